@@ -1,0 +1,174 @@
+"""What a flow *is*, whatever dialect it was written in: the one model behind all front ends.
+
+A `Template` is a JSON-like value (None, bool, float, str, list, dict) in which any string may hold `${{ }}`; it is
+evaluated later, where its contexts are known (`agent.flow.expressions.evaluate_template`). Everything that can be
+decided from the text alone has been decided here: identifiers are checked, conditions are in normal form, needs
+exist and have no cycle.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+
+Template = object
+
+_NOTHING: Mapping[str, Template] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where something stands in its file; lines and columns count from 1."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A typed input of a flow (`workflow_dispatch`, `workflow_call`) as declared."""
+
+    name: str
+    type: str  # string, boolean, number, choice, environment
+    description: str = ""
+    required: bool = False
+    default: Template = None  # None: no default was written
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """One event that starts the flow, with its filters as written (`branches`, `paths-ignore`, `types`, ...)."""
+
+    event: str
+    position: Position
+    filters: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    schedules: tuple[tuple[str, str], ...] = ()  # (cron, time zone) for `schedule`
+    inputs: tuple[Input, ...] = ()  # workflow_dispatch and workflow_call
+    outputs: Mapping[str, Template] = _NOTHING  # workflow_call: name -> value
+    secrets: Mapping[str, bool] = field(default_factory=lambda: MappingProxyType({}))  # workflow_call: name -> required
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """`defaults.run`; a job's win over the flow's, key by key."""
+
+    shell: Template = None
+    working_directory: Template = None
+
+
+@dataclass(frozen=True, slots=True)
+class Concurrency:
+    """At most one running member a group; `queue` says whether one (`single`) or many (`max`) may wait."""
+
+    group: Template
+    cancel_in_progress: Template = False
+    queue: str = "single"
+
+
+@dataclass(frozen=True, slots=True)
+class Strategy:
+    """How a job multiplies. `matrix` is a mapping, or one expression that gives a mapping, or None."""
+
+    matrix: Template = None
+    fail_fast: Template = True
+    max_parallel: Template = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A job that is another flow: `jobs.<id>.uses`."""
+
+    uses: str
+    with_: Mapping[str, Template] = _NOTHING
+    secrets: Mapping[str, Template] = _NOTHING
+    inherits_secrets: bool = False
+
+
+class StepKind(StrEnum):
+    """The forms of a step; each reads its own fields of `Step`."""
+
+    RUN = "run"
+    USES = "uses"
+    WAIT = "wait"  # targets
+    WAIT_ALL = "wait-all"
+    CANCEL = "cancel"  # targets, exactly one
+    PARALLEL = "parallel"  # children
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step as written. `id` is never empty: generated ones begin with `__` (`__run`, `__actions_checkout_2`)."""
+
+    kind: StepKind
+    id: str
+    position: Position
+    name: Template = None
+    condition: str = "success()"  # an expression in normal form (agent.flow.expressions.to_condition)
+    run: Template = None
+    shell: str | None = None
+    working_directory: Template = None
+    uses: str | None = None
+    with_: Mapping[str, Template] = _NOTHING
+    env: Template = None  # a mapping, or one expression that gives a mapping
+    continue_on_error: Template = False
+    timeout_minutes: Template = None
+    background: bool = False
+    targets: tuple[str, ...] = ()
+    children: tuple["Step", ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One job as written, before its matrix is expanded. Either `steps` or `call` is set."""
+
+    id: str
+    position: Position
+    name: Template = None
+    needs: tuple[str, ...] = ()
+    condition: str = "success()"
+    runs_on: Template = None  # text, a list, {group, labels}, or an expression that gives one of these
+    strategy: Strategy = field(default_factory=Strategy)
+    env: Template = None
+    defaults: Defaults = field(default_factory=Defaults)
+    steps: tuple[Step, ...] = ()
+    outputs: Mapping[str, Template] = _NOTHING
+    timeout_minutes: Template = 360.0
+    cancel_timeout_minutes: Template = 5.0
+    continue_on_error: Template = False
+    container: Template = None
+    services: Template = None
+    environment: Template = None
+    permissions: Mapping[str, str] | None = None  # None: not said; else what is not named is none
+    concurrency: Concurrency | None = None
+    snapshot: Template = None
+    call: Call | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """A whole flow file."""
+
+    file: str  # as the user named it
+    dialect: str
+    jobs: Mapping[str, Job]  # in the file's order
+    name: str | None = None
+    run_name: Template = None
+    triggers: tuple[Trigger, ...] = ()
+    env: Template = None
+    defaults: Defaults = field(default_factory=Defaults)
+    permissions: Mapping[str, str] | None = None
+    concurrency: Concurrency | None = None
+
+    @property
+    def title(self) -> str:
+        """The name to show: the flow's own, else its file."""
+        return self.name or self.file
+
+    def trigger(self, event: str) -> Trigger | None:
+        """The trigger for `event`, when the flow has one."""
+        return next((trigger for trigger in self.triggers if trigger.event == event), None)

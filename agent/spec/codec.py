@@ -1,0 +1,179 @@
+"""Dataclass to JSON and back, by the fields' types: the one way that our records become text.
+
+Understood types: str, int, float, bool, bytes (base64 text), `object` (any JSON), enums of text, `X | None`,
+`tuple[X, ...]`, `Mapping[str, X]`, NewTypes, and dataclasses of these. Unknown keys are ignored, so that a newer
+writer can add one; a missing key takes the field's default or is an error.
+"""
+
+import base64
+import binascii
+import dataclasses
+import json
+import types
+from collections.abc import Callable, Mapping
+from enum import Enum
+from functools import cache
+from typing import Any, NewType, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from agent.errors import DamagedError
+
+T = TypeVar("T")
+_Reader = Callable[[Any, str], Any]
+
+
+def to_json(value: object) -> Any:
+    """`value` as plain JSON data: dicts, lists, text, numbers, bools, None."""
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode("ascii")
+    if isinstance(value, Mapping):
+        return {str(key): to_json(item) for key, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [to_json(item) for item in value]
+    if dataclasses.is_dataclass(value):
+        return {name: to_json(getattr(value, name)) for name in _field_names(type(value))}
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def from_json(kind: type[T], data: object, *, where: str = "") -> T:
+    """The `kind` (a dataclass) that `data` describes.
+
+    Raises DamagedError naming the key when something is missing or of the wrong type.
+    """
+    record: T = _reader(kind)(data, where or kind.__name__)
+    return record
+
+
+def dump(value: object) -> str:
+    """`value` as one line of JSON text."""
+    return json.dumps(to_json(value), separators=(",", ":"), ensure_ascii=False)
+
+
+def parse(kind: type[T], text: str | bytes, *, where: str = "") -> T:
+    """The `kind` written in `text`. Raises DamagedError when it is not JSON or not of that form."""
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DamagedError(f"not valid JSON: {error}", where=where or kind.__name__) from None
+    return from_json(kind, data, where=where)
+
+
+@cache
+def _field_names(kind: type) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(kind))
+
+
+@cache
+def _reader(kind: Any) -> _Reader:
+    """The function that reads a value of the type `kind`."""
+    if isinstance(kind, NewType):
+        return _reader(kind.__supertype__)
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin in (Union, types.UnionType):
+        return _optional_reader(arguments)
+    if origin is tuple:
+        return _tuple_reader(arguments[0])
+    if origin is not None and issubclass(origin, Mapping):
+        return _mapping_reader(arguments[1])
+    if kind is object:
+        return lambda data, _where: data
+    if kind is bytes:
+        return _read_bytes
+    if kind is float:
+        return _read_float
+    if dataclasses.is_dataclass(kind):
+        return _dataclass_reader(kind)
+    if issubclass(kind, Enum):
+        return _enum_reader(kind)
+    return _scalar_reader(kind)
+
+
+def _optional_reader(arguments: tuple[Any, ...]) -> _Reader:
+    (inner,) = (argument for argument in arguments if argument is not type(None))
+    read = _reader(inner)
+    return lambda data, where: None if data is None else read(data, where)
+
+
+def _tuple_reader(item: Any) -> _Reader:
+    read = _reader(item)
+
+    def read_tuple(data: Any, where: str) -> tuple[Any, ...]:
+        _expect(isinstance(data, list), data, "a list", where)
+        return tuple(read(entry, f"{where}[{index}]") for index, entry in enumerate(data))
+
+    return read_tuple
+
+
+def _mapping_reader(item: Any) -> _Reader:
+    read = _reader(item)
+
+    def read_mapping(data: Any, where: str) -> dict[str, Any]:
+        _expect(isinstance(data, dict), data, "an object", where)
+        return {key: read(entry, f"{where}.{key}") for key, entry in data.items()}
+
+    return read_mapping
+
+
+def _dataclass_reader(kind: Any) -> _Reader:
+    hints = get_type_hints(kind)
+    fields = [
+        (field.name, _reader(hints[field.name]), _is_required(field)) for field in dataclasses.fields(kind)
+    ]
+
+    def read_dataclass(data: Any, where: str) -> Any:
+        _expect(isinstance(data, dict), data, "an object", where)
+        values = {}
+        for name, read, required in fields:
+            if name in data:
+                values[name] = read(data[name], f"{where}.{name}")
+            elif required:
+                raise DamagedError(f"'{name}' is missing", where=where)
+        return kind(**values)
+
+    return read_dataclass
+
+
+def _is_required(field: "dataclasses.Field[Any]") -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def _enum_reader(kind: type[Enum]) -> _Reader:
+    def read_enum(data: Any, where: str) -> Enum:
+        try:
+            return kind(data)
+        except ValueError:
+            raise DamagedError(f"{data!r} is not a {kind.__name__}", where=where) from None
+
+    return read_enum
+
+
+def _scalar_reader(kind: type) -> _Reader:
+    def read_scalar(data: Any, where: str) -> Any:
+        matches = isinstance(data, kind) and not (kind is int and isinstance(data, bool))
+        _expect(matches, data, kind.__name__, where)
+        return data
+
+    return read_scalar
+
+
+def _read_float(data: Any, where: str) -> float:
+    _expect(isinstance(data, (int, float)) and not isinstance(data, bool), data, "a number", where)
+    return float(data)
+
+
+def _read_bytes(data: Any, where: str) -> bytes:
+    _expect(isinstance(data, str), data, "base64 text", where)
+    try:
+        return base64.b64decode(data, validate=True)
+    except (binascii.Error, ValueError):
+        raise DamagedError("not base64 text", where=where) from None
+
+
+def _expect(holds: bool, data: object, wanted: str, where: str) -> None:  # noqa: FBT001 - an assertion with a message
+    if not holds:
+        raise DamagedError(f"expected {wanted}, found {type(data).__name__}", where=where)

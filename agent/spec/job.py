@@ -1,0 +1,105 @@
+"""What one job is asked to do: self-contained and serialisable, the same for a server's agent and a local run.
+
+Templates stay unevaluated where GitHub evaluates them on the machine (env, steps, outputs, container, services);
+what is decided before a job is queued (name, labels, needs, matrix cell, inputs) is here as plain data.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+
+from agent.ids import JobId, RunId
+
+SPEC_VERSION = 1
+
+_NOTHING: Mapping[str, object] = MappingProxyType({})
+
+
+class StepKind(StrEnum):
+    """The forms of a step. `parallel` has been lowered to background steps and a wait."""
+
+    RUN = "run"
+    USES = "uses"
+    WAIT = "wait"
+    WAIT_ALL = "wait-all"
+    CANCEL = "cancel"
+
+
+@dataclass(frozen=True, slots=True)
+class StepSpec:
+    """One step; every `object` is a template."""
+
+    kind: StepKind
+    id: str
+    name: object = None
+    condition: str = "success()"
+    run: object = None
+    shell: str | None = None
+    working_directory: object = None
+    uses: str | None = None
+    with_: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
+    env: object = None
+    continue_on_error: object = False
+    timeout_minutes: object = None
+    background: bool = False
+    targets: tuple[str, ...] = ()  # of wait and cancel
+    place: str = ""  # file:line:column, for messages
+
+
+class SourceKind(StrEnum):
+    """Where the code that a run works on comes from."""
+
+    GIT = "git"
+    SNAPSHOT = "snapshot"
+    FOLDER = "folder"  # a local run: the workspace is filled before the job starts
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The code of a run. `git`: url, ref, commit. `snapshot`: digest of the uploaded tree, commit it grew from."""
+
+    kind: SourceKind = SourceKind.NONE
+    url: str = ""
+    ref: str = ""
+    commit: str = ""
+    digest: str = ""  # sha256:<hex> of the snapshot's archive
+
+
+@dataclass(frozen=True, slots=True)
+class Contexts:
+    """The expression contexts that are settled before the job starts; the rest is made on the machine."""
+
+    github: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
+    inputs: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
+    needs: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
+    strategy: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
+    matrix: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
+    vars: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    """One attempt at one job of one run."""
+
+    run: RunId
+    job: JobId
+    key: str  # the job in its run: `train`, or `train (a100, 2)` for a matrix cell
+    name: str  # to show
+    steps: tuple[StepSpec, ...]
+    runs_on: tuple[str, ...] = ()
+    group: str = ""
+    env: tuple[object, ...] = ()  # templates, weakest first: the flow's, the job's
+    shell: object = None  # defaults.run.shell
+    working_directory: object = None  # defaults.run.working-directory
+    outputs: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
+    timeout_minutes: float = 360.0
+    cancel_timeout_minutes: float = 5.0
+    continue_on_error: bool = False
+    container: object = None
+    services: object = None
+    secrets: tuple[str, ...] = ()  # names that this job may see
+    contexts: Contexts = field(default_factory=Contexts)
+    source: Source = field(default_factory=Source)
+    version: int = SPEC_VERSION

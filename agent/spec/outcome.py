@@ -1,0 +1,39 @@
+"""How steps and jobs end."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+
+
+class Conclusion(StrEnum):
+    """How a step, job or run ended. A step has two: `outcome` before `continue-on-error`, `conclusion` after it."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+    CANCELLED = "cancelled"
+    SKIPPED = "skipped"
+
+
+class FailureKind(StrEnum):
+    """Whose fault a failure was: so that an infrastructure failure never looks like the user's (docs/jobs.md)."""
+
+    USER = "user"  # a step's command or action failed
+    TIMEOUT = "timeout"
+    CANCELLED = "cancelled"
+    LOST = "lost"  # the supervisor died or the agent vanished
+    OOM = "oom"
+    GPU = "gpu"
+    IMAGE = "image"
+    ACTION = "action"  # a `uses:` could not be resolved
+    INFRASTRUCTURE = "infrastructure"  # disk full, no shell, a bug of ours
+
+
+@dataclass(frozen=True, slots=True)
+class JobResult:
+    """How one attempt at a job ended: the last word of its journal."""
+
+    conclusion: Conclusion
+    outputs: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    failure_kind: FailureKind | None = None
+    message: str = ""  # one sentence for a person, when it did not succeed
