@@ -34,7 +34,7 @@ class UsageError(AgentError):
     exit_code = 2
 
 
-class Interrupted(AgentError):
+class InterruptedByUserError(AgentError):
     """The user pressed ctrl-C or the process was told to end: exit 130."""
 
     exit_code = 130

@@ -13,12 +13,15 @@ import types
 from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import cache
-from typing import Any, NewType, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, NewType, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from agent.errors import DamagedError
 
 T = TypeVar("T")
 _Reader = Callable[[Any, str], Any]
+cache: Callable[[Callable[[Any], Any]], Callable[[Any], Any]] = (
+    _typed_cache  # typeshed wants Hashable, types are
+)
 
 
 def to_json(value: object) -> Any:
@@ -36,7 +39,7 @@ def to_json(value: object) -> Any:
     if isinstance(value, (tuple, list)):
         return [to_json(item) for item in value]
     if dataclasses.is_dataclass(value):
-        return {name: to_json(getattr(value, name)) for name in _field_names(type(value))}
+        return {name: to_json(getattr(value, name)) for name in _field_names(cast(Any, type(value)))}
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
@@ -64,12 +67,16 @@ def parse(kind: type[T], text: str | bytes, *, where: str = "") -> T:
 
 
 @cache
-def _field_names(kind: type) -> tuple[str, ...]:
+def _field_names(kind: Any) -> tuple[str, ...]:
     return tuple(field.name for field in dataclasses.fields(kind))
 
 
-@cache
 def _reader(kind: Any) -> _Reader:
+    return _make_reader(kind)
+
+
+@cache
+def _make_reader(kind: Any) -> _Reader:
     """The function that reads a value of the type `kind`."""
     if isinstance(kind, NewType):
         return _reader(kind.__supertype__)

@@ -1,0 +1,146 @@
+"""Settings, read once: a flag wins over the environment (`AGENT_*`), over the config file, over the default.
+
+Every setting is a row of `SETTINGS`; `agent doctor` prints each with the place that its value came from.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One thing that can be set: its key in the config file, its variable, its default, and what it means."""
+
+    key: str
+    variable: str
+    default: str
+    meaning: str
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("url", "AGENT_URL", "", "the server, such as https://flows.example.org"),
+    Setting("token", "AGENT_TOKEN", "", "your access token for the server's API"),
+    Setting("registration_token", "AGENT_REGISTRATION_TOKEN", "", "the token that `agent register` spends"),
+    Setting("state", "AGENT_STATE", "", "this agent's identity and jobs (default: by user, see docs/cli.md)"),
+    Setting("work_dir", "AGENT_WORK_DIR", "", "workspaces, tools and fetched actions (default: STATE/work)"),
+    Setting(
+        "actions_url",
+        "AGENT_ACTIONS_URL",
+        "https://github.com/{owner}/{repo}",
+        "where `uses:` looks, in order",
+    ),
+    Setting("node20", "AGENT_NODE20", "", "the node 20 executable for actions"),
+    Setting("node24", "AGENT_NODE24", "", "the node 24 executable for actions"),
+    Setting("listen", "AGENT_LISTEN", "127.0.0.1:8420", "where `agent server` listens"),
+    Setting("data", "AGENT_DATA", "", "the server's data folder (default: by user, see docs/cli.md)"),
+    Setting("public_url", "AGENT_PUBLIC_URL", "", "the server's address as agents and people reach it"),
+    Setting(
+        "master_key",
+        "AGENT_MASTER_KEY",
+        "",
+        "the key that secrets are encrypted under (default: DATA/master.key)",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Values by key, and where each came from (`flag`, `AGENT_X`, the config file's path, `default`)."""
+
+    values: Mapping[str, str]
+    origins: Mapping[str, str]
+
+    def __getitem__(self, key: str) -> str:
+        return self.values[key]
+
+    @property
+    def state_folder(self) -> Path:
+        """Where this machine's agent keeps its identity and its jobs."""
+        return Path(self["state"]) if self["state"] else _user_folder("agent")
+
+    @property
+    def work_folder(self) -> Path:
+        """Where jobs work, and where tools and fetched actions are kept."""
+        return Path(self["work_dir"]) if self["work_dir"] else self.state_folder / "work"
+
+    @property
+    def data_folder(self) -> Path:
+        """Where the server keeps its database, blobs and keys."""
+        return Path(self["data"]) if self["data"] else _user_folder("server")
+
+    @property
+    def actions_urls(self) -> tuple[str, ...]:
+        """The URL templates of `uses:` repositories, in the order in which they are tried."""
+        return tuple(self["actions_url"].split())
+
+
+def load_settings(flags: Mapping[str, str | None] | None = None) -> Settings:
+    """The settings of this process. `flags` holds what was said on the command line; None counts as not said.
+
+    Raises UsageError when the config file is not valid or has an unknown key.
+    """
+    file = config_file()
+    written = _read_config(file)
+    values: dict[str, str] = {}
+    origins: dict[str, str] = {}
+    for setting in SETTINGS:
+        flag = (flags or {}).get(setting.key)
+        environment = os.environ.get(setting.variable)
+        if flag is not None:
+            values[setting.key], origins[setting.key] = flag, "flag"
+        elif environment is not None:
+            values[setting.key], origins[setting.key] = environment, setting.variable
+        elif setting.key in written:
+            values[setting.key], origins[setting.key] = written[setting.key], str(file)
+        else:
+            values[setting.key], origins[setting.key] = setting.default, "default"
+    return Settings(values, origins)
+
+
+def config_file() -> Path:
+    """The config file's path, whether it exists or not: `AGENT_CONFIG`, else the user's, else the machine's."""
+    named = os.environ.get("AGENT_CONFIG")
+    if named:
+        return Path(named)
+    own = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "flow-agent" / "config.toml"
+    machine = Path("/etc/flow-agent/config.toml")
+    return own if own.exists() or not machine.exists() else machine
+
+
+def bundled(name: str) -> Path:
+    """A folder that is shipped beside the code (`actions`, `examples`, `install`, `systemd`)."""
+    installed = Path(__file__).parent / "_bundled" / name
+    return installed if installed.is_dir() else Path(__file__).parent.parent / name
+
+
+def _read_config(file: Path) -> dict[str, str]:
+    try:
+        data = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"the config file is not valid TOML: {error}", where=str(file)) from None
+    known = {setting.key for setting in SETTINGS}
+    for key, value in data.items():
+        if key not in known:
+            raise UsageError(
+                f"unknown setting '{key}'", where=str(file), hint=f"known are {', '.join(sorted(known))}"
+            )
+        if not isinstance(value, str):
+            raise UsageError(
+                f"setting '{key}' is not text", where=str(file), hint='write it in quotes: key = "value"'
+            )
+    return data
+
+
+def _user_folder(part: str) -> Path:
+    """`/var/lib/flow-agent/PART` for root, else the user's data folder."""
+    if os.geteuid() == 0 and not os.environ.get("XDG_DATA_HOME"):
+        return Path("/var/lib/flow-agent") / part
+    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(base) / "flow-agent" / part

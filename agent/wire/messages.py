@@ -1,0 +1,218 @@
+"""Every message between agent and server, in the order of a connection's life.
+
+    agent                                server
+      hello            ->                          version negotiation, who I say I am
+                       <-  challenge               a fresh nonce
+      proof            ->                          the nonce signed with the agent's Ed25519 key
+                       <-  welcome                 limits and pace of this connection
+      ready            ->                          inventory, labels, and every job folder that is still here
+                       <-  ack | revoke            for each held job: the offset to ship from, or 'it is not yours'
+                       <-  assign                  a job under a lease number, with its sealed secrets
+      accept | refuse  ->                          delivery is acknowledged, or the job goes back to the queue
+      journal (binary) ->                          bytes of the job's journal from an offset
+                       <-  ack                     stored durably up to this offset
+                       <-  cancel                  end it: SIGINT, SIGTERM, SIGKILL
+                       <-  release                 its journal is complete here: forget the job
+      heartbeat        ->                          I live; these are my leases and figures
+      drain            ->                          no new jobs, please (or: again, please)
+      goodbye          ->                          the agent is unregistered
+                       <-  rejected                an error with a name; the connection closes after it
+
+Text frames are JSON objects whose `kind` names the message; binary frames are journal bytes (`agent.wire.codec`).
+Everything that matters carries (job, lease) and may be repeated without harm.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import ClassVar
+
+from agent.spec.job import JobSpec
+from agent.spec.resources import Inventory
+
+PROTOCOL_VERSIONS = (1,)  # that this code speaks, best last
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """Opens a connection: the protocol versions that the agent speaks, and who it says it is."""
+
+    KIND: ClassVar[str] = "hello"
+    agent: str
+    versions: tuple[int, ...]
+    software: str  # such as `flow-agent/0.1.0`
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """The version to speak, and a fresh nonce to sign."""
+
+    KIND: ClassVar[str] = "challenge"
+    version: int
+    server: str  # the server's own identifier, part of what is signed
+    nonce: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """The signature over `agent.seal.challenge_message(server, agent, nonce, version)`."""
+
+    KIND: ClassVar[str] = "proof"
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """The agent is who it says. How this connection goes on."""
+
+    KIND: ClassVar[str] = "welcome"
+    name: str
+    heartbeat_seconds: float
+    window_bytes: int  # journal bytes that may be unacknowledged, over all jobs
+
+
+@dataclass(frozen=True, slots=True)
+class HeldJob:
+    """A job folder on the agent: under which lease, how many journal bytes are here, whether its supervisor lives."""
+
+    job: str
+    lease: int
+    journal_bytes: int
+    is_running: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """What the agent is and holds; sent once a connection, before any job is assigned."""
+
+    KIND: ClassVar[str] = "ready"
+    inventory: Inventory
+    labels: tuple[str, ...]
+    max_jobs: int
+    held: tuple[HeldJob, ...] = ()
+    is_draining: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Assign:
+    """A job for this agent. `sealed` maps secret names to HPKE ciphertexts bound to (job, lease, name)."""
+
+    KIND: ClassVar[str] = "assign"
+    job: str
+    lease: int
+    spec: JobSpec
+    sealed: Mapping[str, bytes] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """The job folder is on the agent's disk: the job is delivered."""
+
+    KIND: ClassVar[str] = "accept"
+    job: str
+    lease: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """The agent will not run the job (draining, policy, disk); it goes back to the queue, with the reason shown."""
+
+    KIND: ClassVar[str] = "refuse"
+    job: str
+    lease: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """The server holds the journal durably up to `offset`; also tells where to ship from after a reconnect."""
+
+    KIND: ClassVar[str] = "ack"
+    job: str
+    lease: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """End the job: steps that run `always()` still get their turn."""
+
+    KIND: ClassVar[str] = "cancel"
+    job: str
+    lease: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """The journal is complete on the server: the agent forgets the job and removes its folder."""
+
+    KIND: ClassVar[str] = "release"
+    job: str
+    lease: int
+
+
+@dataclass(frozen=True, slots=True)
+class Revoke:
+    """This lease is not (or no longer) the agent's: stop the job, ship nothing, remove its folder."""
+
+    KIND: ClassVar[str] = "revoke"
+    job: str
+    lease: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """The agent lives. `figures` are the machine's latest samples (cpu_percent, memory_used_bytes, gpus, ...)."""
+
+    KIND: ClassVar[str] = "heartbeat"
+    held: tuple[HeldJob, ...] = ()
+    figures: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Whether the agent wants no new jobs; those it has go on."""
+
+    KIND: ClassVar[str] = "drain"
+    is_draining: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Goodbye:
+    """The agent unregisters: its identity ends with this connection."""
+
+    KIND: ClassVar[str] = "goodbye"
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Why the server ends the connection: `code` for programs, `message` for people."""
+
+    KIND: ClassVar[str] = "rejected"
+    code: str  # unsupported_version, unknown_agent, bad_signature, bad_message, too_large, replaced, shutting_down
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class JournalChunk:
+    """Bytes of a job's journal, `data` beginning at `offset`; the one message that travels as a binary frame."""
+
+    job: str
+    lease: int
+    offset: int
+    data: bytes
+
+
+AgentMessage = Hello | Proof | Ready | Accept | Refuse | Heartbeat | Drain | Goodbye
+ServerMessage = Challenge | Welcome | Assign | Ack | Cancel | Release | Revoke | Rejected
+Message = AgentMessage | ServerMessage
+
+KINDS: dict[str, type] = {
+    kind.KIND: kind
+    for kind in (
+        *(Hello, Proof, Ready, Accept, Refuse, Heartbeat, Drain, Goodbye),
+        *(Challenge, Welcome, Assign, Ack, Cancel, Release, Revoke, Rejected),
+    )
+}
