@@ -19,9 +19,6 @@ from agent.errors import DamagedError
 
 T = TypeVar("T")
 _Reader = Callable[[Any, str], Any]
-cache: Callable[[Callable[[Any], Any]], Callable[[Any], Any]] = (
-    _typed_cache  # typeshed wants Hashable, types are
-)
 
 
 def to_json(value: object) -> Any:
@@ -39,7 +36,7 @@ def to_json(value: object) -> Any:
     if isinstance(value, (tuple, list)):
         return [to_json(item) for item in value]
     if dataclasses.is_dataclass(value):
-        return {name: to_json(getattr(value, name)) for name in _field_names(cast(Any, type(value)))}
+        return {name: to_json(getattr(value, name)) for name in _field_names(cast("Any", type(value)))}
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
