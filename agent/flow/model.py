@@ -13,7 +13,9 @@ from types import MappingProxyType
 
 Template = object
 
-_NOTHING: Mapping[str, Template] = MappingProxyType({})
+
+def _nothing() -> Mapping[str, Template]:
+    return MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +51,10 @@ class Trigger:
     filters: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     schedules: tuple[tuple[str, str], ...] = ()  # (cron, time zone) for `schedule`
     inputs: tuple[Input, ...] = ()  # workflow_dispatch and workflow_call
-    outputs: Mapping[str, Template] = _NOTHING  # workflow_call: name -> value
-    secrets: Mapping[str, bool] = field(default_factory=lambda: MappingProxyType({}))  # workflow_call: name -> required
+    outputs: Mapping[str, Template] = field(default_factory=_nothing)  # workflow_call: name -> value
+    secrets: Mapping[str, bool] = field(
+        default_factory=lambda: MappingProxyType({})
+    )  # workflow_call: name -> required
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +88,8 @@ class Call:
     """A job that is another flow: `jobs.<id>.uses`."""
 
     uses: str
-    with_: Mapping[str, Template] = _NOTHING
-    secrets: Mapping[str, Template] = _NOTHING
+    with_: Mapping[str, Template] = field(default_factory=_nothing)
+    secrets: Mapping[str, Template] = field(default_factory=_nothing)
     inherits_secrets: bool = False
 
 
@@ -113,7 +117,7 @@ class Step:
     shell: str | None = None
     working_directory: Template = None
     uses: str | None = None
-    with_: Mapping[str, Template] = _NOTHING
+    with_: Mapping[str, Template] = field(default_factory=_nothing)
     env: Template = None  # a mapping, or one expression that gives a mapping
     continue_on_error: Template = False
     timeout_minutes: Template = None
@@ -136,7 +140,7 @@ class Job:
     env: Template = None
     defaults: Defaults = field(default_factory=Defaults)
     steps: tuple[Step, ...] = ()
-    outputs: Mapping[str, Template] = _NOTHING
+    outputs: Mapping[str, Template] = field(default_factory=_nothing)
     timeout_minutes: Template = 360.0
     cancel_timeout_minutes: Template = 5.0
     continue_on_error: Template = False

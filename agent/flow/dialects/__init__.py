@@ -1,0 +1,1 @@
+"""A front end for each flow language; only `agent.flow.load` knows them."""
