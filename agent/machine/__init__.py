@@ -1,0 +1,1 @@
+"""What this machine has (inventory) and how busy it is (sampling), asked of the system by probes."""

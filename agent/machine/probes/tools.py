@@ -1,0 +1,115 @@
+"""The programs that jobs lean on, and their versions: asked all at once, each given a few seconds, never more."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+
+from agent.machine.deadline import start_call
+
+TIMEOUT_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one tool said of itself: a version, a problem, both or neither (then it is not installed)."""
+
+    version: str | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """How one tool is asked: `argv`, how its answer is read, and what is lost where it is missing."""
+
+    argv: tuple[str, ...]
+    read: Callable[["Answer"], Finding]
+    loss: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a tool printed, and its exit status."""
+
+    status: int
+    output: str
+    errors: str
+
+
+def probe_tools(timeout_seconds: float = TIMEOUT_SECONDS) -> tuple[Mapping[str, str], tuple[str, ...]]:
+    """The versions of what is installed, and a sentence for each thing that is wrong."""
+    calls = {name: _start_probe(name, tool, timeout_seconds) for name, tool in TOOLS.items()}
+    findings = {name: call.result() for name, call in calls.items()}
+    versions = {name: found.version for name, found in findings.items() if found.version}
+    return versions, tuple(found.problem for found in findings.values() if found.problem)
+
+
+def _start_probe(name: str, tool: Tool, timeout_seconds: float) -> Future[Finding]:
+    return start_call(lambda: _probe(name, tool, timeout_seconds), name=f"probe-{name}")
+
+
+def _probe(name: str, tool: Tool, timeout_seconds: float) -> Finding:
+    executable = shutil.which(tool.argv[0])
+    if executable is None:
+        return Finding(problem=f"{name} is not installed: {tool.loss}" if tool.loss else None)
+    try:
+        answer = _ask(executable, tool.argv[1:], timeout_seconds)
+    except TimeoutError:
+        return Finding(problem=f"{name} is installed but did not answer within {timeout_seconds:g} seconds")
+    except OSError as error:
+        return Finding(problem=f"{name} is installed but cannot be started: {error.strerror}")
+    return tool.read(answer)
+
+
+def _ask(executable: str, arguments: tuple[str, ...], timeout_seconds: float) -> Answer:
+    """Run to the end, or kill its whole group: a child that it left behind would keep the pipe open for ever."""
+    with subprocess.Popen(
+        [executable, *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "LC_ALL": "C"},
+        encoding="utf-8",
+        errors="replace",
+        start_new_session=True,
+    ) as process:
+        try:
+            output, errors = process.communicate(timeout=timeout_seconds)
+        except subprocess.TimeoutExpired:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            raise TimeoutError from None
+    return Answer(process.returncode, output, errors)
+
+
+def _read_version(answer: Answer) -> Finding:
+    found = re.search(r"\d+(?:\.\d+)+", answer.output)
+    return Finding(version=found[0] if found else None)
+
+
+def _read_docker(answer: Answer) -> Finding:
+    """The engine's version, not the command's: it is the engine that runs containers."""
+    try:
+        server = json.loads(answer.output)["Server"]
+        if server:
+            return Finding(version=str(server["Version"]))
+    except (ValueError, KeyError, TypeError):
+        pass  # an older command, or one that printed something else: the reason is on stderr
+    reason = answer.errors.strip().splitlines()
+    said = f" ({reason[0]})" if reason else ""
+    return Finding(problem=f"docker is installed but its engine does not answer: no container jobs{said}")
+
+
+TOOLS: dict[str, Tool] = {
+    "bash": Tool(("bash", "--version"), _read_version, loss="steps without a shell of their own cannot run"),
+    "docker": Tool(("docker", "version", "--format", "{{json .}}"), _read_docker),
+    "git": Tool(("git", "--version"), _read_version, loss="no action can be fetched"),
+    "node": Tool(("node", "--version"), _read_version),
+    "python": Tool(("python3", "--version"), _read_version),
+}
