@@ -1,0 +1,180 @@
+"""The agent's side of a connection: frames in, messages and frames out. Pure; one object per connection.
+
+The phases are `agent.wire.conversation`'s. In addition each job has a life of its own on a connection:
+
+    announced (in `ready`) --ack--> open at the server's offset --release | revoke--> gone
+    assigned --accept--> open at 0;  --refuse--> gone
+
+Only an open journal is shipped, within the window that the server granted. After `closed` every frame is passed over
+in silence: it was under way when the connection ended.
+"""
+
+from collections.abc import Callable, Mapping
+
+from agent.wire import messages as m
+from agent.wire.codec import decode_text, encode_chunk, encode_text
+from agent.wire.conversation import Phase, hear, say
+from agent.wire.errors import IllegalVerbError, WireError
+from agent.wire.window import Window
+
+Sign = Callable[[m.Challenge], bytes]
+_Lease = tuple[str, int]
+
+
+class AgentProtocol:
+    """What an agent may say and hear on one connection.
+
+    Verbs queue frames, `outgoing` hands them over. `hello` comes first, the proof goes out by itself, `ready` is said
+    after `Welcome` came in; then the rest in any order. On a closed
+    connection verbs do nothing.
+    """
+
+    def __init__(self, agent: str, software: str, sign: Sign) -> None:
+        self.phase = Phase.NEW
+        self._agent = agent
+        self._software = software
+        self._sign = sign
+        self._window = Window(0)
+        self._announced: set[_Lease] = set()
+        self._assigned: set[_Lease] = set()
+        self._outgoing: list[str | bytes] = []
+
+    def outgoing(self) -> list[str | bytes]:
+        """The frames to send now, in order; each is handed out once."""
+        frames, self._outgoing = self._outgoing, []
+        return frames
+
+    # What comes in
+
+    def receive_text(self, text: str) -> tuple[m.ServerMessage, ...]:
+        """The messages in a text frame that the caller acts upon (challenge is answered here).
+
+        Raises WireError, and is closed then, when the server broke the protocol.
+        """
+        if self.phase is Phase.CLOSED:
+            return ()
+        try:
+            return self._hear(decode_text(text))
+        except WireError:
+            self.phase = Phase.CLOSED
+            raise
+
+    def receive_bytes(self, _frame: bytes) -> tuple[m.ServerMessage, ...]:
+        """Raises WireError: a server sends no binary frames."""
+        if self.phase is Phase.CLOSED:
+            return ()
+        self.phase = Phase.CLOSED
+        raise WireError("bad_message", "a binary frame came from the server")
+
+    def _hear(self, message: m.Message) -> tuple[m.ServerMessage, ...]:
+        if not isinstance(message, m.ServerMessage):
+            raise WireError("bad_message", f"'{message.KIND}' is not a server's word")
+        self.phase = hear(self.phase, message)
+        match message:
+            case m.Challenge():
+                self._answer(message)
+                return ()
+            case m.Welcome():
+                self._window = Window(message.window_bytes)
+            case m.Assign():
+                self._assigned.add((message.job, message.lease))
+            case m.Ack():
+                self._take_ack(message)
+            case m.Release() | m.Revoke():
+                self._forget(message.job, message.lease)
+            case m.Cancel() | m.Rejected():
+                pass
+        return (message,)
+
+    def _answer(self, challenge: m.Challenge) -> None:
+        if challenge.version not in m.PROTOCOL_VERSIONS:
+            raise WireError(
+                "unsupported_version", f"the server chose protocol version {challenge.version}, unknown here"
+            )
+        self._say(m.Proof(self._sign(challenge)))
+
+    def _take_ack(self, ack: m.Ack) -> None:
+        if (ack.job, ack.lease) in self._announced:
+            self._announced.discard((ack.job, ack.lease))
+            self._window.open(ack.job, ack.lease, ack.offset)
+        else:
+            try:
+                self._window.acked(ack.job, ack.lease, ack.offset)
+            except IllegalVerbError as error:
+                raise WireError("bad_message", str(error)) from None
+
+    def _forget(self, job: str, lease: int) -> None:
+        self._announced.discard((job, lease))
+        self._assigned.discard((job, lease))
+        self._window.close(job, lease)
+
+    # What goes out
+
+    def hello(self) -> None:
+        """Open the conversation."""
+        self._say(m.Hello(self._agent, m.PROTOCOL_VERSIONS, self._software))
+
+    def ready(self, message: m.Ready) -> None:
+        """Say what this machine is and holds; the server answers each held job with an offset or a `revoke`."""
+        self._say(message)
+        self._announced = {(held.job, held.lease) for held in message.held}
+
+    def accept(self, job: str, lease: int) -> None:
+        """The job folder is on the disk. Raises IllegalVerbError unless the lease was assigned on this connection."""
+        self._answer_assign(m.Accept(job, lease))
+        if not self._window.is_open(job, lease):
+            self._window.open(job, lease, 0)
+
+    def refuse(self, job: str, lease: int, reason: str) -> None:
+        """Give an assigned job back. Raises IllegalVerbError unless it was assigned on this connection."""
+        self._answer_assign(m.Refuse(job, lease, reason))
+
+    def ship(self, job: str, lease: int, offset: int, data: bytes) -> None:
+        """Send journal bytes; `next_offset` and `room_bytes` say what is allowed. Raises IllegalVerbError otherwise."""
+        if self.phase is Phase.CLOSED:
+            return
+        chunk = m.JournalChunk(job, lease, offset, data)
+        after = say(self.phase, chunk)
+        self._window.sent(job, lease, offset, offset + len(data))
+        self.phase = after
+        self._outgoing.append(encode_chunk(chunk))
+
+    def heartbeat(self, held: tuple[m.HeldJob, ...], figures: Mapping[str, object]) -> None:
+        """A sign of life."""
+        self._say(m.Heartbeat(held, figures))
+
+    def drain(self, *, is_draining: bool) -> None:
+        """Ask for no new jobs, or for jobs again."""
+        self._say(m.Drain(is_draining))
+
+    def goodbye(self) -> None:
+        """Unregister: the identity ends with this connection."""
+        self._say(m.Goodbye())
+
+    # What may be shipped
+
+    @property
+    def room_bytes(self) -> int:
+        """How many journal bytes may go out now, over all jobs."""
+        return self._window.room_bytes
+
+    def next_offset(self, job: str, lease: int) -> int | None:
+        """Where this job's next chunk begins; None while the server has not said from where."""
+        return self._window.next_offset(job, lease)
+
+    def _answer_assign(self, message: m.Accept | m.Refuse) -> None:
+        if self.phase is Phase.CLOSED:
+            return
+        if (message.job, message.lease) not in self._assigned:
+            raise IllegalVerbError(
+                f"{message.job} under lease {message.lease} was not assigned on this connection"
+            )
+        self._say(message)
+        self._assigned.discard((message.job, message.lease))
+
+    def _say(self, message: m.AgentMessage) -> None:
+        if self.phase is Phase.CLOSED:
+            return
+        frame = encode_text(message)
+        self.phase = say(self.phase, message)
+        self._outgoing.append(frame)

@@ -1,0 +1,154 @@
+"""Messages to frames and back. Pure; every frame that comes in is from a stranger.
+
+A text frame is one JSON object; `kind` names the message, the other keys are its fields. A binary frame is a piece of
+a journal:
+
+    version:u8  codec:u8  lease:u64  offset:u64  raw_length:u32  job_length:u8  job  data      (little-endian)
+
+`codec` 0 is raw bytes, 1 is zlib. Whatever is wrong with a frame is a WireError with a code and a sentence.
+"""
+
+import json
+import re
+import struct
+import zlib
+from typing import NoReturn
+
+from agent.errors import DamagedError
+from agent.spec import codec
+from agent.wire.errors import WireError
+from agent.wire.messages import KINDS, JournalChunk, Message
+from agent.wire.validate import MAX_OFFSET, validate
+
+MAX_TEXT_BYTES = 4 << 20
+MAX_DEPTH = 64
+MAX_CHUNK_BYTES = 256 << 10  # of journal in one binary frame, before compression
+MAX_FRAME_BYTES = MAX_TEXT_BYTES  # what a transport must let through
+
+_FRAME_VERSION = 1
+_HEAD = struct.Struct("<BBQQIB")
+_RAW, _ZLIB = 0, 1
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+def encode_text(message: Message) -> str:
+    """`message` as a text frame. Raises WireError('too_large') when it is over `MAX_TEXT_BYTES`."""
+    text = json.dumps(
+        {"kind": message.KIND, **codec.to_json(message)}, separators=(",", ":"), ensure_ascii=False
+    )
+    _check_size(text)
+    return text
+
+
+def decode_text(text: str) -> Message:
+    """The message in a text frame.
+
+    Raises WireError: 'too_large', or 'bad_message' for what is not JSON, too deep, of an unknown kind, or not valid.
+    """
+    _check_size(text)
+    data = _parse_object(text)
+    name = data.pop("kind", None)
+    kind = KINDS.get(name) if isinstance(name, str) else None
+    if kind is None:
+        raise WireError("bad_message", f"unknown kind of message {str(name)[:80]!r}")
+    try:
+        message: Message = codec.from_json(kind, data, where=str(name))
+    except DamagedError as error:
+        raise WireError("bad_message", error.what, where=error.where) from None
+    validate(message)
+    return message
+
+
+def encode_chunk(chunk: JournalChunk) -> bytes:
+    """`chunk` as a binary frame, compressed where that gains. Raises ValueError when it is empty or too long."""
+    if not 0 < len(chunk.data) <= MAX_CHUNK_BYTES:
+        raise ValueError(f"a chunk holds 1 to {MAX_CHUNK_BYTES} bytes, not {len(chunk.data)}")
+    packed = zlib.compress(chunk.data, 1)
+    way, body = (_ZLIB, packed) if len(packed) < len(chunk.data) else (_RAW, chunk.data)
+    job = chunk.job.encode("ascii")
+    head = _HEAD.pack(_FRAME_VERSION, way, chunk.lease, chunk.offset, len(chunk.data), len(job))
+    return b"".join((head, job, body))
+
+
+def decode_chunk(frame: bytes) -> JournalChunk:
+    """The piece of journal in a binary frame. Raises WireError: 'too_large' or 'bad_message'."""
+    if len(frame) < _HEAD.size:
+        raise _bad_frame("is shorter than its head")
+    version, way, lease, offset, raw_length, job_length = _HEAD.unpack_from(frame)
+    if version != _FRAME_VERSION:
+        raise _bad_frame(f"has the unknown version {version}")
+    if not 0 < raw_length <= MAX_CHUNK_BYTES:
+        raise WireError(
+            "too_large", f"a journal frame claims {raw_length} bytes, 1 to {MAX_CHUNK_BYTES} are allowed"
+        )
+    if offset + raw_length > MAX_OFFSET:
+        raise _bad_frame("ends beyond every journal")
+    start = _HEAD.size + job_length
+    job = frame[_HEAD.size : start].decode("ascii", "replace")
+    chunk = JournalChunk(job, lease, offset, _unpack(way, frame[start:], raw_length))
+    validate(chunk)
+    return chunk
+
+
+def _unpack(way: int, body: bytes, raw_length: int) -> bytes:
+    """The `raw_length` bytes packed in `body`; never makes more than one byte above that."""
+    if way == _RAW:
+        data, is_whole = body, True
+    elif way == _ZLIB:
+        unpacker = zlib.decompressobj()
+        try:
+            data = unpacker.decompress(body, raw_length + 1)
+        except zlib.error:
+            raise _bad_frame("is not valid zlib") from None
+        is_whole = unpacker.eof and not unpacker.unused_data
+    else:
+        raise _bad_frame(f"has the unknown codec {way}")
+    if len(data) != raw_length or not is_whole:
+        raise _bad_frame("does not hold the bytes that it claims")
+    return data
+
+
+def _parse_object(text: str) -> dict[str, object]:
+    try:
+        data = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise WireError("bad_message", f"not valid JSON: {str(error)[:200]}") from None
+    if not isinstance(data, dict):
+        raise WireError("bad_message", "a message is a JSON object")
+    if not _is_shallow(data):
+        raise WireError("bad_message", f"JSON nested deeper than {MAX_DEPTH}")
+    if _SURROGATE.search(text) and not _is_unicode(data):
+        raise WireError("bad_message", "text with half a surrogate pair")
+    return data
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _is_shallow(data: object) -> bool:
+    level: list[object] = [data]
+    for _ in range(MAX_DEPTH):
+        nodes = [node for node in level if isinstance(node, (dict, list))]
+        if not nodes:
+            return True
+        level = [child for node in nodes for child in (node.values() if isinstance(node, dict) else node)]
+    return False
+
+
+def _is_unicode(data: object) -> bool:
+    try:
+        json.dumps(data, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _check_size(text: str) -> None:
+    # Characters are a lower bound of bytes: a text that is far too long is never encoded to be measured.
+    if len(text) > MAX_TEXT_BYTES or len(text.encode("utf-8", "surrogatepass")) > MAX_TEXT_BYTES:
+        raise WireError("too_large", f"a message is over {MAX_TEXT_BYTES} bytes")
+
+
+def _bad_frame(what: str) -> WireError:
+    return WireError("bad_message", f"a journal frame {what}")

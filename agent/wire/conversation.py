@@ -1,0 +1,67 @@
+"""The life of one connection, the same table for both sides. Pure.
+
+    new --hello--> greeted --challenge--> challenged --proof--> proven --welcome--> welcomed --ready--> ready --+
+                                                                                              ^  everything |
+                                                                                              +-- else -----+
+    goodbye (of a ready agent) and rejected (always) lead to closed, where nothing is said or heard any more.
+
+Each side moves along this table with every message that it sends or receives, so both agree on the phase as soon as
+nothing is in flight. A message that the table does not have for the phase is refused by name.
+"""
+
+from enum import StrEnum
+
+from agent.wire import messages as m
+from agent.wire.errors import IllegalVerbError, WireError
+
+
+class Phase(StrEnum):
+    """How far a connection has come."""
+
+    NEW = "new"
+    GREETED = "greeted"
+    CHALLENGED = "challenged"
+    PROVEN = "proven"
+    WELCOMED = "welcomed"
+    READY = "ready"
+    CLOSED = "closed"
+
+
+AnyMessage = m.Message | m.JournalChunk
+
+_IN_READY: tuple[type[AnyMessage], ...] = (
+    *(m.Accept, m.Refuse, m.JournalChunk, m.Heartbeat, m.Drain),
+    *(m.Assign, m.Ack, m.Cancel, m.Release, m.Revoke),
+)
+
+TRANSITIONS: dict[tuple[Phase, type[AnyMessage]], Phase] = {
+    (Phase.NEW, m.Hello): Phase.GREETED,
+    (Phase.GREETED, m.Challenge): Phase.CHALLENGED,
+    (Phase.CHALLENGED, m.Proof): Phase.PROVEN,
+    (Phase.PROVEN, m.Welcome): Phase.WELCOMED,
+    (Phase.WELCOMED, m.Ready): Phase.READY,
+    **{(Phase.READY, kind): Phase.READY for kind in _IN_READY},
+    (Phase.READY, m.Goodbye): Phase.CLOSED,
+    **{(phase, m.Rejected): Phase.CLOSED for phase in Phase if phase is not Phase.CLOSED},
+}
+
+
+def hear(phase: Phase, message: AnyMessage) -> Phase:
+    """The phase after `message` came in. Raises WireError('bad_message') when it may not come now."""
+    after = TRANSITIONS.get((phase, type(message)))
+    if after is None:
+        raise WireError("bad_message", f"'{name_of(message)}' may not come while the connection is {phase}")
+    return after
+
+
+def say(phase: Phase, message: AnyMessage) -> Phase:
+    """The phase after `message` went out. Raises IllegalVerbError when it may not be sent now."""
+    after = TRANSITIONS.get((phase, type(message)))
+    if after is None:
+        raise IllegalVerbError(f"'{name_of(message)}' may not be sent while the connection is {phase}")
+    return after
+
+
+def name_of(message: AnyMessage) -> str:
+    """The word for `message` in sentences."""
+    return "journal" if isinstance(message, m.JournalChunk) else message.KIND

@@ -1,0 +1,271 @@
+"""The server's side of a connection: frames in, messages and frames out. Pure; one object per connection.
+
+The phases are `agent.wire.conversation`'s. In addition each lease has a life of its own on a connection:
+
+    announced (in `ready`) --resume--> open at the stored offset --release | revoke--> gone
+    offered (`assign`) --accept--> open at 0;  --refuse--> gone
+
+Journal bytes are handed up only for an open lease, in order, within the window. Bytes and answers under any other lease
+are dropped and answered with `revoke`: they are old, or somebody else's. What a server has to do:
+
+ 1. `Hello` came in: look the agent up, then `challenge(known)`.   2. `Authenticated`: end an older connection of it.
+ 3. `Ready` came in: `resume` or `revoke` each held job (`unanswered` must become empty), then `assign`.
+ 4. `Accept`, `Refuse`, `JournalChunk`, `Heartbeat`, `Drain`, `Goodbye`: store durably, then `acknowledge`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from agent.spec.job import JobSpec
+from agent.wire import messages as m
+from agent.wire.codec import decode_chunk, decode_text, encode_text
+from agent.wire.conversation import Phase, hear, say
+from agent.wire.errors import IllegalVerbError, WireError
+from agent.wire.window import Window
+
+_Lease = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class KnownAgent:
+    """What the server knows about an agent. `verify` says whether a signature answers a challenge to this agent."""
+
+    name: str
+    verify: Callable[[m.Challenge, bytes], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionTerms:
+    """What an agent is told in `welcome`."""
+
+    heartbeat_seconds: float = 10.0
+    window_bytes: int = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticated:
+    """The agent proved who it is; `welcome` is on its way."""
+
+    agent: str
+    name: str
+
+
+Event = (
+    m.Hello
+    | Authenticated
+    | m.Ready
+    | m.Accept
+    | m.Refuse
+    | m.JournalChunk
+    | m.Heartbeat
+    | m.Drain
+    | m.Goodbye
+)
+
+
+class ServerProtocol:
+    """What a server may say and hear on one connection.
+
+    `receive_*` give events and raise WireError when the agent broke the protocol (`rejected` is queued then and the
+    connection is closed). Verbs on a closed connection, or about a lease that is not on this one, do nothing: the end
+    was under way.
+    """
+
+    def __init__(self, server: str, nonce: bytes, terms: ConnectionTerms) -> None:
+        self.phase = Phase.NEW
+        self.agent = ""
+        self._server = server
+        self._nonce = nonce
+        self._terms = terms
+        self._known: KnownAgent | None = None
+        self._challenge: m.Challenge | None = None
+        self._version = 0
+        self._window = Window(terms.window_bytes)
+        self._announced: dict[_Lease, int] = {}
+        self._offered: set[_Lease] = set()
+        self._outgoing: list[str] = []
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the connection is to be closed once `outgoing` is sent."""
+        return self.phase is Phase.CLOSED
+
+    @property
+    def unanswered(self) -> frozenset[_Lease]:
+        """The held jobs of `ready` that were neither resumed nor revoked yet, as (job, lease)."""
+        return frozenset(self._announced)
+
+    def outgoing(self) -> list[str]:
+        """The frames to send now, in order; each is handed out once."""
+        frames, self._outgoing = self._outgoing, []
+        return frames
+
+    # What comes in
+
+    def receive_text(self, text: str) -> tuple[Event, ...]:
+        """The events in a text frame. Raises WireError."""
+        return self._receive(lambda: self._hear(decode_text(text)))
+
+    def receive_bytes(self, frame: bytes) -> tuple[Event, ...]:
+        """The events in a binary frame. Raises WireError."""
+        return self._receive(lambda: self._hear_chunk(decode_chunk(frame)))
+
+    def _receive(self, work: Callable[[], tuple[Event, ...]]) -> tuple[Event, ...]:
+        if self.is_closed:
+            return ()
+        try:
+            return work()
+        except WireError as error:
+            self.reject(error.code, str(error))
+            raise
+
+    def _hear(self, message: m.Message) -> tuple[Event, ...]:
+        if not isinstance(message, m.AgentMessage):
+            raise WireError("bad_message", f"'{message.KIND}' is not an agent's word")
+        self.phase = hear(self.phase, message)
+        match message:
+            case m.Hello():
+                self._version = _choose_version(message.versions)
+                self.agent = message.agent
+            case m.Proof():
+                return (self._verify(message.signature),)
+            case m.Ready():
+                self._announced = {(held.job, held.lease): held.journal_bytes for held in message.held}
+            case m.Accept():
+                return self._take_accept(message)
+            case m.Refuse():
+                return self._take_refuse(message)
+            case m.Heartbeat() | m.Drain() | m.Goodbye():
+                pass
+        return (message,)
+
+    def _verify(self, signature: bytes) -> Authenticated:
+        if self._known is None or self._challenge is None:
+            raise WireError("bad_message", "'proof' came before the challenge")
+        if not self._known.verify(self._challenge, signature):
+            raise WireError("bad_signature", "the signature is not this agent's")
+        self._say(m.Welcome(self._known.name, self._terms.heartbeat_seconds, self._terms.window_bytes))
+        return Authenticated(self.agent, self._known.name)
+
+    def _take_accept(self, accept: m.Accept) -> tuple[Event, ...]:
+        lease = (accept.job, accept.lease)
+        if not self._window.is_open(*lease):
+            if lease not in self._offered:
+                return self._answer_stale(*lease)
+            self._window.open(*lease, 0)
+        self._offered.discard(lease)
+        return (accept,)
+
+    def _take_refuse(self, refuse: m.Refuse) -> tuple[Event, ...]:
+        if (refuse.job, refuse.lease) not in self._offered:
+            return ()
+        self._offered.discard((refuse.job, refuse.lease))
+        return (refuse,)
+
+    def _hear_chunk(self, chunk: m.JournalChunk) -> tuple[Event, ...]:
+        self.phase = hear(self.phase, chunk)
+        if (chunk.job, chunk.lease) in self._announced:
+            raise WireError("bad_message", f"journal bytes of {chunk.job} came before it was told from where")
+        if not self._window.is_open(chunk.job, chunk.lease):
+            return self._answer_stale(chunk.job, chunk.lease)
+        try:
+            self._window.sent(chunk.job, chunk.lease, chunk.offset, chunk.offset + len(chunk.data))
+        except IllegalVerbError as error:
+            raise WireError("bad_message", str(error)) from None
+        return (chunk,)
+
+    def _answer_stale(self, job: str, lease: int) -> tuple[Event, ...]:
+        self._say(m.Revoke(job, lease, "this lease is not, or no longer, this agent's"))
+        return ()
+
+    # What goes out
+
+    def challenge(self, known: KnownAgent | None) -> None:
+        """Answer `Hello` with a challenge; or, when nobody is known under that identifier, with a rejection."""
+        if known is None:
+            self.reject("unknown_agent", "no agent is registered under this identifier")
+            return
+        self._known = known
+        self._challenge = m.Challenge(self._version, self._server, self._nonce)
+        self._say(self._challenge)
+
+    def resume(self, job: str, lease: int, offset: int) -> None:
+        """A held job is still the agent's: go on from `offset`, the length that is stored here.
+
+        Raises IllegalVerbError when the agent holds less than that: then its journal was lost with a power failure and
+        the job is to be revoked and ended as lost.
+        """
+        held_bytes = self._announced.get((job, lease))
+        if held_bytes is None:
+            return
+        if offset > held_bytes:
+            raise IllegalVerbError(
+                f"the agent holds {held_bytes} bytes of {job}, less than the {offset} stored"
+            )
+        del self._announced[job, lease]
+        self._window.open(job, lease, offset)
+        self._say(m.Ack(job, lease, offset))
+
+    def assign(self, job: str, lease: int, spec: JobSpec, sealed: Mapping[str, bytes]) -> None:
+        """Offer a job. Raises IllegalVerbError while a held job is unanswered, or for a lease that is held."""
+        if self._announced:
+            raise IllegalVerbError(
+                f"{len(self._announced)} held jobs wait for an answer before any job is assigned"
+            )
+        if self._window.is_open(job, lease):
+            raise IllegalVerbError(f"{job} under lease {lease} is already the agent's")
+        self._say(m.Assign(job, lease, spec, sealed))
+        self._offered.add((job, lease))
+
+    def acknowledge(self, job: str, lease: int, offset: int) -> None:
+        """The journal is stored durably up to `offset`."""
+        if self._window.is_open(job, lease):
+            self._window.acked(job, lease, offset)
+            self._say(m.Ack(job, lease, offset))
+
+    def cancel(self, job: str, lease: int, reason: str) -> None:
+        """Ask the agent to end the job."""
+        if self._is_here(job, lease):
+            self._say(m.Cancel(job, lease, reason))
+
+    def release(self, job: str, lease: int) -> None:
+        """The journal is complete and stored: the agent may forget the job."""
+        if self._is_here(job, lease):
+            self._forget(job, lease)
+            self._say(m.Release(job, lease))
+
+    def revoke(self, job: str, lease: int, reason: str) -> None:
+        """The lease is over: the agent stops the job and ships nothing more."""
+        if self._is_here(job, lease):
+            self._forget(job, lease)
+            self._say(m.Revoke(job, lease, reason))
+
+    def reject(self, code: str, message: str) -> None:
+        """End the connection with a reason (see `Rejected`); does nothing when it is closed."""
+        self._say(m.Rejected(code, message))
+
+    def _is_here(self, job: str, lease: int) -> bool:
+        lease_here = (job, lease) in self._announced or (job, lease) in self._offered
+        return lease_here or self._window.is_open(job, lease)
+
+    def _forget(self, job: str, lease: int) -> None:
+        self._announced.pop((job, lease), None)
+        self._offered.discard((job, lease))
+        self._window.close(job, lease)
+
+    def _say(self, message: m.ServerMessage) -> None:
+        if self.is_closed:
+            return
+        frame = encode_text(message)
+        self.phase = say(self.phase, message)
+        self._outgoing.append(frame)
+
+
+def _choose_version(offered: tuple[int, ...]) -> int:
+    common = set(offered) & set(m.PROTOCOL_VERSIONS)
+    if not common:
+        raise WireError(
+            "unsupported_version",
+            f"the agent speaks protocol {', '.join(map(str, sorted(offered)))}, this server {m.PROTOCOL_VERSIONS[-1]}",
+        )
+    return max(common)

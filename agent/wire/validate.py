@@ -1,0 +1,101 @@
+"""What must hold in a message beyond the types of its fields. Pure.
+
+The other side is not trusted: identifiers become file names and database keys, numbers become loop bounds and time-outs.
+A key of a message that is wrong is named in the WireError.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from agent.ids import is_id
+from agent.wire import messages as m
+from agent.wire.errors import WireError
+
+MAX_OFFSET = (1 << 63) - 1
+MAX_LEASE = (1 << 63) - 1
+
+_MAX_NAME = 200
+_MAX_TEXT = 4000
+_MAX_LABELS = 200
+
+
+def validate(message: m.Message | m.JournalChunk) -> None:
+    """Raises WireError('bad_message') when a field of `message` holds a value that makes no sense."""
+    check = _CHECKS.get(type(message))
+    if check is not None:
+        check(message)
+
+
+def _require(holds: bool, key: str, wanted: str) -> None:  # noqa: FBT001 - an assertion with a message
+    if not holds:
+        raise WireError("bad_message", f"'{key}' is not {wanted}")
+
+
+def _check_lease(message: Any) -> None:
+    _require(is_id("job", message.job), "job", "a job's identifier")
+    _require(1 <= message.lease <= MAX_LEASE, "lease", "a lease number")
+
+
+def _check_offset(message: Any) -> None:
+    _check_lease(message)
+    _require(0 <= message.offset <= MAX_OFFSET, "offset", "a journal offset")
+
+
+def _check_reason(message: Any) -> None:
+    _check_lease(message)
+    _require(len(message.reason) <= _MAX_TEXT, "reason", f"at most {_MAX_TEXT} characters")
+
+
+def _check_held(held: tuple[m.HeldJob, ...]) -> None:
+    for job in held:
+        _check_lease(job)
+        _require(0 <= job.journal_bytes <= MAX_OFFSET, "journal_bytes", "a journal offset")
+    _require(len({(job.job, job.lease) for job in held}) == len(held), "held", "free of doubles")
+
+
+def _check_hello(message: m.Hello) -> None:
+    _require(is_id("agent", message.agent), "agent", "an agent's identifier")
+    _require(1 <= len(message.versions) <= 32, "versions", "a short list of versions")
+    _require(len(message.software) <= _MAX_NAME, "software", f"at most {_MAX_NAME} characters")
+
+
+def _check_challenge(message: m.Challenge) -> None:
+    _require(16 <= len(message.nonce) <= 64, "nonce", "16 to 64 bytes")
+    _require(0 < len(message.server) <= _MAX_NAME, "server", "a server's identifier")
+
+
+def _check_welcome(message: m.Welcome) -> None:
+    seconds = message.heartbeat_seconds
+    _require(math.isfinite(seconds) and 0 < seconds <= 3600, "heartbeat_seconds", "between 0 and 3600")
+    _require(0 < message.window_bytes <= 1 << 30, "window_bytes", "between 1 and 1 GiB")
+
+
+def _check_ready(message: m.Ready) -> None:
+    _check_held(message.held)
+    _require(1 <= message.max_jobs <= 10_000, "max_jobs", "between 1 and 10000")
+    _require(len(message.labels) <= _MAX_LABELS, "labels", f"at most {_MAX_LABELS}")
+    _require(all(0 < len(label) <= _MAX_NAME for label in message.labels), "labels", "a list of short names")
+
+
+def _check_assign(message: m.Assign) -> None:
+    _check_lease(message)
+    _require(message.spec.job == message.job, "spec.job", "the job that is assigned")
+
+
+_CHECKS: dict[type, Callable[[Any], None]] = {
+    m.Hello: _check_hello,
+    m.Challenge: _check_challenge,
+    m.Proof: lambda message: _require(len(message.signature) == 64, "signature", "an Ed25519 signature"),
+    m.Welcome: _check_welcome,
+    m.Ready: _check_ready,
+    m.Assign: _check_assign,
+    m.Accept: _check_lease,
+    m.Refuse: _check_reason,
+    m.Ack: _check_offset,
+    m.Cancel: _check_reason,
+    m.Release: _check_lease,
+    m.Revoke: _check_reason,
+    m.Heartbeat: lambda message: _check_held(message.held),
+    m.JournalChunk: _check_offset,
+}
