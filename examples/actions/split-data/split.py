@@ -9,7 +9,8 @@ from pathlib import Path
 
 def main() -> None:
     """Read the settings from the environment and write the two files into the current folder."""
-    header, *rows = list(csv.reader(Path(os.environ["FILE"]).open(newline="")))
+    with Path(os.environ["FILE"]).open(newline="") as file:
+        header, *rows = list(csv.reader(file))
     by_class: dict[str, list[list[str]]] = defaultdict(list)
     for row in rows:
         by_class[row[-1]].append(row)

@@ -1,0 +1,65 @@
+"""Arguments as the commands share them: our error sentences, examples in the help, `--format`, sub-commands."""
+
+import argparse
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from agent.errors import UsageError
+
+Handler = Callable[[argparse.Namespace], int]
+
+
+class CommandParser(argparse.ArgumentParser):
+    """An ArgumentParser whose mistakes are `UsageError`s with a hint, never a printed usage and an exit."""
+
+    def __init__(self, **settings: Any) -> None:
+        settings.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        settings.setdefault("allow_abbrev", False)
+        super().__init__(**settings)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise the mistake as a UsageError."""
+        raise UsageError(message.replace("%", "%%"), where=self.prog, hint=f"see `{self.prog} --help`")
+
+
+def describe(parser: argparse.ArgumentParser, meaning: str, *examples: str) -> None:
+    """Give `parser` its sentence and the examples at the end of its help."""
+    parser.description = meaning
+    noun = "example" if len(examples) == 1 else "examples"
+    parser.epilog = "\n  ".join([f"{noun}:", *examples]) if examples else None
+
+
+def add_command(commands: Any, name: str, handler: Handler, meaning: str, *examples: str) -> CommandParser:
+    """A sub-command of `commands` (from `add_subcommands`)."""
+    parser: CommandParser = commands.add_parser(name, help=meaning)
+    describe(parser, meaning, *examples)
+    parser.set_defaults(handler=handler)
+    return parser
+
+
+def add_subcommands(parser: argparse.ArgumentParser) -> Any:
+    """The sub-commands of a noun; one of them has to be given."""
+    return parser.add_subparsers(
+        title="commands", required=True, metavar="COMMAND", parser_class=CommandParser
+    )
+
+
+def add_format(parser: argparse.ArgumentParser) -> None:
+    """`--format text|json`."""
+    parser.add_argument(
+        "--format", choices=["text", "json"], default="text", help="text for people, json for programs"
+    )
+
+
+def add_server(parser: argparse.ArgumentParser) -> None:
+    """`--url` and `--token` of the server's API; both are remembered by `agent login`."""
+    parser.add_argument("--url", help="the server (AGENT_URL)")
+    parser.add_argument("--token", help="your access token (AGENT_TOKEN); better through `agent login`")
+
+
+def split_pair(text: str, option: str) -> tuple[str, str]:
+    """`K=V` as a pair. Raises UsageError naming the option."""
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise UsageError(f"'{text}' is not of the form NAME=VALUE", where=option)
+    return name, value

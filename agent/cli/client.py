@@ -1,0 +1,197 @@
+"""The server's API as the commands use it: the one place where the command line speaks HTTP."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agent.config import Settings, load_settings
+from agent.errors import AgentError, NotFoundError, RefusedError, UnreachableError, UsageError
+
+_TIMEOUT_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServerEvent:
+    """One server-sent event."""
+
+    id: str
+    name: str
+    data: Any
+
+
+class Client:
+    """A server's API, with the user's access token. Every failure is an `AgentError`."""
+
+    def __init__(self, url: str, token: str) -> None:
+        import httpx
+
+        self.url = url.rstrip("/")
+        headers = {"Authorization": f"Bearer {token}"}
+        self._http = httpx.Client(base_url=self.url, headers=headers, timeout=_TIMEOUT_SECONDS)
+
+    def get(self, path: str, **query: Any) -> Any:
+        """The JSON at `path`."""
+        return self._json(
+            "GET", path, params={key: value for key, value in query.items() if value is not None}
+        )
+
+    def post(self, path: str, body: Any = None) -> Any:
+        """The JSON that the server answers to `body`."""
+        return self._json("POST", path, json=body)
+
+    def put(self, path: str, body: Any) -> Any:
+        """Like `post`, with PUT."""
+        return self._json("PUT", path, json=body)
+
+    def delete(self, path: str) -> None:
+        """Delete what is at `path`."""
+        self._json("DELETE", path)
+
+    def has(self, path: str) -> bool:
+        """Whether there is something at `path`."""
+        try:
+            self._send("HEAD", path)
+        except NotFoundError:
+            return False
+        return True
+
+    def upload(self, path: str, file: Path) -> None:
+        """PUT the bytes of `file`."""
+        with file.open("rb") as content:
+            self._send("PUT", path, content=content, timeout=None)
+
+    def download(self, path: str, file: Path) -> None:
+        """Write the bytes at `path` to `file`; it appears only when it is whole."""
+        import httpx
+
+        part = file.with_name(file.name + ".part")
+        try:
+            with self._http.stream("GET", path, follow_redirects=True) as response, part.open("wb") as out:
+                _check(response, response.read() if response.is_error else b"", self.url)
+                for chunk in response.iter_bytes():
+                    out.write(chunk)
+            part.replace(file)
+        except httpx.HTTPError as error:
+            raise _unreachable(self.url, error) from None
+        finally:
+            part.unlink(missing_ok=True)
+
+    def events(self, path: str, last_id: str = "") -> Iterator[ServerEvent]:
+        """The server-sent events at `path`, reconnecting from the last one that came, up to the event `end`."""
+        import httpx
+
+        failures = 0
+        while failures <= _EVENT_RETRIES:
+            try:
+                for event in self._events_once(path, last_id):
+                    failures = 0
+                    if event.name == "end":
+                        return
+                    last_id = event.id or last_id
+                    yield event
+                failures += 1
+            except (httpx.HTTPError, UnreachableError):
+                failures += 1
+            _pause(failures)
+        raise UnreachableError("the server went away while its events were followed", where=self.url)
+
+    def _events_once(self, path: str, last_id: str) -> Iterator[ServerEvent]:
+        headers = {"Last-Event-ID": last_id} if last_id else {}
+        with self._http.stream("GET", path, headers=headers, timeout=_EVENT_TIMEOUT_SECONDS) as response:
+            _check(response, response.read() if response.is_error else b"", self.url)
+            yield from parse_events(response.iter_lines())
+
+    def _json(self, method: str, path: str, **arguments: Any) -> Any:
+        body = self._send(method, path, **arguments)
+        try:
+            return json.loads(body) if body else None
+        except ValueError:
+            raise _not_ours(self.url) from None
+
+    def _send(self, method: str, path: str, **arguments: Any) -> bytes:
+        import httpx
+
+        try:
+            response = self._http.request(method, path, **arguments)
+        except httpx.HTTPError as error:
+            raise _unreachable(self.url, error) from None
+        _check(response, response.content, self.url)
+        content: bytes = response.content
+        return content
+
+
+_EVENT_RETRIES = 30
+_EVENT_TIMEOUT_SECONDS = 60.0  # the server sends a comment at least every 15 s
+
+
+def connect(settings: Settings | None = None, *, url: str | None = None, token: str | None = None) -> Client:
+    """The server that the settings name. Raises UsageError when there is no URL or no token."""
+    settings = settings or load_settings({"url": url, "token": token})
+    if not settings["url"]:
+        raise UsageError("no server is set", hint="`agent login --url URL`, or set AGENT_URL")
+    if not settings["token"]:
+        raise UsageError(
+            "no access token is set", where=settings["url"], hint="`agent login`, or set AGENT_TOKEN"
+        )
+    return Client(settings["url"], settings["token"])
+
+
+def parse_events(lines: Iterator[str]) -> Iterator[ServerEvent]:
+    """Server-sent events from the lines of a stream (HTML Living Standard, 9.2.6)."""
+    fields: dict[str, list[str]] = {}
+    for line in lines:
+        if line.startswith(":"):
+            continue
+        if line:
+            name, _colon, value = line.partition(":")
+            fields.setdefault(name, []).append(value.removeprefix(" "))
+            continue
+        if "data" in fields:
+            data = json.loads("\n".join(fields["data"]))
+            yield ServerEvent(fields.get("id", [""])[-1], fields.get("event", ["message"])[-1], data)
+        fields = {}
+
+
+def _check(response: Any, body: bytes, url: str) -> None:
+    """Raise what the server's answer means, when it is an error (RFC 9457 problem details)."""
+    if not response.is_error:
+        return
+    try:
+        problem = json.loads(body) if body else {}
+        what = problem.get("detail") or problem.get("title") or f"the server answered {response.status_code}"
+        hint = problem.get("hint", "")
+    except (ValueError, AttributeError):
+        raise _not_ours(url) from None
+    problems = problem.get("problems")
+    if problems:
+        what += "".join(
+            f"\n  {line['file']}:{line['line']}:{line['column']}: {line['message']}" for line in problems
+        )
+    kinds: dict[int, type[AgentError]] = {
+        401: RefusedError,
+        403: RefusedError,
+        404: NotFoundError,
+        422: UsageError,
+    }
+    if response.status_code == 401:
+        hint = hint or "`agent login` stores a new access token"
+    raise kinds.get(response.status_code, AgentError)(what, where=url, hint=hint)
+
+
+def _unreachable(url: str, error: Exception) -> AgentError:
+    reason = str(error) or type(error).__name__
+    return UnreachableError(
+        f"the server can't be reached: {reason}", where=url, hint="is `agent server` running there?"
+    )
+
+
+def _not_ours(url: str) -> AgentError:
+    return AgentError("what answered is not a flow-agent server", where=url, hint="check the URL")
+
+
+def _pause(failures: int) -> None:
+    import time
+
+    time.sleep(min(0.1 * 2**failures, 5.0))

@@ -1,0 +1,97 @@
+"""The table of commands, and what is the same for all of them: `--debug`, error lines, exit codes.
+
+Only the module of the command that was asked for is imported, so that a quick command starts quickly.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from agent.cli.arguments import CommandParser
+from agent.errors import AgentError, InterruptedByUserError, UsageError
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("agent.cli.demo", "server, agent and a real flow, end to end, in a temporary folder"),
+    "doctor": ("agent.cli.doctor", "check this machine and show where each setting comes from"),
+    "flow": ("agent.cli.flow", "validate, show, evaluate, run here, or submit to the server"),
+    "run": ("agent.cli.run", "list, watch, cancel and download the runs on the server"),
+    "artifact": ("agent.cli.artifact", "list and download artifacts of a run"),
+    "secret": ("agent.cli.secret", "set, list and delete secrets"),
+    "variable": ("agent.cli.variable", "set, list and delete variables"),
+    "login": ("agent.cli.login", "remember the server and your access token"),
+    "register": ("agent.cli.register", "register this machine as an agent of a server"),
+    "start": ("agent.cli.start", "run this machine's agent"),
+    "status": ("agent.cli.status", "what this machine's agent is doing"),
+    "drain": ("agent.cli.drain", "take no new jobs; finish those that run"),
+    "unregister": ("agent.cli.unregister", "remove this machine from its server"),
+    "machine": ("agent.cli.machine", "show what this machine would be registered with"),
+    "server": ("agent.cli.server", "run the central server, and manage its tokens"),
+}
+
+
+def run_command(arguments: Sequence[str]) -> int:
+    """Run one command and give its exit code. Prints errors as `agent: what (where); what to do`."""
+    words = [word for word in arguments if word != "--debug"]
+    is_debug = len(words) != len(arguments)
+    try:
+        return _dispatch(words)
+    except AgentError as error:
+        if is_debug:
+            raise
+        return _report(error)
+    except KeyboardInterrupt:
+        return _report(InterruptedByUserError("interrupted"))
+    except BrokenPipeError:  # the reader of our output (head, less) has gone: end as if killed by its signal
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except (
+        Exception
+    ) as error:  # a bug of ours: the user gets a sentence, and the traceback only when they ask for it
+        if is_debug:
+            raise
+        what = f"a bug in the agent: {type(error).__name__}: {error}"
+        return _report(AgentError(what, hint="run the same command with --debug and report what it prints"))
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        sys.stdout.write(_overview())
+        return 0
+    if words[0] == "--version":
+        from agent import __version__
+
+        sys.stdout.write(f"agent {__version__}\n")
+        return 0
+    if words[0] not in COMMANDS:
+        raise UsageError(f"there is no command '{words[0]}'", hint="`agent --help` lists them")
+    module = import_module(COMMANDS[words[0]][0])
+    parser = CommandParser(prog=f"agent {words[0]}")
+    module.configure(parser)
+    parsed = parser.parse_args(words[1:])
+    code: int = parsed.handler(parsed)
+    return code
+
+
+def _overview() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {meaning}" for name, (_module, meaning) in COMMANDS.items()]
+    return "\n".join(
+        [
+            "Automation for ML teams on GPU machines that they own.",
+            "",
+            "usage: agent COMMAND [--help] [--debug]",
+            "",
+            *lines,
+            "",
+            "example: agent demo",
+            "",
+        ]
+    )
+
+
+def _report(error: AgentError) -> int:
+    sys.stdout.flush()
+    sys.stderr.write(f"agent: {error}\n")
+    return error.exit_code

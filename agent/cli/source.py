@@ -1,0 +1,129 @@
+"""The code that a run works on: what git says about a folder, and a snapshot of it as one archive."""
+
+import gzip
+import hashlib
+import os
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.errors import UsageError
+from agent.spec.job import Source, SourceKind
+
+
+@dataclass(frozen=True, slots=True)
+class Checkout:
+    """A git work tree as it is now."""
+
+    top: Path
+    url: str  # of `origin`; empty when there is none
+    ref: str
+    commit: str  # empty before the first commit
+    is_dirty: bool
+
+
+def find_checkout(folder: Path) -> Checkout | None:
+    """The git work tree that `folder` is in, or None when it is in none or git is not installed."""
+    top = _git(folder, "rev-parse", "--show-toplevel")
+    if top is None:
+        return None
+    return Checkout(
+        top=Path(top),
+        url=_git(folder, "remote", "get-url", "origin") or "",
+        ref=_git(folder, "symbolic-ref", "-q", "HEAD") or "",
+        commit=_git(folder, "rev-parse", "-q", "--verify", "HEAD") or "",
+        is_dirty=bool(_git(folder, "status", "--porcelain")),
+    )
+
+
+def choose_source(kind: str | None, folder: Path) -> Source:
+    """The source that `--source` names; without one: a snapshot of the work tree around `folder`, else none.
+
+    A snapshot's `digest` is still empty; `write_snapshot` gives it. Raises UsageError when `git` was asked for and
+    the work tree has no remote, no commit, or a commit that the remote's branches don't have.
+    """
+    checkout = find_checkout(folder) if kind != "none" else None
+    if kind == "none" or (kind is None and checkout is None):
+        return Source()
+    if kind == "git":
+        return _git_source(checkout, folder)
+    if checkout is None:
+        return Source(SourceKind.SNAPSHOT)
+    return Source(SourceKind.SNAPSHOT, url=checkout.url, ref=checkout.ref, commit=checkout.commit)
+
+
+def write_snapshot(folder: Path, archive: Path) -> str:
+    """Write the work tree around `folder` (or the folder, outside of git) to `archive`; give its `sha256:` digest.
+
+    The archive depends on names, modes and contents only, so that the same tree is uploaded once. What git ignores
+    stays out; what is not committed yet is in.
+    """
+    checkout = find_checkout(folder)
+    top = checkout.top if checkout else folder
+    names = _git_files(top) if checkout else _all_files(top)
+    with (
+        archive.open("wb") as file,
+        gzip.GzipFile("", "wb", compresslevel=1, fileobj=file, mtime=0) as zipped,
+        tarfile.open(fileobj=zipped, mode="w|", format=tarfile.PAX_FORMAT) as tar,
+    ):
+        for name in sorted(names):
+            _add(tar, top, name)
+    with archive.open("rb") as file:
+        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _git_source(checkout: Checkout | None, folder: Path) -> Source:
+    if checkout is None or not checkout.url or not checkout.commit:
+        raise UsageError(
+            "--source git needs a git work tree with a remote 'origin' and a commit",
+            where=str(folder),
+            hint="use --source snapshot to send the files as they are",
+        )
+    if not _git(checkout.top, "branch", "-r", "--contains", checkout.commit):
+        raise UsageError(
+            f"commit {checkout.commit[:12]} is on no branch of 'origin'",
+            where=str(checkout.top),
+            hint="push it first, or use --source snapshot",
+        )
+    return Source(SourceKind.GIT, url=checkout.url, ref=checkout.ref, commit=checkout.commit)
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    """What git prints, or None when it fails or is not installed."""
+    command = ["git", "-C", str(folder), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    except FileNotFoundError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _git_files(top: Path) -> list[str]:
+    command = ["git", "-C", str(top), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, check=True).stdout
+    names = {os.fsdecode(name) for name in listed.split(b"\0") if name}
+    return [name for name in names if os.path.lexists(top / name)]  # a deleted file is still listed
+
+
+def _all_files(top: Path) -> Iterator[str]:
+    for folder, _folders, files in os.walk(top):
+        for name in files:
+            yield str((Path(folder) / name).relative_to(top))
+
+
+def _add(tar: tarfile.TarFile, top: Path, name: str) -> None:
+    path = top / name
+    member = tar.gettarinfo(path, arcname=name)
+    member.uid = member.gid = 0
+    member.uname = member.gname = ""
+    member.mtime = 0
+    member.mode = 0o755 if member.mode & 0o100 else 0o644
+    if member.isreg():
+        member.type = tarfile.REGTYPE  # a second name of the same file is a file of its own
+        member.size = path.stat().st_size
+        with path.open("rb") as file:
+            tar.addfile(member, file)
+    elif member.issym():
+        tar.addfile(member)

@@ -1,0 +1,55 @@
+"""Tables and JSON on the terminal."""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any, TextIO
+
+_RESET = "\x1b[0m"
+COLOURS = {
+    "success": "\x1b[32m",
+    "failure": "\x1b[31m",
+    "cancelled": "\x1b[33m",
+    "skipped": "\x1b[2m",
+    "running": "\x1b[36m",
+    "queued": "\x1b[34m",
+    "dim": "\x1b[2m",
+    "bold": "\x1b[1m",
+}
+MARKS = {"success": "✓", "failure": "✗", "cancelled": "!", "skipped": "-", "running": "*", "queued": "."}
+
+
+def print_json(data: Any, out: TextIO) -> None:
+    """`data` as one indented JSON document."""
+    out.write(json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+
+
+def print_table(titles: Sequence[str], rows: Iterable[Sequence[object]], out: TextIO) -> None:
+    """Aligned columns under `titles`; nothing but the titles when there are no rows."""
+    cells = [[str(title) for title in titles], *([plain(str(cell)) for cell in row] for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(titles))]
+    for row in cells:
+        line = "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
+        out.write(line.rstrip() + "\n")
+
+
+def coloured(text: str, colour: str, out: TextIO) -> str:
+    """`text` in a colour of `COLOURS` when `out` is a terminal."""
+    return f"{COLOURS[colour]}{text}{_RESET}" if colour in COLOURS and out.isatty() else text
+
+
+def plain(text: str) -> str:
+    """`text` without the control characters that would play with a terminal (names and messages are not trusted)."""
+    return "".join(character for character in text if character == "\t" or character.isprintable())
+
+
+def duration(seconds: float | None) -> str:
+    """`0.4s`, `12s`, `3m 05s`, `2h 07m`."""
+    if seconds is None:
+        return ""
+    if seconds < 10:
+        return f"{seconds:.1f}s"
+    if seconds < 60:
+        return f"{seconds:.0f}s"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h {minutes:02}m" if hours else f"{minutes}m {rest:02}s"
