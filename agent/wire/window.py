@@ -1,9 +1,9 @@
 """Flow control: how many journal bytes of one connection are on their way and not yet acknowledged. Pure.
 
-Per (job, lease), `acked <= sent`; the sum of `sent - acked` over all jobs stays within `limit_bytes`, whatever number of
-jobs there is. Bytes go in order: what would overlap or skip is an IllegalVerbError, which a side turns into a WireError when the other
-side is to blame. A window lives as long as its connection; a
-new connection begins with a new window, in which each job goes on from the offset that the server says it has.
+Per (job, lease), `acked <= sent`; the sum of `sent - acked` over all jobs stays within `limit_bytes`, whatever number
+of jobs there is. Bytes go in order: what would overlap or skip is an IllegalVerbError, which a side turns into a
+WireError when the other side is to blame. A window lives as long as its connection; a new connection begins with a new
+window, in which each job goes on from the offset that the server says it has.
 """
 
 from agent.wire.errors import IllegalVerbError
