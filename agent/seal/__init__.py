@@ -1,0 +1,1 @@
+"""Keys, signatures, sealed secrets and tokens: the only room that imports `cryptography`."""
