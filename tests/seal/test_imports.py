@@ -20,8 +20,9 @@ print(*sorted({"cryptography", "psutil", "pynvml", "httpx"} & set(sys.modules)))
         "agent.seal.envelope",
         "agent.seal.tokens",
         "agent.machine.inventory",
-    ]
-    + ["agent.machine.sampling", "agent.cli.machine"],
+        "agent.machine.sampling",
+        "agent.cli.machine",
+    ],
 )
 def test_importing_loads_no_heavy_library(module: str):
     result = subprocess.run(
