@@ -1,0 +1,1 @@
+"""Where actions come from: one file a kind of place."""

@@ -1,0 +1,312 @@
+"""An action's manifest: `action.yml` or `action.yaml`, or a bare `Dockerfile`.
+
+As tolerant as GitHub is: keys that it doesn't know are passed over, `required` is not enforced, a default may be any
+scalar. As exact as we can be: what is wrong is said with file, line and column, all of it at once.
+Source: actions/runner `ActionManifestManager.cs`, `action_yaml.json`. `using: python` is ours (docs/actions.md).
+"""
+
+from collections.abc import Mapping as AnyMapping
+from collections.abc import Sequence as AnySequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+from agent.errors import AgentError, NotFoundError
+from agent.flow.expressions import to_text
+from agent.flow.problems import InvalidFlowError, Problem
+from agent.flow.source import (
+    Limits,
+    Mapping,
+    Node,
+    Scalar,
+    Sequence,
+    key_text,
+    plain,
+    read_source,
+)
+from agent.resolve.composite import read_steps
+from agent.spec.job import StepSpec
+
+MANIFESTS = ("action.yml", "action.yaml")
+DOCKERFILES = ("Dockerfile", "dockerfile")
+ALWAYS = "always()"
+
+_LIMITS = Limits(depth=100, characters=10 * 1024 * 1024)  # GitHub's for a manifest
+_NOTHING: AnyMapping[str, object] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class ActionInput:
+    """One input as declared; `default` is a template, None where none is written."""
+
+    name: str
+    description: str = ""
+    required: bool = False
+    default: object = None
+    deprecation_message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ActionOutput:
+    """One output as declared; `value` is a template, of composite actions only."""
+
+    name: str
+    description: str = ""
+    value: object = None
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRuns:
+    """A JavaScript action. Paths are relative to the action's folder; conditions are expressions."""
+
+    version: int  # the node to run it with: 20 or 24
+    main: str
+    pre: str = ""
+    pre_if: str = ALWAYS
+    post: str = ""
+    post_if: str = ALWAYS
+
+
+@dataclass(frozen=True, slots=True)
+class PythonRuns:
+    """A Python action: run by the agent's own interpreter, isolated."""
+
+    main: str
+    pre: str = ""
+    pre_if: str = ALWAYS
+    post: str = ""
+    post_if: str = ALWAYS
+
+
+@dataclass(frozen=True, slots=True)
+class DockerRuns:
+    """A container action. `image` is `docker://...` or a Dockerfile's path; `args` and `env` are templates."""
+
+    image: str
+    entrypoint: str = ""
+    args: tuple[object, ...] = ()
+    env: AnyMapping[str, object] = field(default_factory=lambda: _NOTHING)
+    pre_entrypoint: str = ""
+    pre_if: str = ALWAYS
+    post_entrypoint: str = ""
+    post_if: str = ALWAYS
+
+
+@dataclass(frozen=True, slots=True)
+class CompositeRuns:
+    """An action made of steps."""
+
+    steps: tuple[StepSpec, ...]
+
+
+Runs = NodeRuns | PythonRuns | DockerRuns | CompositeRuns
+
+
+@dataclass(frozen=True, slots=True)
+class ActionManifest:
+    """What an action says about itself. Names of inputs are matched without regard to case by whoever reads them."""
+
+    name: str
+    runs: Runs
+    description: str = ""
+    inputs: AnyMapping[str, ActionInput] = field(default_factory=lambda: MappingProxyType({}))
+    outputs: AnyMapping[str, ActionOutput] = field(default_factory=lambda: MappingProxyType({}))
+
+
+class InvalidActionError(AgentError):
+    """A manifest has errors; `problems` holds all of them, in the file's order."""
+
+    def __init__(self, file: str, problems: AnySequence[Problem]) -> None:
+        first, more = problems[0], len(problems) - 1
+        super().__init__(f"{file} is not valid", where=str(first.position), hint=first.hint)
+        self.problems = tuple(problems)
+        self.what = f"{first.message}{f' (and {more} more)' if more else ''}"
+
+
+def read_manifest(folder: Path, shown_as: str = "") -> ActionManifest:
+    """The manifest of the action in `folder`. `shown_as` names the folder in messages (default: its own path).
+
+    Raises NotFoundError when there is none and InvalidActionError when it can't be understood.
+    """
+    place = shown_as or str(folder)
+    for name in MANIFESTS:
+        file = folder / name
+        if file.is_file():
+            return parse_manifest(_read_text(file, f"{place}/{name}"), f"{place}/{name}")
+    for name in DOCKERFILES:
+        if (folder / name).is_file():
+            return ActionManifest(name=folder.name, runs=DockerRuns(image=name))
+    raise NotFoundError(
+        f"Can't find 'action.yml', 'action.yaml' or 'Dockerfile' under '{place}'",
+        hint="check the path behind `uses:`"
+        if folder.is_dir()
+        else "there is no such folder; an action of your own repository needs actions/checkout before it",
+    )
+
+
+def parse_manifest(text: str, file: str) -> ActionManifest:
+    """The manifest that `text` is; `file` names it in messages. Raises InvalidActionError."""
+    try:
+        root = read_source(text, file, limits=_LIMITS)
+    except InvalidFlowError as error:
+        raise InvalidActionError(file, error.problems) from None
+    return _Reader(file).read(root)
+
+
+def _read_text(file: Path, shown_as: str) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise AgentError(f"{file.name} is not UTF-8 text", where=shown_as) from None
+    except OSError as error:
+        raise AgentError(f"{file.name} can't be read: {error.strerror}", where=shown_as) from None
+
+
+_OLD_NODES = {"node12": 20, "node16": 20, "node20": 20, "node24": 24}
+
+
+class _Reader:
+    """Reads one manifest and gathers what is wrong with it."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.problems: list[Problem] = []
+
+    def read(self, root: Node) -> ActionManifest:
+        top = self._pairs(root, "an action's manifest is a mapping with `name:` and `runs:`")
+        inputs = {key: self._input(key, node) for key, node in self._pairs(top.get("inputs")).items()}
+        outputs = {key: self._output(key, node) for key, node in self._pairs(top.get("outputs")).items()}
+        runs = self._runs(root, top.get("runs"))
+        if self.problems or runs is None:
+            self.problems.sort(key=lambda problem: (problem.position.line, problem.position.column))
+            raise InvalidActionError(self.file, self.problems)
+        return ActionManifest(
+            name=self._text(top, "name"),
+            description=self._text(top, "description"),
+            inputs=MappingProxyType(inputs),
+            outputs=MappingProxyType(outputs),
+            runs=runs,
+        )
+
+    def _input(self, name: str, node: Node) -> ActionInput:
+        pairs = self._pairs(node)
+        return ActionInput(
+            name=name,
+            description=self._text(pairs, "description"),
+            required=self._text(pairs, "required").lower() == "true",
+            default=_default(pairs.get("default")),
+            deprecation_message=self._text(pairs, "deprecationMessage"),
+        )
+
+    def _output(self, name: str, node: Node) -> ActionOutput:
+        pairs = self._pairs(node)
+        value = pairs.get("value")
+        return ActionOutput(name, self._text(pairs, "description"), None if value is None else plain(value))
+
+    def _runs(self, root: Node, node: Node | None) -> Runs | None:
+        if node is None:
+            self._add(
+                root, "Required property is missing: runs", "an action says how it runs: docs/actions.md"
+            )
+            return None
+        pairs = self._pairs(node, "`runs:` is a mapping with `using:`")
+        using = self._text(pairs, "using").lower()
+        if using in _OLD_NODES:
+            return self._node(node, pairs, _OLD_NODES[using])
+        if using == "python":
+            return self._python(node, pairs)
+        if using == "docker":
+            return self._docker(node, pairs)
+        if using == "composite":
+            return self._composite(node, pairs)
+        at = pairs.get("using", node)
+        known = "use 'composite', 'docker', 'node20', 'node24' or 'python' instead"
+        missing = "Missing 'using' value"
+        self._add(at, f"'using: {self._text(pairs, 'using')}' is not supported" if using else missing, known)
+        return None
+
+    def _node(self, node: Node, pairs: dict[str, Node], version: int) -> NodeRuns | None:
+        main = self._required(node, pairs, "main")
+        pre, pre_if, post, post_if = self._phases(pairs, "pre", "post")
+        return NodeRuns(version, main, pre, pre_if, post, post_if) if main else None
+
+    def _python(self, node: Node, pairs: dict[str, Node]) -> PythonRuns | None:
+        main = self._required(node, pairs, "main")
+        pre, pre_if, post, post_if = self._phases(pairs, "pre", "post")
+        return PythonRuns(main, pre, pre_if, post, post_if) if main else None
+
+    def _docker(self, node: Node, pairs: dict[str, Node]) -> DockerRuns | None:
+        image = self._required(node, pairs, "image")
+        pre, pre_if, post, post_if = self._phases(pairs, "pre-entrypoint", "post-entrypoint")
+        args = pairs.get("args")
+        if args is not None and not isinstance(args, Sequence):
+            self._add(args, "A sequence was expected", "write `args:` as a list")
+            return None
+        env = self._pairs(pairs.get("env"))
+        return DockerRuns(
+            image=image,
+            entrypoint=self._text(pairs, "entrypoint"),
+            args=tuple(plain(item) for item in args.items) if isinstance(args, Sequence) else (),
+            env=MappingProxyType({key: plain(value) for key, value in env.items()}),
+            pre_entrypoint=pre,
+            pre_if=pre_if,
+            post_entrypoint=post,
+            post_if=post_if,
+        )
+
+    def _composite(self, node: Node, pairs: dict[str, Node]) -> CompositeRuns | None:
+        steps = pairs.get("steps")
+        if not isinstance(steps, Sequence):
+            self._add(steps or node, "a composite action needs a list of steps", "write them under `steps:`")
+            return None
+        return CompositeRuns(read_steps(steps, self.problems))
+
+    def _phases(self, pairs: dict[str, Node], pre: str, post: str) -> tuple[str, str, str, str]:
+        return (
+            self._text(pairs, pre),
+            _condition(self._text(pairs, "pre-if")),
+            self._text(pairs, post),
+            _condition(self._text(pairs, "post-if")),
+        )
+
+    def _required(self, node: Node, pairs: dict[str, Node], key: str) -> str:
+        text = self._text(pairs, key)
+        if not text:
+            self._add(pairs.get(key, node), f"Required property is missing: {key}")
+        return text
+
+    def _pairs(self, node: Node | None, expected: str = "") -> dict[str, Node]:
+        """The pairs of a mapping by key; nothing and null have none."""
+        if node is None or (isinstance(node, Scalar) and node.value is None and not expected):
+            return {}
+        if not isinstance(node, Mapping):
+            self._add(node, "A mapping was expected", expected)
+            return {}
+        return {key_text(key): value for key, value in node.pairs}
+
+    def _text(self, pairs: dict[str, Node], key: str) -> str:
+        node = pairs.get(key)
+        if node is None:
+            return ""
+        if not isinstance(node, Scalar):
+            self._add(node, f"'{key}' is text, not a list or a mapping")
+            return ""
+        return to_text(node.value)
+
+    def _add(self, node: Node, message: str, hint: str = "") -> None:
+        self.problems.append(Problem(node.position, message, hint))
+
+
+def _default(node: Node | None) -> object:
+    """A default as a template. What is not text is written as text: an action reads its inputs as text."""
+    if node is None:
+        return None
+    return to_text(node.value) if isinstance(node, Scalar) else plain(node)
+
+
+def _condition(text: str) -> str:
+    """A `pre-if` or `post-if`: unlike a step's `if` it is not put behind `success()`."""
+    bare = text.strip()
+    if bare.startswith("${{") and bare.endswith("}}") and bare.count("${{") == 1:
+        bare = bare[3:-2].strip()
+    return bare or ALWAYS

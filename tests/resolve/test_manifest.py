@@ -1,0 +1,253 @@
+"""What an action's manifest says, and how a wrong one is answered."""
+
+from pathlib import Path
+
+import pytest
+
+from agent.errors import AgentError, NotFoundError
+from agent.resolve.manifest import (
+    ActionInput,
+    ActionOutput,
+    CompositeRuns,
+    DockerRuns,
+    InvalidActionError,
+    NodeRuns,
+    PythonRuns,
+    parse_manifest,
+    read_manifest,
+)
+from agent.spec.job import StepKind, StepSpec
+
+
+def test_a_node_action_is_read_in_full() -> None:
+    manifest = parse_manifest(
+        """
+name: Cache
+author: somebody
+description: keeps files
+branding: {icon: archive, color: gray-dark}
+unknown: [1, {two: 3}]
+inputs:
+  path: {description: what, required: true, deprecationMessage: use paths}
+  key:
+  depth: {default: 1, other: x}
+  flag: {default: false}
+  token: {default: "${{ github.token }}"}
+outputs:
+  hit: {description: whether it was there}
+runs:
+  using: NODE24
+  main: dist/main.js
+  pre: dist/pre.js
+  pre-if: runner.os == 'Linux'
+  post: dist/post.js
+  post-if: ${{ success() }}
+  unknown: x
+""",
+        "action.yml",
+    )
+    assert (manifest.name, manifest.description) == ("Cache", "keeps files")
+    assert manifest.inputs["path"] == ActionInput("path", "what", True, None, "use paths")
+    assert [manifest.inputs[name].default for name in ("key", "depth", "flag", "token")] == [
+        None,
+        "1",
+        "false",
+        "${{ github.token }}",
+    ]
+    assert manifest.outputs == {"hit": ActionOutput("hit", "whether it was there")}
+    assert manifest.runs == NodeRuns(
+        24, "dist/main.js", "dist/pre.js", "runner.os == 'Linux'", "dist/post.js", "success()"
+    )
+
+
+@pytest.mark.parametrize(
+    ("using", "version"), [("node12", 20), ("node16", 20), ("node20", 20), ("node24", 24)]
+)
+def test_old_nodes_run_on_the_oldest_that_is_kept(using: str, version: int) -> None:
+    manifest = parse_manifest(f"runs: {{using: {using}, main: m.js}}", "action.yml")
+    assert manifest.runs == NodeRuns(version, "m.js")
+
+
+def test_a_python_action_is_read() -> None:
+    manifest = parse_manifest("runs: {using: python, main: main.py, post: post.py}", "action.yml")
+    assert manifest.runs == PythonRuns("main.py", post="post.py")
+
+
+def test_a_docker_action_is_read() -> None:
+    manifest = parse_manifest(
+        """
+name: d
+runs:
+  using: docker
+  image: Dockerfile
+  entrypoint: /run
+  args: [a, "${{ inputs.x }}", 3]
+  env: {A: "${{ inputs.y }}"}
+  pre-entrypoint: /pre
+  post-entrypoint: /post
+  post-if: failure()
+""",
+        "action.yml",
+    )
+    runs = manifest.runs
+    assert isinstance(runs, DockerRuns)
+    assert (runs.image, runs.entrypoint, runs.args) == ("Dockerfile", "/run", ("a", "${{ inputs.x }}", 3))
+    assert runs.env == {"A": "${{ inputs.y }}"}
+    assert (runs.pre_entrypoint, runs.post_entrypoint) == ("/pre", "/post")
+    assert (runs.pre_if, runs.post_if) == ("always()", "failure()")
+
+
+def test_a_composite_action_is_read_into_steps() -> None:
+    manifest = parse_manifest(
+        """
+outputs:
+  sum: {value: "${{ steps.add.outputs.sum }}"}
+runs:
+  using: composite
+  steps:
+    - run: echo 1
+      shell: bash
+    - id: add
+      name: Add ${{ inputs.a }}
+      if: inputs.a != ''
+      run: echo 2
+      shell: ${{ inputs.shell }}
+      working-directory: sub
+      env: {A: 1}
+      continue-on-error: true
+    - {run: echo 3, shell: sh, if: always()}
+    - {uses: actions/checkout/deep@v4, with: {fetch-depth: 0}}
+    - {uses: actions/checkout@v4}
+    - {uses: ./local}
+    - {uses: $/same}
+    - {uses: "docker://alpine:3"}
+""",
+        "act/action.yml",
+    )
+    assert isinstance(manifest.runs, CompositeRuns)
+    steps = manifest.runs.steps
+    assert [step.id for step in steps] == [
+        "__run",
+        "add",
+        "__run_2",
+        "__actions_checkout",
+        "__actions_checkout_2",
+        "__self",
+        "__selfRepository",
+        "__alpine_3",
+    ]
+    assert steps[0] == StepSpec(StepKind.RUN, "__run", run="echo 1", shell="bash", place="act/action.yml:7:7")
+    assert steps[1].condition == "success() && (inputs.a != '')"
+    assert (steps[1].shell, steps[1].working_directory) == ("${{ inputs.shell }}", "sub")
+    assert (steps[1].name, steps[1].env, steps[1].continue_on_error) == (
+        "Add ${{ inputs.a }}",
+        {"A": 1},
+        True,
+    )
+    assert steps[2].condition == "always()"
+    assert (steps[3].kind, steps[3].uses) == (StepKind.USES, "actions/checkout/deep@v4")
+    assert steps[3].with_ == {"fetch-depth": 0}
+    assert manifest.outputs["sum"].value == "${{ steps.add.outputs.sum }}"
+
+
+def test_a_generated_identifier_is_never_longer_than_an_identifier_may_be() -> None:
+    uses = f"{'o' * 60}/{'r' * 60}@v1"
+    steps = f"[{{uses: {uses}}}, {{uses: {uses}}}]"
+    manifest = parse_manifest(f"runs: {{using: composite, steps: {steps}}}", "action.yml")
+    assert isinstance(manifest.runs, CompositeRuns)
+    first, second = manifest.runs.steps
+    assert len(first.id) == len(second.id) == 99
+    assert second.id.endswith("_2")
+
+
+def composite(step: str) -> str:
+    return f"runs:\n  using: composite\n  steps:\n    - {step}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "message"),
+    [
+        ("", "a.yml:1:1", "A mapping was expected"),
+        ("[1]", "a.yml:1:1", "A mapping was expected"),
+        ("name: x", "a.yml:1:1", "Required property is missing: runs"),
+        ("runs: x", "a.yml:1:7", "A mapping was expected"),
+        ("runs: {main: x}", "a.yml:1:7", "Missing 'using' value"),
+        ("runs: {using: ruby}", "a.yml:1:15", "'using: ruby' is not supported"),
+        ("runs: {using: node20}", "a.yml:1:7", "Required property is missing: main"),
+        ("runs: {using: python, main: [x]}", "a.yml:1:29", "'main' is text"),
+        ("runs: {using: docker}", "a.yml:1:7", "Required property is missing: image"),
+        ("runs: {using: docker, image: x, args: y}", "a.yml:1:39", "A sequence was expected"),
+        ("runs: {using: composite}", "a.yml:1:7", "a composite action needs a list of steps"),
+        ("inputs: [x]\nruns: {using: python, main: m}", "a.yml:1:9", "A mapping was expected"),
+        ("inputs: {x: y}\nruns: {using: python, main: m}", "a.yml:1:13", "A mapping was expected"),
+        ("runs: {using: python, main: m}\nruns: {}", "a.yml:2:1", "'runs' is already defined"),
+        ("runs: {", "a.yml:", ""),
+        (composite("echo"), "a.yml:4:7", "A mapping was expected"),
+        (composite("{run: x}"), "a.yml:4:7", "Required property is missing: shell"),
+        (composite("{shell: sh}"), "a.yml:4:7", "Required property is missing: run"),
+        (composite("{uses: }"), "a.yml:4:", "Required property is missing: uses"),
+        (composite("{run: x, shell: sh, uses: y}"), "a.yml:4:8", "Unexpected value 'run'"),
+        (
+            composite("{run: x, shell: sh, timeout-minutes: 5}"),
+            "a.yml:4:27",
+            "Unexpected value 'timeout-minutes'",
+        ),
+        (composite("{run: x, shell: sh, if: 'a =='}"), "a.yml:4:31", "Unexpected end of expression"),
+        (composite("{run: x, shell: sh, env: [x]}"), "a.yml:4:32", "A mapping was expected"),
+        (composite("{uses: a/b@v1, with: x}"), "a.yml:4:28", "A mapping was expected"),
+        (composite("{run: x, shell: sh, id: 1a}"), "a.yml:4:31", "The identifier '1a' is invalid"),
+        (composite("{run: x, shell: sh, id: __a}"), "a.yml:4:31", "IDs starting with '__' are reserved"),
+        (
+            composite("{run: x, shell: sh, id: a}\n    - {run: x, shell: sh, id: A}"),
+            "a.yml:5:31",
+            "The identifier 'A' may not be used more than once within the same scope.",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_place(text: str, place: str, message: str) -> None:
+    with pytest.raises(InvalidActionError) as caught:
+        parse_manifest(text, "a.yml")
+    problem = caught.value.problems[0]
+    assert str(problem.position).startswith(place)
+    assert message in problem.message
+    assert message in caught.value.what
+    assert caught.value.where == str(problem.position)
+
+
+def test_all_that_is_wrong_is_said_at_once_in_the_files_order() -> None:
+    with pytest.raises(InvalidActionError) as caught:
+        parse_manifest(
+            "inputs: 3\nruns:\n  using: composite\n  steps: [{run: a}, {shell: b}]\noutputs: []", "a.yml"
+        )
+    assert [problem.position.line for problem in caught.value.problems] == [1, 4, 4, 5]
+    assert "(and 3 more)" in str(caught.value)
+
+
+def test_an_alias_bomb_is_refused() -> None:
+    bomb = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n" + "".join(
+        f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12)
+    )
+    with pytest.raises(InvalidActionError):
+        parse_manifest(bomb, "a.yml")
+
+
+def test_action_yml_wins_over_action_yaml_and_both_over_a_dockerfile(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM scratch\n")
+    assert read_manifest(tmp_path).runs == DockerRuns("Dockerfile")
+    (tmp_path / "action.yaml").write_text("runs: {using: python, main: a}")
+    assert read_manifest(tmp_path).runs == PythonRuns("a")
+    (tmp_path / "action.yml").write_text("runs: {using: python, main: b}")
+    assert read_manifest(tmp_path).runs == PythonRuns("b")
+
+
+def test_a_folder_without_a_manifest_is_an_error_that_names_it_as_the_user_does(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match=r"under '\./train'"):
+        read_manifest(tmp_path, "./train")
+    with pytest.raises(NotFoundError, match="actions/checkout"):
+        read_manifest(tmp_path / "absent", "./absent")
+
+
+def test_a_manifest_that_is_no_text_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "action.yml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(AgentError, match="not UTF-8"):
+        read_manifest(tmp_path)
