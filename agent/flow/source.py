@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from agent.flow.expressions.values import to_text
 from agent.flow.model import Position
 from agent.flow.problems import InvalidFlowError, Problem, Severity
 
@@ -128,18 +129,7 @@ def plain(node: Node) -> object:
 
 def key_text(key: Scalar) -> str:
     """A key as text; YAML lets `1:` and `true:` be keys, GitHub reads them as strings."""
-    return key.value if isinstance(key.value, str) else scalar_text(key.value)
-
-
-def scalar_text(value: object) -> str:
-    """A scalar's value as GitHub writes it into text: 1.10 is `1.1`, null is empty, booleans are lower-case."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return _float_text(value)
-    return str(value)
+    return to_text(key.value)
 
 
 def find_repeated_keys(node: Node) -> list[Problem]:
@@ -200,22 +190,6 @@ def _as_double(number: int) -> float:
         return float(number)
     except OverflowError:
         return math.inf if number > 0 else -math.inf
-
-
-def _float_text(value: float) -> str:
-    if math.isnan(value):
-        return "NaN"
-    if math.isinf(value):
-        return "Infinity" if value > 0 else "-Infinity"
-    if value == int(value) and abs(value) < 1e21:  # ECMAScript writes whole numbers in full up to here
-        return str(int(value))
-    mantissa, _, exponent = repr(value).partition("e")
-    if not exponent:
-        return mantissa
-    power = int(exponent)
-    if -7 < power < 0:
-        return f"{value:.{-power + len(mantissa.replace('.', '').replace('-', '')) - 1}f}"
-    return f"{mantissa.removesuffix('.0')}e{power:+d}"
 
 
 # --- events to nodes -----------------------------------------------------------------------------------------------

@@ -55,18 +55,6 @@ def test_a_quoted_block_or_string_tagged_scalar_is_text(text):
     assert read(f"k: {text}\n") == {"k": "1"}
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (None, ""), (True, "true"), (False, "false"), (1, "1"), (1.0, "1"), (1.1, "1.1"), (-0.5, "-0.5"), (1e20, "1" + "0" * 20),
-        (1e21, "1e+21"), (1.5e-7, "1.5e-7"), (1e-6, "0.000001"), (1.25e-5, "0.0000125"), (math.inf, "Infinity"),
-        (-math.inf, "-Infinity"), (math.nan, "NaN"), ("x", "x"),
-    ],
-)  # fmt: skip
-def test_values_become_text_as_github_writes_them(value, text):
-    assert source.scalar_text(value) == text
-
-
 def test_positions_are_those_of_keys_and_contents():
     root = read_source("a:\n  - x\n  - 'y'\n  -   {b: 1}\nc: |\n  text\nd:   # nothing\n", "f.yml")
     assert isinstance(root, Mapping)

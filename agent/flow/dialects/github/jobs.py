@@ -1,0 +1,161 @@
+"""`jobs`: each job, and that they can all get their turn."""
+
+import re
+
+from agent.flow.dialects.github.parts import (
+    holds_expression,
+    is_expression,
+    list_fields,
+    list_items,
+    list_pairs,
+    map_of,
+    read_concurrency,
+    read_condition,
+    read_defaults,
+    read_permissions,
+    template_of,
+    text_of,
+)
+from agent.flow.dialects.github.steps import read_steps
+from agent.flow.dialects.github.strategy import read_strategy
+from agent.flow.graph import find_needs_problems
+from agent.flow.identifiers import explain_invalid
+from agent.flow.model import Call, Job, Template
+from agent.flow.reading import Reader
+from agent.flow.schema.contexts import JOB_IF, MATRIX
+from agent.flow.schema.shared import PERMISSION_FIELDS
+from agent.flow.source import Mapping, Node, Scalar, key_text
+
+PERMISSION_LEVELS = {name: key.shape.words for name, key in PERMISSION_FIELDS.keys.items()}
+_GROUP_PREFIXES = ("org", "organization", "ent", "enterprise")
+_SNAPSHOT_VERSION = re.compile(r"[0-9]{1,9}\.\*", re.ASCII)
+_CALL = re.compile(r"(?:\./|\$/)[^@]+|[^/@\s]+/[^/@\s]+/[^@]+@\S+|https://[^@]+@\S+")
+
+
+def read_jobs(reader: Reader, node: Node | None) -> dict[str, Job]:
+    """All jobs by id, in the file's order."""
+    if not isinstance(node, Mapping):
+        return {}
+    pairs = [(key, value) for key, value in node.pairs if isinstance(value, Mapping)]
+    jobs = {key_text(key): _read_job(reader, key, value) for key, value in pairs}
+    _check_needs(reader, node, pairs)
+    return jobs
+
+
+def _check_needs(reader: Reader, jobs: Mapping, pairs: list[tuple[Scalar, Mapping]]) -> None:
+    if len(pairs) < len(jobs.pairs):
+        return  # a job could not be read: who needs it is not unknown
+    needs = {
+        key_text(key): [(text_of(item), item) for item in list_items(list_fields(value).get("needs"))]
+        for key, value in pairs
+    }
+    for place, complaint in find_needs_problems(needs):
+        reader.report(place or jobs, complaint)
+
+
+def _read_job(reader: Reader, key: Scalar, node: Mapping) -> Job:
+    identifier = key_text(key)
+    complaint = explain_invalid(identifier)
+    if complaint:
+        reader.report(key, complaint)
+    fields = list_fields(node)
+    _check_runs_on(reader, fields.get("runs-on"))
+    _check_containers(reader, fields)
+    _check_snapshot(reader, fields.get("snapshot"))
+    return Job(
+        identifier,
+        key.position,
+        name=template_of(fields.get("name")) or None,
+        needs=tuple(text_of(item) for item in list_items(fields.get("needs"))),
+        condition=read_condition(reader, fields.get("if"), JOB_IF),
+        runs_on=template_of(fields.get("runs-on")),
+        strategy=read_strategy(reader, fields.get("strategy")),
+        env=template_of(fields.get("env")),
+        defaults=read_defaults(fields.get("defaults")),
+        steps=read_steps(reader, fields.get("steps")),
+        outputs=map_of(fields.get("outputs")),
+        timeout_minutes=template_of(fields.get("timeout-minutes"), default=360.0),
+        cancel_timeout_minutes=template_of(fields.get("cancel-timeout-minutes"), default=5.0),
+        continue_on_error=template_of(fields.get("continue-on-error"), default=False),
+        container=template_of(fields.get("container")),
+        services=template_of(fields.get("services")),
+        environment=template_of(fields.get("environment")),
+        permissions=read_permissions(fields.get("permissions"), PERMISSION_LEVELS),
+        concurrency=read_concurrency(reader, fields.get("concurrency")),
+        snapshot=_read_snapshot(reader, fields.get("snapshot")),
+        call=_read_call(reader, fields),
+    )
+
+
+def _read_call(reader: Reader, fields: dict[str, Node]) -> Call | None:
+    uses = fields.get("uses")
+    if uses is None:
+        return None
+    if text_of(uses) and not _CALL.fullmatch(text_of(uses)):
+        reader.report(
+            uses,
+            f"invalid value workflow reference: '{text_of(uses)}'",
+            "name a file of this repository, `./.github/workflows/file.yml`, or `owner/repo/path/file.yml@ref`",
+        )
+    secrets = fields.get("secrets")
+    return Call(
+        text_of(uses),
+        with_=map_of(fields.get("with")),
+        secrets=map_of(secrets) if isinstance(secrets, Mapping) else {},
+        inherits_secrets=text_of(secrets) == "inherit",
+    )
+
+
+def _check_runs_on(reader: Reader, node: Node | None) -> None:
+    group = list_fields(node).get("group")
+    if group is None or is_expression(group):
+        return
+    name = text_of(group)
+    prefix, slash, rest = name.partition("/")
+    if not slash:
+        return
+    if prefix not in _GROUP_PREFIXES or "/" in rest:
+        reader.report(
+            group,
+            f"Invalid runs-on group name '{name}'. Please use 'organization/' or 'enterprise/' prefix to target a "
+            "single runner group.",
+        )
+    elif not rest:
+        reader.report(group, f"Invalid runs-on group name '{name}'.")
+
+
+def _check_containers(reader: Reader, fields: dict[str, Node]) -> None:
+    container = fields.get("container")
+    if container is not None:
+        _check_image(reader, container, may_be_empty=True)
+    services = fields.get("services")
+    if services is not None and not holds_expression(services):
+        for _, service in list_pairs(services):
+            _check_image(reader, service, may_be_empty=False)
+
+
+def _check_image(reader: Reader, node: Node, *, may_be_empty: bool) -> None:
+    """No image means no container, which only a job may have, and only where it says so by an empty name."""
+    if holds_expression(node):
+        return
+    image = node if isinstance(node, Scalar) else list_fields(node).get("image")
+    name = text_of(image)
+    if image is None or name == "docker://" or (not name and not may_be_empty):
+        reader.report(node, "Container image cannot be empty")
+
+
+def _check_snapshot(reader: Reader, node: Node | None) -> None:
+    version = list_fields(node).get("version")
+    if node is None or version is None or is_expression(version):
+        return
+    if not _SNAPSHOT_VERSION.fullmatch(text_of(version)):
+        reader.report(node, f"Expected format '{{major-version}}.*' Actual '{text_of(version)}'")
+
+
+def _read_snapshot(reader: Reader, node: Node | None) -> Template:
+    """With its `if` in normal form."""
+    value = template_of(node)
+    condition = list_fields(node).get("if")
+    if isinstance(value, dict) and condition is not None:
+        value["if"] = read_condition(reader, condition, MATRIX)
+    return value

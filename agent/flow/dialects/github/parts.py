@@ -1,0 +1,155 @@
+"""Small readers of tidied nodes; each is content with a node of the wrong kind, which has been reported already."""
+
+from types import MappingProxyType
+
+from agent.flow.expressions import (
+    ExpressionError,
+    has_expression,
+    parse,
+    split_template,
+    to_condition,
+    to_text,
+)
+from agent.flow.model import Concurrency, Defaults, Template
+from agent.flow.reading import Reader
+from agent.flow.schema.contexts import Scope
+from agent.flow.source import Mapping, Node, Scalar, Sequence, key_text, plain
+
+_ALL_PERMISSIONS = MappingProxyType({"read-all": ("read",), "write-all": ("write", "read")})
+MAX_GROUP_LENGTH = 400
+
+
+def list_fields(node: Node | None) -> dict[str, Node]:
+    """A mapping's values by key; nothing for other nodes."""
+    return {key_text(key): value for key, value in node.pairs} if isinstance(node, Mapping) else {}
+
+
+def list_pairs(node: Node | None) -> list[tuple[Scalar, Node]]:
+    """A mapping's pairs; nothing for other nodes."""
+    return node.pairs if isinstance(node, Mapping) else []
+
+
+def list_items(node: Node | None) -> list[Node]:
+    """A list's items, or the one value that stands for a list of one; nothing for other nodes."""
+    if isinstance(node, Sequence):
+        return node.items
+    return [node] if isinstance(node, Scalar) else []
+
+
+def text_of(node: Node | None) -> str:
+    """A scalar as text; empty for other nodes."""
+    return to_text(node.value) if isinstance(node, Scalar) else ""
+
+
+def texts_of(node: Node | None) -> tuple[str, ...]:
+    """A list of texts, or the one text, as a tuple."""
+    return tuple(text_of(item) for item in list_items(node))
+
+
+def template_of(node: Node | None, default: Template = None) -> Template:
+    """The node as JSON-like data in which strings may hold expressions; `default` where the key is missing."""
+    return default if node is None else plain(node)
+
+
+def is_expression(node: Node | None) -> bool:
+    """Whether a node is text with an expression in it."""
+    return isinstance(node, Scalar) and isinstance(node.value, str) and has_expression(node.value)
+
+
+def holds_expression(node: Node) -> bool:
+    """Whether an expression stands anywhere in a node: then only a run can tell what it will be."""
+    if isinstance(node, Sequence):
+        return any(holds_expression(item) for item in node.items)
+    if isinstance(node, Mapping):
+        return any(is_expression(key) or holds_expression(value) for key, value in node.pairs)
+    return is_expression(node)
+
+
+def map_of(node: Node | None) -> dict[str, Template]:
+    """A mapping as data. One expression for all of it becomes what merges that expression's value."""
+    if is_expression(node):
+        return {"${{ insert }}": text_of(node)}
+    value = template_of(node)
+    return value if isinstance(value, dict) else {}
+
+
+def member_of(node: Node | None, name: str) -> Template:
+    """A member of a mapping that is written out or is one expression."""
+    if is_expression(node):
+        return f"${{{{ ({_inner_expression(text_of(node))})['{name}'] }}}}"
+    return template_of(list_fields(node).get(name))
+
+
+def read_condition(reader: Reader, node: Node | None, scope: Scope) -> str:
+    """An `if` in normal form; what is wrong with it is reported."""
+    if node is None:
+        return "success()"
+    text = text_of(node)
+    try:
+        condition = to_condition(text)
+    except ExpressionError as error:
+        reader.report(node, error.message)
+        return "success()"
+    if has_expression(text):
+        _warn_always_true(reader, node, text)
+    elif text.strip():
+        reader.check_expression(node, text.strip(), scope)
+    return condition
+
+
+def read_concurrency(reader: Reader, node: Node | None) -> Concurrency | None:
+    """`concurrency`, as a name or in full."""
+    if node is None:
+        return None
+    if isinstance(node, Scalar):
+        group: Template = text_of(node)
+        cancel: Template = False
+        queue = "single"
+    else:
+        fields = list_fields(node)
+        group = template_of(fields.get("group"))
+        cancel = template_of(fields.get("cancel-in-progress"), default=False)
+        queue = text_of(fields.get("queue")) or "single"
+        if queue == "max" and cancel is True:
+            reader.report(
+                fields["queue"],
+                "'queue: max' cannot be combined with 'cancel-in-progress: true'",
+                "a cancelled member leaves no queue; remove one of the two",
+            )
+    if isinstance(group, str) and not has_expression(group) and len(group) > MAX_GROUP_LENGTH:
+        reader.report(node, "Concurrency group name must be less than 400 characters")
+    return Concurrency(group, cancel, queue)
+
+
+def read_permissions(node: Node | None, levels: dict[str, tuple[str, ...]]) -> dict[str, str] | None:
+    """`permissions` by name; `read-all` and `write-all` are written out. `levels` are those that each name knows."""
+    if node is None:
+        return None
+    if isinstance(node, Scalar):
+        wanted = _ALL_PERMISSIONS.get(text_of(node), ())
+        granted = {
+            name: next((level for level in wanted if level in known), "none")
+            for name, known in levels.items()
+        }
+        return {name: level for name, level in granted.items() if level != "none"}
+    return {name: text_of(value) for name, value in list_fields(node).items()}
+
+
+def read_defaults(node: Node | None) -> Defaults:
+    """`defaults.run`."""
+    run = list_fields(node).get("run")
+    return Defaults(member_of(run, "shell"), member_of(run, "working-directory"))
+
+
+def _warn_always_true(reader: Reader, node: Node, text: str) -> None:
+    if len(split_template(text)) > 1:
+        reader.warn(
+            node,
+            "the condition is text with an expression in it, and any text is true",
+            "put the whole condition into one `${{ }}`, or leave the braces out",
+        )
+
+
+def _inner_expression(text: str) -> str:
+    pieces = split_template(text)
+    return parse(pieces[0].text).text if len(pieces) == 1 else "null"

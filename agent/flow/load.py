@@ -1,0 +1,133 @@
+"""The language room's front door: text in, a `Flow` out, or every problem of the text at once.
+
+The only module that knows the dialects. Which one a file is in: what the caller says, else a first line
+`# dialect: NAME`, else what stands in it (docs: seeds of the product).
+"""
+
+import re
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from agent.flow.dialects import github
+from agent.flow.model import Flow, Position
+from agent.flow.problems import InvalidFlowError, Problem, Severity
+from agent.flow.source import Mapping, Node, Scalar, Sequence, read_nodes
+
+FrontEnd = Callable[[Node, str], tuple[Flow | None, list[Problem]]]
+
+_FRONT_ENDS: Final[dict[str, FrontEnd]] = {
+    "github": github.read_flow,
+}
+# Dialects that `detect_dialect` can tell; those without a front end are not there yet.
+DIALECTS: Final = ("github", "datatorch", "dstack", "gradient", "jumpwire")
+
+_DIALECT_LINE: Final = re.compile(r"\ufeff?#\s*dialect:\s*([A-Za-z]+)\s*(?:\n|\r|$)")
+_DSTACK_FILE: Final = re.compile(r"(?:^|/)\.dstack/(?:workflows\.ya?ml|workflows/[^/]+\.ya?ml)$")
+_GRADIENT_ACTION: Final = re.compile(r"(?:container|script|git-checkout|s3-download|create-model)@v\d+")
+
+
+class LoadedFlow(NamedTuple):
+    """A flow, and what is odd about its file without making it invalid."""
+
+    flow: Flow
+    warnings: tuple[Problem, ...]
+
+
+def load_flow(text: str, file: str, *, dialect: str | None = None) -> LoadedFlow:
+    """Read a flow. `file` is its name, for positions and for telling the dialect.
+
+    Raises InvalidFlowError with all problems of the file, warnings among them, when any of them is an error.
+    """
+    flow, problems = _read(text, file, dialect)
+    if flow is None:
+        raise InvalidFlowError(file, problems)
+    return LoadedFlow(flow, tuple(problems))
+
+
+def check_flow(text: str, file: str, dialect: str | None = None) -> list[Problem]:
+    """All problems of a flow's text, in the file's order; none where it is fine."""
+    try:
+        return _read(text, file, dialect)[1]
+    except InvalidFlowError as error:
+        return list(error.problems)
+
+
+def detect_dialect(root: Node, file: str) -> str:
+    """The dialect that the nodes, or the file's place, give away; `github` where nothing speaks against it."""
+    if _DSTACK_FILE.search(file.replace("\\", "/")):
+        return "dstack"
+    if not isinstance(root, Mapping):
+        return "github"
+    if isinstance(root.find("workflows"), Sequence):
+        return "dstack"
+    if isinstance(root.find("stages"), Sequence):
+        return "jumpwire"
+    if _is_datatorch(root):
+        return "datatorch"
+    return "gradient" if _is_gradient(root) else "github"
+
+
+def _read(text: str, file: str, dialect: str | None) -> tuple[Flow | None, list[Problem]]:
+    root, oddities = read_nodes(text, file)
+    spoken = _DIALECT_LINE.match(text)
+    name = dialect or (spoken[1].lower() if spoken else detect_dialect(root, file))
+    front_end = _FRONT_ENDS.get(name)
+    if front_end is None:
+        raise InvalidFlowError(file, [_explain_dialect(name, file)])
+    flow, problems = front_end(root, file)
+    everything = sorted(
+        [*oddities, *problems], key=lambda found: (found.position.line, found.position.column)
+    )
+    if any(problem.severity is Severity.ERROR for problem in oddities):
+        flow = None
+    return flow, everything
+
+
+def _explain_dialect(name: str, file: str) -> Problem:
+    here = Position(file, 1, 1)
+    if name in DIALECTS:
+        message = f"this is a {name} file; that dialect is not there yet"
+        return Problem(
+            here, message, "`--dialect github`, or a first line `# dialect: github`, reads it as GitHub's"
+        )
+    return Problem(here, f"there is no dialect '{name}'", f"known are {', '.join(DIALECTS)}")
+
+
+def _is_datatorch(root: Mapping) -> bool:
+    if root.find("triggers") is not None:
+        return True
+    schema = root.find("$schema")
+    if isinstance(schema, Scalar) and "datatorch" in str(schema.value).lower():
+        return True
+    return any(
+        isinstance(step, Mapping) and step.find("action") is not None
+        for job in _list_jobs(root)
+        for step in _list_items(job.find("steps"))
+    )
+
+
+def _is_gradient(root: Mapping) -> bool:
+    defaults = root.find("defaults")
+    resources = defaults.find("resources") if isinstance(defaults, Mapping) else None
+    if isinstance(resources, Mapping) and resources.find("instance-type") is not None:
+        return True
+    return any(_is_gradient_job(job) for job in _list_jobs(root))
+
+
+def _is_gradient_job(job: Mapping) -> bool:
+    uses = job.find("uses")
+    if isinstance(uses, Scalar) and _GRADIENT_ACTION.fullmatch(str(uses.value)):
+        return True
+    if job.find("inputs") is not None:
+        return True
+    outputs = job.find("outputs")
+    return isinstance(outputs, Mapping) and any(isinstance(value, Mapping) for _, value in outputs.pairs)
+
+
+def _list_jobs(root: Mapping) -> list[Mapping]:
+    jobs = root.find("jobs")
+    return [job for _, job in jobs.pairs if isinstance(job, Mapping)] if isinstance(jobs, Mapping) else []
+
+
+def _list_items(node: Node | None) -> list[Node]:
+    return node.items if isinstance(node, Sequence) else []

@@ -1,0 +1,175 @@
+"""Jobs: those with steps, and those that call another flow."""
+
+from agent.flow.schema.contexts import (
+    CREDENTIALS,
+    JOB_IF,
+    MATRIX,
+    MATRIX_ENV,
+    MATRIX_SECRETS,
+    NEEDS,
+    RUNNER,
+    RUNNER_OPEN,
+)
+from agent.flow.schema.shapes import (
+    ANYTHING,
+    BOOLEAN,
+    FILLED,
+    NUMBER,
+    SCALAR,
+    TEXT,
+    TEXT_OR_TEXTS,
+    TEXTS,
+    Fields,
+    Key,
+    list_of,
+    map_of,
+    mapping,
+    one_of,
+    words,
+)
+from agent.flow.schema.shared import CONCURRENCY, PERMISSIONS, RUN_DEFAULTS
+from agent.flow.schema.steps import STEPS
+
+_CELLS = list_of(map_of(ANYTHING, name="cell", entry_name="key"))
+MATRIX_FIELDS = Fields(
+    "matrix",
+    Key("include", _CELLS, "Cells to add, or values to add to the cells that match."),
+    Key("exclude", _CELLS, "Cells to leave out: each that has all of these values."),
+    entries=list_of(ANYTHING),
+    entry_name="vector",
+)
+STRATEGY = Fields(
+    "strategy",
+    Key("fail-fast", BOOLEAN, "One failing cell cancels the others; true unless said."),
+    Key("max-parallel", NUMBER, "How many cells may run at once."),
+    Key(
+        "matrix", mapping(MATRIX_FIELDS), "One job for each combination of the vectors' values; at most 256."
+    ),
+)
+
+RUNS_ON = Fields(
+    "runs-on",
+    Key("group", FILLED, "The group of agents."),
+    Key("labels", TEXT_OR_TEXTS, "Labels that an agent of the group must all have."),
+)
+ENVIRONMENT = Fields(
+    "environment",
+    Key("name", TEXT, "The environment's name.", scope=MATRIX, required=True),
+    Key("url", TEXT, "Where what was deployed can be seen.", scope=RUNNER_OPEN),
+    Key("deployment", BOOLEAN, "Record a deployment; true unless said."),
+)
+SNAPSHOT = Fields(
+    "snapshot",
+    Key("image-name", FILLED, "The name of the image.", required=True),
+    Key("if", TEXT, "Take the snapshot only if this expression is true.", scope=MATRIX),
+    Key("version", FILLED, "The major version and a star, such as `2.*`."),
+)
+
+_CREDENTIALS = Fields(
+    "credentials",
+    Key("username", FILLED, "The registry's user."),
+    Key("password", FILLED, "The registry's password or token."),
+)
+_CONTAINER_KEYS = (
+    Key("image", FILLED, "The image."),
+    Key("options", TEXT, "Further options of `docker create`."),
+    Key("env", map_of(TEXT, name="env", scope=RUNNER), "Environment variables of the container."),
+    Key("ports", TEXTS, "Ports to publish, as `docker create -p` writes them."),
+    Key("volumes", TEXTS, "Volumes to mount, as `docker create -v` writes them."),
+    Key("credentials", mapping(_CREDENTIALS), "How to log in to the image's registry.", scope=CREDENTIALS),
+)
+CONTAINER = Fields("container", *_CONTAINER_KEYS)
+SERVICE = Fields(
+    "service",
+    *_CONTAINER_KEYS,
+    Key("entrypoint", TEXT, "Instead of the image's own entry point."),
+    Key("command", TEXT, "Instead of the image's own command."),
+)
+
+_NAME = Key("name", TEXT, "What to show for the job.", scope=MATRIX)
+_NEEDS = Key("needs", TEXT_OR_TEXTS, "Jobs that must have succeeded before.")
+_IF = Key(
+    "if",
+    TEXT,
+    "Run the job only if this expression is true; without a status function it means `success() && (...)`.",
+    scope=JOB_IF,
+)
+_STRATEGY = Key("strategy", mapping(STRATEGY), "How the job multiplies.", scope=NEEDS)
+_PERMISSIONS = Key("permissions", PERMISSIONS, "What the job's token may do; instead of the flow's.")
+_CONCURRENCY = Key(
+    "concurrency",
+    one_of(FILLED, mapping(CONCURRENCY)),
+    "At most one job of the group runs at a time.",
+    scope=MATRIX,
+)
+
+STEPS_JOB = Fields(
+    "job",
+    _NEEDS,
+    _IF,
+    _STRATEGY,
+    _NAME,
+    Key(
+        "runs-on",
+        one_of(TEXT_OR_TEXTS, mapping(RUNS_ON)),
+        "Labels that an agent must all have to take the job.",
+        scope=MATRIX,
+        required=True,
+    ),
+    Key("timeout-minutes", NUMBER, "Cancel the job after so many minutes; 360 unless said.", scope=MATRIX),
+    Key(
+        "cancel-timeout-minutes",
+        NUMBER,
+        "How long a cancelled job may take to end; 5 unless said.",
+        scope=MATRIX,
+    ),
+    Key("continue-on-error", BOOLEAN, "A failure of the job does not fail the run.", scope=MATRIX),
+    Key("container", one_of(TEXT, mapping(CONTAINER)), "The container in which the steps run.", scope=MATRIX),
+    Key(
+        "services",
+        map_of(one_of(FILLED, mapping(SERVICE)), name="services", entry_name="service"),
+        "Containers that run beside the steps.",
+        scope=MATRIX,
+    ),
+    Key("env", map_of(TEXT, name="env"), "Environment variables of all steps.", scope=MATRIX_SECRETS),
+    Key("environment", one_of(TEXT, mapping(ENVIRONMENT)), "The deployment environment.", scope=MATRIX),
+    _PERMISSIONS,
+    _CONCURRENCY,
+    Key("outputs", map_of(TEXT, name="outputs", scope=RUNNER), "What jobs that need this one can read."),
+    Key(
+        "defaults",
+        mapping(
+            Fields(
+                "job defaults", Key("run", mapping(RUN_DEFAULTS), "For all `run` steps.", scope=MATRIX_ENV)
+            )
+        ),
+        "Defaults of the job's steps.",
+    ),
+    Key("steps", STEPS, "What the job does, in order."),
+    Key(
+        "snapshot", one_of(FILLED, mapping(SNAPSHOT)), "Keep the machine's image after the job.", scope=MATRIX
+    ),
+)
+CALL_JOB = Fields(
+    "calling job",
+    _NAME,
+    Key(
+        "uses",
+        FILLED,
+        "The flow to call: `./.github/workflows/file.yml` or `owner/repo/path/file.yml@ref`.",
+        required=True,
+    ),
+    Key("with", map_of(SCALAR, name="with", scope=MATRIX), "Inputs of the called flow."),
+    Key(
+        "secrets",
+        one_of(words("inherit"), map_of(SCALAR, name="secrets", scope=MATRIX_SECRETS)),
+        "Secrets for the called flow; `inherit` hands on all.",
+    ),
+    _NEEDS,
+    _IF,
+    _PERMISSIONS,
+    _CONCURRENCY,
+    _STRATEGY,
+)
+JOB = mapping(STEPS_JOB, CALL_JOB)
+JOBS = map_of(JOB, name="jobs", entry_name="job_id")
