@@ -4,9 +4,8 @@ from agent.flow.expressions.condition import HASH_FILES, STATUS_FUNCTIONS, to_co
 from agent.flow.expressions.errors import ErrorKind, ExpressionError
 from agent.flow.expressions.evaluate import MAX_BYTES, evaluate
 from agent.flow.expressions.functions import BUILTINS, FunctionInfo
-from agent.flow.expressions.parser import (
-    MAX_DEPTH,
-    MAX_LENGTH,
+from agent.flow.expressions.json_text import to_json_text
+from agent.flow.expressions.nodes import (
     Call,
     Comparison,
     Expression,
@@ -18,9 +17,9 @@ from agent.flow.expressions.parser import (
     Not,
     called_functions,
     named_values,
-    parse,
     walk,
 )
+from agent.flow.expressions.parser import MAX_DEPTH, MAX_LENGTH, parse
 from agent.flow.expressions.template import (
     INSERT,
     TemplatePiece,
@@ -36,7 +35,6 @@ from agent.flow.expressions.values import (
     is_truthy,
     kind_of,
     loose_equal,
-    to_json_text,
     to_number,
     to_text,
 )

@@ -6,7 +6,8 @@ Source: actions/runner `PipelineTemplateConverter.ConvertToIfCondition`, `Templa
 from typing import Final
 
 from agent.flow.expressions.functions import MAX_ARGUMENTS, FunctionInfo
-from agent.flow.expressions.parser import Literal, called_functions, parse
+from agent.flow.expressions.nodes import Literal, called_functions
+from agent.flow.expressions.parser import parse
 from agent.flow.expressions.template import TemplatePiece, has_expression, split_template
 from agent.flow.expressions.values import WHITESPACE
 

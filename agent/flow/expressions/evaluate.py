@@ -12,8 +12,7 @@ from typing import Final
 
 from agent.flow.expressions.errors import ExpressionError, ResultTooLargeError
 from agent.flow.expressions.functions import BUILTINS, CASE, MAX_ARGUMENTS, FunctionInfo
-from agent.flow.expressions.parser import (
-    Call,
+from agent.flow.expressions.nodes import (
     Comparison,
     Expression,
     Index,
@@ -22,8 +21,8 @@ from agent.flow.expressions.parser import (
     NamedValue,
     Node,
     Not,
-    parse,
 )
+from agent.flow.expressions.parser import parse
 from agent.flow.expressions.values import (
     FilteredArray,
     is_array,
@@ -113,8 +112,8 @@ class _Evaluation:
                 return _COMPARE[operator](self.evaluate(left, level + 1), self.evaluate(right, level + 1))
             case Logical(operator, operands):
                 return self._join(operands, level + 1, stops_at=operator == "||")
-            case Call(name, arguments):
-                return self._call(name.lower(), arguments, level + 1)
+            case _:
+                return self._call(node.name.lower(), node.arguments, level + 1)
 
     def _join(self, operands: Sequence[Node], level: int, *, stops_at: bool) -> object:
         """The first operand that is truthy (or falsy), else the last one."""

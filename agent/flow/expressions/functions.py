@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from agent.flow.expressions.errors import ExpressionError, ResultTooLargeError
+from agent.flow.expressions.json_text import to_json_text
 from agent.flow.expressions.values import (
     WHITESPACE,
     fold_case,
@@ -17,7 +18,6 @@ from agent.flow.expressions.values import (
     kind_of,
     loose_equal,
     simplify_number,
-    to_json_text,
     to_text,
 )
 

@@ -7,12 +7,9 @@ Source: actions/runner `EvaluationResult.cs` and `ExpressionUtility.cs`; github-
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from json.encoder import encode_basestring
+from collections.abc import Mapping, Sequence
 from math import copysign, inf, isfinite, isnan, nan
 from typing import Literal, TypeGuard
-
-from agent.flow.expressions.errors import ResultTooLargeError
 
 Kind = Literal["Null", "Boolean", "Number", "String", "Array", "Object"]
 
@@ -24,8 +21,6 @@ _HEXADECIMAL = re.compile(r"0x([0-9a-fA-F]++)")
 _OCTAL = re.compile(r"0o([0-7]++)")
 _INFINITIES = {"Infinity": inf, "+Infinity": inf, "-Infinity": -inf}
 _LARGEST_EXACT = 10**15  # G15 prints every whole number below this in full
-# Newtonsoft escapes these three in addition to what JSON demands.
-_EXTRA_ESCAPES = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 
 
 class CaseSensitive(dict[str, object]):
@@ -161,21 +156,6 @@ def look_up(mapping: Mapping[str, object], key: str, default: object = None) -> 
     return default
 
 
-def to_json_text(value: object, *, max_length: int | None = None) -> str:
-    """What toJSON() returns: two spaces a level, numbers as `to_text` prints them.
-
-    Raises ResultTooLargeError once the text is longer than `max_length` characters.
-    """
-    parts: list[str] = []
-    length = 0
-    for part in _write_json(value):
-        parts.append(part)
-        length += len(part)
-        if max_length is not None and length > max_length:
-            raise ResultTooLargeError
-    return "".join(parts)
-
-
 def _as_float(value: float) -> float:
     try:
         return float(value)
@@ -206,52 +186,3 @@ def _fold_character(character: str) -> str:
 def _sort_key(text: str) -> bytes:
     # Ordinal order is that of UTF-16 units: a character above U+FFFF sorts before U+E000.
     return fold_case(text).encode("utf-16-be", "surrogatepass")
-
-
-def _write_json(value: object) -> Iterator[str]:
-    """The pieces of a JSON text. Without recursion: a value may be nested deeper than Python's stack."""
-    stack: list[tuple[Iterator[object], Mapping[str, object] | None, str]] = []
-    pending: object = value
-    while True:
-        if is_primitive(pending):
-            yield _write_scalar(pending)
-        elif not pending:
-            yield "{}" if isinstance(pending, Mapping) else "[]"
-        elif isinstance(pending, Mapping):
-            yield "{"
-            stack.append((iter(pending), pending, ""))
-        elif is_array(pending):
-            yield "["
-            stack.append((iter(pending), None, ""))
-        while stack:
-            items, mapping, comma = stack[-1]
-            item = next(items, _END)
-            if item is not _END:
-                break
-            stack.pop()
-            yield f"\n{'  ' * len(stack)}{']' if mapping is None else '}'}"
-        else:
-            return
-        stack[-1] = (items, mapping, ",")
-        indent = f"{comma}\n{'  ' * len(stack)}"
-        if mapping is None:
-            yield indent
-            pending = item
-        else:
-            key = str(item)
-            yield f"{indent}{_quote_json(key)}: "
-            pending = mapping[key]
-
-
-_END = object()
-
-
-def _write_scalar(value: object) -> str:
-    if value is None:
-        return "null"
-    return _quote_json(value) if isinstance(value, str) else to_text(value)
-
-
-def _quote_json(text: str) -> str:
-    quoted = encode_basestring(text)
-    return quoted if quoted.isascii() else quoted.translate(_EXTRA_ESCAPES)
