@@ -37,6 +37,10 @@ class Client:
             "GET", path, params={key: value for key, value in query.items() if value is not None}
         )
 
+    def text(self, path: str) -> str:
+        """The plain text at `path`."""
+        return self._send("GET", path).decode("utf-8", "replace")
+
     def post(self, path: str, body: Any = None) -> Any:
         """The JSON that the server answers to `body`."""
         return self._json("POST", path, json=body)

@@ -15,8 +15,8 @@ _MARKERS = {
 _COMMAND = re.compile(r"##\[(\w+)\](.*)", re.DOTALL)
 # Job output is not trusted: colours pass, everything else that steers a terminal does not (security.md).
 _UNSAFE = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-ln-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[^\[]|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f]"
-    r"|[\u202a-\u202e\u2066-\u2069]"
+    r"\x1b(?!\[[0-9;:]*m)(?:\[[0-?]*[ -/]*[@-~]?|\][^\x07\x1b]*(?:\x07|\x1b\\)?)?"
+    r"|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
 )
 
 

@@ -70,8 +70,8 @@ def write_snapshot(folder: Path, archive: Path) -> str:
     ):
         for name in sorted(names):
             _add(tar, top, name)
-    with archive.open("rb") as file:
-        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+    with archive.open("rb") as written:
+        return "sha256:" + hashlib.file_digest(written, "sha256").hexdigest()
 
 
 def _git_source(checkout: Checkout | None, folder: Path) -> Source:

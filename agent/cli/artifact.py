@@ -1,0 +1,85 @@
+"""`agent artifact`: what runs brought back."""
+
+import argparse
+import re
+import sys
+from pathlib import Path
+from typing import TextIO
+
+from agent.cli.arguments import add_command, add_format, add_server, add_subcommands, describe
+from agent.cli.client import Client, connect
+from agent.cli.tables import print_json, print_table
+from agent.errors import AgentError, NotFoundError
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the sub-commands."""
+    describe(parser, "List and download artifacts.", "agent artifact download 12 model --dir out")
+    commands = add_subcommands(parser)
+    listing = add_command(commands, "list", _list, "The artifacts of a run.", "agent artifact list 12")
+    download = add_command(
+        commands,
+        "download",
+        _download,
+        "Download artifacts of a run.",
+        "agent artifact download 12 model --dir out",
+    )
+    for command in (listing, download):
+        command.add_argument("run", type=int, metavar="RUN")
+        add_format(command)
+        add_server(command)
+    download.add_argument("name", nargs="?", metavar="NAME", help="only this one (default: all)")
+    download.add_argument("--dir", type=Path, default=Path(), help="where to (default: .)")
+
+
+def download_artifacts(
+    client: Client, run: int, name: str | None, folder: Path, output_format: str, out: TextIO
+) -> int:
+    """Download the run's artifacts into `folder`, each as `NAME.zip`, or under its own name when it is one file.
+
+    Raises NotFoundError when the run has none, or none of that name.
+    """
+    artifacts = client.get(f"/api/v1/runs/{run}/artifacts")["artifacts"]
+    wanted = [artifact for artifact in artifacts if name in (None, artifact["name"])]
+    if not wanted:
+        known = ", ".join(artifact["name"] for artifact in artifacts) or "none"
+        what = f"the run has no artifact '{name}'" if name else "the run has no artifacts"
+        raise NotFoundError(what, where=f"run {run}", hint=f"it has {known}" if name else "")
+    folder.mkdir(parents=True, exist_ok=True)
+    files = []
+    for artifact in wanted:
+        file = folder / _file_name(artifact["name"], artifact["mime_type"])
+        client.download(f"/api/v1/artifacts/{artifact['id']}/download", file)
+        files.append(str(file))
+        if output_format == "text":
+            out.write(f"{file}  {artifact['size_bytes']} bytes\n")
+    if output_format == "json":
+        print_json(files, out)
+    return 0
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    client = connect(url=arguments.url, token=arguments.token)
+    artifacts = client.get(f"/api/v1/runs/{arguments.run}/artifacts")["artifacts"]
+    if arguments.format == "json":
+        print_json(artifacts, sys.stdout)
+        return 0
+    rows = [[entry["id"], entry["name"], entry["size_bytes"], entry["created"]] for entry in artifacts]
+    print_table(["id", "name", "bytes", "created"], rows, sys.stdout)
+    return 0
+
+
+def _download(arguments: argparse.Namespace) -> int:
+    client = connect(url=arguments.url, token=arguments.token)
+    return download_artifacts(
+        client, arguments.run, arguments.name, arguments.dir, arguments.format, sys.stdout
+    )
+
+
+def _file_name(name: str, mime_type: str | None) -> str:
+    """A name that stays in its folder: what the server says is not trusted."""
+    if re.fullmatch(r"[^/\\\0]+", name) is None or name in (".", ".."):
+        raise AgentError(
+            f"the artifact's name {name!r} is not a file name", hint="download it from the web page"
+        )
+    return f"{name}.zip" if mime_type in (None, "", "application/zip") else name

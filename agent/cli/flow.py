@@ -1,0 +1,253 @@
+"""`agent flow`: validate, show, eval, schema, run here, submit to the server."""
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from agent.cli.arguments import add_command, add_format, add_server, add_subcommands, describe, split_pair
+from agent.errors import UsageError
+from agent.flow.model import Flow
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the sub-commands."""
+    describe(parser, "Work with flow files.", "agent flow run examples/hello.yml")
+    commands = add_subcommands(parser)
+    _configure_language(commands)
+    run = add_command(
+        commands,
+        "run",
+        _run,
+        "Run a flow on this machine, without a server.",
+        "agent flow run train.yml --input epochs=3 --secret API_KEY",
+    )
+    _add_run_arguments(run)
+    run.add_argument(
+        "--workspace", type=Path, default=Path(), metavar="DIR", help="jobs work in a copy of it (default: .)"
+    )
+    run.add_argument("--in-place", action="store_true", help="work in DIR itself instead of a copy")
+    run.add_argument(
+        "--env", action="append", default=[], metavar="K=V", help="an environment variable for every job"
+    )
+    run.add_argument(
+        "--image", action="append", default=[], metavar="LABEL=IMAGE", help="`host` runs LABEL here"
+    )
+    run.add_argument(
+        "--keep", action="store_true", help="leave the job folders for a look, and say where they are"
+    )
+    run.add_argument("--actions-url", help="where `uses:` looks (AGENT_ACTIONS_URL)")
+    submit = add_command(
+        commands,
+        "submit",
+        _submit,
+        "Run a flow on the server's agents.",
+        "agent flow submit train.yml --follow",
+    )
+    _add_run_arguments(submit)
+    submit.add_argument(
+        "--source",
+        choices=["git", "snapshot", "none"],
+        help="the code that jobs check out (default: snapshot in git)",
+    )
+    submit.add_argument("--follow", "-f", action="store_true", help="show the run until it ends")
+    add_server(submit)
+
+
+def _configure_language(commands: Any) -> None:
+    validate = add_command(
+        commands,
+        "validate",
+        _validate,
+        "Print every problem of flow files.",
+        "agent flow validate .github/workflows/*.yml",
+    )
+    validate.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    validate.add_argument("--dialect", help="read as this language instead of finding out")
+    add_format(validate)
+    show = add_command(
+        commands, "show", _show, "Show a flow's plan.", "agent flow show train.yml --format mermaid"
+    )
+    show.add_argument("file", type=Path, metavar="FILE")
+    show.add_argument("--dialect", help="read as this language instead of finding out")
+    show.add_argument("--format", choices=["text", "json", "mermaid"], default="text")
+    evaluate = add_command(
+        commands,
+        "eval",
+        _eval,
+        "Evaluate an expression.",
+        "agent flow eval \"format('{0}!', github.ref)\" --contexts c.json",
+    )
+    evaluate.add_argument("expression", nargs="?", metavar="EXPR")
+    evaluate.add_argument("--contexts", type=Path, metavar="F.json", help="the contexts, as one JSON object")
+    evaluate.add_argument("--batch", type=Path, metavar="F.jsonl", help='lines of {"expr", "contexts"}')
+    evaluate.add_argument("--format", choices=["text", "json"], default="json")
+    add_command(
+        commands, "schema", _schema, "Print the JSON schema for editors.", "agent flow schema > flow.json"
+    )
+
+
+def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, metavar="FILE")
+    parser.add_argument("--dialect", help="read as this language instead of finding out")
+    parser.add_argument(
+        "--job", action="append", default=[], metavar="ID", help="only this job and what it needs"
+    )
+    parser.add_argument("--event", default="workflow_dispatch", metavar="NAME", help="what starts the run")
+    parser.add_argument("--event-file", type=Path, metavar="F", help="the event's payload, as JSON")
+    parser.add_argument("--input", action="append", default=[], metavar="K=V", help="an input of the flow")
+    parser.add_argument(
+        "--secret",
+        action="append",
+        default=[],
+        metavar="K[=V]",
+        help="a secret; without V: from the environment",
+    )
+    parser.add_argument("--secret-file", type=Path, metavar="F", help="secrets, one K=V a line")
+    parser.add_argument("--var", action="append", default=[], metavar="K=V", help="a variable")
+    parser.add_argument(
+        "--matrix", action="append", default=[], metavar="K:V", help="only the matrix cells with this value"
+    )
+    add_format(parser)
+
+
+def _validate(arguments: argparse.Namespace) -> int:
+    from agent.cli.flow_language import run_validate
+
+    return run_validate(arguments.files, arguments.dialect, arguments.format, sys.stdout)
+
+
+def _eval(arguments: argparse.Namespace) -> int:
+    from agent.cli.flow_eval import run_eval
+
+    if (arguments.expression is None) == (arguments.batch is None):
+        raise UsageError("give either an expression or --batch", hint="see `agent flow eval --help`")
+    return run_eval(arguments.expression, arguments.contexts, arguments.batch, arguments.format, sys.stdout)
+
+
+def _schema(_arguments: argparse.Namespace) -> int:
+    from agent.cli.flow_language import run_schema
+
+    return run_schema(sys.stdout)
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    from agent.cli.flow_show import show_flow
+
+    return show_flow(load_file(arguments.file, arguments.dialect), arguments.format, sys.stdout)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from agent.cli.local import run_flow_here
+    from agent.cli.local_run import LocalOptions
+
+    flow = load_file(arguments.file, arguments.dialect)
+    options = LocalOptions(
+        workspace=arguments.workspace,
+        in_place=arguments.in_place,
+        keep=arguments.keep,
+        event_name=arguments.event,
+        event=read_event(arguments.event_file),
+        inputs=dict(split_pair(pair, "--input") for pair in arguments.input),
+        secrets=read_secrets(arguments.secret, arguments.secret_file),
+        variables=dict(split_pair(pair, "--var") for pair in arguments.var),
+        environment=dict(split_pair(pair, "--env") for pair in arguments.env),
+        jobs=tuple(arguments.job),
+        cells=_cells(arguments.matrix),
+        images=dict(split_pair(pair, "--image") for pair in arguments.image),
+        actions_url=arguments.actions_url,
+    )
+    return run_flow_here(flow, options, arguments.format, sys.stdout)
+
+
+def _submit(arguments: argparse.Namespace) -> int:
+    from agent.cli.client import connect
+    from agent.cli.submit import Submission, submit_flow
+
+    submission = Submission(
+        file=arguments.file,
+        dialect=arguments.dialect,
+        event_name=arguments.event,
+        event=read_event(arguments.event_file),
+        inputs=dict(split_pair(pair, "--input") for pair in arguments.input),
+        secrets=read_secrets(arguments.secret, arguments.secret_file),
+        variables=dict(split_pair(pair, "--var") for pair in arguments.var),
+        jobs=tuple(arguments.job),
+        cells=_cells(arguments.matrix),
+        source=arguments.source,
+    )
+    client = connect(url=arguments.url, token=arguments.token)
+    return submit_flow(
+        client, submission, follow=arguments.follow, output_format=arguments.format, out=sys.stdout
+    )
+
+
+def load_file(file: Path, dialect: str | None) -> Flow:
+    """The flow in `file`; its warnings go to standard error. Raises UsageError."""
+    from agent.flow.load import load_flow
+
+    loaded = load_flow(read_text(file), str(file), dialect=dialect)
+    for warning in loaded.warnings:
+        sys.stderr.write(f"{warning.position}: warning: {warning.message}\n")
+    return loaded.flow
+
+
+def read_text(file: Path) -> str:
+    """The text of `file`. Raises UsageError when it can't be read."""
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise UsageError(f"the file can't be read: {error.strerror}", where=str(file)) from None
+    except UnicodeDecodeError:
+        raise UsageError("the file is not UTF-8 text", where=str(file)) from None
+
+
+def read_event(file: Path | None) -> Mapping[str, object]:
+    """The event's payload; empty without a file. Raises UsageError when it is not a JSON object."""
+    import json
+
+    if file is None:
+        return {}
+    try:
+        event = json.loads(read_text(file))
+    except ValueError as error:
+        raise UsageError(f"not valid JSON: {error}", where=str(file)) from None
+    if not isinstance(event, dict):
+        raise UsageError("the event is not a JSON object", where=str(file))
+    return event
+
+
+def read_secrets(given: list[str], file: Path | None) -> dict[str, str]:
+    """Secrets of the command line, by name. Those without a value come from the environment."""
+    secrets: dict[str, str] = {}
+    for number, line in enumerate(read_text(file).splitlines() if file else [], start=1):
+        if line.strip() and not line.lstrip().startswith("#"):
+            name, value = split_pair(line, f"{file}:{number}")
+            secrets[name.strip()] = _unquoted(value.strip())
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals and name not in os.environ:
+            raise UsageError(
+                f"secret {name} has no value",
+                where="--secret",
+                hint=f"set ${name}, or write --secret {name}=…",
+            )
+        secrets[name] = value if equals else os.environ[name]
+    return secrets
+
+
+def _unquoted(value: str) -> str:
+    is_quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
+    return value[1:-1] if is_quoted else value
+
+
+def _cells(pairs: list[str]) -> dict[str, str]:
+    cells = {}
+    for pair in pairs:
+        key, colon, value = pair.partition(":")
+        if not colon or not key:
+            raise UsageError(f"'{pair}' is not of the form KEY:VALUE", where="--matrix")
+        cells[key] = value
+    return cells

@@ -1,0 +1,276 @@
+"""A run on this machine: the planner and the supervisors, no server between them.
+
+planner decision -> job folder -> forked supervisor -> journal -> screen
+^------------- the journal's last record <------'
+"""
+
+import os
+import select
+import signal
+import subprocess
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from agent.cli.interrupts import Interrupts
+from agent.cli.screen import Screen
+from agent.clock import Clock
+from agent.config import Settings
+from agent.errors import InterruptedByUserError, UsageError
+from agent.flow.model import Flow
+from agent.job.launch import (
+    JobFolder,
+    JobSettings,
+    bury,
+    create_job_folder,
+    fork_supervisor,
+    remove_job_folder,
+    request_cancel,
+)
+from agent.journal.file import JournalReader
+from agent.journal.format import Closed, Record
+from agent.journal.public import PublicRecords
+from agent.plan import (
+    CancelJob,
+    Decision,
+    EndJob,
+    EndRun,
+    Event,
+    JobFinished,
+    JobStarted,
+    QueueJob,
+    RunCancelled,
+    RunRequest,
+    RunState,
+    advance,
+    begin,
+)
+from agent.spec.job import JobSpec
+from agent.spec.outcome import Conclusion, FailureKind, JobResult
+
+_POLL_MS = 20  # how soon new output is shown while a job runs; its end is noticed at once
+_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "USER", "LOGNAME", "SHELL", "TZ", "TERM", "SSH_AUTH_SOCK")
+_INHERITED_PREFIXES = ("CUDA_", "NVIDIA_", "LC_")
+_INHERITED_SUFFIXES = ("_proxy", "_PROXY")
+
+
+@dataclass(frozen=True, slots=True)
+class LocalOptions:
+    """What the command line said about a local run."""
+
+    workspace: Path
+    in_place: bool = False
+    keep: bool = False
+    event_name: str = "workflow_dispatch"
+    event: Mapping[str, object] = field(default_factory=dict)
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    jobs: tuple[str, ...] = ()
+    cells: Mapping[str, str] = field(default_factory=dict)
+    images: Mapping[str, str] = field(default_factory=dict)
+    actions_url: str | None = None
+
+
+@dataclass(slots=True)
+class _Running:
+    """A supervisor that this run started."""
+
+    spec: JobSpec
+    folder: JobFolder
+    pid: int
+    pidfd: int
+    journal: JournalReader
+    public: PublicRecords
+    result: JobResult | None = None
+
+
+class LocalRun:
+    """One run from its first decision to its last."""
+
+    def __init__(
+        self,
+        flow: Flow,
+        request: RunRequest,
+        options: LocalOptions,
+        settings: Settings,
+        folder: Path,
+        screen: Screen,
+        clock: Clock,
+        interrupts: Interrupts,
+    ) -> None:
+        self._flow = flow
+        self._options = options
+        self._settings = settings
+        self._folder = folder
+        self._screen = screen
+        self._clock = clock
+        self._interrupts = interrupts
+        self._is_cancelling = False
+        self._queue: deque[JobSpec] = deque()
+        self._running: dict[str, _Running] = {}
+        self._slots = os.cpu_count() or 1
+        self._began = clock.monotonic()
+        self._state: RunState
+        self._state, self._first = begin(flow, request)
+
+    def drive(self) -> Conclusion:
+        """Run to the end. The first ctrl-C cancels the jobs, a second one kills them."""
+        try:
+            self._carry_out(self._first)
+            while self._state.conclusion is None:
+                self._turn()
+                self._heed_interrupts()
+        finally:
+            for running in self._running.values():
+                os.kill(running.pid, signal.SIGKILL)
+                self._reap(running)
+        return self._state.conclusion
+
+    def _turn(self) -> None:
+        while self._queue and len(self._running) < self._slots:
+            self._start(self._queue.popleft())
+        ended = self._wait()
+        for running in list(self._running.values()):
+            self._show_news(running)
+            if running.pidfd in ended:
+                self._finish(running)
+
+    def _wait(self) -> set[int]:
+        poll = select.poll()
+        for running in self._running.values():
+            poll.register(running.pidfd, select.POLLIN)
+        return {descriptor for descriptor, _event in poll.poll(_POLL_MS)}
+
+    def _start(self, spec: JobSpec) -> None:
+        workspace = self._make_workspace(spec)
+        added = {name: _literal(value) for name, value in self._options.environment.items()}
+        spec = replace(spec, env=(added, *spec.env)) if added else spec
+        folder = create_job_folder(self._folder / "jobs", spec, 1, self._job_settings(workspace), {})
+        secrets = {name: value for name, value in self._options.secrets.items() if name in spec.secrets}
+        pid = fork_supervisor(folder, secrets)
+        public = PublicRecords(spec.key)
+        running = _Running(spec, folder, pid, os.pidfd_open(pid), JournalReader(folder.journal), public)
+        self._running[spec.job] = running
+        self._advance(JobStarted(spec.job))
+
+    def _make_workspace(self, spec: JobSpec) -> Path:
+        if self._options.in_place:
+            return self._options.workspace.resolve()
+        name = str(spec.contexts.github["repository"]).rpartition("/")[2]
+        workspace = self._folder / "work" / spec.job / name / name
+        workspace.parent.mkdir(parents=True)
+        copy = ["cp", "-a", "--reflink=auto", f"{self._options.workspace.resolve()}/.", str(workspace)]
+        done = subprocess.run(copy, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+        if done.returncode != 0:
+            last = done.stderr.strip().rpartition("\n")[2]
+            raise UsageError(
+                f"the workspace can't be copied: {last}",
+                where=str(self._options.workspace),
+                hint="name another one with --workspace, or work --in-place",
+            )
+        return workspace
+
+    def _job_settings(self, workspace: Path) -> JobSettings:
+        return JobSettings(
+            work_folder=self._settings.work_folder,
+            actions_urls=self._settings.actions_urls,
+            node20=self._settings["node20"],
+            node24=self._settings["node24"],
+            agent_name=os.uname().nodename,
+            labels=("self-hosted",),
+            workspace=workspace,
+            environment={**_inherited_environment(), "FLOW_ARTIFACTS": str(self._folder / "artifacts")},
+        )
+
+    def _show_news(self, running: _Running) -> None:
+        for _end, record in running.journal:
+            self._show(running, record)
+
+    def _show(self, running: _Running, record: Record) -> None:
+        if isinstance(record, Closed):
+            running.result = record.result
+        for public in running.public.convert(record):
+            self._screen.show(public)
+
+    def _finish(self, running: _Running) -> None:
+        del self._running[running.spec.job]
+        self._reap(running)
+        self._show_news(running)
+        if running.result is None:
+            bury(running.folder, FailureKind.LOST, "its supervisor died (killed, or out of memory)")
+            self._show_news(running)
+        assert running.result is not None
+        if not self._options.keep:
+            remove_job_folder(running.folder)
+        self._advance(JobFinished(running.spec.job, running.result))
+
+    def _reap(self, running: _Running) -> None:
+        os.waitpid(running.pid, 0)
+        os.close(running.pidfd)
+
+    def _heed_interrupts(self) -> None:
+        if self._interrupts.count > 1:
+            raise InterruptedByUserError("interrupted twice; the jobs were killed")
+        if self._interrupts.count and not self._is_cancelling:
+            self._is_cancelling = True
+            self._screen.show(
+                {"kind": "warning", "message": "cancelling; press ctrl-C again to kill the jobs"}
+            )
+            self._advance(RunCancelled("interrupted"))
+
+    def _advance(self, event: Event) -> None:
+        self._state, decisions = advance(self._flow, self._state, event)
+        self._carry_out(decisions)
+
+    def _carry_out(self, decisions: tuple[Decision, ...]) -> None:
+        for decision in decisions:
+            match decision:
+                case QueueJob(spec):
+                    self._queue.append(spec)
+                case CancelJob(job, reason):
+                    self._cancel(job, reason)
+                case EndJob(_job, key, result):
+                    self._show_unstarted(key, result)
+                case EndRun(conclusion):
+                    self._show_end(conclusion)
+
+    def _cancel(self, job: str, reason: str) -> None:
+        if job in self._running:
+            request_cancel(self._running[job].folder, reason)
+            return
+        for spec in [spec for spec in self._queue if spec.job == job]:
+            self._queue.remove(spec)
+            result = JobResult(Conclusion.CANCELLED, failure_kind=FailureKind.CANCELLED, message=reason)
+            self._show_unstarted(spec.key, result)
+            self._advance(JobFinished(spec.job, result))
+
+    def _show_unstarted(self, key: str, result: JobResult) -> None:
+        for public in PublicRecords(key).convert(Closed(int(self._clock.now() * 1000), result)):
+            self._screen.show(public)
+
+    def _show_end(self, conclusion: Conclusion) -> None:
+        jobs = {
+            job.key: {"conclusion": job.result.conclusion, "outputs": dict(job.result.outputs)}
+            for job in self._state.jobs.values()
+            if job.result is not None
+        }
+        seconds = round(self._clock.monotonic() - self._began, 3)
+        self._screen.show({"kind": "run", "conclusion": conclusion, "jobs": jobs, "seconds": seconds})
+
+
+def _inherited_environment() -> dict[str, str]:
+    """What of this terminal's environment a job sees: the rest stays here (users.md: it would leak into jobs)."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in _INHERITED or name.startswith(_INHERITED_PREFIXES) or name.endswith(_INHERITED_SUFFIXES)
+    }
+
+
+def _literal(text: str) -> str:
+    """`text` as a template that gives `text`, whatever is in it."""
+    quoted = text.replace("'", "''")
+    return f"${{{{ '{quoted}' }}}}" if "${{" in text else text

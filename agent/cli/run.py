@@ -1,0 +1,136 @@
+"""`agent run`: the runs on the server."""
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from agent.cli.arguments import add_command, add_format, add_server, add_subcommands, describe
+from agent.cli.client import Client, connect
+from agent.cli.follow import follow_job, follow_run
+from agent.cli.screen import JsonScreen, Screen, TextScreen, safe_text
+from agent.cli.tables import coloured, plain, print_json, print_table
+from agent.errors import NotFoundError
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the sub-commands."""
+    describe(parser, "Look at, follow and steer the runs on the server.", "agent run list")
+    commands = add_subcommands(parser)
+    listing = add_command(commands, "list", _list, "The newest runs.", "agent run list --status running")
+    listing.add_argument("--limit", type=int, default=20, help="how many (default: 20)")
+    listing.add_argument("--status", choices=["queued", "running", "completed"])
+    _add_common(listing)
+    _add_run(commands, "show", _show, "A run, its jobs, and why those that wait do so.")
+    logs = _add_run(commands, "logs", _logs, "The output of a run's jobs.")
+    logs.add_argument("-f", "--follow", action="store_true", help="until the run ends")
+    logs.add_argument("--job", metavar="KEY", help="only this job")
+    _add_run(commands, "watch", _watch, "Follow a run until it ends; exit 1 when it fails.")
+    _add_run(commands, "cancel", _cancel, "End a run; steps that run always() get their turn.")
+    download = _add_run(commands, "download", _download, "Download a run's artifacts.")
+    download.add_argument("--dir", type=Path, default=Path(), help="where to (default: .)")
+
+
+def _add_run(commands: Any, name: str, handler: Callable[[argparse.Namespace], int], meaning: str) -> Any:
+    parser = add_command(commands, name, handler, meaning, f"agent run {name} 12")
+    parser.add_argument("run", type=int, metavar="RUN")
+    _add_common(parser)
+    return parser
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    add_format(parser)
+    add_server(parser)
+
+
+def _connect(arguments: argparse.Namespace) -> Client:
+    return connect(url=arguments.url, token=arguments.token)
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    page = _connect(arguments).get("/api/v1/runs", limit=arguments.limit, status=arguments.status)
+    if arguments.format == "json":
+        print_json(page["runs"], sys.stdout)
+        return 0
+    rows = [[run["id"], run["name"], run["event"], _state(run), run["created"]] for run in page["runs"]]
+    print_table(["run", "flow", "event", "state", "created"], rows, sys.stdout)
+    return 0
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    run = _connect(arguments).get(f"/api/v1/runs/{arguments.run}")
+    if arguments.format == "json":
+        print_json(run, sys.stdout)
+        return 0
+    out = sys.stdout
+    out.write(
+        f"run {run['id']}  {coloured(plain(run['name']), 'bold', out)}  {_state(run)}  {run['created']}\n\n"
+    )
+    rows = [
+        [job["key"], _state(job), job["agent"] or "", job["waiting"] or job["message"] or ""]
+        for job in run["jobs"]
+    ]
+    print_table(["job", "state", "agent", "why"], rows, out)
+    if run["artifacts"]:
+        out.write("\n")
+        print_table(
+            ["artifact", "bytes"], [[entry["name"], entry["size_bytes"]] for entry in run["artifacts"]], out
+        )
+    for summary in run["summaries"]:
+        text = "".join(f"  {safe_text(line)}\n" for line in summary["text"].splitlines())
+        out.write(f"\nSummary of {plain(summary['job'])}\n{text}")
+    return 0
+
+
+def _logs(arguments: argparse.Namespace) -> int:
+    client = _connect(arguments)
+    if arguments.follow and not arguments.job:
+        follow_run(client, arguments.run, _screen(arguments, shows_jobs=True))
+        return 0
+    run = client.get(f"/api/v1/runs/{arguments.run}")
+    jobs = [job for job in run["jobs"] if arguments.job in (None, job["key"], job["id"])]
+    if not jobs:
+        known = ", ".join(job["key"] for job in run["jobs"])
+        raise NotFoundError(
+            f"the run has no job '{arguments.job}'", where=f"run {run['id']}", hint=f"it has {known}"
+        )
+    for job in jobs:
+        if job["started"] and (job["conclusion"] or arguments.follow):
+            follow_job(client, job["id"], _screen(arguments, shows_jobs=len(jobs) > 1))
+        elif job["started"]:
+            sys.stdout.write(safe_text(client.text(f"/api/v1/jobs/{job['id']}/log")))
+    return 0
+
+
+def _watch(arguments: argparse.Namespace) -> int:
+    conclusion = follow_run(_connect(arguments), arguments.run, _screen(arguments, shows_jobs=True))
+    return 0 if conclusion in ("success", "skipped") else 1
+
+
+def _cancel(arguments: argparse.Namespace) -> int:
+    _connect(arguments).post(f"/api/v1/runs/{arguments.run}/cancel", {"reason": "cancelled by a person"})
+    if arguments.format == "json":
+        print_json({"run": arguments.run, "cancelled": True}, sys.stdout)
+    else:
+        sys.stdout.write(f"run {arguments.run} is being cancelled\n")
+    return 0
+
+
+def _download(arguments: argparse.Namespace) -> int:
+    from agent.cli.artifact import download_artifacts
+
+    client = _connect(arguments)
+    return download_artifacts(client, arguments.run, None, arguments.dir, arguments.format, sys.stdout)
+
+
+def _screen(arguments: argparse.Namespace, *, shows_jobs: bool) -> Screen:
+    return (
+        JsonScreen(sys.stdout)
+        if arguments.format == "json"
+        else TextScreen(sys.stdout, shows_jobs=shows_jobs)
+    )
+
+
+def _state(thing: Mapping[str, Any]) -> str:
+    return str(thing["conclusion"] or thing["status"])

@@ -1,0 +1,68 @@
+"""`agent secret`: set, list and delete. Values come from standard input or a file, never from the command line."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from agent.cli.arguments import add_command, add_format, add_server, add_subcommands, describe
+from agent.cli.client import connect
+from agent.cli.flow import read_text
+from agent.cli.tables import print_json, print_table
+from agent.errors import UsageError
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the sub-commands."""
+    describe(parser, "Secrets that flows may name.", "agent secret set HF_TOKEN < token.txt")
+    commands = add_subcommands(parser)
+    setting = add_command(commands, "set", _set, "Set a secret.", "agent secret set HF_TOKEN < token.txt")
+    setting.add_argument("name", metavar="NAME")
+    setting.add_argument(
+        "--file", type=Path, metavar="F", help="take the value from F instead of standard input"
+    )
+    listing = add_command(commands, "list", _list, "The names of all secrets.", "agent secret list")
+    deleting = add_command(commands, "delete", _delete, "Delete a secret.", "agent secret delete HF_TOKEN")
+    deleting.add_argument("name", metavar="NAME")
+    for command in (setting, listing, deleting):
+        add_format(command)
+        add_server(command)
+
+
+def read_value(file: Path | None, what: str) -> str:
+    """A value from `file`, or from standard input (asked for without echo on a terminal), less one final newline."""
+    if file is not None:
+        value = read_text(file)
+    elif sys.stdin.isatty():
+        import getpass
+
+        value = getpass.getpass(f"{what}: ")
+    else:
+        value = sys.stdin.read()
+    value = value.removesuffix("\n").removesuffix("\r")
+    if not value:
+        raise UsageError(f"the value of {what} is empty", hint="give it on standard input, or with --file")
+    return value
+
+
+def _set(arguments: argparse.Namespace) -> int:
+    value = read_value(arguments.file, arguments.name)
+    connect(url=arguments.url, token=arguments.token).put(
+        f"/api/v1/secrets/{arguments.name}", {"value": value}
+    )
+    sys.stderr.write(f"secret {arguments.name} is set\n")
+    return 0
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    secrets = connect(url=arguments.url, token=arguments.token).get("/api/v1/secrets")["secrets"]
+    if arguments.format == "json":
+        print_json(secrets, sys.stdout)
+    else:
+        print_table(["name", "updated"], [[entry["name"], entry["updated"]] for entry in secrets], sys.stdout)
+    return 0
+
+
+def _delete(arguments: argparse.Namespace) -> int:
+    connect(url=arguments.url, token=arguments.token).delete(f"/api/v1/secrets/{arguments.name}")
+    sys.stderr.write(f"secret {arguments.name} is deleted\n")
+    return 0

@@ -1,0 +1,95 @@
+"""`agent flow submit`: the flow's text, its inputs and its source go to the server; agents do the rest."""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TextIO
+
+from agent.cli.client import Client
+from agent.cli.flow import load_file, read_text
+from agent.cli.follow import follow_run
+from agent.cli.screen import JsonScreen, TextScreen
+from agent.cli.source import choose_source, write_snapshot
+from agent.cli.tables import print_json
+from agent.errors import InterruptedByUserError
+from agent.spec import codec
+from agent.spec.job import Source, SourceKind
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What the command line said about a run on the server."""
+
+    file: Path
+    dialect: str | None = None
+    event_name: str = "workflow_dispatch"
+    event: Mapping[str, object] = field(default_factory=dict)
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
+    jobs: tuple[str, ...] = ()
+    cells: Mapping[str, str] = field(default_factory=dict)
+    source: str | None = None
+
+
+def submit_flow(
+    client: Client, submission: Submission, *, follow: bool, output_format: str, out: TextIO
+) -> int:
+    """Start the run; with `follow` show it until it ends and give 0 or 1 by its conclusion.
+
+    Raises UsageError for an invalid flow, before anything is sent. Ctrl-C while following leaves the run running.
+    """
+    flow = load_file(submission.file, submission.dialect)
+    for name, value in submission.secrets.items():
+        client.put(f"/api/v1/secrets/{name}", {"value": value})
+    run = client.post("/api/v1/runs", _request(client, submission))["run"]
+    if not follow:
+        _say_submitted(run, output_format, out)
+        return 0
+    if output_format == "text":
+        out.write(f"run {run} submitted to {client.url}\n")
+    screen = JsonScreen(out) if output_format == "json" else TextScreen(out, shows_jobs=len(flow.jobs) > 1)
+    try:
+        conclusion = follow_run(client, run, screen)
+    except KeyboardInterrupt:
+        raise InterruptedByUserError(
+            f"stopped following; run {run} goes on", hint=f"`agent run cancel {run}` ends it"
+        ) from None
+    return 0 if conclusion in ("success", "skipped") else 1
+
+
+def _request(client: Client, submission: Submission) -> dict[str, Any]:
+    source = _send_source(
+        client, choose_source(submission.source, submission.file.resolve().parent), submission.file
+    )
+    flow = {"file": str(submission.file), "text": read_text(submission.file), "dialect": submission.dialect}
+    return {
+        "flow": flow,
+        "event": submission.event_name,
+        "event_payload": submission.event,
+        "inputs": submission.inputs,
+        "vars": submission.variables,
+        "jobs": submission.jobs,
+        "matrix": submission.cells,
+        "source": codec.to_json(source),
+    }
+
+
+def _send_source(client: Client, source: Source, file: Path) -> Source:
+    """Upload a snapshot when the server does not have it yet; give the source with its digest."""
+    if source.kind is not SourceKind.SNAPSHOT:
+        return source
+    with tempfile.TemporaryDirectory(prefix="flow-snapshot-") as folder:
+        archive = Path(folder) / "snapshot.tar.gz"
+        digest = write_snapshot(file.resolve().parent, archive)
+        if not client.has(f"/api/v1/snapshots/{digest}"):
+            client.upload(f"/api/v1/snapshots/{digest}", archive)
+    return replace(source, digest=digest)
+
+
+def _say_submitted(run: int, output_format: str, out: TextIO) -> None:
+    if output_format == "json":
+        print_json({"run": run}, out)
+    else:
+        out.write(f"run {run} submitted; `agent run watch {run}` follows it\n")
