@@ -1,10 +1,21 @@
 """`agent machine`: what this machine would register."""
 
+import argparse
 import json
+import sys
 from collections.abc import Iterator
 from typing import TextIO
 
+from agent.cli.arguments import add_command, add_format, add_subcommands, describe
 from agent.spec.resources import Gpu, Inventory, derive_labels, to_json
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """`agent machine show`."""
+    describe(parser, "What this machine has.", "agent machine show --format json")
+    commands = add_subcommands(parser)
+    meaning = "show what would be registered: cpu, memory, disks, GPUs, labels, tools"
+    add_format(add_command(commands, "show", _show, meaning, "agent machine show --format json"))
 
 
 def show_machine(output_format: str, out: TextIO) -> int:
@@ -12,9 +23,10 @@ def show_machine(output_format: str, out: TextIO) -> int:
 
     Problems are part of the answer, not a failure of the command (`agent doctor` judges them).
     """
+    from agent.config import load_settings
     from agent.machine.inventory import take_inventory
 
-    inventory = take_inventory()
+    inventory = take_inventory(load_settings().work_folder)
     labels = derive_labels(inventory)
     if output_format == "json":
         print(json.dumps({**to_json(inventory), "labels": list(labels)}, indent=2), file=out)
@@ -24,6 +36,10 @@ def show_machine(output_format: str, out: TextIO) -> int:
     for name, value in rows:
         print(f"{name:<{width}}  {value}", file=out)
     return 0
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    return show_machine(arguments.format, sys.stdout)
 
 
 def _list_rows(inventory: Inventory, labels: tuple[str, ...]) -> Iterator[tuple[str, str]]:

@@ -1,0 +1,313 @@
+#!/bin/sh
+# Installs flow-agent on a Linux machine, or brings it up to date. Running it again is safe.
+#
+#   curl -fsSL https://flows.example.com/install.sh | sh -s -- --url https://flows.example.com --token TOKEN
+#
+# As root it makes a service for the whole machine (/opt/flow-agent, user flow-agent), else one for you
+# (~/.local/share/flow-agent). Each run builds a new environment beside the old one and switches to it in one step at the
+# end: when something fails, what was there before is untouched. Jobs that run keep the environment they started with.
+#
+# All of it is functions and the last line calls the first of them: a download that is cut off does nothing.
+set -eu
+
+PROGRAM=install.sh
+OLDEST_PYTHON='3.11'
+NEWER_PYTHONS='python3.14 python3.13 python3.12 python3.11 python3 python'
+AGENT_USER=flow-agent
+
+usage() {
+    cat <<'END'
+Usage: install.sh [--url URL --token TOKEN] [options]
+
+  --url URL        the server to register with
+  --token TOKEN    a registration token (`agent server token create`); better given as AGENT_REGISTRATION_TOKEN in
+                   the environment, because arguments can be seen by every user of this machine
+  --name NAME      the agent's name (default: the host's name)
+  --labels A,B     labels beside those that the machine has by nature
+  --system         for the whole machine, needs root (the default for root)
+  --user           for this user only (the default for everybody else)
+  --package SPEC   what to install: a name on PyPI with or without a version, a wheel, a URL (default: flow-agent)
+  --python PATH    the Python to use (default: the newest that is found; 3.11 or newer)
+  --pip-args ARGS  further arguments for pip, such as --index-url URL
+  --no-service     do not set up a systemd service
+  --help           show this
+
+Example: AGENT_REGISTRATION_TOKEN=fa_reg_... sh install.sh --url https://flows.example.com --labels gpu-lab
+END
+}
+
+main() {
+    read_arguments "$@"
+    choose_places
+    check_places
+    find_python
+    install_package
+    if [ "$SCOPE" = system ]; then make_user; fi
+    link_command
+    register
+    install_service
+    remove_old_versions
+    say "done: $("$COMMAND" --version)"
+}
+
+say() {
+    printf '%s\n' "$*"
+}
+
+# fail WHAT HINT: the form of all our errors.
+fail() {
+    printf '%s: %s; %s\n' "$PROGRAM" "$1" "$2" >&2
+    exit "${3:-1}"
+}
+
+read_arguments() {
+    URL='' NAME='' LABELS='' SCOPE='' PACKAGE=flow-agent PYTHON='' PIP_ARGUMENTS='' WITH_SERVICE=yes
+    TOKEN=${AGENT_REGISTRATION_TOKEN:-}
+    unset AGENT_REGISTRATION_TOKEN # pip, and what it runs, has no business with it
+    while [ $# -gt 0 ]; do
+        case $1 in
+            --url | --token | --name | --labels | --package | --python | --pip-args)
+                [ $# -ge 2 ] || fail "$1 needs a value" "see --help" 2
+                set_option "$1" "$2"
+                shift
+                ;;
+            --system | --user) SCOPE=${1#--} ;;
+            --no-service) WITH_SERVICE=no ;;
+            --help | -h)
+                usage
+                exit 0
+                ;;
+            *) fail "there is no option '$1'" "see --help" 2 ;;
+        esac
+        shift
+    done
+    if [ -n "$URL" ] && [ -z "$TOKEN" ]; then fail "--url needs a token" "add --token, or set AGENT_REGISTRATION_TOKEN" 2; fi
+    if [ -z "$URL" ] && [ -n "$TOKEN" ]; then fail "a token needs the server that gave it" "add --url" 2; fi
+}
+
+set_option() {
+    case $1 in
+        --url) URL=$2 ;;
+        --token) TOKEN=$2 ;;
+        --name) NAME=$2 ;;
+        --labels) LABELS=$2 ;;
+        --package) PACKAGE=$2 ;;
+        --python) PYTHON=$2 ;;
+        --pip-args) PIP_ARGUMENTS=$2 ;;
+    esac
+}
+
+choose_places() {
+    is_root=no
+    if [ "$(id -u)" = 0 ]; then is_root=yes; fi
+    if [ -z "$SCOPE" ]; then
+        if [ $is_root = yes ]; then SCOPE=system; else SCOPE=user; fi
+    fi
+    if [ "$SCOPE" = system ]; then
+        [ $is_root = yes ] || fail "--system needs root" "run it with sudo, or with --user" 2
+        PREFIX=/opt/flow-agent
+        COMMAND=/usr/local/bin/agent
+        STATE=/var/lib/flow-agent
+        UNIT=/etc/systemd/system/flow-agent.service
+    else
+        PREFIX=${XDG_DATA_HOME:-$HOME/.local/share}/flow-agent
+        COMMAND=$HOME/.local/bin/agent
+        UNIT=${XDG_CONFIG_HOME:-$HOME/.config}/systemd/user/flow-agent.service
+    fi
+    VENV=$PREFIX/venv
+}
+
+check_places() {
+    if [ "$(uname -s)" != Linux ]; then fail "this installs on Linux only" "elsewhere: pip install flow-agent"; fi
+    if [ -e "$COMMAND" ] && [ "$(readlink "$COMMAND" || true)" != "$VENV/bin/agent" ]; then
+        fail "$COMMAND is some other program" "move it away, then run this again"
+    fi
+}
+
+find_python() {
+    found='' without_venv=''
+    for candidate in ${PYTHON:-$NEWER_PYTHONS}; do
+        command -v "$candidate" >/dev/null 2>&1 || continue
+        version=$("$candidate" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || continue
+        found="$found${found:+, }$candidate is $version"
+        "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || continue
+        if "$candidate" -c 'import venv, ensurepip' 2>/dev/null; then
+            PYTHON=$candidate
+            return
+        fi
+        without_venv=$version
+    done
+    if [ -n "$without_venv" ]; then
+        fail "Python $without_venv cannot make virtual environments" "$(advise_package "python$without_venv-venv" python3)"
+    fi
+    fail "Python $OLDEST_PYTHON or newer is needed (${found:-there is none here})" \
+        "$(advise_package 'python3.12 python3.12-venv' python3.12), or name one with --python"
+}
+
+# advise_package DEBIAN_NAMES OTHER_NAMES
+advise_package() {
+    if command -v apt-get >/dev/null 2>&1; then
+        say "run: apt-get install $1"
+    elif command -v dnf >/dev/null 2>&1; then
+        say "run: dnf install $2"
+    elif command -v zypper >/dev/null 2>&1; then
+        say "run: zypper install $2"
+    elif command -v apk >/dev/null 2>&1; then
+        say "run: apk add python3"
+    else
+        say "install $2 with your system's package manager"
+    fi
+}
+
+install_package() {
+    FRESH=$PREFIX/versions/$(date -u +%Y%m%dT%H%M%SZ)-$$
+    trap undo EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM HUP
+    say "installing $PACKAGE into $PREFIX"
+    mkdir -p "$PREFIX/versions"
+    "$PYTHON" -m venv "$FRESH" || fail "no virtual environment could be made in $FRESH" "see above"
+    # shellcheck disable=SC2086 # several arguments in one string: that is what --pip-args is
+    "$FRESH/bin/python" -m pip --disable-pip-version-check install --quiet $PIP_ARGUMENTS "$PACKAGE" ||
+        fail "pip could not install $PACKAGE" "see above; nothing was changed"
+    "$FRESH/bin/agent" --version >/dev/null || fail "the installed agent does not start" "see above; nothing was changed"
+    # A symbolic link can be replaced in one step, a folder can't; `mv` would move into the folder that the link names.
+    "$FRESH/bin/python" -c 'import os, sys; os.symlink(*sys.argv[1:3]); os.replace(*sys.argv[2:4])' \
+        "$FRESH" "$FRESH.link" "$VENV"
+    trap - EXIT INT TERM HUP
+}
+
+undo() {
+    status=$?
+    rm -rf "$FRESH" "$FRESH.link"
+    rmdir "$PREFIX/versions" "$PREFIX" 2>/dev/null || true # only when nothing else is in there
+    exit "$status"
+}
+
+make_user() {
+    if ! id "$AGENT_USER" >/dev/null 2>&1; then
+        nologin=$(command -v nologin || say /usr/sbin/nologin)
+        if command -v useradd >/dev/null 2>&1; then
+            useradd --system --user-group --home-dir "$STATE" --shell "$nologin" "$AGENT_USER"
+        else
+            addgroup -S "$AGENT_USER"
+            adduser -S -D -H -h "$STATE" -s "$nologin" -G "$AGENT_USER" "$AGENT_USER" # busybox
+        fi
+    fi
+    # docker: whoever may use the engine is as good as root on this machine. Take the user out of the group if no job
+    # needs containers. video and render own the GPUs' device files.
+    for group in docker video render; do
+        grep -q "^$group:" /etc/group || continue
+        if command -v usermod >/dev/null 2>&1; then
+            usermod -a -G "$group" "$AGENT_USER"
+        else
+            addgroup "$AGENT_USER" "$group"
+        fi
+    done
+    mkdir -p "$STATE"
+    chown "$AGENT_USER:$AGENT_USER" "$STATE"
+    chmod 0700 "$STATE"
+}
+
+link_command() {
+    mkdir -p "${COMMAND%/*}"
+    ln -sf "$VENV/bin/agent" "$COMMAND"
+    case ":$PATH:" in
+        *":${COMMAND%/*}:"*) ;;
+        *) say "note: ${COMMAND%/*} is not on your PATH" ;;
+    esac
+}
+
+# Once only: a token is used up by a registration, and running this again must not fail for that.
+register() {
+    REGISTERED=no
+    if [ -f "$PREFIX/registered" ]; then
+        REGISTERED=yes
+        if [ "$URL" != '' ] && [ "$(cat "$PREFIX/registered")" != "$URL" ]; then
+            fail "this machine is registered with $(cat "$PREFIX/registered")" \
+                "run \`agent unregister\` and remove $PREFIX/registered, then run this again"
+        fi
+        return
+    fi
+    if [ -z "$URL" ]; then return; fi
+    set -- register --url "$URL"
+    if [ -n "$NAME" ]; then set -- "$@" --name "$NAME"; fi
+    if [ -n "$LABELS" ]; then set -- "$@" --labels "$LABELS"; fi
+    # In the environment, because arguments show in `ps`.
+    (export AGENT_REGISTRATION_TOKEN="$TOKEN" && run_as_agent "$VENV/bin/agent" "$@") ||
+        fail "the agent is installed but could not be registered" "see above; then run this again"
+    say "$URL" >"$PREFIX/registered"
+    REGISTERED=yes
+}
+
+run_as_agent() {
+    if [ "$SCOPE" = user ]; then
+        "$@"
+        return
+    fi
+    # The settings of the service, not those of root's session.
+    unset XDG_CONFIG_HOME XDG_DATA_HOME XDG_CACHE_HOME XDG_RUNTIME_DIR
+    export HOME="$STATE" AGENT_STATE="$STATE/agent"
+    cd "$STATE"
+    if command -v runuser >/dev/null 2>&1; then
+        runuser -u "$AGENT_USER" -- "$@"
+    else
+        # shellcheck disable=SC2016 # the inner shell is to expand these
+        su -s /bin/sh "$AGENT_USER" -c 'exec "$0" "$@"' "$@"
+    fi
+}
+
+install_service() {
+    if [ $WITH_SERVICE = no ] || ! has_systemd; then
+        say "start it with: $COMMAND start"
+        return
+    fi
+    bundled=$("$VENV/bin/python" -c 'import agent, pathlib; print(pathlib.Path(agent.__file__).parent / "_bundled/systemd")')
+    mkdir -p "${UNIT%/*}"
+    if [ "$SCOPE" = user ]; then
+        sed "s|^ExecStart=.*|ExecStart=\"$VENV/bin/agent\" start|" "$bundled/user/flow-agent.service" >"$UNIT.new"
+    else
+        cp "$bundled/flow-agent.service" "$UNIT.new"
+    fi
+    mv -f "$UNIT.new" "$UNIT"
+    control daemon-reload
+    if [ $REGISTERED = no ]; then
+        say "after \`agent register\`, start it with: $(control_words) enable --now flow-agent"
+        return
+    fi
+    control enable --quiet flow-agent
+    control restart flow-agent # running jobs go on: they are processes of their own
+    if [ "$SCOPE" = user ]; then say "to keep it running when you log out: loginctl enable-linger"; fi
+}
+
+has_systemd() {
+    [ -d /run/systemd/system ] && command -v systemctl >/dev/null 2>&1 || return 1
+    [ "$SCOPE" = system ] || systemctl --user show-environment >/dev/null 2>&1
+}
+
+control_words() {
+    if [ "$SCOPE" = user ]; then say 'systemctl --user'; else say systemctl; fi
+}
+
+control() {
+    # shellcheck disable=SC2046 # two words are two arguments
+    $(control_words) "$@"
+}
+
+# The environments of former runs, except those that a job still runs in.
+remove_old_versions() {
+    for version in "$PREFIX"/versions/*; do
+        if [ "$version" = "$FRESH" ] || is_in_use "$version"; then continue; fi
+        rm -rf "$version"
+    done
+}
+
+# is_in_use FOLDER: whether a process was started from it or has a library of it loaded.
+is_in_use() {
+    for process in /proc/[0-9]*; do
+        if grep -q -s -F "$1/" "$process/cmdline" "$process/maps" 2>/dev/null; then return 0; fi
+    done
+    return 1
+}
+
+main "$@"
