@@ -41,7 +41,7 @@ def _cells(job: Job) -> list[Cell]:
 
 
 def _describe(job: Job, cell: Cell) -> dict[str, Any]:
-    contexts = {"matrix": cell.values}
+    contexts: dict[str, object] = {"matrix": cell.values}
     return {
         "id": job.id,
         "key": f"{job.id} ({cell.label})" if cell.label else job.id,

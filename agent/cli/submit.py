@@ -41,9 +41,7 @@ def submit_flow(
     Raises UsageError for an invalid flow, before anything is sent. Ctrl-C while following leaves the run running.
     """
     flow = load_file(submission.file, submission.dialect)
-    for name, value in submission.secrets.items():
-        client.put(f"/api/v1/secrets/{name}", {"value": value})
-    run = client.post("/api/v1/runs", _request(client, submission))["run"]
+    run = start_run(client, submission)
     if not follow:
         _say_submitted(run, output_format, out)
         return 0
@@ -57,6 +55,13 @@ def submit_flow(
             f"stopped following; run {run} goes on", hint=f"`agent run cancel {run}` ends it"
         ) from None
     return 0 if conclusion in ("success", "skipped") else 1
+
+
+def start_run(client: Client, submission: Submission) -> int:
+    """Send what the run needs and start it; give its number."""
+    for name, value in submission.secrets.items():
+        client.put(f"/api/v1/secrets/{name}", {"value": value})
+    return int(client.post("/api/v1/runs", _request(client, submission))["run"])
 
 
 def _request(client: Client, submission: Submission) -> dict[str, Any]:
