@@ -1,1 +1,46 @@
-"""What a `uses:` means: references, manifests, and the store of what was fetched."""
+"""What a `uses:` means: references, manifests, and the store of what was fetched. `Resolver` is the front door."""
+
+from agent.resolve.manifest import (
+    ActionInput,
+    ActionManifest,
+    ActionOutput,
+    CompositeRuns,
+    DockerRuns,
+    InvalidActionError,
+    NodeRuns,
+    PythonRuns,
+    read_manifest,
+)
+from agent.resolve.reference import (
+    ImageReference,
+    Reference,
+    RepositoryReference,
+    SelfReference,
+    UrlReference,
+    WorkspaceReference,
+    parse_reference,
+)
+from agent.resolve.resolver import ResolvedAction, Resolver
+from agent.resolve.store import ActionStore
+
+__all__ = [
+    "ActionInput",
+    "ActionManifest",
+    "ActionOutput",
+    "ActionStore",
+    "CompositeRuns",
+    "DockerRuns",
+    "ImageReference",
+    "InvalidActionError",
+    "NodeRuns",
+    "PythonRuns",
+    "Reference",
+    "RepositoryReference",
+    "ResolvedAction",
+    "Resolver",
+    "SelfReference",
+    "UrlReference",
+    "WorkspaceReference",
+    "parse_reference",
+    "read_manifest",
+]

@@ -1,0 +1,219 @@
+"""The `git` command, run so that neither a flow nor a repository can make it do anything but fetch.
+
+No shell; no prompt; no hook, filter, submodule or helper protocol; a time limit and a limit on what may pile up on
+disk. Credentials come from the host's own git configuration (credential helpers, `http.extraHeader`, ssh keys).
+Credentials inside a URL are taken out of it and handed over in the environment: arguments are for all to see.
+"""
+
+import base64
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from agent.errors import AgentError, NotFoundError, RefusedError, UnreachableError
+from agent.resolve.reference import redact
+
+_PROTOCOLS = "https:http:ssh:file"
+
+# Of the host's environment git is given these; GIT_DIR and its kind would lead it elsewhere.
+_KEPT = (
+    "PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS",
+    "SSH_AUTH_SOCK", "GIT_SSH_COMMAND", "GIT_CONFIG_NOSYSTEM", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_GLOBAL",
+    "GIT_SSL_CAINFO", "SSL_CERT_FILE", "SSL_CERT_DIR", "http_proxy", "https_proxy", "no_proxy", "all_proxy",
+    "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY",
+)  # fmt: skip
+
+_CONFIG = (
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "core.askPass=",
+    "credential.interactive=false",
+    "fetch.recurseSubmodules=false",
+    "gc.auto=0",
+    "http.lowSpeedLimit=1000",
+    "http.lowSpeedTime=60",
+    "init.defaultBranch=main",
+    "maintenance.auto=false",
+    "protocol.ext.allow=never",
+    "submodule.recurse=false",
+)
+
+_POLL_SECONDS = 0.05
+
+
+def run_git(
+    arguments: Sequence[str],
+    *,
+    url: str = "",
+    folder: Path | None = None,
+    seconds: float = 60,
+    limit_bytes: int | None = None,
+) -> bytes:
+    """Run `git ARGUMENTS` and give its output. `{url}` among the arguments stands for `url`, without credentials.
+
+    `folder` is a bare repository to work on; with `limit_bytes` git is ended when that folder outgrows it. Raises
+    NotFoundError (no such repository or ref), RefusedError (too big, or not ours to read), UnreachableError (nobody
+    answered, or not in `seconds`), AgentError with git's own words for anything else.
+    """
+    bare_url, environment = _hide_credentials(url)
+    command = ["git", *(part for setting in _CONFIG for part in ("-c", setting))]
+    if folder is not None:
+        command.append(f"--git-dir={folder}")
+    command += [bare_url if argument == "{url}" else argument for argument in arguments]
+    process = _start(command, environment)
+    try:
+        output, errors = _await(process, folder, seconds, limit_bytes, redact(url))
+    except BaseException:
+        _kill(process)
+        raise
+    if process.returncode:
+        raise explain(errors.decode("utf-8", "replace"), redact(url))
+    return output
+
+
+def git_environment() -> dict[str, str]:
+    """The environment that git runs in."""
+    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    kept.setdefault("GIT_SSH_COMMAND", "ssh -oBatchMode=yes -oConnectTimeout=20")
+    return {**kept, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": _PROTOCOLS}
+
+
+def explain(errors: str, where: str) -> AgentError:
+    """What git's stderr means, as an error for a user."""
+    # What the other side says (`remote: ...`) may be anything; git's own lines decide.
+    lines = [
+        line
+        for line in redact(errors).splitlines()
+        if line.startswith(("fatal:", "error:", "ssh:", "ERROR:"))
+    ]
+    said = " ".join(lines)
+    words = "".join(
+        c if c.isprintable() else "?" for c in (lines[0] if lines else "git failed without a word")
+    )
+    for pattern, kind, what, hint in _MEANINGS:
+        if pattern.search(said):
+            return kind(what, where=where, hint=f"{hint} [{words}]" if hint else words)
+    return AgentError(f"git failed: {words}", where=where)
+
+
+_MEANINGS: tuple[tuple[re.Pattern[str], type[AgentError], str, str], ...] = (
+    (
+        re.compile(r"find remote ref|not our ref|unadvertised object|bad object|no such ref", re.IGNORECASE),
+        NotFoundError,
+        "the repository has no such commit",
+        "",
+    ),
+    (
+        re.compile(r"dubious ownership"),
+        RefusedError,
+        "the repository belongs to another user",
+        "let git trust it: git config --global --add safe.directory FOLDER",
+    ),
+    (
+        re.compile(
+            r"resolve host|failed to connect|couldn't connect|connection (?:refused|reset|timed|closed)|timed out|"
+            r"time-?out|too slow|error: 5\d\d|no route|unreachable|early eof|empty reply|hung up",
+            re.IGNORECASE,
+        ),
+        UnreachableError,
+        "the git host can't be reached",
+        "check the address and the network, or name a mirror in AGENT_ACTIONS_URL",
+    ),
+    (
+        re.compile(
+            r"not found|does not (?:exist|appear)|not appear to be|could not read username|could not read password|"
+            r"authentication failed|access denied|permission denied|error: 40[134]|not valid: is this a git",
+            re.IGNORECASE,
+        ),
+        NotFoundError,
+        "there is no such repository, or this machine may not read it",
+        "check the name; for a private one give git credentials (docs/actions.md)",
+    ),
+)
+
+
+def _hide_credentials(url: str) -> tuple[str, Mapping[str, str]]:
+    """The URL without user and password, and the environment that carries them to git instead."""
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or "@" not in parts.netloc:
+        return url, {}
+    userinfo, _, host = parts.netloc.rpartition("@")
+    user, _, password = userinfo.partition(":")
+    pair = base64.b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
+    bare = parts._replace(netloc=host).geturl()
+    return bare, {
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": f"http.{parts.scheme}://{host}/.extraHeader",
+        "GIT_CONFIG_VALUE_0": f"Authorization: Basic {pair}",
+    }
+
+
+def _start(command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**git_environment(), **environment},
+            cwd="/",
+            start_new_session=True,
+        )
+    except FileNotFoundError:
+        raise AgentError("git is not installed", hint="install it: actions are fetched with git") from None
+
+
+def _await(
+    process: subprocess.Popen[bytes], folder: Path | None, seconds: float, limit_bytes: int | None, where: str
+) -> tuple[bytes, bytes]:
+    deadline = time.monotonic() + seconds
+    while True:
+        watches = folder is not None and limit_bytes is not None
+        try:
+            return process.communicate(timeout=_POLL_SECONDS if watches else seconds)
+        except subprocess.TimeoutExpired:
+            if folder is not None and limit_bytes is not None and measure(folder) > limit_bytes:
+                raise too_big(limit_bytes, where) from None
+        if time.monotonic() > deadline:
+            raise UnreachableError(
+                f"git was not done after {seconds:.0f} s",
+                where=where,
+                hint="the host hangs, or the network is slow",
+            )
+
+
+def too_big(limit_bytes: int, where: str) -> RefusedError:
+    """The error for a repository that outgrows its limit."""
+    return RefusedError(
+        f"the repository is larger than {limit_bytes // 1024**2} MiB",
+        where=where,
+        hint="keep an action in a repository of its own",
+    )
+
+
+def measure(folder: Path) -> int:
+    """The bytes in all files below `folder`; files that vanish meanwhile count nothing."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += os.lstat(os.path.join(parent, name)).st_size  # noqa: PTH118  (a Path each would cost more)
+            except FileNotFoundError:
+                continue
+    return total
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End git and the helpers that it started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    for pipe in (process.stdout, process.stderr):
+        if pipe is not None:
+            pipe.close()
+    process.wait()
