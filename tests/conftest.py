@@ -1,14 +1,13 @@
 """Rules for every test: a home folder of its own, no settings from outside, nothing left behind."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 
 @pytest.fixture(autouse=True)
-def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A fresh home folder, and none of the caller's `AGENT_*` or `XDG_*` settings."""
     home = tmp_path_factory.mktemp("home")
     for name in list(os.environ):
@@ -16,4 +15,4 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
-    yield home
+    return home

@@ -1,0 +1,30 @@
+"""A job is handed the secrets that it names, and no others."""
+
+from support.flows import flow_of
+
+from agent.flow.model import Flow
+from agent.plan.secret_names import named_secrets, used_secrets
+
+KNOWN = ("A", "B_TOKEN", "C")
+
+
+def used(step: str) -> tuple[str, ...]:
+    flow: Flow = flow_of(f"a: {{runs-on: x, steps: [{step}]}}")
+    return used_secrets(flow, flow.jobs["a"], KNOWN)
+
+
+def test_a_secret_is_found_wherever_a_step_can_name_it() -> None:
+    assert used("{run: 'echo ${{ secrets.A }}'}") == ("A",)
+    assert used("{run: x, env: {K: \"${{ secrets['b_token'] }}\"}}") == ("B_TOKEN",)
+    assert used("{uses: o/r@v1, with: {token: '${{ format(''{0}'', secrets.C) }}'}}") == ("C",)
+    assert used("{run: 'echo secrets.A'}") == (), "not in an expression"
+
+
+def test_a_use_that_only_the_run_decides_reaches_all() -> None:
+    assert used('{run: "${{ toJSON(secrets) }}"}') == KNOWN
+    assert used('{run: "${{ secrets[matrix.key] }}"}') == KNOWN
+
+
+def test_the_names_of_a_flow_come_with_a_place() -> None:
+    flow = flow_of("a: {runs-on: x, steps: [{run: '${{ secrets.A }} ${{ secrets.GITHUB_TOKEN }}'}]}")
+    assert named_secrets(flow) == {"A": "test.yml:3:3"}

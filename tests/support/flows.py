@@ -1,0 +1,90 @@
+"""Flows and runs for tests of the planner, in few words."""
+
+from dataclasses import dataclass, field
+from textwrap import dedent
+from typing import Any
+
+from agent.flow.load import load_flow
+from agent.flow.model import Flow
+from agent.ids import JobId, RunId
+from agent.plan import (
+    Decision,
+    EndRun,
+    Event,
+    JobFinished,
+    JobStarted,
+    QueueJob,
+    RunCancelled,
+    RunRequest,
+    RunState,
+    advance,
+    begin,
+)
+from agent.spec import codec
+from agent.spec.job import JobSpec
+from agent.spec.outcome import Conclusion, FailureKind, JobResult
+
+
+def flow_of(jobs: str) -> Flow:
+    """A flow whose `jobs:` are the YAML in `jobs`; a job without steps gets one."""
+    text = "on: push\njobs:\n" + "\n".join(f"  {line}" for line in dedent(jobs).strip().splitlines())
+    return load_flow(text + "\n", "test.yml").flow
+
+
+def request(**more: Any) -> RunRequest:
+    """A run number 1 of everything."""
+    return RunRequest(RunId(1), number=1, seed=b"0123456789abc", **more)
+
+
+@dataclass
+class Run:
+    """A run driven by hand; the state goes through its JSON form after every event, as in a real store."""
+
+    flow: Flow
+    request: RunRequest = field(default_factory=request)
+    decisions: list[Decision] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.state, decisions = begin(self.flow, self.request)
+        self.decisions.extend(decisions)
+
+    def handle(self, event: Event) -> tuple[Decision, ...]:
+        """What the planner decides on `event`."""
+        stored = codec.parse(RunState, codec.dump(self.state))
+        self.state, decisions = advance(self.flow, stored, event)
+        self.decisions.extend(decisions)
+        return decisions
+
+    def finish(self, key: str, conclusion: str = "success", **outputs: str) -> tuple[Decision, ...]:
+        """The job starts and ends."""
+        job = self.id(key)
+        self.handle(JobStarted(job))
+        kind = FailureKind.USER if conclusion == "failure" else None
+        return self.handle(JobFinished(job, JobResult(Conclusion(conclusion), outputs, kind)))
+
+    def cancel(self) -> tuple[Decision, ...]:
+        """A person cancels the run."""
+        return self.handle(RunCancelled("enough"))
+
+    def id(self, key: str) -> JobId:
+        """The identifier of a job."""
+        return self.state.jobs[key].id
+
+    def queued(self) -> list[str]:
+        """The keys of all jobs that were queued so far, in order."""
+        return [spec.key for spec in self.specs()]
+
+    def specs(self) -> list[JobSpec]:
+        """What was queued so far."""
+        return [decision.spec for decision in self.decisions if isinstance(decision, QueueJob)]
+
+    def spec(self, key: str) -> JobSpec:
+        """What was queued under `key`."""
+        (spec,) = (spec for spec in self.specs() if spec.key == key)
+        return spec
+
+    def conclusion(self) -> str | None:
+        """How the run ended, when it was announced exactly once."""
+        ends = [decision.conclusion for decision in self.decisions if isinstance(decision, EndRun)]
+        assert len(ends) < 2, "a run ends once"
+        return ends[0].value if ends else None
