@@ -24,6 +24,7 @@ DIALECTS: Final = ("github", "datatorch", "dstack", "gradient", "jumpwire")
 _DIALECT_LINE: Final = re.compile(r"\ufeff?#\s*dialect:\s*([A-Za-z]+)\s*(?:\n|\r|$)")
 _DSTACK_FILE: Final = re.compile(r"(?:^|/)\.dstack/(?:workflows\.ya?ml|workflows/[^/]+\.ya?ml)$")
 _GRADIENT_ACTION: Final = re.compile(r"(?:container|script|git-checkout|s3-download|create-model)@v\d+")
+_GRADIENT_INPUT: Final = re.compile(r"[\w-]+\.(?:inputs|outputs)\.")
 
 
 class LoadedFlow(NamedTuple):
@@ -94,12 +95,12 @@ def _explain_dialect(name: str, file: str) -> Problem:
 
 
 def _is_datatorch(root: Mapping) -> bool:
-    if root.find("triggers") is not None:
-        return True
+    if root.find("on") is not None:
+        return False
     schema = root.find("$schema")
     if isinstance(schema, Scalar) and "datatorch" in str(schema.value).lower():
         return True
-    return any(
+    return root.find("triggers") is not None or any(
         isinstance(step, Mapping) and step.find("action") is not None
         for job in _list_jobs(root)
         for step in _list_items(job.find("steps"))
@@ -118,10 +119,20 @@ def _is_gradient_job(job: Mapping) -> bool:
     uses = job.find("uses")
     if isinstance(uses, Scalar) and _GRADIENT_ACTION.fullmatch(str(uses.value)):
         return True
-    if job.find("inputs") is not None:
+    if any(
+        isinstance(value, Mapping) and value.find("type") is not None
+        for value in _list_values(job, "outputs")
+    ):
         return True
-    outputs = job.find("outputs")
-    return isinstance(outputs, Mapping) and any(isinstance(value, Mapping) for _, value in outputs.pairs)
+    return any(
+        isinstance(value, Scalar) and _GRADIENT_INPUT.match(str(value.value))
+        for value in _list_values(job, "inputs")
+    )
+
+
+def _list_values(node: Mapping, key: str) -> list[Node]:
+    value = node.find(key)
+    return [item for _, item in value.pairs] if isinstance(value, Mapping) else []
 
 
 def _list_jobs(root: Mapping) -> list[Mapping]:

@@ -108,8 +108,8 @@ class Reader:
             self.report(node, error.message)
             return node
         is_whole = len(pieces) == 1
-        if is_whole and _is_quoted_text(pieces[0].text):
-            literal = pieces[0].text[1:-1].replace("''", "'")
+        literal = read_quoted_text(pieces[0].text) if is_whole and pieces[0].is_expression else None
+        if literal is not None:
             if not _takes_text(shape, literal):
                 self.report(node, f"Unexpected value '{literal}'", self._explain_scalar(node, shape))
             return node
@@ -206,7 +206,7 @@ class Reader:
             return self.read(value, known.shape, self._join(scope, known.scope))
         fields = candidates[0]
         if fields.entries is not None:
-            if not name and fields.entries is not ANYTHING:
+            if not name and not fields.may_be_blank:
                 self.report(key, "Unexpected value ''", "a name is missing")
             return self.read(value, fields.entries, self._join(scope, fields.entry_scope))
         self.report(key, f"Unexpected value '{name}'", self._explain_key(name, candidates))
@@ -263,6 +263,14 @@ class Reader:
         return f"did you mean `{close[0]}`?" if close else ""
 
 
+def read_quoted_text(expression: str) -> str | None:
+    """The text of an expression that is one string literal: GitHub reads that as plain text, wherever it stands."""
+    if len(expression) < 2 or expression[0] != "'" or expression[-1] != "'":
+        return None
+    unquoted = expression[1:-1].replace("''", "")
+    return None if "'" in unquoted else expression[1:-1].replace("''", "'")
+
+
 def _takes_text(shape: Shape, text: str) -> bool:
     return shape.text or (shape.filled and bool(text)) or text in shape.words
 
@@ -286,13 +294,6 @@ def _explain_context(complaint: str, scope: Scope) -> str:
     if complaint.startswith("Unrecognized named-value"):
         return f"available here: {', '.join(scope.contexts)}"
     return ""
-
-
-def _is_quoted_text(expression: str) -> bool:
-    """Whether the expression is one string literal: GitHub reads that as the text itself, wherever it stands."""
-    if len(expression) < 2 or expression[0] != "'" or expression[-1] != "'":
-        return False
-    return "'" not in expression[1:-1].replace("''", "")
 
 
 def _measure_format(pieces: list[TemplatePiece]) -> int:

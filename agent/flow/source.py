@@ -353,17 +353,21 @@ class _Composer:
 
     def _add_alias(self, event: Any) -> None:
         mark = event.start_mark
-        if event.anchor not in self.anchors:
-            raise _refuse(self.file, mark.line + 1, mark.column + 1, f"Unknown anchor '{event.anchor}'",
-                          "an anchor must stand above its aliases")  # fmt: skip
-        anchored = self.anchors[event.anchor]
+        anchored = self.anchors.get(event.anchor)
         if anchored is None:
-            raise _refuse(
-                self.file, mark.line + 1, mark.column + 1, f"The alias '{event.anchor}' contains itself"
-            )
+            self._report_alias(event.anchor, mark)
+            self._count(1, 0, mark)
+            self._place(Scalar(self.file, mark.line + 1, mark.column + 1, None, "", is_plain=True), 0)
+            return
         self._count(anchored.nodes, anchored.characters, mark)
         self._check_depth(len(self.stack) + anchored.height, mark)
         self._place(anchored.node, anchored.height)
+
+    def _report_alias(self, name: str, mark: Any) -> None:
+        message, hint = f"Unknown anchor '{name}'", "an anchor must stand above its aliases"
+        if name in self.anchors:
+            message, hint = f"The alias '{name}' contains itself", "copy what it should hold"
+        self.problems.append(Problem(Position(self.file, mark.line + 1, mark.column + 1), message, hint))
 
     def _place(self, node: Node, height: int) -> None:
         """Put a finished node where it belongs: the root, a list, or a pair's key or value."""
@@ -387,12 +391,17 @@ class _Composer:
             return
         parent = self.stack[-1]
         if isinstance(parent.node, Mapping) and parent.key is None:
-            hint = "put `${{ }}` in quotes" if self._stands_at(node, "{") else "a key is one line of text"
-            raise _refuse(self.file, node.line, node.column, "A list or mapping cannot be a key", hint)
+            outer = parent.node  # `{{ x }}` without quotes and `$` is what people mean by this
+            hint = (
+                "write `${{ }}`, and quotes where it begins a value"
+                if self._is_brace(node)
+                else "a key is text"
+            )
+            raise _refuse(self.file, outer.line, outer.column, "A list or mapping cannot be a key", hint)
 
-    def _stands_at(self, node: Node, character: str) -> bool:
+    def _is_brace(self, node: Node) -> bool:
         lines = self.text.split("\n", node.line)
-        return len(lines) >= node.line and lines[node.line - 1][node.column - 1 : node.column] == character
+        return lines[node.line - 1][node.column - 1 : node.column] == "{"
 
     def _count(self, nodes: int, characters: int, mark: Any) -> None:
         self.nodes += nodes

@@ -146,9 +146,7 @@ STEPS_JOB = Fields(
         "Defaults of the job's steps.",
     ),
     Key("steps", STEPS, "What the job does, in order."),
-    Key(
-        "snapshot", one_of(FILLED, mapping(SNAPSHOT)), "Keep the machine's image after the job.", scope=MATRIX
-    ),
+    Key("snapshot", one_of(FILLED, mapping(SNAPSHOT)), "Keep the machine's image after the job."),
 )
 CALL_JOB = Fields(
     "calling job",

@@ -55,7 +55,7 @@ class Key:
 class Fields:
     """A mapping: known keys, free keys (each value of the shape `entries`), or both."""
 
-    __slots__ = ("entries", "entry_name", "entry_scope", "keys", "name")
+    __slots__ = ("entries", "entry_name", "entry_scope", "keys", "may_be_blank", "name")
 
     def __init__(
         self,
@@ -64,12 +64,14 @@ class Fields:
         entries: Shape | None = None,
         entry_name: str = "name",
         entry_scope: Scope = NOWHERE,
+        may_be_blank: bool = False,
     ) -> None:
         self.name = name  # as docs and editors call it
         self.keys = {key.name: key for key in keys}
         self.entries = entries
         self.entry_name = entry_name
         self.entry_scope = entry_scope
+        self.may_be_blank = may_be_blank  # a free key may be the empty text
 
 
 def one_of(*shapes: Shape) -> Shape:
@@ -119,7 +121,7 @@ SCALAR = one_of(TEXT, BOOLEAN, NUMBER)
 def _make_anything() -> Shape:
     anything = one_of(NULL, SCALAR)
     anything.items = anything
-    anything.mappings = (Fields("anything", entries=anything),)
+    anything.mappings = (Fields("anything", entries=anything, may_be_blank=True),)
     return anything
 
 

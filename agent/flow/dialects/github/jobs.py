@@ -91,7 +91,7 @@ def _read_call(reader: Reader, fields: dict[str, Node]) -> Call | None:
     uses = fields.get("uses")
     if uses is None:
         return None
-    if text_of(uses) and not _CALL.fullmatch(text_of(uses)):
+    if text_of(uses) and not is_expression(uses) and not _CALL.fullmatch(text_of(uses)):
         reader.report(
             uses,
             f"invalid value workflow reference: '{text_of(uses)}'",

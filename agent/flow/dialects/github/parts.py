@@ -5,13 +5,12 @@ from types import MappingProxyType
 from agent.flow.expressions import (
     ExpressionError,
     has_expression,
-    parse,
     split_template,
     to_condition,
     to_text,
 )
 from agent.flow.model import Concurrency, Defaults, Template
-from agent.flow.reading import Reader
+from agent.flow.reading import Reader, read_quoted_text
 from agent.flow.schema.contexts import Scope
 from agent.flow.source import Mapping, Node, Scalar, Sequence, key_text, plain
 
@@ -76,7 +75,7 @@ def map_of(node: Node | None) -> dict[str, Template]:
 def member_of(node: Node | None, name: str) -> Template:
     """A member of a mapping that is written out or is one expression."""
     if is_expression(node):
-        return f"${{{{ ({_inner_expression(text_of(node))})['{name}'] }}}}"
+        return f"${{{{ ({inner_expression(node)})['{name}'] }}}}"
     return template_of(list_fields(node).get(name))
 
 
@@ -90,10 +89,15 @@ def read_condition(reader: Reader, node: Node | None, scope: Scope) -> str:
     except ExpressionError as error:
         reader.report(node, error.message)
         return "success()"
-    if has_expression(text):
-        _warn_always_true(reader, node, text)
-    elif text.strip():
-        reader.check_expression(node, text.strip(), scope)
+    bare = _bare_condition(text)
+    if bare:
+        reader.check_expression(node, bare, scope)
+    elif has_expression(text) and len(split_template(text)) > 1:
+        reader.warn(
+            node,
+            "the condition is text with an expression in it, and any text is true",
+            "put the whole condition into one `${{ }}`, or leave the braces out",
+        )
     return condition
 
 
@@ -106,6 +110,7 @@ def read_concurrency(reader: Reader, node: Node | None) -> Concurrency | None:
         cancel: Template = False
         queue = "single"
     else:
+        refuse_expression_keys(reader, node)
         fields = list_fields(node)
         group = template_of(fields.get("group"))
         cancel = template_of(fields.get("cancel-in-progress"), default=False)
@@ -141,15 +146,26 @@ def read_defaults(node: Node | None) -> Defaults:
     return Defaults(member_of(run, "shell"), member_of(run, "working-directory"))
 
 
-def _warn_always_true(reader: Reader, node: Node, text: str) -> None:
-    if len(split_template(text)) > 1:
-        reader.warn(
-            node,
-            "the condition is text with an expression in it, and any text is true",
-            "put the whole condition into one `${{ }}`, or leave the braces out",
-        )
+def refuse_expression_keys(reader: Reader, node: Node | None) -> None:
+    """Report keys that are expressions where the mapping is read before any expression is evaluated."""
+    for key, _ in list_pairs(node):
+        if is_expression(key):
+            reader.report(key, f"Unexpected value '{key_text(key)}'", "write the key out")
 
 
-def _inner_expression(text: str) -> str:
+def inner_expression(node: Node | None) -> str:
+    """What stands between the braces of a node that is one expression; `null` where it is text around expressions."""
+    try:
+        pieces = split_template(text_of(node))
+    except ExpressionError:
+        return "null"  # reported by the reader
+    return pieces[0].text if len(pieces) == 1 else "null"
+
+
+def _bare_condition(text: str) -> str:
+    """The expression of an `if` without braces, which the table's reader took for plain text; else nothing."""
+    if not has_expression(text):
+        return text.strip()
     pieces = split_template(text)
-    return parse(pieces[0].text).text if len(pieces) == 1 else "null"
+    literal = read_quoted_text(pieces[0].text) if len(pieces) == 1 else None
+    return "" if literal is None else literal.strip()

@@ -75,11 +75,11 @@ def _take_written_ids(job: _JobSteps, node: Node | None) -> None:
         _take_written_ids(job, fields.get("parallel"))
 
 
-def _read_step(job: _JobSteps, node: Node, *, is_parallel: bool = False) -> Step:
+def _read_step(job: _JobSteps, node: Node, *, group: Node | None = None) -> Step:
     fields = list_fields(node)
     kind = next((kind for kind in StepKind if kind.value in fields), StepKind.RUN)
-    if is_parallel:
-        _check_parallel(job.reader, node, fields, kind)
+    if group is not None:
+        _check_parallel(job.reader, group, fields, kind)
     if kind in _CONTROL_NAMES:
         return _read_control_step(job, node, fields, kind)
     own_id = job.written.get(id(node))
@@ -100,7 +100,7 @@ def _read_step(job: _JobSteps, node: Node, *, is_parallel: bool = False) -> Step
         env=template_of(fields.get("env")),
         continue_on_error=template_of(fields.get("continue-on-error"), default=False),
         timeout_minutes=template_of(fields.get("timeout-minutes")),
-        background=is_parallel or template_of(fields.get("background")) is True,
+        background=group is not None or template_of(fields.get("background")) is True,
     )
     if own_id:
         job.known.add(own_id.lower())
@@ -119,7 +119,7 @@ def _read_control_step(job: _JobSteps, node: Node, fields: dict[str, Node], kind
     elif kind is StepKind.WAIT_ALL and template_of(value) is False:
         job.reader.report(value, "The value of 'wait-all' must be true or omitted")
     elif kind is StepKind.PARALLEL:
-        children = tuple(_read_step(job, item, is_parallel=True) for item in _list_steps(value))
+        children = tuple(_read_step(job, item, group=node) for item in _list_steps(value))
     if own_id:
         job.known.add(own_id.lower())
     return Step(
@@ -148,14 +148,15 @@ def _check_target(job: _JobSteps, node: Node, own_id: str | None) -> None:
         )
 
 
-def _check_parallel(reader: Reader, node: Node, fields: dict[str, Node], kind: StepKind) -> None:
+def _check_parallel(reader: Reader, group: Node, fields: dict[str, Node], kind: StepKind) -> None:
+    """Report at the group, as GitHub does, what one of its steps may not be."""
     if kind is StepKind.PARALLEL:
-        reader.report(node, "Nested 'parallel' blocks are not allowed.")
+        reader.report(group, "Nested 'parallel' blocks are not allowed.")
     elif kind in _CONTROL_NAMES:
-        reader.report(node, f"'{kind.value}' is not allowed inside a parallel block.")
+        reader.report(group, f"'{kind.value}' is not allowed inside a parallel block.")
     elif "background" in fields:
         reader.report(
-            fields["background"],
+            group,
             "'background' is not allowed inside a parallel block. Steps in a parallel block are automatically run as "
             "background steps.",
         )

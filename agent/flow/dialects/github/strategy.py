@@ -5,14 +5,14 @@ Rules and words from actions/runner `WorkflowTemplateConverter.ConvertToStrategy
 
 from agent.flow.dialects.github.parts import (
     holds_expression,
+    inner_expression,
     is_expression,
     list_fields,
     list_pairs,
     member_of,
+    refuse_expression_keys,
     template_of,
-    text_of,
 )
-from agent.flow.expressions import split_template
 from agent.flow.model import Strategy
 from agent.flow.reading import Reader
 from agent.flow.source import Mapping, Node, Sequence, key_text
@@ -24,13 +24,12 @@ _RULES = ("include", "exclude")
 def read_strategy(reader: Reader, node: Node | None) -> Strategy:
     """`strategy` as written; its matrix is expanded when the job's needs are done."""
     if is_expression(node):
-        pieces = split_template(text_of(node))
-        whole = pieces[0].text
         return Strategy(
             member_of(node, "matrix"),
-            f"${{{{ toJSON(({whole})['fail-fast']) != 'false' }}}}",  # what is not said is true
+            f"${{{{ toJSON(({inner_expression(node)})['fail-fast']) != 'false' }}}}",  # what is not said is true
             member_of(node, "max-parallel"),
         )
+    refuse_expression_keys(reader, node)
     fields = list_fields(node)
     matrix = fields.get("matrix")
     if isinstance(matrix, Mapping):
