@@ -6,7 +6,7 @@ from pathlib import Path
 
 from agent.cli.arguments import add_command, add_format, add_server, add_subcommands, describe
 from agent.cli.client import connect
-from agent.cli.flow import read_text
+from agent.cli.files import read_text
 from agent.cli.tables import print_json, print_table
 from agent.errors import UsageError
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from agent.cli.client import Client
-from agent.cli.flow import load_file, read_text
+from agent.cli.files import load_file, read_text
 from agent.cli.follow import follow_run
 from agent.cli.screen import JsonScreen, TextScreen
 from agent.cli.source import choose_source, write_snapshot

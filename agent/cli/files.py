@@ -1,0 +1,69 @@
+"""What the command line names is read here: flow files, events, secrets, each with a clear word when it can't be."""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from agent.cli.arguments import split_pair
+from agent.errors import UsageError
+from agent.flow.model import Flow
+
+
+def load_file(file: Path, dialect: str | None) -> Flow:
+    """The flow in `file`; its warnings go to standard error. Raises UsageError."""
+    from agent.flow.load import load_flow
+
+    loaded = load_flow(read_text(file), str(file), dialect=dialect)
+    for warning in loaded.warnings:
+        sys.stderr.write(f"{warning.position}: warning: {warning.message}\n")
+    return loaded.flow
+
+
+def read_text(file: Path) -> str:
+    """The text of `file`. Raises UsageError when it can't be read."""
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise UsageError(f"the file can't be read: {error.strerror}", where=str(file)) from None
+    except UnicodeDecodeError:
+        raise UsageError("the file is not UTF-8 text", where=str(file)) from None
+
+
+def read_event(file: Path | None) -> Mapping[str, object]:
+    """The event's payload; empty without a file. Raises UsageError when it is not a JSON object."""
+    import json
+
+    if file is None:
+        return {}
+    try:
+        event = json.loads(read_text(file))
+    except ValueError as error:
+        raise UsageError(f"not valid JSON: {error}", where=str(file)) from None
+    if not isinstance(event, dict):
+        raise UsageError("the event is not a JSON object", where=str(file))
+    return event
+
+
+def read_secrets(given: list[str], file: Path | None) -> dict[str, str]:
+    """Secrets of the command line, by name. Those without a value come from the environment."""
+    secrets: dict[str, str] = {}
+    for number, line in enumerate(read_text(file).splitlines() if file else [], start=1):
+        if line.strip() and not line.lstrip().startswith("#"):
+            name, value = split_pair(line, f"{file}:{number}")
+            secrets[name.strip()] = _unquoted(value.strip())
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals and name not in os.environ:
+            raise UsageError(
+                f"secret {name} has no value",
+                where="--secret",
+                hint=f"set ${name}, or write --secret {name}=…",
+            )
+        secrets[name] = value if equals else os.environ[name]
+    return secrets
+
+
+def _unquoted(value: str) -> str:
+    is_quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
+    return value[1:-1] if is_quoted else value
