@@ -26,7 +26,7 @@ from agent.resolve.sources import git
 from agent.resolve.sources.bundled import find_bundled
 from agent.resolve.sources.local import find_folder
 from agent.resolve.store import ActionStore, StoredRepository
-from agent.resolve.tree import Irregular, read_commit, write_tree
+from agent.resolve.tree import Submodules, read_commit, write_tree
 from agent.spec.job import Source, SourceKind
 
 BUNDLED = "bundled"
@@ -162,13 +162,13 @@ class Resolver:
             return replace(self._copy(url, commit, repository), warnings=(warning,))
 
     def _add(self, url: str, ref: str, found: git.FoundRef, repository: StoredRepository) -> str:
-        def make(files: Path) -> tuple[str, bytes, Irregular]:
+        def make(files: Path) -> tuple[str, bytes, Submodules]:
             bare = files.with_name("repository")
             try:
                 commit = git.fetch(url, ref, found, bare, limit_bytes=self._limit_bytes)
                 where = f"{redact(url)} at {commit}"
-                irregular = write_tree(bare, commit, files, limit_bytes=self._limit_bytes, where=where)
-                return commit, read_commit(bare, commit), irregular
+                submodules = write_tree(bare, commit, files, limit_bytes=self._limit_bytes, where=where)
+                return commit, read_commit(bare, commit), submodules
             finally:
                 shutil.rmtree(bare, ignore_errors=True)
 

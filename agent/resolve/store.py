@@ -4,7 +4,7 @@
     ROOT/<repository>/refs.json                ref -> the commit that it last was
     ROOT/<repository>/<commit>/files/...       the repository's files, read-only
     ROOT/<repository>/<commit>/commit          the commit itself
-    ROOT/<repository>/<commit>/irregular.json  what the files alone don't tell about their tree
+    ROOT/<repository>/<commit>/submodules.json which submodules the tree names
 
 A commit is made in a temporary folder and renamed, so it is there whole or not at all. It never changes afterwards,
 and is not believed: each job gets a copy, and the copy is checked against the commit's own name. What a crash or
@@ -13,6 +13,7 @@ Files are read-only as a reminder; folders are not, so that `rm -rf` needs no tr
 """
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -26,14 +27,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from agent.errors import AgentError, DamagedError, RefusedError
-from agent.resolve.tree import Irregular, check_tree
+from agent.resolve.tree import Submodules, check_tree
 
 _TEMPORARY = ".making-"
 _NOT_IN_NAME = re.compile(r"[^A-Za-z0-9.-]+")
 
 Make = Callable[
-    [Path], tuple[str, bytes, Irregular]
-]  # fills the folder `files`; gives commit, its bytes, irregular
+    [Path], tuple[str, bytes, Submodules]
+]  # fills the folder `files`; gives commit, its bytes, submodules
 
 
 class ActionStore:
@@ -81,12 +82,10 @@ class StoredRepository:
         try:
             files = making / "files"
             shutil.copytree(entry / "files", files, symlinks=True, copy_function=_copy_file)
-            irregular = {
-                path: (mode, name) for path, (mode, name) in _read_json(entry / "irregular.json").items()
-            }
-            check_tree(files, commit, (entry / "commit").read_bytes(), irregular)
+            submodules = {path: str(name) for path, name in _read_json(entry / "submodules.json").items()}
+            check_tree(files, commit, (entry / "commit").read_bytes(), submodules)
             files.rename(target)
-        except (OSError, shutil.Error, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise DamagedError(f"the stored action can't be copied: {error}", where=str(entry)) from None
         finally:
             shutil.rmtree(making, ignore_errors=True)
@@ -117,10 +116,10 @@ class StoredRepository:
     def _make(self, make: Make) -> str:
         making = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=self._folder))
         try:
-            commit, commit_bytes, irregular = make(making / "files")
+            commit, commit_bytes, submodules = make(making / "files")
             (making / "commit").write_bytes(commit_bytes)
-            (making / "irregular.json").write_text(json.dumps(irregular), encoding="utf-8")
-            check_tree(making / "files", commit, commit_bytes, irregular)
+            (making / "submodules.json").write_text(json.dumps(submodules), encoding="utf-8")
+            check_tree(making / "files", commit, commit_bytes, submodules)
             if not self.has(commit):
                 making.rename(self._folder / commit)
         except DamagedError:
@@ -168,7 +167,14 @@ class StoredRepository:
 
 def _copy_file(source: str, target: str) -> None:
     """Copy contents, and make it a file of the job's own: writable."""
-    shutil.copyfile(source, target, follow_symlinks=False)
+    try:
+        shutil.copyfile(source, target, follow_symlinks=False)
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:  # no fault of the stored files: they stay
+            raise AgentError(
+                "no space is left for the action", where=target, hint="free some space"
+            ) from None
+        raise
     os.chmod(target, 0o755 if os.stat(source).st_mode & 0o100 else 0o644)  # noqa: PTH101, PTH116
 
 

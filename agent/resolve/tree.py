@@ -19,9 +19,11 @@ from agent.errors import AgentError, DamagedError, RefusedError
 from agent.resolve.sources.git_command import git_environment, run_git, too_big
 
 MOST_FILES = 200_000
+DEEPEST = 100  # folders inside each other
 _CHUNK_BYTES = 1024**2
 
-_FILES = {"100644": 0o444, "100755": 0o555, "100664": 0o444}  # git's mode: ours, read-only
+_FILES = {"100644": 0o444, "100755": 0o555}  # git's mode: ours, read-only
+_FOLDER = "40000"
 _LINK = "120000"
 _SUBMODULE = "160000"
 
@@ -36,12 +38,10 @@ class Entry:
     path: str  # from the root, with `/`; bytes that are not UTF-8 as surrogates
 
 
-Irregular = Mapping[
-    str, tuple[str, str]
-]  # path -> (mode, object): what the files alone don't tell about their tree
+Submodules = Mapping[str, str]  # path -> commit: what the files alone don't tell about their tree
 
 
-def write_tree(repository: Path, commit: str, folder: Path, *, limit_bytes: int, where: str) -> Irregular:
+def write_tree(repository: Path, commit: str, folder: Path, *, limit_bytes: int, where: str) -> Submodules:
     """Write the files of `commit` into the new `folder`, read-only; submodules become empty folders.
 
     Raises RefusedError when the repository holds what could lead out of the folder or more than `limit_bytes`.
@@ -52,24 +52,22 @@ def write_tree(repository: Path, commit: str, folder: Path, *, limit_bytes: int,
     for entry in entries:
         _check_name(entry, where)
     folder.mkdir()
-    irregular: dict[str, tuple[str, str]] = {}
+    submodules: dict[str, str] = {}
     links: list[tuple[Entry, str]] = []
     with _Objects(repository) as objects:
         for entry in entries:
             target = folder / entry.path
             if entry.mode == _SUBMODULE:
                 target.mkdir(parents=True)
-                irregular[entry.path] = (entry.mode, entry.object)
+                submodules[entry.path] = entry.object
                 continue
             target.parent.mkdir(parents=True, exist_ok=True)
             if entry.mode == _LINK:
                 links.append((entry, os.fsdecode(b"".join(objects.read(entry)))))
                 continue
             _write_file(target, objects.read(entry), _FILES[entry.mode])
-            if entry.mode == "100664":
-                irregular[entry.path] = (entry.mode, "")
     _make_links(folder, links, where)
-    return irregular
+    return submodules
 
 
 def read_commit(repository: Path, commit: str) -> bytes:
@@ -77,14 +75,14 @@ def read_commit(repository: Path, commit: str) -> bytes:
     return run_git(["cat-file", "commit", commit], folder=repository)
 
 
-def check_tree(folder: Path, commit: str, commit_bytes: bytes, irregular: Irregular) -> None:
+def check_tree(folder: Path, commit: str, commit_bytes: bytes, submodules: Submodules) -> None:
     """Raises DamagedError unless `folder` holds exactly the files of `commit`."""
     algorithm = "sha256" if len(commit) == 64 else "sha1"
     if _hash(algorithm, "commit", commit_bytes).hex() != commit:
         raise DamagedError("the stored commit is not what was fetched", where=str(folder))
     tree = commit_bytes.partition(b"\n")[0].removeprefix(b"tree ").decode()
     try:
-        found = _hash_folder(folder, algorithm, irregular).hex()
+        found = _hash_folder(folder, algorithm, submodules).hex()
     except OSError as error:
         raise DamagedError(f"the stored files can't be read: {error.strerror}", where=str(folder)) from None
     if found != tree:
@@ -104,6 +102,8 @@ def _check_name(entry: Entry, where: str) -> None:
     segments = entry.path.split("/")
     if any(segment in {"", ".", ".."} or segment.lower() == ".git" for segment in segments):
         raise RefusedError(f"the repository holds a file named {entry.path!a}", where=where)
+    if len(segments) > DEEPEST:
+        raise RefusedError(f"the repository has more than {DEEPEST} folders inside each other", where=where)
     if entry.mode not in {*_FILES, _LINK, _SUBMODULE}:
         raise RefusedError(f"{entry.path!a} is neither file, link nor folder", where=where)
     if entry.mode == _LINK and entry.size > 4096:
@@ -180,26 +180,22 @@ def _hash(algorithm: str, kind: str, content: bytes) -> bytes:
     return hashlib.new(algorithm, b"%s %d\0%s" % (kind.encode(), len(content), content)).digest()
 
 
-def _hash_folder(folder: Path, algorithm: str, irregular: Irregular, prefix: str = "") -> bytes:
+def _hash_folder(folder: Path, algorithm: str, submodules: Submodules, prefix: str = "") -> bytes:
     """The hash of the git tree that `folder` is."""
     rows: list[tuple[bytes, bytes]] = []
     for entry in os.scandir(folder):
         path = prefix + entry.name
         name = os.fsencode(entry.name)
-        special_mode, special_object = irregular.get(path, ("", ""))
         if entry.is_symlink():
             mode, digest = _LINK, _hash(algorithm, "blob", os.fsencode(os.readlink(entry.path)))  # noqa: PTH115
-        elif entry.is_dir():
-            is_submodule = special_mode == _SUBMODULE and not os.listdir(entry.path)  # noqa: PTH208
-            inner = bytes.fromhex(special_object) if is_submodule else _hash_folder(
-                Path(entry.path), algorithm, irregular, f"{path}/"
-            )  # fmt: skip
-            mode, digest = (special_mode, inner) if is_submodule else ("40000", inner)
-        else:
+        elif not entry.is_dir():
             mode, digest = _hash_file(entry, algorithm)
-            mode = special_mode or mode
+        elif path in submodules and not os.listdir(entry.path):  # noqa: PTH208
+            mode, digest = _SUBMODULE, bytes.fromhex(submodules[path])
+        else:
+            mode, digest = _FOLDER, _hash_folder(Path(entry.path), algorithm, submodules, f"{path}/")
         # Git sorts a folder as if its name ended with a slash.
-        rows.append((name + b"/" if mode == "40000" else name, b"%s %s\0%s" % (mode.encode(), name, digest)))
+        rows.append((name + b"/" if mode == _FOLDER else name, b"%s %s\0%s" % (mode.encode(), name, digest)))
     return _hash(algorithm, "tree", b"".join(row for _, row in sorted(rows)))
 
 
