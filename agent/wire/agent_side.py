@@ -154,6 +154,11 @@ class AgentProtocol:
     # What may be shipped
 
     @property
+    def is_welcome(self) -> bool:
+        """Whether the server knows who we are, and `ready` is due."""
+        return self.phase is Phase.WELCOMED
+
+    @property
     def room_bytes(self) -> int:
         """How many journal bytes may go out now, over all jobs."""
         return self._window.room_bytes

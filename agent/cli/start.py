@@ -1,0 +1,29 @@
+"""`agent start`: be this machine's agent, in the foreground (systemd's business otherwise)."""
+
+import argparse
+
+from agent.cli.arguments import describe
+from agent.config import Settings, load_settings
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    describe(
+        parser,
+        "Run this machine's agent until ctrl-C or SIGTERM. Jobs outlive it: the next start takes them over.",
+        "agent start",
+    )
+    parser.add_argument("--work-dir", help="where jobs work (AGENT_WORK_DIR)")
+    parser.set_defaults(handler=lambda arguments: run_start(load_settings({"work_dir": arguments.work_dir})))
+
+
+def run_start(settings: Settings) -> int:
+    """Run the daemon; 0 after SIGTERM or the end of an ephemeral agent. Events go to stderr, one line each.
+
+    Raises the AgentErrors of `agent.daemon.daemon`.
+    """
+    from agent.daemon.daemon import log_to_stderr, run_daemon
+
+    log_to_stderr()
+    run_daemon(settings)
+    return 0

@@ -1,0 +1,212 @@
+"""The daemon: its loops, and how it begins and ends.
+
+    lock the state -> adopt jobs -> { connection, watching over jobs, control socket } until told to leave
+
+To leave is not to stop: the daemon goes, its jobs go on, and the next daemon takes them over.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import random
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from agent.clock import SystemClock
+from agent.config import Settings
+from agent.daemon.causes import read_boot_id
+from agent.daemon.connection import Link, make_signer
+from agent.daemon.control import Control
+from agent.daemon.drain import Drain
+from agent.daemon.environment import scrub_environment
+from agent.daemon.health import Health
+from agent.daemon.jobs import JobTable
+from agent.daemon.leases import Leases
+from agent.daemon.shipping import Shipper
+from agent.daemon.state import Registration, StateFolder
+from agent.errors import InterruptedByUserError
+from agent.job.launch import ForkServer, JobSettings
+from agent.seal.identity import load_identity
+
+log = logging.getLogger("agent.daemon")
+
+# Secrets of whoever started us: they are not the daemon's business, and its children would inherit them.
+_FOREIGN_SECRETS = ("AGENT_TOKEN", "AGENT_REGISTRATION_TOKEN", "AGENT_MASTER_KEY")
+
+
+def run_daemon(settings: Settings) -> None:
+    """Be this machine's agent until told to leave (SIGTERM), or until its registration ends.
+
+    Raises NotFoundError when the machine is not registered, RefusedError when an agent runs already or the server has
+    said no for good, InterruptedByUserError after ctrl-C.
+    """
+    state = StateFolder(settings.state_folder)
+    registration = state.load_registration()
+    environment = scrub_environment(os.environ)
+    for name in _FOREIGN_SECRETS:
+        os.environ.pop(name, None)
+    with state.hold_lock():
+        asyncio.run(Daemon(state, registration, settings, environment).run())
+
+
+class Daemon:
+    """One agent at work."""
+
+    def __init__(
+        self,
+        state: StateFolder,
+        registration: Registration,
+        settings: Settings,
+        environment: Mapping[str, str],
+    ) -> None:
+        self._state = state
+        self._registration = registration
+        self._forks = ForkServer()
+        self._drain = Drain(state)
+        self._started_at = SystemClock().now()
+        job_settings = make_job_settings(state, registration, settings, environment)
+        job_settings.work_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._jobs = JobTable(state.jobs, job_settings, self._forks)
+        leases = Leases(
+            self._jobs,
+            max_jobs=registration.max_jobs,
+            is_closed=lambda: self._drain.is_draining or self._is_spent,
+            on_release=self._end_ephemeral,
+        )
+        health = Health(registration, self._jobs, self._drain, job_settings.work_folder)
+        self._link = Link(
+            registration,
+            make_signer(registration, load_identity(state.identity).sign),
+            make_ready=health.make_ready,
+            obey=leases.obey,
+            crew=(Shipper(self._jobs).run, health.beat, self._drain.tell),
+            random=random.SystemRandom().random,
+        )
+
+    async def run(self) -> None:
+        """Work until SIGTERM, ctrl-C, or the end of the registration."""
+        self._jobs.adopt(has_rebooted=self._note_boot())
+        await self._forks.start()
+        log.info("agent %s runs here (process %d)", self._registration.name, os.getpid())
+        received = await self._work_until_told()
+        living = self._jobs.count_active()
+        if living:
+            log.info("leaving; %d job%s without us", living, " goes on" if living == 1 else "s go on")
+        else:
+            log.info("leaving")
+        if received is signal.SIGINT:
+            raise InterruptedByUserError(
+                "the agent was interrupted", hint="its jobs go on; `agent start` takes them over"
+            )
+
+    async def _work_until_told(self) -> signal.Signals | None:
+        """The signal that ended the work; None when the registration ended."""
+        told: asyncio.Future[signal.Signals] = asyncio.get_running_loop().create_future()
+        _leave_on_signals(told)
+        control = Control(self._state, self._drain, self._describe)
+        loops = (self._connect(), self._jobs.watch(), control.serve())
+        work: list[asyncio.Future[None]] = [asyncio.ensure_future(loop) for loop in loops]
+        try:
+            ends: list[asyncio.Future[Any]] = [told, *work]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            for task in work:
+                if task.done():
+                    task.result()
+            return told.result() if told.done() else None
+        finally:
+            for task in work:
+                task.cancel()
+            await asyncio.gather(*work, return_exceptions=True)
+            await self._forks.close()
+
+    async def _connect(self) -> None:
+        """Returns after the goodbye of an ephemeral agent."""
+        await self._link.run()
+        await self._jobs.wait_until_removed()
+        self._state.forget_registration()
+        log.info("this agent is unregistered")
+
+    @property
+    def _is_spent(self) -> bool:
+        """Whether this is an ephemeral agent that has its job."""
+        return self._registration.is_ephemeral and any(True for _ in self._jobs)
+
+    def _end_ephemeral(self) -> None:
+        if self._registration.is_ephemeral:
+            self._link.leave()
+
+    def _note_boot(self) -> bool:
+        """Whether the machine was booted again since a daemon ran here."""
+        current = read_boot_id()
+        with contextlib.suppress(FileNotFoundError):
+            if self._state.boot.read_text(encoding="utf-8") == current:
+                return False
+        is_first = not self._state.boot.exists()
+        self._state.boot.write_text(current, encoding="utf-8")
+        return not is_first
+
+    def _describe(self) -> Mapping[str, object]:
+        """What `agent status` shows."""
+        return {
+            "pid": os.getpid(),
+            "started": self._started_at,
+            "connection": self._link.state,
+            "problem": self._link.problem,
+            "is_draining": self._drain.is_draining,
+            "jobs": [
+                {"job": job.folder.job, "lease": job.folder.lease, "state": job.state.value}
+                for job in self._jobs
+            ],
+        }
+
+
+def make_job_settings(
+    state: StateFolder, registration: Registration, settings: Settings, environment: Mapping[str, str]
+) -> JobSettings:
+    """How jobs are run on this machine."""
+    return JobSettings(
+        work_folder=_choose_work_folder(registration, settings).absolute(),
+        actions_urls=settings.actions_urls,
+        node20=settings["node20"],
+        node24=settings["node24"],
+        agent_name=registration.name,
+        agent_id=registration.agent,
+        labels=registration.labels,
+        server_url=registration.url,
+        identity_folder=state.identity.absolute(),
+        environment=environment,
+    )
+
+
+def log_to_stderr() -> None:
+    """One line an event, with its time, for people."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+    logger = logging.getLogger("agent")
+    logger.handlers = [handler]
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+def _choose_work_folder(registration: Registration, settings: Settings) -> Path:
+    """What was said at registration, unless something nearer says otherwise."""
+    if registration.work_folder and settings.origins["work_dir"] == "default":
+        return Path(registration.work_folder)
+    return settings.work_folder
+
+
+def _leave_on_signals(told: "asyncio.Future[signal.Signals]") -> None:
+    """Have the first SIGTERM or SIGINT resolve `told`; a second ctrl-C ends the process at once, as usual."""
+    loop = asyncio.get_running_loop()
+
+    def leave(number: signal.Signals) -> None:
+        loop.remove_signal_handler(number)
+        if not told.done():
+            told.set_result(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, leave, number)

@@ -1,0 +1,27 @@
+"""What of the daemon's environment a job inherits: what makes a machine usable, and nothing of our own.
+
+A job sees the owner's paths, language, proxies and GPU settings. It sees neither `AGENT_*` nor the tokens of whoever
+happened to start the daemon (seen elsewhere: actions/runner#465). `LD_LIBRARY_PATH` is passed on: on GPU machines it is
+how the owner says where CUDA lies, and only the owner can set it for the daemon.
+"""
+
+from collections.abc import Mapping
+
+_NAMES = frozenset(
+    {
+        *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH"),
+        *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+    }
+)
+_PREFIXES = ("LC_", "CUDA_", "NVIDIA_", "NCCL_")
+
+
+def scrub_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """The part of `environment` that jobs inherit."""
+    return {name: value for name, value in environment.items() if _is_shared(name)}
+
+
+def _is_shared(name: str) -> bool:
+    # Proxies are written in both cases; all other names only as they are here.
+    is_proxy = name.lower().endswith("_proxy") and name.upper() in _NAMES
+    return name in _NAMES or is_proxy or name.startswith(_PREFIXES)

@@ -1,0 +1,72 @@
+"""Unregistering: one connection that says goodbye, then this machine forgets who it was."""
+
+import asyncio
+import random
+
+from agent.daemon.connection import Connection, Link, RejectedError, make_signer
+from agent.daemon.state import Registration, StateFolder
+from agent.errors import RefusedError, UnreachableError
+from agent.job.launch import is_running, list_job_folders
+from agent.machine.inventory import take_inventory
+from agent.seal.identity import load_identity
+from agent.wire import messages as m
+
+_GOODBYE_SECONDS = 30.0
+_FINISH = "`agent start` and `agent drain`, then wait until `agent status` shows no jobs"
+
+
+def unregister(state: StateFolder, *, is_local: bool = False) -> Registration:
+    """Tell the server that this agent ends, and forget the registration. With `is_local` the server is not asked.
+
+    Raises NotFoundError when this machine is not registered, RefusedError when the agent runs or has jobs that run,
+    UnreachableError when the server can't be told: then nothing has changed.
+    """
+    registration = state.load_registration()
+    with state.hold_lock():
+        _check_idle(state, is_local=is_local)
+        if not is_local:
+            asyncio.run(_say_goodbye(state, registration))
+        state.forget_registration()
+    return registration
+
+
+def _check_idle(state: StateFolder, *, is_local: bool) -> None:
+    folders = list_job_folders(state.jobs)
+    if any(is_running(folder) for folder in folders):
+        raise RefusedError("jobs still run here", where=str(state.jobs), hint=_FINISH)
+    if folders and not is_local:
+        raise RefusedError(
+            f"results of {len(folders)} jobs are not on the server yet", where=str(state.jobs), hint=_FINISH
+        )
+
+
+async def _say_goodbye(state: StateFolder, registration: Registration) -> None:
+    async def obey(_message: m.ServerMessage, _connection: Connection) -> None:
+        """Nothing is taken any more."""
+
+    async def make_ready() -> m.Ready:
+        return m.Ready(await asyncio.to_thread(take_inventory), (), max_jobs=1, is_draining=True)
+
+    link = Link(
+        registration,
+        make_signer(registration, load_identity(state.identity).sign),
+        make_ready=make_ready,
+        obey=obey,
+        random=random.SystemRandom().random,
+    )
+    link.leave()
+    try:
+        async with asyncio.timeout(_GOODBYE_SECONDS):
+            is_done = await link.attempt()
+    except TimeoutError:
+        is_done = False
+    except RejectedError as error:
+        if error.code != "unknown_agent":
+            raise
+        is_done = True  # the server has forgotten us already
+    if not is_done:
+        raise UnreachableError(
+            f"the server could not be told: {link.problem or 'it does not answer'}",
+            where=registration.url,
+            hint="try again, or `agent unregister --local` to forget it here only",
+        )

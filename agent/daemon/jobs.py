@@ -1,0 +1,245 @@
+"""The job attempts on this machine, each in its folder with a supervisor of its own.
+
+    waiting ---start---> starting ---> running ---supervisor ends---> ended ---release---> gone
+       |  its supervisor never ran        |                             |
+       +----------------------------- revoke, release ------------------+---> leaving ---supervisor ended---> gone
+
+The folders are the memory: a daemon that starts adopts what it finds. A supervisor that ended without a last word is
+buried, so that every journal comes to an end. Nothing here waits for the server.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from agent.daemon.causes import Clues, count_oom_kills, explain_death
+from agent.errors import AgentError
+from agent.job.launch import (
+    JobFolder,
+    JobSettings,
+    bury,
+    create_job_folder,
+    is_running,
+    list_job_folders,
+    remove_job_folder,
+    request_cancel,
+)
+from agent.journal.file import size
+from agent.spec.outcome import FailureKind
+from agent.wire import messages as m
+
+_LOOK_SECONDS = 0.2  # how often the supervisors' locks are looked at, while there are any
+
+log = logging.getLogger("agent.daemon")
+
+
+class JobState(StrEnum):
+    """Where a job attempt on this machine stands."""
+
+    WAITING = "waiting"
+    STARTING = "starting"
+    RUNNING = "running"
+    ENDED = "ended"
+    LEAVING = "leaving"
+
+
+@dataclass(slots=True)
+class Job:
+    """One attempt: its folder, and where it stands."""
+
+    folder: JobFolder
+    state: JobState
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """(job, lease): what every message names."""
+        return self.folder.job, self.folder.lease
+
+
+class Launcher(Protocol):
+    """Starts supervisors; `agent.job.launch.ForkServer` is the one that is used."""
+
+    async def launch(self, folder: JobFolder) -> int:
+        """Start the supervisor of `folder`, and return its process id. Raises AgentError."""
+        ...
+
+
+class JobTable:
+    """All attempts on this machine. Every verb may be repeated; one about an attempt that is not here does nothing."""
+
+    def __init__(self, root: Path, settings: JobSettings, launcher: Launcher) -> None:
+        self._root = root
+        self._settings = settings
+        self._launcher = launcher
+        self._launching = asyncio.Lock()
+        self._jobs: dict[tuple[str, int], Job] = {}
+        self._has_news = asyncio.Event()
+        self._has_removed = asyncio.Event()
+        self._clues = Clues()
+        self._oom_kills = count_oom_kills()
+        self.growth = asyncio.Event()  # set when there may be something to ship
+
+    def __iter__(self) -> Iterator[Job]:
+        return iter(tuple(self._jobs.values()))
+
+    def adopt(self, *, has_rebooted: bool) -> None:
+        """Take over what an earlier daemon left. A job that never ran waits for the server to say that it is ours."""
+        self._clues = Clues(has_rebooted=has_rebooted)
+        for folder in list_job_folders(self._root):
+            has_started = is_running(folder) or size(folder.journal) > 0
+            job = Job(folder, JobState.RUNNING if has_started else JobState.WAITING)
+            self._jobs[job.key] = job
+        if self._jobs:
+            log.info("found %s here from before", _count(len(self._jobs)))
+        self._has_news.set()
+
+    def describe_held(self) -> tuple[m.HeldJob, ...]:
+        """The attempts that are ours, for `ready` and `heartbeat`."""
+        return tuple(
+            m.HeldJob(*job.key, size(job.folder.journal), job.state in (JobState.STARTING, JobState.RUNNING))
+            for job in self
+            if job.state is not JobState.LEAVING
+        )
+
+    @property
+    def has_living(self) -> bool:
+        """Whether a supervisor runs or is about to."""
+        return any(job.state in (JobState.STARTING, JobState.RUNNING) for job in self)
+
+    def count_active(self) -> int:
+        """How many attempts have not ended."""
+        return sum(job.state in (JobState.WAITING, JobState.STARTING, JobState.RUNNING) for job in self)
+
+    def newest_lease(self, job: str) -> int:
+        """The highest lease under which `job` was given to this machine and is still here; 0 for none."""
+        return max((lease for name, lease in self._jobs if name == job), default=0)
+
+    def holds(self, job: str, lease: int) -> bool:
+        """Whether this attempt is here and ours."""
+        held = self._jobs.get((job, lease))
+        return held is not None and held.state is not JobState.LEAVING
+
+    def is_waiting(self, job: str, lease: int) -> bool:
+        """Whether this attempt is here and was never started."""
+        held = self._jobs.get((job, lease))
+        return held is not None and held.state is JobState.WAITING
+
+    async def wait_until_removed(self) -> None:
+        """Wait until no folder is left that is about to go."""
+        while any(job.state is JobState.LEAVING for job in self):
+            self._has_removed.clear()
+            await self._has_removed.wait()
+
+    async def store(self, assign: m.Assign) -> None:
+        """Put an assigned job on the disk; it waits there for `start`. Raises AgentError when the disk refuses."""
+        folder = await asyncio.to_thread(
+            create_job_folder, self._root, assign.spec, assign.lease, self._settings, assign.sealed
+        )
+        job = Job(folder, JobState.WAITING)
+        self._jobs.setdefault(job.key, job)
+
+    async def start(self, job: str, lease: int) -> None:
+        """Start the supervisor of a waiting attempt. One that can't be started ends, saying why."""
+        held = self._jobs.get((job, lease))
+        async with self._launching:
+            if held is None or held.state is not JobState.WAITING:
+                return
+            held.state = JobState.STARTING
+            try:
+                await self._launcher.launch(held.folder)
+            except (AgentError, OSError) as error:
+                if not is_running(held.folder):
+                    await self._end(
+                        held, FailureKind.INFRASTRUCTURE, f"the job could not be started: {error}"
+                    )
+                    return
+            held.state = JobState.RUNNING
+            log.info("job %s started (lease %d)", *held.key)
+        self._has_news.set()
+        self.growth.set()
+
+    async def cancel(self, job: str, lease: int, reason: str) -> None:
+        """Ask the attempt's supervisor to end it."""
+        held = self._jobs.get((job, lease))
+        if held is None:
+            return
+        async with self._launching:
+            pass  # a supervisor that was being started listens now
+        log.info("job %s is to be cancelled: %s", job, reason)
+        if not await asyncio.to_thread(request_cancel, held.folder, reason):
+            log.info("job %s had ended already", job)
+
+    async def release(self, job: str, lease: int) -> None:
+        """The server has all of it: the folder goes as soon as the supervisor is gone."""
+        await self._leave(job, lease, "is complete on the server")
+
+    async def revoke(self, job: str, lease: int, reason: str) -> None:
+        """The attempt is not ours any more: it is cancelled, nothing of it is shipped, and its folder goes."""
+        if await self._leave(job, lease, f"is not ours any more: {reason}"):
+            await self.cancel(job, lease, reason)
+
+    async def watch(self) -> None:
+        """Look after the supervisors: bury those that died, remove the folders that may go. Never returns."""
+        while True:
+            self._has_news.clear()
+            for job in self:
+                if job.state in (JobState.RUNNING, JobState.LEAVING) and not is_running(job.folder):
+                    await self._settle(job)
+            self._oom_kills = count_oom_kills()
+            is_busy = any(job.state in (JobState.RUNNING, JobState.LEAVING) for job in self)
+            await wait_for_event(self._has_news, _LOOK_SECONDS if is_busy else None)
+            self._clues = Clues()  # what happened before the daemon started explains only what it found then
+
+    async def _leave(self, job: str, lease: int, why: str) -> bool:
+        held = self._jobs.get((job, lease))
+        if held is None or held.state is JobState.LEAVING:
+            return False
+        async with self._launching:
+            log.info("job %s (lease %d) %s", job, lease, why)
+            held.state = JobState.LEAVING
+        self._has_news.set()
+        return True
+
+    async def _settle(self, job: Job) -> None:
+        """The supervisor of `job` is gone."""
+        if job.state is JobState.LEAVING:
+            await self._remove(job)
+            return
+        clues = Clues(self._clues.has_rebooted, count_oom_kills() - self._oom_kills)
+        await self._end(job, *explain_death(job.folder, clues))
+
+    async def _end(self, job: Job, kind: FailureKind, message: str) -> None:
+        """See to it that the journal has a last word; one that the supervisor wrote stays."""
+        try:
+            await asyncio.to_thread(bury, job.folder, kind, message)
+        except (AgentError, OSError) as error:
+            log.warning("job %s: its journal can't be ended: %s", job.folder.job, error)
+        if job.state is not JobState.LEAVING:
+            job.state = JobState.ENDED
+            log.info("job %s has ended (lease %d)", *job.key)
+        self.growth.set()
+
+    async def _remove(self, job: Job) -> None:
+        try:
+            await asyncio.to_thread(remove_job_folder, job.folder)
+        except (AgentError, OSError) as error:
+            log.warning("job %s: its folder can't be removed: %s", job.folder.job, error)
+        del self._jobs[job.key]
+        self._has_removed.set()
+
+
+async def wait_for_event(event: asyncio.Event, timeout_seconds: float | None) -> None:
+    """Wait until `event` is set, at most `timeout_seconds`."""
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            await event.wait()
+    except TimeoutError:
+        return
+
+
+def _count(jobs: int) -> str:
+    return "1 job" if jobs == 1 else f"{jobs} jobs"

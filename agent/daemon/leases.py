@@ -1,0 +1,99 @@
+"""What the server says about jobs, and what is done about it.
+
+assign   the job is on the disk, then `accept`, then it starts      cancel    its supervisor is asked to end it
+ack      a job that waited for the server's word may start          release   the server has all of it: it goes
+                                                                    revoke    it is not ours: it ends, and goes
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from agent.daemon.connection import Connection
+from agent.daemon.jobs import JobTable
+from agent.errors import AgentError
+from agent.wire import messages as m
+
+log = logging.getLogger("agent.daemon")
+
+
+class Leases:
+    """Obeys the server. What it begins goes on when the connection is lost.
+
+    `is_closed` says whether new jobs are refused; `on_release` is called when a job was done and is forgotten.
+    """
+
+    def __init__(
+        self,
+        jobs: JobTable,
+        *,
+        max_jobs: int,
+        is_closed: Callable[[], bool],
+        on_release: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._jobs = jobs
+        self._max_jobs = max_jobs
+        self._is_closed = is_closed
+        self._on_release = on_release
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def obey(self, message: m.ServerMessage, connection: Connection) -> None:
+        """Act upon one message."""
+        match message:
+            case m.Assign():
+                await self._take(message, connection)
+            case m.Ack():
+                if self._jobs.is_waiting(message.job, message.lease):
+                    self._spawn(self._jobs.start(message.job, message.lease))
+                self._jobs.growth.set()
+            case m.Cancel():
+                self._spawn(self._jobs.cancel(message.job, message.lease, message.reason))
+            case m.Release():
+                await self._jobs.release(message.job, message.lease)
+                self._on_release()
+            case m.Revoke():
+                self._spawn(self._jobs.revoke(message.job, message.lease, message.reason))
+            case m.Challenge() | m.Welcome() | m.Rejected():
+                pass
+
+    async def _take(self, assign: m.Assign, connection: Connection) -> None:
+        """Store and accept a job, or refuse it. A job that is here already is accepted again, and runs once."""
+        refusal = self._find_refusal(assign)
+        if not refusal:
+            try:
+                # Shielded: a connection that breaks now must not leave a folder that nobody knows of.
+                await asyncio.shield(self._spawn(self._jobs.store(assign)))
+            except AgentError as error:
+                refusal = str(error)
+        if refusal:
+            log.info("job %s is refused: %s", assign.job, refusal)
+            connection.protocol.refuse(assign.job, assign.lease, refusal)
+        else:
+            connection.protocol.accept(assign.job, assign.lease)
+            self._spawn(self._jobs.start(assign.job, assign.lease))
+        await connection.flush()
+
+    def _find_refusal(self, assign: m.Assign) -> str:
+        if self._jobs.holds(assign.job, assign.lease):
+            return ""
+        if self._jobs.newest_lease(assign.job) >= assign.lease:
+            return f"lease {assign.lease} is old"
+        if self._is_closed():
+            return "the agent takes no new jobs"
+        if self._jobs.count_active() >= self._max_jobs:
+            return f"the agent has {self._max_jobs} of {self._max_jobs} jobs"
+        return ""
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finish)
+        return task
+
+    def _finish(self, task: asyncio.Task[None]) -> None:
+        """One job's trouble never stops the others. An AgentError is `store`'s, and is told to the server."""
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, AgentError):
+            log.error("a bug in the agent while it looked after a job", exc_info=error)

@@ -1,0 +1,162 @@
+"""What an agent keeps on its machine: one folder, and what lies where in it.
+
+STATE/agent.json      the registration: there means registered
+STATE/identity/       the private keys (agent.seal)
+STATE/jobs/           a folder per job attempt (agent.job)
+STATE/draining        there means: no new jobs, also after a restart
+STATE/boot            the boot during which the daemon ran last
+STATE/agent.sock      where the running daemon answers `agent status` and `agent drain`
+STATE/lock            held (flock) by the running daemon: there is one
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.errors import AgentError, DamagedError, NotFoundError, RefusedError
+from agent.seal.files import write_private_file
+from agent.spec import codec
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """Who this machine's agent is to which server. `labels` are the owner's; the machine's own are added each time."""
+
+    agent: str
+    server: str
+    url: str
+    name: str
+    labels: tuple[str, ...] = ()
+    group: str = ""
+    max_jobs: int = 1
+    is_ephemeral: bool = False
+    work_folder: str = ""  # empty: as the settings say
+
+
+@dataclass(frozen=True, slots=True)
+class StateFolder:
+    """The paths in an agent's state folder."""
+
+    path: Path
+
+    @property
+    def registration(self) -> Path:
+        """The registration record."""
+        return self.path / "agent.json"
+
+    @property
+    def identity(self) -> Path:
+        """The folder of the private keys."""
+        return self.path / "identity"
+
+    @property
+    def jobs(self) -> Path:
+        """The job folders."""
+        return self.path / "jobs"
+
+    @property
+    def draining(self) -> Path:
+        """The mark of an agent that takes no new jobs."""
+        return self.path / "draining"
+
+    @property
+    def boot(self) -> Path:
+        """The kernel's boot identifier as the daemon saw it last."""
+        return self.path / "boot"
+
+    @property
+    def socket(self) -> Path:
+        """The running daemon's control socket."""
+        return self.path / "agent.sock"
+
+    @property
+    def lock(self) -> Path:
+        """The running daemon's lock."""
+        return self.path / "lock"
+
+    def make(self) -> None:
+        """Make the folder, for our eyes only. Raises AgentError where that can't be."""
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise AgentError(
+                f"the state folder can't be made: {error.strerror}",
+                where=str(self.path),
+                hint="name another with AGENT_STATE",
+            ) from None
+
+    def load_registration(self) -> Registration:
+        """The registration. Raises NotFoundError when this machine has none, DamagedError when it can't be read."""
+        try:
+            text = self.registration.read_text(encoding="utf-8")
+        except (FileNotFoundError, NotADirectoryError):
+            raise NotFoundError(
+                "this machine is not registered",
+                where=str(self.path),
+                hint="run `agent register --url URL --token TOKEN`",
+            ) from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise DamagedError(
+                f"the registration can't be read: {error}", where=str(self.registration)
+            ) from None
+        return codec.parse(Registration, text, where=str(self.registration))
+
+    def save_registration(self, registration: Registration) -> None:
+        """Write the registration, whole or not at all."""
+        write_private_file(self.registration, codec.dump(registration).encode())
+
+    def forget_registration(self) -> None:
+        """Remove the registration, the keys and the mark of draining; job folders stay for who looks for them."""
+        self.registration.unlink(missing_ok=True)
+        self.draining.unlink(missing_ok=True)
+        shutil.rmtree(self.identity, ignore_errors=True)
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether the agent takes no new jobs."""
+        return self.draining.exists()
+
+    def set_draining(self, *, is_draining: bool) -> None:
+        """Put the mark of draining there, or take it away."""
+        if is_draining:
+            self.draining.touch(mode=0o600)
+        else:
+            self.draining.unlink(missing_ok=True)
+
+    def is_locked(self) -> bool:
+        """Whether a daemon runs on this state."""
+        try:
+            with self._take(fcntl.LOCK_SH):
+                return False
+        except BlockingIOError:
+            return True
+        except FileNotFoundError:
+            return False
+
+    @contextlib.contextmanager
+    def hold_lock(self) -> Iterator[None]:
+        """Be the one daemon of this state. Raises RefusedError when there is one."""
+        self.make()
+        self.lock.touch(mode=0o600)
+        try:
+            with self._take(fcntl.LOCK_EX):
+                yield
+        except BlockingIOError:
+            raise RefusedError(
+                "an agent is already running on this state",
+                where=str(self.path),
+                hint="`agent status` shows it; a second agent needs a state of its own (AGENT_STATE)",
+            ) from None
+
+    @contextlib.contextmanager
+    def _take(self, kind: int) -> Iterator[None]:
+        file = os.open(self.lock, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            fcntl.flock(file, kind | fcntl.LOCK_NB)
+            yield
+        finally:
+            os.close(file)
