@@ -1,0 +1,1 @@
+"""How a step speaks to the job: lines of its output, and files that it is given."""

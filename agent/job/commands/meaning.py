@@ -1,0 +1,194 @@
+"""What each workflow command does, and when none is listened to (`stop-commands`).
+
+Source: actions/runner `ActionCommandManager.cs`; github-facts: *Commands*. Messages are GitHub's.
+"""
+
+from collections.abc import Callable, Mapping
+
+from agent.job.commands.stdout import Command, parse_command
+from agent.job.effects import Effects
+from agent.job.streams import StepLog
+from agent.journal.format import Annotation
+
+_DEPRECATED = (
+    "The `{0}` command is deprecated and will be disabled soon. Please upgrade to using Environment Files. For more"
+    " information see: https://github.blog/changelog/2022-10-11-github-actions-deprecating-save-state-and-set-output-commands/"
+)
+_DISABLED = (
+    "The `{0}` command is disabled. Please upgrade to using Environment Files or opt into unsecure command execution by"
+    " setting the `ACTIONS_ALLOW_UNSECURE_COMMANDS` environment variable to `true`. For more information see:"
+    " https://github.blog/changelog/2020-10-01-github-actions-deprecating-set-env-and-add-path-commands/"
+)
+_BAD_TOKEN = (
+    "You cannot use a endToken that is an empty string, the string 'pause-logging', or another workflow command. For more"  # noqa: S105 - GitHub's message
+    " information see: https://docs.github.com/actions/learn-github-actions/workflow-commands-for-github-actions"
+    "#example-stopping-and-starting-workflow-commands or opt into insecure command execution by setting the"
+    " `ACTIONS_ALLOW_UNSECURE_STOPCOMMAND_TOKENS` environment variable to `true`."
+)
+_MAX_ANNOTATIONS = 10  # of each level, a step
+_MAX_MESSAGE = 4096
+_MASKED_TOKEN_FROM = 7
+
+
+class CommandError(Exception):
+    """A command that cannot be obeyed; its text is for the user."""
+
+
+class CommandMeaning:
+    """Obeys the commands of one step. `env` is the step's env context, for the two opt-ins to unsafe behaviour."""
+
+    def __init__(self, log: StepLog, effects: Effects, env: Mapping[str, str], *, shows_debug: bool) -> None:
+        self._log = log
+        self._effects = effects
+        self._env = env
+        self._shows_debug = shows_debug
+        self._echoes = shows_debug
+        self._resume_token = ""  # while it is set, nothing but it is obeyed
+        self._annotations: dict[str, int] = {}
+        self._table: dict[str, Callable[[Command], None]] = {
+            "add-mask": self._add_mask,
+            "debug": self._debug,
+            "notice": self._annotate,
+            "warning": self._annotate,
+            "error": self._annotate,
+            "group": self._group,
+            "endgroup": self._group,
+            "echo": self._echo,
+            "set-output": self._set_output,
+            "save-state": self._save_state,
+            "set-env": self._set_env,
+            "add-path": self._add_path,
+            "stop-commands": self._stop,
+            "add-matcher": self._note_matcher,
+            "remove-matcher": self._note_matcher,
+        }
+
+    def handle(self, line: bytes) -> bool:
+        """Obey the command on `line`; False when there is none, so that the line is shown as it is."""
+        text = line.decode("utf-8", "replace")
+        if self._resume_token:
+            return self._handle_stopped(text)
+        command = parse_command(text, self._table)
+        if command is None:
+            return False
+        if self._echoes and command.name not in _NEVER_ECHOED:
+            self._log.say(text)
+        try:
+            self._table[command.name](command)
+        except CommandError as error:
+            shown = command.name if command.name in _NEVER_ECHOED else text
+            self._effects.errors += [f"Unable to process command '{shown}' successfully.", str(error)]
+        return True
+
+    def annotate(self, annotation: Annotation) -> None:
+        """Show `annotation` in the log, and record it unless its level has had its share of this step."""
+        self._log.say(f"##[{annotation.level}]{annotation.message}")
+        count = self._annotations.get(annotation.level, 0)
+        if count < _MAX_ANNOTATIONS:
+            self._annotations[annotation.level] = count + 1
+            self._log.recorder.annotate(annotation)
+
+    def _handle_stopped(self, text: str) -> bool:
+        command = parse_command(text, (self._resume_token.lower(),))
+        if command is None:
+            return False
+        self._resume_token = ""
+        self._log.say(text)
+        return True
+
+    def _stop(self, command: Command) -> None:
+        token = command.data
+        is_taken = not token or token.lower() == "pause-logging" or token.lower() in self._table
+        if is_taken and not _is_true(self._env.get("ACTIONS_ALLOW_UNSECURE_STOPCOMMAND_TOKENS")):
+            raise CommandError(_BAD_TOKEN)
+        self._resume_token = token
+        if len(token) >= _MASKED_TOKEN_FROM:
+            self._log.recorder.masker.add(token)
+        self._log.say(f"::stop-commands::{token}")
+
+    def _add_mask(self, command: Command) -> None:
+        if not command.data.strip():
+            raise CommandError("Can't add secret mask for empty string in ##[add-mask] command.")
+        self._log.recorder.masker.add(command.data)
+
+    def _debug(self, command: Command) -> None:
+        if self._shows_debug:
+            self._log.say(f"##[debug]{command.data}")
+
+    def _annotate(self, command: Command) -> None:
+        properties = command.properties
+        self.annotate(
+            Annotation(
+                self._log.step,
+                command.name,
+                command.data[:_MAX_MESSAGE],
+                title=properties.get("title", ""),
+                file=properties.get("file", ""),
+                line=_read_number(properties.get("line")),
+                end_line=_read_number(properties.get("endline")),
+                column=_read_number(properties.get("col")),
+                end_column=_read_number(properties.get("endcolumn")),
+            )
+        )
+
+    def _group(self, command: Command) -> None:
+        self._log.say(f"##[{command.name}]{command.data}")
+
+    def _echo(self, command: Command) -> None:
+        switch = command.data.strip().lower()
+        if switch not in ("on", "off"):
+            raise CommandError(
+                f"Invalid echo command value. Possible values can be: 'on', 'off'. Current value is: '{switch}'."
+            )
+        self._echoes = switch == "on"
+
+    def _set_output(self, command: Command) -> None:
+        self.annotate(Annotation(self._log.step, "warning", _DEPRECATED.format(command.name)))
+        self._effects.outputs[_require_name(command)] = command.data
+
+    def _save_state(self, command: Command) -> None:
+        self.annotate(Annotation(self._log.step, "warning", _DEPRECATED.format(command.name)))
+        self._effects.state[_require_name(command)] = command.data
+
+    def _set_env(self, command: Command) -> None:
+        self._expect_unsecure_allowed(command)
+        name = _require_name(command)
+        if name.upper() == "NODE_OPTIONS":
+            raise CommandError("Can't update NODE_OPTIONS environment variable using ::set-env:: command.")
+        self._effects.env[name] = command.data
+
+    def _add_path(self, command: Command) -> None:
+        self._expect_unsecure_allowed(command)
+        if not command.data:
+            raise CommandError("Can't add empty path in ##[add-path] command.")
+        self._effects.paths.append(command.data)
+
+    def _expect_unsecure_allowed(self, command: Command) -> None:
+        if not _is_true(self._env.get("ACTIONS_ALLOW_UNSECURE_COMMANDS")):
+            raise CommandError(_DISABLED.format(command.name))
+
+    def _note_matcher(self, command: Command) -> None:
+        if self._shows_debug:
+            self._log.say(
+                f"##[debug]This agent does not read problem matchers: {command.name} {command.data}"
+            )
+
+
+_NEVER_ECHOED = frozenset(
+    {"add-mask", "debug", "notice", "warning", "error", "echo", "stop-commands", "group", "endgroup"}
+)
+
+
+def _require_name(command: Command) -> str:
+    name = command.properties.get("name")
+    if not name:
+        raise CommandError(f"Required field 'name' is missing in ##[{command.name}] command.")
+    return name
+
+
+def _read_number(text: str | None) -> int | None:
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 10 else None
+
+
+def _is_true(text: str | None) -> bool:
+    return (text or "").strip().lower() in ("true", "1")

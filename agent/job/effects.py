@@ -1,0 +1,14 @@
+"""What a step changes: gathered while it runs, and applied when it has ended (or, in the background, is waited for)."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Effects:
+    """Environment, path and outputs for what follows; state for the action's own later stages; complaints."""
+
+    env: dict[str, str] = field(default_factory=dict)
+    paths: list[str] = field(default_factory=list)  # to be put in front of PATH, the last one foremost
+    outputs: dict[str, str] = field(default_factory=dict)
+    state: dict[str, str] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)  # each makes the step fail

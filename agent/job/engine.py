@@ -1,0 +1,412 @@
+"""The step loop: whose turn it is, with which environment, for how long, and what its end means.
+
+    step's turn:  env -> if (false: skipped) -> begin -> timeout -> handler -> files and commands -> continue-on-error -> end
+
+A step's *outcome* is how it ended, its *conclusion* what counts after `continue-on-error`. A step in the background has its
+turn beside the others; its effects and conclusion count when it is waited for.
+
+Source: actions/runner `StepsRunner.cs`, `ActionRunner.cs`, `BackgroundStepCoordinator.cs`; github-facts section 3.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from agent.errors import AgentError
+from agent.flow.expressions import is_truthy, to_number, to_text
+from agent.job.contexts import evaluate_condition, evaluate_mapping, evaluate_value, status_functions
+from agent.job.effects import Effects
+from agent.job.handling import find_handler, stage_condition
+from agent.job.inputs import read_inputs
+from agent.job.state import RunningJob, Scope
+from agent.job.steprun import Action, Stage, StepFailure, StepRun
+from agent.job.steps import Actions, Instance, inner_steps
+from agent.job.streams import StepLog
+from agent.journal.format import Annotation
+from agent.spec.job import StepKind, StepSpec
+from agent.spec.outcome import Conclusion, FailureKind
+
+_MAX_BACKGROUND = 10
+
+
+@dataclass(slots=True)
+class StepEnd:
+    """How one turn of a step ended."""
+
+    outcome: Conclusion
+    conclusion: Conclusion
+    effects: Effects = field(default_factory=Effects)
+    kind: FailureKind = FailureKind.USER
+    message: str = ""
+    is_said: bool = False  # the log tells it already
+
+
+@dataclass(slots=True)
+class Turn:
+    """One stage of one step, about to have its turn."""
+
+    spec: StepSpec
+    scope: Scope
+    stage: Stage
+    name: str
+    condition: str
+    instance: Instance | None = None
+
+    @property
+    def step_id(self) -> str:
+        """Under which the journal knows it."""
+        return self.spec.id if self.stage is Stage.MAIN else f"__{self.stage.value}_{self.spec.id}"
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """Ids from the job down to this step."""
+        return (*self.scope.path, self.spec.id)
+
+
+@dataclass(slots=True)
+class _Background:
+    turn: Turn
+    task: "asyncio.Task[StepEnd]"
+    is_cancelled: bool = False
+    is_counted: bool = False
+
+
+class Engine:
+    """Runs the steps of one job. `cancel` may be called at any time, from the same loop."""
+
+    def __init__(self, job: RunningJob, actions: Actions) -> None:
+        self._job = job
+        self._actions = actions
+        self._posts: list[Turn] = []
+        self._active: dict[asyncio.Task[None], Callable[[], bool]] = {}  # running handlers: may they go on?
+        self._background: dict[str, _Background] = {}
+        self._slots = asyncio.Semaphore(_MAX_BACKGROUND)
+        self._has_given_up = False
+
+    async def run_pre(self) -> None:
+        """The `pre` stages of all actions, those within composite actions too."""
+        await self._run_pre(self._job.spec.steps, self._job.scope, None)
+
+    async def run_main(self) -> None:
+        """The steps themselves, and at last those in the background that nobody waited for."""
+        await self.run_steps(self._job.spec.steps, self._job.scope)
+        left = [name for name, item in self._background.items() if not item.is_counted]
+        if left:
+            spec = StepSpec(
+                StepKind.WAIT,
+                "__wait_for_background",
+                name="Wait for all background steps",
+                targets=tuple(left),
+            )
+            await self._run_control(spec, self._job.scope)
+
+    async def run_post(self) -> None:
+        """The `post` stages of all actions that had a turn, the last one first."""
+        while self._posts:
+            turn = self._posts.pop()
+            end = await self._take_turn(turn)
+            if end.conclusion is Conclusion.FAILURE:
+                self._job.fail(end.kind, end.message)
+
+    async def run_steps(self, steps: Sequence[StepSpec], scope: Scope) -> None:
+        """The steps of `scope`, one after the other."""
+        for spec in steps:
+            if spec.kind not in (StepKind.RUN, StepKind.USES):
+                await self._run_control(spec, scope)
+                continue
+            turn = Turn(spec, scope, Stage.MAIN, self._name(spec, scope), spec.condition)
+            if spec.background:
+                self._start_background(turn)
+            else:
+                self._count(turn, await self._take_turn(turn))
+
+    def cancel(self, kind: FailureKind, message: str) -> None:
+        """The job is cancelled: what runs is ended unless its `if` still holds; what follows is asked the same."""
+        self._job.cancel(kind, message)
+        for task, may_go_on in list(self._active.items()):
+            if not may_go_on():
+                task.cancel()
+
+    def give_up(self) -> None:
+        """No time is left for anybody: everything is ended, and no step has a turn any more."""
+        self._has_given_up = True
+        for task in list(self._active):
+            task.cancel()
+
+    async def _run_pre(self, steps: Sequence[StepSpec], scope: Scope, origin: Action | None) -> None:
+        for spec in steps:
+            if spec.kind is not StepKind.USES or not spec.uses or spec.uses.startswith("./"):
+                continue
+            instance = await self._actions.instance((*scope.path, spec.id), spec.uses, origin)
+            condition = stage_condition(instance.action, Stage.PRE)
+            inner = inner_steps(instance.action)
+            if condition:
+                turn = Turn(spec, scope, Stage.PRE, f"Pre {self._name(spec, scope)}", condition, instance)
+                self._count(turn, await self._take_turn(turn))
+            elif inner:
+                await self._run_pre(inner, self._enter(spec, scope, instance), instance.action)
+
+    def _enter(self, spec: StepSpec, scope: Scope, instance: Instance) -> Scope:
+        """The scope of a composite action's steps before its own turn has come."""
+        from agent.job.handlers.composite import enter_scope
+
+        turn = Turn(spec, scope, Stage.PRE, spec.id, "", instance)
+        own_env = self._own_env(turn)
+        env = {**self._job.environment.values, **own_env}
+        return enter_scope(self._make_step(turn, self._job.log, env, own_env, Effects()), None)
+
+    async def _take_turn(self, turn: Turn) -> StepEnd:
+        """One turn, from the question whether to the last record. Raises CancelledError when all around it is ended."""
+        recorder = self._job.recorder
+        if self._has_given_up:
+            return self._skip(turn)
+        try:
+            own_env = self._own_env(turn)
+            env = {**self._job.environment.values, **own_env}
+            if not self._may_run(turn, env):
+                return self._skip(turn)
+        except AgentError as error:
+            log = recorder.begin_step(turn.step_id, turn.name, turn.scope.parent)
+            return self._finish(turn, log, {}, StepEnd(*_FAILED, message=str(error)))
+        log = recorder.begin_step(turn.step_id, turn.name, turn.scope.parent)
+        end = StepEnd(*_CANCELLED)
+        try:
+            end = await self._run_handler(turn, log, env, own_env)
+        finally:
+            end = self._finish(turn, log, env, end)
+        return end
+
+    def _may_run(self, turn: Turn, env: Mapping[str, str]) -> bool:
+        functions = status_functions(self._job, turn.scope if turn.stage is Stage.MAIN else self._job.scope)
+        return evaluate_condition(self._job, turn.scope, env, turn.condition, turn.spec.place, functions)
+
+    def _own_env(self, turn: Turn) -> dict[str, str]:
+        outer = {**self._job.environment.values, **turn.scope.env}
+        written = evaluate_mapping(self._job, turn.scope, outer, turn.spec.env, turn.spec.place)
+        return {**turn.scope.env, **written}
+
+    async def _run_handler(
+        self, turn: Turn, log: StepLog, env: Mapping[str, str], own_env: Mapping[str, str]
+    ) -> StepEnd:
+        """The handler's work as a task of its own, so that it alone can be cancelled."""
+        effects = Effects()
+        task = asyncio.ensure_future(self._handle(turn, log, env, own_env, effects))
+        with self._watched(task, turn, env):
+            await _settle(task)
+        if task.cancelled():
+            return StepEnd(*_CANCELLED, effects=effects, message="The operation was canceled.")
+        error = task.exception()
+        match error:
+            case None if effects.errors:
+                return StepEnd(*_FAILED, effects=effects, message=effects.errors[-1])
+            case None:
+                return StepEnd(*_SUCCESS, effects=effects)
+            case StepFailure():
+                return StepEnd(*_FAILED, effects, error.kind, str(error), error.is_said)
+            case AgentError():
+                return StepEnd(*_FAILED, effects=effects, message=str(error))
+            case _:
+                raise error
+
+    async def _handle(
+        self, turn: Turn, log: StepLog, env: Mapping[str, str], own_env: Mapping[str, str], effects: Effects
+    ) -> None:
+        minutes = self._timeout_minutes(turn, env)
+        try:
+            async with asyncio.timeout(minutes * 60 if minutes > 0 else None):
+                if turn.spec.uses and turn.instance is None:
+                    turn.instance = await self._find_action(turn)
+                step = self._make_step(turn, log, env, own_env, effects)
+                handler = find_handler(step.action)
+                if turn.instance is not None and turn.stage is not Stage.POST:
+                    self._note_post(turn, turn.instance)
+                await handler.run(step, self.run_steps)
+        except TimeoutError:
+            message = f"The action '{turn.name}' has timed out after {to_text(minutes)} minutes."
+            raise StepFailure(message, FailureKind.TIMEOUT) from None
+
+    async def _find_action(self, turn: Turn) -> Instance:
+        origin = turn.scope.action
+        try:
+            return await self._actions.instance(turn.path, turn.spec.uses or "", origin)
+        except AgentError as error:
+            raise StepFailure(str(error), FailureKind.ACTION) from None
+
+    def _make_step(
+        self,
+        turn: Turn,
+        log: StepLog,
+        env: Mapping[str, str],
+        own_env: Mapping[str, str],
+        effects: Effects,
+    ) -> StepRun:
+        instance = turn.instance
+        step = StepRun(
+            job=self._job,
+            scope=turn.scope,
+            spec=turn.spec,
+            stage=turn.stage,
+            log=log,
+            env=env,
+            own_env=own_env,
+            effects=effects,
+        )
+        if instance is not None:
+            step.action, step.state = instance.action, instance.state
+            step.inputs = read_inputs(step, instance.action)
+        return step
+
+    def _note_post(self, turn: Turn, instance: Instance) -> None:
+        """An action whose pre or main began has its post to come, once."""
+        condition = stage_condition(instance.action, Stage.POST)
+        if condition and not instance.post_is_due:
+            instance.post_is_due = True
+            name = turn.name.removeprefix("Pre ") if turn.stage is Stage.PRE else turn.name
+            self._posts.append(Turn(turn.spec, turn.scope, Stage.POST, f"Post {name}", condition, instance))
+
+    def _skip(self, turn: Turn) -> StepEnd:
+        end = StepEnd(Conclusion.SKIPPED, Conclusion.SKIPPED)
+        log = self._job.recorder.number_step(turn.step_id, turn.name, turn.scope.parent)
+        log.end(end.outcome, end.conclusion)
+        return end
+
+    def _finish(self, turn: Turn, log: StepLog, env: Mapping[str, str], end: StepEnd) -> StepEnd:
+        """Say what went wrong, weigh `continue-on-error`, and write the last record of the step."""
+        for error in end.effects.errors:
+            _report(log, error)
+        if end.outcome is Conclusion.SUCCESS and end.effects.errors:
+            end.outcome = end.conclusion = Conclusion.FAILURE
+        if end.message and not end.is_said and end.message not in end.effects.errors:
+            _report(log, end.message)
+        if end.outcome is Conclusion.FAILURE and turn.stage is Stage.MAIN and self._continues(turn, log, env):
+            end.conclusion = Conclusion.SUCCESS
+        if turn.instance is not None:
+            turn.instance.state.update(end.effects.state)
+        log.end(end.outcome, end.conclusion, end.effects.outputs)
+        return end
+
+    def _continues(self, turn: Turn, log: StepLog, env: Mapping[str, str]) -> bool:
+        try:
+            value = evaluate_value(self._job, turn.scope, env, turn.spec.continue_on_error, turn.spec.place)
+        except AgentError as error:
+            _report(log, str(error))
+            return False
+        return is_truthy(value) and value != "false"
+
+    def _timeout_minutes(self, turn: Turn, env: Mapping[str, str]) -> float:
+        value = evaluate_value(self._job, turn.scope, env, turn.spec.timeout_minutes, turn.spec.place)
+        minutes = to_number(value)
+        if minutes != minutes:  # noqa: PLR0124 - not a number
+            raise AgentError(f"timeout-minutes is not a number: '{to_text(value)}'", where=turn.spec.place)
+        return minutes if turn.stage is Stage.MAIN else 0
+
+    def _count(self, turn: Turn, end: StepEnd) -> None:
+        """Let what the step did take effect on the steps that follow."""
+        self._job.environment.apply(end.effects.env, end.effects.paths)
+        scope, spec = turn.scope, turn.spec
+        if turn.stage is Stage.MAIN and not spec.id.startswith("__"):
+            scope.steps[spec.id] = {
+                "outputs": dict(end.effects.outputs),
+                "outcome": end.outcome.value,
+                "conclusion": end.conclusion.value,
+            }
+        if end.conclusion is Conclusion.FAILURE:
+            if scope.is_composite and turn.stage is Stage.MAIN:
+                scope.status = Conclusion.FAILURE
+                scope.failure = scope.failure or (end.kind, end.message)
+            else:
+                self._job.fail(end.kind, end.message or f"the step '{turn.name}' failed")
+
+    def _name(self, spec: StepSpec, scope: Scope) -> str:
+        """What to call the step: as far as its name can be known before its turn."""
+        if spec.name:
+            template = spec.name
+        elif spec.kind is StepKind.RUN:
+            lines = str(spec.run or "").strip().splitlines()
+            template = f"Run {lines[0] if lines else ''}"
+        else:
+            return f"Run {spec.uses}" if spec.uses else _CONTROL_NAMES.get(spec.kind, spec.id)
+        env = {**self._job.environment.values, **scope.env}
+        try:
+            return to_text(evaluate_value(self._job, scope, env, template, spec.place))
+        except AgentError:
+            return to_text(template)
+
+    def _start_background(self, turn: Turn) -> None:
+        async def take_turn() -> StepEnd:
+            async with self._slots:
+                return await self._take_turn(turn)
+
+        self._background[turn.spec.id] = _Background(turn, asyncio.ensure_future(take_turn()))
+
+    async def _run_control(self, spec: StepSpec, scope: Scope) -> None:
+        """`wait`, `wait-all` and `cancel`: always have their turn."""
+        turn = Turn(spec, scope, Stage.MAIN, self._name(spec, scope), "always()")
+        names = spec.targets if spec.kind is not StepKind.WAIT_ALL else tuple(self._background)
+        items = [
+            self._background[name]
+            for name in names
+            if name in self._background and not self._background[name].is_counted
+        ]
+        log = self._job.recorder.begin_step(spec.id, turn.name, scope.parent)
+        end = StepEnd(*_SUCCESS)
+        try:
+            for item in items:
+                if spec.kind is StepKind.CANCEL:
+                    item.is_cancelled = True
+                    item.task.cancel()
+            end = await self._wait_for(items, log)
+        finally:
+            end = self._finish(turn, log, {}, end)
+        self._count(turn, end)
+
+    async def _wait_for(self, items: Sequence[_Background], log: StepLog) -> StepEnd:
+        conclusion = Conclusion.SUCCESS
+        for item in items:
+            log.say(f"Waiting for background step '{item.turn.name}'")
+            await _settle(item.task)
+            item.is_counted = True
+            end = StepEnd(*_CANCELLED) if item.task.cancelled() else item.task.result()
+            log.say(f"  {item.turn.name}: {end.conclusion.value}")
+            self._count(item.turn, end)
+            if end.conclusion is Conclusion.FAILURE:
+                conclusion = Conclusion.FAILURE
+        return StepEnd(conclusion, conclusion)
+
+    @contextlib.contextmanager
+    def _watched(self, task: "asyncio.Task[None]", turn: Turn, env: Mapping[str, str]) -> Iterator[None]:
+        """While the handler works, a cancellation of the job asks the step's `if` again."""
+
+        def may_go_on() -> bool:
+            with contextlib.suppress(AgentError):
+                return self._may_run(turn, env)
+            return False
+
+        self._active[task] = may_go_on
+        try:
+            yield
+        finally:
+            del self._active[task]
+
+
+_SUCCESS = (Conclusion.SUCCESS, Conclusion.SUCCESS)
+_FAILED = (Conclusion.FAILURE, Conclusion.FAILURE)
+_CANCELLED = (Conclusion.CANCELLED, Conclusion.CANCELLED)
+_CONTROL_NAMES = {StepKind.WAIT: "Wait", StepKind.WAIT_ALL: "Wait for all", StepKind.CANCEL: "Cancel"}
+
+
+async def _settle(task: "asyncio.Task[object] | asyncio.Task[None] | asyncio.Task[StepEnd]") -> None:
+    """Wait until `task` is done, however it ends. When the waiting is cancelled, the task is ended first."""
+    try:
+        await asyncio.wait({task})
+    except asyncio.CancelledError:
+        task.cancel()
+        await asyncio.wait({task})
+        raise
+
+
+def _report(log: StepLog, message: str) -> None:
+    """An error in the log, and as an annotation."""
+    log.say(f"##[error]{message}")
+    log.recorder.annotate(Annotation(log.step, "error", message))

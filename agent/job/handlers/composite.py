@@ -1,0 +1,50 @@
+"""Composite actions: steps in a scope of their own.
+
+The inner steps see the action's inputs, their own `steps`, and the environment; neither `secrets` nor the outer inputs.
+Source: actions/runner `CompositeActionHandler.cs`.
+"""
+
+from agent.flow.expressions import to_text
+from agent.job.contexts import evaluate_value
+from agent.job.state import Scope
+from agent.job.steprun import RunSteps, StepFailure, StepRun
+from agent.resolve.manifest import CompositeRuns
+from agent.spec.outcome import Conclusion, FailureKind
+
+MAX_DEPTH = 10
+
+
+class CompositeHandler:
+    """Runs the steps of an action."""
+
+    async def run(self, step: StepRun, run_steps: RunSteps) -> None:
+        """Run the steps, then evaluate the declared outputs. Fails when one of the steps did."""
+        assert step.action is not None
+        runs = step.action.manifest.runs
+        assert isinstance(runs, CompositeRuns)
+        step.show_action()
+        scope = enter_scope(step, step.log.step)
+        await run_steps(runs.steps, scope)
+        for name, output in step.action.manifest.outputs.items():
+            if output.value is not None:
+                value = evaluate_value(step.job, scope, step.env, output.value, step.place)
+                step.effects.outputs[name] = to_text(value)
+        if scope.status is Conclusion.FAILURE:
+            kind, message = scope.failure or (FailureKind.USER, "")
+            raise StepFailure(message, kind, is_said=True)
+
+
+def enter_scope(step: StepRun, parent: int | None) -> Scope:
+    """The scope of the steps within the composite action `step`, shown under the step `parent`. Raises StepFailure when it is nested too deep."""
+    path = (*step.scope.path, step.spec.id)
+    if len(path) > MAX_DEPTH:
+        raise StepFailure(f"composite actions are nested more than {MAX_DEPTH} deep", FailureKind.ACTION)
+    github = {name: value for name, value in step.github().items() if name.startswith("action")}
+    return Scope(
+        parent=parent,
+        path=path,
+        inputs=dict(step.inputs),
+        env=step.own_env,
+        github=github,
+        action=step.action,
+    )

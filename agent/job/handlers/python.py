@@ -1,0 +1,118 @@
+"""Python actions (`using: python`): ours, beyond what GitHub has.
+
+The script runs in the workspace with the machine's Python, isolated (`-I`): neither the agent's packages nor the user's are
+in its reach. An action that ships a requirements.txt or pyproject.toml gets a virtual environment of its own, made once
+for each content of that file and kept beside the fetched actions.
+"""
+
+import asyncio
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from agent.errors import AgentError
+from agent.job.steprun import Action, RunSteps, Stage, StepFailure, StepRun
+from agent.resolve.manifest import PythonRuns
+from agent.spec.outcome import FailureKind
+
+_NEEDS = ("requirements.txt", "pyproject.toml")
+_INSTALL_SECONDS = 1800
+_SHOWN_CHARACTERS = 2000
+
+
+class PythonHandler:
+    """Runs one stage of a Python action."""
+
+    async def run(self, step: StepRun, run_steps: RunSteps) -> None:
+        """Run the stage's script with Python, and fail when its exit code is not 0."""
+        assert step.action is not None
+        runs = step.action.manifest.runs
+        assert isinstance(runs, PythonRuns)
+        script = {Stage.PRE: runs.pre, Stage.MAIN: runs.main, Stage.POST: runs.post}[step.stage]
+        file = step.action.folder / script
+        if not file.is_file():
+            raise AgentError(f"the action's script '{script}' is missing", where=str(step.spec.uses))
+        step.show_action()
+        python = await asyncio.to_thread(_find_python, step, step.action)
+        code = await step.run_process([python, "-I", "-u", str(file)], extra=step.service_variables())
+        if code != 0:
+            raise StepFailure(f"Process completed with exit code {code}.")
+
+
+def _find_python(step: StepRun, action: Action) -> str:
+    """The interpreter for `action`: one with what it needs."""
+    base = _base_python()
+    needs = next((action.folder / name for name in _NEEDS if (action.folder / name).is_file()), None)
+    if needs is None:
+        return base
+    return str(_prepare_environment(step.job.places.actions / "_python", base, needs) / "bin" / "python")
+
+
+def _base_python() -> str:
+    """The interpreter below the agent's own virtual environment, where it is an executable of its own."""
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    for name in (version, "python3"):
+        candidate = Path(sys.base_prefix) / "bin" / name
+        if candidate.is_file():
+            return str(candidate)
+    return sys.executable
+
+
+def _prepare_environment(store: Path, base: str, needs: Path) -> Path:
+    """The virtual environment for what `needs` lists; made under a temporary name and moved when it is whole."""
+    digest = hashlib.sha256(f"{base}\0{needs.name}\0".encode() + needs.read_bytes())
+    folder = store / digest.hexdigest()[:32]
+    store.mkdir(parents=True, exist_ok=True)
+    lock = os.open(store / f"{folder.name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / ".complete").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            _make_environment(folder, base, needs)
+            (folder / ".complete").touch()
+    finally:
+        os.close(lock)
+    return folder
+
+
+def _make_environment(folder: Path, base: str, needs: Path) -> None:
+    wanted = ["-r", str(needs)] if needs.name == "requirements.txt" else [str(needs.parent)]
+    _run([base, "-I", "-m", "venv", str(folder)], "a virtual environment cannot be made")
+    _run(
+        [
+            str(folder / "bin" / "python"),
+            "-I",
+            "-m",
+            "pip",
+            "install",
+            "--disable-pip-version-check",
+            "-q",
+            *wanted,
+        ],
+        f"what the action needs ({needs.name}) cannot be installed",
+    )
+
+
+def _run(arguments: list[str], complaint: str) -> None:
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))
+    }
+    try:
+        result = subprocess.run(
+            arguments,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=_INSTALL_SECONDS,
+            check=False,
+            env=environment,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise StepFailure(f"{complaint}: {error}", FailureKind.ACTION) from None
+    if result.returncode != 0:
+        said = result.stdout.decode("utf-8", "replace").strip()[-_SHOWN_CHARACTERS:]
+        raise StepFailure(f"{complaint}: {said}", FailureKind.ACTION)

@@ -1,0 +1,106 @@
+"""`run:` steps: a script in a file, given to a shell.
+
+Source: actions/runner `ScriptHandler.cs`, `ScriptHandlerHelpers.cs`.
+"""
+
+import os
+import secrets
+import shlex
+import shutil
+from pathlib import Path
+
+from agent.errors import AgentError
+from agent.flow.expressions import to_text
+from agent.job.steprun import RunSteps, StepFailure, StepRun
+
+_BUILT_IN = {
+    "bash": "bash --noprofile --norc -e -o pipefail {0}",
+    "sh": "sh -e {0}",
+    "python": "python {0}",
+    "pwsh": "pwsh -command \". '{0}'\"",
+    "powershell": "powershell -command \". '{0}'\"",
+}
+_EXTENSIONS = {"python": ".py", "python3": ".py", "pwsh": ".ps1", "powershell": ".ps1", "node": ".js"}
+_POWERSHELL_HEAD = "$ErrorActionPreference = 'stop'"
+_POWERSHELL_TAIL = "if ((Test-Path -LiteralPath variable:\\LASTEXITCODE)) { exit $LASTEXITCODE }"
+
+
+class ScriptHandler:
+    """Runs the script of a step."""
+
+    async def run(self, step: StepRun, run_steps: RunSteps) -> None:
+        """Write the script, run it, and fail when its exit code is not 0."""
+        script = to_text(step.evaluate(step.spec.run))
+        template = self._choose_shell(step)
+        folder = self._choose_folder(step)
+        arguments, shown = self._fill_template(step, template)
+        first, *_rest = script.strip().splitlines() or [""]
+        colour = [f"\x1b[36;1m{line}\x1b[0m" for line in script.rstrip("\n").split("\n")]
+        step.show_group(f"Run {first}", colour, [f"shell: {shown}"])
+        file = _write_script(step.job.places.temp, arguments[0], script)
+        try:
+            code = await step.run_process([item.replace("{0}", str(file)) for item in arguments], cwd=folder)
+        finally:
+            file.unlink(missing_ok=True)
+        if code != 0:
+            raise StepFailure(f"Process completed with exit code {code}.")
+
+    def _choose_shell(self, step: StepRun) -> str:
+        """The shell's template: the step's, the job's default, else bash (or sh where there is none)."""
+        named = step.spec.shell
+        if not named and not step.scope.is_composite:
+            named = to_text(step.evaluate(step.job.spec.shell)) or None
+        if named:
+            template = _BUILT_IN.get(named.lower(), named)
+            if "{0}" not in template:
+                raise AgentError(
+                    "Invalid shell option. Shell must be a valid built-in (bash, sh, cmd, powershell, pwsh) or a format"
+                    " string containing '{0}'",
+                    where=step.place,
+                )
+            return template
+        return "bash -e {0}" if _find_program(step, "bash") else "sh -e {0}"
+
+    def _choose_folder(self, step: StepRun) -> Path:
+        written = to_text(step.evaluate(step.spec.working_directory))
+        if not written and not step.scope.is_composite:
+            written = to_text(step.evaluate(step.job.spec.working_directory))
+        folder = step.job.places.workspace / written
+        if not folder.is_dir():
+            raise AgentError(
+                f"the working directory '{written}' does not exist",
+                where=step.place,
+                hint="make it in an earlier step, or check out the code first",
+            )
+        return folder
+
+    def _fill_template(self, step: StepRun, template: str) -> tuple[list[str], str]:
+        """The program with its arguments (the script's place still open), and how they are shown."""
+        try:
+            program, *rest = shlex.split(template)
+        except ValueError as error:
+            raise AgentError(f"Invalid shell option: {error}", where=step.place) from None
+        found = _find_program(step, program)
+        if found is None:
+            raise AgentError(
+                f"the shell '{program}' is not installed on this machine",
+                where=step.place,
+                hint=f"install {program}, or name another one with `shell:`",
+            )
+        return [found, *rest], f"{found} {template.partition(' ')[2]}"
+
+
+def _find_program(step: StepRun, name: str) -> str | None:
+    path = step.job.environment.build(step.env, state={}, inputs={}, own={})["PATH"]
+    return shutil.which(name, path=path)
+
+
+def _write_script(folder: Path, program: str, script: str) -> Path:
+    name = Path(program).name
+    if name in ("pwsh", "powershell"):
+        script = f"{_POWERSHELL_HEAD}\n{script}\n{_POWERSHELL_TAIL}"
+    file = folder / f"{secrets.token_hex(16)}{_EXTENSIONS.get(name, '.sh')}"
+    handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
+        stream.write(script)
+    return file

@@ -1,0 +1,144 @@
+"""`hashFiles(...)`: one SHA-256 over the SHA-256 of every file that the patterns name, or '' when there is none.
+
+Patterns are those of @actions/glob: `*`, `?`, `[...]`, `**`, a leading `!` takes away, a later one may add again; they are
+relative to the workspace, a folder means all that is in it, hidden files included. Files outside the workspace and
+folders are passed over.
+
+Source: actions/runner `src/Misc/expressionFunc/hashFiles`, @actions/glob `internal-globber.ts`, `internal-pattern.ts`.
+"""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.flow.expressions import ExpressionError
+
+_FOLLOW = "--follow-symbolic-links"
+_BLOCK_BYTES = 1 << 20
+
+
+def hash_files(workspace: Path, arguments: Sequence[str]) -> str:
+    """The hash of the files in `workspace` that `arguments` name. Raises ExpressionError for an unknown option."""
+    follows = False
+    if arguments and arguments[0].startswith("--"):
+        if arguments[0].lower() != _FOLLOW:
+            raise ExpressionError(
+                "evaluation", f"Invalid glob option {arguments[0]}, avaliable option: '{_FOLLOW}'."
+            )
+        follows, arguments = True, arguments[1:]
+    patterns = [
+        _read_pattern(line, workspace)
+        for argument in arguments
+        for line in (item.strip() for item in argument.splitlines())
+        if line and not line.startswith("#")
+    ]
+    total = hashlib.sha256()
+    count = 0
+    for file in _find_files(workspace, patterns, follows=follows):
+        total.update(_hash_file(file))
+        count += 1
+    return total.hexdigest() if count else ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Pattern:
+    is_negated: bool
+    root: Path  # the longest part without wildcards: where the search begins
+    expression: re.Pattern[str]
+
+
+def _read_pattern(line: str, workspace: Path) -> _Pattern:
+    negated = False
+    while line.startswith("!"):
+        negated, line = not negated, line[1:].strip()
+    path = line if line.startswith("/") else f"{workspace}/{line}"
+    path = os.path.normpath(path)
+    segments = path.split("/")
+    root = "/".join(
+        segments[: next((i for i, part in enumerate(segments) if set(part) & set("*?[")), len(segments))]
+    )
+    return _Pattern(negated, Path(root or "/"), re.compile(_translate(segments)))
+
+
+def _translate(segments: Sequence[str]) -> str:
+    """A regular expression for a path that matches, or that lies in a folder that does."""
+    pieces: list[str] = []
+    for index, segment in enumerate(segments):
+        if segment == "**":
+            pieces.append("(?:/[^/]+)*")
+        elif index > 0:
+            pieces.append("/" + _translate_segment(segment))
+    return "".join(pieces) + r"(?:/.*)?\Z"
+
+
+def _translate_segment(segment: str) -> str:
+    result = ""
+    position = 0
+    while position < len(segment):
+        character = segment[position]
+        closing = segment.find("]", position + 2) if character == "[" else -1
+        if character == "*":
+            result += "[^/]*"
+        elif character == "?":
+            result += "[^/]"
+        elif closing > 0:
+            inner = segment[position + 1 : closing].replace("\\", "\\\\")
+            result += f"[{'^' + inner[1:] if inner[0] in '!^' else inner}]"
+            position = closing
+        elif character == "\\" and position + 1 < len(segment):
+            position += 1
+            result += re.escape(segment[position])
+        else:
+            result += re.escape(character)
+        position += 1
+    return result
+
+
+def _find_files(workspace: Path, patterns: Sequence[_Pattern], *, follows: bool) -> Iterator[Path]:
+    """Files in the order in which @actions/glob finds them: depth first, names sorted."""
+    roots = [pattern.root for pattern in patterns if not pattern.is_negated]
+    roots = [
+        root
+        for root in dict.fromkeys(roots)
+        if not any(other != root and other in root.parents for other in roots)
+    ]
+    seen: set[Path] = set()
+    for root in roots:
+        for file in _walk(root, follows=follows):
+            if file not in seen and file.is_relative_to(workspace) and _is_wanted(str(file), patterns):
+                seen.add(file)
+                yield file
+
+
+def _walk(path: Path, *, follows: bool, above: tuple[str, ...] = ()) -> Iterator[Path]:
+    if path.is_dir() and (follows or not path.is_symlink() or not above):
+        real = os.path.realpath(path)
+        if real in above:  # a link to a folder that it lies in
+            return
+        try:
+            names = sorted(os.listdir(path))  # noqa: PTH208 - names, to be sorted
+        except OSError:
+            return
+        for name in names:
+            yield from _walk(path / name, follows=follows, above=(*above, real))
+    elif path.is_file():
+        yield path
+
+
+def _is_wanted(path: str, patterns: Sequence[_Pattern]) -> bool:
+    wanted = False
+    for pattern in patterns:
+        if wanted == pattern.is_negated and pattern.expression.match(path):
+            wanted = not pattern.is_negated
+    return wanted
+
+
+def _hash_file(file: Path) -> bytes:
+    digest = hashlib.sha256()
+    with file.open("rb") as stream:
+        while block := stream.read(_BLOCK_BYTES):
+            digest.update(block)
+    return digest.digest()

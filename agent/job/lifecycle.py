@@ -1,0 +1,202 @@
+"""A job's life, phase by phase. Whatever happens in the first half, the second half runs.
+
+    set up      folders, the job's env, every `uses:` resolved        what fails here ends the first half
+    pre         `pre` stages of all actions
+    main        the steps
+    ------------------------------------------------------------- the second half
+    post        `post` stages, the last action's first
+    complete    outputs, stray processes ended, temporary files gone
+
+Source: actions/runner `JobRunner.cs`, `JobExtension.cs`; github-facts section 3.
+"""
+
+import asyncio
+import os
+import shutil
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+from agent.errors import AgentError
+from agent.flow.expressions import to_text
+from agent.job.contexts import evaluate_mapping, evaluate_value
+from agent.job.engine import Engine
+from agent.job.processes import end_descendants
+from agent.job.state import RunningJob, make_places
+from agent.job.steprun import write_event
+from agent.job.steps import Actions
+from agent.job.streams import StepLog
+from agent.journal.format import Annotation
+from agent.spec.outcome import Conclusion, FailureKind, JobResult
+
+_GIVE_UP_SECONDS = 30.0  # for the second half's own work, when the time for cancelling is over
+
+
+class Phase(NamedTuple):
+    """One part of a job's life."""
+
+    name: str
+    run: Callable[["Lifecycle"], Awaitable[None]]
+    is_second_half: bool
+
+
+class Lifecycle:
+    """Takes one job through its phases."""
+
+    def __init__(self, job: RunningJob) -> None:
+        self._job = job
+        self._actions = Actions(job)
+        self._engine = Engine(job, self._actions)
+        self._timers: list[asyncio.TimerHandle] = []
+        self._is_set_up = False
+
+    async def run(self) -> JobResult:
+        """The job from its first to its last phase, and how it ended."""
+        job = self._job
+        job.recorder.on_failure = self._stop_on_full_disk
+        minutes = job.spec.timeout_minutes
+        self._start_timer(minutes * 60, self._time_out)
+        try:
+            for phase in PHASES:
+                if phase.is_second_half or self._is_set_up or phase is PHASES[0]:
+                    await phase.run(self)
+        finally:
+            for timer in self._timers:
+                timer.cancel()
+        return self._result()
+
+    def cancel(self, reason: str) -> None:
+        """Somebody asked for the job's end. Asking again changes nothing."""
+        self._end_early(FailureKind.CANCELLED, reason or "the job was cancelled")
+
+    async def set_up(self) -> None:
+        """Everything that has to be there before the first step."""
+        job, log = self._job, self._job.log
+        try:
+            _greet(job, log)
+            _expect_no_container(job)
+            make_places(job.places)
+            write_event(job)
+            for template in job.spec.env:
+                values = job.environment.values
+                values.update(evaluate_mapping(job, job.scope, values, template, "env"))
+            await self._prepare_actions(log)
+            self._is_set_up = job.status is Conclusion.SUCCESS
+        except (AgentError, OSError) as error:
+            kind = FailureKind.INFRASTRUCTURE if isinstance(error, OSError) else FailureKind.USER
+            self._fail(log, kind, str(error))
+        outcome = Conclusion.SUCCESS if self._is_set_up else job.status
+        log.end(outcome, outcome)
+
+    async def run_pre(self) -> None:
+        """The `pre` stages."""
+        await self._guarded(self._engine.run_pre)
+
+    async def run_main(self) -> None:
+        """The steps."""
+        await self._guarded(self._engine.run_main)
+
+    async def run_post(self) -> None:
+        """The `post` stages."""
+        await self._guarded(self._engine.run_post)
+
+    async def complete(self) -> None:
+        """Outputs, and the cleaning."""
+        job = self._job
+        log = job.recorder.begin_step("__complete", "Complete job")
+        self._write_outputs(log)
+        strays = await end_descendants(job.graces)
+        if strays:
+            log.say(f"Terminated {strays} orphan process{'es' if strays > 1 else ''}")
+        shutil.rmtree(job.places.temp, ignore_errors=True)
+        log.end(Conclusion.SUCCESS, Conclusion.SUCCESS)
+
+    async def _prepare_actions(self, log: StepLog) -> None:
+        try:
+            await self._actions.prepare(self._job.spec.steps, log.say)
+        except AgentError as error:
+            self._fail(log, FailureKind.ACTION, str(error))
+
+    async def _guarded(self, run: Callable[[], Awaitable[None]]) -> None:
+        """Run a phase; an error that no step could be blamed for fails the job."""
+        try:
+            await run()
+        except AgentError as error:
+            self._job.fail(FailureKind.USER, str(error))
+            self._job.recorder.annotate(Annotation(self._job.log.step, "error", str(error)))
+
+    def _write_outputs(self, log: StepLog) -> None:
+        job = self._job
+        for name, template in job.spec.outputs.items():
+            try:
+                value = to_text(
+                    evaluate_value(job, job.scope, job.environment.values, template, f"outputs.{name}")
+                )
+            except AgentError as error:
+                self._fail(log, FailureKind.USER, str(error))
+                continue
+            if value and job.masker.holds_secret(value):
+                log.say(f"##[warning]Skip output '{name}' since it may contain secret.")
+            elif value:
+                job.outputs[name] = value
+
+    def _fail(self, log: StepLog, kind: FailureKind, message: str) -> None:
+        log.say(f"##[error]{message}")
+        log.recorder.annotate(Annotation(log.step, "error", message))
+        self._job.fail(kind, message)
+
+    def _time_out(self) -> None:
+        minutes = to_text(self._job.spec.timeout_minutes)
+        self._end_early(
+            FailureKind.TIMEOUT, f"The job has exceeded the maximum execution time of {minutes} minutes."
+        )
+
+    def _stop_on_full_disk(self) -> None:
+        self._end_early(FailureKind.INFRASTRUCTURE, str(self._job.recorder.failure))
+
+    def _end_early(self, kind: FailureKind, message: str) -> None:
+        if self._job.status is Conclusion.CANCELLED:
+            return
+        self._start_timer(self._job.spec.cancel_timeout_minutes * 60, self._engine.give_up)
+        self._engine.cancel(kind, message)
+
+    def _start_timer(self, seconds: float, action: Callable[[], None]) -> None:
+        self._timers.append(asyncio.get_running_loop().call_later(seconds, action))
+
+    def _result(self) -> JobResult:
+        job = self._job
+        failure = job.recorder.failure
+        if failure is not None:
+            return JobResult(
+                Conclusion.FAILURE, failure_kind=FailureKind.INFRASTRUCTURE, message=str(failure)
+            )
+        if job.status is Conclusion.SUCCESS:
+            return JobResult(job.status, job.outputs)
+        return JobResult(job.status, job.outputs, job.failure_kind, job.masker.mask_text(job.message))
+
+
+PHASES = (
+    Phase("set up", Lifecycle.set_up, is_second_half=False),
+    Phase("pre", Lifecycle.run_pre, is_second_half=False),
+    Phase("main", Lifecycle.run_main, is_second_half=False),
+    Phase("post", Lifecycle.run_post, is_second_half=True),
+    Phase("complete", Lifecycle.complete, is_second_half=True),
+)
+
+
+def _greet(job: RunningJob, log: StepLog) -> None:
+    from agent import __version__
+
+    machine = os.uname()
+    log.say(f"Current agent version: '{__version__}'")
+    log.say(f"Agent name: '{job.settings.agent_name}'")
+    log.say(f"Machine: {machine.nodename}, {machine.sysname} {machine.release} {machine.machine}")
+    log.say(f"Job: {job.spec.name}")
+    if any(len(value.strip()) == 1 for value in job.secrets.values()):
+        log.say("##[warning]A secret of one character hides that character everywhere in the log.")
+
+
+def _expect_no_container(job: RunningJob) -> None:
+    if job.spec.container or job.spec.services:
+        raise AgentError(
+            "this agent can't run container jobs yet", hint="remove `container:` and `services:` from the job"
+        )

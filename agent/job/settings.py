@@ -1,0 +1,65 @@
+"""How a machine runs jobs: what the daemon or the command line decides, as opposed to what a flow asks for."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from types import MappingProxyType
+
+from agent.errors import DamagedError
+
+_PATHS = ("work_folder", "identity_folder", "workspace")
+_TUPLES = ("actions_urls", "labels")
+
+
+@dataclass(frozen=True, slots=True)
+class JobSettings:
+    """Everything that a supervisor has to know beside its JobSpec. It is stored as `settings.json` in the job folder."""
+
+    work_folder: Path  # workspaces, tools (`_tool`) and fetched actions (`_actions`)
+    actions_urls: tuple[str, ...] = ("https://github.com/{owner}/{repo}",)  # where `uses:` looks, in order
+    node20: str = ""  # node executables; empty: look for one
+    node24: str = ""
+    agent_name: str = "local"
+    agent_id: str = ""
+    labels: tuple[str, ...] = ()
+    server_url: str = ""  # empty for a local run
+    identity_folder: Path | None = None  # where the keys lie that open `sealed.json`
+    workspace: Path | None = None  # an existing folder to work in as it is; None: a fresh one a job
+    environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))  # what jobs inherit
+    debug: bool = False
+    interrupt_seconds: float = 7.5  # after SIGINT, until SIGTERM
+    terminate_seconds: float = 2.5  # after SIGTERM, until SIGKILL
+
+    @property
+    def tool_folder(self) -> Path:
+        """Tools that actions install; kept from job to job."""
+        return self.work_folder / "_tool"
+
+    @property
+    def action_folder(self) -> Path:
+        """The store of fetched actions; kept from job to job."""
+        return self.work_folder / "_actions"
+
+
+def dump_settings(settings: JobSettings) -> str:
+    """`settings` as JSON text."""
+    data = {item.name: getattr(settings, item.name) for item in fields(settings)}
+    for name in _PATHS:
+        data[name] = None if data[name] is None else str(data[name])
+    data["environment"] = dict(settings.environment)
+    return json.dumps(data)
+
+
+def parse_settings(text: str | bytes, *, where: str) -> JobSettings:
+    """The settings that `dump_settings` wrote. Keys that this version does not know are ignored. Raises DamagedError."""
+    known = {item.name for item in fields(JobSettings)}
+    try:
+        data = {name: value for name, value in json.loads(text).items() if name in known}
+        for name in _PATHS:
+            data[name] = None if data.get(name) is None else Path(data[name])
+        for name in _TUPLES:
+            data[name] = tuple(data[name])
+        return JobSettings(**data)
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        raise DamagedError(f"not the settings of a job: {error}", where=where) from None

@@ -1,0 +1,149 @@
+"""What is known of one job while it runs, and where its files lie."""
+
+import os
+import platform
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from agent.job.environment import JobEnvironment
+from agent.job.folder import JobFolder
+from agent.job.masking import Masker
+from agent.job.processes import Graces
+from agent.job.settings import JobSettings
+from agent.job.streams import Recorder, StepLog
+from agent.spec.job import JobSpec
+from agent.spec.outcome import Conclusion, FailureKind
+
+_ARCHITECTURES = {"x86_64": "X64", "aarch64": "ARM64", "armv7l": "ARM", "i686": "X86"}
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The folders of one job: `<work>/<job>-<lease>/{<repo>/<repo>,_temp}`, and `_tool` and `_actions` of all jobs."""
+
+    root: Path  # RUNNER_WORKSPACE
+    workspace: Path
+    temp: Path
+    tools: Path
+    actions: Path
+    action_copies: Path  # this job's own: what an action writes into its folder, no other job sees
+
+    @property
+    def event(self) -> Path:
+        """The event's payload."""
+        return self.temp / "_github_workflow" / "event.json"
+
+    @property
+    def command_files(self) -> Path:
+        """Where GITHUB_ENV and its like are made."""
+        return self.temp / "_runner_file_commands"
+
+
+@dataclass(slots=True)
+class Scope:
+    """What steps see together: the job's own, or those of one composite action."""
+
+    parent: int | None = None  # the number of the composite step
+    path: tuple[str, ...] = ()  # ids from the job down
+    steps: dict[str, object] = field(default_factory=dict)  # the `steps` context
+    inputs: Mapping[str, object] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)  # a composite's own step env: wins over the job's
+    github: Mapping[str, object] = field(default_factory=dict)  # members that differ in here
+    status: Conclusion = Conclusion.SUCCESS  # of a composite: how it stands
+    failure: tuple[FailureKind, str] | None = None  # why, when a step of a composite failed
+    action: Any = None  # the composite action itself (agent.job.steprun.Action)
+
+    @property
+    def is_composite(self) -> bool:
+        """Whether these are the steps of a composite action."""
+        return bool(self.path)
+
+
+@dataclass(slots=True)
+class RunningJob:
+    """One job: what was asked, what it may know, and how it stands."""
+
+    folder: JobFolder
+    spec: JobSpec
+    settings: JobSettings
+    secrets: Mapping[str, str]  # as the `secrets` context shows them
+    runtime_token: str  # ACTIONS_RUNTIME_TOKEN; empty without a server
+    places: Places
+    masker: Masker
+    recorder: Recorder
+    environment: JobEnvironment
+    scope: Scope
+    log: StepLog  # of the job's own set-up
+    status: Conclusion = Conclusion.SUCCESS
+    failure_kind: FailureKind | None = None
+    message: str = ""
+    outputs: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def graces(self) -> Graces:
+        """How long processes may take to end."""
+        return Graces(self.settings.interrupt_seconds, self.settings.terminate_seconds)
+
+    @property
+    def shows_debug(self) -> bool:
+        """Whether debug lines are shown: the agent's setting, or ACTIONS_STEP_DEBUG among secrets or variables."""
+        asked = self.secrets.get("ACTIONS_STEP_DEBUG") or self.spec.contexts.vars.get(
+            "ACTIONS_STEP_DEBUG", ""
+        )
+        return self.settings.debug or asked.lower() == "true"
+
+    def fail(self, kind: FailureKind, message: str) -> None:
+        """The job has failed, unless it was cancelled; the first reason is the one that is kept."""
+        if self.status is Conclusion.SUCCESS:
+            self.status = Conclusion.FAILURE
+        if self.failure_kind is None:
+            self.failure_kind, self.message = kind, message
+
+    def cancel(self, kind: FailureKind, message: str) -> None:
+        """The job is cancelled, however it stood."""
+        if self.status is not Conclusion.CANCELLED:
+            self.status, self.failure_kind, self.message = Conclusion.CANCELLED, kind, message
+
+
+def choose_places(folder: JobFolder, spec: JobSpec, settings: JobSettings) -> Places:
+    """Where the job works. Its workspace is `settings.workspace`, or a fresh folder named after the repository."""
+    repository = spec.contexts.github.get("repository")
+    name = repository.rpartition("/")[2] if isinstance(repository, str) else ""
+    name = re.sub(r"[^\w.-]+", "-", name).strip(".-") or "work"
+    root = settings.work_folder / folder.name
+    workspace = settings.workspace or root / name / name
+    return Places(
+        root=workspace.parent,
+        workspace=workspace,
+        temp=root / "_temp",
+        tools=settings.tool_folder,
+        actions=settings.action_folder,
+        action_copies=root / "_actions",
+    )
+
+
+def make_places(places: Places) -> None:
+    """Make the folders; what an earlier try left in the job's temporary folder is removed."""
+    shutil.rmtree(places.temp, ignore_errors=True)
+    for folder in (places.workspace, places.tools, places.actions, places.event.parent, places.command_files):
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+def runner_context(job: RunningJob) -> dict[str, object]:
+    """The `runner` context."""
+    context: dict[str, object] = {
+        "name": job.settings.agent_name,
+        "os": "Linux" if os.uname().sysname == "Linux" else "macOS",
+        "arch": _ARCHITECTURES.get(platform.machine(), platform.machine().upper()),
+        "temp": str(job.places.temp),
+        "tool_cache": str(job.places.tools),
+        "workspace": str(job.places.root),
+        "environment": "self-hosted",
+    }
+    if job.shows_debug:
+        context["debug"] = "1"
+    return context

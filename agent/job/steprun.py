@@ -1,0 +1,178 @@
+"""What a handler is given: one stage of one step, with all that it may use to do its work."""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from agent.job.commands.files import CommandFiles
+from agent.job.commands.meaning import CommandMeaning
+from agent.job.commands.stdout import CommandStream
+from agent.job.contexts import evaluate_value, exported_variables, github_context
+from agent.job.effects import Effects
+from agent.job.processes import run_process
+from agent.job.state import RunningJob, Scope
+from agent.job.streams import StepLog
+from agent.spec import codec
+from agent.spec.job import StepSpec
+from agent.spec.outcome import FailureKind
+
+if TYPE_CHECKING:  # it brings the YAML reader along, which a job of nothing but scripts never needs
+    from agent.resolve.manifest import ActionManifest
+
+
+class Stage(Enum):
+    """The three times at which an action may run."""
+
+    PRE = "pre"
+    MAIN = "main"
+    POST = "post"
+
+
+class StepFailure(Exception):  # noqa: N818 - a failure is what it is called in this language
+    """The step failed. The text is for the user; `is_said` when a log tells it already (an inner step's)."""
+
+    def __init__(self, message: str, kind: FailureKind = FailureKind.USER, *, is_said: bool = False) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.is_said = is_said
+
+
+class Action(Protocol):
+    """What is known of an action that a `uses:` named (agent.resolve.ResolvedAction)."""
+
+    @property
+    def folder(self) -> Path:
+        """Where its files lie."""
+        ...
+
+    @property
+    def commit(self) -> str:
+        """The commit that its ref stood for; empty for a folder of the workspace."""
+        ...
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the user should be told about how it was found."""
+        ...
+
+    @property
+    def manifest(self) -> "ActionManifest":
+        """What it says about itself."""
+        ...
+
+
+@dataclass(slots=True)
+class StepRun:
+    """One stage of one step.
+
+    `env` is its env context and `own_env` the part of it that it, or a composite step around it, set; `inputs` is what
+    was written under `with:`, and the defaults.
+    """
+
+    job: RunningJob
+    scope: Scope
+    spec: StepSpec
+    stage: Stage
+    log: StepLog
+    env: Mapping[str, str]
+    own_env: Mapping[str, str] = field(default_factory=dict)
+    inputs: dict[str, str] = field(default_factory=dict)
+    state: dict[str, str] = field(default_factory=dict)  # what earlier stages of this action saved
+    action: Action | None = None
+    effects: Effects = field(default_factory=Effects)
+
+    @property
+    def place(self) -> str:
+        """Where the step stands in its file."""
+        return self.spec.place
+
+    def evaluate(self, template: object) -> object:
+        """The value of a template in the step's contexts. Raises AgentError."""
+        return evaluate_value(self.job, self.scope, self.env, template, self.place)
+
+    def github(self) -> dict[str, object]:
+        """The `github` context of this very step."""
+        members: dict[str, object] = {**github_context(self.job, self.scope), "action": self.spec.id}
+        if self.action is not None:
+            members["action_path"] = str(self.action.folder)
+            repository, _, ref = (self.spec.uses or "").partition("@")
+            if ref and "://" not in repository:
+                members["action_repository"] = "/".join(repository.split("/")[:2])
+                members["action_ref"] = ref
+        return members
+
+    async def run_process(
+        self, arguments: Sequence[str], *, cwd: Path | None = None, extra: Mapping[str, str] | None = None
+    ) -> int:
+        """Run a program as this step and return its exit code; its commands and command files go to `effects`.
+
+        `extra` is environment of the handler's own, which nothing overrides. Raises AgentError when it cannot start.
+        """
+        files = CommandFiles(self.job.places.command_files)
+        meaning = CommandMeaning(self.log, self.effects, self.env, shows_debug=self.job.shows_debug)
+        stream = CommandStream(self.log.write, meaning.handle)
+        own = {**exported_variables(self.job, self.github()), **files.variables, **(extra or {})}
+        environment = self.job.environment.build(self.env, state=self.state, inputs=self.inputs, own=own)
+        try:
+            return await run_process(
+                arguments,
+                cwd=cwd or self.job.places.workspace,
+                env=environment,
+                sink=stream.feed,
+                graces=self.job.graces,
+            )
+        finally:
+            stream.finish()
+            summary = files.collect(self.effects)
+            if summary:
+                self.log.recorder.summarise(self.log.step, summary)
+
+    def service_variables(self) -> dict[str, str]:
+        """What actions, as opposed to `run:` steps, are told: the server, a token for it, and where the code is."""
+        variables = {"FLOW_SOURCE": codec.dump(self.job.spec.source)}
+        url, token = self.job.settings.server_url, self.job.runtime_token
+        if url and token:
+            base = url.rstrip("/") + "/"
+            variables |= {
+                "ACTIONS_RUNTIME_URL": base,
+                "ACTIONS_RESULTS_URL": base,
+                "ACTIONS_RUNTIME_TOKEN": token,
+            }
+        return variables
+
+    def show_group(self, title: str, lines: Sequence[str] = (), details: Sequence[str] = ()) -> None:
+        """The head of a step's log: what runs, with which environment."""
+        shown = [f"##[group]{title}", *lines, *details]
+        if self.env:
+            shown += ["env:", *(f"  {name}: {value}" for name, value in self.env.items())]
+        self.log.say("\n".join([*shown, "##[endgroup]"]))
+
+    def show_action(self) -> None:
+        """The head of an action's log."""
+        given = {name: value for name, value in self.inputs.items() if value}
+        details = ["with:", *(f"  {name}: {value}" for name, value in given.items())] if given else []
+        self.show_group(f"Run {self.spec.uses or self.spec.id}", details=details)
+
+
+RunSteps = Callable[[Sequence[StepSpec], Scope], Awaitable[None]]
+
+
+class Handler(Protocol):
+    """How one kind of step is done. `run` returns when the stage is done and raises StepFailure when it failed.
+
+    It may be cancelled at any time; `StepRun.run_process` then ends what it started. `run_steps` is for handlers whose
+    work is made of steps.
+    """
+
+    async def run(self, step: StepRun, run_steps: RunSteps) -> None:
+        """Do `step.stage` of the step."""
+        ...
+
+
+def write_event(job: RunningJob) -> None:
+    """The event's payload, where GITHUB_EVENT_PATH says."""
+    event = job.spec.contexts.github.get("event") or {}
+    job.places.event.write_text(json.dumps(event, ensure_ascii=False), encoding="utf-8")

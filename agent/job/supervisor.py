@@ -1,0 +1,158 @@
+"""The process that runs one job and outlives the daemon: it needs neither daemon nor server to finish.
+
+Born by `agent.job.launch.fork_supervisor` with the folder's lock and its listening control socket in hand; it writes Closed
+as the journal's last record whatever happens, and ends.
+"""
+
+import asyncio
+import contextlib
+import os
+import platform
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Mapping
+
+from agent import __version__
+from agent.errors import AgentError
+from agent.job.control import ControlServer
+from agent.job.environment import JobEnvironment
+from agent.job.folder import JobFolder
+from agent.job.lifecycle import Lifecycle
+from agent.job.masking import Masker
+from agent.job.processes import kill_tracked, prepare_supervisor
+from agent.job.settings import JobSettings
+from agent.job.state import RunningJob, Scope, choose_places
+from agent.job.streams import Recorder
+from agent.spec.job import JobSpec
+from agent.spec.outcome import Conclusion, FailureKind, JobResult
+
+RUNTIME_TOKEN = "ACTIONS_RUNTIME_TOKEN"  # noqa: S105 - a name, not a token
+
+
+def run(folder: JobFolder, secrets: Mapping[str, str] | None, lock: int, listener: socket.socket) -> None:
+    """Be the supervisor of `folder`: run its job and write the journal to its end.
+
+    `secrets` of None means the sealed ones. `lock` is held, and `listener` listens, from before this process was made.
+    """
+    _leave_home(folder, {lock, listener.fileno()})
+    prepare_supervisor()
+    masker = Masker()
+    recorder = Recorder(folder.journal, masker)
+    recorder.open(folder.job, folder.lease, _describe_machine())
+    try:
+        result = asyncio.run(_run_job(folder, secrets, recorder, listener))
+    except AgentError as error:
+        result = _infrastructure(masker.mask_text(str(error)))
+    except BaseException as error:  # noqa: BLE001 - a bug of ours must still end the journal; the crash log has it all
+        traceback.print_exc()
+        result = _infrastructure(
+            f"a bug in the agent ended this job: {type(error).__name__}; see {folder.crash_log.name} in its folder"
+        )
+        kill_tracked(folder.tracking_id)
+    recorder.close(result)
+    folder.control.unlink(missing_ok=True)
+
+
+def warm_up() -> None:
+    """Import and touch what every job needs, before there is a job."""
+    import ctypes
+
+    from agent.flow.expressions import evaluate
+
+    ctypes.CDLL(None)
+    evaluate("success()", {}, {"success": lambda: True})
+    asyncio.new_event_loop().close()
+
+
+async def _run_job(
+    folder: JobFolder, secrets: Mapping[str, str] | None, recorder: Recorder, listener: socket.socket
+) -> JobResult:
+    log = recorder.begin_step("__set_up", "Set up job")
+    spec, settings = folder.read_spec(), folder.read_settings()
+    opened = dict(_open_sealed(folder, settings) if secrets is None else secrets)
+    for value in opened.values():
+        recorder.masker.add(value)
+    token = opened.pop(RUNTIME_TOKEN, "")
+    job = RunningJob(
+        folder=folder,
+        spec=spec,
+        settings=settings,
+        secrets=_visible_secrets(spec, opened, token),
+        runtime_token=token,
+        places=choose_places(folder, spec, settings),
+        masker=recorder.masker,
+        recorder=recorder,
+        environment=JobEnvironment(settings.environment),
+        scope=Scope(inputs=spec.contexts.inputs),
+        log=log,
+    )
+    lifecycle = Lifecycle(job)
+    control = ControlServer(listener, lifecycle.cancel)
+    await control.start()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, lifecycle.cancel, "the supervisor was told to end")
+    try:
+        return await lifecycle.run()
+    finally:
+        control.close()
+
+
+def _visible_secrets(spec: JobSpec, opened: Mapping[str, str], token: str) -> dict[str, str]:
+    """The `secrets` context: what the job names, and its own token."""
+    visible = {name: opened[name] for name in spec.secrets if name in opened}
+    own_token = opened.get("GITHUB_TOKEN") or token
+    if own_token:
+        visible["GITHUB_TOKEN"] = own_token
+    return visible
+
+
+def _open_sealed(folder: JobFolder, settings: JobSettings) -> dict[str, str]:
+    sealed = folder.read_sealed()
+    if not sealed:
+        return {}
+    if settings.identity_folder is None:
+        raise AgentError("the job's secrets are sealed, and this agent has no identity to open them with")
+    from agent.seal.identity import load_identity
+    from agent.seal.secrets import open_sealed
+
+    identity = load_identity(settings.identity_folder)
+    return {
+        name: open_sealed(identity, data, job_id=folder.job, lease=folder.lease, name=name).decode()
+        for name, data in sealed.items()
+    }
+
+
+def _leave_home(folder: JobFolder, kept: set[int]) -> None:
+    """A session of our own, standard streams that lead nowhere, and no file of the parent's but those `kept`."""
+    with contextlib.suppress(PermissionError):  # the leader of a session is in its own already
+        os.setsid()
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    crash_log = os.open(folder.crash_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+    for number, target in enumerate((nowhere, nowhere, crash_log)):
+        os.dup2(target, number)
+    sys.stderr = os.fdopen(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
+    first = 3
+    for number in sorted(kept):
+        os.closerange(first, number)
+        first = number + 1
+    os.closerange(first, os.sysconf("SC_OPEN_MAX"))
+    os.chdir("/")
+
+
+def _describe_machine() -> dict[str, object]:
+    """What the result was made on."""
+    machine = os.uname()
+    return {
+        "agent_version": __version__,
+        "kernel": f"{machine.sysname} {machine.release}",
+        "arch": machine.machine,
+        "hostname": machine.nodename,
+        "python": platform.python_version(),
+    }
+
+
+def _infrastructure(message: str) -> JobResult:
+    return JobResult(Conclusion.FAILURE, failure_kind=FailureKind.INFRASTRUCTURE, message=message)

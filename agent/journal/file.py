@@ -1,0 +1,131 @@
+"""A journal on disk: one writer appends, any number of readers go on from an offset.
+
+Offsets are bytes from the file's start and always the end of a whole frame (`agent.journal.format`). What `append`
+has returned survives the death of the process; what `sync` has returned survives the loss of power.
+"""
+
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from agent.errors import AgentError
+from agent.journal.format import MAGIC, Record, decode, encode, whole_length
+
+_BLOCK_BYTES = 4 << 20  # more than any one frame
+
+
+class JournalWriter:
+    """Appends records to the journal at `path`, which is made when it is not there.
+
+    A journal that a killed writer left is taken up: its torn tail is cut off first. The caller sees to it that there is
+    one writer at a time (`agent.job.folder`: the lock). Raises DamagedError when the file is no journal.
+    """
+
+    def __init__(self, path: Path) -> None:
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        self._path = path
+        self._file = os.open(path, flags, 0o600)
+        try:
+            self._end = self._cut_torn_tail()
+        except BaseException:
+            os.close(self._file)
+            raise
+
+    @property
+    def end(self) -> int:
+        """The offset of the end of the last record."""
+        return self._end
+
+    def append(self, record: Record) -> int:
+        """Write `record` and return the offset of its end. After an AgentError (disk full) nothing of it is there."""
+        self._write(encode(record))
+        return self._end
+
+    def sync(self) -> None:
+        """Return once everything that was appended is on the disk itself."""
+        os.fdatasync(self._file)
+
+    def close(self) -> None:
+        """Give the file back. Closing twice does no harm."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def _cut_torn_tail(self) -> int:
+        end = 0
+        while block := os.pread(self._file, _BLOCK_BYTES, end):
+            whole = whole_length(block, offset=end)
+            if whole == 0:
+                break
+            end += whole
+        if end == 0 and (size := os.fstat(self._file).st_size):
+            _expect_cut_magic(os.pread(self._file, len(MAGIC), 0), size, self._path)
+        os.ftruncate(self._file, end)
+        os.lseek(self._file, end, os.SEEK_SET)
+        self._end = end
+        if end == 0:
+            self._write(MAGIC)
+        return self._end
+
+    def _write(self, data: bytes) -> None:
+        try:
+            written = os.write(self._file, data)
+            while written < len(data):
+                written += os.write(self._file, memoryview(data)[written:])
+        except OSError as error:
+            os.ftruncate(self._file, self._end)
+            os.lseek(self._file, self._end, os.SEEK_SET)
+            raise _refuse_write(error, self._path) from None
+        self._end += len(data)
+
+
+class JournalReader:
+    """Iterates over (end offset, record). When it has come to the end, iterating again goes on with what is new."""
+
+    def __init__(self, path: Path, offset: int = 0) -> None:
+        self._path = path
+        self.offset = offset
+
+    def __iter__(self) -> Iterator[tuple[int, Record]]:
+        while data := read_from(self._path, self.offset, _BLOCK_BYTES):
+            start = self.offset
+            for end, record in decode(data, offset=start):
+                self.offset = end
+                yield end, record
+            if self.offset == start:
+                whole = whole_length(data, offset=start)
+                if whole == 0:
+                    return
+                self.offset += whole  # nothing but records of kinds that this reader does not know
+
+
+def read_from(path: Path, offset: int, limit_bytes: int) -> bytes:
+    """At most `limit_bytes` of the journal from `offset`, as they are; empty when there is no more, or no file."""
+    try:
+        with path.open("rb") as file:
+            return os.pread(file.fileno(), limit_bytes, offset)
+    except FileNotFoundError:
+        return b""
+
+
+def size(path: Path) -> int:
+    """How many bytes the journal has; 0 when it is not there yet."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _expect_cut_magic(head: bytes, size_bytes: int, path: Path) -> None:
+    """A file that is shorter than the mark may be a journal whose writer died at once; anything else is not ours."""
+    if size_bytes >= len(MAGIC) or not MAGIC.startswith(head):
+        raise AgentError("not a journal: it does not begin with the journal's mark", where=str(path))
+
+
+def _refuse_write(error: OSError, path: Path) -> AgentError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return AgentError(
+            "the disk is full", where=str(path), hint="free some space; nothing that was written is lost"
+        )
+    return AgentError(f"the journal cannot be written: {error.strerror}", where=str(path))
