@@ -93,7 +93,12 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--job", action="append", default=[], metavar="ID", help="only this job and what it needs"
     )
-    parser.add_argument("--event", default="workflow_dispatch", metavar="NAME", help="what starts the run")
+    parser.add_argument(
+        "--event",
+        default="",
+        metavar="NAME",
+        help="what starts the run (default: workflow_dispatch, or the flow's first)",
+    )
     parser.add_argument("--event-file", type=Path, metavar="F", help="the event's payload, as JSON")
     parser.add_argument("--input", action="append", default=[], metavar="K=V", help="an input of the flow")
     parser.add_argument(

@@ -16,12 +16,10 @@ from agent.cli.source import find_checkout
 from agent.clock import SystemClock
 from agent.config import load_settings
 from agent.errors import InterruptedByUserError, UsageError
-from agent.flow.inputs import resolve_inputs
 from agent.flow.model import Flow
 from agent.ids import ENTROPY_BYTES, RunId
 from agent.plan import RunRequest
-from agent.plan.github_context import make_github_context
-from agent.plan.secret_names import named_secrets
+from agent.plan.request import Wish, make_request
 from agent.spec.job import Source, SourceKind
 from agent.spec.outcome import Conclusion
 
@@ -41,7 +39,7 @@ def run_flow_here(flow: Flow, options: LocalOptions, output_format: str, out: Te
             )
     screen = JsonScreen(out) if output_format == "json" else TextScreen(out, shows_jobs=len(flow.jobs) > 1)
     settings = load_settings({"actions_url": options.actions_url})
-    request = make_request(flow, options)
+    request = ask(flow, options)
     with _run_folder(options) as folder, Interrupts() as interrupts:
         run = LocalRun(flow, request, options, settings, folder, screen, SystemClock(), interrupts)
         conclusion = run.drive()
@@ -52,42 +50,24 @@ def run_flow_here(flow: Flow, options: LocalOptions, output_format: str, out: Te
     return 0 if conclusion in (Conclusion.SUCCESS, Conclusion.SKIPPED) else 1
 
 
-def make_request(flow: Flow, options: LocalOptions) -> RunRequest:
+def ask(flow: Flow, options: LocalOptions) -> RunRequest:
     """What the planner starts from. Raises UsageError for a wrong input or a secret that nobody gave."""
-    for name, place in named_secrets(flow).items():
-        if name.upper() not in {given.upper() for given in options.secrets}:
-            raise UsageError(f"secret {name} has no value", where=place, hint=f"--secret {name}")
-    inputs, problems = resolve_inputs(flow.trigger(options.event_name), options.inputs)
-    if problems:
-        raise UsageError("; ".join(problems), where=flow.file)
     checkout = find_checkout(options.workspace)
     source = Source(SourceKind.FOLDER)
     if checkout:
         source = replace(source, url=checkout.url, ref=checkout.ref, commit=checkout.commit)
-    run = RunId(1)
-    github = make_github_context(
-        run=run,
-        number=1,
-        attempt=1,
-        flow_name=flow.title,
-        flow_file=flow.file,
+    wish = Wish(
         event_name=options.event_name,
         event=options.event,
+        inputs=options.inputs,
+        vars=options.variables,
         source=source,
         actor=os.environ.get("USER", "local"),
+        jobs=options.jobs,
+        cells=options.cells,
     )
-    return RunRequest(
-        run,
-        number=1,
-        seed=os.urandom(ENTROPY_BYTES),
-        github=github,
-        inputs=inputs,
-        vars=options.variables,
-        secrets=tuple(options.secrets),
-        source=source,
-        only_jobs=options.jobs,
-        only_cells=options.cells,
-    )
+    seed = os.urandom(ENTROPY_BYTES)
+    return make_request(flow, wish, run=RunId(1), number=1, seed=seed, secrets=tuple(options.secrets))
 
 
 @contextmanager

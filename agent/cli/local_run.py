@@ -62,7 +62,7 @@ class LocalOptions:
     workspace: Path
     in_place: bool = False
     keep: bool = False
-    event_name: str = "workflow_dispatch"
+    event_name: str = ""
     event: Mapping[str, object] = field(default_factory=dict)
     inputs: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict)

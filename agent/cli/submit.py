@@ -23,7 +23,7 @@ class Submission:
 
     file: Path
     dialect: str | None = None
-    event_name: str = "workflow_dispatch"
+    event_name: str = ""
     event: Mapping[str, object] = field(default_factory=dict)
     inputs: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict)

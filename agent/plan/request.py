@@ -1,0 +1,103 @@
+"""What a person or a trigger asked for, checked against the flow and made into a `RunRequest`."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+from agent.errors import UsageError
+from agent.flow.expressions import to_text
+from agent.flow.inputs import Value, resolve_inputs
+from agent.flow.model import Flow, Trigger
+from agent.ids import RunId
+from agent.plan.github_context import make_github_context
+from agent.plan.secret_names import named_secrets
+from agent.plan.state import RunRequest
+from agent.spec.job import Source
+
+JOB_TOKEN = "GITHUB_TOKEN"  # noqa: S105 - a secret's name: every job has it, nobody sets it
+_BY_HAND = "workflow_dispatch"
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A run as it is asked for. `event_name` empty: the flow's own choice (see `choose_event`)."""
+
+    event_name: str = ""
+    event: Mapping[str, object] = field(default_factory=dict)
+    inputs: Mapping[str, Value] = field(default_factory=dict)
+    vars: Mapping[str, str] = field(default_factory=dict)
+    source: Source = field(default_factory=Source)
+    actor: str = ""
+    jobs: tuple[str, ...] = ()
+    cells: Mapping[str, str] = field(default_factory=dict)
+
+
+def make_request(
+    flow: Flow, wish: Wish, *, run: RunId, number: int, seed: bytes, secrets: Collection[str]
+) -> RunRequest:
+    """The request of a run of `flow`.
+
+    `secrets` are the names that exist. Raises UsageError for an input that is unknown, missing or of the wrong type,
+    and for a secret that the flow names and nobody has set.
+    """
+    check_secrets(flow, secrets)
+    event_name = choose_event(flow, wish.event_name)
+    inputs = _resolve(flow, event_name, wish.inputs)
+    event = dict(wish.event)
+    if event_name == _BY_HAND:  # GitHub: typed in `inputs`, always text in `github.event.inputs`
+        event.setdefault("inputs", {name: to_text(value) for name, value in inputs.items()})
+    github = make_github_context(
+        run=run,
+        number=number,
+        attempt=1,
+        flow_name=flow.title,
+        flow_file=flow.file,
+        event_name=event_name,
+        event=event,
+        source=wish.source,
+        actor=wish.actor,
+    )
+    return RunRequest(
+        run,
+        number=number,
+        seed=seed,
+        github=github,
+        inputs=inputs,
+        vars=wish.vars,
+        secrets=(JOB_TOKEN, *secrets),
+        source=wish.source,
+        only_jobs=wish.jobs,
+        only_cells=wish.cells,
+    )
+
+
+def choose_event(flow: Flow, wanted: str) -> str:
+    """The event of a run: what was asked for, else by hand where the flow allows it, else the flow's first."""
+    if wanted:
+        return wanted
+    if flow.trigger(_BY_HAND) or not flow.triggers:
+        return _BY_HAND
+    return flow.triggers[0].event
+
+
+def check_secrets(flow: Flow, known: Collection[str]) -> None:
+    """Raise UsageError for the first secret that the flow names and that is not `known` (names have no case)."""
+    names = {name.upper() for name in known}
+    for name, place in named_secrets(flow).items():
+        if name.upper() not in names:
+            raise UsageError(
+                f"secret {name} is not set",
+                where=place,
+                hint="`agent secret set` or --secret gives it a value",
+            )
+
+
+def _resolve(flow: Flow, event_name: str, given: Mapping[str, Value]) -> dict[str, Value]:
+    trigger = flow.trigger(event_name)
+    if trigger is None:
+        first = next(iter(flow.jobs.values())).position
+        trigger = Trigger(event_name, first)
+    values, problems = resolve_inputs(trigger, given)
+    if problems:
+        first_problem = problems[0]
+        raise UsageError(first_problem.message, where=str(first_problem.position), hint=first_problem.hint)
+    return values
