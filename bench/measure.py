@@ -1,0 +1,63 @@
+"""Measuring commands: the best of several runs, and a table of figures beside their floors."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+BIN = Path(sys.executable).parent
+AGENT = str(BIN / "agent")
+ACT = str(BIN / "act")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured thing. `goal` is the ratio to the floor that it may have, or None where there is none."""
+
+    name: str
+    seconds: float
+    floor: str
+    floor_seconds: float
+    goal: float | None = None
+
+    @property
+    def ratio(self) -> float:
+        """How many times the floor."""
+        return self.seconds / self.floor_seconds
+
+
+def time_command(command: Sequence[str], *, rounds: int = 15, cwd: Path | None = None) -> float:
+    """Seconds of wall time that `command` takes: the best of `rounds`. Fails loudly when the command does."""
+    best = float("inf")
+    for _ in range(rounds):
+        began = time.perf_counter()
+        done = subprocess.run(command, cwd=cwd, env=clean_environment(), capture_output=True, check=False)
+        best = min(best, time.perf_counter() - began)
+        if done.returncode != 0:
+            raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout.decode()}{done.stderr.decode()}")
+    return best
+
+
+def clean_environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """This environment without settings of the product, and `more`."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AGENT_", "GITHUB_"))}
+    return {**kept, **(more or {})}
+
+
+def print_figures(figures: Sequence[Figure]) -> bool:
+    """Print each figure beside its floor; give whether all goals are met."""
+    all_met = True
+    for figure in figures:
+        verdict = ""
+        if figure.goal is not None:
+            is_met = figure.ratio <= figure.goal
+            all_met = all_met and is_met
+            verdict = f"goal {figure.goal:g} ×: {'met' if is_met else 'MISSED'}"
+        print(
+            f"{figure.name:<44} {figure.seconds * 1000:8.1f} ms   {figure.floor:<28}"
+            f" {figure.floor_seconds * 1000:8.1f} ms   {figure.ratio:5.2f} ×   {verdict}"
+        )
+    return all_met
