@@ -27,7 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "drain": ("agent.cli.drain", "take no new jobs; finish those that run"),
     "unregister": ("agent.cli.unregister", "remove this machine from its server"),
     "machine": ("agent.cli.machine", "show what this machine would be registered with"),
-    "server": ("agent.cli.server", "run the central server, and manage its tokens"),
+    "server": ("agent.cli.server_arguments", "run the central server, and manage its tokens"),
 }
 
 

@@ -1,0 +1,115 @@
+"""`agent server` on the command line: serve, or look after the registration tokens of a data folder."""
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+from agent.cli.arguments import CommandParser, add_command, add_format, add_subcommands, describe
+from agent.config import load_settings
+from agent.errors import UsageError
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare serving and the sub-commands."""
+    describe(
+        parser,
+        "Run the central server. Its first start prints an admin token and a registration token, once.",
+        "agent server --listen 0.0.0.0:8420 --public-url https://flows.example.org",
+        "agent server token create --uses 12 --expires 1h",
+    )
+    parser.add_argument("--listen", help="address and port (AGENT_LISTEN; default: 127.0.0.1:8420)")
+    parser.add_argument("--public-url", help="how agents and people reach it (AGENT_PUBLIC_URL)")
+    parser.add_argument(
+        "--grace", default="30m", help="how long a silent agent keeps its jobs (default: 30m)"
+    )
+    _add_data(parser)
+    parser.set_defaults(handler=_serve)
+    nouns = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=CommandParser)
+    token = nouns.add_parser("token", help="registration tokens")
+    describe(
+        token, "Registration tokens: what `agent register` spends.", "agent server token create --uses 12"
+    )
+    commands = add_subcommands(token)
+    create = add_command(
+        commands, "create", _create, "Make a token.", "agent server token create --expires 1d"
+    )
+    create.add_argument(
+        "--uses", type=int, default=1, metavar="N", help="how many agents it registers (default: 1)"
+    )
+    create.add_argument("--expires", default="1h", metavar="T", help="30m, 1h, 7d, or never (default: 1h)")
+    create.add_argument("--labels", default="", help="labels that its agents get, with commas")
+    create.add_argument("--name", default="", help="what it is for")
+    listing = add_command(
+        commands, "list", _list, "All tokens, without what opens.", "agent server token list"
+    )
+    revoke = add_command(commands, "revoke", _revoke, "End a token.", "agent server token revoke TOKEN-ID")
+    revoke.add_argument("token", metavar="TOKEN-ID")
+    for command in (create, listing, revoke):
+        _add_data(command)
+
+
+def read_duration(text: str, option: str) -> float | None:
+    """Seconds of `30m`, `1h`, `7d`, `90s`; None for `never`. Raises UsageError naming the option."""
+    match = re.fullmatch(r"(\d+)([smhd])", text)
+    if text == "never":
+        return None
+    if match is None or int(match[1]) == 0:
+        raise UsageError(f"'{text}' is not a duration", where=option, hint="write 30m, 1h or 7d")
+    return float(int(match[1]) * _UNITS[match[2]])
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    # Given before or after the sub-command: what is not said here must not undo what was said there.
+    parser.add_argument(
+        "--data", default=argparse.SUPPRESS, metavar="DIR", help="the data folder (AGENT_DATA)"
+    )
+    add_format(parser)
+
+
+def _data(arguments: argparse.Namespace) -> Path:
+    return load_settings({"data": getattr(arguments, "data", None)}).data_folder.absolute()
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    from agent.cli.server import run_server
+
+    settings = load_settings({"listen": arguments.listen, "public_url": arguments.public_url})
+    return run_server(
+        listen=settings["listen"],
+        data=_data(arguments),
+        public_url=settings["public_url"],
+        master_key=settings["master_key"],
+        grace_seconds=read_duration(arguments.grace, "--grace") or float("inf"),
+        output_format=arguments.format,
+    )
+
+
+def _create(arguments: argparse.Namespace) -> int:
+    from agent.cli.server import create_token
+
+    if arguments.uses < 1:
+        raise UsageError("a token is good for at least one agent", where="--uses")
+    return create_token(
+        _data(arguments),
+        name=arguments.name,
+        uses=arguments.uses,
+        expires_seconds=read_duration(arguments.expires, "--expires"),
+        labels=tuple(label.strip() for label in arguments.labels.split(",") if label.strip()),
+        output_format=arguments.format,
+        out=sys.stdout,
+    )
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    from agent.cli.server import list_tokens
+
+    return list_tokens(_data(arguments), output_format=arguments.format, out=sys.stdout)
+
+
+def _revoke(arguments: argparse.Namespace) -> int:
+    from agent.cli.server import revoke_token
+
+    return revoke_token(_data(arguments), arguments.token)
