@@ -1,0 +1,205 @@
+"""`agent server`: the central server, and its registration tokens.
+
+`run_server` stays until it is told to end. The token commands work on the data folder itself, so they need no log-in
+and work whether the server runs or not: who may write the folder is its operator.
+"""
+
+import asyncio
+import json
+import logging
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
+
+from agent.errors import AgentError, NotFoundError
+
+if TYPE_CHECKING:
+    from agent.server.changes import Change
+    from agent.server.serve import Started
+    from agent.server.store.tokens import TokenRow
+
+T = TypeVar("T")
+
+
+def run_server(
+    *,
+    listen: str,
+    data: Path,
+    public_url: str = "",
+    master_key: str = "",
+    grace_seconds: float = 1800.0,
+    output_format: str = "text",
+    out: TextIO | None = None,
+) -> int:
+    """Serve until SIGTERM or SIGINT; the exit status is 0.
+
+    What there is to know is printed to `out` once requests are answered; as `json` it is one line with `url`,
+    `server`, `data`, and at the first start `admin_token` and `registration_token`. Raises AgentError.
+    """
+    _need_server()
+    from agent.server.serve import serve
+    from agent.server.settings import ServerSettings
+    from agent.wire.lease import LeaseTerms
+
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # it would log whole URLs
+    settings = ServerSettings(
+        listen=listen,
+        data=data,
+        public_url=public_url.rstrip("/"),
+        master_key=master_key,
+        lease_terms=LeaseTerms(grace_seconds=grace_seconds),
+    )
+    serve(settings, lambda started: _announce(started, output_format, out or sys.stdout))
+    return 0
+
+
+def create_token(
+    data: Path,
+    *,
+    kind: str = "registration",
+    name: str = "",
+    uses: int | None = 1,
+    expires_seconds: float | None = 3600.0,
+    labels: Sequence[str] = (),
+    output_format: str = "text",
+    out: TextIO | None = None,
+) -> int:
+    """Make a token (`registration`, or `api` for people) and print it: nobody can show it a second time."""
+    _need_server()
+    from agent.server.auth import tokens
+
+    async def create(change: "Change") -> "tuple[TokenRow, str]":
+        return await tokens.create_token(
+            change.connection,
+            kind,
+            now=change.now,
+            name=name,
+            uses=uses,
+            expires_seconds=expires_seconds,
+            labels=labels,
+        )
+
+    row, token = _with_data(data, create)
+    text = json.dumps({**_token_json(row), "token": token}) if output_format == "json" else token
+    print(text, file=out or sys.stdout)
+    return 0
+
+
+def list_tokens(
+    data: Path, *, kind: str = "registration", output_format: str = "text", out: TextIO | None = None
+) -> int:
+    """Print the tokens, without what would let anybody use them."""
+    _need_server()
+    from agent.server.store import tokens
+
+    rows = _with_data(data, lambda change: tokens.list_tokens(change.connection, kind))
+    shown = [_token_json(row) for row in rows]
+    out = out or sys.stdout
+    if output_format == "json":
+        print(json.dumps(shown), file=out)
+        return 0
+    for token in shown:
+        uses = "no limit" if token["uses_left"] is None else f"{token['uses_left']} left"
+        ended = (
+            f"revoked {token['revoked']}" if token["revoked"] else f"expires {token['expires'] or 'never'}"
+        )
+        print(f"{token['id']}  uses: {uses}  {ended}  {token['name']}".rstrip(), file=out)
+    return 0
+
+
+def revoke_token(data: Path, token: str, *, kind: str = "registration") -> int:
+    """End a token, named by its id. Raises NotFoundError."""
+    _need_server()
+    from agent.server.store import tokens
+
+    revoked = _with_data(data, lambda change: tokens.revoke_token(change.connection, token, kind, change.now))
+    if not revoked:
+        raise NotFoundError(
+            f"there is no {kind} token '{token}', or it was revoked already",
+            hint="see: agent server token list",
+        )
+    return 0
+
+
+def _need_server() -> None:
+    """Raises AgentError when the extra `[server]` is not installed."""
+    try:
+        import aiosqlite  # noqa: F401
+        import joserfc  # noqa: F401
+        import msgspec  # noqa: F401
+        import sqlalchemy  # noqa: F401
+        import starlette  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ImportError as error:
+        raise AgentError(
+            f"the server is not installed here: {error.name} is missing",
+            hint="pip install 'flow-agent[server]'",
+        ) from None
+
+
+def _announce(started: "Started", output_format: str, out: TextIO) -> None:
+    if output_format == "json":
+        facts = {
+            "url": started.url,
+            "server": started.server_id,
+            "data": started.data,
+            "admin_token": started.admin_token,
+            "registration_token": started.registration_token,
+        }
+        print(
+            json.dumps({name: value for name, value in facts.items() if value is not None}),
+            file=out,
+            flush=True,
+        )
+        return
+    lines = [f"listening on {started.url} (data in {started.data})"]
+    if started.admin_token:
+        lines += [
+            "first start: keep these two, they are not shown again",
+            f"  admin token:        {started.admin_token}",
+            f"  registration token: {started.registration_token}",
+            f"  next, on a machine that shall run jobs: agent register --url {started.url} --token TOKEN",
+        ]
+    print("\n".join(lines), file=out, flush=True)
+
+
+def _with_data(data: Path, work: "Callable[[Change], Awaitable[T]]") -> T:
+    """The result of `work` in one transaction on the data folder's database."""
+    from agent.clock import SystemClock
+    from agent.server.changes import Changes
+    from agent.server.live import Bus
+    from agent.server.store.database import open_database
+
+    file = data / "flow.db"
+    if not file.exists():
+        raise NotFoundError(
+            "there is no server's data here", where=str(data), hint="start `agent server` once"
+        )
+
+    async def run() -> T:
+        database = await open_database(file)
+        try:
+            async with Changes(database, Bus(), SystemClock()).begin() as change:
+                return await work(change)
+        finally:
+            await database.close()
+
+    return asyncio.run(run())
+
+
+def _token_json(row: "TokenRow") -> dict[str, Any]:
+    from agent.server.views import time_text
+
+    return {
+        "id": row.id,
+        "name": row.name,
+        "labels": json.loads(row.labels),
+        "uses_left": row.uses_left,
+        "created": time_text(row.created_at),
+        "expires": time_text(row.expires_at),
+        "revoked": time_text(row.revoked_at),
+    }

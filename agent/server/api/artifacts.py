@@ -1,0 +1,28 @@
+"""`/api/v1/.../artifacts`: what jobs left, for people. Jobs themselves use `agent.server.toolkit.artifacts`."""
+
+from starlette.responses import Response
+
+from agent.errors import NotFoundError
+from agent.server.api.call import Call, json_response
+from agent.server.store import artifacts, runs
+from agent.server.toolkit.blobs import download_response
+from agent.server.views import artifact_json
+
+
+async def list_artifacts(call: Call) -> Response:
+    """The run's finished artifacts."""
+    run = call.number("run")
+    async with call.services.database.read() as connection:
+        if await runs.find_run(connection, run) is None:
+            raise NotFoundError(f"there is no run {run}")
+        rows = await artifacts.list_final(connection, run)
+    return json_response({"artifacts": [artifact_json(row) for row in rows]})
+
+
+async def download_artifact(call: Call) -> Response:
+    """The artifact's bytes, as a file to save."""
+    async with call.services.database.read() as connection:
+        row = await artifacts.find_artifact(connection, call.number("artifact"))
+    if row is None or row.status != "final":
+        raise NotFoundError("there is no such artifact")
+    return download_response(call.services, row)

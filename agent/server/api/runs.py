@@ -1,0 +1,170 @@
+"""`/api/v1/runs`."""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+
+import msgspec
+from starlette.responses import Response
+
+from agent.errors import NotFoundError
+from agent.plan import JobPhase, RunState
+from agent.plan.planner import waits_for
+from agent.server.api import event_streams
+from agent.server.api.call import Call, json_response
+from agent.server.live import run_topic
+from agent.server.problems import MalformedError
+from agent.server.runs import Submission
+from agent.server.services import Services
+from agent.server.store import agents, artifacts, events, jobs, records, runs
+from agent.server.store.database import Connection
+from agent.server.views import artifact_json, job_json, run_json
+from agent.spec import codec
+from agent.spec.job import Source
+
+_MOST_RUNS = 200
+
+
+class FlowBody(msgspec.Struct, forbid_unknown_fields=True):
+    """The flow of a run: its file's name and text."""
+
+    file: str
+    text: str
+    dialect: str | None = None
+
+
+class RunBody(msgspec.Struct, forbid_unknown_fields=True):
+    """What `POST /api/v1/runs` takes."""
+
+    flow: FlowBody
+    event: str = "workflow_dispatch"
+    event_payload: dict[str, object] = {}
+    inputs: dict[str, object] = {}
+    vars: dict[str, str] = {}
+    jobs: list[str] = []
+    matrix: dict[str, str] = {}
+    source: dict[str, object] = {}
+
+
+async def submit_run(call: Call) -> Response:
+    """Start a run."""
+    body = await call.body(RunBody)
+    submission = Submission(
+        file=body.flow.file,
+        text=body.flow.text,
+        dialect=body.flow.dialect,
+        event=body.event,
+        event_payload=body.event_payload,
+        inputs=body.inputs,
+        vars=body.vars,
+        jobs=tuple(body.jobs),
+        matrix=body.matrix,
+        source=codec.from_json(Source, body.source, where="source"),
+    )
+    run = await call.services.runs.submit(submission)
+    return json_response({"run": run}, 201)
+
+
+async def list_runs(call: Call) -> Response:
+    """Runs, newest first: `limit`, `cursor` (of the answer before), `status`."""
+    query = call.request.query_params
+    limit = min(_number(query, "limit", 50), _MOST_RUNS)
+    before = _number(query, "cursor", 0) or None
+    async with call.services.database.read() as connection:
+        found = await runs.list_runs(connection, limit=limit + 1, before=before, status=query.get("status"))
+    shown = found[:limit]
+    cursor = str(shown[-1].id) if len(found) > limit else None
+    return json_response({"runs": [run_json(row) for row in shown], "cursor": cursor})
+
+
+async def show_run(call: Call) -> Response:
+    """A run with its jobs, summaries and artifacts."""
+    run = call.number("run")
+    async with call.services.database.read() as connection:
+        row = await runs.find_run(connection, run)
+        if row is None:
+            raise NotFoundError(f"there is no run {run}")
+        names = await agents.names_of(connection)
+        rows = await jobs.list_of_run(connection, run)
+        shown = [job_json(job, names) for job in rows]
+        shown += await _not_yet_queued(connection, call.services, run)
+        finished = [artifact_json(artifact) for artifact in await artifacts.list_final(connection, run)]
+        summaries = [await _summary(connection, job) for job in rows]
+    return json_response(
+        {
+            **run_json(row),
+            "jobs": shown,
+            "summaries": [summary for summary in summaries if summary["text"]],
+            "artifacts": finished,
+        }
+    )
+
+
+async def cancel_run(call: Call) -> Response:
+    """End a run."""
+    run = call.number("run")
+    await call.services.runs.cancel(run, "somebody cancelled the run")
+    return json_response({"run": run})
+
+
+async def follow_run(call: Call) -> Response:
+    """The run's changes as they happen."""
+    run = call.number("run")
+    async with call.services.database.read() as connection:
+        if await runs.find_run(connection, run) is None:
+            raise NotFoundError(f"there is no run {run}")
+    after = event_streams.last_event_id(call.request)
+    return event_streams.stream_response(_events(call.services, run, after))
+
+
+async def _events(services: Services, run: int, after: int) -> AsyncIterator[bytes]:
+    with services.bus.listen(run_topic(run)) as listener:
+        while not services.bus.is_closing:
+            async with services.database.read() as connection:
+                row = await runs.find_run(connection, run)
+                found = await events.list_events(connection, run, after)
+            for event in found:
+                after = event.id
+                yield event_streams.event_bytes(event.kind, event.data, event.id)
+            if not found:
+                if row is None or row.status == "completed":
+                    yield event_streams.END
+                    return
+                if not await listener.wait(event_streams.HEARTBEAT_SECONDS):
+                    yield event_streams.HEARTBEAT
+
+
+async def _not_yet_queued(connection: Connection, services: Services, run: int) -> list[dict[str, object]]:
+    """The jobs that the planner holds back, each with why."""
+    plan = await runs.load_plan(connection, run)
+    if plan is None or plan.status == "completed":
+        return []
+    flow = services.flows.parse(plan.file, plan.text, plan.dialect)
+    state = codec.parse(RunState, plan.state, where=f"run {run}")
+    held = [job.key for job in state.jobs.values() if job.phase is JobPhase.HELD]
+    waiting = {name: f"waits for needs: {', '.join(needs)}" for name, needs in waits_for(flow, state).items()}
+    waiting |= dict.fromkeys(held, "waits for another job of its matrix (max-parallel)")
+    return [_pending(run, key, why) for key, why in waiting.items()]
+
+
+def _pending(run: int, key: str, why: str) -> dict[str, object]:
+    return {
+        "id": None,
+        "run": run,
+        "key": key,
+        "name": key,
+        "status": "pending",
+        "conclusion": None,
+        "waiting": why,
+    }
+
+
+async def _summary(connection: Connection, job: jobs.JobRow) -> dict[str, object]:
+    texts = await records.list_summaries(connection, job.id, job.lease)
+    return {"job": job.id, "key": job.key, "text": "\n".join(texts)}
+
+
+def _number(query: Mapping[str, str], name: str, default: int) -> int:
+    given = query.get(name, str(default))
+    if not given.isascii() or not given.isdigit() or len(given) > 18:
+        raise MalformedError(f"'{name}' is not a number", where=json.dumps(given[:40]))
+    return int(given)

@@ -1,0 +1,39 @@
+"""What everybody may ask: what this is, whether it works, how an agent is installed."""
+
+from starlette.responses import PlainTextResponse, Response
+
+from agent import __version__
+from agent.config import bundled
+from agent.errors import NotFoundError
+from agent.server.api.call import Call, json_response
+from agent.server.store import runs
+
+_EXAMPLE_URL = "https://flows.example.com"  # what install.sh says for the server's address
+
+
+async def show_product(call: Call) -> Response:
+    """What this is and where its API begins."""
+    return json_response({"product": "flow-agent", "version": __version__, "api": f"{call.base_url}/api/v1"})
+
+
+async def check_health(_call: Call) -> Response:
+    """The process answers."""
+    return PlainTextResponse("ok\n")
+
+
+async def check_readiness(call: Call) -> Response:
+    """The database answers too, and the server is not stopping."""
+    if call.services.bus.is_closing:
+        return PlainTextResponse("stopping\n", 503)
+    async with call.services.database.read() as connection:
+        await runs.list_runs(connection, limit=1, before=None, status=None)
+    return PlainTextResponse("ready\n")
+
+
+async def show_installer(call: Call) -> Response:
+    """The installer for agents, with this server's address in it."""
+    file = bundled("install") / "install.sh"
+    if not file.is_file():
+        raise NotFoundError("this server was installed without the installer for agents")
+    script = file.read_text(encoding="utf-8").replace(_EXAMPLE_URL, call.base_url)
+    return PlainTextResponse(script, media_type="text/x-shellscript")

@@ -1,0 +1,75 @@
+"""The server as an ASGI application: its routes, its life, and what happens to errors."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+
+from agent.clock import Clock, SystemClock
+from agent.server.access_log import AccessLog
+from agent.server.api.routes import make_routes
+from agent.server.data_folder import DataFolder
+from agent.server.problems import problem_response
+from agent.server.services import Services, open_services
+from agent.server.settings import ServerSettings
+from agent.server.store import jobs
+
+log = logging.getLogger("agent.server")
+
+
+def make_app(
+    settings: ServerSettings,
+    folder: DataFolder,
+    *,
+    clock: Clock | None = None,
+    on_started: Callable[[Services], None] = lambda _: None,
+) -> Starlette:
+    """The application over an opened data folder; `on_started` is called when it is about to serve."""
+
+    @asynccontextmanager
+    async def live(app: Starlette) -> AsyncIterator[None]:
+        async with open_services(settings, folder, clock or SystemClock()) as services:
+            app.state.services = services
+            await recover(services)
+            dispatching = asyncio.create_task(services.dispatcher.run())
+            on_started(services)
+            try:
+                yield
+            finally:
+                services.bus.close()
+                dispatching.cancel()
+                with suppress(asyncio.CancelledError):
+                    await dispatching
+
+    return Starlette(
+        routes=make_routes(),
+        middleware=[Middleware(AccessLog)],
+        exception_handlers={HTTPException: _on_http_error, Exception: _on_bug},
+        lifespan=live,
+    )
+
+
+async def recover(services: Services) -> None:
+    """Make good what a crash may have left: torn journal tails, records not yet in rows; then all leases run on."""
+    async with services.database.read() as connection:
+        active = await jobs.list_active(connection)
+    for row in active:
+        await asyncio.to_thread(services.journals.cut_tail, row.id, row.lease, row.journal_applied)
+        await services.ledger.apply(row.id, row.lease)
+    await services.leases.extend_all()
+
+
+async def _on_http_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return problem_response(error.status_code, error.detail, headers=error.headers)
+
+
+async def _on_bug(_request: Request, _error: Exception) -> Response:
+    """A bug of ours: Starlette logs its traceback, the caller learns that there is one."""
+    return problem_response(500, "the server has a bug; its log says more")

@@ -1,0 +1,74 @@
+"""Tokens of people and of machines that want to register: made, looked up by hash, spent."""
+
+import json
+import secrets
+from collections.abc import Sequence
+
+from agent.errors import RefusedError
+from agent.ids import ENTROPY_BYTES, make_id
+from agent.seal import tokens as seal_tokens
+from agent.server.store import tokens
+from agent.server.store.database import Connection
+from agent.server.store.tokens import TokenRow
+
+API, REGISTRATION = "api", "registration"
+_PREFIXES = {API: "fa_api", REGISTRATION: "fa_reg"}
+
+
+async def create_token(
+    connection: Connection,
+    kind: str,
+    *,
+    now: float,
+    name: str = "",
+    uses: int | None = None,
+    expires_seconds: float | None = None,
+    labels: Sequence[str] = (),
+) -> tuple[TokenRow, str]:
+    """A new token of `kind`: its row, and the token itself, which nobody can show a second time."""
+    token = seal_tokens.new_token(_PREFIXES[kind], secrets.token_bytes(seal_tokens.ENTROPY_BYTES))
+    row = TokenRow(
+        id=make_id("token", secrets.token_bytes(ENTROPY_BYTES)),
+        kind=kind,
+        hash=seal_tokens.hash_token(token),
+        name=name,
+        labels=json.dumps(list(labels)),
+        uses_left=uses,
+        created_at=now,
+        expires_at=None if expires_seconds is None else now + expires_seconds,
+        revoked_at=None,
+    )
+    await tokens.add_token(connection, row)
+    return row, token
+
+
+async def find_token(connection: Connection, kind: str, token: str, now: float) -> TokenRow | None:
+    """The good token of `kind` that `token` is, or None.
+
+    It is found by its hash, so the time that the search takes tells about a hash at most; the comparison that
+    decides takes constant time.
+    """
+    row = await tokens.find_token(connection, seal_tokens.hash_token(token))
+    if row is None or row.kind != kind or not seal_tokens.token_matches(token, row.hash):
+        return None
+    is_over = row.revoked_at is not None or (row.expires_at is not None and row.expires_at <= now)
+    return None if is_over else row
+
+
+async def spend_registration_token(connection: Connection, token: str, now: float) -> TokenRow:
+    """Use a registration token once. Raises RefusedError when it is unknown, used up, expired or revoked."""
+    row = await tokens.find_token(connection, seal_tokens.hash_token(token))
+    known = row is not None and row.kind == REGISTRATION and seal_tokens.token_matches(token, row.hash)
+    if row is None or not known:
+        raise RefusedError(
+            "the registration token is not known here", hint="make one: agent server token create"
+        )
+    if await tokens.spend_token(connection, row.id, now):
+        return row
+    if row.revoked_at is not None:
+        reason = "was revoked"
+    elif row.expires_at is not None and row.expires_at <= now:
+        reason = "has expired"
+    else:
+        reason = "is used up"
+    raise RefusedError(f"the registration token {reason}", hint="make a new one: agent server token create")

@@ -1,0 +1,67 @@
+"""A change of state: one transaction, the events that tell of it, and who is woken when it is committed."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from agent.clock import Clock
+from agent.server.live import QUEUE, Bus, job_topic, run_topic
+from agent.server.store import agents, events, jobs, runs
+from agent.server.store.database import Connection, Database
+from agent.server.views import job_json, run_json
+
+
+@dataclass(slots=True)
+class Change:
+    """An open transaction. All of it happens, or nothing."""
+
+    connection: Connection
+    now: float
+    topics: set[str] = field(default_factory=set)
+
+    def wake(self, topic: str) -> None:
+        """Wake `topic` after the commit."""
+        self.topics.add(topic)
+
+    def wake_queue(self) -> None:
+        """Let the dispatcher look after the commit."""
+        self.wake(QUEUE)
+
+    async def tell_run(self, run: int) -> None:
+        """Note how the run stands now."""
+        row = await runs.find_run(self.connection, run)
+        if row is not None:
+            await self._tell(run, "run", run_json(row))
+
+    async def tell_job(self, job: str) -> None:
+        """Note how the job stands now."""
+        row = await jobs.find_job(self.connection, job)
+        if row is not None:
+            await self._tell(row.run, "job", job_json(row, await agents.names_of(self.connection)))
+            self.wake(job_topic(job))
+
+    async def _tell(self, run: int, kind: str, data: Mapping[str, object]) -> None:
+        await events.add_event(self.connection, run, kind, data, self.now)
+        self.wake(run_topic(run))
+
+
+class Changes:
+    """Where changes begin."""
+
+    def __init__(self, database: Database, bus: Bus, clock: Clock) -> None:
+        self.database = database
+        self.clock = clock
+        self._bus = bus
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[Change]:
+        """A change: committed at the end of the block, then the wake-ups go out; undone when the block raises."""
+        async with self.database.write() as connection:
+            change = Change(connection, self.clock.now())
+            yield change
+        for topic in change.topics:
+            self._bus.wake(topic)
+
+    def wake(self, topic: str) -> None:
+        """Wake `topic` without a change of rows: bytes have come."""
+        self._bus.wake(topic)

@@ -1,0 +1,295 @@
+"""One agent's connection: three tasks around the protocol of `agent.wire.server_side`.
+
+    reader    frames -> events -> leases, journal files
+    settler   journal files -> disk (synced in batches) -> ack -> rows -> release
+    writer    the queue of frames -> the socket
+
+The protocol object belongs to all three and is used without a pause between a verb and `_flush`.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Protocol
+
+from agent.errors import AgentError, DamagedError, StaleLeaseError
+from agent.server.journals import Journals
+from agent.server.leases import Leases
+from agent.server.ledger import Ledger
+from agent.server.registry import Registry
+from agent.server.scheduler import ReadyAgent
+from agent.spec.job import JobSpec
+from agent.wire import messages as m
+from agent.wire.errors import IllegalVerbError, WireError
+from agent.wire.lease import LeaseState
+from agent.wire.server_side import Authenticated, Event, ServerProtocol
+
+log = logging.getLogger("agent.server.hub")
+
+_MOST_QUEUED_FRAMES = 1024
+_NOTE_SECONDS = 30.0
+_SILENT_HEARTBEATS = 4  # after so many missed ones the socket counts as half-open
+
+
+class Socket(Protocol):
+    """What is asked of a websocket."""
+
+    async def receive(self) -> str | bytes | None:
+        """The next frame; None when the other side has closed."""
+        ...
+
+    async def send(self, frame: str) -> None:
+        """Send a text frame."""
+        ...
+
+    async def close(self) -> None:
+        """Say that nothing more comes; `receive` gives None soon."""
+        ...
+
+
+class AgentConnection:
+    """A connection from its first frame to its end; `serve` runs it."""
+
+    def __init__(
+        self,
+        socket: Socket,
+        protocol: ServerProtocol,
+        *,
+        registry: Registry,
+        leases: Leases,
+        journals: Journals,
+        ledger: Ledger,
+        heartbeat_seconds: float,
+        handshake_seconds: float,
+        on_proven: Callable[[str, "AgentConnection"], None],
+        on_ready: Callable[[], None],
+    ) -> None:
+        self.ready: ReadyAgent | None = None
+        self._socket = socket
+        self._protocol = protocol
+        self._registry = registry
+        self._leases = leases
+        self._journals = journals
+        self._ledger = ledger
+        self._silence_seconds = heartbeat_seconds * _SILENT_HEARTBEATS
+        self._handshake_seconds = handshake_seconds
+        self._on_proven = on_proven
+        self._on_ready = on_ready
+        self._frames: asyncio.Queue[str | None] = asyncio.Queue()
+        self._unsettled: set[tuple[str, int]] = set()
+        self._unsettled_event = asyncio.Event()
+        self._life: asyncio.Timeout | None = None
+        self._is_over = False
+        self._cancelled: set[tuple[str, int]] = set()
+        self._noted_at = 0.0
+
+    @property
+    def agent(self) -> str:
+        """Whose connection this says it is; proven once `ready` is set."""
+        return self._protocol.agent
+
+    async def serve(self) -> None:
+        """Run the connection until one side ends it."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(None) as self._life, asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._write())
+                tasks.create_task(self._settle())
+                try:
+                    await self._read()
+                finally:
+                    self._end_soon()
+
+    def _end_soon(self) -> None:
+        """What is queued is still sent and what has come is still stored, within a few seconds."""
+        self.ready = None
+        self._is_over = True
+        self._unsettled_event.set()
+        self._frames.put_nowait(None)
+        if self._life is not None and self._life.when() is None:
+            self._life.reschedule(asyncio.get_running_loop().time() + self._handshake_seconds)
+
+    # What others ask for
+
+    def assign(self, job: str, lease: int, spec: JobSpec, sealed: Mapping[str, bytes]) -> bool:
+        """Offer a job; False when the connection is not ready for one."""
+        if self.ready is None or self._protocol.is_closed:
+            return False
+        self._protocol.assign(job, lease, spec, sealed)
+        self._flush()
+        return True
+
+    def cancel(self, job: str, lease: int, reason: str) -> None:
+        """Ask for the job's end, once on this connection."""
+        if (job, lease) not in self._cancelled:
+            self._cancelled.add((job, lease))
+            self._protocol.cancel(job, lease, reason)
+            self._flush()
+
+    def revoke(self, job: str, lease: int, reason: str) -> None:
+        """The lease is over."""
+        self._protocol.revoke(job, lease, reason)
+        self._flush()
+
+    def reject(self, code: str, message: str) -> None:
+        """End the connection with a reason."""
+        self.ready = None
+        self._protocol.reject(code, message)
+        self._flush()
+
+    # Reader
+
+    async def _read(self) -> None:
+        try:
+            while not self._protocol.is_closed:
+                async with asyncio.timeout(self._patience):
+                    frame = await self._socket.receive()
+                if frame is None:
+                    return
+                for event in self._receive(frame):
+                    await self._handle(event)
+                self._flush()
+        except TimeoutError:
+            log.info("agent %s: nothing was heard for %g s, closing", self.agent, self._patience)
+        except WireError as error:
+            log.warning("agent %s broke the protocol: %s", self.agent, error)
+            self._flush()
+
+    @property
+    def _patience(self) -> float:
+        return self._handshake_seconds if self.ready is None else self._silence_seconds
+
+    def _receive(self, frame: str | bytes) -> tuple[Event, ...]:
+        if isinstance(frame, str):
+            return self._protocol.receive_text(frame)
+        return self._protocol.receive_bytes(frame)
+
+    async def _handle(self, event: Event) -> None:
+        match event:
+            case m.Hello():
+                self._protocol.challenge(await self._registry.find_known(event.agent, event.software))
+            case Authenticated():
+                self._on_proven(event.agent, self)
+            case m.Ready():
+                await self._become_ready(event)
+            case m.Accept():
+                await self._accept(event)
+            case m.Refuse():
+                await self._refuse(event)
+            case m.JournalChunk():
+                await self._take_chunk(event)
+            case m.Heartbeat():
+                await self._note_alive(event)
+            case m.Drain():
+                await self._drain(is_draining=event.is_draining)
+            case m.Goodbye():
+                await self._leases.forsake(self.agent, set(), "its agent has unregistered")
+                await self._registry.remove(self.agent)
+
+    async def _become_ready(self, ready: m.Ready) -> None:
+        row = await self._registry.note_ready(self.agent, ready)
+        if row is None:
+            self._protocol.reject("unknown_agent", "the agent was removed")
+            return
+        for held in ready.held:
+            await self._resume(held)
+        holding = {(held.job, held.lease) for held in ready.held}
+        await self._leases.forsake(self.agent, holding, "its agent came back without it")
+        self.ready = row
+        self._flush()
+        self._on_ready()
+
+    async def _resume(self, held: m.HeldJob) -> None:
+        try:
+            state = await self._leases.resume(held.job, held.lease, self.agent)
+        except StaleLeaseError as error:
+            self._protocol.revoke(held.job, held.lease, error.what)
+            return
+        if state is LeaseState.RELEASED:
+            self._protocol.release(held.job, held.lease)
+            return
+        size = await asyncio.to_thread(self._journals.size, held.job, held.lease)
+        try:
+            self._protocol.resume(held.job, held.lease, size)
+        except IllegalVerbError:
+            reason = "its agent has lost a part of the journal that it had shipped"
+            self._protocol.revoke(held.job, held.lease, reason)
+            await self._leases.give_up(held.job, held.lease, self.agent, reason)
+            return
+        self._mark_unsettled(held.job, held.lease)
+
+    async def _accept(self, accept: m.Accept) -> None:
+        try:
+            await self._leases.accept(accept.job, accept.lease, self.agent)
+        except StaleLeaseError as error:
+            self._protocol.revoke(accept.job, accept.lease, error.what)
+
+    async def _refuse(self, refuse: m.Refuse) -> None:
+        self._registry.note_refusal(self.agent, refuse.job, refuse.reason)
+        try:
+            await self._leases.refuse(refuse.job, refuse.lease, self.agent, refuse.reason)
+        except StaleLeaseError:
+            return  # it was taken back meanwhile: what the refusal asks for has happened
+
+    async def _take_chunk(self, chunk: m.JournalChunk) -> None:
+        try:
+            await asyncio.to_thread(self._journals.append, chunk.job, chunk.lease, chunk.offset, chunk.data)
+        except DamagedError as error:
+            raise self._broken(error) from None
+        self._mark_unsettled(chunk.job, chunk.lease)
+
+    async def _note_alive(self, heartbeat: m.Heartbeat) -> None:
+        """Rows are written now and then only: a fleet's heartbeats must cost next to nothing."""
+        self._registry.note_figures(self.agent, heartbeat.figures)
+        now = asyncio.get_running_loop().time()
+        if now - self._noted_at >= min(_NOTE_SECONDS, self._leases.terms.grace_seconds / 10):
+            self._noted_at = now
+            await self._registry.note_alive(self.agent)
+            await self._leases.keep(self.agent, [held.job for held in heartbeat.held])
+
+    async def _drain(self, *, is_draining: bool) -> None:
+        self.ready = await self._registry.note_draining(self.agent, self.ready, is_draining=is_draining)
+        self._on_ready()
+
+    def _broken(self, error: AgentError) -> WireError:
+        wire_error = WireError("bad_message", error.what, where=error.where)
+        self._protocol.reject(wire_error.code, str(wire_error))
+        return wire_error
+
+    # Settler
+
+    def _mark_unsettled(self, job: str, lease: int) -> None:
+        self._unsettled.add((job, lease))
+        self._unsettled_event.set()
+
+    async def _settle(self) -> None:
+        while not self._is_over or self._unsettled:
+            await self._unsettled_event.wait()
+            self._unsettled_event.clear()
+            batch, self._unsettled = sorted(self._unsettled), set()
+            for job, lease in batch:
+                await self._settle_one(job, lease)
+
+    async def _settle_one(self, job: str, lease: int) -> None:
+        size = await asyncio.to_thread(self._journals.sync, job, lease)
+        self._protocol.acknowledge(job, lease, size)
+        self._flush()
+        if await self._ledger.apply(job, lease):
+            self._protocol.release(job, lease)
+            self._flush()
+
+    # Writer
+
+    def _flush(self) -> None:
+        for frame in self._protocol.outgoing():
+            self._frames.put_nowait(frame)
+        if self._frames.qsize() > _MOST_QUEUED_FRAMES:
+            log.warning("agent %s does not read what it is sent, closing", self.agent)
+            self._end_soon()
+        if self._protocol.is_closed:
+            self._end_soon()
+
+    async def _write(self) -> None:
+        while (frame := await self._frames.get()) is not None:
+            await self._socket.send(frame)
+        await self._socket.close()

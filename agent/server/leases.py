@@ -1,0 +1,147 @@
+"""What happens to leases: offered, accepted, refused, resumed, taken back, lost. Each is one transaction.
+
+`agent.wire.lease` says what may follow what. A lease that ended before its job began puts the job back into the queue,
+where it is given out under the next number; one that ended later ends the job as `lost`.
+"""
+
+from collections.abc import Iterable
+
+from agent.errors import StaleLeaseError
+from agent.ids import JobId
+from agent.plan import JobStarted
+from agent.server.changes import Change, Changes
+from agent.server.runs import Runs, cancelled
+from agent.server.store import jobs, leases, runs
+from agent.spec.outcome import Conclusion, FailureKind, JobResult
+from agent.wire import lease as lease_rules
+from agent.wire.lease import LeaseEvent, LeaseState, LeaseTerms
+
+
+class Leases:
+    """The leases of all jobs."""
+
+    def __init__(self, changes: Changes, runs: Runs, terms: LeaseTerms) -> None:
+        self.terms = terms
+        self._changes = changes
+        self._runs = runs
+
+    async def offer(self, job: str, agent: str) -> int | None:
+        """Give a queued job to `agent`: the lease number, or None when the job is no longer queued."""
+        async with self._changes.begin() as change:
+            number = await jobs.assign_job(change.connection, job, agent, change.now)
+            if number is not None:
+                offered = lease_rules.offer(job, number, agent, now=change.now, terms=self.terms)
+                await leases.add_lease(change.connection, offered, change.now)
+                await change.tell_job(job)
+        return number
+
+    async def accept(self, job: str, number: int, agent: str) -> None:
+        """The job folder is on the agent's disk. Raises StaleLeaseError."""
+        async with self._changes.begin() as change:
+            await self._move(change, job, number, agent, LeaseEvent.ACCEPT)
+            await self._start(change, job, number)
+
+    async def resume(self, job: str, number: int, agent: str) -> LeaseState:
+        """The agent says after a reconnect that it holds the job: where the lease stands.
+
+        ACCEPTED: it goes on. RELEASED: all of it is here already. Raises StaleLeaseError for every other.
+        """
+        async with self._changes.begin() as change:
+            state = await self._move(change, job, number, agent, LeaseEvent.HEARD)
+            if state is LeaseState.ACCEPTED:
+                await self._start(change, job, number)
+            return state
+
+    async def refuse(self, job: str, number: int, agent: str, reason: str) -> None:
+        """The agent will not run the job: back to the queue with it. Raises StaleLeaseError."""
+        async with self._changes.begin() as change:
+            await self._move(change, job, number, agent, LeaseEvent.REFUSE, reason)
+            await self._take_back(change, job, number)
+
+    async def keep(self, agent: str, held: Iterable[str]) -> None:
+        """A sign of life that names these jobs: those leases of them that are the agent's run on."""
+        async with self._changes.begin() as change:
+            deadline = change.now + self.terms.grace_seconds
+            await leases.extend_leases(change.connection, deadline, agent=agent, jobs=held)
+
+    async def give_up(self, job: str, number: int, agent: str, reason: str) -> None:
+        """The agent holds the job no longer, or not as it should: back to the queue, or lost."""
+        async with self._changes.begin() as change:
+            await self._end(change, job, number, agent, LeaseEvent.REVOKE, reason)
+
+    async def forsake(self, agent: str, holding: set[tuple[str, int]], reason: str) -> None:
+        """What `agent` was given and does not hold (any more) ends: offers go back, begun jobs are lost."""
+        async with self._changes.begin() as change:
+            for row in await jobs.list_active(change.connection, agent):
+                if (row.id, row.lease) not in holding:
+                    await self._end(change, row.id, row.lease, agent, LeaseEvent.REVOKE, reason)
+
+    async def expire(self) -> list[tuple[str, str, int]]:
+        """End what is over by its deadline: (agent, job, number) of each, for the word to the agent."""
+        async with self._changes.begin() as change:
+            due = await leases.list_due(change.connection, change.now)
+            for lease in due:
+                reason = f"its agent has not been heard of for {_duration(self.terms.grace_seconds)}"
+                await self._end(change, lease.job, lease.number, lease.agent, LeaseEvent.EXPIRE, reason)
+        return [(lease.agent, lease.job, lease.number) for lease in due]
+
+    async def extend_all(self) -> None:
+        """After a restart: our own absence is held against nobody."""
+        async with self._changes.begin() as change:
+            deadline = change.now + self.terms.grace_seconds
+            await leases.extend_leases(change.connection, deadline)
+            await leases.extend_offers(change.connection, change.now + self.terms.offer_seconds)
+
+    async def _move(
+        self, change: Change, job: str, number: int, agent: str, event: LeaseEvent, reason: str = ""
+    ) -> LeaseState:
+        lease = await leases.find_lease(change.connection, job, number, agent)
+        moved = lease_rules.advance(lease, event, now=change.now, terms=self.terms)
+        await leases.save_lease(change.connection, moved, change.now, reason)
+        return moved.state
+
+    async def _start(self, change: Change, job: str, number: int) -> None:
+        if not await jobs.start_job(change.connection, job, number, change.now):
+            return
+        row = await jobs.find_job(change.connection, job)
+        if row is None:
+            return
+        await self._runs.advance(change, row.run, JobStarted(JobId(job)))
+        if await runs.mark_started(change.connection, row.run, change.now):
+            await change.tell_run(row.run)
+        await change.tell_job(job)
+
+    async def _end(
+        self, change: Change, job: str, number: int, agent: str, event: LeaseEvent, reason: str
+    ) -> None:
+        before = (await leases.find_lease(change.connection, job, number, agent)).state
+        try:
+            await self._move(change, job, number, agent, event, reason)
+        except StaleLeaseError:
+            return
+        if before is LeaseState.OFFERED:
+            await self._take_back(change, job, number)
+        else:
+            await self._runs.finish_job(change, job, await _lost(change, job, reason))
+
+    async def _take_back(self, change: Change, job: str, number: int) -> None:
+        """Back to the queue; or to its end, when it was to be cancelled anyway."""
+        row = await jobs.find_job(change.connection, job)
+        if row is not None and row.cancel_reason is not None:
+            await self._runs.finish_job(change, job, cancelled(row.cancel_reason))
+        elif await jobs.requeue_job(change.connection, job, number):
+            await change.tell_job(job)
+        change.wake_queue()
+
+
+async def _lost(change: Change, job: str, reason: str) -> JobResult:
+    row = await jobs.find_job(change.connection, job)
+    is_cancelled = row is not None and row.cancel_reason is not None
+    conclusion = Conclusion.CANCELLED if is_cancelled else Conclusion.FAILURE
+    return JobResult(
+        conclusion, failure_kind=FailureKind.LOST, message=f"the job was given up as lost: {reason}"
+    )
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 60:g} minutes" if seconds >= 60 else f"{seconds:g} seconds"

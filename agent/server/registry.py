@@ -1,0 +1,179 @@
+"""The agents that are known: how one registers, what each says of itself, what it is given to do."""
+
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from agent.clock import Clock
+from agent.errors import RefusedError, UsageError
+from agent.ids import ENTROPY_BYTES, make_id
+from agent.seal.identity import PublicIdentity, challenge_message, verify
+from agent.server.auth.tokens import spend_registration_token
+from agent.server.changes import Changes
+from agent.server.scheduler import ReadyAgent
+from agent.server.store import agents, jobs
+from agent.server.store.agents import AgentRow
+from agent.spec import codec
+from agent.spec.resources import Inventory, derive_labels
+from agent.wire import messages as m
+from agent.wire.server_side import KnownAgent
+
+_REFUSAL_SECONDS = 60.0  # for so long a job is not offered again to an agent that refused it
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """What `agent register` sends."""
+
+    token: str = field(repr=False)
+    name: str
+    identity: PublicIdentity
+    inventory: Inventory
+    labels: tuple[str, ...] = ()
+    group: str = ""
+    max_jobs: int = 1
+    is_ephemeral: bool = False
+    replace: bool = False
+
+
+class Registry:
+    """The agents of this server."""
+
+    def __init__(self, changes: Changes, clock: Clock) -> None:
+        self._changes = changes
+        self._clock = clock
+        self._figures: dict[str, Mapping[str, object]] = {}
+        self._refusals: dict[str, dict[str, tuple[float, str]]] = {}
+
+    async def register(self, registration: Registration) -> AgentRow:
+        """Spend the token and add the agent, in one transaction.
+
+        Raises RefusedError for the token, UsageError when the name is taken and `replace` was not said.
+        """
+        async with self._changes.begin() as change:
+            token = await spend_registration_token(change.connection, registration.token, change.now)
+            older = await agents.find_by_name(change.connection, registration.name)
+            if older is not None and not registration.replace:
+                raise UsageError(
+                    f"an agent named '{registration.name}' is registered already",
+                    hint="choose another --name, or say --replace",
+                )
+            if older is not None:
+                await agents.update_agent(change.connection, older.id, removed_at=change.now)
+            row = _new_row(registration, json.loads(token.labels), change.now)
+            await agents.add_agent(change.connection, row)
+            return row
+
+    async def find_known(self, agent: str, software: str) -> KnownAgent | None:
+        """What is needed to check that a connection is `agent`'s."""
+        async with self._changes.begin() as change:
+            if not await agents.update_agent(change.connection, agent, software=software):
+                return None
+            row = await agents.find_agent(change.connection, agent)
+        if row is None:
+            return None
+        identity = PublicIdentity.from_json(json.loads(row.identity))
+
+        def is_answer(challenge: m.Challenge, signature: bytes) -> bool:
+            message = challenge_message(
+                server=challenge.server, agent_id=agent, nonce=challenge.nonce, version=challenge.version
+            )
+            return verify(identity, message, signature)
+
+        return KnownAgent(row.name, is_answer)
+
+    async def note_ready(self, agent: str, ready: m.Ready) -> ReadyAgent | None:
+        """The agent has said what it is; None when it was removed meanwhile."""
+        async with self._changes.begin() as change:
+            await agents.update_agent(
+                change.connection,
+                agent,
+                inventory=codec.dump(ready.inventory),
+                max_jobs=ready.max_jobs,
+                is_draining=ready.is_draining,
+                last_seen_at=change.now,
+            )
+            row = await agents.find_agent(change.connection, agent)
+            if row is None:
+                return None
+            jobs_ever = await jobs.count_ever_of(change.connection, agent) if row.is_ephemeral else 0
+        shown = labels_of(row, ready.labels)
+        slots = 1 if row.is_ephemeral else ready.max_jobs
+        return ReadyAgent(
+            id=agent,
+            name=row.name,
+            labels=frozenset(label.lower() for label in shown),
+            shown_labels=shown,
+            slots=slots,
+            group=row.group_name,
+            is_draining=ready.is_draining,
+            is_spent=jobs_ever > 0,
+        )
+
+    async def note_draining(
+        self, agent: str, ready: ReadyAgent | None, *, is_draining: bool
+    ) -> ReadyAgent | None:
+        """Whether the agent wants new jobs: `ready` with that said."""
+        async with self._changes.begin() as change:
+            await agents.update_agent(change.connection, agent, is_draining=is_draining)
+        return None if ready is None else replace(ready, is_draining=is_draining)
+
+    async def note_alive(self, agent: str) -> None:
+        """The agent was heard of."""
+        async with self._changes.begin() as change:
+            await agents.update_agent(change.connection, agent, last_seen_at=change.now)
+
+    async def remove(self, agent: str) -> bool:
+        """End an identity for ever; False when there is none such."""
+        self._figures.pop(agent, None)
+        async with self._changes.begin() as change:
+            return await agents.update_agent(change.connection, agent, removed_at=change.now)
+
+    def note_figures(self, agent: str, figures: Mapping[str, object]) -> None:
+        """The machine's latest samples; kept in memory only."""
+        self._figures[agent] = figures
+
+    def figures_of(self, agent: str) -> Mapping[str, object]:
+        """The latest samples that the agent sent to this process."""
+        return self._figures.get(agent, {})
+
+    def note_refusal(self, agent: str, job: str, reason: str) -> None:
+        """The agent does not want the job now; it is not asked again for a while."""
+        until = self._clock.monotonic() + _REFUSAL_SECONDS
+        self._refusals.setdefault(job, {})[agent] = (until, reason)
+
+    def refusals_of(self, job: str) -> dict[str, str]:
+        """Agents that refused the job a moment ago, with their reasons."""
+        now = self._clock.monotonic()
+        fresh = {agent: told for agent, told in self._refusals.pop(job, {}).items() if told[0] > now}
+        if fresh:
+            self._refusals[job] = fresh
+        return {agent: reason for agent, (_, reason) in fresh.items()}
+
+
+def labels_of(row: AgentRow, said: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """All labels of an agent: by nature, by registration, and what it says itself; each once."""
+    inventory = codec.parse(Inventory, row.inventory, where=f"inventory of {row.name}")
+    labels = (*derive_labels(inventory), *json.loads(row.labels), *said)
+    return tuple({label.lower(): label for label in reversed(labels)}.values())[::-1]
+
+
+def _new_row(registration: Registration, token_labels: list[str], now: float) -> AgentRow:
+    if not registration.name.strip():
+        raise RefusedError("an agent needs a name")
+    return AgentRow(
+        id=make_id("agent", secrets.token_bytes(ENTROPY_BYTES)),
+        name=registration.name,
+        group_name=registration.group,
+        labels=json.dumps(list(dict.fromkeys([*registration.labels, *token_labels]))),
+        max_jobs=registration.max_jobs,
+        is_ephemeral=registration.is_ephemeral,
+        is_draining=False,
+        identity=json.dumps(registration.identity.to_json()),
+        inventory=codec.dump(registration.inventory),
+        software="",
+        created_at=now,
+        last_seen_at=now,
+        removed_at=None,
+    )

@@ -1,0 +1,227 @@
+"""Runs: submitted, driven by the planner, cancelled.
+
+The planner says what follows from an event; here that becomes rows, all in the transaction that the event came in:
+the planner's new state, the jobs that were queued, ended or cancelled, the run's own status, and the events that tell
+viewers. What an agent must hear (a cancel) is read from the rows by the dispatcher.
+"""
+
+import secrets as entropy
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from agent.errors import NotFoundError, UsageError
+from agent.flow.model import Flow
+from agent.ids import JobId, RunId
+from agent.plan import (
+    CancelJob,
+    Decision,
+    EndJob,
+    EndRun,
+    Event,
+    JobFinished,
+    QueueJob,
+    RunCancelled,
+    RunRequest,
+    RunState,
+    advance,
+    begin,
+)
+from agent.plan.github_context import make_github_context
+from agent.plan.secret_names import named_secrets
+from agent.server.changes import Change, Changes
+from agent.server.flows import FlowCache
+from agent.server.store import jobs, runs, settings
+from agent.server.store.database import Connection
+from agent.spec import codec
+from agent.spec.job import Source, SourceKind
+from agent.spec.outcome import Conclusion, FailureKind, JobResult
+
+JOB_TOKEN_NAME = "GITHUB_TOKEN"  # noqa: S105 - a name; every job has one, made at its lease
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What a person or a trigger wants run."""
+
+    file: str
+    text: str
+    dialect: str | None = None
+    event: str = "workflow_dispatch"
+    event_payload: Mapping[str, object] = field(default_factory=dict)
+    inputs: Mapping[str, object] = field(default_factory=dict)
+    vars: Mapping[str, str] = field(default_factory=dict)
+    jobs: tuple[str, ...] = ()
+    matrix: Mapping[str, str] = field(default_factory=dict)
+    source: Source = field(default_factory=Source)
+    actor: str = "admin"
+
+
+class Runs:
+    """The runs of this server."""
+
+    def __init__(self, changes: Changes, flows: FlowCache) -> None:
+        self._changes = changes
+        self._flows = flows
+
+    async def submit(self, submission: Submission) -> int:
+        """Start a run and return its id.
+
+        Raises InvalidFlowError; UsageError for a secret, an input, a job or a snapshot that does not exist.
+        """
+        flow = self._flows.parse(submission.file, submission.text, submission.dialect)
+        async with self._changes.begin() as change:
+            names = tuple(await settings.list_secrets(change.connection))
+            _check_secrets(flow, names)
+            await _check_snapshot(change.connection, submission.source)
+            run, request = await _add_run(change, flow, submission, names)
+            state, decisions = begin(flow, request)
+            await self._carry_out(change, flow, state, decisions)
+            await change.tell_run(run)
+        return run
+
+    async def cancel(self, run: int, reason: str) -> None:
+        """End a run; one that has ended stays as it is. Raises NotFoundError."""
+        async with self._changes.begin() as change:
+            row = await runs.find_run(change.connection, run)
+            if row is None:
+                raise NotFoundError(f"there is no run {run}")
+            if row.status == "completed":
+                return
+            await runs.mark_cancelled(change.connection, run, reason)
+            await self.advance(change, run, RunCancelled(reason))
+            await change.tell_run(run)
+
+    async def advance(self, change: Change, run: int, event: Event) -> None:
+        """Let the planner see `event`, and store what it decides."""
+        plan = await runs.load_plan(change.connection, run)
+        if plan is None or plan.status == "completed":
+            return
+        flow = self._flows.parse(plan.file, plan.text, plan.dialect)
+        state = codec.parse(RunState, plan.state, where=f"run {run}")
+        state, decisions = advance(flow, state, event)
+        await self._carry_out(change, flow, state, decisions)
+
+    async def finish_job(self, change: Change, job: str, result: JobResult) -> bool:
+        """A job's end, and what follows from it in its run; False when it had ended already."""
+        row = await jobs.find_job(change.connection, job)
+        if row is None or not await jobs.finish_job(change.connection, job, result, change.now):
+            return False
+        await change.tell_job(job)
+        await self.advance(change, row.run, JobFinished(JobId(job), result))
+        change.wake_queue()
+        return True
+
+    async def _carry_out(
+        self, change: Change, flow: Flow, state: RunState, decisions: tuple[Decision, ...]
+    ) -> None:
+        """Store the planner's state and decisions; a cancelled job that nobody holds yet ends here and now."""
+        run = state.request.run
+        waiting = list(decisions)
+        while waiting:
+            decision = waiting.pop(0)
+            ended = await _apply(change, run, decision)
+            if ended is not None:
+                state, more = advance(flow, state, ended)
+                waiting += more
+        await runs.save_plan(change.connection, run, codec.dump(state))
+
+
+async def _apply(change: Change, run: int, decision: Decision) -> JobFinished | None:
+    """One decision as rows; gives the event that follows at once, if one does."""
+    match decision:
+        case QueueJob(spec):
+            await jobs.queue_job(change.connection, spec, change.now)
+            await change.tell_job(spec.job)
+        case EndJob(job, key, result):
+            await jobs.add_ended_job(
+                change.connection, job=job, run=run, key=key, result=result, now=change.now
+            )
+            await change.tell_job(job)
+        case CancelJob(job, reason):
+            return await _cancel_job(change, job, reason)
+        case EndRun(conclusion):
+            await runs.mark_finished(change.connection, run, conclusion.value, change.now)
+            await change.tell_run(run)
+    change.wake_queue()
+    return None
+
+
+async def _cancel_job(change: Change, job: JobId, reason: str) -> JobFinished | None:
+    await jobs.request_cancel(change.connection, job, reason)
+    change.wake_queue()
+    row = await jobs.find_job(change.connection, job)
+    if row is None or row.status != "queued":
+        await change.tell_job(job)
+        return None
+    result = cancelled(reason)
+    await jobs.finish_job(change.connection, job, result, change.now)
+    await change.tell_job(job)
+    return JobFinished(job, result)
+
+
+def cancelled(reason: str) -> JobResult:
+    """The result of a job that was cancelled before anybody ran it."""
+    return JobResult(Conclusion.CANCELLED, failure_kind=FailureKind.CANCELLED, message=reason)
+
+
+async def _add_run(
+    change: Change, flow: Flow, submission: Submission, secret_names: tuple[str, ...]
+) -> tuple[int, RunRequest]:
+    number = await runs.next_number(change.connection, submission.file)
+    run = await runs.add_run(
+        change.connection,
+        number=number,
+        file=submission.file,
+        dialect=submission.dialect,
+        title=flow.title,
+        text=submission.text,
+        event=submission.event,
+        source=codec.dump(submission.source),
+        created_at=change.now,
+    )
+    stored = await settings.list_variables(change.connection)
+    request = RunRequest(
+        run=RunId(run),
+        number=number,
+        seed=entropy.token_bytes(16),
+        github=make_github_context(
+            run=RunId(run),
+            number=number,
+            attempt=1,
+            flow_name=flow.title,
+            flow_file=submission.file,
+            event_name=submission.event,
+            event=submission.event_payload,
+            source=submission.source,
+            actor=submission.actor,
+        ),
+        inputs=submission.inputs,
+        vars={**{name: value for name, (value, _) in stored.items()}, **submission.vars},
+        secrets=(JOB_TOKEN_NAME, *secret_names),
+        source=submission.source,
+        only_jobs=submission.jobs,
+        only_cells=submission.matrix,
+    )
+    return run, request
+
+
+def _check_secrets(flow: Flow, known: tuple[str, ...]) -> None:
+    names = {name.upper() for name in known} | {JOB_TOKEN_NAME}
+    for name, place in named_secrets(flow).items():
+        if name.upper() not in names:
+            raise UsageError(
+                f"the flow uses the secret '{name}', which does not exist on this server",
+                where=place,
+                hint=f"set it: agent secret set {name}",
+            )
+
+
+async def _check_snapshot(connection: Connection, source: Source) -> None:
+    if source.kind is not SourceKind.SNAPSHOT:
+        return
+    if await settings.find_snapshot(connection, source.digest) is None:
+        raise UsageError(
+            "the snapshot that the run works on is not on this server",
+            where=source.digest or "source.digest",
+            hint="upload it first: PUT /api/v1/snapshots/sha256:HEX",
+        )

@@ -1,0 +1,106 @@
+"""The parts of one running server, put together once at its start."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from agent.clock import Clock
+from agent.server.auth.runtime import RuntimeTokens
+from agent.server.auth.signed_urls import SignedUrls
+from agent.server.auth.throttle import Throttle
+from agent.server.blobs.disk import DiskBlobStore
+from agent.server.blobs.store import BlobStore
+from agent.server.changes import Changes
+from agent.server.data_folder import DataFolder
+from agent.server.dispatch import Dispatcher
+from agent.server.flows import FlowCache
+from agent.server.hub import Hub
+from agent.server.journals import Journals
+from agent.server.leases import Leases
+from agent.server.ledger import Ledger
+from agent.server.live import Bus
+from agent.server.registry import Registry
+from agent.server.runs import Runs
+from agent.server.settings import ServerSettings
+from agent.server.store.database import Database, open_database
+from agent.server.vault import Vault
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What requests and connections work with."""
+
+    settings: ServerSettings
+    folder: DataFolder
+    clock: Clock
+    database: Database
+    bus: Bus
+    changes: Changes
+    flows: FlowCache
+    runs: Runs
+    leases: Leases
+    registry: Registry
+    vault: Vault
+    journals: Journals
+    ledger: Ledger
+    hub: Hub
+    dispatcher: Dispatcher
+    blobs: BlobStore
+    runtime_tokens: RuntimeTokens
+    signed_urls: SignedUrls
+    throttle: Throttle
+
+
+@asynccontextmanager
+async def open_services(
+    settings: ServerSettings, folder: DataFolder, clock: Clock
+) -> AsyncIterator[Services]:
+    """All parts over the data folder; the database is closed at the end."""
+    database = await open_database(folder.database)
+    try:
+        yield _assemble(settings, folder, clock, database)
+    finally:
+        await database.close()
+
+
+def _assemble(settings: ServerSettings, folder: DataFolder, clock: Clock, database: Database) -> Services:
+    bus = Bus()
+    changes = Changes(database, bus, clock)
+    flows = FlowCache()
+    runs = Runs(changes, flows)
+    leases = Leases(changes, runs, settings.lease_terms)
+    registry = Registry(changes, clock)
+    vault = Vault(folder.master_key)
+    journals = Journals(folder.journals)
+    hub = Hub(bus)
+    runtime_tokens = RuntimeTokens(folder.signing_key, folder.server_id)
+    return Services(
+        settings=settings,
+        folder=folder,
+        clock=clock,
+        database=database,
+        bus=bus,
+        changes=changes,
+        flows=flows,
+        runs=runs,
+        leases=leases,
+        registry=registry,
+        vault=vault,
+        journals=journals,
+        ledger=Ledger(changes, journals, runs, settings.lease_terms),
+        hub=hub,
+        dispatcher=Dispatcher(
+            changes,
+            bus,
+            hub,
+            leases=leases,
+            registry=registry,
+            runs=runs,
+            vault=vault,
+            runtime_tokens=runtime_tokens,
+        ),
+        blobs=DiskBlobStore(folder.blobs),
+        runtime_tokens=runtime_tokens,
+        signed_urls=SignedUrls(folder.signing_key),
+        throttle=Throttle(clock, settings.limits.failures_per_minute),
+    )

@@ -1,0 +1,32 @@
+"""How a server is set up."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agent.wire.lease import LeaseTerms
+from agent.wire.server_side import ConnectionTerms
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Upper bounds for what strangers and users may send."""
+
+    json_bytes: int = 4 << 20
+    snapshot_bytes: int = 4 << 30
+    artifact_bytes: int = 64 << 30
+    connections_before_proof: int = 256
+    handshake_seconds: float = 15.0
+    failures_per_minute: int = 60  # refused tokens and signatures of one client address
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """`public_url` empty: the address that is listened on."""
+
+    listen: str
+    data: Path
+    public_url: str = ""
+    master_key: str = ""  # empty: DATA/master.key
+    lease_terms: LeaseTerms = field(default_factory=LeaseTerms)
+    connection_terms: ConnectionTerms = field(default_factory=ConnectionTerms)
+    limits: Limits = field(default_factory=Limits)

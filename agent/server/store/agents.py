@@ -1,0 +1,67 @@
+"""Agents: who is registered, and what each said of itself last."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from agent.server.store.schema import agents
+
+
+@dataclass(frozen=True, slots=True)
+class AgentRow:
+    """One registered agent. `labels`, `identity` and `inventory` are JSON text."""
+
+    id: str
+    name: str
+    group_name: str
+    labels: str
+    max_jobs: int
+    is_ephemeral: bool
+    is_draining: bool
+    identity: str
+    inventory: str
+    software: str
+    created_at: float
+    last_seen_at: float
+    removed_at: float | None
+
+
+async def add_agent(connection: AsyncConnection, row: AgentRow) -> None:
+    """Insert a new agent."""
+    await connection.execute(
+        insert(agents).values(**{name: getattr(row, name) for name in AgentRow.__slots__})
+    )
+
+
+async def find_agent(connection: AsyncConnection, agent: str) -> AgentRow | None:
+    """The agent with this id, unless it was removed."""
+    query = select(agents).where(agents.c.id == agent, agents.c.removed_at.is_(None))
+    row = (await connection.execute(query)).mappings().one_or_none()
+    return None if row is None else AgentRow(**row)
+
+
+async def find_by_name(connection: AsyncConnection, name: str) -> AgentRow | None:
+    """The agent with this name, unless it was removed."""
+    query = select(agents).where(agents.c.name == name, agents.c.removed_at.is_(None))
+    row = (await connection.execute(query)).mappings().one_or_none()
+    return None if row is None else AgentRow(**row)
+
+
+async def list_agents(connection: AsyncConnection) -> list[AgentRow]:
+    """All agents by name."""
+    query = select(agents).where(agents.c.removed_at.is_(None)).order_by(agents.c.name)
+    return [AgentRow(**row) for row in (await connection.execute(query)).mappings()]
+
+
+async def names_of(connection: AsyncConnection) -> dict[str, str]:
+    """Names by id, removed agents too: what to call those that jobs ran on."""
+    return {row.id: row.name for row in await connection.execute(select(agents.c.id, agents.c.name))}
+
+
+async def update_agent(connection: AsyncConnection, agent: str, **values: object) -> bool:
+    """Set columns of an agent; False when it is not there or was removed."""
+    result = await connection.execute(
+        update(agents).where(agents.c.id == agent, agents.c.removed_at.is_(None)).values(**values)
+    )
+    return result.rowcount == 1

@@ -1,0 +1,92 @@
+"""Artifacts of runs. Only `final` ones are seen by anybody but their uploader.
+
+uploading --all bytes are there--> uploaded --finalize--> final
+"""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Select, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from agent.server.store.schema import artifacts
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactRow:
+    """One artifact; its bytes lie in the blob store under `artifact_key(id)`."""
+
+    id: int
+    run: int
+    job: str
+    name: str
+    mime_type: str
+    status: str
+    size_bytes: int
+    digest: str
+    created_at: float
+    expires_at: float | None
+
+
+async def add_artifact(connection: AsyncConnection, **values: object) -> int | None:
+    """Reserve a name in a run: the new id, or None when the name is taken."""
+    statement = insert(artifacts).values(status="uploading", size_bytes=0, digest="", **values)
+    try:
+        async with connection.begin_nested():
+            return int((await connection.execute(statement)).lastrowid)
+    except IntegrityError:
+        return None
+
+
+async def find_artifact(connection: AsyncConnection, artifact: int) -> ArtifactRow | None:
+    """The artifact with this id, in whatever state."""
+    return await _one(connection, select(artifacts).where(artifacts.c.id == artifact))
+
+
+async def find_by_name(connection: AsyncConnection, run: int, name: str) -> ArtifactRow | None:
+    """The run's artifact of this name, in whatever state."""
+    return await _one(connection, select(artifacts).where(artifacts.c.run == run, artifacts.c.name == name))
+
+
+async def list_final(connection: AsyncConnection, run: int) -> list[ArtifactRow]:
+    """The run's finished artifacts."""
+    query = (
+        select(artifacts)
+        .where(artifacts.c.run == run, artifacts.c.status == "final")
+        .order_by(artifacts.c.id)
+    )
+    return [ArtifactRow(**row) for row in (await connection.execute(query)).mappings()]
+
+
+async def mark_uploaded(connection: AsyncConnection, artifact: int, size_bytes: int, digest: str) -> bool:
+    """All bytes are there; False when it is final (an upload can't change it) or gone."""
+    return await _change(
+        connection,
+        artifact,
+        ("uploading", "uploaded"),
+        status="uploaded",
+        size_bytes=size_bytes,
+        digest=digest,
+    )
+
+
+async def mark_final(connection: AsyncConnection, artifact: int) -> bool:
+    """The uploader's word that this is it; False when it was not complete."""
+    return await _change(connection, artifact, ("uploaded",), status="final")
+
+
+async def remove_artifact(connection: AsyncConnection, artifact: int) -> None:
+    """Forget an artifact; its name is free again."""
+    await connection.execute(delete(artifacts).where(artifacts.c.id == artifact))
+
+
+async def _change(
+    connection: AsyncConnection, artifact: int, leaving: tuple[str, ...], **values: object
+) -> bool:
+    statement = update(artifacts).where(artifacts.c.id == artifact, artifacts.c.status.in_(leaving))
+    return (await connection.execute(statement.values(**values))).rowcount == 1
+
+
+async def _one(connection: AsyncConnection, query: "Select[tuple[object, ...]]") -> ArtifactRow | None:
+    row = (await connection.execute(query)).mappings().one_or_none()
+    return None if row is None else ArtifactRow(**row)

@@ -1,0 +1,223 @@
+"""Jobs of runs, from queued to completed.
+
+    queued --assign--> assigned --start--> running
+      ^  <---requeue-----+                   |
+      +--------------------- finish ---------+--> completed      (from each of the three; final)
+
+Every step out of a state names the state (and the lease) that it leaves in its WHERE: a row that did not change
+means that somebody else was first, and the caller does nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Select, func, insert, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from agent.server.store.schema import jobs
+from agent.spec import codec
+from agent.spec.job import JobSpec
+from agent.spec.outcome import JobResult
+
+ACTIVE = ("assigned", "running")
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """A job without its specification."""
+
+    id: str
+    run: int
+    key: str
+    name: str
+    status: str
+    conclusion: str | None
+    failure_kind: str | None
+    message: str
+    outputs: str
+    runs_on: str
+    group_name: str
+    waiting: str
+    lease: int
+    agent: str | None
+    cancel_reason: str | None
+    machine: str | None
+    journal_applied: int
+    queued_at: float | None
+    assigned_at: float | None
+    started_at: float | None
+    finished_at: float | None
+
+
+_COLUMNS = [jobs.c[name] for name in JobRow.__slots__]
+
+
+async def queue_job(connection: AsyncConnection, spec: JobSpec, now: float) -> None:
+    """Offer a job; offering one that is there already changes nothing."""
+    if await find_job(connection, spec.job) is not None:
+        return
+    await connection.execute(
+        insert(jobs).values(
+            id=spec.job,
+            run=spec.run,
+            key=spec.key,
+            name=spec.name,
+            status="queued",
+            spec=codec.dump(spec),
+            runs_on=codec.dump(spec.runs_on),
+            group_name=spec.group,
+            queued_at=now,
+        )
+    )
+
+
+async def add_ended_job(
+    connection: AsyncConnection, *, job: str, run: int, key: str, result: JobResult, now: float
+) -> None:
+    """A job that ended before it could be queued: skipped, cancelled, impossible. A held one becomes so too."""
+    if await find_job(connection, job) is None:
+        await connection.execute(
+            insert(jobs).values(id=job, run=run, key=key, name=key, status="queued", queued_at=None)
+        )
+    await finish_job(connection, job, result, now)
+
+
+async def assign_job(connection: AsyncConnection, job: str, agent: str, now: float) -> int | None:
+    """Give a queued job to `agent`: the new lease number, or None when it is no longer queued."""
+    statement = (
+        update(jobs)
+        .where(jobs.c.id == job, jobs.c.status == "queued")
+        .values(
+            status="assigned",
+            agent=agent,
+            lease=jobs.c.lease + 1,
+            assigned_at=now,
+            waiting="",
+            journal_applied=0,
+        )
+        .returning(jobs.c.lease)
+    )
+    lease: int | None = (await connection.execute(statement)).scalar_one_or_none()
+    return lease
+
+
+async def start_job(connection: AsyncConnection, job: str, lease: int, now: float) -> bool:
+    """The agent has taken the job; False when that was known already."""
+    return await _change(
+        connection, job, ("assigned",), {"status": "running", "started_at": now, "waiting": ""}, lease=lease
+    )
+
+
+async def requeue_job(connection: AsyncConnection, job: str, lease: int) -> bool:
+    """The agent never began with the job: back to the queue; False when that is no longer so."""
+    return await _change(connection, job, ("assigned",), {"status": "queued", "agent": None}, lease=lease)
+
+
+async def finish_job(connection: AsyncConnection, job: str, result: JobResult, now: float) -> bool:
+    """The end, whatever state it was in; False when it had ended already (a terminal state wins)."""
+    values = {
+        "status": "completed",
+        "conclusion": result.conclusion.value,
+        "failure_kind": result.failure_kind.value if result.failure_kind else None,
+        "message": result.message,
+        "outputs": codec.dump(result.outputs),
+        "waiting": "",
+        "finished_at": now,
+    }
+    return await _change(connection, job, ("queued", *ACTIVE), values)
+
+
+async def request_cancel(connection: AsyncConnection, job: str, reason: str) -> None:
+    """Whoever holds the job shall end it."""
+    await connection.execute(
+        update(jobs)
+        .where(jobs.c.id == job, jobs.c.status != "completed", jobs.c.cancel_reason.is_(None))
+        .values(cancel_reason=reason)
+    )
+
+
+async def set_waiting(connection: AsyncConnection, job: str, reason: str) -> bool:
+    """Why a queued job waits; False when that was said already."""
+    return await _change(connection, job, ("queued",), {"waiting": reason}, unless_waiting=reason)
+
+
+async def set_machine(connection: AsyncConnection, job: str, lease: int, machine: str) -> None:
+    """What the job runs on, as its journal says."""
+    await connection.execute(
+        update(jobs).where(jobs.c.id == job, jobs.c.lease == lease).values(machine=machine)
+    )
+
+
+async def set_applied(connection: AsyncConnection, job: str, lease: int, offset: int) -> None:
+    """The journal's records up to `offset` are in the tables."""
+    await connection.execute(
+        update(jobs).where(jobs.c.id == job, jobs.c.lease == lease).values(journal_applied=offset)
+    )
+
+
+async def find_job(connection: AsyncConnection, job: str) -> JobRow | None:
+    """The job with this id."""
+    found = await _list(connection, select(*_COLUMNS).where(jobs.c.id == job))
+    return found[0] if found else None
+
+
+async def load_spec(connection: AsyncConnection, job: str) -> JobSpec:
+    """What the job asks for. Raises DamagedError when what is stored can't be read."""
+    text = (await connection.execute(select(jobs.c.spec).where(jobs.c.id == job))).scalar_one()
+    return codec.parse(JobSpec, text, where=job)
+
+
+async def list_of_run(connection: AsyncConnection, run: int) -> list[JobRow]:
+    """The run's jobs as they came."""
+    return await _list(
+        connection, select(*_COLUMNS).where(jobs.c.run == run).order_by(jobs.c.queued_at, jobs.c.key)
+    )
+
+
+async def list_queued(connection: AsyncConnection, limit: int = 1000) -> list[JobRow]:
+    """What may be given out: oldest first."""
+    query = (
+        select(*_COLUMNS).where(jobs.c.status == "queued").order_by(jobs.c.queued_at, jobs.c.id).limit(limit)
+    )
+    return await _list(connection, query)
+
+
+async def list_active(connection: AsyncConnection, agent: str | None = None) -> list[JobRow]:
+    """The jobs that agents (or this one) hold."""
+    query = select(*_COLUMNS).where(jobs.c.status.in_(ACTIVE))
+    return await _list(connection, query if agent is None else query.where(jobs.c.agent == agent))
+
+
+async def list_to_cancel(connection: AsyncConnection) -> list[JobRow]:
+    """The jobs that shall end and have not."""
+    query = select(*_COLUMNS).where(
+        jobs.c.cancel_reason.is_not(None), or_(jobs.c.status == "queued", jobs.c.status.in_(ACTIVE))
+    )
+    return await _list(connection, query)
+
+
+async def count_ever_of(connection: AsyncConnection, agent: str) -> int:
+    """How many jobs the agent has or had: an ephemeral one gets only one."""
+    found = await connection.execute(select(func.count()).select_from(jobs).where(jobs.c.agent == agent))
+    return int(found.scalar_one())
+
+
+async def _change(
+    connection: AsyncConnection,
+    job: str,
+    leaving: Sequence[str],
+    values: Mapping[str, object],
+    *,
+    lease: int | None = None,
+    unless_waiting: str | None = None,
+) -> bool:
+    statement = update(jobs).where(jobs.c.id == job, jobs.c.status.in_(leaving))
+    if lease is not None:
+        statement = statement.where(jobs.c.lease == lease)
+    if unless_waiting is not None:
+        statement = statement.where(jobs.c.waiting != unless_waiting)
+    return (await connection.execute(statement.values(**values))).rowcount == 1
+
+
+async def _list(connection: AsyncConnection, query: "Select[tuple[object, ...]]") -> list[JobRow]:
+    return [JobRow(**row) for row in (await connection.execute(query)).mappings()]

@@ -1,0 +1,88 @@
+"""Leases: which agent holds which job under which number. `agent.wire.lease` says what may follow what."""
+
+from collections.abc import Iterable
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from agent.errors import StaleLeaseError
+from agent.server.store.schema import leases
+from agent.wire.lease import Lease, LeaseState
+
+_COLUMNS = [leases.c[name] for name in Lease.__slots__]
+
+
+async def add_lease(connection: AsyncConnection, lease: Lease, now: float) -> None:
+    """Store a lease that was just offered."""
+    await connection.execute(
+        insert(leases).values(
+            job=lease.job,
+            number=lease.number,
+            agent=lease.agent,
+            state=lease.state.value,
+            deadline=lease.deadline,
+            offered_at=now,
+        )
+    )
+
+
+async def find_lease(connection: AsyncConnection, job: str, number: int, agent: str) -> Lease:
+    """The lease of `job` under `number`.
+
+    Raises StaleLeaseError when there is none, or when it is another agent's.
+    """
+    query = select(*_COLUMNS).where(leases.c.job == job, leases.c.number == number, leases.c.agent == agent)
+    row = (await connection.execute(query)).mappings().one_or_none()
+    if row is None:
+        raise StaleLeaseError(f"lease {number} was never given to this agent", where=f"job {job}")
+    return Lease(**{**row, "state": LeaseState(row["state"])})
+
+
+async def save_lease(connection: AsyncConnection, lease: Lease, now: float, reason: str = "") -> None:
+    """Store what became of a lease."""
+    ended = now if lease.deadline is None else None
+    await connection.execute(
+        update(leases)
+        .where(leases.c.job == lease.job, leases.c.number == lease.number)
+        .values(state=lease.state.value, deadline=lease.deadline, ended_at=ended, reason=reason)
+    )
+
+
+async def list_due(connection: AsyncConnection, now: float) -> list[Lease]:
+    """The leases whose deadline has passed."""
+    query = select(*_COLUMNS).where(leases.c.deadline <= now)
+    return [
+        Lease(**{**row, "state": LeaseState(row["state"])})
+        for row in (await connection.execute(query)).mappings()
+    ]
+
+
+async def next_deadline(connection: AsyncConnection) -> float | None:
+    """When the next lease ends unless something is heard."""
+    query = (
+        select(leases.c.deadline).where(leases.c.deadline.is_not(None)).order_by(leases.c.deadline).limit(1)
+    )
+    return (await connection.execute(query)).scalar_one_or_none()
+
+
+async def extend_leases(
+    connection: AsyncConnection, deadline: float, *, agent: str | None = None, jobs: Iterable[str] = ()
+) -> None:
+    """Move the deadlines of accepted leases (all, or those of `agent` for `jobs`) to at least `deadline`."""
+    statement = update(leases).where(
+        leases.c.state == LeaseState.ACCEPTED.value,
+        leases.c.deadline.is_not(None),
+        leases.c.deadline < deadline,
+    )
+    if agent is not None:
+        statement = statement.where(leases.c.agent == agent, leases.c.job.in_(list(jobs)))
+    await connection.execute(statement.values(deadline=deadline))
+
+
+async def extend_offers(connection: AsyncConnection, deadline: float) -> None:
+    """After a restart: agents get the time to come back and say whether they have what they were offered."""
+    await connection.execute(
+        update(leases)
+        .where(leases.c.state == LeaseState.OFFERED.value, leases.c.deadline < deadline)
+        .values(deadline=deadline)
+    )

@@ -1,0 +1,85 @@
+"""What journals say beside output: steps, annotations, summaries. Writing a record twice changes nothing."""
+
+import json
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from agent.journal.format import Annotation, StepChanged, Summary
+from agent.server.store.schema import annotations, steps, summaries
+from agent.spec import codec
+
+
+@dataclass(frozen=True, slots=True)
+class StepRow:
+    """A step as its journal left it last."""
+
+    step: int
+    id: str
+    name: str
+    parent: int | None
+    state: str
+    outcome: str | None
+    conclusion: str | None
+    seconds: float | None
+    started_at: float | None
+    outputs: str
+
+
+async def put_step(connection: AsyncConnection, job: str, lease: int, record: StepChanged) -> None:
+    """The newest word about a step."""
+    values = {
+        "id": record.id,
+        "name": record.name,
+        "parent": record.parent,
+        "state": record.state,
+        "outcome": record.outcome,
+        "conclusion": record.conclusion,
+        "seconds": record.seconds,
+        "outputs": json.dumps(record.outputs),
+    }
+    key = {"job": job, "lease": lease, "step": record.step}
+    statement = insert(steps).values(**key, **values, started_at=record.time_ms / 1000)
+    await connection.execute(statement.on_conflict_do_update(index_elements=list(key), set_=values))
+
+
+async def put_annotation(
+    connection: AsyncConnection, job: str, lease: int, offset: int, record: Annotation
+) -> None:
+    """A notice, warning or error; `offset` is where its record ends in the journal."""
+    statement = insert(annotations).values(job=job, lease=lease, offset=offset, record=codec.dump(record))
+    await connection.execute(statement.on_conflict_do_nothing())
+
+
+async def put_summary(
+    connection: AsyncConnection, job: str, lease: int, offset: int, record: Summary
+) -> None:
+    """A piece of a step's summary."""
+    statement = insert(summaries).values(
+        job=job, lease=lease, offset=offset, step=record.step, text=record.text
+    )
+    await connection.execute(statement.on_conflict_do_nothing())
+
+
+async def list_steps(connection: AsyncConnection, job: str, lease: int) -> list[StepRow]:
+    """The steps in the order in which they began."""
+    columns = [steps.c[name] for name in StepRow.__slots__]
+    query = select(*columns).where(steps.c.job == job, steps.c.lease == lease).order_by(steps.c.step)
+    return [StepRow(**row) for row in (await connection.execute(query)).mappings()]
+
+
+async def list_annotations(connection: AsyncConnection, job: str, lease: int) -> list[object]:
+    """The annotations as JSON data, in the journal's order."""
+    query = select(annotations.c.record).where(annotations.c.job == job, annotations.c.lease == lease)
+    return [
+        json.loads(text)
+        for text in (await connection.execute(query.order_by(annotations.c.offset))).scalars()
+    ]
+
+
+async def list_summaries(connection: AsyncConnection, job: str, lease: int) -> list[str]:
+    """The Markdown of the job's summary, a text a record."""
+    query = select(summaries.c.text).where(summaries.c.job == job, summaries.c.lease == lease)
+    return list((await connection.execute(query.order_by(summaries.c.offset))).scalars())

@@ -1,0 +1,112 @@
+"""Runs: the flow as submitted, the planner's state, and how it stands."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import RowMapping, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from agent.server.store.schema import runs
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """A run without its long texts."""
+
+    id: int
+    number: int
+    file: str
+    title: str
+    event: str
+    source: str
+    status: str
+    conclusion: str | None
+    cancel_reason: str | None
+    created_at: float
+    started_at: float | None
+    finished_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPlan:
+    """What driving the planner needs: the flow's text, and the state that it was left in."""
+
+    file: str
+    text: str
+    dialect: str | None
+    state: str
+    status: str
+
+
+_COLUMNS = [runs.c[name] for name in RunRow.__slots__]
+
+
+async def next_number(connection: AsyncConnection, file: str) -> int:
+    """The number of the next run of the flow in `file`; numbers are not used twice."""
+    last = await connection.execute(select(func.max(runs.c.number)).where(runs.c.file == file))
+    return (last.scalar() or 0) + 1
+
+
+async def add_run(connection: AsyncConnection, **values: object) -> int:
+    """Insert a run and return its id. `values` are columns; `state` may be filled in later (`save_plan`)."""
+    result = await connection.execute(insert(runs).values(state="", status="queued", **values))
+    return int(result.lastrowid)
+
+
+async def save_plan(connection: AsyncConnection, run: int, state: str) -> None:
+    """Store the planner's state."""
+    await connection.execute(update(runs).where(runs.c.id == run).values(state=state))
+
+
+async def mark_started(connection: AsyncConnection, run: int, now: float) -> bool:
+    """The first of its jobs began; False when that was known already."""
+    result = await connection.execute(
+        update(runs)
+        .where(runs.c.id == run, runs.c.status == "queued")
+        .values(status="running", started_at=now)
+    )
+    return result.rowcount == 1
+
+
+async def mark_finished(connection: AsyncConnection, run: int, conclusion: str, now: float) -> None:
+    """All jobs have ended."""
+    await connection.execute(
+        update(runs)
+        .where(runs.c.id == run, runs.c.status != "completed")
+        .values(status="completed", conclusion=conclusion, finished_at=now)
+    )
+
+
+async def mark_cancelled(connection: AsyncConnection, run: int, reason: str) -> None:
+    """Somebody wants the run to end; its jobs end one by one."""
+    await connection.execute(
+        update(runs).where(runs.c.id == run, runs.c.cancel_reason.is_(None)).values(cancel_reason=reason)
+    )
+
+
+async def find_run(connection: AsyncConnection, run: int) -> RunRow | None:
+    """The run with this id."""
+    row = (await connection.execute(select(*_COLUMNS).where(runs.c.id == run))).mappings().one_or_none()
+    return None if row is None else _run(row)
+
+
+async def load_plan(connection: AsyncConnection, run: int) -> StoredPlan | None:
+    """The run's flow and the planner's state."""
+    columns = [runs.c[name] for name in StoredPlan.__slots__]
+    row = (await connection.execute(select(*columns).where(runs.c.id == run))).mappings().one_or_none()
+    return None if row is None else StoredPlan(**row)
+
+
+async def list_runs(
+    connection: AsyncConnection, *, limit: int, before: int | None, status: str | None
+) -> list[RunRow]:
+    """Runs, newest first, with an id below `before`."""
+    query = select(*_COLUMNS).order_by(runs.c.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(runs.c.id < before)
+    if status is not None:
+        query = query.where(runs.c.status == status)
+    return [_run(row) for row in (await connection.execute(query)).mappings()]
+
+
+def _run(row: RowMapping) -> RunRow:
+    return RunRow(**row)
