@@ -225,9 +225,15 @@ def _damage_line(lines: list[str], source: random.Random) -> None:
         _drop_children(lines, index)
         del lines[index]
     elif kind == "double":
-        lines.insert(index, " " * len(lead) + f"{key.upper() if source.random() < 0.3 else key}: {source.choice(_VALUES)}")
+        lines.insert(
+            index,
+            " " * len(lead) + f"{key.upper() if source.random() < 0.3 else key}: {source.choice(_VALUES)}",
+        )
         if "- " in lead:
-            lines[index], lines[index + 1] = lead + lines[index].strip(), " " * len(lead) + lines[index + 1].strip()[2:]
+            lines[index], lines[index + 1] = (
+                lead + lines[index].strip(),
+                " " * len(lead) + lines[index + 1].strip()[2:],
+            )
     else:
         lines.insert(index, " " * len(lead) + f"{source.choice(_KEYS)}: {source.choice(_VALUES)}")
 

@@ -45,9 +45,8 @@ def oracle(tmp_path_factory):
     folder = tmp_path_factory.mktemp("oracle")
     for name in ("package.json", "check.mjs", "json_modules.mjs"):
         shutil.copy(HERE / name, folder)
-    installed = subprocess.run(
-        ["npm", "install", "--no-audit", "--no-fund", "--silent"], cwd=folder, capture_output=True, text=True, check=False
-    )
+    install = ["npm", "install", "--no-audit", "--no-fund", "--silent", "--cache", str(folder / "cache")]
+    installed = subprocess.run(install, cwd=folder, capture_output=True, text=True, check=False)
     if installed.returncode:
         return _do_without(f"npm could not install GitHub's parser: {installed.stderr.strip()[-300:]}")
 
@@ -95,7 +94,9 @@ def find_difference(text, theirs):
         alike = bool(ours) == bool(theirs)  # two YAML parsers stumble at different places
         return None if alike else _show(text, ours, theirs)
     places = {(p.position.line, p.position.column) for p in ours}
-    missed = [error for error in theirs if (error[0], error[1]) not in places and not SERVER_TAKES.search(error[2])]
+    missed = [
+        error for error in theirs if (error[0], error[1]) not in places and not SERVER_TAKES.search(error[2])
+    ]
     extra = [p for p in ours if not SERVER_REFUSES.search(p.message)] if not theirs else []
     return _show(text, extra, missed) if missed or extra else None
 

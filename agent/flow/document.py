@@ -1,0 +1,192 @@
+"""docs/flow-language.md, made from the table of the language."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from agent.flow.identifiers import MAX_LENGTH as MAX_ID_LENGTH
+from agent.flow.schema.contexts import NOWHERE, Scope
+from agent.flow.schema.events import EVENTS
+from agent.flow.schema.flow import FLOW_FIELDS
+from agent.flow.schema.shapes import ANYTHING, Fields, Key, Shape
+from agent.flow.source import GITHUB_LIMITS
+
+_HEAD: Final = f"""\
+# The flow language
+
+<!-- Made by `python -m agent.cli.flow_language` from the table in agent/flow/schema. Change the table, not this page. -->
+
+A flow is a YAML file in GitHub Actions' workflow language. This page has every key: what it may hold, which expressions
+may stand in it, and what it means. A key in **bold** must be there.
+
+`agent flow validate FILE...` prints every problem of a file with its place and, where we know one, a remedy.
+`agent flow schema` prints the same table as a JSON schema for editors.
+
+## How the file is read
+
+- YAML 1.2: only `true` and `false` are booleans, `on` and `yes` are text, dates are text, `0o14` is twelve and `0x1F`
+  thirty-one. Where text is wanted, other scalars become text: `1.10` is read as the number 1.1 and becomes `1.1`, so put
+  versions in quotes.
+- Anchors and aliases work; the merge key `<<` does not. A key may stand once in its mapping, whatever its case.
+- Limits: {GITHUB_LIMITS.characters:,} characters, {GITHUB_LIMITS.depth} lists and mappings inside one another,
+  {GITHUB_LIMITS.nodes:,} scalars, starts and ends with aliases counted as what they stand for.
+- Ids of jobs and steps begin with a letter or `_`, go on with letters, digits, `_` and `-`, have under {MAX_ID_LENGTH}
+  characters, do not begin with `__`, and differ in more than case.
+
+## Expressions
+
+`${{{{ }}}}` holds an expression; the column *expressions* names the contexts that it may use there, and the functions beyond
+the common ones (`contains`, `startsWith`, `endsWith`, `format`, `join`, `toJSON`, `fromJSON`, `case`). A dash: none may
+stand there. A value that is one `${{{{ }}}}` keeps its type; within text it becomes text. The braces may be left out in
+`if`; text *around* them there is always true, which is never what was meant, and warned about.
+In mappings that take expressions, the key `${{{{ insert }}}}` adds the pairs of the mapping that its value gives.
+"""
+
+_SECTION_NOTES: Final = {
+    "on": "One event, a list of events, or a mapping from events to their settings:",
+    "matrix": (
+        "Every other key is a vector: a list of values. The job runs once for each combination; a combination that "
+        "matches an `exclude` is left out, an `include` adds values to those that it matches or else a combination of "
+        "its own."
+    ),
+    "permissions": "As soon as one is named, those that are not named are `none`. `{}` takes all away.",
+    "defaults.run": "In a job's defaults, expressions may use `github inputs vars needs strategy matrix env`.",
+    "run step": "A step has the keys of exactly one of the six kinds below.",
+}
+_MANY_WORDS: Final = 12
+_PATTERNS: Final = """\
+
+Patterns: `*` is anything but `/`, `**` anything, `?` makes the character before it optional, `+` lets it repeat, `[]` is a
+set of characters, `\\` takes the meaning of the next away, `!` at the beginning takes out what a pattern above took in. A
+flow that filters branches does not start for tags, and the other way round; `paths` and `branches` must both agree.
+"""
+
+
+def make_page() -> str:
+    """The page, in Markdown."""
+    return "\n".join([_HEAD, *_write_sections()]).rstrip() + "\n"
+
+
+def describe_shape(shape: Shape) -> str:
+    """A shape in words, with links to the mappings that it may be."""
+    if shape is ANYTHING:
+        return "anything"
+    parts = []
+    if shape.text or shape.filled:
+        parts.append("text" if shape.text else "text, not empty")
+    if len(shape.words) > _MANY_WORDS:
+        parts.append("one of the names below")
+    elif shape.words:
+        parts.append(", ".join(f"`{word}`" for word in shape.words))
+    parts += [name for name, takes in (("true or false", shape.boolean), ("number", shape.number)) if takes]
+    if shape.null:
+        parts.append("nothing")
+    if shape.items is not None:
+        parts.append(f"list of: {describe_shape(shape.items)}")
+    parts += [_describe_mapping(fields) for fields in shape.mappings]
+    return " or ".join(parts)
+
+
+def describe_scope(scope: Scope) -> str:
+    """The contexts and functions of a place."""
+    names = [*scope.contexts, *(f"{info.name}()" for info in scope.functions)]
+    return " ".join(names) or "–"  # noqa: RUF001 -- a dash in a table
+
+
+def _describe_mapping(fields: Fields) -> str:
+    if fields.keys:
+        return f"[{fields.name}](#{_anchor(fields.name)})"
+    assert fields.entries is not None
+    return f"mapping {fields.entry_name}: {describe_shape(fields.entries)}"
+
+
+def _write_sections() -> Iterator[str]:
+    for fields, scope in _list_sections():
+        yield f"\n## {fields.name}\n"
+        if fields.name in _SECTION_NOTES:
+            yield f"{_SECTION_NOTES[fields.name]}\n"
+        if fields is EVENTS:
+            yield from _write_events()
+        else:
+            yield from _write_keys(fields, scope)
+
+
+def _list_sections() -> Iterator[tuple[Fields, Scope]]:
+    """Every mapping with known keys, in the order in which a reader meets them; events with the same keys in one."""
+    waiting: list[tuple[Fields, Scope]] = [(FLOW_FIELDS, NOWHERE)]
+    seen: set[str] = set()
+    while waiting:
+        fields, scope = waiting.pop(0)
+        if fields.name in seen:
+            continue
+        seen.add(fields.name)
+        yield fields, scope
+        for key in fields.keys.values():
+            if not _is_plain_event(fields, key):
+                waiting += _list_inner(key.shape, scope.joined(key.scope))
+
+
+def _list_inner(shape: Shape, scope: Scope) -> list[tuple[Fields, Scope]]:
+    if shape is ANYTHING:
+        return []
+    found: list[tuple[Fields, Scope]] = []
+    for fields in shape.mappings:
+        if fields.keys:
+            found.append((fields, scope))
+        elif fields.entries is not None:
+            found += _list_inner(fields.entries, scope.joined(fields.entry_scope))
+    if shape.items is not None:
+        found += _list_inner(shape.items, scope)
+    return found
+
+
+def _is_plain_event(fields: Fields, key: Key) -> bool:
+    """Whether a key is an event that the table of events describes in full."""
+    return fields is EVENTS and all(
+        set(inner.keys) <= {"types", *_FILTERS} for inner in key.shape.mappings
+    ) and not key.shape.items  # fmt: skip
+
+
+_FILTERS: Final = (
+    "branches", "branches-ignore", "tags", "tags-ignore", "paths", "paths-ignore", "names", "versions",
+)  # fmt: skip
+
+
+def _write_events() -> Iterator[str]:
+    yield "| event | types | filters |\n| --- | --- | --- |"
+    for key in EVENTS.keys.values():
+        if not _is_plain_event(EVENTS, key):
+            shape = describe_shape(key.shape)
+            yield f"| `{key.name}` | {shape} | {key.about} |"
+            continue
+        inner = key.shape.mappings[0].keys if key.shape.mappings else {}
+        types = inner["types"].shape.words if "types" in inner else ()
+        names = ", ".join(f"`{name}`" for name in types) or ("any" if "types" in inner else "–")  # noqa: RUF001
+        filters = ", ".join(f"`{name}`" for name in inner if name != "types") or "–"  # noqa: RUF001
+        yield f"| `{key.name}` | {names} | {filters} |"
+    yield _PATTERNS
+
+
+def _write_keys(fields: Fields, scope: Scope) -> Iterator[str]:
+    yield "| key | value | expressions | meaning |\n| --- | --- | --- | --- |"
+    for key in fields.keys.values():
+        inner = scope.joined(key.scope)
+        name = f"**`{key.name}`**" if key.required else f"`{key.name}`"
+        yield f"| {name} | {describe_shape(key.shape)} | {describe_scope(_innermost(key.shape, inner))} | {key.about} |"
+    if fields.entries is not None:
+        inner = scope.joined(fields.entry_scope)
+        yield (
+            f"| *{fields.entry_name}* | {describe_shape(fields.entries)} | {describe_scope(inner)} "
+            f"| Any other name. |"
+        )
+
+
+def _innermost(shape: Shape, scope: Scope) -> Scope:
+    """Where only a mapping's values take expressions, theirs is the scope to show."""
+    for fields in shape.mappings:
+        if not fields.keys and fields.entry_scope is not NOWHERE:
+            return scope.joined(fields.entry_scope)
+    return scope
+
+
+def _anchor(name: str) -> str:
+    return name.lower().replace(" ", "-").replace(".", "")

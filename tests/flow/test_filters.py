@@ -1,0 +1,140 @@
+"""Filters of `on`: GitHub's patterns, their order, and which events start a flow."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.flow.filters import Event, compile_pattern, explain_pattern, matches, matches_patterns
+from agent.flow.model import Position, Trigger
+
+HERE = Position("f.yml", 1, 1)
+
+
+def starts(event, filters, **facts):
+    return matches(Trigger(event, HERE, filters=filters), Event(event, **facts))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "fits", "fits_not"),
+    [
+        ("feature/*", ["feature/a", "feature/"], ["feature/a/b", "feature"]),
+        ("feature/**", ["feature/a", "feature/a/b"], ["feat"]),
+        ("*", ["main"], ["a/b"]),
+        ("**", ["main", "a/b"], []),
+        ("*feature", ["my-feature", "feature"], ["a/feature"]),
+        ("v2*", ["v2", "v2.0"], ["v1"]),
+        ("v[12].[0-9]+.[0-9]+", ["v1.10.1", "v2.0.0"], ["v3.1.1", "v1.x.1"]),
+        ("*.jsx?", ["page.js", "page.jsx"], ["page.jsxx", "a/page.js"]),
+        ("**.js", ["index.js", "src/js/app.js"], ["x.ts"]),
+        ("docs/**/*.md", ["docs/README.md", "docs/a/b.md"], ["docs/a.txt"]),
+        ("**/docs/**", ["docs/a", "dir/docs/my-file.txt"], ["documents/a"]),
+        ("**/README.md", ["README.md", "js/README.md"], ["README.txt"]),
+        ("**/*src/**", ["a/src/app.js", "my-src/code/js/app.js"], ["source/x"]),
+        ("**/*-post.md", ["my-post.md", "path/their-post.md"], ["post.md"]),
+        ("[CDF]at", ["Cat", "Dat"], ["Bat", "at"]),
+        ("a\\*b", ["a*b"], ["axb"]),
+        ("a.b", ["a.b"], ["axb"]),
+        ("1+", ["1", "11"], ["", "2"]),
+        ("[z-a]x", ["zx", "-x"], ["bx"]),
+        ("[^a]", ["^", "a"], ["b"]),
+        ("a[", ["a["], ["a"]),
+        ("ab?+", ["a", "ab", "abb"], ["b"]),
+        ("ab??", ["a", "ab"], ["abb"]),
+        ("a*?", ["a", "abc"], ["a/b"]),
+        ("?a", ["?a"], ["a"]),
+    ],
+)
+def test_a_pattern_fits_what_github_says(pattern, fits, fits_not):
+    compiled = compile_pattern(pattern)
+    assert [text for text in fits if not compiled.fullmatch(text)] == []
+    assert [text for text in fits_not if compiled.fullmatch(text)] == []
+
+
+def test_later_patterns_win():
+    patterns = ["sub/**", "!sub/docs/**", "sub/docs/keep.md"]
+    assert matches_patterns(patterns, "sub/a")
+    assert not matches_patterns(patterns, "sub/docs/a")
+    assert matches_patterns(patterns, "sub/docs/keep.md")
+    assert not matches_patterns(["!sub/**"], "other")
+
+
+@pytest.mark.parametrize(
+    ("filters", "ref", "does_start"),
+    [
+        ({}, "refs/heads/x", True),
+        ({}, "refs/tags/x", True),
+        ({"branches": ("main",)}, "refs/heads/main", True),
+        ({"branches": ("main",)}, "refs/heads/dev", False),
+        ({"branches": ("main",)}, "refs/tags/main", False),
+        ({"branches": ("main",)}, "main", True),
+        ({"tags": ("v*",)}, "refs/tags/v1", True),
+        ({"tags": ("v*",)}, "refs/heads/v1", False),
+        ({"tags-ignore": ("v*",)}, "refs/tags/v1", False),
+        ({"tags-ignore": ("v*",)}, "refs/tags/x", True),
+        ({"branches-ignore": ("wip/**",)}, "refs/heads/wip/a/b", False),
+        ({"branches-ignore": ("wip/**",)}, "refs/heads/main", True),
+        ({"branches": ("main",), "tags": ("v*",)}, "refs/tags/v1", True),
+        ({"branches": ("releases/**", "!releases/**-alpha")}, "refs/heads/releases/1-alpha", False),
+    ],
+)
+def test_refs_are_filtered_by_their_kind(filters, ref, does_start):
+    assert starts("push", filters, ref=ref) is does_start
+
+
+@pytest.mark.parametrize(
+    ("filters", "paths", "does_start"),
+    [
+        ({"paths": ("**.js",)}, ["a.md", "b.js"], True),
+        ({"paths": ("**.js",)}, ["a.md"], False),
+        ({"paths": ("**.js",)}, None, True),
+        ({"paths-ignore": ("docs/**",)}, ["docs/a", "b"], True),
+        ({"paths-ignore": ("docs/**",)}, ["docs/a"], False),
+        ({"paths": ("src/**", "!src/docs/**")}, ["src/docs/a"], False),
+        ({"branches": ("main",), "paths": ("x",)}, ["x"], True),
+        ({"branches": ("dev",), "paths": ("x",)}, ["x"], False),
+    ],
+)
+def test_paths_and_branches_must_both_agree(filters, paths, does_start):
+    assert starts("push", filters, ref="refs/heads/main", paths=paths) is does_start
+
+
+def test_paths_do_not_count_for_tags():
+    assert starts("push", {"paths": ("**.js",)}, ref="refs/tags/v1", paths=["a.md"])
+
+
+@pytest.mark.parametrize(
+    ("event", "types", "action", "does_start"),
+    [
+        ("pull_request", None, "opened", True),
+        ("pull_request", None, "labeled", False),
+        ("pull_request", ("labeled",), "labeled", True),
+        ("pull_request", ("labeled",), "opened", False),
+        ("issues", None, "labeled", True),
+        ("issues", None, "", True),
+        ("repository_dispatch", ("go",), "stop", False),
+    ],
+)
+def test_activity_types_count_as_named_or_by_default(event, types, action, does_start):
+    assert starts(event, {"types": types} if types else {}, action=action) is does_start
+
+
+def test_other_events_names_and_workflows_do_not_start():
+    assert not matches(Trigger("push", HERE), Event("pull_request"))
+    assert starts("workflow_run", {"workflows": ("CI",)}, workflow="CI")
+    assert not starts("workflow_run", {"workflows": ("CI",)}, workflow="Docs")
+    assert starts("image_version", {"names": ("a*",), "versions": ("1.*",)}, names=["ab"], versions=["1.2"])
+    assert not starts("image_version", {"names": ("a*",)}, names=["b"])
+
+
+@pytest.mark.parametrize(
+    ("pattern", "complaint"),
+    [("", "empty"), ("!", "empty"), ("?a", "begins with `?`"), ("+a", "begins with `+`"), ("a[b", "never closed"), ("a[b]", ""), ("\\[", "")],
+)  # fmt: skip
+def test_what_is_wrong_with_a_pattern_is_said(pattern, complaint):
+    assert complaint in explain_pattern(pattern)
+    assert bool(explain_pattern(pattern)) is bool(complaint)
+
+
+@given(st.text(alphabet="ab*?+[]!\\/-^.", max_size=12), st.text(alphabet="ab/", max_size=8))
+def test_any_pattern_can_be_asked(pattern, text):
+    assert matches_patterns([pattern], text) in {True, False}
