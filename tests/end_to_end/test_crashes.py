@@ -1,0 +1,144 @@
+"""`kill -9` of each of our processes in the middle of a job: the log is complete, once, and the run ends as it should."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from support.lab import Lab, supervisor_pids, wait_for
+
+LINES = 400
+
+
+@pytest.fixture
+def counting(lab: Lab) -> Path:
+    """A flow that prints half of its lines, waits for the file `go`, and prints the rest."""
+    return lab.write_flow(f"""
+  count:
+    runs-on: self-hosted
+    outputs:
+      last: ${{{{ steps.count.outputs.last }}}}
+    steps:
+      - id: count
+        run: |
+          for n in $(seq 1 {LINES // 2}); do echo "line $n"; done
+          touch {lab.folder}/half
+          while [ ! -e {lab.folder}/go ]; do sleep 0.05; done
+          for n in $(seq {LINES // 2 + 1} {LINES}); do echo "line $n"; done
+          echo "last=$n" >> "$GITHUB_OUTPUT"
+""")
+
+
+def wait_for_half(lab: Lab) -> None:
+    wait_for((lab.folder / "half").exists, "half of the lines")
+
+
+def go_on(lab: Lab) -> None:
+    (lab.folder / "go").touch()
+
+
+def check_complete(lab: Lab, run: int) -> None:
+    view = lab.wait_for_run(run)
+    assert view["conclusion"] == "success", view
+    (job,) = view["jobs"]
+    assert job["outputs"] == {"last": str(LINES)}
+    counted = [line for line in lab.lines(run, "count") if line.startswith("line ")]
+    assert counted == [f"line {n}" for n in range(1, LINES + 1)]
+
+
+def job_folders(lab: Lab, agent: str) -> list[Path]:
+    return [folder for folder in (lab.state(agent) / "jobs").iterdir() if (folder / "spec.json").exists()]
+
+
+def test_a_killed_daemon_picks_its_job_up_again(lab: Lab, counting: Path) -> None:
+    lab.add_agent("box")
+    run = lab.submit(counting)
+    wait_for_half(lab)
+    lab.kill("box")
+    go_on(lab)
+    lab.start_agent("box")
+    check_complete(lab, run)
+    wait_for(lambda: not job_folders(lab, "box"), "the finished job's folder to go")
+
+
+def test_a_job_ends_while_its_daemon_is_dead_and_nothing_of_it_is_lost(lab: Lab, counting: Path) -> None:
+    lab.add_agent("box")
+    run = lab.submit(counting)
+    wait_for_half(lab)
+    lab.kill("box")
+    go_on(lab)
+    (folder,) = job_folders(lab, "box")
+    wait_for(lambda: not supervisor_pids(folder), "the supervisor to finish alone")
+    assert lab.run(run)["status"] == "running"
+    lab.start_agent("box")
+    check_complete(lab, run)
+
+
+def test_a_killed_server_goes_on_where_it_was(lab: Lab, counting: Path) -> None:
+    lab.add_agent("box")
+    run = lab.submit(counting)
+    wait_for_half(lab)
+    lab.kill("server")
+    lab.start_server()
+    go_on(lab)
+    check_complete(lab, run)
+
+
+def test_a_job_ends_while_the_server_is_dead(lab: Lab, counting: Path) -> None:
+    lab.add_agent("box")
+    run = lab.submit(counting)
+    wait_for_half(lab)
+    lab.kill("server")
+    go_on(lab)
+    (folder,) = job_folders(lab, "box")
+    wait_for(lambda: not supervisor_pids(folder), "the supervisor to finish alone")
+    lab.start_server()
+    check_complete(lab, run)
+
+
+def test_daemon_and_server_killed_together(lab: Lab, counting: Path) -> None:
+    lab.add_agent("box")
+    run = lab.submit(counting)
+    wait_for_half(lab)
+    lab.kill("server")
+    lab.kill("box")
+    go_on(lab)
+    lab.start_server()
+    lab.start_agent("box")
+    check_complete(lab, run)
+
+
+def test_a_stopped_daemon_leaves_its_job_running(lab: Lab, counting: Path) -> None:
+    lab.add_agent("box")
+    run = lab.submit(counting)
+    wait_for_half(lab)
+    assert lab.stop("box", signal.SIGTERM) == 0
+    (folder,) = job_folders(lab, "box")
+    assert supervisor_pids(folder), "the job goes on"
+    lab.start_agent("box")
+    go_on(lab)
+    check_complete(lab, run)
+
+
+def test_a_killed_supervisor_ends_its_job_as_lost_not_as_the_users_failure(lab: Lab, counting: Path) -> None:
+    lab.add_agent("box")
+    run = lab.submit(counting)
+    wait_for_half(lab)
+    (folder,) = job_folders(lab, "box")
+    for pid in supervisor_pids(folder):
+        os.kill(pid, signal.SIGKILL)
+    view = lab.wait_for_run(run)
+    (job,) = view["jobs"]
+    assert (view["conclusion"], job["failure_kind"]) == ("failure", "lost"), view
+    assert job["message"]
+    counted = [line for line in lab.lines(run, "count") if line.startswith("line ")]
+    assert counted == [f"line {n}" for n in range(1, LINES // 2 + 1)], "what was said is kept"
+
+
+def test_a_queued_job_survives_a_restart_of_the_server(lab: Lab) -> None:
+    flow = lab.write_flow("  a:\n    runs-on: self-hosted\n    steps: [{run: 'true'}]\n")
+    run = lab.submit(flow)
+    lab.kill("server")
+    lab.start_server()
+    lab.add_agent("box")
+    assert lab.wait_for_run(run)["conclusion"] == "success"
