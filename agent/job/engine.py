@@ -170,9 +170,12 @@ class Engine:
             log = recorder.begin_step(turn.step_id, turn.name, turn.scope.parent)
             return self._finish(turn, log, {}, StepEnd(*_FAILED, message=str(error)))
         log = recorder.begin_step(turn.step_id, turn.name, turn.scope.parent)
-        end = StepEnd(*_CANCELLED)
+        end = StepEnd(*_FAILED, message="a bug in the agent ended this step")
         try:
             end = await self._run_handler(turn, log, env, own_env)
+        except asyncio.CancelledError:
+            end = StepEnd(*_CANCELLED)
+            raise
         finally:
             end = self._finish(turn, log, env, end)
         return end

@@ -171,8 +171,10 @@ def _derive_texts(text: str) -> set[str]:
         quote_plus(plain),
         quote(plain, safe="!*'()~"),  # what JavaScript's encodeURIComponent leaves alone
         escape(text),
-        escape(text, {'"': "&quot;", "'": "&apos;"}),
-        escape(text, {'"': "&quot;", "'": "&#39;"}),
+        *(
+            escape(text, {'"': "&quot;", "'": apostrophe})
+            for apostrophe in ("'", "&apos;", "&#39;", "&#x27;")
+        ),
         text.replace('"', '\\"'),
         text.replace("'", "''"),
         text.replace("'", "'\\''"),

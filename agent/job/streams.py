@@ -26,6 +26,7 @@ class Recorder:
     def __init__(self, journal: Path, masker: Masker) -> None:
         self._writer = JournalWriter(journal)
         self._steps = 0
+        self._open: list[StepLog] = []
         self.masker = masker
         self.failure: AgentError | None = None
         self.on_failure: Callable[[], None] | None = None
@@ -47,8 +48,14 @@ class Recorder:
     def begin_step(self, step_id: str, name: str, parent: int | None = None) -> "StepLog":
         """A step begins: it gets the next number, and a log to write to."""
         log = self.number_step(step_id, name, parent)
+        self._open.append(log)
         self.write(StepChanged(log.step, step_id, log.name, "running", now_ms(), parent))
         return log
+
+    def forget(self, log: "StepLog") -> None:
+        """The step of `log` has ended."""
+        if log in self._open:
+            self._open.remove(log)
 
     def number_step(self, step_id: str, name: str, parent: int | None = None) -> "StepLog":
         """The log of a step that gets a number but is not shown as running: one that is skipped."""
@@ -80,7 +87,9 @@ class Recorder:
             self.write(Summary(step, masked[start : start + _MAX_OUTPUT_BYTES // 4]))
 
     def close(self, result: JobResult) -> None:
-        """The last record, made durable."""
+        """The last record, made durable. Steps that are still open (a bug of ours) end as failed before it."""
+        for log in reversed(self._open.copy()):
+            log.end(Conclusion.FAILURE, Conclusion.FAILURE)
         self._writer.append(Closed(now_ms(), result))
         self._writer.sync()
         self._writer.close()
@@ -140,6 +149,7 @@ class StepLog:
         self, outcome: Conclusion, conclusion: Conclusion, outputs: Mapping[str, str] | None = None
     ) -> None:
         """The step has ended; nothing is written after this."""
+        self._recorder.forget(self)
         rest = self._mask.finish()
         if rest:
             self._waiting.append(rest)

@@ -104,7 +104,8 @@ def test_the_hosts_environment_does_not_leak_and_is_not_in_the_env_context(
 ) -> None:
     monkeypatch.setenv("HOST_SECRET", "leaked")
     report = run_job(
-        tmp_path, script("looks", 'echo "[$HOST_SECRET] [${{ env.HOME }}] [${{ env.PATH }}]"; test -n "$HOME"')
+        tmp_path,
+        script("looks", 'echo "[$HOST_SECRET] [${{ env.HOME }}] [${{ env.PATH }}]"; test -n "$HOME"'),
     )
     assert report.output_of("looks") == ["[] [] []"]
 
@@ -190,7 +191,9 @@ def test_when_the_time_for_cancelling_is_over_no_step_has_a_turn(tmp_path: Path)
 def test_background_steps_run_beside_the_others_and_count_when_they_are_waited_for(tmp_path: Path) -> None:
     report = run_job(
         tmp_path,
-        script("serve", "until test -e go; do sleep 0.01; done; echo x=done >> $GITHUB_OUTPUT", background=True),
+        script(
+            "serve", "until test -e go; do sleep 0.01; done; echo x=done >> $GITHUB_OUTPUT", background=True
+        ),
         script("early", 'touch go; echo "[${{ steps.serve.outputs.x }}]"'),
         StepSpec(StepKind.WAIT, "__wait", targets=("serve",)),
         script("later", 'echo "[${{ steps.serve.outputs.x }}]"'),

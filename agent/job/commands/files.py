@@ -108,19 +108,28 @@ class CommandFiles:
             raise FileCommandError(
                 f"${variable} is not the file any more that the step was given: {error.strerror}"
             ) from None
-        with os.fdopen(file, "rb") as stream:
-            information = os.fstat(file)
-            if not stat.S_ISREG(information.st_mode):
-                raise FileCommandError(f"${variable} is not the file any more that the step was given")
-            if information.st_size > _MAX_FILE_BYTES:
-                raise FileCommandError(f"${variable} holds more than {_MAX_FILE_BYTES >> 20} MiB")
-            return stream.read(_MAX_FILE_BYTES).decode("utf-8-sig", "replace") if information.st_size else ""
+        try:
+            return _read_regular(file, variable)
+        finally:
+            os.close(file)
 
     def _remove(self) -> None:
         for name in self._names.values():
             with contextlib.suppress(OSError):
                 os.unlink(name, dir_fd=self._folder)
         os.close(self._folder)
+
+
+def _read_regular(file: int, variable: str) -> str:
+    information = os.fstat(file)
+    if not stat.S_ISREG(information.st_mode):
+        raise FileCommandError(f"${variable} is not the file any more that the step was given")
+    if information.st_size > _MAX_FILE_BYTES:
+        raise FileCommandError(f"${variable} holds more than {_MAX_FILE_BYTES >> 20} MiB")
+    pieces: list[bytes] = []
+    while piece := os.read(file, _MAX_FILE_BYTES - sum(map(len, pieces))):
+        pieces.append(piece)
+    return b"".join(pieces).decode("utf-8-sig", "replace")
 
 
 def parse_pairs(text: str) -> list[tuple[str, str]]:

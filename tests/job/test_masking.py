@@ -1,0 +1,135 @@
+"""Secrets never come out, however they are written and wherever the stream is cut."""
+
+import base64
+import itertools
+import json
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.job.masking import Masker, MaskStream, derive_forms
+
+SECRETS = st.lists(st.text("abc\"'& =+/\\é", min_size=1, max_size=8), min_size=1, max_size=4)
+CUTS = st.lists(st.integers(0, 200), max_size=8)
+
+
+def make_masker(*secrets: str) -> Masker:
+    masker = Masker()
+    for secret in secrets:
+        masker.add(secret)
+    return masker
+
+
+def feed_in_pieces(masker: Masker, data: bytes, cuts: list[int]) -> bytes:
+    stream = MaskStream(masker)
+    places = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
+    shown = [stream.feed(data[start:end]) for start, end in itertools.pairwise(places)]
+    return b"".join([*shown, stream.finish()])
+
+
+@given(SECRETS, st.lists(st.integers(0, 30), max_size=20), st.text("abc \n", max_size=30), CUTS)
+def test_however_a_stream_is_cut_the_same_comes_out(
+    secrets: list[str], order: list[int], filler: str, cuts: list[int]
+) -> None:
+    masker = make_masker(*secrets)
+    forms = sorted(masker._forms) or [b""]
+    data = filler.encode().join(forms[number % len(forms)] for number in order)
+    assert feed_in_pieces(masker, data, cuts) == masker.mask(data)
+
+
+@given(
+    st.lists(st.text("xyz01", min_size=3, max_size=8), min_size=1, max_size=4),
+    st.text("xyz01 \n", max_size=60),
+    CUTS,
+)
+def test_no_secret_survives(secrets: list[str], text: str, cuts: list[int]) -> None:
+    data = "".join(f"{text}{secret}" for secret in secrets).encode()
+    shown = feed_in_pieces(make_masker(*secrets), data, cuts)
+    assert not any(secret.encode() in shown for secret in secrets)
+
+
+@given(st.binary(max_size=200), CUTS)
+def test_without_secrets_bytes_go_through_as_they_are(data: bytes, cuts: list[int]) -> None:
+    assert feed_in_pieces(Masker(), data, cuts) == data
+
+
+@pytest.mark.parametrize("before", [b"", b"a", b"ab", b"user:"])
+@pytest.mark.parametrize("after", [b"", b"z", b"zz"])
+def test_base64_is_masked_in_all_three_alignments(before: bytes, after: bytes) -> None:
+    secret = b"correct horse battery staple"
+    encoded = base64.b64encode(before + secret + after)
+    shown = make_masker(secret.decode()).mask(encoded)
+    assert b"***" in shown
+    assert len(shown) < len(encoded) - len(secret)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        lambda secret: quote(secret, safe=""),
+        lambda secret: json.dumps({"token": secret}),
+        lambda secret: secret.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;"),
+        lambda secret: "'" + secret.replace("'", "'\\''") + "'",
+        lambda secret: f"  {secret}  ",
+    ],
+    ids=["url", "json", "xml", "shell", "spaces"],
+)
+def test_the_forms_in_which_programs_write_a_secret_are_masked(written) -> None:
+    secret = "p&ss \"w<rd' 100%"
+    shown = make_masker(secret).mask_text(written(secret))
+    assert "***" in shown
+    assert "ss" not in shown
+
+
+def test_each_line_of_a_secret_is_masked_and_so_is_its_wrapped_base64() -> None:
+    lines = ["-----BEGIN KEY-----", *(f"line{number}" + "x" * 60 for number in range(3)), "-----END KEY-----"]
+    masker = make_masker("\n".join(lines) + "\n")
+    assert masker.mask_text("\r\n".join(lines)) == "\r\n".join(["***"] * 5)
+    wrapped = base64.encodebytes(("\n".join(lines) + "\n").encode())
+    assert set(masker.mask(wrapped).splitlines()[:-1]) == {b"***"}
+
+
+def test_overlapping_secrets_leave_nothing_of_either() -> None:
+    assert make_masker("abcd", "cdef").mask(b"-abcdef-") == b"-***-"
+    assert make_masker("aa").mask(b"aaaaa aa") == b"*** ***"
+
+
+def test_a_value_added_in_mid_stream_is_masked_from_then_on() -> None:
+    masker = Masker()
+    stream = MaskStream(masker)
+    assert stream.feed(b"token hunter2 ") == b"token hunter2 "
+    masker.add("hunter2")
+    assert stream.feed(b"token hunter2 ") == b"token *** "
+
+
+def test_nothing_is_held_back_that_cannot_become_a_secret() -> None:
+    stream = MaskStream(make_masker("hunter2"))
+    assert stream.feed(b"50 % hun") == b"50 % "
+    assert stream.feed(b"gry") == b"hungry"
+    assert stream.feed(b"hunter\n") == b"hunter\n"
+
+
+def test_an_endless_overlap_is_not_held_back_for_ever() -> None:
+    stream = MaskStream(make_masker("aa"))
+    shown = [stream.feed(b"a") for _ in range(1000)]
+    assert b"".join(shown) == b"***"
+    assert len(stream._carry) == 1
+
+
+def test_blank_text_is_no_secret() -> None:
+    assert derive_forms("  \n ") == set()
+    assert make_masker("", " ").is_empty
+    assert make_masker("x").mask_text("") == ""
+
+
+def test_bytes_that_are_no_text_are_masked_too() -> None:
+    shown = make_masker("hunter2").mask(b"\xff\xfehunter2\xff")
+    assert shown == b"\xff\xfe***\xff"
+
+
+def test_many_secrets_are_masked_as_well_as_few() -> None:
+    secrets = [f"secret-number-{number:04}!" for number in range(50)]
+    shown = make_masker(*secrets).mask_text(" ".join(secrets))
+    assert shown == " ".join(["***"] * 50)
