@@ -33,6 +33,7 @@ class StepIds:
 
     def __init__(self) -> None:
         self._taken: set[str] = set()
+        self._last_numbers: dict[str, int] = {}  # by stem: thousands of like steps stay quick
 
     def add(self, identifier: str) -> str:
         """Take a written id; what is wrong with it, in GitHub's words, or nothing. Case does not tell ids apart."""
@@ -46,12 +47,12 @@ class StepIds:
     def generate(self, wish: str) -> str:
         """An id that begins with `__`, made from what the step does: `actions/checkout` is `__actions_checkout`."""
         stem = "__" + "".join(character if character in _REST else "_" for character in wish)
-        number = 1
-        candidate = stem[:MAX_LENGTH]
+        number = self._last_numbers.get(stem, 0) + 1
+        candidate = _number(stem, number)
         while candidate.lower() in self._taken:
             number += 1
-            suffix = f"_{number}"
-            candidate = stem[: MAX_LENGTH - len(suffix)] + suffix
+            candidate = _number(stem, number)
+        self._last_numbers[stem] = number
         self._taken.add(candidate.lower())
         return candidate
 
@@ -65,3 +66,9 @@ def name_action(uses: str) -> str:
     path, _, _ = uses.partition("@")
     segments = [segment for segment in path.replace("\\", "/").split("/") if segment]
     return "/".join(segments[:2]) if len(segments) >= 2 else "run"
+
+
+def _number(stem: str, number: int) -> str:
+    """The stem, the first as it is and the others with their number, no longer than an id may be."""
+    suffix = "" if number == 1 else f"_{number}"
+    return stem[: MAX_LENGTH - len(suffix)] + suffix
