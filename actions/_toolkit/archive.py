@@ -1,0 +1,218 @@
+"""Archives: zip files are written as a stream; zip and tar files are read with nothing taken on trust.
+
+Names, kinds and sizes of all members are checked here before anything is written, on every version of Python alike.
+"""
+
+import gzip
+import os
+import re
+import shutil
+import stat
+import tarfile
+import time
+import unicodedata
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO, Protocol
+
+from _toolkit.step import StepError, human
+
+LARGEST_RATIO = 250  # unpacked to packed; text comes to 50
+FREELY_BYTES = 256 << 20  # below this any ratio will do
+_CHUNK_BYTES = 1 << 20
+_DRIVE = re.compile(r"[A-Za-z]:")
+_ZIP64_BYTES = 1 << 30  # room for what deflate may add
+
+
+class Sink(Protocol):
+    """What an archive is written to, front to back."""
+
+    def write(self, data: bytes, /) -> int: ...
+    def flush(self) -> None: ...
+
+
+def write_zip(sink: Sink, files: Iterable[tuple[Path, str]], level: int) -> None:
+    """Write `files` (path, name in the archive) as a zip to `sink`; `level` 0 stores, 9 packs best."""
+    method = zipfile.ZIP_DEFLATED if level else zipfile.ZIP_STORED
+    with zipfile.ZipFile(sink, "w", method, compresslevel=level or None) as archive:  # type: ignore[call-overload]
+        for path, name in files:
+            with open_regular(path) as file:
+                facts = os.fstat(file.fileno())
+                info = zipfile.ZipInfo(name, _zip_time(facts.st_mtime))
+                info.compress_type = method
+                info._compresslevel = level or None  # type: ignore[attr-defined]  # noqa: SLF001  (the way until 3.13)
+                info.external_attr = (stat.S_IFREG | (0o755 if facts.st_mode & 0o100 else 0o644)) << 16
+                with archive.open(info, "w", force_zip64=facts.st_size >= _ZIP64_BYTES) as member:
+                    shutil.copyfileobj(file, member, _CHUNK_BYTES)
+
+
+def open_regular(path: Path) -> IO[bytes]:
+    """Open a file that is a file: a link, a pipe or a device that took its place is refused, and not waited for."""
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    file = os.fdopen(handle, "rb")
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        file.close()
+        raise StepError(f"'{path}' is not a regular file")
+    return file
+
+
+def unzip(archive: Path, folder: Path) -> int:
+    """Unpack the zip `archive` into the new `folder`; gives the number of files.
+
+    Raises StepError, before anything is written, when a member would lie outside, is not a file or folder, takes
+    another's name, or when what comes out is out of proportion.
+    """
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            members = opened.infolist()
+            names = _Names()
+            for member in members:
+                _check_zip_member(member)
+                names.add(member.orig_filename, is_folder=member.is_dir())
+            check_size(sum(member.file_size for member in members), archive.stat().st_size, folder.parent)
+            folder.mkdir()
+            for member in members:
+                target = folder / member.orig_filename
+                if member.is_dir():
+                    target.mkdir(parents=True, exist_ok=True)
+                else:
+                    with opened.open(member) as file:
+                        _write_new(target, file, is_executable=bool(member.external_attr >> 16 & 0o100))
+            return sum(not member.is_dir() for member in members)
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, EOFError, ValueError) as error:
+        raise StepError(f"the archive is damaged: {error}") from None
+
+
+def untar(archive: Path, folder: Path) -> int:
+    """Unpack the tar.gz `archive` into the new `folder`; gives the number of files and links.
+
+    Files, folders, and links that stay inside; anything else is a StepError.
+    """
+    folder.mkdir()
+    names = _Names()
+    links: list[tuple[Path, str]] = []
+    count = unpacked = 0
+    packed = archive.stat().st_size
+    try:
+        with gzip.open(archive) as stream, tarfile.open(fileobj=stream, mode="r|") as opened:
+            for member in opened:
+                name = member.name.removeprefix("./")
+                if member.isdir() and name in {".", ""}:
+                    continue
+                names.add(name, is_folder=member.isdir())
+                target = folder / name
+                unpacked += member.size
+                check_size(unpacked, packed, folder)
+                count += not member.isdir()
+                if member.isdir():
+                    target.mkdir(parents=True, exist_ok=True)
+                elif member.issym():
+                    links.append((target, member.linkname))
+                elif member.type in {tarfile.REGTYPE, tarfile.AREGTYPE} and member.sparse is None:
+                    file = opened.extractfile(member)
+                    assert file is not None
+                    _write_new(target, file, is_executable=bool(member.mode & 0o100))
+                else:
+                    raise StepError(f"the archive holds {name!a}, which is neither file, folder nor link")
+    except (tarfile.TarError, EOFError, gzip.BadGzipFile, ValueError) as error:
+        raise StepError(f"the archive is damaged: {error}") from None
+    _make_links(folder, links)
+    return count
+
+
+def check_size(unpacked: int, packed: int, folder: Path) -> None:
+    """Raise StepError when unpacking would fill the disk, or gives far more than any honest archive does."""
+    if unpacked > FREELY_BYTES and unpacked > LARGEST_RATIO * packed:
+        raise StepError(
+            f"the archive of {human(packed)} would unpack to {human(unpacked)}, which no honest one does",
+            "if it does, upload it with compression-level: 0",
+        )
+    free = shutil.disk_usage(folder).free
+    if unpacked > free:
+        raise StepError(f"the archive needs {human(unpacked)}, and {human(free)} are free on this disk")
+
+
+def check_name(path: str) -> None:
+    """Raise StepError unless `path` is a name that stays inside the folder that it is written to."""
+    segments = path.split("/")
+    reason = ""
+    if not path or any(segment in {"", ".", ".."} for segment in segments):
+        reason = "leads out of its folder"
+    elif "\\" in path or _DRIVE.match(path):
+        reason = "is written for another system"
+    elif not all(character.isprintable() or "\udc80" <= character <= "\udcff" for character in path):
+        reason = "has control characters"
+    elif len(os.fsencode(path)) > 4000 or any(len(os.fsencode(segment)) > 255 for segment in segments):
+        reason = "is too long"
+    if reason:
+        raise StepError(f"the name {path[:100]!a} {reason}", "nothing was unpacked")
+
+
+class _Names:
+    """The names in an archive: each is safe, and no two are the same where case is not told apart."""
+
+    def __init__(self) -> None:
+        self._written: dict[str, str] = {}  # as compared -> as written
+        self._files: set[str] = set()
+        self._folders: set[str] = set()
+
+    def add(self, name: str, *, is_folder: bool) -> None:
+        path = name.rstrip("/") if is_folder else name
+        check_name(path)
+        segments = path.split("/")
+        for count in range(1, len(segments)):
+            self._add("/".join(segments[:count]), is_folder=True)
+        self._add(path, is_folder=is_folder)
+
+    def _add(self, path: str, *, is_folder: bool) -> None:
+        folded = unicodedata.normalize("NFC", path).casefold()
+        if self._written.setdefault(folded, path) != path:
+            raise StepError(
+                f"{self._written[folded]!a} and {path!a} differ by case only", "rename one of them"
+            )
+        if folded in self._files or (folded in self._folders and not is_folder):
+            raise StepError(f"{path!a} is there twice")
+        (self._folders if is_folder else self._files).add(folded)
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Raise StepError unless files of these names can be in one archive, and out of it again."""
+    known = _Names()
+    for name in names:
+        known.add(name, is_folder=False)
+
+
+def _check_zip_member(member: zipfile.ZipInfo) -> None:
+    kind = stat.S_IFMT(member.external_attr >> 16)
+    expected = stat.S_IFDIR if member.is_dir() else stat.S_IFREG
+    if kind not in {0, expected}:
+        raise StepError(f"{member.orig_filename!a} in the archive is neither file nor folder")
+    if member.flag_bits & 0x1:
+        raise StepError(f"{member.orig_filename!a} in the archive is encrypted")
+
+
+def _write_new(target: Path, file: IO[bytes], *, is_executable: bool) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(target, flags, 0o755 if is_executable else 0o644), "wb") as new:
+        shutil.copyfileobj(file, new, _CHUNK_BYTES)
+
+
+def _make_links(folder: Path, links: list[tuple[Path, str]]) -> None:
+    """Make the links last, when nothing is written any more that could go through one."""
+    root = folder.resolve()
+    for path, target in links:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if target.startswith("/"):
+            raise StepError(f"the link {path.name!a} leads out of its folder")
+        path.symlink_to(target)
+    for path, _ in links:
+        if not Path(os.path.realpath(path)).is_relative_to(root):
+            raise StepError(f"the link {path.name!a} leads out of its folder")
+
+
+def _zip_time(seconds: float) -> tuple[int, int, int, int, int, int]:
+    """A time that a zip can hold: 1980 to 2107."""
+    moment = time.localtime(min(max(seconds, 315_619_200.0), 4_354_732_800.0))
+    return (moment.tm_year, moment.tm_mon, moment.tm_mday, moment.tm_hour, moment.tm_min, moment.tm_sec)

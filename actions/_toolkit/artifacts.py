@@ -1,0 +1,132 @@
+"""Artifacts: what they may be called, and where they are kept: on the server, or in a folder during a local run."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from _toolkit.archive import Sink
+from _toolkit.step import StepError
+
+FORBIDDEN = '"<>:|*?\r\n\\/'  # GitHub's rule
+
+Write = Callable[[Sink], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """An artifact that is there. `digest` is `sha256:<hex>`, or "" where it is not known."""
+
+    name: str
+    id: str
+    size: int
+    digest: str = ""
+    key: str = ""  # where the store finds it
+
+
+class ArtifactStore(Protocol):
+    """Where a run's artifacts are kept."""
+
+    def upload(self, name: str, write: Write, *, retention_days: int, overwrite: bool) -> Artifact:
+        """Keep what `write` writes as `name`. It is there as a whole or not at all."""
+        ...
+
+    def list(self) -> list[Artifact]:
+        """All artifacts of the run, one a name."""
+        ...
+
+    def download(self, artifact: Artifact, target: Path) -> str:
+        """Write the artifact to the new file `target`; gives the SHA-256 of what came, in hex."""
+        ...
+
+
+def check_artifact_name(name: str) -> str:
+    """The name, if an artifact may be called so."""
+    bad = sorted({character for character in name if character in FORBIDDEN or not character.isprintable()})
+    if not name or bad or name in {".", ".."} or len(os.fsencode(name)) > 200:
+        reason = (
+            f"contains {', '.join(map(ascii, bad))}"
+            if bad
+            else "is too long"
+            if name.strip(".")
+            else "is no name"
+        )
+        raise StepError(f"the artifact's name {name[:100]!a} {reason}", f"it has none of {FORBIDDEN!a}")
+    return name
+
+
+def open_store() -> ArtifactStore:
+    """The store of the run that this step belongs to."""
+    url, token = os.environ.get("ACTIONS_RESULTS_URL", ""), os.environ.get("ACTIONS_RUNTIME_TOKEN", "")
+    if url:
+        from _toolkit.results import ResultsService  # a local run needs no HTTP
+
+        return ResultsService(url, token)
+    folder = os.environ.get("FLOW_ARTIFACTS", "")
+    if folder:
+        return Shelf(Path(folder))
+    raise StepError(
+        "there is nowhere to keep artifacts: neither ACTIONS_RESULTS_URL nor FLOW_ARTIFACTS is set",
+        "use this action in a flow, through `agent flow submit` or `agent flow run`",
+    )
+
+
+class Shelf:
+    """A folder that all jobs of a local run share: `<name>.zip` each."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def upload(self, name: str, write: Write, *, retention_days: int, overwrite: bool) -> Artifact:
+        """Keep the artifact for as long as the folder is kept."""
+        del retention_days
+        self._folder.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=".making-", dir=self._folder)
+        place = self._folder / f"{name}.zip"
+        try:
+            with os.fdopen(handle, "wb") as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+            if overwrite:
+                Path(temporary).replace(place)
+            else:
+                place.hardlink_to(temporary)  # fails if it is there: of two at a time one wins
+        except FileExistsError:
+            raise already_there(name) from None
+        finally:
+            with suppress(FileNotFoundError):
+                Path(temporary).unlink()
+        return self._read(place)
+
+    def list(self) -> list[Artifact]:
+        """The artifacts in the folder."""
+        return [self._read(place) for place in sorted(self._folder.glob("*.zip")) if place.is_file()]
+
+    def download(self, artifact: Artifact, target: Path) -> str:
+        """Copy the artifact."""
+        digest = hashlib.sha256()
+        with Path(artifact.key).open("rb") as source, target.open("xb") as copy:
+            for chunk in iter(lambda: source.read(1 << 20), b""):
+                digest.update(chunk)
+                copy.write(chunk)
+        return digest.hexdigest()
+
+    def _read(self, place: Path) -> Artifact:
+        with place.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        # Local artifacts have no number of their own; one that follows from the name is stable.
+        number = int(hashlib.sha256(os.fsencode(place.stem)).hexdigest()[:8], 16)
+        return Artifact(place.stem, str(number), place.stat().st_size, f"sha256:{digest}", str(place))
+
+
+def already_there(name: str) -> StepError:
+    """The error for a name that is taken."""
+    return StepError(
+        f"this run has an artifact named '{name}' already",
+        "give it another name (in a matrix: with the cell in it), or set overwrite: true",
+    )

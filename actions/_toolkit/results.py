@@ -1,0 +1,211 @@
+"""The server's artifact service, in the protocol of GitHub's own clients.
+
+Calls are Twirp (JSON over POST); contents go to a signed URL in the dialect of Azure block blobs: blocks first, in any
+order and each as often as needed, then the list that makes them one. Nothing shows before `FinalizeArtifact`.
+"""
+
+import base64
+import hashlib
+import json
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Self
+from urllib.parse import quote
+from xml.sax.saxutils import escape
+
+from _toolkit import http
+from _toolkit.artifacts import Artifact, Write, already_there
+from _toolkit.step import StepError, human, say
+
+BLOCK_BYTES = 8 << 20
+AT_A_TIME = 4  # blocks under way, so many times BLOCK_BYTES of memory
+_SERVICE = "twirp/github.actions.results.api.v1.ArtifactService"
+_VERSION = 4  # of artifacts: one zip each
+
+
+class ResultsService:
+    """The artifacts of one run, spoken for by the job's token."""
+
+    def __init__(self, url: str, token: str) -> None:
+        self._url = url.rstrip("/")
+        self._token = token
+        self._ids = _read_ids(token)
+
+    def upload(self, name: str, write: Write, *, retention_days: int, overwrite: bool) -> Artifact:
+        """Send the artifact while it is being written."""
+        if overwrite:
+            self._delete(name)
+        wanted = {"name": name, "version": _VERSION}
+        if retention_days:
+            wanted["expires_at"] = (datetime.now(UTC) + timedelta(days=retention_days)).strftime(
+                "%Y-%m-%dT%H:%M:%SZ"
+            )
+        try:
+            created = self._call("CreateArtifact", wanted)
+        except http.HttpError as error:
+            if error.status == 409 or _twirp_code(error) == "already_exists":
+                raise already_there(name) from None
+            raise
+        with BlockUpload(_field(created, "signed_upload_url")) as blob:
+            write(blob)
+            blob.commit()
+        digest = f"sha256:{blob.digest}"
+        done = self._call("FinalizeArtifact", {"name": name, "size": str(blob.size), "hash": digest})
+        return Artifact(name, _field(done, "artifact_id"), blob.size, digest)
+
+    def list(self) -> list[Artifact]:
+        """All artifacts of the run, of all its jobs."""
+        found = self._call("ListArtifacts", {}).get("artifacts") or []
+        if not isinstance(found, list):
+            raise StepError("the server's list of artifacts is no list")
+        return [_read_artifact(item) for item in found if isinstance(item, dict)]
+
+    def download(self, artifact: Artifact, target: Path) -> str:
+        """Fetch the artifact from its signed URL."""
+        run, _, job = artifact.key.partition("/")
+        ids = {"workflow_run_backend_id": run, "workflow_job_run_backend_id": job}
+        answer = self._call("GetSignedArtifactURL", {**ids, "name": artifact.name})
+        return http.download(_field(answer, "signed_url"), target)
+
+    def _delete(self, name: str) -> None:
+        try:
+            self._call("DeleteArtifact", {"name": name})
+        except http.HttpError as error:
+            if error.status != 404 and _twirp_code(error) != "not_found":
+                raise
+
+    def _call(self, method: str, message: dict[str, object]) -> dict[str, object]:
+        body = json.dumps({**self._ids, **message}).encode()
+        headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
+        try:
+            answer = http.request("POST", f"{self._url}/{_SERVICE}/{method}", body, headers)
+        except http.HttpError as error:
+            raise http.HttpError(f"{method}: {_twirp_message(error)}", error.status, error.body) from None
+        try:
+            read = json.loads(answer.body)
+        except ValueError:
+            read = None
+        if not isinstance(read, dict) or read.get("ok") is False:
+            raise StepError(f"{method}: the server's answer can't be used")
+        return read
+
+
+class BlockUpload:
+    """A file to write to, sent in blocks while it is written. A block that fails is sent again, alone."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._buffer = bytearray()
+        self._blocks: list[str] = []
+        self._sending: list[Future[None]] = []
+        self._room = threading.Semaphore(AT_A_TIME)
+        self._pool = ThreadPoolExecutor(AT_A_TIME)
+        self._hash = hashlib.sha256()
+        self._sent = 0
+        self._lock = threading.Lock()
+        self.size = 0
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of what was written, in hex."""
+        return self._hash.hexdigest()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def write(self, data: bytes, /) -> int:
+        """Take `data`; waits while enough blocks are under way."""
+        self._hash.update(data)
+        self.size += len(data)
+        self._buffer += data
+        while len(self._buffer) >= BLOCK_BYTES:
+            self._send(bytes(self._buffer[:BLOCK_BYTES]))
+            del self._buffer[:BLOCK_BYTES]
+        return len(data)
+
+    def flush(self) -> None:
+        """Nothing to do: blocks have one size."""
+
+    def commit(self) -> None:
+        """Send what is left, wait for all blocks, and make them one."""
+        if self._buffer:
+            self._send(bytes(self._buffer))
+            self._buffer.clear()
+        for sending in self._sending:
+            sending.result()
+        latest = "".join(f"<Latest>{escape(block)}</Latest>" for block in self._blocks)
+        body = f'<?xml version="1.0" encoding="utf-8"?><BlockList>{latest}</BlockList>'.encode()
+        http.request("PUT", f"{self._url}&comp=blocklist", body, {"Content-Type": "application/xml"})
+
+    def _send(self, block: bytes) -> None:
+        name = base64.b64encode(b"block-%08d" % len(self._blocks)).decode()
+        self._room.acquire()
+        for sending in self._sending:
+            if sending.done():
+                sending.result()  # raises what it raised: no use in sending more
+        self._blocks.append(name)
+        self._sending.append(self._pool.submit(self._put, name, block))
+
+    def _put(self, name: str, block: bytes) -> None:
+        try:
+            http.request("PUT", f"{self._url}&comp=block&blockid={quote(name, safe='')}", block)
+            with self._lock:
+                before, self._sent = self._sent, self._sent + len(block)
+                if before // http.PROGRESS_BYTES < self._sent // http.PROGRESS_BYTES:
+                    say(f"{human(self._sent)} uploaded")
+        finally:
+            self._room.release()
+
+
+def _read_ids(token: str) -> dict[str, str]:
+    """Run and job as the token names them. The token is not checked here: the server does that."""
+    try:
+        payload = token.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        for scope in str(claims["scp"]).split():
+            parts = scope.split(":")
+            if parts[0] == "Actions.Results" and len(parts) == 3:
+                return {"workflow_run_backend_id": parts[1], "workflow_job_run_backend_id": parts[2]}
+    except (IndexError, KeyError, TypeError, ValueError):
+        pass
+    raise StepError(
+        "ACTIONS_RUNTIME_TOKEN is not a job's token", "this action needs a job of a flow around it"
+    )
+
+
+def _read_artifact(item: dict[str, object]) -> Artifact:
+    """An artifact of the server's list; its keys come in either of Twirp's spellings."""
+    run, job = _field(item, "workflow_run_backend_id"), _field(item, "workflow_job_run_backend_id")
+    size = _field(item, "size", "0")
+    digest = _field(item, "digest", "")
+    return Artifact(_field(item, "name"), _field(item, "database_id", ""), int(size), digest, f"{run}/{job}")
+
+
+def _field(message: dict[str, object], name: str, default: str | None = None) -> str:
+    first, *rest = name.split("_")
+    camel = first + "".join(part.capitalize() for part in rest)
+    value = message.get(name, message.get(camel, default))
+    if value is None:
+        raise StepError(f"the server's answer has no '{name}'")
+    return str(value)
+
+
+def _twirp_code(error: http.HttpError) -> str:
+    return _twirp(error).get("code", "")
+
+
+def _twirp_message(error: http.HttpError) -> str:
+    return _twirp(error).get("msg") or str(error)
+
+
+def _twirp(error: http.HttpError) -> dict[str, str]:
+    try:
+        read = json.loads(error.body)
+    except ValueError:
+        return {}
+    return {key: str(value) for key, value in read.items()} if isinstance(read, dict) else {}

@@ -1,0 +1,67 @@
+"""Fill the workspace with the code that the run is about."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+sys.dont_write_bytecode = True  # an action leaves nothing in its folder
+sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]
+
+import repository
+import snapshot
+from _toolkit.step import StepError, get_flag, get_input, get_number, run, say, set_output
+from _toolkit.step import workspace as find_workspace
+
+
+def main() -> None:
+    """Do what the run's source asks for; each way sets the outputs itself."""
+    workspace = find_workspace()
+    target = Path(os.path.normpath(workspace / get_input("path", ".")))
+    if not target.is_relative_to(workspace):
+        raise StepError(f"the input 'path' leads out of the workspace: {target}")
+    clean, depth = get_flag("clean", default=True), get_number("fetch-depth", 1, 0, 10**8)
+    name, ref = get_input("repository"), get_input("ref")
+    source = read_source()
+    kind = source.get("kind", "none")
+    if name:
+        finish(*repository.check_out(repository.find_url(name), ref, "", target, depth=depth, clean=clean))
+    elif kind == "git":
+        wanted = (ref, "") if ref else (source.get("ref", ""), source.get("commit", ""))
+        finish(*repository.check_out(source.get("url", ""), *wanted, target, depth=depth, clean=clean))
+    elif kind in {"snapshot", "folder"} and ref:
+        raise StepError(
+            "this run is of a working tree, which has no other 'ref'", "name a `repository:` with it"
+        )
+    elif kind == "snapshot":
+        snapshot.unpack(source.get("digest", ""), target, clean=clean)
+        finish(source.get("commit", ""), source.get("ref", ""))
+    elif kind == "folder":
+        snapshot.copy_workspace(workspace, target)
+        finish(source.get("commit", ""), source.get("ref", ""))
+    else:
+        raise StepError(
+            "this run has no code",
+            "submit it with --source git or --source snapshot, or give the input `repository:`",
+        )
+
+
+def read_source() -> dict[str, str]:
+    """Where the run's code is, as the job says."""
+    try:
+        source = json.loads(os.environ.get("FLOW_SOURCE") or "{}")
+    except ValueError:
+        source = None
+    if not isinstance(source, dict):
+        raise StepError("FLOW_SOURCE is not a JSON object")
+    return {str(key): str(value) for key, value in source.items() if value is not None}
+
+
+def finish(commit: str, ref: str) -> None:
+    """Give the outputs."""
+    set_output("commit", commit)
+    set_output("ref", ref)
+    say(f"checked out {commit or 'a folder without a commit'}{f' ({ref})' if ref else ''}")
+
+
+run(main)

@@ -1,0 +1,68 @@
+"""Get what other jobs of this run have kept."""
+
+import fnmatch
+import os
+import re
+import sys
+from pathlib import Path
+
+sys.dont_write_bytecode = True  # an action leaves nothing in its folder
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from _toolkit.archive import unzip
+from _toolkit.artifacts import Artifact, ArtifactStore, check_artifact_name, open_store
+from _toolkit.folders import move_into, temporary_folder
+from _toolkit.step import StepError, get_flag, get_input, human, run, say, set_output
+from _toolkit.step import workspace as find_workspace
+
+
+def main() -> None:
+    """Choose, fetch, check, unpack, and only then move into place."""
+    name, pattern = get_input("name"), get_input("pattern")
+    is_merged = get_flag("merge-multiple")
+    target = Path(os.path.normpath(find_workspace() / Path(get_input("path", ".")).expanduser()))
+    store = open_store()
+    chosen = choose(store.list(), name, pattern)
+    with temporary_folder(target) as temporary:
+        for number, artifact in enumerate(chosen):
+            place = target if name or is_merged else target / check_artifact_name(artifact.name)
+            fetch(store, artifact, temporary / str(number), place)
+    set_output("download-path", str(target))
+
+
+def choose(artifacts: list[Artifact], name: str, pattern: str) -> list[Artifact]:
+    """The artifacts that are asked for; one that is named must be there."""
+    if name:
+        chosen = [artifact for artifact in artifacts if artifact.name == name]
+        if not chosen:
+            there = ", ".join(sorted(artifact.name for artifact in artifacts)) or "none"
+            raise StepError(
+                f"Artifact not found for name: {name}",
+                f"this run has: {there}; a job that uploads must be named in `needs:`",
+            )
+        return chosen[:1]
+    matching = re.compile(fnmatch.translate(pattern or "*"))
+    chosen = sorted(
+        (artifact for artifact in artifacts if matching.match(artifact.name)), key=lambda one: one.name
+    )
+    say(f"{len(chosen)} of this run's {len(artifacts)} artifacts")
+    return chosen
+
+
+def fetch(store: ArtifactStore, artifact: Artifact, temporary: Path, place: Path) -> None:
+    """Bring one artifact to `place`; nothing of it is there before all of it is."""
+    temporary.mkdir()
+    archive = temporary / "archive"
+    digest = f"sha256:{store.download(artifact, archive)}"
+    if artifact.digest and artifact.digest != digest:
+        raise StepError(
+            f"artifact '{artifact.name}' came as {digest}, and is {artifact.digest}",
+            "it was changed on its way or in its store; nothing was unpacked",
+        )
+    count = unzip(archive, temporary / "files")
+    move_into(temporary / "files", place)
+    say(f"artifact '{artifact.name}': {count} files, {human(archive.stat().st_size)}, into {place}")
+    archive.unlink()
+
+
+run(main)
