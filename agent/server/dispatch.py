@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from agent.errors import AgentError
+from agent.plan.request import JOB_TOKEN
 from agent.seal.identity import PublicIdentity
 from agent.server.auth.runtime import JobIdentity, RuntimeTokens
 from agent.server.changes import Changes
@@ -22,10 +23,11 @@ from agent.server.hub import Hub
 from agent.server.leases import Leases
 from agent.server.live import QUEUE, Bus
 from agent.server.registry import Registry
-from agent.server.runs import JOB_TOKEN_NAME, Runs
-from agent.server.scheduler import WaitingJob, choose
+from agent.server.runs import Runs
+from agent.server.scheduler import ReadyAgent, WaitingJob, choose
 from agent.server.store import agents, jobs
 from agent.server.store import leases as lease_store
+from agent.server.store.database import Connection
 from agent.server.store.jobs import JobRow
 from agent.server.vault import Vault
 from agent.spec.job import JobSpec
@@ -100,13 +102,16 @@ class Dispatcher:
         async with self._changes.database.read() as connection:
             queued = await jobs.list_queued(connection)
             held = Counter(row.agent or "" for row in await jobs.list_active(connection))
+            ready = [
+                agent for agent in self._hub.ready_agents() if not await _is_spent(connection, agent, held)
+            ]
         waiting = [
             WaitingJob(
                 row.id, tuple(json.loads(row.runs_on)), row.group_name, self._registry.refusals_of(row.id)
             )
             for row in queued
         ]
-        choice = choose(waiting, self._hub.ready_agents(), held)
+        choice = choose(waiting, ready, held)
         for job, agent in choice.picks:
             await self._assign(job, agent)
         await self._explain(queued, choice.waits)
@@ -156,9 +161,16 @@ class Dispatcher:
             sealed = await self._vault.seal_for(
                 connection,
                 spec.secrets,
-                own={RUNTIME_TOKEN_NAME: token, JOB_TOKEN_NAME: token},
+                own={RUNTIME_TOKEN_NAME: token, JOB_TOKEN: token},
                 identity=PublicIdentity.from_json(json.loads(row.identity)),
                 job=job,
                 lease=number,
             )
         return spec, sealed
+
+
+async def _is_spent(connection: Connection, agent: ReadyAgent, held: Mapping[str, int]) -> bool:
+    """Whether an ephemeral agent has had its one job."""
+    return (
+        agent.is_ephemeral and not held.get(agent.id) and await jobs.count_ever_of(connection, agent.id) > 0
+    )

@@ -12,7 +12,7 @@ from agent.seal.identity import PublicIdentity, challenge_message, verify
 from agent.server.auth.tokens import spend_registration_token
 from agent.server.changes import Changes
 from agent.server.scheduler import ReadyAgent
-from agent.server.store import agents, jobs
+from agent.server.store import agents
 from agent.server.store.agents import AgentRow
 from agent.spec import codec
 from agent.spec.resources import Inventory, derive_labels
@@ -97,7 +97,6 @@ class Registry:
             row = await agents.find_agent(change.connection, agent)
             if row is None:
                 return None
-            jobs_ever = await jobs.count_ever_of(change.connection, agent) if row.is_ephemeral else 0
         shown = labels_of(row, ready.labels)
         slots = 1 if row.is_ephemeral else ready.max_jobs
         return ReadyAgent(
@@ -108,7 +107,7 @@ class Registry:
             slots=slots,
             group=row.group_name,
             is_draining=ready.is_draining,
-            is_spent=jobs_ever > 0,
+            is_ephemeral=row.is_ephemeral,
         )
 
     async def note_draining(

@@ -6,8 +6,7 @@ viewers. What an agent must hear (a cancel) is read from the rows by the dispatc
 """
 
 import secrets as entropy
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from agent.errors import NotFoundError, UsageError
 from agent.flow.model import Flow
@@ -26,8 +25,7 @@ from agent.plan import (
     advance,
     begin,
 )
-from agent.plan.github_context import make_github_context
-from agent.plan.secret_names import named_secrets
+from agent.plan.request import Wish, choose_event, make_request
 from agent.server.changes import Change, Changes
 from agent.server.flows import FlowCache
 from agent.server.store import jobs, runs, settings
@@ -36,24 +34,15 @@ from agent.spec import codec
 from agent.spec.job import Source, SourceKind
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
 
-JOB_TOKEN_NAME = "GITHUB_TOKEN"  # noqa: S105 - a name; every job has one, made at its lease
-
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What a person or a trigger wants run."""
+    """A flow's text, and what is wanted of it."""
 
     file: str
     text: str
     dialect: str | None = None
-    event: str = "workflow_dispatch"
-    event_payload: Mapping[str, object] = field(default_factory=dict)
-    inputs: Mapping[str, object] = field(default_factory=dict)
-    vars: Mapping[str, str] = field(default_factory=dict)
-    jobs: tuple[str, ...] = ()
-    matrix: Mapping[str, str] = field(default_factory=dict)
-    source: Source = field(default_factory=Source)
-    actor: str = "admin"
+    wish: Wish = field(default_factory=Wish)
 
 
 class Runs:
@@ -70,14 +59,12 @@ class Runs:
         """
         flow = self._flows.parse(submission.file, submission.text, submission.dialect)
         async with self._changes.begin() as change:
-            names = tuple(await settings.list_secrets(change.connection))
-            _check_secrets(flow, names)
-            await _check_snapshot(change.connection, submission.source)
-            run, request = await _add_run(change, flow, submission, names)
+            await _check_snapshot(change.connection, submission.wish.source)
+            request = await _add_run(change, flow, submission)
             state, decisions = begin(flow, request)
             await self._carry_out(change, flow, state, decisions)
-            await change.tell_run(run)
-        return run
+            await change.tell_run(request.run)
+        return request.run
 
     async def cancel(self, run: int, reason: str) -> None:
         """End a run; one that has ended stays as it is. Raises NotFoundError."""
@@ -88,8 +75,8 @@ class Runs:
             if row.status == "completed":
                 return
             await runs.mark_cancelled(change.connection, run, reason)
-            await self.advance(change, run, RunCancelled(reason))
             await change.tell_run(run)
+            await self.advance(change, run, RunCancelled(reason))
 
     async def advance(self, change: Change, run: int, event: Event) -> None:
         """Let the planner see `event`, and store what it decides."""
@@ -164,9 +151,8 @@ def cancelled(reason: str) -> JobResult:
     return JobResult(Conclusion.CANCELLED, failure_kind=FailureKind.CANCELLED, message=reason)
 
 
-async def _add_run(
-    change: Change, flow: Flow, submission: Submission, secret_names: tuple[str, ...]
-) -> tuple[int, RunRequest]:
+async def _add_run(change: Change, flow: Flow, submission: Submission) -> RunRequest:
+    wish = submission.wish
     number = await runs.next_number(change.connection, submission.file)
     run = await runs.add_run(
         change.connection,
@@ -175,45 +161,20 @@ async def _add_run(
         dialect=submission.dialect,
         title=flow.title,
         text=submission.text,
-        event=submission.event,
-        source=codec.dump(submission.source),
+        event=choose_event(flow, wish.event_name),
+        source=codec.dump(wish.source),
         created_at=change.now,
     )
     stored = await settings.list_variables(change.connection)
-    request = RunRequest(
+    variables = {**{name: value for name, (value, _) in stored.items()}, **wish.vars}
+    return make_request(
+        flow,
+        replace(wish, vars=variables),
         run=RunId(run),
         number=number,
         seed=entropy.token_bytes(16),
-        github=make_github_context(
-            run=RunId(run),
-            number=number,
-            attempt=1,
-            flow_name=flow.title,
-            flow_file=submission.file,
-            event_name=submission.event,
-            event=submission.event_payload,
-            source=submission.source,
-            actor=submission.actor,
-        ),
-        inputs=submission.inputs,
-        vars={**{name: value for name, (value, _) in stored.items()}, **submission.vars},
-        secrets=(JOB_TOKEN_NAME, *secret_names),
-        source=submission.source,
-        only_jobs=submission.jobs,
-        only_cells=submission.matrix,
+        secrets=tuple(await settings.list_secrets(change.connection)),
     )
-    return run, request
-
-
-def _check_secrets(flow: Flow, known: tuple[str, ...]) -> None:
-    names = {name.upper() for name in known} | {JOB_TOKEN_NAME}
-    for name, place in named_secrets(flow).items():
-        if name.upper() not in names:
-            raise UsageError(
-                f"the flow uses the secret '{name}', which does not exist on this server",
-                where=place,
-                hint=f"set it: agent secret set {name}",
-            )
 
 
 async def _check_snapshot(connection: Connection, source: Source) -> None:

@@ -30,7 +30,7 @@ class ReadyAgent:
     slots: int
     group: str = ""
     is_draining: bool = False
-    is_spent: bool = False  # ephemeral, and it has had its one job
+    is_ephemeral: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,6 @@ class Choice:
 def choose(jobs: Sequence[WaitingJob], agents: Sequence[ReadyAgent], in_use: Mapping[str, int]) -> Choice:
     """Spread `jobs` over `agents`, of which `in_use` slots each are taken already."""
     used = dict(in_use)
-    agents = [agent for agent in agents if not agent.is_spent]
     picks: list[tuple[str, str]] = []
     waits: dict[str, str] = {}
     for job in jobs:

@@ -72,7 +72,6 @@ async def show_agent(call: Call) -> Response:
         {
             **_agent_json(call.services, row, len(held)),
             "jobs": held,
-            "inventory": json.loads(row.inventory),
             "figures": dict(call.services.registry.figures_of(row.id)),
         }
     )
@@ -101,6 +100,7 @@ def _agent_json(services: Services, row: AgentRow, jobs_held: int) -> dict[str, 
         "jobs_held": jobs_held,
         "ephemeral": row.is_ephemeral,
         "software": row.software,
+        "inventory": json.loads(row.inventory),
         "created": time_text(row.created_at),
         "last_seen": time_text(row.last_seen_at),
     }

@@ -13,10 +13,11 @@ HEARTBEAT = b": still here\n\n"
 END = b"event: end\ndata: {}\n\n"
 
 
-def event_bytes(kind: str, data: Mapping[str, object] | str, event_id: int) -> bytes:
-    """One event; `data` is JSON data, or JSON text without line breaks."""
+def event_bytes(kind: str, data: Mapping[str, object] | str, event_id: int | None) -> bytes:
+    """One event; `data` is JSON data, or JSON text without line breaks. Without an id the last one stays."""
     text = data if isinstance(data, str) else json.dumps(data, separators=(",", ":"))
-    return f"id: {event_id}\nevent: {kind}\ndata: {text}\n\n".encode()
+    head = "" if event_id is None else f"id: {event_id}\n"
+    return f"{head}event: {kind}\ndata: {text}\n\n".encode()
 
 
 def last_event_id(request: Request) -> int:

@@ -1,20 +1,21 @@
 """`/api/v1/jobs`: a job, its output as text, and its journal as it grows."""
 
 import asyncio
-import codecs
+import json
 from collections.abc import AsyncIterator
 
 from starlette.responses import Response, StreamingResponse
 
 from agent.errors import DamagedError, NotFoundError
-from agent.journal.format import Log, Record
+from agent.journal.format import Closed, Log, Record
+from agent.journal.public import PublicRecord, PublicRecords
 from agent.server.api import event_streams
 from agent.server.api.call import Call, json_response
-from agent.server.api.records import record_json
 from agent.server.live import job_topic
 from agent.server.services import Services
 from agent.server.store import agents, jobs, records
 from agent.server.views import job_json, step_json
+from agent.spec.outcome import Conclusion, FailureKind, JobResult
 
 
 async def show_job(call: Call) -> Response:
@@ -62,27 +63,49 @@ async def _find(services: Services, job: str) -> jobs.JobRow:
 
 
 async def _follow(services: Services, job: str, after: int) -> AsyncIterator[bytes]:
-    """Events behind `after`. The journal is read from its start: characters may be cut anywhere between chunks."""
-    decoders = _Decoders()
-    offset = lease = 0
+    """Events behind `after`. The journal is read from its start: lines may be cut anywhere between its records."""
+    row = await _find(services, job)
+    public, offset, lease, is_closed = PublicRecords(row.key), 0, row.lease, False
     with services.bus.listen(job_topic(job)) as listener:
         while not services.bus.is_closing:
             row = await _find(services, job)
             if row.lease != lease:
-                decoders, offset, lease = _Decoders(), 0, row.lease
+                public, offset, lease = PublicRecords(row.key), 0, row.lease
             found = await _records(services, job, lease, offset)
             for end, record in found:
-                offset = end
-                data = record_json(record, job, decoders.decode)
-                if end > after:
-                    yield event_streams.event_bytes(str(data["kind"]), data, end)
+                offset, is_closed = end, isinstance(record, Closed)
+                events = list(public.convert(record))
+                if events and end > after:
+                    yield _events_of(events, end)
             if found:
                 continue
             if row.status == "completed":
+                if not is_closed:
+                    yield _events_of(list(public.convert(_closing(row))), offset)
                 yield event_streams.END
                 return
             if not await listener.wait(event_streams.HEARTBEAT_SECONDS):
                 yield event_streams.HEARTBEAT
+
+
+def _events_of(events: list[PublicRecord], end: int) -> bytes:
+    """The events that one journal record gives; only the last has the id, so that none is skipped at a resume."""
+    ids = [*[None] * (len(events) - 1), end]
+    return b"".join(
+        event_streams.event_bytes(event["kind"], event, event_id)
+        for event, event_id in zip(events, ids, strict=True)
+    )
+
+
+def _closing(row: jobs.JobRow) -> Closed:
+    """The last word on a job whose journal has none: it was lost, or cancelled before it began."""
+    result = JobResult(
+        Conclusion(row.conclusion or Conclusion.FAILURE),
+        json.loads(row.outputs),
+        FailureKind(row.failure_kind) if row.failure_kind else None,
+        row.message,
+    )
+    return Closed(int((row.finished_at or 0) * 1000), result)
 
 
 async def _output(services: Services, row: jobs.JobRow) -> AsyncIterator[bytes]:
@@ -99,15 +122,3 @@ async def _records(services: Services, job: str, lease: int, offset: int) -> lis
         return await asyncio.to_thread(services.journals.records, job, lease, offset)
     except DamagedError:
         return []  # the ledger has said so in the job's message; what is whole has been shown
-
-
-class _Decoders:
-    """Output bytes to text, step by step: a character may begin in one chunk and end in the next."""
-
-    def __init__(self) -> None:
-        self._by_step: dict[int, codecs.IncrementalDecoder] = {}
-
-    def decode(self, step: int, data: bytes) -> str:
-        if step not in self._by_step:
-            self._by_step[step] = codecs.getincrementaldecoder("utf-8")("replace")
-        return self._by_step[step].decode(data)

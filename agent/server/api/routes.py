@@ -71,7 +71,9 @@ def make_routes() -> list[BaseRoute]:
         Route(path, Guard(access, handler).answer, methods=[verb]) for path, verb, access, handler in _TABLE
     ]
     table += [
-        Route(f"{toolkit.SERVICE}/{name}", Guard(Access.JOB, handler, error_response).answer, methods=["POST"])
+        Route(
+            f"{toolkit.SERVICE}/{name}", Guard(Access.JOB, handler, error_response).answer, methods=["POST"]
+        )
         for name, handler in _ARTIFACT_CALLS.items()
     ]
     table.append(WebSocketRoute(f"{_V1}/agent", connect_agent))

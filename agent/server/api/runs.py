@@ -9,6 +9,7 @@ from starlette.responses import Response
 from agent.errors import NotFoundError
 from agent.plan import JobPhase, RunState
 from agent.plan.planner import waits_for
+from agent.plan.request import Wish
 from agent.server.api import event_streams
 from agent.server.api.call import Call, json_response
 from agent.server.live import run_topic
@@ -22,6 +23,7 @@ from agent.spec import codec
 from agent.spec.job import Source
 
 _MOST_RUNS = 200
+_LONGEST_REASON = 1000
 
 
 class FlowBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -36,30 +38,35 @@ class RunBody(msgspec.Struct, forbid_unknown_fields=True):
     """What `POST /api/v1/runs` takes."""
 
     flow: FlowBody
-    event: str = "workflow_dispatch"
+    event: str = ""
     event_payload: dict[str, object] = {}
-    inputs: dict[str, object] = {}
+    inputs: dict[str, str | int | float | bool] = {}
     vars: dict[str, str] = {}
     jobs: list[str] = []
     matrix: dict[str, str] = {}
     source: dict[str, object] = {}
 
 
+class CancelBody(msgspec.Struct, forbid_unknown_fields=True):
+    """Why a run is ended."""
+
+    reason: str = ""
+
+
 async def submit_run(call: Call) -> Response:
     """Start a run."""
     body = await call.body(RunBody)
-    submission = Submission(
-        file=body.flow.file,
-        text=body.flow.text,
-        dialect=body.flow.dialect,
-        event=body.event,
-        event_payload=body.event_payload,
+    wish = Wish(
+        event_name=body.event,
+        event=body.event_payload,
         inputs=body.inputs,
         vars=body.vars,
-        jobs=tuple(body.jobs),
-        matrix=body.matrix,
         source=codec.from_json(Source, body.source, where="source"),
+        actor="admin",
+        jobs=tuple(body.jobs),
+        cells=body.matrix,
     )
+    submission = Submission(body.flow.file, body.flow.text, body.flow.dialect, wish)
     run = await call.services.runs.submit(submission)
     return json_response({"run": run}, 201)
 
@@ -102,7 +109,8 @@ async def show_run(call: Call) -> Response:
 async def cancel_run(call: Call) -> Response:
     """End a run."""
     run = call.number("run")
-    await call.services.runs.cancel(run, "somebody cancelled the run")
+    body = await call.body(CancelBody)
+    await call.services.runs.cancel(run, body.reason[:_LONGEST_REASON] or "cancelled by a person")
     return json_response({"run": run})
 
 
@@ -147,20 +155,28 @@ async def _not_yet_queued(connection: Connection, services: Services, run: int) 
 
 
 def _pending(run: int, key: str, why: str) -> dict[str, object]:
+    """A job that there is no row of yet, in the form of those that have one."""
+    nothing = dict.fromkeys(("agent", "agent_id", "conclusion", "cancel_reason", "failure_kind", "machine"))
+    times = dict.fromkeys(("queued", "started", "finished"))
     return {
         "id": None,
         "run": run,
         "key": key,
         "name": key,
         "status": "pending",
-        "conclusion": None,
         "waiting": why,
+        "runs_on": [],
+        "lease": 0,
+        "message": "",
+        "outputs": {},
+        **nothing,
+        **times,
     }
 
 
 async def _summary(connection: Connection, job: jobs.JobRow) -> dict[str, object]:
     texts = await records.list_summaries(connection, job.id, job.lease)
-    return {"job": job.id, "key": job.key, "text": "\n".join(texts)}
+    return {"job": job.key, "id": job.id, "text": "\n".join(texts)}
 
 
 def _number(query: Mapping[str, str], name: str, default: int) -> int:
