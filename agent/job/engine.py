@@ -209,6 +209,8 @@ class Engine:
                 return StepEnd(*_FAILED, effects, error.kind, str(error), error.is_said)
             case AgentError():
                 return StepEnd(*_FAILED, effects=effects, message=str(error))
+            case OSError():
+                return StepEnd(*_FAILED, effects, FailureKind.INFRASTRUCTURE, str(error))
             case _:
                 raise error
 

@@ -196,7 +196,8 @@ def _locked(root: Path) -> Iterator[int]:
 
 def _write(file: Path, text: str) -> None:
     handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as stream:
+    # Half a surrogate pair, which UTF-8 cannot say, becomes the escape with which JSON can.
+    with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as stream:
         stream.write(text)
         stream.flush()
         os.fsync(stream.fileno())

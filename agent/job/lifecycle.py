@@ -26,9 +26,11 @@ from agent.job.steprun import write_event
 from agent.job.steps import Actions
 from agent.job.streams import StepLog
 from agent.journal.format import Annotation
+from agent.spec import codec
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
 
-_GIVE_UP_SECONDS = 30.0  # for the second half's own work, when the time for cancelling is over
+_MAX_OUTPUT_CHARACTERS = 1_000_000
+_MAX_MESSAGE = 4096
 
 
 class Phase(NamedTuple):
@@ -80,11 +82,11 @@ class Lifecycle:
                 values = job.environment.values
                 values.update(evaluate_mapping(job, job.scope, values, template, "env"))
             await self._prepare_actions(log)
-            self._is_set_up = job.status is Conclusion.SUCCESS
         except (AgentError, OSError) as error:
             kind = FailureKind.INFRASTRUCTURE if isinstance(error, OSError) else FailureKind.USER
             self._fail(log, kind, str(error))
-        outcome = Conclusion.SUCCESS if self._is_set_up else job.status
+        self._is_set_up = job.status is not Conclusion.FAILURE
+        outcome = Conclusion.SUCCESS if self._is_set_up else Conclusion.FAILURE
         log.end(outcome, outcome)
 
     async def run_pre(self) -> None:
@@ -137,7 +139,10 @@ class Lifecycle:
             if value and job.masker.holds_secret(value):
                 log.say(f"##[warning]Skip output '{name}' since it may contain secret.")
             elif value:
-                job.outputs[name] = value
+                job.outputs[name] = job.masker.mask_text(value)
+        if len(codec.dump(job.outputs)) > _MAX_OUTPUT_CHARACTERS:
+            job.outputs.clear()
+            self._fail(log, FailureKind.USER, "The outputs of the job are more than 1 MB together")
 
     def _fail(self, log: StepLog, kind: FailureKind, message: str) -> None:
         log.say(f"##[error]{message}")
@@ -165,13 +170,15 @@ class Lifecycle:
     def _result(self) -> JobResult:
         job = self._job
         failure = job.recorder.failure
-        if failure is not None:
+        if failure is not None:  # what the log lacks, no success makes good
             return JobResult(
                 Conclusion.FAILURE, failure_kind=FailureKind.INFRASTRUCTURE, message=str(failure)
             )
         if job.status is Conclusion.SUCCESS:
             return JobResult(job.status, job.outputs)
-        return JobResult(job.status, job.outputs, job.failure_kind, job.masker.mask_text(job.message))
+        return JobResult(
+            job.status, job.outputs, job.failure_kind, job.masker.mask_text(job.message)[:_MAX_MESSAGE]
+        )
 
 
 PHASES = (

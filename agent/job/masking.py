@@ -51,10 +51,8 @@ class Masker:
         return stream.feed(data) + stream.finish()
 
     def mask_text(self, text: str) -> str:
-        """`text`, which is whole, with every secret replaced."""
-        if not self._forms or not text:
-            return text
-        return self.mask(text.encode("utf-8", "surrogateescape")).decode("utf-8", "surrogateescape")
+        """`text`, which is whole, with every secret replaced, and with nothing in it that UTF-8 cannot say."""
+        return self.mask(text.encode("utf-8", "replace")).decode("utf-8", "replace")
 
     def holds_secret(self, text: str) -> bool:
         """Whether something in `text` would be masked."""

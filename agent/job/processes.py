@@ -12,6 +12,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from agent.errors import AgentError
@@ -66,6 +67,7 @@ def prepare_supervisor() -> None:
     """Make this process the reaper of all its descendants, and unreadable for them (no ptrace, no core)."""
     import ctypes
 
+    _nothing.cache_clear()  # it was the parent's
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
@@ -132,7 +134,7 @@ def _start(arguments: Sequence[str], cwd: Path, env: Mapping[str, str], output: 
             list(arguments),
             cwd=cwd,
             env=env,
-            stdin=subprocess.DEVNULL,
+            stdin=_nothing(),
             stdout=output,
             stderr=output,
             start_new_session=True,
@@ -146,6 +148,12 @@ def _start(arguments: Sequence[str], cwd: Path, env: Mapping[str, str], output: 
     process.returncode = 0  # we wait for it ourselves; keeps Popen's destructor from doing so
     _running.add(process.pid)
     return process.pid
+
+
+@cache
+def _nothing() -> int:
+    """An open /dev/null."""
+    return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
 
 
 async def _wait_or_stop(process: int, pidfd: int, graces: Graces) -> int:
@@ -251,7 +259,10 @@ class _Output:
         self._loop.add_reader(file, self._read)
 
     async def drain(self) -> None:
-        """Read what is left, waiting a little for children that still write, then close the pipe."""
+        """Read what is left, waiting a little for children that still write.
+
+        What outlives that may go on writing: it is read, so that nobody blocks or dies of a broken pipe, and dropped.
+        """
         self._resume()
         while not self._ended.done() and self._read_once():
             pass
@@ -259,10 +270,7 @@ class _Output:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_DRAIN_SECONDS):
                     await asyncio.shield(self._ended)
-        self._loop.remove_reader(self._file)
-        if self._pause is not None:
-            self._pause.cancel()
-        os.close(self._file)
+        self._sink = _drop
 
     def _read(self) -> None:
         count = self._read_once()
@@ -280,6 +288,7 @@ class _Output:
             self._sink(data)
         else:
             self._loop.remove_reader(self._file)
+            os.close(self._file)
             _settle(self._ended)
         return len(data)
 
@@ -289,6 +298,10 @@ class _Output:
             self._pause = None
         if not self._ended.done():
             self._loop.add_reader(self._file, self._read)
+
+
+def _drop(_data: bytes) -> None:
+    """Nobody listens any more."""
 
 
 def _list_own_descendants() -> list[int]:

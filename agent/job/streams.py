@@ -5,6 +5,8 @@ only here; a record that the disk did not take is an error of the job, never a s
 """
 
 import asyncio
+import contextlib
+import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,6 +19,9 @@ from agent.spec.outcome import Conclusion, JobResult
 
 _CHUNK_BYTES = 64 << 10
 _FLUSH_SECONDS = 0.1
+_MAX_NAME = 500
+_MAX_MESSAGE = 4096
+_RESERVE_BYTES = 64 << 10  # of disk, kept back so that a job on a full disk can still say how it ended
 _MAX_OUTPUT_BYTES = 512 << 10  # of a step's outputs that are shown with the step; the job has them whole
 
 
@@ -25,6 +30,8 @@ class Recorder:
 
     def __init__(self, journal: Path, masker: Masker) -> None:
         self._writer = JournalWriter(journal)
+        self._reserve = journal.with_name("reserve")
+        _reserve_disk(self._reserve)
         self._steps = 0
         self._open: list[StepLog] = []
         self.masker = masker
@@ -32,12 +39,15 @@ class Recorder:
         self.on_failure: Callable[[], None] | None = None
 
     def write(self, record: Record) -> None:
-        """Append `record` as it is."""
+        """Append `record` as it is. After a failure nothing is taken any more but the records of the end."""
+        if self.failure is not None and not isinstance(record, StepChanged):
+            return
         try:
             self._writer.append(record)
         except AgentError as error:
             if self.failure is None:
                 self.failure = error
+                self._reserve.unlink(missing_ok=True)
                 if self.on_failure is not None:
                     self.on_failure()
 
@@ -59,20 +69,20 @@ class Recorder:
 
     def number_step(self, step_id: str, name: str, parent: int | None = None) -> "StepLog":
         """The log of a step that gets a number but is not shown as running: one that is skipped."""
-        log = StepLog(self, self._steps, step_id, self.masker.mask_text(name), parent)
+        log = StepLog(self, self._steps, step_id, self.masker.mask_text(name)[:_MAX_NAME], parent)
         self._steps += 1
         return log
 
     def annotate(self, annotation: Annotation) -> None:
         """Record a notice, warning or error."""
-        mask = self.masker.mask_text
+        show = self.masker.mask_text
         self.write(
             Annotation(
                 annotation.step,
                 annotation.level,
-                mask(annotation.message),
-                mask(annotation.title),
-                mask(annotation.file),
+                show(annotation.message)[:_MAX_MESSAGE],
+                show(annotation.title)[:_MAX_NAME],
+                show(annotation.file)[:_MAX_MESSAGE],
                 annotation.line,
                 annotation.end_line,
                 annotation.column,
@@ -90,6 +100,7 @@ class Recorder:
         """The last record, made durable. Steps that are still open (a bug of ours) end as failed before it."""
         for log in reversed(self._open.copy()):
             log.end(Conclusion.FAILURE, Conclusion.FAILURE)
+        self._reserve.unlink(missing_ok=True)
         self._writer.append(Closed(now_ms(), result))
         self._writer.sync()
         self._writer.close()
@@ -129,7 +140,7 @@ class StepLog:
 
     def say(self, line: str) -> None:
         """Write a line of our own."""
-        self.write(line.encode("utf-8", "surrogateescape") + b"\n")
+        self.write(line.encode("utf-8", "replace") + b"\n")
 
     def flush(self) -> None:
         """Put what waits into the journal."""
@@ -172,8 +183,13 @@ class StepLog:
             room -= len(name) + len(value)
             if room < 0:
                 break
-            shown[name] = self._recorder.masker.mask_text(value)
+            shown[self._recorder.masker.mask_text(name)] = self._recorder.masker.mask_text(value)
         return shown
+
+
+def _reserve_disk(path: Path) -> None:
+    with contextlib.suppress(OSError), path.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, _RESERVE_BYTES)
 
 
 def now_ms() -> int:

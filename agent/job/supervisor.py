@@ -84,7 +84,7 @@ async def _run_job(
         places=choose_places(folder, spec, settings),
         masker=recorder.masker,
         recorder=recorder,
-        environment=JobEnvironment(settings.environment),
+        environment=JobEnvironment({**_describe_user(), **settings.environment}),
         scope=Scope(inputs=spec.contexts.inputs),
         log=log,
     )
@@ -140,6 +140,17 @@ def _leave_home(folder: JobFolder, kept: set[int]) -> None:
         first = number + 1
     os.closerange(first, os.sysconf("SC_OPEN_MAX"))
     os.chdir("/")
+
+
+def _describe_user() -> dict[str, str]:
+    """Who the job runs as: programs look for these."""
+    import pwd
+
+    try:
+        user = pwd.getpwuid(os.geteuid())
+    except KeyError:  # a user without an entry, as containers have them
+        return {"HOME": "/tmp"}  # noqa: S108 - the one folder that such a user can count on
+    return {"HOME": user.pw_dir, "USER": user.pw_name, "LOGNAME": user.pw_name}
 
 
 def _describe_machine() -> dict[str, object]:

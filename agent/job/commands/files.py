@@ -82,7 +82,7 @@ class CommandFiles:
             effects.errors += [f"Unable to process file command '{command}' successfully.", str(error)]
 
     def _read_summary(self) -> str:
-        size = self._size("GITHUB_STEP_SUMMARY")
+        size = self._size("GITHUB_STEP_SUMMARY") or 0
         if size > _MAX_SUMMARY_BYTES:
             raise FileCommandError(
                 f"$GITHUB_STEP_SUMMARY upload aborted, supports content up to a size of 1024k, got {size // 1024}k."
@@ -91,14 +91,18 @@ class CommandFiles:
             )
         return self._read("GITHUB_STEP_SUMMARY")
 
-    def _size(self, variable: str) -> int:
+    def _size(self, variable: str) -> int | None:
+        """How long the file is; None when it is gone, or no file any more."""
         try:
-            return os.stat(self._names[variable], dir_fd=self._folder, follow_symlinks=False).st_size
+            information = os.stat(self._names[variable], dir_fd=self._folder, follow_symlinks=False)
         except OSError:
-            return 0
+            return None
+        return information.st_size if stat.S_ISREG(information.st_mode) else None
 
     def _read(self, variable: str) -> str:
         """The file's text; empty when it was removed."""
+        if self._size(variable) == 0:  # as most are: spares the opening
+            return ""
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         try:
             file = os.open(self._names[variable], flags, dir_fd=self._folder)

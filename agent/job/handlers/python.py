@@ -1,8 +1,8 @@
 """Python actions (`using: python`): ours, beyond what GitHub has.
 
-The script runs in the workspace with the machine's Python, isolated (`-I`): neither the agent's packages nor the user's are
-in its reach. An action that ships a requirements.txt or pyproject.toml gets a virtual environment of its own, made once
-for each content of that file and kept beside the fetched actions.
+The script runs in the workspace, isolated (`-I`) in a virtual environment: neither the agent's packages nor the machine's
+are in its reach. The environment is made once and kept beside the fetched actions: an empty one for all actions that need
+nothing, and one for each content of a requirements.txt or pyproject.toml that an action ships.
 """
 
 import asyncio
@@ -47,8 +47,6 @@ def _find_python(step: StepRun, action: Action) -> str:
     """The interpreter for `action`: one with what it needs."""
     base = _base_python()
     needs = next((action.folder / name for name in _NEEDS if (action.folder / name).is_file()), None)
-    if needs is None:
-        return base
     return str(_prepare_environment(step.job.places.actions / "_python", base, needs) / "bin" / "python")
 
 
@@ -62,9 +60,11 @@ def _base_python() -> str:
     return sys.executable
 
 
-def _prepare_environment(store: Path, base: str, needs: Path) -> Path:
-    """The virtual environment for what `needs` lists; made under a temporary name and moved when it is whole."""
-    digest = hashlib.sha256(f"{base}\0{needs.name}\0".encode() + needs.read_bytes())
+def _prepare_environment(store: Path, base: str, needs: Path | None) -> Path:
+    """The virtual environment for what `needs` lists, or one with nothing in it; it counts once it is complete."""
+    digest = hashlib.sha256(base.encode())
+    if needs is not None:
+        digest.update(f"\0{needs.name}\0".encode() + needs.read_bytes())
     folder = store / digest.hexdigest()[:32]
     store.mkdir(parents=True, exist_ok=True)
     lock = os.open(store / f"{folder.name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -79,9 +79,13 @@ def _prepare_environment(store: Path, base: str, needs: Path) -> Path:
     return folder
 
 
-def _make_environment(folder: Path, base: str, needs: Path) -> None:
+def _make_environment(folder: Path, base: str, needs: Path | None) -> None:
+    complaint = "a virtual environment cannot be made"
+    if needs is None:
+        _run([base, "-I", "-m", "venv", "--without-pip", str(folder)], complaint)
+        return
     wanted = ["-r", str(needs)] if needs.name == "requirements.txt" else [str(needs.parent)]
-    _run([base, "-I", "-m", "venv", str(folder)], "a virtual environment cannot be made")
+    _run([base, "-I", "-m", "venv", str(folder)], complaint)
     _run(
         [
             str(folder / "bin" / "python"),

@@ -101,6 +101,6 @@ def _write_script(folder: Path, program: str, script: str) -> Path:
         script = f"{_POWERSHELL_HEAD}\n{script}\n{_POWERSHELL_TAIL}"
     file = folder / f"{secrets.token_hex(16)}{_EXTENSIONS.get(name, '.sh')}"
     handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
+    with os.fdopen(handle, "w", encoding="utf-8", errors="replace", newline="") as stream:
         stream.write(script)
     return file
