@@ -3,15 +3,18 @@
 Names, kinds and sizes of all members are checked here before anything is written, on every version of Python alike.
 """
 
+import errno
 import gzip
 import os
 import re
 import shutil
 import stat
+import struct
 import tarfile
 import time
 import unicodedata
 import zipfile
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Protocol
@@ -21,6 +24,10 @@ from _toolkit.step import StepError, human
 LARGEST_RATIO = 250  # unpacked to packed; text comes to 50
 FREELY_BYTES = 256 << 20  # below this any ratio will do
 _CHUNK_BYTES = 1 << 20
+_DAMAGE = (
+    zipfile.BadZipFile, zipfile.LargeZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, struct.error,
+    NotImplementedError, EOFError, ValueError,
+)  # fmt: skip
 _DRIVE = re.compile(r"[A-Za-z]:")
 _ZIP64_BYTES = 1 << 30  # room for what deflate may add
 
@@ -80,8 +87,12 @@ def unzip(archive: Path, folder: Path) -> int:
                     with opened.open(member) as file:
                         _write_new(target, file, is_executable=bool(member.external_attr >> 16 & 0o100))
             return sum(not member.is_dir() for member in members)
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, EOFError, ValueError) as error:
+    except _DAMAGE as error:
         raise StepError(f"the archive is damaged: {error}") from None
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # that is a seek to before the beginning, by an offset that is wrong
+            raise
+        raise StepError("the archive is damaged: an offset is wrong") from None
 
 
 def untar(archive: Path, folder: Path) -> int:
@@ -115,7 +126,7 @@ def untar(archive: Path, folder: Path) -> int:
                     _write_new(target, file, is_executable=bool(member.mode & 0o100))
                 else:
                     raise StepError(f"the archive holds {name!a}, which is neither file, folder nor link")
-    except (tarfile.TarError, EOFError, gzip.BadGzipFile, ValueError) as error:
+    except _DAMAGE as error:
         raise StepError(f"the archive is damaged: {error}") from None
     _make_links(folder, links)
     return count
@@ -188,6 +199,8 @@ def _check_zip_member(member: zipfile.ZipInfo) -> None:
     expected = stat.S_IFDIR if member.is_dir() else stat.S_IFREG
     if kind not in {0, expected}:
         raise StepError(f"{member.orig_filename!a} in the archive is neither file nor folder")
+    if member.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+        raise StepError(f"{member.orig_filename!a} in the archive is packed in a way that is not read here")
     if member.flag_bits & 0x1:
         raise StepError(f"{member.orig_filename!a} in the archive is encrypted")
 

@@ -6,6 +6,7 @@ import io
 import stat
 import sys
 import tarfile
+import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -226,15 +227,11 @@ def test_no_damage_to_an_archive_shows_more_than_a_step_error(data: st.DataObjec
     damaged = bytearray(content)
     for _ in range(data.draw(st.integers(1, 4))):
         damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
-    (tmp_path / "archive").write_bytes(damaged)
-    out = tmp_path / "out"
+    folder = Path(tempfile.mkdtemp(dir=tmp_path))
+    (folder / "archive").write_bytes(damaged)
     with contextlib.suppress(StepError):
-        unpack(tmp_path / "archive", out)
-    for path in sorted(out.rglob("*"), reverse=True):
-        path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
-    if out.exists():
-        out.rmdir()
-    assert [path.name for path in tmp_path.iterdir()] == ["archive"]
+        unpack(folder / "archive", folder / "out")
+    assert {path.name for path in folder.iterdir()} <= {"archive", "out"}
 
 
 @given(st.text(max_size=40))
