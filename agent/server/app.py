@@ -61,7 +61,8 @@ async def recover(services: Services) -> None:
         active = await jobs.list_active(connection)
     for row in active:
         await asyncio.to_thread(services.journals.cut_tail, row.id, row.lease, row.journal_applied)
-        await services.ledger.apply(row.id, row.lease)
+        durable = await asyncio.to_thread(services.journals.sync, row.id, row.lease)
+        await services.ledger.apply(row.id, row.lease, durable)
     await services.leases.extend_all()
 
 

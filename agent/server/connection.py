@@ -274,7 +274,7 @@ class AgentConnection:
         size = await asyncio.to_thread(self._journals.sync, job, lease)
         self._protocol.acknowledge(job, lease, size)
         self._flush()
-        if await self._ledger.apply(job, lease):
+        if await self._ledger.apply(job, lease, size):
             self._protocol.release(job, lease)
             self._flush()
 

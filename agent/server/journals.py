@@ -54,7 +54,10 @@ class Journals:
 
     def sync(self, job: str, lease: int) -> int:
         """Make everything durable that is here: how many bytes that is."""
-        descriptor = os.open(self._file(job, lease), os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            descriptor = os.open(self._file(job, lease), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return 0
         try:
             size = os.fstat(descriptor).st_size
             os.fsync(descriptor)
@@ -72,9 +75,13 @@ class Journals:
         except FileNotFoundError:
             return b""
 
-    def records(self, job: str, lease: int, offset: int) -> list[tuple[int, Record]]:
-        """The next whole records from `offset` on, each with its end; about a mebibyte of them. Raises DamagedError."""
-        return list(decode(self.read(job, lease, offset), offset=offset))
+    def records(self, job: str, lease: int, offset: int, end: int | None = None) -> list[tuple[int, Record]]:
+        """The next whole records from `offset` on (up to `end`), each with its end; about a mebibyte of them.
+
+        Raises DamagedError.
+        """
+        most = _READ_BYTES if end is None else min(_READ_BYTES, end - offset)
+        return list(decode(self.read(job, lease, offset, most), offset=offset)) if most > 0 else []
 
     def cut_tail(self, job: str, lease: int, applied: int) -> None:
         """After a restart: cut what is torn or damaged behind `applied`, up to where records are known to be whole."""

@@ -32,10 +32,10 @@ class Ledger:
             tuple[str, int], int
         ] = {}  # beyond `journal_applied` there was only output up to here
 
-    async def apply(self, job: str, lease: int) -> bool:
+    async def apply(self, job: str, lease: int, durable: int) -> bool:
         """Apply what is new in the journal of (job, lease): whether the job has ended with it.
 
-        A journal that breaks its format ends the job as a failure of the infrastructure: nothing that comes after
+        `durable` is how far the journal is synced: no row may say what a power cut could take back. A journal that breaks its format ends the job as a failure of the infrastructure: nothing that comes after
         could be trusted. A lease that is not the current one is left alone.
         """
         async with self._changes.database.read() as connection:
@@ -43,7 +43,7 @@ class Ledger:
         if row is None or row.lease != lease or row.status == "completed":
             return False
         try:
-            has_ended = await self._apply_from(job, lease, row.journal_applied)
+            has_ended = await self._apply_from(job, lease, row.journal_applied, durable)
         except (
             DamagedError,
             ValueError,
@@ -55,9 +55,9 @@ class Ledger:
             self._seen.pop((job, lease), None)
         return has_ended
 
-    async def _apply_from(self, job: str, lease: int, applied: int) -> bool:
+    async def _apply_from(self, job: str, lease: int, applied: int, durable: int) -> bool:
         offset = max(applied, self._seen.get((job, lease), 0))
-        while found := await asyncio.to_thread(self._journals.records, job, lease, offset):
+        while found := await asyncio.to_thread(self._journals.records, job, lease, offset, durable):
             offset = found[-1][0]
             if offset - applied < _MOST_UNSTORED_BYTES and all(
                 isinstance(record, Log) for _, record in found

@@ -76,7 +76,10 @@ class ServerProcess:
             )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
-        assert line, self.log.read_text()
+        if not line:
+            self.process.wait(timeout=PATIENCE_SECONDS)
+            self.process.stdout.close()
+            raise AssertionError(self.log.read_text())
         started = json.loads(line)
         self.url, self.server_id = started["url"], started["server_id"]
         self.token = started["admin_token"] or self.token

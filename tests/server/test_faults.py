@@ -1,0 +1,340 @@
+"""Nothing is lost: kill -9 of the server, lost connections, lost words, old leases."""
+
+import socket
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import httpx
+import pytest
+from server.vocabulary import (
+    TWO_JOBS,
+    ServerProcess,
+    TestAgent,
+    closing,
+    frames,
+    journal,
+    log,
+    step,
+    wait_for,
+)
+from websockets.exceptions import ConnectionClosedOK
+
+from agent.wire import messages as m
+
+Agents = Callable[..., TestAgent]
+Servers = Callable[..., ServerProcess]
+
+SHORT = {"lease_terms": {"offer_seconds": 0.3, "grace_seconds": 0.5}}
+
+
+@pytest.fixture
+def own(make_server: Servers) -> ServerProcess:
+    return make_server()
+
+
+def held(assign: m.Assign, size: int, *, is_running: bool = True) -> m.HeldJob:
+    return m.HeldJob(assign.job, assign.lease, size, is_running)
+
+
+def test_a_queued_run_is_offered_after_kill_9(own: ServerProcess, make_agent: Agents) -> None:
+    agent = make_agent(own)
+    run = own.submit()
+    own.restart_after_kill()
+    agent.connect()
+    agent.finish(assign := agent.take(), journal(assign))
+    assert own.run(run)["conclusion"] == "success"
+
+
+def test_kill_9_at_every_cut_of_a_journal_loses_and_doubles_nothing(
+    own: ServerProcess, make_agent: Agents
+) -> None:
+    run = own.submit()
+    agent = make_agent(own).connect()
+    assign = agent.take()
+    whole = journal(assign, step(), log("one\n"), log("two\n"), log("three\n"))
+    cuts = [0, 5, 60, len(whole) // 2, len(whole) - 3]
+    for start, end in pairwise(cuts):
+        agent.ship(assign, whole[start:end])
+        own.restart_after_kill()
+        agent.connect(held=(held(assign, len(whole)),))
+        # Acknowledged bytes are there; a torn record's first bytes may be asked for again.
+        offset = agent.hear(m.Ack, job=assign.job).offset
+        assert offset <= end
+        if offset < end:
+            agent.ship(assign, whole[offset:end])
+    agent.ship(assign, whole[cuts[-1] :], wait=False)
+    agent.hear(m.Release)
+    assert own.run(run)["conclusion"] == "success"
+    assert own.api.get(f"/jobs/{assign.job}/log").text == "one\ntwo\nthree\n"
+
+
+def test_what_was_shipped_but_not_yet_in_rows_is_applied_at_the_next_start(
+    own: ServerProcess, make_agent: Agents
+) -> None:
+    """The state right after a crash between the sync of a journal and the transaction that reads it."""
+    run = own.submit()
+    agent = make_agent(own).connect()
+    assign = agent.take()
+    start = journal(assign, closes=False)
+    agent.ship(assign, start)
+    own.kill()
+    file = own.data / "journals" / f"{assign.job}-{assign.lease}"
+    with file.open("ab") as out:
+        out.write(frames(log("late\n"), closing()))
+    own.start()
+    assert own.run(run)["conclusion"] == "success"
+    agent.connect(held=(held(assign, file.stat().st_size, is_running=False),))
+    agent.hear(m.Release, job=assign.job)
+
+
+def test_a_torn_tail_is_cut_and_shipped_again(own: ServerProcess, make_agent: Agents) -> None:
+    own.submit()
+    agent = make_agent(own).connect()
+    assign = agent.take()
+    start = journal(assign, log("kept\n"), closes=False)
+    agent.ship(assign, start)
+    own.kill()
+    with (own.data / "journals" / f"{assign.job}-{assign.lease}").open("ab") as out:
+        out.write(b"\0" * 100)  # what a file system may leave after a power cut
+    own.start()
+    agent.connect(held=(held(assign, len(start) + 50),))
+    assert agent.hear(m.Ack, job=assign.job).offset == len(start)
+
+
+def test_a_viewer_sees_the_whole_log_over_a_restart(own: ServerProcess, make_agent: Agents) -> None:
+    own.submit()
+    agent = make_agent(own).connect()
+    assign = agent.take()
+    start = journal(assign, log("before\n"), closes=False)
+    agent.ship(assign, start)
+    own.restart_after_kill()
+    agent.connect(held=(held(assign, len(start)),))
+    agent.hear(m.Ack, job=assign.job)
+    agent.finish(assign, frames(log("after\n"), closing()))
+    texts = [data["text"] for _, kind, data in own.events(f"/jobs/{assign.job}/events") if kind == "log"]
+    assert texts == ["before", "after"]
+
+
+def test_an_accept_that_was_lost_with_its_connection_is_made_good(
+    own: ServerProcess, make_agent: Agents
+) -> None:
+    run = own.submit()
+    agent = make_agent(own).connect()
+    assign = agent.hear(m.Assign)
+    agent.connect(held=(held(assign, 0),))
+    assert agent.hear(m.Ack, job=assign.job).offset == 0
+    assert own.job(run)["status"] == "running"
+
+
+def test_an_assign_that_never_arrived_is_given_out_again_under_the_next_number(
+    own: ServerProcess, make_agent: Agents
+) -> None:
+    own.submit()
+    agent = make_agent(own).connect()
+    first = agent.hear(m.Assign)
+    agent.connect()
+    assert agent.take().lease == first.lease + 1
+
+
+def test_a_job_that_is_not_accepted_in_time_is_taken_back(make_server: Servers, make_agent: Agents) -> None:
+    server = make_server(lease_terms={"offer_seconds": 0.3, "grace_seconds": 60.0})
+    server.submit()
+    agent = make_agent(server).connect()
+    first = agent.hear(m.Assign)
+    assert agent.hear(m.Revoke, lease=first.lease).job == first.job
+    assert agent.hear(m.Assign).lease == first.lease + 1
+
+
+def test_a_job_whose_agent_stays_away_is_lost_and_says_so(make_server: Servers, make_agent: Agents) -> None:
+    server = make_server(**SHORT)
+    run = server.submit()
+    agent = make_agent(server).connect()
+    assign = agent.take()
+    server.wait_for_job(run, status="running")
+    agent.disconnect()
+    job = server.wait_for_job(run, status="completed", conclusion="failure", failure_kind="lost")
+    assert "has not been heard of for 0.5 seconds" in job["message"]
+    assert server.run(run)["conclusion"] == "failure"
+    told = server.events(f"/jobs/{assign.job}/events")
+    assert [kind for _, kind, _ in told] == ["job", "end"]
+    agent.connect(held=(held(assign, 1000),))
+    assert agent.hear(m.Revoke).job == assign.job
+
+
+def test_heartbeats_that_name_a_job_keep_its_lease(make_server: Servers, make_agent: Agents) -> None:
+    server = make_server(lease_terms={"offer_seconds": 5.0, "grace_seconds": 0.6})
+    run = server.submit()
+    agent = make_agent(server).connect()
+    assign = agent.take()
+    started = server.wait_for_job(run, status="running")
+    for _ in range(12):
+        agent.protocol.heartbeat((held(assign, 0),), {"cpu_percent": 3.0})
+        agent.flush()
+        wait_for(lambda: server.api.get(f"/agents/{agent.id}").json()["figures"] == {"cpu_percent": 3.0})
+        with pytest.raises(TimeoutError):
+            agent.socket.recv(timeout=0.1)  # the pace of the heartbeats
+    assert server.job(run)["started"] == started["started"]
+    assert server.job(run)["status"] == "running"
+
+
+def test_an_agent_that_comes_back_without_its_job_has_lost_it(own: ServerProcess, make_agent: Agents) -> None:
+    run = own.submit()
+    agent = make_agent(own).connect()
+    agent.take()
+    own.wait_for_job(run, status="running")
+    agent.connect()
+    job = own.wait_for_job(run, status="completed", failure_kind="lost")
+    assert "came back without it" in job["message"]
+
+
+def test_a_journal_that_shrank_on_the_agent_ends_the_job_as_lost(
+    own: ServerProcess, make_agent: Agents
+) -> None:
+    run = own.submit()
+    agent = make_agent(own).connect()
+    assign = agent.take()
+    agent.ship(assign, journal(assign, log("x" * 100), closes=False))
+    agent.connect(held=(held(assign, 10),))
+    agent.hear(m.Revoke, job=assign.job)
+    own.wait_for_job(run, status="completed", failure_kind="lost")
+
+
+def test_a_cancel_is_told_to_an_agent_that_was_away(own: ServerProcess, make_agent: Agents) -> None:
+    run = own.submit()
+    agent = make_agent(own).connect()
+    assign = agent.take()
+    own.wait_for_job(run, status="running")
+    agent.disconnect()
+    own.api.post(f"/runs/{run}/cancel")
+    agent.connect(held=(held(assign, 0),))
+    assert agent.hear(m.Cancel).job == assign.job
+
+
+def test_a_job_of_a_removed_agent_is_lost_and_its_identity_is_refused(
+    own: ServerProcess, make_agent: Agents
+) -> None:
+    run = own.submit()
+    agent = make_agent(own).connect()
+    agent.take()
+    own.wait_for_job(run, status="running")
+    assert own.api.delete(f"/agents/{agent.id}").status_code == 204
+    assert agent.hear_rejection().code == "unknown_agent"
+    own.wait_for_job(run, status="completed", failure_kind="lost")
+    with pytest.raises(ConnectionClosedOK):
+        agent.connect()
+    assert [message.code for message in agent.heard] == ["unknown_agent"]
+
+
+def test_a_released_job_is_released_again_when_the_word_was_lost(
+    own: ServerProcess, make_agent: Agents
+) -> None:
+    run = own.submit()
+    agent = make_agent(own).connect()
+    assign = agent.take()
+    whole = journal(assign)
+    agent.ship(assign, whole, wait=False)
+    own.wait_for_job(run, conclusion="success")
+    agent.connect(held=(held(assign, len(whole), is_running=False),))
+    agent.hear(m.Release, job=assign.job)
+
+
+def test_a_damaged_journal_ends_the_job_as_an_infrastructure_failure(
+    own: ServerProcess, make_agent: Agents
+) -> None:
+    run = own.submit()
+    agent = make_agent(own).connect()
+    assign = agent.take()
+    bad = bytearray(journal(assign, log("hello\n"), closes=False))
+    bad[-1] ^= 1
+    agent.ship(assign, bytes(bad), wait=False)
+    agent.hear(m.Release)
+    job = own.wait_for_job(run, failure_kind="infrastructure")
+    assert "arrived damaged" in job["message"]
+
+
+def test_a_journal_that_says_it_is_another_jobs_is_damage(own: ServerProcess, make_agent: Agents) -> None:
+    run = own.submit()
+    agent = make_agent(own).connect()
+    assign = agent.take()
+    other = m.Assign("job_" + "0" * 20, assign.lease, assign.spec)
+    agent.ship(assign, journal(other), wait=False)
+    agent.hear(m.Release)
+    own.wait_for_job(run, conclusion="failure", failure_kind="infrastructure")
+
+
+def test_a_stop_is_graceful_also_with_open_streams_and_agents(own: ServerProcess, make_agent: Agents) -> None:
+    run = own.submit()
+    agent = make_agent(own).connect()
+    assign = agent.take()
+    with own.api.stream("GET", f"/runs/{run}/events") as stream:
+        lines = stream.iter_lines()
+        next(lines)
+        assert own.process.poll() is None
+        own.process.terminate()
+        assert agent.hear_rejection().code == "shutting_down"
+        assert "end" not in [line.removeprefix("event: ") for line in lines]  # the viewer comes back
+    assert own.stop() == 0
+    assert not (own.data / "address").exists()
+    own.start()
+    agent.connect(held=(held(assign, 0),))
+    agent.hear(m.Ack, job=assign.job)
+
+
+def test_a_second_server_on_the_same_folder_is_refused(own: ServerProcess) -> None:
+    with pytest.raises(AssertionError, match="another server is running on this data folder"):
+        ServerProcess(own.data)
+
+
+def test_a_taken_address_is_a_sentence(make_server: Servers, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(AssertionError, match="can't listen there"):
+            ServerProcess(tmp_path / "data", listen=f"127.0.0.1:{port}")
+
+
+def test_a_newer_schema_is_refused_and_left_alone(own: ServerProcess) -> None:
+    import sqlite3
+
+    own.kill()
+    with sqlite3.connect(own.data / "flow.db") as database:
+        database.execute("UPDATE meta SET value = '99' WHERE key = 'schema_version'")
+    database.close()
+    with pytest.raises(AssertionError, match="the database has schema 99"):
+        own.start()
+
+
+def test_the_data_folder_is_private(own: ServerProcess) -> None:
+    own.submit()
+    modes = {path.name: path.stat().st_mode & 0o777 for path in own.data.rglob("*")}
+    assert own.data.stat().st_mode & 0o777 == 0o700
+    assert all(mode & 0o077 == 0 for mode in modes.values()), modes
+
+
+def test_a_folder_that_others_can_read_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "open"
+    folder.mkdir(mode=0o755)
+    folder.chmod(0o755)
+    with pytest.raises(AssertionError, match="others have rights"):
+        ServerProcess(folder)
+
+
+def test_tokens_are_shown_at_the_first_start_only(own: ServerProcess) -> None:
+    first = own.token
+    own.restart_after_kill()
+    assert own.token == first
+    assert own.api.get("/runs").status_code == 200
+    assert httpx.get(f"{own.url}/api/v1/runs").status_code == 401
+
+
+def test_a_run_in_the_middle_of_two_jobs_survives_kill_9(own: ServerProcess, make_agent: Agents) -> None:
+    own.set_secret("DATA_KEY", "hunter2")
+    run = own.submit(TWO_JOBS)
+    agent = make_agent(own).connect()
+    agent.finish(first := agent.take(), journal(first, outputs={"model": "m"}))
+    own.restart_after_kill()
+    agent.connect()
+    second = agent.take()
+    assert second.spec.contexts.needs["train"]["outputs"] == {"model": "m"}
+    agent.finish(second, journal(second))
+    assert own.run(run)["conclusion"] == "success"
