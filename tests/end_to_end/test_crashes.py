@@ -125,6 +125,9 @@ def test_a_killed_supervisor_ends_its_job_as_lost_not_as_the_users_failure(lab: 
     run = lab.submit(counting)
     wait_for_half(lab)
     (folder,) = job_folders(lab, "box")
+    wait_for(
+        lambda: f"line {LINES // 2}".encode() in (folder / "journal").read_bytes(), "the lines in the journal"
+    )
     for pid in supervisor_pids(folder):
         os.kill(pid, signal.SIGKILL)
     view = lab.wait_for_run(run)

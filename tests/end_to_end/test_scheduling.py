@@ -1,6 +1,7 @@
 """Which job runs where, and why those that wait do so."""
 
 import json
+import re
 from pathlib import Path
 
 from support.lab import Lab, wait_for
@@ -64,7 +65,7 @@ def test_status_tells_what_the_agent_does_and_a_stopped_one_says_so(lab: Lab) ->
     lab.stop("box")
     stopped = lab.agent("status", environment=state)
     assert stopped.code == 1
-    assert "not running" in stopped.out + stopped.err
+    assert re.search(r"running +no; start it with `agent start`", stopped.out)
 
 
 def test_an_unregistered_agent_is_gone_on_both_sides(lab: Lab) -> None:

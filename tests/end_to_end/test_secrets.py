@@ -52,15 +52,18 @@ def test_no_byte_sequence_of_a_secret_is_in_database_log_or_wire(lab: Lab) -> No
 """)
         run = lab.submit(flow)
         wait_for((lab.folder / "half").exists, "the step")
+        # What the step itself wrote (its summary) lies in the workspace's _temp; what is ours must not hold it.
         leaks_while_running = [
-            file for file in files(lab.state("box")) if any(f in file.read_bytes() for f in forms(SECRET))
+            file
+            for file in files(lab.state("box") / "jobs")
+            if any(f in file.read_bytes() for f in forms(SECRET))
         ]
         (lab.folder / "go").touch()
         view = lab.wait_for_run(run)
         assert view["conclusion"] == "success", view
         lab.stop("box")
-        heard = bytes(wiretap.heard)
-    assert b"journal" in heard or len(heard) > 2000, "the tap heard the conversation"
+        heard = wiretap.everything()
+    assert b"plain: ***" in heard, "the tap understood the conversation"
     lab.stop("server")
 
     assert (lab.folder / "seen").exists(), "the step had the secret"
