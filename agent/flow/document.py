@@ -89,7 +89,7 @@ def describe_shape(shape: Shape) -> str:
 def describe_scope(scope: Scope) -> str:
     """The contexts and functions of a place."""
     names = [*scope.contexts, *(f"{info.name}()" for info in scope.functions)]
-    return " ".join(names) or "–"  # noqa: RUF001 -- a dash in a table
+    return " ".join(names) or "–"
 
 
 def _describe_mapping(fields: Fields) -> str:
@@ -132,7 +132,8 @@ def _list_inner(shape: Shape, scope: Scope) -> list[tuple[Fields, Scope]]:
     for fields in shape.mappings:
         if fields.keys:
             found.append((fields, scope))
-        elif fields.entries is not None:
+        else:
+            assert fields.entries is not None
             found += _list_inner(fields.entries, scope.joined(fields.entry_scope))
     if shape.items is not None:
         found += _list_inner(shape.items, scope)
@@ -160,8 +161,8 @@ def _write_events() -> Iterator[str]:
             continue
         inner = key.shape.mappings[0].keys if key.shape.mappings else {}
         types = inner["types"].shape.words if "types" in inner else ()
-        names = ", ".join(f"`{name}`" for name in types) or ("any" if "types" in inner else "–")  # noqa: RUF001
-        filters = ", ".join(f"`{name}`" for name in inner if name != "types") or "–"  # noqa: RUF001
+        names = ", ".join(f"`{name}`" for name in types) or ("any" if "types" in inner else "–")
+        filters = ", ".join(f"`{name}`" for name in inner if name != "types") or "–"
         yield f"| `{key.name}` | {names} | {filters} |"
     yield _PATTERNS
 

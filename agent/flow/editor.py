@@ -49,16 +49,12 @@ class _Writer:
         return choices[0] if len(choices) == 1 else {"anyOf": choices}
 
     def _write_scalars(self, shape: Shape, *, takes_expression: bool) -> list[Json]:
-        choices: list[Json] = []
         if shape.text:
             return [{"type": ["string", "number", "boolean", "null"]}]
         if shape.filled:
-            choices.append({"type": ["string", "number", "boolean"], "not": {"const": ""}})
-            if shape.null:
-                choices.append({"type": "null"})
-            return choices
+            return [{"type": ["string", "number", "boolean"], "not": {"const": ""}}]
         kinds = [("null", shape.null), ("boolean", shape.boolean), ("number", shape.number)]
-        choices += [{"type": kind} for kind, takes in kinds if takes]
+        choices: list[Json] = [{"type": kind} for kind, takes in kinds if takes]
         if shape.words:
             choices.append({"enum": list(shape.words)})
         if takes_expression:
@@ -89,8 +85,7 @@ class _Writer:
         if fields.entries is not None:
             inner = scope.joined(fields.entry_scope)
             written["additionalProperties"] = self.write(fields.entries, inner)
-            if not fields.may_be_blank:
-                written["propertyNames"] = {"minLength": 1}
+            written["propertyNames"] = {"minLength": 1}
         if scope.contexts:  # a key may be `${{ insert }}`, and then anything may come from it
             written["patternProperties"] = {_EXPRESSION: {}}
         required = [key.name for key in fields.keys.values() if key.required]

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from agent.flow.model import Trigger
 
@@ -59,11 +59,51 @@ def matches_patterns(patterns: Sequence[str], text: str) -> bool:
 
 
 @lru_cache(maxsize=512)
-def compile_pattern(pattern: str) -> re.Pattern[str]:
-    """A filter pattern as a regular expression for the whole text."""
-    return re.compile(_translate(pattern), re.DOTALL)
+def compile_pattern(pattern: str) -> "Pattern":
+    """A filter pattern, ready to be asked."""
+    return Pattern(_read_steps(pattern))
 
 
+class Pattern:
+    """A pattern as steps through a text.
+
+    All ways through are followed at once, so that asking costs at most steps times characters: patterns come from other
+    people's repositories, and a regular expression of theirs could keep a server busy for years.
+    """
+
+    def __init__(self, steps: "list[_Step]") -> None:
+        self._steps = steps
+
+    def fullmatch(self, text: str) -> bool:
+        """Whether the pattern fits the whole text."""
+        places = self._spread({0})
+        for character in text:
+            ahead: set[int] = set()
+            for place in places:
+                if place < len(self._steps) and self._steps[place].takes(character):
+                    ahead.add(place + 1)
+                    if self._steps[place].repeats:
+                        ahead.add(place)
+            places = self._spread(ahead)
+            if not places:
+                return False
+        return len(self._steps) in places
+
+    def _spread(self, places: set[int]) -> set[int]:
+        """The places, and those that can be reached without a character."""
+        waiting = list(places)
+        while waiting:
+            place = waiting.pop()
+            if place == len(self._steps):
+                continue
+            for skipped in self._steps[place].skips:
+                if place + skipped not in places:
+                    places.add(place + skipped)
+                    waiting.append(place + skipped)
+        return places
+
+
+@lru_cache(maxsize=64)
 def explain_pattern(pattern: str) -> str:
     """What is wrong with a pattern, as the end of a sentence, or nothing."""
     body = pattern.removeprefix("!")
@@ -80,39 +120,58 @@ def explain_pattern(pattern: str) -> str:
 _PART = re.compile(r"\\.|\*\*/|\*+|\[[^\]]+\]|.", re.DOTALL)
 
 
-def _translate(pattern: str) -> str:
-    pieces: list[str] = []
+_Ranges = tuple[tuple[str, str], ...]
+
+
+class _Step(NamedTuple):
+    """One part of a pattern: which characters it takes, whether again, how many steps may be left out here."""
+
+    ranges: _Ranges
+    repeats: bool = False
+    skips: tuple[int, ...] = ()
+
+    def takes(self, character: str) -> bool:
+        return any(first <= character <= last for first, last in self.ranges)
+
+
+_ANY: Final[_Ranges] = (("\0", "\U0010ffff"),)
+_NO_SLASH: Final[_Ranges] = (("\0", "."), ("0", "\U0010ffff"))
+_SLASH: Final[_Ranges] = (("/", "/"),)
+
+
+def _read_steps(pattern: str) -> list[_Step]:
+    steps: list[_Step] = []
     for match in _PART.finditer(pattern):
         part = match[0]
-        if part == "**/":
-            pieces.append("(?:.*/)?")
+        if part == "**/" and pattern[: match.start()][-1:] in {"", "/"}:  # no folder at all, or any
+            steps += [_Step(_ANY, repeats=True, skips=(1, 2)), _Step(_SLASH)]
         elif part[0] == "*":
-            pieces.append(".*" if len(part) > 1 else "[^/]*")
-        elif part in "?+" and pieces:
-            pieces[-1] = _quantify(pieces[-1], part)
+            steps.append(_Step(_ANY if len(part) > 1 else _NO_SLASH, repeats=True, skips=(1,)))
+            if part[-1] == "/":
+                steps.append(_Step(_SLASH))
+        elif part == "?" and steps:
+            steps[-1] = steps[-1]._replace(skips=(1,))
+        elif part == "+" and steps:
+            steps[-1] = steps[-1]._replace(repeats=True)
         elif part[0] == "[" and len(part) > 1:
-            pieces.append(_translate_set(part[1:-1]))
+            steps.append(_Step(_read_set(part[1:-1])))
         else:
-            pieces.append(re.escape(part[1:] if len(part) == 2 and part[0] == "\\" else part))
-    return "".join(pieces)
+            steps.append(_Step(((part[-1], part[-1]),)))
+    return steps
 
 
-def _quantify(piece: str, token: str) -> str:
-    """Make a piece optional or repeating; one that may be empty already, or repeats, stays linear to match."""
-    if piece.endswith(("*", ")?")):
-        return piece
-    if piece.endswith(("?", "+")) and not piece.endswith(("\\?", "\\+")):
-        return f"(?:{piece[:-1]})*" if piece[-1] != token else piece
-    return piece + token
-
-
-def _translate_set(body: str) -> str:
-    escaped = body.replace("\\", "\\\\").replace("[", "\\[").replace("^", "\\^")
-    try:
-        re.compile(f"[{escaped}]")
-    except re.error:  # a range the wrong way round: take its characters for themselves
-        return f"[{re.escape(body)}]"
-    return f"[{escaped}]"
+def _read_set(body: str) -> _Ranges:
+    """The inside of `[]`: characters and ranges; a hyphen at an end, or in a range the wrong way round, is a character."""
+    ranges: list[tuple[str, str]] = []
+    at = 0
+    while at < len(body):
+        if body[at + 1 : at + 2] == "-" and at + 2 < len(body) and body[at] <= body[at + 2]:
+            ranges.append((body[at], body[at + 2]))
+            at += 3
+        else:
+            ranges.append((body[at], body[at]))
+            at += 1
+    return tuple(ranges)
 
 
 def _type_counts(trigger: Trigger, event: Event) -> bool:

@@ -7,6 +7,7 @@ Rules and words: actions/languageservices `workflow-parser/src/templates/templat
 scalar as a whole, also where an expression within it is wrong: there GitHub points.
 """
 
+from functools import lru_cache
 from typing import Final
 
 from agent.flow.expressions import (
@@ -17,6 +18,7 @@ from agent.flow.expressions import (
     has_expression,
     parse,
     split_template,
+    to_condition,
     to_text,
 )
 from agent.flow.model import Position
@@ -25,6 +27,7 @@ from agent.flow.schema.contexts import NOWHERE, Scope
 from agent.flow.schema.shapes import ANYTHING, Fields, Key, Shape, name_alternatives
 from agent.flow.source import Mapping, Node, Scalar, Sequence, key_text
 
+_SHORT: Final = 100  # characters of an expression that is worth remembering
 _MAX_PROBLEMS: Final = 1000  # of one file; who reads more?
 _MAX_SUGGESTIONS: Final = 100  # the search for a similar name costs time
 _NOT_ALLOWED: Final = "A template expression is not allowed in this context"
@@ -40,6 +43,7 @@ class Reader:
     def __init__(self) -> None:
         self._problems: dict[tuple[Position, str], Problem] = {}
         self._verdicts: dict[tuple[str, Scope], str] = {}
+        self._conditions: dict[str, tuple[str, str]] = {}
         self._scopes: dict[tuple[Scope, Scope], Scope] = {}
 
     @property
@@ -71,13 +75,33 @@ class Reader:
 
     def check_expression(self, node: Node, text: str, scope: Scope) -> bool:
         """Whether `text` is an expression that may stand at `node`; if not, that is reported."""
+        if len(text) <= _SHORT:
+            complaint = _judge_short_expression(text, scope)
+        else:
+            complaint = self._judge_long_expression(text, scope)
+        if complaint:
+            self.report(node, complaint, _explain_context(complaint, scope))
+        return not complaint
+
+    def normalize_condition(self, node: Node, text: str) -> str:
+        """An `if` in normal form, or nothing where that cannot be: then it is reported."""
+        if text not in self._conditions:
+            try:
+                self._conditions[text] = (to_condition(text), "")
+            except ExpressionError as error:
+                self._conditions[text] = ("", error.message)
+        condition, complaint = self._conditions[text]
+        if complaint:
+            self.report(node, complaint)
+        return condition
+
+    def _judge_long_expression(self, text: str, scope: Scope) -> str:
+        """Remembered for this file alone: one long expression may stand behind thousands of aliases."""
         complaint = self._verdicts.get((text, scope))
         if complaint is None:
             complaint = _judge_expression(text, scope)
             self._verdicts[text, scope] = complaint
-        if complaint:
-            self.report(node, complaint, _explain_context(complaint, scope))
-        return not complaint
+        return complaint
 
     def _add(self, problem: Problem) -> None:
         if len(self._problems) < _MAX_PROBLEMS:
@@ -288,6 +312,12 @@ def _judge_expression(text: str, scope: Scope) -> str:
     except ExpressionError as error:
         return error.message
     return ""
+
+
+@lru_cache(maxsize=2048)
+def _judge_short_expression(text: str, scope: Scope) -> str:
+    """The same, remembered: `matrix.os` and its like stand in flow after flow."""
+    return _judge_expression(text, scope)
 
 
 def _explain_context(complaint: str, scope: Scope) -> str:

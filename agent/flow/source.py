@@ -11,7 +11,7 @@ Rules from actions/runner `Sdk/WorkflowParser/Conversion/YamlObjectReader.cs`; p
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -27,7 +27,7 @@ class Limits:
     depth: int = 50  # nested lists and mappings
     characters: int = 1024 * 1024
     nodes: int = 50_000  # scalars, starts and ends, aliases counted with what they stand for
-    expanded_characters: int = 10 * 1024 * 1024  # text of all scalars after aliases
+    expanded_characters: int = 5 * 1024 * 1024  # of all scalars after aliases: 10 MiB as GitHub keeps them
 
 
 GITHUB_LIMITS: Final = Limits()
@@ -38,10 +38,9 @@ class Node:
 
     __slots__ = ("column", "file", "line")
 
-    def __init__(self, file: str, line: int, column: int) -> None:
-        self.file = file
-        self.line = line
-        self.column = column
+    file: str
+    line: int
+    column: int
 
     @property
     def position(self) -> Position:
@@ -129,7 +128,7 @@ def plain(node: Node) -> object:
 
 def key_text(key: Scalar) -> str:
     """A key as text; YAML lets `1:` and `true:` be keys, GitHub reads them as strings."""
-    return to_text(key.value)
+    return key.value if isinstance(key.value, str) else to_text(key.value)
 
 
 def find_repeated_keys(node: Node) -> list[Problem]:
@@ -144,7 +143,8 @@ def find_repeated_keys(node: Node) -> list[Problem]:
         seen_nodes.add(id(current))
         if isinstance(current, Sequence):
             waiting.extend(current.items)
-        elif isinstance(current, Mapping):
+        else:
+            assert isinstance(current, Mapping)
             names: set[str] = set()
             for key, value in current.pairs:
                 name = key_text(key)
@@ -215,6 +215,7 @@ class _Open:
     characters_before: int
     height: int = 1
     key: Scalar | None = None
+    items: list[Node] | None = None  # of a list
 
 
 @dataclass(slots=True)
@@ -238,55 +239,59 @@ class _Composer:
     anchors: dict[str, _Anchored | None] = field(default_factory=dict)  # None: still open
     stack: list[_Open] = field(default_factory=list)
     root: Node | None = None
+    has_document: bool = False
     nodes: int = 0
     characters: int = 0
 
     def compose(self) -> tuple[Node, list[Problem]]:
-        from yaml.events import (
-            AliasEvent,
-            DocumentStartEvent,
-            MappingEndEvent,
-            MappingStartEvent,
-            ScalarEvent,
-            SequenceEndEvent,
-            SequenceStartEvent,
-        )
-
-        documents = 0
-        for event in self._events():
-            kind = type(event)
-            if kind is ScalarEvent:
-                self._add_scalar(event)
-            elif kind is MappingStartEvent or kind is SequenceStartEvent:
-                self._open(event, Mapping if kind is MappingStartEvent else Sequence)
-            elif kind is MappingEndEvent or kind is SequenceEndEvent:
-                self._close()
-            elif kind is AliasEvent:
-                self._add_alias(event)
-            elif kind is DocumentStartEvent:
-                documents += 1
-                if documents > 1:
-                    mark = event.start_mark
-                    raise _refuse(self.file, mark.line + 1, mark.column + 1, "Source contains multiple documents",
-                                  "a flow file holds one document; remove `---` and what follows")  # fmt: skip
-        return self.root or Scalar(self.file, 1, 1, None, "", is_plain=True), self.problems
-
-    def _events(self) -> Iterator[Any]:
         from yaml import YAMLError
 
         try:
-            parser = _make_parser(self.text)
-            while True:
-                event = parser.get_event()
-                if event is None:
-                    return
-                yield event
+            self._follow_events(_make_parser(self.text))
         except YAMLError as error:
             raise InvalidFlowError(self.file, [_explain(error, self.text, self.file)]) from None
         except UnicodeEncodeError as error:
             line = self.text.count("\n", 0, error.start) + 1
             column = error.start - self.text.rfind("\n", 0, error.start)
             raise _refuse(self.file, line, column, "half of a surrogate pair is not a character") from None
+        return self.root or Scalar(self.file, 1, 1, None, "", is_plain=True), self.problems
+
+    def _follow_events(self, parser: Any) -> None:
+        from yaml import events
+
+        act: dict[type, Callable[[Any], None]] = {
+            events.ScalarEvent: self._add_scalar,
+            events.MappingStartEvent: self._open_mapping,
+            events.SequenceStartEvent: self._open_sequence,
+            events.MappingEndEvent: self._close,
+            events.SequenceEndEvent: self._close,
+            events.AliasEvent: self._add_alias,
+            events.DocumentStartEvent: self._start_document,
+            events.DocumentEndEvent: _pass,
+            events.StreamStartEvent: _pass,
+            events.StreamEndEvent: _pass,
+        }
+        get_event = parser.get_event
+        while (event := get_event()) is not None:
+            act[type(event)](event)
+
+    def _start_document(self, event: Any) -> None:
+        if self.has_document:
+            mark = event.start_mark
+            raise _refuse(
+                self.file,
+                mark.line + 1,
+                mark.column + 1,
+                "Source contains multiple documents",
+                "a flow file holds one document; remove `---` and what follows",
+            )
+        self.has_document = True
+
+    def _open_mapping(self, event: Any) -> None:
+        self._open(event, Mapping)
+
+    def _open_sequence(self, event: Any) -> None:
+        self._open(event, Sequence)
 
     def _add_scalar(self, event: Any) -> None:
         mark = event.start_mark
@@ -337,9 +342,10 @@ class _Composer:
             self.anchors[event.anchor] = None
         node = kind(self.file, line, column)
         self._refuse_as_key(node)
-        self.stack.append(_Open(node, event.anchor, self.nodes - 1, self.characters))
+        items = node.items if isinstance(node, Sequence) else None
+        self.stack.append(_Open(node, event.anchor, self.nodes - 1, self.characters, items=items))
 
-    def _close(self) -> None:
+    def _close(self, _event: Any) -> None:
         done = self.stack.pop()
         self.nodes += 1
         if done.anchor is not None:
@@ -375,16 +381,17 @@ class _Composer:
             self.root = node
             return
         parent = self.stack[-1]
-        parent.height = max(parent.height, height + 1)
-        if isinstance(parent.node, Sequence):
-            parent.node.items.append(node)
-        elif parent.key is None:
+        if height >= parent.height:
+            parent.height = height + 1
+        if parent.items is not None:
+            parent.items.append(node)
+        elif parent.key is not None:
+            parent.node.pairs.append((parent.key, node))  # type: ignore[union-attr]  # no items: a mapping
+            parent.key = None
+        else:
             self._refuse_as_key(node)
             assert isinstance(node, Scalar)
             parent.key = node
-        else:
-            parent.node.pairs.append((parent.key, node))
-            parent.key = None
 
     def _refuse_as_key(self, node: Node) -> None:
         if not self.stack or isinstance(node, Scalar):
@@ -436,6 +443,10 @@ class _Composer:
         while end < len(text) and text[end] in " \t":
             end += 1
         return end - index
+
+
+def _pass(_event: Any) -> None:
+    """Nothing is to be done."""
 
 
 def _make_parser(text: str) -> Any:

@@ -42,12 +42,20 @@ def starts(event, filters, **facts):
         ("ab??", ["a", "ab"], ["abb"]),
         ("a*?", ["a", "abc"], ["a/b"]),
         ("?a", ["?a"], ["a"]),
+        ("[a-c&&]x", ["ax", "&x"], ["dx"]),
+        ("x**/y", ["x/y", "xa/y"], ["xay", "xy"]),
+        ("**/?x", ["x", "a/x", "ax"], ["ay"]),
     ],
 )
 def test_a_pattern_fits_what_github_says(pattern, fits, fits_not):
     compiled = compile_pattern(pattern)
     assert [text for text in fits if not compiled.fullmatch(text)] == []
     assert [text for text in fits_not if compiled.fullmatch(text)] == []
+
+
+def test_a_pattern_that_would_keep_a_regular_expression_busy_is_answered_at_once():
+    assert not compile_pattern("**a" * 30 + "b").fullmatch("a" * 200)
+    assert not compile_pattern("a?" * 200 + "b").fullmatch("a" * 200)
 
 
 def test_later_patterns_win():

@@ -31,6 +31,7 @@ def test_an_id_is_taken_once_whatever_its_case():
 def test_generated_ids_are_numbered_and_fit():
     ids = StepIds()
     assert [ids.generate("run") for _ in range(3)] == ["__run", "__run_2", "__run_3"]
+    assert [ids.generate("run_4"), ids.generate("run")] == ["__run_4", "__run_5"]
     assert ids.generate("actions/checkout") == "__actions_checkout"
     long = [ids.generate("x" * 200) for _ in range(2)]
     assert [len(identifier) for identifier in long] == [100, 100]

@@ -98,6 +98,17 @@ HOSTILE = {
     f"  b: {{runs-on: x, needs: [{', '.join(['c'] * 40_000)}]}}",
     "ids": "on: push\njobs: {a: {runs-on: x, steps: [" + "{run: a}, " * 8_000 + "]}}",
     "one long line": "on: push\nname: " + "x" * 1_000_000,
+    "aliased expressions": 'on: push\nx: &a "${{ '
+    + "github.a == 1 || " * 1_200
+    + 'true }}"\njobs: {a: {runs-on: x, steps: ['
+    + "{run: *a, if: *a}, " * 120
+    + "]}}",
+    "aliased patterns": "on: {push: {branches: [&a '" + "a?" * 250_000 + "'" + ", *a" * 9 + "]}}\njobs: {}",
+    "aliased scripts": "on: push\nx: &a '"
+    + "${{ github.a }}" * 1_300
+    + "'\njobs: {a: {runs-on: x, steps: ["
+    + "{run: *a}, " * 250
+    + "]}}",
     "deep": "on: push\njobs: " + "{a: " * 10_000,
     "pattern": "on: {push: {branches: ['" + "a?" * 5_000 + "']}}\njobs: {a: {runs-on: x}}",
 }

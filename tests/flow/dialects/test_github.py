@@ -150,6 +150,10 @@ def test_a_mapping_may_be_one_expression():
     assert job.strategy.max_parallel == "${{ (fromJSON(vars.s))['max-parallel'] }}"
     assert job.defaults.shell == "${{ (fromJSON(vars.d))['shell'] }}"
     assert job.steps[0].with_ == {"${{ insert }}": "${{ matrix }}"}
+    inserted = load_job(
+        "runs-on: x\n    strategy: {'${{ insert }}': '${{ fromJSON(vars.s) }}', fail-fast: false}"
+    ).strategy
+    assert (inserted.matrix, inserted.fail_fast) == ("${{ (fromJSON(vars.s))['matrix'] }}", False)
     assert load_job("runs-on: x\n    strategy: a ${{ vars.s }}").strategy.matrix == "${{ (null)['matrix'] }}"
 
 
@@ -350,6 +354,9 @@ def test_what_is_odd_about_a_trigger_is_a_warning(on, words):
         ("runs-on: x\n    strategy: {matrix: {'${{ vars.x }}': [1]}}", []),
         (f"runs-on: x\n    strategy: {{matrix: {{a: {list(range(17))}, b: {list(range(16))}}}}}",
          ["5:28: The matrix makes 272 jobs; 256 are the most"]),
+        ("runs-on: x\n    strategy: ${{ vars.x", [("5:15: The expression is not closed. An unescaped ${{ sequence was found, but the "
+            "closing }} sequence was not found.")]),
+        ("runs-on: x\n    env: {'a${{ vars.x }}': b}", []),
         ("uses: nowhere", ["4:11: invalid value workflow reference: 'nowhere'"]),
         ("if: ${{ }}\n    runs-on: x", ["4:9: An expression was expected"]),
         ("if: matrix.a\n    runs-on: x", ["4:9: Unrecognized named-value: 'matrix'. Located at position 1 within expression: matrix.a"]),

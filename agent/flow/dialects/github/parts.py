@@ -6,7 +6,6 @@ from agent.flow.expressions import (
     ExpressionError,
     has_expression,
     split_template,
-    to_condition,
     to_text,
 )
 from agent.flow.model import Concurrency, Defaults, Template
@@ -84,10 +83,8 @@ def read_condition(reader: Reader, node: Node | None, scope: Scope) -> str:
     if node is None:
         return "success()"
     text = text_of(node)
-    try:
-        condition = to_condition(text)
-    except ExpressionError as error:
-        reader.report(node, error.message)
+    condition = reader.normalize_condition(node, text)
+    if not condition:
         return "success()"
     bare = _bare_condition(text)
     if bare:

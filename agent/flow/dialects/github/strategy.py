@@ -10,7 +10,6 @@ from agent.flow.dialects.github.parts import (
     list_fields,
     list_pairs,
     member_of,
-    refuse_expression_keys,
     template_of,
 )
 from agent.flow.model import Strategy
@@ -23,21 +22,34 @@ _RULES = ("include", "exclude")
 
 def read_strategy(reader: Reader, node: Node | None) -> Strategy:
     """`strategy` as written; its matrix is expanded when the job's needs are done."""
-    if is_expression(node):
-        return Strategy(
-            member_of(node, "matrix"),
-            f"${{{{ toJSON(({inner_expression(node)})['fail-fast']) != 'false' }}}}",  # what is not said is true
-            member_of(node, "max-parallel"),
-        )
-    refuse_expression_keys(reader, node)
     fields = list_fields(node)
     matrix = fields.get("matrix")
     if isinstance(matrix, Mapping):
         _check_matrix(reader, matrix)
-    return Strategy(
+    written = Strategy(
         template_of(matrix),
         template_of(fields.get("fail-fast"), default=True),
         template_of(fields.get("max-parallel")),
+    )
+    inserted = node if is_expression(node) else _find_inserted(node)
+    return written if inserted is None else _join_inserted(written, fields, inserted)
+
+
+def _find_inserted(node: Node | None) -> Node | None:
+    return next(
+        (value for key, value in list_pairs(node) if is_expression(key) and is_expression(value)), None
+    )
+
+
+def _join_inserted(written: Strategy, fields: dict[str, Node], inserted: Node) -> Strategy:
+    """The strategy where one expression stands for what is not written out."""
+    fail_fast = (
+        f"${{{{ toJSON(({inner_expression(inserted)})['fail-fast']) != 'false' }}}}"  # true unless said
+    )
+    return Strategy(
+        written.matrix if "matrix" in fields else member_of(inserted, "matrix"),
+        written.fail_fast if "fail-fast" in fields else fail_fast,
+        written.max_parallel if "max-parallel" in fields else member_of(inserted, "max-parallel"),
     )
 
 
