@@ -66,5 +66,4 @@ def _print_text(status: Mapping[str, Any], out: TextIO) -> None:
     rows += [("job", f"{job['job']} (lease {job['lease']}): {job['state']}") for job in status["jobs"]]
     if not status["jobs"]:
         rows.append(("jobs", "none"))
-    for name, value in rows:
-        out.write(f"{name:<10}  {value}\n")
+    out.writelines(f"{name:<10}  {value}\n" for name, value in rows)

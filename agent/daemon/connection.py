@@ -60,6 +60,7 @@ class Connection:
     def __init__(self, protocol: AgentProtocol, socket: "ClientConnection") -> None:
         self.protocol = protocol
         self.heartbeat_seconds = 0.0  # as the server's welcome says
+        self.has_said_goodbye = False
         self._socket = socket
         self._sending = asyncio.Lock()
 
@@ -135,6 +136,10 @@ class Link:
         self.state = "connecting"
         try:
             return await self._converse()
+        except RejectedError as error:
+            if error.code == "unknown_agent" and self._leaving.is_set():
+                return True  # the goodbye was heard; only its answer was lost
+            raise
         except WireError as error:
             self._note(f"the server broke the protocol: {error}")
         except (OSError, WebSocketException, EOFError) as error:
@@ -181,15 +186,16 @@ class Link:
         try:
             async with asyncio.TaskGroup() as group:
                 crew = [group.create_task(member(connection)) for member in (*self._crew, self._say_goodbye)]
-                await self._listen(connection)
+                is_clean = await self._listen(connection)
                 for task in crew:
                     task.cancel()
         except BaseExceptionGroup as errors:  # the first is the cause, the others were cancelled by it
             raise errors.exceptions[0] from None
-        return self._leaving.is_set()
+        return is_clean and connection.has_said_goodbye
 
-    async def _listen(self, connection: Connection) -> None:
-        from websockets.exceptions import ConnectionClosed
+    async def _listen(self, connection: Connection) -> bool:
+        """Obey until the connection is lost; whether the server closed it in good order."""
+        from websockets.exceptions import ConnectionClosed, ConnectionClosedOK
 
         try:
             while True:
@@ -198,12 +204,14 @@ class Link:
                         self._take_rejection(message)
                     await self._obey(message, connection)
         except ConnectionClosed as error:
-            if not self._leaving.is_set():
+            if not connection.has_said_goodbye:
                 self._note(explain_dial_failure(error))
+            return isinstance(error, ConnectionClosedOK)
 
     async def _say_goodbye(self, connection: Connection) -> None:
         await self._leaving.wait()
         connection.protocol.goodbye()
+        connection.has_said_goodbye = True
         await connection.flush()
 
     def _take_rejection(self, rejected: m.Rejected) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import random
 
-from agent.daemon.connection import Connection, Link, RejectedError, make_signer
+from agent.daemon.connection import Connection, Link, make_signer
 from agent.daemon.state import Registration, StateFolder
 from agent.errors import RefusedError, UnreachableError
 from agent.job.launch import is_running, list_job_folders
@@ -60,10 +60,6 @@ async def _say_goodbye(state: StateFolder, registration: Registration) -> None:
             is_done = await link.attempt()
     except TimeoutError:
         is_done = False
-    except RejectedError as error:
-        if error.code != "unknown_agent":
-            raise
-        is_done = True  # the server has forgotten us already
     if not is_done:
         raise UnreachableError(
             f"the server could not be told: {link.problem or 'it does not answer'}",
