@@ -11,10 +11,10 @@ Source: actions/runner `StepsRunner.cs`, `ActionRunner.cs`, `BackgroundStepCoord
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from agent.errors import AgentError
 from agent.flow.expressions import is_truthy, to_number, to_text
+from agent.job.background import Background
 from agent.job.contexts import evaluate_condition, evaluate_mapping, evaluate_value, status_functions
 from agent.job.effects import Effects
 from agent.job.handling import find_handler, stage_condition
@@ -23,53 +23,9 @@ from agent.job.state import RunningJob, Scope
 from agent.job.steprun import Action, Stage, StepFailure, StepRun
 from agent.job.steps import Actions, Instance, inner_steps
 from agent.job.streams import StepLog
-from agent.journal.format import Annotation
+from agent.job.turns import CANCELLED, FAILED, SUCCESS, StepEnd, Turn, name_step, report, settle
 from agent.spec.job import StepKind, StepSpec
 from agent.spec.outcome import Conclusion, FailureKind
-
-_MAX_BACKGROUND = 10
-
-
-@dataclass(slots=True)
-class StepEnd:
-    """How one turn of a step ended."""
-
-    outcome: Conclusion
-    conclusion: Conclusion
-    effects: Effects = field(default_factory=Effects)
-    kind: FailureKind = FailureKind.USER
-    message: str = ""
-    is_said: bool = False  # the log tells it already
-
-
-@dataclass(slots=True)
-class Turn:
-    """One stage of one step, about to have its turn."""
-
-    spec: StepSpec
-    scope: Scope
-    stage: Stage
-    name: str
-    condition: str
-    instance: Instance | None = None
-
-    @property
-    def step_id(self) -> str:
-        """Under which the journal knows it."""
-        return self.spec.id if self.stage is Stage.MAIN else f"__{self.stage.value}_{self.spec.id}"
-
-    @property
-    def path(self) -> tuple[str, ...]:
-        """Ids from the job down to this step."""
-        return (*self.scope.path, self.spec.id)
-
-
-@dataclass(slots=True)
-class _Background:
-    turn: Turn
-    task: "asyncio.Task[StepEnd]"
-    is_cancelled: bool = False
-    is_counted: bool = False
 
 
 class Engine:
@@ -80,8 +36,7 @@ class Engine:
         self._actions = actions
         self._posts: list[Turn] = []
         self._active: dict[asyncio.Task[None], Callable[[], bool]] = {}  # running handlers: may they go on?
-        self._background: dict[str, _Background] = {}
-        self._slots = asyncio.Semaphore(_MAX_BACKGROUND)
+        self._background = Background()
         self._has_given_up = False
 
     async def run_pre(self) -> None:
@@ -91,14 +46,8 @@ class Engine:
     async def run_main(self) -> None:
         """The steps themselves, and at last those in the background that nobody waited for."""
         await self.run_steps(self._job.spec.steps, self._job.scope)
-        left = [name for name, item in self._background.items() if not item.is_counted]
-        if left:
-            spec = StepSpec(
-                StepKind.WAIT,
-                "__wait_for_background",
-                name="Wait for all background steps",
-                targets=tuple(left),
-            )
+        if self._background.has_uncounted:
+            spec = StepSpec(StepKind.WAIT_ALL, "__wait_for_background", name="Wait for all background steps")
             await self._run_control(spec, self._job.scope)
 
     async def run_post(self) -> None:
@@ -115,9 +64,9 @@ class Engine:
             if spec.kind not in (StepKind.RUN, StepKind.USES):
                 await self._run_control(spec, scope)
                 continue
-            turn = Turn(spec, scope, Stage.MAIN, self._name(spec, scope), spec.condition)
+            turn = Turn(spec, scope, Stage.MAIN, name_step(self._job, spec, scope), spec.condition)
             if spec.background:
-                self._start_background(turn)
+                self._background.start(turn, self._take_turn(turn))
             else:
                 self._count(turn, await self._take_turn(turn))
 
@@ -142,7 +91,9 @@ class Engine:
             condition = stage_condition(instance.action, Stage.PRE)
             inner = inner_steps(instance.action)
             if condition:
-                turn = Turn(spec, scope, Stage.PRE, f"Pre {self._name(spec, scope)}", condition, instance)
+                turn = Turn(
+                    spec, scope, Stage.PRE, f"Pre {name_step(self._job, spec, scope)}", condition, instance
+                )
                 self._count(turn, await self._take_turn(turn))
             elif inner:
                 await self._run_pre(inner, self._enter(spec, scope, instance), instance.action)
@@ -168,13 +119,13 @@ class Engine:
                 return self._skip(turn)
         except AgentError as error:
             log = recorder.begin_step(turn.step_id, turn.name, turn.scope.parent)
-            return self._finish(turn, log, {}, StepEnd(*_FAILED, message=str(error)))
+            return self._finish(turn, log, {}, StepEnd(*FAILED, message=str(error)))
         log = recorder.begin_step(turn.step_id, turn.name, turn.scope.parent)
-        end = StepEnd(*_FAILED, message="a bug in the agent ended this step")
+        end = StepEnd(*FAILED, message="a bug in the agent ended this step")
         try:
             end = await self._run_handler(turn, log, env, own_env)
         except asyncio.CancelledError:
-            end = StepEnd(*_CANCELLED)
+            end = StepEnd(*CANCELLED)
             raise
         finally:
             end = self._finish(turn, log, env, end)
@@ -196,21 +147,21 @@ class Engine:
         effects = Effects()
         task = asyncio.ensure_future(self._handle(turn, log, env, own_env, effects))
         with self._watched(task, turn, env):
-            await _settle(task)
+            await settle(task)
         if task.cancelled():
-            return StepEnd(*_CANCELLED, effects=effects, message="The operation was canceled.")
+            return StepEnd(*CANCELLED, effects=effects, message="The operation was canceled.")
         error = task.exception()
         match error:
             case None if effects.errors:
-                return StepEnd(*_FAILED, effects=effects, message=effects.errors[-1])
+                return StepEnd(*FAILED, effects=effects, message=effects.errors[-1])
             case None:
-                return StepEnd(*_SUCCESS, effects=effects)
+                return StepEnd(*SUCCESS, effects=effects)
             case StepFailure():
-                return StepEnd(*_FAILED, effects, error.kind, str(error), error.is_said)
+                return StepEnd(*FAILED, effects, error.kind, str(error), error.is_said)
             case AgentError():
-                return StepEnd(*_FAILED, effects=effects, message=str(error))
+                return StepEnd(*FAILED, effects=effects, message=str(error))
             case OSError():
-                return StepEnd(*_FAILED, effects, FailureKind.INFRASTRUCTURE, str(error))
+                return StepEnd(*FAILED, effects, FailureKind.INFRASTRUCTURE, str(error))
             case _:
                 raise error
 
@@ -279,11 +230,11 @@ class Engine:
     def _finish(self, turn: Turn, log: StepLog, env: Mapping[str, str], end: StepEnd) -> StepEnd:
         """Say what went wrong, weigh `continue-on-error`, and write the last record of the step."""
         for error in end.effects.errors:
-            _report(log, error)
+            report(log, error)
         if end.outcome is Conclusion.SUCCESS and end.effects.errors:
             end.outcome = end.conclusion = Conclusion.FAILURE
         if end.message and not end.is_said and end.message not in end.effects.errors:
-            _report(log, end.message)
+            report(log, end.message)
         if end.outcome is Conclusion.FAILURE and turn.stage is Stage.MAIN and self._continues(turn, log, env):
             end.conclusion = Conclusion.SUCCESS
         if turn.instance is not None:
@@ -295,7 +246,7 @@ class Engine:
         try:
             value = evaluate_value(self._job, turn.scope, env, turn.spec.continue_on_error, turn.spec.place)
         except AgentError as error:
-            _report(log, str(error))
+            report(log, str(error))
             return False
         return is_truthy(value) and value != "false"
 
@@ -323,61 +274,21 @@ class Engine:
             else:
                 self._job.fail(end.kind, end.message or f"the step '{turn.name}' failed")
 
-    def _name(self, spec: StepSpec, scope: Scope) -> str:
-        """What to call the step: as far as its name can be known before its turn."""
-        if spec.name:
-            template = spec.name
-        elif spec.kind is StepKind.RUN:
-            lines = str(spec.run or "").strip().splitlines()
-            template = f"Run {lines[0] if lines else ''}"
-        else:
-            return f"Run {spec.uses}" if spec.uses else _CONTROL_NAMES.get(spec.kind, spec.id)
-        env = {**self._job.environment.values, **scope.env}
-        try:
-            return to_text(evaluate_value(self._job, scope, env, template, spec.place))
-        except AgentError:
-            return to_text(template)
-
-    def _start_background(self, turn: Turn) -> None:
-        async def take_turn() -> StepEnd:
-            async with self._slots:
-                return await self._take_turn(turn)
-
-        self._background[turn.spec.id] = _Background(turn, asyncio.ensure_future(take_turn()))
-
     async def _run_control(self, spec: StepSpec, scope: Scope) -> None:
         """`wait`, `wait-all` and `cancel`: always have their turn."""
-        turn = Turn(spec, scope, Stage.MAIN, self._name(spec, scope), "always()")
-        names = spec.targets if spec.kind is not StepKind.WAIT_ALL else tuple(self._background)
-        items = [
-            self._background[name]
-            for name in names
-            if name in self._background and not self._background[name].is_counted
-        ]
+        turn = Turn(spec, scope, Stage.MAIN, name_step(self._job, spec, scope), "always()")
+        items = self._background.select(spec)
         log = self._job.recorder.begin_step(spec.id, turn.name, scope.parent)
-        end = StepEnd(*_SUCCESS)
+        end = StepEnd(*CANCELLED)
         try:
-            for item in items:
-                if spec.kind is StepKind.CANCEL:
-                    item.is_cancelled = True
-                    item.task.cancel()
-            end = await self._wait_for(items, log)
+            if spec.kind is StepKind.CANCEL:
+                self._background.cancel(items)
+            for item, ended in [(item, await self._background.wait(item, log)) for item in items]:
+                self._count(item.turn, ended)
+            end = StepEnd(*self._background.conclude(items))
         finally:
             end = self._finish(turn, log, {}, end)
         self._count(turn, end)
-
-    async def _wait_for(self, items: Sequence[_Background], log: StepLog) -> StepEnd:
-        conclusion = Conclusion.SUCCESS
-        for item in items:
-            log.say(f"Waiting for background step '{item.turn.name}'")
-            await _settle(item.task)
-            item.is_counted = True
-            end = StepEnd(*_CANCELLED) if item.task.cancelled() else item.task.result()
-            log.say(f"  {item.turn.name}: {end.conclusion.value}")
-            self._count(item.turn, end)
-            if end.conclusion is Conclusion.FAILURE:
-                conclusion = Conclusion.FAILURE
-        return StepEnd(conclusion, conclusion)
 
     @contextlib.contextmanager
     def _watched(self, task: "asyncio.Task[None]", turn: Turn, env: Mapping[str, str]) -> Iterator[None]:
@@ -393,25 +304,3 @@ class Engine:
             yield
         finally:
             del self._active[task]
-
-
-_SUCCESS = (Conclusion.SUCCESS, Conclusion.SUCCESS)
-_FAILED = (Conclusion.FAILURE, Conclusion.FAILURE)
-_CANCELLED = (Conclusion.CANCELLED, Conclusion.CANCELLED)
-_CONTROL_NAMES = {StepKind.WAIT: "Wait", StepKind.WAIT_ALL: "Wait for all", StepKind.CANCEL: "Cancel"}
-
-
-async def _settle(task: "asyncio.Task[object] | asyncio.Task[None] | asyncio.Task[StepEnd]") -> None:
-    """Wait until `task` is done, however it ends. When the waiting is cancelled, the task is ended first."""
-    try:
-        await asyncio.wait({task})
-    except asyncio.CancelledError:
-        task.cancel()
-        await asyncio.wait({task})
-        raise
-
-
-def _report(log: StepLog, message: str) -> None:
-    """An error in the log, and as an annotation."""
-    log.say(f"##[error]{message}")
-    log.recorder.annotate(Annotation(log.step, "error", message))

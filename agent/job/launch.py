@@ -167,7 +167,7 @@ def bury(folder: JobFolder, kind: FailureKind, message: str) -> None:
     What is left of the job's processes is killed, a torn tail is cut, steps that were running end as failed. A journal
     that is closed already stays as it is. Raises AgentError when the supervisor lives.
     """
-    from agent.job.processes import kill_tracked
+    from agent.job.proc import kill_tracked
 
     lock = take_lock(folder)
     if lock is None:

@@ -6,24 +6,18 @@ parent ends. asyncio's own subprocess is not used: on Python 3.11 it spends a th
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from agent.errors import AgentError
+from agent.job.pipes import OutputPipe, Sink
+from agent.job.proc import is_alive, list_descendants, list_processes, session_of, signal_all
 
-Sink = Callable[[bytes], None]
-
-_PIPE_BYTES = 1 << 20
-_PACE_SECONDS = 0.005  # between two reads of a busy pipe: let it fill, so that the cost is per chunk
-_DRAIN_SECONDS = (
-    5.0  # how long output may trickle in after the process ended, from children that it left (as GitHub)
-)
 _PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -53,7 +47,7 @@ async def run_process(
         raise
     finally:
         os.close(writing)
-    output = _Output(reading, sink)
+    output = OutputPipe(reading, sink)
     pidfd = os.pidfd_open(process)
     try:
         code = await _wait_or_stop(process, pidfd, graces)
@@ -80,39 +74,10 @@ async def end_descendants(graces: Graces) -> int:
         living = list_descendants(os.getpid())
         if not living:
             break
-        _signal_all(living, number)
+        signal_all(living, number)
         await _gone_within(_list_own_descendants, graces.terminate_seconds)
     reap_orphans()
     return len(found)
-
-
-def list_descendants(root: int) -> list[int]:
-    """The process ids of all descendants of `root`, zombies left out."""
-    children: dict[int, list[int]] = {}
-    for pid, parent, state in _list_processes():
-        if state not in "ZX":
-            children.setdefault(parent, []).append(pid)
-    found: list[int] = []
-    pending = [root]
-    while pending:
-        offspring = children.get(pending.pop(), [])
-        found += offspring
-        pending += offspring
-    return found
-
-
-def kill_tracked(tracking_id: str) -> int:
-    """SIGKILL every process with RUNNER_TRACKING_ID=`tracking_id` in its environment. Returns how many there were."""
-    mark = f"RUNNER_TRACKING_ID={tracking_id}".encode()
-    killed = 0
-    for pid, _parent, state in _list_processes():
-        if state in "ZX" or pid == os.getpid():
-            continue
-        with contextlib.suppress(OSError):
-            if mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
-                _signal(pid, signal.SIGKILL)
-                killed += 1
-    return killed
 
 
 def reap_orphans() -> None:
@@ -120,7 +85,7 @@ def reap_orphans() -> None:
     own_session = os.getsid(0)
     with contextlib.suppress(ChildProcessError):
         while (status := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
-            if status.si_pid in _running or _session_of(status.si_pid) == own_session:
+            if status.si_pid in _running or session_of(status.si_pid) == own_session:
                 return
             os.waitpid(status.si_pid, os.WNOHANG)
 
@@ -188,17 +153,17 @@ async def _stop_tree(process: int, graces: Graces) -> None:
 
     def living() -> list[int]:
         tree.update(_grow(tree))
-        return [pid for pid in tree if _is_alive(pid)]
+        return [pid for pid in tree if is_alive(pid)]
 
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process, signal.SIGINT)
     if await _gone_within(living, graces.interrupt_seconds):
         return
-    _signal_all(living(), signal.SIGTERM)
+    signal_all(living(), signal.SIGTERM)
     if await _gone_within(living, graces.terminate_seconds):
         return
     while members := living():
-        _signal_all(members, signal.SIGKILL)
+        signal_all(members, signal.SIGKILL)
         await asyncio.gather(*map(_gone, members))
 
 
@@ -227,8 +192,8 @@ async def _gone(pid: int) -> None:
 def _grow(tree: set[int]) -> set[int]:
     """Descendants, and whoever stayed in a session that a member of `tree` leads or led: orphans keep it."""
     members = set[int]()
-    for pid, parent, state in _list_processes():
-        if state not in "ZX" and (parent in tree or _session_of(pid) in tree):
+    for pid, parent, state in list_processes():
+        if state not in "ZX" and (parent in tree or session_of(pid) in tree):
             members.add(pid)
     return members
 
@@ -244,102 +209,5 @@ def _collect(process: int) -> int:
     return code if code >= 0 else 128 - code
 
 
-class _Output:
-    """Reads a pipe into a sink. A busy pipe is left to fill for a moment between two reads."""
-
-    def __init__(self, file: int, sink: Sink) -> None:
-        self._file = file
-        self._sink = sink
-        self._loop = asyncio.get_running_loop()
-        self._pause: asyncio.TimerHandle | None = None
-        self._ended: asyncio.Future[None] = self._loop.create_future()
-        os.set_blocking(file, False)
-        with contextlib.suppress(OSError):  # a user near the limit of pipe memory gets the usual 64 KiB
-            fcntl.fcntl(file, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-        self._loop.add_reader(file, self._read)
-
-    async def drain(self) -> None:
-        """Read what is left, waiting a little for children that still write.
-
-        What outlives that may go on writing: it is read, so that nobody blocks or dies of a broken pipe, and dropped.
-        """
-        self._resume()
-        while not self._ended.done() and self._read_once():
-            pass
-        if not self._ended.done():
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_DRAIN_SECONDS):
-                    await asyncio.shield(self._ended)
-        self._sink = _drop
-
-    def _read(self) -> None:
-        count = self._read_once()
-        if 0 < count < _PIPE_BYTES // 2 and not self._ended.done():
-            self._loop.remove_reader(self._file)
-            self._pause = self._loop.call_later(_PACE_SECONDS, self._resume)
-
-    def _read_once(self) -> int:
-        """Read one chunk; 0 when there is none just now or none will come."""
-        try:
-            data = os.read(self._file, _PIPE_BYTES)
-        except BlockingIOError:
-            return 0
-        if data:
-            self._sink(data)
-        else:
-            self._loop.remove_reader(self._file)
-            os.close(self._file)
-            _settle(self._ended)
-        return len(data)
-
-    def _resume(self) -> None:
-        if self._pause is not None:
-            self._pause.cancel()
-            self._pause = None
-        if not self._ended.done():
-            self._loop.add_reader(self._file, self._read)
-
-
-def _drop(_data: bytes) -> None:
-    """Nobody listens any more."""
-
-
 def _list_own_descendants() -> list[int]:
     return list_descendants(os.getpid())
-
-
-def _list_processes() -> Iterator[tuple[int, int, str]]:
-    """(pid, parent, state letter) of every process on the machine."""
-    for name in os.listdir("/proc"):  # noqa: PTH208 - names are all that is wanted
-        if name.isdecimal():
-            try:
-                stat = Path("/proc", name, "stat").read_bytes()
-            except OSError:
-                continue
-            state, parent, *_rest = stat[stat.rindex(b")") + 2 :].split(b" ", 2)
-            yield int(name), int(parent), state.decode()
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
-        return False
-    return stat[stat.rindex(b")") + 2 : stat.rindex(b")") + 3] not in (b"Z", b"X")
-
-
-def _session_of(pid: int) -> int:
-    try:
-        return os.getsid(pid)
-    except OSError:
-        return -1
-
-
-def _signal_all(pids: Iterable[int], number: int) -> None:
-    for pid in pids:
-        _signal(pid, number)
-
-
-def _signal(pid: int, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.kill(pid, number)

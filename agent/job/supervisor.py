@@ -21,7 +21,8 @@ from agent.job.environment import JobEnvironment
 from agent.job.folder import JobFolder
 from agent.job.lifecycle import Lifecycle
 from agent.job.masking import Masker
-from agent.job.processes import kill_tracked, prepare_supervisor
+from agent.job.proc import kill_tracked
+from agent.job.processes import prepare_supervisor
 from agent.job.settings import JobSettings
 from agent.job.state import RunningJob, Scope, choose_places
 from agent.job.streams import Recorder

@@ -1,0 +1,76 @@
+"""The processes of this machine, as /proc shows them."""
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+
+def list_descendants(root: int) -> list[int]:
+    """The process ids of all descendants of `root`, zombies left out."""
+    children: dict[int, list[int]] = {}
+    for pid, parent, state in list_processes():
+        if state not in "ZX":
+            children.setdefault(parent, []).append(pid)
+    found: list[int] = []
+    pending = [root]
+    while pending:
+        offspring = children.get(pending.pop(), [])
+        found += offspring
+        pending += offspring
+    return found
+
+
+def kill_tracked(tracking_id: str) -> int:
+    """SIGKILL every process with RUNNER_TRACKING_ID=`tracking_id` in its environment. Returns how many there were."""
+    mark = f"RUNNER_TRACKING_ID={tracking_id}".encode()
+    killed = 0
+    for pid, _parent, state in list_processes():
+        if state in "ZX" or pid == os.getpid():
+            continue
+        with contextlib.suppress(OSError):
+            if mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+                _signal(pid, signal.SIGKILL)
+                killed += 1
+    return killed
+
+
+def signal_all(pids: Iterable[int], number: int) -> None:
+    """Send a signal to each of `pids` that is still there."""
+    for pid in pids:
+        _signal(pid, number)
+
+
+def _signal(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)
+
+
+def list_processes() -> Iterator[tuple[int, int, str]]:
+    """(pid, parent, state letter) of every process on the machine."""
+    for name in os.listdir("/proc"):  # noqa: PTH208 - names are all that is wanted
+        if name.isdecimal():
+            try:
+                stat = Path("/proc", name, "stat").read_bytes()
+            except OSError:
+                continue
+            state, parent, *_rest = stat[stat.rindex(b")") + 2 :].split(b" ", 2)
+            yield int(name), int(parent), state.decode()
+
+
+def is_alive(pid: int) -> bool:
+    """Whether `pid` is a process that has not ended."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return False
+    return stat[stat.rindex(b")") + 2 : stat.rindex(b")") + 3] not in (b"Z", b"X")
+
+
+def session_of(pid: int) -> int:
+    """The session that `pid` is in; -1 when there is no such process."""
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return -1
