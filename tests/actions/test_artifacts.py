@@ -11,7 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from support.results_service import Fault, ResultsService, make_token
+from _toolkit import http
+from _toolkit.step import StepError
+from support.results_service import Fault, ResultsService, make_token, serve_results
 
 from .conftest import ACTIONS, Step
 
@@ -172,6 +174,22 @@ def test_what_came_otherwise_than_it_was_sent_is_refused(step: Step, service: Re
     done = step.run("download-artifact", name="artifact", path="in")
     assert "nothing was unpacked" in done.error
     assert not (step.workspace / "in").exists()
+
+
+def test_a_server_that_is_gone_is_given_up_after_the_last_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "DELAYS_SECONDS", (0.0, 0.0))
+    with serve_results() as service:
+        url = service.url
+    with pytest.raises(StepError, match="can't be reached"):
+        http.request("GET", f"{url}/x?sig=hunter2")
+    with serve_results() as service:
+        service.faults = [Fault("GET", times=3, status=500)]
+        service.add("a", b"content")
+        with pytest.raises(http.HttpError, match="answered 500"):
+            http.request("GET", f"{service.url}/blob/1?sig=a%2Bb")
+        assert len(service.requests) == 3
+    with pytest.raises(StepError, match="no http address"):
+        http.request("GET", "file:///etc/passwd")
 
 
 def test_a_server_that_refuses_is_quoted(step: Step, service: ResultsService) -> None:

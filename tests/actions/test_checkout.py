@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from support.git import GitHost, Repository, make_repository, serve_git
-from support.results_service import Fault, ResultsService
+from support.results_service import Fault, ResultsService, serve_results
 
 from .conftest import Step
 from .test_archives import tar_of
@@ -191,6 +191,17 @@ def test_a_snapshot_that_is_not_what_it_says_changes_nothing(step: Step, service
     assert "401" in step.run("checkout", source=snapshot_source(digest)).error
     assert step.tree() == {"mine.txt": "x"}
     assert [path.name for path in step.workspace.iterdir()] == ["mine.txt"]
+
+
+def test_a_jobs_token_does_not_follow_a_redirect_to_another_server(
+    step: Step, service: ResultsService
+) -> None:
+    with serve_results() as other:
+        digest = other.add_snapshot(tar_of(("train.py", b"evil")))
+        place = f"{other.url}/api/v1/snapshots/{digest}"
+        service.faults = [Fault("snapshots", status=302, headers=(("Location", place),))]
+        assert "401" in step.run("checkout", source=snapshot_source(digest)).error
+        assert other.requests
 
 
 def test_in_a_local_run_the_code_is_there_already(local_step: Step) -> None:

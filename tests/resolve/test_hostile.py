@@ -1,5 +1,7 @@
 """Repositories and places that mean harm: each ends in a refusal, with nothing run, nothing read and nothing kept."""
 
+import errno
+import shutil
 import socket
 import threading
 from pathlib import Path
@@ -97,6 +99,30 @@ def test_a_tree_that_is_too_deep_is_refused(
     with pytest.raises(RefusedError, match="more than 100 folders"):
         resolve(make_resolver(), "acme/tools@v1")
     assert nothing_is_kept(store)
+
+
+def test_a_link_whose_target_is_too_long_is_refused(
+    repository: Repository, make_resolver: MakeResolver, store: ActionStore
+) -> None:
+    make_tree(repository, ("120000", "link", b"x" * 5000))
+    with pytest.raises(RefusedError, match="too long"):
+        resolve(make_resolver(), "acme/tools@v1")
+    assert nothing_is_kept(store)
+
+
+def test_a_full_disk_is_said_and_costs_no_stored_action(
+    repository: Repository, make_resolver: MakeResolver, store: ActionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolve(make_resolver(), "acme/tools@v1")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copyfile", refuse)  # a true border: the disk
+        with pytest.raises(AgentError, match="no space is left"):
+            resolve(make_resolver(), "acme/tools@v1")
+    assert store.repository(repository.url).has(repository.head)
 
 
 def test_a_tree_that_names_a_link_and_a_file_the_same_is_refused(

@@ -251,3 +251,16 @@ def test_a_manifest_that_is_no_text_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "action.yml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(AgentError, match="not UTF-8"):
         read_manifest(tmp_path)
+
+
+def test_a_manifest_that_can_not_be_read_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "action.yml").write_text("name: x")
+
+    def refuse(*_: object, **__: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(
+        Path, "read_text", refuse
+    )  # a true border: root, as whom tests may run, may read anything
+    with pytest.raises(AgentError, match="Permission denied"):
+        read_manifest(tmp_path)

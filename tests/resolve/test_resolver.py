@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -330,6 +331,16 @@ def test_several_processes_may_resolve_one_action_at_a_time(
     assert len(packs) < 8 + 3 + 1
 
 
+def test_steps_that_resolve_at_once_share_one_copy(
+    repository: Repository, make_resolver: MakeResolver, host: GitHost
+) -> None:
+    resolver = make_resolver(f"{host.url}/{{owner}}/{{repo}}")
+    with ThreadPoolExecutor() as pool:
+        actions = list(pool.map(lambda _: resolve(resolver, "acme/tools@v1"), range(8)))
+    assert len({action.folder for action in actions}) == 1
+    assert len(host.requests) == 5  # of one resolution: look up the tag (2), fetch (3)
+
+
 def test_a_local_action_is_the_workspaces_as_it_is_now(make_resolver: MakeResolver, tmp_path: Path) -> None:
     resolver = make_resolver()
     workspace = tmp_path / "job-1" / "workspace"
@@ -362,6 +373,15 @@ def test_self_inside_an_action_is_the_actions_own_repository(
     inner = resolve(resolver, "$/sub/deep", outer)
     assert (inner.manifest.name, inner.commit, inner.origin) == ("deep", outer.commit, outer.origin)
     assert inner.folder == outer.root / "sub" / "deep"
+
+
+def test_self_inside_a_local_action_is_the_workspace(make_resolver: MakeResolver, tmp_path: Path) -> None:
+    resolver = make_resolver()
+    for name in ("outer", "inner"):
+        (tmp_path / "job-1" / "workspace" / name).mkdir()
+        (tmp_path / "job-1" / "workspace" / name / "action.yml").write_text(ACTION.replace("hello", name))
+    inner = resolve(resolver, "$/inner", resolve(resolver, "./outer"))
+    assert (inner.manifest.name, inner.origin) == ("inner", WORKSPACE)
 
 
 def test_self_in_a_flow_is_the_runs_repository_at_its_commit(

@@ -191,6 +191,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         _, fault = self._begin(send_fault=False)
+        if fault and fault.status:
+            self._send(fault.status, b"", fault.headers)
+            return
         if self.path.startswith("/api/v1/snapshots/"):
             content = self.service.snapshots.get(self.path.rpartition("/")[2])
             if not self._is_authorized() or content is None:
@@ -200,9 +203,6 @@ class _Handler(BaseHTTPRequestHandler):
             assert "Authorization" not in self.headers, "a signed URL needs no token"
             content = self._artifact().content or b""
         content = self.service.change(content)
-        if fault and fault.status:
-            self._send(fault.status, b"", fault.headers)
-            return
         start = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
         status = 206 if start and self.service.knows_ranges else 200
         content = content[int(start[1]) :] if start and status == 206 else content
