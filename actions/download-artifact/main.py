@@ -61,7 +61,9 @@ def fetch(store: ArtifactStore, artifact: Artifact, temporary: Path, place: Path
         )
     count = unzip(archive, temporary / "files")
     move_into(temporary / "files", place)
-    say(f"artifact '{artifact.name}': {count} files, {human(archive.stat().st_size)}, into {place}")
+    say(
+        f"artifact '{artifact.name}': {count} {'file' if count == 1 else 'files'}, {human(archive.stat().st_size)}, into {place}"
+    )
     archive.unlink()
 
 
