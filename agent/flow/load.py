@@ -21,10 +21,10 @@ _FRONT_ENDS: Final[dict[str, FrontEnd]] = {
 # Dialects that `detect_dialect` can tell; those without a front end are not there yet.
 DIALECTS: Final = ("github", "datatorch", "dstack", "gradient", "jumpwire")
 
-_DIALECT_LINE: Final = re.compile(r"\ufeff?#\s*dialect:\s*([A-Za-z]+)\s*(?:\n|\r|$)")
-_DSTACK_FILE: Final = re.compile(r"(?:^|/)\.dstack/(?:workflows\.ya?ml|workflows/[^/]+\.ya?ml)$")
-_GRADIENT_ACTION: Final = re.compile(r"(?:container|script|git-checkout|s3-download|create-model)@v\d+")
-_GRADIENT_INPUT: Final = re.compile(r"[\w-]+\.(?:inputs|outputs)\.")
+_DIALECT_LINE: Final = r"\ufeff?#\s*dialect:\s*([A-Za-z]+)\s*(?:\n|\r|$)"
+_DSTACK_FILE: Final = r"(?:^|/)\.dstack/(?:workflows\.ya?ml|workflows/[^/]+\.ya?ml)$"
+_GRADIENT_ACTION: Final = r"(?:container|script|git-checkout|s3-download|create-model)@v\d+"
+_GRADIENT_INPUT: Final = r"[\w-]+\.(?:inputs|outputs)\."
 
 
 class LoadedFlow(NamedTuple):
@@ -55,7 +55,7 @@ def check_flow(text: str, file: str, dialect: str | None = None) -> list[Problem
 
 def detect_dialect(root: Node, file: str) -> str:
     """The dialect that the nodes, or the file's place, give away; `github` where nothing speaks against it."""
-    if _DSTACK_FILE.search(file.replace("\\", "/")):
+    if ".dstack" in file and re.search(_DSTACK_FILE, file.replace("\\", "/")):
         return "dstack"
     if not isinstance(root, Mapping):
         return "github"
@@ -70,7 +70,7 @@ def detect_dialect(root: Node, file: str) -> str:
 
 def _read(text: str, file: str, dialect: str | None) -> tuple[Flow | None, list[Problem]]:
     root, oddities = read_nodes(text, file)
-    spoken = _DIALECT_LINE.match(text)
+    spoken = re.match(_DIALECT_LINE, text) if text[:2].lstrip("\ufeff")[:1] == "#" else None
     name = dialect or (spoken[1].lower() if spoken else detect_dialect(root, file))
     front_end = _FRONT_ENDS.get(name)
     if front_end is None:
@@ -117,7 +117,7 @@ def _is_gradient(root: Mapping) -> bool:
 
 def _is_gradient_job(job: Mapping) -> bool:
     uses = job.find("uses")
-    if isinstance(uses, Scalar) and _GRADIENT_ACTION.fullmatch(str(uses.value)):
+    if isinstance(uses, Scalar) and re.fullmatch(_GRADIENT_ACTION, str(uses.value)):
         return True
     if any(
         isinstance(value, Mapping) and value.find("type") is not None
@@ -125,7 +125,7 @@ def _is_gradient_job(job: Mapping) -> bool:
     ):
         return True
     return any(
-        isinstance(value, Scalar) and _GRADIENT_INPUT.match(str(value.value))
+        isinstance(value, Scalar) and re.match(_GRADIENT_INPUT, str(value.value))
         for value in _list_values(job, "inputs")
     )
 

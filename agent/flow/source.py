@@ -12,16 +12,14 @@ Rules from actions/runner `Sdk/WorkflowParser/Conversion/YamlObjectReader.cs`; p
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from agent.flow.expressions.values import to_text
 from agent.flow.model import Position
 from agent.flow.problems import InvalidFlowError, Problem, Severity
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """What a file may cost; GitHub's own figures."""
 
     depth: int = 50  # nested lists and mappings
@@ -202,24 +200,27 @@ _TAGS: Final[dict[str, tuple[type, ...]]] = {
     "tag:yaml.org,2002:null": (type(None),),
 }
 _COLLECTION_TAGS: Final = frozenset({"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"})
-_PROPERTIES: Final = re.compile(r"(?:[&!][^\s,\[\]{}]*|\s+|#[^\n]*)+")
+_PROPERTIES: Final = r"(?:[&!][^\s,\[\]{}]*|\s+|#[^\n]*)+"  # compiled when a file first has an anchor
 
 
-@dataclass(slots=True)
 class _Open:
     """A list or mapping whose end has not come yet."""
 
-    node: Sequence | Mapping
-    anchor: str | None
-    nodes_before: int
-    characters_before: int
-    height: int = 1
-    key: Scalar | None = None
-    items: list[Node] | None = None  # of a list
+    __slots__ = ("anchor", "characters_before", "height", "items", "key", "node", "nodes_before")
+
+    def __init__(
+        self, node: Sequence | Mapping, anchor: str | None, nodes_before: int, characters_before: int
+    ) -> None:
+        self.node = node
+        self.anchor = anchor
+        self.nodes_before = nodes_before
+        self.characters_before = characters_before
+        self.height = 1
+        self.key: Scalar | None = None  # whose value comes next
+        self.items = node.items if isinstance(node, Sequence) else None
 
 
-@dataclass(slots=True)
-class _Anchored:
+class _Anchored(NamedTuple):
     """What an alias costs: the node, its size and how deep it is."""
 
     node: Node
@@ -228,20 +229,20 @@ class _Anchored:
     height: int
 
 
-@dataclass(slots=True)
 class _Composer:
     """Builds nodes from events with a stack of its own, so that depth costs no recursion."""
 
-    text: str
-    file: str
-    limits: Limits
-    problems: list[Problem] = field(default_factory=list)
-    anchors: dict[str, _Anchored | None] = field(default_factory=dict)  # None: still open
-    stack: list[_Open] = field(default_factory=list)
-    root: Node | None = None
-    has_document: bool = False
-    nodes: int = 0
-    characters: int = 0
+    def __init__(self, text: str, file: str, limits: Limits) -> None:
+        self.text = text
+        self.file = file
+        self.limits = limits
+        self.problems: list[Problem] = []
+        self.anchors: dict[str, _Anchored | None] = {}  # None: still open
+        self.stack: list[_Open] = []
+        self.root: Node | None = None
+        self.has_document = False
+        self.nodes = 0
+        self.characters = 0
 
     def compose(self) -> tuple[Node, list[Problem]]:
         from yaml import YAMLError
@@ -342,8 +343,7 @@ class _Composer:
             self.anchors[event.anchor] = None
         node = kind(self.file, line, column)
         self._refuse_as_key(node)
-        items = node.items if isinstance(node, Sequence) else None
-        self.stack.append(_Open(node, event.anchor, self.nodes - 1, self.characters, items=items))
+        self.stack.append(_Open(node, event.anchor, self.nodes - 1, self.characters))
 
     def _close(self, _event: Any) -> None:
         done = self.stack.pop()
@@ -430,7 +430,7 @@ class _Composer:
         if is_empty:
             end = event.end_mark
             return end.line + 1, end.column + 1 + self._blanks_behind(end.index)
-        match = _PROPERTIES.match(self.text, start.index)
+        match = re.compile(_PROPERTIES).match(self.text, start.index)
         end_index = match.end() if match else start.index
         skipped = self.text[start.index : end_index]
         line = start.line + 1 + skipped.count("\n")
@@ -474,7 +474,7 @@ _HINTS: Final = (
     ("unknown escape character", "write the backslash twice, or use single quotes"),
     ("document start", "a flow file holds one document"),
 )
-_TAGGED: Final = re.compile(r":\s+!\S")
+_TAGGED: Final = r":\s+!\S"
 
 
 def _explain(error: Any, text: str, file: str) -> Problem:
@@ -487,7 +487,7 @@ def _explain(error: Any, text: str, file: str) -> Problem:
     message = f"{what}, {context}" if context and context != what else what
     line_text = text.split("\n", mark.line + 1)[mark.line] if mark.line <= text.count("\n") else ""
     hint = next((hint for part, hint in _HINTS if part in what), "")
-    if _TAGGED.search(line_text):
+    if re.search(_TAGGED, line_text):
         hint = "`!` begins a YAML tag: write the condition as `${{ !... }}`"
     return Problem(Position(file, mark.line + 1, mark.column + 1), f"Not valid YAML: {message}", hint)
 

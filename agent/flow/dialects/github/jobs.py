@@ -28,8 +28,8 @@ from agent.flow.source import Mapping, Node, Scalar, key_text
 
 PERMISSION_LEVELS = {name: key.shape.words for name, key in PERMISSION_FIELDS.keys.items()}
 _GROUP_PREFIXES = ("org", "organization", "ent", "enterprise")
-_SNAPSHOT_VERSION = re.compile(r"[0-9]{1,9}\.\*", re.ASCII)
-_CALL = re.compile(r"(?:\./|\$/)[^@]+|[^/@\s]+/[^/@\s]+/[^@]+@\S+|https://[^@]+@\S+")
+_SNAPSHOT_VERSION = r"[0-9]{1,9}\.\*"
+_CALL = r"(?:\./|\$/)[^@]+|[^/@\s]+/[^/@\s]+/[^@]+@\S+|https://[^@]+@\S+"
 
 
 def read_jobs(reader: Reader, node: Node | None) -> dict[str, Job]:
@@ -91,7 +91,7 @@ def _read_call(reader: Reader, fields: dict[str, Node]) -> Call | None:
     uses = fields.get("uses")
     if uses is None:
         return None
-    if text_of(uses) and not is_expression(uses) and not _CALL.fullmatch(text_of(uses)):
+    if text_of(uses) and not is_expression(uses) and not re.fullmatch(_CALL, text_of(uses)):
         reader.report(
             uses,
             f"invalid value workflow reference: '{text_of(uses)}'",
@@ -148,7 +148,7 @@ def _check_snapshot(reader: Reader, node: Node | None) -> None:
     version = list_fields(node).get("version")
     if node is None or version is None or is_expression(version):
         return
-    if not _SNAPSHOT_VERSION.fullmatch(text_of(version)):
+    if not re.fullmatch(_SNAPSHOT_VERSION, text_of(version)):
         reader.report(node, f"Expected format '{{major-version}}.*' Actual '{text_of(version)}'")
 
 

@@ -26,7 +26,7 @@ _CONTROL_NAMES = {
     StepKind.CANCEL: "Cancel",
     StepKind.PARALLEL: "Parallel group",
 }
-_REPOSITORY = re.compile(r"[^/\\@]+[/\\]+[^/\\@]+(?:[/\\][^@]*)?@[^@]+")
+_REPOSITORY = r"[^/\\@]+[/\\]+[^/\\@]+(?:[/\\][^@]*)?@[^@]+"
 
 
 @dataclass(slots=True)
@@ -53,7 +53,7 @@ def check_uses(reader: Reader, node: Node) -> None:
         return
     if uses.startswith("https://"):
         uses = uses.removeprefix("https://").partition("/")[2]
-    if uses and not _REPOSITORY.fullmatch(uses):
+    if uses and not re.fullmatch(_REPOSITORY, uses):
         hint = "name a version, such as `@v4`" if "/" in uses and "@" not in uses else ""
         reader.report(node, f"Expected format {{org}}/{{repo}}[/path]@ref. Actual '{text_of(node)}'", hint)
 

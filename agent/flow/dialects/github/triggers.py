@@ -11,7 +11,6 @@ from agent.flow.dialects.github.parts import (
     texts_of,
 )
 from agent.flow.expressions import to_text
-from agent.flow.filters import explain_pattern
 from agent.flow.model import Input, Trigger
 from agent.flow.reading import Reader
 from agent.flow.source import Mapping, Node, Scalar, Sequence, key_text
@@ -126,6 +125,10 @@ def _read_default(reader: Reader, node: Scalar, kind: str) -> object:
 
 def _check_filters(reader: Reader, node: Node) -> None:
     fields = list_fields(node)
+    if not fields:
+        return
+    from agent.flow.filters import explain_pattern  # what starts `agent flow run` has seldom filters to check
+
     for name in _PATTERN_FILTERS:
         if name in fields and f"{name}-ignore" in fields:
             reader.warn(
