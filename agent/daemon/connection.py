@@ -11,6 +11,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -78,13 +79,16 @@ class Connection:
     async def receive(self) -> tuple[m.ServerMessage, ...]:
         """The next messages; answers that the protocol gives by itself are sent. Raises ConnectionClosed, WireError."""
         frame = await self._socket.recv()
-        messages = (
-            self.protocol.receive_text(frame)
-            if isinstance(frame, str)
-            else self.protocol.receive_bytes(frame)
-        )
+        hear = partial(self._hear, frame)
+        # Until the work begins nobody else uses the protocol, and the answer to the challenge takes its time.
+        messages = hear() if self.protocol.is_ready else await asyncio.to_thread(hear)
         await self.flush()
         return messages
+
+    def _hear(self, frame: str | bytes) -> tuple[m.ServerMessage, ...]:
+        if isinstance(frame, str):
+            return self.protocol.receive_text(frame)
+        return self.protocol.receive_bytes(frame)
 
 
 MakeReady = Callable[[], Awaitable[m.Ready]]
@@ -251,22 +255,3 @@ def explain_dial_failure(error: Exception) -> str:
             return "the server can't be reached: nobody listens there"
         case _:
             return f"the server can't be reached: {error}"
-
-
-def make_signer(registration: Registration, sign: Callable[[bytes], bytes]) -> Sign:
-    """What answers a challenge. It refuses one that is not of the server that this agent is registered with."""
-    from agent.seal.identity import challenge_message
-
-    def answer(challenge: m.Challenge) -> bytes:
-        if challenge.server != registration.server:
-            raise WireError("bad_message", "this is not the server that this agent is registered with")
-        return sign(
-            challenge_message(
-                server=challenge.server,
-                agent_id=registration.agent,
-                nonce=challenge.nonce,
-                version=challenge.version,
-            )
-        )
-
-    return answer

@@ -13,13 +13,14 @@ import random
 import signal
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from agent.clock import SystemClock
 from agent.config import Settings
 from agent.daemon.causes import read_boot_id
-from agent.daemon.connection import Link, make_signer
+from agent.daemon.connection import Link
 from agent.daemon.control import Control
 from agent.daemon.drain import Drain
 from agent.daemon.environment import scrub_environment
@@ -27,10 +28,10 @@ from agent.daemon.health import Health
 from agent.daemon.jobs import JobTable
 from agent.daemon.leases import Leases
 from agent.daemon.shipping import Shipper
+from agent.daemon.signing import make_signer, sign_apart
 from agent.daemon.state import Registration, StateFolder
 from agent.errors import InterruptedByUserError
 from agent.job.launch import ForkServer, JobSettings
-from agent.seal.identity import load_identity
 
 log = logging.getLogger("agent.daemon")
 
@@ -80,7 +81,7 @@ class Daemon:
         health = Health(registration, self._jobs, self._drain, job_settings.work_folder)
         self._link = Link(
             registration,
-            make_signer(registration, load_identity(state.identity).sign),
+            make_signer(registration, partial(sign_apart, state.identity)),
             make_ready=health.make_ready,
             obey=leases.obey,
             crew=(Shipper(self._jobs).run, health.beat, self._drain.tell),

@@ -2,13 +2,14 @@
 
 import asyncio
 import random
+from functools import partial
 
-from agent.daemon.connection import Connection, Link, make_signer
+from agent.daemon.connection import Connection, Link
+from agent.daemon.signing import make_signer, sign_apart
 from agent.daemon.state import Registration, StateFolder
 from agent.errors import RefusedError, UnreachableError
 from agent.job.launch import is_running, list_job_folders
 from agent.machine.inventory import take_inventory
-from agent.seal.identity import load_identity
 from agent.wire import messages as m
 
 _GOODBYE_SECONDS = 30.0
@@ -49,7 +50,7 @@ async def _say_goodbye(state: StateFolder, registration: Registration) -> None:
 
     link = Link(
         registration,
-        make_signer(registration, load_identity(state.identity).sign),
+        make_signer(registration, partial(sign_apart, state.identity)),
         make_ready=make_ready,
         obey=obey,
         random=random.SystemRandom().random,

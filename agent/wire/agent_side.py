@@ -159,6 +159,11 @@ class AgentProtocol:
         return self.phase is Phase.WELCOMED
 
     @property
+    def is_ready(self) -> bool:
+        """Whether the opening is over, and the work goes on."""
+        return self.phase is Phase.READY
+
+    @property
     def room_bytes(self) -> int:
         """How many journal bytes may go out now, over all jobs."""
         return self._window.room_bytes

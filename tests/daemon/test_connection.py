@@ -10,10 +10,11 @@ from support.daemon_process import wait_until
 from support.fake_server import FakeServer, fake_server
 from support.wire import INVENTORY, job_id, job_spec
 
-from agent.daemon.connection import Link, RejectedError, make_signer, websocket_url
+from agent.daemon.connection import Link, RejectedError, websocket_url
 from agent.daemon.jobs import JobTable
 from agent.daemon.leases import Leases
 from agent.daemon.shipping import Shipper
+from agent.daemon.signing import make_signer
 from agent.daemon.state import StateFolder
 from agent.errors import AgentError
 from agent.job.launch import JobFolder, JobSettings, create_job_folder
