@@ -127,6 +127,7 @@ class LocalRun:
             for running in self._running.values():
                 os.kill(running.pid, signal.SIGKILL)
                 self._reap(running)
+                bury(running.folder, FailureKind.CANCELLED, "killed")  # with all that it had started
         return self._state.conclusion
 
     def _turn(self) -> None:

@@ -1,0 +1,293 @@
+"""`agent flow run`: the promises of docs/cli.md, with the real command."""
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.git import make_repository, serve_git
+from support.lab import Done, command_line, run_agent, wait_for
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    return folder
+
+
+def write(project: Path, jobs: str, on: str = "workflow_dispatch") -> Path:
+    flow = project / "flow.yml"
+    flow.write_text(f"on: {on}\njobs:\n{jobs}")
+    return flow
+
+
+def run(project: Path, jobs: str, *options: str, **environment: str) -> Done:
+    """Run a flow of these jobs, with JSON records."""
+    flow = write(project, jobs)
+    state = {"AGENT_STATE": str(project.parent / "state"), "TMPDIR": str(project.parent)}
+    return run_agent(
+        "flow", "run", flow, "--format", "json", *options, cwd=project, environment={**state, **environment}
+    )
+
+
+def of_kind(done: Done, kind: str) -> list[dict[str, Any]]:
+    return [record for record in done.records() if record["kind"] == kind]
+
+
+def texts(done: Done, job: str | None = None) -> list[str]:
+    return [record["text"] for record in of_kind(done, "log") if job in (None, record["job"])]
+
+
+ONE = """
+  a:
+    runs-on: self-hosted
+    outputs: {x: "${{ steps.s.outputs.x }}"}
+    steps:
+      - id: s
+        name: Say it
+        run: |
+          echo "x=1" >> "$GITHUB_OUTPUT"
+          echo "hello"
+"""
+
+
+def test_the_records_are_those_of_the_contract(project: Path) -> None:
+    done = run(project, ONE)
+    assert done.code == 0, done.err
+    assert "hello" in texts(done)
+    (log,) = (record for record in of_kind(done, "log") if record["text"] == "hello")
+    assert (log["job"], log["step"]) == ("a", "s")
+    assert isinstance(log["time"], float)
+    begun, ended = (record for record in of_kind(done, "step") if record["step"] == "s")
+    assert (begun["state"], begun["name"]) == ("running", "Say it")
+    assert (ended["state"], ended["outcome"], ended["conclusion"]) == ("completed", "success", "success")
+    assert ended["outputs"] == {"x": "1"}
+    assert ended["seconds"] >= 0
+    (job,) = of_kind(done, "job")
+    assert (job["job"], job["conclusion"], job["outputs"]) == ("a", "success", {"x": "1"})
+    last = done.records()[-1]
+    assert last["kind"] == "run"
+    assert last["conclusion"] == "success"
+    assert last["jobs"] == {"a": {"conclusion": "success", "outputs": {"x": "1"}}}
+
+
+def test_a_failure_exits_1_and_an_invalid_file_2(project: Path) -> None:
+    failed = run(project, "  a:\n    runs-on: x\n    steps: [{run: exit 7}]\n")
+    assert failed.code == 1
+    (job,) = of_kind(failed, "job")
+    assert (job["conclusion"], job["failure_kind"]) == ("failure", "user")
+    invalid = run(project, "  a:\n    steps: [{run: exit 7}]\n")
+    assert (invalid.code, invalid.out) == (2, "")
+    assert "flow.yml:" in invalid.err
+
+
+def test_jobs_pass_outputs_and_a_failed_one_skips_its_dependants(project: Path) -> None:
+    done = run(
+        project,
+        ONE
+        + "  b:\n    needs: a\n    runs-on: x\n    steps: [{run: 'echo \"got ${{ needs.a.outputs.x }}\"; exit 1'}]\n  c:\n    needs: b\n    runs-on: x\n    steps: [{run: echo no}]\n",
+    )
+    assert "got 1" in texts(done, "b")
+    assert {name: job["conclusion"] for name, job in done.records()[-1]["jobs"].items()} == {
+        "a": "success",
+        "b": "failure",
+        "c": "skipped",
+    }
+
+
+def test_inputs_secrets_variables_environment_and_matrix_come_from_the_command_line(project: Path) -> None:
+    flow = """
+  a:
+    runs-on: x
+    strategy: {matrix: {v: [one, two]}}
+    env: {FROM_FLOW: flow}
+    steps:
+      - run: 'echo "${{ matrix.v }} ${{ inputs.n }} ${{ github.event.inputs.n }} ${{ vars.V }} $ADDED $FROM_FLOW"'
+      - run: test "${{ env.ADDED == format('{0}{1} odd {2}', '$', '{{', '}}') }}" = true
+      - run: 'echo "${#S} letters, $S"'
+        env: {S: "${{ secrets.S }}"}
+"""
+    project.joinpath("flow.yml").write_text("")
+    on = "\n  workflow_dispatch:\n    inputs: {n: {type: number, default: 3}}"
+    file = write(project, flow, on)
+    options = (
+        "--var",
+        "V=var",
+        "--env",
+        "ADDED=${{ odd }}",
+        "--secret",
+        "S",
+        "--matrix",
+        "v:two",
+        "--input",
+        "n=4.5",
+    )
+    state = {"AGENT_STATE": str(project.parent / "state"), "S": "sesame-street"}
+    done = run_agent("flow", "run", file, "--format", "json", *options, cwd=project, environment=state)
+    assert done.code == 0, done.err + done.out
+    assert "two 4.5 4.5 var ${{ odd }} flow" in texts(done)
+    assert "13 letters, ***" in texts(done)
+    assert list(done.records()[-1]["jobs"]) == ["a (two)"]
+    assert "sesame-street" not in done.out
+
+
+def test_a_wrong_input_or_a_missing_secret_stops_before_anything_starts(project: Path) -> None:
+    wrong = run(project, ONE, "--input", "nope=1")
+    assert (wrong.code, wrong.out) == (2, "")
+    assert "nope" in wrong.err
+    missing = run(project, "  a:\n    runs-on: x\n    steps: [{run: 'echo ${{ secrets.KEY }}'}]\n")
+    assert (missing.code, missing.out) == (2, "")
+    assert "KEY" in missing.err
+    assert "--secret" in missing.err
+
+
+def test_secrets_come_from_a_file_too(project: Path) -> None:
+    file = project.parent / "secrets.env"
+    file.write_text("# mine\nKEY='swordfish'\n\n")
+    flow = "  a:\n    runs-on: x\n    steps: [{run: 'test \"${{ secrets.KEY }}\" = swordfish'}]\n"
+    assert run(project, flow, "--secret-file", str(file)).code == 0
+
+
+def test_jobs_work_in_a_copy_unless_they_are_told_otherwise(project: Path) -> None:
+    (project / "data.txt").write_text("mine")
+    flow = "  a:\n    runs-on: x\n    steps: [{run: 'cat data.txt; echo changed > data.txt; touch new'}]\n"
+    assert "mine" in texts(run(project, flow))
+    assert (project / "data.txt").read_text() == "mine"
+    assert not (project / "new").exists()
+    assert run(project, flow, "--in-place").code == 0
+    assert (project / "data.txt").read_text() == "changed\n"
+
+
+def test_nothing_is_left_behind(project: Path) -> None:
+    before = sorted(project.parent.iterdir())
+    assert run(project, ONE).code == 0
+    after = [entry for entry in sorted(project.parent.iterdir()) if entry.name != "state"]
+    assert after == before
+    left = [file for file in (project.parent / "state").rglob("*") if file.is_file()]
+    assert left == []
+
+
+def test_kept_folders_are_named(project: Path) -> None:
+    done = run(project, ONE, "--keep")
+    (warning,) = of_kind(done, "warning")
+    folder = Path(warning["message"].split()[-1])
+    assert list(folder.glob("jobs/*/journal"))
+
+
+def start(project: Path, jobs: str) -> "subprocess.Popen[str]":
+    flow = write(project, jobs)
+    environment = {**os.environ, "AGENT_STATE": str(project.parent / "state"), "TMPDIR": str(project.parent)}
+    words = command_line("flow", "run", flow, "--format", "json", "--workspace", project)
+    return subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_cancels_the_jobs_and_exits_130(project: Path, number: int) -> None:
+    half = project.parent / "half"
+    process = start(
+        project,
+        f"""
+  a:
+    runs-on: x
+    steps:
+      - run: touch {half}; sleep 600
+      - if: always()
+        run: echo cleaned up
+""",
+    )
+    wait_for(half.exists, "the step")
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert err.startswith("agent: interrupted")
+    records = [json.loads(line) for line in out.splitlines()]
+    assert "cleaned up" in [record.get("text") for record in records]
+    assert records[-1]["kind"] == "run"
+    assert records[-1]["conclusion"] == "cancelled"
+
+
+def test_a_second_ctrl_c_kills_what_does_not_end(project: Path) -> None:
+    half, pid = project.parent / "half", project.parent / "pid"
+    process = start(
+        project,
+        f"""
+  a:
+    runs-on: x
+    steps:
+      - run: trap '' INT TERM; echo $$ > {pid}; touch {half}; while true; do sleep 1; done
+""",
+    )
+    wait_for(half.exists, "the step")
+    process.send_signal(signal.SIGINT)
+    assert process.stdout is not None
+    wait_for(lambda: "cancelling" in process.stdout.readline(), "the word that it is being cancelled")
+    process.send_signal(signal.SIGINT)
+    _out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "killed" in err
+    wait_for(lambda: not Path(f"/proc/{pid.read_text().strip()}").exists(), "the step's process to be gone")
+
+
+def test_an_action_comes_from_git_and_again_when_git_is_gone(project: Path) -> None:
+    manifest = """
+name: greet
+inputs: {who: {default: nobody}}
+outputs: {greeting: {value: "${{ steps.g.outputs.text }}"}}
+runs:
+  using: composite
+  steps:
+    - id: g
+      shell: sh
+      run: echo "text=hello ${{ inputs.who }}" >> "$GITHUB_OUTPUT"
+"""
+    git = project.parent / "git"
+    flow = """
+  a:
+    runs-on: x
+    steps:
+      - {id: g, uses: acme/greet@v1, with: {who: world}}
+      - run: echo "${{ steps.g.outputs.greeting }}"
+"""
+    make_repository(git / "acme" / "greet", {"action.yml": manifest}, tags=("v1",))
+    with serve_git(git) as host:
+        option = ("--actions-url", f"{host.url}/{{owner}}/{{repo}}")
+        first = run(project, flow, *option)
+    assert "hello world" in texts(first), first.out + first.err
+    again = run(project, flow, *option)
+    assert "hello world" in texts(again), again.out
+
+
+def test_artifacts_pass_from_job_to_job(project: Path) -> None:
+    done = run(
+        project,
+        """
+  a:
+    runs-on: x
+    steps:
+      - run: mkdir out; echo weights > out/model.bin
+      - {uses: flow-agent/upload-artifact@v1, with: {name: model, path: out}}
+  b:
+    needs: a
+    runs-on: x
+    steps:
+      - {uses: flow-agent/download-artifact@v1, with: {name: model, path: got}}
+      - run: cat got/model.bin
+""",
+    )
+    assert done.code == 0, done.out + done.err
+    assert "weights" in texts(done, "b")
+
+
+def test_text_shows_steps_output_and_the_end(project: Path) -> None:
+    flow = write(project, ONE)
+    state = {"AGENT_STATE": str(project.parent / "state")}
+    done = run_agent("flow", "run", flow, cwd=project, environment=state)
+    assert "● Say it" in done.out
+    assert "  hello\n" in done.out
+    assert "✓ Say it" in done.out
+    assert "✓ run success" in done.out
+    assert "\x1b[32m" not in done.out, "no colours of ours where there is no terminal"
