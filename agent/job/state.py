@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from agent.job.commands.problem_matchers import ProblemMatchers
 from agent.job.environment import JobEnvironment
 from agent.job.folder import JobFolder
 from agent.job.masking import Masker
@@ -78,6 +79,7 @@ class RunningJob:
     environment: JobEnvironment
     scope: Scope
     log: StepLog  # of the job's own set-up
+    matchers: ProblemMatchers
     status: Conclusion = Conclusion.SUCCESS
     failure_kind: FailureKind | None = None
     message: str = ""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from agent.job.commands.files import CommandFiles
 from agent.job.commands.meaning import CommandMeaning
+from agent.job.commands.problem_matchers import LineWatcher
 from agent.job.commands.stdout import CommandStream
 from agent.job.contexts import evaluate_value, exported_variables, github_context
 from agent.job.effects import Effects
@@ -112,8 +113,10 @@ class StepRun:
         `extra` is environment of the handler's own, which nothing overrides. Raises AgentError when it cannot start.
         """
         files = CommandFiles(self.job.places.command_files)
-        meaning = CommandMeaning(self.log, self.effects, self.env, shows_debug=self.job.shows_debug)
-        stream = CommandStream(self.log.write, meaning.handle)
+        matchers = self.job.matchers
+        meaning = CommandMeaning(self.log, self.effects, self.env, matchers, shows_debug=self.job.shows_debug)
+        watcher = LineWatcher(matchers, self.log.write, meaning.report_problem, meaning.warn)
+        stream = CommandStream(watcher.feed, meaning.handle)
         own = {**exported_variables(self.job, self.github()), **files.variables, **(extra or {})}
         environment = self.job.environment.build(self.env, state=self.state, inputs=self.inputs, own=own)
         try:
@@ -126,6 +129,7 @@ class StepRun:
             )
         finally:
             stream.finish()
+            watcher.finish()
             summary = files.collect(self.effects)
             if summary:
                 self.log.recorder.summarise(self.log.step, summary)

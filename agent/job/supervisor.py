@@ -16,6 +16,7 @@ from collections.abc import Mapping
 
 from agent import __version__
 from agent.errors import AgentError
+from agent.job.commands.problem_matchers import ProblemMatchers
 from agent.job.control import ControlServer
 from agent.job.environment import JobEnvironment
 from agent.job.folder import JobFolder
@@ -76,18 +77,20 @@ async def _run_job(
     for value in opened.values():
         recorder.masker.add(value)
     token = opened.pop(RUNTIME_TOKEN, "")
+    places = choose_places(folder, spec, settings)
     job = RunningJob(
         folder=folder,
         spec=spec,
         settings=settings,
         secrets=_visible_secrets(spec, opened, token),
         runtime_token=token,
-        places=choose_places(folder, spec, settings),
+        places=places,
         masker=recorder.masker,
         recorder=recorder,
         environment=JobEnvironment({**_describe_user(), **settings.environment}),
         scope=Scope(inputs=spec.contexts.inputs),
         log=log,
+        matchers=ProblemMatchers(places.workspace),
     )
     lifecycle = Lifecycle(job)
     control = ControlServer(listener, lifecycle.cancel)

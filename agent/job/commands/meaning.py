@@ -5,6 +5,7 @@ Source: actions/runner `ActionCommandManager.cs`; github-facts: *Commands*. Mess
 
 from collections.abc import Callable, Mapping
 
+from agent.job.commands.problem_matchers import MatcherError, Problem, ProblemMatchers
 from agent.job.commands.stdout import Command, parse_command
 from agent.job.effects import Effects
 from agent.job.streams import StepLog
@@ -37,8 +38,17 @@ class CommandError(Exception):
 class CommandMeaning:
     """Obeys the commands of one step. `env` is the step's env context, for the two opt-ins to unsafe behaviour."""
 
-    def __init__(self, log: StepLog, effects: Effects, env: Mapping[str, str], *, shows_debug: bool) -> None:
+    def __init__(
+        self,
+        log: StepLog,
+        effects: Effects,
+        env: Mapping[str, str],
+        matchers: ProblemMatchers,
+        *,
+        shows_debug: bool,
+    ) -> None:
         self._log = log
+        self._matchers = matchers
         self._effects = effects
         self._env = env
         self._shows_debug = shows_debug
@@ -59,8 +69,8 @@ class CommandMeaning:
             "set-env": self._set_env,
             "add-path": self._add_path,
             "stop-commands": self._stop,
-            "add-matcher": self._note_matcher,
-            "remove-matcher": self._note_matcher,
+            "add-matcher": self._add_matcher,
+            "remove-matcher": self._remove_matcher,
         }
 
     def handle(self, line: bytes) -> bool:
@@ -75,14 +85,32 @@ class CommandMeaning:
             self._log.say(text)
         try:
             self._table[command.name](command)
-        except CommandError as error:
+        except (CommandError, MatcherError) as error:
             shown = command.name if command.name in _NEVER_ECHOED else text
             self._effects.errors += [f"Unable to process command '{shown}' successfully.", str(error)]
         return True
 
-    def annotate(self, annotation: Annotation) -> None:
+    def report_problem(self, line: str, problem: Problem) -> None:
+        """A problem matcher has found `problem` in `line`."""
+        self.annotate(
+            Annotation(
+                self._log.step,
+                problem.severity,
+                problem.message,
+                file=problem.file,
+                line=problem.line,
+                column=problem.column,
+            ),
+            shown_as=line,
+        )
+
+    def warn(self, message: str) -> None:
+        """A warning of our own."""
+        self.annotate(Annotation(self._log.step, "warning", message))
+
+    def annotate(self, annotation: Annotation, shown_as: str | None = None) -> None:
         """Show `annotation` in the log, and record it unless its level has had its share of this step."""
-        self._log.say(f"##[{annotation.level}]{annotation.message}")
+        self._log.say(f"##[{annotation.level}]{annotation.message if shown_as is None else shown_as}")
         count = self._annotations.get(annotation.level, 0)
         if count < _MAX_ANNOTATIONS:
             self._annotations[annotation.level] = count + 1
@@ -167,11 +195,19 @@ class CommandMeaning:
         if not _is_true(self._env.get("ACTIONS_ALLOW_UNSECURE_COMMANDS")):
             raise CommandError(_DISABLED.format(command.name))
 
-    def _note_matcher(self, command: Command) -> None:
-        if self._shows_debug:
-            self._log.say(
-                f"##[debug]This agent does not read problem matchers: {command.name} {command.data}"
-            )
+    def _add_matcher(self, command: Command) -> None:
+        if not command.data.strip():
+            raise CommandError("File path must be specified.")
+        self._matchers.add(command.data.strip())
+
+    def _remove_matcher(self, command: Command) -> None:
+        owner, path = command.properties.get("owner", ""), command.data.strip()
+        if bool(owner) == bool(path):
+            raise CommandError("Either owner or a file path must be specified, not both.")
+        if owner:
+            self._matchers.remove(owner)
+        else:
+            self._matchers.remove_file(path)
 
 
 _NEVER_ECHOED = frozenset(
