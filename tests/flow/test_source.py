@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.flow import source
+from agent.flow import nodes
 from agent.flow.problems import InvalidFlowError
 from agent.flow.source import (
     Limits,
@@ -43,11 +43,11 @@ def refusal(text: str, **limits: int) -> str:
 )  # fmt: skip
 def test_a_plain_scalar_means_what_yaml_1_2_says(text, value):
     assert read(f"k: {text}\n") == {"k": value}
-    assert type(source.resolve_plain(text)) is type(value)
+    assert type(nodes.resolve_plain(text)) is type(value)
 
 
 def test_not_a_number_is_a_number():
-    assert math.isnan(source.resolve_plain(".nan"))
+    assert math.isnan(nodes.resolve_plain(".nan"))
 
 
 @pytest.mark.parametrize("text", ["'1'", '"1"', "|-\n  1", ">-\n  1", "!!str 1"])
