@@ -1,12 +1,15 @@
 """What a handler is given: one stage of one step, with all that it may use to do its work."""
 
 import json
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlsplit
 
+from agent.flow.expressions import to_text
 from agent.job.commands.files import CommandFiles
 from agent.job.commands.meaning import CommandMeaning
 from agent.job.commands.problem_matchers import LineWatcher
@@ -22,6 +25,11 @@ from agent.spec.outcome import FailureKind
 
 if TYPE_CHECKING:  # it brings the YAML reader along, which a job of nothing but scripts never needs
     from agent.resolve.manifest import ActionManifest
+
+
+# GitHub's artifact actions refuse to work for code that lies on any other host ("GHES"): they are told one that they take.
+_ARTIFACT_ACTIONS = ("actions/upload-artifact", "actions/download-artifact")
+_SERVED_HOSTS = re.compile(r"github\.com|.+\.ghe\.com|.+\.localhost")
 
 
 class Stage(Enum):
@@ -145,6 +153,10 @@ class StepRun:
                 "ACTIONS_RESULTS_URL": base,
                 "ACTIONS_RUNTIME_TOKEN": token,
             }
+        if (self.spec.uses or "").lower().startswith(_ARTIFACT_ACTIONS):
+            host = urlsplit(to_text(self.github().get("server_url"))).hostname or ""
+            if not _SERVED_HOSTS.fullmatch(host):
+                variables["GITHUB_SERVER_URL"] = "http://flows.localhost"
         return variables
 
     def show_group(self, title: str, lines: Sequence[str] = (), details: Sequence[str] = ()) -> None:
