@@ -19,22 +19,24 @@ class Checkout:
 
     top: Path
     url: str  # of `origin`; empty when there is none
-    ref: str
+    ref: str  # empty before the first commit, and when no branch is checked out
     commit: str  # empty before the first commit
-    is_dirty: bool
 
 
 def find_checkout(folder: Path) -> Checkout | None:
     """The git work tree that `folder` is in, or None when it is in none or git is not installed."""
-    top = _git(folder, "rev-parse", "--show-toplevel")
-    if top is None:
+    said = _git(folder, "rev-parse", "--show-toplevel", "HEAD", "--symbolic-full-name", "HEAD")
+    if said is None or not said.lines:
         return None
+    commit, ref = (
+        said.lines[1:] if said.is_success else ("", "")
+    )  # the top is said even where there is no commit
+    url = _git(folder, "config", "--get", "remote.origin.url")
     return Checkout(
-        top=Path(top),
-        url=_git(folder, "remote", "get-url", "origin") or "",
-        ref=_git(folder, "symbolic-ref", "-q", "HEAD") or "",
-        commit=_git(folder, "rev-parse", "-q", "--verify", "HEAD") or "",
-        is_dirty=bool(_git(folder, "status", "--porcelain")),
+        top=Path(said.lines[0]),
+        url=url.lines[0] if url and url.lines else "",
+        ref="" if ref == "HEAD" else ref,
+        commit=commit,
     )
 
 
@@ -81,7 +83,8 @@ def _git_source(checkout: Checkout | None, folder: Path) -> Source:
             where=str(folder),
             hint="use --source snapshot to send the files as they are",
         )
-    if not _git(checkout.top, "branch", "-r", "--contains", checkout.commit):
+    branches = _git(checkout.top, "branch", "-r", "--contains", checkout.commit)
+    if not branches or not branches.lines:
         raise UsageError(
             f"commit {checkout.commit[:12]} is on no branch of 'origin'",
             where=str(checkout.top),
@@ -90,14 +93,22 @@ def _git_source(checkout: Checkout | None, folder: Path) -> Source:
     return Source(SourceKind.GIT, url=checkout.url, ref=checkout.ref, commit=checkout.commit)
 
 
-def _git(folder: Path, *arguments: str) -> str | None:
-    """What git prints, or None when it fails or is not installed."""
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What git printed, and whether it was content."""
+
+    lines: list[str]
+    is_success: bool
+
+
+def _git(folder: Path, *arguments: str) -> _Said | None:
+    """Run git in `folder`; None when it is not installed."""
     command = ["git", "-C", str(folder), *arguments]
     try:
         done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
     except FileNotFoundError:
         return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    return _Said(done.stdout.splitlines(), done.returncode == 0)
 
 
 def _git_files(top: Path) -> list[str]:
