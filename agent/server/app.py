@@ -47,12 +47,14 @@ def make_app(
                 with suppress(asyncio.CancelledError):
                     await dispatching
 
-    return Starlette(
+    app = Starlette(
         routes=make_routes(),
         middleware=[Middleware(AccessLog)],
         exception_handlers={HTTPException: _on_http_error, Exception: _on_bug},
         lifespan=live,
     )
+    app.router.redirect_slashes = False  # the table is the whole truth: no path is answered that is not in it
+    return app
 
 
 async def recover(services: Services) -> None:

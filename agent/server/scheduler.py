@@ -76,15 +76,18 @@ def _explain(job: WaitingJob, agents: Sequence[ReadyAgent], fitting: Sequence[Re
     refusals = [
         f"{agent.name} refused: {job.refused[agent.id]}" for agent in fitting if agent.id in job.refused
     ]
-    draining = sum(agent.is_draining for agent in fitting)
-    if len(refusals) == len(fitting):
-        return "; ".join(refusals)
-    if draining == len(fitting):
-        return f"{_count(draining, 'matching agent')} {_is_or_are(draining)} draining"
+    draining = sum(agent.is_draining and agent.id not in job.refused for agent in fitting)
     busy = len(fitting) - draining - len(refusals)
-    text = "the only matching agent is busy" if len(fitting) == 1 else f"all {busy} matching agents are busy"
-    drained = [f"{draining} more {_is_or_are(draining)} draining"] if draining else []
-    return "; ".join([text, *drained, *refusals])
+    reasons = [_explain_busy(busy, len(fitting))] if busy else []
+    if draining:
+        reasons.append(f"{_count(draining, 'matching agent')} {_is_or_are(draining)} draining")
+    return "; ".join([*reasons, *refusals])
+
+
+def _explain_busy(busy: int, fitting: int) -> str:
+    if busy == fitting:
+        return "the only matching agent is busy" if busy == 1 else f"all {busy} matching agents are busy"
+    return f"the other {busy} matching agents are busy" if busy > 1 else "the other matching agent is busy"
 
 
 def _wanted(job: WaitingJob) -> str:

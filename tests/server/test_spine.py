@@ -15,6 +15,7 @@ from server.vocabulary import (
     log,
     read_events,
     step,
+    wait_for,
 )
 
 from agent.journal.format import Annotation, Summary
@@ -170,6 +171,7 @@ def test_a_draining_agent_gets_no_job_until_it_wants_some_again(
     agent = make_agent(own).connect()
     agent.protocol.drain(is_draining=True)
     agent.flush()
+    wait_for(lambda: own.api.get(f"/agents/{agent.id}").json()["status"] == "draining")
     run = own.submit()
     own.wait_for_job(run, waiting="1 matching agent is draining")
     agent.protocol.drain(is_draining=False)

@@ -89,7 +89,8 @@ class Guard:
         except UnauthorizedError as error:
             return self._on_error(count_failure(request, services, error))
         except AgentError as error:
-            return self._on_error(error)
+            is_guess = self.access is Access.SIGNED and isinstance(error, RefusedError)
+            return self._on_error(count_failure(request, services, error) if is_guess else error)
 
     async def _identify(self, request: Request, services: Services) -> Caller:
         wants_job = self.access in (Access.JOB, Access.ADMIN_OR_JOB)

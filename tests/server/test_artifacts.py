@@ -1,0 +1,319 @@
+"""Artifacts as GitHub's clients make them, and as an attacker would."""
+
+import base64
+import hashlib
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
+from uuid import uuid4
+
+import httpx
+import pytest
+from server.vocabulary import ServerProcess, TestAgent, journal
+
+from agent.wire import messages as m
+
+Servers = Callable[..., ServerProcess]
+SERVICE = "/twirp/github.actions.results.api.v1.ArtifactService"
+
+
+class Job:
+    """A running job, as the client of the artifact service."""
+
+    def __init__(self, server: ServerProcess, name: str = "worker") -> None:
+        self.server = server
+        self.agent = TestAgent(server, name=name, token=server.registration()).connect()
+        self.run = server.submit()
+        self.assign: m.Assign = self.agent.take()
+        self.token = self.agent.open(self.assign, "ACTIONS_RUNTIME_TOKEN")
+
+    def end(self) -> None:
+        self.agent.finish(self.assign, journal(self.assign))
+        self.agent.disconnect()
+
+    def call(self, method: str, **fields: Any) -> httpx.Response:
+        body = {
+            "workflow_run_backend_id": str(self.run),
+            "workflow_job_run_backend_id": self.assign.job,
+            **fields,
+        }
+        headers = {"Authorization": f"Bearer {self.token}"}
+        return self.server.http.post(f"{SERVICE}/{method}", json=body, headers=headers)
+
+    def create(self, name: str, **more: Any) -> str:
+        answer = self.call("CreateArtifact", name=name, version=7, **more)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["signed_upload_url"]
+
+    def upload(self, name: str, content: bytes, **more: Any) -> str:
+        url = self.create(name, **more)
+        headers = {"x-ms-blob-type": "BlockBlob"}
+        assert self.server.http.put(url, content=content, headers=headers).status_code == 201
+        digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        answer = self.call("FinalizeArtifact", name=name, size=str(len(content)), hash=digest)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["artifact_id"]
+
+    def names(self) -> list[str]:
+        return [entry["name"] for entry in self.call("ListArtifacts").json()["artifacts"]]
+
+
+@pytest.fixture
+def job(server: ServerProcess, request: pytest.FixtureRequest) -> Iterator[Job]:
+    running = Job(server, f"{request.node.name[:40]}-{uuid4()}")
+    yield running
+    running.end()
+
+
+def block_url(url: str, number: int) -> str:
+    block = base64.b64encode(f"block-{number:06}".encode()).decode()
+    return f"{url}&{urlencode({'comp': 'block', 'blockid': block})}"
+
+
+def block_list(*numbers: int) -> str:
+    blocks = (base64.b64encode(f"block-{number:06}".encode()).decode() for number in numbers)
+    body = "".join(f"<Latest>{block}</Latest>" for block in blocks)
+    return f'<?xml version="1.0" encoding="utf-8"?><BlockList>{body}</BlockList>'
+
+
+def test_an_artifact_goes_up_and_comes_down_whole(server: ServerProcess, job: Job) -> None:
+    content = b"PK" + bytes(range(256)) * 5000
+    number = job.upload("model", content)
+    assert job.names() == ["model"]
+    url = job.call("GetSignedArtifactURL", name="model").json()["signed_url"]
+    down = httpx.get(url)
+    assert down.content == content
+    assert down.headers["content-type"] == "application/zip"
+    assert down.headers["content-disposition"].startswith('attachment; filename="model.zip"')
+    assert down.headers["x-content-type-options"] == "nosniff"
+    assert "sandbox" in down.headers["content-security-policy"]
+    shown = server.api.get(f"/runs/{job.run}/artifacts").json()["artifacts"]
+    assert [(entry["name"], entry["size_bytes"]) for entry in shown] == [("model", len(content))]
+    assert server.api.get(f"/artifacts/{number}/download").content == content
+
+
+def test_blocks_come_in_any_order_and_more_than_once(server: ServerProcess, job: Job) -> None:
+    url = job.create("blocks")
+    for number, content in ((2, b"third"), (0, b"wrong"), (1, b"second-"), (0, b"first-")):
+        answer = server.http.put(block_url(url, number), content=content)
+        assert answer.status_code == 201
+        assert answer.headers["x-ms-request-id"]
+    answer = server.http.put(f"{url}&comp=blocklist", content=block_list(0, 1, 2))
+    assert answer.status_code == 201
+    assert answer.headers["etag"]
+    digest = f"sha256:{hashlib.sha256(b'first-second-third').hexdigest()}"
+    answer = job.call("FinalizeArtifact", name="blocks", size="18", hash=digest)
+    assert answer.json()["ok"] is True
+    signed = job.call("GetSignedArtifactURL", name="blocks").json()["signed_url"]
+    assert httpx.get(signed).content == b"first-second-third"
+
+
+def test_an_empty_artifact_is_a_block_list_without_blocks(server: ServerProcess, job: Job) -> None:
+    url = job.create("empty")
+    assert server.http.put(f"{url}&comp=blocklist", content=block_list()).status_code == 201
+    assert job.call("FinalizeArtifact", name="empty", size="0").status_code == 200
+    signed = job.call("GetSignedArtifactURL", name="empty").json()["signed_url"]
+    assert httpx.get(signed).content == b""
+
+
+def test_camel_case_fields_are_understood_too(job: Job) -> None:
+    url = job.call("CreateArtifact", workflowRunBackendId=str(job.run), name="camel", mimeType="text/plain")
+    assert url.status_code == 200
+    job.call("DeleteArtifact", name="camel")
+
+
+def test_a_half_upload_is_seen_by_nobody(server: ServerProcess, job: Job) -> None:
+    url = job.create("half")
+    server.http.put(block_url(url, 0), content=b"half")
+    assert job.names() == []
+    assert job.call("GetSignedArtifactURL", name="half").json()["code"] == "not_found"
+    assert server.api.get(f"/runs/{job.run}/artifacts").json()["artifacts"] == []
+    answer = job.call("FinalizeArtifact", name="half", size="4")
+    assert "have not arrived" in answer.json()["msg"]
+
+
+def test_finalize_compares_size_and_hash(server: ServerProcess, job: Job) -> None:
+    url = job.create("checked")
+    server.http.put(url, content=b"content", headers={"x-ms-blob-type": "BlockBlob"})
+    assert "7 bytes here, not 8" in job.call("FinalizeArtifact", name="checked", size="8").json()["msg"]
+    wrong = job.call("FinalizeArtifact", name="checked", size="7", hash="sha256:" + "0" * 64)
+    assert wrong.status_code == 400
+    assert job.names() == []
+
+
+def test_a_second_artifact_of_the_same_name_already_exists(job: Job) -> None:
+    job.upload("twice", b"1")
+    answer = job.call("CreateArtifact", name="twice")
+    assert (answer.status_code, answer.json()["code"]) == (409, "already_exists")
+    assert job.call("DeleteArtifact", name="twice").json()["ok"] is True
+    job.upload("twice", b"2")
+
+
+def test_a_finished_artifact_cannot_be_changed_with_its_old_url(server: ServerProcess, job: Job) -> None:
+    url = job.create("fixed")
+    server.http.put(url, content=b"good")
+    job.call("FinalizeArtifact", name="fixed", size="4")
+    assert server.http.put(url, content=b"evil").status_code == 409
+    assert server.http.put(block_url(url, 0), content=b"evil").status_code == 409
+    assert httpx.get(job.call("GetSignedArtifactURL", name="fixed").json()["signed_url"]).content == b"good"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "..",
+        ".",
+        "a/b",
+        "a\\b",
+        "../../etc/passwd",
+        "a:b",
+        "a\nb",
+        "a\0b",
+        "C:\\x",
+        'a"b',
+        "x" * 256,
+        "\x1b[0m",
+    ],
+)
+def test_names_that_could_be_paths_are_refused(job: Job, name: str) -> None:
+    answer = job.call("CreateArtifact", name=name)
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_argument")
+    assert job.names() == []
+
+
+def test_a_name_of_another_script_is_fine(job: Job) -> None:
+    number = job.upload("Modell-größe-模型", b"x")
+    down = job.server.api.get(f"/artifacts/{number}/download")
+    assert (
+        "filename*=UTF-8''Modell-gr%C3%B6%C3%9Fe-%E6%A8%A1%E5%9E%8B.zip"
+        in down.headers["content-disposition"]
+    )
+
+
+def test_a_page_that_was_uploaded_is_served_as_a_file_that_runs_nothing(job: Job) -> None:
+    number = job.upload("page.html", b"<script>alert(1)</script>", mime_type="text/html")
+    down = job.server.api.get(f"/artifacts/{number}/download")
+    assert down.headers["content-disposition"].startswith("attachment;")
+    assert down.headers["content-security-policy"] == "default-src 'none'; sandbox"
+
+
+def test_a_strange_media_type_becomes_bytes(job: Job) -> None:
+    number = job.upload("odd", b"x", mime_type="text/html\r\nX-Evil: 1")
+    assert (
+        job.server.api.get(f"/artifacts/{number}/download").headers["content-type"]
+        == "application/octet-stream"
+    )
+
+
+def test_a_run_sees_no_other_runs_artifacts(server: ServerProcess, job: Job) -> None:
+    job.upload("mine", b"private")
+    other = Job(server, f"other-{job.run}")
+    assert other.names() == []
+    assert other.call("GetSignedArtifactURL", name="mine").json()["code"] == "not_found"
+    for method in ("CreateArtifact", "ListArtifacts", "GetSignedArtifactURL", "DeleteArtifact"):
+        answer = other.call(method, name="mine", workflow_run_backend_id=str(job.run))
+        assert (answer.status_code, answer.json()["code"]) == (403, "permission_denied")
+    other.end()
+    assert job.names() == ["mine"]
+
+
+def resign(url: str, path: str | None = None, **changes: str | None) -> str:
+    parts = urlsplit(url)
+    query = {**dict(parse_qsl(parts.query)), **changes}
+    kept = {name: value for name, value in query.items() if value is not None}
+    return parts._replace(path=path or parts.path, query=urlencode(kept)).geturl()
+
+
+def test_an_edited_signature_opens_nothing(server: ServerProcess, job: Job) -> None:
+    first, second = job.upload("first", b"1"), job.upload("second", b"2")
+    url = job.call("GetSignedArtifactURL", name="first").json()["signed_url"]
+    query = dict(parse_qsl(urlsplit(url).query))
+    other_path = urlsplit(url).path.replace(f"/{first}/", f"/{second}/")
+    for bad in (
+        resign(url, sig="0" * 64),
+        resign(url, sig=query["sig"].upper()),
+        resign(url, sig=None),
+        resign(url, sig=""),
+        resign(url, se=None),
+        resign(url, se=str(int(query["se"]) + 1)),
+        resign(url, se="9" * 40),
+        resign(url, se="-1"),
+        resign(url, se="1e9"),
+        resign(url, se=query["se"] + " "),
+        resign(url, path=other_path),
+        url + f"&sig={query['sig']}",
+        url + f"&se={query['se']}",
+        url.replace("/content", "/content/"),
+        url.replace("/content", "//content"),
+        url.replace("/content", ";x/content"),
+    ):
+        assert httpx.get(bad).status_code in (403, 404), bad
+    assert httpx.get(url).content == b"1"
+
+
+def test_a_download_url_uploads_nothing_and_the_other_way_round(server: ServerProcess, job: Job) -> None:
+    upload = job.create("one-way")
+    assert httpx.get(upload).status_code == 403
+    server.http.put(upload, content=b"x")
+    job.call("FinalizeArtifact", name="one-way", size="1")
+    download = job.call("GetSignedArtifactURL", name="one-way").json()["signed_url"]
+    assert server.http.put(download, content=b"y").status_code == 403
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["comp=block", "comp=block&blockid=", "comp=block&blockid=YQ&blockid=Yg", "comp=a&comp=b", "comp=lease"],
+)
+def test_upload_requests_that_make_no_sense_are_refused(server: ServerProcess, job: Job, query: str) -> None:
+    url = job.create(f"senseless-{len(query)}")
+    assert server.http.put(f"{url}&{query}", content=b"x").status_code == 400
+
+
+def test_block_ids_are_never_paths(server: ServerProcess, job: Job) -> None:
+    url = job.create("sneaky")
+    server.http.put(f"{url}&{urlencode({'comp': 'block', 'blockid': '../../../master.key'})}", content=b"x")
+    names = {path.name for path in server.data.rglob("*")}
+    assert (server.data / "master.key").stat().st_size > 1
+    assert "master.key" in names
+    missing = block_list(7).replace("block", "block")
+    assert server.http.put(f"{url}&comp=blocklist", content=missing).status_code == 422
+
+
+def test_a_block_list_that_is_an_xml_bomb_is_just_a_list_without_blocks(
+    server: ServerProcess, job: Job
+) -> None:
+    url = job.create("bomb")
+    bomb = '<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;">]><BlockList>&b;</BlockList>'
+    assert server.http.put(f"{url}&comp=blocklist", content=bomb).status_code == 201
+    job.call("DeleteArtifact", name="bomb")
+
+
+def test_uploads_have_a_limit_and_leave_nothing_behind(make_server: Servers) -> None:
+    server = make_server(limits={"artifact_bytes": 1000})
+    job = Job(server)
+    url = job.create("big")
+    assert server.http.put(url, content=b"x" * 1001).status_code == 413
+    for number in range(2):
+        assert server.http.put(block_url(url, number), content=b"x" * 600).status_code == 201
+    assert server.http.put(f"{url}&comp=blocklist", content=block_list(0, 1)).status_code == 413
+    assert job.names() == []
+    assert list((server.data / "blobs" / ".new").iterdir()) == []
+
+
+def test_kill_9_in_an_upload_leaves_no_half_artifact(make_server: Servers) -> None:
+    server = make_server()
+    job = Job(server)
+    url = job.create("broken")
+    server.http.put(block_url(url, 0), content=b"first half")
+    server.kill()
+    (server.data / "blobs" / ".new" / "draft").write_bytes(b"torn")
+    server.start()
+    url = url.replace(urlsplit(url).netloc, urlsplit(server.url).netloc)
+    job.server = server
+    assert job.names() == []
+    assert list((server.data / "blobs" / ".new").iterdir()) == []
+    server.http.put(block_url(url, 1), content=b", second half")
+    server.http.put(f"{url}&comp=blocklist", content=block_list(0, 1))
+    assert job.call("FinalizeArtifact", name="broken", size="23").status_code == 200
+    assert job.names() == ["broken"]
