@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
+from agent.flow.characters import count_wide, has_wide, protect_text, replace_tabs, restore_text
 from agent.flow.model import Position
 from agent.flow.nodes import Mapping, Node, Scalar, Sequence, resolve_plain
 from agent.flow.problems import InvalidFlowError, Problem
@@ -26,6 +27,7 @@ class Limits(NamedTuple):
 GITHUB_LIMITS: Final = Limits()
 
 
+_MOST_SCANNED: Final = 4_000_000  # characters, in all attempts at one file together
 _STRING_TAG: Final = "tag:yaml.org,2002:str"
 _TAGS: Final[dict[str, tuple[type, ...]]] = {
     "tag:yaml.org,2002:bool": (bool,),
@@ -63,13 +65,41 @@ class _Anchored(NamedTuple):
     height: int
 
 
-class Composer:
+def compose(text: str, file: str, limits: Limits) -> tuple[Node, list[Problem]]:
+    """The nodes of one document, and what is odd but readable. Raises InvalidFlowError where nothing can be read."""
+    from yaml import YAMLError
+
+    wide = has_wide(text)
+    scanned = protect_text(text)
+    attempts = max(2, min(100, _MOST_SCANNED // (len(text) + 1)))
+    first_error: Exception | None = None
+    while True:
+        composer = _Composer(scanned, file, limits, is_protected=scanned != text, has_wide=wide)
+        try:
+            return composer.compose()
+        except YAMLError as error:
+            first_error = first_error or error
+            attempts -= 1
+            repaired = replace_tabs(scanned, error) if attempts else None
+            if repaired is None:
+                raise InvalidFlowError(file, [explain_error(first_error, text, file)]) from None
+            scanned = repaired
+        except UnicodeEncodeError as error:
+            line = text.count("\n", 0, error.start) + 1
+            column = error.start - text.rfind("\n", 0, error.start)
+            raise refuse(file, line, column, "half of a surrogate pair is not a character") from None
+
+
+class _Composer:
     """Builds nodes from events with a stack of its own, so that depth costs no recursion."""
 
-    def __init__(self, text: str, file: str, limits: Limits) -> None:
+    def __init__(self, text: str, file: str, limits: Limits, *, is_protected: bool, has_wide: bool) -> None:
         self.text = text
         self.file = file
         self.limits = limits
+        self.is_protected = is_protected
+        self.has_wide = has_wide
+        self.counted = (0, 0, 0)  # a line, an index in it, and the wide characters of the line before that
         self.problems: list[Problem] = []
         self.anchors: dict[str, _Anchored | None] = {}  # None: still open
         self.stack: list[_Open] = []
@@ -79,16 +109,8 @@ class Composer:
         self.characters = 0
 
     def compose(self) -> tuple[Node, list[Problem]]:
-        from yaml import YAMLError
-
-        try:
-            self._follow_events(_make_parser(self.text))
-        except YAMLError as error:
-            raise InvalidFlowError(self.file, [explain_error(error, self.text, self.file)]) from None
-        except UnicodeEncodeError as error:
-            line = self.text.count("\n", 0, error.start) + 1
-            column = error.start - self.text.rfind("\n", 0, error.start)
-            raise refuse(self.file, line, column, "half of a surrogate pair is not a character") from None
+        """Follow the parser's events to the end."""
+        self._follow_events(_make_parser(self.text))
         return self.root or Scalar(self.file, 1, 1, None, "", is_plain=True), self.problems
 
     def _follow_events(self, parser: Any) -> None:
@@ -132,10 +154,14 @@ class Composer:
         mark = event.start_mark
         line, column, text = mark.line + 1, mark.column + 1, event.value
         is_plain = not event.style
+        if self.is_protected:
+            text = restore_text(text)
         if event.anchor is not None or event.tag is not None:
             line, column = self._content_position(event, is_empty=is_plain and not text)
         elif is_plain and not text:
             column += self._blanks_behind(mark.index)
+        if self.has_wide:
+            column += self._count_wide(mark)
         self._count(1, len(text), mark)
         value = resolve_plain(text) if is_plain else text
         node = Scalar(self.file, line, column, value, text, is_plain=is_plain)
@@ -171,6 +197,8 @@ class Composer:
             line, column = self._content_position(event, is_empty=False)
             if event.tag is not None and event.tag not in _COLLECTION_TAGS:
                 self._report_tag(event.tag, mark)
+        if self.has_wide:
+            column += self._count_wide(mark)
         self._count(1, 0, mark)
         self._check_depth(len(self.stack) + 1, mark)
         if event.anchor is not None:
@@ -265,11 +293,19 @@ class Composer:
             end = event.end_mark
             return end.line + 1, end.column + 1 + self._blanks_behind(end.index)
         match = re.compile(_PROPERTIES).match(self.text, start.index)
-        end_index = match.end() if match else start.index
-        skipped = self.text[start.index : end_index]
-        line = start.line + 1 + skipped.count("\n")
-        last_break = self.text.rfind("\n", 0, end_index)
-        return line, end_index - last_break
+        skipped = match[0] if match else ""
+        breaks = skipped.count("\n")
+        column = len(skipped) - skipped.rindex("\n") if breaks else start.column + len(skipped) + 1
+        return start.line + 1 + breaks, column
+
+    def _count_wide(self, mark: Any) -> int:
+        """How many characters before a mark, in its line, count as two. Marks only move on: each is counted once."""
+        line, index, count = self.counted
+        if mark.line != line or mark.index < index:
+            index, count = mark.index - mark.column, 0
+        count += count_wide(self.text[index : mark.index])
+        self.counted = (mark.line, mark.index, count)
+        return count
 
     def _blanks_behind(self, index: int) -> int:
         end = index

@@ -29,6 +29,7 @@ may stand in it, and what it means. A key in **bold** must be there.
 - Anchors and aliases work; the merge key `<<` does not. A key may stand once in its mapping, whatever its case.
 - Limits: {GITHUB_LIMITS.characters:,} characters, {GITHUB_LIMITS.depth} lists and mappings inside one another,
   {GITHUB_LIMITS.nodes:,} scalars, starts and ends with aliases counted as what they stand for.
+- Columns count as editors count: a character outside Unicode's basic plane, such as most emoji, is two.
 - Ids of jobs and steps begin with a letter or `_`, go on with letters, digits, `_` and `-`, have under {MAX_ID_LENGTH}
   characters, do not begin with `__`, and differ in more than case.
 

@@ -7,7 +7,7 @@ arrive: depth, size, number of nodes and the size after aliases are all counted 
 
 from typing import Final
 
-from agent.flow.composing import Composer, Limits
+from agent.flow.composing import Limits, compose
 from agent.flow.nodes import Mapping, Node, Scalar, Sequence, key_text, plain
 from agent.flow.problems import InvalidFlowError, Problem, Severity
 from agent.flow.yaml_errors import refuse
@@ -48,7 +48,7 @@ def read_nodes(text: str, file: str, *, limits: Limits = GITHUB_LIMITS) -> tuple
     """
     if len(text) > limits.characters:
         raise refuse(file, 1, 1, f"The maximum file size of {limits.characters} characters has been exceeded")
-    return Composer(text.removeprefix("\ufeff"), file, limits).compose()
+    return compose(text.removeprefix("\ufeff"), file, limits)
 
 
 def find_repeated_keys(node: Node) -> list[Problem]:

@@ -89,6 +89,39 @@ def test_keys_are_text():
     assert read("1: a\ntrue: b\n~: c\n1.50: d\n") == {"1": "a", "true": "b", "": "c", "1.5": "d"}
 
 
+@pytest.mark.parametrize(
+    "odd", ["\x00", "\x07", "\x1b[0m", "\x7f", "\x85", "\x9f", "\u2028", "\u2029", "a\ufeffb", "\uffff"]
+)
+def test_odd_characters_are_content(odd):
+    text = f"# {odd}\na: x{odd}y\nb: |\n  {odd}\nc: '{odd}'\n"
+    assert read(text) == {"a": f"x{odd}y", "b": f"{odd}\n", "c": odd}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("a: 1\n\t\nb: 2\n", {"a": 1, "b": 2}),
+        ("a:\n  b: 1\n \t \n  c: 2\n\t# d\n", {"a": {"b": 1, "c": 2}}),
+        ("a:\n  - b\n  -\tc\n", {"a": ["b", "c"]}),
+        ("a: |\n  \tb\n", {"a": "\tb\n"}),
+        ("a: |\n  \t\tb\n  c\n", {"a": "\t\tb\nc\n"}),
+        ("a:\tb\t\n", {"a": "b"}),
+        ("a: 1\n\t", {"a": 1}),
+    ],
+)
+def test_tabs_that_only_fill_space_are_no_harm(text, value):
+    assert read(text) == value
+
+
+def test_columns_count_as_github_and_editors_count():
+    root = read_source("a: {\U0001f680: \U0001f680, b: [c], \U0001f680d: &x e}\n\U0001f680: f\n", "f.yml")
+    assert isinstance(root, Mapping)
+    inner = root.pairs[0][1]
+    assert isinstance(inner, Mapping)
+    assert [(key.column, value.column) for key, value in inner.pairs] == [(5, 9), (13, 16), (21, 29)]
+    assert [(key.line, key.column, value.column) for key, value in root.pairs][1] == (2, 1, 5)
+
+
 def test_a_byte_order_mark_is_not_content():
     assert read("\ufeffa: 1") == {"a": 1}
 
@@ -129,7 +162,11 @@ def test_a_shared_node_is_searched_once_for_repeated_keys():
         ("a: !!set {}", "Unexpected tag 'tag:yaml.org,2002:set'"),
         ("a: !!bool maybe", "flow.yml:1:11: The value 'maybe' is invalid for the type 'bool'"),
         ("a: !!int 'x'", "is invalid for the type 'int'"),
-        ("x: \x1b", "flow.yml:1:4: Not valid YAML: control characters are not allowed"),
+        ("x: \x1b\U0010e000", "flow.yml:1:4: Not valid YAML: control characters are not allowed"),
+        ("a:\n  b: 1\n\tc: 2", "indent with spaces, not tabs"),
+        ("a:\n  - b\n  -\tc: d", "indent with spaces"),
+        ("a: |\n  b\n\t\n  c", "indent with spaces, not tabs"),
+        ("a: |\n\tb", "flow.yml:2:1: Not valid YAML"),
         ("b: 1\na: \ud800", "flow.yml:2:4: half of a surrogate pair"),
         ("- a\n---\n- b", "flow.yml:2:1: Source contains multiple documents"),
         ("a: *b", "flow.yml:1:4: Unknown anchor 'b'"),
@@ -215,5 +252,5 @@ def test_the_python_parser_reads_the_same(monkeypatch):
     with_c = read(text)
     monkeypatch.setattr(yaml, "__with_libyaml__", False)
     assert read(text) == with_c
-    assert "Not valid YAML" in refusal("x: \x1b")
+    assert "Not valid YAML" in refusal("x: \x1b\U0010e000")
     assert "Not valid YAML" in refusal("a: b: c")
