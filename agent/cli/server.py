@@ -9,6 +9,7 @@ import json
 import logging
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from agent.server.store.tokens import TokenRow
 
 T = TypeVar("T")
+_SERVER_MODULES = ("starlette", "uvicorn", "sqlalchemy", "aiosqlite", "msgspec", "joserfc")
 
 
 def run_server(
@@ -127,18 +129,12 @@ def revoke_token(data: Path, token: str, *, kind: str = "registration") -> int:
 
 def _need_server() -> None:
     """Raises AgentError when the extra `[server]` is not installed."""
-    try:
-        import aiosqlite  # noqa: F401
-        import joserfc  # noqa: F401
-        import msgspec  # noqa: F401
-        import sqlalchemy  # noqa: F401
-        import starlette  # noqa: F401
-        import uvicorn  # noqa: F401
-    except ImportError as error:
+    missing = [name for name in _SERVER_MODULES if find_spec(name) is None]
+    if missing:
         raise AgentError(
-            f"the server is not installed here: {error.name} is missing",
+            f"the server is not installed here: {', '.join(missing)} is missing",
             hint="pip install 'flow-agent[server]'",
-        ) from None
+        )
 
 
 def _announce(started: "Started", output_format: str, out: TextIO) -> None:

@@ -15,9 +15,9 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from agent.seal.identity import create_identity
-from agent.server.api.call import Guard
 from agent.server.api.routes import make_routes
 from agent.server.auth.access import Access
+from agent.server.call import Guard
 from agent.spec.resources import to_json
 from agent.wire import messages as m
 

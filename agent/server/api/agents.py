@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from agent.errors import NotFoundError, RefusedError
 from agent.seal.identity import PublicIdentity
-from agent.server.api.call import Call, count_failure, empty_response, json_response
+from agent.server.call import Call, count_failure, empty_response, json_response
 from agent.server.registry import Registration, labels_of
 from agent.server.services import Services
 from agent.server.store import agents, jobs

@@ -3,7 +3,7 @@
 from starlette.responses import Response
 
 from agent.errors import NotFoundError
-from agent.server.api.call import Call, json_response
+from agent.server.call import Call, json_response
 from agent.server.store import artifacts, runs
 from agent.server.toolkit.blobs import download_response
 from agent.server.views import artifact_json

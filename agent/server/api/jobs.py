@@ -10,7 +10,7 @@ from agent.errors import DamagedError, NotFoundError
 from agent.journal.format import Closed, Log, Record
 from agent.journal.public import PublicRecord, PublicRecords
 from agent.server.api import event_streams
-from agent.server.api.call import Call, json_response
+from agent.server.call import Call, json_response
 from agent.server.live import job_topic
 from agent.server.services import Services
 from agent.server.store import agents, jobs, records

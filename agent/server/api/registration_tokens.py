@@ -6,8 +6,8 @@ import msgspec
 from starlette.responses import Response
 
 from agent.errors import NotFoundError
-from agent.server.api.call import Call, empty_response, json_response
 from agent.server.auth.tokens import REGISTRATION, create_token
+from agent.server.call import Call, empty_response, json_response
 from agent.server.store import tokens
 from agent.server.store.tokens import TokenRow
 from agent.server.views import time_text

@@ -14,8 +14,8 @@ from agent.server.api import (
     variables,
 )
 from agent.server.api.agent_socket import connect_agent
-from agent.server.api.call import Guard, Handler
 from agent.server.auth.access import Access
+from agent.server.call import Guard, Handler
 from agent.server.toolkit import artifacts as toolkit
 from agent.server.toolkit import blobs
 from agent.server.toolkit.twirp import error_response

@@ -11,7 +11,7 @@ from agent.plan import JobPhase, RunState
 from agent.plan.planner import waits_for
 from agent.plan.request import Wish
 from agent.server.api import event_streams
-from agent.server.api.call import Call, json_response
+from agent.server.call import Call, json_response
 from agent.server.live import run_topic
 from agent.server.problems import MalformedError
 from agent.server.runs import Submission

@@ -3,7 +3,7 @@
 import msgspec
 from starlette.responses import Response
 
-from agent.server.api.call import Call, empty_response, json_response
+from agent.server.call import Call, empty_response, json_response
 from agent.server.store import settings
 from agent.server.views import time_text
 

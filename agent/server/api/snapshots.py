@@ -5,7 +5,7 @@ import re
 from starlette.responses import Response, StreamingResponse
 
 from agent.errors import NotFoundError, RefusedError
-from agent.server.api.call import Call, json_response
+from agent.server.call import Call, json_response
 from agent.server.problems import MalformedError
 from agent.server.store import jobs, settings
 

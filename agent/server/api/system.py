@@ -5,7 +5,7 @@ from starlette.responses import PlainTextResponse, Response
 from agent import __version__
 from agent.config import bundled
 from agent.errors import NotFoundError
-from agent.server.api.call import Call, json_response
+from agent.server.call import Call, json_response
 from agent.server.store import runs
 
 _EXAMPLE_URL = "https://flows.example.com"  # what install.sh says for the server's address

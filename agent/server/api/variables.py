@@ -4,7 +4,7 @@ import msgspec
 from starlette.responses import Response
 
 from agent.errors import NotFoundError
-from agent.server.api.call import Call, empty_response, json_response
+from agent.server.call import Call, empty_response, json_response
 from agent.server.store import settings
 from agent.server.vault import check_name
 from agent.server.views import time_text

@@ -12,8 +12,8 @@ from datetime import datetime
 from starlette.responses import Response
 
 from agent.errors import NotFoundError, RefusedError, UsageError
-from agent.server.api.call import Call, json_response
 from agent.server.auth.runtime import JobIdentity
+from agent.server.call import Call, json_response
 from agent.server.problems import ConflictError, UnauthorizedError
 from agent.server.store import artifacts
 from agent.server.store.artifacts import ArtifactRow

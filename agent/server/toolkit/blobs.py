@@ -19,8 +19,8 @@ from urllib.parse import quote
 from starlette.responses import Response, StreamingResponse
 
 from agent.errors import NotFoundError, UsageError
-from agent.server.api.call import Call
 from agent.server.blobs.store import Written
+from agent.server.call import Call
 from agent.server.problems import ConflictError, MalformedError
 from agent.server.services import Services
 from agent.server.store import artifacts

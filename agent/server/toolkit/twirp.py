@@ -10,7 +10,7 @@ import msgspec
 from starlette.responses import JSONResponse
 
 from agent.errors import AgentError
-from agent.server.api.call import Call
+from agent.server.call import Call
 from agent.server.problems import MalformedError, status_of
 
 _CODES = {
