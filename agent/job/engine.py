@@ -54,9 +54,7 @@ class Engine:
         """The `post` stages of all actions that had a turn, the last one first."""
         while self._posts:
             turn = self._posts.pop()
-            end = await self._take_turn(turn)
-            if end.conclusion is Conclusion.FAILURE:
-                self._job.fail(end.kind, end.message)
+            self._count(turn, await self._take_turn(turn))
 
     async def run_steps(self, steps: Sequence[StepSpec], scope: Scope) -> None:
         """The steps of `scope`, one after the other."""

@@ -55,8 +55,8 @@ class Lifecycle:
         """The job from its first to its last phase, and how it ended."""
         job = self._job
         job.recorder.on_failure = self._stop_on_full_disk
-        minutes = job.spec.timeout_minutes
-        self._start_timer(minutes * 60, self._time_out)
+        if job.spec.timeout_minutes > 0:
+            self._start_timer(job.spec.timeout_minutes * 60, self._time_out)
         try:
             for phase in PHASES:
                 if phase.is_second_half or self._is_set_up or phase is PHASES[0]:

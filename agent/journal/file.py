@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from agent.errors import AgentError
+from agent.errors import AgentError, DamagedError
 from agent.journal.format import MAGIC, Record, decode, encode, whole_length
 
 _BLOCK_BYTES = 4 << 20  # more than any one frame
@@ -18,7 +18,8 @@ _BLOCK_BYTES = 4 << 20  # more than any one frame
 class JournalWriter:
     """Appends records to the journal at `path`, which is made when it is not there.
 
-    A journal that a killed writer left is taken up: its torn tail is cut off first. The caller sees to it that there is
+    A journal that a killed writer left is taken up: its torn tail is cut off first, and so is what a loss of power
+    damaged, which is kept in a file beside. The caller sees to it that there is
     one writer at a time (`agent.job.folder`: the lock). Raises DamagedError when the file is no journal.
     """
 
@@ -53,20 +54,37 @@ class JournalWriter:
             self._file = -1
 
     def _cut_torn_tail(self) -> int:
-        end = 0
-        while block := os.pread(self._file, _BLOCK_BYTES, end):
-            whole = whole_length(block, offset=end)
-            if whole == 0:
-                break
-            end += whole
-        if end == 0 and (size := os.fstat(self._file).st_size):
-            _expect_cut_magic(os.pread(self._file, len(MAGIC), 0), size, self._path)
+        end = self._find_end()
         os.ftruncate(self._file, end)
         os.lseek(self._file, end, os.SEEK_SET)
         self._end = end
         if end == 0:
             self._write(MAGIC)
         return self._end
+
+    def _find_end(self) -> int:
+        """Where the last good frame ends. What is damaged behind it (a loss of power) is kept in a file beside."""
+        _expect_journal(os.pread(self._file, len(MAGIC), 0), self._path)
+        end = 0
+        while block := os.pread(self._file, _BLOCK_BYTES, end):
+            start = end
+            try:
+                for frame_end, _record in decode(block, offset=start):
+                    end = frame_end
+            except DamagedError:
+                self._keep_damage(end)
+                return end
+            whole = whole_length(block, offset=start)
+            if whole == 0:
+                break
+            end = start + whole
+        return end
+
+    def _keep_damage(self, offset: int) -> None:
+        with self._path.with_name(f"{self._path.name}.damaged-{offset}").open("wb") as file:
+            while block := os.pread(self._file, _BLOCK_BYTES, offset):
+                file.write(block)
+                offset += len(block)
 
     def _write(self, data: bytes) -> None:
         try:
@@ -117,10 +135,10 @@ def size(path: Path) -> int:
         return 0
 
 
-def _expect_cut_magic(head: bytes, size_bytes: int, path: Path) -> None:
+def _expect_journal(head: bytes, path: Path) -> None:
     """A file that is shorter than the mark may be a journal whose writer died at once; anything else is not ours."""
-    if size_bytes >= len(MAGIC) or not MAGIC.startswith(head):
-        raise AgentError("not a journal: it does not begin with the journal's mark", where=str(path))
+    if not MAGIC.startswith(head):
+        raise DamagedError("not a journal: it does not begin with the journal's mark", where=str(path))
 
 
 def _refuse_write(error: OSError, path: Path) -> AgentError:

@@ -95,6 +95,18 @@ def test_damage_in_the_middle_is_never_skipped(tmp_path: Path) -> None:
         list(JournalReader(path))
 
 
+@pytest.mark.parametrize("rubbish", [bytes(5000), b"\xff" * 5000])
+def test_what_a_loss_of_power_left_is_cut_off_and_kept_beside(tmp_path: Path, rubbish: bytes) -> None:
+    path = tmp_path / "journal"
+    writer = JournalWriter(path)
+    end = writer.append(Log(0, 1, b"one"))
+    with path.open("ab") as file:
+        file.write(rubbish)
+    assert JournalWriter(path).end == end
+    assert (tmp_path / f"journal.damaged-{end}").read_bytes() == rubbish
+    assert list(JournalReader(path)) == [(end, Log(0, 1, b"one"))]
+
+
 def test_a_full_disk_is_an_error_and_leaves_whole_records(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

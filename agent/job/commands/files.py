@@ -47,8 +47,7 @@ class CommandFiles:
         self._names = {variable: f"{prefix}{token}" for variable, prefix in _PREFIXES.items()}
         self.variables = {variable: str(folder / name) for variable, name in self._names.items()}
         for name in self._names.values():
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-            os.close(os.open(name, flags, 0o644, dir_fd=self._folder))
+            os.mknod(name, stat.S_IFREG | 0o644, dir_fd=self._folder)
 
     def collect(self, effects: Effects) -> str:
         """Add to `effects` what the process wrote; returns its summary. What is wrong goes to `effects.errors`."""

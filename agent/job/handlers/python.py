@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from agent.errors import AgentError
@@ -47,7 +48,8 @@ def _find_python(step: StepRun, action: Action) -> str:
     """The interpreter for `action`: one with what it needs."""
     base = _base_python()
     needs = next((action.folder / name for name in _NEEDS if (action.folder / name).is_file()), None)
-    return str(_prepare_environment(step.job.places.actions / "_python", base, needs) / "bin" / "python")
+    store = step.job.places.actions / "_python"
+    return str(_prepare_environment(store, base, needs, step.job.environment.granted) / "bin" / "python")
 
 
 def _base_python() -> str:
@@ -60,7 +62,7 @@ def _base_python() -> str:
     return sys.executable
 
 
-def _prepare_environment(store: Path, base: str, needs: Path | None) -> Path:
+def _prepare_environment(store: Path, base: str, needs: Path | None, env: Mapping[str, str]) -> Path:
     """The virtual environment for what `needs` lists, or one with nothing in it; it counts once it is complete."""
     digest = hashlib.sha256(base.encode())
     if needs is not None:
@@ -72,20 +74,20 @@ def _prepare_environment(store: Path, base: str, needs: Path | None) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / ".complete").exists():
             shutil.rmtree(folder, ignore_errors=True)
-            _make_environment(folder, base, needs)
+            _make_environment(folder, base, needs, env)
             (folder / ".complete").touch()
     finally:
         os.close(lock)
     return folder
 
 
-def _make_environment(folder: Path, base: str, needs: Path | None) -> None:
+def _make_environment(folder: Path, base: str, needs: Path | None, env: Mapping[str, str]) -> None:
     complaint = "a virtual environment cannot be made"
     if needs is None:
-        _run([base, "-I", "-m", "venv", "--without-pip", str(folder)], complaint)
+        _run([base, "-I", "-m", "venv", "--without-pip", str(folder)], env, complaint)
         return
     wanted = ["-r", str(needs)] if needs.name == "requirements.txt" else [str(needs.parent)]
-    _run([base, "-I", "-m", "venv", str(folder)], complaint)
+    _run([base, "-I", "-m", "venv", str(folder)], env, complaint)
     _run(
         [
             str(folder / "bin" / "python"),
@@ -97,14 +99,12 @@ def _make_environment(folder: Path, base: str, needs: Path | None) -> None:
             "-q",
             *wanted,
         ],
+        env,
         f"what the action needs ({needs.name}) cannot be installed",
     )
 
 
-def _run(arguments: list[str], complaint: str) -> None:
-    environment = {
-        name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))
-    }
+def _run(arguments: list[str], env: Mapping[str, str], complaint: str) -> None:
     try:
         result = subprocess.run(
             arguments,
@@ -113,7 +113,7 @@ def _run(arguments: list[str], complaint: str) -> None:
             stderr=subprocess.STDOUT,
             timeout=_INSTALL_SECONDS,
             check=False,
-            env=environment,
+            env=env,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise StepFailure(f"{complaint}: {error}", FailureKind.ACTION) from None
