@@ -275,6 +275,8 @@ jobs: {a: {runs-on: x}}
         ("{workflow_dispatch: {inputs: {a: {type: choice}}}}", ["1:38: Missing 'options' for choice input"]),
         ("{workflow_dispatch: {inputs: {a: {options: [b]}}}}", ["1:38: Input type is not 'choice', but 'options' is defined"]),
         ("{workflow_dispatch: {inputs: {a: {type: boolean, default: 'true'}}}}", ["1:63: The default of a boolean input must be true or false"]),
+        ("{workflow_dispatch: {inputs: {a: {type: boolean, default: \"${{ 'x' }}\"}}}}", ["1:63: The default of a boolean input must be true or false"]),
+        ("{workflow_call: {inputs: {a: {type: boolean, default: '${{ vars.x }}'}}}}", []),
         ("{workflow_call: {inputs: {a: {type: number, default: x}}}}", ["1:58: The default of a number input must be a number"]),
         ("{workflow_call: {inputs: {a: {}}}}", ["1:34: Required property is missing: type"]),
     ],

@@ -54,6 +54,11 @@ def is_expression(node: Node | None) -> bool:
     return isinstance(node, Scalar) and isinstance(node.value, str) and has_expression(node.value)
 
 
+def is_quoted_text(node: Node | None) -> bool:
+    """Whether a node is an expression that is nothing but a string: plain text to GitHub."""
+    return _quoted_text(text_of(node)) is not None
+
+
 def holds_expression(node: Node) -> bool:
     """Whether an expression stands anywhere in a node: then only a run can tell what it will be."""
     if isinstance(node, Sequence):
@@ -163,6 +168,14 @@ def _bare_condition(text: str) -> str:
     """The expression of an `if` without braces, which the table's reader took for plain text; else nothing."""
     if not has_expression(text):
         return text.strip()
-    pieces = split_template(text)
-    literal = read_quoted_text(pieces[0].text) if len(pieces) == 1 else None
+    literal = _quoted_text(text)
     return "" if literal is None else literal.strip()
+
+
+def _quoted_text(text: str) -> str | None:
+    """The text of a template that is one string literal, which GitHub takes for that text; else None."""
+    try:
+        pieces = split_template(text)
+    except ExpressionError:
+        return None
+    return read_quoted_text(pieces[0].text) if len(pieces) == 1 and pieces[0].is_expression else None

@@ -2,7 +2,8 @@
 
 from agent.flow.cron import SHORTEST_INTERVAL_MINUTES, is_cron, shortest_gap_minutes
 from agent.flow.dialects.github.parts import (
-    holds_expression,
+    is_expression,
+    is_quoted_text,
     list_fields,
     list_items,
     list_pairs,
@@ -93,7 +94,7 @@ def _read_input(reader: Reader, name: str, node: Node) -> Input:
     options = fields.get("options")
     default = fields.get("default")
     value = template_of(default)
-    if isinstance(default, Scalar) and not holds_expression(default):
+    if isinstance(default, Scalar) and (not is_expression(default) or is_quoted_text(default)):
         value = _read_default(reader, default, kind)
     if kind == "choice" and not list_items(options):
         reader.report(node, "Missing 'options' for choice input")
