@@ -240,6 +240,15 @@ def test_shells_are_githubs(tmp_path: Path) -> None:
     assert "the shell 'nonesuch' is not installed on this machine" in report.log("missing")
 
 
+def test_without_bash_the_default_shell_is_sh(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "sh").symlink_to("/bin/sh")
+    settings = {"environment": {"PATH": str(tmp_path / "bin")}}
+    report = run_job(tmp_path, script("plain", "echo $0"), settings=settings)
+    assert f"shell: {tmp_path}/bin/sh -e {{0}}" in report.log("plain")
+    assert report.conclusion is Conclusion.SUCCESS
+
+
 def test_defaults_of_the_job_apply_and_a_missing_folder_is_named(tmp_path: Path) -> None:
     report = run_job(
         tmp_path,

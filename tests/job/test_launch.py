@@ -15,6 +15,7 @@ from agent.errors import AgentError, UsageError
 from agent.job.launch import (
     ForkServer,
     JobFolder,
+    ask_supervisor,
     bury,
     create_job_folder,
     fork_supervisor,
@@ -131,6 +132,16 @@ def test_no_attempt_runs_twice(tmp_path: Path) -> None:
     with pytest.raises(AgentError, match="started before"):
         fork_supervisor(report.folder, {})
     assert read_result(report.folder.journal) == report.result
+
+
+def test_the_control_socket_answers_and_refuses_what_it_does_not_know(tmp_path: Path) -> None:
+    folder, pid = start_job(tmp_path, script("slow", "sleep 60"))
+    assert folder.control.stat().st_mode & 0o777 == 0o600
+    assert ask_supervisor(folder, {"kind": "ping"}) == {"ok": True, "pid": pid}
+    assert ask_supervisor(folder, {"kind": "dance"}) == {"ok": False, "error": "unknown kind 'dance'"}
+    assert ask_supervisor(folder, {}) == {"ok": False, "error": "a request is a JSON object with a kind"}
+    assert request_cancel(folder, "")
+    assert finish_job(folder, pid).result.message == "the job was cancelled"
 
 
 def test_a_cancellation_that_comes_before_the_first_step_is_not_lost(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ _BUILT_IN = {
     "pwsh": "pwsh -command \". '{0}'\"",
     "powershell": "powershell -command \". '{0}'\"",
 }
+_DEFAULT = "bash -e {0}"  # sh where there is no bash
 _EXTENSIONS = {"python": ".py", "python3": ".py", "pwsh": ".ps1", "powershell": ".ps1", "node": ".js"}
 _POWERSHELL_HEAD = "$ErrorActionPreference = 'stop'"
 _POWERSHELL_TAIL = "if ((Test-Path -LiteralPath variable:\\LASTEXITCODE)) { exit $LASTEXITCODE }"
@@ -46,20 +47,18 @@ class ScriptHandler:
             raise StepFailure(f"Process completed with exit code {code}.")
 
     def _choose_shell(self, step: StepRun) -> str:
-        """The shell's template: the step's, the job's default, else bash (or sh where there is none)."""
+        """The shell's template: the step's, the job's default; empty when nobody chose one."""
         named = step.spec.shell
         if not named and not step.scope.is_composite:
             named = to_text(step.evaluate(step.job.spec.shell)) or None
-        if named:
-            template = _BUILT_IN.get(named.lower(), named)
-            if "{0}" not in template:
-                raise AgentError(
-                    "Invalid shell option. Shell must be a valid built-in (bash, sh, cmd, powershell, pwsh) or a format"
-                    " string containing '{0}'",
-                    where=step.place,
-                )
-            return template
-        return "bash -e {0}" if _find_program(step, "bash") else "sh -e {0}"
+        template = _BUILT_IN.get(named.lower(), named) if named else ""
+        if named and "{0}" not in template:
+            raise AgentError(
+                "Invalid shell option. Shell must be a valid built-in (bash, sh, cmd, powershell, pwsh) or a format"
+                " string containing '{0}'",
+                where=step.place,
+            )
+        return template
 
     def _choose_folder(self, step: StepRun) -> Path:
         written = to_text(step.evaluate(step.spec.working_directory))
@@ -76,11 +75,14 @@ class ScriptHandler:
 
     def _fill_template(self, step: StepRun, template: str) -> tuple[list[str], str]:
         """The program with its arguments (the script's place still open), and how they are shown."""
+        unchosen, template = not template, template or _DEFAULT
         try:
             program, *rest = shlex.split(template)
         except ValueError as error:
             raise AgentError(f"Invalid shell option: {error}", where=step.place) from None
         found = _find_program(step, program)
+        if found is None and unchosen:
+            return self._fill_template(step, _BUILT_IN["sh"])
         if found is None:
             raise AgentError(
                 f"the shell '{program}' is not installed on this machine",
