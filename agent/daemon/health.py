@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agent.clock import SystemClock
 from agent.daemon.connection import Connection
@@ -12,6 +13,9 @@ from agent.daemon.jobs import JobTable
 from agent.daemon.state import Registration
 from agent.spec.resources import Inventory, derive_labels
 from agent.wire import messages as m
+
+if TYPE_CHECKING:
+    from agent.machine.sampling import Sampler
 
 _INVENTORY_SECONDS = 600.0  # a GPU that was added or fell off is seen at the next connection after this
 
@@ -26,6 +30,9 @@ class Health:
         self._work_folder = work_folder
         self._inventory: Inventory | None = None
         self._taken_at = 0.0
+        self._sampler: Sampler | None = None
+        self._sampling: asyncio.Task[None] | None = None
+        self._figures: Mapping[str, object] = {}
 
     async def make_ready(self) -> m.Ready:
         """The message that opens the work: inventory, labels, held jobs."""
@@ -42,14 +49,20 @@ class Health:
 
     async def beat(self, connection: Connection) -> None:
         """Send heartbeats until cancelled."""
+        while True:
+            # A driver that hangs costs the figures their freshness, and the server no heartbeat.
+            if self._sampling is None or self._sampling.done():
+                self._sampling = asyncio.create_task(self._sample())
+            await asyncio.sleep(connection.heartbeat_seconds)
+            connection.protocol.heartbeat(self._jobs.describe_held(), self._figures)
+            await connection.flush()
+
+    async def _sample(self) -> None:
         from agent.machine.sampling import Sampler, sample_to_json
 
-        with Sampler(SystemClock(), self._work_folder) as sampler:
-            while True:
-                await asyncio.sleep(connection.heartbeat_seconds)
-                figures: Mapping[str, object] = sample_to_json(await asyncio.to_thread(sampler.take))
-                connection.protocol.heartbeat(self._jobs.describe_held(), figures)
-                await connection.flush()
+        if self._sampler is None:
+            self._sampler = Sampler(SystemClock(), self._work_folder)
+        self._figures = sample_to_json(await asyncio.to_thread(self._sampler.take))
 
 
 def _take_inventory(work_folder: Path) -> Inventory:

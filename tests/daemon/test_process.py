@@ -10,15 +10,16 @@ from pathlib import Path
 import pytest
 from support.daemon_process import daemon_process, wait_until
 from support.fake_server import FakeServer, fake_server, job_folders
-from support.wire import job_id
 
 from agent.daemon.local import ask_daemon
 from agent.daemon.state import StateFolder
+from agent.ids import ENTROPY_BYTES, make_id
 from agent.job.launch import is_running, list_job_folders, request_cancel
 from agent.spec.outcome import Conclusion, FailureKind
 from agent.wire import messages as m
 
-JOB = job_id(1)
+# Stray processes of a job are found by its identifier, so no two test runs may share one.
+JOB = make_id("job", os.urandom(ENTROPY_BYTES))
 
 pytestmark = pytest.mark.end_to_end
 
