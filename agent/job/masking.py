@@ -12,7 +12,6 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from urllib.parse import quote, quote_plus
-from xml.sax.saxutils import escape
 
 MASK = b"***"
 
@@ -168,11 +167,7 @@ def _derive_texts(text: str) -> set[str]:
         quote(plain),
         quote_plus(plain),
         quote(plain, safe="!*'()~"),  # what JavaScript's encodeURIComponent leaves alone
-        escape(text),
-        *(
-            escape(text, {'"': "&quot;", "'": apostrophe})
-            for apostrophe in ("'", "&apos;", "&#39;", "&#x27;")
-        ),
+        *_escape_xml(text),
         text.replace('"', '\\"'),
         text.replace("'", "''"),
         text.replace("'", "'\\''"),
@@ -181,6 +176,13 @@ def _derive_texts(text: str) -> set[str]:
     if bare != text and len(text) > _TRIMMED_QUOTES_FROM:
         forms.add(bare)
     return {form for form in forms if form.strip()}
+
+
+def _escape_xml(text: str) -> set[str]:
+    """`text` as XML and HTML write it; quotes may be escaped or not. (xml.sax would import half a web browser.)"""
+    plain = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    apostrophes = ("'", "&apos;", "&#39;", "&#x27;")
+    return {plain, *(plain.replace('"', "&quot;").replace("'", apostrophe) for apostrophe in apostrophes)}
 
 
 def _derive_base64(data: bytes) -> set[bytes]:
