@@ -37,7 +37,9 @@ class Change:
         """Note how the job stands now."""
         row = await jobs.find_job(self.connection, job)
         if row is not None:
-            await self._tell(row.run, "job", job_json(row, await agents.names_of(self.connection)))
+            await self._tell(
+                row.run, "job", job_json(row, await agents.names_of(self.connection, [row.agent]))
+            )
             self.wake(job_topic(job))
 
     async def _tell(self, run: int, kind: str, data: Mapping[str, object]) -> None:

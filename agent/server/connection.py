@@ -1,7 +1,7 @@
 """One agent's connection: three tasks around the protocol of `agent.wire.server_side`.
 
     reader    frames -> events -> leases, journal files
-    settler   journal files -> disk (synced in batches) -> ack -> rows -> release
+    settler   journal files -> disk -> ack -> rows -> release      (`agent.server.settler`)
     writer    the queue of frames -> the socket
 
 The protocol object belongs to all three and is used without a pause between a verb and `_flush`.
@@ -19,6 +19,7 @@ from agent.server.leases import Leases
 from agent.server.ledger import Ledger
 from agent.server.registry import Registry
 from agent.server.scheduler import ReadyAgent
+from agent.server.settler import Settler
 from agent.spec.job import JobSpec
 from agent.wire import messages as m
 from agent.wire.errors import IllegalVerbError, WireError
@@ -71,16 +72,14 @@ class AgentConnection:
         self._registry = registry
         self._leases = leases
         self._journals = journals
-        self._ledger = ledger
         self._silence_seconds = heartbeat_seconds * _SILENT_HEARTBEATS
         self._handshake_seconds = handshake_seconds
         self._on_proven = on_proven
         self._on_ready = on_ready
         self._frames: asyncio.Queue[str | None] = asyncio.Queue()
-        self._unsettled: set[tuple[str, int]] = set()
-        self._unsettled_event = asyncio.Event()
+        self._settler = Settler(protocol, journals, ledger, self._flush)
         self._life: asyncio.Timeout | None = None
-        self._is_over = False
+        self._software = ""
         self._cancelled: set[tuple[str, int]] = set()
         self._noted_at = 0.0
 
@@ -94,7 +93,7 @@ class AgentConnection:
         with suppress(TimeoutError):
             async with asyncio.timeout(None) as self._life, asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._write())
-                tasks.create_task(self._settle())
+                tasks.create_task(self._settler.run())
                 try:
                     await self._read()
                 finally:
@@ -103,8 +102,7 @@ class AgentConnection:
     def _end_soon(self) -> None:
         """What is queued is still sent and what has come is still stored, within a few seconds."""
         self.ready = None
-        self._is_over = True
-        self._unsettled_event.set()
+        self._settler.finish()
         self._frames.put_nowait(None)
         if self._life is not None and self._life.when() is None:
             self._life.reschedule(asyncio.get_running_loop().time() + self._handshake_seconds)
@@ -120,8 +118,8 @@ class AgentConnection:
         return True
 
     def cancel(self, job: str, lease: int, reason: str) -> None:
-        """Ask for the job's end, once on this connection."""
-        if (job, lease) not in self._cancelled:
+        """Ask for the job's end, once on this connection, and not before it is clear which jobs are on it."""
+        if self.ready is not None and (job, lease) not in self._cancelled:
             self._cancelled.add((job, lease))
             self._protocol.cancel(job, lease, reason)
             self._flush()
@@ -167,7 +165,8 @@ class AgentConnection:
     async def _handle(self, event: Event) -> None:
         match event:
             case m.Hello():
-                self._protocol.challenge(await self._registry.find_known(event.agent, event.software))
+                self._software = event.software
+                self._protocol.challenge(await self._registry.find_known(event.agent))
             case Authenticated():
                 self._on_proven(event.agent, self)
             case m.Ready():
@@ -187,12 +186,14 @@ class AgentConnection:
                 await self._registry.remove(self.agent)
 
     async def _become_ready(self, ready: m.Ready) -> None:
-        row = await self._registry.note_ready(self.agent, ready)
+        row = await self._registry.note_ready(self.agent, self._software, ready)
         if row is None:
             self._protocol.reject("unknown_agent", "the agent was removed")
             return
         for held in ready.held:
             await self._resume(held)
+        if self._protocol.is_closed:
+            return  # replaced meanwhile: what the newer connection says counts
         holding = {(held.job, held.lease) for held in ready.held}
         await self._leases.forsake(self.agent, holding, "its agent came back without it")
         self.ready = row
@@ -216,7 +217,7 @@ class AgentConnection:
             self._protocol.revoke(held.job, held.lease, reason)
             await self._leases.give_up(held.job, held.lease, self.agent, reason)
             return
-        self._mark_unsettled(held.job, held.lease)
+        self._settler.mark(held.job, held.lease)
 
     async def _accept(self, accept: m.Accept) -> None:
         try:
@@ -236,7 +237,7 @@ class AgentConnection:
             await asyncio.to_thread(self._journals.append, chunk.job, chunk.lease, chunk.offset, chunk.data)
         except DamagedError as error:
             raise self._broken(error) from None
-        self._mark_unsettled(chunk.job, chunk.lease)
+        self._settler.mark(chunk.job, chunk.lease)
 
     async def _note_alive(self, heartbeat: m.Heartbeat) -> None:
         """Rows are written now and then only: a fleet's heartbeats must cost next to nothing."""
@@ -255,28 +256,6 @@ class AgentConnection:
         wire_error = WireError("bad_message", error.what, where=error.where)
         self._protocol.reject(wire_error.code, str(wire_error))
         return wire_error
-
-    # Settler
-
-    def _mark_unsettled(self, job: str, lease: int) -> None:
-        self._unsettled.add((job, lease))
-        self._unsettled_event.set()
-
-    async def _settle(self) -> None:
-        while not self._is_over or self._unsettled:
-            await self._unsettled_event.wait()
-            self._unsettled_event.clear()
-            batch, self._unsettled = sorted(self._unsettled), set()
-            for job, lease in batch:
-                await self._settle_one(job, lease)
-
-    async def _settle_one(self, job: str, lease: int) -> None:
-        size = await asyncio.to_thread(self._journals.sync, job, lease)
-        self._protocol.acknowledge(job, lease, size)
-        self._flush()
-        if await self._ledger.apply(job, lease, size):
-            self._protocol.release(job, lease)
-            self._flush()
 
     # Writer
 

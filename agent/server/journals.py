@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from agent.errors import DamagedError
+from agent.errors import AgentError, DamagedError
 from agent.journal.format import Record, decode
 
 _READ_BYTES = (1 << 20) + (64 << 10)  # one record of the largest kind is always whole in it
@@ -31,26 +31,15 @@ class Journals:
     def append(self, job: str, lease: int, offset: int, data: bytes) -> int:
         """Add `data` at `offset`: the new size. Repeated bytes change nothing.
 
-        Raises DamagedError when the bytes would leave a gap or differ from those that are here.
+        Raises DamagedError when the bytes would leave a gap or differ from those that are here, AgentError when the
+        disk takes no more.
         """
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(self._file(job, lease), flags, 0o600)
         try:
-            size = os.fstat(descriptor).st_size
-            if offset > size:
-                raise DamagedError(
-                    f"journal bytes from {offset}, but only {size} are here", where=f"job {job}"
-                )
-            known = data[: size - offset]
-            if known != os.pread(descriptor, len(known), offset):
-                raise DamagedError("other journal bytes than before at the same place", where=f"job {job}")
-            rest = memoryview(data)[len(known) :]
-            while rest:
-                written = os.pwrite(descriptor, rest, size)
-                rest, size = rest[written:], size + written
-            return size
-        finally:
-            os.close(descriptor)
+            return self._append(self._file(job, lease), offset, data)
+        except OSError as error:
+            raise AgentError(
+                f"a journal can't be stored: {error.strerror}", where=f"job {job}", hint="is the disk full?"
+            ) from error
 
     def sync(self, job: str, lease: int) -> int:
         """Make everything durable that is here: how many bytes that is."""
@@ -94,6 +83,24 @@ class Journals:
     def remove(self, job: str, lease: int) -> None:
         """Forget a journal."""
         self._file(job, lease).unlink(missing_ok=True)
+
+    def _append(self, file: Path, offset: int, data: bytes) -> int:
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(file, flags, 0o600)
+        try:
+            size = os.fstat(descriptor).st_size
+            if offset > size:
+                raise DamagedError(f"journal bytes from {offset}, but only {size} are here", where=file.name)
+            known = data[: size - offset]
+            if known != os.pread(descriptor, len(known), offset):
+                raise DamagedError("other journal bytes than before at the same place", where=file.name)
+            rest = memoryview(data)[len(known) :]
+            while rest:
+                written = os.pwrite(descriptor, rest, size)
+                rest, size = rest[written:], size + written
+            return size
+        finally:
+            os.close(descriptor)
 
     def _whole_ends(self, job: str, lease: int, offset: int) -> Iterator[int]:
         while True:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from agent.clock import Clock
-from agent.errors import RefusedError, UsageError
+from agent.errors import UsageError
 from agent.ids import ENTROPY_BYTES, make_id
 from agent.seal.identity import PublicIdentity, challenge_message, verify
 from agent.server.auth.tokens import spend_registration_token
@@ -19,6 +19,9 @@ from agent.spec.resources import Inventory, derive_labels
 from agent.wire import messages as m
 from agent.wire.server_side import KnownAgent
 
+_LONGEST_NAME = 200
+_MOST_LABELS = 200
+_MOST_JOBS = 10_000
 _REFUSAL_SECONDS = 60.0  # for so long a job is not offered again to an agent that refused it
 
 
@@ -51,6 +54,7 @@ class Registry:
 
         Raises RefusedError for the token, UsageError when the name is taken and `replace` was not said.
         """
+        _check(registration)
         async with self._changes.begin() as change:
             token = await spend_registration_token(change.connection, registration.token, change.now)
             older = await agents.find_by_name(change.connection, registration.name)
@@ -65,12 +69,10 @@ class Registry:
             await agents.add_agent(change.connection, row)
             return row
 
-    async def find_known(self, agent: str, software: str) -> KnownAgent | None:
-        """What is needed to check that a connection is `agent`'s."""
-        async with self._changes.begin() as change:
-            if not await agents.update_agent(change.connection, agent, software=software):
-                return None
-            row = await agents.find_agent(change.connection, agent)
+    async def find_known(self, agent: str) -> KnownAgent | None:
+        """What is needed to check that a connection is `agent`'s. Nothing is written: it has proved nothing yet."""
+        async with self._changes.database.read() as connection:
+            row = await agents.find_agent(connection, agent)
         if row is None:
             return None
         identity = PublicIdentity.from_json(json.loads(row.identity))
@@ -83,13 +85,14 @@ class Registry:
 
         return KnownAgent(row.name, is_answer)
 
-    async def note_ready(self, agent: str, ready: m.Ready) -> ReadyAgent | None:
+    async def note_ready(self, agent: str, software: str, ready: m.Ready) -> ReadyAgent | None:
         """The agent has said what it is; None when it was removed meanwhile."""
         async with self._changes.begin() as change:
             await agents.update_agent(
                 change.connection,
                 agent,
                 inventory=codec.dump(ready.inventory),
+                software=software,
                 max_jobs=ready.max_jobs,
                 is_draining=ready.is_draining,
                 last_seen_at=change.now,
@@ -158,9 +161,18 @@ def labels_of(row: AgentRow, said: tuple[str, ...] = ()) -> tuple[str, ...]:
     return tuple({label.lower(): label for label in reversed(labels)}.values())[::-1]
 
 
+def _check(registration: Registration) -> None:
+    if not 0 < len(registration.name.strip()) <= _LONGEST_NAME or not registration.name.isprintable():
+        raise UsageError(f"an agent's name is 1 to {_LONGEST_NAME} printable characters", where="name")
+    if not 1 <= registration.max_jobs <= _MOST_JOBS:
+        raise UsageError(f"an agent has room for 1 to {_MOST_JOBS} jobs", where="max_jobs")
+    if len(registration.labels) > _MOST_LABELS or not all(
+        0 < len(label) <= _LONGEST_NAME and label.isprintable() for label in registration.labels
+    ):
+        raise UsageError(f"labels are at most {_MOST_LABELS} short names", where="labels")
+
+
 def _new_row(registration: Registration, token_labels: list[str], now: float) -> AgentRow:
-    if not registration.name.strip():
-        raise RefusedError("an agent needs a name")
     return AgentRow(
         id=make_id("agent", secrets.token_bytes(ENTROPY_BYTES)),
         name=registration.name,

@@ -9,11 +9,14 @@ from agent.server.store.jobs import JobRow
 from agent.server.store.records import StepRow
 from agent.server.store.runs import RunRow
 
+_LAST_SECOND = 253_402_300_799  # of the year 9999: what lies behind it has no RFC 3339 form
+
 
 def time_text(seconds: float | None) -> str | None:
     """Seconds since the epoch as `2026-11-21T08:00:00.000Z`."""
     if seconds is None:
         return None
+    seconds = min(max(seconds, 0), _LAST_SECOND)
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

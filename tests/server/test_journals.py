@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.errors import DamagedError
+from agent.errors import AgentError, DamagedError
 from agent.journal.format import MAGIC, Log, encode
 from agent.server.journals import Journals
 
@@ -48,7 +48,7 @@ def test_a_link_in_the_place_of_a_journal_is_not_followed(journals: Journals, tm
     target = tmp_path / "target"
     target.write_bytes(b"")
     (tmp_path / f"{JOB}-1").symlink_to(target)
-    with pytest.raises(OSError, match="Too many levels"):
+    with pytest.raises(AgentError, match="Too many levels"):
         journals.append(JOB, 1, 0, b"x")
     assert target.read_bytes() == b""
 

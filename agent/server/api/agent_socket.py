@@ -5,6 +5,7 @@ import secrets
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
+from agent.errors import AgentError
 from agent.server.connection import AgentConnection
 from agent.server.live import QUEUE
 from agent.server.services import Services
@@ -63,6 +64,8 @@ async def connect_agent(websocket: WebSocket) -> None:
         await connection.serve()
     except* (WebSocketDisconnect, OSError):
         log.info("agent %s: the connection broke", connection.agent)
+    except* AgentError as group:
+        log.error("agent %s: %s", connection.agent, "; ".join(map(str, group.exceptions)))  # noqa: TRY400 - no bug
     finally:
         services.hub.leave(connection)
 

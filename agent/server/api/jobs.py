@@ -28,7 +28,7 @@ async def show_job(call: Call) -> Response:
         steps = await records.list_steps(connection, row.id, row.lease)
         annotations = await records.list_annotations(connection, row.id, row.lease)
         summary = await records.list_summaries(connection, row.id, row.lease)
-        names = await agents.names_of(connection)
+        names = await agents.names_of(connection, [row.agent])
     return json_response(
         {
             **job_json(row, names),

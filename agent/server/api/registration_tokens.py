@@ -1,6 +1,7 @@
 """`/api/v1/registration-tokens`: what `agent register` spends."""
 
 import json
+from typing import Annotated
 
 import msgspec
 from starlette.responses import Response
@@ -17,8 +18,8 @@ class TokenBody(msgspec.Struct, forbid_unknown_fields=True):
     """What a new token may do. Without more it is good for one agent, for an hour."""
 
     name: str = ""
-    uses: int | None = 1
-    expires_seconds: float | None = 3600.0
+    uses: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] | None = 1
+    expires_seconds: Annotated[float, msgspec.Meta(ge=0, le=3.2e9)] | None = 3600.0
     labels: list[str] = []
 
 

@@ -90,8 +90,8 @@ async def show_run(call: Call) -> Response:
         row = await runs.find_run(connection, run)
         if row is None:
             raise NotFoundError(f"there is no run {run}")
-        names = await agents.names_of(connection)
         rows = await jobs.list_of_run(connection, run)
+        names = await agents.names_of(connection, [job.agent for job in rows])
         shown = [job_json(job, names) for job in rows]
         shown += await _not_yet_queued(connection, call.services, run)
         finished = [artifact_json(artifact) for artifact in await artifacts.list_final(connection, run)]

@@ -1,5 +1,6 @@
 """Agents: who is registered, and what each said of itself last."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sqlalchemy import insert, select, update
@@ -54,9 +55,10 @@ async def list_agents(connection: AsyncConnection) -> list[AgentRow]:
     return [AgentRow(**row) for row in (await connection.execute(query)).mappings()]
 
 
-async def names_of(connection: AsyncConnection) -> dict[str, str]:
+async def names_of(connection: AsyncConnection, ids: Iterable[str | None]) -> dict[str, str]:
     """Names by id, removed agents too: what to call those that jobs ran on."""
-    return {row.id: row.name for row in await connection.execute(select(agents.c.id, agents.c.name))}
+    query = select(agents.c.id, agents.c.name).where(agents.c.id.in_({id_ for id_ in ids if id_}))
+    return {row.id: row.name for row in await connection.execute(query)}
 
 
 async def update_agent(connection: AsyncConnection, agent: str, **values: object) -> bool:

@@ -1,0 +1,53 @@
+"""What one connection has shipped, made durable in batches: sync, acknowledge, bring into rows, release.
+
+While the disk is busy with one batch the next one gathers, so the cost of a sync is shared by all that came meanwhile.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from agent.server.journals import Journals
+from agent.server.ledger import Ledger
+from agent.wire.server_side import ServerProtocol
+
+
+class Settler:
+    """Works as long as `run` runs; `finish` lets it end when nothing is left."""
+
+    def __init__(
+        self, protocol: ServerProtocol, journals: Journals, ledger: Ledger, flush: Callable[[], None]
+    ) -> None:
+        self._protocol = protocol
+        self._journals = journals
+        self._ledger = ledger
+        self._flush = flush
+        self._unsettled: set[tuple[str, int]] = set()
+        self._news = asyncio.Event()
+        self._is_finishing = False
+
+    def mark(self, job: str, lease: int) -> None:
+        """The journal of (job, lease) may have grown, or may hold what is not in rows yet."""
+        self._unsettled.add((job, lease))
+        self._news.set()
+
+    def finish(self) -> None:
+        """Nothing more will be marked."""
+        self._is_finishing = True
+        self._news.set()
+
+    async def run(self) -> None:
+        """Settle what is marked until `finish` was called and all is done."""
+        while not self._is_finishing or self._unsettled:
+            await self._news.wait()
+            self._news.clear()
+            batch, self._unsettled = sorted(self._unsettled), set()
+            for job, lease in batch:
+                await self._settle(job, lease)
+
+    async def _settle(self, job: str, lease: int) -> None:
+        size = await asyncio.to_thread(self._journals.sync, job, lease)
+        self._protocol.acknowledge(job, lease, size)
+        self._flush()
+        if await self._ledger.apply(job, lease, size):
+            self._protocol.release(job, lease)
+            self._flush()
