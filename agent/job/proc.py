@@ -22,18 +22,22 @@ def list_descendants(root: int) -> list[int]:
     return found
 
 
-def kill_tracked(tracking_id: str) -> int:
-    """SIGKILL every process with RUNNER_TRACKING_ID=`tracking_id` in its environment. Returns how many there were."""
-    mark = f"RUNNER_TRACKING_ID={tracking_id}".encode()
-    killed = 0
+def list_marked(variable: str) -> list[int]:
+    """The process ids of all that have `variable` (NAME=VALUE) in their environment: how offspring is known anywhere."""
+    mark = variable.encode("utf-8", "surrogateescape")
+    found: list[int] = []
     for pid, _parent, state in list_processes():
         if state in "ZX" or pid == os.getpid():
             continue
         with contextlib.suppress(OSError):
             if mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
-                _signal(pid, signal.SIGKILL)
-                killed += 1
-    return killed
+                found.append(pid)
+    return found
+
+
+def kill_tracked(tracking_id: str) -> None:
+    """SIGKILL every process of the job attempt with this RUNNER_TRACKING_ID, wherever it went."""
+    signal_all(list_marked(f"RUNNER_TRACKING_ID={tracking_id}"), signal.SIGKILL)
 
 
 def signal_all(pids: Iterable[int], number: int) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from agent.errors import AgentError
 from agent.job.pipes import OutputPipe, Sink
-from agent.job.proc import is_alive, list_descendants, list_processes, session_of, signal_all
+from agent.job.proc import is_alive, list_descendants, list_marked, list_processes, session_of, signal_all
 
 _PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
@@ -31,12 +31,13 @@ class Graces:
 
 
 async def run_process(
-    arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str], sink: Sink, graces: Graces
+    arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str], sink: Sink, graces: Graces, mark: str
 ) -> int:
     """Run a program to its end and return its exit code (128 + n when signal n ended it, as a shell says it).
 
     Standard input is closed; what it and its children print goes to `sink` as it comes, both streams in one order.
-    When this task is cancelled, the whole tree is ended by SIGINT, SIGTERM, SIGKILL before the cancellation goes on.
+    When this task is cancelled, the whole tree is ended by SIGINT, SIGTERM, SIGKILL before the cancellation goes on;
+    daemons that forked away from it are known by `mark`, a variable (NAME=VALUE) of `env` that is this process's alone.
     Raises AgentError when the program cannot be started.
     """
     reading, writing = os.pipe2(os.O_CLOEXEC)
@@ -50,7 +51,7 @@ async def run_process(
     output = OutputPipe(reading, sink)
     pidfd = os.pidfd_open(process)
     try:
-        code = await _wait_or_stop(process, pidfd, graces)
+        code = await _wait_or_stop(process, pidfd, graces, mark)
     finally:
         os.close(pidfd)
         await output.drain()
@@ -121,11 +122,11 @@ def _nothing() -> int:
     return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
 
 
-async def _wait_or_stop(process: int, pidfd: int, graces: Graces) -> int:
+async def _wait_or_stop(process: int, pidfd: int, graces: Graces, mark: str) -> int:
     try:
         await _readable(pidfd)
     except asyncio.CancelledError:
-        await _stop_tree(process, graces)
+        await _stop_tree(process, graces, mark)
         _collect(process)
         raise
     return _collect(process)
@@ -147,12 +148,12 @@ def _settle(future: "asyncio.Future[None]") -> None:
         future.set_result(None)
 
 
-async def _stop_tree(process: int, graces: Graces) -> None:
+async def _stop_tree(process: int, graces: Graces, mark: str) -> None:
     """SIGINT to the process's group, SIGTERM to its whole tree, SIGKILL to what then still lives."""
-    tree = {process, *list_descendants(process)}
+    tree = {process, *list_descendants(process), *list_marked(mark)}
 
     def living() -> list[int]:
-        tree.update(_grow(tree))
+        tree.update(_grow(tree), list_marked(mark))
         return [pid for pid in tree if is_alive(pid)]
 
     with contextlib.suppress(ProcessLookupError):

@@ -134,6 +134,7 @@ class StepRun:
                 env=environment,
                 sink=stream.feed,
                 graces=self.job.graces,
+                mark=f"GITHUB_ENV={files.variables['GITHUB_ENV']}",
             )
         finally:
             stream.finish()

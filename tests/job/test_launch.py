@@ -165,7 +165,11 @@ def test_cancelling_ends_the_whole_tree_daemons_too(tmp_path: Path, cancelled: l
             f"trap '' INT TERM\n(setsid bash -c \"{daemon.replace(chr(34), chr(92) + chr(34)).replace('$', chr(92) + '$')}\" &)\n"
             f"echo $$ >> {pids}\nwhile :; do sleep 1; done",
         ),
-        script("cleans", "echo cleaned", condition="cancelled()"),
+        script(
+            "cleans",
+            f"for p in $(cat {pids}); do kill -0 $p 2>/dev/null && echo lives; done; true",
+            condition="cancelled()",
+        ),
     )
     wait_for(lambda: pids.exists() and len(pids.read_text().split()) == 2)
     cancelled += map(int, pids.read_text().split())
@@ -173,6 +177,7 @@ def test_cancelling_ends_the_whole_tree_daemons_too(tmp_path: Path, cancelled: l
     assert request_cancel(folder, "enough")
     report = finish_job(folder, pid)
     assert report.own_steps() == {"trains": "cancelled", "cleans": "success"}
+    assert report.output_of("cleans") == []
     assert [number for number in cancelled if is_alive(number)] == []
 
 
