@@ -68,7 +68,7 @@ def _resolve(declaration: Input, given: Value | None) -> tuple[Value, str]:
     if given is not None and not (given == "" and declaration.type != "string"):
         return convert_input(declaration, given)
     default = declaration.default
-    if default is not None:
+    if default is not None and not (default == "" and declaration.type != "string"):
         if isinstance(default, str) and has_expression(default):
             return default, ""
         if isinstance(default, str | bool | int | float):

@@ -49,6 +49,7 @@ def test_a_value_that_does_not_fit_is_a_problem(kind, given, words):
         (Input("a", "choice", options=("x", "y")), "x"), (Input("a", "choice", default="y", options=("x", "y")), "y"),
         (Input("a", "number", default="7"), 7), (Input("a", "string", default="${{ vars.x }}"), "${{ vars.x }}"),
         (Input("a", "boolean", required=True, default=True), True), (Input("a", "string", default=[]), ""),
+        (Input("a", "number", default=""), 0),
     ],
 )  # fmt: skip
 def test_without_a_value_there_is_the_default_or_nothing_of_that_type(declared, value):

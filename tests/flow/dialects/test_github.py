@@ -277,7 +277,8 @@ jobs: {a: {runs-on: x}}
         ("{workflow_dispatch: {inputs: {a: {type: boolean, default: 'true'}}}}", ["1:63: The default of a boolean input must be true or false"]),
         ("{workflow_dispatch: {inputs: {a: {type: boolean, default: \"${{ 'x' }}\"}}}}", ["1:63: The default of a boolean input must be true or false"]),
         ("{workflow_call: {inputs: {a: {type: boolean, default: '${{ vars.x }}'}}}}", []),
-        ("{workflow_call: {inputs: {a: {type: number, default: x}}}}", ["1:58: The default of a number input must be a number"]),
+        ("{workflow_call: {inputs: {a: {type: boolean, default: '${{ x'}}}}", [("1:59: The expression is not closed. An unescaped ${{ "
+            "sequence was found, but the closing }} sequence was not found.")]),
         ("{workflow_call: {inputs: {a: {}}}}", ["1:34: Required property is missing: type"]),
     ],
 )  # fmt: skip
@@ -294,11 +295,22 @@ def test_more_than_25_inputs_are_too_many():
 
 
 @pytest.mark.parametrize(
+    ("written", "default"), [("'5'", 5), ("''", ""), ("many", "many"), ("1.5", 1.5), ("true", True)]
+)
+def test_the_default_of_a_number_is_a_number_where_it_can_be(written, default):
+    on = f"{{workflow_dispatch: {{inputs: {{a: {{type: number, default: {written}}}}}}}}}"
+    (trigger,) = load(f"on: {on}\njobs: {{a: {{runs-on: x}}}}\n").triggers
+    assert trigger.inputs[0].default == default
+
+
+@pytest.mark.parametrize(
     ("on", "words"),
     [
         ("{push: {branches: [a], branches-ignore: [b]}}", "should not stand together"),
         ("{push: {paths: ['a[']}}", "the pattern 'a[' has a `[` that is never closed"),
         ("{schedule: [{cron: '* * * * *'}]}", "more than one start in 5 minutes"),
+        ("{workflow_call: {inputs: {a: {type: number, default: x}}}}", "should be a number"),
+        ("{workflow_dispatch: {inputs: {a: {type: number, default: true}}}}", "should be a number"),
         ("{workflow_dispatch: {inputs: {v: {default: 3.10}}}}", "the default is read as the text '3.1'"),
         (
             "{workflow_dispatch: {inputs: {v: {type: choice, options: [a], default: b}}}}",

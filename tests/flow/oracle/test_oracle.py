@@ -32,7 +32,7 @@ SERVER_TAKES = re.compile(
 # The server refuses what the package takes.
 SERVER_REFUSES = re.compile(
     r"Expected format \{org\}|Matrix |^Matrix|reserved|Unexpected tag|IDs|Container image cannot be empty"
-    r"|invalid value workflow reference|The default of a number input|may not be used more than once"
+    r"|invalid value workflow reference|may not be used more than once"
     r"|cannot be combined|not allowed inside a parallel|Concurrency group name|Expected format '\{major"
 )
 

@@ -1,5 +1,7 @@
 """`on`: the events with their filters, schedules and inputs."""
 
+import math
+
 from agent.flow.cron import SHORTEST_INTERVAL_MINUTES, is_cron, shortest_gap_minutes
 from agent.flow.dialects.github.parts import (
     is_expression,
@@ -11,7 +13,7 @@ from agent.flow.dialects.github.parts import (
     text_of,
     texts_of,
 )
-from agent.flow.expressions import to_text
+from agent.flow.expressions import to_number, to_text
 from agent.flow.model import Input, Trigger
 from agent.flow.reading import Reader
 from agent.flow.source import Mapping, Node, Scalar, Sequence, key_text
@@ -115,13 +117,24 @@ def _read_default(reader: Reader, node: Scalar, kind: str) -> object:
                 node, "The default of a boolean input must be true or false", "write it without quotes"
             )
     elif kind == "number":
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            reader.report(node, "The default of a number input must be a number", "write it without quotes")
+        return _read_number_default(reader, node)
     elif not isinstance(value, str):
         text = to_text(value)
         reader.warn(node, f"the default is read as the text '{text}'", f"put it in quotes: '{node.text}'")
         return text
     return value
+
+
+def _read_number_default(reader: Reader, node: Scalar) -> object:
+    """A number; GitHub's parser also lets text stand here, which is then a number, nothing, or wrong when used."""
+    value = node.value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value
+    reader.warn(
+        node, "the default of a number input should be a number", "write it without quotes, or leave it out"
+    )
+    number = to_number(value)
+    return value if isinstance(value, bool) or math.isnan(number) or not to_text(value).strip() else number
 
 
 def _check_filters(reader: Reader, node: Node) -> None:
