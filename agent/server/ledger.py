@@ -5,6 +5,7 @@ repeats at most what changes nothing.
 """
 
 import asyncio
+from enum import StrEnum
 
 from agent.errors import DamagedError
 from agent.journal.format import Annotation, Closed, Log, Opened, Record, StepChanged, Summary
@@ -20,6 +21,14 @@ from agent.wire.lease import LeaseEvent, LeaseTerms, advance
 _MOST_UNSTORED_BYTES = 8 << 20  # of output, to be read again after a restart
 
 
+class Outcome(StrEnum):
+    """What a journal has come to."""
+
+    OPEN = "open"
+    CLOSED = "closed"  # its last word is in
+    DAMAGED = "damaged"  # it can't go on; the job has ended without its word
+
+
 class Ledger:
     """Applies journals."""
 
@@ -28,71 +37,69 @@ class Ledger:
         self._journals = journals
         self._runs = runs
         self._terms = terms
-        self._seen: dict[
-            tuple[str, int], int
-        ] = {}  # beyond `journal_applied` there was only output up to here
+        # Per journal: how far beyond `journal_applied` it was read and held nothing but output.
+        self._seen: dict[tuple[str, int], int] = {}
 
-    async def apply(self, job: str, lease: int, durable: int) -> bool:
-        """Apply what is new in the journal of (job, lease): whether the job has ended with it.
+    async def apply(self, job: str, lease: int, durable: int) -> Outcome:
+        """Apply what is new in the journal of (job, lease), and say what that makes of the job.
 
-        `durable` is how far the journal is synced: no row may say what a power cut could take back. A journal that breaks its format ends the job as a failure of the infrastructure: nothing that comes after
-        could be trusted. A lease that is not the current one is left alone.
+        `durable` is how far the journal is synced: no row may say what a power cut could take back. A journal that
+        breaks its format ends the job as a failure of the infrastructure: nothing that comes after could be trusted.
+        A lease that is not the current one is left alone.
         """
         async with self._changes.database.read() as connection:
             row = await jobs.find_job(connection, job)
         if row is None or row.lease != lease or row.status == "completed":
-            return False
+            return Outcome.OPEN
         try:
-            has_ended = await self._apply_from(job, lease, row.journal_applied, durable)
-        except (
-            DamagedError,
-            ValueError,
-            OverflowError,
-        ) as error:  # values that no column takes are damage too
-            await self._end(job, lease, _damaged(error))
-            has_ended = True
-        if has_ended:
+            outcome = await self._apply_from(job, lease, row.journal_applied, durable)
+        except DamagedError as error:
+            async with self._changes.begin() as change:
+                await self._close(change, job, lease, LeaseEvent.REVOKE, _damaged(error))
+            outcome = Outcome.DAMAGED
+        if outcome is not Outcome.OPEN:
             self._seen.pop((job, lease), None)
-        return has_ended
+        return outcome
 
-    async def _apply_from(self, job: str, lease: int, applied: int, durable: int) -> bool:
+    async def _apply_from(self, job: str, lease: int, applied: int, durable: int) -> Outcome:
         offset = max(applied, self._seen.get((job, lease), 0))
         while found := await asyncio.to_thread(self._journals.records, job, lease, offset, durable):
             offset = found[-1][0]
-            if offset - applied < _MOST_UNSTORED_BYTES and all(
-                isinstance(record, Log) for _, record in found
-            ):
+            is_output = all(isinstance(record, Log) for _, record in found)
+            if is_output and offset - applied < _MOST_UNSTORED_BYTES:
                 self._changes.wake(job_topic(job))
             elif await self._store(job, lease, found):
-                return True
+                return Outcome.CLOSED
             else:
                 applied = offset
             self._seen[job, lease] = offset
-        return False
+        return Outcome.OPEN
 
     async def _store(self, job: str, lease: int, found: list[tuple[int, Record]]) -> bool:
+        """Bring records into rows; True when the last word is among them."""
         async with self._changes.begin() as change:
             change.wake(job_topic(job))
             for end, record in found:
                 if isinstance(record, Closed):
                     await jobs.set_applied(change.connection, job, lease, end)
-                    await self._close(change, job, lease, record.result)
+                    await self._close(change, job, lease, LeaseEvent.COMPLETE, record.result)
                     return True
-                await _put(change, job, lease, end, record)
+                try:
+                    await _put(change, job, lease, end, record)
+                except (ValueError, OverflowError) as error:  # text or numbers that no column can hold
+                    raise DamagedError(f"a record can't be stored: {error}", where=f"offset {end}") from None
             await jobs.set_applied(change.connection, job, lease, found[-1][0])
         return False
 
-    async def _end(self, job: str, lease: int, result: JobResult) -> None:
-        async with self._changes.begin() as change:
-            await self._close(change, job, lease, result)
-
-    async def _close(self, change: Change, job: str, lease: int, result: JobResult) -> None:
+    async def _close(
+        self, change: Change, job: str, lease: int, event: LeaseEvent, result: JobResult
+    ) -> None:
         row = await jobs.find_job(change.connection, job)
         if row is None or row.lease != lease or row.agent is None:
             return
         held = await leases.find_lease(change.connection, job, lease, row.agent)
-        done = advance(held, LeaseEvent.COMPLETE, now=change.now, terms=self._terms)
-        await leases.save_lease(change.connection, done, change.now)
+        done = advance(held, event, now=change.now, terms=self._terms)
+        await leases.save_lease(change.connection, done, change.now, result.message)
         await self._runs.finish_job(change, job, result)
 
 
@@ -113,6 +120,6 @@ async def _put(change: Change, job: str, lease: int, end: int, record: Record) -
             pass
 
 
-def _damaged(error: Exception) -> JobResult:
+def _damaged(error: DamagedError) -> JobResult:
     message = f"the job's journal arrived damaged: {error}"
     return JobResult(Conclusion.FAILURE, failure_kind=FailureKind.INFRASTRUCTURE, message=message)

@@ -49,8 +49,8 @@ class Registry:
         self._figures: dict[str, Mapping[str, object]] = {}
         self._refusals: dict[str, dict[str, tuple[float, str]]] = {}
 
-    async def register(self, registration: Registration) -> AgentRow:
-        """Spend the token and add the agent, in one transaction.
+    async def register(self, registration: Registration) -> tuple[AgentRow, str | None]:
+        """Spend the token and add the agent, in one transaction: the new one, and the id of the one it replaced.
 
         Raises RefusedError for the token, UsageError when the name is taken and `replace` was not said.
         """
@@ -67,7 +67,7 @@ class Registry:
                 await agents.update_agent(change.connection, older.id, removed_at=change.now)
             row = _new_row(registration, json.loads(token.labels), change.now)
             await agents.add_agent(change.connection, row)
-            return row
+            return row, older.id if older is not None else None
 
     async def find_known(self, agent: str) -> KnownAgent | None:
         """What is needed to check that a connection is `agent`'s. Nothing is written: it has proved nothing yet."""

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable
 
 from agent.server.journals import Journals
-from agent.server.ledger import Ledger
+from agent.server.ledger import Ledger, Outcome
 from agent.wire.server_side import ServerProtocol
 
 
@@ -48,6 +48,11 @@ class Settler:
         size = await asyncio.to_thread(self._journals.sync, job, lease)
         self._protocol.acknowledge(job, lease, size)
         self._flush()
-        if await self._ledger.apply(job, lease, size):
-            self._protocol.release(job, lease)
-            self._flush()
+        match await self._ledger.apply(job, lease, size):
+            case Outcome.CLOSED:
+                self._protocol.release(job, lease)
+            case Outcome.DAMAGED:
+                self._protocol.revoke(job, lease, "its journal arrived damaged")
+            case Outcome.OPEN:
+                return
+        self._flush()

@@ -1,6 +1,9 @@
 """Nothing is lost: kill -9 of the server, lost connections, lost words, old leases."""
 
+import json
 import socket
+import struct
+import zlib
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -20,6 +23,8 @@ from server.vocabulary import (
 )
 from websockets.exceptions import ConnectionClosedOK
 
+from agent.journal.format import Record, StepChanged, Summary
+from agent.spec import codec
 from agent.wire import messages as m
 
 Agents = Callable[..., TestAgent]
@@ -248,9 +253,54 @@ def test_a_damaged_journal_ends_the_job_as_an_infrastructure_failure(
     bad = bytearray(journal(assign, log("hello\n"), closes=False))
     bad[-1] ^= 1
     agent.ship(assign, bytes(bad), wait=False)
-    agent.hear(m.Release)
+    assert "damaged" in agent.hear(m.Revoke).reason
     job = own.wait_for_job(run, failure_kind="infrastructure")
     assert "arrived damaged" in job["message"]
+
+
+@pytest.mark.parametrize(
+    "record",
+    [Summary(0, "half a pair: \ud800"), StepChanged(1 << 70, "a", "a", "running", 1), Summary(1 << 70, "x")],
+)
+def test_a_record_that_no_table_can_hold_is_damage(
+    own: ServerProcess, make_agent: Agents, record: Record
+) -> None:
+    run = own.submit()
+    agent = make_agent(own).connect()
+    assign = agent.take()
+    raw = json.dumps(codec.to_json(record)).encode()
+    head = struct.pack("<IB", len(raw), record.KIND)
+    frame = head + raw + struct.pack("<I", zlib.crc32(raw, zlib.crc32(head)))
+    agent.ship(assign, journal(assign, closes=False) + frame, wait=False)
+    agent.hear(m.Revoke)
+    own.wait_for_job(run, conclusion="failure", failure_kind="infrastructure")
+
+
+def test_the_jobs_of_a_replaced_agent_are_lost_and_its_connection_ends(
+    own: ServerProcess, make_agent: Agents
+) -> None:
+    run = own.submit()
+    old = make_agent(own).connect()
+    old.take()
+    own.wait_for_job(run, status="running")
+    new = make_agent(own, replace=True)
+    assert old.hear_rejection().code == "unknown_agent"
+    own.wait_for_job(run, status="completed", failure_kind="lost")
+    own.submit()
+    new.connect().take()
+
+
+def test_a_grace_without_end_is_possible(make_server: Servers, make_agent: Agents) -> None:
+    server = make_server(lease_terms={"grace_seconds": float("inf")})
+    run = server.submit()
+    agent = make_agent(server).connect()
+    assign = agent.take()
+    server.wait_for_job(run, status="running")
+    server.restart_after_kill()
+    agent.connect(held=(held(assign, 0),))
+    agent.hear(m.Ack, job=assign.job)
+    agent.finish(assign, journal(assign))
+    assert server.run(run)["conclusion"] == "success"
 
 
 def test_a_journal_that_says_it_is_another_jobs_is_damage(own: ServerProcess, make_agent: Agents) -> None:
@@ -259,7 +309,7 @@ def test_a_journal_that_says_it_is_another_jobs_is_damage(own: ServerProcess, ma
     assign = agent.take()
     other = m.Assign("job_" + "0" * 20, assign.lease, assign.spec)
     agent.ship(assign, journal(other), wait=False)
-    agent.hear(m.Release)
+    agent.hear(m.Revoke)
     own.wait_for_job(run, conclusion="failure", failure_kind="infrastructure")
 
 

@@ -46,9 +46,11 @@ async def register_agent(call: Call) -> Response:
         replace=body.replace,
     )
     try:
-        row = await call.services.registry.register(registration)
+        row, replaced = await call.services.registry.register(registration)
     except RefusedError as error:
         raise count_failure(call.request, call.services, error) from None
+    if replaced is not None:
+        await _let_go(call.services, replaced, "its agent was replaced by a new registration")
     answer = {"agent": row.id, "name": row.name, "server": call.services.folder.server_id}
     return json_response(answer, 201)
 
@@ -82,9 +84,14 @@ async def remove_agent(call: Call) -> Response:
     agent = call.text("agent")
     if not await call.services.registry.remove(agent):
         raise NotFoundError("there is no such agent")
-    await call.services.leases.forsake(agent, set(), "its agent was removed")
-    call.services.hub.reject(agent, "unknown_agent", "the agent was removed")
+    await _let_go(call.services, agent, "its agent was removed")
     return empty_response()
+
+
+async def _let_go(services: Services, agent: str, reason: str) -> None:
+    """What an agent leaves behind whose identity has ended: its connection closes, its jobs are lost."""
+    services.hub.reject(agent, "unknown_agent", "the agent was removed or replaced")
+    await services.leases.forsake(agent, set(), reason)
 
 
 def _agent_json(services: Services, row: AgentRow, jobs_held: int) -> dict[str, object]:
