@@ -11,6 +11,7 @@
 set -eu
 
 PROGRAM=install.sh
+DEFAULT_URL='' # a server that hands out this script writes its own address here
 OLDEST_PYTHON='3.11'
 NEWER_PYTHONS='python3.14 python3.13 python3.12 python3.11 python3 python'
 AGENT_USER=flow-agent
@@ -81,6 +82,7 @@ read_arguments() {
         esac
         shift
     done
+    if [ -z "$URL" ] && [ -n "$TOKEN" ]; then URL=$DEFAULT_URL; fi
     if [ -n "$URL" ] && [ -z "$TOKEN" ]; then fail "--url needs a token" "add --token, or set AGENT_REGISTRATION_TOKEN" 2; fi
     if [ -z "$URL" ] && [ -n "$TOKEN" ]; then fail "a token needs the server that gave it" "add --url" 2; fi
 }

@@ -12,7 +12,7 @@ import logging
 import ssl
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit, urlunsplit
 
 from agent import __version__
@@ -47,7 +47,13 @@ log = logging.getLogger("agent.daemon")
 
 
 class RejectedError(RefusedError):
-    """The server has said no, and would say it again. `code` is `Rejected`'s."""
+    """The server has said no, and would say it again. `code` is `Rejected`'s.
+
+    Exit 2, as for wrong use: systemd must not start the agent again and again (two copies of one identity would
+    replace each other for ever); a person has to look.
+    """
+
+    exit_code: ClassVar[int] = 2
 
     def __init__(self, code: str, where: str) -> None:
         what, hint = _FATAL[code]

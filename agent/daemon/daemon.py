@@ -27,6 +27,7 @@ from agent.daemon.environment import scrub_environment
 from agent.daemon.health import Health
 from agent.daemon.jobs import JobTable
 from agent.daemon.leases import Leases
+from agent.daemon.machine import Machine
 from agent.daemon.shipping import Shipper
 from agent.daemon.signing import make_signer, sign_apart
 from agent.daemon.state import Registration, StateFolder
@@ -71,14 +72,15 @@ class Daemon:
         self._started_at = SystemClock().now()
         job_settings = make_job_settings(state, registration, settings, environment)
         job_settings.work_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._jobs = JobTable(state.jobs, job_settings, self._forks)
+        machine = Machine(job_settings.work_folder)
+        self._jobs = JobTable(state.jobs, job_settings, self._forks, machine.make_stamp)
         leases = Leases(
             self._jobs,
             max_jobs=registration.max_jobs,
             is_closed=lambda: self._drain.is_draining or self._is_spent,
             on_release=self._end_ephemeral,
         )
-        health = Health(registration, self._jobs, self._drain, job_settings.work_folder)
+        health = Health(registration, self._jobs, self._drain, machine)
         self._link = Link(
             registration,
             make_signer(registration, partial(sign_apart, state.identity)),

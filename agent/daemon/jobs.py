@@ -10,8 +10,8 @@ buried, so that every journal comes to an end. Nothing here waits for the server
 
 import asyncio
 import logging
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
@@ -71,10 +71,18 @@ class Launcher(Protocol):
 class JobTable:
     """All attempts on this machine. Every verb may be repeated; one about an attempt that is not here does nothing."""
 
-    def __init__(self, root: Path, settings: JobSettings, launcher: Launcher) -> None:
+    def __init__(
+        self,
+        root: Path,
+        settings: JobSettings,
+        launcher: Launcher,
+        make_stamp: Callable[[], Mapping[str, object]] = dict,
+    ) -> None:
+        """`make_stamp` says what this machine is, for the record of each job that begins."""
         self._root = root
         self._settings = settings
         self._launcher = launcher
+        self._make_stamp = make_stamp
         self._launching = asyncio.Lock()
         self._jobs: dict[tuple[str, int], Job] = {}
         self._has_news = asyncio.Event()
@@ -136,8 +144,9 @@ class JobTable:
 
     async def store(self, assign: m.Assign) -> None:
         """Put an assigned job on the disk; it waits there for `start`. Raises AgentError when the disk refuses."""
+        settings = replace(self._settings, machine=self._make_stamp())
         folder = await asyncio.to_thread(
-            create_job_folder, self._root, assign.spec, assign.lease, self._settings, assign.sealed
+            create_job_folder, self._root, assign.spec, assign.lease, settings, assign.sealed
         )
         job = Job(folder, JobState.WAITING)
         self._jobs.setdefault(job.key, job)

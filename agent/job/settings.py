@@ -27,6 +27,9 @@ class JobSettings:
     identity_folder: Path | None = None  # where the keys lie that open `sealed.json`
     workspace: Path | None = None  # an existing folder to work in as it is; None: a fresh one a job
     environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))  # what jobs inherit
+    machine: Mapping[str, object] = field(
+        default_factory=lambda: MappingProxyType({})
+    )  # for the journal's head
     debug: bool = False
     interrupt_seconds: float = 7.5  # after SIGINT, until SIGTERM
     terminate_seconds: float = 2.5  # after SIGTERM, until SIGKILL
@@ -47,7 +50,7 @@ def dump_settings(settings: JobSettings) -> str:
     data = {item.name: getattr(settings, item.name) for item in fields(settings)}
     for name in _PATHS:
         data[name] = None if data[name] is None else str(data[name])
-    data["environment"] = dict(settings.environment)
+    data["environment"], data["machine"] = dict(settings.environment), dict(settings.machine)
     return json.dumps(data)
 
 

@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Mapping
 
 from agent import __version__
-from agent.errors import AgentError
+from agent.errors import AgentError, DamagedError
 from agent.job.commands.problem_matchers import ProblemMatchers
 from agent.job.control import ControlServer
 from agent.job.environment import JobEnvironment
@@ -42,7 +42,7 @@ def run(folder: JobFolder, secrets: Mapping[str, str] | None, lock: int, listene
     prepare_supervisor()
     masker = Masker()
     recorder = Recorder(folder.journal, masker)
-    recorder.open(folder.job, folder.lease, _describe_machine())
+    recorder.open(folder.job, folder.lease, {**_describe_machine(), **_read_stamp(folder)})
     try:
         result = asyncio.run(_run_job(folder, secrets, recorder, listener))
     except AgentError as error:
@@ -167,6 +167,14 @@ def _describe_machine() -> dict[str, object]:
         "hostname": machine.nodename,
         "python": platform.python_version(),
     }
+
+
+def _read_stamp(folder: JobFolder) -> Mapping[str, object]:
+    """What the daemon knows of the machine. Settings that can't be read end the job a moment later, saying so."""
+    try:
+        return folder.read_settings().machine
+    except DamagedError:
+        return {}
 
 
 def _infrastructure(message: str) -> JobResult:

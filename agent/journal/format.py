@@ -14,7 +14,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, NoReturn
 
 from agent.errors import DamagedError
 from agent.spec import codec
@@ -149,6 +149,15 @@ def whole_length(data: bytes, *, offset: int = 0) -> int:
     return position
 
 
+def _parse_json(payload: bytes) -> object:
+    """JSON as its standard has it. Python would read NaN and Infinity too, and nobody that we hand it to could."""
+    return json.loads(payload, parse_constant=_refuse_constant)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
 def _frame_end(data: bytes, position: int, offset: int) -> int | None:
     """Where the frame at `position` ends, or None when it is not whole."""
     if position + _HEAD.size > len(data):
@@ -174,7 +183,7 @@ def _read_frame(data: bytes, position: int, end: int, offset: int) -> Record | N
         return None
     try:
         record: Record = codec.from_json(
-            known, json.loads(payload), where=f"journal offset {offset + position}"
+            known, _parse_json(payload), where=f"journal offset {offset + position}"
         )
     except ValueError:
         raise DamagedError("a record is not JSON", where=f"journal offset {offset + position}") from None

@@ -152,7 +152,7 @@ async def test_a_clone_of_the_identity_takes_over_and_the_first_stops_for_good(s
     async with daemon_process(state) as first:
         await server.wait_ready()
         async with daemon_process(twin):
-            assert await first.process.wait() == 1
+            assert await first.process.wait() == 2
             assert "another process connected with this agent's identity" in first.log
             await server.wait_ready()
 
@@ -160,7 +160,7 @@ async def test_a_clone_of_the_identity_takes_over_and_the_first_stops_for_good(s
 async def test_an_agent_that_the_server_does_not_know_stops_with_a_sentence(server, state):
     server.known.clear()
     async with daemon_process(state) as daemon:
-        assert await daemon.process.wait() == 1
+        assert await daemon.process.wait() == 2
         assert "the server does not know this agent" in daemon.log
         assert "agent register --replace" in daemon.log
 

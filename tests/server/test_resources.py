@@ -241,7 +241,7 @@ def test_a_job_reads_its_own_runs_snapshot_and_no_other(make_server: Servers, ma
 def test_the_installer_names_this_server(server: ServerProcess) -> None:
     script = server.http.get("/install.sh").text
     assert script.startswith("#!")
-    assert server.url in script
+    assert f"DEFAULT_URL={server.url} " in script
     evil = server.http.get("/install.sh", headers={"Host": "x$(id)"}).text
     assert "$(id)" not in evil
 

@@ -1,5 +1,7 @@
 """What everybody may ask: what this is, whether it works, how an agent is installed."""
 
+import shlex
+
 from starlette.responses import PlainTextResponse, Response
 
 from agent import __version__
@@ -8,7 +10,7 @@ from agent.errors import NotFoundError
 from agent.server.call import Call, json_response
 from agent.server.store import runs
 
-_EXAMPLE_URL = "https://flows.example.com"  # what install.sh says for the server's address
+_NO_DEFAULT = "DEFAULT_URL=''"  # in install.sh: the server, when --url is not said
 
 
 async def show_product(call: Call) -> Response:
@@ -35,5 +37,6 @@ async def show_installer(call: Call) -> Response:
     file = bundled("install") / "install.sh"
     if not file.is_file():
         raise NotFoundError("this server was installed without the installer for agents")
-    script = file.read_text(encoding="utf-8").replace(_EXAMPLE_URL, call.base_url)
+    default = f"DEFAULT_URL={shlex.quote(call.base_url)}"
+    script = file.read_text(encoding="utf-8").replace(_NO_DEFAULT, default)
     return PlainTextResponse(script, media_type="text/x-shellscript")
