@@ -1,7 +1,6 @@
 # `make demo` and `make test` do all of their own set-up: a virtual environment in .venv, packages from PyPI, and, as
-# root on Debian or Ubuntu, the few system packages that are missing.
+# root on Debian or Ubuntu, the few system packages that are missing. PYTHON=/path/to/python3 chooses the Python.
 
-PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -32,7 +31,7 @@ bench: $(READY)
 	@bench/run
 
 $(READY): pyproject.toml tests/set-up
-	@PYTHON="$(PYTHON)" tests/set-up $(VENV)
+	@tests/set-up $(VENV)
 	@touch $@
 
 clean:

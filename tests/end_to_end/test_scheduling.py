@@ -23,7 +23,9 @@ def test_a_gpu_job_waits_with_the_reason_until_a_gpu_box_is_there(lab: Lab, tmp_
     lab.add_agent("gpu-box", environment=gpu)
     view = lab.wait_for_run(run)
     assert view["conclusion"] == "success", view
-    assert view["jobs"][0]["agent"] == "gpu-box"
+    (done,) = view["jobs"]
+    assert done["agent"] == "gpu-box"
+    assert [entry["name"] for entry in done["machine"]["gpus"]] == ["NVIDIA H200"], "the result says what made it"
     seen = lab.agent_view("gpu-box")
     assert [entry["name"] for entry in seen["inventory"]["gpus"]] == ["NVIDIA H200"]
     assert {"gpu", "h200"} <= set(seen["labels"])
