@@ -3,7 +3,8 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
-READY := $(VENV)/.ready
+RUNS := $(VENV)/.runs
+TESTS := $(VENV)/.tests
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check bench clean
@@ -15,24 +16,28 @@ help:
 	@echo "make bench   time and memory, as ratios against their floors"
 	@echo "make clean   remove what these made"
 
-demo: $(READY)
+demo: $(RUNS)
 	@$(BIN)/agent demo
 
 test: check
 	@tests/run
 
-check: $(READY)
+check: $(TESTS)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 
-bench: $(READY)
+bench: $(TESTS)
 	@bench/run
 
-$(READY): pyproject.toml tests/set-up
-	@tests/set-up $(VENV)
+$(RUNS): pyproject.toml tests/set-up
+	@tests/set-up $(VENV) server
 	@touch $@
+
+$(TESTS): pyproject.toml tests/set-up
+	@tests/set-up $(VENV) server,dev
+	@touch $@ $(RUNS)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis dist build
