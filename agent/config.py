@@ -4,6 +4,7 @@ Every setting is a row of `SETTINGS`; `agent doctor` prints each with the place 
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,6 +34,13 @@ SETTINGS: tuple[Setting, ...] = (
         "AGENT_ACTIONS_URL",
         "https://github.com/{owner}/{repo}",
         "where `uses:` looks, in order",
+    ),
+    Setting("actions_limit", "AGENT_ACTIONS_LIMIT", "20 GiB", "what the store of fetched actions may hold"),
+    Setting(
+        "policy",
+        "AGENT_POLICY",
+        "",
+        "which actions this machine runs (default: STATE/policy.toml, docs/actions.md)",
     ),
     Setting("node20", "AGENT_NODE20", "", "the node 20 executable for actions"),
     Setting("node24", "AGENT_NODE24", "", "the node 24 executable for actions"),
@@ -67,6 +75,16 @@ class Settings:
     def work_folder(self) -> Path:
         """Where jobs work, and where tools and fetched actions are kept."""
         return Path(self["work_dir"]) if self["work_dir"] else self.state_folder / "work"
+
+    @property
+    def actions_limit_bytes(self) -> int:
+        """What the store of fetched actions may hold. Raises UsageError when it is not a size."""
+        return _read_size(self["actions_limit"], self.origins["actions_limit"])
+
+    @property
+    def policy_file(self) -> Path:
+        """The owner's rules for jobs on this machine, whether the file exists or not."""
+        return Path(self["policy"]) if self["policy"] else self.state_folder / "policy.toml"
 
     @property
     def data_folder(self) -> Path:
@@ -136,6 +154,17 @@ def _read_config(file: Path) -> dict[str, str]:
                 f"setting '{key}' is not text", where=str(file), hint='write it in quotes: key = "value"'
             )
     return data
+
+
+def _read_size(text: str, where: str) -> int:
+    """Bytes from `500 MiB`, `20GiB`, `1TB`, `4096`."""
+    match = re.fullmatch(r"(\d{1,15}) ?(?:([KMGT])(i?)B?|B)?", text.strip(), re.IGNORECASE | re.ASCII)
+    if match is None:
+        raise UsageError(f"'{text}' is not a size", where=where, hint="write it as 20 GiB or 500 MB")
+    number, unit, is_binary = match.groups()
+    base = 1024 if is_binary else 1000
+    power = " KMGT".index(unit.upper()) if unit else 0
+    return int(int(number) * base**power)
 
 
 def _user_folder(part: str) -> Path:

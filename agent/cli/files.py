@@ -30,6 +30,22 @@ def read_text(file: Path) -> str:
         raise UsageError("the file is not UTF-8 text", where=str(file)) from None
 
 
+def find_lock(flow: Path) -> Path | None:
+    """The lock that holds the file `flow`'s actions to commits: `flow.lock` beside it, if there is one."""
+    file = flow.parent / "flow.lock"
+    return file if file.exists() else None
+
+
+def read_pins(flow: Path) -> Mapping[str, str] | None:
+    """The pins of the lock beside the file `flow`; None without one. Raises UsageError when it is not valid."""
+    file = find_lock(flow)
+    if file is None:
+        return None
+    from agent.resolve.lock import read_lock
+
+    return read_lock(file).pins
+
+
 def read_event(file: Path | None) -> Mapping[str, object]:
     """The event's payload; empty without a file. Raises UsageError when it is not a JSON object."""
     import json

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
+from agent.cli.files import read_pins
 from agent.cli.interrupts import Interrupts
 from agent.cli.local_run import LocalOptions, LocalRun
 from agent.cli.screen import JsonScreen, TextScreen
@@ -65,6 +66,7 @@ def ask(flow: Flow, options: LocalOptions) -> RunRequest:
         actor=os.environ.get("USER", "local"),
         jobs=options.jobs,
         cells=options.cells,
+        pins=read_pins(Path(flow.file)),
     )
     seed = os.urandom(ENTROPY_BYTES)
     return make_request(flow, wish, run=RunId(1), number=1, seed=seed, secrets=tuple(options.secrets))

@@ -178,6 +178,9 @@ class LocalRun:
         return JobSettings(
             work_folder=self._settings.work_folder,
             actions_urls=self._settings.actions_urls,
+            actions_limit_bytes=self._settings.actions_limit_bytes,
+            policy_file=self._settings.policy_file.absolute(),
+            policy_must_exist=bool(self._settings["policy"]),
             node20=self._settings["node20"],
             node24=self._settings["node24"],
             agent_name=os.uname().nodename,

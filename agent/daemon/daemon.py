@@ -174,6 +174,9 @@ def make_job_settings(
     return JobSettings(
         work_folder=_choose_work_folder(registration, settings).absolute(),
         actions_urls=settings.actions_urls,
+        actions_limit_bytes=settings.actions_limit_bytes,
+        policy_file=settings.policy_file.absolute(),
+        policy_must_exist=bool(settings["policy"]),
         node20=settings["node20"],
         node24=settings["node24"],
         agent_name=registration.name,

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from agent.errors import DamagedError
 
-_PATHS = ("work_folder", "identity_folder", "workspace")
+_PATHS = ("work_folder", "identity_folder", "workspace", "policy_file")
 _TUPLES = ("actions_urls", "labels")
 
 
@@ -31,6 +31,9 @@ class JobSettings:
         default_factory=lambda: MappingProxyType({})
     )  # for the journal's head
     debug: bool = False
+    actions_limit_bytes: int | None = None  # what the store of fetched actions may hold; None: no limit
+    policy_file: Path | None = None  # the owner's rules; read as each job begins
+    policy_must_exist: bool = False  # it was named by its owner, so that its absence is no permission
     interrupt_seconds: float = 7.5  # after SIGINT, until SIGTERM
     terminate_seconds: float = 2.5  # after SIGTERM, until SIGKILL
 

@@ -80,16 +80,18 @@ class Actions:
         return action
 
     def _resolve(self, uses: str, origin: Action | None) -> Action:
-        from agent.resolve import ActionStore, Resolver, parse_reference
+        from agent.resolve import ActionStore, Pins, Resolver, load_policy, parse_reference
 
         if self._resolver is None:
             places, settings = self._job.places, self._job.settings
             self._resolver = Resolver(
-                ActionStore(places.actions),
+                ActionStore(places.actions, settings.actions_limit_bytes),
                 settings.actions_urls,
                 places.workspace,
                 copies=places.action_copies,
                 source=self._job.spec.source,
+                pins=Pins(self._job.spec.pins),
+                policy=load_policy(settings.policy_file, must_exist=settings.policy_must_exist),
             )
         reference: Reference = parse_reference(uses)
         found: Action = self._resolver.resolve(reference, within=origin)

@@ -88,6 +88,7 @@ def compile_job(flow: Flow, state: RunState, node: NodeState, job: JobState) -> 
             vars=state.request.vars,
         ),
         source=state.request.source,
+        pins=state.request.pins,
     )
 
 

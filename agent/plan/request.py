@@ -29,6 +29,7 @@ class Wish:
     actor: str = ""
     jobs: tuple[str, ...] = ()
     cells: Mapping[str, str] = field(default_factory=dict)
+    pins: Mapping[str, str] | None = None
 
 
 def make_request(
@@ -67,6 +68,7 @@ def make_request(
         source=wish.source,
         only_jobs=wish.jobs,
         only_cells=wish.cells,
+        pins=wish.pins,
     )
 
 

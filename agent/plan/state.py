@@ -41,6 +41,7 @@ class RunRequest:
     source: Source = field(default_factory=Source)
     only_jobs: tuple[str, ...] = ()  # run these and what they need; empty: all
     only_cells: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))  # matrix key -> value
+    pins: Mapping[str, str] | None = None  # what flow.lock holds each `uses:` to; None: there is no lock
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,8 @@ from agent.resolve.manifest import (
     PythonRuns,
     read_manifest,
 )
+from agent.resolve.pins import Pins
+from agent.resolve.policy import Policy, load_policy
 from agent.resolve.reference import (
     ImageReference,
     Reference,
@@ -33,6 +35,8 @@ __all__ = [
     "ImageReference",
     "InvalidActionError",
     "NodeRuns",
+    "Pins",
+    "Policy",
     "PythonRuns",
     "Reference",
     "RepositoryReference",
@@ -41,6 +45,7 @@ __all__ = [
     "SelfReference",
     "UrlReference",
     "WorkspaceReference",
+    "load_policy",
     "parse_reference",
     "read_manifest",
 ]

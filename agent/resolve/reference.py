@@ -164,7 +164,9 @@ def _read_url(text: str, scheme: str) -> UrlReference:
         raise _refuse(text, "name a branch, tag or commit after '@', as in https://host/owner/repo@v1")
     place, whole = _split_address(text, address)
     repository, path = _split_repository(whole, is_file=scheme.lower() == "file")
-    reason = check_segments(repository.strip("/"), may_hold_git=True)
+    reason = check_segments(
+        unquote(repository).strip("/"), may_hold_git=True
+    )  # a host may read `%2e%2e` as `..`
     if reason or not repository.strip("/"):
         raise _refuse(text, reason or "the repository is missing")
     return UrlReference(place + repository, _read_path(text, path), _read_ref(text, ref))

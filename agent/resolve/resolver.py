@@ -2,17 +2,20 @@
 
 A repository's places (`actions_urls`) are tried in order. What a branch or tag is, is asked each time, once a job: a
 moved tag is followed. Where nobody answers, the commit that it last was is used, and a warning says so. A full commit
-is never asked for again once it is here.
+is never asked for again once it is here; so is a ref that is pinned to one. The machine's policy is asked first.
 """
 
+import contextlib
 import shutil
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agent.errors import AgentError, DamagedError, NotFoundError, RefusedError, UnreachableError, UsageError
 from agent.resolve.manifest import ActionManifest, DockerRuns, NodeRuns, PythonRuns, read_manifest
+from agent.resolve.pins import PinnedRef, Pins
+from agent.resolve.policy import EVERYTHING, Policy
 from agent.resolve.reference import (
     ImageReference,
     Reference,
@@ -25,7 +28,7 @@ from agent.resolve.reference import (
 from agent.resolve.sources import git
 from agent.resolve.sources.bundled import find_bundled
 from agent.resolve.sources.local import find_folder
-from agent.resolve.store import ActionStore, StoredRepository
+from agent.resolve.store import ActionStore, Make, StoredRepository
 from agent.resolve.tree import Submodules, read_commit, write_tree
 from agent.spec.job import Source, SourceKind
 
@@ -51,7 +54,7 @@ class Resolver:
 
     `workspace` is the job's; `copies` is where this job's own copies of fetched actions go, a folder that no other job
     uses: an action may write into its folder, and must not reach the next job so. `source` is where the run's code
-    comes from: `$/path` in a flow means that.
+    comes from: `$/path` in a flow means that. `pins` holds refs to commits, `policy` forbids.
     """
 
     def __init__(
@@ -62,6 +65,8 @@ class Resolver:
         *,
         copies: Path,
         source: Source | None = None,
+        pins: Pins | None = None,
+        policy: Policy = EVERYTHING,
         limit_bytes: int = git.DEFAULT_LIMIT_BYTES,
     ) -> None:
         self._store = store
@@ -69,6 +74,8 @@ class Resolver:
         self._workspace = workspace
         self._copies = copies
         self._source = source or Source()
+        self._pins = pins or Pins()
+        self._policy = policy
         self._limit_bytes = limit_bytes
         self._lock = threading.Lock()
         self._fetched: dict[tuple[str, ...], _Fetched] = {}
@@ -88,21 +95,53 @@ class Resolver:
             case SelfReference(path):
                 return self._resolve_own(reference, path)
             case ImageReference(image):
+                self._policy.check_image(reference)
                 raise UsageError(
                     "container actions are not supported yet",
                     where=f"docker://{image}",
                     hint="run the image as the job's `container:` or with `docker run` in a `run:` step",
                 )
-            case UrlReference(url, path, ref):
-                return self._read_fetched(reference, self._fetch((url,), ref), path)
-            case RepositoryReference(_, _, path, ref):
+            case UrlReference(url):
+                return self._resolve_fetched(reference, (url,))
+            case RepositoryReference():
                 folder = find_bundled(reference)
-                if folder is not None:
-                    manifest = read_manifest(folder, str(reference))
-                    return _check_files(
-                        ResolvedAction(reference, folder, "", manifest, folder.parent, BUNDLED)
-                    )
-                return self._read_fetched(reference, self._fetch(self._urls(reference), ref), path)
+                if folder is None:
+                    return self._resolve_fetched(reference, self._urls(reference))
+                self._policy.check_bundled(reference)
+                manifest = read_manifest(folder, str(reference))
+                return _check_files(ResolvedAction(reference, folder, "", manifest, folder.parent, BUNDLED))
+
+    def look_up(self, reference: RepositoryReference | UrlReference) -> tuple[str, str]:
+        """The commit that `reference` is now, and the URL that says so (without credentials); pins are not heeded.
+
+        Raises what `resolve` raises for a repository or ref that can't be found.
+        """
+        urls = (reference.url,) if isinstance(reference, UrlReference) else self._urls(reference)
+        errors: list[AgentError] = []
+        for url in urls:
+            try:
+                commit = git.find_ref(url, reference.ref).commit
+            except (NotFoundError, UnreachableError) as error:
+                errors.append(error)
+                continue
+            if commit:
+                return commit, redact(url)
+            fetched = self._fetch((url,), reference.ref)  # the beginning of a commit: only a fetch tells
+            return fetched.commit, fetched.origin
+        raise _combine(errors)
+
+    def _resolve_fetched(
+        self, reference: RepositoryReference | UrlReference, urls: tuple[str, ...]
+    ) -> ResolvedAction:
+        self._policy.check_pin(reference, self._pins)
+        pinned = self._pins.settle(reference)
+        urls = self._policy.choose_places(reference, urls, pinned.ref)
+        try:
+            fetched = self._fetch(urls, pinned.ref)
+        except git.UnknownRefError as error:
+            raise error if pinned.ref == reference.ref else _lost_pin(reference, pinned, error) from None
+        action = self._read_fetched(reference, fetched, reference.path)
+        return replace(action, warnings=(*action.warnings, *pinned.warnings))
 
     def _resolve_own(self, reference: SelfReference, path: str) -> ResolvedAction:
         """`$/path` in a flow: the run's own repository at the run's commit, checked out or not."""
@@ -143,25 +182,30 @@ class Resolver:
         raise _combine(errors)
 
     def _fetch_one(self, url: str, ref: str, repository: StoredRepository) -> "_Fetched":
-        if git.is_commit(ref) and repository.has(ref):
-            found = git.FoundRef(ref, ref)
-        else:
-            found = git.find_ref(url, ref)
-        if found.commit and repository.has(found.commit):
-            repository.remember(ref, found.commit)
-            commit = found.commit
-        else:
-            commit = self._add(url, ref, found, repository)
-        try:
-            return self._copy(url, commit, repository)
-        except DamagedError:
-            repository.drop(commit)
-            again = git.FoundRef(commit, found.name or commit)
-            commit = self._add(url, ref, again, repository)
+        found = git.find_ref(url, ref)
+        with self._hold(url, ref, found, repository) as commit:
+            try:
+                return self._copy(url, commit, repository)
+            except DamagedError:
+                pass
+        repository.drop(commit)
+        again = git.FoundRef(commit, found.name or commit)
+        with repository.add(ref, commit, self._make_fetch(url, ref, again)) as commit:
             warning = "the stored copy of this action had been changed on this machine; it was fetched again"
             return replace(self._copy(url, commit, repository), warnings=(warning,))
 
-    def _add(self, url: str, ref: str, found: git.FoundRef, repository: StoredRepository) -> str:
+    @contextlib.contextmanager
+    def _hold(self, url: str, ref: str, found: git.FoundRef, repository: StoredRepository) -> Iterator[str]:
+        """The commit of what was found, fetched if need be; as long as this lasts, it stays in the store."""
+        with repository.hold(found.commit) as is_here:
+            if is_here:
+                repository.remember(ref, found.commit)
+                yield found.commit
+                return
+        with repository.add(ref, found.commit, self._make_fetch(url, ref, found)) as commit:
+            yield commit
+
+    def _make_fetch(self, url: str, ref: str, found: git.FoundRef) -> Make:
         def make(files: Path) -> tuple[str, bytes, Submodules]:
             bare = files.with_name("repository")
             try:
@@ -172,7 +216,7 @@ class Resolver:
             finally:
                 shutil.rmtree(bare, ignore_errors=True)
 
-        return repository.add(ref, found.commit, make)
+        return make
 
     def _copy(self, url: str, commit: str, repository: StoredRepository) -> "_Fetched":
         target = self._copies / repository.name / commit
@@ -185,15 +229,11 @@ class Resolver:
         for url in urls:
             repository = self._store.repository(url)
             commit = repository.last_known(ref)
-            if commit:
-                try:
+            with repository.hold(commit) as is_here, contextlib.suppress(DamagedError):
+                if is_here:
                     copy = self._copy(url, commit, repository)
-                except DamagedError:
-                    continue
-                warning = (
-                    f"{redact(url)} can't be reached; '{ref}' is taken to be {commit[:12]}, as it last was"
-                )
-                return replace(copy, warnings=(warning,))
+                    said = f"{redact(url)} can't be reached; '{ref}' is taken to be {commit[:12]}, as it last was"
+                    return replace(copy, warnings=(said,))
         return None
 
     def _read_fetched(self, reference: Reference, fetched: "_Fetched", path: str) -> ResolvedAction:
@@ -249,6 +289,14 @@ def _check_files(action: ResolvedAction) -> ResolvedAction:
                 hint="is it built before it is released? The ref must hold what its action.yml names",
             )
     return action
+
+
+def _lost_pin(reference: Reference, pinned: PinnedRef, error: AgentError) -> NotFoundError:
+    return NotFoundError(
+        f"'{reference}' is pinned to {pinned.ref}, which the repository doesn't have",
+        where=error.where,
+        hint="its history was rewritten, or flow.lock was edited: `agent action update` pins it anew",
+    )
 
 
 def _combine(errors: list[AgentError]) -> AgentError:

@@ -102,4 +102,5 @@ class JobSpec:
     secrets: tuple[str, ...] = ()  # names that this job may see
     contexts: Contexts = field(default_factory=Contexts)
     source: Source = field(default_factory=Source)
+    pins: Mapping[str, str] | None = None  # from flow.lock: reference -> commit; None: there is no lock
     version: int = SPEC_VERSION

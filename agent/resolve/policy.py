@@ -1,0 +1,251 @@
+"""The owner's word on which actions this machine runs, whatever a flow or a server says. `docs/actions.md` shows it.
+
+    [actions]
+    allow = ["actions/*", "acme/**", "https://git.example.org/**"]   # absent: everything; []: nothing
+    deny = ["acme/old-tools", "*/*@main"]                            # beats `allow`
+    require_pins = true                                              # a commit, or pinned by flow.lock
+
+`*` stands for anything but `/`, `**` for anything. A pattern that names a repository stands for all folders in it;
+one with `@` is for these refs only. To refuse too much is the safe mistake, so `deny` looks through disguises and
+`allow` doesn't: `deny` has no regard for case, scheme, port and user, and `owner/repo` in it also meets a full
+address that ends so; `allow` meets a full address only with a full address, and a pinned ref only with its commit,
+for a lock comes from whoever wrote the flow.
+"""
+
+import re
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from agent.errors import RefusedError, UsageError
+from agent.resolve.pins import Pins
+from agent.resolve.reference import ImageReference, RepositoryReference, UrlReference, redact
+
+Fetched = (
+    RepositoryReference | UrlReference | ImageReference
+)  # what comes from elsewhere: a policy judges these
+
+_IMAGE = "docker"
+_DEFAULT_PORTS = {"https": 443, "http": 80, "ssh": 22}
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a policy file says; without one everything is allowed."""
+
+    file: str = ""
+    allow: tuple[str, ...] | None = None
+    deny: tuple[str, ...] = ()
+    requires_pins: bool = False
+
+    def choose_places(self, reference: Fetched, urls: Sequence[str], ref: str) -> tuple[str, ...]:
+        """Those of `urls` from which `reference` may come; `ref` is what will be asked for, its pin if it has one.
+
+        Raises RefusedError when it may come from none.
+        """
+        refusals = [self._find_refusal(reference, url, ref) for url in urls]
+        chosen = tuple(url for url, refusal in zip(urls, refusals, strict=True) if not refusal)
+        if refusals and not chosen:
+            raise self._refuse(reference, refusals[0])
+        return chosen
+
+    def check_image(self, reference: ImageReference) -> None:
+        """Raises RefusedError when the image may not be used."""
+        refusal = self._find_refusal(reference, "", "")
+        if refusal:
+            raise self._refuse(reference, refusal)
+
+    def check_bundled(self, reference: RepositoryReference) -> None:
+        """Raises RefusedError when an action that ships with this product is denied; it needs no `allow`."""
+        rule = self._find_denial(reference, "", reference.ref)
+        if rule:
+            raise self._refuse(reference, rule)
+
+    def check_pin(self, reference: RepositoryReference | UrlReference, pins: Pins) -> None:
+        """Raises RefusedError when pins are required and `reference` has none."""
+        if self.requires_pins and not pins.holds(reference):
+            raise self._refuse(reference, "`require_pins`", hint="`agent action lock` writes flow.lock")
+
+    def _find_refusal(self, reference: Fetched, url: str, ref: str) -> str:
+        denial = self._find_denial(reference, url, ref)
+        if denial or self.allow is None:
+            return denial
+        names = list(_allowed_names(reference, url))
+        if any(_compile(pattern).matches(names, [ref]) for pattern in self.allow):
+            return ""
+        return "nothing in `allow` names it"
+
+    def _find_denial(self, reference: Fetched, url: str, ref: str) -> str:
+        names = list(_denied_names(reference, url))
+        refs = list(_denied_refs(reference, ref))
+        for pattern in self.deny:
+            if _compile_denial(pattern).matches(names, refs):
+                return f'deny = "{pattern}"'
+        return ""
+
+    def _refuse(self, reference: Fetched, rule: str, hint: str = "") -> RefusedError:
+        return RefusedError(
+            "the policy of this machine doesn't allow this action",
+            where=redact(str(reference)),
+            hint=f"{self.file}: {rule}{f'; {hint}' if hint else ''}",
+        )
+
+
+EVERYTHING = Policy()
+
+
+def load_policy(file: Path | None, *, must_exist: bool = False) -> Policy:
+    """The policy in `file`; without a file everything is allowed, unless it `must_exist`.
+
+    Raises UsageError when it can't be read or holds anything that isn't understood: a rule must not be lost to a typo.
+    """
+    if file is None:
+        return EVERYTHING
+    try:
+        data = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        if must_exist:
+            raise UsageError(
+                "there is no policy file", where=str(file), hint="AGENT_POLICY names it"
+            ) from None
+        return EVERYTHING
+    except OSError as error:
+        raise UsageError(f"the policy file can't be read: {error.strerror}", where=str(file)) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UsageError(f"the policy file is not valid TOML: {error}", where=str(file)) from None
+    return _read(data, str(file))
+
+
+def _read(data: dict[str, Any], file: str) -> Policy:
+    _expect_keys(data, {"actions"}, file)
+    actions = data.get("actions", {})
+    if not isinstance(actions, dict):
+        raise UsageError("a table was expected", where=f"{file}: actions")
+    _expect_keys(actions, {"allow", "deny", "require_pins"}, f"{file}: actions")
+    requires_pins = actions.get("require_pins", False)
+    if not isinstance(requires_pins, bool):
+        raise UsageError("write true or false", where=f"{file}: actions.require_pins")
+    return Policy(
+        file=file,
+        allow=_read_patterns(actions["allow"], f"{file}: actions.allow") if "allow" in actions else None,
+        deny=_read_patterns(actions.get("deny", []), f"{file}: actions.deny"),
+        requires_pins=requires_pins,
+    )
+
+
+def _expect_keys(table: dict[str, Any], known: set[str], where: str) -> None:
+    for key in table:
+        if key not in known:
+            raise UsageError(
+                f"unknown key {key!a}", where=where, hint=f"known are {', '.join(sorted(known))}"
+            )
+
+
+def _read_patterns(patterns: object, where: str) -> tuple[str, ...]:
+    if not isinstance(patterns, list) or not all(isinstance(pattern, str) for pattern in patterns):
+        raise UsageError("a list of patterns was expected", where=where, hint='as ["actions/*", "acme/**"]')
+    for pattern in patterns:
+        if pattern.partition("@")[0].strip("/").count("/") == 0 and not pattern.startswith("**"):
+            raise UsageError(
+                f"the pattern {pattern!a} names no repository", where=where, hint=f"write {pattern}/* or **"
+            )
+    return tuple(patterns)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pattern:
+    """A pattern, ready to be matched. `ref` is None where it is for every ref."""
+
+    name: re.Pattern[str]
+    ref: re.Pattern[str] | None
+
+    def matches(self, names: Sequence[str], refs: Sequence[str]) -> bool:
+        if self.ref is not None and not any(self.ref.fullmatch(ref) for ref in refs):
+            return False
+        return any(self.name.fullmatch(name) for name in names)
+
+
+def _compile(pattern: str) -> _Pattern:
+    scheme, host, path, ref = _split(pattern)
+    prefix = f"{scheme.lower()}://{host.lower()}" if scheme else ""
+    return _Pattern(_glob(f"{prefix}{path}"), None if ref is None else _glob(ref))
+
+
+def _compile_denial(pattern: str) -> _Pattern:
+    scheme, host, path, ref = _split(pattern)
+    prefix = f"://{re.sub(r':[0-9*]+$', '', host)}" if scheme else ""
+    name = _glob(f"{prefix}{path}", re.IGNORECASE)
+    return _Pattern(name, None if ref is None else _glob(ref, re.IGNORECASE))
+
+
+def _split(pattern: str) -> tuple[str, str, str, str | None]:
+    """Scheme, host, path and ref; no scheme and no host in `owner/repo`, no ref where there is no `@`."""
+    scheme, separator, rest = pattern.partition("://")
+    if scheme == _IMAGE:
+        return _IMAGE, "", rest, None
+    if not separator:
+        scheme, rest = "", f"/{pattern}"
+    authority, slash, rest = rest.partition("/")
+    path, at, ref = rest.partition("@")
+    path = path.rstrip("/").removesuffix(".git")
+    return scheme, authority.rpartition("@")[2], f"{slash if scheme else ''}{path}", ref if at else None
+
+
+def _glob(pattern: str, flags: int = 0) -> re.Pattern[str]:
+    parts = re.split(r"(\*+)", pattern)
+    wild = {"*": "[^/]*"}
+    regex = "".join(wild.get(part, ".*") if part.startswith("*") else re.escape(part) for part in parts)
+    return re.compile(regex, re.DOTALL | flags)
+
+
+def _allowed_names(reference: Fetched, url: str) -> Iterator[str]:
+    """The names that may allow `reference` at `url`: exactly what it is."""
+    if isinstance(reference, ImageReference):
+        yield str(reference)
+        return
+    if isinstance(reference, RepositoryReference):
+        yield from _with_folders(f"{reference.owner}/{reference.repository}", reference.path)
+    scheme, host, port, path = _tidy(url)
+    yield from _with_folders(f"{scheme}://{host}{port}{path}", reference.path)
+
+
+def _denied_names(reference: Fetched, url: str) -> Iterator[str]:
+    """The names that may deny `reference` at `url`: all that it could be called."""
+    if isinstance(reference, ImageReference):
+        yield f"://{reference.image}"
+        return
+    if isinstance(reference, RepositoryReference):
+        repository = f"{reference.owner}/{reference.repository}"
+        yield from _with_folders(repository.removesuffix(".git"), reference.path)
+    if url:
+        _, host, _, path = _tidy(url)
+        yield from _with_folders(f"://{host}{path}", reference.path)
+        yield from _with_folders("/".join(path.strip("/").split("/")[-2:]), reference.path)
+
+
+def _denied_refs(reference: Fetched, ref: str) -> Iterator[str]:
+    """The refs that may deny it: as written, in short, and what it is pinned to."""
+    yield ref
+    if not isinstance(reference, ImageReference):
+        yield reference.ref
+        yield reference.ref.removeprefix("refs/heads/").removeprefix("refs/tags/")
+
+
+def _with_folders(repository: str, path: str) -> Iterator[str]:
+    """The repository, and each folder on the way to `path`."""
+    yield repository
+    for segment in path.split("/") if path else ():
+        repository = f"{repository}/{segment}"
+        yield repository
+
+
+def _tidy(url: str) -> tuple[str, str, str, str]:
+    """Scheme, host, `:port` and path of `url` in one form: no user, no usual port, nothing encoded, no `.git`."""
+    parts = urlsplit(url)
+    host = (parts.hostname or "").rstrip(".")
+    port = "" if parts.port in {None, _DEFAULT_PORTS.get(parts.scheme)} else f":{parts.port}"
+    path = re.sub("/+", "/", unquote(parts.path)).rstrip("/").removesuffix(".git")
+    return parts.scheme, host, port, path
