@@ -23,6 +23,7 @@ class CompositeHandler:
         runs = step.action.manifest.runs
         assert isinstance(runs, CompositeRuns)
         step.show_action()
+        step.log.flush()  # before anything that the inner steps print
         scope = enter_scope(step, step.log.step)
         await run_steps(runs.steps, scope)
         for name, output in step.action.manifest.outputs.items():
