@@ -5,7 +5,7 @@ from typing import Any, TextIO
 
 from agent.cli.tables import plain, print_json, print_table
 from agent.errors import AgentError
-from agent.flow.expressions import evaluate_template, has_expression, to_text
+from agent.flow.expressions import evaluate_template, to_text
 from agent.flow.model import Flow, Job
 from agent.plan.matrix import Cell, expand_matrix
 
@@ -60,8 +60,6 @@ def _describe(job: Job, cell: Cell) -> dict[str, Any]:
 
 def _known(template: object, contexts: dict[str, object]) -> object:
     """The template's value, or the template itself when it needs more than the matrix."""
-    if template is None or not has_expression(to_text(template)):
-        return template
     try:
         return evaluate_template(template, contexts)
     except AgentError:

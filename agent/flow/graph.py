@@ -16,11 +16,10 @@ def find_needs_problems(
 
     `needs` gives for each job id the ids that it names, each with the place where it does.
     """
-    names = {job.lower(): job for job in needs}
     if all(needs.values()):
         yield None, "The workflow must contain at least one job with no dependencies."
-        yield from _find_unknown(needs, names)  # the cycle is said; a wrong name is another mistake
         return
+    names = {job.lower(): job for job in needs}
     reachable = _find_reachable(needs)
     for job, wanted in needs.items():
         if job in reachable:
@@ -34,15 +33,6 @@ def find_needs_problems(
                     place,
                     f"Job '{job}' depends on job '{need}' which creates a cycle in the dependency graph.",
                 )
-
-
-def _find_unknown(
-    needs: Mapping[str, Sequence[tuple[str, Place]]], names: Mapping[str, str]
-) -> Iterator[tuple[Place, str]]:
-    for job, wanted in needs.items():
-        for need, place in wanted:
-            if need.lower() not in names:
-                yield place, f"Job '{job}' depends on unknown job '{need}'."
 
 
 def _find_reachable(needs: Mapping[str, Sequence[tuple[str, Place]]]) -> set[str]:
