@@ -1,12 +1,14 @@
 """Arguments as the commands share them: our error sentences, examples in the help, `--format`, sub-commands."""
 
 import argparse
+import re
 from collections.abc import Callable
 from typing import Any, NoReturn
 
 from agent.errors import UsageError
 
 Handler = Callable[[argparse.Namespace], int]
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -63,3 +65,13 @@ def split_pair(text: str, option: str) -> tuple[str, str]:
     if not name or not equals:
         raise UsageError(f"'{text}' is not of the form NAME=VALUE", where=option)
     return name, value
+
+
+def read_duration(text: str, option: str) -> float | None:
+    """Seconds of `30m`, `1h`, `7d`, `90s`; None for `never`. Raises UsageError naming the option."""
+    match = re.fullmatch(r"(\d+)([smhd])", text)
+    if text == "never":
+        return None
+    if match is None or int(match[1]) == 0:
+        raise UsageError(f"'{text}' is not a duration", where=option, hint="write 30m, 1h or 7d")
+    return float(int(match[1]) * _UNITS[match[2]])

@@ -1,12 +1,16 @@
-"""`agent drain`: no new jobs; those that run go on to their end."""
+"""`agent drain`: no new jobs; those that run go on to their end, which can be waited for."""
 
 import argparse
 import json
 import sys
+import time
 from typing import TextIO
 
-from agent.cli.arguments import add_format, describe
+from agent.cli.arguments import add_format, describe, read_duration
 from agent.config import Settings, load_settings
+from agent.errors import AgentError
+
+_LOOK_SECONDS = 0.5
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -15,15 +19,44 @@ def configure(parser: argparse.ArgumentParser) -> None:
         parser,
         "Take no new jobs; those that run go on. It holds until --undo, also over a restart.",
         "agent drain",
+        "agent drain --deadline 12h && systemctl stop flow-agent",
         "agent drain --undo",
     )
     parser.add_argument("--undo", action="store_true", help="take jobs again")
-    add_format(parser)
-    parser.set_defaults(
-        handler=lambda arguments: run_drain(
-            load_settings(), is_draining=not arguments.undo, output_format=arguments.format, out=sys.stdout
-        )
+    parser.add_argument(
+        "--deadline",
+        metavar="T",
+        help="wait so long for the jobs to end (30m, 12h, never); exit 1 if some have not",
     )
+    add_format(parser)
+    parser.set_defaults(handler=_handle)
+
+
+def _handle(arguments: argparse.Namespace) -> int:
+    settings = load_settings()
+    deadline = arguments.deadline
+    seconds = read_duration(deadline, "--deadline") if deadline else 0.0
+    code = run_drain(settings, is_draining=not arguments.undo, output_format=arguments.format, out=sys.stdout)
+    if deadline and not arguments.undo:
+        wait_for_jobs(settings, seconds)
+    return code
+
+
+def wait_for_jobs(settings: Settings, seconds: float | None) -> None:
+    """Wait until no job is left on this machine, at most `seconds` (None: as long as it takes).
+
+    Raises AgentError when some are left then.
+    """
+    from agent.daemon.state import StateFolder
+    from agent.job.launch import list_job_folders
+
+    jobs = StateFolder(settings.state_folder.absolute()).jobs
+    began = time.monotonic()
+    while left := len(list_job_folders(jobs)):
+        if seconds is not None and time.monotonic() - began > seconds:
+            noun = "job is" if left == 1 else "jobs are"
+            raise AgentError(f"{left} {noun} still here", hint="`agent status` shows them; they go on")
+        time.sleep(_LOOK_SECONDS)
 
 
 def run_drain(settings: Settings, *, is_draining: bool, output_format: str = "text", out: TextIO) -> int:

@@ -1,15 +1,19 @@
 """`agent server` on the command line: serve, or look after the registration tokens of a data folder."""
 
 import argparse
-import re
 import sys
 from pathlib import Path
 
-from agent.cli.arguments import CommandParser, add_command, add_format, add_subcommands, describe
+from agent.cli.arguments import (
+    CommandParser,
+    add_command,
+    add_format,
+    add_subcommands,
+    describe,
+    read_duration,
+)
 from agent.config import load_settings
 from agent.errors import UsageError
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -49,16 +53,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     revoke.add_argument("token", metavar="TOKEN-ID")
     for command in (create, listing, revoke):
         _add_data(command)
-
-
-def read_duration(text: str, option: str) -> float | None:
-    """Seconds of `30m`, `1h`, `7d`, `90s`; None for `never`. Raises UsageError naming the option."""
-    match = re.fullmatch(r"(\d+)([smhd])", text)
-    if text == "never":
-        return None
-    if match is None or int(match[1]) == 0:
-        raise UsageError(f"'{text}' is not a duration", where=option, hint="write 30m, 1h or 7d")
-    return float(int(match[1]) * _UNITS[match[2]])
 
 
 def _add_data(parser: argparse.ArgumentParser) -> None:

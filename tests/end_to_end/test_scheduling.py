@@ -25,7 +25,9 @@ def test_a_gpu_job_waits_with_the_reason_until_a_gpu_box_is_there(lab: Lab, tmp_
     assert view["conclusion"] == "success", view
     (done,) = view["jobs"]
     assert done["agent"] == "gpu-box"
-    assert [entry["name"] for entry in done["machine"]["gpus"]] == ["NVIDIA H200"], "the result says what made it"
+    assert [entry["name"] for entry in done["machine"]["gpus"]] == ["NVIDIA H200"], (
+        "the result says what made it"
+    )
     seen = lab.agent_view("gpu-box")
     assert [entry["name"] for entry in seen["inventory"]["gpus"]] == ["NVIDIA H200"]
     assert {"gpu", "h200"} <= set(seen["labels"])
@@ -51,8 +53,11 @@ def test_a_draining_agent_finishes_its_job_and_takes_no_other(lab: Lab) -> None:
     assert lab.agent("drain", environment=state).code == 0
     second = lab.submit(lab.write_flow(job("self-hosted")))
     wait_for(lambda: "drain" in (lab.run(second)["jobs"][0]["waiting"] or ""), "the reason")
+    impatient = lab.agent("drain", "--deadline", "1s", environment=state)
+    assert (impatient.code, "1 job is still here" in impatient.err) == (1, True), impatient.err
     (lab.folder / "go").touch()
-    assert lab.wait_for_run(first)["conclusion"] == "success"
+    assert lab.agent("drain", "--deadline", "never", environment=state).code == 0
+    assert lab.run(first)["conclusion"] == "success"
     assert lab.run(second)["status"] == "queued"
     assert lab.agent("drain", "--undo", environment=state).code == 0
     assert lab.wait_for_run(second)["conclusion"] == "success"
