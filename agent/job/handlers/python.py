@@ -1,8 +1,8 @@
 """Python actions (`using: python`): ours, beyond what GitHub has.
 
 The script runs in the workspace, isolated (`-I`) in a virtual environment: neither the agent's packages nor the machine's
-are in its reach. The environment is made once and kept beside the fetched actions: an empty one for all actions that need
-nothing, and one for each content of a requirements.txt or pyproject.toml that an action ships.
+are in its reach. For actions that need nothing that is an empty one of the job's own, so that no job can slip something
+into another's; one for each content of a requirements.txt or pyproject.toml is kept beside the fetched actions.
 """
 
 import asyncio
@@ -48,6 +48,8 @@ def _find_python(step: StepRun, action: Action) -> str:
     """The interpreter for `action`: one with what it needs."""
     base = _base_python()
     needs = next((action.folder / name for name in _NEEDS if (action.folder / name).is_file()), None)
+    if needs is None:
+        return str(_make_bare_environment(step.job.places.temp / "_python", base))
     store = step.job.places.actions / "_python"
     return str(_prepare_environment(store, base, needs, step.job.environment.granted) / "bin" / "python")
 
@@ -62,11 +64,22 @@ def _base_python() -> str:
     return sys.executable
 
 
-def _prepare_environment(store: Path, base: str, needs: Path | None, env: Mapping[str, str]) -> Path:
-    """The virtual environment for what `needs` lists, or one with nothing in it; it counts once it is complete."""
-    digest = hashlib.sha256(base.encode())
-    if needs is not None:
-        digest.update(f"\0{needs.name}\0".encode() + needs.read_bytes())
+def _make_bare_environment(folder: Path, base: str) -> Path:
+    """An empty virtual environment (PEP 405), made by hand: three entries, and no process; gives its Python."""
+    python = folder / "bin" / "python"
+    if not python.is_symlink():
+        version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+        (folder / "lib" / version / "site-packages").mkdir(parents=True, exist_ok=True)
+        home = f"home = {Path(base).parent}\ninclude-system-site-packages = false\n"
+        (folder / "pyvenv.cfg").write_text(home, encoding="utf-8")
+        python.parent.mkdir(exist_ok=True)
+        python.symlink_to(base)
+    return python
+
+
+def _prepare_environment(store: Path, base: str, needs: Path, env: Mapping[str, str]) -> Path:
+    """The virtual environment for what `needs` lists; it counts once it is complete."""
+    digest = hashlib.sha256(f"{base}\0{needs.name}\0".encode() + needs.read_bytes())
     folder = store / digest.hexdigest()[:32]
     store.mkdir(parents=True, exist_ok=True)
     lock = os.open(store / f"{folder.name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -81,13 +94,9 @@ def _prepare_environment(store: Path, base: str, needs: Path | None, env: Mappin
     return folder
 
 
-def _make_environment(folder: Path, base: str, needs: Path | None, env: Mapping[str, str]) -> None:
-    complaint = "a virtual environment cannot be made"
-    if needs is None:
-        _run([base, "-I", "-m", "venv", "--without-pip", str(folder)], env, complaint)
-        return
+def _make_environment(folder: Path, base: str, needs: Path, env: Mapping[str, str]) -> None:
     wanted = ["-r", str(needs)] if needs.name == "requirements.txt" else [str(needs.parent)]
-    _run([base, "-I", "-m", "venv", str(folder)], env, complaint)
+    _run([base, "-I", "-m", "venv", str(folder)], env, "a virtual environment cannot be made")
     _run(
         [
             str(folder / "bin" / "python"),
