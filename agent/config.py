@@ -79,7 +79,7 @@ class Settings:
     @property
     def actions_limit_bytes(self) -> int:
         """What the store of fetched actions may hold. Raises UsageError when it is not a size."""
-        return _read_size(self["actions_limit"], self.origins["actions_limit"])
+        return read_size(self["actions_limit"], self.origins["actions_limit"])
 
     @property
     def policy_file(self) -> Path:
@@ -136,6 +136,17 @@ def bundled(name: str) -> Path:
     return installed if installed.is_dir() else Path(__file__).parent.parent / name
 
 
+def read_size(text: str, where: str) -> int:
+    """The bytes that `text` says: `20 GiB`, `500MB`, `4096`. Raises UsageError, naming `where`, when it is not a size."""
+    match = re.fullmatch(r"(\d{1,15}) ?(?:([KMGT])(i?)B?|B)?", text.strip(), re.IGNORECASE | re.ASCII)
+    if match is None:
+        raise UsageError(f"'{text}' is not a size", where=where, hint="write it as 20 GiB or 500 MB")
+    number, unit, is_binary = match.groups()
+    base = 1024 if is_binary else 1000
+    power = " KMGT".index(unit.upper()) if unit else 0
+    return int(int(number) * base**power)
+
+
 def _read_config(file: Path) -> dict[str, str]:
     try:
         data = tomllib.loads(file.read_text(encoding="utf-8"))
@@ -154,17 +165,6 @@ def _read_config(file: Path) -> dict[str, str]:
                 f"setting '{key}' is not text", where=str(file), hint='write it in quotes: key = "value"'
             )
     return data
-
-
-def _read_size(text: str, where: str) -> int:
-    """Bytes from `500 MiB`, `20GiB`, `1TB`, `4096`."""
-    match = re.fullmatch(r"(\d{1,15}) ?(?:([KMGT])(i?)B?|B)?", text.strip(), re.IGNORECASE | re.ASCII)
-    if match is None:
-        raise UsageError(f"'{text}' is not a size", where=where, hint="write it as 20 GiB or 500 MB")
-    number, unit, is_binary = match.groups()
-    base = 1024 if is_binary else 1000
-    power = " KMGT".index(unit.upper()) if unit else 0
-    return int(int(number) * base**power)
 
 
 def _user_folder(part: str) -> Path:

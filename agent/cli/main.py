@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("agent.cli.doctor", "check this machine and show where each setting comes from"),
     "flow": ("agent.cli.flow", "validate, show, evaluate, run here, or submit to the server"),
     "run": ("agent.cli.run", "list, watch, cancel and download the runs on the server"),
+    "action": ("agent.cli.action", "lock, verify, show and begin actions; the fetched ones on disk"),
     "artifact": ("agent.cli.artifact", "list and download artifacts of a run"),
     "secret": ("agent.cli.secret", "set, list and delete secrets"),
     "variable": ("agent.cli.variable", "set, list and delete variables"),

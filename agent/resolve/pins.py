@@ -33,8 +33,9 @@ class PinnedRef:
 class Pins:
     """The pins of one job, which warn once a key. `commits` is None where the run has no lock file: then refs mean what they are now."""
 
-    def __init__(self, commits: Mapping[str, str] | None = None) -> None:
+    def __init__(self, commits: Mapping[str, str] | None = None, *, warns: bool = True) -> None:
         self._commits = commits
+        self._warns = warns
         self._warned: set[str] = set()
 
     def settle(self, reference: RepositoryReference | UrlReference) -> PinnedRef:
@@ -43,7 +44,7 @@ class Pins:
         if not key or self._commits is None:
             return PinnedRef(reference.ref)
         commit = self._commits.get(key)
-        if commit is None and key in self._warned:
+        if commit is None and (key in self._warned or not self._warns):
             return PinnedRef(reference.ref)
         if commit is None:
             self._warned.add(key)

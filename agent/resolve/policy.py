@@ -12,24 +12,23 @@ address that ends so; `allow` meets a full address only with a full address, and
 for a lock comes from whoever wrote the flow.
 """
 
-import re
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from agent.errors import RefusedError, UsageError
+from agent.resolve.patterns import (
+    Fetched,
+    allowed_names,
+    compile_denial,
+    compile_permission,
+    denied_names,
+    denied_refs,
+)
 from agent.resolve.pins import Pins
 from agent.resolve.reference import ImageReference, RepositoryReference, UrlReference, redact
-
-Fetched = (
-    RepositoryReference | UrlReference | ImageReference
-)  # what comes from elsewhere: a policy judges these
-
-_IMAGE = "docker"
-_DEFAULT_PORTS = {"https": 443, "http": 80, "ssh": 22}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +72,16 @@ class Policy:
         denial = self._find_denial(reference, url, ref)
         if denial or self.allow is None:
             return denial
-        names = list(_allowed_names(reference, url))
-        if any(_compile(pattern).matches(names, [ref]) for pattern in self.allow):
+        names = list(allowed_names(reference, url))
+        if any(compile_permission(pattern).matches(names, [ref]) for pattern in self.allow):
             return ""
         return "nothing in `allow` names it"
 
     def _find_denial(self, reference: Fetched, url: str, ref: str) -> str:
-        names = list(_denied_names(reference, url))
-        refs = list(_denied_refs(reference, ref))
+        names = list(denied_names(reference, url))
+        refs = list(denied_refs(reference, ref))
         for pattern in self.deny:
-            if _compile_denial(pattern).matches(names, refs):
+            if compile_denial(pattern).matches(names, refs):
                 return f'deny = "{pattern}"'
         return ""
 
@@ -153,99 +152,3 @@ def _read_patterns(patterns: object, where: str) -> tuple[str, ...]:
                 f"the pattern {pattern!a} names no repository", where=where, hint=f"write {pattern}/* or **"
             )
     return tuple(patterns)
-
-
-@dataclass(frozen=True, slots=True)
-class _Pattern:
-    """A pattern, ready to be matched. `ref` is None where it is for every ref."""
-
-    name: re.Pattern[str]
-    ref: re.Pattern[str] | None
-
-    def matches(self, names: Sequence[str], refs: Sequence[str]) -> bool:
-        if self.ref is not None and not any(self.ref.fullmatch(ref) for ref in refs):
-            return False
-        return any(self.name.fullmatch(name) for name in names)
-
-
-def _compile(pattern: str) -> _Pattern:
-    scheme, host, path, ref = _split(pattern)
-    prefix = f"{scheme.lower()}://{host.lower()}" if scheme else ""
-    return _Pattern(_glob(f"{prefix}{path}"), None if ref is None else _glob(ref))
-
-
-def _compile_denial(pattern: str) -> _Pattern:
-    scheme, host, path, ref = _split(pattern)
-    prefix = f"://{re.sub(r':[0-9*]+$', '', host)}" if scheme else ""
-    name = _glob(f"{prefix}{path}", re.IGNORECASE)
-    return _Pattern(name, None if ref is None else _glob(ref, re.IGNORECASE))
-
-
-def _split(pattern: str) -> tuple[str, str, str, str | None]:
-    """Scheme, host, path and ref; no scheme and no host in `owner/repo`, no ref where there is no `@`."""
-    scheme, separator, rest = pattern.partition("://")
-    if scheme == _IMAGE:
-        return _IMAGE, "", rest, None
-    if not separator:
-        scheme, rest = "", f"/{pattern}"
-    authority, slash, rest = rest.partition("/")
-    path, at, ref = rest.partition("@")
-    path = path.rstrip("/").removesuffix(".git")
-    return scheme, authority.rpartition("@")[2], f"{slash if scheme else ''}{path}", ref if at else None
-
-
-def _glob(pattern: str, flags: int = 0) -> re.Pattern[str]:
-    parts = re.split(r"(\*+)", pattern)
-    wild = {"*": "[^/]*"}
-    regex = "".join(wild.get(part, ".*") if part.startswith("*") else re.escape(part) for part in parts)
-    return re.compile(regex, re.DOTALL | flags)
-
-
-def _allowed_names(reference: Fetched, url: str) -> Iterator[str]:
-    """The names that may allow `reference` at `url`: exactly what it is."""
-    if isinstance(reference, ImageReference):
-        yield str(reference)
-        return
-    if isinstance(reference, RepositoryReference):
-        yield from _with_folders(f"{reference.owner}/{reference.repository}", reference.path)
-    scheme, host, port, path = _tidy(url)
-    yield from _with_folders(f"{scheme}://{host}{port}{path}", reference.path)
-
-
-def _denied_names(reference: Fetched, url: str) -> Iterator[str]:
-    """The names that may deny `reference` at `url`: all that it could be called."""
-    if isinstance(reference, ImageReference):
-        yield f"://{reference.image}"
-        return
-    if isinstance(reference, RepositoryReference):
-        repository = f"{reference.owner}/{reference.repository}"
-        yield from _with_folders(repository.removesuffix(".git"), reference.path)
-    if url:
-        _, host, _, path = _tidy(url)
-        yield from _with_folders(f"://{host}{path}", reference.path)
-        yield from _with_folders("/".join(path.strip("/").split("/")[-2:]), reference.path)
-
-
-def _denied_refs(reference: Fetched, ref: str) -> Iterator[str]:
-    """The refs that may deny it: as written, in short, and what it is pinned to."""
-    yield ref
-    if not isinstance(reference, ImageReference):
-        yield reference.ref
-        yield reference.ref.removeprefix("refs/heads/").removeprefix("refs/tags/")
-
-
-def _with_folders(repository: str, path: str) -> Iterator[str]:
-    """The repository, and each folder on the way to `path`."""
-    yield repository
-    for segment in path.split("/") if path else ():
-        repository = f"{repository}/{segment}"
-        yield repository
-
-
-def _tidy(url: str) -> tuple[str, str, str, str]:
-    """Scheme, host, `:port` and path of `url` in one form: no user, no usual port, nothing encoded, no `.git`."""
-    parts = urlsplit(url)
-    host = (parts.hostname or "").rstrip(".")
-    port = "" if parts.port in {None, _DEFAULT_PORTS.get(parts.scheme)} else f":{parts.port}"
-    path = re.sub("/+", "/", unquote(parts.path)).rstrip("/").removesuffix(".git")
-    return parts.scheme, host, port, path

@@ -24,7 +24,6 @@ import hashlib
 import json
 import os
 import re
-import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -34,11 +33,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from agent.errors import AgentError, DamagedError, RefusedError
+from agent.resolve.sharing import TEMPORARY, clear, evict, hold_lock, lock_folder, remove, sweep
 from agent.resolve.sources.git import is_commit
 from agent.resolve.sources.git_command import measure
 from agent.resolve.tree import Submodules, check_tree
 
-_TEMPORARY = ".making-"
 _NOT_IN_NAME = re.compile(r"[^A-Za-z0-9.-]+")
 
 Make = Callable[
@@ -87,7 +86,8 @@ class ActionStore:
 
     def list_commits(self) -> list[StoredCommit]:
         """All commits, the one that was used longest ago first."""
-        found = (_describe(folder) for folder in self.root.glob("*/*") if is_commit(folder.name))
+        folders = (folder for repository in self._repositories() for folder in repository.iterdir())
+        found = (_describe(folder) for folder in folders if is_commit(folder.name))
         return sorted((entry for entry in found if entry), key=lambda entry: (entry.used, entry.folder))
 
     def prune(self, limit_bytes: int) -> list[StoredCommit]:
@@ -98,19 +98,24 @@ class ActionStore:
         """
         if not self.root.is_dir():
             return []
-        with _locked(self.root / "lock"):
-            for lock in self.root.glob("*/lock"):
-                _sweep(lock)
+        with hold_lock(self.root / "lock"):
+            for repository in self._repositories():
+                sweep(repository / "lock")
             entries = self.list_commits()
             excess = sum(entry.size_bytes for entry in entries) - limit_bytes
             gone: list[StoredCommit] = []
             for entry in entries:
                 if excess <= 0:
                     break
-                if _evict(entry.folder):
+                if evict(entry.folder):
                     gone.append(entry)
                     excess -= entry.size_bytes
             return gone
+
+    def _repositories(self) -> list[Path]:
+        with contextlib.suppress(FileNotFoundError):
+            return [path for path in self.root.iterdir() if path.is_dir() and not path.is_symlink()]
+        return []
 
 
 class StoredRepository:
@@ -148,7 +153,7 @@ class StoredRepository:
         """
         entry = self._folder / commit
         target.parent.mkdir(parents=True, exist_ok=True)
-        making = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=target.parent))
+        making = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=target.parent))
         try:
             files = making / "files"
             shutil.copytree(entry / "files", files, symlinks=True, copy_function=_copy_file)
@@ -164,7 +169,7 @@ class StoredRepository:
     def drop(self, commit: str) -> None:
         """Forget `commit`: it is damaged."""
         with self._locked():
-            _remove(self._folder / commit)
+            remove(self._folder / commit)
 
     @contextlib.contextmanager
     def add(self, ref: str, commit: str, make: Make) -> Iterator[str]:
@@ -189,7 +194,7 @@ class StoredRepository:
                 self._remember(ref, commit)
 
     def _make(self, make: Make, held: contextlib.ExitStack) -> str:
-        making = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=self._folder))
+        making = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=self._folder))
         try:
             commit, commit_bytes, submodules = make(making / "files")
             (making / "commit").write_bytes(commit_bytes)
@@ -211,7 +216,7 @@ class StoredRepository:
 
     def _publish(self, making: Path, commit: str, held: contextlib.ExitStack) -> None:
         """Give `making` its name, unless that is taken by what is the same."""
-        handle = _lock_folder(
+        handle = lock_folder(
             making, fcntl.LOCK_SH
         )  # before others can see it, and remove it for lack of room
         assert handle is not None
@@ -227,7 +232,7 @@ class StoredRepository:
 
     def _hold(self, commit: str, held: contextlib.ExitStack) -> bool:
         """Whether `commit` is here; it stays until `held` ends, and counts as used now."""
-        handle = _lock_folder(self._folder / commit, fcntl.LOCK_SH) if commit else None
+        handle = lock_folder(self._folder / commit, fcntl.LOCK_SH) if commit else None
         if handle is None:
             return False
         held.callback(os.close, handle)
@@ -237,7 +242,7 @@ class StoredRepository:
 
     def _remember(self, ref: str, commit: str) -> None:
         refs = {**self._read_refs(), ref: commit}
-        handle, name = tempfile.mkstemp(prefix=_TEMPORARY, dir=self._folder)
+        handle, name = tempfile.mkstemp(prefix=TEMPORARY, dir=self._folder)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             json.dump(refs, file)
         Path(name).rename(self._folder / "refs.json")
@@ -250,79 +255,9 @@ class StoredRepository:
     def _locked(self) -> Iterator[None]:
         """Be the only one who writes here; what a writer that died has left is cleared away first."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        with _locked(self._folder / "lock"):
-            _clear(self._folder)
+        with hold_lock(self._folder / "lock"):
+            clear(self._folder)
             yield
-
-
-@contextlib.contextmanager
-def _locked(file: Path, *, waits: bool = True) -> Iterator[None]:
-    """Hold the lock `file`. Raises BlockingIOError when somebody else does and we don't wait."""
-    handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX if waits else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(handle)
-
-
-def _lock_folder(folder: Path, kind: int) -> int | None:
-    """A locked handle of `folder`; None when it isn't there, or has gone while we waited.
-
-    Raises BlockingIOError when `kind` says not to wait and somebody else holds it.
-    """
-    try:
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    try:
-        fcntl.flock(handle, kind)
-        if os.path.samestat(os.fstat(handle), folder.lstat()):
-            return handle
-    except FileNotFoundError:
-        pass
-    except BaseException:
-        os.close(handle)
-        raise
-    os.close(handle)
-    return None
-
-
-def _evict(folder: Path) -> bool:
-    """Remove a commit unless it is in use; gives whether it is gone."""
-    try:
-        handle = _lock_folder(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    if handle is not None:
-        try:
-            _remove(folder)
-        finally:
-            os.close(handle)
-    return True
-
-
-def _remove(folder: Path) -> None:
-    """Take a commit away at once, and delete it then."""
-    going = folder.with_name(f"{_TEMPORARY}{folder.name}-{secrets.token_hex(6)}")
-    with contextlib.suppress(FileNotFoundError):
-        folder.rename(going)
-    shutil.rmtree(going, ignore_errors=True)
-
-
-def _sweep(lock: Path) -> None:
-    """Clear a repository's folder, unless somebody is at work in it."""
-    with contextlib.suppress(OSError), _locked(lock, waits=False):
-        _clear(lock.parent)
-
-
-def _clear(folder: Path) -> None:
-    """Remove what writers that died have left in a repository's folder."""
-    for left in folder.glob(f"{_TEMPORARY}*"):
-        if left.is_dir() and not left.is_symlink():
-            shutil.rmtree(left, ignore_errors=True)
-        else:
-            left.unlink(missing_ok=True)
 
 
 def _describe(folder: Path) -> StoredCommit | None:

@@ -1,0 +1,162 @@
+"""`agent action lock` and `update`: flow.lock is written, and what changed in it is shown."""
+
+import os
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TextIO
+
+from agent.cli.action_uses import Context, group_by_folder, list_lines, open_resolver, warn
+from agent.cli.tables import plain, print_json, print_table
+from agent.errors import AgentError, NotFoundError
+from agent.resolve import Pins
+from agent.resolve.lock import FILE_NAME, Lock, Pin, format_lock, read_lock
+from agent.resolve.uses import Use, walk_uses
+
+_SHOWN = 12  # digits of a commit
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What has happened to one pin."""
+
+    change: str  # added, moved, removed
+    uses: str
+    was: str
+    commit: str
+    url: str
+
+
+def lock_flows(files: Sequence[Path], context: Context, output_format: str, out: TextIO) -> int:
+    """Pin what `files` use and nobody has pinned yet; drop pins that no flow of the lock uses any more.
+
+    Raises UsageError for a flow or lock that is not valid, and AgentError, with nothing written, when an action
+    can't be found.
+    """
+    shown = []
+    for folder, names in group_by_folder(files).items():
+        file = folder / FILE_NAME
+        old = read_lock(file) if file.exists() else Lock()
+        flows = sorted({*_existing(folder, old.flows), *names})
+        shown.append(_write(file, old, _make_lock(folder, flows, old, old.actions, context)))
+    return _show(shown, output_format, out)
+
+
+def update_pins(file: Path, names: Sequence[str], context: Context, output_format: str, out: TextIO) -> int:
+    """Move the pins in `file` that `names` name (all, without any) to what their refs are now.
+
+    Raises NotFoundError for a lock that isn't there and for a name that it doesn't hold, and what `lock_flows` raises.
+    """
+    if not file.exists():
+        raise NotFoundError(
+            "there is no lock file", where=str(file), hint="`agent action lock FLOW` makes one"
+        )
+    old = read_lock(file)
+    moving = {key for name in names for key in _named(name, old, file)} if names else set(old.actions)
+    kept = {key: pin for key, pin in old.actions.items() if key not in moving}
+    flows = _existing(file.parent, old.flows)
+    return _show([_write(file, old, _make_lock(file.parent, flows, old, kept, context))], output_format, out)
+
+
+def _existing(folder: Path, flows: Sequence[str]) -> list[str]:
+    return [name for name in flows if (folder / name).exists()]
+
+
+def _named(name: str, lock: Lock, file: Path) -> list[str]:
+    """The keys that `name` means: one, or all refs of a repository."""
+    found = [key for key in lock.actions if name in (key, key.rpartition("@")[0].removesuffix("//"))]
+    if not found:
+        hint = f"it pins {', '.join(sorted(lock.actions)[:10]) or 'nothing'}"
+        raise NotFoundError(f"the lock has no pin {name!a}", where=str(file), hint=hint)
+    return found
+
+
+def _make_lock(
+    folder: Path, flows: Sequence[str], old: Lock, kept: Mapping[str, Pin], context: Context
+) -> Lock:
+    """The lock of `flows`: what is `kept` as it is, the rest as it is now."""
+    lines = list_lines(folder, flows, context)
+    pins = Pins({key: pin.commit for key, pin in kept.items()}, warns=False)
+    with open_resolver(folder, context, pins) as resolver:
+        uses = list(walk_uses(lines, resolver))
+    _report(uses)
+    actions = {
+        use.key: kept.get(use.key) or Pin(use.action.commit, use.action.origin)
+        for use in uses
+        if use.key and use.action
+    }
+    return Lock(tuple(flows), actions, old.images)
+
+
+def _report(uses: Sequence[Use]) -> None:
+    """Show what could not be pinned. Raises AgentError when that is more than a folder that comes later."""
+    failed = [use for use in uses if use.problem and not use.is_later]
+    for use in uses:
+        if use.is_later:
+            warn(f"{use.place}: '{use.text}' is not here (yet?): what it uses is not pinned")
+        for warning in use.action.warnings if use.action else ():
+            warn(f"{use.place}: {warning}")
+    for use in failed:
+        sys.stderr.write(plain(f"{use.place}: {use.problem}") + "\n")
+    if failed:
+        what = "one action" if len(failed) == 1 else f"{len(failed)} actions"
+        raise AgentError(f"{what} can't be pinned", hint="the lock file is as it was")
+
+
+def _write(file: Path, old: Lock, new: Lock) -> tuple[Path, Lock, list[Change]]:
+    if new != old or not file.exists():
+        _replace(file, format_lock(new))
+    return file, new, _compare(old, new)
+
+
+def _replace(file: Path, text: str) -> None:
+    """Write `file` in one step: who reads it sees the old or the new."""
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{file.name}-", dir=file.parent)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as stream:
+                stream.write(text)
+                os.fchmod(handle, 0o644)
+            Path(name).replace(file)
+        except BaseException:
+            with suppress(FileNotFoundError):
+                Path(name).unlink()
+            raise
+    except OSError as error:
+        raise AgentError(f"the lock file can't be written: {error.strerror}", where=str(file)) from None
+
+
+def _compare(old: Lock, new: Lock) -> list[Change]:
+    changes = []
+    for key in sorted({*old.actions, *new.actions}):
+        before, after = old.actions.get(key), new.actions.get(key)
+        if before is None and after is not None:
+            changes.append(Change("added", key, "", after.commit, after.url))
+        elif before is not None and after is None:
+            changes.append(Change("removed", key, before.commit, "", before.url))
+        elif before is not None and after is not None and before.commit != after.commit:
+            changes.append(Change("moved", key, before.commit, after.commit, after.url))
+    return changes
+
+
+def _show(locks: Sequence[tuple[Path, Lock, list[Change]]], output_format: str, out: TextIO) -> int:
+    if output_format == "json":
+        data = [
+            {"lock": str(file), "pins": lock.pins, "changes": [asdict(change) for change in changes]}
+            for file, lock, changes in locks
+        ]
+        print_json(data, out)
+        return 0
+    for file, lock, changes in locks:
+        if changes:
+            rows = [
+                (change.change, change.uses, change.was[:_SHOWN], change.commit[:_SHOWN], change.url)
+                for change in changes
+            ]
+            print_table(["change", "uses", "was", "is", "at"], rows, out)
+        count = len(lock.actions)
+        out.write(f"{file}: {count} pin{'' if count == 1 else 's'}{'' if changes else ', nothing changed'}\n")
+    return 0
