@@ -30,7 +30,6 @@ from agent.job.launch import (
 )
 from agent.journal.file import JournalReader
 from agent.journal.format import Closed, Record
-from agent.journal.public import PublicRecords
 from agent.plan import (
     CancelJob,
     Decision,
@@ -83,7 +82,6 @@ class _Running:
     pid: int
     pidfd: int
     journal: JournalReader
-    public: PublicRecords
     result: JobResult | None = None
 
 
@@ -152,8 +150,7 @@ class LocalRun:
         folder = create_job_folder(self._folder / "jobs", spec, 1, self._job_settings(workspace), {})
         secrets = {name: value for name, value in self._options.secrets.items() if name in spec.secrets}
         pid = fork_supervisor(folder, secrets)
-        public = PublicRecords(spec.key)
-        running = _Running(spec, folder, pid, os.pidfd_open(pid), JournalReader(folder.journal), public)
+        running = _Running(spec, folder, pid, os.pidfd_open(pid), JournalReader(folder.journal))
         self._running[spec.job] = running
         self._advance(JobStarted(spec.job))
 
@@ -196,8 +193,7 @@ class LocalRun:
     def _show(self, running: _Running, record: Record) -> None:
         if isinstance(record, Closed):
             running.result = record.result
-        for public in running.public.convert(record):
-            self._screen.show(public)
+        self._screen.show_record(running.spec.key, record)
 
     def _finish(self, running: _Running) -> None:
         del self._running[running.spec.job]
@@ -252,8 +248,7 @@ class LocalRun:
             self._advance(JobFinished(spec.job, result))
 
     def _show_unstarted(self, key: str, result: JobResult) -> None:
-        for public in PublicRecords(key).convert(Closed(int(self._clock.now() * 1000), result)):
-            self._screen.show(public)
+        self._screen.show_record(key, Closed(int(self._clock.now() * 1000), result))
 
     def _show_end(self, conclusion: Conclusion) -> None:
         jobs = {

@@ -1,4 +1,8 @@
-"""Runs on the terminal: public records (agent.journal.public) as lines for people, or as JSON for programs."""
+"""Runs on the terminal: as lines for people, or as JSON for programs.
+
+Journals of this machine come record by record (`show_record`), the server's and everything else as public records
+(`show`). Output is by far the most of it: what has nothing special in it goes through whole, not line by line.
+"""
 
 import json
 import re
@@ -6,12 +10,15 @@ from collections.abc import Mapping
 from typing import Any, Protocol, TextIO
 
 from agent.cli.tables import MARKS, coloured, duration, plain
+from agent.journal.format import Log, Record
+from agent.journal.public import PublicRecords
 
 _MARKERS = {
     "error": ("Error: ", "failure"),
     "warning": ("Warning: ", "cancelled"),
     "notice": ("Notice: ", "running"),
 }
+_HARMLESS = bytes([*b"\t\n", *range(0x20, 0x7F)])
 _COMMAND = re.compile(r"##\[(\w+)\](.*)", re.DOTALL)
 # Job output is not trusted: colours pass, everything else that steers a terminal does not (security.md).
 _UNSAFE = re.compile(
@@ -27,17 +34,27 @@ class Screen(Protocol):
         """Show one public record."""
         ...
 
+    def show_record(self, job: str, record: Record) -> None:
+        """Show the next record of the journal of `job` (its key)."""
+        ...
+
 
 class JsonScreen:
     """One record a line, as contract for programs (docs/cli.md, *Records*)."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
+        self._journals: dict[str, PublicRecords] = {}
 
     def show(self, record: Mapping[str, Any]) -> None:
         """Write the record at once: a program follows."""
         self._out.write(json.dumps(record, ensure_ascii=False) + "\n")
         self._out.flush()
+
+    def show_record(self, job: str, record: Record) -> None:
+        """Write what the record is for the public."""
+        for public in self._journals.setdefault(job, PublicRecords(job)).convert(record):
+            self.show(public)
 
 
 class TextScreen:
@@ -47,6 +64,8 @@ class TextScreen:
         self._out = out
         self._shows_jobs = shows_jobs
         self._summaries: list[tuple[str, str]] = []
+        self._journals: dict[str, PublicRecords] = {}
+        self._rests: dict[tuple[str, int], bytes] = {}  # the unfinished last line of each step
 
     def show(self, record: Mapping[str, Any]) -> None:
         """Write the record's lines; what has no line for people is left out."""
@@ -67,6 +86,35 @@ class TextScreen:
             case "warning":
                 self._line(job, coloured(f"Warning: {plain(str(record['message']))}", "cancelled", self._out))
         self._out.flush()
+
+    def show_record(self, job: str, record: Record) -> None:
+        """Write the record's lines."""
+        if isinstance(record, Log):
+            self._show_output(job, record)
+            return
+        for public in self._journals.setdefault(job, PublicRecords(job)).convert(record):
+            if public["kind"] == "job" or public.get("state") == "completed":
+                self._show_rests(job, public.get("index"))
+            self.show(public)
+
+    def _show_output(self, job: str, record: Log) -> None:
+        whole, newline, rest = (self._rests.pop((job, record.step), b"") + record.data).rpartition(b"\n")
+        if rest:
+            self._rests[job, record.step] = rest
+        if not newline:
+            return
+        if whole.translate(None, _HARMLESS) or b"##[" in whole:
+            for line in whole.split(b"\n"):
+                self._line(job, self._log_line(line.removesuffix(b"\r").decode("utf-8", "replace")))
+        else:
+            begin = f"{self._prefix(job)}  "
+            self._out.write(f"{begin}{whole.decode('ascii').replace(chr(10), chr(10) + begin)}\n")
+        self._out.flush()
+
+    def _show_rests(self, job: str, step: object) -> None:
+        """The last lines of a step that ends without a newline; those of all steps when the job ends."""
+        for key in [key for key in self._rests if key[0] == job and step in (None, key[1])]:
+            self._line(job, self._log_line(self._rests.pop(key).decode("utf-8", "replace")))
 
     def _show_step(self, job: str, record: Mapping[str, Any]) -> None:
         indent = "  " if record["parent"] is not None else ""
@@ -109,8 +157,10 @@ class TextScreen:
 
     def _line(self, job: str, text: str | None) -> None:
         if text is not None:
-            prefix = f"{job} │ " if self._shows_jobs and job else ""
-            self._out.write(f"{prefix}{text}\n")
+            self._out.write(f"{self._prefix(job)}{text}\n")
+
+    def _prefix(self, job: str) -> str:
+        return f"{job} │ " if self._shows_jobs and job else ""
 
 
 def safe_text(text: str) -> str:

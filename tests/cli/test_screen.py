@@ -1,6 +1,7 @@
 """What reaches a terminal: colours, and nothing else that a job could steer it with."""
 
 import io
+import itertools
 
 import pytest
 from hypothesis import given
@@ -8,6 +9,9 @@ from hypothesis import strategies as st
 
 from agent.cli.screen import TextScreen, safe_text
 from agent.cli.tables import duration, plain, print_table
+from agent.journal.format import Annotation, Log, Record, StepChanged
+from agent.journal.public import PublicRecords
+from agent.spec.outcome import Conclusion
 
 
 @pytest.mark.parametrize(
@@ -58,6 +62,37 @@ def test_groups_and_commands_become_words() -> None:
         log("##[group]Run it"), log("##[endgroup]"), log("##[error]it broke"), log("##[debug]why"), jobs=False
     )
     assert lines == "  ▸ Run it\n  Error: it broke\n  why\n"
+
+
+def of_journal(*records: Record, jobs: bool = False) -> str:
+    out = io.StringIO()
+    screen = TextScreen(out, shows_jobs=jobs)
+    for record in records:
+        screen.show_record("a", record)
+    return out.getvalue()
+
+
+def step(state: str) -> StepChanged:
+    return StepChanged(1, "s", "S", state, 0, conclusion=Conclusion.SUCCESS, outcome=Conclusion.SUCCESS)
+
+
+@given(st.text(alphabet="ab\n\t#[]é\x1b\r", max_size=60), st.lists(st.integers(0, 60), max_size=5))
+def test_output_of_a_journal_looks_the_same_as_its_public_lines(text: str, cuts: list[int]) -> None:
+    data = text.encode()
+    places = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
+    journal = [
+        step("running"),
+        *(Log(1, 0, data[a:b]) for a, b in itertools.pairwise(places)),
+        step("completed"),
+    ]
+    records = PublicRecords("a")
+    public = [shown for record in journal for shown in records.convert(record)]
+    assert of_journal(*journal, jobs=True) == shown(*public)
+
+
+def test_an_unfinished_line_waits_for_its_end_whatever_else_comes() -> None:
+    cut = of_journal(step("running"), Log(1, 0, b"one "), Annotation(1, "notice", "x"), Log(1, 0, b"line\n"))
+    assert cut.endswith("● S\n  one line\n")
 
 
 def test_summaries_stand_at_the_end() -> None:
