@@ -46,6 +46,18 @@ def read_pins(flow: Path) -> Mapping[str, str] | None:
     return read_lock(file).pins
 
 
+def read_lock_text(flow: Path) -> str | None:
+    """The text of the lock beside the file `flow`; None without one. Raises UsageError when it is not valid."""
+    file = find_lock(flow)
+    if file is None:
+        return None
+    from agent.resolve.lock import parse_lock
+
+    text = read_text(file)
+    parse_lock(text, str(file))
+    return text
+
+
 def read_event(file: Path | None) -> Mapping[str, object]:
     """The event's payload; empty without a file. Raises UsageError when it is not a JSON object."""
     import json

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from agent.cli.client import Client
-from agent.cli.files import load_file, read_text
+from agent.cli.files import load_file, read_lock_text, read_text
 from agent.cli.follow import follow_run
 from agent.cli.screen import JsonScreen, TextScreen
 from agent.cli.source import choose_source, write_snapshot
@@ -69,6 +69,7 @@ def _request(client: Client, submission: Submission) -> dict[str, Any]:
         client, choose_source(submission.source, submission.file.resolve().parent), submission.file
     )
     flow = {"file": str(submission.file), "text": read_text(submission.file), "dialect": submission.dialect}
+    lock = read_lock_text(submission.file)
     return {
         "flow": flow,
         "event": submission.event_name,
@@ -78,6 +79,7 @@ def _request(client: Client, submission: Submission) -> dict[str, Any]:
         "jobs": submission.jobs,
         "matrix": submission.cells,
         "source": codec.to_json(source),
+        **({} if lock is None else {"lock": lock}),
     }
 
 

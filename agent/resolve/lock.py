@@ -26,13 +26,13 @@ from types import MappingProxyType
 from typing import Any
 
 from agent.errors import UsageError
-from agent.resolve.pins import IMAGE_PREFIX, pin_key
-from agent.resolve.reference import ImageReference, parse_reference, redact
+from agent.resolve.pins import IMAGE_PREFIX, format_key
+from agent.resolve.reference import ImageReference, RepositoryReference, UrlReference, parse_reference, redact
 from agent.resolve.sources.git import is_commit
 
 FILE_NAME = "flow.lock"
 VERSION = 1
-LONGEST = 1024**2  # characters
+LONGEST = 512 * 1024  # characters
 MOST_PINS = 2000
 
 _HEAD = "# What each `uses:` of these flows is held to. Written by `agent action lock`; keep it in version control.\n"
@@ -126,7 +126,9 @@ class _Reader:
 
     def read_pin(self, key: str, table: dict[str, Any]) -> Pin:
         place = _place("actions", key)
-        if pin_key(_parse(key)) != key:
+        reference = _parse(key)
+        is_repository = isinstance(reference, RepositoryReference | UrlReference)
+        if not is_repository or is_commit(reference.ref) or format_key(reference) != key:
             raise self.refuse(
                 place, "a pin is for owner/repository@ref or URL@ref, without a path or a commit"
             )

@@ -65,16 +65,20 @@ def pin_key(reference: Reference) -> str:
     match reference:
         case ImageReference(image):
             return "" if "@sha256:" in image else f"{IMAGE_PREFIX}{image}"
-        case RepositoryReference(owner, repository, _, ref):
+        case RepositoryReference(ref=ref):
             is_fixed = is_commit(ref) or find_bundled(reference) is not None
-            return "" if is_fixed else f"{owner}/{repository}@{ref}"
-        case UrlReference(url, _, ref):
-            return "" if is_commit(ref) else _url_key(url, ref)
+            return "" if is_fixed else format_key(reference)
+        case UrlReference(ref=ref):
+            return "" if is_commit(ref) else format_key(reference)
         case _:
             return ""
 
 
-def _url_key(url: str, ref: str) -> str:
-    """`URL@ref`, with `//` behind the URL where its end could not be seen otherwise (docs/actions.md)."""
-    key = f"{url}@{ref}"
-    return key if parse_reference(key) == UrlReference(url, "", ref) else f"{url}//@{ref}"
+def format_key(reference: RepositoryReference | UrlReference) -> str:
+    """The key of a repository at a ref, whether it needs a pin or not."""
+    if isinstance(reference, RepositoryReference):
+        return f"{reference.owner}/{reference.repository}@{reference.ref}"
+    key = f"{reference.url}@{reference.ref}"
+    if parse_reference(key) == UrlReference(reference.url, "", reference.ref):
+        return key
+    return f"{reference.url}//@{reference.ref}"  # the URL's end could not be seen otherwise (docs/actions.md)

@@ -69,6 +69,10 @@ def test_a_job_takes_commits_and_digests_along() -> None:
     }
 
 
+def test_a_pin_of_what_ships_with_the_product_by_now_is_no_error() -> None:
+    assert parse_lock(pin('"flow-agent/checkout@v1"')).pins == {"flow-agent/checkout@v1": A}
+
+
 def test_an_empty_lock_is_a_lock() -> None:
     assert parse_lock(format_lock(Lock())) == Lock()
 
@@ -129,7 +133,6 @@ def pin(key: str, commit: str = A, url: str = "u", more: str = "") -> str:
         pin('"./local"'),
         pin('"ext::sh -c id@v1"'),
         pin('"https://user:hunter2@h.example/a/b@v1"'),
-        pin('"flow-agent/checkout@v1"'),
         f"version = 1\n[images.'a b']\ndigest = '{DIGEST}'",
         "version = 1\n[images.alpine]\ndigest = 'latest'",
         pin('"acme/tools@v1"') * 2,

@@ -223,3 +223,25 @@ def test_many_streams_and_a_slow_agent_hold_up_nobody(own: ServerProcess, make_a
     for thread in threads:
         thread.join()
     assert own.run(run)["conclusion"] == "success"
+
+
+def test_a_lock_goes_to_each_job_of_the_run(own: ServerProcess, make_agent: Agents) -> None:
+    commit = "a" * 40
+    lock = (
+        f'version = 1\n[actions."acme/tools@v1"]\ncommit = "{commit}"\nurl = "https://h.example/acme/tools"\n'
+    )
+    agent = make_agent(own).connect()
+    for given, pins in ((lock, {"acme/tools@v1": commit}), ("version = 1\n", {}), (None, None)):
+        run = own.submit(lock=given)
+        lease = agent.take()
+        assert lease.spec.pins == pins
+        agent.finish(lease, journal(lease))
+        own.wait_for_job(run, status="completed")
+
+
+def test_a_lock_that_is_not_valid_starts_nothing(own: ServerProcess) -> None:
+    body = {"flow": {"file": "flow.yml", "text": ONE_JOB}, "lock": "<<<<<<< HEAD"}
+    answer = own.api.post("/runs", json=body)
+    assert answer.status_code == 422
+    assert "the lock file is not valid" in answer.json()["detail"]
+    assert own.api.get("/runs").json()["runs"] == []

@@ -45,6 +45,7 @@ class RunBody(msgspec.Struct, forbid_unknown_fields=True):
     jobs: list[str] = []
     matrix: dict[str, str] = {}
     source: dict[str, object] = {}
+    lock: str | None = None  # the text of the flow.lock beside the flow
 
 
 class CancelBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -65,6 +66,7 @@ async def submit_run(call: Call) -> Response:
         actor="admin",
         jobs=tuple(body.jobs),
         cells=body.matrix,
+        pins=_read_pins(body.lock),
     )
     submission = Submission(body.flow.file, body.flow.text, body.flow.dialect, wish)
     run = await call.services.runs.submit(submission)
@@ -122,6 +124,15 @@ async def follow_run(call: Call) -> Response:
             raise NotFoundError(f"there is no run {run}")
     after = event_streams.last_event_id(call.request)
     return event_streams.stream_response(_events(call.services, run, after))
+
+
+def _read_pins(lock: str | None) -> Mapping[str, str] | None:
+    """What a lock holds each `uses:` to. Raises UsageError when it is not valid."""
+    if lock is None:
+        return None
+    from agent.resolve.lock import parse_lock
+
+    return parse_lock(lock).pins
 
 
 async def _events(services: Services, run: int, after: int) -> AsyncIterator[bytes]:
