@@ -4,6 +4,7 @@ Source: actions/runner `GitHubContext.cs`, `RunnerContext.cs`, `ConditionTraceWr
 """
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 from agent.errors import AgentError
 from agent.flow.expressions import (
@@ -18,6 +19,7 @@ from agent.job.hash_files import hash_files
 from agent.job.state import RunningJob, Scope, runner_context
 from agent.spec.outcome import Conclusion
 
+_NOTHING: Mapping[str, object] = MappingProxyType({})
 # Members of `github` that every process finds as GITHUB_*.
 _EXPORTED = (
     *("action", "action_path", "action_ref", "action_repository", "actor", "actor_id", "api_url", "base_ref"),
@@ -54,11 +56,16 @@ _EXPORTED = (
 )
 
 
-def make_contexts(job: RunningJob, scope: Scope, env: Mapping[str, str]) -> dict[str, object]:
-    """The contexts of a step: in a composite action `secrets`, `needs` and `vars` are not among them."""
+def make_contexts(
+    job: RunningJob, scope: Scope, env: Mapping[str, str], own: Mapping[str, object] = _NOTHING
+) -> dict[str, object]:
+    """The contexts of a step: in a composite action `secrets`, `needs` and `vars` are not among them.
+
+    `own` are members of `github` that are this very step's (`github.action`).
+    """
     settled = job.spec.contexts
     contexts: dict[str, object] = {
-        "github": github_context(job, scope),
+        "github": {**github_context(job, scope), **own},
         "runner": runner_context(job),
         "env": CaseSensitive(env),
         "job": {"status": job.status.value, "container": {}, "services": {}},
@@ -124,6 +131,7 @@ def evaluate_condition(
     condition: str,
     place: str,
     functions: Mapping[str, Callable[..., object]],
+    own: Mapping[str, object] = _NOTHING,
 ) -> bool:
     """Whether a step's turn has come. Raises AgentError when its `if` cannot be evaluated."""
     if condition == "always()":
@@ -131,13 +139,18 @@ def evaluate_condition(
     if condition == "success()":
         return bool(functions["success"]())
     try:
-        return is_truthy(evaluate(condition, make_contexts(job, scope, env), functions))
+        return is_truthy(evaluate(condition, make_contexts(job, scope, env, own), functions))
     except ExpressionError as error:
         raise invalid_template(error, place) from None
 
 
 def evaluate_value(
-    job: RunningJob, scope: Scope, env: Mapping[str, str], template: object, place: str
+    job: RunningJob,
+    scope: Scope,
+    env: Mapping[str, str],
+    template: object,
+    place: str,
+    own: Mapping[str, object] = _NOTHING,
 ) -> object:
     """The value of a template. Raises AgentError with GitHub's sentence and the place."""
     if (
@@ -147,18 +160,23 @@ def evaluate_value(
     ):
         return template
     try:
-        return evaluate_template(template, make_contexts(job, scope, env), make_functions(job))
+        return evaluate_template(template, make_contexts(job, scope, env, own), make_functions(job))
     except ExpressionError as error:
         raise invalid_template(error, place) from None
 
 
 def evaluate_mapping(
-    job: RunningJob, scope: Scope, env: Mapping[str, str], template: object, place: str
+    job: RunningJob,
+    scope: Scope,
+    env: Mapping[str, str],
+    template: object,
+    place: str,
+    own: Mapping[str, object] = _NOTHING,
 ) -> dict[str, str]:
     """The value of a template that must be a mapping, its values as text (`env`, `with`)."""
     if not template:
         return {}
-    value = evaluate_value(job, scope, env, template, place)
+    value = evaluate_value(job, scope, env, template, place, own)
     if value is None or value == "":
         return {}
     if not isinstance(value, Mapping):

@@ -69,7 +69,10 @@ class Engine:
                 self._count(turn, await self._take_turn(turn))
 
     def cancel(self, kind: FailureKind, message: str) -> None:
-        """The job is cancelled: what runs is ended unless its `if` still holds; what follows is asked the same."""
+        """The job is cancelled: what runs is ended unless its `if` still holds; what follows is asked the same.
+
+        A composite action is not ended itself: its steps are, one by one, so that those with `always()` have their turn.
+        """
         self._job.cancel(kind, message)
         for task, may_go_on in list(self._active.items()):
             if not may_go_on():
@@ -131,11 +134,13 @@ class Engine:
 
     def _may_run(self, turn: Turn, env: Mapping[str, str]) -> bool:
         functions = status_functions(self._job, turn.scope if turn.stage is Stage.MAIN else self._job.scope)
-        return evaluate_condition(self._job, turn.scope, env, turn.condition, turn.spec.place, functions)
+        return evaluate_condition(
+            self._job, turn.scope, env, turn.condition, turn.spec.place, functions, turn.own
+        )
 
     def _own_env(self, turn: Turn) -> dict[str, str]:
         outer = {**self._job.environment.values, **turn.scope.env}
-        written = evaluate_mapping(self._job, turn.scope, outer, turn.spec.env, turn.spec.place)
+        written = evaluate_mapping(self._job, turn.scope, outer, turn.spec.env, turn.spec.place, turn.own)
         return {**turn.scope.env, **written}
 
     async def _run_handler(
@@ -175,7 +180,10 @@ class Engine:
                 handler = find_handler(step.action)
                 if turn.instance is not None and turn.stage is not Stage.POST:
                     self._note_post(turn, turn.instance)
-                await handler.run(step, self.run_steps)
+                try:
+                    await handler.run(step, self.run_steps)
+                finally:
+                    step.close()
         except TimeoutError:
             message = f"The action '{turn.name}' has timed out after {to_text(minutes)} minutes."
             raise StepFailure(message, FailureKind.TIMEOUT) from None
@@ -242,14 +250,16 @@ class Engine:
 
     def _continues(self, turn: Turn, log: StepLog, env: Mapping[str, str]) -> bool:
         try:
-            value = evaluate_value(self._job, turn.scope, env, turn.spec.continue_on_error, turn.spec.place)
+            written, place = turn.spec.continue_on_error, turn.spec.place
+            value = evaluate_value(self._job, turn.scope, env, written, place, turn.own)
         except AgentError as error:
             report(log, str(error))
             return False
         return is_truthy(value) and value != "false"
 
     def _timeout_minutes(self, turn: Turn, env: Mapping[str, str]) -> float:
-        value = evaluate_value(self._job, turn.scope, env, turn.spec.timeout_minutes, turn.spec.place)
+        written, place = turn.spec.timeout_minutes, turn.spec.place
+        value = evaluate_value(self._job, turn.scope, env, written, place, turn.own)
         minutes = to_number(value)
         if minutes != minutes:  # noqa: PLR0124 - not a number
             raise AgentError(f"timeout-minutes is not a number: '{to_text(value)}'", where=turn.spec.place)
@@ -265,6 +275,8 @@ class Engine:
                 "outcome": end.outcome.value,
                 "conclusion": end.conclusion.value,
             }
+        if end.conclusion is Conclusion.CANCELLED and scope.is_composite and turn.stage is Stage.MAIN:
+            scope.status = Conclusion.CANCELLED
         if end.conclusion is Conclusion.FAILURE:
             if scope.is_composite and turn.stage is Stage.MAIN:
                 scope.status = Conclusion.FAILURE
@@ -293,6 +305,8 @@ class Engine:
         """While the handler works, a cancellation of the job asks the step's `if` again."""
 
         def may_go_on() -> bool:
+            if turn.instance is not None and inner_steps(turn.instance.action):
+                return True
             with contextlib.suppress(AgentError):
                 return self._may_run(turn, env)
             return False

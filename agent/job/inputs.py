@@ -12,7 +12,9 @@ from agent.job.steprun import Action, Stage, StepRun
 def read_inputs(step: StepRun, action: Action) -> dict[str, str]:
     """The inputs by name. Raises AgentError when a template cannot be evaluated."""
     declared = action.manifest.inputs
-    written = evaluate_mapping(step.job, step.scope, step.env, dict(step.spec.with_), step.place)
+    written = evaluate_mapping(
+        step.job, step.scope, step.env, dict(step.spec.with_), step.place, {"action": step.spec.id}
+    )
     names = {name.lower(): name for name in declared}
     inputs = {names.get(name.lower(), name): value for name, value in written.items()}
     own_scope = Scope(path=("__defaults",), github=step.github())

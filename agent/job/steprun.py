@@ -92,6 +92,7 @@ class StepRun:
     state: dict[str, str] = field(default_factory=dict)  # what earlier stages of this action saved
     action: Action | None = None
     effects: Effects = field(default_factory=Effects)
+    _files: CommandFiles | None = None  # for the next process; made early for `github.output` and its like
 
     @property
     def place(self) -> str:
@@ -100,7 +101,15 @@ class StepRun:
 
     def evaluate(self, template: object) -> object:
         """The value of a template in the step's contexts. Raises AgentError."""
-        return evaluate_value(self.job, self.scope, self.env, template, self.place)
+        if self._files is None:
+            self._files = CommandFiles(self.job.places.command_files)
+        own = {"action": self.spec.id, **self._files.members}
+        return evaluate_value(self.job, self.scope, self.env, template, self.place, own)
+
+    def close(self) -> None:
+        """Remove what no process of the step has used."""
+        if self._files is not None:
+            self._files.collect(Effects())
 
     def github(self) -> dict[str, object]:
         """The `github` context of this very step."""
@@ -120,7 +129,7 @@ class StepRun:
 
         `extra` is environment of the handler's own, which nothing overrides. Raises AgentError when it cannot start.
         """
-        files = CommandFiles(self.job.places.command_files)
+        files, self._files = self._files or CommandFiles(self.job.places.command_files), None
         matchers = self.job.matchers
         meaning = CommandMeaning(self.log, self.effects, self.env, matchers, shows_debug=self.job.shows_debug)
         watcher = LineWatcher(matchers, self.log.write, meaning.report_problem, meaning.warn)

@@ -1,6 +1,7 @@
 """A step's turn, and how it ended."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from agent.errors import AgentError
@@ -50,6 +51,11 @@ class Turn:
     def step_id(self) -> str:
         """Under which the journal knows it."""
         return self.spec.id if self.stage is Stage.MAIN else f"__{self.stage.value}_{self.spec.id}"
+
+    @property
+    def own(self) -> Mapping[str, object]:
+        """Members of `github` that are this step's."""
+        return {"action": self.spec.id}
 
     @property
     def path(self) -> tuple[str, ...]:

@@ -4,6 +4,8 @@ The inner steps see the action's inputs, their own `steps`, and the environment;
 Source: actions/runner `CompositeActionHandler.cs`.
 """
 
+import asyncio
+
 from agent.flow.expressions import to_text
 from agent.job.contexts import evaluate_value
 from agent.job.state import Scope
@@ -30,6 +32,8 @@ class CompositeHandler:
             if output.value is not None:
                 value = evaluate_value(step.job, scope, step.env, output.value, step.place)
                 step.effects.outputs[name] = to_text(value)
+        if scope.status is Conclusion.CANCELLED:
+            raise asyncio.CancelledError
         if scope.status is Conclusion.FAILURE:
             kind, message = scope.failure or (FailureKind.USER, "")
             raise StepFailure(message, kind, is_said=True)
