@@ -14,6 +14,7 @@ from agent.cli.screen import Screen
 from agent.errors import AgentError
 
 _Item = tuple[str, Any]
+_TICK_SECONDS = 0.1
 
 
 def follow_run(client: Client, run: int, screen: Screen) -> str:
@@ -42,7 +43,11 @@ class _Follower:
         self._stream("run", f"/api/v1/runs/{self._run}/events")
         last: Mapping[str, Any] = {}
         while self._open:
-            kind, data = self._items.get()
+            self._screen.tick()
+            try:
+                kind, data = self._items.get(timeout=_TICK_SECONDS)
+            except queue.Empty:
+                continue
             if kind == "closed":
                 self._open -= 1
             elif kind == "error":

@@ -12,7 +12,7 @@ from typing import TextIO
 from agent.cli.files import read_pins
 from agent.cli.interrupts import Interrupts
 from agent.cli.local_run import LocalOptions, LocalRun
-from agent.cli.screen import JsonScreen, TextScreen
+from agent.cli.screens import make_screen
 from agent.cli.source import find_checkout
 from agent.clock import SystemClock
 from agent.config import load_settings
@@ -38,7 +38,7 @@ def run_flow_here(flow: Flow, options: LocalOptions, output_format: str, out: Te
                 where="--image",
                 hint=f"{label}=host",
             )
-    screen = JsonScreen(out) if output_format == "json" else TextScreen(out, shows_jobs=len(flow.jobs) > 1)
+    screen = make_screen(output_format, out, shows_jobs=len(flow.jobs) > 1)
     settings = load_settings({"actions_url": options.actions_url})
     request = ask(flow, options)
     with _run_folder(options) as folder, Interrupts() as interrupts:

@@ -136,6 +136,7 @@ class LocalRun:
             self._show_news(running)
             if running.pidfd in ended:
                 self._finish(running)
+        self._screen.tick()
 
     def _wait(self) -> set[int]:
         poll = select.poll()

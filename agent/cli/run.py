@@ -10,6 +10,7 @@ from agent.cli.arguments import add_command, add_format, add_server, add_subcomm
 from agent.cli.client import Client, connect
 from agent.cli.follow import follow_job, follow_run
 from agent.cli.screen import JsonScreen, Screen, TextScreen, safe_text
+from agent.cli.screens import make_screen
 from agent.cli.tables import coloured, plain, print_json, print_table
 from agent.errors import NotFoundError
 
@@ -104,7 +105,8 @@ def _logs(arguments: argparse.Namespace) -> int:
 
 
 def _watch(arguments: argparse.Namespace) -> int:
-    conclusion = follow_run(_connect(arguments), arguments.run, _screen(arguments, shows_jobs=True))
+    screen = make_screen(arguments.format, sys.stdout, shows_jobs=True)
+    conclusion = follow_run(_connect(arguments), arguments.run, screen)
     return 0 if conclusion in ("success", "skipped") else 1
 
 

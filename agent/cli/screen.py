@@ -38,6 +38,10 @@ class Screen(Protocol):
         """Show the next record of the journal of `job` (its key)."""
         ...
 
+    def tick(self) -> None:
+        """Time has passed; called several times a second while a run goes on."""
+        ...
+
 
 class JsonScreen:
     """One record a line, as contract for programs (docs/cli.md, *Records*)."""
@@ -55,6 +59,9 @@ class JsonScreen:
         """Write what the record is for the public."""
         for public in self._journals.setdefault(job, PublicRecords(job)).convert(record):
             self.show(public)
+
+    def tick(self) -> None:
+        """Nothing moves."""
 
 
 class TextScreen:
@@ -96,6 +103,9 @@ class TextScreen:
             if public["kind"] == "job" or public.get("state") == "completed":
                 self._show_rests(job, public.get("index"))
             self.show(public)
+
+    def tick(self) -> None:
+        """Nothing moves."""
 
     def _show_output(self, job: str, record: Log) -> None:
         whole, newline, rest = (self._rests.pop((job, record.step), b"") + record.data).rpartition(b"\n")

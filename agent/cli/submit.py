@@ -9,7 +9,7 @@ from typing import Any, TextIO
 from agent.cli.client import Client
 from agent.cli.files import load_file, read_lock_text, read_text
 from agent.cli.follow import follow_run
-from agent.cli.screen import JsonScreen, TextScreen
+from agent.cli.screens import make_screen
 from agent.cli.source import choose_source, write_snapshot
 from agent.cli.tables import print_json
 from agent.errors import InterruptedByUserError
@@ -47,7 +47,7 @@ def submit_flow(
         return 0
     if output_format == "text":
         out.write(f"run {run} submitted to {client.url}\n")
-    screen = JsonScreen(out) if output_format == "json" else TextScreen(out, shows_jobs=len(flow.jobs) > 1)
+    screen = make_screen(output_format, out, shows_jobs=len(flow.jobs) > 1)
     try:
         conclusion = follow_run(client, run, screen)
     except KeyboardInterrupt:

@@ -1,0 +1,158 @@
+"""The live tree: a frame that is drawn over itself, finished jobs above it, nothing that a job could smuggle in."""
+
+import io
+import re
+
+import pytest
+
+from agent.cli.tree import TreeScreen
+from agent.clock import ManualClock
+from agent.journal.format import Annotation, Closed, Log, StepChanged, Summary
+from agent.spec.outcome import Conclusion, JobResult
+
+
+class Terminal(io.StringIO):
+    """A terminal of 40 columns and 12 lines that understands what the tree sends: cursor up, and clear to the end."""
+
+    def isatty(self) -> bool:
+        return True
+
+    def lines(self) -> list[str]:
+        """What can be read on it, without colours."""
+        rows: list[str] = [""]
+        row = 0
+        for part in re.findall(r"\x1b\[\d*[A-Z]|\x1b\[[\d;:]*m|\n|[^\x1b\n]+|\x1b", self.getvalue()):
+            if up := re.fullmatch(r"\x1b\[(\d+)A", part):
+                row -= int(up[1])
+            elif part == "\x1b[J":
+                del rows[row:]
+                rows.append("")
+            elif part == "\n":
+                row += 1
+                if row == len(rows):
+                    rows.append("")
+            elif not part.startswith("\x1b["):
+                assert "\x1b" not in part
+                rows[row] += part
+        return rows[:-1]
+
+
+@pytest.fixture(autouse=True)
+def small_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("LINES", "12")
+
+
+class Play:
+    """A run as the screen is told of it."""
+
+    def __init__(self) -> None:
+        self.terminal = Terminal()
+        self.clock = ManualClock()
+        self.screen = TreeScreen(self.terminal, self.clock)
+
+    def step(self, job: str, number: int, name: str, outcome: str = "", parent: int | None = None) -> None:
+        end = Conclusion(outcome) if outcome else None
+        state = "completed" if outcome else "running"
+        seconds = 1.5 if outcome else None
+        self.screen.show_record(
+            job, StepChanged(number, f"s{number}", name, state, 0, parent, end, end, seconds)
+        )
+
+    def log(self, job: str, number: int, text: str) -> None:
+        self.screen.show_record(job, Log(number, 0, text.encode()))
+
+    def end(self, job: str, conclusion: str) -> None:
+        self.screen.show_record(job, Closed(0, JobResult(Conclusion(conclusion))))
+
+    def seen(self) -> list[str]:
+        """The screen, a moment later; the spinner shown as `*`."""
+        self.clock.advance(1)
+        self.screen.tick()
+        return [re.sub("[⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏]", "*", line) for line in self.terminal.lines()]
+
+
+def test_a_running_step_shows_the_last_lines_of_its_output() -> None:
+    play = Play()
+    play.step("train", 0, "Set up job", "success")
+    play.step("train", 1, "Train")
+    play.log("train", 1, "".join(f"epoch {n}\n" for n in range(1, 9)))
+    assert play.seen() == [
+        "* train  1.0s",
+        "  ✓ Set up job  1.5s",
+        "  * Train  1.0s",
+        "    │ epoch 6",
+        "    │ epoch 7",
+        "    │ epoch 8",
+    ]
+
+
+def test_the_frame_is_drawn_over_itself_and_finished_jobs_stay_above_it() -> None:
+    play = Play()
+    play.step("a", 0, "One")
+    play.step("b", 0, "Two")
+    play.seen()
+    play.step("a", 0, "One", "success")
+    play.end("a", "success")
+    assert play.seen() == ["✓ a  1.0s", "  ✓ One  1.5s", "* b  2.0s", "  * Two  2.0s"]
+
+
+def test_a_failed_step_keeps_the_end_of_its_output_with_groups_folded() -> None:
+    play = Play()
+    play.step("a", 0, "Train")
+    play.log("a", 0, "##[group]Run it\nx\ny\n##[endgroup]\nValueError\n##[error]exit code 3\n")
+    play.step("a", 0, "Train", "failure")
+    play.end("a", "failure")
+    assert play.seen()[2:] == ["    │ ▸ Run it (2 lines)", "    │ ValueError", "    │ exit code 3"]
+
+
+def test_inner_steps_are_indented_and_skipped_jobs_are_one_line() -> None:
+    play = Play()
+    play.step("a", 0, "Outer")
+    play.step("a", 1, "Inner", parent=0)
+    play.end("late", "skipped")
+    assert play.seen() == ["- late", "* a  1.0s", "  * Outer  1.0s", "    * Inner  1.0s"]
+
+
+def test_a_waiting_job_says_why() -> None:
+    play = Play()
+    play.screen.show({"kind": "waiting", "job": "a", "reason": "no agent is connected"})
+    assert play.seen() == ["  a  no agent is connected"]
+
+
+def test_long_lines_are_cut_and_a_frame_is_never_higher_than_the_terminal() -> None:
+    play = Play()
+    for number in range(20):
+        play.step("a", number, f"Step {number} " + "x" * 80)
+    seen = play.seen()
+    assert len(seen) == 11
+    assert max(map(len, seen)) <= 39
+
+
+def test_what_a_job_prints_can_not_steer_the_terminal() -> None:
+    play = Play()
+    play.step("a", 0, "Name\x1b[2J")
+    play.log("a", 0, "over\rwritten \x1b]0;title\x07 \x1b[5A \x1b[31mred\x1b[0m\n")
+    assert play.seen()[1:] == ["  * Name[2J  1.0s", "    │ overwritten   red"]
+
+
+def test_annotations_and_summaries_stand_at_the_end() -> None:
+    play = Play()
+    play.step("a", 0, "Train")
+    play.screen.show_record("a", Annotation(0, "warning", "careful", file="a.py", line=3))
+    play.screen.show_record("a", Summary(0, "# Done\n"))
+    play.step("a", 0, "Train", "success")
+    play.end("a", "success")
+    play.screen.show({"kind": "run", "conclusion": "success", "jobs": {}})
+    assert play.seen()[2:] == [
+        *("", "Annotations", "  warning: a a.py:3: careful"),
+        *("", "Summary of a", "  # Done"),
+        *("", "✓ run success  0.0s"),
+    ]
+
+
+def test_the_servers_records_are_shown_the_same_way() -> None:
+    play = Play()
+    play.step("a", 0, "Train")
+    play.screen.show({"kind": "log", "job": "a", "step": "s0", "time": 0.0, "text": "epoch 1"})
+    assert play.seen()[-1] == "    │ epoch 1"
