@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.clock import ManualClock, SystemClock
-from agent.config import SETTINGS, bundled, load_settings
+from agent.config import SETTINGS, bundled, load_settings, read_size
 from agent.errors import AgentError, UsageError
 from agent.ids import ENTROPY_BYTES, is_id, make_id
 
@@ -95,3 +95,28 @@ def test_a_manual_clock_moves_only_when_told() -> None:
 
 def test_python_is_one_that_we_support() -> None:
     assert sys.version_info >= (3, 11)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("0", 0),
+        ("4096", 4096),
+        ("4096 B", 4096),
+        ("20 GiB", 20 << 30),
+        ("20gib", 20 << 30),
+        ("1.5 GB", None),
+        ("500MB", 500_000_000),
+        ("2 T", 2 * 10**12),
+        ("", None),
+        ("-1", None),
+        ("1 XB", None),
+        ("٣", None),
+    ],
+)
+def test_a_size_is_read_with_its_unit(text: str, size: int | None) -> None:
+    if size is not None:
+        assert read_size(text, "limit") == size
+        return
+    with pytest.raises(UsageError, match="is not a size"):
+        read_size(text, "limit")

@@ -35,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def examine(settings: Settings) -> Iterator[Finding]:
     """Every check, one after the other; a check that breaks is a finding too."""
-    checks: tuple[Callable[[Settings], Iterator[Finding]], ...] = (_tools, _gpus, _disk, _server)
+    checks: tuple[Callable[[Settings], Iterator[Finding]], ...] = (_tools, _gpus, _disk, _policy, _server)
     for check in checks:
         try:
             yield from check(settings)
@@ -105,6 +105,13 @@ def _disk(settings: Settings) -> Iterator[Finding]:
         if free < _FEW_BYTES
         else Finding("disk", "ok", found)
     )
+
+
+def _policy(settings: Settings) -> Iterator[Finding]:
+    from agent.resolve.policy import load_policy
+
+    policy = load_policy(settings.policy_file, must_exist=bool(settings["policy"]))
+    yield Finding("policy", "ok", policy.file or "no file: every action is allowed")
 
 
 def _server(settings: Settings) -> Iterator[Finding]:
