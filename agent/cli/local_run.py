@@ -181,6 +181,8 @@ class LocalRun:
             policy_must_exist=bool(self._settings["policy"]),
             node20=self._settings["node20"],
             node24=self._settings["node24"],
+            hook_job_started=self._settings["hook_job_started"],
+            hook_job_completed=self._settings["hook_job_completed"],
             agent_name=os.uname().nodename,
             labels=("self-hosted",),
             workspace=workspace,

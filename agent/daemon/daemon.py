@@ -179,6 +179,8 @@ def make_job_settings(
         policy_must_exist=bool(settings["policy"]),
         node20=settings["node20"],
         node24=settings["node24"],
+        hook_job_started=settings["hook_job_started"],
+        hook_job_completed=settings["hook_job_completed"],
         agent_name=registration.name,
         agent_id=registration.agent,
         labels=registration.labels,

@@ -1,10 +1,12 @@
 """A job's life, phase by phase. Whatever happens in the first half, the second half runs.
 
     set up      folders, the job's env, every `uses:` resolved        what fails here ends the first half
+    hook        the owner's script before each job
     pre         `pre` stages of all actions
     main        the steps
     ------------------------------------------------------------- the second half
     post        `post` stages, the last action's first
+    hook        the owner's script after each job
     complete    outputs, stray processes ended, temporary files gone
 
 Source: actions/runner `JobRunner.cs`, `JobExtension.cs`; github-facts section 3.
@@ -20,13 +22,16 @@ from agent.errors import AgentError
 from agent.flow.expressions import to_text
 from agent.job.contexts import evaluate_mapping, evaluate_value
 from agent.job.engine import Engine
+from agent.job.hooks import completed_hook, started_hook
 from agent.job.processes import end_descendants
+from agent.job.settings import JobSettings
 from agent.job.state import RunningJob, make_places
 from agent.job.steprun import write_event
 from agent.job.steps import Actions
 from agent.job.streams import StepLog
 from agent.journal.format import Annotation
 from agent.spec import codec
+from agent.spec.job import StepSpec
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
 
 _MAX_OUTPUT_CHARACTERS = 1_000_000
@@ -50,6 +55,7 @@ class Lifecycle:
         self._engine = Engine(job, self._actions)
         self._timers: list[asyncio.TimerHandle] = []
         self._is_set_up = False
+        self._has_started = False
 
     async def run(self) -> JobResult:
         """The job from its first to its last phase, and how it ended."""
@@ -89,6 +95,16 @@ class Lifecycle:
         outcome = Conclusion.SUCCESS if self._is_set_up else Conclusion.FAILURE
         log.end(outcome, outcome)
 
+    async def run_started_hook(self) -> None:
+        """The owner's script before the job."""
+        self._has_started = True
+        await self._guarded(lambda: self._run_hook(started_hook))
+
+    async def run_completed_hook(self) -> None:
+        """The owner's script after the job."""
+        if self._has_started:
+            await self._guarded(lambda: self._run_hook(completed_hook))
+
     async def run_pre(self) -> None:
         """The `pre` stages."""
         await self._guarded(self._engine.run_pre)
@@ -125,6 +141,9 @@ class Lifecycle:
         except AgentError as error:
             self._job.fail(FailureKind.USER, str(error))
             self._job.recorder.annotate(Annotation(self._job.log.step, "error", str(error)))
+
+    async def _run_hook(self, find: Callable[[JobSettings], tuple[StepSpec, ...]]) -> None:
+        await self._engine.run_steps(find(self._job.settings), self._job.scope)
 
     def _write_outputs(self, log: StepLog) -> None:
         job = self._job
@@ -183,9 +202,11 @@ class Lifecycle:
 
 PHASES = (
     Phase("set up", Lifecycle.set_up, is_second_half=False),
+    Phase("started hook", Lifecycle.run_started_hook, is_second_half=False),
     Phase("pre", Lifecycle.run_pre, is_second_half=False),
     Phase("main", Lifecycle.run_main, is_second_half=False),
     Phase("post", Lifecycle.run_post, is_second_half=True),
+    Phase("completed hook", Lifecycle.run_completed_hook, is_second_half=True),
     Phase("complete", Lifecycle.complete, is_second_half=True),
 )
 

@@ -31,6 +31,8 @@ class JobSettings:
         default_factory=lambda: MappingProxyType({})
     )  # for the journal's head
     debug: bool = False
+    hook_job_started: str = ""  # the owner's script before each job (agent.job.hooks); empty: none
+    hook_job_completed: str = ""  # and after it
     actions_limit_bytes: int | None = None  # what the store of fetched actions may hold; None: no limit
     policy_file: Path | None = None  # the owner's rules; read as each job begins
     policy_must_exist: bool = False  # it was named by its owner, so that its absence is no permission
