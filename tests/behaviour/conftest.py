@@ -32,7 +32,9 @@ def settled(tmp_path_factory: pytest.TempPathFactory, actions_url: str) -> dict[
 
 
 @pytest.fixture(scope="session")
-def behaviour_lab(tmp_path_factory: pytest.TempPathFactory, settled: dict[str, str]) -> Iterator[BehaviourLab]:
+def behaviour_lab(
+    tmp_path_factory: pytest.TempPathFactory, settled: dict[str, str]
+) -> Iterator[BehaviourLab]:
     """A real server and a real agent, for all behaviours together."""
     folder: Path = tmp_path_factory.mktemp("lab")
     with make_behaviour_lab(folder, settled) as lab:

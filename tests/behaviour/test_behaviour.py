@@ -10,7 +10,9 @@ _NAMES = list(read_table())
 
 
 @pytest.mark.parametrize("name", _NAMES)
-def test_behaves_on_this_machine(name: str, tmp_path: Path, actions_url: str, settled: dict[str, str]) -> None:
+def test_behaves_on_this_machine(
+    name: str, tmp_path: Path, actions_url: str, settled: dict[str, str]
+) -> None:
     behaviour = read_table()[name]
     expect(behaviour, run_locally(behaviour, tmp_path, actions_url, settled))
 

@@ -19,7 +19,18 @@ _OF_THE_JOB = ("__set_up", "__complete")  # every job's own two steps, which `or
 _GIVEN = frozenset({"inputs", "secrets", "vars", "event", "payload", "files", "actions"})
 _EXPECTED = frozenset(
     {
-        *("run", "refused", "jobs", "failure", "message", "outputs", "cancel-when", "steps", "names", "order"),
+        *(
+            "run",
+            "refused",
+            "jobs",
+            "failure",
+            "message",
+            "outputs",
+            "cancel-when",
+            "steps",
+            "names",
+            "order",
+        ),
         *("log", "head", "contains", "never", "step-outputs", "annotations", "summary", "warned"),
     }
 )
@@ -58,13 +69,17 @@ class Seen:
 def read_table() -> dict[str, Behaviour]:
     """All behaviours by name."""
     files = sorted(TABLE.glob("*/*.yml"))
-    return {name: _read(name, file.read_text()) for file in files if (name := f"{file.parent.name}/{file.stem}")}
+    return {
+        name: _read(name, file.read_text()) for file in files if (name := f"{file.parent.name}/{file.stem}")
+    }
 
 
 def _read(name: str, text: str) -> Behaviour:
     flow, separator, rest = text.partition("\n---\n")
     assert separator, f"{name}: a line `---` parts the flow from what is expected"
-    expected: dict[str, Any] = yaml.load(rest, yaml.BaseLoader) or {}  # every scalar is text, as it is in a log
+    expected: dict[str, Any] = (
+        yaml.load(rest, yaml.BaseLoader) or {}
+    )  # every scalar is text, as it is in a log
     given = expected.pop("given", {})
     unknown = (expected.keys() - _EXPECTED) | (given.keys() - _GIVEN)
     assert not unknown, f"{name}: unknown keys {sorted(unknown)}"
@@ -96,7 +111,9 @@ def write_project(behaviour: Behaviour, folder: Path) -> Path:
 def run_locally(behaviour: Behaviour, folder: Path, actions_url: str, environment: Mapping[str, str]) -> Seen:
     """The behaviour through `agent flow run`."""
     file = write_project(behaviour, folder)
-    words = command_line("flow", "run", file, "--format", "json", "--workspace", file.parent, *_options(behaviour, folder))
+    words = command_line(
+        "flow", "run", file, "--format", "json", "--workspace", file.parent, *_options(behaviour, folder)
+    )
     process = subprocess.Popen(
         words,
         env={**environment, "AGENT_ACTIONS_URL": actions_url, "TMPDIR": str(folder)},
@@ -157,7 +174,9 @@ class _Reading:
         self.seen = seen
         self.run = seen.of("run")[-1]
         self.jobs = {record["job"]: record for record in seen.of("job")}
-        self.steps = {self.name(record): record for record in seen.of("step") if record["state"] == "completed"}
+        self.steps = {
+            self.name(record): record for record in seen.of("step") if record["state"] == "completed"
+        }
 
     def name(self, record: Mapping[str, Any]) -> str:
         step = record["step"]
@@ -194,8 +213,12 @@ def _texts(value: object) -> Iterator[str]:
 
 def _compare(expected: Mapping[str, Any], read: _Reading) -> Iterator[str]:
     yield from _same("run", expected.get("run", "success"), read.run["conclusion"])
-    yield from _each("jobs", expected, {key: job["conclusion"] for key, job in read.run["jobs"].items()}, is_all=True)
-    yield from _each("failure", expected, {key: job.get("failure_kind") or "" for key, job in read.jobs.items()})
+    yield from _each(
+        "jobs", expected, {key: job["conclusion"] for key, job in read.run["jobs"].items()}, is_all=True
+    )
+    yield from _each(
+        "failure", expected, {key: job.get("failure_kind") or "" for key, job in read.jobs.items()}
+    )
     yield from _each("message", expected, {key: job.get("message") or "" for key, job in read.jobs.items()})
     yield from _each("outputs", expected, {key: job["outputs"] for key, job in read.run["jobs"].items()})
     yield from _each("steps", expected, {name: _ending(record) for name, record in read.steps.items()})
@@ -212,7 +235,9 @@ def _compare(expected: Mapping[str, Any], read: _Reading) -> Iterator[str]:
         log = "\n".join(read.lines(name))
         yield from (f"log of {name}: no {text!r} in {log!r}" for text in _list(texts) if text not in log)
     everything = read.everything()
-    yield from (f"there should be no {text!r}" for text in _list(expected.get("never", [])) if text in everything)
+    yield from (
+        f"there should be no {text!r}" for text in _list(expected.get("never", [])) if text in everything
+    )
     if "annotations" in expected:
         found = [_annotation(record) for record in read.seen.of("annotation")]
         yield from _same("annotations", expected["annotations"], found)
@@ -232,7 +257,9 @@ def _annotation(record: Mapping[str, Any]) -> dict[str, str]:
     return {name: str(record[name]) for name in shown if record.get(name) not in (None, "")}
 
 
-def _each(key: str, expected: Mapping[str, Any], found: Mapping[str, Any], *, is_all: bool = False) -> Iterator[str]:
+def _each(
+    key: str, expected: Mapping[str, Any], found: Mapping[str, Any], *, is_all: bool = False
+) -> Iterator[str]:
     """Every entry of `expected[key]`, and with `is_all` nothing that is not one."""
     if key not in expected:
         return

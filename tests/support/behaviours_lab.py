@@ -39,7 +39,11 @@ class BehaviourLab:
 
     def _submit_area(self, behaviour: Behaviour) -> None:
         """All of an area that can run side by side; one that is to be cancelled begins when it is looked at."""
-        together = [other for other in read_table().values() if other.area == behaviour.area and not other.is_cancelled]
+        together = [
+            other
+            for other in read_table().values()
+            if other.area == behaviour.area and not other.is_cancelled
+        ]
         for item in [behaviour] if behaviour.is_cancelled else together:
             self.runs[item.name] = self._submit(item)
 
