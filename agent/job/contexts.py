@@ -68,7 +68,7 @@ def make_contexts(
         "github": {**github_context(job, scope), **own},
         "runner": runner_context(job),
         "env": CaseSensitive(env),
-        "job": {"status": job.status.value, "container": {}, "services": {}},
+        "job": _job_context(job),
         "steps": scope.steps,
         "strategy": settled.strategy,
         "matrix": settled.matrix,
@@ -83,8 +83,8 @@ def github_context(job: RunningJob, scope: Scope) -> dict[str, object]:
     """The `github` context as the steps of `scope` see it."""
     context: dict[str, object] = {
         **job.spec.contexts.github,
-        "workspace": str(job.places.workspace),
-        "event_path": str(job.places.event),
+        "workspace": job.show_path(job.places.workspace),
+        "event_path": job.show_path(job.places.event),
         "token": job.secrets.get("GITHUB_TOKEN", ""),
         **scope.github,
     }
@@ -94,6 +94,14 @@ def github_context(job: RunningJob, scope: Scope) -> dict[str, object]:
     return context
 
 
+def _job_context(job: RunningJob) -> dict[str, object]:
+    services = {
+        service.name: {"id": service.id, "network": service.network, "ports": service.ports}
+        for service in job.containers.services.values()
+    }
+    return {"status": job.status.value, "container": job.containers.container, "services": services}
+
+
 def exported_variables(job: RunningJob, github: Mapping[str, object]) -> dict[str, str]:
     """GITHUB_* and RUNNER_*: what no flow can override."""
     variables = {
@@ -101,7 +109,7 @@ def exported_variables(job: RunningJob, github: Mapping[str, object]) -> dict[st
     }
     variables |= {f"RUNNER_{name.upper()}": to_text(value) for name, value in runner_context(job).items()}
     variables["RUNNER_TRACKING_ID"] = job.folder.tracking_id
-    variables["AGENT_TOOLSDIRECTORY"] = str(job.places.tools)
+    variables["AGENT_TOOLSDIRECTORY"] = job.show_path(job.places.tools)
     return variables
 
 

@@ -37,13 +37,19 @@ class JobEnvironment:
         state: Mapping[str, str],
         inputs: Mapping[str, str],
         own: Mapping[str, str],
+        granted: Mapping[str, str] | None = None,
+        keeps_paths: bool = True,
     ) -> dict[str, str]:
-        """A process's environment. `env` is the step's env context, `own` what no flow can override."""
-        built = {**self.granted, **env}
+        """A process's environment. `env` is the step's env context, `own` what no flow can override.
+
+        `granted` stands for the host's environment elsewhere than on the machine; without `keeps_paths` the entries that
+        steps added to PATH do not count.
+        """
+        built = {**(self.granted if granted is None else granted), **env}
         built.update((f"STATE_{name}", value) for name, value in state.items())
         built.update((input_variable(name), value) for name, value in inputs.items())
         path = built.get("PATH") or _DEFAULT_PATH
-        built["PATH"] = ":".join([*reversed(self.paths), path])
+        built["PATH"] = ":".join([*reversed(self.paths), path]) if keeps_paths else path
         built.setdefault("CI", "true")
         built.update(own)
         built["GITHUB_ACTIONS"] = "true"

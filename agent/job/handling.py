@@ -14,7 +14,7 @@ def find_handler(action: Action | None) -> Handler:
 def stage_condition(action: Action, stage: Stage) -> str:
     """The `pre-if` or `post-if` of an action; empty when it has no such stage."""
     runs = action.manifest.runs
-    has_stage = getattr(runs, stage.value, "")
+    has_stage = getattr(runs, stage.value, "") or getattr(runs, f"{stage.value}_entrypoint", "")
     condition: str = getattr(runs, f"{stage.value}_if") if has_stage else ""
     return condition
 
@@ -23,6 +23,12 @@ def _composite() -> Handler:
     from agent.job.handlers.composite import CompositeHandler
 
     return CompositeHandler()
+
+
+def _docker() -> Handler:
+    from agent.job.handlers.docker import DockerHandler
+
+    return DockerHandler()
 
 
 def _node() -> Handler:
@@ -40,6 +46,7 @@ def _python() -> Handler:
 # By the names of the classes in agent.resolve.manifest; each is imported when a job has such an action.
 _HANDLERS: dict[str, Callable[[], Handler]] = {
     "CompositeRuns": _composite,
+    "DockerRuns": _docker,
     "NodeRuns": _node,
     "PythonRuns": _python,
 }

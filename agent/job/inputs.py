@@ -31,7 +31,7 @@ def _warn(step: StepRun, action: Action, given: list[str], names: dict[str, str]
     unknown = [
         name for name in given if name.lower() not in names and name.lower() not in ("entrypoint", "args")
     ]
-    if unknown:
+    if unknown and not (step.spec.uses or "").startswith("docker://"):
         quoted = ", ".join(f"'{name}'" for name in unknown)
         valid = ", ".join(f"'{name}'" for name in names.values())
         step.log.say(f"##[warning]Unexpected input(s) {quoted}, valid inputs are [{valid}]")

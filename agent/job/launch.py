@@ -30,6 +30,7 @@ from agent.job.folder import (
     take_lock,
 )
 from agent.job.settings import JobSettings
+from agent.job.sweeping import sweep_job, sweep_others
 from agent.journal.file import JournalReader, JournalWriter, size
 from agent.journal.format import MAGIC, Closed, Opened, StepChanged
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
@@ -47,6 +48,7 @@ __all__ = [
     "read_result",
     "remove_job_folder",
     "request_cancel",
+    "sweep_containers",
 ]
 
 _CONTROL_SECONDS = 5.0
@@ -164,7 +166,7 @@ def ask_supervisor(folder: JobFolder, request: Mapping[str, object]) -> dict[str
 def bury(folder: JobFolder, kind: FailureKind, message: str) -> None:
     """Give the journal of a dead supervisor its last word: Closed(failure, `kind`, `message`).
 
-    What is left of the job's processes is killed, a torn tail is cut, steps that were running end as failed. A journal
+    What is left of the job's processes is killed, its containers are removed, a torn tail is cut, steps that were running end as failed. A journal
     that is closed already stays as it is. Raises AgentError when the supervisor lives.
     """
     from agent.job.proc import kill_tracked
@@ -174,13 +176,22 @@ def bury(folder: JobFolder, kind: FailureKind, message: str) -> None:
         raise AgentError("the job is still running", where=str(folder.path), hint="cancel it first")
     try:
         kill_tracked(folder.tracking_id)
+        unswept = sweep_job(folder)
         writer = JournalWriter(folder.journal)
         try:
-            _close_journal(folder, writer, kind, message)
+            _close_journal(folder, writer, kind, f"{message} ({unswept})" if unswept else message)
         finally:
             writer.close()
     finally:
         os.close(lock)
+
+
+def sweep_containers(root: Path) -> str:
+    """Remove the containers, networks and volumes of jobs under `root` that run no longer: for the daemon's start.
+
+    Returns why that was not possible; empty when it was, or when there is no container engine.
+    """
+    return sweep_others(root, [folder for folder in list_job_folders(root) if is_running(folder)])
 
 
 def _close_journal(folder: JobFolder, writer: JournalWriter, kind: FailureKind, message: str) -> None:

@@ -1,11 +1,14 @@
 """A job's life, phase by phase. Whatever happens in the first half, the second half runs.
 
     set up      folders, the job's env, every `uses:` resolved        what fails here ends the first half
+    images      those of container actions are pulled or built        the same
+    containers  the job's container and services start                the same
     hook        the owner's script before each job
     pre         `pre` stages of all actions
     main        the steps
     ------------------------------------------------------------- the second half
     post        `post` stages, the last action's first
+    stop        containers, services and their network are removed
     hook        the owner's script after each job
     complete    outputs, stray processes ended, temporary files gone
 
@@ -18,7 +21,7 @@ import shutil
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from agent.errors import AgentError
+from agent.errors import AgentError, RefusedError, UsageError
 from agent.flow.expressions import to_text
 from agent.job.contexts import evaluate_mapping, evaluate_value
 from agent.job.engine import Engine
@@ -29,6 +32,7 @@ from agent.job.state import RunningJob, make_places
 from agent.job.steprun import write_event
 from agent.job.steps import Actions
 from agent.job.streams import StepLog
+from agent.job.turns import settle
 from agent.journal.format import Annotation
 from agent.spec import codec
 from agent.spec.job import StepSpec
@@ -56,6 +60,7 @@ class Lifecycle:
         self._timers: list[asyncio.TimerHandle] = []
         self._is_set_up = False
         self._has_started = False
+        self._preparation: asyncio.Future[object] | None = None
 
     async def run(self) -> JobResult:
         """The job from its first to its last phase, and how it ended."""
@@ -81,18 +86,73 @@ class Lifecycle:
         job, log = self._job, self._job.log
         try:
             _greet(job, log)
-            _expect_no_container(job)
             make_places(job.places)
             write_event(job)
             for template in job.spec.env:
                 values = job.environment.values
                 values.update(evaluate_mapping(job, job.scope, values, template, "env"))
-            await self._prepare_actions(log)
+            await self._resolve_actions(log)
         except (AgentError, OSError) as error:
             kind = FailureKind.INFRASTRUCTURE if isinstance(error, OSError) else FailureKind.USER
             self._fail(log, kind, str(error))
         self._is_set_up = job.status is not Conclusion.FAILURE
         outcome = Conclusion.SUCCESS if self._is_set_up else Conclusion.FAILURE
+        log.end(outcome, outcome)
+
+    async def bring_images(self) -> None:
+        """The images of the container actions that are known by now."""
+        from functools import partial
+
+        from agent.job.action_images import describe_image, find_image, needs_image
+
+        for uses, action in self._actions.found().items():
+            if self._is_set_up and needs_image(action):
+                name = describe_image(action, uses)
+                await self._prepare("__image", name, partial(find_image, self._job, action))
+
+    async def start_containers(self) -> None:
+        """The job's container, services, and the network between them."""
+        from agent.job.containers import start_containers, wants_containers
+
+        if wants_containers(self._job):
+            await self._prepare(
+                "__containers", "Initialize containers", lambda log: start_containers(self._job, log)
+            )
+
+    async def stop_containers(self) -> None:
+        """The end of all that the job has at the container engine."""
+        if self._job.containers.engine is None:
+            return
+        from agent.job.containers import stop_containers
+
+        log = self._job.recorder.begin_step("__stop_containers", "Stop containers")
+        try:
+            await stop_containers(self._job, log)
+        except AgentError as error:  # the job has its result; what is left is swept when the daemon starts
+            log.say(f"##[warning]{error}")
+            log.recorder.annotate(Annotation(log.step, "warning", str(error)))
+        log.end(Conclusion.SUCCESS, Conclusion.SUCCESS)
+
+    async def _prepare(self, step: str, name: str, work: Callable[[StepLog], Awaitable[object]]) -> None:
+        """A step of our own before the first of the job's. It may be cancelled; failing, it ends the first half."""
+        if (
+            self._job.status is not Conclusion.SUCCESS
+        ):  # cancelled by now: steps without their container are none
+            self._is_set_up = False
+            return
+        log = self._job.recorder.begin_step(step, name)
+        task = self._preparation = asyncio.ensure_future(work(log))
+        await settle(task)
+        outcome = Conclusion.SUCCESS
+        error = None if task.cancelled() else task.exception()
+        if task.cancelled():
+            outcome = Conclusion.CANCELLED
+        elif isinstance(error, AgentError):
+            outcome = Conclusion.FAILURE
+            self._fail(log, _blame(error), str(error))
+        elif error is not None:
+            raise error
+        self._is_set_up = outcome is Conclusion.SUCCESS
         log.end(outcome, outcome)
 
     async def run_started_hook(self) -> None:
@@ -128,7 +188,7 @@ class Lifecycle:
         shutil.rmtree(job.places.temp, ignore_errors=True)
         log.end(Conclusion.SUCCESS, Conclusion.SUCCESS)
 
-    async def _prepare_actions(self, log: StepLog) -> None:
+    async def _resolve_actions(self, log: StepLog) -> None:
         try:
             await self._actions.prepare(self._job.spec.steps, log.say)
         except AgentError as error:
@@ -182,6 +242,8 @@ class Lifecycle:
             return
         self._start_timer(self._job.spec.cancel_timeout_minutes * 60, self._engine.give_up)
         self._engine.cancel(kind, message)
+        if self._preparation is not None:
+            self._preparation.cancel()
 
     def _start_timer(self, seconds: float, action: Callable[[], None]) -> None:
         self._timers.append(asyncio.get_running_loop().call_later(seconds, action))
@@ -203,9 +265,12 @@ class Lifecycle:
 PHASES = (
     Phase("set up", Lifecycle.set_up, is_second_half=False),
     Phase("started hook", Lifecycle.run_started_hook, is_second_half=False),
+    Phase("images", Lifecycle.bring_images, is_second_half=False),
+    Phase("containers", Lifecycle.start_containers, is_second_half=False),
     Phase("pre", Lifecycle.run_pre, is_second_half=False),
     Phase("main", Lifecycle.run_main, is_second_half=False),
     Phase("post", Lifecycle.run_post, is_second_half=True),
+    Phase("stop containers", Lifecycle.stop_containers, is_second_half=True),
     Phase("completed hook", Lifecycle.run_completed_hook, is_second_half=True),
     Phase("complete", Lifecycle.complete, is_second_half=True),
 )
@@ -223,8 +288,10 @@ def _greet(job: RunningJob, log: StepLog) -> None:
         log.say("##[warning]A secret of one character hides that character everywhere in the log.")
 
 
-def _expect_no_container(job: RunningJob) -> None:
-    if job.spec.container or job.spec.services:
-        raise AgentError(
-            "this agent can't run container jobs yet", hint="remove `container:` and `services:` from the job"
-        )
+def _blame(error: AgentError) -> FailureKind:
+    """Whose fault it is that images or containers are not there."""
+    from agent.containers.engine import ImageError
+
+    if isinstance(error, UsageError | RefusedError):
+        return FailureKind.USER
+    return FailureKind.IMAGE if isinstance(error, ImageError) else FailureKind.INFRASTRUCTURE

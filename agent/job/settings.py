@@ -9,7 +9,7 @@ from types import MappingProxyType
 from agent.errors import DamagedError
 
 _PATHS = ("work_folder", "identity_folder", "workspace", "policy_file")
-_TUPLES = ("actions_urls", "labels")
+_TUPLES = {"actions_urls", "labels", "gpus", "container_allow"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,9 @@ class JobSettings:
     debug: bool = False
     hook_job_started: str = ""  # the owner's script before each job (agent.job.hooks); empty: none
     hook_job_completed: str = ""  # and after it
+    gpus: tuple[str, ...] = ()  # UUIDs of the GPUs that the job's containers are given
+    docker_host: str = ""  # the container engine's address; empty: DOCKER_HOST, or Docker's usual socket
+    container_allow: tuple[str, ...] = ()  # what containers may have of the machine: agent.containers.policy
     actions_limit_bytes: int | None = None  # what the store of fetched actions may hold; None: no limit
     policy_file: Path | None = None  # the owner's rules; read as each job begins
     policy_must_exist: bool = False  # it was named by its owner, so that its absence is no permission
@@ -66,7 +69,7 @@ def parse_settings(text: str | bytes, *, where: str) -> JobSettings:
         data = {name: value for name, value in json.loads(text).items() if name in known}
         for name in _PATHS:
             data[name] = None if data.get(name) is None else Path(data[name])
-        for name in _TUPLES:
+        for name in _TUPLES & data.keys():
             data[name] = tuple(data[name])
         return JobSettings(**data)
     except (ValueError, TypeError, AttributeError, KeyError) as error:

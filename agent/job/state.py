@@ -12,6 +12,7 @@ from typing import Any
 from agent.job.commands.problem_matchers import ProblemMatchers
 from agent.job.environment import JobEnvironment
 from agent.job.folder import JobFolder
+from agent.job.hosts import MachineHost, StepHost
 from agent.job.masking import Masker
 from agent.job.processes import Graces
 from agent.job.settings import JobSettings
@@ -65,6 +66,29 @@ class Scope:
 
 
 @dataclass(slots=True)
+class Service:
+    """A service of the job, running."""
+
+    name: str
+    id: str
+    image: str
+    network: str
+    ports: Mapping[str, str] = field(default_factory=dict)  # the container's port -> the machine's
+
+
+@dataclass(slots=True)
+class Containers:
+    """What the job has at the container engine."""
+
+    engine: Any = None  # agent.containers.engine.Engine, once it is needed
+    network: str = ""  # its name; empty: none was made
+    container: Mapping[str, str] = field(default_factory=dict)  # the context `job.container`
+    services: dict[str, Service] = field(default_factory=dict)
+    images: dict[str, str] = field(default_factory=dict)  # of container actions
+    nodes: dict[int, str] = field(default_factory=dict)  # in the job's container, by major
+
+
+@dataclass(slots=True)
 class RunningJob:
     """One job: what was asked, what it may know, and how it stands."""
 
@@ -84,11 +108,22 @@ class RunningJob:
     failure_kind: FailureKind | None = None
     message: str = ""
     outputs: dict[str, str] = field(default_factory=dict)
+    host: StepHost = field(default_factory=MachineHost)  # where steps run
+    containers: Containers = field(default_factory=Containers)
 
     @property
     def graces(self) -> Graces:
         """How long processes may take to end."""
         return Graces(self.settings.interrupt_seconds, self.settings.terminate_seconds)
+
+    @property
+    def is_in_container(self) -> bool:
+        """Whether steps run in the job's container."""
+        return bool(self.containers.container)
+
+    def show_path(self, path: Path) -> str:
+        """A folder or file of the machine as steps see it."""
+        return self.host.paths.to_inside(str(path))
 
     @property
     def shows_debug(self) -> bool:
@@ -141,9 +176,9 @@ def runner_context(job: RunningJob) -> dict[str, object]:
         "name": job.settings.agent_name,
         "os": "Linux" if os.uname().sysname == "Linux" else "macOS",
         "arch": _ARCHITECTURES.get(platform.machine(), platform.machine().upper()),
-        "temp": str(job.places.temp),
-        "tool_cache": str(job.places.tools),
-        "workspace": str(job.places.root),
+        "temp": job.show_path(job.places.temp),
+        "tool_cache": job.show_path(job.places.tools),
+        "workspace": job.show_path(job.places.root),
         "environment": "self-hosted",
     }
     if job.shows_debug:

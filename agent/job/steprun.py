@@ -16,7 +16,7 @@ from agent.job.commands.problem_matchers import LineWatcher
 from agent.job.commands.stdout import CommandStream
 from agent.job.contexts import evaluate_value, exported_variables, github_context
 from agent.job.effects import Effects
-from agent.job.processes import run_process
+from agent.job.hosts import StepHost
 from agent.job.state import RunningJob, Scope
 from agent.job.streams import StepLog
 from agent.spec import codec
@@ -55,6 +55,11 @@ class Action(Protocol):
     @property
     def folder(self) -> Path:
         """Where its files lie."""
+        ...
+
+    @property
+    def root(self) -> Path:
+        """The repository that it lies in."""
         ...
 
     @property
@@ -115,7 +120,8 @@ class StepRun:
         """The `github` context of this very step."""
         members: dict[str, object] = {**github_context(self.job, self.scope), "action": self.spec.id}
         if self.action is not None:
-            members["action_path"] = str(self.action.folder)
+            if not (self.spec.uses or "").startswith("docker://"):
+                members["action_path"] = self.job.show_path(self.action.folder)
             repository, _, ref = (self.spec.uses or "").partition("@")
             if ref and "://" not in repository:
                 members["action_repository"] = "/".join(repository.split("/")[:2])
@@ -123,27 +129,33 @@ class StepRun:
         return members
 
     async def run_process(
-        self, arguments: Sequence[str], *, cwd: Path | None = None, extra: Mapping[str, str] | None = None
+        self,
+        arguments: Sequence[str],
+        *,
+        cwd: Path | str | None = None,
+        extra: Mapping[str, str] | None = None,
+        host: StepHost | None = None,
     ) -> int:
         """Run a program as this step and return its exit code; its commands and command files go to `effects`.
 
-        `extra` is environment of the handler's own, which nothing overrides. Raises AgentError when it cannot start.
+        `extra` is environment of the handler's own, which nothing overrides. `host` is where it runs, if that is not where
+        the job's steps do. Raises AgentError when it cannot start.
         """
+        host = host or self.job.host
         files, self._files = self._files or CommandFiles(self.job.places.command_files), None
         matchers = self.job.matchers
         meaning = CommandMeaning(self.log, self.effects, self.env, matchers, shows_debug=self.job.shows_debug)
         watcher = LineWatcher(matchers, self.log.write, meaning.report_problem, meaning.warn)
         stream = CommandStream(watcher.feed, meaning.handle)
-        own = {**exported_variables(self.job, self.github()), **files.variables, **(extra or {})}
-        environment = self.job.environment.build(self.env, state=self.state, inputs=self.inputs, own=own)
+        environment = self._build_environment(host, {**files.variables, **(extra or {})})
         try:
-            return await run_process(
+            return await host.run(
                 arguments,
-                cwd=cwd or self.job.places.workspace,
+                cwd=host.paths.to_inside(str(cwd or self.job.places.workspace)),
                 env=environment,
                 sink=stream.feed,
                 graces=self.job.graces,
-                mark=f"GITHUB_ENV={files.variables['GITHUB_ENV']}",
+                mark=f"GITHUB_ENV={environment['GITHUB_ENV']}",
             )
         finally:
             stream.finish()
@@ -151,6 +163,21 @@ class StepRun:
             summary = files.collect(self.effects)
             if summary:
                 self.log.recorder.summarise(self.log.step, summary)
+
+    def _build_environment(self, host: StepHost, extra: Mapping[str, str]) -> dict[str, str]:
+        """The process's environment, its paths as `host` sees them."""
+        usual = self.job.host
+        built = self.job.environment.build(
+            self.env,
+            state=self.state,
+            inputs=self.inputs,
+            own={**exported_variables(self.job, self.github()), **extra},
+            granted=host.granted,
+            keeps_paths=host.keeps_paths,
+        )
+        if host is usual and not self.job.is_in_container:
+            return built
+        return {name: host.paths.to_inside(usual.paths.to_host(value)) for name, value in built.items()}
 
     def service_variables(self) -> dict[str, str]:
         """What actions, as opposed to `run:` steps, are told: the server, a token for it, and where the code is."""

@@ -41,9 +41,13 @@ class Actions:
     async def prepare(self, steps: Sequence[StepSpec], say: Callable[[str], None]) -> None:
         """Resolve all that `steps` use, however deep. `say` is told what was found.
 
-        Raises AgentError when one cannot be resolved, or is of a kind that this agent does not run.
+        Raises AgentError when one cannot be resolved, or is none.
         """
         await self._prepare(steps, None, 1, say)
+
+    def found(self) -> dict[str, Action]:
+        """What was resolved so far, by what the steps say."""
+        return {key.rpartition(":$/")[2] if ":$/" in key else key: item for key, item in self._found.items()}
 
     async def instance(self, path: tuple[str, ...], uses: str, origin: Action | None) -> Instance:
         """The action of the step at `path`; `origin` is the action that the step is part of."""
@@ -64,7 +68,8 @@ class Actions:
             action = await self._find(step.uses, origin)
             if is_new:
                 commit = f" (SHA:{action.commit})" if action.commit else ""
-                say(f"Download action repository '{step.uses}'{commit}")
+                if not step.uses.startswith("docker://"):
+                    say(f"Download action repository '{step.uses}'{commit}")
                 for warning in action.warnings:
                     say(f"##[warning]{warning}")
                 await self._prepare(inner_steps(action), action, depth + 1, say)
@@ -74,7 +79,6 @@ class Actions:
         action = self._found.get(key)
         if action is None:
             action = await asyncio.to_thread(self._resolve, uses, origin)
-            _expect_runnable(action, uses)
             if not uses.startswith("./"):  # the workspace may change
                 self._found[key] = action
         return action
@@ -104,16 +108,6 @@ def inner_steps(action: Action) -> Sequence[StepSpec]:
 
     runs = action.manifest.runs
     return runs.steps if isinstance(runs, CompositeRuns) else ()
-
-
-def _expect_runnable(action: Action, uses: str) -> None:
-    from agent.resolve.manifest import DockerRuns
-
-    if isinstance(action.manifest.runs, DockerRuns):
-        raise AgentError(
-            f"'{uses}' runs in a container, and this agent can't run container actions yet",
-            hint="use an action that is made of steps, JavaScript or Python",
-        )
 
 
 def _key(uses: str, origin: Action | None) -> str:

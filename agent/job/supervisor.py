@@ -27,6 +27,7 @@ from agent.job.processes import prepare_supervisor
 from agent.job.settings import JobSettings
 from agent.job.state import RunningJob, Scope, choose_places
 from agent.job.streams import Recorder
+from agent.job.sweeping import sweep_job
 from agent.spec.job import JobSpec
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
 
@@ -53,6 +54,7 @@ def run(folder: JobFolder, secrets: Mapping[str, str] | None, lock: int, listene
             f"a bug in the agent ended this job: {type(error).__name__}; see {folder.crash_log.name} in its folder"
         )
         kill_tracked(folder.tracking_id)
+        sweep_job(folder)
     recorder.close(result)
     folder.control.unlink(missing_ok=True)
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from agent.errors import AgentError, DamagedError, NotFoundError, RefusedError, UnreachableError, UsageError
+from agent.errors import AgentError, DamagedError, NotFoundError, RefusedError, UnreachableError
 from agent.resolve.manifest import ActionManifest, DockerRuns, NodeRuns, PythonRuns, read_manifest
 from agent.resolve.pins import PinnedRef, Pins
 from agent.resolve.policy import EVERYTHING, Policy
@@ -34,6 +34,7 @@ from agent.spec.job import Source, SourceKind
 
 BUNDLED = "bundled"
 WORKSPACE = "workspace"
+IMAGE = "image"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class ResolvedAction:
     commit: str  # "" for an action of the workspace and for a bundled one
     manifest: ActionManifest
     root: Path  # of its repository: `$/` starts here
-    origin: str  # the repository's URL without credentials, or BUNDLED, or WORKSPACE
+    origin: str  # the repository's URL without credentials, or BUNDLED, WORKSPACE or IMAGE
     warnings: tuple[str, ...] = ()  # to show to the user, once
 
 
@@ -84,7 +85,7 @@ class Resolver:
         """The action that `reference` names. `within` is the composite action whose step says so, if it is one's.
 
         Raises NotFoundError (no such repository, ref, path or manifest), UnreachableError, RefusedError (it would do
-        harm), InvalidActionError, UsageError (a kind of reference that can't be resolved to a folder).
+        harm), InvalidActionError.
         """
         match reference:
             case WorkspaceReference(path):
@@ -96,11 +97,8 @@ class Resolver:
                 return self._resolve_own(reference, path)
             case ImageReference(image):
                 self._policy.check_image(reference)
-                raise UsageError(
-                    "container actions are not supported yet",
-                    where=f"docker://{image}",
-                    hint="run the image as the job's `container:` or with `docker run` in a `run:` step",
-                )
+                manifest = ActionManifest(name=image, runs=DockerRuns(image=f"docker://{image}"))
+                return ResolvedAction(reference, self._workspace, "", manifest, self._workspace, IMAGE)
             case UrlReference(url):
                 return self._resolve_fetched(reference, (url,))
             case RepositoryReference():

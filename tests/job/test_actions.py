@@ -271,17 +271,11 @@ def test_an_action_that_is_not_in_the_workspace_fails_its_step(tmp_path: Path) -
     assert "Can't find 'action.yml'" in report.result.message
 
 
-def test_a_container_action_is_refused_with_one_clear_sentence(tmp_path: Path) -> None:
-    write_action(tmp_path / "ws", "box", "runs: {using: docker, image: Dockerfile}")
-    report = run_in(tmp_path, uses("boxed", "./box"))
-    assert "can't run container actions yet" in report.result.message
-
-
 def test_a_missing_node_says_how_to_get_one() -> None:
     import pytest
 
     from agent.errors import AgentError
-    from agent.job.handlers.node import find_node
+    from agent.job.nodes import find_node
 
     with pytest.raises(AgentError) as error:
         find_node(99, {}, "")
@@ -289,7 +283,7 @@ def test_a_missing_node_says_how_to_get_one() -> None:
 
 
 def test_a_configured_node_comes_first(tmp_path: Path) -> None:
-    from agent.job.handlers.node import find_node
+    from agent.job.nodes import find_node
 
     for version in (18, 24):
         fake = tmp_path / f"node-{version}"

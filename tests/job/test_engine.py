@@ -216,12 +216,6 @@ def test_a_cancelled_background_step_does_no_harm_and_a_failed_one_does(tmp_path
     assert report.own_steps()["__wait_for_background"] == "failure"
 
 
-def test_a_container_job_is_refused_with_one_clear_sentence(tmp_path: Path) -> None:
-    report = run_job(tmp_path, script("no", "echo no"), container={"image": "alpine"})
-    assert report.own_steps() == {}
-    assert "this agent can't run container jobs yet" in report.result.message
-
-
 def test_shells_are_githubs(tmp_path: Path) -> None:
     report = run_job(
         tmp_path,

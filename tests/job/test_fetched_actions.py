@@ -96,15 +96,6 @@ def test_what_a_composite_uses_is_resolved_before_the_first_step(tmp_path: Path,
     assert report.result.failure_kind is FailureKind.ACTION
 
 
-def test_a_container_action_fails_the_set_up(tmp_path: Path, repositories) -> None:
-    repositories(
-        "acme/box", {"action.yml": "runs: {using: docker, image: Dockerfile}", "Dockerfile": "FROM x"}
-    )
-    report = run_with_git(tmp_path, script("first", "true"), uses("act", "acme/box@v1"))
-    assert report.own_steps() == {}
-    assert "can't run container actions yet" in report.result.message
-
-
 def test_artifact_actions_are_told_a_host_that_they_take(tmp_path: Path, repositories) -> None:
     show = {
         "action.yml": "runs: {using: node20, main: main.js}",

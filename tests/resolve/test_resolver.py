@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from support.git import ACTION, GitHost, Repository, make_repository
 
-from agent.errors import AgentError, NotFoundError, RefusedError, UnreachableError, UsageError
+from agent.errors import AgentError, NotFoundError, RefusedError, UnreachableError
 from agent.resolve import ActionStore, CompositeRuns, PythonRuns, ResolvedAction, Resolver, parse_reference
 from agent.resolve.resolver import BUNDLED, WORKSPACE
 from agent.spec.job import Source, SourceKind
@@ -412,11 +412,6 @@ def test_bundled_actions_need_no_place(make_resolver: MakeResolver) -> None:
 def test_what_is_not_bundled_is_looked_for_with_git(text: str, make_resolver: MakeResolver) -> None:
     with pytest.raises(NotFoundError, match="no such repository"):
         resolve(make_resolver("file:///nowhere/{owner}/{repo}"), text)
-
-
-def test_a_container_action_says_that_it_is_not_supported_yet(make_resolver: MakeResolver) -> None:
-    with pytest.raises(UsageError, match="not supported yet"):
-        resolve(make_resolver(), "docker://alpine:3.20")
 
 
 @pytest.mark.parametrize(

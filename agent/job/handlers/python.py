@@ -3,6 +3,7 @@
 The script runs in the workspace, isolated (`-I`) in a virtual environment: neither the agent's packages nor the machine's
 are in its reach. For actions that need nothing that is an empty one of the job's own, so that no job can slip something
 into another's; one for each content of a requirements.txt or pyproject.toml is kept beside the fetched actions.
+In a job with a container they run on the machine all the same, and see the job's folders there.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from agent.errors import AgentError
+from agent.job.hosts import MachineHost
 from agent.job.steprun import Action, RunSteps, Stage, StepFailure, StepRun
 from agent.resolve.manifest import PythonRuns
 from agent.spec.outcome import FailureKind
@@ -39,7 +41,9 @@ class PythonHandler:
             raise AgentError(f"the action's script '{script}' is missing", where=str(step.spec.uses))
         step.show_action()
         python = await asyncio.to_thread(_find_python, step, step.action)
-        code = await step.run_process([python, "-I", "-u", str(file)], extra=step.service_variables())
+        code = await step.run_process(
+            [python, "-I", "-u", str(file)], extra=step.service_variables(), host=MachineHost()
+        )
         if code != 0:
             raise StepFailure(f"Process completed with exit code {code}.")
 

@@ -4,6 +4,7 @@ Source: actions/runner `ScriptHandler.cs`, `ScriptHandlerHelpers.cs`.
 """
 
 import os
+import posixpath
 import secrets
 import shlex
 import shutil
@@ -20,7 +21,7 @@ _BUILT_IN = {
     "pwsh": "pwsh -command \". '{0}'\"",
     "powershell": "powershell -command \". '{0}'\"",
 }
-_DEFAULT = "bash -e {0}"  # sh where there is no bash
+_DEFAULT = "bash -e {0}"  # sh where there is no bash, and in a container
 _EXTENSIONS = {"python": ".py", "python3": ".py", "pwsh": ".ps1", "powershell": ".ps1", "node": ".js"}
 _POWERSHELL_HEAD = "$ErrorActionPreference = 'stop'"
 _POWERSHELL_TAIL = "if ((Test-Path -LiteralPath variable:\\LASTEXITCODE)) { exit $LASTEXITCODE }"
@@ -39,8 +40,11 @@ class ScriptHandler:
         colour = [f"\x1b[36;1m{line}\x1b[0m" for line in script.rstrip("\n").split("\n")]
         step.show_group(f"Run {first}", colour, [f"shell: {shown}"])
         file = _write_script(step.job.places.temp, arguments[0], script)
+        if step.job.is_in_container:  # the image's user may be another than the agent's
+            file.chmod(0o644)
         try:
-            code = await step.run_process([item.replace("{0}", str(file)) for item in arguments], cwd=folder)
+            path = step.job.show_path(file)
+            code = await step.run_process([item.replace("{0}", path) for item in arguments], cwd=folder)
         finally:
             file.unlink(missing_ok=True)
         if code != 0:
@@ -60,27 +64,33 @@ class ScriptHandler:
             )
         return template
 
-    def _choose_folder(self, step: StepRun) -> Path:
+    def _choose_folder(self, step: StepRun) -> str:
+        """The working directory, as the step sees it."""
         written = to_text(step.evaluate(step.spec.working_directory))
         if not written and not step.scope.is_composite:
             written = to_text(step.evaluate(step.job.spec.working_directory))
-        folder = step.job.places.workspace / written
-        if not folder.is_dir():
+        inside = posixpath.join(step.job.show_path(step.job.places.workspace), written)
+        folder = Path(step.job.host.paths.to_host(inside))
+        is_elsewhere = (
+            step.job.is_in_container and str(folder) == inside
+        )  # in the image: for the container to see
+        if not is_elsewhere and not folder.is_dir():
             raise AgentError(
                 f"the working directory '{written}' does not exist",
                 where=step.place,
                 hint="make it in an earlier step, or check out the code first",
             )
-        return folder
+        return inside
 
     def _fill_template(self, step: StepRun, template: str) -> tuple[list[str], str]:
         """The program with its arguments (the script's place still open), and how they are shown."""
-        unchosen, template = not template, template or _DEFAULT
+        in_container = step.job.is_in_container
+        unchosen, template = not template, template or (_BUILT_IN["sh"] if in_container else _DEFAULT)
         try:
             program, *rest = shlex.split(template)
         except ValueError as error:
             raise AgentError(f"Invalid shell option: {error}", where=step.place) from None
-        found = _find_program(step, program)
+        found = program if in_container else _find_program(step, program)
         if found is None and unchosen:
             return self._fill_template(step, _BUILT_IN["sh"])
         if found is None:

@@ -1,0 +1,94 @@
+"""The output of a container or of a program in it, straight from the engine's socket.
+
+After its answer the engine speaks frames: one byte for the stream (1 out, 2 error), three of nothing, four for the length,
+big endian, then the bytes. Done by hand, as docker-py may lose what comes in one packet with the answer's head.
+Source: Docker Engine API, `POST /containers/{id}/attach`, *Stream format*.
+"""
+
+import asyncio
+import json
+from typing import Any
+from urllib.parse import urlsplit
+
+from agent.containers.engine import EngineError, Sink
+from agent.errors import UnreachableError, UsageError
+
+_BUFFER_BYTES = 1 << 20
+_UPGRADED = (101, 200)
+
+
+class OutputStream:
+    """One answer of the engine that goes on as a stream of frames."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def open(cls, address: str, path: str, body: dict[str, Any] | None = None) -> "OutputStream":
+        """Ask for `path` and read the answer's head. Raises UnreachableError, EngineError."""
+        try:
+            reader, writer = await _connect(address)
+        except OSError as error:
+            raise UnreachableError(f"the container engine does not answer: {error}", where=address) from None
+        stream = cls(reader, writer)
+        try:
+            await stream._ask(path, json.dumps(body or {}).encode())
+        except BaseException:
+            stream.close()
+            raise
+        return stream
+
+    async def read(self, sink: Sink) -> None:
+        """Hand everything to `sink` until the engine says no more. Raises UnreachableError when it breaks off."""
+        try:
+            while head := await self._reader.read(1):
+                head += await self._reader.readexactly(7)
+                sink(await self._reader.readexactly(int.from_bytes(head[4:], "big")))
+        except (OSError, asyncio.IncompleteReadError):
+            raise UnreachableError("the container engine went away while it was listened to") from None
+
+    def close(self) -> None:
+        """Hang up. What runs goes on."""
+        self._writer.close()
+
+    async def _ask(self, path: str, body: bytes) -> None:
+        self._writer.write(
+            f"POST {path} HTTP/1.1\r\nHost: docker\r\nContent-Type: application/json\r\nConnection: Upgrade\r\n"
+            f"Upgrade: tcp\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+            + body
+        )
+        try:
+            head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+            status = int(head[0].split(" ")[1])
+            if status not in _UPGRADED:
+                raise EngineError(await self._read_complaint(head[1:]))
+        except (OSError, asyncio.IncompleteReadError, ValueError, IndexError):
+            raise UnreachableError("the container engine gives no sensible answer") from None
+
+    async def _read_complaint(self, head: list[str]) -> str:
+        lengths = [line.partition(":")[2] for line in head if line.lower().startswith("content-length:")]
+        text = await self._reader.readexactly(int(lengths[0])) if lengths else b""
+        try:
+            return str(json.loads(text)["message"])
+        except (ValueError, KeyError, TypeError):
+            return text.decode("utf-8", "replace") or "the container engine refused"
+
+
+def check_address(address: str) -> str:
+    """`address`, when it is one that we can speak to: a socket here, or TCP without TLS. Raises UsageError."""
+    parts = urlsplit(address)
+    if (parts.scheme == "unix" and parts.path) or (parts.scheme == "tcp" and parts.hostname):
+        return address
+    raise UsageError(
+        f"'{address}' is no container engine that jobs can use",
+        where="DOCKER_HOST",
+        hint="name its socket, as in unix:///var/run/docker.sock: it must see this machine's folders",
+    )
+
+
+async def _connect(address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    parts = urlsplit(address)
+    if parts.scheme == "unix":
+        return await asyncio.open_unix_connection(parts.path, limit=_BUFFER_BYTES)
+    return await asyncio.open_connection(parts.hostname, parts.port or 2375, limit=_BUFFER_BYTES)

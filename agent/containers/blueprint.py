@@ -1,0 +1,114 @@
+"""A container to be made: what we want of it, in the form in which an engine is told.
+
+Source: Docker Engine API, `POST /containers/create`.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+_MAX_LOG = {"max-size": "10m", "max-file": "1"}
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A folder of the machine, or a volume, inside a container."""
+
+    source: str  # an absolute path, or a volume's name; empty: a nameless volume
+    target: str
+    read_only: bool = False
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder or file of the machine."""
+        return self.source.startswith("/")
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A port of a container that the machine hands on. `host` empty: any free one."""
+
+    container: str  # `80/tcp`
+    host: str = ""
+    address: str = "127.0.0.1"
+
+
+@dataclass(slots=True)
+class Blueprint:
+    """Everything about a container that is not its name.
+
+    `config` and `host_config` are what the flow's `options` say, in the engine's own words.
+    """
+
+    image: str
+    labels: dict[str, str] = field(default_factory=dict)
+    env: dict[str, str] = field(default_factory=dict)
+    entrypoint: list[str] | None = None
+    command: list[str] | None = None
+    workdir: str = ""
+    network: str = ""  # empty: the engine's default bridge
+    aliases: list[str] = field(default_factory=list)  # names in the network
+    mounts: list[Mount] = field(default_factory=list)
+    ports: list[Port] = field(default_factory=list)
+    gpus: tuple[str, ...] = ()  # UUIDs
+    keeps_log: bool = False
+    config: dict[str, Any] = field(default_factory=dict)
+    host_config: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The body of the request that makes it."""
+        body: dict[str, Any] = {
+            **self.config,
+            "Image": self.image,
+            "Labels": {**self.config.get("Labels", {}), **self.labels},
+            "Env": [f"{name}={value}" for name, value in self._full_env().items()],
+            "AttachStdout": True,
+            "AttachStderr": True,
+            "HostConfig": self._host_json(),
+        }
+        if self.entrypoint is not None:
+            body["Entrypoint"] = self.entrypoint
+        if self.command is not None:
+            body["Cmd"] = self.command
+        if self.workdir:
+            body["WorkingDir"] = self.workdir
+        if self.ports:
+            body["ExposedPorts"] = {port.container: {} for port in self.ports} | body.get("ExposedPorts", {})
+        if self.network and self.aliases:
+            endpoint = {"Aliases": self.aliases}
+            body["NetworkingConfig"] = {"EndpointsConfig": {self.network: endpoint}}
+        return body
+
+    def _full_env(self) -> dict[str, str]:
+        # An engine whose default runtime is NVIDIA's reads this variable, and CUDA images say `all` in it.
+        return {"NVIDIA_VISIBLE_DEVICES": ",".join(self.gpus) or "void", **self.env}
+
+    def _host_json(self) -> dict[str, Any]:
+        log = {"Type": "json-file", "Config": _MAX_LOG} if self.keeps_log else {"Type": "none"}
+        host: dict[str, Any] = {
+            **self.host_config,
+            "Mounts": [_mount_json(mount, self.labels) for mount in self.mounts],
+            "LogConfig": log,
+        }
+        if self.network:
+            host["NetworkMode"] = self.network
+        if self.ports:
+            bindings: dict[str, list[dict[str, str]]] = {}
+            for port in self.ports:
+                bindings.setdefault(port.container, []).append(
+                    {"HostIp": port.address, "HostPort": port.host}
+                )
+            host["PortBindings"] = bindings
+        if self.gpus:
+            request = {"Driver": "nvidia", "DeviceIDs": list(self.gpus), "Capabilities": [["gpu"]]}
+            host["DeviceRequests"] = [request]
+        return host
+
+
+def _mount_json(mount: Mount, labels: dict[str, str]) -> dict[str, Any]:
+    kind = "bind" if mount.is_folder else "volume"
+    body: dict[str, Any] = {"Type": kind, "Target": mount.target, "ReadOnly": mount.read_only}
+    if mount.source:
+        body["Source"] = mount.source
+    if not mount.is_folder:
+        body["VolumeOptions"] = {"Labels": labels}
+    return body

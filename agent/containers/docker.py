@@ -1,0 +1,310 @@
+"""The Docker engine, by way of docker-py; the only importer of it.
+
+docker-py blocks, so its calls are made in threads of our own. A call once made is waited for, also when its task is
+cancelled: what it makes must be known to be there, or not, before anybody cleans up.
+"""
+
+import asyncio
+import contextlib
+import tarfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from agent.containers.attach import OutputStream, check_address
+from agent.containers.blueprint import Blueprint
+from agent.containers.engine import (
+    ContainerFacts,
+    Credentials,
+    EngineError,
+    ImageError,
+    ImageFacts,
+    Say,
+    Sink,
+)
+from agent.containers.progress import PullProgress
+from agent.errors import AgentError, UnreachableError
+
+DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
+_EMPTY_IMAGE = "flow-agent/empty:1"
+_THREADS = 16
+_POLL_SECONDS = (0.005, 0.25)  # the first pause between two looks, and the longest
+_CALL_SECONDS = 120
+# What an engine says when asking it again will not help; the first three it says with the code of a broken server.
+_FINAL = ("unauthorized", "denied", "no basic auth", "not found", "manifest unknown", "invalid reference")
+
+
+class DockerEngine:
+    """An `Engine` (agent.containers.engine) at `address`."""
+
+    def __init__(self, client: Any, address: str) -> None:
+        self._client = client
+        self._address = address
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="docker")
+
+    @classmethod
+    async def connect(cls, address: str = "") -> "DockerEngine":
+        """The engine at `address` (default: Docker's usual socket). Raises UnreachableError when there is none."""
+        address = check_address(address or DEFAULT_ADDRESS)
+        loop = asyncio.get_running_loop()
+        return cls(await loop.run_in_executor(None, _connect, address), address)
+
+    async def close(self) -> None:
+        """Let go of the engine."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._client.close()
+
+    async def find_image(self, image: str) -> ImageFacts | None:
+        """See Engine."""
+        try:
+            found = await self._call(self._client.inspect_image, image)
+        except ImageError:
+            return None
+        digests = found.get("RepoDigests") or [""]
+        return ImageFacts(found["Id"], digests[0], _read_env(found))
+
+    async def pull(self, image: str, credentials: Credentials | None, say: Say) -> None:
+        """See Engine."""
+        own = {"username": credentials.username, "password": credentials.password} if credentials else None
+        name, tag = _split_tag(image)
+        events = partial(self._client.pull, name, tag=tag, auth_config=own, stream=True, decode=True)
+        await self._follow(events, PullProgress(say).take)
+
+    async def build(self, dockerfile: Path, tag: str, say: Say) -> None:
+        """See Engine."""
+
+        def take(event: Mapping[str, Any]) -> None:
+            line = str(event.get("stream") or "").rstrip("\n")
+            if line:
+                say(line)
+
+        events = partial(
+            self._client.build,
+            path=str(dockerfile.parent),
+            dockerfile=dockerfile.name,
+            tag=tag,
+            rm=True,
+            forcerm=True,
+            decode=True,
+        )
+        await self._follow(events, take)
+
+    async def empty_image(self) -> str:
+        """See Engine."""
+        if await self.find_image(_EMPTY_IMAGE) is None:
+            name, tag = _split_tag(_EMPTY_IMAGE)
+            archive = bytes(tarfile.BLOCKSIZE * 2)
+            await self._call(self._client.import_image_from_data, archive, repository=name, tag=tag)
+        return _EMPTY_IMAGE
+
+    async def create_network(self, name: str, labels: Mapping[str, str]) -> str:
+        """See Engine."""
+        made = await self._call(
+            self._client.create_network, name, driver="bridge", labels=dict(labels), check_duplicate=True
+        )
+        return str(made["Id"])
+
+    async def create(self, name: str, blueprint: Blueprint) -> str:
+        """See Engine."""
+        made = await self._call(self._client.create_container_from_config, blueprint.to_json(), name)
+        return str(made["Id"])
+
+    async def start(self, container: str) -> None:
+        """See Engine."""
+        await self._call(self._client.start, container)
+
+    async def run(self, container: str, sink: Sink) -> int:
+        """See Engine."""
+        stream = await self._open(f"/containers/{container}/attach?stream=1&stdout=1&stderr=1")
+        try:
+            await self.start(container)
+            await stream.read(sink)
+            await self.wait(container)  # it may have closed its output before its end
+        finally:
+            stream.close()
+        return (await self.inspect(container)).exit_code
+
+    async def execute(
+        self, container: str, arguments: Sequence[str], *, env: Mapping[str, str], cwd: str, sink: Sink
+    ) -> int:
+        """See Engine."""
+        made = await self._call(
+            self._client.exec_create,
+            container,
+            list(arguments),
+            environment=dict(env),
+            workdir=cwd or None,
+        )
+        stream = await self._open(f"/exec/{made['Id']}/start", {"Detach": False, "Tty": False})
+        try:
+            await stream.read(sink)
+        finally:
+            stream.close()
+        ended = await self._call(self._client.exec_inspect, made["Id"])
+        return int(ended["ExitCode"] if ended["ExitCode"] is not None else 255)
+
+    async def inspect(self, container: str) -> ContainerFacts:
+        """See Engine."""
+        found = await self._call(self._client.inspect_container, container)
+        state = found["State"]
+        ports = found["NetworkSettings"].get("Ports") or {}
+        return ContainerFacts(
+            is_running=bool(state["Running"]),
+            exit_code=int(state["ExitCode"]),
+            health=str((state.get("Health") or {}).get("Status") or "").replace("none", ""),
+            ports={port.removesuffix("/tcp"): bound[0]["HostPort"] for port, bound in ports.items() if bound},
+            env=_read_env(found),
+        )
+
+    async def wait(self, container: str) -> None:
+        """See Engine."""
+        pause, longest = _POLL_SECONDS
+        with contextlib.suppress(EngineError):  # it is gone
+            while (await self.inspect(container)).is_running:
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, longest)
+
+    async def signal(self, container: str, number: int) -> None:
+        """See Engine."""
+        with contextlib.suppress(EngineError):  # it has ended
+            await self._call(self._client.kill, container, number)
+
+    async def read_log(self, container: str, sink: Sink) -> None:
+        """See Engine."""
+        sink(await self._call(self._client.logs, container, stdout=True, stderr=True))
+
+    async def remove(self, container: str) -> None:
+        """See Engine."""
+        await self._remove(partial(self._client.remove_container, container, v=True, force=True))
+
+    async def sweep(self, labels: Mapping[str, str]) -> int:
+        """See Engine."""
+        wanted = {"label": [f"{name}={value}" for name, value in labels.items()]}
+        client = self._client
+        containers = await self._call(client.containers, all=True, filters=wanted)
+        for item in containers:
+            await self.remove(item["Id"])
+        networks = await self._call(client.networks, filters=wanted)
+        for item in networks:
+            await self._remove(partial(client.remove_network, item["Id"]))
+        volumes = (await self._call(client.volumes, filters=wanted)).get("Volumes") or []
+        for item in volumes:
+            await self._remove(partial(client.remove_volume, item["Name"], force=True))
+        return len(containers) + len(networks) + len(volumes)
+
+    async def list_jobs(self, label: str, labels: Mapping[str, str]) -> set[str]:
+        """The values of `label` among all containers, networks and volumes that have `labels`."""
+        wanted = {"label": [f"{name}={value}" for name, value in labels.items()]}
+        client = self._client
+        items = [*await self._call(client.containers, all=True, filters=wanted)]
+        items += await self._call(client.networks, filters=wanted)
+        items += (await self._call(client.volumes, filters=wanted)).get("Volumes") or []
+        return {item["Labels"][label] for item in items if label in (item.get("Labels") or {})}
+
+    async def _remove(self, call: Callable[[], Any]) -> None:
+        """Remove something. It may be gone, or be going."""
+        try:
+            await self._call(call)
+        except EngineError as error:
+            said = error.what.lower()
+            if "no such" not in said and "not found" not in said and "already in progress" not in said:
+                raise
+
+    async def _open(self, path: str, body: dict[str, Any] | None = None) -> OutputStream:
+        return await OutputStream.open(self._address, f"/v{self._client.api_version}{path}", body)
+
+    async def _call(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        call = partial(_translated, partial(function, *arguments, **options))
+        future = asyncio.get_running_loop().run_in_executor(self._threads, call)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            await asyncio.wait({future})
+            raise
+
+    async def _follow(
+        self,
+        open_events: Callable[[], Iterable[Mapping[str, Any]]],
+        take: Callable[[Mapping[str, Any]], None],
+    ) -> None:
+        """Give every event of a long call to `take`, here in the loop. Cancelled, it is broken off at the next event."""
+        loop = asyncio.get_running_loop()
+        is_given_up = False
+
+        def follow() -> None:
+            for event in open_events():
+                if is_given_up:
+                    return
+                if "error" in event:
+                    raise _describe(str(event["error"]))
+                loop.call_soon_threadsafe(take, event)
+
+        try:
+            await loop.run_in_executor(self._threads, partial(_translated, follow))
+        finally:
+            is_given_up = True
+
+
+def _connect(address: str) -> Any:
+    from docker.api.client import APIClient
+    from docker.errors import DockerException
+
+    try:
+        client: Any = APIClient
+        return client(base_url=address, version="auto", timeout=_CALL_SECONDS)
+    except DockerException as error:
+        raise UnreachableError(
+            f"no container engine answers: {_last_cause(error)}",
+            where=address,
+            hint="install and start Docker and let this user use it (group docker), or name its socket in DOCKER_HOST",
+        ) from None
+
+
+def _translated(call: Callable[[], Any]) -> Any:
+    """`call`'s result, its errors in our words."""
+    from docker.errors import APIError, DockerException, ImageNotFound
+    from requests.exceptions import RequestException
+
+    try:
+        return call()
+    except ImageNotFound as error:
+        raise ImageError(str(error.explanation or error)) from None
+    except APIError as error:
+        raise _describe(str(error.explanation or error)) from None
+    except DockerException as error:
+        raise EngineError(str(error)) from None
+    except (RequestException, OSError) as error:
+        raise UnreachableError(f"the container engine does not answer: {_last_cause(error)}") from None
+
+
+def _describe(said: str) -> AgentError:
+    """An engine's complaint as an error."""
+    lower = said.lower()
+    if "address pool" in lower:
+        return EngineError(said, hint="remove networks that nobody uses: docker network prune")
+    if any(word in lower for word in _FINAL) and "no such container" not in lower:
+        return ImageError(said)
+    return EngineError(said)
+
+
+def _last_cause(error: BaseException) -> str:
+    """The innermost reason, which is the one that says something."""
+    while isinstance(error.args[-1] if error.args else None, BaseException):
+        error = error.args[-1]
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _split_tag(image: str) -> tuple[str, str]:
+    """(name, tag or digest); `latest` where none is written, for no tag means all of them to the engine."""
+    name, _, digest = image.partition("@")
+    head, slash, last = name.rpartition("/")
+    last, _, tag = last.partition(":")
+    return head + slash + last, digest or tag or "latest"
+
+
+def _read_env(found: Mapping[str, Any]) -> dict[str, str]:
+    """The environment of an image or a container, as the engine describes it."""
+    pairs = (found.get("Config") or {}).get("Env") or []
+    return {name: value for name, _, value in (pair.partition("=") for pair in pairs)}

@@ -1,0 +1,116 @@
+"""Container actions: `using: docker` with a Dockerfile or an image, and `docker://image` as a step.
+
+Each stage is a container of its own, with the job's folders at GitHub's places. Its environment is the step's; values that
+are paths of the job are turned into paths of the container.
+Source: actions/runner `ContainerActionHandler.cs`.
+"""
+
+import secrets
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from agent.containers.blueprint import Blueprint, Mount
+from agent.containers.paths import PathMap
+from agent.containers.policy import ContainerPolicy
+from agent.errors import AgentError
+from agent.flow.expressions import to_text
+from agent.job.action_images import find_image
+from agent.job.containers import SOCKET, check_folder, open_engine
+from agent.job.contexts import evaluate_value
+from agent.job.hosts import ActionHost
+from agent.job.state import RunningJob, Scope
+from agent.job.steprun import RunSteps, Stage, StepFailure, StepRun
+from agent.job.sweeping import job_labels
+from agent.resolve.manifest import DockerRuns
+
+_WORKSPACE = "/github/workspace"
+
+
+class DockerHandler:
+    """Runs one stage of a container action."""
+
+    async def run(self, step: StepRun, run_steps: RunSteps) -> None:
+        """Have the image, run a container of it, and fail when its exit code is not 0."""
+        assert step.action is not None
+        runs = step.action.manifest.runs
+        assert isinstance(runs, DockerRuns)
+        step.show_action()
+        image = await find_image(step.job, step.action, step.log)
+        engine = await open_engine(step.job)
+        facts = await engine.find_image(image)
+        folders = _folders(step.job)
+        blueprint = _make_blueprint(step, runs, image, folders)
+        name = f"{step.job.folder.tracking_id}_action_{secrets.token_hex(4)}"
+        granted = {"PATH": facts.env["PATH"]} if facts and "PATH" in facts.env else {}
+        host = ActionHost(engine, name, blueprint, PathMap(folders), granted)
+        scope = Scope(path=("__args",), inputs=step.inputs)
+        step.env = MappingProxyType({**_own_env(step, runs, scope), **step.env})
+        extra = {**step.service_variables(), "HOME": "/github/home"}
+        code = await step.run_process(
+            _arguments(step, runs, scope), cwd=step.job.places.workspace, extra=extra, host=host
+        )
+        if code != 0:
+            raise StepFailure(f"Docker run failed with exit code {code}")
+
+
+def _folders(job: RunningJob) -> list[tuple[Path, str]]:
+    """Where the job's folders lie in an action's container."""
+    places = job.places
+    home = places.temp / "_github_home"
+    home.mkdir(exist_ok=True)
+    return [
+        (places.temp, "/github/runner_temp"),
+        (home, "/github/home"),
+        (places.event.parent, "/github/workflow"),
+        (places.command_files, "/github/file_commands"),
+        (places.workspace, _WORKSPACE),
+    ]
+
+
+def _make_blueprint(
+    step: StepRun, runs: DockerRuns, image: str, folders: list[tuple[Path, str]]
+) -> Blueprint:
+    job = step.job
+    mounts = [Mount(check_folder(host), inside) for host, inside in folders]
+    if ContainerPolicy.parse(job.settings.container_allow).allows("docker-socket"):
+        mounts.append(Mount(SOCKET, SOCKET))
+    entrypoint = _entrypoint(step, runs)
+    return Blueprint(
+        image,
+        labels=job_labels(job.folder),
+        entrypoint=[entrypoint] if entrypoint else None,
+        network=job.containers.network,
+        mounts=mounts,
+        gpus=job.settings.gpus,
+    )
+
+
+def _entrypoint(step: StepRun, runs: DockerRuns) -> str:
+    if step.stage is Stage.PRE:
+        return runs.pre_entrypoint
+    if step.stage is Stage.POST:
+        return runs.post_entrypoint
+    return runs.entrypoint or _input(step, "entrypoint")
+
+
+def _arguments(step: StepRun, runs: DockerRuns, scope: Scope) -> list[str]:
+    """What follows the entrypoint: the manifest's list, or the words of the input `args`."""
+    if runs.args:
+        return [to_text(evaluate_value(step.job, scope, {}, item, step.place)) for item in runs.args]
+    try:
+        return shlex.split(_input(step, "args"))
+    except ValueError as error:
+        raise AgentError(f"the input 'args' cannot be read: {error}", where=step.place) from None
+
+
+def _own_env(step: StepRun, runs: DockerRuns, scope: Scope) -> Mapping[str, str]:
+    return {
+        name: to_text(evaluate_value(step.job, scope, {}, value, step.place))
+        for name, value in runs.env.items()
+    }
+
+
+def _input(step: StepRun, name: str) -> str:
+    return next((value for key, value in step.inputs.items() if key.lower() == name), "")

@@ -1,0 +1,196 @@
+"""Where the processes of a step run: on the machine, in the job's container, or in a container of their own.
+
+Each host has a view of the job's folders (`paths`); what a step sees of paths is in the view of its host.
+"""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from agent.containers.paths import PathMap
+from agent.errors import AgentError
+from agent.job.pipes import Sink
+from agent.job.processes import Graces, run_process
+
+if TYPE_CHECKING:  # a job without containers loads nothing of them
+    from agent.containers.blueprint import Blueprint
+    from agent.containers.engine import Engine
+
+_NOT_STARTED = (126, 127)
+_COMPLAINT = b"OCI runtime exec failed"
+_COMPLAINT_BYTES = 1024
+_DRAIN_SECONDS = 5.0
+
+
+class StepHost(Protocol):
+    """A place where processes run."""
+
+    @property
+    def paths(self) -> PathMap:
+        """Where the machine's folders lie there."""
+        ...
+
+    @property
+    def granted(self) -> Mapping[str, str] | None:
+        """The environment that every process begins with; None: what the machine grants."""
+        ...
+
+    @property
+    def keeps_paths(self) -> bool:
+        """Whether the entries that steps add to PATH count there."""
+        ...
+
+    async def run(
+        self,
+        arguments: Sequence[str],
+        *,
+        cwd: str,
+        env: Mapping[str, str],
+        sink: Sink,
+        graces: Graces,
+        mark: str,
+    ) -> int:
+        """Run a program to its end, as `agent.job.processes.run_process` does. `cwd` is a path there."""
+        ...
+
+
+class MachineHost:
+    """The machine itself."""
+
+    paths = PathMap()
+    granted: Mapping[str, str] | None = None
+    keeps_paths = True
+
+    async def run(
+        self,
+        arguments: Sequence[str],
+        *,
+        cwd: str,
+        env: Mapping[str, str],
+        sink: Sink,
+        graces: Graces,
+        mark: str,
+    ) -> int:
+        """See StepHost."""
+        return await run_process(arguments, cwd=Path(cwd), env=env, sink=sink, graces=graces, mark=mark)
+
+
+class ContainerHost:
+    """The job's container: it lives as long as the job, and each process is brought into it."""
+
+    keeps_paths = True
+
+    def __init__(self, engine: "Engine", container: str, paths: PathMap, granted: Mapping[str, str]) -> None:
+        self._engine = engine
+        self._container = container
+        self.paths = paths
+        self.granted: Mapping[str, str] | None = granted
+
+    async def run(
+        self,
+        arguments: Sequence[str],
+        *,
+        cwd: str,
+        env: Mapping[str, str],
+        sink: Sink,
+        graces: Graces,
+        mark: str,
+    ) -> int:
+        """See StepHost. A cancelled process is ended with its offspring, in the container."""
+        from agent.containers.stop import stop_program
+
+        said = bytearray()
+
+        def listen(data: bytes) -> None:
+            if len(said) < _COMPLAINT_BYTES:
+                said.extend(data[:_COMPLAINT_BYTES])
+            sink(data)
+
+        work = self._engine.execute(self._container, arguments, env=env, cwd=cwd, sink=listen)
+        task = asyncio.ensure_future(work)
+        try:
+            code = await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await stop_program(
+                self._engine,
+                self._container,
+                mark,
+                interrupt_seconds=graces.interrupt_seconds,
+                terminate_seconds=graces.terminate_seconds,
+            )
+            await _let_go(task)
+            raise
+        if code in _NOT_STARTED and _COMPLAINT in said:
+            raise AgentError(
+                f"cannot start '{arguments[0]}' in the job's container",
+                where=cwd,
+                hint="does the image have it, and the working directory? The log has the engine's reason",
+            )
+        return code
+
+
+class ActionHost:
+    """A container for one process: that of a container action. It is removed when the process has ended."""
+
+    keeps_paths = False
+
+    def __init__(
+        self, engine: "Engine", name: str, blueprint: "Blueprint", paths: PathMap, granted: Mapping[str, str]
+    ) -> None:
+        self._engine = engine
+        self._name = name
+        self._blueprint = blueprint
+        self.paths = paths
+        self.granted: Mapping[str, str] | None = granted
+
+    async def run(
+        self,
+        arguments: Sequence[str],
+        *,
+        cwd: str,
+        env: Mapping[str, str],
+        sink: Sink,
+        graces: Graces,
+        mark: str,  # noqa: ARG002 - the container is mark enough
+    ) -> int:
+        """See StepHost. No arguments: what the image says."""
+        self._blueprint.env |= env
+        self._blueprint.workdir = cwd
+        if arguments:
+            self._blueprint.command = list(arguments)
+        container = await self._engine.create(self._name, self._blueprint)
+        task = asyncio.ensure_future(self._engine.run(container, sink))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await self._stop(container, graces)
+            await _let_go(task)
+            raise
+        finally:
+            await self._engine.remove(container)
+
+    async def _stop(self, container: str, graces: Graces) -> None:
+        """SIGINT, SIGTERM; removing it is SIGKILL."""
+        graced = ((signal.SIGINT, graces.interrupt_seconds), (signal.SIGTERM, graces.terminate_seconds))
+        with contextlib.suppress(AgentError):  # gone already
+            for number, seconds in graced:
+                await self._engine.signal(container, number)
+                if await self._has_ended(container, seconds):
+                    return
+
+    async def _has_ended(self, container: str, seconds: float) -> bool:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._engine.wait(container)
+                return True
+        return False
+
+
+async def _let_go(task: "asyncio.Future[int]") -> None:
+    """Take the last output of a process that was ended, and forget it."""
+    await asyncio.wait({task}, timeout=_DRAIN_SECONDS)
+    task.cancel()
+    await asyncio.wait({task})

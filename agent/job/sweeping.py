@@ -1,0 +1,73 @@
+"""What a job has at the container engine, told by its labels, and how it is removed when the job itself no longer can.
+
+The sweep is a process of its own, so that whoever asks for it (the daemon, a command) never loads the engine's client.
+"""
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from agent.errors import DamagedError
+from agent.job.folder import JobFolder
+from agent.job.settings import JobSettings
+
+_MARK = "containers"
+_DEFAULT = "unix:///var/run/docker.sock"
+_SWEEP_SECONDS = 120
+
+
+def engine_address(settings: JobSettings | None = None) -> str:
+    """Where the engine listens: as the settings say, or DOCKER_HOST, or Docker's usual socket."""
+    return (settings.docker_host if settings else "") or os.environ.get("DOCKER_HOST") or _DEFAULT
+
+
+def job_labels(folder: JobFolder) -> dict[str, str]:
+    """What everything carries that this job attempt makes at the engine."""
+    from agent.containers.engine import JOB_LABEL, ROOT_LABEL
+
+    return {JOB_LABEL: folder.tracking_id, ROOT_LABEL: _name_root(folder.path.parent)}
+
+
+def mark_engine_used(folder: JobFolder) -> None:
+    """Leave word in the job folder that the job may have something at the engine."""
+    (folder.path / _MARK).touch()
+
+
+def sweep_job(folder: JobFolder) -> str:
+    """Remove what the dead job made at the engine. Returns why that was not possible; empty when all is gone."""
+    if not (folder.path / _MARK).exists():
+        return ""
+    settings: JobSettings | None = None
+    with contextlib.suppress(DamagedError):  # then the usual engine is asked
+        settings = folder.read_settings()
+    return _sweep(engine_address(settings), folder.path.parent, [folder.tracking_id])
+
+
+def sweep_others(root: Path, living: Sequence[JobFolder], address: str = "") -> str:
+    """Remove what jobs under `root` made at the engine, but for those that live. Returns why that was not possible."""
+    address = address or engine_address()
+    if address.startswith("unix://") and not Path(address.removeprefix("unix://")).exists():
+        return ""
+    return _sweep(address, root, ["--but", *(folder.tracking_id for folder in living)])
+
+
+def _name_root(root: Path) -> str:
+    return os.path.realpath(root)
+
+
+def _sweep(address: str, root: Path, jobs: Sequence[str]) -> str:
+    command = [sys.executable, "-P", "-m", "agent.containers.sweep", address, _name_root(root), *jobs]
+    try:
+        result = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_SWEEP_SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"containers of ended jobs could not be removed: {error}"
+    if result.returncode == 0:
+        return ""
+    return (
+        f"containers of ended jobs could not be removed: {result.stderr.decode('utf-8', 'replace').strip()}"
+    )

@@ -1,0 +1,96 @@
+"""Container actions, by a real engine."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.docker import BUSYBOX, leftovers
+from support.jobs import JobReport, run_job, script, uses, write_action
+
+from agent.spec.outcome import Conclusion
+
+
+@pytest.fixture
+def run(tmp_path: Path, engine_address: str) -> Any:
+    def run_it(*steps: Any, **options: Any) -> JobReport:
+        settings = {"docker_host": engine_address, "workspace": tmp_path / "place"}
+        report = run_job(tmp_path, *steps, settings=settings, **options)
+        assert leftovers(engine_address, report.folder.tracking_id) == []
+        return report
+
+    return run_it
+
+
+def test_an_image_is_a_step(run: Any) -> None:
+    report = run(uses("one", f"docker://{BUSYBOX}", with_={"args": "echo 'two words' one", "extra": "x"}))
+    assert report.conclusion is Conclusion.SUCCESS, report.log()
+    assert report.output_of("one") == ["two words one"]
+    assert "Unexpected input" not in report.log()
+
+
+def test_the_entrypoint_may_be_named(run: Any) -> None:
+    step = uses("one", f"docker://{BUSYBOX}", with_={"entryPoint": "/bin/echo", "args": "hello"})
+    assert run(step).output_of("one") == ["hello"]
+
+
+def test_files_and_folders_lie_at_githubs_places(run: Any) -> None:
+    shell = {
+        "entrypoint": "/bin/sh",
+        "args": "-c 'echo A=1 >> $GITHUB_ENV; echo b=2 >> $GITHUB_OUTPUT; pwd; echo $HOME $GITHUB_WORKSPACE"
+        " $RUNNER_TEMP $GITHUB_EVENT_PATH $PATH $INPUT_WHERE; touch here'",
+        "where": "${{ github.workspace }}/x",
+    }
+    report = run(
+        uses("one", f"docker://{BUSYBOX}", with_=shell),
+        script("two", "echo $A ${{ steps.one.outputs.b }}; ls"),
+    )
+    assert report.conclusion is Conclusion.SUCCESS, report.log()
+    assert report.output_of("one") == [
+        "/github/workspace",
+        "/github/home /github/workspace /github/runner_temp /github/workflow/event.json /usr/bin:/bin /github/workspace/x",
+    ]
+    assert report.output_of("two") == ["1 2", "here"]
+
+
+def test_an_exit_code_fails_the_step(run: Any) -> None:
+    report = run(uses("one", f"docker://{BUSYBOX}", with_={"args": "sh -c 'exit 4'"}))
+    assert report.result.message == "Docker run failed with exit code 4"
+
+
+def test_a_dockerfile_is_built_once_for_its_content(run: Any, tmp_path: Path) -> None:
+    write_action(
+        tmp_path / "place",
+        "greet",
+        "name: greet\n"
+        "inputs: {who: {default: world}}\n"
+        "runs:\n"
+        "  using: docker\n"
+        "  image: Dockerfile\n"
+        "  args: ['hello ${{ inputs.who }}', second]\n"
+        "  env: {OWN: '${{ inputs.who }}'}\n"
+        "  pre-entrypoint: /pre.sh\n"
+        "  post-entrypoint: /post.sh\n",
+        Dockerfile=f'FROM {BUSYBOX}\nCOPY main.sh post.sh /\nENTRYPOINT ["/main.sh"]\n',
+        main_sh='#!/bin/sh\necho "$1,$2,$OWN"\necho kept=it >> $GITHUB_STATE\n',
+        post_sh='#!/bin/sh\necho "post $STATE_kept"\n',
+    )
+    for name in ("main.sh", "post.sh"):
+        (tmp_path / "place" / "greet" / name).chmod(0o755)
+    report = run(uses("one", "./greet", with_={"who": "you"}), uses("two", "./greet"))
+    assert report.conclusion is Conclusion.SUCCESS, report.log()
+    assert "hello you,second,you" in report.log("one")
+    assert "hello world,second,world" in report.log("two")
+    assert "post it" in report.log("__post_one")
+    again = run(uses("one", "./greet"))
+    assert "This action's image was built before" in again.log("one")
+
+
+def test_a_dockerfile_that_does_not_build_says_why(run: Any, tmp_path: Path) -> None:
+    write_action(
+        tmp_path / "place",
+        "greet",
+        "name: greet\nruns: {using: docker, image: Dockerfile}\n",
+        Dockerfile=f"FROM {BUSYBOX}\nRUN echo so && false\n",
+    )
+    report = run(uses("one", "./greet"))
+    assert "the action's image cannot be built" in report.result.message

