@@ -50,7 +50,9 @@ SETTINGS: tuple[Setting, ...] = (
         "",
         "the owner's script (.sh or .ps1) before each job",
     ),
-    Setting("hook_job_completed", "ACTIONS_RUNNER_HOOK_JOB_COMPLETED", "", "the owner's script after each job"),
+    Setting(
+        "hook_job_completed", "ACTIONS_RUNNER_HOOK_JOB_COMPLETED", "", "the owner's script after each job"
+    ),
     Setting("listen", "AGENT_LISTEN", "127.0.0.1:8420", "where `agent server` listens"),
     Setting("data", "AGENT_DATA", "", "the server's data folder (default: by user, see docs/cli.md)"),
     Setting("public_url", "AGENT_PUBLIC_URL", "", "the server's address as agents and people reach it"),
