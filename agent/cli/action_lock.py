@@ -36,13 +36,13 @@ def lock_flows(files: Sequence[Path], context: Context, output_format: str, out:
     Raises UsageError for a flow or lock that is not valid, and AgentError, with nothing written, when an action
     can't be found.
     """
-    shown = []
+    made = []
     for folder, names in group_by_folder(files).items():
         file = folder / FILE_NAME
         old = read_lock(file) if file.exists() else Lock()
         flows = sorted({*_existing(folder, old.flows), *names})
-        shown.append(_write(file, old, _make_lock(folder, flows, old, old.actions, context)))
-    return _show(shown, output_format, out)
+        made.append((file, old, _make_lock(folder, flows, old, old.actions, context)))
+    return _show([_write(*each) for each in made], output_format, out)
 
 
 def update_pins(file: Path, names: Sequence[str], context: Context, output_format: str, out: TextIO) -> int:

@@ -364,3 +364,11 @@ def test_a_job_keeps_to_the_limit_that_its_agent_sets(desk: Desk) -> None:
         assert desk.run(desk.flow(f"acme/{name}@v1"), AGENT_ACTIONS_LIMIT="400").code == 0
     (entry,) = desk.json("cache", "list")
     assert entry["repository"] == desk.deep.url
+
+
+def test_when_one_of_several_locks_can_not_be_made_none_is_written(desk: Desk) -> None:
+    good = desk.flow("acme/greet@v1")
+    (desk.folder / "other").mkdir()
+    bad = desk.flow("acme/nobody@v1", name="other/bad.yml")
+    assert desk.action("lock", good, bad).code == 1
+    assert not (desk.folder / "flow.lock").exists()
