@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from support.git import ACTION, Repository, make_repository
+from support.git import ACTION, GitHost, Repository, make_repository
 
 from agent.errors import NotFoundError, RefusedError
 from agent.resolve import Pins, ResolvedAction, Resolver, parse_reference
@@ -130,3 +130,15 @@ def test_a_key_names_a_repository_at_a_ref_and_means_the_same_when_it_is_read_ag
     assert pin_key(parse_reference(text)) == key
     if key:
         assert pin_key(parse_reference(key)) == key
+
+
+def test_a_pinned_commit_that_came_from_a_later_place_is_asked_of_no_earlier_one(
+    repository: Repository, make_resolver: MakeResolver, host: GitHost, tmp_path: Path
+) -> None:
+    places = (f"{host.url}/elsewhere/{{owner}}/{{repo}}", f"file://{tmp_path}/git/{{owner}}/{{repo}}")
+    pins = {"acme/tools@v1": repository.head}
+    assert resolve(make_resolver(*places, pins=Pins(pins)), "acme/tools@v1").origin == repository.url
+    asked = len(host.requests)
+    assert asked
+    assert resolve(make_resolver(*places, pins=Pins(pins)), "acme/tools@v1").commit == repository.head
+    assert len(host.requests) == asked
