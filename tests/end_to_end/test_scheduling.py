@@ -115,3 +115,22 @@ def test_a_job_sees_nothing_of_the_agents_own_environment(lab: Lab) -> None:
     names = {line.partition("=")[0] for line in lab.lines(run, "a")}
     assert not {"AGENT_PRIVATE", "MY_CLOUD_TOKEN", "AGENT_STATE", "AGENT_TOKEN", "AGENT_URL"} & names
     assert {"PATH", "GITHUB_RUN_ID", "RUNNER_NAME", "CI"} <= names
+
+
+def test_jobs_are_given_out_and_shown_in_the_flows_order(lab: Lab) -> None:
+    flow = lab.write_flow("""
+  late: {needs: train, runs-on: self-hosted, steps: [{run: "true"}]}
+  train:
+    runs-on: self-hosted
+    strategy: {matrix: {seed: [3, 1, 2]}}
+    steps: [{run: "true"}]
+  early: {runs-on: self-hosted, steps: [{run: "true"}]}
+""")
+    run = lab.submit(flow)
+    order = ["late", "train (3)", "train (1)", "train (2)", "early"]
+    assert [job["key"] for job in lab.run(run)["jobs"]] == order
+    lab.add_agent("box")
+    view = lab.wait_for_run(run)
+    assert [job["key"] for job in view["jobs"]] == order
+    began = sorted(view["jobs"], key=lambda job: job["started"])
+    assert [job["key"] for job in began] == ["train (3)", "train (1)", "train (2)", "early", "late"]

@@ -7,6 +7,7 @@ import msgspec
 from starlette.responses import Response
 
 from agent.errors import NotFoundError
+from agent.flow.model import Flow
 from agent.plan import JobPhase, RunState
 from agent.plan.planner import waits_for
 from agent.plan.request import Wish
@@ -94,8 +95,7 @@ async def show_run(call: Call) -> Response:
             raise NotFoundError(f"there is no run {run}")
         rows = await jobs.list_of_run(connection, run)
         names = await agents.names_of(connection, [job.agent for job in rows])
-        shown = [job_json(job, names) for job in rows]
-        shown += await _not_yet_queued(connection, call.services, run)
+        shown = await _in_order(connection, call.services, run, [job_json(job, names) for job in rows])
         finished = [artifact_json(artifact) for artifact in await artifacts.list_final(connection, run)]
         summaries = [await _summary(connection, job) for job in rows]
     return json_response(
@@ -152,17 +152,26 @@ async def _events(services: Services, run: int, after: int) -> AsyncIterator[byt
                     yield event_streams.HEARTBEAT
 
 
-async def _not_yet_queued(connection: Connection, services: Services, run: int) -> list[dict[str, object]]:
-    """The jobs that the planner holds back, each with why."""
+async def _in_order(
+    connection: Connection, services: Services, run: int, queued: list[dict[str, object]]
+) -> list[dict[str, object]]:
+    """All jobs of the run in the order of its flow: those that were queued, and those that are held back."""
     plan = await runs.load_plan(connection, run)
-    if plan is None or plan.status == "completed":
-        return []
-    flow = services.flows.parse(plan.file, plan.text, plan.dialect)
+    if plan is None:
+        return queued
     state = codec.parse(RunState, plan.state, where=f"run {run}")
+    flow = services.flows.parse(plan.file, plan.text, plan.dialect)
+    jobs_by_key = {str(job["key"]): job for job in [*_not_yet_queued(flow, state), *queued]}
+    keys = [key for name, node in state.nodes.items() for key in (node.jobs or (name,))]
+    return [jobs_by_key[key] for key in keys if key in jobs_by_key]
+
+
+def _not_yet_queued(flow: Flow, state: RunState) -> list[dict[str, object]]:
+    """The jobs that the planner holds back, each with why."""
     held = [job.key for job in state.jobs.values() if job.phase is JobPhase.HELD]
     waiting = {name: f"waits for needs: {', '.join(needs)}" for name, needs in waits_for(flow, state).items()}
     waiting |= dict.fromkeys(held, "waits for another job of its matrix (max-parallel)")
-    return [_pending(run, key, why) for key, why in waiting.items()]
+    return [_pending(state.request.run, key, why) for key, why in waiting.items()]
 
 
 def _pending(run: int, key: str, why: str) -> dict[str, object]:

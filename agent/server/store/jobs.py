@@ -11,7 +11,7 @@ means that somebody else was first, and the caller does nothing.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Select, func, insert, or_, select, update
+from sqlalchemy import ScalarSelect, Select, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.server.store.schema import jobs
@@ -60,6 +60,7 @@ async def queue_job(connection: AsyncConnection, spec: JobSpec, now: float) -> N
         insert(jobs).values(
             id=spec.job,
             run=spec.run,
+            place=_next_place(spec.run),
             key=spec.key,
             name=spec.name,
             status="queued",
@@ -71,13 +72,20 @@ async def queue_job(connection: AsyncConnection, spec: JobSpec, now: float) -> N
     )
 
 
+def _next_place(run: int) -> ScalarSelect[int]:
+    """How many jobs the run has already."""
+    return select(func.count()).select_from(jobs).where(jobs.c.run == run).scalar_subquery()
+
+
 async def add_ended_job(
     connection: AsyncConnection, *, job: str, run: int, key: str, result: JobResult, now: float
 ) -> None:
     """A job that ended before it could be queued: skipped, cancelled, impossible. A held one becomes so too."""
     if await find_job(connection, job) is None:
         await connection.execute(
-            insert(jobs).values(id=job, run=run, key=key, name=key, status="queued", queued_at=None)
+            insert(jobs).values(
+                id=job, run=run, place=_next_place(run), key=key, name=key, status="queued", queued_at=None
+            )
         )
     await finish_job(connection, job, result, now)
 
@@ -169,16 +177,13 @@ async def load_spec(connection: AsyncConnection, job: str) -> JobSpec:
 
 async def list_of_run(connection: AsyncConnection, run: int) -> list[JobRow]:
     """The run's jobs as they came."""
-    return await _list(
-        connection, select(*_COLUMNS).where(jobs.c.run == run).order_by(jobs.c.queued_at, jobs.c.key)
-    )
+    return await _list(connection, select(*_COLUMNS).where(jobs.c.run == run).order_by(jobs.c.place))
 
 
 async def list_queued(connection: AsyncConnection, limit: int = 1000) -> list[JobRow]:
     """What may be given out: oldest first."""
-    query = (
-        select(*_COLUMNS).where(jobs.c.status == "queued").order_by(jobs.c.queued_at, jobs.c.id).limit(limit)
-    )
+    oldest = (jobs.c.queued_at, jobs.c.run, jobs.c.place)
+    query = select(*_COLUMNS).where(jobs.c.status == "queued").order_by(*oldest).limit(limit)
     return await _list(connection, query)
 
 

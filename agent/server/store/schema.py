@@ -87,6 +87,7 @@ jobs = Table(
     metadata,
     Column("id", String, primary_key=True),
     Column("run", Integer, ForeignKey("runs.id"), nullable=False),
+    Column("place", Integer, nullable=False),  # among the run's jobs, in the order in which they came to be
     Column("key", String, nullable=False),
     Column("name", String, nullable=False),
     Column("status", String, nullable=False),  # queued, assigned, running, completed
