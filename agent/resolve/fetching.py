@@ -10,7 +10,8 @@ from pathlib import Path
 from agent.errors import AgentError, DamagedError, NotFoundError, UnreachableError
 from agent.resolve.reference import redact
 from agent.resolve.sources import git
-from agent.resolve.store import ActionStore, Make, StoredRepository
+from agent.resolve.store import ActionStore
+from agent.resolve.stored_repository import Make, StoredRepository
 from agent.resolve.tree import Submodules, read_commit, write_tree
 
 

@@ -8,13 +8,26 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from agent.errors import AgentError
+
 TEMPORARY = ".making-"  # how the name of a folder begins that is half made, or half removed
 
 
 @contextlib.contextmanager
 def hold_lock(file: Path, *, waits: bool = True) -> Iterator[None]:
-    """Hold the lock `file`. Raises BlockingIOError when somebody else does and we don't wait."""
-    handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    """Hold the lock `file`, whose folder is made when it isn't there.
+
+    Raises BlockingIOError when somebody else does and we don't wait, AgentError when the folder is not ours to write.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise AgentError(
+            f"the store of actions can't be written: {error.strerror}",
+            where=str(file.parent),
+            hint="name a folder that is yours with AGENT_WORK_DIR",
+        ) from None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX if waits else fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
@@ -68,7 +81,7 @@ def remove(folder: Path) -> None:
 
 def sweep(lock: Path) -> None:
     """Clear a repository's folder, unless somebody is at work in it."""
-    with contextlib.suppress(OSError), hold_lock(lock, waits=False):
+    with contextlib.suppress(OSError, AgentError), hold_lock(lock, waits=False):
         clear(lock.parent)
 
 

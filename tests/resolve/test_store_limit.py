@@ -10,6 +10,7 @@ import pytest
 from support.git import ACTION, GitHost, Repository, make_repository
 from support.lab import wait_for
 
+from agent.errors import AgentError
 from agent.resolve import ActionStore, ResolvedAction, Resolver, parse_reference
 
 SIZE = 50_000
@@ -142,6 +143,14 @@ def test_an_empty_machine_has_nothing_to_prune(tmp_path: Path) -> None:
     store = make_store(tmp_path, None)
     assert (store.prune(0), store.list_commits()) == ([], [])
     assert not store.root.exists()
+
+
+def test_a_store_in_a_place_that_can_not_be_written_is_an_error_that_says_so(
+    tmp_path: Path, repositories: list[Repository]
+) -> None:
+    (tmp_path / "store").write_text("not a folder")
+    with pytest.raises(AgentError, match="the store of actions can't be written"):
+        use(tmp_path, make_store(tmp_path, None), "r0")
 
 
 def _press(root: str, job: int) -> list[str]:
