@@ -96,17 +96,24 @@ class Engine:
                     spec, scope, Stage.PRE, f"Pre {name_step(self._job, spec, scope)}", condition, instance
                 )
                 self._count(turn, await self._take_turn(turn))
-            elif inner:
-                await self._run_pre(inner, self._enter(spec, scope, instance), instance.action)
+            elif inner and (entered := self._enter(spec, scope, instance)) is not None:
+                await self._run_pre(inner, entered, instance.action)
 
-    def _enter(self, spec: StepSpec, scope: Scope, instance: Instance) -> Scope:
-        """The scope of a composite action's steps before its own turn has come."""
+    def _enter(self, spec: StepSpec, scope: Scope, instance: Instance) -> Scope | None:
+        """The scope of a composite action's steps before its own turn has come.
+
+        None when its inputs can't be evaluated yet (they hang on what a step will give): when they never can, its own turn
+        says so.
+        """
         from agent.job.handlers.composite import enter_scope
 
         turn = Turn(spec, scope, Stage.PRE, spec.id, "", instance)
-        own_env = self._own_env(turn)
-        env = {**self._job.environment.values, **own_env}
-        return enter_scope(self._make_step(turn, self._job.log, env, own_env, Effects()), None)
+        try:
+            own_env = self._own_env(turn)
+            env = {**self._job.environment.values, **own_env}
+            return enter_scope(self._make_step(turn, self._job.log, env, own_env, Effects()), None)
+        except AgentError:
+            return None
 
     async def _take_turn(self, turn: Turn) -> StepEnd:
         """One turn, from the question whether to the last record. Raises CancelledError when all around it is ended."""

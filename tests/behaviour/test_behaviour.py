@@ -17,6 +17,7 @@ def test_behaves_on_this_machine(
     expect(behaviour, run_locally(behaviour, tmp_path, actions_url, settled))
 
 
+@pytest.mark.xdist_group("one server for all behaviours")
 @pytest.mark.parametrize("name", _NAMES)
 def test_behaves_the_same_through_a_server(name: str, behaviour_lab: BehaviourLab) -> None:
     behaviour = read_table()[name]
