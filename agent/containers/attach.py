@@ -14,6 +14,7 @@ from agent.containers.engine import EngineError, Sink
 from agent.errors import UnreachableError, UsageError
 
 _BUFFER_BYTES = 1 << 20
+_PORT = 2375
 _UPGRADED = (101, 200)
 
 
@@ -27,11 +28,7 @@ class OutputStream:
     @classmethod
     async def open(cls, address: str, path: str, body: dict[str, Any] | None = None) -> "OutputStream":
         """Ask for `path` and read the answer's head. Raises UnreachableError, EngineError."""
-        try:
-            reader, writer = await _connect(address)
-        except OSError as error:
-            raise UnreachableError(f"the container engine does not answer: {error}", where=address) from None
-        stream = cls(reader, writer)
+        stream = cls(*await _connect(address))
         try:
             await stream._ask(path, json.dumps(body or {}).encode())
         except BaseException:
@@ -87,8 +84,22 @@ def check_address(address: str) -> str:
     )
 
 
+async def check_connection(address: str) -> None:
+    """Raises UnreachableError when nobody listens at `address`."""
+    _reader, writer = await _connect(address)
+    writer.close()
+    await writer.wait_closed()
+
+
 async def _connect(address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     parts = urlsplit(address)
-    if parts.scheme == "unix":
-        return await asyncio.open_unix_connection(parts.path, limit=_BUFFER_BYTES)
-    return await asyncio.open_connection(parts.hostname, parts.port or 2375, limit=_BUFFER_BYTES)
+    try:
+        if parts.scheme == "unix":
+            return await asyncio.open_unix_connection(parts.path, limit=_BUFFER_BYTES)
+        return await asyncio.open_connection(parts.hostname, parts.port or _PORT, limit=_BUFFER_BYTES)
+    except OSError as error:
+        raise UnreachableError(
+            f"no container engine answers: {error.strerror or error}",
+            where=address,
+            hint="install and start Docker and let this user use it (group docker), or name its socket in DOCKER_HOST",
+        ) from None

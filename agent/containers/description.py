@@ -14,7 +14,7 @@ from agent.flow.expressions import to_text
 
 # name[:port]/path[:tag][@digest], as the engine's reference grammar has it, and nothing that begins with '-'.
 _IMAGE = re.compile(
-    r"[A-Za-z0-9][A-Za-z0-9.-]*(?::\d+)?(?:/[A-Za-z0-9_.-]+)*(?::[\w][\w.-]{0,127})?(?:@sha256:[0-9a-f]{64})?"
+    r"[A-Za-z0-9][A-Za-z0-9.-]*(?::\d+)?(?:/[A-Za-z0-9][A-Za-z0-9_.-]*)*(?::[\w][\w.-]{0,127})?(?:@sha256:[0-9a-f]{64})?"
 )
 
 

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from agent.containers.attach import OutputStream, check_address
+from agent.containers.attach import OutputStream, check_address, check_connection
 from agent.containers.blueprint import Blueprint
 from agent.containers.engine import (
     ContainerFacts,
@@ -25,13 +25,14 @@ from agent.containers.engine import (
     Sink,
 )
 from agent.containers.progress import PullProgress
-from agent.errors import AgentError, UnreachableError
+from agent.errors import AgentError, UnreachableError, UsageError
 
 DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
 _EMPTY_IMAGE = "flow-agent/empty:1"
 _THREADS = 16
 _POLL_SECONDS = (0.005, 0.25)  # the first pause between two looks, and the longest
 _CALL_SECONDS = 120
+_BAD_REQUEST = 400
 # What an engine says when asking it again will not help; the first three it says with the code of a broken server.
 _FINAL = ("unauthorized", "denied", "no basic auth", "not found", "manifest unknown", "invalid reference")
 
@@ -48,6 +49,7 @@ class DockerEngine:
     async def connect(cls, address: str = "") -> "DockerEngine":
         """The engine at `address` (default: Docker's usual socket). Raises UnreachableError when there is none."""
         address = check_address(address or DEFAULT_ADDRESS)
+        await check_connection(address)
         loop = asyncio.get_running_loop()
         return cls(await loop.run_in_executor(None, _connect, address), address)
 
@@ -256,9 +258,7 @@ def _connect(address: str) -> Any:
         return client(base_url=address, version="auto", timeout=_CALL_SECONDS)
     except DockerException as error:
         raise UnreachableError(
-            f"no container engine answers: {_last_cause(error)}",
-            where=address,
-            hint="install and start Docker and let this user use it (group docker), or name its socket in DOCKER_HOST",
+            f"the container engine does not answer: {_last_cause(error)}", where=address
         ) from None
 
 
@@ -272,6 +272,8 @@ def _translated(call: Callable[[], Any]) -> Any:
     except ImageNotFound as error:
         raise ImageError(str(error.explanation or error)) from None
     except APIError as error:
+        if error.status_code == _BAD_REQUEST:
+            raise UsageError(f"the container engine refuses: {error.explanation}") from None
         raise _describe(str(error.explanation or error)) from None
     except DockerException as error:
         raise EngineError(str(error)) from None

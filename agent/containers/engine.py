@@ -62,7 +62,8 @@ class ContainerFacts:
 
 
 class Engine(Protocol):
-    """A container engine. Every method raises UnreachableError when the engine does not answer, else EngineError.
+    """A container engine. Every method raises UnreachableError when the engine does not answer, UsageError when what it is
+    asked makes no sense, else EngineError.
 
     When a call is cancelled, what it had begun to make or remove is made or removed before the cancellation goes on
     (`pull` and `build` are given up); nothing is left that `sweep` does not find.

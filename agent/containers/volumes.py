@@ -9,7 +9,7 @@ from agent.errors import UsageError
 
 _VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _PORT = re.compile(
-    r"(?:(?P<address>\[[0-9A-Fa-f:.]+\]|[0-9.]+):)?(?:(?P<host>\d*):)?(?P<container>\d+)(?P<kind>/(?:tcp|udp|sctp))?"
+    r"(?:(?P<address>\[[0-9A-Fa-f:.]+\]|\d+(?:\.\d+){3}):)?(?:(?P<host>\d*):)?(?P<container>\d+)(?P<kind>/(?:tcp|udp|sctp))?"
 )
 _MODES = {"", "rw", "ro", "z", "Z", "cached", "delegated", "consistent"}
 

@@ -1,0 +1,116 @@
+"""The engine itself: what its protocol promises, and that nobody loads it who does not need it."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.docker import BUSYBOX, leftovers
+
+from agent.containers.blueprint import Blueprint
+from agent.containers.docker import DockerEngine
+from agent.containers.engine import ImageError
+from agent.containers.ownership import give_ownership
+from agent.errors import UnreachableError, UsageError
+
+LABELS = {"flow-agent.job": "flow_engine-test", "flow-agent.root": "/none"}
+
+
+@pytest.fixture
+def with_engine(engine_address: str) -> Callable[[Callable[[DockerEngine], Awaitable[Any]]], Any]:
+    def do(work: Callable[[DockerEngine], Awaitable[Any]]) -> Any:
+        async def run() -> Any:
+            engine = await DockerEngine.connect(engine_address)
+            try:
+                return await work(engine)
+            finally:
+                await engine.sweep(LABELS)
+                await engine.close()
+
+        return asyncio.run(run())
+
+    return do
+
+
+def test_output_comes_whole_and_in_order(with_engine: Any) -> None:
+    chunks: list[bytes] = []
+
+    async def work(engine: DockerEngine) -> int:
+        blueprint = Blueprint(
+            BUSYBOX, labels=LABELS, command=["sh", "-c", "seq 200000; echo end >&2; exit 7"]
+        )
+        return await engine.run(await engine.create("flow_engine_test", blueprint), chunks.append)
+
+    assert with_engine(work) == 7
+    lines = b"".join(chunks).split()
+    assert lines[:200000] == [str(number).encode() for number in range(1, 200001)]
+    assert lines[200000:] == [b"end"]
+
+
+def test_a_cancelled_creation_is_known_to_have_happened(with_engine: Any, engine_address: str) -> None:
+    async def work(engine: DockerEngine) -> None:
+        for _ in range(20):
+            task = asyncio.ensure_future(engine.create_network("flow_engine_test", LABELS))
+            await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait({task})
+            await engine.sweep(LABELS)
+            assert leftovers(engine_address, LABELS["flow-agent.job"]) == []
+
+    with_engine(work)
+
+
+def test_a_container_of_an_unknown_image_is_not_made(with_engine: Any) -> None:
+    async def work(engine: DockerEngine) -> None:
+        with pytest.raises(ImageError):
+            await engine.create("flow_engine_test", Blueprint("flow-test/none:1", labels=LABELS))
+
+    with_engine(work)
+
+
+def test_removing_what_is_gone_is_no_error(with_engine: Any) -> None:
+    async def work(engine: DockerEngine) -> None:
+        await engine.remove("flow_no_such_container")
+        await engine.signal("flow_no_such_container", 9)
+        assert await engine.sweep(LABELS) == 0
+
+    with_engine(work)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files of another user")
+def test_files_of_roots_are_given_back_without_following_links(with_engine: Any, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    folder = tmp_path / "job"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "deep" / "file").touch(mode=0o600)
+    (folder / "link").symlink_to(outside)
+    with_engine(lambda engine: give_ownership(engine, folder, 1234, 1235, LABELS))
+    for path in (folder / "deep", folder / "deep" / "file", folder / "link"):
+        assert (path.lstat().st_uid, path.lstat().st_gid) == (1234, 1235)
+    assert outside.stat().st_uid == 0
+
+
+@pytest.mark.parametrize("address", ["ssh://host", "http://x", "/var/run/docker.sock", "tcp://"])
+def test_an_engine_elsewhere_is_refused(address: str) -> None:
+    with pytest.raises(UsageError):
+        asyncio.run(DockerEngine.connect(address))
+
+
+def test_an_engine_that_is_not_there_is_unreachable(tmp_path: Path) -> None:
+    with pytest.raises(UnreachableError) as error:
+        asyncio.run(DockerEngine.connect(f"unix://{tmp_path}/none"))
+    assert "Docker" in error.value.hint
+
+
+def test_neither_the_supervisor_nor_the_agent_loads_the_client() -> None:
+    code = (
+        "import sys; import agent.job.supervisor, agent.job.handlers.docker, agent.job.containers, agent.daemon.daemon;"
+        "agent.job.supervisor.warm_up(); print([name for name in sys.modules if name in ('docker', 'requests')])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
