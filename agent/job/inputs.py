@@ -35,10 +35,9 @@ def _warn(step: StepRun, action: Action, given: list[str], names: dict[str, str]
         quoted = ", ".join(f"'{name}'" for name in unknown)
         valid = ", ".join(f"'{name}'" for name in names.values())
         step.log.say(f"##[warning]Unexpected input(s) {quoted}, valid inputs are [{valid}]")
-    if (step.spec.uses or "").startswith("./") and getattr(action.manifest.runs, "pre", ""):
-        step.log.say(
-            f"##[warning]`pre` execution is not supported for local action from '{step.spec.uses}'"
-        )
+    has_pre: object = getattr(action.manifest.runs, "pre", None)
+    if has_pre and (step.spec.uses or "").startswith("./"):
+        step.log.say(f"##[warning]`pre` execution is not supported for local action from '{step.spec.uses}'")
     for name in step.spec.with_:
         item = action.manifest.inputs.get(names.get(name.lower(), ""))
         if item is not None and item.deprecation_message:

@@ -26,6 +26,7 @@ from agent.flow.expressions import to_text
 from agent.job.contexts import evaluate_mapping, evaluate_value
 from agent.job.engine import Engine
 from agent.job.hooks import completed_hook, started_hook
+from agent.job.hosts import MachineHost
 from agent.job.processes import end_descendants
 from agent.job.settings import JobSettings
 from agent.job.state import RunningJob, make_places
@@ -203,7 +204,14 @@ class Lifecycle:
             self._job.recorder.annotate(Annotation(self._job.log.step, "error", str(error)))
 
     async def _run_hook(self, find: Callable[[JobSettings], tuple[StepSpec, ...]]) -> None:
-        await self._engine.run_steps(find(self._job.settings), self._job.scope)
+        """The script runs on the machine, whatever the job's own steps run in."""
+        job = self._job
+        inside = job.host, job.containers.container
+        job.host, job.containers.container = MachineHost(), {}
+        try:
+            await self._engine.run_steps(find(job.settings), job.scope)
+        finally:
+            job.host, job.containers.container = inside
 
     def _write_outputs(self, log: StepLog) -> None:
         job = self._job

@@ -108,7 +108,8 @@ class StepRun:
         """The value of a template in the step's contexts. Raises AgentError."""
         if self._files is None:
             self._files = CommandFiles(self.job.places.command_files)
-        own = {"action": self.spec.id, **self._files.members}
+        files = {name: self.job.show_path(path) for name, path in self._files.members.items()}
+        own = {"action": self.spec.id, **files}
         return evaluate_value(self.job, self.scope, self.env, template, self.place, own)
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ import contextlib
 import os
 import secrets
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from agent.errors import AgentError
@@ -46,10 +46,9 @@ class CommandFiles:
         token = secrets.token_hex(16)
         self._names = {variable: f"{prefix}{token}" for variable, prefix in _PREFIXES.items()}
         self.variables = {variable: str(folder / name) for variable, name in self._names.items()}
-        members = {
-            variable.removeprefix("GITHUB_").lower(): path for variable, path in self.variables.items()
+        self.members = {  # of the `github` context
+            variable.removeprefix("GITHUB_").lower(): folder / name for variable, name in self._names.items()
         }
-        self.members: Mapping[str, object] = members  # of the `github` context
         for name in self._names.values():
             os.mknod(name, stat.S_IFREG | 0o644, dir_fd=self._folder)
 
