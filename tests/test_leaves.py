@@ -78,7 +78,8 @@ def test_a_wrong_config_file_is_named(
 
 
 def test_every_setting_has_a_variable_of_ours_and_a_meaning() -> None:
-    assert all(setting.variable.startswith("AGENT_") and setting.meaning for setting in SETTINGS)
+    prefixes = ("AGENT_", "ACTIONS_RUNNER_HOOK_")  # the second are GitHub's own names for the job hooks
+    assert all(setting.variable.startswith(prefixes) and setting.meaning for setting in SETTINGS)
 
 
 def test_what_ships_beside_the_code_is_found() -> None:

@@ -8,6 +8,7 @@ import os
 import select
 import signal
 import subprocess
+import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -25,6 +26,7 @@ from agent.job.launch import (
     bury,
     create_job_folder,
     fork_supervisor,
+    is_running,
     remove_job_folder,
     request_cancel,
 )
@@ -45,9 +47,11 @@ from agent.plan import (
     advance,
     begin,
 )
+from agent.plan.request import JOB_TOKEN
 from agent.spec.job import JobSpec
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
 
+_UNLOCK_SECONDS = 5.0
 _POLL_MS = 20  # how soon new output is shown while a job runs; its end is noticed at once
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "USER", "LOGNAME", "SHELL", "TZ", "TERM", "SSH_AUTH_SOCK")
 _INHERITED_PREFIXES = ("CUDA_", "NVIDIA_", "LC_")
@@ -125,6 +129,7 @@ class LocalRun:
             for running in self._running.values():
                 os.kill(running.pid, signal.SIGKILL)
                 self._reap(running)
+                _wait_until_unlocked(running.folder)
                 bury(running.folder, FailureKind.CANCELLED, "killed")  # with all that it had started
         return self._state.conclusion
 
@@ -149,7 +154,8 @@ class LocalRun:
         added = {name: _literal(value) for name, value in self._options.environment.items()}
         spec = replace(spec, env=(added, *spec.env)) if added else spec
         folder = create_job_folder(self._folder / "jobs", spec, 1, self._job_settings(workspace), {})
-        secrets = {name: value for name, value in self._options.secrets.items() if name in spec.secrets}
+        wanted = {*spec.secrets, JOB_TOKEN}  # actions ask for the token by themselves, as `github.token`
+        secrets = {name: value for name, value in self._options.secrets.items() if name in wanted}
         pid = fork_supervisor(folder, secrets)
         running = _Running(spec, folder, pid, os.pidfd_open(pid), JournalReader(folder.journal))
         self._running[spec.job] = running
@@ -261,6 +267,13 @@ class LocalRun:
         }
         seconds = round(self._clock.monotonic() - self._began, 3)
         self._screen.show({"kind": "run", "conclusion": conclusion, "jobs": jobs, "seconds": seconds})
+
+
+def _wait_until_unlocked(folder: JobFolder) -> None:
+    """A process that the supervisor was just starting shares its lock for a moment, until it is the new program."""
+    deadline = time.monotonic() + _UNLOCK_SECONDS
+    while is_running(folder) and time.monotonic() < deadline:
+        time.sleep(_POLL_MS / 1000)
 
 
 def _inherited_environment() -> dict[str, str]:

@@ -232,6 +232,39 @@ def test_a_second_ctrl_c_kills_what_does_not_end(project: Path) -> None:
     wait_for(lambda: not Path(f"/proc/{pid.read_text().strip()}").exists(), "the step's process to be gone")
 
 
+def test_a_reader_that_goes_away_ends_the_run_and_all_that_it_started(project: Path) -> None:
+    pid = project.parent / "pid"
+    process = start(
+        project,
+        f"  a:\n    runs-on: x\n    steps: [{{run: 'echo $$ > {pid}; while true; do echo more; sleep 0.01; done'}}]\n",
+    )
+    assert process.stdout is not None
+    wait_for(pid.exists, "the step")
+    process.stdout.close()
+    assert process.wait(timeout=60) == 128 + signal.SIGPIPE
+    assert process.stderr is not None
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    wait_for(lambda: not Path(f"/proc/{pid.read_text().strip()}").exists(), "the step's process to be gone")
+
+
+def test_github_token_reaches_actions_that_ask_for_it_by_themselves(project: Path) -> None:
+    manifest = """
+name: token
+inputs: {token: {default: "${{ github.token }}"}}
+runs: {using: composite, steps: [{shell: sh, run: 'echo "${#T} letters, $T"', env: {T: "${{ inputs.token }}"}}]}
+"""
+    (project / "action").mkdir()
+    (project / "action" / "action.yml").write_text(manifest)
+    done = run(
+        project,
+        "  a:\n    runs-on: x\n    steps: [{uses: ./action}]\n",
+        "--secret",
+        "GITHUB_TOKEN=ghs_abcdef",
+    )
+    assert "10 letters, ***" in texts(done), done.out
+
+
 def test_an_action_comes_from_git_and_again_when_git_is_gone(project: Path) -> None:
     manifest = """
 name: greet
