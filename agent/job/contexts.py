@@ -99,7 +99,17 @@ def _job_context(job: RunningJob) -> dict[str, object]:
         service.name: {"id": service.id, "network": service.network, "ports": service.ports}
         for service in job.containers.services.values()
     }
-    return {"status": job.status.value, "container": job.containers.container, "services": services}
+    github = job.spec.contexts.github
+    repository, reference = to_text(github.get("repository")), to_text(github.get("workflow_ref"))
+    return {
+        "status": job.status.value,
+        "container": job.containers.container,
+        "services": services,
+        "workflow_ref": reference,
+        "workflow_sha": github.get("workflow_sha"),
+        "workflow_repository": repository,
+        "workflow_file_path": reference.removeprefix(f"{repository}/").partition("@")[0],
+    }
 
 
 def exported_variables(job: RunningJob, github: Mapping[str, object]) -> dict[str, str]:
