@@ -42,6 +42,12 @@ SETTINGS: tuple[Setting, ...] = (
         "",
         "which actions this machine runs (default: STATE/policy.toml, docs/actions.md)",
     ),
+    Setting(
+        "container_allow",
+        "AGENT_CONTAINER_ALLOW",
+        "",
+        "what containers may have of this machine, in words (docs/jobs.md)",
+    ),
     Setting("node20", "AGENT_NODE20", "", "the node 20 executable for actions"),
     Setting("node24", "AGENT_NODE24", "", "the node 24 executable for actions"),
     Setting(
@@ -99,6 +105,11 @@ class Settings:
     def data_folder(self) -> Path:
         """Where the server keeps its database, blobs and keys."""
         return Path(self["data"]) if self["data"] else _user_folder("server")
+
+    @property
+    def container_allow(self) -> tuple[str, ...]:
+        """The words that say what containers may have of this machine."""
+        return tuple(self["container_allow"].split())
 
     @property
     def actions_urls(self) -> tuple[str, ...]:

@@ -189,6 +189,7 @@ class LocalRun:
             node24=self._settings["node24"],
             hook_job_started=self._settings["hook_job_started"],
             hook_job_completed=self._settings["hook_job_completed"],
+            container_allow=self._settings.container_allow,
             agent_name=os.uname().nodename,
             labels=("self-hosted",),
             workspace=workspace,

@@ -1,37 +1,46 @@
-"""`python -m agent.containers.sweep ADDRESS ROOT [JOB...]`: remove what jobs left at the engine, in a process of its own.
+"""`python -m agent.containers.sweep`: remove what jobs left at the engine, in a process of its own.
 
-What belongs to jobs under ROOT goes: of the jobs named, or with `--but` before them, of all others. The daemon itself
-never loads docker-py: it stays small.
+The daemon itself never loads docker-py: it stays small.
 """
 
+import argparse
 import asyncio
 import sys
-from collections.abc import Collection
+from collections.abc import Sequence
+from pathlib import Path
 
 from agent.containers.docker import DockerEngine
 from agent.containers.engine import JOB_LABEL, ROOT_LABEL
+from agent.containers.ownership import take_ownership
 from agent.errors import AgentError
 
 
-def main(arguments: list[str]) -> int:
-    """Sweep; the exit code is 1 when the engine does not answer."""
-    address, root, *jobs = arguments
-    spares = jobs[:1] == ["--but"]
+def main(arguments: Sequence[str]) -> int:
+    """Sweep; the exit code is 1 when the engine does not answer or refuses."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("address", help="the engine's")
+    parser.add_argument("root", help="only what belongs to jobs under this folder goes")
+    parser.add_argument("jobs", nargs="*", help="of these jobs, by tracking id")
+    parser.add_argument("--spare", action="store_true", help="of all others than these")
+    parser.add_argument("--folder", type=Path, action="append", help="give its files back to us", default=[])
     try:
-        asyncio.run(_sweep(address, root, jobs[1:] if spares else jobs, spares=spares))
+        asyncio.run(_sweep(parser.parse_args(arguments)))
     except AgentError as error:
         print(error, file=sys.stderr)  # noqa: T201 - whoever started us reads it
         return 1
     return 0
 
 
-async def _sweep(address: str, root: str, jobs: Collection[str], *, spares: bool) -> None:
-    engine = await DockerEngine.connect(address)
+async def _sweep(wanted: argparse.Namespace) -> None:
+    engine = await DockerEngine.connect(wanted.address)
     try:
-        if spares:
-            jobs = await engine.list_jobs(JOB_LABEL, {ROOT_LABEL: root}) - set(jobs)
+        jobs = set(wanted.jobs)
+        if wanted.spare:
+            jobs = await engine.list_jobs(JOB_LABEL, {ROOT_LABEL: wanted.root}) - jobs
         for job in jobs:
-            await engine.sweep({ROOT_LABEL: root, JOB_LABEL: job})
+            await engine.sweep({ROOT_LABEL: wanted.root, JOB_LABEL: job})
+        for folder in wanted.folder:
+            await take_ownership(engine, folder, {ROOT_LABEL: wanted.root})
     finally:
         await engine.close()
 

@@ -32,7 +32,7 @@ from agent.daemon.shipping import Shipper
 from agent.daemon.signing import make_signer, sign_apart
 from agent.daemon.state import Registration, StateFolder
 from agent.errors import InterruptedByUserError
-from agent.job.launch import ForkServer, JobSettings
+from agent.job.launch import ForkServer, JobSettings, sweep_containers
 
 log = logging.getLogger("agent.daemon")
 
@@ -94,6 +94,9 @@ class Daemon:
         """Work until SIGTERM, ctrl-C, or the end of the registration."""
         self._jobs.adopt(has_rebooted=self._note_boot())
         await self._forks.start()
+        unswept = await asyncio.to_thread(sweep_containers, self._state.jobs)  # before there can be a new job
+        if unswept:
+            log.warning("%s", unswept)
         log.info("agent %s runs here (process %d)", self._registration.name, os.getpid())
         received = await self._work_until_told()
         living = self._jobs.count_active()
@@ -181,6 +184,7 @@ def make_job_settings(
         node24=settings["node24"],
         hook_job_started=settings["hook_job_started"],
         hook_job_completed=settings["hook_job_completed"],
+        container_allow=settings.container_allow,
         agent_name=registration.name,
         agent_id=registration.agent,
         labels=registration.labels,

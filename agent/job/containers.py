@@ -22,7 +22,7 @@ from agent.job.hosts import ContainerHost
 from agent.job.nodes import find_portable_nodes
 from agent.job.state import RunningJob, Service
 from agent.job.streams import StepLog
-from agent.job.sweeping import engine_address, job_labels, mark_engine_used
+from agent.job.sweeping import engine_address, job_labels, mark_engine_used, unmark_engine_used
 
 if TYPE_CHECKING:
     from agent.containers.blueprint import Blueprint
@@ -86,6 +86,7 @@ async def stop_containers(job: RunningJob, log: StepLog) -> None:
         for folder in {job.places.temp.parent, job.places.workspace}:
             await take_ownership(engine, folder, labels)
         await engine.sweep(labels)
+        unmark_engine_used(job.folder)
     finally:
         job.containers.engine = None
         await engine.close()

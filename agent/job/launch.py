@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from agent.errors import AgentError
+from agent.job import folder as folders
 from agent.job.folder import (
     JobFolder,
     create_job_folder,
     is_running,
     list_job_folders,
     open_job_folder,
-    remove_job_folder,
     take_lock,
 )
 from agent.job.settings import JobSettings
@@ -184,6 +184,16 @@ def bury(folder: JobFolder, kind: FailureKind, message: str) -> None:
             writer.close()
     finally:
         os.close(lock)
+
+
+def remove_job_folder(folder: JobFolder) -> None:
+    """Forget the job: its folder, its workspace, and what it may have left at the container engine.
+
+    Links are removed, never followed. Doing it again does no harm. Raises AgentError naming a file that this user may not
+    remove.
+    """
+    sweep_job(folder)
+    folders.remove_job_folder(folder)
 
 
 def sweep_containers(root: Path) -> str:

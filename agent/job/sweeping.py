@@ -16,7 +16,7 @@ from agent.job.settings import JobSettings
 
 _MARK = "containers"
 _DEFAULT = "unix:///var/run/docker.sock"
-_SWEEP_SECONDS = 120
+_SWEEP_SECONDS = 60
 
 
 def engine_address(settings: JobSettings | None = None) -> str:
@@ -36,14 +36,25 @@ def mark_engine_used(folder: JobFolder) -> None:
     (folder.path / _MARK).touch()
 
 
+def unmark_engine_used(folder: JobFolder) -> None:
+    """All that the job had at the engine is gone."""
+    (folder.path / _MARK).unlink(missing_ok=True)
+
+
 def sweep_job(folder: JobFolder) -> str:
     """Remove what the dead job made at the engine. Returns why that was not possible; empty when all is gone."""
     if not (folder.path / _MARK).exists():
         return ""
     settings: JobSettings | None = None
+    options: list[str] = []
     with contextlib.suppress(DamagedError):  # then the usual engine is asked
         settings = folder.read_settings()
-    return _sweep(engine_address(settings), folder.path.parent, [folder.tracking_id])
+        folders = [settings.work_folder / folder.name, *([settings.workspace] if settings.workspace else [])]
+        options = [f"--folder={item}" for item in folders]
+    unswept = _sweep(engine_address(settings), folder.path.parent, [folder.tracking_id], options)
+    if not unswept:
+        unmark_engine_used(folder)
+    return unswept
 
 
 def sweep_others(root: Path, living: Sequence[JobFolder], address: str = "") -> str:
@@ -51,15 +62,16 @@ def sweep_others(root: Path, living: Sequence[JobFolder], address: str = "") -> 
     address = address or engine_address()
     if address.startswith("unix://") and not Path(address.removeprefix("unix://")).exists():
         return ""
-    return _sweep(address, root, ["--but", *(folder.tracking_id for folder in living)])
+    return _sweep(address, root, [folder.tracking_id for folder in living], ["--spare"])
 
 
 def _name_root(root: Path) -> str:
     return os.path.realpath(root)
 
 
-def _sweep(address: str, root: Path, jobs: Sequence[str]) -> str:
-    command = [sys.executable, "-P", "-m", "agent.containers.sweep", address, _name_root(root), *jobs]
+def _sweep(address: str, root: Path, jobs: Sequence[str], options: Sequence[str]) -> str:
+    program = [sys.executable, "-P", "-m", "agent.containers.sweep"]
+    command = [*program, *options, address, _name_root(root), *jobs]
     try:
         result = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_SWEEP_SECONDS, check=False

@@ -13,7 +13,7 @@ from support.docker import BUSYBOX, DEBIAN, connect, leftovers
 from support.jobs import JobReport, finish_job, read_report, script, start_job, uses
 
 from agent.job.folder import is_running
-from agent.job.launch import JobFolder, bury, request_cancel, sweep_containers
+from agent.job.launch import JobFolder, bury, remove_job_folder, request_cancel, sweep_containers
 from agent.spec.outcome import Conclusion, FailureKind
 
 SERVICE = {"image": BUSYBOX, "command": "httpd -f -p 80", "volumes": ["shared:/shared", "/nameless"]}
@@ -135,6 +135,15 @@ def test_a_killed_supervisor_is_buried_with_its_containers(start: Any, image: st
     bury(job.folder, FailureKind.LOST, "its supervisor died")
     assert leftovers(job.address, job.folder.tracking_id) == []
     assert read_report(job.folder).result.message == "its supervisor died"
+
+
+def test_removing_a_job_that_was_killed_removes_its_containers(start: Any) -> None:
+    job = start(script("one", "echo x > here; sleep 3600"), container=BUSYBOX)
+    job.wait_for_file("here")
+    os.kill(job.pid, signal.SIGKILL)
+    os.waitpid(job.pid, 0)
+    remove_job_folder(job.folder)
+    assert leftovers(job.address, job.folder.tracking_id) == []
 
 
 def test_what_a_forgotten_job_left_is_swept_at_the_daemons_start(

@@ -4,6 +4,7 @@ An engine that this machine runs is used; else, as root, one of our own is start
 """
 
 import contextlib
+import fcntl
 import io
 import os
 import shutil
@@ -64,7 +65,7 @@ def _own_engine() -> Iterator[str]:
     folder = Path(tempfile.mkdtemp(prefix="flow-dockerd-", dir="/tmp"))
     address = f"unix://{folder}/socket"
     log = folder / "log"
-    with log.open("wb") as output:
+    with log.open("wb") as output, _one_at_a_time():
         process = subprocess.Popen(
             [
                 *("dockerd", f"--data-root={folder}/data", f"--exec-root={folder}/exec", "-H", address),
@@ -75,17 +76,25 @@ def _own_engine() -> Iterator[str]:
             stderr=output,
             start_new_session=True,
         )
-    try:
         deadline = time.monotonic() + _START_SECONDS
-        while not _answers(address):
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise NoEngineError(f"dockerd does not start: {log.read_text()[-2000:]}")
+        while not _answers(address) and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.1)
+    try:
+        if not _answers(address):
+            raise NoEngineError(f"dockerd does not start: {log.read_text()[-2000:]}")
         yield address
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(60)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Two engines that start at once trip over each other's firewall rules."""
+    with Path(tempfile.gettempdir(), "flow-dockerd.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _answers(address: str) -> bool:
