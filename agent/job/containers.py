@@ -228,7 +228,9 @@ async def _start_own(job: RunningJob, engine: "Engine", wanted: "Description", l
     blueprint.workdir = blueprint.workdir or paths.to_inside(str(job.places.workspace))
     blueprint.env = {"HOME": "/github/home", "GITHUB_ACTIONS": "true", "CI": "true", **blueprint.env}
     blueprint.entrypoint, blueprint.command = _KEEP_RUNNING
-    blueprint.host_config.setdefault("Init", True)  # somebody has to bury the processes that steps leave behind
+    blueprint.host_config.setdefault(
+        "Init", True
+    )  # somebody has to bury the processes that steps leave behind
     container = await engine.create(_make_name(job, "job"), blueprint)
     job.containers.container = {"id": container, "network": job.containers.network}
     try:
@@ -243,6 +245,7 @@ async def _start_own(job: RunningJob, engine: "Engine", wanted: "Description", l
         raise EngineError(
             f"the job's container ended at once with exit code {facts.exit_code}", where="container"
         )
+    job.matchers.to_host = paths.to_host
     job.host = ContainerHost(
         engine, container, paths, {"PATH": facts.env["PATH"]} if "PATH" in facts.env else {}
     )

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from agent.errors import AgentError
+from agent.errors import AgentError, UnreachableError
 from agent.flow.expressions import is_truthy, to_number, to_text
 from agent.job.background import Background
 from agent.job.contexts import evaluate_condition, evaluate_mapping, evaluate_value, status_functions
@@ -168,10 +168,10 @@ class Engine:
                 return StepEnd(*SUCCESS, effects=effects)
             case StepFailure():
                 return StepEnd(*FAILED, effects, error.kind, str(error), error.is_said)
+            case OSError() | UnreachableError():  # of the container engine
+                return StepEnd(*FAILED, effects, FailureKind.INFRASTRUCTURE, str(error))
             case AgentError():
                 return StepEnd(*FAILED, effects=effects, message=str(error))
-            case OSError():
-                return StepEnd(*FAILED, effects, FailureKind.INFRASTRUCTURE, str(error))
             case _:
                 raise error
 

@@ -7,7 +7,7 @@ import pytest
 from support.docker import BUSYBOX, leftovers
 from support.jobs import JobReport, run_job, script, uses, write_action
 
-from agent.spec.outcome import Conclusion
+from agent.spec.outcome import Conclusion, FailureKind
 
 
 @pytest.fixture
@@ -94,3 +94,50 @@ def test_a_dockerfile_that_does_not_build_says_why(run: Any, tmp_path: Path) -> 
     )
     report = run(uses("one", "./greet"))
     assert "the action's image cannot be built" in report.result.message
+    assert report.result.failure_kind is FailureKind.IMAGE
+
+
+def test_a_container_action_within_a_composite_one_has_its_inputs(run: Any, tmp_path: Path) -> None:
+    write_action(
+        tmp_path / "place",
+        "outer",
+        "name: outer\ninputs: {who: {default: you}}\noutputs: {said: {value: '${{ steps.in.outputs.said }}'}}\n"
+        "runs:\n  using: composite\n  steps:\n"
+        "  - {id: in, uses: ./inner, with: {name: '${{ inputs.who }}'}}\n",
+    )
+    write_action(
+        tmp_path / "place",
+        "inner",
+        "name: inner\ninputs: {name: {}}\noutputs: {said: {}}\n"
+        f"runs: {{using: docker, image: 'docker://{BUSYBOX}', entrypoint: /bin/sh,"
+        " args: ['-c', 'echo said=$INPUT_NAME,$1 >> $GITHUB_OUTPUT', sh, '${{ inputs.name }}']}\n",
+    )
+    report = run(uses("one", "./outer"), script("two", "echo ${{ steps.one.outputs.said }}"))
+    assert report.output_of("two") == ["you,you"], report.log()
+
+
+def test_in_a_job_with_a_container_an_action_sees_the_same_files_and_the_services(run: Any) -> None:
+    words = {
+        "entrypoint": "/bin/sh",
+        "args": "-c 'cat note; echo $INPUT_FILE; wget -qO- http://web/etc/passwd | head -1; echo ::notice::b'",
+        "file": "${{ github.workspace }}/note",
+    }
+    report = run(
+        script("one", "echo from one > note"),
+        uses("two", f"docker://{BUSYBOX}", with_=words),
+        container=BUSYBOX,
+        services={"web": {"image": BUSYBOX, "command": "httpd -f -p 80 -h /"}},
+    )
+    assert report.conclusion is Conclusion.SUCCESS, report.log()
+    assert report.output_of("two") == [
+        "from one",
+        "/github/workspace/note",
+        "root:x:0:0:root:/root:/bin/sh",
+        "##[notice]b",
+    ]
+
+
+def test_a_folder_that_a_step_made_a_link_is_not_mounted(run: Any, tmp_path: Path) -> None:
+    swap = f"cd /; rm -rf {tmp_path}/place; ln -s /etc {tmp_path}/place"
+    report = run(script("one", swap), uses("two", f"docker://{BUSYBOX}", with_={"args": "ls"}))
+    assert "replaced by a link" in report.result.message

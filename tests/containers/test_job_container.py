@@ -1,5 +1,6 @@
 """Jobs with `container:`, by a real engine."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -131,3 +132,49 @@ def test_an_empty_image_means_no_container(run: Any) -> None:
     report = run(script("one", "pwd"), container="${{ matrix.image }}", matrix={"image": ""})
     assert report.conclusion is Conclusion.SUCCESS
     assert not report.output_of("one")[0].startswith("/__w")
+
+
+def test_a_python_action_runs_on_the_machine_and_sees_the_jobs_files(run: Any, tmp_path: Path) -> None:
+    workspace = tmp_path / "place"
+    write_action(
+        workspace,
+        "look",
+        "name: look\ninputs: {file: {}}\noutputs: {text: {}}\nruns: {using: python, main: main.py}\n",
+        main_py="import os, pathlib\n"
+        "text = pathlib.Path(os.environ['INPUT_FILE']).read_text()\n"
+        "pathlib.Path(os.environ['GITHUB_OUTPUT']).write_text('text=' + text)\n"
+        "print(os.environ['GITHUB_WORKSPACE'])\n",
+    )
+    report = run(
+        script("one", "echo made inside > $GITHUB_WORKSPACE/note"),
+        uses("two", "./look", with_={"file": "${{ github.workspace }}/note"}),
+        script("three", "echo ${{ steps.two.outputs.text }}"),
+        settings={"workspace": workspace},
+    )
+    assert report.output_of("three") == ["made inside"], report.log()
+    assert report.output_of("two") == [str(workspace)]
+
+
+def test_problem_matchers_find_files_of_the_container(run: Any, tmp_path: Path) -> None:
+    workspace = tmp_path / "place"
+    workspace.mkdir()
+    (workspace / "code.c").touch()
+    pattern = {"regexp": "^(.+):(\\d+): (.+)$", "file": 1, "line": 2, "message": 3}
+    (workspace / "matcher.json").write_text(
+        json.dumps({"problemMatcher": [{"owner": "x", "pattern": [pattern]}]})
+    )
+    report = run(
+        script("one", "echo ::add-matcher::$GITHUB_WORKSPACE/matcher.json"),
+        script("two", "echo $GITHUB_WORKSPACE/code.c:7: broken"),
+        settings={"workspace": workspace},
+    )
+    [problem] = report.annotations()
+    assert (problem.file, problem.line, problem.message) == ("code.c", 7, "broken")
+
+
+def test_a_step_may_work_in_a_folder_of_the_image(run: Any) -> None:
+    report = run(
+        script("one", "pwd", working_directory="/tmp"), script("two", "pwd", working_directory="/gone")
+    )
+    assert report.output_of("one") == ["/tmp"]
+    assert "cannot start 'sh' in the job's container (/gone)" in report.result.message

@@ -95,6 +95,9 @@ class ProblemMatchers:
     def __init__(self, workspace: Path) -> None:
         self._workspace = workspace
         self._matchers: list[_Matcher] = []
+        self.to_host: Callable[[str], str] = (
+            str  # a path as steps see it -> on the machine: a job's containers set it
+        )
 
     @property
     def is_empty(self) -> bool:
@@ -103,7 +106,7 @@ class ProblemMatchers:
 
     def add(self, path: str) -> None:
         """Bring in the matchers of a file (relative to the workspace). Raises MatcherError."""
-        data = _read_config(self._workspace / path)
+        data = _read_config(self._workspace / self.to_host(path))
         found = data.get("problemMatcher") if isinstance(data, dict) else None
         if not isinstance(found, list):
             raise MatcherError("a file of matchers holds a list 'problemMatcher'")
@@ -118,7 +121,7 @@ class ProblemMatchers:
 
     def remove_file(self, path: str) -> None:
         """Take out the matchers that a file brought in. Raises MatcherError."""
-        data = _read_config(self._workspace / path)
+        data = _read_config(self._workspace / self.to_host(path))
         for item in data.get("problemMatcher", []) if isinstance(data, dict) else []:
             self.remove(_read_matcher(item).owner)
 
@@ -162,7 +165,8 @@ class ProblemMatchers:
         """`file` relative to the workspace when it is a file there."""
         if not file.strip():
             return ""
-        path = Path(os.path.normpath(self._workspace / (Path(from_path).parent if from_path else "") / file))
+        folder = Path(self.to_host(from_path)).parent if from_path else ""
+        path = Path(os.path.normpath(self._workspace / folder / self.to_host(file)))
         with contextlib.suppress(OSError, ValueError):
             if path.is_file() and path.is_relative_to(self._workspace):
                 return str(path.relative_to(self._workspace))

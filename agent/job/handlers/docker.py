@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from agent.containers.blueprint import Blueprint, Mount
+from agent.containers.engine import ImageError
 from agent.containers.paths import PathMap
 from agent.containers.policy import ContainerPolicy
 from agent.errors import AgentError
@@ -24,6 +25,7 @@ from agent.job.state import RunningJob, Scope
 from agent.job.steprun import RunSteps, Stage, StepFailure, StepRun
 from agent.job.sweeping import job_labels
 from agent.resolve.manifest import DockerRuns
+from agent.spec.outcome import FailureKind
 
 _WORKSPACE = "/github/workspace"
 
@@ -37,14 +39,20 @@ class DockerHandler:
         runs = step.action.manifest.runs
         assert isinstance(runs, DockerRuns)
         step.show_action()
-        image = await find_image(step.job, step.action, step.log)
+        try:
+            image = await find_image(step.job, step.action, step.log)
+        except ImageError as error:
+            raise StepFailure(str(error), FailureKind.IMAGE) from None
         engine = await open_engine(step.job)
         facts = await engine.find_image(image)
         folders = _folders(step.job)
         blueprint = _make_blueprint(step, runs, image, folders)
         name = f"{step.job.folder.tracking_id}_action_{secrets.token_hex(4)}"
         granted = {"PATH": facts.env["PATH"]} if facts and "PATH" in facts.env else {}
-        host = ActionHost(engine, name, blueprint, PathMap(folders), granted)
+        paths = PathMap(folders)
+        host = ActionHost(engine, name, blueprint, paths, granted)
+        usual = step.job.host.paths
+        step.job.matchers.to_host = lambda path: usual.to_host(paths.to_host(path))
         scope = Scope(path=("__args",), inputs=step.inputs)
         step.env = MappingProxyType({**_own_env(step, runs, scope), **step.env})
         extra = {**step.service_variables(), "HOME": "/github/home"}
