@@ -1,26 +1,17 @@
-"""One container engine for all tests of this folder, which run in one process for its sake."""
+"""One container engine for all tests of this folder, whichever process they run in."""
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from support.docker import NoEngineError, running_engine
 
-_HERE = Path(__file__).parent
-
-
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.path.is_relative_to(_HERE):
-            item.add_marker(pytest.mark.xdist_group("docker"))
-
 
 @pytest.fixture(scope="session")
-def engine_address() -> Iterator[str]:
+def engine_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    own = tmp_path_factory.getbasetemp()
     try:
-        with running_engine() as address:
+        with running_engine(own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) as address:
             yield address
     except NoEngineError as error:
         if os.environ.get("CI"):

@@ -7,6 +7,7 @@ import pytest
 from support.docker import BUSYBOX, leftovers
 from support.jobs import JobReport, run_job, script, uses, write_action
 
+from agent.job.sweeping import job_labels
 from agent.spec.outcome import Conclusion, FailureKind
 
 
@@ -15,7 +16,7 @@ def run(tmp_path: Path, engine_address: str) -> Any:
     def run_it(*steps: Any, **options: Any) -> JobReport:
         settings = {"docker_host": engine_address, "workspace": tmp_path / "place"}
         report = run_job(tmp_path, *steps, settings=settings, **options)
-        assert leftovers(engine_address, report.folder.tracking_id) == []
+        assert leftovers(engine_address, job_labels(report.folder)) == []
         return report
 
     return run_it

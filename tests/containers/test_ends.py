@@ -14,6 +14,7 @@ from support.jobs import JobReport, finish_job, read_report, script, start_job, 
 
 from agent.job.folder import is_running
 from agent.job.launch import JobFolder, bury, remove_job_folder, request_cancel, sweep_containers
+from agent.job.sweeping import job_labels
 from agent.spec.outcome import Conclusion, FailureKind
 
 SERVICE = {"image": BUSYBOX, "command": "httpd -f -p 80", "volumes": ["shared:/shared", "/nameless"]}
@@ -35,7 +36,7 @@ class Job:
 
     def finish(self) -> JobReport:
         report = finish_job(self.folder, self.pid)
-        assert leftovers(self.address, self.folder.tracking_id) == []
+        assert leftovers(self.address, job_labels(self.folder)) == []
         assert not (self.folder.read_settings().work_folder / self.folder.name / "_temp").exists()
         return report
 
@@ -131,9 +132,9 @@ def test_a_killed_supervisor_is_buried_with_its_containers(start: Any, image: st
     job.wait_for_file("here")
     os.kill(job.pid, signal.SIGKILL)
     os.waitpid(job.pid, 0)
-    assert leftovers(job.address, job.folder.tracking_id)
+    assert leftovers(job.address, job_labels(job.folder))
     bury(job.folder, FailureKind.LOST, "its supervisor died")
-    assert leftovers(job.address, job.folder.tracking_id) == []
+    assert leftovers(job.address, job_labels(job.folder)) == []
     assert read_report(job.folder).result.message == "its supervisor died"
 
 
@@ -143,7 +144,7 @@ def test_removing_a_job_that_was_killed_removes_its_containers(start: Any) -> No
     os.kill(job.pid, signal.SIGKILL)
     os.waitpid(job.pid, 0)
     remove_job_folder(job.folder)
-    assert leftovers(job.address, job.folder.tracking_id) == []
+    assert leftovers(job.address, job_labels(job.folder)) == []
 
 
 def test_what_a_forgotten_job_left_is_swept_at_the_daemons_start(
@@ -158,7 +159,7 @@ def test_what_a_forgotten_job_left_is_swept_at_the_daemons_start(
     os.waitpid(dead.pid, 0)
     monkeypatch.setenv("DOCKER_HOST", dead.address)
     assert sweep_containers(dead.folder.path.parent) == ""
-    assert leftovers(dead.address, dead.folder.tracking_id) == []
+    assert leftovers(dead.address, job_labels(dead.folder)) == []
     (living.workspace / "here").unlink()
     assert living.finish().conclusion is Conclusion.SUCCESS
 

@@ -17,7 +17,8 @@ from agent.containers.engine import ImageError
 from agent.containers.ownership import give_ownership
 from agent.errors import UnreachableError, UsageError
 
-LABELS = {"flow-agent.job": "flow_engine-test", "flow-agent.root": "/none"}
+NAME = f"flow_engine_test_{os.getpid()}"
+LABELS = {"flow-agent.job": NAME, "flow-agent.root": "/none"}
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def test_output_comes_whole_and_in_order(with_engine: Any) -> None:
         blueprint = Blueprint(
             BUSYBOX, labels=LABELS, command=["sh", "-c", "seq 200000; echo end >&2; exit 7"]
         )
-        return await engine.run(await engine.create("flow_engine_test", blueprint), chunks.append)
+        return await engine.run(await engine.create(NAME, blueprint), chunks.append)
 
     assert with_engine(work) == 7
     lines = b"".join(chunks).split()
@@ -54,12 +55,12 @@ def test_output_comes_whole_and_in_order(with_engine: Any) -> None:
 def test_a_cancelled_creation_is_known_to_have_happened(with_engine: Any, engine_address: str) -> None:
     async def work(engine: DockerEngine) -> None:
         for _ in range(20):
-            task = asyncio.ensure_future(engine.create_network("flow_engine_test", LABELS))
+            task = asyncio.ensure_future(engine.create_network(NAME, LABELS))
             await asyncio.sleep(0)
             task.cancel()
             await asyncio.wait({task})
             await engine.sweep(LABELS)
-            assert leftovers(engine_address, LABELS["flow-agent.job"]) == []
+            assert leftovers(engine_address, LABELS) == []
 
     with_engine(work)
 
@@ -67,7 +68,7 @@ def test_a_cancelled_creation_is_known_to_have_happened(with_engine: Any, engine
 def test_a_container_of_an_unknown_image_is_not_made(with_engine: Any) -> None:
     async def work(engine: DockerEngine) -> None:
         with pytest.raises(ImageError):
-            await engine.create("flow_engine_test", Blueprint("flow-test/none:1", labels=LABELS))
+            await engine.create(NAME, Blueprint("flow-test/none:1", labels=LABELS))
 
     with_engine(work)
 

@@ -7,6 +7,7 @@ import pytest
 from support.docker import BUSYBOX, leftovers
 from support.jobs import JobReport, run_job, script
 
+from agent.job.sweeping import job_labels
 from agent.spec.outcome import Conclusion
 
 WEB = {
@@ -23,7 +24,7 @@ WEB = {
 def run(tmp_path: Path, engine_address: str) -> Any:
     def run_it(*steps: Any, **options: Any) -> JobReport:
         report = run_job(tmp_path, *steps, settings={"docker_host": engine_address}, **options)
-        assert leftovers(engine_address, report.folder.tracking_id) == []
+        assert leftovers(engine_address, job_labels(report.folder)) == []
         return report
 
     return run_it

@@ -6,14 +6,16 @@ An engine that this machine runs is used; else, as root, one of our own is start
 import contextlib
 import fcntl
 import io
+import json
 import os
+import select
 import shutil
 import signal
 import subprocess
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +32,24 @@ class NoEngineError(Exception):
 
 
 @contextlib.contextmanager
-def running_engine() -> Iterator[str]:
-    """The address of a container engine that has our images. Raises NoEngineError."""
-    with contextlib.ExitStack() as stack:
-        address = f"unix://{_SOCKET}"
-        if not _answers(address):
-            address = stack.enter_context(_own_engine())
-        with contextlib.closing(connect(address)) as client:
-            _import_image(client, BUSYBOX, _busybox_files())
-            _import_image(client, DEBIAN, {**_busybox_files(), **_glibc_files()})
-        yield address
+def running_engine(shared: Path) -> Iterator[str]:
+    """The address of a container engine that has our images. Raises NoEngineError.
+
+    `shared` is a folder of this whole test run: its processes share one engine, and the last one ends it.
+    """
+    note = shared / "container-engine.json"
+    with _locked(shared):
+        engine = json.loads(note.read_text()) if note.exists() else _find_or_start()
+        note.write_text(json.dumps({**engine, "users": engine["users"] + 1}))
+    try:
+        yield engine["address"]
+    finally:
+        with _locked(shared):
+            engine = json.loads(note.read_text())
+            note.write_text(json.dumps({**engine, "users": engine["users"] - 1}))
+            if engine["users"] == 1:
+                note.unlink()
+                _stop(engine)
 
 
 def connect(address: str) -> Any:
@@ -47,25 +57,38 @@ def connect(address: str) -> Any:
     return docker.APIClient(base_url=address, version="auto", timeout=60)
 
 
-def leftovers(address: str, tracking_id: str) -> list[str]:
-    """What the engine still has of a job."""
-    wanted = {"label": f"flow-agent.job={tracking_id}"}
+def leftovers(address: str, labels: Mapping[str, str]) -> list[str]:
+    """What the engine still has of a job (`agent.job.sweeping.job_labels`)."""
+    wanted = {"label": [f"{name}={value}" for name, value in labels.items()]}
     with contextlib.closing(connect(address)) as client:
         found = [item["Names"][0] for item in client.containers(all=True, filters=wanted)]
         found += [item["Name"] for item in client.networks(filters=wanted)]
         return found + [item["Name"] for item in client.volumes(filters=wanted)["Volumes"] or []]
 
 
-@contextlib.contextmanager
-def _own_engine() -> Iterator[str]:
+def _find_or_start() -> dict[str, Any]:
+    engine = {"address": f"unix://{_SOCKET}", "pid": 0, "folder": "", "users": 0}
+    if not _answers(str(engine["address"])):
+        with _locked(
+            Path(tempfile.gettempdir())
+        ):  # two that start at once trip over each other's firewall rules
+            engine |= _start()
+    with contextlib.closing(connect(str(engine["address"]))) as client:
+        _import_image(client, BUSYBOX, _busybox_files())
+        _import_image(client, DEBIAN, {**_busybox_files(), **_glibc_files()})
+    return engine
+
+
+def _start() -> dict[str, Any]:
     if os.geteuid() != 0 or shutil.which("dockerd") is None:
         raise NoEngineError(
             "no container engine answers, and this user can't start one (root, with docker.io)"
         )
-    folder = Path(tempfile.mkdtemp(prefix="flow-dockerd-", dir="/tmp"))
+    folder = Path(
+        tempfile.mkdtemp(prefix="flow-dockerd-", dir="/tmp")
+    )  # short: a socket's path has 107 bytes
     address = f"unix://{folder}/socket"
-    log = folder / "log"
-    with log.open("wb") as output, _one_at_a_time():
+    with (folder / "log").open("wb") as output:
         process = subprocess.Popen(
             [
                 *("dockerd", f"--data-root={folder}/data", f"--exec-root={folder}/exec", "-H", address),
@@ -76,23 +99,35 @@ def _own_engine() -> Iterator[str]:
             stderr=output,
             start_new_session=True,
         )
-        deadline = time.monotonic() + _START_SECONDS
-        while not _answers(address) and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.1)
-    try:
-        if not _answers(address):
-            raise NoEngineError(f"dockerd does not start: {log.read_text()[-2000:]}")
-        yield address
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(60)
-        shutil.rmtree(folder, ignore_errors=True)
+    engine = {"address": address, "pid": process.pid, "folder": str(folder)}
+    deadline = time.monotonic() + _START_SECONDS
+    while not _answers(address):
+        if process.poll() is not None or time.monotonic() > deadline:
+            said = (folder / "log").read_text()[-2000:]
+            process.kill()
+            process.wait()
+            shutil.rmtree(folder, ignore_errors=True)
+            raise NoEngineError(f"dockerd does not start: {said}")
+        time.sleep(0.1)
+    process.returncode = 0  # whoever is the last to use it ends it
+    return engine
+
+
+def _stop(engine: Mapping[str, Any]) -> None:
+    if not engine["pid"]:
+        return
+    handle = os.pidfd_open(engine["pid"])
+    signal.pidfd_send_signal(handle, signal.SIGTERM)
+    select.select([handle], [], [], _START_SECONDS)
+    os.close(handle)
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(engine["pid"], 0)
+    shutil.rmtree(engine["folder"], ignore_errors=True)
 
 
 @contextlib.contextmanager
-def _one_at_a_time() -> Iterator[None]:
-    """Two engines that start at once trip over each other's firewall rules."""
-    with Path(tempfile.gettempdir(), "flow-dockerd.lock").open("w") as lock:
+def _locked(folder: Path) -> Iterator[None]:
+    with (folder / "flow-dockerd.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
