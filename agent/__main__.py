@@ -3,7 +3,9 @@
 import gc
 import sys
 
-_FEWER_COLLECTIONS = 100_000  # objects; at Python's 700 a command of a tenth of a second collects what it imports
+_FEWER_COLLECTIONS = (
+    100_000  # objects; at Python's 700 a command of a tenth of a second collects what it imports
+)
 
 
 def main() -> int:

@@ -130,7 +130,9 @@ def list_job_folders(root: Path) -> list[JobFolder]:
     if leftovers:
         with _locked(root):  # nobody is making one just now
             for entry in leftovers:
-                with contextlib.suppress(AgentError):  # what can't be removed today is tried again another day
+                with contextlib.suppress(
+                    AgentError
+                ):  # what can't be removed today is tried again another day
                     _remove_tree(entry)
     return [folder for entry in sorted(root.iterdir()) if (folder := open_job_folder(entry)) is not None]
 
