@@ -72,8 +72,8 @@ class Daemon:
         self._started_at = SystemClock().now()
         job_settings = make_job_settings(state, registration, settings, environment)
         job_settings.work_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        machine = Machine(job_settings.work_folder)
-        self._jobs = JobTable(state.jobs, job_settings, self._forks, machine.make_stamp)
+        machine = Machine(job_settings.work_folder, runs_one_job=registration.max_jobs == 1)
+        self._jobs = JobTable(state.jobs, job_settings, self._forks, machine.equip)
         leases = Leases(
             self._jobs,
             max_jobs=registration.max_jobs,

@@ -10,8 +10,8 @@ buried, so that every journal comes to an end. Nothing here waits for the server
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
@@ -76,13 +76,13 @@ class JobTable:
         root: Path,
         settings: JobSettings,
         launcher: Launcher,
-        make_stamp: Callable[[], Mapping[str, object]] = dict,
+        equip: Callable[[JobSettings], JobSettings] = lambda settings: settings,
     ) -> None:
-        """`make_stamp` says what this machine is, for the record of each job that begins."""
+        """`equip` adds to a job's settings what this machine is at that moment."""
         self._root = root
         self._settings = settings
         self._launcher = launcher
-        self._make_stamp = make_stamp
+        self._equip = equip
         self._launching = asyncio.Lock()
         self._jobs: dict[tuple[str, int], Job] = {}
         self._has_news = asyncio.Event()
@@ -144,7 +144,7 @@ class JobTable:
 
     async def store(self, assign: m.Assign) -> None:
         """Put an assigned job on the disk; it waits there for `start`. Raises AgentError when the disk refuses."""
-        settings = replace(self._settings, machine=self._make_stamp())
+        settings = self._equip(self._settings)
         folder = await asyncio.to_thread(
             create_job_folder, self._root, assign.spec, assign.lease, settings, assign.sealed
         )

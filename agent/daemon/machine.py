@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
+from agent.job.launch import JobSettings
 from agent.spec.resources import Inventory
 
 _INVENTORY_SECONDS = 600.0  # a GPU that was added or fell off is seen at the next connection after this
@@ -13,8 +14,9 @@ _INVENTORY_SECONDS = 600.0  # a GPU that was added or fell off is seen at the ne
 class Machine:
     """This machine's inventory."""
 
-    def __init__(self, work_folder: Path) -> None:
+    def __init__(self, work_folder: Path, *, runs_one_job: bool) -> None:
         self.work_folder = work_folder
+        self._runs_one_job = runs_one_job
         self._inventory: Inventory | None = None
         self._taken_at = 0.0
 
@@ -25,15 +27,21 @@ class Machine:
             self._taken_at = time.monotonic()
         return self._inventory
 
-    def make_stamp(self) -> Mapping[str, object]:
-        """What a job's result was made on, as far as the daemon knows: its journal opens with this."""
+    def equip(self, settings: JobSettings) -> JobSettings:
+        """`settings` with what this machine is: the head of the job's journal says what its result was made on.
+
+        Where one job runs at a time, its containers have the GPUs as its other processes do, each by its UUID; where
+        several share the machine, nobody has decided yet whose they are, and containers get none.
+        """
         if self._inventory is None:
-            return {}
-        gpus = [
-            {"uuid": gpu.uuid, "name": gpu.name, "driver": gpu.driver, "cuda": gpu.cuda}
-            for gpu in self._inventory.gpus
-        ]
-        return {"cpu": self._inventory.cpu_model, "gpus": gpus}
+            return settings
+        gpus = self._inventory.gpus
+        shown = [{"uuid": gpu.uuid, "name": gpu.name, "driver": gpu.driver, "cuda": gpu.cuda} for gpu in gpus]
+        return replace(
+            settings,
+            machine={"cpu": self._inventory.cpu_model, "gpus": shown},
+            gpus=tuple(gpu.uuid for gpu in gpus) if self._runs_one_job else (),
+        )
 
 
 def _take_inventory(work_folder: Path) -> Inventory:

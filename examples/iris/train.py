@@ -23,7 +23,9 @@ def main() -> None:
     arguments = parser.parse_args()
 
     columns, features, labels = read_table(arguments.data)
-    scale = [(statistics.fmean(column), statistics.pstdev(column) or 1.0) for column in zip(*features, strict=True)]
+    scale = [
+        (statistics.fmean(column), statistics.pstdev(column) or 1.0) for column in zip(*features, strict=True)
+    ]
     points = [standardise(row, scale) for row in features]
     classes = sorted(set(labels))
     weights = [[0.0] * (len(columns) + 1) for _ in classes]
