@@ -1,9 +1,13 @@
 """Rules for every test: a home folder of its own, no settings from outside, nothing left behind."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
+
+# Whoever started the tests in the background told them to ignore ctrl-C; the commands that they start must not.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,8 @@ class Interrupts:
 
     def __enter__(self) -> Self:
         for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._note)
+            if signal.getsignal(number) is not signal.SIG_IGN:  # a job in the background is not meant by ctrl-C
+                self._before[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(
