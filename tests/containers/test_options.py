@@ -260,8 +260,8 @@ def test_an_unknown_word_of_the_policy_is_said() -> None:
 
 
 def test_paths_lie_in_the_longest_folder_that_holds_them() -> None:
-    paths = PathMap([("/work/j", "/__w"), ("/work/j/_temp/home", "/github/home")])
-    assert paths.to_inside("/work/j/_temp/home/x") == "/github/home/x"
-    assert paths.to_inside("/work/j") == "/__w"
-    assert paths.to_inside("/work/jj") == "/work/jj"
-    assert paths.to_host("/__w/a") == "/work/j/a"
+    paths = PathMap([("/jobs/j", "/__w"), ("/jobs/j/_temp/home", "/github/home")])
+    assert paths.to_inside("/jobs/j/_temp/home/x") == "/github/home/x"
+    assert paths.to_inside("/jobs/j") == "/__w"
+    assert paths.to_inside("/jobs/jj") == "/jobs/jj"
+    assert paths.to_host("/__w/a") == "/jobs/j/a"
