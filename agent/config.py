@@ -5,7 +5,6 @@ Every setting is a row of `SETTINGS`; `agent doctor` prints each with the place 
 
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -169,10 +168,16 @@ def read_size(text: str, where: str) -> int:
 
 def _read_config(file: Path) -> dict[str, str]:
     try:
-        data = tomllib.loads(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return {}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise UsageError(f"the config file is not UTF-8 text: {error}", where=str(file)) from None
+    import tomllib
+
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
         raise UsageError(f"the config file is not valid TOML: {error}", where=str(file)) from None
     known = {setting.key for setting in SETTINGS}
     for key, value in data.items():

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.cli.checkout import find_checkout
 from agent.cli.files import load_file
-from agent.cli.source import find_checkout
 from agent.config import load_settings
 from agent.flow.model import Flow
 from agent.resolve import ActionStore, Pins, Resolver

@@ -143,12 +143,16 @@ def _show(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from agent.cli.checkout import Inquiry
+
+    inquiry = Inquiry(arguments.workspace)  # git answers while the rest is imported
     from agent.cli.local import run_flow_here
     from agent.cli.local_run import LocalOptions
 
     flow = load_file(arguments.file, arguments.dialect)
     options = LocalOptions(
         workspace=arguments.workspace,
+        inquiry=inquiry,
         in_place=arguments.in_place,
         keep=arguments.keep,
         event_name=arguments.event,

@@ -13,7 +13,6 @@ from agent.cli.files import read_pins
 from agent.cli.interrupts import Interrupts
 from agent.cli.local_run import LocalOptions, LocalRun
 from agent.cli.screens import make_screen
-from agent.cli.source import find_checkout
 from agent.clock import SystemClock
 from agent.config import load_settings
 from agent.errors import InterruptedByUserError, UsageError
@@ -53,7 +52,7 @@ def run_flow_here(flow: Flow, options: LocalOptions, output_format: str, out: Te
 
 def ask(flow: Flow, options: LocalOptions) -> RunRequest:
     """What the planner starts from. Raises UsageError for a wrong input or a secret that nobody gave."""
-    checkout = find_checkout(options.workspace)
+    checkout = options.inquiry.read()
     source = Source(SourceKind.FOLDER)
     if checkout:
         source = replace(source, url=checkout.url, ref=checkout.ref, commit=checkout.commit)

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from agent.cli.checkout import Inquiry
 from agent.cli.interrupts import Interrupts
 from agent.cli.screen import Screen
 from agent.clock import Clock
@@ -63,6 +64,7 @@ class LocalOptions:
     """What the command line said about a local run."""
 
     workspace: Path
+    inquiry: Inquiry  # what git says about it
     in_place: bool = False
     keep: bool = False
     event_name: str = ""

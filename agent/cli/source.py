@@ -1,4 +1,4 @@
-"""The code that a run works on: what git says about a folder, and a snapshot of it as one archive."""
+"""The code that a run on the server works on: git's own, or a snapshot of a folder as one archive."""
 
 import gzip
 import hashlib
@@ -6,38 +6,11 @@ import os
 import subprocess
 import tarfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from agent.cli.checkout import Checkout, ask_git, find_checkout
 from agent.errors import UsageError
 from agent.spec.job import Source, SourceKind
-
-
-@dataclass(frozen=True, slots=True)
-class Checkout:
-    """A git work tree as it is now."""
-
-    top: Path
-    url: str  # of `origin`; empty when there is none
-    ref: str  # empty before the first commit, and when no branch is checked out
-    commit: str  # empty before the first commit
-
-
-def find_checkout(folder: Path) -> Checkout | None:
-    """The git work tree that `folder` is in, or None when it is in none or git is not installed."""
-    said = _git(folder, "rev-parse", "--show-toplevel", "HEAD", "--symbolic-full-name", "HEAD")
-    if said is None or not said.lines:
-        return None
-    commit, ref = (
-        said.lines[1:] if said.is_success else ("", "")
-    )  # the top is said even where there is no commit
-    url = _git(folder, "config", "--get", "remote.origin.url")
-    return Checkout(
-        top=Path(said.lines[0]),
-        url=url.lines[0] if url and url.lines else "",
-        ref="" if ref == "HEAD" else ref,
-        commit=commit,
-    )
 
 
 def choose_source(kind: str | None, folder: Path) -> Source:
@@ -83,32 +56,13 @@ def _git_source(checkout: Checkout | None, folder: Path) -> Source:
             where=str(folder),
             hint="use --source snapshot to send the files as they are",
         )
-    branches = _git(checkout.top, "branch", "-r", "--contains", checkout.commit)
-    if not branches or not branches.lines:
+    if not ask_git(checkout.top, "branch", "-r", "--contains", checkout.commit):
         raise UsageError(
             f"commit {checkout.commit[:12]} is on no branch of 'origin'",
             where=str(checkout.top),
             hint="push it first, or use --source snapshot",
         )
     return Source(SourceKind.GIT, url=checkout.url, ref=checkout.ref, commit=checkout.commit)
-
-
-@dataclass(frozen=True, slots=True)
-class _Said:
-    """What git printed, and whether it was content."""
-
-    lines: list[str]
-    is_success: bool
-
-
-def _git(folder: Path, *arguments: str) -> _Said | None:
-    """Run git in `folder`; None when it is not installed."""
-    command = ["git", "-C", str(folder), *arguments]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
-    except FileNotFoundError:
-        return None
-    return _Said(done.stdout.splitlines(), done.returncode == 0)
 
 
 def _git_files(top: Path) -> list[str]:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from support.git import make_repository
 
-from agent.cli.source import choose_source, find_checkout, write_snapshot
+from agent.cli.checkout import find_checkout
+from agent.cli.source import choose_source, write_snapshot
 from agent.errors import UsageError
 from agent.spec.job import SourceKind
 

@@ -1,0 +1,62 @@
+"""What git says about a folder."""
+
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Checkout:
+    """A git work tree as it is now."""
+
+    top: Path
+    url: str  # of `origin`; empty when there is none
+    ref: str  # empty before the first commit, and when no branch is checked out
+    commit: str  # empty before the first commit
+
+
+class Inquiry:
+    """The questions, put to git all at once when this is made; whoever asks early waits for nothing in `read`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._where = _start(folder, ["rev-parse", "--show-toplevel", "HEAD", "--symbolic-full-name", "HEAD"])
+        self._origin = _start(folder, ["config", "--get", "remote.origin.url"])
+
+    def read(self) -> Checkout | None:
+        """The git work tree that the folder is in, or None when it is in none or git is not installed."""
+        is_success, lines = _finish(self._where)
+        _, url = _finish(self._origin)
+        if not lines:
+            return None
+        commit, ref = lines[1:] if is_success else ("", "")  # the top is said even where there is no commit
+        top = Path(lines[0])
+        return Checkout(top, url=url[0] if url else "", ref="" if ref == "HEAD" else ref, commit=commit)
+
+
+def find_checkout(folder: Path) -> Checkout | None:
+    """The git work tree that `folder` is in, or None when it is in none or git is not installed."""
+    return Inquiry(folder).read()
+
+
+def ask_git(folder: Path, *arguments: str) -> list[str]:
+    """The lines that git prints; none when it fails or is not installed."""
+    is_success, lines = _finish(_start(folder, arguments))
+    return lines if is_success else []
+
+
+def _start(folder: Path, arguments: Sequence[str]) -> "subprocess.Popen[str] | None":
+    command = ["git", "-C", str(folder), *arguments]
+    null = subprocess.DEVNULL
+    try:
+        return subprocess.Popen(command, stdin=null, stdout=subprocess.PIPE, stderr=null, text=True)
+    except FileNotFoundError:
+        return None
+
+
+def _finish(process: "subprocess.Popen[str] | None") -> tuple[bool, list[str]]:
+    """Whether git was content, and the lines that it printed."""
+    if process is None:
+        return False, []
+    out, _ = process.communicate()
+    return process.returncode == 0, out.splitlines()
