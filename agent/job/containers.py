@@ -9,7 +9,6 @@ The first call of `open_engine` leaves a mark in the job folder, so that whoever
 import asyncio
 import os
 import re
-import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -112,7 +111,7 @@ async def _make_network(job: RunningJob, engine: "Engine") -> str:
 
 
 def _make_name(job: RunningJob, part: str) -> str:
-    return f"{job.folder.tracking_id}_{part}_{secrets.token_hex(4)}"
+    return f"{job.folder.tracking_id}_{part}_{os.urandom(4).hex()}"
 
 
 def _describe(job: RunningJob, template: object, where: str) -> "Description | None":

@@ -14,7 +14,6 @@ import fcntl
 import json
 import os
 import re
-import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -107,7 +106,7 @@ def create_job_folder(
     with _locked(root) as root_file:
         if (folder.path / "spec.json").exists():
             return folder
-        making = root / f"{_HALF_MADE}{secrets.token_hex(8)}"
+        making = root / f"{_HALF_MADE}{os.urandom(8).hex()}"
         making.mkdir(mode=0o700)
         try:
             _write(making / "spec.json", codec.dump(spec))
@@ -152,7 +151,7 @@ def remove_job_folder(folder: JobFolder) -> None:
     """
     with contextlib.suppress(DamagedError, FileNotFoundError):
         _remove_tree(folder.read_settings().work_folder / folder.name)
-    doomed = folder.path.with_name(f"{_DOOMED}{secrets.token_hex(8)}")
+    doomed = folder.path.with_name(f"{_DOOMED}{os.urandom(8).hex()}")
     try:
         folder.path.rename(doomed)
     except FileNotFoundError:

@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -42,6 +41,8 @@ def install_node(tools: Path, environment: Mapping[str, str]) -> str:
 
 
 def _install(folder: Path, environment: Mapping[str, str]) -> None:
+    import tempfile
+
     making = Path(tempfile.mkdtemp(prefix=".making-", dir=folder.parent))
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
     try:

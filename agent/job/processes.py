@@ -70,13 +70,13 @@ def prepare_supervisor() -> None:
 
 async def end_descendants(graces: Graces) -> int:
     """End everything that this process's children left behind, gently first. Returns how many there were."""
-    found = list_descendants(os.getpid())
+    found = living = list_descendants(os.getpid())
     for number in (signal.SIGTERM, signal.SIGKILL):
-        living = list_descendants(os.getpid())
         if not living:
             break
         signal_all(living, number)
         await _gone_within(_list_own_descendants, graces.terminate_seconds)
+        living = list_descendants(os.getpid())
     reap_orphans()
     return len(found)
 

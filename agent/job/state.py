@@ -1,7 +1,6 @@
 """What is known of one job while it runs, and where its files lie."""
 
 import os
-import platform
 import re
 import shutil
 from collections.abc import Mapping
@@ -175,7 +174,7 @@ def runner_context(job: RunningJob) -> dict[str, object]:
     context: dict[str, object] = {
         "name": job.settings.agent_name,
         "os": "Linux" if os.uname().sysname == "Linux" else "macOS",
-        "arch": _ARCHITECTURES.get(platform.machine(), platform.machine().upper()),
+        "arch": _ARCHITECTURES.get(os.uname().machine, os.uname().machine.upper()),
         "temp": job.show_path(job.places.temp),
         "tool_cache": job.show_path(job.places.tools),
         "workspace": job.show_path(job.places.root),

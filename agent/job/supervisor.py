@@ -7,7 +7,6 @@ as the journal's last record whatever happens, and ends.
 import asyncio
 import contextlib
 import os
-import platform
 import signal
 import socket
 import sys
@@ -167,7 +166,7 @@ def _describe_machine() -> dict[str, object]:
         "kernel": f"{machine.sysname} {machine.release}",
         "arch": machine.machine,
         "hostname": machine.nodename,
-        "python": platform.python_version(),
+        "python": ".".join(map(str, sys.version_info[:3])),
     }
 
 

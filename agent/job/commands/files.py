@@ -8,7 +8,6 @@ Source: actions/runner `FileCommandManager.cs`; messages are GitHub's.
 
 import contextlib
 import os
-import secrets
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -43,7 +42,7 @@ class CommandFiles:
             raise AgentError(
                 f"the folder of the command files is no folder any more: {error.strerror}", where=str(folder)
             ) from None
-        token = secrets.token_hex(16)
+        token = os.urandom(16).hex()
         self._names = {variable: f"{prefix}{token}" for variable, prefix in _PREFIXES.items()}
         self.variables = {variable: str(folder / name) for variable, name in self._names.items()}
         self.members = {  # of the `github` context

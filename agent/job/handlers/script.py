@@ -5,7 +5,6 @@ Source: actions/runner `ScriptHandler.cs`, `ScriptHandlerHelpers.cs`.
 
 import os
 import posixpath
-import secrets
 import shlex
 import shutil
 from pathlib import Path
@@ -111,7 +110,7 @@ def _write_script(folder: Path, program: str, script: str) -> Path:
     name = Path(program).name
     if name in ("pwsh", "powershell"):
         script = f"{_POWERSHELL_HEAD}\n{script}\n{_POWERSHELL_TAIL}"
-    file = folder / f"{secrets.token_hex(16)}{_EXTENSIONS.get(name, '.sh')}"
+    file = folder / f"{os.urandom(16).hex()}{_EXTENSIONS.get(name, '.sh')}"
     handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(handle, "w", encoding="utf-8", errors="replace", newline="") as stream:
         stream.write(script)
