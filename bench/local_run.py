@@ -5,7 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from measure import ACT, AGENT, Figure, print_figures, time_command
+from measure import ACT, AGENT, Figure, print_figures, time_commands
 
 FLOW = """\
 on: push
@@ -27,9 +27,12 @@ def main() -> int:
         for command in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "x"]):
             identity = ["-c", "user.name=bench", "-c", "user.email=bench@example.invalid"]
             subprocess.run(["git", *identity, *command], cwd=project, check=True)
-        ours = time_command([AGENT, "flow", "run", str(flow)], cwd=project)
-        act = time_command([ACT, "push", "-P", "self-hosted=-self-hosted", "-W", str(flow)], cwd=project)
-        shell = time_command(["bash", "-e", "-c", "echo hello"], cwd=project)
+        commands = [
+            [AGENT, "flow", "run", str(flow)],
+            [ACT, "push", "-P", "self-hosted=-self-hosted", "-W", str(flow)],
+            ["bash", "-e", "-c", "echo hello"],
+        ]
+        ours, act, shell = time_commands(commands, cwd=project)
     figures = [
         Figure("agent flow run, one trivial step", ours, "act, the same flow", act, goal=4),
         Figure("agent flow run, one trivial step", ours, "bash -c 'echo hello'", shell),

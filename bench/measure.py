@@ -31,13 +31,22 @@ class Figure:
 
 def time_command(command: Sequence[str], *, rounds: int = 15, cwd: Path | None = None) -> float:
     """Seconds of wall time that `command` takes: the best of `rounds`. Fails loudly when the command does."""
-    best = float("inf")
+    (best,) = time_commands([command], rounds=rounds, cwd=cwd)
+    return best
+
+
+def time_commands(
+    commands: Sequence[Sequence[str]], *, rounds: int = 15, cwd: Path | None = None
+) -> list[float]:
+    """The same for several, taking turns: a machine that is slow for a while is slow for all of them."""
+    best = [float("inf")] * len(commands)
     for _ in range(rounds):
-        began = time.perf_counter()
-        done = subprocess.run(command, cwd=cwd, env=clean_environment(), capture_output=True, check=False)
-        best = min(best, time.perf_counter() - began)
-        if done.returncode != 0:
-            raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout.decode()}{done.stderr.decode()}")
+        for index, command in enumerate(commands):
+            began = time.perf_counter()
+            done = subprocess.run(command, cwd=cwd, env=clean_environment(), capture_output=True, check=False)
+            best[index] = min(best[index], time.perf_counter() - began)
+            if done.returncode != 0:
+                raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout.decode()}{done.stderr.decode()}")
     return best
 
 
