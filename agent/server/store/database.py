@@ -5,18 +5,19 @@ wait for nobody. Writers take the write lock when they begin, so a transaction n
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import event, insert, inspect, select
+from sqlalchemy import event
 from sqlalchemy.engine import Connection as SyncConnection
 from sqlalchemy.ext.asyncio import AsyncConnection as Connection
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from agent.errors import DamagedError
-from agent.server.store.schema import SCHEMA_VERSION, meta, metadata
+from agent.server.store import migrations
 
 __all__ = ["Connection", "Database", "open_database"]
 
@@ -88,14 +89,13 @@ def _begin(connection: SyncConnection) -> None:
 
 
 def _create_or_check(connection: SyncConnection, where: str) -> None:
-    if not inspect(connection).has_table(meta.name):
-        metadata.create_all(connection)
-        connection.execute(insert(meta).values(key="schema_version", value=str(SCHEMA_VERSION)))
-        return
-    found = int(connection.execute(select(meta.c.value).where(meta.c.key == "schema_version")).scalar_one())
-    if found != SCHEMA_VERSION:
+    """Make the tables, or check that they are of this version's schema; upgrading is `migrate`'s business."""
+    found = migrations.current(connection)
+    if found is None:
+        migrations.create(connection, time.time())
+    elif found != migrations.newest():
         raise DamagedError(
-            f"the database has schema {found}, this version reads {SCHEMA_VERSION}",
+            f"the database has schema {found}, this version reads {migrations.newest()}",
             where=where,
-            hint="start the version of `agent server` that wrote it, or a newer one",
+            hint="`agent server migrate` upgrades an older one; for a newer one install that version",
         )

@@ -1,0 +1,26 @@
+"""The tables, one file a noun; `metadata` knows them all. Migrations lead to the same (tests compare the two)."""
+
+from agent.server.store.schema.agents import agents, tokens
+from agent.server.store.schema.base import metadata
+from agent.server.store.schema.data import artifacts, snapshots
+from agent.server.store.schema.projects import projects
+from agent.server.store.schema.runs import annotations, events, jobs, leases, runs, steps, summaries
+from agent.server.store.schema.settings import secrets, variables
+
+__all__ = [
+    "agents",
+    "annotations",
+    "artifacts",
+    "events",
+    "jobs",
+    "leases",
+    "metadata",
+    "projects",
+    "runs",
+    "secrets",
+    "snapshots",
+    "steps",
+    "summaries",
+    "tokens",
+    "variables",
+]

@@ -1,0 +1,44 @@
+"""Agents, and the tokens of people and machines."""
+
+from sqlalchemy import Boolean, Column, Index, String, Table, Text
+
+from agent.server.store.schema.base import Time, Whole, metadata
+
+agents = Table(
+    "agents",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("group_name", String, nullable=False),
+    Column("labels", Text, nullable=False),  # JSON list: those of the registration and of the token
+    Column("max_jobs", Whole, nullable=False),
+    Column("is_ephemeral", Boolean, nullable=False),
+    Column("is_draining", Boolean, nullable=False),
+    Column("identity", Text, nullable=False),  # JSON: public halves only
+    Column("inventory", Text, nullable=False),
+    Column("software", String, nullable=False),
+    Column("created_at", Time, nullable=False),
+    Column("last_seen_at", Time, nullable=False),
+    Column("removed_at", Time),  # set: the identity is refused for ever
+)
+Index(
+    "agents_name",
+    agents.c.name,
+    unique=True,
+    sqlite_where=agents.c.removed_at.is_(None),
+    postgresql_where=agents.c.removed_at.is_(None),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("kind", String, nullable=False),  # api, registration
+    Column("hash", String, nullable=False, unique=True),  # SHA-256 in hex; the token itself is nowhere
+    Column("name", String, nullable=False),
+    Column("labels", Text, nullable=False),
+    Column("uses_left", Whole),  # NULL: no limit
+    Column("created_at", Time, nullable=False),
+    Column("expires_at", Time),
+    Column("revoked_at", Time),
+)

@@ -1,0 +1,30 @@
+"""Bulk data, by name; its bytes are blobs."""
+
+from sqlalchemy import Column, ForeignKey, String, Table, UniqueConstraint
+
+from agent.server.store.schema.base import Time, Whole, metadata
+
+artifacts = Table(
+    "artifacts",
+    metadata,
+    Column("id", Whole, primary_key=True, autoincrement=True),
+    Column("run", Whole, ForeignKey("runs.id"), nullable=False),
+    Column("job", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("mime_type", String, nullable=False),
+    Column("status", String, nullable=False),  # uploading, uploaded, final
+    Column("size_bytes", Whole, nullable=False),
+    Column("digest", String, nullable=False),
+    Column("created_at", Time, nullable=False),
+    Column("expires_at", Time),
+    UniqueConstraint("run", "name"),
+    sqlite_autoincrement=True,
+)
+
+snapshots = Table(
+    "snapshots",
+    metadata,
+    Column("digest", String, primary_key=True),
+    Column("size_bytes", Whole, nullable=False),
+    Column("created_at", Time, nullable=False),
+)

@@ -1,0 +1,123 @@
+"""Runs, their jobs with leases, what journals say of these, and the events that viewers follow."""
+
+from sqlalchemy import Column, ForeignKey, Index, String, Table, Text
+
+from agent.server.store.schema.base import Time, Whole, metadata
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", Whole, primary_key=True, autoincrement=True),
+    Column("project", Whole, ForeignKey("projects.id"), nullable=False, server_default="1"),
+    Column("number", Whole, nullable=False),  # of this flow file, from 1
+    Column("file", String, nullable=False),
+    Column("dialect", String),
+    Column("title", String, nullable=False),
+    Column("text", Text, nullable=False),  # the flow as submitted
+    Column("event", String, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("state", Text, nullable=False),  # agent.plan.RunState
+    Column("status", String, nullable=False),  # queued, running, completed
+    Column("conclusion", String),
+    Column("cancel_reason", String),
+    Column("created_at", Time, nullable=False),
+    Column("started_at", Time),
+    Column("finished_at", Time),
+    sqlite_autoincrement=True,
+)
+Index("runs_file", runs.c.file, runs.c.number)
+Index("runs_status", runs.c.status, runs.c.id)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("project", Whole, ForeignKey("projects.id"), nullable=False, server_default="1"),
+    Column("run", Whole, ForeignKey("runs.id"), nullable=False),
+    Column("place", Whole, nullable=False),  # among the run's jobs, in the order in which they came to be
+    Column("key", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("status", String, nullable=False),  # queued, assigned, running, completed
+    Column("conclusion", String),
+    Column("failure_kind", String),
+    Column("message", Text, nullable=False, default=""),
+    Column("outputs", Text, nullable=False, default="{}"),
+    Column("spec", Text),  # agent.spec.job.JobSpec; NULL when the job ended before it could be queued
+    Column("runs_on", Text, nullable=False, default="[]"),
+    Column("group_name", String, nullable=False, default=""),
+    Column("waiting", Text, nullable=False, default=""),  # why it is still queued, in words
+    Column("lease", Whole, nullable=False, default=0),  # only grows
+    Column("agent", String),
+    Column("cancel_reason", String),  # set: to be cancelled, whoever holds it
+    Column("machine", Text),  # JSON: what the result was made on
+    Column("journal_applied", Whole, nullable=False, default=0),
+    Column("queued_at", Time),
+    Column("assigned_at", Time),
+    Column("started_at", Time),
+    Column("finished_at", Time),
+)
+Index("jobs_run", jobs.c.run)
+Index("jobs_status", jobs.c.status, jobs.c.queued_at)
+Index("jobs_agent", jobs.c.agent, jobs.c.status)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("job", String, ForeignKey("jobs.id"), primary_key=True),
+    Column("number", Whole, primary_key=True),
+    Column("agent", String, nullable=False),
+    Column("state", String, nullable=False),  # agent.wire.lease.LeaseState
+    Column("deadline", Time),
+    Column("offered_at", Time, nullable=False),
+    Column("ended_at", Time),
+    Column("reason", Text, nullable=False, default=""),
+)
+Index("leases_deadline", leases.c.deadline)
+
+steps = Table(
+    "steps",
+    metadata,
+    Column("job", String, ForeignKey("jobs.id"), primary_key=True),
+    Column("lease", Whole, primary_key=True),
+    Column("step", Whole, primary_key=True),
+    Column("id", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("parent", Whole),
+    Column("state", String, nullable=False),
+    Column("outcome", String),
+    Column("conclusion", String),
+    Column("seconds", Time),
+    Column("started_at", Time),
+    Column("outputs", Text, nullable=False),
+)
+
+annotations = Table(
+    "annotations",
+    metadata,
+    Column("job", String, ForeignKey("jobs.id"), primary_key=True),
+    Column("lease", Whole, primary_key=True),
+    Column("offset", Whole, primary_key=True),  # of the record's end: applying twice changes nothing
+    Column("record", Text, nullable=False),
+)
+
+summaries = Table(
+    "summaries",
+    metadata,
+    Column("job", String, ForeignKey("jobs.id"), primary_key=True),
+    Column("lease", Whole, primary_key=True),
+    Column("offset", Whole, primary_key=True),
+    Column("step", Whole, nullable=False),
+    Column("text", Text, nullable=False),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", Whole, primary_key=True, autoincrement=True),
+    Column("run", Whole, ForeignKey("runs.id"), nullable=False),
+    Column("kind", String, nullable=False),  # run, job
+    Column("data", Text, nullable=False),
+    Column("time", Time, nullable=False),
+    sqlite_autoincrement=True,
+)
+Index("events_run", events.c.run, events.c.id)
