@@ -348,7 +348,7 @@ def test_a_newer_schema_is_refused_and_left_alone(own: ServerProcess) -> None:
 
     own.kill()
     with sqlite3.connect(own.data / "flow.db") as database:
-        database.execute("UPDATE meta SET value = '99' WHERE key = 'schema_version'")
+        database.execute("UPDATE alembic_version SET version_num = '99'")
     database.close()
     with pytest.raises(AssertionError, match="the database has schema 99"):
         own.start()
