@@ -35,17 +35,26 @@ class Event:
 
 def matches(trigger: Trigger, event: Event) -> bool:
     """Whether `event` starts a flow that has this trigger."""
-    if trigger.event != event.name:
-        return False
+    return trigger.event == event.name and not explain_mismatch(trigger, event)
+
+
+def explain_mismatch(trigger: Trigger, event: Event) -> str:
+    """Which filter keeps an event of the trigger's name out, as a sentence without its end; "" when none does."""
     filters = trigger.filters
-    return (
-        _type_counts(trigger, event)
-        and _ref_counts(filters, event)
-        and _paths_count(filters, event)
-        and _listed(filters.get("workflows"), (event.workflow,))
-        and _listed(filters.get("names"), event.names)
-        and _listed(filters.get("versions"), event.versions)
-    )
+    if not _type_counts(trigger, event):
+        return f"its `types` leave out '{event.action}'"
+    if not _ref_counts(filters, event):
+        return f"its {_said(filters, _REF_FILTERS)} leave out '{_short(event.ref)}'"
+    if not _paths_count(filters, event):
+        return f"no changed file gets through its {_said(filters, _PATH_FILTERS)}"
+    for name, values in (
+        ("workflows", (event.workflow,)),
+        ("names", event.names),
+        ("versions", event.versions),
+    ):
+        if not _listed(filters.get(name), values):
+            return f"its `{name}` leave out '{', '.join(values)}'"
+    return ""
 
 
 def matches_patterns(patterns: Sequence[str], text: str) -> bool:
@@ -172,6 +181,18 @@ def _read_set(body: str) -> _Ranges:
             ranges.append((body[at], body[at]))
             at += 1
     return tuple(ranges)
+
+
+_REF_FILTERS: Final = ("branches", "branches-ignore", "tags", "tags-ignore")
+_PATH_FILTERS: Final = ("paths", "paths-ignore")
+
+
+def _said(filters: Mapping[str, Sequence[str]], names: Sequence[str]) -> str:
+    return " and ".join(f"`{name}`" for name in names if name in filters)
+
+
+def _short(ref: str) -> str:
+    return ref.removeprefix("refs/heads/").removeprefix("refs/tags/")
 
 
 def _type_counts(trigger: Trigger, event: Event) -> bool:
