@@ -150,6 +150,9 @@ class Job:
     permissions: Mapping[str, str] | None = None  # None: not said; else what is not named is none
     concurrency: Concurrency | None = None
     snapshot: Template = None
+    resources: Template = None  # {cpus, memory, gpus}; ours, as the next two
+    priority: Template = 0
+    nodes: Template = 1
     call: Call | None = None
 
 

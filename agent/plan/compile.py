@@ -10,6 +10,7 @@ from agent.plan.needs import needs_context
 from agent.plan.secret_names import used_secrets
 from agent.plan.state import JobState, NodeState, RunState
 from agent.spec import job as spec
+from agent.spec.request import MOST_NODES, MOST_PRIORITY, read_request, read_whole
 
 _SPEC_KINDS: dict[StepKind, spec.StepKind] = {
     kind: spec.StepKind(kind.value) for kind in StepKind if kind is not StepKind.PARALLEL
@@ -89,6 +90,9 @@ def compile_job(flow: Flow, state: RunState, node: NodeState, job: JobState) -> 
         ),
         source=state.request.source,
         pins=state.request.pins,
+        resources=read_request(evaluate_template(written.resources, contexts)),
+        priority=_whole(written.priority, contexts, "priority", least=-MOST_PRIORITY, most=MOST_PRIORITY),
+        nodes=_whole(written.nodes, contexts, "nodes", least=1, most=MOST_NODES),
     )
 
 
@@ -141,6 +145,10 @@ def _runs_on(value: object, job: Job) -> tuple[tuple[str, ...], str]:
     if not isinstance(labels, (list, tuple)) or not all(isinstance(label, str) and label for label in labels):
         raise UsageError("'runs-on' gives neither a label nor a list of labels", where=str(job.position))
     return tuple(labels), group
+
+
+def _whole(written: object, contexts: Mapping[str, object], key: str, *, least: int, most: int) -> int:
+    return read_whole(evaluate_template(written, contexts), key, least=least, most=most)
 
 
 def _number(value: object, key: str) -> float:

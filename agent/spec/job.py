@@ -10,6 +10,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from agent.ids import JobId, RunId
+from agent.spec.request import Request
 
 SPEC_VERSION = 1
 
@@ -103,4 +104,7 @@ class JobSpec:
     contexts: Contexts = field(default_factory=Contexts)
     source: Source = field(default_factory=Source)
     pins: Mapping[str, str] | None = None  # from flow.lock: reference -> commit; None: there is no lock
+    resources: Request = field(default_factory=Request)  # on each of its machines
+    priority: int = 0  # higher ones of the same project go first
+    nodes: int = 1  # machines that run it together, all or none
     version: int = SPEC_VERSION

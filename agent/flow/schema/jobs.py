@@ -65,6 +65,23 @@ SNAPSHOT = Fields(
     Key("version", FILLED, "The major version and a star, such as `2.*`."),
 )
 
+GPUS = Fields(
+    "gpus",
+    Key("count", NUMBER, "How many; 1 unless said."),
+    Key(
+        "model",
+        TEXT_OR_TEXTS,
+        "Words of the GPU's name, such as `h100` or `a100-80gb`; a list: any of these.",
+    ),
+    Key("memory", FILLED, "How much memory each has at least, such as `80GB`."),
+)
+RESOURCES = Fields(
+    "resources",
+    Key("cpus", NUMBER, "Cores, or a fraction of one."),
+    Key("memory", FILLED, "Memory, such as `64GB`."),
+    Key("gpus", one_of(NUMBER, mapping(GPUS)), "GPUs, which nobody else has while the job runs."),
+)
+
 _CREDENTIALS = Fields(
     "credentials",
     Key("username", FILLED, "The registry's user."),
@@ -147,6 +164,24 @@ STEPS_JOB = Fields(
     ),
     Key("steps", STEPS, "What the job does, in order."),
     Key("snapshot", one_of(FILLED, mapping(SNAPSHOT)), "Keep the machine's image after the job."),
+    Key(
+        "resources",
+        mapping(RESOURCES),
+        "What the job has for itself on its machine; ours, not GitHub's.",
+        scope=MATRIX,
+    ),
+    Key(
+        "priority",
+        NUMBER,
+        "Jobs of the same project with more go first: -100 to 100, 0 unless said; ours, not GitHub's.",
+        scope=MATRIX,
+    ),
+    Key(
+        "nodes",
+        NUMBER,
+        "How many machines run the job together, all or none; 1 unless said; ours, not GitHub's.",
+        scope=MATRIX,
+    ),
 )
 CALL_JOB = Fields(
     "calling job",

@@ -102,6 +102,9 @@ jobs:
     services: {{db: postgres, off: {{image: redis, command: run}}}}
     environment: {{name: prod, url: '${{{{ steps.s.outputs.u }}}}', deployment: false}}
     snapshot: {{image-name: i, version: 2.*, if: matrix.x}}
+    resources: {{cpus: 8, memory: 64GB, gpus: '${{{{ matrix.g }}}}'}}
+    priority: 5
+    nodes: 2
     strategy:
       fail-fast: false
       max-parallel: 2
@@ -128,6 +131,8 @@ jobs:
     assert job.services == {"db": "postgres", "off": {"image": "redis", "command": "run"}}
     assert job.environment == {"name": "prod", "url": "${{ steps.s.outputs.u }}", "deployment": False}
     assert job.snapshot == {"image-name": "i", "version": "2.*", "if": "success() && (matrix.x)"}
+    assert job.resources == {"cpus": 8, "memory": "64GB", "gpus": "${{ matrix.g }}"}
+    assert (job.priority, job.nodes) == (5, 2)
     assert job.strategy == Strategy({"os": ["a", "b"], "include": [{"os": "c", "n": 1}]}, False, 2)
     assert str(job.position) == "f.yml:8:3"
 
@@ -332,8 +337,15 @@ def test_what_is_odd_about_a_trigger_is_a_warning(on, words):
     [
         ("steps: []", ["4:5: Required property is missing: runs-on"]),
         ("name: x", [("4:5: There's not enough info to determine what you meant. Add one of these properties: "
-                     "cancel-timeout-minutes, container, continue-on-error, defaults, env, environment, outputs, runs-on, "
-                     "secrets, services, snapshot, steps, timeout-minutes, uses, with")]),
+                     "cancel-timeout-minutes, container, continue-on-error, defaults, env, environment, nodes, outputs, priority, "
+                     "resources, runs-on, secrets, services, snapshot, steps, timeout-minutes, uses, with")]),
+        ("runs-on: x\n    priority: 101", ["5:15: expected a whole number from -100 to 100, found 101"]),
+        ("runs-on: x\n    nodes: 0", ["5:12: expected a whole number from 1 to 1000, found 0"]),
+        ("runs-on: x\n    nodes: ${{ matrix.n }}", []),
+        ("runs-on: x\n    resources: {gpus: 1.5}", ["5:23: expected a whole number from 0 to 10000, found 1.5"]),
+        ("runs-on: x\n    resources: {memory: '64'}", ["5:25: the size '64' has no unit"]),
+        ("runs-on: x\n    resources: {gpus: {memory: big}}", ["5:32: 'big' is not a size"]),
+        ("runs-on: x\n    resources: {gpus: {model: [h100, a100], count: 2, memory: 80GB}, cpus: 0.5}", []),
         ("runs-on: x\n    uses: ./a.yml", ["5:5: Unexpected value 'uses'"]),
         ("runs-on: ''", ["4:14: Unexpected value ''"]),
         ("runs-on: x\n    RUNS-ON: y", ["5:5: 'RUNS-ON' is already defined"]),

@@ -16,6 +16,7 @@ from agent.flow.dialects.github.parts import (
     template_of,
     text_of,
 )
+from agent.flow.dialects.github.resources import read_resources, read_whole
 from agent.flow.dialects.github.steps import read_steps
 from agent.flow.dialects.github.strategy import read_strategy
 from agent.flow.graph import find_needs_problems
@@ -83,6 +84,9 @@ def _read_job(reader: Reader, key: Scalar, node: Mapping) -> Job:
         permissions=read_permissions(fields.get("permissions"), PERMISSION_LEVELS),
         concurrency=read_concurrency(reader, fields.get("concurrency")),
         snapshot=_read_snapshot(reader, fields.get("snapshot")),
+        resources=read_resources(reader, fields.get("resources")),
+        priority=read_whole(reader, fields.get("priority"), least=-100, most=100, default=0),
+        nodes=read_whole(reader, fields.get("nodes"), least=1, most=1000, default=1),
         call=_read_call(reader, fields),
     )
 

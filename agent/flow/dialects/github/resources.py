@@ -1,0 +1,45 @@
+"""`resources`, `priority` and `nodes`: our own keys of a job. What has no expression in it is checked here."""
+
+from agent.config import read_size
+from agent.errors import UsageError
+from agent.flow.dialects.github.parts import is_expression, list_fields, template_of, text_of
+from agent.flow.model import Template
+from agent.flow.reading import Reader
+from agent.flow.source import Mapping, Node, Scalar
+
+
+def read_resources(reader: Reader, node: Node | None) -> Template:
+    """`resources` as written."""
+    fields = list_fields(node)
+    gpus = fields.get("gpus")
+    _check_size(reader, fields.get("memory"))
+    _check_size(reader, list_fields(gpus).get("memory"))
+    _check_whole(reader, list_fields(gpus).get("count") if isinstance(gpus, Mapping) else gpus, 0, 10_000)
+    return template_of(node)
+
+
+def read_whole(reader: Reader, node: Node | None, *, least: int, most: int, default: int) -> Template:
+    """A key that is a whole number, or an expression that gives one."""
+    _check_whole(reader, node, least, most)
+    return template_of(node, default=default)
+
+
+def _check_whole(reader: Reader, node: Node | None, least: int, most: int) -> None:
+    if not isinstance(node, Scalar) or is_expression(node):
+        return
+    value = node.value
+    if isinstance(value, (int, float)) and (value != int(value) or not least <= value <= most):
+        reader.report(node, f"expected a whole number from {least} to {most}, found {text_of(node)}")
+
+
+def _check_size(reader: Reader, node: Node | None) -> None:
+    if not isinstance(node, Scalar) or is_expression(node):
+        return
+    text = text_of(node)
+    try:
+        read_size(text, "")
+    except UsageError:
+        reader.report(node, f"'{text}' is not a size", "write it as 80GB or 64 GiB")
+    else:
+        if text.strip().isdigit():
+            reader.report(node, f"the size '{text}' has no unit", f"write {text}GB or {text}MB")

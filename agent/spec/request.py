@@ -1,0 +1,173 @@
+"""What a job asks of a machine, and whether a machine has it.
+
+A request is a floor: cores, memory and GPUs of at least this much are the job's for as long as it runs. What is not
+asked for is not set aside. Sizes are decimal as makers print them: an `80GB` card reports a little more than that.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from agent.config import read_size
+from agent.errors import UsageError
+from agent.spec.resources import Gpu, Inventory
+
+MOST_PRIORITY = 100
+MOST_NODES = 1000
+_MOST_GPUS = 10_000
+_GPU_LABELS = re.compile(r"gpu|nvidia|cuda(-\d+)?|mig(-.+)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class GpuRequest:
+    """GPUs on one machine, each with `memory_bytes` at least; `models`: any of these, empty: whichever."""
+
+    count: int = 0
+    models: tuple[str, ...] = ()
+    memory_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What one job (one node of a gang) has for itself on its machine. `gpus` None: nothing was said of GPUs."""
+
+    cpus: float = 0.0
+    memory_bytes: int = 0
+    gpus: GpuRequest | None = None
+
+
+NOTHING = Request()
+
+
+def read_request(value: object, where: str = "resources") -> Request:
+    """The request in an evaluated `resources:`; None is one for nothing. Raises UsageError."""
+    if value is None:
+        return NOTHING
+    written = _mapping(value, where, ("cpus", "memory", "gpus"))
+    return Request(
+        cpus=_number(written.get("cpus", 0.0), f"{where}.cpus"),
+        memory_bytes=_size(written.get("memory"), f"{where}.memory"),
+        gpus=_read_gpus(written["gpus"], f"{where}.gpus") if "gpus" in written else None,
+    )
+
+
+def read_whole(value: object, where: str, *, least: int, most: int) -> int:
+    """An evaluated whole number (text that is one counts). Raises UsageError when it is not or is out of bounds."""
+    text = value.strip() if isinstance(value, str) else ""
+    number = float(text) if re.fullmatch(r"[+-]?[0-9]{1,9}", text) else value
+    if isinstance(number, bool) or not isinstance(number, (int, float)) or not least <= number <= most:
+        raise UsageError(f"'{where}' is not a whole number from {least} to {most}: {value!r}", where=where)
+    if number != int(number):
+        raise UsageError(f"'{where}' is not a whole number: {value!r}", where=where)
+    return int(number)
+
+
+def wanted_gpus(request: Request, labels: Sequence[str]) -> GpuRequest:
+    """The GPUs that a job asks for: by number, or one of them by a label such as `gpu` or `cuda-12` in `runs-on`."""
+    if request.gpus is not None:
+        return request.gpus
+    named = [label.lower() for label in labels if _GPU_LABELS.fullmatch(label)]
+    if not named:
+        return GpuRequest()
+    instances = tuple(label.replace("-", " ", 1) for label in named if label.startswith("mig"))
+    return GpuRequest(1, models=instances)
+
+
+def matches(wanted: GpuRequest, gpu: Gpu) -> bool:
+    """Whether `gpu` is of the kind that is asked for. An instance of a GPU is given only to who names `mig`."""
+    if wanted.memory_bytes > (gpu.memory_bytes or 0):
+        return False
+    words = _words(gpu.name)
+    models = [_words(model) for model in wanted.models]
+    if gpu.mig_parent is not None:
+        models = [model for model in models if "mig" in model]
+        return any(model <= words for model in models)
+    return not models or any(model <= words for model in models)
+
+
+def fits(request: Request, gpus: GpuRequest, inventory: Inventory) -> bool:
+    """Whether the machine, with nothing else on it, has what is asked for."""
+    return (
+        request.cpus <= inventory.cpu_count
+        and request.memory_bytes <= inventory.memory_bytes
+        and gpus.count <= sum(matches(gpus, gpu) for gpu in inventory.gpus)
+    )
+
+
+def describe(request: Request, gpus: GpuRequest) -> str:
+    """The request in words: `4 GPUs (h100 with 80 GB), 16 cpus and 64 GB of memory`; empty for nothing."""
+    parts = [_describe_gpus(gpus)] if gpus.count else []
+    if request.cpus:
+        parts.append(f"{request.cpus:g} cpu{'' if request.cpus == 1 else 's'}")
+    if request.memory_bytes:
+        parts.append(f"{format_size(request.memory_bytes)} of memory")
+    return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else "".join(parts)
+
+
+def format_size(size_bytes: int) -> str:
+    """`80 GB`, `1.5 TB`, `512 MB`."""
+    for unit, factor in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6)):
+        if size_bytes >= factor:
+            return f"{size_bytes / factor:.4g} {unit}"
+    return f"{size_bytes} bytes"
+
+
+def _describe_gpus(gpus: GpuRequest) -> str:
+    kind = " or ".join(gpus.models)
+    memory = format_size(gpus.memory_bytes) if gpus.memory_bytes else ""
+    noun = "GPU" if gpus.count == 1 else "GPUs"
+    return f"{gpus.count} {f'{kind} ' if kind else ''}{noun}{f' with {memory}' if memory else ''}"
+
+
+def _read_gpus(value: object, where: str) -> GpuRequest:
+    if not isinstance(value, Mapping):
+        return GpuRequest(read_whole(0 if value is None else value, where, least=0, most=_MOST_GPUS))
+    written = _mapping(value, where, ("count", "model", "memory"))
+    return GpuRequest(
+        count=read_whole(written.get("count", 1), f"{where}.count", least=0, most=_MOST_GPUS),
+        models=_models(written.get("model"), f"{where}.model"),
+        memory_bytes=_size(written.get("memory"), f"{where}.memory"),
+    )
+
+
+def _models(value: object, where: str) -> tuple[str, ...]:
+    models = [value] if isinstance(value, str) else value
+    if models is None:
+        return ()
+    if not isinstance(models, (list, tuple)) or not all(isinstance(model, str) for model in models):
+        raise UsageError(f"'{where}' is neither a model nor a list of models", where=where)
+    return tuple(model.strip() for model in models if model.strip())
+
+
+def _size(value: object, where: str) -> int:
+    if value is None or value == "":
+        return 0
+    if not isinstance(value, str) or value.strip().isdigit():
+        raise UsageError(f"'{where}' is a size with a unit, not {value!r}", where=where, hint="write 80GB")
+    return read_size(value, where)
+
+
+def _number(value: object, where: str) -> float:
+    try:
+        number = float(value) if isinstance(value, (int, float, str)) else -1.0
+    except ValueError:
+        number = -1.0
+    if isinstance(value, bool) or not 0 <= number < float("inf"):
+        raise UsageError(f"'{where}' is not a number of at least 0: {value!r}", where=where)
+    return number
+
+
+def _mapping(value: object, where: str, known: tuple[str, ...]) -> Mapping[str, object]:
+    if not isinstance(value, Mapping):
+        raise UsageError(f"'{where}' is not a mapping of {', '.join(known)}", where=where)
+    for key in value:
+        if key not in known:
+            raise UsageError(
+                f"'{where}' has the unknown key '{key}'", where=where, hint=f"known are {', '.join(known)}"
+            )
+    return value
+
+
+def _words(name: str) -> frozenset[str]:
+    """`NVIDIA A100-SXM4-80GB` → nvidia, a100, sxm4, 80gb. A model is meant when all of its words are there."""
+    return frozenset(re.findall(r"[a-z0-9.]+", name.lower()))

@@ -1,0 +1,106 @@
+"""What a job asks of a machine, and what has it."""
+
+import pytest
+
+from agent.errors import UsageError
+from agent.spec.request import (
+    NOTHING,
+    GpuRequest,
+    Request,
+    describe,
+    fits,
+    format_size,
+    matches,
+    read_request,
+    read_whole,
+    wanted_gpus,
+)
+from agent.spec.resources import Gpu, Inventory
+
+GB = 10**9
+H100 = Gpu(0, "GPU-1", "NVIDIA H100 80GB HBM3", memory_bytes=85_520_809_984)
+RTX = Gpu(1, "GPU-2", "NVIDIA GeForce RTX 4090", memory_bytes=25_757_220_864)
+MIG = Gpu(2, "MIG-1", "NVIDIA A100-SXM4-80GB MIG 1g.10gb", memory_bytes=10 * GB, mig_parent="GPU-3")
+
+
+def test_a_request_is_read_from_what_the_flow_gives() -> None:
+    written = {"cpus": "8", "memory": "64GB", "gpus": {"count": "2", "model": "h100", "memory": "80 GB"}}
+    assert read_request(written) == Request(8.0, 64 * GB, GpuRequest(2, ("h100",), 80 * GB))
+    assert read_request({"gpus": 4.0}).gpus == GpuRequest(4)
+    assert read_request({"gpus": {"model": ["a100", "h100"]}}).gpus == GpuRequest(1, ("a100", "h100"))
+    assert read_request({"gpus": None, "memory": ""}).gpus == GpuRequest(0)
+    assert read_request(None) == NOTHING
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (5, "'resources' is not a mapping of cpus, memory, gpus"),
+        ({"disk": 1}, "unknown key 'disk'"),
+        ({"cpus": -1}, "'resources.cpus' is not a number of at least 0"),
+        ({"cpus": "many"}, "'resources.cpus' is not a number of at least 0"),
+        ({"cpus": True}, "'resources.cpus' is not a number of at least 0"),
+        ({"memory": 64}, "'resources.memory' is a size with a unit, not 64"),
+        ({"memory": "much"}, "'much' is not a size"),
+        ({"gpus": -1}, "'resources.gpus' is not a whole number from 0 to 10000"),
+        ({"gpus": 0.5}, "'resources.gpus' is not a whole number"),
+        ({"gpus": {"count": True}}, "'resources.gpus.count' is not a whole number"),
+        ({"gpus": {"model": 5}}, "neither a model nor a list of models"),
+    ],
+)
+def test_what_is_no_request_is_refused_with_its_key(value: object, words: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        read_request(value)
+    assert words in str(refused.value)
+
+
+def test_whole_numbers_keep_their_bounds() -> None:
+    assert read_whole(" 7 ", "nodes", least=1, most=9) == 7
+    for value in (0, "10", "x", None, []):
+        with pytest.raises(UsageError, match="'nodes' is not a whole number from 1 to 9"):
+            read_whole(value, "nodes", least=1, most=9)
+
+
+def test_a_gpu_is_known_by_words_of_its_name_and_its_memory() -> None:
+    assert matches(GpuRequest(1, memory_bytes=80 * GB), H100)
+    assert not matches(GpuRequest(1, memory_bytes=80 * GB), RTX)
+    assert matches(GpuRequest(1, ("H100",)), H100)
+    assert matches(GpuRequest(1, ("h100-80gb",)), H100)
+    assert matches(GpuRequest(1, ("a100", "rtx 4090")), RTX)
+    assert not matches(GpuRequest(1, ("h10",)), H100)
+    assert not matches(GpuRequest(1, memory_bytes=1), Gpu(0, "GPU-9", "NVIDIA GPU", memory_bytes=None))
+
+
+def test_an_instance_of_a_gpu_is_given_only_to_who_names_it() -> None:
+    assert not matches(GpuRequest(1), MIG)
+    assert not matches(GpuRequest(1, ("a100",)), MIG)
+    assert matches(GpuRequest(1, ("mig",)), MIG)
+    assert matches(GpuRequest(1, ("mig-1g.10gb",)), MIG)
+    assert not matches(GpuRequest(1, ("mig 3g.40gb",)), MIG)
+
+
+def test_a_label_of_gpus_asks_for_one_unless_a_number_is_said() -> None:
+    assert wanted_gpus(NOTHING, ("self-hosted", "GPU")) == GpuRequest(1)
+    assert wanted_gpus(NOTHING, ("cuda-12",)) == GpuRequest(1)
+    assert wanted_gpus(NOTHING, ("linux",)) == GpuRequest(0)
+    assert wanted_gpus(Request(gpus=GpuRequest(0)), ("gpu",)) == GpuRequest(0)
+    assert matches(wanted_gpus(NOTHING, ("mig-1g.10gb",)), MIG)
+
+
+def test_a_machine_has_what_is_asked_for_or_not() -> None:
+    box = Inventory("box", "Linux", "", "X64", "", "", 16, 64 * GB, gpus=(H100, RTX))
+    assert fits(Request(16, 64 * GB), GpuRequest(2), box)
+    assert not fits(Request(17), GpuRequest(), box)
+    assert not fits(Request(memory_bytes=65 * GB), GpuRequest(), box)
+    assert not fits(NOTHING, GpuRequest(2, ("h100",)), box)
+
+
+def test_requests_are_said_in_words() -> None:
+    asked = Request(16, 64 * GB)
+    assert describe(asked, GpuRequest(4, ("h100",), 80 * GB)) == (
+        "4 h100 GPUs with 80 GB, 16 cpus and 64 GB of memory"
+    )
+    assert describe(Request(1), GpuRequest()) == "1 cpu"
+    assert describe(NOTHING, GpuRequest(1)) == "1 GPU"
+    assert describe(NOTHING, GpuRequest()) == ""
+    assert [format_size(size) for size in (1_500 * GB, 5 * 10**8, 7)] == ["1.5 TB", "500 MB", "7 bytes"]
