@@ -73,6 +73,7 @@ def create_token(
     """Make a token (`registration`, or `api` for people) and print it: nobody can show it a second time."""
     _need_server()
     from agent.server.auth import tokens
+    from agent.server.store.users import FIRST
 
     async def create(change: "Change") -> "tuple[TokenRow, str]":
         return await tokens.create_token(
@@ -83,6 +84,7 @@ def create_token(
             uses=uses,
             expires_seconds=expires_seconds,
             labels=labels,
+            user=FIRST if kind == tokens.API else None,
         )
 
     row, token = _with_data(data, create)

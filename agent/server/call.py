@@ -10,16 +10,28 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from agent.errors import AgentError, NotFoundError, RefusedError
-from agent.server.auth.access import Access, Caller
-from agent.server.auth.runtime import JobIdentity
-from agent.server.auth.tokens import API, find_token
-from agent.server.problems import MalformedError, TooLargeError, TooManyError, UnauthorizedError, problem_of
+from agent.server.auth.access import Access, Caller, check_organisation, check_role
+from agent.server.auth.callers import Known, find_caller, find_running_job
+from agent.server.auth.place import find_project
+from agent.server.auth.roles import Role
+from agent.server.auth.tokens import API
+from agent.server.problems import (
+    ConflictError,
+    MalformedError,
+    TooLargeError,
+    TooManyError,
+    UnauthorizedError,
+    problem_of,
+)
 from agent.server.services import Services
-from agent.server.store import jobs
+from agent.server.store import tokens
+from agent.server.store.database import Connection
+from agent.server.store.projects import ProjectRow
 
 T = TypeVar("T")
 _HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?|\[[0-9a-fA-F:.]{2,45}\](:[0-9]{1,5})?")
 _LARGEST_ID = (1 << 63) - 1
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})  # RFC 9110: these change nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +41,14 @@ class Call:
     request: Request
     services: Services
     caller: Caller
+    found: ProjectRow | None = None
+
+    @property
+    def project(self) -> ProjectRow:
+        """The project that the request is about, of a route that asks for a role in one."""
+        if self.found is None:
+            raise AssertionError(f"{self.request.url.path} asks for no role in a project")
+        return self.found
 
     def number(self, name: str) -> int:
         """A number in the path. Raises NotFoundError when it is too large to be an id of ours."""
@@ -84,49 +104,65 @@ class Guard:
         """Answer `request`."""
         services: Services = request.app.state.services
         try:
-            caller = await self._identify(request, services)
-            return await self._handler(Call(request, services, caller))
+            return await self._handler(await self._admit(request, services))
         except UnauthorizedError as error:
             return self._on_error(count_failure(request, services, error))
         except AgentError as error:
             is_guess = self.access is Access.SIGNED and isinstance(error, RefusedError)
             return self._on_error(count_failure(request, services, error) if is_guess else error)
 
-    async def _identify(self, request: Request, services: Services) -> Caller:
-        wants_job = self.access in (Access.JOB, Access.ADMIN_OR_JOB)
-        wants_admin = self.access in (Access.ADMIN, Access.ADMIN_OR_JOB)
-        if not (wants_job or wants_admin):
-            return Caller()
-        token = _bearer(request)
-        if wants_admin and (found := await _find_admin(services, token)):
-            return Caller(token=found)
-        if wants_job and token.count(".") == 2:
-            return Caller(job=await find_running_job(services, token))
+    async def _admit(self, request: Request, services: Services) -> Call:
+        """Who calls, and about which project; raises for those who may not."""
+        if not (self.access.admits_people or self.access.admits_jobs):
+            return Call(request, services, Caller())
+        async with services.database.read() as connection:
+            known = await self._identify(request, services, connection)
+            project = await self._check_rights(request, connection, known.caller)
+        if known.is_worth_noting:
+            async with services.database.write() as connection:
+                await tokens.touch_token(connection, known.caller.token, services.clock.now())
+        return Call(request, services, known.caller, project)
+
+    async def _identify(self, request: Request, services: Services, connection: Connection) -> Known:
+        token, now = _bearer(request), services.clock.now()
+        if self.access.admits_people and (known := await find_caller(connection, API, token, now)):
+            return known
+        if self.access.admits_jobs and token.count(".") == 2:
+            job = await find_running_job(connection, services.runtime_tokens, token, now)
+            return Known(Caller(job=job), is_worth_noting=False)
         raise UnauthorizedError("the token is not known here, or is over", hint="run `agent login` again")
+
+    async def _check_rights(
+        self, request: Request, connection: Connection, caller: Caller
+    ) -> ProjectRow | None:
+        """The project that the request is about, when the route is about one; raises when the rights are too small."""
+        if self.access is Access.ORGANISATION:
+            check_organisation(caller)
+        needed = self.access.role
+        if needed is None or caller.job is not None:
+            return None
+        project = await find_project(connection, request)
+        check_role(caller, needed, project.id, project.name)
+        is_change = request.method not in SAFE_METHODS
+        if project.archived_at is not None and is_change and needed is not Role.ADMIN:
+            raise ConflictError(
+                "the project is archived: nothing new happens in it",
+                where=project.name,
+                hint=f"an admin of it can open it again: agent server project set {project.name} --open",
+            )
+        return project
 
 
 def count_failure(request: Request, services: Services, error: AgentError) -> AgentError:
     """`error`, or, when this client has failed too often, a word about that."""
-    client = request.client.host if request.client else ""
-    if services.throttle.count_failure(client):
+    if services.throttle.count_failure(address_of(request)):
         return error
     return TooManyError("too many failures from this address", hint="try again in a minute")
 
 
-async def find_running_job(services: Services, token: str) -> JobIdentity:
-    """The job whose runtime token `token` is, when that job still runs under the lease that it names.
-
-    Raises UnauthorizedError.
-    """
-    try:
-        identity = services.runtime_tokens.read(token, services.clock.now())
-    except RefusedError as error:
-        raise UnauthorizedError(error.what) from None
-    async with services.database.read() as connection:
-        row = await jobs.find_job(connection, identity.job)
-    if row is None or row.run != identity.run or row.lease != identity.lease or row.status not in jobs.ACTIVE:
-        raise UnauthorizedError("the job of this token has ended, or runs under another lease")
-    return identity
+def address_of(request: Request) -> str:
+    """The address that the request came from; empty when it is not known."""
+    return request.client.host if request.client else ""
 
 
 def json_response(data: object, status: int = 200) -> JSONResponse:
@@ -146,9 +182,3 @@ def _bearer(request: Request) -> str:
             "a token is needed", hint="send `Authorization: Bearer TOKEN`; `agent login` stores one"
         )
     return token.strip()
-
-
-async def _find_admin(services: Services, token: str) -> str | None:
-    async with services.database.read() as connection:
-        row = await find_token(connection, API, token, services.clock.now())
-    return None if row is None else row.id

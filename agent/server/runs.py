@@ -30,6 +30,7 @@ from agent.server.changes import Change, Changes
 from agent.server.flows import FlowCache
 from agent.server.store import jobs, runs, settings
 from agent.server.store.database import Connection
+from agent.server.store.projects import DEFAULT
 from agent.spec import codec
 from agent.spec.job import Source, SourceKind
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
@@ -37,12 +38,13 @@ from agent.spec.outcome import Conclusion, FailureKind, JobResult
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A flow's text, and what is wanted of it."""
+    """A flow's text, what is wanted of it, and the project (its id) that the run belongs to."""
 
     file: str
     text: str
     dialect: str | None = None
     wish: Wish = field(default_factory=Wish)
+    project: int = DEFAULT
 
 
 class Runs:
@@ -153,15 +155,17 @@ def cancelled(reason: str) -> JobResult:
 
 async def _add_run(change: Change, flow: Flow, submission: Submission) -> RunRequest:
     wish = submission.wish
-    number = await runs.next_number(change.connection, submission.file)
+    number = await runs.next_number(change.connection, submission.project, submission.file)
     run = await runs.add_run(
         change.connection,
+        project=submission.project,
         number=number,
         file=submission.file,
         dialect=submission.dialect,
         title=flow.title,
         text=submission.text,
         event=choose_event(flow, wish.event_name),
+        actor=wish.actor,
         source=codec.dump(wish.source),
         created_at=change.now,
     )

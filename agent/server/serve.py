@@ -19,6 +19,7 @@ from agent.server.services import Services
 from agent.server.settings import ServerSettings
 from agent.server.store import tokens
 from agent.server.store.database import open_database
+from agent.server.store.users import FIRST
 from agent.wire.codec import MAX_FRAME_BYTES
 
 _FIRST_TOKEN_USES = 10
@@ -109,7 +110,7 @@ async def make_first_tokens(folder: DataFolder, clock: Clock) -> tuple[str | Non
             if await tokens.list_tokens(connection, API):
                 return None, None
             now = clock.now()
-            _, admin = await create_token(connection, API, now=now, name="first admin")
+            _, admin = await create_token(connection, API, now=now, name="first admin", user=FIRST)
             _, registration = await create_token(
                 connection,
                 REGISTRATION,

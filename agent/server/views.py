@@ -28,6 +28,7 @@ def run_json(row: RunRow) -> dict[str, object]:
         "name": row.title,
         "file": row.file,
         "event": row.event,
+        "actor": row.actor,
         "source": json.loads(row.source),
         "status": row.status,
         "conclusion": row.conclusion,

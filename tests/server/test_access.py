@@ -9,15 +9,13 @@ import httpx
 import pytest
 from joserfc import jwt
 from joserfc.jwk import OctKey
+from server.routes import HttpRoute, http_routes
 from server.vocabulary import INVENTORY, ServerProcess, TestAgent, closing, frames, journal
-from starlette.routing import Route, WebSocketRoute
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from agent.seal.identity import create_identity
-from agent.server.api.routes import make_routes
 from agent.server.auth.access import Access
-from agent.server.call import Guard
 from agent.spec.resources import to_json
 from agent.wire import messages as m
 
@@ -27,34 +25,16 @@ Servers = Callable[..., ServerProcess]
 PUBLIC = {"/", "/healthz", "/readyz", "/install.sh"}
 
 
-def concrete(path: str) -> str:
-    for name in ("run:int", "artifact:int"):
-        path = path.replace(f"{{{name}}}", "1")
-    return path.replace("{digest}", "sha256:" + "0" * 64).replace("{", "").replace("}", "")
-
-
-def http_routes() -> list[tuple[str, str, Access]]:
-    routes = []
-    for route in make_routes():
-        if isinstance(route, WebSocketRoute):
-            continue
-        assert isinstance(route, Route)
-        guard = getattr(route.endpoint, "__self__", None)
-        assert isinstance(guard, Guard), f"{route.path} is served without a guard"
-        routes += [(verb, route.path, guard.access) for verb in sorted(route.methods or ())]
-    return routes
-
-
 def test_every_route_names_its_access_and_only_these_are_public() -> None:
-    assert {path for _, path, access in http_routes() if access is Access.PUBLIC} == PUBLIC
-    signed = {path for _, path, access in http_routes() if access is Access.SIGNED}
+    assert {route.path for route in http_routes() if route.access is Access.PUBLIC} == PUBLIC
+    signed = {route.path for route in http_routes() if route.access is Access.SIGNED}
     assert signed == {"/blobs/artifacts/{artifact:int}/content"}
-    assert {path for _, path, access in http_routes() if access is Access.REGISTRATION} == {
+    assert {route.path for route in http_routes() if route.access is Access.REGISTRATION} == {
         "/api/v1/agents/register"
     }
 
 
-@pytest.mark.parametrize(("verb", "path", "access"), http_routes())
+@pytest.mark.parametrize("route", http_routes(), ids=str)
 @pytest.mark.parametrize(
     "header",
     [
@@ -66,20 +46,22 @@ def test_every_route_names_its_access_and_only_these_are_public() -> None:
         "Bearer \u00e9",
     ],
 )
-def test_no_route_answers_a_stranger(
-    server: ServerProcess, verb: str, path: str, access: Access, header: str | None
-) -> None:
+def test_no_route_answers_a_stranger(server: ServerProcess, route: HttpRoute, header: str | None) -> None:
     headers = {} if header is None else {"Authorization": header.encode()}
-    answer = server.http.request(verb, concrete(path), headers=headers)
-    if access is Access.PUBLIC:
+    answer = server.http.request(route.verb, route.filled(), headers=headers)
+    if route.access is Access.PUBLIC:
         assert answer.status_code == 200
-    elif access is Access.REGISTRATION:
+    elif route.access is Access.REGISTRATION:
         assert answer.status_code == 400  # no body: the token is in it
-    elif access is Access.SIGNED:
+    elif route.access is Access.SIGNED:
         assert answer.status_code == 403
     else:
         assert answer.status_code == 401
-        assert verb == "HEAD" or answer.json().keys() >= {"detail"} or answer.json().keys() == {"code", "msg"}
+        assert (
+            route.verb == "HEAD"
+            or answer.json().keys() >= {"detail"}
+            or answer.json().keys() == {"code", "msg"}
+        )
 
 
 def test_a_registration_token_opens_no_api(server: ServerProcess) -> None:

@@ -64,16 +64,16 @@ async def list_agents(call: Call) -> Response:
 
 
 async def show_agent(call: Call) -> Response:
-    """One agent with its machine."""
+    """One agent with its machine; of the jobs that it holds, those that the caller may see."""
     async with call.services.database.read() as connection:
         row = await agents.find_agent(connection, call.text("agent"))
         if row is None:
             raise NotFoundError("there is no such agent")
-        held = [job.id for job in await jobs.list_active(connection, row.id)]
+        held = await jobs.list_active(connection, row.id)
     return json_response(
         {
             **_agent_json(call.services, row, len(held)),
-            "jobs": held,
+            "jobs": [job.id for job in held if call.caller.role_in(job.project)],
             "figures": dict(call.services.registry.figures_of(row.id)),
         }
     )

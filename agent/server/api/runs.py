@@ -64,12 +64,12 @@ async def submit_run(call: Call) -> Response:
         inputs=body.inputs,
         vars=body.vars,
         source=codec.from_json(Source, body.source, where="source"),
-        actor="admin",
+        actor=call.caller.name,
         jobs=tuple(body.jobs),
         cells=body.matrix,
         pins=_read_pins(body.lock),
     )
-    submission = Submission(body.flow.file, body.flow.text, body.flow.dialect, wish)
+    submission = Submission(body.flow.file, body.flow.text, body.flow.dialect, wish, call.project.id)
     run = await call.services.runs.submit(submission)
     return json_response({"run": run}, 201)
 
@@ -80,7 +80,9 @@ async def list_runs(call: Call) -> Response:
     limit = min(_number(query, "limit", 50), _MOST_RUNS)
     before = _number(query, "cursor", 0) or None
     async with call.services.database.read() as connection:
-        found = await runs.list_runs(connection, limit=limit + 1, before=before, status=query.get("status"))
+        found = await runs.list_runs(
+            connection, call.project.id, limit=limit + 1, before=before, status=query.get("status")
+        )
     shown = found[:limit]
     cursor = str(shown[-1].id) if len(found) > limit else None
     return json_response({"runs": [run_json(row) for row in shown], "cursor": cursor})

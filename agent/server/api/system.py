@@ -8,7 +8,7 @@ from agent import __version__
 from agent.config import bundled
 from agent.errors import NotFoundError
 from agent.server.call import Call, json_response
-from agent.server.store import runs
+from agent.server.store import projects
 
 _NO_DEFAULT = "DEFAULT_URL=''"  # in install.sh: the server, when --url is not said
 
@@ -28,7 +28,7 @@ async def check_readiness(call: Call) -> Response:
     if call.services.bus.is_closing:
         return PlainTextResponse("stopping\n", 503)
     async with call.services.database.read() as connection:
-        await runs.list_runs(connection, limit=1, before=None, status=None)
+        await projects.find_project(connection, projects.DEFAULT)
     return PlainTextResponse("ready\n")
 
 

@@ -1,8 +1,16 @@
-"""The scopes of the HTTP API. Every route names the one that it asks for; a test walks the table."""
+"""What the routes of the HTTP API ask for, and what a caller has. Every route names its access; a test walks the table.
 
-from dataclasses import dataclass
+A right is asked for in one project: the one that the run, job or artifact in the path belongs to, else the one that the
+query's `project` names (`agent.server.auth.place`). Who has no role in it is told what is told of a project that does
+not exist; who has a role that is too small is told which one is needed.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
+from agent.errors import NotFoundError, RefusedError
+from agent.server.auth.roles import Role
 from agent.server.auth.runtime import JobIdentity
 
 
@@ -10,17 +18,85 @@ class Access(StrEnum):
     """What a route asks of its caller."""
 
     PUBLIC = "public"  # nothing: health, the installer
-    ADMIN = "admin"  # an API token
+    MEMBER = "member"  # any user, whatever the role: the handler shows each what is theirs
+    VIEWER = "viewer"  # from here: at least this role in the request's project
+    RUNNER = "runner"
+    MAINTAINER = "maintainer"
+    ADMIN = "admin"
+    ORGANISATION = "organisation"  # an admin of the organisation: users, projects, agents, the server
     JOB = "job"  # the runtime token of a job that is running
-    ADMIN_OR_JOB = "admin-or-job"
+    RUNNER_OR_JOB = "runner-or-job"
     REGISTRATION = "registration"  # a registration token in the body, spent by the handler
     SIGNED = "signed"  # a signed URL
     AGENT = "agent"  # the handshake of the websocket
 
+    @property
+    def admits_jobs(self) -> bool:
+        """Whether a job's runtime token opens the route."""
+        return self in (Access.JOB, Access.RUNNER_OR_JOB)
+
+    @property
+    def admits_people(self) -> bool:
+        """Whether a user may open the route."""
+        return self in _PEOPLE
+
+    @property
+    def role(self) -> Role | None:
+        """The role that a user needs in the request's project; None: the route is about no project."""
+        return _ROLES.get(self)
+
+
+_ROLES = {
+    Access.VIEWER: Role.VIEWER,
+    Access.RUNNER: Role.RUNNER,
+    Access.RUNNER_OR_JOB: Role.RUNNER,
+    Access.MAINTAINER: Role.MAINTAINER,
+    Access.ADMIN: Role.ADMIN,
+}
+_PEOPLE = frozenset({Access.MEMBER, Access.ORGANISATION, *_ROLES})
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks: the holder of an API token (`token` is its id), or a job."""
+    """Who asks: a user through a token or a browser's session (`token` is its id), or a job.
+
+    `roles` says the role by project id; `everywhere` the one in all projects, of an admin of the organisation.
+    """
 
     token: str = ""
+    user: int | None = None
+    name: str = ""
+    is_organisation_admin: bool = False
+    everywhere: Role | None = None
+    roles: Mapping[int, Role] = field(default_factory=dict)
     job: JobIdentity | None = None
+
+    def role_in(self, project: int) -> Role | None:
+        """What the caller is in `project`; None: nobody."""
+        return self.everywhere or self.roles.get(project)
+
+
+def check_organisation(caller: Caller) -> None:
+    """Raises RefusedError unless the caller is an admin of the organisation."""
+    if not caller.is_organisation_admin:
+        raise RefusedError(
+            "only an admin of the organisation may do this",
+            hint="ask one: agent server user list --admins; a token may also be limited to less than its user",
+        )
+
+
+def check_role(caller: Caller, needed: Role, project: int, project_name: str) -> None:
+    """Raises NotFoundError for who has no role in the project, RefusedError for who has too small a one."""
+    role = caller.role_in(project)
+    if role is None:
+        raise nothing_there()
+    if role < needed:
+        raise RefusedError(
+            f"this needs the role {needed.label} in project '{project_name}'; you are {role.label}",
+            hint="ask an admin of the project; a token may also be limited to less than its user",
+        )
+
+
+def nothing_there() -> NotFoundError:
+    """What is said of a thing that is not there, and of one that the caller may not know of."""
+    return NotFoundError("there is no such thing here, or you have no role in its project")

@@ -11,8 +11,8 @@ from agent.server.store import tokens
 from agent.server.store.database import Connection
 from agent.server.store.tokens import TokenRow
 
-API, REGISTRATION = "api", "registration"
-_PREFIXES = {API: "fa_api", REGISTRATION: "fa_reg"}
+API, REGISTRATION, SESSION = "api", "registration", "session"
+_PREFIXES = {API: "fa_api", REGISTRATION: "fa_reg", SESSION: "fa_ses"}
 
 
 async def create_token(
@@ -24,6 +24,10 @@ async def create_token(
     uses: int | None = None,
     expires_seconds: float | None = None,
     labels: Sequence[str] = (),
+    group: str = "",
+    user: int | None = None,
+    role: str | None = None,
+    project: int | None = None,
 ) -> tuple[TokenRow, str]:
     """A new token of `kind`: its row, and the token itself, which nobody can show a second time."""
     token = seal_tokens.new_token(_PREFIXES[kind], secrets.token_bytes(seal_tokens.ENTROPY_BYTES))
@@ -37,6 +41,10 @@ async def create_token(
         created_at=now,
         expires_at=None if expires_seconds is None else now + expires_seconds,
         revoked_at=None,
+        user=user,
+        role=role,
+        project=project,
+        group_name=group,
     )
     await tokens.add_token(connection, row)
     return row, token

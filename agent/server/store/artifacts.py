@@ -9,7 +9,7 @@ from sqlalchemy import Select, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from agent.server.store.schema import artifacts
+from agent.server.store.schema import artifacts, runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,12 @@ async def add_artifact(connection: AsyncConnection, **values: object) -> int | N
 async def find_artifact(connection: AsyncConnection, artifact: int) -> ArtifactRow | None:
     """The artifact with this id, in whatever state."""
     return await _one(connection, select(artifacts).where(artifacts.c.id == artifact))
+
+
+async def project_of(connection: AsyncConnection, artifact: int) -> int | None:
+    """The project that the artifact's run belongs to."""
+    query = select(runs.c.project).join(artifacts, artifacts.c.run == runs.c.id)
+    return (await connection.execute(query.where(artifacts.c.id == artifact))).scalar_one_or_none()
 
 
 async def find_by_name(connection: AsyncConnection, run: int, name: str) -> ArtifactRow | None:

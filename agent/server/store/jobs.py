@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from sqlalchemy import ScalarSelect, Select, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from agent.server.store.schema import jobs
+from agent.server.store.schema import jobs, runs
 from agent.spec import codec
 from agent.spec.job import JobSpec
 from agent.spec.outcome import JobResult
@@ -28,6 +28,7 @@ class JobRow:
 
     id: str
     run: int
+    project: int
     key: str
     name: str
     status: str
@@ -60,6 +61,7 @@ async def queue_job(connection: AsyncConnection, spec: JobSpec, now: float) -> N
         insert(jobs).values(
             id=spec.job,
             run=spec.run,
+            project=_project(spec.run),
             place=_next_place(spec.run),
             key=spec.key,
             name=spec.name,
@@ -77,6 +79,16 @@ def _next_place(run: int) -> ScalarSelect[int]:
     return select(func.count()).select_from(jobs).where(jobs.c.run == run).scalar_subquery()
 
 
+def _project(run: int) -> ScalarSelect[int]:
+    """A job belongs to its run's project."""
+    return select(runs.c.project).where(runs.c.id == run).scalar_subquery()
+
+
+async def project_of(connection: AsyncConnection, job: str) -> int | None:
+    """The project that the job belongs to."""
+    return (await connection.execute(select(jobs.c.project).where(jobs.c.id == job))).scalar_one_or_none()
+
+
 async def add_ended_job(
     connection: AsyncConnection, *, job: str, run: int, key: str, result: JobResult, now: float
 ) -> None:
@@ -84,7 +96,14 @@ async def add_ended_job(
     if await find_job(connection, job) is None:
         await connection.execute(
             insert(jobs).values(
-                id=job, run=run, place=_next_place(run), key=key, name=key, status="queued", queued_at=None
+                id=job,
+                run=run,
+                project=_project(run),
+                place=_next_place(run),
+                key=key,
+                name=key,
+                status="queued",
+                queued_at=None,
             )
         )
     await finish_job(connection, job, result, now)

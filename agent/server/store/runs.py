@@ -13,10 +13,12 @@ class RunRow:
     """A run without its long texts."""
 
     id: int
+    project: int
     number: int
     file: str
     title: str
     event: str
+    actor: str
     source: str
     status: str
     conclusion: str | None
@@ -40,10 +42,10 @@ class StoredPlan:
 _COLUMNS = [runs.c[name] for name in RunRow.__slots__]
 
 
-async def next_number(connection: AsyncConnection, file: str) -> int:
-    """The number of the next run of the flow in `file`; numbers are not used twice."""
-    last = await connection.execute(select(func.max(runs.c.number)).where(runs.c.file == file))
-    return (last.scalar() or 0) + 1
+async def next_number(connection: AsyncConnection, project: int, file: str) -> int:
+    """The number of the next run of the project's flow in `file`; numbers are not used twice."""
+    query = select(func.max(runs.c.number)).where(runs.c.project == project, runs.c.file == file)
+    return ((await connection.execute(query)).scalar() or 0) + 1
 
 
 async def add_run(connection: AsyncConnection, **values: object) -> int:
@@ -89,6 +91,12 @@ async def find_run(connection: AsyncConnection, run: int) -> RunRow | None:
     return None if row is None else _run(row)
 
 
+async def project_of(connection: AsyncConnection, run: int) -> int | None:
+    """The project that the run belongs to."""
+    query = select(runs.c.project).where(runs.c.id == run)
+    return (await connection.execute(query)).scalar_one_or_none()
+
+
 async def load_plan(connection: AsyncConnection, run: int) -> StoredPlan | None:
     """The run's flow and the planner's state."""
     columns = [runs.c[name] for name in StoredPlan.__slots__]
@@ -97,10 +105,10 @@ async def load_plan(connection: AsyncConnection, run: int) -> StoredPlan | None:
 
 
 async def list_runs(
-    connection: AsyncConnection, *, limit: int, before: int | None, status: str | None
+    connection: AsyncConnection, project: int, *, limit: int, before: int | None, status: str | None
 ) -> list[RunRow]:
-    """Runs, newest first, with an id below `before`."""
-    query = select(*_COLUMNS).order_by(runs.c.id.desc()).limit(limit)
+    """The project's runs, newest first, with an id below `before`."""
+    query = select(*_COLUMNS).where(runs.c.project == project).order_by(runs.c.id.desc()).limit(limit)
     if before is not None:
         query = query.where(runs.c.id < before)
     if status is not None:

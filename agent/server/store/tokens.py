@@ -1,4 +1,7 @@
-"""Tokens, by the SHA-256 of what the holder shows. `api` tokens open the HTTP API, `registration` tokens make agents."""
+"""Tokens, by the SHA-256 of what the holder shows.
+
+`api` tokens open the HTTP API for a user, `session` ones for a user's browser; `registration` tokens make agents.
+"""
 
 from dataclasses import dataclass
 
@@ -10,7 +13,11 @@ from agent.server.store.schema import tokens
 
 @dataclass(frozen=True, slots=True)
 class TokenRow:
-    """One token. `uses_left` None: no limit."""
+    """One token. `uses_left` None: no limit.
+
+    An `api` token is its `user`'s, with at most the role `role` and in `project` only, where these are given. Agents
+    that a `registration` token makes get its `labels` and `group_name`, and work for `project` only.
+    """
 
     id: str
     kind: str
@@ -21,6 +28,11 @@ class TokenRow:
     created_at: float
     expires_at: float | None
     revoked_at: float | None
+    user: int | None = None
+    role: str | None = None
+    project: int | None = None
+    group_name: str = ""
+    last_used_at: float | None = None
 
 
 async def add_token(connection: AsyncConnection, row: TokenRow) -> None:
@@ -51,17 +63,36 @@ async def spend_token(connection: AsyncConnection, token: str, now: float) -> bo
     return (await connection.execute(statement)).rowcount == 1
 
 
-async def list_tokens(connection: AsyncConnection, kind: str) -> list[TokenRow]:
-    """All tokens of a kind, newest first."""
+async def touch_token(connection: AsyncConnection, token: str, now: float) -> None:
+    """The token was used."""
+    await connection.execute(update(tokens).where(tokens.c.id == token).values(last_used_at=now))
+
+
+async def list_tokens(connection: AsyncConnection, kind: str, user: int | None = None) -> list[TokenRow]:
+    """All tokens of a kind, or only those of one user, newest first."""
     query = select(tokens).where(tokens.c.kind == kind).order_by(tokens.c.created_at.desc(), tokens.c.id)
+    if user is not None:
+        query = query.where(tokens.c.user == user)
     return [TokenRow(**row) for row in (await connection.execute(query)).mappings()]
 
 
-async def revoke_token(connection: AsyncConnection, token: str, kind: str, now: float) -> bool:
-    """End a token; False when there is none such or it was revoked already."""
-    result = await connection.execute(
+async def revoke_token(
+    connection: AsyncConnection, token: str, kind: str, now: float, user: int | None = None
+) -> bool:
+    """End a token (of `user`, where one is named); False when there is none such or it was revoked already."""
+    ending = (
         update(tokens)
         .where(tokens.c.id == token, tokens.c.kind == kind, tokens.c.revoked_at.is_(None))
         .values(revoked_at=now)
     )
-    return result.rowcount == 1
+    if user is not None:
+        ending = ending.where(tokens.c.user == user)
+    return (await connection.execute(ending)).rowcount == 1
+
+
+async def revoke_all(connection: AsyncConnection, user: int, now: float, kind: str | None = None) -> None:
+    """End all tokens of a user, or all of one kind."""
+    ending = update(tokens).where(tokens.c.user == user, tokens.c.revoked_at.is_(None))
+    if kind is not None:
+        ending = ending.where(tokens.c.kind == kind)
+    await connection.execute(ending.values(revoked_at=now))

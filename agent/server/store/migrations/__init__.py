@@ -9,7 +9,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import insert, inspect
 from sqlalchemy.engine import Connection
 
-from agent.server.store.schema import metadata, projects
+from agent.server.store.schema import metadata, projects, users
 
 FIRST = "0001"
 
@@ -18,6 +18,7 @@ def create(connection: Connection, now: float) -> None:
     """Make the tables in an empty database, as the newest migration would leave them."""
     metadata.create_all(connection)
     connection.execute(insert(projects).values(name="default", created_at=now))
+    connection.execute(insert(users).values(name="admin", kind="person", is_admin=True, created_at=now))
     _context(connection).stamp(_scripts(), newest())
 
 

@@ -6,14 +6,17 @@ from agent.server.store.schema.data import artifacts, snapshots
 from agent.server.store.schema.projects import projects
 from agent.server.store.schema.runs import annotations, events, jobs, leases, runs, steps, summaries
 from agent.server.store.schema.settings import secrets, variables
+from agent.server.store.schema.users import audit, memberships, users
 
 __all__ = [
     "agents",
     "annotations",
     "artifacts",
+    "audit",
     "events",
     "jobs",
     "leases",
+    "memberships",
     "metadata",
     "projects",
     "runs",
@@ -22,5 +25,6 @@ __all__ = [
     "steps",
     "summaries",
     "tokens",
+    "users",
     "variables",
 ]

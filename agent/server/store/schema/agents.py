@@ -1,6 +1,6 @@
 """Agents, and the tokens of people and machines."""
 
-from sqlalchemy import Boolean, Column, Index, String, Table, Text
+from sqlalchemy import Boolean, Column, ForeignKey, Index, String, Table, Text
 
 from agent.server.store.schema.base import Time, Whole, metadata
 
@@ -33,7 +33,7 @@ tokens = Table(
     "tokens",
     metadata,
     Column("id", String, primary_key=True),
-    Column("kind", String, nullable=False),  # api, registration
+    Column("kind", String, nullable=False),  # api, registration, session
     Column("hash", String, nullable=False, unique=True),  # SHA-256 in hex; the token itself is nowhere
     Column("name", String, nullable=False),
     Column("labels", Text, nullable=False),
@@ -41,4 +41,10 @@ tokens = Table(
     Column("created_at", Time, nullable=False),
     Column("expires_at", Time),
     Column("revoked_at", Time),
+    Column("user", Whole, ForeignKey("users.id")),  # whose it is; for registration tokens: who made it
+    Column("role", String),  # at most this role
+    Column("project", Whole, ForeignKey("projects.id")),  # in this project only
+    Column("group_name", String, nullable=False, server_default=""),  # of agents that it registers
+    Column("last_used_at", Time),
 )
+Index("tokens_user", tokens.c.user, tokens.c.kind)

@@ -15,6 +15,7 @@ runs = Table(
     Column("title", String, nullable=False),
     Column("text", Text, nullable=False),  # the flow as submitted
     Column("event", String, nullable=False),
+    Column("actor", String, nullable=False, server_default=""),  # `github.actor`: a user's name
     Column("source", Text, nullable=False),
     Column("state", Text, nullable=False),  # agent.plan.RunState
     Column("status", String, nullable=False),  # queued, running, completed
