@@ -5,11 +5,11 @@ uploading --all bytes are there--> uploaded --finalize--> final
 
 from dataclasses import dataclass
 
-from sqlalchemy import Select, delete, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Select, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.server.store.schema import artifacts, runs
+from agent.server.store.upsert import insert
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +30,10 @@ class ArtifactRow:
 
 async def add_artifact(connection: AsyncConnection, **values: object) -> int | None:
     """Reserve a name in a run: the new id, or None when the name is taken."""
-    statement = insert(artifacts).values(status="uploading", size_bytes=0, digest="", **values)
-    try:
-        async with connection.begin_nested():
-            return int((await connection.execute(statement)).lastrowid)
-    except IntegrityError:
-        return None
+    new = insert(connection, artifacts).values(status="uploading", size_bytes=0, digest="", **values)
+    statement = new.on_conflict_do_nothing(index_elements=["run", "name"]).returning(artifacts.c.id)
+    found: int | None = (await connection.execute(statement)).scalar_one_or_none()
+    return found
 
 
 async def find_artifact(connection: AsyncConnection, artifact: int) -> ArtifactRow | None:

@@ -1,53 +1,59 @@
 """The database: how it is opened, and the two kinds of connection, `read` and `write`.
 
-SQLite in WAL mode with `synchronous=FULL`: what was committed survives a power cut. Readers see one snapshot and
-wait for nobody. Writers take the write lock when they begin, so a transaction never fails half-way for want of it.
+On SQLite writers take the write lock when they begin, one after the other; on PostgreSQL they run side by side, and
+whoever changes a run's rows locks the run first (`agent.server.changes`). Readers see one snapshot and wait for nobody.
 """
 
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import event
+from sqlalchemy import text
 from sqlalchemy.engine import Connection as SyncConnection
 from sqlalchemy.ext.asyncio import AsyncConnection as Connection
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from agent.errors import DamagedError
 from agent.server.store import migrations
+from agent.server.store.engines import Where, make_engine, read_where
+from agent.server.store.failures import translate_failures
 
 __all__ = ["Connection", "Database", "open_database"]
 
-_PRAGMAS = (
-    "PRAGMA journal_mode=WAL",
-    "PRAGMA synchronous=FULL",
-    "PRAGMA foreign_keys=ON",
-    "PRAGMA busy_timeout=10000",
+DEFAULT_POOL = 16
+SCHEMA_LOCK = (
+    0x666C6F77_0001  # of whoever makes or upgrades the tables: PostgreSQL's advisory locks are numbers
 )
+_SNAPSHOT = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 
 
 class Database:
-    """An open database. Close it with `close`."""
+    """An open database. Close it with `close`. What fails by itself is an UnavailableError."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, where: Where) -> None:
+        self.where = where
         self._engine = engine
-        self._writing = (
-            asyncio.Lock()
-        )  # one writer at a time is SQLite's rule; queueing here is fair and cheap
+        # One writer at a time is SQLite's rule; queueing here is fair and cheap.
+        self._writing = asyncio.Lock() if where.is_sqlite else None
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other server processes may work on it too."""
+        return not self.where.is_sqlite
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[Connection]:
         """A connection that sees one consistent snapshot."""
-        async with self._engine.connect() as connection:
-            yield connection
+        async with self._connect() as plain:
+            yield await plain.execution_options(**_SNAPSHOT) if self.is_shared else plain
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[Connection]:
         """One transaction: committed when the block ends, undone when it raises."""
-        async with self._writing, self._engine.connect() as plain:
+        turn: AbstractAsyncContextManager[object] = self._writing or nullcontext()
+        async with turn, self._connect() as plain:
             connection = await plain.execution_options(writes=True)
             async with connection.begin():
                 yield connection
@@ -56,46 +62,55 @@ class Database:
         """Give all connections back."""
         await self._engine.dispose()
 
+    @asynccontextmanager
+    async def _connect(self) -> AsyncIterator[Connection]:
+        with translate_failures(str(self.where), connecting=True):
+            connection = await self._engine.connect()
+        try:
+            with translate_failures(str(self.where)):
+                yield connection
+        finally:
+            await connection.close()
 
-async def open_database(file: Path) -> Database:
-    """The database in `file`, made when it is not there.
 
-    Raises DamagedError when a newer version of this software has written it.
+async def open_database(place: Path | str, *, pool_size: int = DEFAULT_POOL) -> Database:
+    """The database at `place` (a SQLite file, or a URL), its tables made when it is empty.
+
+    Raises DamagedError when another version of this software has made it, UnavailableError, RefusedError.
     """
-    engine = create_async_engine(f"sqlite+aiosqlite:///{file}")
-    event.listen(engine.sync_engine, "connect", _prepare_connection)
-    event.listen(engine.sync_engine, "begin", _begin)
-    database = Database(engine)
+    where = Where(place) if isinstance(place, Path) else read_where(place)
+    database = Database(make_engine(where, pool_size=pool_size), where)
     try:
         async with database.write() as connection:
-            await connection.run_sync(_create_or_check, str(file))
+            await connection.run_sync(_create_or_check, str(where))
     except BaseException:
         await database.close()
         raise
     return database
 
 
-def _prepare_connection(dbapi_connection: Any, _record: object) -> None:
-    dbapi_connection.isolation_level = None  # transactions are begun by `_begin`, not by the driver's guess
-    cursor = dbapi_connection.cursor()
-    for pragma in _PRAGMAS:
-        cursor.execute(pragma)
-    cursor.close()
-
-
-def _begin(connection: SyncConnection) -> None:
-    writes = connection.get_execution_options().get("writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+def lock_schema(connection: SyncConnection) -> None:
+    """Be the only one who makes or upgrades tables until this transaction ends."""
+    if connection.dialect.name != "sqlite":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": SCHEMA_LOCK})
 
 
 def _create_or_check(connection: SyncConnection, where: str) -> None:
     """Make the tables, or check that they are of this version's schema; upgrading is `migrate`'s business."""
+    if migrations.current(connection) is None:
+        lock_schema(connection)
     found = migrations.current(connection)
     if found is None:
         migrations.create(connection, time.time())
     elif found != migrations.newest():
-        raise DamagedError(
-            f"the database has schema {found}, this version reads {migrations.newest()}",
-            where=where,
-            hint="`agent server migrate` upgrades an older one; for a newer one install that version",
-        )
+        raise refuse_schema(found, where)
+
+
+def refuse_schema(found: str, where: str) -> DamagedError:
+    """Why a database of schema `found` is not served."""
+    is_older = found in migrations.revisions()
+    return DamagedError(
+        f"the database has schema {found}, this version reads {migrations.newest()}",
+        where=where,
+        hint="`agent server migrate` upgrades it" if is_older else "start the version that upgraded it",
+    )

@@ -4,11 +4,11 @@ import json
 from dataclasses import dataclass
 
 from sqlalchemy import select
-from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.journal.format import Annotation, StepChanged, Summary
 from agent.server.store.schema import annotations, steps, summaries
+from agent.server.store.upsert import insert
 from agent.spec import codec
 
 
@@ -41,7 +41,7 @@ async def put_step(connection: AsyncConnection, job: str, lease: int, record: St
         "outputs": json.dumps(record.outputs),
     }
     key = {"job": job, "lease": lease, "step": record.step}
-    statement = insert(steps).values(**key, **values, started_at=record.time_ms / 1000)
+    statement = insert(connection, steps).values(**key, **values, started_at=record.time_ms / 1000)
     await connection.execute(statement.on_conflict_do_update(index_elements=list(key), set_=values))
 
 
@@ -49,7 +49,9 @@ async def put_annotation(
     connection: AsyncConnection, job: str, lease: int, offset: int, record: Annotation
 ) -> None:
     """A notice, warning or error; `offset` is where its record ends in the journal."""
-    statement = insert(annotations).values(job=job, lease=lease, offset=offset, record=codec.dump(record))
+    statement = insert(connection, annotations).values(
+        job=job, lease=lease, offset=offset, record=codec.dump(record)
+    )
     await connection.execute(statement.on_conflict_do_nothing())
 
 
@@ -57,7 +59,7 @@ async def put_summary(
     connection: AsyncConnection, job: str, lease: int, offset: int, record: Summary
 ) -> None:
     """A piece of a step's summary."""
-    statement = insert(summaries).values(
+    statement = insert(connection, summaries).values(
         job=job, lease=lease, offset=offset, step=record.step, text=record.text
     )
     await connection.execute(statement.on_conflict_do_nothing())

@@ -50,8 +50,8 @@ async def next_number(connection: AsyncConnection, project: int, file: str) -> i
 
 async def add_run(connection: AsyncConnection, **values: object) -> int:
     """Insert a run and return its id. `values` are columns; `state` may be filled in later (`save_plan`)."""
-    result = await connection.execute(insert(runs).values(state="", status="queued", **values))
-    return int(result.lastrowid)
+    statement = insert(runs).values(state="", status="queued", **values).returning(runs.c.id)
+    return int((await connection.execute(statement)).scalar_one())
 
 
 async def save_plan(connection: AsyncConnection, run: int, state: str) -> None:

@@ -1,15 +1,15 @@
 """Secrets (encrypted before they come here) and variables, by name; and the snapshots that were uploaded."""
 
 from sqlalchemy import delete, select
-from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.server.store.schema import secrets, snapshots, variables
+from agent.server.store.upsert import insert
 
 
 async def put_secret(connection: AsyncConnection, name: str, sealed: bytes, now: float) -> None:
     """Store or replace a secret in its encrypted form."""
-    statement = insert(secrets).values(name=name, sealed=sealed, updated_at=now)
+    statement = insert(connection, secrets).values(name=name, sealed=sealed, updated_at=now)
     values = {"sealed": sealed, "updated_at": now}
     await connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))
 
@@ -32,7 +32,7 @@ async def remove_secret(connection: AsyncConnection, name: str) -> bool:
 
 async def put_variable(connection: AsyncConnection, name: str, value: str, now: float) -> None:
     """Store or replace a variable."""
-    statement = insert(variables).values(name=name, value=value, updated_at=now)
+    statement = insert(connection, variables).values(name=name, value=value, updated_at=now)
     values = {"value": value, "updated_at": now}
     await connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))
 
@@ -50,7 +50,7 @@ async def remove_variable(connection: AsyncConnection, name: str) -> bool:
 
 async def put_snapshot(connection: AsyncConnection, digest: str, size_bytes: int, now: float) -> None:
     """A snapshot has arrived whole; once more changes nothing."""
-    statement = insert(snapshots).values(digest=digest, size_bytes=size_bytes, created_at=now)
+    statement = insert(connection, snapshots).values(digest=digest, size_bytes=size_bytes, created_at=now)
     await connection.execute(statement.on_conflict_do_nothing())
 
 

@@ -1,0 +1,82 @@
+"""What can go wrong with a database by itself, told apart from our own mistakes: lost, failing over, busy, full.
+
+A transaction that ends in one of these was undone, or (the connection broke during the commit) may have been done:
+whoever tries again must bear both.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from agent.errors import AgentError, RefusedError
+
+# PostgreSQL's appendix A. Whole classes: connection lost, out of resources, operator intervention.
+_PASSING_CLASSES = ("08", "53", "57")
+_PASSING_CODES = (
+    "25006",  # read-only: this was the primary before a failover
+    "25P03",  # idle in transaction for too long
+    "40001",  # serialization failure
+    "40P01",  # deadlock
+    "55P03",  # lock time-out
+)
+_REFUSING = ("28", "3D", "42501")  # wrong password, no such database, no right
+
+
+class UnavailableError(AgentError):
+    """The database can't be used right now; the same may work in a moment."""
+
+
+@contextmanager
+def translate_failures(where: str, *, connecting: bool = False) -> Iterator[None]:
+    """Raise UnavailableError for what may pass, RefusedError for what a person must mend; the rest as it is.
+
+    `connecting`: an OSError in the block is the database's.
+    """
+    try:
+        yield
+    except DBAPIError as error:
+        cause = error.orig or error
+        if error.connection_invalidated or _passes(cause):
+            raise _unavailable(cause, where) from error
+        if _state_of(cause).startswith(_REFUSING):
+            raise RefusedError(
+                f"the database does not let us in: {_sentence(cause)}",
+                where=where,
+                hint="check the user, the password and the name in --database-url",
+            ) from error
+        raise
+    except (PoolTimeoutError, ConnectionError) as error:
+        raise _unavailable(error, where) from error
+    except OSError as error:
+        if connecting:
+            raise _unavailable(error, where) from error
+        raise
+
+
+def _passes(error: BaseException | None) -> bool:
+    state = _state_of(error)
+    if state:
+        return state.startswith(_PASSING_CLASSES) or state in _PASSING_CODES
+    return any(words in str(error) for words in ("database is locked", "database or disk is full"))
+
+
+def _state_of(error: BaseException | None) -> str:
+    """The SQLSTATE; when the connection broke in the middle only the driver's own error below has one."""
+    while error is not None:
+        if state := getattr(error, "sqlstate", None):
+            return str(state)
+        error = error.__cause__
+    return ""
+
+
+def _unavailable(error: BaseException, where: str) -> UnavailableError:
+    return UnavailableError(
+        f"the database can't be used right now: {_sentence(error)}", where=where, hint="try again in a moment"
+    )
+
+
+def _sentence(error: BaseException) -> str:
+    """The first line that the driver gives, without its class names."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
