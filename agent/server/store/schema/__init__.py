@@ -6,6 +6,16 @@ from agent.server.store.schema.data import artifacts, snapshots
 from agent.server.store.schema.projects import projects
 from agent.server.store.schema.runs import annotations, events, jobs, leases, runs, steps, summaries
 from agent.server.store.schema.settings import secrets, variables
+from agent.server.store.schema.triggers import (
+    deliveries,
+    flow_events,
+    flows,
+    origins,
+    repositories,
+    schedules,
+    status_reports,
+    webhooks,
+)
 from agent.server.store.schema.users import audit, memberships, users
 
 __all__ = [
@@ -13,18 +23,26 @@ __all__ = [
     "annotations",
     "artifacts",
     "audit",
+    "deliveries",
     "events",
+    "flow_events",
+    "flows",
     "jobs",
     "leases",
     "memberships",
     "metadata",
+    "origins",
     "projects",
+    "repositories",
     "runs",
+    "schedules",
     "secrets",
     "snapshots",
+    "status_reports",
     "steps",
     "summaries",
     "tokens",
     "users",
     "variables",
+    "webhooks",
 ]
