@@ -30,6 +30,8 @@ class Wish:
     jobs: tuple[str, ...] = ()
     cells: Mapping[str, str] = field(default_factory=dict)
     pins: Mapping[str, str] | None = None
+    is_by_itself: bool = False  # an event started it: a secret that nobody has set is empty, as at GitHub
+    sees_secrets: bool = True  # False: a stranger's code runs, and is handed none
 
 
 def make_request(
@@ -38,9 +40,10 @@ def make_request(
     """The request of a run of `flow`.
 
     `secrets` are the names that exist. Raises UsageError for an input that is unknown, missing or of the wrong type,
-    and for a secret that the flow names and nobody has set.
+    and for a secret that the flow names and nobody has set, unless the run starts by itself.
     """
-    check_secrets(flow, secrets)
+    if not wish.is_by_itself:
+        check_secrets(flow, secrets)
     event_name = choose_event(flow, wish.event_name)
     inputs = _resolve(flow, event_name, wish.inputs)
     event = dict(wish.event)
@@ -64,7 +67,7 @@ def make_request(
         github=github,
         inputs=inputs,
         vars=wish.vars,
-        secrets=(JOB_TOKEN, *secrets),
+        secrets=(JOB_TOKEN, *(secrets if wish.sees_secrets else ())),
         source=wish.source,
         only_jobs=wish.jobs,
         only_cells=wish.cells,

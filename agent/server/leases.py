@@ -10,8 +10,9 @@ from agent.errors import StaleLeaseError
 from agent.ids import JobId
 from agent.plan import JobStarted
 from agent.server.changes import Change, Changes
+from agent.server.platform_events import PlatformEvent, emit, tell_of_run
 from agent.server.runs import Runs, cancelled
-from agent.server.store import jobs, leases, runs
+from agent.server.store import agents, jobs, leases, runs
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
 from agent.wire import lease as lease_rules
 from agent.wire.lease import LeaseEvent, LeaseState, LeaseTerms
@@ -109,6 +110,7 @@ class Leases:
         await self._runs.advance(change, row.run, JobStarted(JobId(job)))
         if await runs.mark_started(change.connection, row.run, change.now):
             await change.tell_run(row.run)
+            await tell_of_run(change, row.run, "in_progress")
         await change.tell_job(job)
 
     async def _end(
@@ -122,6 +124,8 @@ class Leases:
         if before is LeaseState.OFFERED:
             await self._take_back(change, job, number)
         else:
+            if event is LeaseEvent.EXPIRE:
+                await _tell_of_agent(change, job, agent, reason)
             await self._runs.finish_job(change, job, await _lost(change, job, reason))
 
     async def _take_back(self, change: Change, job: str, number: int) -> None:
@@ -132,6 +136,14 @@ class Leases:
         elif await jobs.requeue_job(change.connection, job, number):
             await change.tell_job(job)
         change.wake_queue()
+
+
+async def _tell_of_agent(change: Change, job: str, agent: str, reason: str) -> None:
+    row = await jobs.find_job(change.connection, job)
+    if row is not None:
+        name = (await agents.names_of(change.connection, [agent])).get(agent, "")
+        payload = {"agent": {"id": agent, "name": name}, "job": {"id": job, "key": row.key}, "reason": reason}
+        await emit(change, PlatformEvent("agent_lost", payload, names=(name,), run=row.run))
 
 
 async def _lost(change: Change, job: str, reason: str) -> JobResult:

@@ -28,8 +28,10 @@ from agent.plan import (
 from agent.plan.request import Wish, choose_event, make_request
 from agent.server.changes import Change, Changes
 from agent.server.flows import FlowCache
+from agent.server.platform_events import tell_of_run
 from agent.server.store import jobs, runs, settings
 from agent.server.store.database import Connection
+from agent.server.store.deliveries import OriginRow, add_origin
 from agent.server.store.projects import DEFAULT
 from agent.spec import codec
 from agent.spec.job import Source, SourceKind
@@ -45,6 +47,9 @@ class Submission:
     dialect: str | None = None
     wish: Wish = field(default_factory=Wish)
     project: int = DEFAULT
+    origin: OriginRow | None = (
+        None  # what starts it, when that is no person with the text; its `run` is filled in
+    )
 
 
 class Runs:
@@ -59,13 +64,20 @@ class Runs:
 
         Raises InvalidFlowError; UsageError for a secret, an input, a job or a snapshot that does not exist.
         """
-        flow = self._flows.parse(submission.file, submission.text, submission.dialect)
         async with self._changes.begin() as change:
-            await _check_snapshot(change.connection, submission.wish.source)
-            request = await _add_run(change, flow, submission)
-            state, decisions = begin(flow, request)
-            await self._carry_out(change, flow, state, decisions)
-            await change.tell_run(request.run)
+            return await self.start(change, submission)
+
+    async def start(self, change: Change, submission: Submission) -> int:
+        """Like `submit`, in a change that does more."""
+        flow = self._flows.parse(submission.file, submission.text, submission.dialect)
+        await _check_snapshot(change.connection, submission.wish.source)
+        request = await _add_run(change, flow, submission)
+        if submission.origin is not None:
+            await add_origin(change.connection, replace(submission.origin, run=request.run))
+        await tell_of_run(change, request.run, "requested")
+        state, decisions = begin(flow, request)
+        await self._carry_out(change, flow, state, decisions)
+        await change.tell_run(request.run)
         return request.run
 
     async def cancel(self, run: int, reason: str) -> None:
@@ -131,6 +143,7 @@ async def _apply(change: Change, run: int, decision: Decision) -> JobFinished | 
         case EndRun(conclusion):
             await runs.mark_finished(change.connection, run, conclusion.value, change.now)
             await change.tell_run(run)
+            await tell_of_run(change, run, "completed")
     change.wake_queue()
     return None
 

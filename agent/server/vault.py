@@ -49,6 +49,14 @@ class Vault:
         if not await settings.remove_secret(connection, name.upper()):
             raise NotFoundError(f"there is no secret '{name}'")
 
+    def lock(self, value: str, scope: str) -> bytes:
+        """`value` under the master key, to be stored in a row of another table; it opens in its `scope` only."""
+        return encrypt(self._master, value.encode("utf-8", "surrogatepass"), scope=scope)
+
+    def unlock(self, record: bytes, scope: str) -> str:
+        """What `lock` was given. Raises DamagedError."""
+        return decrypt(self._master, record, scope=scope).decode("utf-8", "surrogatepass")
+
     async def seal_for(
         self,
         connection: Connection,

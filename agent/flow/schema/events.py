@@ -77,8 +77,9 @@ _FILTER_ABOUT = {
     "tags-ignore": "Patterns of tags that do not count.",
     "paths": "Patterns of changed files, one of which must match.",
     "paths-ignore": "Patterns of files whose change alone does not count.",
-    "names": "Names of images that count.",
-    "versions": "Versions of images that count.",
+    "names": "Names that count: of images, agents, artifacts, datasets.",
+    "versions": "Versions that count.",
+    "workflows": "Names of the flows whose runs count.",
 }
 
 
@@ -163,9 +164,17 @@ WORKFLOW_RUN = Fields(
     Key("branches-ignore", TEXT_OR_TEXTS, _FILTER_ABOUT["branches-ignore"]),
 )
 
+# Events of this platform, which GitHub does not have (docs/triggers.md).
+_PLATFORM_EVENTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "agent_lost": ((), ("names",)),
+    "artifact_tagged": ((), ("names", "tags", "tags-ignore")),
+    "dataset_version": ((), ("names", "versions")),
+    "run_finished": (("success", "failure", "cancelled", "skipped"), ("workflows", *_BRANCHES)),
+}
+
 EVENTS = Fields(
     "on",
-    *(_event(name, types, filters) for name, (types, filters) in _EVENTS.items()),
+    *(_event(name, types, filters) for name, (types, filters) in {**_EVENTS, **_PLATFORM_EVENTS}.items()),
     Key(
         "repository_dispatch",
         one_of(

@@ -1,0 +1,221 @@
+"""What arrived and may start runs: a queue that is worked off, and the book of what became of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from agent.server.store.schema import deliveries, origins
+from agent.server.store.upsert import insert
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRow:
+    """One delivery without its payload."""
+
+    id: int
+    project: int
+    scope: str
+    identifier: str
+    provider: str
+    event: str
+    action: str
+    subject: str
+    depth: int
+    status: str
+    is_approved: bool
+    attempt: int
+    due_at: float | None
+    outcome: str
+    results: str
+    received_at: float
+    finished_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class OriginRow:
+    """What started a run."""
+
+    run: int
+    start: str
+    delivery: int | None
+    repository: str | None
+    flow: str
+    commit: str
+    is_trusted: bool
+    depth: int
+
+
+_COLUMNS = [deliveries.c[name] for name in DeliveryRow.__slots__]
+
+
+async def add_delivery(
+    connection: AsyncConnection,
+    *,
+    project: int,
+    scope: str,
+    identifier: str,
+    replay_key: str,
+    provider: str,
+    event: str,
+    action: str,
+    subject: str,
+    payload: str,
+    depth: int,
+    now: float,
+    outcome: str | None = None,
+) -> int | None:
+    """Take a delivery in; None when it, or what it is a replay of, is here already.
+
+    With an `outcome` there is nothing to do about it: it is only written down.
+    """
+    is_done = outcome is not None
+    statement = insert(connection, deliveries).values(
+        project=project,
+        scope=scope,
+        identifier=identifier,
+        replay_key=replay_key,
+        provider=provider,
+        event=event,
+        action=action,
+        subject=subject,
+        payload=payload,
+        depth=depth,
+        status="done" if is_done else "waiting",
+        is_approved=False,
+        attempt=0,
+        due_at=None if is_done else now,
+        outcome=outcome or "",
+        results="[]",
+        received_at=now,
+        finished_at=now if is_done else None,
+    )
+    statement = statement.on_conflict_do_nothing()
+    return (await connection.execute(statement.returning(deliveries.c.id))).scalar_one_or_none()
+
+
+async def find_delivery(connection: AsyncConnection, delivery: int) -> DeliveryRow | None:
+    """The delivery with this id."""
+    query = select(*_COLUMNS).where(deliveries.c.id == delivery)
+    row = (await connection.execute(query)).mappings().one_or_none()
+    return None if row is None else DeliveryRow(**row)
+
+
+async def project_of(connection: AsyncConnection, delivery: int) -> int | None:
+    """The project that the delivery belongs to."""
+    query = select(deliveries.c.project).where(deliveries.c.id == delivery)
+    return (await connection.execute(query)).scalar_one_or_none()
+
+
+async def load_payload(connection: AsyncConnection, delivery: int) -> str:
+    """What was sent, as JSON."""
+    query = select(deliveries.c.payload).where(deliveries.c.id == delivery)
+    return str((await connection.execute(query)).scalar_one())
+
+
+async def find_newer(connection: AsyncConnection, row: DeliveryRow, actions: Sequence[str]) -> int | None:
+    """A later delivery about the same subject with one of `actions`."""
+    query = (
+        select(deliveries.c.id)
+        .where(
+            deliveries.c.scope == row.scope,
+            deliveries.c.subject == row.subject,
+            deliveries.c.id > row.id,
+            deliveries.c.action.in_(actions),
+        )
+        .order_by(deliveries.c.id)
+        .limit(1)
+    )
+    return (await connection.execute(query)).scalar_one_or_none()
+
+
+async def list_deliveries(
+    connection: AsyncConnection,
+    *,
+    limit: int,
+    before: int | None = None,
+    scope: str | None = None,
+    status: str | None = None,
+) -> list[DeliveryRow]:
+    """Deliveries, newest first, with an id below `before`."""
+    query = select(*_COLUMNS).order_by(deliveries.c.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(deliveries.c.id < before)
+    if scope is not None:
+        query = query.where(deliveries.c.scope == scope)
+    if status is not None:
+        query = query.where(deliveries.c.status == status)
+    return [DeliveryRow(**row) for row in (await connection.execute(query)).mappings()]
+
+
+async def list_due(connection: AsyncConnection, now: float, limit: int) -> list[DeliveryRow]:
+    """Deliveries that somebody should work on now, oldest first."""
+    query = select(*_COLUMNS).where(deliveries.c.due_at <= now).order_by(deliveries.c.id).limit(limit)
+    return [DeliveryRow(**row) for row in (await connection.execute(query)).mappings()]
+
+
+async def claim_delivery(connection: AsyncConnection, row: DeliveryRow, until: float) -> bool:
+    """Take a due delivery until `until`; False when another server was first."""
+    statement = (
+        update(deliveries)
+        .where(deliveries.c.id == row.id, deliveries.c.due_at == row.due_at)
+        .values(due_at=until, attempt=deliveries.c.attempt + 1)
+    )
+    return (await connection.execute(statement)).rowcount == 1
+
+
+async def settle_delivery(
+    connection: AsyncConnection,
+    row: DeliveryRow,
+    *,
+    status: str,
+    outcome: str,
+    results: str,
+    now: float,
+    due_at: float | None = None,
+) -> bool:
+    """What became of a delivery that was claimed (`row` as it was then); False when the claim was lost meanwhile."""
+    statement = (
+        update(deliveries)
+        .where(deliveries.c.id == row.id, deliveries.c.attempt == row.attempt)
+        .values(
+            status=status,
+            outcome=outcome,
+            results=results,
+            due_at=due_at,
+            finished_at=None if due_at is not None else now,
+        )
+    )
+    return (await connection.execute(statement)).rowcount == 1
+
+
+async def wake_delivery(connection: AsyncConnection, delivery: int, now: float, **values: object) -> None:
+    """Let the delivery be worked on again."""
+    statement = update(deliveries).where(deliveries.c.id == delivery)
+    await connection.execute(statement.values(status="waiting", due_at=now, finished_at=None, **values))
+
+
+async def next_due(connection: AsyncConnection) -> float | None:
+    """When the next delivery is to be worked on."""
+    query = select(deliveries.c.due_at).where(deliveries.c.due_at.is_not(None))
+    return (await connection.execute(query.order_by(deliveries.c.due_at).limit(1))).scalar_one_or_none()
+
+
+async def add_origin(connection: AsyncConnection, row: OriginRow) -> None:
+    """Note what started a run."""
+    await connection.execute(
+        insert(connection, origins).values(**{name: getattr(row, name) for name in OriginRow.__slots__})
+    )
+
+
+async def find_origin(connection: AsyncConnection, run: int) -> OriginRow | None:
+    """What started the run; None for one that a person submitted with its flow's text."""
+    row = (await connection.execute(select(origins).where(origins.c.run == run))).mappings().one_or_none()
+    return None if row is None else OriginRow(**row)
+
+
+async def find_started(connection: AsyncConnection, start: str) -> int | None:
+    """The run that `start` has started already."""
+    query = select(origins.c.run).where(origins.c.start == start)
+    return (await connection.execute(query)).scalar_one_or_none()
