@@ -92,7 +92,8 @@ async def add_delivery(
         finished_at=now if is_done else None,
     )
     statement = statement.on_conflict_do_nothing()
-    return (await connection.execute(statement.returning(deliveries.c.id))).scalar_one_or_none()
+    added = (await connection.execute(statement.returning(deliveries.c.id))).scalar_one_or_none()
+    return None if added is None else int(added)
 
 
 async def find_delivery(connection: AsyncConnection, delivery: int) -> DeliveryRow | None:
