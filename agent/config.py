@@ -60,6 +60,9 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("listen", "AGENT_LISTEN", "127.0.0.1:8420", "where `agent server` listens"),
     Setting("data", "AGENT_DATA", "", "the server's data folder (default: by user, see docs/cli.md)"),
+    Setting(
+        "blobs_url", "AGENT_BLOBS_URL", "", "where the server's bulk bytes lie (default: in its data folder)"
+    ),
     Setting("public_url", "AGENT_PUBLIC_URL", "", "the server's address as agents and people reach it"),
     Setting(
         "master_key",

@@ -29,6 +29,7 @@ def run_server(
     listen: str,
     data: Path,
     public_url: str = "",
+    blobs_url: str = "",
     master_key: str = "",
     grace_seconds: float = 1800.0,
     output_format: str = "text",
@@ -52,6 +53,7 @@ def run_server(
         listen=listen,
         data=data,
         public_url=public_url.rstrip("/"),
+        blobs_url=blobs_url,
         master_key=master_key,
         lease_terms=LeaseTerms(grace_seconds=grace_seconds),
     )

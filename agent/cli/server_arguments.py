@@ -27,6 +27,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--listen", help="address and port (AGENT_LISTEN; default: 127.0.0.1:8420)")
     parser.add_argument("--public-url", help="how agents and people reach it (AGENT_PUBLIC_URL)")
     parser.add_argument(
+        "--blobs-url",
+        metavar="URL",
+        help="where bulk bytes lie: file:///FOLDER or s3://BUCKET/PREFIX?endpoint=URL (AGENT_BLOBS_URL)",
+    )
+    parser.add_argument(
         "--grace", default="30m", help="how long a silent agent keeps its jobs (default: 30m)"
     )
     _add_data(parser)
@@ -70,11 +75,13 @@ def _data(arguments: argparse.Namespace) -> Path:
 def _serve(arguments: argparse.Namespace) -> int:
     from agent.cli.server import run_server
 
-    settings = load_settings({"listen": arguments.listen, "public_url": arguments.public_url})
+    names = ("listen", "public_url", "blobs_url")
+    settings = load_settings({name: getattr(arguments, name) for name in names})
     return run_server(
         listen=settings["listen"],
         data=_data(arguments),
         public_url=settings["public_url"],
+        blobs_url=settings["blobs_url"],
         master_key=settings["master_key"],
         grace_seconds=read_duration(arguments.grace, "--grace") or float("inf"),
         output_format=arguments.format,

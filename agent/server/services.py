@@ -8,7 +8,7 @@ from agent.clock import Clock
 from agent.server.auth.runtime import RuntimeTokens
 from agent.server.auth.signed_urls import SignedUrls
 from agent.server.auth.throttle import Throttle
-from agent.server.blobs.disk import DiskBlobStore
+from agent.server.blobs.location import open_blobs
 from agent.server.blobs.store import BlobStore
 from agent.server.changes import Changes
 from agent.server.data_folder import DataFolder
@@ -99,7 +99,7 @@ def _assemble(settings: ServerSettings, folder: DataFolder, clock: Clock, databa
             vault=vault,
             runtime_tokens=runtime_tokens,
         ),
-        blobs=DiskBlobStore(folder.blobs),
+        blobs=open_blobs(settings.blobs_url, folder.blobs),
         runtime_tokens=runtime_tokens,
         signed_urls=SignedUrls(folder.signing_key),
         throttle=Throttle(clock, settings.limits.failures_per_minute),

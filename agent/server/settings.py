@@ -26,6 +26,7 @@ class ServerSettings:
     listen: str
     data: Path
     public_url: str = ""
+    blobs_url: str = ""  # empty: DATA/blobs; else see agent/server/blobs/location.py
     master_key: str = ""  # empty: DATA/master.key
     lease_terms: LeaseTerms = field(default_factory=LeaseTerms)
     connection_terms: ConnectionTerms = field(default_factory=ConnectionTerms)

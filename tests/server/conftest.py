@@ -6,6 +6,16 @@ from typing import Any
 
 import pytest
 from server.vocabulary import ServerProcess, TestAgent
+from support.s3 import CREDENTIALS, S3, serve_s3
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3]:
+    """An S3 server, and its credentials in the environment."""
+    with serve_s3() as running, pytest.MonkeyPatch.context() as patch:
+        for name, value in CREDENTIALS.items():
+            patch.setenv(name, value)
+        yield running
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,10 @@
 
 import base64
 import hashlib
+import os
+import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 from uuid import uuid4
@@ -10,11 +13,24 @@ from uuid import uuid4
 import httpx
 import pytest
 from server.vocabulary import ServerProcess, TestAgent, journal
+from support.s3 import S3
 
 from agent.wire import messages as m
 
 Servers = Callable[..., ServerProcess]
+LARGE_MIB = int(os.environ.get("FLOW_LARGE_UPLOAD_MIB", "0"))
 SERVICE = "/twirp/github.actions.results.api.v1.ArtifactService"
+
+
+@pytest.fixture(scope="module", params=["disk", "s3"])
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServerProcess]:
+    """A server whose blobs are files, and one whose blobs lie in a bucket."""
+    blobs_url = request.getfixturevalue("s3").blobs_url("&direct=no") if request.param == "s3" else ""
+    process = ServerProcess(tmp_path_factory.mktemp("server") / "data", blobs_url=blobs_url)
+    yield process
+    process.stop()
 
 
 class Job:
@@ -299,6 +315,51 @@ def test_uploads_have_a_limit_and_leave_nothing_behind(make_server: Servers) -> 
     assert server.http.put(f"{url}&comp=blocklist", content=block_list(0, 1)).status_code == 413
     assert job.names() == []
     assert list((server.data / "blobs" / ".new").iterdir()) == []
+
+
+def test_downloads_come_from_the_bucket_itself_where_it_can_be_reached(make_server: Servers, s3: S3) -> None:
+    server = make_server(blobs_url=s3.blobs_url())
+    job = Job(server)
+    url = job.create("page.html", mime_type="text/html")
+    server.http.put(block_url(url, 0), content=b"<html>")
+    server.http.put(f"{url}&comp=blocklist", content=block_list(0))
+    number = job.call("FinalizeArtifact", name="page.html", size="6").json()["artifact_id"]
+    signed = job.call("GetSignedArtifactURL", name="page.html").json()["signed_url"]
+    redirect = server.api.get(f"/artifacts/{number}/download")
+    assert redirect.status_code == 302
+    for there in (signed, redirect.headers["location"]):
+        assert there.startswith(s3.endpoint)
+        assert "X-Amz-Signature" in there
+        down = httpx.get(there)
+        assert (down.text, down.headers["content-type"]) == ("<html>", "text/html")
+        assert down.headers["content-disposition"].startswith("attachment;")
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("place", ["disk", *(["s3"] if LARGE_MIB else [])])
+def test_a_large_artifact_does_not_fit_into_the_servers_memory_and_need_not(
+    make_server: Servers, place: str, request: pytest.FixtureRequest
+) -> None:
+    """FLOW_LARGE_UPLOAD_MIB=10240 does it with 10 GiB, and as well with a bucket."""
+    blobs_url = request.getfixturevalue("s3").blobs_url("&direct=no") if place == "s3" else ""
+    mebibytes = LARGE_MIB or 192
+    server = make_server(blobs_url=blobs_url)
+    job = Job(server)
+    url = job.create("large")
+    before = peak_memory_bytes(server)
+    sent = (bytes(1 << 20) for _ in range(mebibytes))
+    headers = {"x-ms-blob-type": "BlockBlob"}
+    assert server.http.put(url, content=sent, headers=headers, timeout=600).status_code == 201
+    assert job.call("FinalizeArtifact", name="large", size=str(mebibytes << 20)).status_code == 200
+    signed = job.call("GetSignedArtifactURL", name="large").json()["signed_url"]
+    with httpx.stream("GET", signed, timeout=600) as down:
+        assert sum(len(chunk) for chunk in down.iter_raw(1 << 20)) == mebibytes << 20
+    assert peak_memory_bytes(server) - before < min(mebibytes << 19, 128 << 20)
+
+
+def peak_memory_bytes(server: ServerProcess) -> int:
+    status = Path(f"/proc/{server.process.pid}/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) << 10
 
 
 def test_kill_9_in_an_upload_leaves_no_half_artifact(make_server: Servers) -> None:

@@ -1,18 +1,23 @@
-"""What a place for bulk bytes must do; obstore's will have to pass the same."""
+"""What a place for bulk bytes must do: files and a bucket alike."""
 
+import fcntl
 import hashlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx
 import pytest
+from support.s3 import S3
 
-from agent.errors import DamagedError, NotFoundError
+from agent.errors import DamagedError, NotFoundError, UnreachableError, UsageError
 from agent.server.blobs.disk import DiskBlobStore
+from agent.server.blobs.location import open_blobs
 from agent.server.blobs.store import BlobStore, Written
 from agent.server.problems import TooLargeError
 
 pytestmark = pytest.mark.anyio
-LIMIT = 10 << 20
+LIMIT = 64 << 20
+LARGE = (20 << 20) + 17  # more than two parts of an upload to a bucket
 
 
 @pytest.fixture
@@ -20,10 +25,11 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture(params=[DiskBlobStore])
+@pytest.fixture(params=["disk", "file", "s3"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> BlobStore:
-    make: Callable[[Path], BlobStore] = request.param
-    return make(tmp_path / "blobs")
+    urls = {"disk": lambda: "", "file": (tmp_path / "a b").as_uri}
+    url = urls.get(request.param, lambda: request.getfixturevalue("s3").blobs_url())()
+    return open_blobs(url, tmp_path / "blobs")
 
 
 async def pieces(*parts: bytes) -> AsyncIterator[bytes]:
@@ -31,12 +37,17 @@ async def pieces(*parts: bytes) -> AsyncIterator[bytes]:
         yield part
 
 
-async def read(store: BlobStore, key: str) -> bytes:
-    return b"".join([chunk async for chunk in store.read(key)])
+async def read(store: BlobStore, key: str, start: int = 0, end: int | None = None) -> bytes:
+    return b"".join([chunk async for chunk in store.read(key, start, end)])
 
 
-async def test_bytes_come_back_with_their_size_and_digest(store: BlobStore) -> None:
-    content = bytes(range(256)) * 20_000
+async def keys(store: BlobStore, prefix: str) -> list[str]:
+    return sorted([found.key async for found in store.find(prefix)])
+
+
+@pytest.mark.parametrize("size", [0, 1, 5_120_000, 8 << 20, LARGE])
+async def test_bytes_come_back_with_their_size_and_digest(store: BlobStore, size: int) -> None:
+    content = (bytes(range(256)) * (size // 256 + 1))[:size]
     written = await store.write("a/b", pieces(content[:100], content[100:]), limit_bytes=LIMIT)
     assert written == Written(len(content), f"sha256:{hashlib.sha256(content).hexdigest()}")
     assert await read(store, "a/b") == content
@@ -47,15 +58,18 @@ async def test_a_write_that_fails_leaves_what_was_there(store: BlobStore) -> Non
     await store.write("key", pieces(b"old"), limit_bytes=LIMIT)
     with pytest.raises(TooLargeError):
         await store.write("key", pieces(b"x" * 11), limit_bytes=10)
-    with pytest.raises(DamagedError):
-        await store.write("key", pieces(b"new"), limit_bytes=LIMIT, digest="sha256:" + "0" * 64)
-    with pytest.raises(RuntimeError):
-        await store.write("key", broken(), limit_bytes=LIMIT)
+    for content in (b"new", b"n" * LARGE):
+        with pytest.raises(DamagedError):
+            await store.write("key", pieces(content), limit_bytes=LIMIT, digest="sha256:" + "0" * 64)
+    for half in (b"half", b"h" * LARGE):
+        with pytest.raises(RuntimeError):
+            await store.write("key", broken(half), limit_bytes=LIMIT)
     assert await read(store, "key") == b"old"
+    assert await keys(store, "key") == []
 
 
-async def broken() -> AsyncIterator[bytes]:
-    yield b"half"
+async def broken(half: bytes) -> AsyncIterator[bytes]:
+    yield half
     raise RuntimeError("the connection broke")
 
 
@@ -72,22 +86,93 @@ async def test_parts_are_joined_in_the_order_that_is_asked_for(store: BlobStore)
     assert await read(store, "whole") == b"212"
 
 
+@pytest.mark.parametrize(
+    ("start", "end", "expected"),
+    [(0, 3, b"012"), (3, None, b"3456789"), (2, 2, b""), (9, 100, b"9"), (4, 6, b"45")],
+)
+async def test_a_range_is_read_alone(store: BlobStore, start: int, end: int | None, expected: bytes) -> None:
+    await store.write("digits", pieces(b"0123456789"), limit_bytes=LIMIT)
+    assert await read(store, "digits", start, end) == expected
+
+
 async def test_what_is_not_there_has_no_size_and_can_not_be_read(store: BlobStore) -> None:
     assert await store.size("nothing") is None
     with pytest.raises(NotFoundError):
         await read(store, "nothing")
     await store.remove("nothing")
+    assert await keys(store, "nothing") == []
 
 
 async def test_removing_a_prefix_removes_what_is_below(store: BlobStore) -> None:
     for key in ("parts/1/a", "parts/1/b", "parts/10/a"):
         await store.write(key, pieces(b"x"), limit_bytes=LIMIT)
+    assert await keys(store, "parts") == ["parts/1/a", "parts/1/b", "parts/10/a"]
+    assert [found.size_bytes async for found in store.find("parts/1")] == [1, 1]
     await store.remove("parts/1")
-    assert await store.size("parts/1/a") is None
-    assert await store.size("parts/10/a") == 1
+    assert await keys(store, "parts") == ["parts/10/a"]
+    await store.remove("parts/10/a")
+    assert await keys(store, "parts") == []
 
 
 @pytest.mark.parametrize("key", ["../x", "/etc/passwd", "a//b", "a/../b", ".new/x", "", "a\0b"])
 async def test_a_key_that_we_did_not_make_is_a_bug_of_ours(store: BlobStore, key: str) -> None:
     with pytest.raises(ValueError, match="not a key of ours"):
         await store.write(key, pieces(b"x"), limit_bytes=LIMIT)
+
+
+async def test_a_bucket_hands_its_bytes_out_itself_and_files_do_not(s3: S3, tmp_path: Path) -> None:
+    headers = {"Content-Type": "text/plain", "Content-Disposition": 'attachment; filename="a.txt"'}
+    bucket = open_blobs(s3.blobs_url(), tmp_path)
+    await bucket.write("a", pieces(b"hello"), limit_bytes=LIMIT, headers=headers)
+    url = await bucket.direct_url("a", 60)
+    assert url is not None
+    answer = httpx.get(url)
+    assert (answer.text, answer.headers["content-type"]) == ("hello", "text/plain")
+    assert answer.headers["content-disposition"] == headers["Content-Disposition"]
+    assert await open_blobs(s3.blobs_url("&direct=no"), tmp_path).direct_url("a", 60) is None
+    assert await open_blobs("", tmp_path).direct_url("a", 60) is None
+
+
+async def test_uploads_that_were_given_up_leave_no_parts_in_the_bucket(s3: S3, tmp_path: Path) -> None:
+    url = s3.blobs_url()
+    with pytest.raises(RuntimeError):
+        await open_blobs(url, tmp_path).write("a", broken(b"h" * LARGE), limit_bytes=LIMIT)
+    bucket = url.removeprefix("s3://").partition("/")[0]
+    assert "<Upload>" not in httpx.get(f"{s3.endpoint}/{bucket}?uploads").text
+
+
+async def test_a_bucket_that_is_not_there_is_told_with_what_to_do(s3: S3, tmp_path: Path) -> None:
+    store = open_blobs(f"s3://no-such-bucket?endpoint={s3.endpoint}", tmp_path)
+    with pytest.raises(UnreachableError, match="--blobs-url") as told:
+        await store.write("a", pieces(b"x"), limit_bytes=LIMIT)
+    assert "\n" not in str(told.value)
+
+
+async def test_a_new_store_on_the_same_folder_leaves_the_drafts_that_are_being_written(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "blobs" / ".new"
+    folder.mkdir(parents=True)
+    (folder / "left").write_bytes(b"torn")
+    with (folder / "held").open("wb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        DiskBlobStore(tmp_path / "blobs")
+        assert [path.name for path in folder.iterdir()] == ["held"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://host/x",
+        "file://host/x",
+        "file:x",
+        "s3://",
+        "s3://key:secret@bucket",
+        "s3://bucket?endpiont=x",
+        "s3://bucket?direct=maybe",
+    ],
+)
+def test_a_url_that_names_no_place_is_refused_without_its_secrets(url: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as told:
+        open_blobs(url, tmp_path)
+    assert "secret" not in str(told.value)

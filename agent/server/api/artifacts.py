@@ -5,7 +5,7 @@ from starlette.responses import Response
 from agent.errors import NotFoundError
 from agent.server.call import Call, json_response
 from agent.server.store import artifacts, runs
-from agent.server.toolkit.blobs import download_response
+from agent.server.toolkit.blobs import redirect_or_send
 from agent.server.views import artifact_json
 
 
@@ -20,9 +20,9 @@ async def list_artifacts(call: Call) -> Response:
 
 
 async def download_artifact(call: Call) -> Response:
-    """The artifact's bytes, as a file to save."""
+    """The artifact's bytes, as a file to save; 302 to the bucket that has them, where there is one."""
     async with call.services.database.read() as connection:
         row = await artifacts.find_artifact(connection, call.number("artifact"))
     if row is None or row.status != "final":
         raise NotFoundError("there is no such artifact")
-    return download_response(call.services, row)
+    return await redirect_or_send(call.services, row)

@@ -1,21 +1,21 @@
 """Bulk bytes as plain files: `FOLDER/<key>`, made in `FOLDER/.new` and moved into place."""
 
 import asyncio
+import fcntl
 import hashlib
 import os
-import re
 import secrets
 import shutil
-from collections.abc import AsyncIterable, AsyncIterator, Sequence
+import stat
+from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from agent.errors import AgentError, DamagedError, NotFoundError
-from agent.server.blobs.store import Written
+from agent.server.blobs.store import Found, Written, check_key
 from agent.server.problems import TooLargeError
 
-_KEY = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*")
 _BATCH_BYTES = 1 << 20  # handed to a thread at a time
 _READ_BYTES = 256 << 10
 
@@ -26,13 +26,20 @@ class DiskBlobStore:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._new = folder / ".new"
-        shutil.rmtree(self._new, ignore_errors=True)  # left by a crash
-        self._new.mkdir(mode=0o700, parents=True)
+        self._new.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _sweep(self._new)
 
     async def write(
-        self, key: str, chunks: AsyncIterable[bytes], *, limit_bytes: int, digest: str = ""
+        self,
+        key: str,
+        chunks: AsyncIterable[bytes],
+        *,
+        limit_bytes: int,
+        digest: str = "",
+        headers: Mapping[str, str] | None = None,
     ) -> Written:
-        """See `BlobStore.write`."""
+        """See `BlobStore.write`. Files have no `headers`."""
+        del headers
         draft = await asyncio.to_thread(_Draft, self._new, limit_bytes)
         try:
             async for batch in _batches(chunks):
@@ -41,18 +48,24 @@ class DiskBlobStore:
         finally:
             await asyncio.to_thread(draft.discard)
 
-    async def join(self, key: str, parts: Sequence[str], *, limit_bytes: int) -> Written:
+    async def join(
+        self, key: str, parts: Sequence[str], *, limit_bytes: int, headers: Mapping[str, str] | None = None
+    ) -> Written:
         """See `BlobStore.join`."""
+        del headers
         return await asyncio.to_thread(
             self._join, self._path(key), [self._path(part) for part in parts], limit_bytes
         )
 
-    async def read(self, key: str) -> AsyncIterator[bytes]:
+    async def read(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         """See `BlobStore.read`."""
         file = await asyncio.to_thread(_open, self._path(key))
+        left = _READ_BYTES if end is None else end - start
         try:
-            while data := await asyncio.to_thread(file.read, _READ_BYTES):
+            file.seek(start)
+            while data := await asyncio.to_thread(file.read, max(min(_READ_BYTES, left), 0)):
                 yield data
+                left -= len(data) if end is not None else 0
         finally:
             file.close()
 
@@ -62,9 +75,19 @@ class DiskBlobStore:
             return (await asyncio.to_thread(self._path(key).stat)).st_size
         return None
 
+    async def find(self, prefix: str) -> AsyncIterator[Found]:
+        """See `BlobStore.find`."""
+        for found in await asyncio.to_thread(self._find, self._path(prefix)):
+            yield found
+
     async def remove(self, prefix: str) -> None:
         """See `BlobStore.remove`."""
         await asyncio.to_thread(self._remove, self._path(prefix))
+
+    async def direct_url(self, key: str, seconds: float) -> str | None:
+        """See `BlobStore.direct_url`: nobody but us reads our files."""
+        del key, seconds
+        return None
 
     def _join(self, target: Path, parts: Sequence[Path], limit_bytes: int) -> Written:
         draft = _Draft(self._new, limit_bytes)
@@ -83,18 +106,33 @@ class DiskBlobStore:
         else:
             path.unlink(missing_ok=True)
 
+    def _find(self, folder: Path) -> list[Found]:
+        found: list[Found] = []
+        for file in folder.rglob("*"):
+            with suppress(FileNotFoundError):
+                about = file.stat()
+                if stat.S_ISREG(about.st_mode):
+                    key = file.relative_to(self._folder).as_posix()
+                    found.append(Found(key, about.st_size, about.st_mtime))
+        return found
+
     def _path(self, key: str) -> Path:
-        if not _KEY.fullmatch(key):
-            raise ValueError(f"not a key of ours: {key!r}")
-        return self._folder / key
+        return self._folder / check_key(key)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove the drafts that a crash left: those that nobody holds, also no other server on the same folder."""
+    for path in folder.iterdir():
+        with suppress(FileNotFoundError, BlockingIOError), path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
 
 
 class _Draft:
-    """A file that nobody sees yet."""
+    """A file that nobody sees yet, held by a lock for as long as it is written."""
 
     def __init__(self, folder: Path, limit_bytes: int) -> None:
-        self._path = folder / secrets.token_hex(16)
-        self._file = self._path.open("xb")
+        self._path, self._file = _new_file(folder)
         self._limit_bytes = limit_bytes
         self._size_bytes = 0
         self._hash = hashlib.sha256()
@@ -125,6 +163,16 @@ class _Draft:
     def discard(self) -> None:
         self._file.close()
         self._path.unlink(missing_ok=True)
+
+
+def _new_file(folder: Path) -> tuple[Path, BinaryIO]:
+    while True:
+        path = folder / secrets.token_hex(16)
+        file = path.open("xb")
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if os.fstat(file.fileno()).st_nlink:
+            return path, file
+        file.close()  # swept between its making and its lock
 
 
 async def _batches(chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:

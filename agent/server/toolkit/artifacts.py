@@ -17,7 +17,7 @@ from agent.server.call import Call, json_response
 from agent.server.problems import ConflictError, UnauthorizedError
 from agent.server.store import artifacts
 from agent.server.store.artifacts import ArtifactRow
-from agent.server.toolkit.blobs import artifact_key, parts_key, signed_url
+from agent.server.toolkit.blobs import artifact_key, download_url, parts_key, upload_url
 from agent.server.toolkit.twirp import number_field, read_fields, text_field
 from agent.server.views import time_text
 
@@ -43,7 +43,7 @@ async def create_artifact(call: Call) -> Response:
         )
     if artifact is None:
         raise ConflictError(f"an artifact with this name already exists on the run: {name}")
-    return json_response({"ok": True, "signed_upload_url": signed_url(call, "upload", artifact)})
+    return json_response({"ok": True, "signed_upload_url": upload_url(call, artifact)})
 
 
 async def finalize_artifact(call: Call) -> Response:
@@ -83,7 +83,7 @@ async def list_artifacts(call: Call) -> Response:
 async def sign_artifact(call: Call) -> Response:
     """Where the bytes of a finished artifact are."""
     row = await _find(call, await read_fields(call), only_final=True)
-    return json_response({"name": row.name, "signed_url": signed_url(call, "download", row.id)})
+    return json_response({"name": row.name, "signed_url": await download_url(call, row.id)})
 
 
 async def delete_artifact(call: Call) -> Response:

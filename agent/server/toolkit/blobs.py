@@ -16,7 +16,7 @@ from email.utils import formatdate
 from typing import Final
 from urllib.parse import quote
 
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from agent.errors import NotFoundError, UsageError
 from agent.server.blobs.store import Written
@@ -45,25 +45,31 @@ def parts_key(artifact: int) -> str:
     return f"parts/{artifact}"
 
 
-def signed_url(call: Call, purpose: str, artifact: int) -> str:
-    """A URL with which anybody may `upload` or `download` the artifact for a while."""
-    path = PATH.replace("{artifact:int}", str(artifact))
-    seconds = _UPLOAD_SECONDS if purpose == "upload" else _DOWNLOAD_SECONDS
-    expires = call.services.clock.now() + seconds
-    return call.base_url + call.services.signed_urls.sign(f"artifact-{purpose}", path, expires=expires)
+def upload_url(call: Call, artifact: int) -> str:
+    """A URL with which anybody may upload the artifact for a while.
+
+    It leads to us also where the bytes go into a bucket: S3 does not speak the dialect that GitHub's clients upload in.
+    """
+    return _signed_url(call, "upload", artifact, _UPLOAD_SECONDS)
+
+
+async def download_url(call: Call, artifact: int) -> str:
+    """A URL with which anybody may download the artifact for a while: straight from the bucket, where there is one."""
+    direct = await call.services.blobs.direct_url(artifact_key(artifact), _DOWNLOAD_SECONDS)
+    return direct or _signed_url(call, "download", artifact, _DOWNLOAD_SECONDS)
 
 
 async def put_bytes(call: Call) -> Response:
     """One request of an upload."""
     artifact = _check_signature(call, "upload")
-    await _check_open(call.services, artifact)
+    row = await _find_open(call.services, artifact)
     command = _single(call, "comp")
     if command == "block":
         await _put_block(call, artifact)
     elif command == "blocklist":
-        await _join_blocks(call, artifact)
+        await _join_blocks(call, row)
     elif command is None:
-        await _put_all(call, artifact)
+        await _put_all(call, row)
     else:
         raise MalformedError(f"'comp={command[:20]}' is not spoken here")
     return Response(status_code=201, headers=_azure_headers())
@@ -76,23 +82,43 @@ async def get_bytes(call: Call) -> Response:
         row = await artifacts.find_artifact(connection, artifact)
     if row is None or row.status != "final":
         raise NotFoundError("there is no such artifact")
-    return download_response(call.services, row)
+    return _send(call.services, row)
 
 
-def download_response(services: Services, row: ArtifactRow) -> Response:
+async def redirect_or_send(services: Services, row: ArtifactRow) -> Response:
+    """The artifact's bytes, or the way to them."""
+    direct = await services.blobs.direct_url(artifact_key(row.id), _DOWNLOAD_SECONDS)
+    if direct is not None:
+        return RedirectResponse(direct, 302, {"Cache-Control": "no-store"})
+    return _send(services, row)
+
+
+def _send(services: Services, row: ArtifactRow) -> Response:
     """The artifact's bytes as a file to save; nothing in it can act on this origin."""
-    is_zip = row.mime_type == "application/zip"
-    file = f"{row.name}.zip" if is_zip and not row.name.endswith(".zip") else row.name
     headers = {
+        **_headers_of(row),
         "Content-Length": str(row.size_bytes),
-        "Content-Disposition": f"attachment; filename=\"{_UNSAFE.sub('_', file)}\"; filename*=UTF-8''{quote(file)}",
         "Content-Security-Policy": "default-src 'none'; sandbox",
         "X-Content-Type-Options": "nosniff",
         "Cache-Control": "no-store",
     }
-    return StreamingResponse(
-        services.blobs.read(artifact_key(row.id)), media_type=row.mime_type, headers=headers
-    )
+    return StreamingResponse(services.blobs.read(artifact_key(row.id)), headers=headers)
+
+
+def _headers_of(row: ArtifactRow) -> dict[str, str]:
+    """What its bytes are, for whoever downloads them from us or from a bucket."""
+    is_zip = row.mime_type == "application/zip"
+    file = f"{row.name}.zip" if is_zip and not row.name.endswith(".zip") else row.name
+    return {
+        "Content-Type": row.mime_type,
+        "Content-Disposition": f"attachment; filename=\"{_UNSAFE.sub('_', file)}\"; filename*=UTF-8''{quote(file)}",
+    }
+
+
+def _signed_url(call: Call, purpose: str, artifact: int, seconds: float) -> str:
+    path = PATH.replace("{artifact:int}", str(artifact))
+    expires = call.services.clock.now() + seconds
+    return call.base_url + call.services.signed_urls.sign(f"artifact-{purpose}", path, expires=expires)
 
 
 def _check_signature(call: Call, purpose: str) -> int:
@@ -103,13 +129,14 @@ def _check_signature(call: Call, purpose: str) -> int:
     return call.number("artifact")
 
 
-async def _check_open(services: Services, artifact: int) -> None:
+async def _find_open(services: Services, artifact: int) -> ArtifactRow:
     async with services.database.read() as connection:
         row = await artifacts.find_artifact(connection, artifact)
     if row is None:
         raise NotFoundError("there is no such artifact")
     if row.status == "final":
         raise ConflictError("the artifact is complete; nothing can be added")
+    return row
 
 
 async def _put_block(call: Call, artifact: int) -> None:
@@ -123,26 +150,28 @@ async def _put_block(call: Call, artifact: int) -> None:
     )
 
 
-async def _join_blocks(call: Call, artifact: int) -> None:
+async def _join_blocks(call: Call, row: ArtifactRow) -> None:
     blocks = _BLOCK.findall(await call.raw_body(_LONGEST_LIST_BYTES))
     try:
         written = await call.services.blobs.join(
-            artifact_key(artifact),
-            [_block_key(artifact, block) for block in blocks],
+            artifact_key(row.id),
+            [_block_key(row.id, block) for block in blocks],
             limit_bytes=call.services.settings.limits.artifact_bytes,
+            headers=_headers_of(row),
         )
     except NotFoundError:
         raise UsageError("the block list names a block that was never sent") from None
-    await _mark_uploaded(call.services, artifact, written)
+    await _mark_uploaded(call.services, row.id, written)
 
 
-async def _put_all(call: Call, artifact: int) -> None:
+async def _put_all(call: Call, row: ArtifactRow) -> None:
     written = await call.services.blobs.write(
-        artifact_key(artifact),
+        artifact_key(row.id),
         call.request.stream(),
         limit_bytes=call.services.settings.limits.artifact_bytes,
+        headers=_headers_of(row),
     )
-    await _mark_uploaded(call.services, artifact, written)
+    await _mark_uploaded(call.services, row.id, written)
 
 
 async def _mark_uploaded(services: Services, artifact: int, written: Written) -> None:
