@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
+import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -13,8 +14,9 @@ from starlette.responses import Response
 
 from agent.clock import Clock, SystemClock
 from agent.server.access_log import AccessLog
-from agent.server.api.routes import make_routes
+from agent.server.api.routes import OPERATIONS, make_routes
 from agent.server.data_folder import DataFolder
+from agent.server.openapi import make_document
 from agent.server.problems import problem_response
 from agent.server.services import Services, open_services
 from agent.server.settings import ServerSettings
@@ -53,6 +55,7 @@ def make_app(
         exception_handlers={HTTPException: _on_http_error, Exception: _on_bug},
         lifespan=live,
     )
+    app.state.document = msgspec.json.encode(make_document(OPERATIONS))
     app.router.redirect_slashes = False  # the table is the whole truth: no path is answered that is not in it
     return app
 

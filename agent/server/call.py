@@ -1,7 +1,7 @@
-"""One request on its way to a handler: who asks, checked before the handler runs, and the typed reading of its parts."""
+"""A request that may be made, as its handler sees it: the typed parts of it, and answers."""
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -9,29 +9,28 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from agent.errors import AgentError, NotFoundError, RefusedError
-from agent.server.auth.access import Access, Caller, check_organisation, check_role
-from agent.server.auth.callers import Known, find_caller, find_running_job
-from agent.server.auth.place import find_project
-from agent.server.auth.roles import Role
-from agent.server.auth.tokens import API
-from agent.server.problems import (
-    ConflictError,
-    MalformedError,
-    TooLargeError,
-    TooManyError,
-    UnauthorizedError,
-    problem_of,
-)
+from agent.errors import NotFoundError, UsageError
+from agent.server.auth.access import Caller
+from agent.server.problems import MalformedError, TooLargeError, UnsupportedMediaError
 from agent.server.services import Services
-from agent.server.store import tokens
-from agent.server.store.database import Connection
 from agent.server.store.projects import ProjectRow
 
 T = TypeVar("T")
+S = TypeVar("S", bound=msgspec.Struct)
 _HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?|\[[0-9a-fA-F:.]{2,45}\](:[0-9]{1,5})?")
 _LARGEST_ID = (1 << 63) - 1
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})  # RFC 9110: these change nothing
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+_HEADERS = {"Cache-Control": "no-store"}
+
+
+class ViewResponse(Response):
+    """A Struct as JSON."""
+
+    media_type = "application/json"
+
+    def __init__(self, view: msgspec.Struct, status_code: int = 200) -> None:
+        self.view = view
+        super().__init__(msgspec.json.encode(view), status_code, headers=_HEADERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +41,7 @@ class Call:
     services: Services
     caller: Caller
     found: ProjectRow | None = None
+    parameters: msgspec.Struct | None = None  # the query, checked
 
     @property
     def project(self) -> ProjectRow:
@@ -61,9 +61,19 @@ class Call:
         """A text in the path."""
         return str(self.request.path_params[name])
 
+    def query(self, kind: type[S]) -> S:
+        """The query parameters, as the `query` of the operation's row."""
+        assert type(self.parameters) is kind, "the operation's row names another query"
+        return self.parameters
+
     async def body(self, kind: type[T]) -> T:
-        """The JSON body as a `kind`. Raises MalformedError, TooLargeError."""
+        """The JSON body as a `kind`. Raises MalformedError, TooLargeError, UnsupportedMediaError, UsageError."""
+        media = self.request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+        if media not in ("", "application/json"):
+            raise UnsupportedMediaError(f"the request's body is {media[:80]}", hint="send application/json")
         raw = await self.raw_body(self.services.settings.limits.json_bytes)
+        if _NUL.search(raw):
+            raise UsageError("the request's body holds the character U+0000, which no text may have")
         try:
             return msgspec.json.decode(raw or b"{}", type=kind)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -90,95 +100,31 @@ class Call:
 Handler = Callable[[Call], Awaitable[Response]]
 
 
-class Guard:
-    """An endpoint that asks for its `access` before its handler runs, and turns our errors into problems."""
+def read_query(request: Request, kind: type[msgspec.Struct], known: Collection[str]) -> msgspec.Struct:
+    """The query parameters as a `kind`, each given once; `known` ones are read elsewhere.
 
-    def __init__(
-        self, access: Access, handler: Handler, on_error: Callable[[AgentError], Response] = problem_of
-    ) -> None:
-        self.access = access
-        self._handler = handler
-        self._on_error = on_error
-
-    async def answer(self, request: Request) -> Response:
-        """Answer `request`."""
-        services: Services = request.app.state.services
-        try:
-            return await self._handler(await self._admit(request, services))
-        except UnauthorizedError as error:
-            return self._on_error(count_failure(request, services, error))
-        except AgentError as error:
-            is_guess = self.access is Access.SIGNED and isinstance(error, RefusedError)
-            return self._on_error(count_failure(request, services, error) if is_guess else error)
-
-    async def _admit(self, request: Request, services: Services) -> Call:
-        """Who calls, and about which project; raises for those who may not."""
-        if not (self.access.admits_people or self.access.admits_jobs):
-            return Call(request, services, Caller())
-        async with services.database.read() as connection:
-            known = await self._identify(request, services, connection)
-            project = await self._check_rights(request, connection, known.caller)
-        if known.is_worth_noting:
-            async with services.database.write() as connection:
-                await tokens.touch_token(connection, known.caller.token, services.clock.now())
-        return Call(request, services, known.caller, project)
-
-    async def _identify(self, request: Request, services: Services, connection: Connection) -> Known:
-        token, now = _bearer(request), services.clock.now()
-        if self.access.admits_people and (known := await find_caller(connection, API, token, now)):
-            return known
-        if self.access.admits_jobs and token.count(".") == 2:
-            job = await find_running_job(connection, services.runtime_tokens, token, now)
-            return Known(Caller(job=job), is_worth_noting=False)
-        raise UnauthorizedError("the token is not known here, or is over", hint="run `agent login` again")
-
-    async def _check_rights(
-        self, request: Request, connection: Connection, caller: Caller
-    ) -> ProjectRow | None:
-        """The project that the request is about, when the route is about one; raises when the rights are too small."""
-        if self.access is Access.ORGANISATION:
-            check_organisation(caller)
-        needed = self.access.role
-        if needed is None or caller.job is not None:
-            return None
-        project = await find_project(connection, request)
-        check_role(caller, needed, project.id, project.name)
-        is_change = request.method not in SAFE_METHODS
-        if project.archived_at is not None and is_change and needed is not Role.ADMIN:
-            raise ConflictError(
-                "the project is archived: nothing new happens in it",
-                where=project.name,
-                hint=f"an admin of it can open it again: agent server project set {project.name} --open",
-            )
-        return project
+    Raises MalformedError, also for those that nobody knows.
+    """
+    given = request.query_params.multi_items()
+    if len({name for name, _ in given}) < len(given):
+        raise MalformedError("a query parameter is given twice")
+    own = {name: value for name, value in given if name not in known}
+    try:
+        return msgspec.convert(own, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise MalformedError(f"the query is not what it should be: {error}") from None
 
 
-def count_failure(request: Request, services: Services, error: AgentError) -> AgentError:
-    """`error`, or, when this client has failed too often, a word about that."""
-    if services.throttle.count_failure(address_of(request)):
-        return error
-    return TooManyError("too many failures from this address", hint="try again in a minute")
-
-
-def address_of(request: Request) -> str:
-    """The address that the request came from; empty when it is not known."""
-    return request.client.host if request.client else ""
+def view_response(view: msgspec.Struct, status: int = 200) -> ViewResponse:
+    """An answer; the operation's row names its type."""
+    return ViewResponse(view, status)
 
 
 def json_response(data: object, status: int = 200) -> JSONResponse:
-    """`data` as JSON."""
-    return JSONResponse(data, status, headers={"Cache-Control": "no-store"})
+    """`data` as JSON, where somebody else's protocol has no Struct of ours."""
+    return JSONResponse(data, status, headers=_HEADERS)
 
 
 def empty_response() -> Response:
     """Done, nothing to say."""
     return Response(status_code=204)
-
-
-def _bearer(request: Request) -> str:
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
-        raise UnauthorizedError(
-            "a token is needed", hint="send `Authorization: Bearer TOKEN`; `agent login` stores one"
-        )
-    return token.strip()

@@ -1,6 +1,6 @@
 """A change of state: one transaction, the events that tell of it, and who is woken when it is committed."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -8,7 +8,7 @@ from agent.clock import Clock
 from agent.server.live import QUEUE, Bus, job_topic, run_topic
 from agent.server.store import agents, events, jobs, runs
 from agent.server.store.database import Connection, Database
-from agent.server.views import job_json, run_json
+from agent.server.views import json_text, view_job, view_run
 
 
 @dataclass(slots=True)
@@ -31,18 +31,17 @@ class Change:
         """Note how the run stands now."""
         row = await runs.find_run(self.connection, run)
         if row is not None:
-            await self._tell(run, "run", run_json(row))
+            await self._tell(run, "run", json_text(view_run(row)))
 
     async def tell_job(self, job: str) -> None:
         """Note how the job stands now."""
         row = await jobs.find_job(self.connection, job)
         if row is not None:
-            await self._tell(
-                row.run, "job", job_json(row, await agents.names_of(self.connection, [row.agent]))
-            )
+            names = await agents.names_of(self.connection, [row.agent])
+            await self._tell(row.run, "job", json_text(view_job(row, names)))
             self.wake(job_topic(job))
 
-    async def _tell(self, run: int, kind: str, data: Mapping[str, object]) -> None:
+    async def _tell(self, run: int, kind: str, data: str) -> None:
         await events.add_event(self.connection, run, kind, data, self.now)
         self.wake(run_topic(run))
 

@@ -1,9 +1,13 @@
-"""Errors on their way out: RFC 9457 problem details, made from our own exceptions."""
+"""Errors on their way out: RFC 9457 problem details, made from our own exceptions.
+
+A problem's `type` is `/problems/NAME` on this server: the page there says what the table here says.
+"""
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
 
-from starlette.responses import JSONResponse
+import msgspec
+from starlette.responses import Response
 
 from agent.errors import (
     AgentError,
@@ -15,6 +19,8 @@ from agent.errors import (
     UsageError,
 )
 from agent.flow.problems import InvalidFlowError
+
+MEDIA_TYPE = "application/problem+json"
 
 
 class TooLargeError(AgentError):
@@ -30,18 +36,64 @@ class UnauthorizedError(AgentError):
 
 
 class TooManyError(AgentError):
-    """This client has failed too often; it may try again later."""
+    """This client asks, or fails, too often; it may try again in `retry_seconds`."""
+
+    def __init__(self, what: str, *, hint: str = "", retry_seconds: int = 60) -> None:
+        super().__init__(what, hint=hint)
+        self.retry_seconds = retry_seconds
 
 
 class MalformedError(AgentError):
     """The request itself can't be read."""
 
 
+class UnsupportedMediaError(AgentError):
+    """The body is of a kind that is not read here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of problem: the page at `/problems/NAME` and docs/api.md show these."""
+
+    name: str
+    status: int
+    title: str
+    advice: str
+
+
+KINDS = (
+    Kind("malformed", 400, "The request can't be read", "Compare the request with /api/v1/openapi.json."),
+    Kind("unauthorized", 401, "Authentication needed", "Send a good token; `agent login` stores one."),
+    Kind("refused", 403, "Refused", "Ask somebody who has the right, or for the right."),
+    Kind("not-found", 404, "Not found", "It was never there, was removed, or is not yours to see."),
+    Kind("method", 405, "Method not allowed", "The header Allow lists the verbs of this path."),
+    Kind("conflict", 409, "Conflict", "Look at what is there now, then decide again."),
+    Kind("too-large", 413, "Too large", "Send less, or have the server's limit raised."),
+    Kind("media-type", 415, "Media type not supported", "Send JSON as application/json."),
+    Kind(
+        "invalid",
+        422,
+        "Not valid",
+        "The request was read, but what it asks for makes no sense; see `detail`.",
+    ),
+    Kind("too-many", 429, "Too many requests", "Wait as long as Retry-After says."),
+    Kind("internal", 500, "The server failed", "A bug of ours: the server's log has it under `request_id`."),
+    Kind("upstream", 502, "Somebody else did not answer", "Try again later."),
+    Kind(
+        "unavailable",
+        503,
+        "Not available now",
+        "Try again later; the server is starting, stopping or broken.",
+    ),
+)
+_BY_STATUS = {kind.status: kind for kind in KINDS}
+
 # The first class that fits decides.
 _STATUSES: tuple[tuple[type[AgentError], int], ...] = (
     (MalformedError, 400),
     (UnauthorizedError, 401),
     (TooLargeError, 413),
+    (UnsupportedMediaError, 415),
     (ConflictError, 409),
     (TooManyError, 429),
     (StaleLeaseError, 409),
@@ -52,20 +104,28 @@ _STATUSES: tuple[tuple[type[AgentError], int], ...] = (
     (UnreachableError, 502),
     (AgentError, 500),
 )
-_TITLES = {
-    400: "The request can't be read",
-    401: "Authentication needed",
-    403: "Refused",
-    404: "Not found",
-    405: "Method not allowed",
-    409: "Conflict",
-    413: "Too large",
-    422: "Not valid",
-    429: "Too many failures",
-    500: "The server failed",
-    502: "Somebody else did not answer",
-}
-_HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "60"}}
+
+
+class FlowProblem(msgspec.Struct):
+    """One problem of a flow, at its place."""
+
+    file: str
+    line: int
+    column: int
+    severity: str
+    message: str
+    hint: str
+
+
+class Problem(msgspec.Struct, omit_defaults=True):
+    """Problem details (RFC 9457): what is wrong, and what to do. `problems` are those of an invalid flow."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    hint: str = ""
+    problems: list[FlowProblem] = []
 
 
 def status_of(error: AgentError) -> int:
@@ -73,38 +133,49 @@ def status_of(error: AgentError) -> int:
     return next(status for kind, status in _STATUSES if isinstance(error, kind))
 
 
-def problem_of(error: AgentError) -> JSONResponse:
+def problem_of(error: AgentError) -> Response:
     """`error` as a response; an invalid flow lists each of its problems."""
-    more: dict[str, object] = {}
-    if isinstance(error, InvalidFlowError):
-        more["problems"] = [
-            {
-                "file": problem.position.file,
-                "line": problem.position.line,
-                "column": problem.position.column,
-                "severity": problem.severity.value,
-                "message": problem.message,
-                "hint": problem.hint,
-            }
-            for problem in error.problems
-        ]
     detail = f"{error.what} ({error.where})" if error.where else error.what
-    return problem_response(status_of(error), detail, error.hint, more)
+    found = error.problems if isinstance(error, InvalidFlowError) else ()
+    problems = [
+        FlowProblem(
+            file=problem.position.file,
+            line=problem.position.line,
+            column=problem.position.column,
+            severity=problem.severity.value,
+            message=problem.message,
+            hint=problem.hint,
+        )
+        for problem in found
+    ]
+    headers = {"Retry-After": str(error.retry_seconds)} if isinstance(error, TooManyError) else None
+    return problem_response(status_of(error), detail, error.hint, problems, headers)
 
 
 def problem_response(
     status: int,
     detail: str,
     hint: str = "",
-    more: Mapping[str, Any] | None = None,
+    problems: list[FlowProblem] | None = None,
     headers: Mapping[str, str] | None = None,
-) -> JSONResponse:
+) -> Response:
     """A problem-details response."""
-    title = _TITLES.get(status, "Error")
-    body = {"type": "about:blank", "title": title, "status": status, "detail": detail, "hint": hint}
-    return JSONResponse(
-        body | dict(more or {}),
-        status,
-        media_type="application/problem+json",
-        headers={**_HEADERS.get(status, {}), **(headers or {})},
+    kind = _BY_STATUS.get(status)
+    problem = Problem(
+        type=f"/problems/{kind.name}" if kind else "about:blank",
+        title=kind.title if kind else "Error",
+        status=status,
+        detail=detail,
+        hint=hint,
+        problems=problems or [],
     )
+    more = {"Cache-Control": "no-store", **(headers or {})}
+    if status == 401:
+        more["WWW-Authenticate"] = "Bearer"
+    return Response(_encode(problem), status, more, MEDIA_TYPE)
+
+
+def _encode(problem: Problem) -> bytes:
+    """JSON; a text of a caller that is no Unicode (a lone surrogate) is shown with question marks."""
+    problem.detail = problem.detail.encode("utf-8", "replace").decode()
+    return msgspec.json.encode(problem)

@@ -3,11 +3,10 @@
 import re
 from dataclasses import dataclass
 
-from starlette.routing import Route, WebSocketRoute
-
-from agent.server.api.routes import make_routes
+from agent.server.api.routes import OPERATIONS
 from agent.server.auth.access import Access
-from agent.server.call import Guard
+
+_KNOWN = {"digest": "sha256:" + "0" * 64, "problem": "refused"}
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class HttpRoute:
             name, kind = match[1], match[2]
             if name in values:
                 return str(values[name])
-            return "sha256:" + "0" * 64 if name == "digest" else "999999" if kind else name
+            return "999999" if kind else _KNOWN.get(name, name)
 
         return re.sub(r"\{(\w+)(:\w+)?\}", fill, self.path)
 
@@ -36,12 +35,5 @@ class HttpRoute:
 
 
 def http_routes() -> list[HttpRoute]:
-    routes = []
-    for route in make_routes():
-        if isinstance(route, WebSocketRoute):
-            continue
-        assert isinstance(route, Route)
-        guard = getattr(route.endpoint, "__self__", None)
-        assert isinstance(guard, Guard), f"{route.path} is served without a guard"
-        routes += [HttpRoute(verb, route.path, guard.access) for verb in sorted(route.methods or ())]
-    return routes
+    rows = [HttpRoute(row.verb, row.path, row.access) for row in OPERATIONS]
+    return rows + [HttpRoute("HEAD", row.path, row.access) for row in rows if row.verb == "GET"]

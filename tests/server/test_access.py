@@ -22,7 +22,7 @@ from agent.wire import messages as m
 Agents = Callable[..., TestAgent]
 Servers = Callable[..., ServerProcess]
 
-PUBLIC = {"/", "/healthz", "/readyz", "/install.sh"}
+PUBLIC = {"/", "/healthz", "/readyz", "/install.sh", "/api/v1/openapi.json", "/problems/{problem}"}
 
 
 def test_every_route_names_its_access_and_only_these_are_public() -> None:

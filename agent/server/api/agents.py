@@ -2,18 +2,22 @@
 
 import json
 from collections import Counter
+from typing import Any
 
 import msgspec
 from starlette.responses import Response
 
 from agent.errors import NotFoundError, RefusedError
 from agent.seal.identity import PublicIdentity
-from agent.server.call import Call, count_failure, empty_response, json_response
+from agent.server.admit import count_failure
+from agent.server.auth.access import Access
+from agent.server.call import Call, empty_response, view_response
+from agent.server.operation import V1, Operation
 from agent.server.registry import Registration, labels_of
 from agent.server.services import Services
 from agent.server.store import agents, jobs
 from agent.server.store.agents import AgentRow
-from agent.server.views import time_text
+from agent.server.views import Moment, time_text
 from agent.spec.resources import inventory_from_json
 
 
@@ -29,6 +33,44 @@ class RegistrationBody(msgspec.Struct, forbid_unknown_fields=True):
     max_jobs: int = 1
     ephemeral: bool = False
     replace: bool = False
+
+
+class Registered(msgspec.Struct):
+    """A new agent, and the server that it signs for."""
+
+    agent: str
+    name: str
+    server: str
+
+
+class AgentView(msgspec.Struct, kw_only=True):
+    """An agent with its machine."""
+
+    id: str
+    name: str
+    group: str
+    labels: list[str]
+    status: str
+    max_jobs: int
+    jobs_held: int
+    ephemeral: bool
+    software: str
+    inventory: dict[str, object]
+    created: Moment | None
+    last_seen: Moment | None
+
+
+class AgentDetails(AgentView, kw_only=True):
+    """An agent with the jobs that it holds and its latest figures."""
+
+    jobs: list[str]
+    figures: dict[str, object]
+
+
+class AgentList(msgspec.Struct):
+    """All agents."""
+
+    agents: list[AgentView]
 
 
 async def register_agent(call: Call) -> Response:
@@ -51,8 +93,7 @@ async def register_agent(call: Call) -> Response:
         raise count_failure(call.request, call.services, error) from None
     if replaced is not None:
         await _let_go(call.services, replaced, "its agent was replaced by a new registration")
-    answer = {"agent": row.id, "name": row.name, "server": call.services.folder.server_id}
-    return json_response(answer, 201)
+    return view_response(Registered(row.id, row.name, call.services.folder.server_id), 201)
 
 
 async def list_agents(call: Call) -> Response:
@@ -60,7 +101,8 @@ async def list_agents(call: Call) -> Response:
     async with call.services.database.read() as connection:
         rows = await agents.list_agents(connection)
         held = Counter(job.agent or "" for job in await jobs.list_active(connection))
-    return json_response({"agents": [_agent_json(call.services, row, held[row.id]) for row in rows]})
+    shown = [AgentView(**_fields(call.services, row, held[row.id])) for row in rows]
+    return view_response(AgentList(shown))
 
 
 async def show_agent(call: Call) -> Response:
@@ -70,13 +112,9 @@ async def show_agent(call: Call) -> Response:
         if row is None:
             raise NotFoundError("there is no such agent")
         held = await jobs.list_active(connection, row.id)
-    return json_response(
-        {
-            **_agent_json(call.services, row, len(held)),
-            "jobs": [job.id for job in held if call.caller.role_in(job.project)],
-            "figures": dict(call.services.registry.figures_of(row.id)),
-        }
-    )
+    shown = [job.id for job in held if call.caller.role_in(job.project)]
+    figures = dict(call.services.registry.figures_of(row.id))
+    return view_response(AgentDetails(**_fields(call.services, row, len(held)), jobs=shown, figures=figures))
 
 
 async def remove_agent(call: Call) -> Response:
@@ -94,7 +132,7 @@ async def _let_go(services: Services, agent: str, reason: str) -> None:
     await services.leases.forsake(agent, set(), reason)
 
 
-def _agent_json(services: Services, row: AgentRow, jobs_held: int) -> dict[str, object]:
+def _fields(services: Services, row: AgentRow, jobs_held: int) -> dict[str, Any]:
     is_online = services.hub.is_connected(row.id)
     status = "offline" if not is_online else "draining" if row.is_draining else "online"
     return {
@@ -111,3 +149,20 @@ def _agent_json(services: Services, row: AgentRow, jobs_held: int) -> dict[str, 
         "created": time_text(row.created_at),
         "last_seen": time_text(row.last_seen_at),
     }
+
+
+_PATH = f"{V1}/agents"
+OPERATIONS = (
+    Operation(
+        "POST",
+        f"{_PATH}/register",
+        Access.REGISTRATION,
+        register_agent,
+        body=RegistrationBody,
+        answers={201: Registered},
+        problems=(403,),
+    ),
+    Operation("GET", _PATH, Access.MEMBER, list_agents, answers={200: AgentList}),
+    Operation("GET", f"{_PATH}/{{agent}}", Access.MEMBER, show_agent, answers={200: AgentDetails}),
+    Operation("DELETE", f"{_PATH}/{{agent}}", Access.ORGANISATION, remove_agent),
+)

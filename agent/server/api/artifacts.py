@@ -1,12 +1,21 @@
 """`/api/v1/.../artifacts`: what jobs left, for people. Jobs themselves use `agent.server.toolkit.artifacts`."""
 
+import msgspec
 from starlette.responses import Response
 
 from agent.errors import NotFoundError
-from agent.server.call import Call, json_response
+from agent.server.auth.access import Access
+from agent.server.call import Call, view_response
+from agent.server.operation import ANY, V1, Operation
 from agent.server.store import artifacts, runs
 from agent.server.toolkit.blobs import redirect_or_send
-from agent.server.views import artifact_json
+from agent.server.views import ArtifactView, view_artifact
+
+
+class ArtifactList(msgspec.Struct):
+    """The finished artifacts of a run."""
+
+    artifacts: list[ArtifactView]
 
 
 async def list_artifacts(call: Call) -> Response:
@@ -16,7 +25,7 @@ async def list_artifacts(call: Call) -> Response:
         if await runs.find_run(connection, run) is None:
             raise NotFoundError(f"there is no run {run}")
         rows = await artifacts.list_final(connection, run)
-    return json_response({"artifacts": [artifact_json(row) for row in rows]})
+    return view_response(ArtifactList([view_artifact(row) for row in rows]))
 
 
 async def download_artifact(call: Call) -> Response:
@@ -26,3 +35,21 @@ async def download_artifact(call: Call) -> Response:
     if row is None or row.status != "final":
         raise NotFoundError("there is no such artifact")
     return await redirect_or_send(call.services, row)
+
+
+OPERATIONS = (
+    Operation(
+        "GET",
+        f"{V1}/runs/{{run:int}}/artifacts",
+        Access.VIEWER,
+        list_artifacts,
+        answers={200: ArtifactList},
+    ),
+    Operation(
+        "GET",
+        f"{V1}/artifacts/{{artifact:int}}/download",
+        Access.VIEWER,
+        download_artifact,
+        answers={200: ANY, 302: None},
+    ),
+)

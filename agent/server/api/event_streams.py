@@ -2,13 +2,16 @@
 
 import json
 from collections.abc import AsyncIterator, Mapping
+from typing import Annotated
 
-from starlette.requests import Request
+import msgspec
 from starlette.responses import StreamingResponse
 
+from agent.server.call import Call
 from agent.server.problems import MalformedError
 
 HEARTBEAT_SECONDS = 15.0
+_LARGEST = 10**18 - 1
 HEARTBEAT = b": still here\n\n"
 END = b"event: end\ndata: {}\n\n"
 
@@ -20,9 +23,15 @@ def event_bytes(kind: str, data: Mapping[str, object] | str, event_id: int | Non
     return f"{head}event: {kind}\ndata: {text}\n\n".encode()
 
 
-def last_event_id(request: Request) -> int:
+class Resume(msgspec.Struct, forbid_unknown_fields=True):
+    """Where to go on, for those who can't send the header `Last-Event-ID`."""
+
+    after: Annotated[int, msgspec.Meta(ge=0, le=_LARGEST)] = 0
+
+
+def last_event_id(call: Call) -> int:
     """Where the viewer wants to go on; 0 is the beginning. Raises MalformedError."""
-    given = request.headers.get("last-event-id") or request.query_params.get("after") or "0"
+    given = call.request.headers.get("last-event-id") or str(call.query(Resume).after)
     if not given.isascii() or not given.isdigit() or len(given) > 18:
         raise MalformedError("Last-Event-ID is not one of ours")
     return int(given)

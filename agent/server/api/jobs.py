@@ -4,18 +4,29 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 
+import msgspec
 from starlette.responses import Response, StreamingResponse
 
 from agent.errors import DamagedError, NotFoundError
 from agent.journal.format import Closed, Log, Record
 from agent.journal.public import PublicRecord, PublicRecords
 from agent.server.api import event_streams
-from agent.server.call import Call, json_response
+from agent.server.auth.access import Access
+from agent.server.call import Call, view_response
 from agent.server.live import job_topic
+from agent.server.operation import EVENTS, TEXT, V1, Operation
 from agent.server.services import Services
 from agent.server.store import agents, jobs, records
-from agent.server.views import job_json, step_json
+from agent.server.views import JobView, StepView, view_job, view_step
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
+
+
+class JobDetails(JobView, kw_only=True):
+    """A job with what its journal says."""
+
+    steps: list[StepView]
+    annotations: list[object]
+    summary: str
 
 
 async def show_job(call: Call) -> Response:
@@ -29,13 +40,13 @@ async def show_job(call: Call) -> Response:
         annotations = await records.list_annotations(connection, row.id, row.lease)
         summary = await records.list_summaries(connection, row.id, row.lease)
         names = await agents.names_of(connection, [row.agent])
-    return json_response(
-        {
-            **job_json(row, names),
-            "steps": [step_json(step) for step in steps],
-            "annotations": annotations,
-            "summary": "\n".join(summary),
-        }
+    return view_response(
+        JobDetails(
+            **msgspec.structs.asdict(view_job(row, names)),
+            steps=[view_step(step) for step in steps],
+            annotations=annotations,
+            summary="\n".join(summary),
+        )
     )
 
 
@@ -50,7 +61,7 @@ async def show_log(call: Call) -> Response:
 async def follow_job(call: Call) -> Response:
     """The job's journal as it grows: a record an event, its id the journal's offset behind it."""
     row = await _find(call.services, call.text("job"))
-    after = event_streams.last_event_id(call.request)
+    after = event_streams.last_event_id(call)
     return event_streams.stream_response(_follow(call.services, row.id, after))
 
 
@@ -122,3 +133,18 @@ async def _records(services: Services, job: str, lease: int, offset: int) -> lis
         return await asyncio.to_thread(services.journals.records, job, lease, offset)
     except DamagedError:
         return []  # the ledger has said so in the job's message; what is whole has been shown
+
+
+_PATH = f"{V1}/jobs/{{job}}"
+OPERATIONS = (
+    Operation("GET", _PATH, Access.VIEWER, show_job, answers={200: JobDetails}),
+    Operation("GET", f"{_PATH}/log", Access.VIEWER, show_log, answers={200: TEXT}),
+    Operation(
+        "GET",
+        f"{_PATH}/events",
+        Access.VIEWER,
+        follow_job,
+        query=event_streams.Resume,
+        answers={200: EVENTS},
+    ),
+)

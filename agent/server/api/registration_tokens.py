@@ -1,17 +1,20 @@
 """`/api/v1/registration-tokens`: what `agent register` spends."""
 
 import json
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from starlette.responses import Response
 
 from agent.errors import NotFoundError
-from agent.server.auth.tokens import REGISTRATION, create_token
-from agent.server.call import Call, empty_response, json_response
+from agent.server.auth import tokens as auth_tokens
+from agent.server.auth.access import Access
+from agent.server.auth.tokens import REGISTRATION
+from agent.server.call import Call, empty_response, view_response
+from agent.server.operation import V1, Operation
 from agent.server.store import tokens
 from agent.server.store.tokens import TokenRow
-from agent.server.views import time_text
+from agent.server.views import Moment, time_text
 
 
 class TokenBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -23,11 +26,35 @@ class TokenBody(msgspec.Struct, forbid_unknown_fields=True):
     labels: list[str] = []
 
 
-async def create(call: Call) -> Response:
+class RegistrationToken(msgspec.Struct, kw_only=True):
+    """A token as it may be shown."""
+
+    id: str
+    name: str
+    labels: list[str]
+    uses_left: int | None
+    created: Moment | None
+    expires: Moment | None
+    revoked: Moment | None
+
+
+class NewRegistrationToken(RegistrationToken, kw_only=True):
+    """A token, this once with what opens."""
+
+    token: str
+
+
+class RegistrationTokenList(msgspec.Struct):
+    """All tokens."""
+
+    registration_tokens: list[RegistrationToken]
+
+
+async def create_token(call: Call) -> Response:
     """Make a token; the answer is the only place that shows it."""
     body = await call.body(TokenBody)
     async with call.services.changes.begin() as change:
-        row, token = await create_token(
+        row, token = await auth_tokens.create_token(
             change.connection,
             REGISTRATION,
             now=change.now,
@@ -36,17 +63,17 @@ async def create(call: Call) -> Response:
             expires_seconds=body.expires_seconds,
             labels=body.labels,
         )
-    return json_response({**token_json(row), "token": token}, 201)
+    return view_response(NewRegistrationToken(**_fields(row), token=token), 201)
 
 
-async def list_all(call: Call) -> Response:
+async def list_tokens(call: Call) -> Response:
     """The tokens, without what would let anybody use them."""
     async with call.services.database.read() as connection:
         rows = await tokens.list_tokens(connection, REGISTRATION)
-    return json_response({"registration_tokens": [token_json(row) for row in rows]})
+    return view_response(RegistrationTokenList([RegistrationToken(**_fields(row)) for row in rows]))
 
 
-async def revoke(call: Call) -> Response:
+async def revoke_token(call: Call) -> Response:
     """End a token."""
     async with call.services.changes.begin() as change:
         if not await tokens.revoke_token(change.connection, call.text("token"), REGISTRATION, change.now):
@@ -54,8 +81,7 @@ async def revoke(call: Call) -> Response:
     return empty_response()
 
 
-def token_json(row: TokenRow) -> dict[str, object]:
-    """A token as it may be shown."""
+def _fields(row: TokenRow) -> dict[str, Any]:
     return {
         "id": row.id,
         "name": row.name,
@@ -65,3 +91,13 @@ def token_json(row: TokenRow) -> dict[str, object]:
         "expires": time_text(row.expires_at),
         "revoked": time_text(row.revoked_at),
     }
+
+
+_PATH = f"{V1}/registration-tokens"
+OPERATIONS = (
+    Operation(
+        "POST", _PATH, Access.ORGANISATION, create_token, body=TokenBody, answers={201: NewRegistrationToken}
+    ),
+    Operation("GET", _PATH, Access.ORGANISATION, list_tokens, answers={200: RegistrationTokenList}),
+    Operation("DELETE", f"{_PATH}/{{token}}", Access.ORGANISATION, revoke_token),
+)

@@ -1,10 +1,16 @@
-"""The route table: every path, its verb, who may call it, and what answers. Nothing is served that is not here."""
+"""All operations, and the routes made from them. Nothing is served that is not here."""
 
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from itertools import groupby
+
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from agent.server.api import (
     agents,
     artifacts,
+    document,
     jobs,
     registration_tokens,
     runs,
@@ -14,67 +20,51 @@ from agent.server.api import (
     variables,
 )
 from agent.server.api.agent_socket import connect_agent
-from agent.server.auth.access import Access
-from agent.server.call import Guard, Handler
+from agent.server.guard import Guard
+from agent.server.operation import V1, Operation
+from agent.server.problems import problem_of
 from agent.server.toolkit import artifacts as toolkit
 from agent.server.toolkit import blobs
 from agent.server.toolkit.twirp import error_response
 
-_V1 = "/api/v1"
-
-_TABLE: tuple[tuple[str, str, Access, Handler], ...] = (
-    ("/", "GET", Access.PUBLIC, system.show_product),
-    ("/healthz", "GET", Access.PUBLIC, system.check_health),
-    ("/readyz", "GET", Access.PUBLIC, system.check_readiness),
-    ("/install.sh", "GET", Access.PUBLIC, system.show_installer),
-    (f"{_V1}/agents/register", "POST", Access.REGISTRATION, agents.register_agent),
-    (f"{_V1}/agents", "GET", Access.MEMBER, agents.list_agents),
-    (f"{_V1}/agents/{{agent}}", "GET", Access.MEMBER, agents.show_agent),
-    (f"{_V1}/agents/{{agent}}", "DELETE", Access.ORGANISATION, agents.remove_agent),
-    (f"{_V1}/runs", "POST", Access.RUNNER, runs.submit_run),
-    (f"{_V1}/runs", "GET", Access.VIEWER, runs.list_runs),
-    (f"{_V1}/runs/{{run:int}}", "GET", Access.VIEWER, runs.show_run),
-    (f"{_V1}/runs/{{run:int}}/cancel", "POST", Access.RUNNER, runs.cancel_run),
-    (f"{_V1}/runs/{{run:int}}/events", "GET", Access.VIEWER, runs.follow_run),
-    (f"{_V1}/runs/{{run:int}}/artifacts", "GET", Access.VIEWER, artifacts.list_artifacts),
-    (f"{_V1}/artifacts/{{artifact:int}}/download", "GET", Access.VIEWER, artifacts.download_artifact),
-    (f"{_V1}/jobs/{{job}}", "GET", Access.VIEWER, jobs.show_job),
-    (f"{_V1}/jobs/{{job}}/log", "GET", Access.VIEWER, jobs.show_log),
-    (f"{_V1}/jobs/{{job}}/events", "GET", Access.VIEWER, jobs.follow_job),
-    (f"{_V1}/secrets", "GET", Access.MAINTAINER, secrets.list_secrets),
-    (f"{_V1}/secrets/{{name}}", "PUT", Access.MAINTAINER, secrets.put_secret),
-    (f"{_V1}/secrets/{{name}}", "DELETE", Access.MAINTAINER, secrets.delete_secret),
-    (f"{_V1}/variables", "GET", Access.VIEWER, variables.list_variables),
-    (f"{_V1}/variables/{{name}}", "PUT", Access.MAINTAINER, variables.put_variable),
-    (f"{_V1}/variables/{{name}}", "DELETE", Access.MAINTAINER, variables.delete_variable),
-    (f"{_V1}/snapshots/{{digest}}", "PUT", Access.RUNNER, snapshots.put_snapshot),
-    (f"{_V1}/snapshots/{{digest}}", "GET", Access.RUNNER_OR_JOB, snapshots.get_snapshot),
-    (f"{_V1}/registration-tokens", "POST", Access.ORGANISATION, registration_tokens.create),
-    (f"{_V1}/registration-tokens", "GET", Access.ORGANISATION, registration_tokens.list_all),
-    (f"{_V1}/registration-tokens/{{token}}", "DELETE", Access.ORGANISATION, registration_tokens.revoke),
-    (blobs.PATH, "PUT", Access.SIGNED, blobs.put_bytes),
-    (blobs.PATH, "GET", Access.SIGNED, blobs.get_bytes),
+OPERATIONS: tuple[Operation, ...] = (
+    *system.OPERATIONS,
+    *document.OPERATIONS,
+    *agents.OPERATIONS,
+    *runs.OPERATIONS,
+    *jobs.OPERATIONS,
+    *artifacts.OPERATIONS,
+    *secrets.OPERATIONS,
+    *variables.OPERATIONS,
+    *snapshots.OPERATIONS,
+    *registration_tokens.OPERATIONS,
+    *blobs.OPERATIONS,
+    *toolkit.OPERATIONS,
 )
 
-_ARTIFACT_CALLS: dict[str, Handler] = {
-    "CreateArtifact": toolkit.create_artifact,
-    "FinalizeArtifact": toolkit.finalize_artifact,
-    "ListArtifacts": toolkit.list_artifacts,
-    "GetSignedArtifactURL": toolkit.sign_artifact,
-    "DeleteArtifact": toolkit.delete_artifact,
-}
+
+def make_routes(operations: Sequence[Operation] = OPERATIONS) -> list[BaseRoute]:
+    """A route for each path, in the order of the rows, and the agents' websocket."""
+    paths = list(dict.fromkeys(operation.path for operation in operations))
+    rows = sorted(operations, key=lambda operation: paths.index(operation.path))
+    routes: list[BaseRoute] = [
+        Route(path, _dispatch(verbs), methods=list(verbs))
+        for path, group in groupby(rows, key=lambda operation: operation.path)
+        for verbs in [{row.verb: _guard(row) for row in group}]
+    ]
+    routes.append(WebSocketRoute(f"{V1}/agent", connect_agent))
+    return routes
 
 
-def make_routes() -> list[BaseRoute]:
-    """All routes of the server."""
-    table: list[BaseRoute] = [
-        Route(path, Guard(access, handler).answer, methods=[verb]) for path, verb, access, handler in _TABLE
-    ]
-    table += [
-        Route(
-            f"{toolkit.SERVICE}/{name}", Guard(Access.JOB, handler, error_response).answer, methods=["POST"]
-        )
-        for name, handler in _ARTIFACT_CALLS.items()
-    ]
-    table.append(WebSocketRoute(f"{_V1}/agent", connect_agent))
-    return table
+def _guard(row: Operation) -> Guard:
+    return Guard(row, error_response if row.path.startswith("/twirp/") else problem_of)
+
+
+def _dispatch(verbs: Mapping[str, Guard]) -> Callable[[Request], Awaitable[Response]]:
+    """One path's endpoint: Starlette answers other verbs itself, with all of these in `Allow`."""
+
+    async def answer(request: Request) -> Response:
+        verb = "GET" if request.method == "HEAD" else request.method
+        return await verbs[verb].answer(request)
+
+    return answer

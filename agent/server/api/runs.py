@@ -1,7 +1,7 @@
 """`/api/v1/runs`."""
 
-import json
 from collections.abc import AsyncIterator, Mapping
+from typing import Literal
 
 import msgspec
 from starlette.responses import Response
@@ -12,19 +12,29 @@ from agent.plan import JobPhase, RunState
 from agent.plan.planner import waits_for
 from agent.plan.request import Wish
 from agent.server.api import event_streams
-from agent.server.call import Call, json_response
+from agent.server.auth.access import Access
+from agent.server.call import Call, view_response
 from agent.server.live import run_topic
-from agent.server.problems import MalformedError
+from agent.server.operation import EVENTS, V1, Operation
+from agent.server.paging import Next, Page, RowId, cut, next_cursor
 from agent.server.runs import Submission
 from agent.server.services import Services
 from agent.server.store import agents, artifacts, events, jobs, records, runs
 from agent.server.store.database import Connection
-from agent.server.views import artifact_json, job_json, run_json
+from agent.server.views import (
+    ArtifactView,
+    JobView,
+    RunView,
+    view_artifact,
+    view_job,
+    view_pending_job,
+    view_run,
+)
 from agent.spec import codec
 from agent.spec.job import Source
 
-_MOST_RUNS = 200
 _LONGEST_REASON = 1000
+_PATH = f"{V1}/runs/{{run:int}}"
 
 
 class FlowBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -55,6 +65,41 @@ class CancelBody(msgspec.Struct, forbid_unknown_fields=True):
     reason: str = ""
 
 
+class RunQuery(Page):
+    """Which runs."""
+
+    status: Literal["queued", "running", "completed"] | msgspec.UnsetType = msgspec.UNSET
+
+
+class RunList(msgspec.Struct):
+    """Runs, newest first."""
+
+    runs: list[RunView]
+    next: Next
+
+
+class RunId(msgspec.Struct):
+    """The run that it is about."""
+
+    run: int
+
+
+class SummaryView(msgspec.Struct):
+    """What a job wrote for people: Markdown."""
+
+    job: str
+    id: str
+    text: str
+
+
+class RunDetails(RunView, kw_only=True):
+    """A run with all that belongs to it."""
+
+    jobs: list[JobView]
+    summaries: list[SummaryView]
+    artifacts: list[ArtifactView]
+
+
 async def submit_run(call: Call) -> Response:
     """Start a run."""
     body = await call.body(RunBody)
@@ -64,28 +109,30 @@ async def submit_run(call: Call) -> Response:
         inputs=body.inputs,
         vars=body.vars,
         source=codec.from_json(Source, body.source, where="source"),
-        actor=call.caller.name,
+        actor="admin",
         jobs=tuple(body.jobs),
         cells=body.matrix,
         pins=_read_pins(body.lock),
     )
     submission = Submission(body.flow.file, body.flow.text, body.flow.dialect, wish, call.project.id)
     run = await call.services.runs.submit(submission)
-    return json_response({"run": run}, 201)
+    return view_response(RunId(run), 201)
 
 
 async def list_runs(call: Call) -> Response:
-    """Runs, newest first: `limit`, `cursor` (of the answer before), `status`."""
-    query = call.request.query_params
-    limit = min(_number(query, "limit", 50), _MOST_RUNS)
-    before = _number(query, "cursor", 0) or None
+    """Runs, newest first."""
+    query = call.query(RunQuery)
     async with call.services.database.read() as connection:
         found = await runs.list_runs(
-            connection, call.project.id, limit=limit + 1, before=before, status=query.get("status")
+            connection,
+            call.project.id,
+            limit=query.limit + 1,
+            before=query.after(RowId),
+            status=query.status or None,
         )
-    shown = found[:limit]
-    cursor = str(shown[-1].id) if len(found) > limit else None
-    return json_response({"runs": [run_json(row) for row in shown], "cursor": cursor})
+    shown = cut(found, query.limit)
+    after = next_cursor(found, query.limit, shown[-1].id if shown else 0)
+    return view_response(RunList([view_run(row) for row in shown], after))
 
 
 async def show_run(call: Call) -> Response:
@@ -97,16 +144,16 @@ async def show_run(call: Call) -> Response:
             raise NotFoundError(f"there is no run {run}")
         rows = await jobs.list_of_run(connection, run)
         names = await agents.names_of(connection, [job.agent for job in rows])
-        shown = await _in_order(connection, call.services, run, [job_json(job, names) for job in rows])
-        finished = [artifact_json(artifact) for artifact in await artifacts.list_final(connection, run)]
+        shown = await _in_order(connection, call.services, run, [view_job(job, names) for job in rows])
+        finished = [view_artifact(artifact) for artifact in await artifacts.list_final(connection, run)]
         summaries = [await _summary(connection, job) for job in rows]
-    return json_response(
-        {
-            **run_json(row),
-            "jobs": shown,
-            "summaries": [summary for summary in summaries if summary["text"]],
-            "artifacts": finished,
-        }
+    return view_response(
+        RunDetails(
+            **msgspec.structs.asdict(view_run(row)),
+            jobs=shown,
+            summaries=[summary for summary in summaries if summary.text],
+            artifacts=finished,
+        )
     )
 
 
@@ -115,7 +162,7 @@ async def cancel_run(call: Call) -> Response:
     run = call.number("run")
     body = await call.body(CancelBody)
     await call.services.runs.cancel(run, body.reason[:_LONGEST_REASON] or "cancelled by a person")
-    return json_response({"run": run})
+    return view_response(RunId(run))
 
 
 async def follow_run(call: Call) -> Response:
@@ -124,7 +171,7 @@ async def follow_run(call: Call) -> Response:
     async with call.services.database.read() as connection:
         if await runs.find_run(connection, run) is None:
             raise NotFoundError(f"there is no run {run}")
-    after = event_streams.last_event_id(call.request)
+    after = event_streams.last_event_id(call)
     return event_streams.stream_response(_events(call.services, run, after))
 
 
@@ -155,54 +202,43 @@ async def _events(services: Services, run: int, after: int) -> AsyncIterator[byt
 
 
 async def _in_order(
-    connection: Connection, services: Services, run: int, queued: list[dict[str, object]]
-) -> list[dict[str, object]]:
+    connection: Connection, services: Services, run: int, queued: list[JobView]
+) -> list[JobView]:
     """All jobs of the run in the order of its flow: those that were queued, and those that are held back."""
     plan = await runs.load_plan(connection, run)
     if plan is None:
         return queued
     state = codec.parse(RunState, plan.state, where=f"run {run}")
     flow = services.flows.parse(plan.file, plan.text, plan.dialect)
-    jobs_by_key = {str(job["key"]): job for job in [*_not_yet_queued(flow, state), *queued]}
+    jobs_by_key = {job.key: job for job in [*_not_yet_queued(flow, state), *queued]}
     keys = [key for name, node in state.nodes.items() for key in (node.jobs or (name,))]
     return [jobs_by_key[key] for key in keys if key in jobs_by_key]
 
 
-def _not_yet_queued(flow: Flow, state: RunState) -> list[dict[str, object]]:
+def _not_yet_queued(flow: Flow, state: RunState) -> list[JobView]:
     """The jobs that the planner holds back, each with why."""
     held = [job.key for job in state.jobs.values() if job.phase is JobPhase.HELD]
     waiting = {name: f"waits for needs: {', '.join(needs)}" for name, needs in waits_for(flow, state).items()}
     waiting |= dict.fromkeys(held, "waits for another job of its matrix (max-parallel)")
-    return [_pending(state.request.run, key, why) for key, why in waiting.items()]
+    return [view_pending_job(state.request.run, key, why) for key, why in waiting.items()]
 
 
-def _pending(run: int, key: str, why: str) -> dict[str, object]:
-    """A job that there is no row of yet, in the form of those that have one."""
-    nothing = dict.fromkeys(("agent", "agent_id", "conclusion", "cancel_reason", "failure_kind", "machine"))
-    times = dict.fromkeys(("queued", "started", "finished"))
-    return {
-        "id": None,
-        "run": run,
-        "key": key,
-        "name": key,
-        "status": "pending",
-        "waiting": why,
-        "runs_on": [],
-        "lease": 0,
-        "message": "",
-        "outputs": {},
-        **nothing,
-        **times,
-    }
-
-
-async def _summary(connection: Connection, job: jobs.JobRow) -> dict[str, object]:
+async def _summary(connection: Connection, job: jobs.JobRow) -> SummaryView:
     texts = await records.list_summaries(connection, job.id, job.lease)
-    return {"job": job.key, "id": job.id, "text": "\n".join(texts)}
+    return SummaryView(job.key, job.id, "\n".join(texts))
 
 
-def _number(query: Mapping[str, str], name: str, default: int) -> int:
-    given = query.get(name, str(default))
-    if not given.isascii() or not given.isdigit() or len(given) > 18:
-        raise MalformedError(f"'{name}' is not a number", where=json.dumps(given[:40]))
-    return int(given)
+OPERATIONS = (
+    Operation("POST", f"{V1}/runs", Access.RUNNER, submit_run, body=RunBody, answers={201: RunId}),
+    Operation("GET", f"{V1}/runs", Access.VIEWER, list_runs, query=RunQuery, answers={200: RunList}),
+    Operation("GET", _PATH, Access.VIEWER, show_run, answers={200: RunDetails}),
+    Operation("POST", f"{_PATH}/cancel", Access.RUNNER, cancel_run, body=CancelBody, answers={200: RunId}),
+    Operation(
+        "GET",
+        f"{_PATH}/events",
+        Access.VIEWER,
+        follow_run,
+        query=event_streams.Resume,
+        answers={200: EVENTS},
+    ),
+)

@@ -2,14 +2,24 @@
 
 import re
 
+import msgspec
 from starlette.responses import Response, StreamingResponse
 
 from agent.errors import NotFoundError, RefusedError
-from agent.server.call import Call, json_response
+from agent.server.auth.access import Access
+from agent.server.call import Call, view_response
+from agent.server.operation import BYTES, V1, Media, Operation
 from agent.server.problems import MalformedError
 from agent.server.store import jobs, settings
 
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
+
+
+class SnapshotView(msgspec.Struct):
+    """A stored snapshot."""
+
+    digest: str
+    size_bytes: int
 
 
 async def put_snapshot(call: Call) -> Response:
@@ -18,7 +28,7 @@ async def put_snapshot(call: Call) -> Response:
     async with call.services.database.read() as connection:
         known = await settings.find_snapshot(connection, digest)
     if known is not None:
-        return json_response({"digest": digest, "size_bytes": known})
+        return view_response(SnapshotView(digest, known))
     written = await call.services.blobs.write(
         key,
         call.request.stream(),
@@ -27,7 +37,7 @@ async def put_snapshot(call: Call) -> Response:
     )
     async with call.services.changes.begin() as change:
         await settings.put_snapshot(change.connection, digest, written.size_bytes, change.now)
-    return json_response({"digest": digest, "size_bytes": written.size_bytes}, 201)
+    return view_response(SnapshotView(digest, written.size_bytes), 201)
 
 
 async def get_snapshot(call: Call) -> Response:
@@ -53,3 +63,17 @@ def _read_digest(call: Call) -> tuple[str, str]:
     if match is None:
         raise MalformedError("a snapshot is named by sha256: and 64 hexadecimal digits")
     return match[0], f"snapshots/{match[1]}"
+
+
+_PATH = f"{V1}/snapshots/{{digest}}"
+OPERATIONS = (
+    Operation(
+        "PUT",
+        _PATH,
+        Access.RUNNER,
+        put_snapshot,
+        body=BYTES,
+        answers={200: SnapshotView, 201: SnapshotView},
+    ),
+    Operation("GET", _PATH, Access.RUNNER_OR_JOB, get_snapshot, answers={200: Media("application/gzip")}),
+)

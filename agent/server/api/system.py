@@ -2,20 +2,31 @@
 
 import shlex
 
+import msgspec
 from starlette.responses import PlainTextResponse, Response
 
 from agent import __version__
 from agent.config import bundled
 from agent.errors import NotFoundError
-from agent.server.call import Call, json_response
+from agent.server.auth.access import Access
+from agent.server.call import Call, view_response
+from agent.server.operation import TEXT, Media, Operation
 from agent.server.store import projects
 
 _NO_DEFAULT = "DEFAULT_URL=''"  # in install.sh: the server, when --url is not said
 
 
+class Product(msgspec.Struct):
+    """What this is."""
+
+    product: str
+    version: str
+    api: str
+
+
 async def show_product(call: Call) -> Response:
     """What this is and where its API begins."""
-    return json_response({"product": "flow-agent", "version": __version__, "api": f"{call.base_url}/api/v1"})
+    return view_response(Product("flow-agent", __version__, f"{call.base_url}/api/v1"))
 
 
 async def check_health(_call: Call) -> Response:
@@ -40,3 +51,18 @@ async def show_installer(call: Call) -> Response:
     default = f"DEFAULT_URL={shlex.quote(call.base_url)}"
     script = file.read_text(encoding="utf-8").replace(_NO_DEFAULT, default)
     return PlainTextResponse(script, media_type="text/x-shellscript")
+
+
+OPERATIONS = (
+    Operation("GET", "/", Access.PUBLIC, show_product, answers={200: Product}),
+    Operation("GET", "/healthz", Access.PUBLIC, check_health, answers={200: TEXT}),
+    Operation("GET", "/readyz", Access.PUBLIC, check_readiness, answers={200: TEXT, 503: TEXT}),
+    Operation(
+        "GET",
+        "/install.sh",
+        Access.PUBLIC,
+        show_installer,
+        answers={200: Media("text/x-shellscript")},
+        problems=(404,),
+    ),
+)

@@ -1,7 +1,5 @@
 """Events of a run, numbered as they happen: what viewers read on from."""
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import insert, select
@@ -21,12 +19,9 @@ class EventRow:
     time: float
 
 
-async def add_event(
-    connection: AsyncConnection, run: int, kind: str, data: Mapping[str, object], now: float
-) -> None:
-    """Note a change, in the transaction that makes it."""
-    text = json.dumps(data, separators=(",", ":"), ensure_ascii=False)
-    await connection.execute(insert(events).values(run=run, kind=kind, data=text, time=now))
+async def add_event(connection: AsyncConnection, run: int, kind: str, data: str, now: float) -> None:
+    """Note a change, in the transaction that makes it; `data` is JSON text."""
+    await connection.execute(insert(events).values(run=run, kind=kind, data=data, time=now))
 
 
 async def list_events(connection: AsyncConnection, run: int, after: int, limit: int = 500) -> list[EventRow]:

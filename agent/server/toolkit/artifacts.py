@@ -12,8 +12,10 @@ from datetime import datetime
 from starlette.responses import Response
 
 from agent.errors import NotFoundError, RefusedError, UsageError
+from agent.server.auth.access import Access
 from agent.server.auth.runtime import JobIdentity
 from agent.server.call import Call, json_response
+from agent.server.operation import Operation
 from agent.server.problems import ConflictError, UnauthorizedError
 from agent.server.store import artifacts
 from agent.server.store.artifacts import ArtifactRow
@@ -159,3 +161,15 @@ def _artifact_json(row: ArtifactRow) -> dict[str, object]:
         "created_at": time_text(row.created_at),
         "digest": row.digest,
     }
+
+
+OPERATIONS = tuple(
+    Operation("POST", f"{SERVICE}/{name}", Access.JOB, handler, query=None, documented=False)
+    for name, handler in (
+        ("CreateArtifact", create_artifact),
+        ("FinalizeArtifact", finalize_artifact),
+        ("ListArtifacts", list_artifacts),
+        ("GetSignedArtifactURL", sign_artifact),
+        ("DeleteArtifact", delete_artifact),
+    )
+)

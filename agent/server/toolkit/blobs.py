@@ -19,8 +19,10 @@ from urllib.parse import quote
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from agent.errors import NotFoundError, UsageError
+from agent.server.auth.access import Access
 from agent.server.blobs.store import Written
 from agent.server.call import Call
+from agent.server.operation import Operation
 from agent.server.problems import ConflictError, MalformedError
 from agent.server.services import Services
 from agent.server.store import artifacts
@@ -200,3 +202,9 @@ def _azure_headers() -> dict[str, str]:
         "x-ms-version": "2025-01-05",
         "x-ms-request-server-encrypted": "false",
     }
+
+
+OPERATIONS = (
+    Operation("PUT", PATH, Access.SIGNED, put_bytes, query=None, documented=False),
+    Operation("GET", PATH, Access.SIGNED, get_bytes, query=None, documented=False),
+)

@@ -1,0 +1,92 @@
+"""Who asks, and about which project: checked against what the operation's row wants, before its handler runs."""
+
+from dataclasses import dataclass
+
+from starlette.requests import Request
+
+from agent.errors import AgentError
+from agent.server.auth.access import Access, Caller, check_organisation, check_role
+from agent.server.auth.callers import Known, find_caller, find_running_job
+from agent.server.auth.place import find_project
+from agent.server.auth.roles import Role
+from agent.server.auth.tokens import API
+from agent.server.problems import ConflictError, TooManyError, UnauthorizedError
+from agent.server.services import Services
+from agent.server.store import tokens
+from agent.server.store.database import Connection
+from agent.server.store.projects import ProjectRow
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})  # RFC 9110: these change nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A caller who may, and the project that it is about."""
+
+    caller: Caller
+    project: ProjectRow | None = None
+
+
+async def admit(request: Request, services: Services, access: Access) -> Admitted:
+    """Who calls, and about which project; raises for those who may not."""
+    if not (access.admits_people or access.admits_jobs):
+        return Admitted(Caller())
+    async with services.database.read() as connection:
+        known = await _identify(request, services, access, connection)
+        project = await _check_rights(request, access, connection, known.caller)
+    if known.is_worth_noting:
+        async with services.database.write() as connection:
+            await tokens.touch_token(connection, known.caller.token, services.clock.now())
+    return Admitted(known.caller, project)
+
+
+def count_failure(request: Request, services: Services, error: AgentError) -> AgentError:
+    """`error`, or, when this client has failed too often, a word about that."""
+    if services.throttle.count_failure(address_of(request)):
+        return error
+    return TooManyError("too many failures from this address", hint="try again in a minute")
+
+
+def address_of(request: Request) -> str:
+    """The address that the request came from; empty when it is not known."""
+    return request.client.host if request.client else ""
+
+
+async def _identify(request: Request, services: Services, access: Access, connection: Connection) -> Known:
+    token, now = _bearer(request), services.clock.now()
+    if access.admits_people and (known := await find_caller(connection, API, token, now)):
+        return known
+    if access.admits_jobs and token.count(".") == 2:
+        job = await find_running_job(connection, services.runtime_tokens, token, now)
+        return Known(Caller(job=job), is_worth_noting=False)
+    raise UnauthorizedError("the token is not known here, or is over", hint="run `agent login` again")
+
+
+async def _check_rights(
+    request: Request, access: Access, connection: Connection, caller: Caller
+) -> ProjectRow | None:
+    """The project that the request is about, when the route is about one; raises when the rights are too small."""
+    if access is Access.ORGANISATION:
+        check_organisation(caller)
+    needed = access.role
+    if needed is None or caller.job is not None:
+        return None
+    project = await find_project(connection, request)
+    check_role(caller, needed, project.id, project.name)
+    is_change = request.method not in SAFE_METHODS
+    if project.archived_at is not None and is_change and needed is not Role.ADMIN:
+        raise ConflictError(
+            "the project is archived: nothing new happens in it",
+            where=project.name,
+            hint=f"an admin of it can open it again: agent server project set {project.name} --open",
+        )
+    return project
+
+
+def _bearer(request: Request) -> str:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise UnauthorizedError(
+            "a token is needed", hint="send `Authorization: Bearer TOKEN`; `agent login` stores one"
+        )
+    return token.strip()

@@ -1,0 +1,68 @@
+"""The endpoint before each handler: asks who calls, checks the query, and turns our errors into problems."""
+
+import logging
+from collections.abc import Callable
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from agent.errors import AgentError, RefusedError, UsageError
+from agent.server.admit import Admitted, admit, count_failure
+from agent.server.auth.access import Access
+from agent.server.call import Call, ViewResponse, read_query
+from agent.server.operation import ANY, Media, Operation
+from agent.server.problems import UnauthorizedError, problem_of
+from agent.server.services import Services
+
+log = logging.getLogger("agent.server")
+
+
+class Guard:
+    """Answers one operation."""
+
+    def __init__(self, operation: Operation, on_error: Callable[[AgentError], Response] = problem_of) -> None:
+        self.operation = operation
+        self._on_error = on_error
+
+    async def answer(self, request: Request) -> Response:
+        """Answer `request`."""
+        services: Services = request.app.state.services
+        access = self.operation.access
+        try:
+            admitted = await admit(request, services, access)
+            response = await self.operation.handler(self._make_call(request, services, admitted))
+        except UnauthorizedError as error:
+            return self._on_error(count_failure(request, services, error))
+        except AgentError as error:
+            is_guess = access is Access.SIGNED and isinstance(error, RefusedError)
+            return self._on_error(count_failure(request, services, error) if is_guess else error)
+        self._check_answer(response)
+        return response
+
+    def _make_call(self, request: Request, services: Services, admitted: Admitted) -> Call:
+        _refuse_nul(request)
+        kind = self.operation.query
+        known = ("project",) if self.operation.access.role is not None else ()
+        query = None if kind is None else read_query(request, kind, known)
+        return Call(request, services, admitted.caller, admitted.project, query)
+
+    def _check_answer(self, response: Response) -> None:
+        """What goes out must be what the row says; where it is not, the log does (and tests look there)."""
+        answers = self.operation.answers
+        declared = answers.get(response.status_code)
+        if isinstance(response, ViewResponse):
+            is_declared = type(response.view) is declared
+        elif isinstance(declared, Media):
+            is_declared = declared is ANY or response.headers.get("content-type", "").startswith(
+                declared.type
+            )
+        else:
+            is_declared = response.status_code in answers and declared is None
+        if self.operation.documented and not is_declared:
+            log.error("undocumented answer: %s, status %d", self.operation.name, response.status_code)
+
+
+def _refuse_nul(request: Request) -> None:
+    """U+0000 is a text on SQLite and none on PostgreSQL; here it is none."""
+    if "\x00" in request.scope["path"] or b"%00" in request.scope["query_string"]:
+        raise UsageError("the address holds the character U+0000, which no text may have")

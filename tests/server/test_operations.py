@@ -1,0 +1,22 @@
+"""The operations' rows: what is served, and what is said of it."""
+
+from starlette.routing import Route, WebSocketRoute
+
+from agent.server.api.routes import OPERATIONS, make_routes
+
+
+def test_nothing_is_served_but_the_rows() -> None:
+    served = [route for route in make_routes() if not isinstance(route, WebSocketRoute)]
+    assert {route.path for route in served if isinstance(route, Route)} == {row.path for row in OPERATIONS}
+    assert len(served) == len({row.path for row in OPERATIONS})
+
+
+def test_each_operation_has_a_name_of_its_own_and_a_summary() -> None:
+    names = [row.name for row in OPERATIONS]
+    assert len(names) == len(set(names))
+    assert all(row.summary for row in OPERATIONS)
+
+
+def test_a_path_allows_all_its_verbs() -> None:
+    (route,) = [route for route in make_routes() if isinstance(route, Route) and route.path == "/api/v1/runs"]
+    assert route.methods == {"GET", "HEAD", "POST"}
