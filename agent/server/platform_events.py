@@ -20,11 +20,13 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
+import msgspec
+
 from agent.ids import ENTROPY_BYTES, make_id
 from agent.server.changes import Change
 from agent.server.store import deliveries, flows, repositories, runs, status_reports
 from agent.server.store.runs import RunRow
-from agent.server.views import run_json, time_text
+from agent.server.views import time_text, view_run
 
 TRIGGERS: Final = "triggers"  # the topic of what is to be worked off
 DEEPEST: Final = 3  # as at GitHub: a run, which starts a run, which starts a run
@@ -150,7 +152,7 @@ def _describe_run(row: RunRow, action: str) -> dict[str, object]:
             "run_started_at": time_text(row.started_at),
             "updated_at": time_text(row.finished_at or row.started_at or row.created_at),
         },
-        "run": run_json(row),
+        "run": msgspec.structs.asdict(view_run(row)),
     }
 
 
