@@ -65,8 +65,8 @@ async def recover(services: Services) -> None:
     async with services.database.read() as connection:
         active = await jobs.list_active(connection)
     for row in active:
-        await asyncio.to_thread(services.journals.cut_tail, row.id, row.lease, row.journal_applied)
-        durable = await asyncio.to_thread(services.journals.sync, row.id, row.lease)
+        await services.journals.cut_tail(row.id, row.lease, row.journal_applied)
+        (durable,) = await services.journals.sync([(row.id, row.lease)])
         await services.ledger.apply(row.id, row.lease, durable)
     await services.leases.extend_all()
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 from agent.clock import Clock
 from agent.server.live import QUEUE, Bus, job_topic, run_topic
-from agent.server.store import agents, events, jobs, runs
+from agent.server.store import agents, events, jobs, locks, runs
 from agent.server.store.database import Connection, Database
+from agent.server.store.jobs import JobRow
 from agent.server.views import json_text, view_job, view_run
 
 
@@ -18,6 +19,30 @@ class Change:
     connection: Connection
     now: float
     topics: set[str] = field(default_factory=set)
+    locked: set[int] = field(default_factory=set)
+
+    async def lock_run(self, run: int) -> None:
+        """Before anything of a run or of its jobs is read that the change builds on: be the only one who changes it.
+
+        Who needs several runs locks them in the order of their numbers, before anything else.
+        """
+        if run not in self.locked:
+            await locks.lock_run(self.connection, run)
+            self.locked.add(run)
+
+    async def try_lock_run(self, run: int) -> bool:
+        """As `lock_run`, without waiting; False when somebody else is at it, or there is no such run."""
+        if run not in self.locked and await locks.lock_run(self.connection, run, waits=False):
+            self.locked.add(run)
+        return run in self.locked
+
+    async def lock_job(self, job: str) -> JobRow | None:
+        """Lock the job's run, and read the job."""
+        row = await jobs.find_job(self.connection, job)
+        if row is None or row.run in self.locked:
+            return row
+        await self.lock_run(row.run)
+        return await jobs.find_job(self.connection, job)
 
     def wake(self, topic: str) -> None:
         """Wake `topic` after the commit."""
@@ -42,6 +67,8 @@ class Change:
             self.wake(job_topic(job))
 
     async def _tell(self, run: int, kind: str, data: str) -> None:
+        """The numbers of a run's events grow in the order of their commits only under the run's lock."""
+        await self.lock_run(run)
         await events.add_event(self.connection, run, kind, data, self.now)
         self.wake(run_topic(run))
 
@@ -60,6 +87,7 @@ class Changes:
         async with self.database.write() as connection:
             change = Change(connection, self.clock.now())
             yield change
+            await self._bus.announce(connection, change.topics)
         for topic in change.topics:
             self._bus.wake(topic)
 

@@ -209,7 +209,7 @@ class AgentConnection:
         if state is LeaseState.RELEASED:
             self._protocol.release(held.job, held.lease)
             return
-        size = await asyncio.to_thread(self._journals.size, held.job, held.lease)
+        (size,) = await self._journals.sync([(held.job, held.lease)])
         try:
             self._protocol.resume(held.job, held.lease, size)
         except IllegalVerbError:
@@ -234,7 +234,7 @@ class AgentConnection:
 
     async def _take_chunk(self, chunk: m.JournalChunk) -> None:
         try:
-            await asyncio.to_thread(self._journals.append, chunk.job, chunk.lease, chunk.offset, chunk.data)
+            await self._journals.append(chunk.job, chunk.lease, chunk.offset, chunk.data)
         except DamagedError as error:
             raise self._broken(error) from None
         self._settler.mark(chunk.job, chunk.lease)

@@ -15,7 +15,7 @@ from agent.server.runs import Runs, cancelled
 from agent.server.store import agents, jobs, leases, runs
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
 from agent.wire import lease as lease_rules
-from agent.wire.lease import LeaseEvent, LeaseState, LeaseTerms
+from agent.wire.lease import Lease, LeaseEvent, LeaseState, LeaseTerms
 
 
 class Leases:
@@ -29,6 +29,7 @@ class Leases:
     async def offer(self, job: str, agent: str) -> int | None:
         """Give a queued job to `agent`: the lease number, or None when the job is no longer queued."""
         async with self._changes.begin() as change:
+            await change.lock_job(job)
             number = await jobs.assign_job(change.connection, job, agent, change.now)
             if number is not None:
                 offered = lease_rules.offer(job, number, agent, now=change.now, terms=self.terms)
@@ -39,6 +40,7 @@ class Leases:
     async def accept(self, job: str, number: int, agent: str) -> None:
         """The job folder is on the agent's disk. Raises StaleLeaseError."""
         async with self._changes.begin() as change:
+            await change.lock_job(job)
             await self._move(change, job, number, agent, LeaseEvent.ACCEPT)
             await self._start(change, job, number)
 
@@ -48,6 +50,7 @@ class Leases:
         ACCEPTED: it goes on. RELEASED: all of it is here already. Raises StaleLeaseError for every other.
         """
         async with self._changes.begin() as change:
+            await change.lock_job(job)
             state = await self._move(change, job, number, agent, LeaseEvent.HEARD)
             if state is LeaseState.ACCEPTED:
                 await self._start(change, job, number)
@@ -56,6 +59,7 @@ class Leases:
     async def refuse(self, job: str, number: int, agent: str, reason: str) -> None:
         """The agent will not run the job: back to the queue with it. Raises StaleLeaseError."""
         async with self._changes.begin() as change:
+            await change.lock_job(job)
             await self._move(change, job, number, agent, LeaseEvent.REFUSE, reason)
             await self._take_back(change, job, number)
 
@@ -72,19 +76,30 @@ class Leases:
 
     async def forsake(self, agent: str, holding: set[tuple[str, int]], reason: str) -> None:
         """What `agent` was given and does not hold (any more) ends: offers go back, begun jobs are lost."""
-        async with self._changes.begin() as change:
-            for row in await jobs.list_active(change.connection, agent):
-                if (row.id, row.lease) not in holding:
-                    await self._end(change, row.id, row.lease, agent, LeaseEvent.REVOKE, reason)
+        async with self._changes.database.read() as connection:
+            active = await jobs.list_active(connection, agent)
+        for row in active:
+            if (row.id, row.lease) not in holding:
+                await self.give_up(row.id, row.lease, agent, reason)
 
     async def expire(self) -> list[tuple[str, str, int]]:
         """End what is over by its deadline: (agent, job, number) of each, for the word to the agent."""
+        async with self._changes.database.read() as connection:
+            due = await leases.list_due(connection, self._changes.clock.now())
+        return [(lease.agent, lease.job, lease.number) for lease in due if await self._expire(lease)]
+
+    async def _expire(self, seen: Lease) -> bool:
+        """End the lease, unless something was heard meanwhile, or somebody else is at its run: then later."""
         async with self._changes.begin() as change:
-            due = await leases.list_due(change.connection, change.now)
-            for lease in due:
-                reason = f"its agent has not been heard of for {_duration(self.terms.grace_seconds)}"
-                await self._end(change, lease.job, lease.number, lease.agent, LeaseEvent.EXPIRE, reason)
-        return [(lease.agent, lease.job, lease.number) for lease in due]
+            row = await jobs.find_job(change.connection, seen.job)
+            if row is None or not await change.try_lock_run(row.run):
+                return False
+            lease = await leases.find_lease(change.connection, seen.job, seen.number, seen.agent)
+            if not lease_rules.is_due(lease, change.now):
+                return False
+            reason = f"its agent has not been heard of for {_duration(self.terms.grace_seconds)}"
+            await self._end(change, lease.job, lease.number, lease.agent, LeaseEvent.EXPIRE, reason)
+            return True
 
     async def extend_all(self) -> None:
         """After a restart: our own absence is held against nobody."""
@@ -116,6 +131,7 @@ class Leases:
     async def _end(
         self, change: Change, job: str, number: int, agent: str, event: LeaseEvent, reason: str
     ) -> None:
+        await change.lock_job(job)
         before = (await leases.find_lease(change.connection, job, number, agent)).state
         try:
             await self._move(change, job, number, agent, event, reason)
@@ -130,8 +146,8 @@ class Leases:
 
     async def _take_back(self, change: Change, job: str, number: int) -> None:
         """Back to the queue; or to its end, when it was to be cancelled anyway."""
-        row = await jobs.find_job(change.connection, job)
-        if row is not None and row.cancel_reason is not None:
+        row = await change.lock_job(job)
+        if row is not None and row.lease == number and row.cancel_reason is not None:
             await self._runs.finish_job(change, job, cancelled(row.cancel_reason))
         elif await jobs.requeue_job(change.connection, job, number):
             await change.tell_job(job)

@@ -4,13 +4,12 @@
 repeats at most what changes nothing.
 """
 
-import asyncio
 from enum import StrEnum
 
 from agent.errors import DamagedError
 from agent.journal.format import Annotation, Closed, Log, Opened, Record, StepChanged, Summary
 from agent.server.changes import Change, Changes
-from agent.server.journals import Journals
+from agent.server.journals import Journals, read_records
 from agent.server.live import job_topic
 from agent.server.runs import Runs
 from agent.server.store import jobs, leases, records
@@ -49,8 +48,11 @@ class Ledger:
         """
         async with self._changes.database.read() as connection:
             row = await jobs.find_job(connection, job)
-        if row is None or row.lease != lease or row.status == "completed":
-            return Outcome.OPEN
+            if row is None or row.lease != lease:
+                return Outcome.OPEN
+            if row.status == "completed":  # another server process may have read its last word
+                is_whole = await leases.is_released(connection, job, lease)
+                return Outcome.CLOSED if is_whole else Outcome.OPEN
         try:
             outcome = await self._apply_from(job, lease, row.journal_applied, durable)
         except DamagedError as error:
@@ -63,7 +65,7 @@ class Ledger:
 
     async def _apply_from(self, job: str, lease: int, applied: int, durable: int) -> Outcome:
         offset = max(applied, self._seen.get((job, lease), 0))
-        while found := await asyncio.to_thread(self._journals.records, job, lease, offset, durable):
+        while found := await read_records(self._journals, job, lease, offset, durable):
             offset = found[-1][0]
             is_output = all(isinstance(record, Log) for _, record in found)
             if is_output and offset - applied < _MOST_UNSTORED_BYTES:
@@ -78,8 +80,13 @@ class Ledger:
     async def _store(self, job: str, lease: int, found: list[tuple[int, Record]]) -> bool:
         """Bring records into rows; True when the last word is among them."""
         async with self._changes.begin() as change:
+            row = await change.lock_job(job)
+            if row is None or row.lease != lease:
+                return False  # given up meanwhile
             change.wake(job_topic(job))
             for end, record in found:
+                if end <= row.journal_applied:
+                    continue  # another server process was quicker
                 if isinstance(record, Closed):
                     await jobs.set_applied(change.connection, job, lease, end)
                     await self._close(change, job, lease, LeaseEvent.COMPLETE, record.result)
@@ -94,7 +101,7 @@ class Ledger:
     async def _close(
         self, change: Change, job: str, lease: int, event: LeaseEvent, result: JobResult
     ) -> None:
-        row = await jobs.find_job(change.connection, job)
+        row = await change.lock_job(job)
         if row is None or row.lease != lease or row.agent is None:
             return
         held = await leases.find_lease(change.connection, job, lease, row.agent)

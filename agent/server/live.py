@@ -4,8 +4,10 @@ A wake-up carries nothing. One that comes between reading and waiting is not los
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+
+from agent.server.store.database import Connection
 
 QUEUE = "queue"  # something that the dispatcher looks at has changed
 
@@ -64,6 +66,9 @@ class Bus:
         """Tell everybody who listens on `topic`."""
         for listener in self._listeners.get(topic, ()):
             listener.wake()
+
+    async def announce(self, connection: Connection, topics: Collection[str]) -> None:
+        """Let other processes hear of `topics` when the transaction on `connection` is committed. There are none."""
 
     def close(self) -> None:
         """The server is stopping: streams end, so that their viewers come back later."""

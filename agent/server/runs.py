@@ -83,6 +83,7 @@ class Runs:
     async def cancel(self, run: int, reason: str) -> None:
         """End a run; one that has ended stays as it is. Raises NotFoundError."""
         async with self._changes.begin() as change:
+            await change.lock_run(run)
             row = await runs.find_run(change.connection, run)
             if row is None:
                 raise NotFoundError(f"there is no run {run}")
@@ -94,6 +95,7 @@ class Runs:
 
     async def advance(self, change: Change, run: int, event: Event) -> None:
         """Let the planner see `event`, and store what it decides."""
+        await change.lock_run(run)
         plan = await runs.load_plan(change.connection, run)
         if plan is None or plan.status == "completed":
             return
@@ -104,7 +106,7 @@ class Runs:
 
     async def finish_job(self, change: Change, job: str, result: JobResult) -> bool:
         """A job's end, and what follows from it in its run; False when it had ended already."""
-        row = await jobs.find_job(change.connection, job)
+        row = await change.lock_job(job)
         if row is None or not await jobs.finish_job(change.connection, job, result, change.now):
             return False
         await change.tell_job(job)

@@ -16,6 +16,7 @@ from agent.server.dispatch import Dispatcher
 from agent.server.flows import FlowCache
 from agent.server.hub import Hub
 from agent.server.journals import Journals
+from agent.server.journals.files import FileJournals
 from agent.server.leases import Leases
 from agent.server.ledger import Ledger
 from agent.server.live import Bus
@@ -71,7 +72,7 @@ def _assemble(settings: ServerSettings, folder: DataFolder, clock: Clock, databa
     leases = Leases(changes, runs, settings.lease_terms)
     registry = Registry(changes, clock)
     vault = Vault(folder.master_key)
-    journals = Journals(folder.journals)
+    journals = FileJournals(folder.journals)
     hub = Hub(bus)
     runtime_tokens = RuntimeTokens(folder.signing_key, folder.server_id)
     return Services(

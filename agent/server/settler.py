@@ -4,9 +4,9 @@ While the disk is busy with one batch the next one gathers, so the cost of a syn
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from agent.server.journals import Journals
+from agent.server.journals import Journals, Key
 from agent.server.ledger import Ledger, Outcome
 from agent.wire.server_side import ServerProtocol
 
@@ -21,7 +21,7 @@ class Settler:
         self._journals = journals
         self._ledger = ledger
         self._flush = flush
-        self._unsettled: set[tuple[str, int]] = set()
+        self._unsettled: set[Key] = set()
         self._news = asyncio.Event()
         self._is_finishing = False
 
@@ -41,13 +41,17 @@ class Settler:
             await self._news.wait()
             self._news.clear()
             batch, self._unsettled = sorted(self._unsettled), set()
-            for job, lease in batch:
-                await self._settle(job, lease)
+            await self._settle(batch)
 
-    async def _settle(self, job: str, lease: int) -> None:
-        size = await asyncio.to_thread(self._journals.sync, job, lease)
-        self._protocol.acknowledge(job, lease, size)
+    async def _settle(self, batch: Sequence[Key]) -> None:
+        sizes = await self._journals.sync(batch)
+        for (job, lease), size in zip(batch, sizes, strict=True):
+            self._protocol.acknowledge(job, lease, size)
         self._flush()
+        for (job, lease), size in zip(batch, sizes, strict=True):
+            await self._apply(job, lease, size)
+
+    async def _apply(self, job: str, lease: int, size: int) -> None:
         match await self._ledger.apply(job, lease, size):
             case Outcome.CLOSED:
                 self._protocol.release(job, lease)

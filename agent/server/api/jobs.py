@@ -1,6 +1,5 @@
 """`/api/v1/jobs`: a job, its output as text, and its journal as it grows."""
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 
@@ -13,6 +12,7 @@ from agent.journal.public import PublicRecord, PublicRecords
 from agent.server.api import event_streams
 from agent.server.auth.access import Access
 from agent.server.call import Call, view_response
+from agent.server.journals import read_records
 from agent.server.live import job_topic
 from agent.server.operation import EVENTS, TEXT, V1, Operation
 from agent.server.services import Services
@@ -130,7 +130,7 @@ async def _records(services: Services, job: str, lease: int, offset: int) -> lis
     if lease == 0:
         return []
     try:
-        return await asyncio.to_thread(services.journals.records, job, lease, offset)
+        return await read_records(services.journals, job, lease, offset)
     except DamagedError:
         return []  # the ledger has said so in the job's message; what is whole has been shown
 

@@ -38,6 +38,12 @@ async def find_lease(connection: AsyncConnection, job: str, number: int, agent: 
     return Lease(**{**row, "state": LeaseState(row["state"])})
 
 
+async def is_released(connection: AsyncConnection, job: str, number: int) -> bool:
+    """Whether the lease came to its normal end: its journal is whole here."""
+    query = select(leases.c.state).where(leases.c.job == job, leases.c.number == number)
+    return (await connection.execute(query)).scalar_one_or_none() == LeaseState.RELEASED.value
+
+
 async def save_lease(connection: AsyncConnection, lease: Lease, now: float, reason: str = "") -> None:
     """Store what became of a lease."""
     ended = now if lease.deadline is None else None

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import RowMapping, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from agent.server.store.locks import lock_name
 from agent.server.store.schema import runs
 
 
@@ -44,6 +45,7 @@ _COLUMNS = [runs.c[name] for name in RunRow.__slots__]
 
 async def next_number(connection: AsyncConnection, project: int, file: str) -> int:
     """The number of the next run of the project's flow in `file`; numbers are not used twice."""
+    await lock_name(connection, f"the next number of {file} in project {project}")
     query = select(func.max(runs.c.number)).where(runs.c.project == project, runs.c.file == file)
     return ((await connection.execute(query)).scalar() or 0) + 1
 
