@@ -16,11 +16,13 @@ from pathlib import Path
 
 from agent.cli.checkout import Inquiry
 from agent.cli.interrupts import Interrupts
+from agent.cli.local_groups import LocalGroups
 from agent.cli.screen import Screen
 from agent.clock import Clock
 from agent.config import Settings
 from agent.errors import InterruptedByUserError, UsageError
 from agent.flow.model import Flow
+from agent.ids import JobId
 from agent.job.launch import (
     JobFolder,
     JobSettings,
@@ -34,19 +36,25 @@ from agent.job.launch import (
 from agent.journal.file import JournalReader
 from agent.journal.format import Closed, Record
 from agent.plan import (
+    AskGate,
     CancelJob,
     Decision,
     EndJob,
     EndRun,
     Event,
+    GateSet,
     JobFinished,
     JobStarted,
+    JoinGroup,
+    LeaveGroup,
     QueueJob,
     RunCancelled,
     RunRequest,
     RunState,
+    TimePassed,
     advance,
     begin,
+    cancelled,
 )
 from agent.plan.request import JOB_TOKEN
 from agent.spec.job import JobSpec
@@ -115,10 +123,11 @@ class LocalRun:
         self._is_cancelling = False
         self._queue: deque[JobSpec] = deque()
         self._running: dict[str, _Running] = {}
+        self._groups = LocalGroups()
         self._slots = os.cpu_count() or 1
         self._began = clock.monotonic()
         self._state: RunState
-        self._state, self._first = begin(flow, request)
+        self._state, self._first = begin(flow, request, now=clock.now())
 
     def drive(self) -> Conclusion:
         """Run to the end. The first ctrl-C cancels the jobs, a second one kills them."""
@@ -143,6 +152,9 @@ class LocalRun:
             self._show_news(running)
             if running.pidfd in ended:
                 self._finish(running)
+        due = self._state.due_at
+        if due is not None and self._clock.now() >= due:
+            self._advance(TimePassed())
         self._screen.tick()
 
     def _wait(self) -> set[int]:
@@ -234,7 +246,7 @@ class LocalRun:
             self._advance(RunCancelled("interrupted"))
 
     def _advance(self, event: Event) -> None:
-        self._state, decisions = advance(self._flow, self._state, event)
+        self._state, decisions = advance(self._flow, self._state, event, now=self._clock.now())
         self._carry_out(decisions)
 
     def _carry_out(self, decisions: tuple[Decision, ...]) -> None:
@@ -246,8 +258,24 @@ class LocalRun:
                     self._cancel(job, reason)
                 case EndJob(_job, key, result):
                     self._show_unstarted(key, result)
+                case AskGate(job, key, environment):
+                    self._pass_gate(JobId(job), key, environment)
+                case JoinGroup(member, place):
+                    self._advance_all(self._groups.join(member, place))
+                case LeaveGroup(member, group):
+                    self._advance_all(self._groups.leave(member, group))
                 case EndRun(conclusion):
                     self._show_end(conclusion)
+
+    def _advance_all(self, events: list[Event]) -> None:
+        for event in events:
+            self._advance(event)
+
+    def _pass_gate(self, job: JobId, key: str, environment: str) -> None:
+        """Who asks for approval is the server; here the person who started the run is the one who would be asked."""
+        message = f"{key}: what the environment '{environment}' asks for on the server is not asked for here"
+        self._screen.show({"kind": "warning", "message": message})
+        self._advance(GateSet(job))
 
     def _cancel(self, job: str, reason: str) -> None:
         if job in self._running:
@@ -255,7 +283,7 @@ class LocalRun:
             return
         for spec in [spec for spec in self._queue if spec.job == job]:
             self._queue.remove(spec)
-            result = JobResult(Conclusion.CANCELLED, failure_kind=FailureKind.CANCELLED, message=reason)
+            result = cancelled(reason)
             self._show_unstarted(spec.key, result)
             self._advance(JobFinished(spec.job, result))
 
@@ -266,7 +294,7 @@ class LocalRun:
         jobs = {
             job.key: {"conclusion": job.result.conclusion, "outputs": dict(job.result.outputs)}
             for job in self._state.jobs.values()
-            if job.result is not None
+            if job.result is not None and job.key not in self._state.scopes
         }
         seconds = round(self._clock.monotonic() - self._began, 3)
         self._screen.show({"kind": "run", "conclusion": conclusion, "jobs": jobs, "seconds": seconds})

@@ -153,6 +153,7 @@ class Job:
     resources: Template = None  # {cpus, memory, gpus}; ours, as the next two
     priority: Template = 0
     nodes: Template = 1
+    retry: Template = None  # a number, or {max, on, backoff: {seconds, factor, most}}: an addition of ours
     call: Call | None = None
 
 
@@ -170,6 +171,9 @@ class Flow:
     defaults: Defaults = field(default_factory=Defaults)
     permissions: Mapping[str, str] | None = None
     concurrency: Concurrency | None = None
+    called: "Mapping[str, Flow]" = field(  # by the jobs' `uses`; filled by agent.flow.called.link_flow
+        default_factory=lambda: MappingProxyType({})
+    )
 
     @property
     def title(self) -> str:

@@ -1,32 +1,73 @@
 """A run as a pure state machine: events in, decisions out. Server and laptop drive the same one.
 
-    begin(flow, request)            -> state, decisions
-    advance(flow, state, event)     -> state, decisions
+    begin(flow, request, now=)            -> state, decisions
+    advance(flow, state, event, now=)     -> state, decisions
+    rerun(flow, state, again, now=)       -> state, decisions      the next attempt of a run that has ended
 
-The driver stores the state, then carries out the decisions. Both functions are pure, so a driver that crashes between
-the two repeats the call and gets the same decisions again.
+The driver stores the state, then carries out the decisions. All are pure, so a driver that crashes between the two
+repeats the call and gets the same decisions again. `state.due_at` is when to send `TimePassed`, if nothing else comes.
+`agent.plan.concurrency` holds the rule of the groups that runs and jobs join.
 """
 
-from agent.plan.decisions import CancelJob, Decision, EndJob, EndRun, QueueJob
-from agent.plan.events import Event, JobFinished, JobStarted, RunCancelled
+from agent.plan.decisions import (
+    AskGate,
+    CancelJob,
+    Decision,
+    EndJob,
+    EndRun,
+    JoinGroup,
+    LeaveGroup,
+    QueueJob,
+)
+from agent.plan.events import (
+    Event,
+    GateSet,
+    GroupEntered,
+    GroupLost,
+    JobApproved,
+    JobFinished,
+    JobRejected,
+    JobStarted,
+    RunCancelled,
+    TimePassed,
+)
 from agent.plan.planner import advance, begin
-from agent.plan.state import JobPhase, JobState, NodeState, RunRequest, RunState
+from agent.plan.rerun import Again, rerun
+from agent.plan.results import cancelled
+from agent.plan.run_name import name_run
+from agent.plan.state import JobPhase, JobState, NodeState, Place, RunRequest, RunState
+from agent.plan.waiting import explain_waiting
 
 __all__ = [
+    "Again",
+    "AskGate",
     "CancelJob",
     "Decision",
     "EndJob",
     "EndRun",
     "Event",
+    "GateSet",
+    "GroupEntered",
+    "GroupLost",
+    "JobApproved",
     "JobFinished",
     "JobPhase",
+    "JobRejected",
     "JobStarted",
     "JobState",
+    "JoinGroup",
+    "LeaveGroup",
     "NodeState",
+    "Place",
     "QueueJob",
     "RunCancelled",
     "RunRequest",
     "RunState",
+    "TimePassed",
     "advance",
     "begin",
+    "cancelled",
+    "explain_waiting",
+    "name_run",
+    "rerun",
 ]

@@ -4,11 +4,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from agent.errors import UsageError
-from agent.flow.expressions import evaluate_template, evaluate_text, to_number, to_text
-from agent.flow.model import Flow, Job, Step, StepKind, Strategy
-from agent.plan.needs import needs_context
-from agent.plan.secret_names import used_secrets
-from agent.plan.state import JobState, NodeState, RunState
+from agent.flow.expressions import evaluate_template, to_text
+from agent.flow.model import Flow, Job, Step, StepKind
+from agent.plan.contexts import evaluate_environment, inputs_of, job_contexts, read_amount, show_name
+from agent.plan.scopes import calling_jobs, flow_of, scope_of, written_job
+from agent.plan.secret_names import list_secrets
+from agent.plan.state import JobState, RunState
 from agent.spec import job as spec
 from agent.spec.request import MOST_NODES, MOST_PRIORITY, read_request, read_whole
 
@@ -17,77 +18,43 @@ _SPEC_KINDS: dict[StepKind, spec.StepKind] = {
 }
 
 
-def job_contexts(flow: Flow, state: RunState, node: str) -> dict[str, object]:
-    """The contexts of a job's `if` and `strategy`: github, inputs, vars, needs."""
-    request = state.request
-    return {
-        "github": {**request.github, "job": node},
-        "inputs": request.inputs,
-        "vars": request.vars,
-        "needs": needs_context(flow, state, node),
-    }
-
-
-def evaluate_strategy(strategy: Strategy, contexts: Mapping[str, object]) -> tuple[object, bool, int]:
-    """(matrix or None, fail-fast, max-parallel or 0), evaluated."""
-    matrix = evaluate_template(strategy.matrix, contexts)
-    fail_fast = evaluate_template(strategy.fail_fast, contexts)
-    limit = evaluate_template(strategy.max_parallel, contexts)
-    return (
-        matrix,
-        fail_fast is not False,
-        0 if limit is None else int(_number(limit, "strategy.max-parallel")),
-    )
-
-
-def compile_job(flow: Flow, state: RunState, node: NodeState, job: JobState) -> spec.JobSpec:
-    """What `job` asks of an agent.
+def compile_job(flow: Flow, state: RunState, job: JobState) -> spec.JobSpec:
+    """What `job` asks of an agent. `flow` is the run's.
 
     Raises ExpressionError or UsageError when one of its keys can't be evaluated.
     """
-    written = flow.jobs[job.node]
-    settled = job_contexts(flow, state, job.node)
-    strategy = {
-        "fail-fast": node.fail_fast,
-        "job-index": job.index,
-        "job-total": len(node.jobs),
-        "max-parallel": node.max_parallel or len(node.jobs),
-    }
-    contexts = {**settled, "strategy": strategy, "matrix": job.cell}
+    scope = scope_of(job.node)
+    own, written = flow_of(flow, state, scope), written_job(flow, state, job.node)
+    contexts = job_contexts(flow, state, job)
     labels, group = _runs_on(evaluate_template(written.runs_on, contexts), written)
-    needs, github = settled["needs"], settled["github"]
-    assert isinstance(needs, Mapping)
-    assert isinstance(github, Mapping)
+    secrets, callers = list_secrets(flow, state, job)
+    shell, folder = written.defaults.shell, written.defaults.working_directory
     return spec.JobSpec(
         run=state.request.run,
         job=job.id,
         key=job.key,
-        name=job.key if written.name is None else evaluate_text(to_text(written.name), contexts),
-        steps=tuple(lower_steps(written.steps)),
+        name=show_name(flow, state, job),
+        steps=tuple(_move_steps(lower_steps(written.steps), own.file if scope else "")),
         runs_on=labels,
         group=group,
-        env=tuple(env for env in (flow.env, written.env) if env is not None),
-        shell=written.defaults.shell if written.defaults.shell is not None else flow.defaults.shell,
-        working_directory=written.defaults.working_directory
-        if written.defaults.working_directory is not None
-        else flow.defaults.working_directory,
+        env=tuple(env for env in (own.env, written.env) if env is not None),
+        shell=own.defaults.shell if shell is None else shell,
+        working_directory=own.defaults.working_directory if folder is None else folder,
         outputs=written.outputs,
-        timeout_minutes=_number(evaluate_template(written.timeout_minutes, contexts), "timeout-minutes"),
-        cancel_timeout_minutes=_number(
+        timeout_minutes=read_amount(evaluate_template(written.timeout_minutes, contexts), "timeout-minutes"),
+        cancel_timeout_minutes=read_amount(
             evaluate_template(written.cancel_timeout_minutes, contexts), "cancel-timeout-minutes"
         ),
         continue_on_error=evaluate_template(written.continue_on_error, contexts) is True,
         container=written.container,
         services=written.services,
-        secrets=used_secrets(flow, written, state.request.secrets),
-        contexts=spec.Contexts(
-            github=github,
-            inputs=state.request.inputs,
-            needs=needs,
-            strategy=strategy,
-            matrix=job.cell,
-            vars=state.request.vars,
-        ),
+        secrets=secrets,
+        callers=tuple(_caller(flow, state, caller) for caller in callers),
+        environment=evaluate_environment(flow, state, job),
+        environment_url=_environment_url(written),
+        permissions=_permissions(flow, state, job),
+        attempt=job.attempt,
+        contexts=_settled(state, job, contexts, _describe_workflow(state, own.file) if scope else {}),
         source=state.request.source,
         pins=state.request.pins,
         resources=read_request(evaluate_template(written.resources, contexts)),
@@ -115,6 +82,19 @@ def lower_steps(steps: tuple[Step, ...]) -> Iterator[spec.StepSpec]:
         )
 
 
+def _move_steps(steps: Iterator[spec.StepSpec], file: str) -> Iterator[spec.StepSpec]:
+    """The steps of a flow of another repository, whose `$/path` is a folder of that repository."""
+    root, _, ref = file.rpartition("@")
+    if not root or file.startswith("./"):
+        yield from steps
+        return
+    repository = "/".join(root.split("/")[: 5 if root.startswith("https://") else 2])
+    for step in steps:
+        if step.uses is not None and step.uses.startswith("$/"):
+            step = replace(step, uses=f"{repository}/{step.uses[2:]}@{ref}")
+        yield step
+
+
 def _step_spec(step: Step) -> spec.StepSpec:
     return spec.StepSpec(
         kind=_SPEC_KINDS[step.kind],
@@ -135,6 +115,72 @@ def _step_spec(step: Step) -> spec.StepSpec:
     )
 
 
+def _settled(
+    state: RunState,
+    job: JobState,
+    contexts: Mapping[str, object],
+    workflow: Mapping[str, object],
+) -> spec.Contexts:
+    github, needs, strategy = contexts["github"], contexts["needs"], contexts["strategy"]
+    assert isinstance(github, Mapping)
+    assert isinstance(needs, Mapping)
+    assert isinstance(strategy, Mapping)
+    return spec.Contexts(
+        github={**github, "job_workflow_sha": workflow["workflow_sha"]} if workflow else github,
+        inputs=inputs_of(state, scope_of(job.node)),
+        needs=needs,
+        strategy=strategy,
+        matrix=job.cell,
+        vars=state.request.vars,
+        job=workflow,
+    )
+
+
+def _caller(flow: Flow, state: RunState, job: JobState) -> spec.Caller:
+    """A call's `secrets:` with the contexts that they are evaluated in."""
+    call = written_job(flow, state, job.node).call
+    assert call is not None
+    return spec.Caller(call.secrets, _settled(state, job, job_contexts(flow, state, job), {}))
+
+
+def _describe_workflow(state: RunState, file: str) -> dict[str, object]:
+    """The members of the `job` context that name a called flow; the commit is known for the run's repository only."""
+    github = state.request.github
+    if not file.startswith("./"):
+        root, _, _ref = file.rpartition("@")
+        names = root.split("/")
+        count = 5 if root.startswith("https://") else 2
+        repository, path = "/".join(names[:count]), "/".join(names[count:])
+        return _workflow(repository, path, file, "")
+    repository, path = to_text(github.get("repository")), file.removeprefix("./")
+    reference = f"{repository}/{path}@{to_text(github.get('ref'))}"
+    return _workflow(repository, path, reference, to_text(github.get("sha")))
+
+
+def _workflow(repository: str, path: str, reference: str, sha: str) -> dict[str, object]:
+    return {
+        "workflow_ref": reference,
+        "workflow_sha": sha,
+        "workflow_repository": repository,
+        "workflow_file_path": path,
+    }
+
+
+def _environment_url(job: Job) -> object:
+    return job.environment.get("url") if isinstance(job.environment, Mapping) else None
+
+
+def _permissions(flow: Flow, state: RunState, job: JobState) -> Mapping[str, str] | None:
+    """The job's own, else its flow's, else those of the job that calls the flow."""
+    for link in (job, *calling_jobs(state, scope_of(job.node))):
+        said = written_job(flow, state, link.node).permissions
+        if said is None:
+            said = flow_of(flow, state, scope_of(link.node)).permissions
+        if said is not None:
+            return said
+    return None
+
+
 def _runs_on(value: object, job: Job) -> tuple[tuple[str, ...], str]:
     """(labels, group) of an evaluated `runs-on`."""
     group = ""
@@ -149,10 +195,3 @@ def _runs_on(value: object, job: Job) -> tuple[tuple[str, ...], str]:
 
 def _whole(written: object, contexts: Mapping[str, object], key: str, *, least: int, most: int) -> int:
     return read_whole(evaluate_template(written, contexts), key, least=least, most=most)
-
-
-def _number(value: object, key: str) -> float:
-    number = to_number(value)
-    if not 0 <= number < float("inf"):
-        raise UsageError(f"'{key}' is not a number of at least 0: {to_text(value)!r}", where=key)
-    return number

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from agent.ids import JobId
+from agent.plan.state import Place
 from agent.spec.job import JobSpec
 from agent.spec.outcome import Conclusion, JobResult
 
@@ -16,10 +17,11 @@ class QueueJob:
 
 @dataclass(frozen=True, slots=True)
 class CancelJob:
-    """End this job, queued or running; its end comes back as `JobFinished`."""
+    """End this job, queued or running; its end comes back as `JobFinished`, unless it `is_forced`: then it has ended."""
 
     job: JobId
     reason: str
+    is_forced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,32 @@ class EndJob:
     job: JobId
     key: str
     result: JobResult
+    name: str = ""  # to show; empty: its key
+
+
+@dataclass(frozen=True, slots=True)
+class AskGate:
+    """Say what the environment asks for before the job may run; comes back as `GateSet`."""
+
+    job: JobId
+    key: str
+    environment: str
+
+
+@dataclass(frozen=True, slots=True)
+class JoinGroup:
+    """Get the member (a job's key, or "" for the run) a place in the group: `GroupEntered` or `GroupLost` comes back."""
+
+    member: str
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveGroup:
+    """The member needs its place no more, whether it has it yet or not."""
+
+    member: str
+    group: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,4 +66,4 @@ class EndRun:
     conclusion: Conclusion
 
 
-Decision = QueueJob | CancelJob | EndJob | EndRun
+Decision = QueueJob | CancelJob | EndJob | AskGate | JoinGroup | LeaveGroup | EndRun

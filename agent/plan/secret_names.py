@@ -3,31 +3,54 @@
 import re
 from collections.abc import Iterator, Mapping
 
+from agent.flow.expressions import has_expression
 from agent.flow.model import Flow, Job, Step
+from agent.plan.scopes import calling_jobs, flow_of, scope_of, written_job
+from agent.plan.state import JobState, RunState
 
 _EXPRESSION = re.compile(r"\$\{\{(.*?)\}\}", re.DOTALL)
 # `secrets.NAME`, `secrets['NAME']`, or the bare context in any other use (toJSON(secrets), secrets[matrix.key]).
 _USE = re.compile(r"\bsecrets\b(?:\s*\.\s*([A-Za-z_][\w-]*)|\s*\[\s*'([^']+)'\s*\])?", re.IGNORECASE)
 
 
-def used_secrets(flow: Flow, job: Job, known: tuple[str, ...]) -> tuple[str, ...]:
-    """Those of the `known` secrets that the job, or the flow's `env`, can reach.
+def list_secrets(flow: Flow, state: RunState, job: JobState) -> tuple[tuple[str, ...], tuple[JobState, ...]]:
+    """The run's secrets that a job can reach, and the calls on the way to it that rename them, outermost first.
 
-    A use that is decided only at run time (`secrets[matrix.key]`) reaches all of them.
+    A job in an environment also gets what it names and nobody knows yet: the environment may have it.
     """
-    names = {name.lower() for name in _named(_job_templates(flow, job))}
-    return known if "*" in names else tuple(name for name in known if name.lower() in names)
+    own = flow_of(flow, state, scope_of(job.node))
+    written = written_job(flow, state, job.node)
+    names = {name.lower(): name for name in _named(_job_templates(own, written))}
+    callers: list[JobState] = []
+    for caller in calling_jobs(state, scope_of(job.node)):
+        call = written_job(flow, state, caller.node).call
+        assert call is not None
+        if not call.inherits_secrets:
+            callers.insert(0, caller)
+            wanted = [value for name, value in call.secrets.items() if _is_wanted(name, names)]
+            names = {name.lower(): name for name in _named(iter(wanted))}
+    known = state.request.secrets
+    if "*" in names:
+        return known, tuple(callers)
+    found = tuple(name for name in known if name.lower() in names)
+    if written.environment is None or callers:
+        return found, tuple(callers)
+    here = {name.lower() for name in found}
+    return (*found, *(name for key, name in names.items() if key not in here)), tuple(callers)
 
 
 def named_secrets(flow: Flow) -> dict[str, str]:
     """Every secret that the flow names outright, as name → the place of the job that does.
 
-    GITHUB_TOKEN always exists and is not among them.
+    Those that a called flow inherits are among them; GITHUB_TOKEN, which always exists, is not, and neither is what a
+    job in an environment names: the environment may have it.
     """
     found: dict[str, str] = {}
     for job in flow.jobs.values():
+        if job.call is not None and job.call.inherits_secrets and job.call.uses in flow.called:
+            found = {**named_secrets(flow.called[job.call.uses]), **found}
         for name in _named(_job_templates(flow, job)):
-            if name not in ("*", "GITHUB_TOKEN"):
+            if name not in ("*", "GITHUB_TOKEN") and job.environment is None:
                 found.setdefault(name, str(job.position))
     return found
 
@@ -43,6 +66,10 @@ def _step_templates(step: Step) -> Iterator[object]:
     yield from (step.name, step.run, step.with_, step.env, step.working_directory)
     yield from (step.continue_on_error, step.timeout_minutes)
     yield from (template for child in step.children for template in _step_templates(child))
+
+
+def _is_wanted(name: str, names: Mapping[str, str]) -> bool:
+    return "*" in names or name.lower() in names or has_expression(name)
 
 
 def _named(templates: Iterator[object]) -> Iterator[str]:

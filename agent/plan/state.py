@@ -1,8 +1,9 @@
 """A run's state, as stored between events.
 
-A *node* is a job of the flow file; when its needs have ended it expands into *jobs*, one for each cell of its
-matrix (one job when there is none). Both are named by keys that stay the same for the run's life: `train`,
-`train (a100, 2)`.
+A *node* is a job of a flow file; when its needs have ended it expands into *jobs*, one for each cell of its matrix
+(one job when there is none). A job that calls another flow opens a *scope*, named by the job's key, with the nodes of
+that flow in it. Nodes and jobs are named by keys that stay the same for the run's life: `train`,
+`train (a100, 2)`, `deploy / push (eu)`.
 """
 
 from collections.abc import Mapping
@@ -21,14 +22,18 @@ class JobPhase(StrEnum):
     """The life of a job in a run; `agent.plan.transitions` says what follows what."""
 
     HELD = "held"  # expanded, but its node's `max-parallel` is reached
+    GATED = "gated"  # its environment does not let it pass yet
+    GROUPED = "grouped"  # waits for its place in a concurrency group
     QUEUED = "queued"  # offered to agents
     RUNNING = "running"
+    CALLING = "calling"  # another flow runs in its place
+    RESTING = "resting"  # failed, and waits until it is tried again
     ENDED = "ended"
 
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """Everything that a run is started with; it never changes afterwards."""
+    """Everything that a run is started with; a re-run changes `attempt` and what follows from it, nothing else."""
 
     run: RunId
     number: int  # of this flow, from 1
@@ -45,6 +50,28 @@ class RunRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """A concurrency group that a run or a job must be in while it runs."""
+
+    group: str
+    cancel_in_progress: bool = False
+    queue: str = "single"  # or max: how many may wait
+    is_held: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What stands between a job and its environment. Times are seconds since the epoch."""
+
+    environment: str
+    is_known: bool = False  # the driver has said what the environment asks for
+    approvals: int = 0  # how many it asks for
+    approved_by: tuple[str, ...] = ()
+    opens_at: float = 0.0  # the end of the wait timer
+    closes_at: float = 0.0  # when nobody will be waited for any longer
+
+
+@dataclass(frozen=True, slots=True)
 class JobState:
     """One job of the run."""
 
@@ -58,6 +85,12 @@ class JobState:
     result: JobResult | None = None
     continue_on_error: bool = False
     cancel_requested: bool = False
+    run_attempt: int = 1  # the attempt of the run that it belongs to; a re-run keeps jobs of earlier ones
+    attempt: int = 1  # of this job in that: grows with each retry
+    stands_in: bool = False  # for a node that ended without being expanded
+    places: tuple[Place, ...] = ()  # its concurrency groups, in the order in which they are entered
+    gate: Gate | None = None
+    retry_at: float | None = None  # when a RESTING job is tried again
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +106,41 @@ class NodeState:
 
 
 @dataclass(frozen=True, slots=True)
+class ScopeState:
+    """A called flow: what it was given. Its nodes stand among the run's."""
+
+    inputs: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
+
+
+@dataclass(frozen=True, slots=True)
 class RunState:
     """The whole of a run as the planner sees it. `nodes` and `jobs` are in the flow file's order."""
 
     request: RunRequest
     nodes: Mapping[str, NodeState]
     jobs: Mapping[str, JobState] = field(default_factory=lambda: MappingProxyType({}))
+    scopes: Mapping[str, ScopeState] = field(default_factory=lambda: MappingProxyType({}))
+    place: Place | None = None  # the run's own concurrency group
     cancel_reason: str | None = None
+    is_forced: bool = False  # cancelled, and no condition keeps a job going
     conclusion: Conclusion | None = None
 
     def job_by_id(self, job: JobId) -> JobState | None:
         """The job with this identifier, when it is part of the run."""
         return next((state for state in self.jobs.values() if state.id == job), None)
+
+    @property
+    def due_at(self) -> float | None:
+        """The next moment at which the passing of time alone changes something; None: none will."""
+        if self.conclusion is not None:
+            return None
+        return min((due for job in self.jobs.values() for due in _dues(job)), default=None)
+
+
+def _dues(job: JobState) -> tuple[float, ...]:
+    if job.phase is JobPhase.RESTING and job.retry_at is not None:
+        return (job.retry_at,)
+    gate = job.gate
+    if job.phase is not JobPhase.GATED or gate is None or not gate.is_known:
+        return ()
+    return (gate.closes_at,) if len(gate.approved_by) < gate.approvals else (gate.opens_at,)

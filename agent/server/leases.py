@@ -8,10 +8,10 @@ from collections.abc import Iterable
 
 from agent.errors import StaleLeaseError
 from agent.ids import JobId
-from agent.plan import JobStarted
+from agent.plan import JobStarted, cancelled
 from agent.server.changes import Change, Changes
 from agent.server.platform_events import PlatformEvent, emit, tell_of_run
-from agent.server.runs import Runs, cancelled
+from agent.server.runs import Runs
 from agent.server.store import agents, jobs, leases, runs
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
 from agent.wire import lease as lease_rules

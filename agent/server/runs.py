@@ -12,18 +12,24 @@ from agent.errors import NotFoundError, UsageError
 from agent.flow.model import Flow
 from agent.ids import JobId, RunId
 from agent.plan import (
+    AskGate,
     CancelJob,
     Decision,
     EndJob,
     EndRun,
     Event,
+    GateSet,
+    GroupEntered,
     JobFinished,
+    JoinGroup,
+    LeaveGroup,
     QueueJob,
     RunCancelled,
     RunRequest,
     RunState,
     advance,
     begin,
+    cancelled,
 )
 from agent.plan.request import Wish, choose_event, make_request
 from agent.server.changes import Change, Changes
@@ -35,7 +41,7 @@ from agent.server.store.deliveries import OriginRow, add_origin
 from agent.server.store.projects import DEFAULT
 from agent.spec import codec
 from agent.spec.job import Source, SourceKind
-from agent.spec.outcome import Conclusion, FailureKind, JobResult
+from agent.spec.outcome import JobResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +81,7 @@ class Runs:
         if submission.origin is not None:
             await add_origin(change.connection, replace(submission.origin, run=request.run))
         await tell_of_run(change, request.run, "requested")
-        state, decisions = begin(flow, request)
+        state, decisions = begin(flow, request, now=change.now)
         await self._carry_out(change, flow, state, decisions)
         await change.tell_run(request.run)
         return request.run
@@ -101,7 +107,7 @@ class Runs:
             return
         flow = self._flows.parse(plan.file, plan.text, plan.dialect)
         state = codec.parse(RunState, plan.state, where=f"run {run}")
-        state, decisions = advance(flow, state, event)
+        state, decisions = advance(flow, state, event, now=change.now)
         await self._carry_out(change, flow, state, decisions)
 
     async def finish_job(self, change: Change, job: str, result: JobResult) -> bool:
@@ -122,14 +128,14 @@ class Runs:
         waiting = list(decisions)
         while waiting:
             decision = waiting.pop(0)
-            ended = await _apply(change, run, decision)
-            if ended is not None:
-                state, more = advance(flow, state, ended)
+            event = await _apply(change, run, decision)
+            if event is not None:
+                state, more = advance(flow, state, event, now=change.now)
                 waiting += more
         await runs.save_plan(change.connection, run, codec.dump(state))
 
 
-async def _apply(change: Change, run: int, decision: Decision) -> JobFinished | None:
+async def _apply(change: Change, run: int, decision: Decision) -> Event | None:
     """One decision as rows; gives the event that follows at once, if one does."""
     match decision:
         case QueueJob(spec):
@@ -142,6 +148,12 @@ async def _apply(change: Change, run: int, decision: Decision) -> JobFinished | 
             await change.tell_job(job)
         case CancelJob(job, reason):
             return await _cancel_job(change, job, reason)
+        case AskGate(job):
+            return GateSet(job)
+        case JoinGroup(member, place):
+            return GroupEntered(member, place.group)
+        case LeaveGroup():
+            pass
         case EndRun(conclusion):
             await runs.mark_finished(change.connection, run, conclusion.value, change.now)
             await change.tell_run(run)
@@ -161,11 +173,6 @@ async def _cancel_job(change: Change, job: JobId, reason: str) -> JobFinished | 
     await jobs.finish_job(change.connection, job, result, change.now)
     await change.tell_job(job)
     return JobFinished(job, result)
-
-
-def cancelled(reason: str) -> JobResult:
-    """The result of a job that was cancelled before anybody ran it."""
-    return JobResult(Conclusion.CANCELLED, failure_kind=FailureKind.CANCELLED, message=reason)
 
 
 async def _add_run(change: Change, flow: Flow, submission: Submission) -> RunRequest:

@@ -78,6 +78,15 @@ class Contexts:
     strategy: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
     matrix: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
     vars: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    job: Mapping[str, object] = field(default_factory=lambda: _NOTHING)  # workflow_ref, ... of a called flow
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A call on the way to the job: what its `secrets:` makes of the caller's. Templates, evaluated on the machine."""
+
+    secrets: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
+    contexts: Contexts = field(default_factory=Contexts)  # as the calling job has them
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +110,13 @@ class JobSpec:
     container: object = None
     services: object = None
     secrets: tuple[str, ...] = ()  # names that this job may see
+    callers: tuple[
+        Caller, ...
+    ] = ()  # those that name secrets, outermost first; none: `secrets` are the job's own
+    environment: str = ""  # the deployment environment, "" for none
+    environment_url: object = None  # a template, evaluated when the steps have ended
+    permissions: Mapping[str, str] | None = None  # of the job's token; None: nothing was said
+    attempt: int = 1  # of this job in its run: grows with each retry
     contexts: Contexts = field(default_factory=Contexts)
     source: Source = field(default_factory=Source)
     pins: Mapping[str, str] | None = None  # from flow.lock: reference -> commit; None: there is no lock

@@ -37,3 +37,5 @@ class JobResult:
     outputs: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     failure_kind: FailureKind | None = None
     message: str = ""  # one sentence for a person, when it did not succeed
+    exit_code: int | None = None  # of the command that failed the job, where one did
+    environment_url: str = ""  # where what was deployed can be seen

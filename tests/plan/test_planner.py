@@ -4,8 +4,16 @@ import pytest
 from support.flows import Run, flow_of, request
 
 from agent.errors import UsageError
-from agent.plan import CancelJob, EndJob, JobFinished, JobPhase, JobStarted, RunCancelled, begin
-from agent.plan.planner import waits_for
+from agent.plan import (
+    CancelJob,
+    EndJob,
+    JobFinished,
+    JobPhase,
+    JobStarted,
+    RunCancelled,
+    begin,
+    explain_waiting,
+)
 from agent.plan.transitions import Move, next_phase
 from agent.spec.outcome import Conclusion, JobResult
 
@@ -210,7 +218,7 @@ def test_only_jobs_brings_what_they_need() -> None:
     run = Run(flow_of(CHAIN + f"\n    d: {{{STEPS}}}"), request(only_jobs=("b",)))
     assert set(run.state.nodes) == {"a", "b"}
     with pytest.raises(UsageError, match="no job 'nope'"):
-        begin(flow_of(CHAIN), request(only_jobs=("nope",)))
+        begin(flow_of(CHAIN), request(only_jobs=("nope",)), now=0)
 
 
 def test_only_cells_picks_from_the_matrix() -> None:
@@ -226,9 +234,12 @@ def test_job_identifiers_are_the_same_when_a_run_is_planned_again() -> None:
 
 def test_waiting_jobs_name_the_needs_that_have_not_ended() -> None:
     run = Run(flow_of(CHAIN))
-    assert waits_for(run.flow, run.state) == {"b": ("a",), "c": ("a", "b")}
+    assert explain_waiting(run.flow, run.state, now=0) == {
+        "b": "waits for needs: a",
+        "c": "waits for needs: a, b",
+    }
     run.finish("a")
-    assert waits_for(run.flow, run.state) == {"c": ("b",)}
+    assert explain_waiting(run.flow, run.state, now=0) == {"c": "waits for needs: b"}
 
 
 def test_a_parallel_group_is_lowered_to_background_steps_and_a_wait() -> None:

@@ -1,16 +1,14 @@
 """A job is handed the secrets that it names, and no others."""
 
-from support.flows import flow_of
+from support.flows import Run, flow_of, request
 
-from agent.flow.model import Flow
-from agent.plan.secret_names import named_secrets, used_secrets
+from agent.plan.secret_names import named_secrets
 
 KNOWN = ("A", "B_TOKEN", "C")
 
 
 def used(step: str) -> tuple[str, ...]:
-    flow: Flow = flow_of(f"a: {{runs-on: x, steps: [{step}]}}")
-    return used_secrets(flow, flow.jobs["a"], KNOWN)
+    return Run(flow_of(f"a: {{runs-on: x, steps: [{step}]}}"), request(secrets=KNOWN)).spec("a").secrets
 
 
 def test_a_secret_is_found_wherever_a_step_can_name_it() -> None:

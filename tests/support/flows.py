@@ -43,15 +43,16 @@ class Run:
     flow: Flow
     request: RunRequest = field(default_factory=request)
     decisions: list[Decision] = field(default_factory=list)
+    now: float = 0.0
 
     def __post_init__(self) -> None:
-        self.state, decisions = begin(self.flow, self.request)
+        self.state, decisions = begin(self.flow, self.request, now=self.now)
         self.decisions.extend(decisions)
 
     def handle(self, event: Event) -> tuple[Decision, ...]:
         """What the planner decides on `event`."""
         stored = codec.parse(RunState, codec.dump(self.state))
-        self.state, decisions = advance(self.flow, stored, event)
+        self.state, decisions = advance(self.flow, stored, event, now=self.now)
         self.decisions.extend(decisions)
         return decisions
 

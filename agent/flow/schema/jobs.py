@@ -120,6 +120,24 @@ _CONCURRENCY = Key(
     scope=MATRIX,
 )
 
+BACKOFF = Fields(
+    "backoff",
+    Key("seconds", NUMBER, "How long to wait before the first retry; 10 unless said."),
+    Key("factor", NUMBER, "How much longer to wait each time; 2 unless said."),
+    Key("most", NUMBER, "The longest wait, in seconds; 3600 unless said."),
+)
+RETRY = Fields(
+    "retry",
+    Key("max", NUMBER, "How often the job is tried again.", required=True),
+    Key(
+        "on",
+        one_of(FILLED, list_of(one_of(FILLED, NUMBER)), NUMBER),
+        "Why: `failure` (any, and what is meant unless said), `user`, `lost`, `timeout`, `oom`, `gpu`, `image`, "
+        "`action`, `infrastructure`, or a step's exit code such as `75`.",
+    ),
+    Key("backoff", mapping(BACKOFF), "How long to wait before each retry."),
+)
+
 STEPS_JOB = Fields(
     "job",
     _NEEDS,
@@ -141,6 +159,12 @@ STEPS_JOB = Fields(
         scope=MATRIX,
     ),
     Key("continue-on-error", BOOLEAN, "A failure of the job does not fail the run.", scope=MATRIX),
+    Key(
+        "retry",
+        one_of(NUMBER, mapping(RETRY)),
+        "How often a job that failed is tried again, and why; an addition to GitHub's language.",
+        scope=MATRIX,
+    ),
     Key("container", one_of(TEXT, mapping(CONTAINER)), "The container in which the steps run.", scope=MATRIX),
     Key(
         "services",

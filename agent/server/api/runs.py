@@ -8,8 +8,7 @@ from starlette.responses import Response
 
 from agent.errors import NotFoundError
 from agent.flow.model import Flow
-from agent.plan import JobPhase, RunState
-from agent.plan.planner import waits_for
+from agent.plan import RunState, explain_waiting
 from agent.plan.request import Wish
 from agent.server.api import event_streams
 from agent.server.auth.access import Access
@@ -210,16 +209,15 @@ async def _in_order(
         return queued
     state = codec.parse(RunState, plan.state, where=f"run {run}")
     flow = services.flows.parse(plan.file, plan.text, plan.dialect)
-    jobs_by_key = {job.key: job for job in [*_not_yet_queued(flow, state), *queued]}
+    now = services.clock.now()
+    jobs_by_key = {job.key: job for job in [*_not_yet_queued(flow, state, now), *queued]}
     keys = [key for name, node in state.nodes.items() for key in (node.jobs or (name,))]
     return [jobs_by_key[key] for key in keys if key in jobs_by_key]
 
 
-def _not_yet_queued(flow: Flow, state: RunState) -> list[JobView]:
+def _not_yet_queued(flow: Flow, state: RunState, now: float) -> list[JobView]:
     """The jobs that the planner holds back, each with why."""
-    held = [job.key for job in state.jobs.values() if job.phase is JobPhase.HELD]
-    waiting = {name: f"waits for needs: {', '.join(needs)}" for name, needs in waits_for(flow, state).items()}
-    waiting |= dict.fromkeys(held, "waits for another job of its matrix (max-parallel)")
+    waiting = explain_waiting(flow, state, now=now)
     return [view_pending_job(state.request.run, key, why) for key, why in waiting.items()]
 
 

@@ -2,6 +2,7 @@
 
 import re
 
+from agent.errors import UsageError
 from agent.flow.dialects.github.parts import (
     holds_expression,
     is_expression,
@@ -23,6 +24,7 @@ from agent.flow.graph import find_needs_problems
 from agent.flow.identifiers import explain_invalid
 from agent.flow.model import Call, Job, Template
 from agent.flow.reading import Reader
+from agent.flow.retry import read_retry
 from agent.flow.schema.contexts import JOB_IF, MATRIX
 from agent.flow.schema.shared import PERMISSION_FIELDS
 from agent.flow.source import Mapping, Node, Scalar, key_text
@@ -63,6 +65,7 @@ def _read_job(reader: Reader, key: Scalar, node: Mapping) -> Job:
     _check_runs_on(reader, fields.get("runs-on"))
     _check_containers(reader, fields)
     _check_snapshot(reader, fields.get("snapshot"))
+    _check_retry(reader, fields.get("retry"))
     return Job(
         identifier,
         key.position,
@@ -87,6 +90,7 @@ def _read_job(reader: Reader, key: Scalar, node: Mapping) -> Job:
         resources=read_resources(reader, fields.get("resources")),
         priority=read_whole(reader, fields.get("priority"), least=-100, most=100, default=0),
         nodes=read_whole(reader, fields.get("nodes"), least=1, most=1000, default=1),
+        retry=template_of(fields.get("retry")),
         call=_read_call(reader, fields),
     )
 
@@ -146,6 +150,15 @@ def _check_image(reader: Reader, node: Node, *, may_be_empty: bool) -> None:
     name = text_of(image)
     if image is None or name == "docker://" or (not name and not may_be_empty):
         reader.report(node, "Container image cannot be empty")
+
+
+def _check_retry(reader: Reader, node: Node | None) -> None:
+    if node is None or holds_expression(node):
+        return
+    try:
+        read_retry(template_of(node), str(node.position))
+    except UsageError as error:
+        reader.report(node, error.what, error.hint)
 
 
 def _check_snapshot(reader: Reader, node: Node | None) -> None:

@@ -1,0 +1,136 @@
+"""Flows that call flows: which files a flow calls, and the flow with all of them joined to it.
+
+Text comes from whoever can read it (a disk, git, a forge): `load_called` asks for each file once and gives all texts,
+`link_flow` makes of the texts one `Flow` whose `called` hold the others. Both know nothing but text.
+
+A *reference* names a called file for the whole closure: `./path` is a file of the repository of the run,
+`owner/repo/path@ref` (or `https://host/owner/repo/path@ref`) one of another. A `./path` or `$/path` in a flow of another
+repository is a file of that repository at that ref.
+
+Limits and words: GitHub's documentation of reusable workflows, actions/languageservices `workflow-parser`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+
+from agent.errors import UsageError
+from agent.flow.calls import check_call, find_excess_permissions
+from agent.flow.load import load_flow
+from agent.flow.model import Call, Flow, Job
+from agent.flow.problems import InvalidFlowError, Problem
+
+MAX_DEPTH = 10  # flows in a chain of calls, the first one among them
+MAX_FILES = 50  # called files
+
+ReadText = Callable[[str], str]
+
+
+def load_called(flow: Flow, read: ReadText) -> dict[str, str]:
+    """The texts of all flows that `flow` calls, directly or through others, by reference.
+
+    `read` gives the text behind a reference and raises AgentError when there is none. Raises UsageError when there are
+    too many, and InvalidFlowError for one that is not valid.
+    """
+    texts: dict[str, str] = {}
+    open_flows = [("", flow)]
+    while open_flows:
+        caller, calling = open_flows.pop(0)
+        for job, call in _calls(calling):
+            reference = refer(call.uses, caller)
+            if reference in texts:
+                continue
+            if len(texts) == MAX_FILES:
+                raise UsageError(f"more than {MAX_FILES} flows are called", where=str(job.position))
+            texts[reference] = read(reference)
+            open_flows.append((reference, _parse(reference, texts[reference])))
+    return texts
+
+
+def link_flow(flow: Flow, texts: Mapping[str, str]) -> Flow:
+    """`flow` with the flows that it calls joined to it, from their `texts` by reference (see `load_called`).
+
+    Raises InvalidFlowError with every problem of the calls: a file that is not there or not valid, a chain that is too
+    long or comes back to itself, inputs, secrets and permissions that don't fit.
+    """
+    if not _calls(flow):
+        return flow
+    linker = _Linker({reference: _parse(reference, text) for reference, text in texts.items()})
+    linked, _depth = linker.link("", flow)
+    if linker.problems:
+        raise InvalidFlowError(flow.file, linker.problems)
+    return linked
+
+
+def refer(uses: str, caller: str) -> str:
+    """The reference of what `uses` names in the flow behind the reference `caller` ("" for the first flow)."""
+    if not uses.startswith(("./", "$/")):
+        return uses
+    path = uses[2:]
+    root, _, ref = caller.rpartition("@")
+    if not root or caller.startswith("./"):
+        return f"./{path}"
+    names = root.split("/")
+    count = 5 if root.startswith("https://") else 2
+    return f"{'/'.join(names[:count])}/{path}@{ref}"
+
+
+def _calls(flow: Flow) -> list[tuple[Job, Call]]:
+    return [(job, job.call) for job in flow.jobs.values() if job.call is not None]
+
+
+def _parse(reference: str, text: str) -> Flow:
+    return load_flow(text, reference, dialect="github").flow
+
+
+class _Linker:
+    """Joins each flow once, however many call it: the number of chains can be out of all proportion to the files."""
+
+    def __init__(self, flows: Mapping[str, Flow]) -> None:
+        self.problems: list[Problem] = []
+        self._flows = flows
+        self._linked: dict[str, tuple[Flow, int]] = {}
+        self._chain: list[str] = []
+
+    def link(self, reference: str, flow: Flow) -> tuple[Flow, int]:
+        """The flow with those that it calls, and how many flows the longest chain from it has."""
+        if reference in self._linked:
+            return self._linked[reference]
+        self._chain.append(reference)
+        called: dict[str, Flow] = {}
+        depth = 1
+        for job, call in _calls(flow):
+            target = refer(call.uses, reference)
+            complaint = self._explain(target)
+            if complaint:
+                self.problems.append(Problem(job.position, complaint))
+                continue
+            self.problems += _check(flow, job, call, self._flows[target])
+            called[call.uses], height = self.link(target, self._flows[target])
+            depth = max(depth, height + 1)
+            if not reference and height >= MAX_DEPTH:
+                message = f"calls are nested too deeply: {MAX_DEPTH} flows in a chain are the most"
+                self.problems.append(Problem(job.position, message))
+        self._chain.pop()
+        linked = replace(flow, called=MappingProxyType(called))
+        self._linked[reference] = linked, depth
+        return linked, depth
+
+    def _explain(self, target: str) -> str:
+        if target in self._chain:
+            return f"'{target}' calls itself: {' -> '.join([*self._chain[1:], target])}"
+        return "" if target in self._flows else f"the flow '{target}' was not found"
+
+
+def _check(flow: Flow, job: Job, call: Call, called: Flow) -> list[Problem]:
+    problems = check_call(call, called, job.position)
+    allowed = flow.permissions if job.permissions is None else job.permissions
+    requests = [called.permissions, *(inner.permissions for inner in called.jobs.values())]
+    for requested in requests:
+        for name, (wanted, most) in find_excess_permissions(allowed, requested).items():
+            message = (
+                f"Error calling workflow '{call.uses}'. The workflow is requesting '{name}: {wanted}', "
+                f"but is only allowed '{name}: {most}'."
+            )
+            problems.append(Problem(job.position, message))
+    return problems

@@ -1,0 +1,63 @@
+"""The rule of a concurrency group: one member is in it, the others wait. Pure; drivers keep the groups and tell members.
+
+    join    nobody is in         -> entered
+            somebody is in       -> waits; `queue: single` sends away whoever waits, `max` waits behind up to 99 others;
+                                    `cancel_in_progress` also asks who is in to end, which keeps its place until it has
+    leave   who was in           -> the first that waits has entered
+            who waited           -> is gone
+
+Whoever joins twice or leaves twice changes nothing. Source: GitHub's documentation, *Control the concurrency of workflows
+and jobs*.
+"""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+MAX_WAITING = 100
+
+M = TypeVar("M", bound=Hashable)
+
+
+@dataclass(frozen=True, slots=True)
+class Group(Generic[M]):
+    """Who is in the group, and who waits, oldest first. Members are whatever the driver names them by."""
+
+    inside: M | None = None
+    waiting: tuple[M, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts(Generic[M]):
+    """What members are to be told: who has entered, and who shall end, with the reason."""
+
+    entered: tuple[M, ...] = ()
+    lost: tuple[tuple[M, str], ...] = ()
+
+
+def join(group: Group[M], member: M, *, cancel_in_progress: bool, queue: str) -> tuple[Group[M], Verdicts[M]]:
+    """The group after `member` asked for a place."""
+    if member == group.inside or member in group.waiting:
+        return group, Verdicts()
+    if group.inside is None:
+        return Group(member, group.waiting), Verdicts((member,))
+    lost: list[tuple[M, str]] = []
+    waiting = group.waiting
+    if queue != "max":
+        lost += [(other, "a newer one waits in its place in the concurrency group") for other in waiting]
+        waiting = ()
+    elif len(waiting) >= MAX_WAITING:
+        return group, Verdicts(lost=((member, f"{MAX_WAITING} others wait for the concurrency group"),))
+    if cancel_in_progress:
+        lost.append((group.inside, "a newer one of its concurrency group cancels what is in progress"))
+    return Group(group.inside, (*waiting, member)), Verdicts(lost=tuple(lost))
+
+
+def leave(group: Group[M], member: M) -> tuple[Group[M], Verdicts[M]]:
+    """The group after `member` gave up its place, or its wish for one."""
+    if member != group.inside:
+        return Group(group.inside, tuple(other for other in group.waiting if other != member)), Verdicts()
+    if not group.waiting:
+        return Group(), Verdicts()
+    first, *rest = group.waiting
+    return Group(first, tuple(rest)), Verdicts((first,))
