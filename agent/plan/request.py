@@ -68,6 +68,7 @@ def make_request(
         inputs=inputs,
         vars=wish.vars,
         secrets=(JOB_TOKEN, *(secrets if wish.sees_secrets else ())),
+        sees_secrets=wish.sees_secrets,
         source=wish.source,
         only_jobs=wish.jobs,
         only_cells=wish.cells,

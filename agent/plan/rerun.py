@@ -60,7 +60,7 @@ def _next_request(request: RunRequest, again: Again) -> RunRequest:
         request,
         attempt=attempt,
         github=github,
-        secrets=again.secrets or request.secrets,
+        secrets=again.secrets if again.secrets and request.sees_secrets else request.secrets,
         vars={**request.vars, **(_DEBUG if again.is_debug else {})},
     )
 

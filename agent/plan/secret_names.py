@@ -33,7 +33,7 @@ def list_secrets(flow: Flow, state: RunState, job: JobState) -> tuple[tuple[str,
     if "*" in names:
         return known, tuple(callers)
     found = tuple(name for name in known if name.lower() in names)
-    if written.environment is None or callers:
+    if written.environment is None or callers or not state.request.sees_secrets:
         return found, tuple(callers)
     here = {name.lower() for name in found}
     return (*found, *(name for key, name in names.items() if key not in here)), tuple(callers)

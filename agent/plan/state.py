@@ -43,6 +43,7 @@ class RunRequest:
     inputs: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
     vars: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     secrets: tuple[str, ...] = ()  # the names that exist; values never come near the planner
+    sees_secrets: bool = True  # False: a stranger's code runs; it is handed none, whatever is set meanwhile
     source: Source = field(default_factory=Source)
     only_jobs: tuple[str, ...] = ()  # run these and what they need; empty: all
     only_cells: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))  # matrix key -> value
