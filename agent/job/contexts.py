@@ -3,7 +3,9 @@
 Source: actions/runner `GitHubContext.cs`, `RunnerContext.cs`, `ConditionTraceWriter`; github-facts sections 2 and 3.
 """
 
+import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from agent.errors import AgentError
@@ -16,44 +18,72 @@ from agent.flow.expressions import (
     to_text,
 )
 from agent.job.hash_files import hash_files
-from agent.job.state import RunningJob, Scope, runner_context
+from agent.job.hosts import StepHost
+from agent.job.state import RunningJob, Scope
 from agent.spec.outcome import Conclusion
 
 _NOTHING: Mapping[str, object] = MappingProxyType({})
 # Members of `github` that every process finds as GITHUB_*.
-_EXPORTED = (
-    *("action", "action_path", "action_ref", "action_repository", "actor", "actor_id", "api_url", "base_ref"),
-    *(
-        "event_name",
-        "event_path",
-        "graphql_url",
-        "head_ref",
-        "job",
-        "ref",
-        "ref_name",
-        "ref_protected",
-        "ref_type",
-    ),
-    *(
-        "repository",
-        "repository_id",
-        "repository_owner",
-        "repository_owner_id",
-        "retention_days",
-        "run_attempt",
-    ),
-    *(
-        "run_id",
-        "run_number",
-        "server_url",
-        "sha",
-        "triggering_actor",
-        "workflow",
-        "workflow_ref",
-        "workflow_sha",
-    ),
-    "workspace",
-)
+_EXPORTED = {
+    *("action", "action_path", "action_ref", "action_repository", "actor", "actor_id", "api_url"),
+    *("base_ref", "event_name", "event_path", "graphql_url", "head_ref", "job", "ref", "ref_name"),
+    *("ref_protected", "ref_type", "repository", "repository_id", "repository_owner"),
+    *("repository_owner_id", "retention_days", "run_attempt", "run_id", "run_number", "server_url"),
+    *("sha", "triggering_actor", "workflow", "workflow_ref", "workflow_sha", "workspace"),
+}
+_ARCHITECTURES = {"x86_64": "X64", "aarch64": "ARM64", "armv7l": "ARM", "i686": "X86"}
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What is the same for all steps that run at one host: made once, for most of a step's variables are these."""
+
+    host: StepHost
+    runner: Mapping[str, object]  # the `runner` context
+    github: Mapping[str, object]  # `github`, less what is the step's or its scope's own
+    variables: Mapping[str, str]  # GITHUB_* and RUNNER_* of these two
+
+
+def view_of(job: RunningJob) -> View:
+    """The view of the host at which the job's steps run just now."""
+    view: View | None = job.view
+    if view is None or view.host is not job.host:
+        view = job.view = _make_view(job)
+    return view
+
+
+def _make_view(job: RunningJob) -> View:
+    runner = _runner_context(job)
+    github: dict[str, object] = {
+        **job.spec.contexts.github,
+        "workspace": job.show_path(job.places.workspace),
+        "event_path": job.show_path(job.places.event),
+        "token": job.secrets.get("GITHUB_TOKEN", ""),
+    }
+    github.setdefault("job", job.spec.key.partition(" (")[0])
+    variables = {
+        **_export(github),
+        **{f"RUNNER_{name.upper()}": to_text(value) for name, value in runner.items()},
+        "RUNNER_TRACKING_ID": job.folder.tracking_id,
+        "AGENT_TOOLSDIRECTORY": job.show_path(job.places.tools),
+    }
+    return View(job.host, runner, github, variables)
+
+
+def _runner_context(job: RunningJob) -> dict[str, object]:
+    machine = os.uname()
+    context: dict[str, object] = {
+        "name": job.settings.agent_name,
+        "os": "Linux" if machine.sysname == "Linux" else "macOS",
+        "arch": _ARCHITECTURES.get(machine.machine, machine.machine.upper()),
+        "temp": job.show_path(job.places.temp),
+        "tool_cache": job.show_path(job.places.tools),
+        "workspace": job.show_path(job.places.root),
+        "environment": "self-hosted",
+    }
+    if job.shows_debug:
+        context["debug"] = "1"
+    return context
 
 
 def make_contexts(
@@ -66,7 +96,7 @@ def make_contexts(
     settled = job.spec.contexts
     contexts: dict[str, object] = {
         "github": {**github_context(job, scope), **own},
-        "runner": runner_context(job),
+        "runner": view_of(job).runner,
         "env": CaseSensitive(env),
         "job": _job_context(job),
         "steps": scope.steps,
@@ -81,14 +111,7 @@ def make_contexts(
 
 def github_context(job: RunningJob, scope: Scope) -> dict[str, object]:
     """The `github` context as the steps of `scope` see it."""
-    context: dict[str, object] = {
-        **job.spec.contexts.github,
-        "workspace": job.show_path(job.places.workspace),
-        "event_path": job.show_path(job.places.event),
-        "token": job.secrets.get("GITHUB_TOKEN", ""),
-        **scope.github,
-    }
-    context.setdefault("job", job.spec.key.partition(" (")[0])
+    context: dict[str, object] = {**view_of(job).github, **scope.github}
     if scope.is_composite:
         context["action_status"] = scope.status.value
     return context
@@ -112,15 +135,17 @@ def _job_context(job: RunningJob) -> dict[str, object]:
     }
 
 
-def exported_variables(job: RunningJob, github: Mapping[str, object]) -> dict[str, str]:
-    """GITHUB_* and RUNNER_*: what no flow can override."""
-    variables = {
-        f"GITHUB_{name.upper()}": to_text(github[name]) for name in _EXPORTED if github.get(name) is not None
+def exported_variables(job: RunningJob, own: Mapping[str, object]) -> dict[str, str]:
+    """GITHUB_* and RUNNER_*: what no flow can override. `own` are members of `github` that are not all steps'."""
+    return {**view_of(job).variables, **_export(own)}
+
+
+def _export(github: Mapping[str, object]) -> dict[str, str]:
+    return {
+        f"GITHUB_{name.upper()}": to_text(value)
+        for name, value in github.items()
+        if name in _EXPORTED and value is not None
     }
-    variables |= {f"RUNNER_{name.upper()}": to_text(value) for name, value in runner_context(job).items()}
-    variables["RUNNER_TRACKING_ID"] = job.folder.tracking_id
-    variables["AGENT_TOOLSDIRECTORY"] = job.show_path(job.places.tools)
-    return variables
 
 
 def make_functions(job: RunningJob) -> dict[str, Callable[..., object]]:
@@ -171,16 +196,19 @@ def evaluate_value(
     own: Mapping[str, object] = _NOTHING,
 ) -> object:
     """The value of a template. Raises AgentError with GitHub's sentence and the place."""
-    if (
-        template is None
-        or isinstance(template, (bool, int, float))
-        or (isinstance(template, str) and "${{" not in template)
-    ):
+    if is_settled(template):
         return template
     try:
         return evaluate_template(template, make_contexts(job, scope, env, own), make_functions(job))
     except ExpressionError as error:
         raise invalid_template(error, place) from None
+
+
+def is_settled(template: object) -> bool:
+    """Whether there is nothing in `template` to evaluate."""
+    if isinstance(template, str):
+        return "${{" not in template
+    return template is None or isinstance(template, (bool, int, float))
 
 
 def evaluate_mapping(

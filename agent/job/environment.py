@@ -49,11 +49,18 @@ class JobEnvironment:
         built.update((f"STATE_{name}", value) for name, value in state.items())
         built.update((input_variable(name), value) for name, value in inputs.items())
         path = built.get("PATH") or _DEFAULT_PATH
-        built["PATH"] = ":".join([*reversed(self.paths), path]) if keeps_paths else path
+        built["PATH"] = self._prepend(path) if keeps_paths else path
         built.setdefault("CI", "true")
         built.update(own)
         built["GITHUB_ACTIONS"] = "true"
         return built
+
+    def search_path(self, env: Mapping[str, str]) -> str:
+        """The PATH of a process on the machine whose step has the env context `env`."""
+        return self._prepend({**self.granted, **env}.get("PATH") or _DEFAULT_PATH)
+
+    def _prepend(self, path: str) -> str:
+        return ":".join([*reversed(self.paths), path])
 
 
 def input_variable(name: str) -> str:

@@ -49,6 +49,7 @@ def _install(folder: Path, environment: Mapping[str, str]) -> None:
         done = subprocess.run(
             [*command, "--target", str(making), _PACKAGE],
             stdin=subprocess.DEVNULL,
+            cwd="/",
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             timeout=_INSTALL_SECONDS,

@@ -100,6 +100,7 @@ def _major_of(executable: str) -> int | None:
         result = subprocess.run(
             [executable, "--version"],
             stdin=subprocess.DEVNULL,
+            cwd="/",
             capture_output=True,
             timeout=_VERSION_SECONDS,
             check=False,

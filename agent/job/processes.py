@@ -1,14 +1,15 @@
 """Processes of a job: started in a session of their own, watched by pidfd, and gone with all their offspring.
 
 The supervisor is a child subreaper, so that a daemon that forked twice is still found: it becomes our child when its
-parent ends. asyncio's own subprocess is not used: on Python 3.11 it spends a thread on every process.
+parent ends. asyncio's own subprocess is not used: on Python 3.11 it spends a thread on every process. Nor is `subprocess`: a
+step costs a third less with posix_spawn, which begins in the working folder of this process; so that is the step's for the
+moment of its start. Whoever starts a program on another thread names its folder.
 """
 
 import asyncio
 import contextlib
 import os
 import signal
-import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -91,29 +92,36 @@ def reap_orphans() -> None:
             os.waitpid(status.si_pid, os.WNOHANG)
 
 
+_IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 _running: set[int] = set()  # processes that `run_process` waits for
 
 
 def _start(arguments: Sequence[str], cwd: Path, env: Mapping[str, str], output: int) -> int:
+    program = arguments[0]
     try:
-        process = subprocess.Popen(
-            list(arguments),
-            cwd=cwd,
-            env=env,
-            stdin=_nothing(),
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-            close_fds=False,  # every file of ours is close-on-exec
-        )
+        os.chdir(cwd)
+        try:
+            process = os.posix_spawn(
+                program,
+                list(arguments),
+                env,
+                setsid=True,
+                setsigdef=_IGNORED_BY_PYTHON,
+                file_actions=[
+                    (os.POSIX_SPAWN_DUP2, _nothing(), 0),
+                    (os.POSIX_SPAWN_DUP2, output, 1),
+                    (os.POSIX_SPAWN_DUP2, output, 2),
+                ],  # every other file of ours is close-on-exec
+            )
+        finally:
+            os.chdir("/")
     except OSError as error:
-        missing = error.filename or arguments[0]
-        raise AgentError(f"cannot start '{arguments[0]}': {error.strerror}", where=str(missing)) from None
+        where = str(cwd) if error.filename == cwd else program
+        raise AgentError(f"cannot start '{program}': {error.strerror}", where=where) from None
     except ValueError as error:  # a NUL in an argument or a variable
-        raise AgentError(f"cannot start '{arguments[0]}': {error}") from None
-    process.returncode = 0  # we wait for it ourselves; keeps Popen's destructor from doing so
-    _running.add(process.pid)
-    return process.pid
+        raise AgentError(f"cannot start '{program}': {error}") from None
+    _running.add(process)
+    return process
 
 
 @cache

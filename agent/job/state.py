@@ -1,6 +1,5 @@
 """What is known of one job while it runs, and where its files lie."""
 
-import os
 import re
 import shutil
 from collections.abc import Mapping
@@ -18,8 +17,6 @@ from agent.job.settings import JobSettings
 from agent.job.streams import Recorder, StepLog
 from agent.spec.job import JobSpec
 from agent.spec.outcome import Conclusion, FailureKind
-
-_ARCHITECTURES = {"x86_64": "X64", "aarch64": "ARM64", "armv7l": "ARM", "i686": "X86"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +106,7 @@ class RunningJob:
     outputs: dict[str, str] = field(default_factory=dict)
     host: StepHost = field(default_factory=MachineHost)  # where steps run
     containers: Containers = field(default_factory=Containers)
+    view: Any = None  # agent.job.contexts.View, once it is needed
 
     @property
     def graces(self) -> Graces:
@@ -167,19 +165,3 @@ def make_places(places: Places) -> None:
     shutil.rmtree(places.temp, ignore_errors=True)
     for folder in (places.workspace, places.tools, places.actions, places.event.parent, places.command_files):
         folder.mkdir(parents=True, exist_ok=True)
-
-
-def runner_context(job: RunningJob) -> dict[str, object]:
-    """The `runner` context."""
-    context: dict[str, object] = {
-        "name": job.settings.agent_name,
-        "os": "Linux" if os.uname().sysname == "Linux" else "macOS",
-        "arch": _ARCHITECTURES.get(os.uname().machine, os.uname().machine.upper()),
-        "temp": job.show_path(job.places.temp),
-        "tool_cache": job.show_path(job.places.tools),
-        "workspace": job.show_path(job.places.root),
-        "environment": "self-hosted",
-    }
-    if job.shows_debug:
-        context["debug"] = "1"
-    return context

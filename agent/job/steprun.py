@@ -14,7 +14,7 @@ from agent.job.commands.files import CommandFiles
 from agent.job.commands.meaning import CommandMeaning
 from agent.job.commands.problem_matchers import LineWatcher
 from agent.job.commands.stdout import CommandStream
-from agent.job.contexts import evaluate_value, exported_variables, github_context
+from agent.job.contexts import evaluate_value, exported_variables, github_context, is_settled
 from agent.job.effects import Effects
 from agent.job.hosts import StepHost
 from agent.job.state import RunningJob, Scope
@@ -106,9 +106,11 @@ class StepRun:
 
     def evaluate(self, template: object) -> object:
         """The value of a template in the step's contexts. Raises AgentError."""
+        if is_settled(template):
+            return template
         if self._files is None:
             self._files = CommandFiles(self.job.places.command_files)
-        files = {name: self.job.show_path(path) for name, path in self._files.members.items()}
+        files = {name: self.job.host.paths.to_inside(path) for name, path in self._files.members.items()}
         own = {"action": self.spec.id, **files}
         return evaluate_value(self.job, self.scope, self.env, template, self.place, own)
 
@@ -119,7 +121,11 @@ class StepRun:
 
     def github(self) -> dict[str, object]:
         """The `github` context of this very step."""
-        members: dict[str, object] = {**github_context(self.job, self.scope), "action": self.spec.id}
+        return {**github_context(self.job, self.scope), **self._own_github()}
+
+    def _own_github(self) -> dict[str, object]:
+        """The members of `github` that are this step's."""
+        members: dict[str, object] = {"action": self.spec.id}
         if self.action is not None:
             if not (self.spec.uses or "").startswith("docker://"):
                 members["action_path"] = self.job.show_path(self.action.folder)
@@ -172,7 +178,7 @@ class StepRun:
             self.env,
             state=self.state,
             inputs=self.inputs,
-            own={**exported_variables(self.job, self.github()), **extra},
+            own={**exported_variables(self.job, {**self.scope.github, **self._own_github()}), **extra},
             granted=host.granted,
             keeps_paths=host.keeps_paths,
         )

@@ -142,11 +142,12 @@ class _Objects:
 
     def __init__(self, repository: Path) -> None:
         self._process = subprocess.Popen(
-            ["git", f"--git-dir={repository}", "cat-file", "--batch"],
+            ["git", f"--git-dir={repository.absolute()}", "cat-file", "--batch"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env=git_environment(),
+            cwd="/",
         )
 
     def __enter__(self) -> Self:

@@ -35,21 +35,17 @@ class CommandFiles:
     """The files of one process. `variables` names them; `collect` reads them into effects and removes them."""
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        try:
-            self._folder = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except OSError as error:
-            raise AgentError(
-                f"the folder of the command files is no folder any more: {error.strerror}", where=str(folder)
-            ) from None
+        self._folder = _open_folder(folder)
         token = os.urandom(16).hex()
         self._names = {variable: f"{prefix}{token}" for variable, prefix in _PREFIXES.items()}
-        self.variables = {variable: str(folder / name) for variable, name in self._names.items()}
-        self.members = {  # of the `github` context
-            variable.removeprefix("GITHUB_").lower(): folder / name for variable, name in self._names.items()
-        }
+        self.variables = {variable: f"{folder}/{name}" for variable, name in self._names.items()}
         for name in self._names.values():
             os.mknod(name, stat.S_IFREG | 0o644, dir_fd=self._folder)
+
+    @property
+    def members(self) -> dict[str, str]:
+        """The files as the `github` context names them."""
+        return {name.removeprefix("GITHUB_").lower(): path for name, path in self.variables.items()}
 
     def collect(self, effects: Effects) -> str:
         """Add to `effects` what the process wrote; returns its summary. What is wrong goes to `effects.errors`."""
@@ -123,6 +119,20 @@ class CommandFiles:
             with contextlib.suppress(OSError):
                 os.unlink(name, dir_fd=self._folder)
         os.close(self._folder)
+
+
+def _open_folder(folder: Path) -> int:
+    """A handle of the folder, which is made when it is not there (any more)."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            return os.open(folder, flags)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return os.open(folder, flags)
+    except OSError as error:
+        raise AgentError(
+            f"the folder of the command files is no folder any more: {error.strerror}", where=str(folder)
+        ) from None
 
 
 def _read_regular(file: int, variable: str) -> str:

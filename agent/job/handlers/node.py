@@ -38,7 +38,7 @@ async def _choose_node(step: StepRun, major: int) -> str:
     job = step.job
     if job.is_in_container:
         return await find_node_inside(major, job.host, job.graces, job.containers.nodes)
-    path = job.environment.build(step.env, state={}, inputs={}, own={})["PATH"]
+    path = job.environment.search_path(step.env)
     configured = {20: job.settings.node20, 24: job.settings.node24}
     node = await asyncio.to_thread(find_node, major, configured, path, job.places.tools)
     if node is not None:

@@ -122,6 +122,7 @@ def _run(arguments: list[str], env: Mapping[str, str], complaint: str) -> None:
         result = subprocess.run(
             arguments,
             stdin=subprocess.DEVNULL,
+            cwd="/",
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             timeout=_INSTALL_SECONDS,

@@ -3,14 +3,15 @@
 Source: actions/runner `ScriptHandler.cs`, `ScriptHandlerHelpers.cs`.
 """
 
+import contextlib
 import os
 import posixpath
 import shlex
-import shutil
 from pathlib import Path
 
 from agent.errors import AgentError
 from agent.flow.expressions import to_text
+from agent.job.programs import find_executable
 from agent.job.steprun import RunSteps, StepFailure, StepRun
 
 _BUILT_IN = {
@@ -22,6 +23,7 @@ _BUILT_IN = {
 }
 _DEFAULT = "bash -e {0}"  # sh where there is no bash, and in a container
 _EXTENSIONS = {"python": ".py", "python3": ".py", "pwsh": ".ps1", "powershell": ".ps1", "node": ".js"}
+_OWN_MODE, _SHARED_MODE = 0o600, 0o644
 _POWERSHELL_HEAD = "$ErrorActionPreference = 'stop'"
 _POWERSHELL_TAIL = "if ((Test-Path -LiteralPath variable:\\LASTEXITCODE)) { exit $LASTEXITCODE }"
 
@@ -38,14 +40,16 @@ class ScriptHandler:
         first, *_rest = script.strip().splitlines() or [""]
         colour = [f"\x1b[36;1m{line}\x1b[0m" for line in script.rstrip("\n").split("\n")]
         step.show_group(f"Run {first}", colour, [f"shell: {shown}"])
-        file = _write_script(step.job.places.temp, arguments[0], script)
-        if step.job.is_in_container:  # the image's user may be another than the agent's
-            file.chmod(0o644)
+        mode = (
+            _SHARED_MODE if step.job.is_in_container else _OWN_MODE
+        )  # the image's user may be another than the agent's
+        file = _write_script(step.job.places.temp, arguments[0], script, mode)
         try:
-            path = step.job.show_path(file)
+            path = step.job.host.paths.to_inside(file)
             code = await step.run_process([item.replace("{0}", path) for item in arguments], cwd=folder)
         finally:
-            file.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(file)  # noqa: PTH108 - here and below: a Path for each would cost more than the call
         if code != 0:
             raise StepFailure(f"Process completed with exit code {code}.")
 
@@ -69,11 +73,9 @@ class ScriptHandler:
         if not written and not step.scope.is_composite:
             written = to_text(step.evaluate(step.job.spec.working_directory))
         inside = posixpath.join(step.job.show_path(step.job.places.workspace), written)
-        folder = Path(step.job.host.paths.to_host(inside))
-        is_elsewhere = (
-            step.job.is_in_container and str(folder) == inside
-        )  # in the image: for the container to see
-        if not is_elsewhere and not folder.is_dir():
+        folder = step.job.host.paths.to_host(inside)
+        is_elsewhere = step.job.is_in_container and folder == inside  # in the image: for the container to see
+        if not is_elsewhere and not os.path.isdir(folder):  # noqa: PTH112
             raise AgentError(
                 f"the working directory '{written}' does not exist",
                 where=step.place,
@@ -102,16 +104,22 @@ class ScriptHandler:
 
 
 def _find_program(step: StepRun, name: str) -> str | None:
-    path = step.job.environment.build(step.env, state={}, inputs={}, own={})["PATH"]
-    return shutil.which(name, path=path)
+    path = step.job.environment.search_path(step.env)
+    return find_executable(name, path)
 
 
-def _write_script(folder: Path, program: str, script: str) -> Path:
-    name = Path(program).name
+def _write_script(folder: Path, program: str, script: str, mode: int) -> str:
+    name = posixpath.basename(program)
     if name in ("pwsh", "powershell"):
         script = f"{_POWERSHELL_HEAD}\n{script}\n{_POWERSHELL_TAIL}"
-    file = folder / f"{os.urandom(16).hex()}{_EXTENSIONS.get(name, '.sh')}"
-    handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8", errors="replace", newline="") as stream:
-        stream.write(script)
+    file = f"{folder}/{os.urandom(16).hex()}{_EXTENSIONS.get(name, '.sh')}"
+    handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _OWN_MODE)
+    try:
+        if mode != _OWN_MODE:
+            os.fchmod(handle, mode)
+        rest = memoryview(script.encode("utf-8", "replace"))
+        while rest:
+            rest = rest[os.write(handle, rest) :]
+    finally:
+        os.close(handle)
     return file
