@@ -9,9 +9,10 @@ from agent.flow.model import Call, Flow, Trigger
 from agent.plan.contexts import evaluate_place, flow_contexts, job_contexts
 from agent.plan.draft import Draft
 from agent.plan.ends import end_job
+from agent.plan.expand import MAX_JOBS
 from agent.plan.needs import show_node
 from agent.plan.results import impossible, worst
-from agent.plan.scopes import flow_of, join_key, name_of, nodes_of, scope_of
+from agent.plan.scopes import flow_of, join_key, name_of, scope_of
 from agent.plan.state import JobPhase, JobState, NodeState, Place, ScopeState
 from agent.spec.outcome import JobResult
 
@@ -24,6 +25,8 @@ def open_scope(draft: Draft, job: JobState) -> None:
     if job.key in draft.scopes:
         return
     called = _called_flow(draft, job)
+    if len(draft.nodes) + len(called.jobs) > MAX_JOBS:
+        raise UsageError(f"the run has more than {MAX_JOBS} jobs", where=job.key)
     inputs = _evaluate_inputs(draft, job, called)
     draft.put_scope(job.key, ScopeState(inputs))
     for name in called.jobs:
@@ -44,7 +47,7 @@ def close_when_done(draft: Draft, job: JobState) -> None:
     """End a calling job when every node of its scope has a result."""
     if job.phase is not JobPhase.CALLING:
         return
-    nodes = nodes_of(draft.state, job.key)
+    nodes = {key: draft.nodes[key] for key in draft.nodes_in(job.key)}
     results = [node.result for node in nodes.values() if node.result is not None]
     if len(results) < len(nodes):
         return

@@ -19,7 +19,7 @@ MAX_WAITING = 100
 M = TypeVar("M", bound=Hashable)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Group(Generic[M]):
     """Who is in the group, and who waits, oldest first. Members are whatever the driver names them by."""
 
@@ -27,7 +27,7 @@ class Group(Generic[M]):
     waiting: tuple[M, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Verdicts(Generic[M]):
     """What members are to be told: who has entered, and who shall end, with the reason."""
 

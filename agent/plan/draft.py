@@ -1,11 +1,10 @@
 """One call of the planner: a thawed copy of the run's state, and the decisions so far."""
 
-from collections.abc import Iterable
 from dataclasses import replace
 
 from agent.flow.model import Flow, Job
 from agent.plan.decisions import Decision
-from agent.plan.scopes import walk_nodes, written_job
+from agent.plan.scopes import scope_of, walk_nodes, written_job
 from agent.plan.state import JobState, NodeState, RunState, ScopeState
 
 
@@ -20,6 +19,9 @@ class Draft:
         self.scopes = dict(state.scopes)
         self.state = replace(state, nodes=self.nodes, jobs=self.jobs, scopes=self.scopes)
         self.decisions: list[Decision] = []
+        self._children: dict[str, list[str]] = {}
+        for key in state.nodes:
+            self._children.setdefault(scope_of(key), []).append(key)
         self.version = 0  # grows with every change
 
     def put(self, job: JobState) -> JobState:
@@ -30,6 +32,8 @@ class Draft:
 
     def put_node(self, key: str, node: NodeState) -> None:
         """Note how a node stands."""
+        if key not in self.nodes:
+            self._children.setdefault(scope_of(key), []).append(key)
         self.nodes[key] = node
         self.version += 1
 
@@ -55,13 +59,21 @@ class Draft:
         """The jobs that a node expanded into."""
         return [self.jobs[key] for key in self.nodes[node].jobs]
 
-    def remove(
-        self, *, nodes: Iterable[str] = (), jobs: Iterable[str] = (), scopes: Iterable[str] = ()
-    ) -> None:
-        """Forget these: they will come anew."""
-        for store, keys in ((self.nodes, nodes), (self.jobs, jobs), (self.scopes, scopes)):
-            for key in keys:
-                store.pop(key, None)
+    def nodes_in(self, scope: str) -> list[str]:
+        """The nodes that stand directly in a scope."""
+        return list(self._children.get(scope, ()))
+
+    def remove_jobs(self, node: str) -> None:
+        """Forget the jobs of a node: they will come anew."""
+        for key in self.nodes[node].jobs:
+            self.jobs.pop(key, None)
+        self.version += 1
+
+    def remove_scope(self, scope: str) -> None:
+        """Forget a called flow, whose nodes have no jobs any more."""
+        for key in self._children.pop(scope, ()):
+            del self.nodes[key]
+        self.scopes.pop(scope, None)
         self.version += 1
 
     def freeze(self) -> RunState:

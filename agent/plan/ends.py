@@ -83,7 +83,7 @@ def cancel_job(draft: Draft, job: JobState, reason: str, *, is_forced: bool = Fa
 
 def cancel_scope(draft: Draft, scope: str, reason: str, *, is_forced: bool = False) -> None:
     """Cancel the jobs of a scope that their conditions don't keep going."""
-    for key in [key for key in draft.nodes if scope_of(key) == scope]:
+    for key in draft.nodes_in(scope):
         is_kept = not is_forced and is_wanted(draft, key)
         for job in draft.jobs_of(key):
             if job.phase is JobPhase.CALLING and is_kept and is_cancelled(draft.state, job.key):

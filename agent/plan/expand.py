@@ -13,7 +13,7 @@ from agent.plan.scopes import scope_of
 from agent.plan.state import JobState, NodeState
 from agent.spec.outcome import Conclusion, JobResult
 
-MAX_JOBS = 5000  # of a run, with all that it calls
+MAX_JOBS = 2000  # of a run, with all that it calls
 
 
 def expand_when_ready(draft: Draft, node: str) -> None:

@@ -14,7 +14,7 @@ from agent.plan.expand import renew_job
 from agent.plan.matrix import Cell
 from agent.plan.needs import ancestors
 from agent.plan.planner import Step, begin, join_group_of_run
-from agent.plan.scopes import flow_of, join_key, name_of, nodes_of
+from agent.plan.scopes import flow_of, join_key, name_of
 from agent.plan.settle import settle
 from agent.plan.state import JobState, NodeState, RunRequest, RunState
 from agent.spec.outcome import Conclusion
@@ -94,8 +94,9 @@ class _Reset:
         """Whether anything of the scope runs again."""
         state = self._draft.state
         flow = flow_of(self._draft.flow, state, scope)
-        touched = {key for key in nodes_of(state, scope) if self._reset_jobs(key)}
-        for key in nodes_of(state, scope):
+        nodes = self._draft.nodes_in(scope)
+        touched = {key for key in nodes if self._reset_jobs(key)}
+        for key in nodes:
             before = {join_key(scope, name) for name in ancestors(flow, name_of(key))}
             if before & touched:
                 self._forget(key)
@@ -123,15 +124,11 @@ class _Reset:
         return True
 
     def _forget(self, node: str) -> None:
-        jobs = self._draft.nodes[node].jobs
-        for key in jobs:
+        for key in self._draft.nodes[node].jobs:
             self._forget_scope(key)
-        self._draft.remove(jobs=jobs)
+        self._draft.remove_jobs(node)
 
     def _forget_scope(self, scope: str) -> None:
-        if scope not in self._draft.scopes:
-            return
-        for node in nodes_of(self._draft.state, scope):
+        for node in self._draft.nodes_in(scope):
             self._forget(node)
-            self._draft.remove(nodes=[node])
-        self._draft.remove(scopes=[scope])
+        self._draft.remove_scope(scope)

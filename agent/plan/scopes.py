@@ -7,7 +7,7 @@ nodes begin with that: `deploy / push` is the job `push` of the flow that `deplo
 from collections.abc import Iterator
 
 from agent.flow.model import Flow, Job
-from agent.plan.state import JobState, NodeState, RunState
+from agent.plan.state import JobState, RunState
 
 _JOINT = " / "
 
@@ -49,11 +49,6 @@ def calling_jobs(state: RunState, scope: str) -> Iterator[JobState]:
         job = state.jobs[scope]
         yield job
         scope = scope_of(job.node)
-
-
-def nodes_of(state: RunState, scope: str) -> dict[str, NodeState]:
-    """The nodes that stand directly in a scope, by key."""
-    return {key: node for key, node in state.nodes.items() if scope_of(key) == scope}
 
 
 def walk_nodes(state: RunState) -> list[str]:

@@ -4,10 +4,12 @@ from dataclasses import dataclass, field
 from textwrap import dedent
 from typing import Any
 
+from agent.flow.called import link_flow
 from agent.flow.load import load_flow
 from agent.flow.model import Flow
 from agent.ids import JobId, RunId
 from agent.plan import (
+    Again,
     Decision,
     EndRun,
     Event,
@@ -17,8 +19,10 @@ from agent.plan import (
     RunCancelled,
     RunRequest,
     RunState,
+    TimePassed,
     advance,
     begin,
+    rerun,
 )
 from agent.spec import codec
 from agent.spec.job import JobSpec
@@ -29,6 +33,12 @@ def flow_of(jobs: str) -> Flow:
     """A flow whose `jobs:` are the YAML in `jobs`; a job without steps gets one."""
     text = "on: push\njobs:\n" + "\n".join(f"  {line}" for line in dedent(jobs).strip().splitlines())
     return load_flow(text + "\n", "test.yml").flow
+
+
+def calling(text: str, **called: str) -> Flow:
+    """The flow `text` with the flows that it calls as `./NAME.yml` joined to it."""
+    flow = load_flow(dedent(text), "test.yml").flow
+    return link_flow(flow, {f"./{name}.yml": dedent(called_text) for name, called_text in called.items()})
 
 
 def request(**more: Any) -> RunRequest:
@@ -62,6 +72,33 @@ class Run:
         self.handle(JobStarted(job))
         kind = FailureKind.USER if conclusion == "failure" else None
         return self.handle(JobFinished(job, JobResult(Conclusion(conclusion), outputs, kind)))
+
+    def fail(self, key: str, kind: str = "user", exit_code: int | None = None) -> tuple[Decision, ...]:
+        """The job starts and fails."""
+        job = self.id(key)
+        self.handle(JobStarted(job))
+        result = JobResult(Conclusion.FAILURE, {}, FailureKind(kind), exit_code=exit_code)
+        return self.handle(JobFinished(job, result))
+
+    def pass_time(self, seconds: float) -> tuple[Decision, ...]:
+        """Time passes, and the run is woken."""
+        self.now += seconds
+        return self.handle(TimePassed())
+
+    def again(self, **what: Any) -> tuple[Decision, ...]:
+        """The run's next attempt; what was decided before is forgotten."""
+        stored = codec.parse(RunState, codec.dump(self.state))
+        self.state, decisions = rerun(self.flow, stored, Again(**what), now=self.now)
+        self.decisions = list(decisions)
+        return decisions
+
+    def phases(self) -> dict[str, str]:
+        """How each job stands, by key."""
+        return {job.key: job.phase.value for job in self.state.jobs.values()}
+
+    def results(self) -> dict[str, str]:
+        """How each job that has ended did, by key."""
+        return {job.key: job.result.conclusion.value for job in self.state.jobs.values() if job.result}
 
     def cancel(self) -> tuple[Decision, ...]:
         """A person cancels the run."""

@@ -153,7 +153,7 @@ def _check_image(reader: Reader, node: Node, *, may_be_empty: bool) -> None:
 
 
 def _check_retry(reader: Reader, node: Node | None) -> None:
-    if node is None or holds_expression(node):
+    if node is None or holds_expression(node) or (isinstance(node, Mapping) and node.find("max") is None):
         return
     try:
         read_retry(template_of(node), str(node.position))
