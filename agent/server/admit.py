@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from agent.errors import AgentError
-from agent.server.auth.access import Access, Caller, check_organisation, check_role
+from agent.server import audit
+from agent.server.auth.access import SAFE_METHODS, Access, Caller, check_organisation, check_role
 from agent.server.auth.callers import Known, find_caller, find_running_job
 from agent.server.auth.place import find_project
 from agent.server.auth.roles import Role
@@ -15,8 +16,6 @@ from agent.server.services import Services
 from agent.server.store import tokens
 from agent.server.store.database import Connection
 from agent.server.store.projects import ProjectRow
-
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})  # RFC 9110: these change nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +27,14 @@ class Admitted:
 
 
 async def admit(request: Request, services: Services, access: Access) -> Admitted:
-    """Who calls, and about which project; raises for those who may not."""
+    """Who calls, and about which project; raises for those who may not. The audit log's row of the call is told too."""
     if not (access.admits_people or access.admits_jobs):
         return Admitted(Caller())
     async with services.database.read() as connection:
         known = await _identify(request, services, access, connection)
+        audit.say_who(known.caller.name, known.caller.user, known.caller.token)
         project = await _check_rights(request, access, connection, known.caller)
+    audit.say_where(None if project is None else project.id)
     if known.is_worth_noting:
         async with services.database.write() as connection:
             await tokens.touch_token(connection, known.caller.token, services.clock.now())

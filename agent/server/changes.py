@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from agent.clock import Clock
+from agent.server import audit
 from agent.server.live import QUEUE, Bus, job_topic, run_topic
 from agent.server.store import agents, events, jobs, locks, runs
 from agent.server.store.database import Connection, Database
@@ -83,11 +84,19 @@ class Changes:
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[Change]:
-        """A change: committed at the end of the block, then the wake-ups go out; undone when the block raises."""
+        """A change: committed at the end of the block, then the wake-ups go out; undone when the block raises.
+
+        The first one of an audited call takes its row in the audit log along.
+        """
         async with self.database.write() as connection:
             change = Change(connection, self.clock.now())
             yield change
             await self._bus.announce(connection, change.topics)
+            entry = audit.current()
+            if entry is not None:
+                await audit.write(connection, entry, change.now)
+        if entry is not None:
+            entry.is_written = True
         for topic in change.topics:
             self._bus.wake(topic)
 

@@ -7,14 +7,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from agent.errors import AgentError, RefusedError, UsageError
-from agent.server.admit import Admitted, admit, count_failure
-from agent.server.auth.access import Access
+from agent.server import audit
+from agent.server.admit import Admitted, address_of, admit, count_failure
+from agent.server.auth.access import SAFE_METHODS, Access
 from agent.server.call import Call, ViewResponse, read_query
 from agent.server.operation import ANY, Media, Operation
 from agent.server.problems import UnauthorizedError, problem_of
 from agent.server.services import Services
 
 log = logging.getLogger("agent.server")
+_LONGEST_TARGET = 500
 
 
 class Guard:
@@ -25,8 +27,22 @@ class Guard:
         self._on_error = on_error
 
     async def answer(self, request: Request) -> Response:
-        """Answer `request`."""
+        """Answer `request`; that it changed something, or was refused to, stands in the audit log."""
         services: Services = request.app.state.services
+        if not self.operation.access.is_audited(request.method):
+            return await self._answer(request, services)
+        path = request.url.path[:_LONGEST_TARGET]
+        entry = audit.Entry(f"{request.method} {self.operation.path}", path, address_of(request))
+        with audit.auditing(entry):
+            status = 500
+            try:
+                response = await self._answer(request, services)
+                status = response.status_code
+            finally:
+                await self._close_entry(entry, services, request.method, status)
+        return response
+
+    async def _answer(self, request: Request, services: Services) -> Response:
         access = self.operation.access
         try:
             admitted = await admit(request, services, access)
@@ -38,6 +54,19 @@ class Guard:
             return self._on_error(count_failure(request, services, error) if is_guess else error)
         self._check_answer(response)
         return response
+
+    async def _close_entry(self, entry: audit.Entry, services: Services, method: str, status: int) -> None:
+        """The row of a call that changed nothing: it was refused, it failed, or there was nothing to change.
+
+        Strangers without a good token don't fill the log.
+        """
+        is_noise = status in (401, 429) and not entry.actor and not entry.notes
+        if entry.is_written or is_noise or (method in SAFE_METHODS and status < 400):
+            return
+        outcome: audit.Outcome = "done" if status < 400 else "refused" if status < 500 else "failed"
+        async with services.database.write() as connection:
+            await audit.write(connection, entry, services.clock.now(), outcome)
+        entry.is_written = True
 
     def _make_call(self, request: Request, services: Services, admitted: Admitted) -> Call:
         _refuse_nul(request)

@@ -32,6 +32,7 @@ from agent.plan import (
     cancelled,
 )
 from agent.plan.request import Wish, choose_event, make_request
+from agent.server import audit
 from agent.server.changes import Change, Changes
 from agent.server.flows import FlowCache
 from agent.server.platform_events import tell_of_run
@@ -84,6 +85,7 @@ class Runs:
         state, decisions = begin(flow, request, now=change.now)
         await self._carry_out(change, flow, state, decisions)
         await change.tell_run(request.run)
+        audit.note(run=request.run)
         return request.run
 
     async def cancel(self, run: int, reason: str) -> None:

@@ -1,10 +1,14 @@
 """Who may do what in which project: every route of the table, and the pure rules behind it."""
 
+from collections.abc import Iterator
+
+import httpx
 import pytest
-from server.routes import http_routes
+from server.routes import HttpRoute, http_routes
+from server.vocabulary import ServerProcess, TestAgent, journal
 
 from agent.errors import NotFoundError, RefusedError, UsageError
-from agent.server.auth.access import Caller, check_organisation, check_role
+from agent.server.auth.access import Access, Caller, check_organisation, check_role
 from agent.server.auth.callers import make_caller
 from agent.server.auth.place import OWNERS
 from agent.server.auth.roles import Role, read_role
@@ -12,7 +16,7 @@ from agent.server.store.tokens import TokenRow
 from agent.server.store.users import UserRow
 
 # Path parameters that name something *within* the request's project: a thing of another project can't be named by them.
-WITHIN = {"name"}
+WITHIN = {"name", "user"}
 
 
 def test_every_parameter_of_a_route_with_a_role_says_which_project_it_is_about() -> None:
@@ -78,3 +82,79 @@ def test_roles_are_read_by_their_names_only() -> None:
     for text in ("Admin", "owner", "", "4"):
         with pytest.raises(UsageError):
             read_role(text)
+
+
+# Every route, every role
+
+
+RUN = "on: push\njobs:\n  train:\n    runs-on: linux\n    steps:\n    - run: echo\n"
+NEEDS = {Access.VIEWER: 1, Access.RUNNER: 2, Access.RUNNER_OR_JOB: 2, Access.MAINTAINER: 3, Access.ADMIN: 4}
+CALLERS = ["stranger", "outsider", "viewer", "runner", "maintainer", "admin", "organisation"]
+
+
+@pytest.fixture(scope="module")
+def people(server: ServerProcess) -> Iterator[dict[str, httpx.Client]]:
+    """One client for each kind of caller; the roles are in the project `theirs`, the outsider's is in another one."""
+    for project in ("theirs", "others"):
+        server.api.post("/projects", json={"name": project})
+    tokens = {role: server.add_user(f"r-{role}", role=role, project="theirs") for role in CALLERS[2:6]}
+    tokens["outsider"] = server.add_user("r-outsider", role="admin", project="others")
+    tokens |= {"stranger": "fa_api_" + "0" * 43, "organisation": server.token}
+    clients = {name: server.as_user(token) for name, token in tokens.items()}
+    yield clients
+    for client in clients.values():
+        client.close()
+
+
+@pytest.fixture(scope="module")
+def things(server: ServerProcess) -> dict[str, object]:
+    """What the paths can name, all in the project `theirs`; a user whom nobody knows, so that nobody is changed."""
+    run = server.api.post("/runs?project=theirs", json={"flow": {"file": "f.yml", "text": RUN}}).json()["run"]
+    agent = TestAgent(server, name="rights", token=server.registration()).connect()
+    assign = agent.take()
+    artifact = upload(server, agent.open(assign, "ACTIONS_RUNTIME_TOKEN"))
+    agent.finish(assign, journal(assign))
+    agent.disconnect()
+    return {"run": run, "job": assign.job, "artifact": artifact, "project": "theirs", "user": "somebody"}
+
+
+def upload(server: ServerProcess, token: str) -> str:
+    service = "/twirp/github.actions.results.api.v1.ArtifactService"
+    headers = {"Authorization": f"Bearer {token}"}
+    url = server.http.post(f"{service}/CreateArtifact", json={"name": "a"}, headers=headers).json()
+    server.http.put(url["signed_upload_url"], content=b"bytes", headers={"x-ms-blob-type": "BlockBlob"})
+    done = server.http.post(f"{service}/FinalizeArtifact", json={"name": "a", "size": "5"}, headers=headers)
+    return str(done.json()["artifact_id"])
+
+
+def allowed(access: Access, caller: str) -> set[int] | None:
+    """The statuses that a refusal has; None: the call gets through to the handler."""
+    if caller == "stranger":
+        return {401}
+    if access is Access.MEMBER or caller == "organisation":
+        return None
+    if access is Access.ORGANISATION:
+        return {403}
+    if caller == "outsider":
+        return {404}
+    return None if CALLERS.index(caller) - 1 >= NEEDS[access] else {403}
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+@pytest.mark.parametrize("route", [route for route in http_routes() if route.access.admits_people], ids=str)
+def test_each_route_answers_each_role_as_its_access_says(
+    people: dict[str, httpx.Client], things: dict[str, object], route: HttpRoute, caller: str
+) -> None:
+    query = (
+        {}
+        if "{" in route.path and {"run", "job", "artifact"} & set(route.parameters)
+        else {"project": "theirs"}
+    )
+    path = route.filled(**things).removeprefix("/api/v1")
+    with people[caller].stream(route.verb, path, params=query, content=b'"not what is wanted"') as answer:
+        refusal = allowed(route.access, caller)
+        if refusal is not None:
+            assert answer.status_code in refusal
+        else:
+            assert answer.status_code not in (401, 403)
+            assert answer.status_code < 500

@@ -135,6 +135,20 @@ class ServerProcess:
     def set_secret(self, name: str, value: str) -> None:
         assert self.api.put(f"/secrets/{name}", json={"value": value}).status_code == 200
 
+    def add_user(self, name: str, *, role: str = "", project: str = "default", **more: Any) -> str:
+        """A user, with a role in a project when one is named; gives a token of theirs."""
+        answer = self.api.post("/users", json={"name": name, **more})
+        assert answer.status_code == 201, answer.text
+        if role:
+            put = self.api.put(f"/projects/{project}/members/{name}", json={"role": role})
+            assert put.status_code == 200, put.text
+        return self.api.post(f"/users/{name}/tokens", json={}).json()["token"]
+
+    def as_user(self, token: str) -> httpx.Client:
+        """The API as the holder of `token` calls it. Close it."""
+        headers = {"Authorization": f"Bearer {token}"}
+        return httpx.Client(base_url=f"{self.url}/api/v1", headers=headers, timeout=PATIENCE_SECONDS)
+
     def registration(self, **more: Any) -> str:
         return self.api.post("/registration-tokens", json=more).json()["token"]
 

@@ -8,15 +8,20 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from agent.server.api import (
+    account,
     agents,
     artifacts,
+    audit_log,
     document,
     jobs,
+    members,
+    projects,
     registration_tokens,
     runs,
     secrets,
     snapshots,
     system,
+    users,
     variables,
 )
 from agent.server.api.agent_socket import connect_agent
@@ -38,6 +43,11 @@ OPERATIONS: tuple[Operation, ...] = (
     *variables.OPERATIONS,
     *snapshots.OPERATIONS,
     *registration_tokens.OPERATIONS,
+    *account.OPERATIONS,
+    *users.OPERATIONS,
+    *projects.OPERATIONS,
+    *members.OPERATIONS,
+    *audit_log.OPERATIONS,
     *blobs.OPERATIONS,
     *toolkit.OPERATIONS,
 )

@@ -108,7 +108,7 @@ async def submit_run(call: Call) -> Response:
         inputs=body.inputs,
         vars=body.vars,
         source=codec.from_json(Source, body.source, where="source"),
-        actor="admin",
+        actor=call.caller.name,
         jobs=tuple(body.jobs),
         cells=body.matrix,
         pins=_read_pins(body.lock),

@@ -13,6 +13,8 @@ from agent.errors import NotFoundError, RefusedError
 from agent.server.auth.roles import Role
 from agent.server.auth.runtime import JobIdentity
 
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})  # RFC 9110: these change nothing
+
 
 class Access(StrEnum):
     """What a route asks of its caller."""
@@ -26,6 +28,7 @@ class Access(StrEnum):
     ORGANISATION = "organisation"  # an admin of the organisation: users, projects, agents, the server
     JOB = "job"  # the runtime token of a job that is running
     RUNNER_OR_JOB = "runner-or-job"
+    SIGN_IN = "sign-in"  # a password, or a sign-in provider's word: the handler checks it
     REGISTRATION = "registration"  # a registration token in the body, spent by the handler
     SIGNED = "signed"  # a signed URL
     AGENT = "agent"  # the handshake of the websocket
@@ -39,6 +42,15 @@ class Access(StrEnum):
     def admits_people(self) -> bool:
         """Whether a user may open the route."""
         return self in _PEOPLE
+
+    def is_audited(self, method: str) -> bool:
+        """Whether a call leaves a row in the audit log: what people change, how they sign in, who registers.
+
+        What jobs and signed URLs change is of their run, and told with it.
+        """
+        if method in SAFE_METHODS:
+            return self is Access.SIGN_IN
+        return self.admits_people or self in (Access.SIGN_IN, Access.REGISTRATION)
 
     @property
     def role(self) -> Role | None:
@@ -60,7 +72,8 @@ _PEOPLE = frozenset({Access.MEMBER, Access.ORGANISATION, *_ROLES})
 class Caller:
     """Who asks: a user through a token or a browser's session (`token` is its id), or a job.
 
-    `roles` says the role by project id; `everywhere` the one in all projects, of an admin of the organisation.
+    `roles` says the role by project id; `everywhere` the one in all projects, of an admin of the organisation. `cap`,
+    `only_project` and `until` (seconds since the epoch) are what the token is limited to.
     """
 
     token: str = ""
@@ -69,7 +82,15 @@ class Caller:
     is_organisation_admin: bool = False
     everywhere: Role | None = None
     roles: Mapping[int, Role] = field(default_factory=dict)
+    cap: Role | None = None
+    only_project: int | None = None
+    until: float | None = None
     job: JobIdentity | None = None
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether the token may do less than its user, or for a time only."""
+        return any(limit is not None for limit in (self.cap, self.only_project, self.until))
 
     def role_in(self, project: int) -> Role | None:
         """What the caller is in `project`; None: nobody."""

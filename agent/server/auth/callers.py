@@ -6,7 +6,7 @@ from agent.errors import RefusedError
 from agent.server.auth.access import Caller
 from agent.server.auth.roles import Role, read_role
 from agent.server.auth.runtime import JobIdentity, RuntimeTokens
-from agent.server.auth.tokens import find_token
+from agent.server.auth.tokens import API, find_token
 from agent.server.problems import UnauthorizedError
 from agent.server.store import jobs, users
 from agent.server.store.database import Connection
@@ -49,6 +49,9 @@ def make_caller(token: TokenRow, user: UserRow, memberships: dict[int, str]) -> 
         is_organisation_admin=everywhere is Role.ADMIN,
         everywhere=everywhere,
         roles=roles,
+        cap=None if token.role is None else cap,
+        only_project=token.project,
+        until=token.expires_at if token.kind == API else None,  # a browser's session ends, its user does not
     )
 
 

@@ -17,6 +17,11 @@ class Throttle:
         self._limit = failures_per_minute
         self._windows: dict[str, tuple[float, int]] = {}
 
+    def is_over(self, client: str) -> bool:
+        """Whether `client` has used up its failures of this minute."""
+        start, count = self._windows.get(client, (0.0, 0))
+        return count >= self._limit and self._clock.monotonic() - start < 60
+
     def count_failure(self, client: str) -> bool:
         """Note a failure of `client`: whether it is still within the limit."""
         now = self._clock.monotonic()

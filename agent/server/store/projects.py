@@ -19,7 +19,7 @@ _Days = Annotated[int, msgspec.Meta(ge=1, le=36_500)]
 _Weight = Annotated[float, msgspec.Meta(gt=0, le=1000)]
 
 
-class ProjectSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class ProjectSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How a project is set up. None is no limit, or, for times, kept for ever."""
 
     description: Annotated[str, msgspec.Meta(max_length=1000)] = ""
@@ -77,6 +77,12 @@ async def list_projects(connection: AsyncConnection) -> list[ProjectRow]:
     """All projects by name."""
     query = select(projects).order_by(projects.c.name)
     return [_project(row) for row in (await connection.execute(query)).mappings()]
+
+
+async def names(connection: AsyncConnection) -> dict[int, str]:
+    """The name of each project by its id."""
+    query = select(projects.c.id, projects.c.name)
+    return {row.id: row.name for row in await connection.execute(query)}
 
 
 async def save_settings(connection: AsyncConnection, project: int, settings: ProjectSettings) -> None:

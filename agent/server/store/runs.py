@@ -99,6 +99,12 @@ async def project_of(connection: AsyncConnection, run: int) -> int | None:
     return (await connection.execute(query)).scalar_one_or_none()
 
 
+async def has_active(connection: AsyncConnection, project: int) -> bool:
+    """Whether a run of the project is not over."""
+    query = select(runs.c.id).where(runs.c.project == project, runs.c.status != "completed").limit(1)
+    return (await connection.execute(query)).first() is not None
+
+
 async def load_plan(connection: AsyncConnection, run: int) -> StoredPlan | None:
     """The run's flow and the planner's state."""
     columns = [runs.c[name] for name in StoredPlan.__slots__]

@@ -70,6 +70,12 @@ async def list_users(connection: AsyncConnection) -> list[UserRow]:
     return [UserRow(**row) for row in (await connection.execute(query)).mappings()]
 
 
+async def lock_admins(connection: AsyncConnection) -> list[int]:
+    """The admins of the organisation that can act, held until the transaction ends: two can't remove each other."""
+    query = select(users.c.id).where(users.c.is_admin, users.c.disabled_at.is_(None)).with_for_update()
+    return [row.id for row in await connection.execute(query)]
+
+
 async def update_user(connection: AsyncConnection, user: int, **values: object) -> None:
     """Change columns of a user."""
     await connection.execute(update(users).where(users.c.id == user).values(**values))

@@ -41,7 +41,7 @@ audit = Table(
     Column("action", String, nullable=False),  # verb and route, such as `PUT /api/v1/secrets/{name}`
     Column("target", String, nullable=False),  # the path as it was called
     Column("project", Whole),
-    Column("status", Whole, nullable=False),  # of the HTTP answer
+    Column("outcome", String, nullable=False),  # done, refused, failed
     Column("detail", Text, nullable=False),  # JSON object
     sqlite_autoincrement=True,
 )

@@ -66,7 +66,7 @@ def _add_audit() -> None:
         sa.Column("action", sa.String(), nullable=False),
         sa.Column("target", sa.String(), nullable=False),
         sa.Column("project", Whole),
-        sa.Column("status", Whole, nullable=False),
+        sa.Column("outcome", sa.String(), nullable=False),
         sa.Column("detail", sa.Text(), nullable=False),
         sqlite_autoincrement=True,
     )

@@ -1,0 +1,160 @@
+"""`/api/v1/user`: the caller's own account; `/api/v1/login`: a token for a name and a password."""
+
+import asyncio
+from typing import Annotated
+
+import msgspec
+from starlette.responses import Response
+
+from agent.errors import NotFoundError, RefusedError
+from agent.server import accounts, audit
+from agent.server.admit import address_of
+from agent.server.api.users import NewToken, TokenBody, TokenList, list_tokens_of, make_token, token_fields
+from agent.server.auth.access import Access
+from agent.server.auth.passwords import hash_password
+from agent.server.auth.tokens import API
+from agent.server.call import Call, empty_response, view_response
+from agent.server.operation import V1, Operation
+from agent.server.sign_in import check_password_of
+from agent.server.store import projects, tokens, users
+from agent.server.store.database import Connection
+from agent.server.store.users import UserRow
+
+_Password = Annotated[str, msgspec.Meta(max_length=1024)]
+_LOGIN_TOKEN_SECONDS = 90 * 86400.0
+
+
+class SignInBody(msgspec.Struct, forbid_unknown_fields=True):
+    """A name and a password, and what the token that they open is called."""
+
+    user: str
+    password: _Password
+    name: str = "agent login"
+    expires_seconds: Annotated[float, msgspec.Meta(gt=0, le=3.2e9)] = _LOGIN_TOKEN_SECONDS
+
+    def __repr__(self) -> str:
+        return "SignInBody(...)"
+
+
+class PasswordBody(msgspec.Struct, forbid_unknown_fields=True):
+    """The password as it is, when there is one, and as it shall be."""
+
+    new: _Password
+    current: _Password = ""
+
+    def __repr__(self) -> str:
+        return "PasswordBody(...)"
+
+
+class AccountView(msgspec.Struct):
+    """Who the caller is: `roles` by project, as far as the token that was shown reaches; `token` is its id."""
+
+    name: str
+    kind: str
+    admin: bool
+    roles: dict[str, str]
+    token: str
+
+
+async def sign_in(call: Call) -> Response:
+    """A personal token for a name and a password; it ends after 90 days when nothing else is said."""
+    body = await call.body(SignInBody)
+    user = await check_password_of(call.services, body.user, body.password, address_of(call.request))
+    async with call.services.changes.begin() as change:
+        row, token = await accounts.create_personal_token(
+            change, user, name=body.name, expires_seconds=body.expires_seconds
+        )
+    return view_response(NewToken(**token_fields(row, {}), user=user.name, token=token), 201)
+
+
+async def show_account(call: Call) -> Response:
+    """Who the caller is, and what they may do where."""
+    async with call.services.database.read() as connection:
+        user = await _own(call, connection)
+        names = await projects.names(connection)
+    caller = call.caller
+    roles = {name: caller.role_in(project) for project, name in names.items()}
+    return view_response(
+        AccountView(
+            name=user.name,
+            kind=user.kind,
+            admin=caller.is_organisation_admin,
+            roles={name: role.label for name, role in roles.items() if role is not None},
+            token=caller.token,
+        )
+    )
+
+
+async def change_password(call: Call) -> Response:
+    """Change one's own password; all browsers are signed out. A token that is limited may not."""
+    body = await call.body(PasswordBody)
+    if call.caller.is_limited:
+        raise RefusedError(
+            "a limited token changes no password", hint="sign in, or use a token without limits"
+        )
+    async with call.services.database.read() as connection:
+        user = await _own(call, connection)
+    if user.password is not None:
+        await check_password_of(call.services, user.name, body.current, address_of(call.request))
+    hashed = await asyncio.to_thread(hash_password, body.new)
+    async with call.services.changes.begin() as change:
+        await accounts.change_user(change, user, password=hashed)
+    return empty_response()
+
+
+async def list_own_tokens(call: Call) -> Response:
+    """The caller's own tokens, without what would let anybody use them."""
+    async with call.services.database.read() as connection:
+        return await list_tokens_of(connection, call.caller.user or 0)
+
+
+async def create_own_token(call: Call) -> Response:
+    """A token of one's own; one that is made with a limited token is limited likewise."""
+    body = await call.body(TokenBody)
+    async with call.services.database.read() as connection:
+        user = await _own(call, connection)
+    return await make_token(call, user, body)
+
+
+async def revoke_own_token(call: Call) -> Response:
+    """End one of one's own tokens."""
+    async with call.services.changes.begin() as change:
+        token, user = call.text("token"), call.caller.user
+        audit.note(token=token)
+        if not await tokens.revoke_token(change.connection, token, API, change.now, user):
+            raise NotFoundError("there is no such token of yours, or it was revoked already")
+    return empty_response()
+
+
+async def _own(call: Call, connection: Connection) -> UserRow:
+    user = await users.find_user(connection, call.caller.user or 0)
+    if user is None:
+        raise NotFoundError("this account is gone")
+    return user
+
+
+_PATH = f"{V1}/user"
+OPERATIONS = (
+    Operation(
+        "POST",
+        f"{V1}/login",
+        Access.SIGN_IN,
+        sign_in,
+        body=SignInBody,
+        answers={201: NewToken},
+        problems=(401,),
+    ),
+    Operation("GET", _PATH, Access.MEMBER, show_account, answers={200: AccountView}),
+    Operation("PUT", f"{_PATH}/password", Access.MEMBER, change_password, body=PasswordBody),
+    Operation("GET", f"{_PATH}/tokens", Access.MEMBER, list_own_tokens, answers={200: TokenList}),
+    Operation(
+        "POST",
+        f"{_PATH}/tokens",
+        Access.MEMBER,
+        create_own_token,
+        body=TokenBody,
+        answers={201: NewToken},
+        problems=(404,),
+    ),
+    Operation("DELETE", f"{_PATH}/tokens/{{token}}", Access.MEMBER, revoke_own_token),
+)

@@ -1,0 +1,104 @@
+"""`/api/v1/projects`."""
+
+import msgspec
+from starlette.responses import Response
+
+from agent.server import projects as domain
+from agent.server.auth.access import Access, Caller
+from agent.server.call import Call, view_response
+from agent.server.operation import V1, Operation
+from agent.server.store import projects
+from agent.server.store.projects import ProjectRow, ProjectSettings
+from agent.server.views import Moment, time_text
+
+
+class ProjectBody(msgspec.Struct, forbid_unknown_fields=True):
+    """A new project."""
+
+    name: str
+    settings: dict[str, object] = {}
+
+
+class ProjectChange(msgspec.Struct, forbid_unknown_fields=True):
+    """What shall be different; settings that are not named stay, null is no limit."""
+
+    settings: dict[str, object] = {}
+    archived: bool | None = None
+
+
+class ProjectView(msgspec.Struct):
+    """A project, and the caller's role in it."""
+
+    id: int
+    name: str
+    role: str | None
+    settings: ProjectSettings
+    created: Moment | None
+    archived: Moment | None
+
+
+class ProjectList(msgspec.Struct):
+    """Projects by name."""
+
+    projects: list[ProjectView]
+
+
+async def list_projects(call: Call) -> Response:
+    """The projects that the caller has a role in, by name."""
+    async with call.services.database.read() as connection:
+        rows = await projects.list_projects(connection)
+    shown = [view_project(row, call.caller) for row in rows if call.caller.role_in(row.id) is not None]
+    return view_response(ProjectList(shown))
+
+
+async def create_project(call: Call) -> Response:
+    """Make a project."""
+    body = await call.body(ProjectBody)
+    async with call.services.changes.begin() as change:
+        row = await domain.create_project(change, body.name, body.settings)
+    return view_response(view_project(row, call.caller), 201)
+
+
+async def show_project(call: Call) -> Response:
+    """A project and how it is set up."""
+    return view_response(view_project(call.project, call.caller))
+
+
+async def change_project(call: Call) -> Response:
+    """Set a project up, archive it, or open it again."""
+    body = await call.body(ProjectChange)
+    async with call.services.changes.begin() as changing:
+        row = await domain.change_project(
+            changing, call.project, settings=body.settings, is_archived=body.archived, caller=call.caller
+        )
+    return view_response(view_project(row, call.caller))
+
+
+def view_project(row: ProjectRow, caller: Caller) -> ProjectView:
+    """A project as the caller sees it."""
+    role = caller.role_in(row.id)
+    return ProjectView(
+        id=row.id,
+        name=row.name,
+        role=None if role is None else role.label,
+        settings=row.settings,
+        created=time_text(row.created_at),
+        archived=time_text(row.archived_at),
+    )
+
+
+_PATH = f"{V1}/projects/{{project}}"
+OPERATIONS = (
+    Operation("GET", f"{V1}/projects", Access.MEMBER, list_projects, answers={200: ProjectList}),
+    Operation(
+        "POST",
+        f"{V1}/projects",
+        Access.ORGANISATION,
+        create_project,
+        body=ProjectBody,
+        answers={201: ProjectView},
+        problems=(409,),
+    ),
+    Operation("GET", _PATH, Access.VIEWER, show_project, answers={200: ProjectView}),
+    Operation("PATCH", _PATH, Access.ADMIN, change_project, body=ProjectChange, answers={200: ProjectView}),
+)

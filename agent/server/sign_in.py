@@ -1,0 +1,34 @@
+"""Signing in with a name and a password."""
+
+import asyncio
+
+from agent.server import audit
+from agent.server.auth.passwords import password_matches
+from agent.server.problems import TooManyError, UnauthorizedError
+from agent.server.services import Services
+from agent.server.store import users
+from agent.server.store.users import UserRow
+
+_LONGEST_NAME = 63
+
+
+async def check_password_of(services: Services, name: str, password: str, address: str) -> UserRow:
+    """The user `name`, when the password is right.
+
+    Raises UnauthorizedError, in the same words and after the same work for a name that nobody has; TooManyError when
+    this address or this name has had too many guesses in this minute.
+    """
+    name = name.lower()
+    if services.throttle.is_over(address) or services.throttle.is_over(f"user {name}"):
+        raise TooManyError("too many failed sign-ins", hint="try again in a minute")
+    audit.note(user=name[:_LONGEST_NAME])
+    async with services.database.read() as connection:
+        user = await users.find_by_name(connection, name)
+    is_right = await asyncio.to_thread(password_matches, password, user.password if user else None)
+    if user is None or not is_right or user.disabled_at is not None:
+        services.throttle.count_failure(f"user {name}")
+        raise UnauthorizedError(
+            "the name or the password is not right", hint="ask an admin to set a new password"
+        )
+    audit.say_who(user.name, user.id)
+    return user
