@@ -6,7 +6,6 @@ and work whether the server runs or not: who may write the folder is its operato
 
 import asyncio
 import json
-import logging
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from importlib.util import find_spec
@@ -32,6 +31,7 @@ def run_server(
     blobs_url: str = "",
     master_key: str = "",
     grace_seconds: float = 1800.0,
+    log_format: str = "text",
     output_format: str = "text",
     out: TextIO | None = None,
 ) -> int:
@@ -41,14 +41,12 @@ def run_server(
     `server`, `data`, and at the first start `admin_token` and `registration_token`. Raises AgentError.
     """
     _need_server()
+    from agent.server.logs import set_up_logs
     from agent.server.serve import serve
     from agent.server.settings import ServerSettings
     from agent.wire.lease import LeaseTerms
 
-    logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # it would log whole URLs
+    set_up_logs(log_format)
     settings = ServerSettings(
         listen=listen,
         data=data,

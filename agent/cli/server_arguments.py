@@ -34,6 +34,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--grace", default="30m", help="how long a silent agent keeps its jobs (default: 30m)"
     )
+    parser.add_argument(
+        "--log-format",
+        choices=["text", "json"],
+        default="text",
+        help="of what goes to standard error (default: text)",
+    )
     _add_data(parser)
     parser.set_defaults(handler=_serve)
     nouns = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=CommandParser)
@@ -84,6 +90,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         blobs_url=settings["blobs_url"],
         master_key=settings["master_key"],
         grace_seconds=read_duration(arguments.grace, "--grace") or float("inf"),
+        log_format=arguments.log_format,
         output_format=arguments.format,
     )
 

@@ -1,15 +1,21 @@
-"""The access log: verb, path, status, time. Never the query, never a header: signatures and tokens stand there."""
+"""The access log: verb, path, status, time, and an id for each request. Never the query, never a header."""
 
 import logging
+import secrets
 from time import perf_counter
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from agent.server.logs import begin_request
+
 log = logging.getLogger("agent.server.access")
+
+REQUEST_ID = "X-Request-ID"
+_ID_BYTES = 8
 
 
 class AccessLog:
-    """Logs each answer of `app`."""
+    """Logs each answer of `app`, and counts it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -21,15 +27,34 @@ class AccessLog:
             return
         start = perf_counter()
         status = 500
+        request_id = scope["request_id"] = secrets.token_hex(_ID_BYTES)
+        begin_request(request_id)
 
         async def note_status(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                message["headers"] = [
+                    *message["headers"],
+                    (REQUEST_ID.lower().encode(), request_id.encode()),
+                ]
             await send(message)
 
         try:
             await self._app(scope, receive, note_status)
         finally:
-            took_ms = (perf_counter() - start) * 1000
-            log.info("%s %r %d %.1f ms", scope["method"], scope["path"], status, took_ms)
+            seconds = perf_counter() - start
+            fields = {
+                "method": scope["method"],
+                "path": scope["path"],
+                "status": status,
+                "ms": round(seconds * 1000, 1),
+            }
+            log.info(
+                "%s %r %d %.1f ms",
+                scope["method"],
+                scope["path"],
+                status,
+                seconds * 1000,
+                extra={"fields": fields},
+            )

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from agent.clock import Clock, SystemClock
-from agent.server.access_log import AccessLog
+from agent.server.access_log import REQUEST_ID, AccessLog
 from agent.server.api.routes import OPERATIONS, make_routes
 from agent.server.data_folder import DataFolder
 from agent.server.openapi import make_document
@@ -72,10 +72,17 @@ async def recover(services: Services) -> None:
 
 
 async def _on_http_error(_request: Request, error: Exception) -> Response:
+    """What Starlette itself refuses: paths and verbs that no route has."""
     assert isinstance(error, HTTPException)
-    return problem_response(error.status_code, error.detail, headers=error.headers)
+    hints = {404: "/api/v1/openapi.json lists all paths", 405: "see the header Allow"}
+    hint = hints.get(error.status_code, "")
+    return problem_response(error.status_code, error.detail, hint, headers=error.headers)
 
 
-async def _on_bug(_request: Request, _error: Exception) -> Response:
-    """A bug of ours: Starlette logs its traceback, the caller learns that there is one."""
-    return problem_response(500, "the server has a bug; its log says more")
+async def _on_bug(request: Request, _error: Exception) -> Response:
+    """A bug of ours: uvicorn logs its traceback, the caller learns that there is one and what to look for."""
+    request_id = str(request.scope.get("request_id", ""))
+    headers = {REQUEST_ID: request_id}
+    return problem_response(
+        500, "the server has a bug; its log says more", request_id=request_id, headers=headers
+    )

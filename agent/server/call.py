@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import msgspec
@@ -42,6 +42,7 @@ class Call:
     caller: Caller
     found: ProjectRow | None = None
     parameters: msgspec.Struct | None = None  # the query, checked
+    read: bytes | None = None  # the body, when it was read already
 
     @property
     def project(self) -> ProjectRow:
@@ -81,12 +82,18 @@ class Call:
 
     async def raw_body(self, limit_bytes: int) -> bytes:
         """The body's bytes. Raises TooLargeError above `limit_bytes`."""
+        if self.read is not None:
+            return self.read
         body = bytearray()
         async for chunk in self.request.stream():
             body += chunk
             if len(body) > limit_bytes:
                 raise TooLargeError(f"the request's body is over {limit_bytes} bytes")
         return bytes(body)
+
+    async def with_body(self) -> "Call":
+        """The same, its body read. Raises TooLargeError."""
+        return replace(self, read=await self.raw_body(self.services.settings.limits.json_bytes))
 
     @property
     def base_url(self) -> str:

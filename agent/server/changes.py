@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from agent.clock import Clock
 from agent.server import audit
-from agent.server.live import QUEUE, Bus, job_topic, run_topic
+from agent.server.live import QUEUE, Bus, job_topic, project_topic, run_topic
 from agent.server.store import agents, events, jobs, locks, runs
 from agent.server.store.database import Connection, Database
 from agent.server.store.jobs import JobRow
@@ -57,21 +57,22 @@ class Change:
         """Note how the run stands now."""
         row = await runs.find_run(self.connection, run)
         if row is not None:
-            await self._tell(run, "run", json_text(view_run(row)))
+            await self._tell(row.project, run, "run", json_text(view_run(row)))
 
     async def tell_job(self, job: str) -> None:
         """Note how the job stands now."""
         row = await jobs.find_job(self.connection, job)
         if row is not None:
             names = await agents.names_of(self.connection, [row.agent])
-            await self._tell(row.run, "job", json_text(view_job(row, names)))
+            await self._tell(row.project, row.run, "job", json_text(view_job(row, names)))
             self.wake(job_topic(job))
 
-    async def _tell(self, run: int, kind: str, data: str) -> None:
+    async def _tell(self, project: int, run: int, kind: str, data: str) -> None:
         """The numbers of a run's events grow in the order of their commits only under the run's lock."""
         await self.lock_run(run)
         await events.add_event(self.connection, run, kind, data, self.now)
         self.wake(run_topic(run))
+        self.wake(project_topic(project))
 
 
 class Changes:

@@ -1,4 +1,4 @@
-"""The endpoint before each handler: asks who calls, checks the query, and turns our errors into problems."""
+"""The endpoint before each handler: who calls and how often, the query, repeated requests, and errors as problems."""
 
 import logging
 from collections.abc import Callable
@@ -10,10 +10,14 @@ from agent.errors import AgentError, RefusedError, UsageError
 from agent.server import audit
 from agent.server.admit import Admitted, address_of, admit, count_failure
 from agent.server.auth.access import SAFE_METHODS, Access
+from agent.server.auth.rates import Standing
 from agent.server.call import Call, ViewResponse, read_query
+from agent.server.idempotency import HEADER, Claim
+from agent.server.logs import note_request
 from agent.server.operation import ANY, Media, Operation
-from agent.server.problems import UnauthorizedError, problem_of
+from agent.server.problems import TooManyError, UnauthorizedError, problem_of
 from agent.server.services import Services
+from agent.server.store.failures import UnavailableError
 
 log = logging.getLogger("agent.server")
 _LONGEST_TARGET = 500
@@ -29,6 +33,7 @@ class Guard:
     async def answer(self, request: Request) -> Response:
         """Answer `request`; that it changed something, or was refused to, stands in the audit log."""
         services: Services = request.app.state.services
+        note_request(request, self.operation.path)
         if not self.operation.access.is_audited(request.method):
             return await self._answer(request, services)
         path = request.url.path[:_LONGEST_TARGET]
@@ -43,16 +48,20 @@ class Guard:
         return response
 
     async def _answer(self, request: Request, services: Services) -> Response:
-        access = self.operation.access
+        standing: Standing | None = None
         try:
-            admitted = await admit(request, services, access)
-            response = await self.operation.handler(self._make_call(request, services, admitted))
+            _refuse_nul(request)
+            admitted = await admit(request, services, self.operation.access)
+            standing = self._take_turn(request, services, admitted)
+            response = await self._carry_out(self._make_call(request, services, admitted))
+            self._check_answer(response)
         except UnauthorizedError as error:
-            return self._on_error(count_failure(request, services, error))
+            response = self._on_error(count_failure(request, services, error))
         except AgentError as error:
-            is_guess = access is Access.SIGNED and isinstance(error, RefusedError)
-            return self._on_error(count_failure(request, services, error) if is_guess else error)
-        self._check_answer(response)
+            is_guess = self.operation.access is Access.SIGNED and isinstance(error, RefusedError)
+            response = self._on_error(count_failure(request, services, error) if is_guess else error)
+        if standing is not None:
+            response.headers.update(standing.headers)
         return response
 
     async def _close_entry(self, entry: audit.Entry, services: Services, method: str, status: int) -> None:
@@ -68,12 +77,42 @@ class Guard:
             await audit.write(connection, entry, services.clock.now(), outcome)
         entry.is_written = True
 
+    def _take_turn(self, request: Request, services: Services, admitted: Admitted) -> Standing | None:
+        """Count the request of a person, or of an address that shows no token. Raises TooManyError."""
+        if admitted.caller.job is not None or self.operation.access is Access.SIGNED:
+            return None  # what jobs send is bounded by how many of them run
+        token = admitted.caller.token
+        standing = services.rates.take(*(("token", token) if token else ("address", address_of(request))))
+        if standing is not None and standing.retry_seconds:
+            raise TooManyError(
+                "too many requests", hint="wait a moment", retry_seconds=standing.retry_seconds
+            )
+        return standing
+
     def _make_call(self, request: Request, services: Services, admitted: Admitted) -> Call:
-        _refuse_nul(request)
         kind = self.operation.query
         known = ("project",) if self.operation.access.role is not None else ()
         query = None if kind is None else read_query(request, kind, known)
         return Call(request, services, admitted.caller, admitted.project, query)
+
+    async def _carry_out(self, call: Call) -> Response:
+        """The handler's answer; for a repeated request the one that it had before."""
+        key = call.request.headers.get(HEADER)
+        if key is None or not self.operation.is_repeatable:
+            return await self.operation.handler(call)
+        call = await call.with_body()
+        claim = await call.services.idempotency.claim(key, call.request, call.caller, call.read or b"")
+        if not isinstance(claim, Claim):
+            return claim
+        try:
+            response = await self.operation.handler(call)
+        except UnavailableError:
+            raise  # the commit may have come through: nobody knows, and whoever repeats it is told so
+        except AgentError:
+            await call.services.idempotency.release(claim)
+            raise
+        await call.services.idempotency.keep(claim, response)
+        return response
 
     def _check_answer(self, response: Response) -> None:
         """What goes out must be what the row says; where it is not, the log does (and tests look there)."""
@@ -86,7 +125,7 @@ class Guard:
                 declared.type
             )
         else:
-            is_declared = response.status_code in answers and declared is None
+            is_declared = response.status_code in answers
         if self.operation.documented and not is_declared:
             log.error("undocumented answer: %s, status %d", self.operation.name, response.status_code)
 

@@ -17,6 +17,11 @@ def run_topic(run: int) -> str:
     return f"run:{run}"
 
 
+def project_topic(project: int) -> str:
+    """What a viewer of all runs of a project listens on."""
+    return f"project:{project}"
+
+
 def job_topic(job: str) -> str:
     """What a viewer of a job's output listens on."""
     return f"job:{job}"

@@ -9,6 +9,7 @@ import msgspec
 
 from agent import __version__
 from agent.server.auth.access import Access
+from agent.server.idempotency import HEADER
 from agent.server.operation import Media, Operation
 from agent.server.problems import MEDIA_TYPE, Problem
 
@@ -33,6 +34,14 @@ _PROJECT = {
     "in": "query",
     "description": "the project; without it the one of the thing in the path, else `default`",
     "schema": {"type": "string"},
+}
+
+
+_IDEMPOTENCY = {
+    "name": HEADER,
+    "in": "header",
+    "description": "the same request, sent again with the same key within a day, happens once",
+    "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
 }
 
 
@@ -70,7 +79,7 @@ def _any_json(kind: type) -> dict[str, Any]:
 
 def problems_of(row: Operation) -> list[int]:
     """The statuses of the problems that may come back."""
-    found = {429, *row.problems}
+    found = {429, 503, *row.problems}
     if row.access.admits_people or row.access.admits_jobs:
         found |= {401, 403}
     if row.access.role is not None:
@@ -81,6 +90,8 @@ def problems_of(row: Operation) -> list[int]:
         found |= {404, 422}
     if row.body is not None:
         found |= {413, 422}
+    if row.is_repeatable:
+        found |= {400, 409, 413, 422}
     if isinstance(row.body, type):
         found.add(415)
     if row.query is not None:
@@ -105,11 +116,15 @@ def _describe(row: Operation, named: Mapping[Any, Any]) -> dict[str, Any]:
         str(status): {"description": HTTPStatus(status).phrase, **problem} for status in problems_of(row)
     }
     parameters = [*_path_parameters(row.path), *_query_parameters(row.query)]
+    if row.access.role is not None:
+        parameters.append(_PROJECT)
+    if row.is_repeatable:
+        parameters.append(_IDEMPOTENCY)
     described: dict[str, Any] = {
         "operationId": row.name,
         "summary": row.summary,
         "tags": [row.name.partition(".")[0]],
-        "parameters": parameters if row.access.role is None else [*parameters, _PROJECT],
+        "parameters": parameters,
         "responses": answers,
         "security": _security(row.access),
     }

@@ -60,6 +60,11 @@ class Operation:
         return (self.handler.__doc__ or "").strip().partition("\n")[0].rstrip(".")
 
     @property
+    def is_repeatable(self) -> bool:
+        """Whether it may be sent again under its `Idempotency-Key` without happening twice."""
+        return self.verb == "POST" and self.documented and self.access.admits_people
+
+    @property
     def name(self) -> str:
         """Its name in the document: unique, and stable."""
         room = self.handler.__module__.removeprefix("agent.server.").removeprefix("api.")

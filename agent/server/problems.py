@@ -19,6 +19,7 @@ from agent.errors import (
     UsageError,
 )
 from agent.flow.problems import InvalidFlowError
+from agent.server.store.failures import UnavailableError
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -97,6 +98,7 @@ _STATUSES: tuple[tuple[type[AgentError], int], ...] = (
     (ConflictError, 409),
     (TooManyError, 429),
     (StaleLeaseError, 409),
+    (UnavailableError, 503),
     (RefusedError, 403),
     (NotFoundError, 404),
     (UsageError, 422),
@@ -125,6 +127,7 @@ class Problem(msgspec.Struct, omit_defaults=True):
     status: int
     detail: str
     hint: str = ""
+    request_id: str = ""
     problems: list[FlowProblem] = []
 
 
@@ -158,6 +161,7 @@ def problem_response(
     hint: str = "",
     problems: list[FlowProblem] | None = None,
     headers: Mapping[str, str] | None = None,
+    request_id: str = "",
 ) -> Response:
     """A problem-details response."""
     kind = _BY_STATUS.get(status)
@@ -167,6 +171,7 @@ def problem_response(
         status=status,
         detail=detail,
         hint=hint,
+        request_id=request_id,
         problems=problems or [],
     )
     more = {"Cache-Control": "no-store", **(headers or {})}

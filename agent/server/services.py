@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from agent.clock import Clock
+from agent.server.auth.rates import Rates
 from agent.server.auth.runtime import RuntimeTokens
 from agent.server.auth.signed_urls import SignedUrls
 from agent.server.auth.throttle import Throttle
@@ -15,6 +16,7 @@ from agent.server.data_folder import DataFolder
 from agent.server.dispatch import Dispatcher
 from agent.server.flows import FlowCache
 from agent.server.hub import Hub
+from agent.server.idempotency import Idempotency
 from agent.server.journals import Journals
 from agent.server.journals.files import FileJournals
 from agent.server.leases import Leases
@@ -50,6 +52,8 @@ class Services:
     runtime_tokens: RuntimeTokens
     signed_urls: SignedUrls
     throttle: Throttle
+    rates: Rates
+    idempotency: Idempotency
 
 
 @asynccontextmanager
@@ -104,4 +108,6 @@ def _assemble(settings: ServerSettings, folder: DataFolder, clock: Clock, databa
         runtime_tokens=runtime_tokens,
         signed_urls=SignedUrls(folder.signing_key),
         throttle=Throttle(clock, settings.limits.failures_per_minute),
+        rates=Rates(clock, settings.limits.requests_per_second, settings.limits.requests_burst),
+        idempotency=Idempotency(database, clock, folder.master_key),
     )

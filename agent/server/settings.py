@@ -17,6 +17,8 @@ class Limits:
     connections_before_proof: int = 256
     handshake_seconds: float = 15.0
     failures_per_minute: int = 60  # refused tokens and signatures of one client address
+    requests_per_second: float = 200.0  # of one token, or one address without a token; 0: no limit
+    requests_burst: int = 2000  # so many at once
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,7 @@
-"""Server-sent events (WHATWG HTML, 9.2): written here, read on from `Last-Event-ID`."""
+"""Server-sent events (WHATWG HTML, 9.2): written here, read on from `Last-Event-ID`.
+
+What a viewer has not taken is read from the store when they take it, a page at a time: a slow one costs nothing.
+"""
 
 import json
 from collections.abc import AsyncIterator, Mapping
@@ -11,7 +14,7 @@ from agent.server.call import Call
 from agent.server.problems import MalformedError
 
 HEARTBEAT_SECONDS = 15.0
-_LARGEST = 10**18 - 1
+LARGEST = 10**18 - 1
 HEARTBEAT = b": still here\n\n"
 END = b"event: end\ndata: {}\n\n"
 
@@ -26,12 +29,16 @@ def event_bytes(kind: str, data: Mapping[str, object] | str, event_id: int | Non
 class Resume(msgspec.Struct, forbid_unknown_fields=True):
     """Where to go on, for those who can't send the header `Last-Event-ID`."""
 
-    after: Annotated[int, msgspec.Meta(ge=0, le=_LARGEST)] = 0
+    after: Annotated[int, msgspec.Meta(ge=0, le=LARGEST)] = 0
 
 
 def last_event_id(call: Call) -> int:
     """Where the viewer wants to go on; 0 is the beginning. Raises MalformedError."""
-    given = call.request.headers.get("last-event-id") or str(call.query(Resume).after)
+    return read_last_event_id(call.request.headers.get("last-event-id") or str(call.query(Resume).after))
+
+
+def read_last_event_id(given: str) -> int:
+    """The number in the header `Last-Event-ID`. Raises MalformedError."""
     if not given.isascii() or not given.isdigit() or len(given) > 18:
         raise MalformedError("Last-Event-ID is not one of ours")
     return int(given)

@@ -5,6 +5,7 @@ from agent.server.store.schema.base import metadata
 from agent.server.store.schema.data import artifacts, snapshots
 from agent.server.store.schema.projects import projects
 from agent.server.store.schema.runs import annotations, events, jobs, leases, runs, steps, summaries
+from agent.server.store.schema.service import idempotency_keys
 from agent.server.store.schema.settings import secrets, variables
 from agent.server.store.schema.triggers import (
     deliveries,
@@ -25,6 +26,7 @@ __all__ = [
     "audit",
     "deliveries",
     "events",
+    "idempotency_keys",
     "flow_events",
     "flows",
     "jobs",

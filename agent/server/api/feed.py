@@ -1,0 +1,52 @@
+"""`/api/v1/events`: the changes of all runs of a project, as they happen."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+import msgspec
+from starlette.responses import Response
+
+from agent.server.api import event_streams
+from agent.server.auth.access import Access
+from agent.server.call import Call
+from agent.server.live import project_topic
+from agent.server.operation import EVENTS, V1, Operation
+from agent.server.services import Services
+from agent.server.store import events
+
+
+class FeedQuery(msgspec.Struct, forbid_unknown_fields=True):
+    """Where to begin: behind this event, 0 for the oldest one that is kept; without it with what happens from now on."""
+
+    after: Annotated[int, msgspec.Meta(ge=0, le=event_streams.LARGEST)] | msgspec.UnsetType = msgspec.UNSET
+
+
+async def follow_project(call: Call) -> Response:
+    """The changes of all runs of a project as they happen: server-sent events `run` and `job`."""
+    query = call.query(FeedQuery)
+    after: int | None = None if query.after is msgspec.UNSET else query.after
+    if "last-event-id" in call.request.headers:
+        after = event_streams.read_last_event_id(call.request.headers["last-event-id"])
+    if after is None:
+        async with call.services.database.read() as connection:
+            after = await events.last_number(connection)
+    return event_streams.stream_response(_events(call.services, call.project.id, after))
+
+
+async def _events(services: Services, project: int, after: int) -> AsyncIterator[bytes]:
+    """Without an end: only the server's stop ends it, and then the viewer comes back."""
+    yield f"id: {after}\n\n".encode()  # so that also one who saw nothing yet can go on from here
+    with services.bus.listen(project_topic(project)) as listener:
+        while not services.bus.is_closing:
+            async with services.database.read() as connection:
+                found = await events.list_of_project(connection, project, after)
+            for event in found:
+                after = event.id
+                yield event_streams.event_bytes(event.kind, event.data, event.id)
+            if not found and not await listener.wait(event_streams.HEARTBEAT_SECONDS):
+                yield event_streams.HEARTBEAT
+
+
+OPERATIONS = (
+    Operation("GET", f"{V1}/events", Access.VIEWER, follow_project, query=FeedQuery, answers={200: EVENTS}),
+)
