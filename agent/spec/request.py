@@ -1,4 +1,4 @@
-"""What a job asks of a machine, and whether a machine has it.
+"""What a job asks of a machine, and which GPUs will do for it.
 
 A request is a floor: cores, memory and GPUs of at least this much are the job's for as long as it runs. What is not
 asked for is not set aside. Sizes are decimal as makers print them: an `80GB` card reports a little more than that.
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from agent.config import read_size
 from agent.errors import UsageError
-from agent.spec.resources import Gpu, Inventory
+from agent.spec.resources import Gpu
 
 MOST_PRIORITY = 100
 MOST_NODES = 1000
@@ -83,15 +83,6 @@ def matches(wanted: GpuRequest, gpu: Gpu) -> bool:
         models = [model for model in models if "mig" in model]
         return any(model <= words for model in models)
     return not models or any(model <= words for model in models)
-
-
-def fits(request: Request, gpus: GpuRequest, inventory: Inventory) -> bool:
-    """Whether the machine, with nothing else on it, has what is asked for."""
-    return (
-        request.cpus <= inventory.cpu_count
-        and request.memory_bytes <= inventory.memory_bytes
-        and gpus.count <= sum(matches(gpus, gpu) for gpu in inventory.gpus)
-    )
 
 
 def describe(request: Request, gpus: GpuRequest) -> str:

@@ -8,14 +8,13 @@ from agent.spec.request import (
     GpuRequest,
     Request,
     describe,
-    fits,
     format_size,
     matches,
     read_request,
     read_whole,
     wanted_gpus,
 )
-from agent.spec.resources import Gpu, Inventory
+from agent.spec.resources import Gpu
 
 GB = 10**9
 H100 = Gpu(0, "GPU-1", "NVIDIA H100 80GB HBM3", memory_bytes=85_520_809_984)
@@ -85,14 +84,6 @@ def test_a_label_of_gpus_asks_for_one_unless_a_number_is_said() -> None:
     assert wanted_gpus(NOTHING, ("linux",)) == GpuRequest(0)
     assert wanted_gpus(Request(gpus=GpuRequest(0)), ("gpu",)) == GpuRequest(0)
     assert matches(wanted_gpus(NOTHING, ("mig-1g.10gb",)), MIG)
-
-
-def test_a_machine_has_what_is_asked_for_or_not() -> None:
-    box = Inventory("box", "Linux", "", "X64", "", "", 16, 64 * GB, gpus=(H100, RTX))
-    assert fits(Request(16, 64 * GB), GpuRequest(2), box)
-    assert not fits(Request(17), GpuRequest(), box)
-    assert not fits(Request(memory_bytes=65 * GB), GpuRequest(), box)
-    assert not fits(NOTHING, GpuRequest(2, ("h100",)), box)
 
 
 def test_requests_are_said_in_words() -> None:

@@ -1,0 +1,14 @@
+"""Who gets which job: a pure choice, and for each job that nobody gets the reason in words. docs/scheduling.md.
+
+order.py      which job is next: overlooked projects, projects' priority, share by usage over weight, then age
+machines.py   what an agent has left, and when it will have more
+choice.py     one round: place, or reserve for the first who can't be placed, and fill up behind it
+reasons.py    why a job waits
+usage.py      what projects have used lately
+"""
+
+from agent.server.scheduler.choice import choose
+from agent.server.scheduler.model import Choice, Holding, Pick, Project, ReadyAgent, Seat, WaitingJob
+from agent.server.scheduler.usage import Usage
+
+__all__ = ["Choice", "Holding", "Pick", "Project", "ReadyAgent", "Seat", "Usage", "WaitingJob", "choose"]

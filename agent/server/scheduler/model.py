@@ -1,0 +1,113 @@
+"""What the scheduler is told, and what it says."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from agent.spec.request import NOTHING, GpuRequest, Request
+from agent.spec.resources import Gpu
+
+FOREVER = float("inf")
+PRIORITY_SECONDS = 600.0  # a point of priority is worth so much waiting
+DEFAULT_PROJECT = 1
+_NO_GPUS = GpuRequest()
+_NOBODY: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """All that decides where a job can go: jobs of one shape fare alike. Labels in lower case."""
+
+    labels: frozenset[str] = frozenset()
+    group: str = ""
+    project: int = DEFAULT_PROJECT
+    request: Request = NOTHING
+    gpus: GpuRequest = _NO_GPUS  # as the request or a label says
+    nodes: int = 1
+    limit_seconds: float = FOREVER  # it is ended after so long
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingJob:
+    """A queued job; `refused` maps agents that said no a moment ago to their reasons."""
+
+    id: str
+    shape: Shape
+    shown_labels: tuple[str, ...] = ()
+    priority: int = 0
+    queued_at: float = 0.0
+    title: str = ""
+    refused: Mapping[str, str] = field(default_factory=lambda: _NOBODY)
+
+    @property
+    def rank(self) -> float:
+        """Its place among the jobs of its project: when it was queued, sooner or later by its priority."""
+        return self.queued_at - self.priority * PRIORITY_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyAgent:
+    """A connected agent; `labels` and `group` in lower case; `projects` None: it works for all of them."""
+
+    id: str
+    name: str
+    labels: frozenset[str]
+    shown_labels: tuple[str, ...]
+    slots: int
+    group: str = ""
+    is_draining: bool = False
+    is_ephemeral: bool = False
+    projects: frozenset[int] | None = None
+    cpus: float = 0.0
+    memory_bytes: int = 0
+    gpus: tuple[Gpu, ...] = ()
+    address: str = ""  # where the other members of a gang reach it
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What a job has on an agent. `gpus` are UUIDs; `ends_at` is the latest that it may last."""
+
+    job: str
+    agent: str
+    title: str = ""
+    project: int = DEFAULT_PROJECT
+    request: Request = NOTHING
+    gpus: tuple[str, ...] = ()
+    ends_at: float = FOREVER
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A project's claim: `weight` against the others' of its `priority`; `most_running` None: no limit."""
+
+    id: int = DEFAULT_PROJECT
+    name: str = "default"
+    weight: float = 1.0
+    priority: int = 0
+    most_running: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """A job's place on one agent. `gpus` are the UUIDs of the GPUs that are its own there."""
+
+    agent: str
+    gpus: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """A job to assign now; more than one seat is a gang, the first its leader."""
+
+    job: str
+    seats: tuple[Seat, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """`picks` to assign now. `waits`: why each other job waits. `kept`: agents that are kept for a waiting job."""
+
+    picks: tuple[Pick, ...]
+    waits: Mapping[str, str]
+    kept: Mapping[str, str]
