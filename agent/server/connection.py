@@ -9,7 +9,7 @@ The protocol object belongs to all three and is used without a pause between a v
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
@@ -20,7 +20,6 @@ from agent.server.ledger import Ledger
 from agent.server.registry import Registry
 from agent.server.scheduler import ReadyAgent
 from agent.server.settler import Settler
-from agent.spec.job import JobSpec
 from agent.wire import messages as m
 from agent.wire.errors import IllegalVerbError, WireError
 from agent.wire.lease import LeaseState
@@ -67,6 +66,7 @@ class AgentConnection:
         on_ready: Callable[[], None],
     ) -> None:
         self.ready: ReadyAgent | None = None
+        self.forming: set[tuple[str, int]] = set()  # nodes of gangs that have not been told to begin
         self._socket = socket
         self._protocol = protocol
         self._registry = registry
@@ -109,16 +109,26 @@ class AgentConnection:
 
     # What others ask for
 
-    def assign(self, job: str, lease: int, spec: JobSpec, sealed: Mapping[str, bytes]) -> bool:
+    def assign(self, message: m.Assign) -> bool:
         """Offer a job; False when the connection is not ready for one."""
         if self.ready is None or self._protocol.is_closed:
             return False
-        self._protocol.assign(job, lease, spec, sealed)
+        self._protocol.assign(message)
+        if message.node is not None:
+            self.forming.add((message.job, message.lease))
         self._flush()
         return True
 
+    def begin(self, job: str, lease: int) -> None:
+        """A node of a gang may begin: nothing of it is stored yet, and that is all the agent waits to hear."""
+        self.forming.discard((job, lease))
+        self._protocol.acknowledge(job, lease, 0)
+        self._flush()
+
     def cancel(self, job: str, lease: int, reason: str) -> None:
         """Ask for the job's end, once on this connection, and not before it is clear which jobs are on it."""
+        if (job, lease) in self.forming:
+            return  # it has not begun; it is told as soon as it has
         if self.ready is not None and (job, lease) not in self._cancelled:
             self._cancelled.add((job, lease))
             self._protocol.cancel(job, lease, reason)
@@ -126,6 +136,7 @@ class AgentConnection:
 
     def revoke(self, job: str, lease: int, reason: str) -> None:
         """The lease is over."""
+        self.forming.discard((job, lease))
         self._protocol.revoke(job, lease, reason)
         self._flush()
 
@@ -209,6 +220,9 @@ class AgentConnection:
         if state is LeaseState.RELEASED:
             self._protocol.release(held.job, held.lease)
             return
+        if state is LeaseState.REVOKED:
+            self._protocol.revoke(held.job, held.lease, "the job was taken back before it began")
+            return
         (size,) = await self._journals.sync([(held.job, held.lease)])
         try:
             self._protocol.resume(held.job, held.lease, size)
@@ -226,11 +240,12 @@ class AgentConnection:
             self._protocol.revoke(accept.job, accept.lease, error.what)
 
     async def _refuse(self, refuse: m.Refuse) -> None:
-        self._registry.note_refusal(self.agent, refuse.job, refuse.reason)
+        self.forming.discard((refuse.job, refuse.lease))
         try:
-            await self._leases.refuse(refuse.job, refuse.lease, self.agent, refuse.reason)
+            job = await self._leases.refuse(refuse.job, refuse.lease, self.agent, refuse.reason)
         except StaleLeaseError:
             return  # it was taken back meanwhile: what the refusal asks for has happened
+        self._registry.note_refusal(self.agent, job, refuse.reason)
 
     async def _take_chunk(self, chunk: m.JournalChunk) -> None:
         try:

@@ -1,43 +1,41 @@
-"""The dispatcher: one loop that brings the rows' wishes to the agents.
+"""The dispatcher: one loop that brings the rows' wishes to the agents that are connected here.
 
 Woken by whatever changes the queue, and by the nearest deadline of a lease, it
 
     1. ends the leases that are over,
-    2. sends every cancel that an agent has not been sent on its present connection,
-    3. gives queued jobs to agents with a free slot, and writes down why the others wait.
+    2. lets the gangs begin whose nodes are all there, and takes nodes back whose gang came to nothing,
+    3. sends every cancel that an agent has not been sent on its present connection,
+    4. gives queued jobs to agents with room for them,
+    5. writes down, once a second at most, why the others wait.
 
-It holds no state that a restart would lose.
+It holds no state that a restart would lose: what projects have used lately is counted again from the rows.
 """
 
-import json
 import logging
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from agent.errors import AgentError
-from agent.plan.request import JOB_TOKEN
-from agent.seal.identity import PublicIdentity
-from agent.server.auth.runtime import JobIdentity, RuntimeTokens
 from agent.server.changes import Changes
+from agent.server.handout import Handout
 from agent.server.hub import Hub
-from agent.server.leases import Leases
+from agent.server.leases import Leases, Offer
 from agent.server.live import QUEUE, Bus
 from agent.server.registry import Registry
 from agent.server.runs import Runs
-from agent.server.scheduler import ReadyAgent, WaitingJob, choose
-from agent.server.store import agents, jobs
+from agent.server.scheduler import Pick, Usage, WaitingJob, choose
+from agent.server.scheduler.usage import Fleet
+from agent.server.standing import make_waiting, read_standing, read_usage, without_spent
+from agent.server.store import gangs, jobs, queue
 from agent.server.store import leases as lease_store
-from agent.server.store.database import Connection
-from agent.server.store.jobs import JobRow
-from agent.server.vault import Vault
-from agent.spec.job import JobSpec
+from agent.server.store.queue import QueuedRow
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
 
 log = logging.getLogger("agent.server.dispatch")
 
-RUNTIME_TOKEN_NAME = "ACTIONS_RUNTIME_TOKEN"  # noqa: S105 - a name
 _LONGEST_SLEEP_SECONDS = 30.0
 _SHORTEST_SLEEP_SECONDS = 0.05
+_EXPLAIN_SECONDS = 1.0
+_MOST_EXPLAINED = 500  # in one transaction; the others' turn comes a second later
 
 
 class Dispatcher:
@@ -52,8 +50,7 @@ class Dispatcher:
         leases: Leases,
         registry: Registry,
         runs: Runs,
-        vault: Vault,
-        runtime_tokens: RuntimeTokens,
+        handout: Handout,
     ) -> None:
         self._changes = changes
         self._bus = bus
@@ -61,27 +58,30 @@ class Dispatcher:
         self._leases = leases
         self._registry = registry
         self._runs = runs
-        self._vault = vault
-        self._runtime_tokens = runtime_tokens
+        self._handout = handout
+        self._usage: Usage | None = None
+        self._explained_at = float("-inf")
 
     async def run(self) -> None:
         """Work until cancelled."""
         with self._bus.listen(QUEUE) as listener:
             while True:
                 try:
-                    await self._work()
-                    sleep_seconds = await self._until_next_deadline()
+                    is_done = await self._work()
+                    sleep_seconds = await self._until_next_deadline() if is_done else _EXPLAIN_SECONDS
                 except Exception:  # one broken row must not stop the fleet: it is told, and tried again
                     log.exception("the dispatcher stumbled")
                     sleep_seconds = 1.0
                 await listener.wait(sleep_seconds)
 
-    async def _work(self) -> None:
+    async def _work(self) -> bool:
+        """One round; False when there is something left to explain."""
         for agent, job, number in await self._leases.expire():
             log.warning("job %s: lease %d of %s is over by its deadline", job, number, agent)
             self._hub.revoke(agent, job, number, "the lease is over: nothing was heard in time")
+        await self._begin_gangs()
         await self._send_cancels()
-        await self._give_out()
+        return await self._give_out()
 
     async def _until_next_deadline(self) -> float:
         async with self._changes.database.read() as connection:
@@ -91,6 +91,20 @@ class Dispatcher:
         seconds = deadline - self._changes.clock.now()
         return min(max(seconds, _SHORTEST_SLEEP_SECONDS), _LONGEST_SLEEP_SECONDS)
 
+    async def _begin_gangs(self) -> None:
+        forming = self._hub.forming()
+        if not forming:
+            return
+        async with self._changes.database.read() as connection:
+            rows = await gangs.list_of_jobs(connection, [job for job, _ in forming])
+        standing = {job: (lease, status) for job, lease, status in rows}
+        for (job, lease), agent in forming.items():
+            current, status = standing.get(job, (0, ""))
+            if current != lease or status in ("queued", "completed"):
+                self._hub.revoke(agent, job, lease, "the job was taken back before it began")
+            elif status == "running":
+                self._hub.begin(agent, job, lease)
+
     async def _send_cancels(self) -> None:
         async with self._changes.database.read() as connection:
             rows = await jobs.list_to_cancel(connection)
@@ -98,79 +112,77 @@ class Dispatcher:
             if row.agent is not None and row.cancel_reason is not None:
                 self._hub.cancel(row.agent, row.id, row.lease, row.cancel_reason)
 
-    async def _give_out(self) -> None:
+    async def _give_out(self) -> bool:
+        now = self._changes.clock.now()
+        agents = self._hub.ready_agents()
+        fleet = Fleet.of(agents)
         async with self._changes.database.read() as connection:
-            queued = await jobs.list_queued(connection)
-            held = Counter(row.agent or "" for row in await jobs.list_active(connection))
-            ready = [
-                agent for agent in self._hub.ready_agents() if not await _is_spent(connection, agent, held)
-            ]
-        waiting = [
-            WaitingJob(
-                row.id, tuple(json.loads(row.runs_on)), row.group_name, self._registry.refusals_of(row.id)
-            )
-            for row in queued
-        ]
-        choice = choose(waiting, ready, held)
-        for job, agent in choice.picks:
-            await self._assign(job, agent)
-        await self._explain(queued, choice.waits)
+            standing = await read_standing(connection)
+            one_time = [agent.id for agent in agents if agent.is_ephemeral]
+            ready = without_spent(agents, await queue.spent_agents(connection, one_time))
+            if self._usage is None and ready:
+                self._usage = await read_usage(connection, now, fleet)
+        if self._usage is not None:
+            self._usage.advance(now, standing.holdings, fleet)
+        waiting = make_waiting(standing.queued, self._registry.refusals_of)
+        choice = choose(
+            waiting,
+            ready,
+            standing.holdings,
+            projects=standing.projects,
+            usage=self._usage,
+            now=now,
+        )
+        if choice.picks:
+            self._count_starts(choice.picks, waiting, fleet)
+            runs = {row.id: row.run for row in standing.queued}
+            await self._assign(choice.picks, runs, {agent.id: agent.address for agent in ready})
+        return await self._explain(standing.queued, choice.waits)
 
-    async def _explain(self, queued: list[JobRow], waits: Mapping[str, str]) -> None:
+    def _count_starts(self, picks: Sequence[Pick], waiting: Sequence[WaitingJob], fleet: Fleet) -> None:
+        if self._usage is not None:
+            shapes = {job.id: job.shape for job in waiting}
+            for pick in picks:
+                shape = shapes[pick.job]
+                for seat in pick.seats:
+                    share = fleet.dominant_share(shape.request, len(seat.gpus))
+                    self._usage.count_start(shape.project, share)
+
+    async def _explain(self, queued: Sequence[QueuedRow], waits: Mapping[str, str]) -> bool:
+        """Note why jobs wait; False when it is too early for that, or there are too many to do it at once."""
         news = [row for row in queued if waits.get(row.id, row.waiting) != row.waiting]
         if not news:
-            return
+            return True
+        now = self._changes.clock.monotonic()
+        if now - self._explained_at < _EXPLAIN_SECONDS:
+            return False
+        self._explained_at = now
         async with self._changes.begin() as change:
-            for row in news:
+            for row in news[:_MOST_EXPLAINED]:
                 if await jobs.set_waiting(change.connection, row.id, waits[row.id]):
                     await change.tell_job(row.id)
+        return len(news) <= _MOST_EXPLAINED
 
-    async def _assign(self, job: str, agent: str) -> None:
-        number = await self._leases.offer(job, agent)
-        if number is None:
-            return
-        try:
-            spec, sealed = await self._prepare(job, number, agent)
-            is_sent = self._hub.assign(agent, job, number, spec, sealed)
-        except AgentError as error:
-            result = JobResult(
-                Conclusion.FAILURE, failure_kind=FailureKind.INFRASTRUCTURE, message=str(error)
-            )
-            async with self._changes.begin() as change:
-                await self._runs.finish_job(change, job, result)
-            await self._leases.give_up(job, number, agent, error.what)
-            return
-        if is_sent:
-            log.info("job %s: given to %s under lease %d", job, agent, number)
-        else:
-            await self._leases.give_up(job, number, agent, "its agent went away")
+    async def _assign(
+        self, picks: Sequence[Pick], runs: Mapping[str, int], addresses: Mapping[str, str]
+    ) -> None:
+        for offer in await self._leases.offer(picks, {pick.job: runs[pick.job] for pick in picks}):
+            try:
+                async with self._changes.database.read() as connection:
+                    now = self._changes.clock.now()
+                    message = await self._handout.make(connection, offer, addresses, now)
+                is_sent = self._hub.assign(offer.agent, message)
+            except AgentError as error:
+                await self._give_up(offer, error)
+                continue
+            if is_sent:
+                log.info("job %s: given to %s under lease %d", offer.job, offer.agent, offer.lease)
+            else:
+                await self._leases.give_up(offer.job, offer.lease, offer.agent, "its agent went away")
 
-    async def _prepare(self, job: str, number: int, agent: str) -> tuple[JobSpec, dict[str, bytes]]:
-        """What the agent is sent: the specification, and its secrets, sealed to the agent for this lease."""
-        async with self._changes.database.read() as connection:
-            spec = await jobs.load_spec(connection, job)
-            row = await agents.find_agent(connection, agent)
-            if row is None:
-                raise AgentError("the agent was removed")
-            token = self._runtime_tokens.mint(
-                JobIdentity(spec.run, job, number),
-                ref=str(spec.contexts.github.get("ref", "")),
-                lifetime_seconds=60 * (spec.timeout_minutes + spec.cancel_timeout_minutes),
-                now=self._changes.clock.now(),
-            )
-            sealed = await self._vault.seal_for(
-                connection,
-                spec.secrets,
-                own={RUNTIME_TOKEN_NAME: token, JOB_TOKEN: token},
-                identity=PublicIdentity.from_json(json.loads(row.identity)),
-                job=job,
-                lease=number,
-            )
-        return spec, sealed
-
-
-async def _is_spent(connection: Connection, agent: ReadyAgent, held: Mapping[str, int]) -> bool:
-    """Whether an ephemeral agent has had its one job."""
-    return (
-        agent.is_ephemeral and not held.get(agent.id) and await jobs.count_ever_of(connection, agent.id) > 0
-    )
+    async def _give_up(self, offer: Offer, error: AgentError) -> None:
+        """What can't be handed out ends: it would not go better the next time."""
+        result = JobResult(Conclusion.FAILURE, failure_kind=FailureKind.INFRASTRUCTURE, message=str(error))
+        async with self._changes.begin() as change:
+            await self._runs.finish_job(change, offer.job, result)
+        await self._leases.give_up(offer.job, offer.lease, offer.agent, error.what)

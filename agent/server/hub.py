@@ -4,12 +4,10 @@ No agent can hold up another: what goes out is queued, and a connection whose qu
 is bounded by the window that the agent was granted. What a connection says is worked off in `agent.server.connection`.
 """
 
-from collections.abc import Mapping
-
 from agent.server.connection import AgentConnection
 from agent.server.live import QUEUE, Bus
 from agent.server.scheduler import ReadyAgent
-from agent.spec.job import JobSpec
+from agent.wire import messages as m
 
 
 class Hub:
@@ -51,10 +49,22 @@ class Hub:
         """The agents that jobs may be given to."""
         return [connection.ready for connection in self._connections.values() if connection.ready is not None]
 
-    def assign(self, agent: str, job: str, lease: int, spec: JobSpec, sealed: Mapping[str, bytes]) -> bool:
+    def assign(self, agent: str, message: m.Assign) -> bool:
         """Offer a job over the agent's connection; False when there is none any more."""
         connection = self._connections.get(agent)
-        return connection is not None and connection.assign(job, lease, spec, sealed)
+        return connection is not None and connection.assign(message)
+
+    def forming(self) -> dict[tuple[str, int], str]:
+        """The nodes of gangs, as (job, lease), that wait on their agents for the word to begin."""
+        return {
+            lease: agent for agent, connection in self._connections.items() for lease in connection.forming
+        }
+
+    def begin(self, agent: str, job: str, lease: int) -> None:
+        """All nodes of the gang are there: this one may begin."""
+        connection = self._connections.get(agent)
+        if connection is not None:
+            connection.begin(job, lease)
 
     def cancel(self, agent: str, job: str, lease: int, reason: str) -> None:
         """Ask the agent to end the job. Without a connection nothing is sent: it is told when it comes back."""

@@ -4,18 +4,32 @@
 where it is given out under the next number; one that ended later ends the job as `lost`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from agent.errors import StaleLeaseError
 from agent.ids import JobId
 from agent.plan import JobStarted, cancelled
+from agent.server import gangs
 from agent.server.changes import Change, Changes
 from agent.server.platform_events import PlatformEvent, emit, tell_of_run
 from agent.server.runs import Runs
+from agent.server.scheduler import Pick, Seat
 from agent.server.store import agents, jobs, leases, runs
+from agent.server.store import gangs as gang_store
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
 from agent.wire import lease as lease_rules
 from agent.wire.lease import Lease, LeaseEvent, LeaseState, LeaseTerms
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A job, or a node of a gang, that is an agent's to accept."""
+
+    job: str
+    lease: int
+    agent: str
+    gpus: tuple[str, ...]
 
 
 class Leases:
@@ -26,16 +40,36 @@ class Leases:
         self._changes = changes
         self._runs = runs
 
-    async def offer(self, job: str, agent: str) -> int | None:
-        """Give a queued job to `agent`: the lease number, or None when the job is no longer queued."""
+    async def offer(self, picks: Sequence[Pick], runs_of: Mapping[str, int]) -> list[Offer]:
+        """Give queued jobs to agents, in one transaction; those that are no longer queued are passed over.
+
+        `runs_of` says which run each of the jobs belongs to.
+        """
         async with self._changes.begin() as change:
-            await change.lock_job(job)
-            number = await jobs.assign_job(change.connection, job, agent, change.now)
-            if number is not None:
-                offered = lease_rules.offer(job, number, agent, now=change.now, terms=self.terms)
-                await leases.add_lease(change.connection, offered, change.now)
-                await change.tell_job(job)
-        return number
+            for run in sorted(set(runs_of.values())):
+                await change.lock_run(run)
+            return [offer for pick in picks for offer in await self._offer(change, pick)]
+
+    async def _offer(self, change: Change, pick: Pick) -> list[Offer]:
+        """All seats of a gang, or none: the first one's row says whether the job is still there to be given."""
+        first = await self._claim(change, pick.job, pick.seats[0])
+        if first is None or len(pick.seats) == 1:
+            return [first] if first else []
+        nodes = await gangs.list_ids(change, pick.job, len(pick.seats))
+        others = [
+            await self._claim(change, node, seat)
+            for node, seat in zip(nodes[1:], pick.seats[1:], strict=True)
+        ]
+        return [first, *(offer for offer in others if offer is not None)]
+
+    async def _claim(self, change: Change, job: str, seat: Seat) -> Offer | None:
+        number = await jobs.assign_job(change.connection, job, seat.agent, change.now, seat.gpus)
+        if number is None:
+            return None
+        offered = lease_rules.offer(job, number, seat.agent, now=change.now, terms=self.terms)
+        await leases.add_lease(change.connection, offered, change.now)
+        await change.tell_job(job)
+        return Offer(job, number, seat.agent, seat.gpus)
 
     async def accept(self, job: str, number: int, agent: str) -> None:
         """The job folder is on the agent's disk. Raises StaleLeaseError."""
@@ -47,21 +81,30 @@ class Leases:
     async def resume(self, job: str, number: int, agent: str) -> LeaseState:
         """The agent says after a reconnect that it holds the job: where the lease stands.
 
-        ACCEPTED: it goes on. RELEASED: all of it is here already. Raises StaleLeaseError for every other.
+        ACCEPTED: it goes on. RELEASED: all of it is here already. REVOKED: it is not the agent's any more. Raises StaleLeaseError for every other.
         """
         async with self._changes.begin() as change:
             await change.lock_job(job)
             state = await self._move(change, job, number, agent, LeaseEvent.HEARD)
+            if state is LeaseState.ACCEPTED and await self._is_forming(change, job):
+                reason = "an agent was away while the machines of the job were brought together"
+                await self._end(change, job, number, agent, LeaseEvent.REVOKE, reason)
+                return LeaseState.REVOKED
             if state is LeaseState.ACCEPTED:
                 await self._start(change, job, number)
             return state
 
-    async def refuse(self, job: str, number: int, agent: str, reason: str) -> None:
-        """The agent will not run the job: back to the queue with it. Raises StaleLeaseError."""
+    async def refuse(self, job: str, number: int, agent: str, reason: str) -> str:
+        """The agent will not run the job: back to the queue with it. Which job that is: a gang's node is its gang's.
+
+        Raises StaleLeaseError.
+        """
         async with self._changes.begin() as change:
             await change.lock_job(job)
             await self._move(change, job, number, agent, LeaseEvent.REFUSE, reason)
             await self._take_back(change, job, number)
+            row = await jobs.find_job(change.connection, job)
+            return job if row is None or row.gang is None else row.gang
 
     async def keep(self, agent: str, held: Iterable[str]) -> None:
         """A sign of life that names these jobs: those leases of them that are the agent's run on."""
@@ -116,7 +159,24 @@ class Leases:
         await leases.save_lease(change.connection, moved, change.now, reason)
         return moved.state
 
+    async def _is_forming(self, change: Change, job: str) -> bool:
+        """Whether this is a node of a gang that has not begun."""
+        row = await jobs.find_job(change.connection, job)
+        return row is not None and row.gang is not None and row.status == "assigned"
+
     async def _start(self, change: Change, job: str, number: int) -> None:
+        """The job begins; a gang does when the last of its nodes is accepted."""
+        if not await self._is_forming(change, job):
+            await self._start_one(change, job, number)
+            return
+        row = await jobs.find_job(change.connection, job)
+        nodes = await gang_store.list_nodes(change.connection, (row.gang if row else None) or job)
+        if gangs.is_complete(nodes):
+            for node in nodes:
+                await self._start_one(change, node.job.id, node.job.lease)
+            change.wake_queue()  # the dispatcher tells them to begin
+
+    async def _start_one(self, change: Change, job: str, number: int) -> None:
         if not await jobs.start_job(change.connection, job, number, change.now):
             return
         row = await jobs.find_job(change.connection, job)
@@ -133,11 +193,12 @@ class Leases:
     ) -> None:
         await change.lock_job(job)
         before = (await leases.find_lease(change.connection, job, number, agent)).state
+        is_forming = await self._is_forming(change, job)
         try:
             await self._move(change, job, number, agent, event, reason)
         except StaleLeaseError:
             return
-        if before is LeaseState.OFFERED:
+        if before is LeaseState.OFFERED or is_forming:
             await self._take_back(change, job, number)
         else:
             if event is LeaseEvent.EXPIRE:
@@ -145,13 +206,28 @@ class Leases:
             await self._runs.finish_job(change, job, await _lost(change, job, reason))
 
     async def _take_back(self, change: Change, job: str, number: int) -> None:
-        """Back to the queue; or to its end, when it was to be cancelled anyway."""
+        """Back to the queue; or to its end, when it was to be cancelled anyway. A gang goes as a whole."""
         row = await change.lock_job(job)
+        if row is not None and row.gang is not None:
+            await self._take_back_others(change, row.gang, job)
         if row is not None and row.lease == number and row.cancel_reason is not None:
             await self._runs.finish_job(change, job, cancelled(row.cancel_reason))
         elif await jobs.requeue_job(change.connection, job, number):
             await change.tell_job(job)
         change.wake_queue()
+
+    async def _take_back_others(self, change: Change, gang: str, job: str) -> None:
+        """The other nodes of a gang that has lost one before it began. Their agents hear it from the dispatcher."""
+        for node in await gang_store.list_nodes(change.connection, gang):
+            row = node.job
+            if row.id == job or row.status != "assigned" or row.agent is None:
+                continue
+            reason = "another machine of the job could not be had"
+            await self._move(change, row.id, row.lease, row.agent, LeaseEvent.REVOKE, reason)
+            if row.cancel_reason is not None:
+                await self._runs.finish_job(change, row.id, cancelled(row.cancel_reason))
+            elif await jobs.requeue_job(change.connection, row.id, row.lease):
+                await change.tell_job(row.id)
 
 
 async def _tell_of_agent(change: Change, job: str, agent: str, reason: str) -> None:

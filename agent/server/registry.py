@@ -100,18 +100,7 @@ class Registry:
             row = await agents.find_agent(change.connection, agent)
             if row is None:
                 return None
-        shown = labels_of(row, ready.labels)
-        slots = 1 if row.is_ephemeral else ready.max_jobs
-        return ReadyAgent(
-            id=agent,
-            name=row.name,
-            labels=frozenset(label.lower() for label in shown),
-            shown_labels=shown,
-            slots=slots,
-            group=row.group_name,
-            is_draining=ready.is_draining,
-            is_ephemeral=row.is_ephemeral,
-        )
+        return make_ready_agent(row, ready)
 
     async def note_draining(
         self, agent: str, ready: ReadyAgent | None, *, is_draining: bool
@@ -154,10 +143,32 @@ class Registry:
         return {agent: reason for agent, (_, reason) in fresh.items()}
 
 
+def make_ready_agent(row: AgentRow, ready: m.Ready) -> ReadyAgent:
+    """What the scheduler is told of an agent: as it says itself, unless the server has another word."""
+    shown = labels_of(row, ready.labels)
+    slots = min(ready.max_jobs, row.set_max_jobs or ready.max_jobs)
+    return ReadyAgent(
+        id=row.id,
+        name=row.name,
+        labels=frozenset(label.lower() for label in shown),
+        shown_labels=shown,
+        slots=1 if row.is_ephemeral else slots,
+        group=row.group_name.lower(),
+        is_draining=ready.is_draining or row.set_draining,
+        is_ephemeral=row.is_ephemeral,
+        projects=None if row.projects is None else frozenset(json.loads(row.projects)),
+        cpus=float(ready.inventory.cpu_count),
+        memory_bytes=ready.inventory.memory_bytes,
+        gpus=ready.inventory.gpus,
+        address=row.address or ready.inventory.hostname,
+    )
+
+
 def labels_of(row: AgentRow, said: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """All labels of an agent: by nature, by registration, and what it says itself; each once."""
+    """All labels of an agent, each once: by nature, and what the server says, else the registration and it itself."""
     inventory = codec.parse(Inventory, row.inventory, where=f"inventory of {row.name}")
-    labels = (*derive_labels(inventory), *json.loads(row.labels), *said)
+    own = (*json.loads(row.labels), *said) if row.set_labels is None else json.loads(row.set_labels)
+    labels = (*derive_labels(inventory), *own)
     return tuple({label.lower(): label for label in reversed(labels)}.values())[::-1]
 
 
@@ -187,4 +198,9 @@ def _new_row(registration: Registration, token_labels: list[str], now: float) ->
         created_at=now,
         last_seen_at=now,
         removed_at=None,
+        set_labels=None,
+        set_max_jobs=None,
+        set_draining=False,
+        projects=None,
+        address="",
     )

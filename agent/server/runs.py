@@ -32,17 +32,19 @@ from agent.plan import (
     cancelled,
 )
 from agent.plan.request import Wish, choose_event, make_request
-from agent.server import audit
+from agent.server import audit, gangs
 from agent.server.changes import Change, Changes
 from agent.server.flows import FlowCache
 from agent.server.platform_events import tell_of_run
+from agent.server.store import gangs as gang_store
 from agent.server.store import jobs, runs, settings
 from agent.server.store.database import Connection
 from agent.server.store.deliveries import OriginRow, add_origin
+from agent.server.store.jobs import JobRow
 from agent.server.store.projects import DEFAULT
 from agent.spec import codec
 from agent.spec.job import Source, SourceKind
-from agent.spec.outcome import JobResult
+from agent.spec.outcome import Conclusion, JobResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +117,45 @@ class Runs:
     async def finish_job(self, change: Change, job: str, result: JobResult) -> bool:
         """A job's end, and what follows from it in its run; False when it had ended already."""
         row = await change.lock_job(job)
+        if row is not None and row.gang is not None:
+            return await self._finish_node(change, row, result)
         if row is None or not await jobs.finish_job(change.connection, job, result, change.now):
             return False
         await change.tell_job(job)
         await self.advance(change, row.run, JobFinished(JobId(job), result))
         change.wake_queue()
         return True
+
+    async def _finish_node(self, change: Change, row: JobRow, result: JobResult) -> bool:
+        """One node of a gang has ended: one that did not succeed ends the others, and the last one ends the job."""
+        gang = row.gang or row.id
+        is_first = row.id == gang
+        noted = (
+            await gang_store.note_end(change.connection, row.id, result)
+            if is_first
+            else await jobs.finish_job(change.connection, row.id, result, change.now)
+        )
+        if not noted:
+            return False
+        await change.tell_job(row.id)
+        if result.conclusion is not Conclusion.SUCCESS:
+            await self._end_gang(change, gang, gangs.explain_failure(row, result))
+        nodes = [node.job for node in await gang_store.list_nodes(change.connection, gang)]
+        if all(gangs.has_ended(node) for node in nodes):
+            verdict = gangs.judge(nodes)
+            await jobs.finish_job(change.connection, gang, verdict, change.now)
+            await change.tell_job(gang)
+            await self.advance(change, row.run, JobFinished(JobId(gang), verdict))
+        change.wake_queue()
+        return True
+
+    async def _end_gang(self, change: Change, gang: str, reason: str) -> None:
+        """Ask every node that still runs to end; those that nobody holds end here and now."""
+        for node in await gang_store.list_nodes(change.connection, gang):
+            if not gangs.has_ended(node.job):
+                await jobs.request_cancel(change.connection, node.job.id, reason)
+                if node.job.status == "queued":
+                    await self._finish_node(change, node.job, cancelled(reason))
 
     async def _carry_out(
         self, change: Change, flow: Flow, state: RunState, decisions: tuple[Decision, ...]
@@ -168,6 +203,11 @@ async def _cancel_job(change: Change, job: JobId, reason: str) -> JobFinished | 
     await jobs.request_cancel(change.connection, job, reason)
     change.wake_queue()
     row = await jobs.find_job(change.connection, job)
+    if row is not None and row.gang is not None:
+        for node in await gang_store.list_nodes(change.connection, row.gang):
+            await jobs.request_cancel(change.connection, node.job.id, reason)
+            if node.job.status == "queued" and node.job.node_rank:
+                await jobs.finish_job(change.connection, node.job.id, cancelled(reason), change.now)
     if row is None or row.status != "queued":
         await change.tell_job(job)
         return None

@@ -15,6 +15,7 @@ from agent.server.changes import Changes
 from agent.server.data_folder import DataFolder
 from agent.server.dispatch import Dispatcher
 from agent.server.flows import FlowCache
+from agent.server.handout import Handout
 from agent.server.hub import Hub
 from agent.server.idempotency import Idempotency
 from agent.server.journals import Journals
@@ -101,8 +102,7 @@ def _assemble(settings: ServerSettings, folder: DataFolder, clock: Clock, databa
             leases=leases,
             registry=registry,
             runs=runs,
-            vault=vault,
-            runtime_tokens=runtime_tokens,
+            handout=Handout(vault, runtime_tokens),
         ),
         blobs=open_blobs(settings.blobs_url, folder.blobs),
         runtime_tokens=runtime_tokens,

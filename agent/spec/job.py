@@ -90,6 +90,16 @@ class Caller:
 
 
 @dataclass(frozen=True, slots=True)
+class Node:
+    """One machine's place among those that run a job together; the first one, rank 0, is the master."""
+
+    rank: int
+    count: int
+    master_address: str
+    master_port: int
+
+
+@dataclass(frozen=True, slots=True)
 class JobSpec:
     """One attempt at one job of one run."""
 

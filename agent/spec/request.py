@@ -13,6 +13,7 @@ from agent.errors import UsageError
 from agent.spec.resources import Gpu
 
 MOST_PRIORITY = 100
+PRIORITY_SECONDS = 600.0  # a point of priority is worth so much waiting
 MOST_NODES = 1000
 _MOST_GPUS = 10_000
 _GPU_LABELS = re.compile(r"gpu|nvidia|cuda(-\d+)?|mig(-.+)?", re.IGNORECASE)

@@ -10,7 +10,7 @@
                        <-  assign                  a job under a lease number, with its sealed secrets
       accept | refuse  ->                          delivery is acknowledged, or the job goes back to the queue
       journal (binary) ->                          bytes of the job's journal from an offset
-                       <-  ack                     stored durably up to this offset
+                       <-  ack                     stored durably up to this offset; of a gang's node also: begin
                        <-  cancel                  end it: SIGINT, SIGTERM, SIGKILL
                        <-  release                 its journal is complete here: forget the job
       heartbeat        ->                          I live; these are my leases and figures
@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import ClassVar
 
-from agent.spec.job import JobSpec
+from agent.spec.job import JobSpec, Node
 from agent.spec.resources import Inventory
 
 PROTOCOL_VERSIONS = (1,)  # that this code speaks, best last
@@ -95,13 +95,19 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Assign:
-    """A job for this agent. `sealed` maps secret names to HPKE ciphertexts bound to (job, lease, name)."""
+    """A job for this agent. `sealed` maps secret names to HPKE ciphertexts bound to (job, lease, name).
+
+    `gpus` are the UUIDs of those that are the job's own; None: nobody has decided. A job that is a `node` of several
+    is accepted and waits for the first `ack`: then all of them are there.
+    """
 
     KIND: ClassVar[str] = "assign"
     job: str
     lease: int
     spec: JobSpec
     sealed: Mapping[str, bytes] = field(default_factory=lambda: MappingProxyType({}))
+    gpus: tuple[str, ...] | None = None
+    node: Node | None = None
 
 
 @dataclass(frozen=True, slots=True)

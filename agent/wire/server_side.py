@@ -13,10 +13,9 @@ are dropped and answered with `revoke`: they are old, or somebody else's. What a
  4. `Accept`, `Refuse`, `JournalChunk`, `Heartbeat`, `Drain`, `Goodbye`: store durably, then `acknowledge`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from agent.spec.job import JobSpec
 from agent.wire import messages as m
 from agent.wire.codec import decode_chunk, decode_text, encode_text
 from agent.wire.conversation import Phase, hear, say
@@ -206,15 +205,16 @@ class ServerProtocol:
         self._window.open(job, lease, offset)
         self._say(m.Ack(job, lease, offset))
 
-    def assign(self, job: str, lease: int, spec: JobSpec, sealed: Mapping[str, bytes]) -> None:
+    def assign(self, message: m.Assign) -> None:
         """Offer a job. Raises IllegalVerbError while a held job is unanswered, or for a lease that is held."""
         if self._announced:
             raise IllegalVerbError(
                 f"{len(self._announced)} held jobs wait for an answer before any job is assigned"
             )
+        job, lease = message.job, message.lease
         if self._window.is_open(job, lease):
             raise IllegalVerbError(f"{job} under lease {lease} is already the agent's")
-        self._say(m.Assign(job, lease, spec, sealed))
+        self._say(message)
         self._offered.add((job, lease))
 
     def acknowledge(self, job: str, lease: int, offset: int) -> None:

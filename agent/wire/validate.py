@@ -81,6 +81,10 @@ def _check_ready(message: m.Ready) -> None:
 def _check_assign(message: m.Assign) -> None:
     _check_lease(message)
     _require(message.spec.job == message.job, "spec.job", "the job that is assigned")
+    _require(all(0 < len(uuid) <= _MAX_NAME for uuid in message.gpus or ()), "gpus", "a list of UUIDs")
+    node = message.node
+    _require(node is None or 0 <= node.rank < node.count, "node", "a rank below the number of nodes")
+    _require(node is None or 0 < node.master_port < 1 << 16, "node", "a port")
 
 
 _CHECKS: dict[type, Callable[[Any], None]] = {

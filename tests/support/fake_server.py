@@ -118,7 +118,7 @@ class FakeServer:
     async def assign_spec(self, spec: JobSpec, lease: int, sealed: Mapping[str, bytes]) -> None:
         talk = await self.wait_ready()
         self.leases[spec.job] = lease
-        talk.protocol.assign(spec.job, lease, spec, sealed)
+        talk.protocol.assign(m.Assign(spec.job, lease, spec, sealed))
         await talk.flush()
 
     async def say(self, verb: str, *arguments: object) -> None:

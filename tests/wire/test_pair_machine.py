@@ -124,7 +124,7 @@ class PairMachine(RuleBasedStateMachine):
         assert not pair.server.unanswered
         for job, lease in self.store.lease.items():
             if self.store.is_offered[job] and (job, lease) not in {(h.job, h.lease) for h in message.held}:
-                pair.server.assign(job, lease, job_spec(job), {})
+                pair.server.assign(m.Assign(job, lease, job_spec(job)))
 
     def server_is_ready(self) -> bool:
         return self.pair is not None and self.pair.server.phase is Phase.READY
@@ -138,7 +138,7 @@ class PairMachine(RuleBasedStateMachine):
         self.store.lease[job] = before + 1
         self.store.is_offered[job] = True
         self.pair.server.revoke(job, before, "given up")
-        self.pair.server.assign(job, before + 1, job_spec(job), {})
+        self.pair.server.assign(m.Assign(job, before + 1, job_spec(job)))
         self.pair.collect()
 
     @precondition(server_is_ready)
@@ -146,7 +146,7 @@ class PairMachine(RuleBasedStateMachine):
     def assign_again(self, job: str) -> None:
         assert self.pair is not None
         if self.store.is_offered.get(job):
-            self.pair.server.assign(job, self.store.lease[job], job_spec(job), {})
+            self.pair.server.assign(m.Assign(job, self.store.lease[job], job_spec(job)))
             self.pair.collect()
 
     # The agent

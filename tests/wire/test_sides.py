@@ -20,7 +20,7 @@ def held(job: str = JOB, lease: int = 1, size: int = 100) -> m.HeldJob:
 
 def assigned_pair() -> Pair:
     pair = ready_pair()
-    pair.server.assign(JOB, 1, job_spec(JOB), {})
+    pair.server.assign(m.Assign(JOB, 1, job_spec(JOB)))
     pair.exchange()
     pair.agent.accept(JOB, 1)
     pair.exchange()
@@ -123,11 +123,11 @@ def test_a_held_job_of_an_old_lease_is_revoked_and_never_shipped():
 def test_no_job_is_assigned_while_a_held_one_waits_for_its_answer():
     pair = ready_pair(held())
     with pytest.raises(IllegalVerbError, match="1 held jobs wait"):
-        pair.server.assign(OTHER, 1, job_spec(OTHER), {})
+        pair.server.assign(m.Assign(OTHER, 1, job_spec(OTHER)))
     pair.server.resume(JOB, 1, 0)
     with pytest.raises(IllegalVerbError, match="already"):
-        pair.server.assign(JOB, 1, job_spec(JOB), {})
-    pair.server.assign(OTHER, 1, job_spec(OTHER), {})
+        pair.server.assign(m.Assign(JOB, 1, job_spec(JOB)))
+    pair.server.assign(m.Assign(OTHER, 1, job_spec(OTHER)))
 
 
 def test_a_journal_that_lost_acknowledged_bytes_can_not_be_resumed():
@@ -139,8 +139,8 @@ def test_a_journal_that_lost_acknowledged_bytes_can_not_be_resumed():
 
 def test_a_repeated_assignment_is_accepted_again_and_keeps_the_offset():
     pair = ready_pair()
-    pair.server.assign(JOB, 1, job_spec(JOB), {})
-    pair.server.assign(JOB, 1, job_spec(JOB), {})
+    pair.server.assign(m.Assign(JOB, 1, job_spec(JOB)))
+    pair.server.assign(m.Assign(JOB, 1, job_spec(JOB)))
     pair.exchange()
     pair.agent.accept(JOB, 1)
     pair.agent.ship(JOB, 1, 0, b"abc")
@@ -154,7 +154,7 @@ def test_a_repeated_assignment_is_accepted_again_and_keeps_the_offset():
 
 def test_a_refused_job_is_not_the_agents():
     pair = ready_pair()
-    pair.server.assign(JOB, 1, job_spec(JOB), {})
+    pair.server.assign(m.Assign(JOB, 1, job_spec(JOB)))
     pair.exchange()
     pair.agent.refuse(JOB, 1, "draining")
     assert pair.exchange() == [m.Refuse(JOB, 1, "draining")]
@@ -164,7 +164,7 @@ def test_a_refused_job_is_not_the_agents():
 
 def test_an_accept_or_bytes_of_a_lease_that_was_taken_away_are_dropped_and_answered_with_revoke():
     pair = ready_pair()
-    pair.server.assign(JOB, 1, job_spec(JOB), {})
+    pair.server.assign(m.Assign(JOB, 1, job_spec(JOB)))
     pair.exchange()
     pair.agent.accept(JOB, 1)
     pair.agent.ship(JOB, 1, 0, b"abc")
@@ -176,7 +176,7 @@ def test_an_accept_or_bytes_of_a_lease_that_was_taken_away_are_dropped_and_answe
 
 def test_a_refusal_of_a_lease_that_was_taken_away_is_passed_over():
     pair = ready_pair()
-    pair.server.assign(JOB, 1, job_spec(JOB), {})
+    pair.server.assign(m.Assign(JOB, 1, job_spec(JOB)))
     pair.exchange()
     pair.agent.refuse(JOB, 1, "disk full")
     pair.server.revoke(JOB, 1, "too late")
@@ -238,7 +238,7 @@ def test_a_server_may_not_assign_before_ready():
     pair.agent.hello()
     pair.exchange()
     with pytest.raises(IllegalVerbError, match="'assign' may not be sent"):
-        pair.server.assign(JOB, 1, job_spec(JOB), {})
+        pair.server.assign(m.Assign(JOB, 1, job_spec(JOB)))
 
 
 def test_each_side_refuses_words_of_its_own_side():

@@ -80,9 +80,9 @@ class _Round:
     def _place(self, job: WaitingJob) -> str:
         """Give `job` its seats; or give the reason why it waits."""
         project = self._order.project(job.shape.project)
-        running, most = self._order.running(project.id), project.most_running
-        if most is not None and running + job.shape.nodes > most:
-            return f"the project '{project.name}' has {running} of at most {most} jobs running"
+        limit = self._find_limit(job.shape, project)
+        if limit:
+            return limit
         fitting = self._list_fitting(job.shape)
         usable = [
             machine
@@ -99,6 +99,18 @@ class _Round:
             return ""
         self._keep_machines(job, usable)
         return self._explainer.explain(job, fitting, usable)
+
+    def _find_limit(self, shape: Shape, project: Project) -> str:
+        """Which limit of its project the job would break; empty: none."""
+        running, gpus = self._order.running(project.id), self._order.gpus(project.id)
+        wanted = shape.gpus.count * shape.nodes
+        if project.most_running is not None and running + shape.nodes > project.most_running:
+            return (
+                f"the project '{project.name}' has {running} of at most {project.most_running} jobs running"
+            )
+        if wanted and project.most_gpus is not None and gpus + wanted > project.most_gpus:
+            return f"the project '{project.name}' has {gpus} of at most {project.most_gpus} GPUs"
+        return ""
 
     def _list_fitting(self, shape: Shape) -> list[Machine]:
         """The machines that could run a job of this shape if they were free."""

@@ -114,7 +114,16 @@ class Machine:
         self.room.take(job.shape.request, gpus)
         ends_at = now + job.shape.limit_seconds
         self.holdings.append(
-            Holding(job.id, self.agent.id, job.title, job.shape.project, job.shape.request, gpus, ends_at)
+            Holding(
+                job.id,
+                self.agent.id,
+                job.title,
+                job.shape.project,
+                job.shape.request,
+                gpus,
+                ends_at,
+                job.rank,
+            )
         )
 
     def free_at(self, shape: Shape, now: float) -> tuple[float, Holding | None]:

@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from agent.spec.request import NOTHING, GpuRequest, Request
+from agent.spec.request import NOTHING, PRIORITY_SECONDS, GpuRequest, Request
 from agent.spec.resources import Gpu
 
 FOREVER = float("inf")
-PRIORITY_SECONDS = 600.0  # a point of priority is worth so much waiting
 DEFAULT_PROJECT = 1
 _NO_GPUS = GpuRequest()
 _NOBODY: Mapping[str, str] = MappingProxyType({})
@@ -75,17 +74,19 @@ class Holding:
     request: Request = NOTHING
     gpus: tuple[str, ...] = ()
     ends_at: float = FOREVER
+    ranked_at: float = 0.0  # its place in the queue of its project, as it was
 
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A project's claim: `weight` against the others' of its `priority`; `most_running` None: no limit."""
+    """A project's claim: `weight` against the others' of its `priority`, and its limits; None is no limit."""
 
     id: int = DEFAULT_PROJECT
     name: str = "default"
     weight: float = 1.0
     priority: int = 0
     most_running: int | None = None
+    most_gpus: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,10 @@ class Usage:
             share = fleet.dominant_share(holding.request, len(holding.gpus))
             self.add(holding.project, share * elapsed)
 
+    def count_start(self, project: int, share: float) -> None:
+        """A job of the project begins, with this dominant share."""
+        self.add(project, share * START_SECONDS)
+
     def add(self, project: int, seconds: float) -> None:
         """Count share-seconds."""
         self._seconds[project] = self._seconds.get(project, 0.0) + seconds

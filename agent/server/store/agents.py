@@ -26,6 +26,11 @@ class AgentRow:
     created_at: float
     last_seen_at: float
     removed_at: float | None
+    set_labels: str | None
+    set_max_jobs: int | None
+    set_draining: bool
+    projects: str | None
+    address: str
 
 
 async def add_agent(connection: AsyncConnection, row: AgentRow) -> None:

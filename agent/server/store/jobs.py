@@ -8,6 +8,7 @@ Every step out of a state names the state (and the lease) that it leaves in its 
 means that somebody else was first, and the caller does nothing.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from agent.server.store.schema import jobs, runs
 from agent.spec import codec
 from agent.spec.job import JobSpec
 from agent.spec.outcome import JobResult
+from agent.spec.request import PRIORITY_SECONDS
 
 ACTIVE = ("assigned", "running")
 
@@ -39,6 +41,11 @@ class JobRow:
     runs_on: str
     group_name: str
     waiting: str
+    priority: int
+    gpus: str
+    gang: str | None
+    node_rank: int
+    nodes: int
     lease: int
     agent: str | None
     cancel_reason: str | None
@@ -69,9 +76,21 @@ async def queue_job(connection: AsyncConnection, spec: JobSpec, now: float) -> N
             spec=codec.dump(spec),
             runs_on=codec.dump(spec.runs_on),
             group_name=spec.group,
+            priority=spec.priority,
+            ranked_at=now - spec.priority * PRIORITY_SECONDS,
+            request=codec.dump(spec.resources),
+            nodes=spec.nodes,
+            limit_seconds=_limit_seconds(spec),
             queued_at=now,
         )
     )
+
+
+def _limit_seconds(spec: JobSpec) -> float | None:
+    """How long it may last at most, its end after a cancel included; None: as long as it likes."""
+    if not spec.timeout_minutes:
+        return None
+    return 60 * (spec.timeout_minutes + spec.cancel_timeout_minutes)
 
 
 def _next_place(run: int) -> ScalarSelect[int]:
@@ -109,14 +128,17 @@ async def add_ended_job(
     await finish_job(connection, job, result, now)
 
 
-async def assign_job(connection: AsyncConnection, job: str, agent: str, now: float) -> int | None:
-    """Give a queued job to `agent`: the new lease number, or None when it is no longer queued."""
+async def assign_job(
+    connection: AsyncConnection, job: str, agent: str, now: float, gpus: Sequence[str] = ()
+) -> int | None:
+    """Give a queued job to `agent`, with these of its GPUs: the new lease number; None: it is no longer queued."""
     statement = (
         update(jobs)
         .where(jobs.c.id == job, jobs.c.status == "queued")
         .values(
             status="assigned",
             agent=agent,
+            gpus=json.dumps(list(gpus)),
             lease=jobs.c.lease + 1,
             assigned_at=now,
             waiting="",
@@ -137,7 +159,9 @@ async def start_job(connection: AsyncConnection, job: str, lease: int, now: floa
 
 async def requeue_job(connection: AsyncConnection, job: str, lease: int) -> bool:
     """The agent never began with the job: back to the queue; False when that is no longer so."""
-    return await _change(connection, job, ("assigned",), {"status": "queued", "agent": None}, lease=lease)
+    return await _change(
+        connection, job, ("assigned",), {"status": "queued", "agent": None, "gpus": "[]"}, lease=lease
+    )
 
 
 async def finish_job(connection: AsyncConnection, job: str, result: JobResult, now: float) -> bool:
@@ -199,13 +223,6 @@ async def list_of_run(connection: AsyncConnection, run: int) -> list[JobRow]:
     return await _list(connection, select(*_COLUMNS).where(jobs.c.run == run).order_by(jobs.c.place))
 
 
-async def list_queued(connection: AsyncConnection, limit: int = 1000) -> list[JobRow]:
-    """What may be given out: oldest first."""
-    oldest = (jobs.c.queued_at, jobs.c.run, jobs.c.place)
-    query = select(*_COLUMNS).where(jobs.c.status == "queued").order_by(*oldest).limit(limit)
-    return await _list(connection, query)
-
-
 async def list_active(connection: AsyncConnection, agent: str | None = None) -> list[JobRow]:
     """The jobs that agents (or this one) hold."""
     query = select(*_COLUMNS).where(jobs.c.status.in_(ACTIVE))
@@ -218,12 +235,6 @@ async def list_to_cancel(connection: AsyncConnection) -> list[JobRow]:
         jobs.c.cancel_reason.is_not(None), or_(jobs.c.status == "queued", jobs.c.status.in_(ACTIVE))
     )
     return await _list(connection, query)
-
-
-async def count_ever_of(connection: AsyncConnection, agent: str) -> int:
-    """How many jobs the agent has or had: an ephemeral one gets only one."""
-    found = await connection.execute(select(func.count()).select_from(jobs).where(jobs.c.agent == agent))
-    return int(found.scalar_one())
 
 
 async def _change(

@@ -16,6 +16,7 @@ DEFAULT = 1  # the id of the project that is always there
 _Count = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
 _Bytes = Annotated[int, msgspec.Meta(ge=0, le=1 << 60)]
 _Days = Annotated[int, msgspec.Meta(ge=1, le=36_500)]
+_Priority = Annotated[int, msgspec.Meta(ge=-100, le=100)]
 _Weight = Annotated[float, msgspec.Meta(gt=0, le=1000)]
 
 
@@ -24,6 +25,7 @@ class ProjectSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     description: Annotated[str, msgspec.Meta(max_length=1000)] = ""
     weight: _Weight = 1.0  # its share of the agents beside the other projects'
+    priority: _Priority = 0  # its jobs go before those of projects with less
     max_running_jobs: _Count | None = None
     max_queued_jobs: _Count | None = None
     max_gpus: _Count | None = None  # held by its jobs at a time

@@ -1,6 +1,6 @@
 """Agents, and the tokens of people and machines."""
 
-from sqlalchemy import Boolean, Column, ForeignKey, Index, String, Table, Text
+from sqlalchemy import Boolean, Column, ForeignKey, Index, String, Table, Text, false
 
 from agent.server.store.schema.base import Time, Whole, metadata
 
@@ -19,6 +19,12 @@ agents = Table(
     Column("software", String, nullable=False),
     Column("created_at", Time, nullable=False),
     Column("last_seen_at", Time, nullable=False),
+    # What an admin of the server says; where it is not NULL it stands instead of what the agent says of itself.
+    Column("set_labels", Text),  # JSON list
+    Column("set_max_jobs", Whole),
+    Column("set_draining", Boolean, nullable=False, server_default=false()),
+    Column("projects", Text),  # JSON list of ids that it works for; NULL: all
+    Column("address", String, nullable=False, server_default=""),  # where other agents reach it
     Column("removed_at", Time),  # set: the identity is refused for ever
 )
 Index(

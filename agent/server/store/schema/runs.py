@@ -1,6 +1,6 @@
 """Runs, their jobs with leases, what journals say of these, and the events that viewers follow."""
 
-from sqlalchemy import Column, ForeignKey, Index, String, Table, Text
+from sqlalchemy import Column, ForeignKey, Index, String, Table, Text, text
 
 from agent.server.store.schema.base import Time, Whole, metadata
 
@@ -46,6 +46,18 @@ jobs = Table(
     Column("spec", Text),  # agent.spec.job.JobSpec; NULL when the job ended before it could be queued
     Column("runs_on", Text, nullable=False, default="[]"),
     Column("group_name", String, nullable=False, default=""),
+    Column("priority", Whole, nullable=False, server_default="0"),
+    Column(
+        "ranked_at", Time
+    ),  # its place in the queue of its project: queued_at, earlier or later by priority
+    Column("request", Text, nullable=False, server_default="{}"),  # agent.spec.request.Request
+    Column("nodes", Whole, nullable=False, server_default="1"),
+    Column("limit_seconds", Time),  # it is ended after so long; NULL: never
+    Column(
+        "gpus", Text, nullable=False, server_default="[]"
+    ),  # JSON list of UUIDs that are its own on its agent
+    Column("gang", String),  # the job that this is a node of, itself for the first one; NULL: it runs alone
+    Column("node_rank", Whole, nullable=False, server_default="0"),  # in its gang
     Column("waiting", Text, nullable=False, default=""),  # why it is still queued, in words
     Column("lease", Whole, nullable=False, default=0),  # only grows
     Column("agent", String),
@@ -57,8 +69,19 @@ jobs = Table(
     Column("started_at", Time),
     Column("finished_at", Time),
 )
+QUEUED = text("status = 'queued' AND node_rank = 0")  # word for word, else the index on it is not used
 Index("jobs_run", jobs.c.run)
 Index("jobs_status", jobs.c.status, jobs.c.queued_at)
+Index(
+    "jobs_queue",
+    jobs.c.project,
+    jobs.c.ranked_at,
+    sqlite_where=QUEUED,
+    postgresql_where=QUEUED,
+)
+Index(
+    "jobs_gang", jobs.c.gang, sqlite_where=jobs.c.gang.is_not(None), postgresql_where=jobs.c.gang.is_not(None)
+)
 Index("jobs_agent", jobs.c.agent, jobs.c.status)
 
 leases = Table(

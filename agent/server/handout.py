@@ -1,0 +1,77 @@
+"""From an offer to the message that the agent gets: the specification, and its secrets, sealed for this lease."""
+
+import json
+from collections.abc import Mapping
+
+from agent.errors import AgentError
+from agent.plan.request import JOB_TOKEN
+from agent.seal.identity import PublicIdentity
+from agent.server import gangs
+from agent.server.auth.runtime import JobIdentity, RuntimeTokens
+from agent.server.leases import Offer
+from agent.server.store import agents, jobs
+from agent.server.store.agents import AgentRow
+from agent.server.store.database import Connection
+from agent.server.store.jobs import JobRow
+from agent.server.vault import Vault
+from agent.spec.job import JobSpec
+from agent.wire import messages as m
+
+RUNTIME_TOKEN_NAME = "ACTIONS_RUNTIME_TOKEN"  # noqa: S105 - a name
+_DAY_SECONDS = 86_400.0
+
+
+class Handout:
+    """Makes what agents are sent."""
+
+    def __init__(self, vault: Vault, runtime_tokens: RuntimeTokens) -> None:
+        self._vault = vault
+        self._runtime_tokens = runtime_tokens
+
+    async def make(
+        self, connection: Connection, offer: Offer, addresses: Mapping[str, str], now: float
+    ) -> m.Assign:
+        """The message for `offer`; `addresses` says where agents are reached.
+
+        Raises AgentError when the job's rows can't be read, or its agent is gone.
+        """
+        row = await jobs.find_job(connection, offer.job)
+        agent = await agents.find_agent(connection, offer.agent)
+        if row is None or agent is None:
+            raise AgentError("the agent was removed")
+        spec = await jobs.load_spec(connection, offer.job)
+        master = await self._find_master(connection, row, addresses)
+        return m.Assign(
+            offer.job,
+            offer.lease,
+            spec,
+            await self._seal(connection, spec, offer, agent, now),
+            offer.gpus,
+            gangs.place_node(row, master),
+        )
+
+    async def _find_master(self, connection: Connection, row: JobRow, addresses: Mapping[str, str]) -> str:
+        """Where the first node of a gang is reached; empty for a job that runs alone."""
+        if row.gang is None:
+            return ""
+        first = await jobs.find_job(connection, row.gang)
+        return addresses.get((first.agent if first else None) or "", "")
+
+    async def _seal(
+        self, connection: Connection, spec: JobSpec, offer: Offer, agent: AgentRow, now: float
+    ) -> dict[str, bytes]:
+        minutes = spec.timeout_minutes + spec.cancel_timeout_minutes
+        token = self._runtime_tokens.mint(
+            JobIdentity(spec.run, offer.job, offer.lease),
+            ref=str(spec.contexts.github.get("ref", "")),
+            lifetime_seconds=60 * minutes if spec.timeout_minutes else 365 * _DAY_SECONDS,
+            now=now,
+        )
+        return await self._vault.seal_for(
+            connection,
+            spec.secrets,
+            own={RUNTIME_TOKEN_NAME: token, JOB_TOKEN: token},
+            identity=PublicIdentity.from_json(json.loads(agent.identity)),
+            job=offer.job,
+            lease=offer.lease,
+        )

@@ -1,0 +1,107 @@
+"""What the scheduler reads: the queue, what agents hold, what was held lately. Each is one query over an index."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import func, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from agent.server.store.schema import jobs
+from agent.server.store.schema.runs import QUEUED
+
+MOST_PER_PROJECT = 500  # looked at in a round: what is behind has others of its project to wait for first
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedRow:
+    """A job that waits. `runs_on` and `request` are JSON text."""
+
+    id: str
+    project: int
+    run: int
+    key: str
+    priority: int
+    queued_at: float
+    runs_on: str
+    group_name: str
+    request: str
+    nodes: int
+    limit_seconds: float | None
+    waiting: str
+
+
+@dataclass(frozen=True, slots=True)
+class HeldRow:
+    """A job, or one node of a gang, that an agent holds; its GPUs and request are JSON text."""
+
+    id: str
+    project: int
+    run: int
+    key: str
+    agent: str
+    request: str
+    gpus: str
+    limit_seconds: float | None
+    assigned_at: float
+    ranked_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class UsedRow:
+    """What a job held for how long."""
+
+    project: int
+    request: str
+    gpus: str
+    seconds: float
+
+
+async def list_queued(connection: AsyncConnection) -> list[QueuedRow]:
+    """The first jobs of each project's queue, in the order in which they are to be served."""
+    place = (jobs.c.ranked_at, jobs.c.run, jobs.c.place)
+    columns = [jobs.c[name] for name in QueuedRow.__slots__]
+    turn = func.row_number().over(partition_by=jobs.c.project, order_by=place).label("turn")
+    queue = select(*columns, jobs.c.ranked_at, jobs.c.place, turn).where(QUEUED).subquery()
+    query = (
+        select(*(queue.c[name] for name in QueuedRow.__slots__))
+        .where(queue.c.turn <= MOST_PER_PROJECT)
+        .order_by(queue.c.ranked_at, queue.c.run, queue.c.place)
+    )
+    return [QueuedRow(*row) for row in await connection.execute(query)]
+
+
+async def list_held(connection: AsyncConnection) -> list[HeldRow]:
+    """All that agents hold. A node of a gang that has ended before the others holds nothing any more."""
+    query = select(*(jobs.c[name] for name in HeldRow.__slots__)).where(
+        jobs.c.status.in_(("assigned", "running")), jobs.c.conclusion.is_(None), jobs.c.agent.is_not(None)
+    )
+    return [HeldRow(*row) for row in await connection.execute(query)]
+
+
+async def list_used(connection: AsyncConnection, since: float, now: float) -> list[UsedRow]:
+    """What jobs that began after `since` have held until now."""
+    until = func.coalesce(jobs.c.finished_at, now)
+    columns = (jobs.c.project, jobs.c.request, jobs.c.gpus, (until - jobs.c.assigned_at).label("seconds"))
+    query = (
+        select(*columns)
+        .where(
+            or_(jobs.c.status == "completed", jobs.c.status == "running"),
+            jobs.c.queued_at > since,
+            jobs.c.assigned_at.is_not(None),
+        )
+        .limit(100_000)
+    )
+    return [UsedRow(*row) for row in await connection.execute(query)]
+
+
+async def count_queued(connection: AsyncConnection, project: int) -> int:
+    """How many jobs of the project wait."""
+    query = select(func.count()).select_from(jobs).where(QUEUED, jobs.c.project == project)
+    return int((await connection.execute(query)).scalar_one())
+
+
+async def spent_agents(connection: AsyncConnection, agents: list[str]) -> set[str]:
+    """Those of `agents` that have or had a job."""
+    if not agents:
+        return set()
+    query = select(jobs.c.agent).where(jobs.c.agent.in_(agents)).distinct()
+    return {str(row.agent) for row in await connection.execute(query)}
