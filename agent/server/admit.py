@@ -10,7 +10,9 @@ from agent.server.auth.access import SAFE_METHODS, Access, Caller, check_organis
 from agent.server.auth.callers import Known, find_caller, find_running_job
 from agent.server.auth.place import find_project
 from agent.server.auth.roles import Role
-from agent.server.auth.tokens import API
+from agent.server.auth.sessions import CSRF_FIELD, CSRF_HEADER, check_origin
+from agent.server.auth.tokens import API, SESSION
+from agent.server.forms import is_form, read_form
 from agent.server.problems import ConflictError, TooManyError, UnauthorizedError
 from agent.server.services import Services
 from agent.server.store import tokens
@@ -54,6 +56,8 @@ def address_of(request: Request) -> str:
 
 
 async def _identify(request: Request, services: Services, access: Access, connection: Connection) -> Known:
+    if "authorization" not in request.headers and access.admits_people:
+        return await _identify_browser(request, services, connection)
     token, now = _bearer(request), services.clock.now()
     if access.admits_people and (known := await find_caller(connection, API, token, now)):
         return known
@@ -61,6 +65,25 @@ async def _identify(request: Request, services: Services, access: Access, connec
         job = await find_running_job(connection, services.runtime_tokens, token, now)
         return Known(Caller(job=job), is_worth_noting=False)
     raise UnauthorizedError("the token is not known here, or is over", hint="run `agent login` again")
+
+
+async def _identify_browser(request: Request, services: Services, connection: Connection) -> Known:
+    """Who is signed in by this browser; what it changes must come from a page of ours."""
+    token = services.sessions.read(request)
+    if not token:
+        raise UnauthorizedError(
+            "a token is needed", hint="send `Authorization: Bearer TOKEN`; `agent login` stores one"
+        )
+    check_origin(request)
+    known = await find_caller(connection, SESSION, token, services.clock.now())
+    if known is None:
+        raise UnauthorizedError("the session is over", hint="sign in again")
+    if request.method not in SAFE_METHODS:
+        given = request.headers.get(CSRF_HEADER)
+        if given is None and is_form(request):
+            given = (await read_form(request)).get(CSRF_FIELD)
+        services.sessions.check_csrf(token, given or "")
+    return known
 
 
 async def _check_rights(

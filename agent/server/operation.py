@@ -41,7 +41,8 @@ class Operation:
     The first line of the handler's docstring is its summary. `query` None: the handler reads its own. `answers` names
     what comes back when all is well; errors are problem details, and `problems` names those that do not follow from
     the row itself (a path with a parameter may be 404, a body may be 413, ...). An operation that is not `documented`
-    speaks somebody else's protocol, or is for browsers.
+    speaks somebody else's protocol, or is for browsers. An operation that `is_page` says its errors as a page, and sends
+    who is not signed in to do so.
     """
 
     verb: str
@@ -53,6 +54,7 @@ class Operation:
     answers: Mapping[int, type[msgspec.Struct] | Media | None] = field(default_factory=lambda: {204: None})
     problems: tuple[int, ...] = ()
     documented: bool = True
+    is_page: bool = False
 
     @property
     def summary(self) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from agent.clock import Clock
 from agent.server.auth.rates import Rates
 from agent.server.auth.runtime import RuntimeTokens
+from agent.server.auth.sessions import Sessions
 from agent.server.auth.signed_urls import SignedUrls
 from agent.server.auth.throttle import Throttle
 from agent.server.blobs.location import open_blobs
@@ -52,6 +53,7 @@ class Services:
     blobs: BlobStore
     runtime_tokens: RuntimeTokens
     signed_urls: SignedUrls
+    sessions: Sessions
     throttle: Throttle
     rates: Rates
     idempotency: Idempotency
@@ -107,6 +109,7 @@ def _assemble(settings: ServerSettings, folder: DataFolder, clock: Clock, databa
         blobs=open_blobs(settings.blobs_url, folder.blobs),
         runtime_tokens=runtime_tokens,
         signed_urls=SignedUrls(folder.signing_key),
+        sessions=Sessions(folder.signing_key),
         throttle=Throttle(clock, settings.limits.failures_per_minute),
         rates=Rates(clock, settings.limits.requests_per_second, settings.limits.requests_burst),
         idempotency=Idempotency(database, clock, folder.master_key),

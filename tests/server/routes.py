@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from agent.server.api.routes import OPERATIONS
 from agent.server.auth.access import Access
 
-_KNOWN = {"digest": "sha256:" + "0" * 64, "problem": "refused"}
+_KNOWN = {"digest": "sha256:" + "0" * 64, "problem": "refused", "file": "style.css"}
 
 
 @dataclass(frozen=True)
@@ -14,6 +14,7 @@ class HttpRoute:
     verb: str
     path: str
     access: Access
+    page: bool = False
 
     @property
     def parameters(self) -> list[str]:
@@ -35,5 +36,5 @@ class HttpRoute:
 
 
 def http_routes() -> list[HttpRoute]:
-    rows = [HttpRoute(row.verb, row.path, row.access) for row in OPERATIONS]
-    return rows + [HttpRoute("HEAD", row.path, row.access) for row in rows if row.verb == "GET"]
+    rows = [HttpRoute(row.verb, row.path, row.access, row.is_page) for row in OPERATIONS]
+    return rows + [HttpRoute("HEAD", row.path, row.access, row.page) for row in rows if row.verb == "GET"]

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import groupby
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -32,6 +33,8 @@ from agent.server.problems import problem_of
 from agent.server.toolkit import artifacts as toolkit
 from agent.server.toolkit import blobs
 from agent.server.toolkit.twirp import error_response
+from agent.server.web import pages, sign_in
+from agent.server.web.pages import page_of, redirect
 
 OPERATIONS: tuple[Operation, ...] = (
     *system.OPERATIONS,
@@ -50,6 +53,8 @@ OPERATIONS: tuple[Operation, ...] = (
     *projects.OPERATIONS,
     *members.OPERATIONS,
     *audit_log.OPERATIONS,
+    *sign_in.OPERATIONS,
+    *pages.OPERATIONS,
     *blobs.OPERATIONS,
     *toolkit.OPERATIONS,
 )
@@ -69,6 +74,8 @@ def make_routes(operations: Sequence[Operation] = OPERATIONS) -> list[BaseRoute]
 
 
 def _guard(row: Operation) -> Guard:
+    if row.is_page:
+        return Guard(row, page_of)
     return Guard(row, error_response if row.path.startswith("/twirp/") else problem_of)
 
 
@@ -77,6 +84,9 @@ def _dispatch(verbs: Mapping[str, Guard]) -> Callable[[Request], Awaitable[Respo
 
     async def answer(request: Request) -> Response:
         verb = "GET" if request.method == "HEAD" else request.method
-        return await verbs[verb].answer(request)
+        response = await verbs[verb].answer(request)
+        if response.status_code == 401 and verbs[verb].operation.is_page and verb == "GET":
+            return redirect(f"/login?next={quote(request.url.path)}")
+        return response
 
     return answer

@@ -90,6 +90,15 @@ async def revoke_token(
     return (await connection.execute(ending)).rowcount == 1
 
 
+async def revoke_hash(connection: AsyncConnection, digest: str, kind: str, now: float) -> None:
+    """End the token with this hash, if there is one."""
+    await connection.execute(
+        update(tokens)
+        .where(tokens.c.hash == digest, tokens.c.kind == kind, tokens.c.revoked_at.is_(None))
+        .values(revoked_at=now)
+    )
+
+
 async def revoke_all(connection: AsyncConnection, user: int, now: float, kind: str | None = None) -> None:
     """End all tokens of a user, or all of one kind."""
     ending = update(tokens).where(tokens.c.user == user, tokens.c.revoked_at.is_(None))

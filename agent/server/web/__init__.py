@@ -1,0 +1,1 @@
+"""Pages for people: templates, their one stylesheet, and how they are answered."""

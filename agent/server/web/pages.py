@@ -1,0 +1,92 @@
+"""How a page is made: a template with everything escaped, and headers that let nothing foreign act in it."""
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.responses import RedirectResponse, Response
+
+from agent.errors import AgentError, NotFoundError
+from agent.server.auth.access import Access
+from agent.server.call import Call
+from agent.server.operation import Media, Operation
+from agent.server.problems import status_of
+
+HTML = Media("text/html")
+_HERE = Path(__file__).parent
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Frame-Options": "DENY",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",  # with less, browsers would not say the origin of our own forms
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+_STATIC = {"style.css": "text/css"}
+
+
+def render(call: Call, template: str, status: int = 200, **values: object) -> Response:
+    """A page. Templates see `user` (a name; empty: nobody is signed in), `csrf` for their forms, and `values`."""
+    token = call.services.sessions.read(call.request)
+    known = {
+        "user": call.caller.name,
+        "csrf": call.services.sessions.csrf_token(token) if token and call.caller.name else "",
+    }
+    return render_plain(template, status, **{**known, **values})
+
+
+def render_plain(template: str, status: int = 200, **values: object) -> Response:
+    """A page that is nobody's."""
+    shown = {"user": "", "csrf": "", **values}
+    text = _templates().get_template(template).render(shown)
+    return Response(text, status, media_type="text/html; charset=utf-8", headers=_HEADERS)
+
+
+def page_of(error: AgentError) -> Response:
+    """`error` as a page."""
+    return render_plain("error.html", status_of(error), what=error.what, hint=error.hint)
+
+
+def redirect(path: str, headers: Mapping[str, str] | None = None) -> RedirectResponse:
+    """On to another page of ours, with GET."""
+    return RedirectResponse(path, 303, headers={"Cache-Control": "no-store", **(headers or {})})
+
+
+def own_path(wanted: str) -> str:
+    """`wanted` when it is a path on this server, else `/`: no sign-in sends anybody elsewhere (open redirect)."""
+    parts = urlsplit(wanted)
+    is_path = wanted.startswith("/") and not wanted.startswith(("//", "/\\"))
+    is_plain = wanted.isprintable() and wanted.isascii() and "\\" not in wanted
+    return wanted if is_path and is_plain and not parts.scheme and not parts.netloc else "/"
+
+
+async def show_static(call: Call) -> Response:
+    """A file that pages need; there are only these."""
+    name = call.text("file")
+    if name not in _STATIC:
+        raise NotFoundError("there is no such file")
+    headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "public, max-age=300"}
+    return Response((_HERE / "static" / name).read_bytes(), media_type=_STATIC[name], headers=headers)
+
+
+@cache
+def _templates() -> Environment:
+    loader = FileSystemLoader(_HERE / "templates")
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
+
+
+OPERATIONS = (
+    Operation(
+        "GET",
+        "/static/{file}",
+        Access.PUBLIC,
+        show_static,
+        answers={200: Media("text/css")},
+        documented=False,
+    ),
+)

@@ -1,0 +1,188 @@
+"""`/login`, `/logout` and `/account`: signing in by browser, out again, and one's own tokens."""
+
+from collections.abc import Mapping
+
+import msgspec
+from starlette.responses import Response
+
+from agent.errors import AgentError, RefusedError, UsageError
+from agent.seal.tokens import hash_token
+from agent.server import accounts, audit
+from agent.server.admit import address_of
+from agent.server.auth.access import Access
+from agent.server.auth.sessions import CSRF_FIELD, SESSION_SECONDS, check_origin
+from agent.server.auth.tokens import API, SESSION, create_token
+from agent.server.call import Call, Handler
+from agent.server.changes import Change
+from agent.server.forms import read_form
+from agent.server.operation import Operation
+from agent.server.problems import TooManyError, UnauthorizedError
+from agent.server.sign_in import check_password_of
+from agent.server.store import projects, tokens, users
+from agent.server.store.tokens import TokenRow
+from agent.server.store.users import UserRow
+from agent.server.views import time_text
+from agent.server.web.pages import HTML, own_path, redirect, render
+
+_DAY_SECONDS = 86400.0
+_MOST_DAYS = 3650
+
+
+class NextQuery(msgspec.Struct):
+    """Where to go after signing in; other parameters are for the eyes of the browser only."""
+
+    next: str = "/"
+
+
+async def show_sign_in(call: Call) -> Response:
+    """The page to sign in."""
+    return _form(call, call.query(NextQuery).next)
+
+
+async def sign_in(call: Call) -> Response:
+    """Sign a browser in by name and password: always with a fresh session."""
+    form = await read_form(call.request)
+    check_origin(call.request)
+    call.services.sessions.check_csrf(
+        call.services.sessions.read(call.request, "form"), form.get(CSRF_FIELD, "")
+    )
+    name = form.get("user", "")
+    try:
+        user = await check_password_of(
+            call.services, name, form.get("password", ""), address_of(call.request)
+        )
+    except (UnauthorizedError, TooManyError) as error:
+        call.services.throttle.count_failure(address_of(call.request))
+        return _form(call, form.get("next", "/"), error, name)
+    async with call.services.changes.begin() as change:
+        token = await begin_session(change, call, user)
+    return enter(call, token, form.get("next", "/"))
+
+
+async def sign_out(call: Call) -> Response:
+    """End the session, here and on the server."""
+    async with call.services.changes.begin() as change:
+        await tokens.revoke_token(change.connection, call.caller.token, SESSION, change.now, call.caller.user)
+    response = redirect("/login")
+    call.services.sessions.forget(call.request, response)
+    return response
+
+
+async def show_account(call: Call) -> Response:
+    """Who is signed in, and their tokens."""
+    return await _account(call)
+
+
+async def make_token(call: Call) -> Response:
+    """A token of one's own, shown once."""
+    form = await read_form(call.request)
+    days = form.get("days", "90")
+    if not (days.isascii() and days.isdigit() and 1 <= int(days[:6]) <= _MOST_DAYS):
+        raise UsageError("that is no number of days", where="days")
+    async with call.services.changes.begin() as change:
+        user = await users.find_user(change.connection, call.caller.user or 0)
+        if user is None or call.caller.is_limited:
+            raise RefusedError("tokens are made here by people who are signed in; programs use the API")
+        _, token = await accounts.create_personal_token(
+            change, user, name=form.get("name", ""), expires_seconds=int(days) * _DAY_SECONDS
+        )
+    return await _account(call, token)
+
+
+async def end_token(call: Call) -> Response:
+    """End a token of one's own."""
+    async with call.services.changes.begin() as change:
+        audit.note(token=call.text("token"))
+        await tokens.revoke_token(change.connection, call.text("token"), API, change.now, call.caller.user)
+    return redirect("/account")
+
+
+async def begin_session(change: Change, call: Call, user: UserRow) -> str:
+    """A fresh session for `user`; the one that the browser had, whosever it was, is over."""
+    older = call.services.sessions.read(call.request)
+    if older:
+        await tokens.revoke_hash(change.connection, hash_token(older), SESSION, change.now)
+    _, token = await create_token(
+        change.connection,
+        SESSION,
+        now=change.now,
+        name="browser",
+        expires_seconds=SESSION_SECONDS,
+        user=user.id,
+    )
+    return token
+
+
+def enter(call: Call, token: str, wanted: str) -> Response:
+    """Hand the browser its session, and go where it wanted to go."""
+    response = redirect(own_path(wanted))
+    call.services.sessions.write(call.request, response, token, seconds=SESSION_SECONDS)
+    call.services.sessions.forget(call.request, response, "form")
+    return response
+
+
+def _form(call: Call, wanted: str, error: AgentError | None = None, name: str = "") -> Response:
+    status = 200 if error is None else 429 if isinstance(error, TooManyError) else 401
+    kept = Response()
+    csrf = call.services.sessions.begin_form(call.request, kept)
+    response = render(
+        call,
+        "sign_in.html",
+        status,
+        error=str(error.what) if error else "",
+        form_csrf=csrf,
+        next=own_path(wanted),
+        name=name,
+        provider="",
+    )
+    response.headers["set-cookie"] = kept.headers["set-cookie"]
+    return response
+
+
+async def _account(call: Call, new_token: str = "") -> Response:
+    async with call.services.database.read() as connection:
+        names = await projects.names(connection)
+        rows = await tokens.list_tokens(connection, API, call.caller.user)
+    roles = [(name, call.caller.role_in(project)) for project, name in names.items()]
+    now = call.services.clock.now()
+    return render(
+        call,
+        "account.html",
+        is_admin=call.caller.is_organisation_admin,
+        roles=sorted((name, role.label) for name, role in roles if role is not None),
+        tokens=[_shown(row, names) for row in rows if not _is_over(row, now)],
+        new_token=new_token,
+    )
+
+
+def _is_over(row: TokenRow, now: float) -> bool:
+    return row.revoked_at is not None or (row.expires_at is not None and row.expires_at <= now)
+
+
+def _shown(row: TokenRow, names: Mapping[int, str]) -> dict[str, str | None]:
+    return {
+        "id": row.id,
+        "name": row.name,
+        "role": row.role,
+        "project": None if row.project is None else names[row.project],
+        "expires": time_text(row.expires_at),
+        "last_used": time_text(row.last_used_at),
+    }
+
+
+def _page(
+    verb: str, path: str, access: Access, handler: Handler, query: type[msgspec.Struct] | None
+) -> Operation:
+    return Operation(
+        verb, path, access, handler, query=query, answers={200: HTML}, documented=False, is_page=True
+    )
+
+
+OPERATIONS = (
+    _page("GET", "/login", Access.PUBLIC, show_sign_in, NextQuery),
+    _page("POST", "/login", Access.SIGN_IN, sign_in, None),
+    _page("POST", "/logout", Access.MEMBER, sign_out, None),
+    _page("GET", "/account", Access.MEMBER, show_account, None),
+    _page("POST", "/account/tokens", Access.MEMBER, make_token, None),
+    _page("POST", "/account/tokens/{token}/revoke", Access.MEMBER, end_token, None),
+)
