@@ -79,8 +79,8 @@ class Blueprint:
         return body
 
     def _full_env(self) -> dict[str, str]:
-        # An engine whose default runtime is NVIDIA's reads this variable, and CUDA images say `all` in it.
-        return {"NVIDIA_VISIBLE_DEVICES": ",".join(self.gpus) or "void", **self.env}
+        # An engine whose default runtime is NVIDIA's reads this variable, CUDA images say `all` in it, and a flow might.
+        return {**self.env, "NVIDIA_VISIBLE_DEVICES": ",".join(self.gpus) or "void"}
 
     def _host_json(self) -> dict[str, Any]:
         log = {"Type": "json-file", "Config": _MAX_LOG} if self.keeps_log else {"Type": "none"}

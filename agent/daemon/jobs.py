@@ -76,9 +76,9 @@ class JobTable:
         root: Path,
         settings: JobSettings,
         launcher: Launcher,
-        equip: Callable[[JobSettings], JobSettings] = lambda settings: settings,
+        equip: Callable[[JobSettings, m.Assign], JobSettings] = lambda settings, _: settings,
     ) -> None:
-        """`equip` adds to a job's settings what this machine is at that moment."""
+        """`equip` adds to a job's settings what this machine is at that moment, and what of it is the job's."""
         self._root = root
         self._settings = settings
         self._launcher = launcher
@@ -144,7 +144,7 @@ class JobTable:
 
     async def store(self, assign: m.Assign) -> None:
         """Put an assigned job on the disk; it waits there for `start`. Raises AgentError when the disk refuses."""
-        settings = self._equip(self._settings)
+        settings = self._equip(self._settings, assign)
         folder = await asyncio.to_thread(
             create_job_folder, self._root, assign.spec, assign.lease, settings, assign.sealed
         )

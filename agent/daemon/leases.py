@@ -71,7 +71,8 @@ class Leases:
             connection.protocol.refuse(assign.job, assign.lease, refusal)
         else:
             connection.protocol.accept(assign.job, assign.lease)
-            self._spawn(self._jobs.start(assign.job, assign.lease))
+            if assign.node is None:  # else it waits for the others: the server's `ack` lets all of them begin
+                self._spawn(self._jobs.start(assign.job, assign.lease))
         await connection.flush()
 
     def _find_refusal(self, assign: m.Assign) -> str:

@@ -2,11 +2,14 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from agent.job.launch import JobSettings
+from agent.spec.job import Node
 from agent.spec.resources import Inventory
+from agent.wire import messages as m
 
 _INVENTORY_SECONDS = 600.0  # a GPU that was added or fell off is seen at the next connection after this
 
@@ -27,21 +30,49 @@ class Machine:
             self._taken_at = time.monotonic()
         return self._inventory
 
-    def equip(self, settings: JobSettings) -> JobSettings:
-        """`settings` with what this machine is: the head of the job's journal says what its result was made on.
+    def equip(self, settings: JobSettings, assign: m.Assign) -> JobSettings:
+        """`settings` with what this machine is, and what of it is the job's.
 
-        Where one job runs at a time, its containers have the GPUs as its other processes do, each by its UUID; where
-        several share the machine, nobody has decided yet whose they are, and containers get none.
+        The head of the job's journal says what its result was made on. Where the server has not said which GPUs are the
+        job's, those of a machine that runs one job at a time are, and its containers have them as its processes do.
         """
+        given = {} if assign.node is None else describe_node(assign.node)
         if self._inventory is None:
-            return settings
+            return replace(settings, given=given)
         gpus = self._inventory.gpus
+        if assign.gpus is not None:
+            gpus = tuple(gpu for gpu in gpus if gpu.uuid in assign.gpus)
+            given |= describe_gpus(assign.gpus, self._inventory)
         shown = [{"uuid": gpu.uuid, "name": gpu.name, "driver": gpu.driver, "cuda": gpu.cuda} for gpu in gpus]
+        has_gpus = self._runs_one_job or assign.gpus is not None
         return replace(
             settings,
             machine={"cpu": self._inventory.cpu_model, "gpus": shown},
-            gpus=tuple(gpu.uuid for gpu in gpus) if self._runs_one_job else (),
+            gpus=tuple(gpu.uuid for gpu in gpus) if has_gpus else (),
+            given=given,
         )
+
+
+def describe_gpus(uuids: Sequence[str], inventory: Inventory) -> dict[str, str]:
+    """The variables that tell a job which GPUs are its own. Who has all of them is not held to their names:
+    some libraries take CUDA_VISIBLE_DEVICES for numbers.
+    """
+    if not inventory.gpus:
+        return {}
+    names = ",".join(uuids)
+    if {gpu.uuid for gpu in inventory.gpus} <= set(uuids):
+        return {"AGENT_GPUS": names}
+    return {"AGENT_GPUS": names, "CUDA_VISIBLE_DEVICES": names, "NVIDIA_VISIBLE_DEVICES": names or "void"}
+
+
+def describe_node(node: Node) -> dict[str, str]:
+    """The variables that tell a job its place among the machines that run it together."""
+    return {
+        "AGENT_NODE_RANK": str(node.rank),
+        "AGENT_NODES": str(node.count),
+        "MASTER_ADDR": node.master_address,
+        "MASTER_PORT": str(node.master_port),
+    }
 
 
 def _take_inventory(work_folder: Path) -> Inventory:

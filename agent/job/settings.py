@@ -9,6 +9,7 @@ from types import MappingProxyType
 from agent.errors import DamagedError
 
 _PATHS = ("work_folder", "identity_folder", "workspace", "policy_file")
+_MAPPINGS = ("environment", "machine", "given")
 _TUPLES = {"actions_urls", "labels", "gpus", "container_allow"}
 
 
@@ -34,6 +35,9 @@ class JobSettings:
     hook_job_started: str = ""  # the owner's script before each job (agent.job.hooks); empty: none
     hook_job_completed: str = ""  # and after it
     gpus: tuple[str, ...] = ()  # UUIDs of the GPUs that the job's containers are given
+    given: Mapping[str, str] = field(
+        default_factory=lambda: MappingProxyType({})
+    )  # variables that say what is the job's own here; no flow overrides them
     docker_host: str = ""  # the container engine's address; empty: DOCKER_HOST, or Docker's usual socket
     container_allow: tuple[str, ...] = ()  # what containers may have of the machine: agent.containers.policy
     actions_limit_bytes: int | None = None  # what the store of fetched actions may hold; None: no limit
@@ -58,7 +62,8 @@ def dump_settings(settings: JobSettings) -> str:
     data = {item.name: getattr(settings, item.name) for item in fields(settings)}
     for name in _PATHS:
         data[name] = None if data[name] is None else str(data[name])
-    data["environment"], data["machine"] = dict(settings.environment), dict(settings.machine)
+    for name in _MAPPINGS:
+        data[name] = dict(data[name])
     return json.dumps(data)
 
 

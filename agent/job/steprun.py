@@ -178,7 +178,11 @@ class StepRun:
             self.env,
             state=self.state,
             inputs=self.inputs,
-            own={**exported_variables(self.job, {**self.scope.github, **self._own_github()}), **extra},
+            own={
+                **exported_variables(self.job, {**self.scope.github, **self._own_github()}),
+                **self.job.settings.given,
+                **extra,
+            },
             granted=host.granted,
             keeps_paths=host.keeps_paths,
         )

@@ -63,6 +63,11 @@ class JobView(msgspec.Struct):
     queued: Moment | None
     started: Moment | None
     finished: Moment | None
+    priority: int = 0
+    gpus: list[str] = []  # UUIDs of those that are its own on its agent
+    gang: str | None = None  # of a job that several machines run: the id of its first node
+    node: int = 0  # its rank in the gang
+    nodes: int = 1
 
 
 class StepView(msgspec.Struct):
@@ -143,6 +148,11 @@ def view_job(row: JobRow, agent_names: Mapping[str, str]) -> JobView:
         queued=time_text(row.queued_at),
         started=time_text(row.started_at),
         finished=time_text(row.finished_at),
+        priority=row.priority,
+        gpus=json.loads(row.gpus),
+        gang=row.gang,
+        node=row.node_rank,
+        nodes=row.nodes,
     )
 
 

@@ -173,8 +173,9 @@ def test_a_container_has_no_other_gpus(text: str) -> None:
         apply(text, gpus=GPUS)
 
 
-def test_without_gpus_an_image_that_wants_all_has_none() -> None:
-    body = Blueprint("nvidia/cuda").to_json()
+@pytest.mark.parametrize("env", [{}, {"NVIDIA_VISIBLE_DEVICES": "all"}])
+def test_without_gpus_an_image_or_a_flow_that_wants_all_has_none(env: dict[str, str]) -> None:
+    body = Blueprint("nvidia/cuda", env=env).to_json()
     assert "NVIDIA_VISIBLE_DEVICES=void" in body["Env"]
     assert "DeviceRequests" not in body["HostConfig"]
 

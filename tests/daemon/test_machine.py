@@ -3,11 +3,14 @@
 from pathlib import Path
 
 import pytest
+from support.wire import job_spec
 
 from agent.daemon import machine as machine_module
 from agent.daemon.machine import Machine
 from agent.job.launch import JobSettings
+from agent.spec.job import Node
 from agent.spec.resources import Gpu, Inventory
+from agent.wire import messages as m
 
 INVENTORY = Inventory(
     hostname="box-1",
@@ -30,22 +33,63 @@ def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine_module, "_take_inventory", lambda _folder: INVENTORY)
 
 
-async def test_a_job_that_has_the_machine_to_itself_has_its_gpus_by_uuid(tmp_path: Path) -> None:
-    machine = Machine(tmp_path, runs_one_job=True)
+async def equip(folder: Path, *, runs_one_job: bool, **told: object) -> JobSettings:
+    machine = Machine(folder, runs_one_job=runs_one_job)
     await machine.take_inventory()
-    settings = machine.equip(JobSettings(tmp_path))
+    return machine.equip(JobSettings(folder), m.Assign("job", 1, job_spec("job"), **told))
+
+
+async def test_where_nobody_decides_a_job_that_has_the_machine_to_itself_has_its_gpus(tmp_path: Path) -> None:
+    settings = await equip(tmp_path, runs_one_job=True)
     assert settings.gpus == ("GPU-a", "GPU-b")
     assert settings.machine["cpu"] == "EPYC"
 
 
-async def test_jobs_that_share_a_machine_have_no_gpu_in_containers(tmp_path: Path) -> None:
-    machine = Machine(tmp_path, runs_one_job=False)
-    await machine.take_inventory()
-    settings = machine.equip(JobSettings(tmp_path))
+async def test_where_nobody_decides_jobs_that_share_a_machine_have_no_gpu_in_containers(
+    tmp_path: Path,
+) -> None:
+    settings = await equip(tmp_path, runs_one_job=False)
     assert settings.gpus == ()
     assert len(settings.machine["gpus"]) == 2, "the result says all the same what it was made on"
 
 
+async def test_a_job_has_the_gpus_that_the_server_gave_it_and_no_other(tmp_path: Path) -> None:
+    settings = await equip(tmp_path, runs_one_job=False, gpus=("GPU-b",))
+    assert settings.gpus == ("GPU-b",)
+    assert [gpu["uuid"] for gpu in settings.machine["gpus"]] == ["GPU-b"]
+    assert settings.given == {
+        "AGENT_GPUS": "GPU-b",
+        "CUDA_VISIBLE_DEVICES": "GPU-b",
+        "NVIDIA_VISIBLE_DEVICES": "GPU-b",
+    }
+
+
+async def test_a_job_that_was_given_no_gpu_sees_none(tmp_path: Path) -> None:
+    settings = await equip(tmp_path, runs_one_job=True, gpus=())
+    assert settings.gpus == ()
+    assert settings.given == {
+        "AGENT_GPUS": "",
+        "CUDA_VISIBLE_DEVICES": "",
+        "NVIDIA_VISIBLE_DEVICES": "void",
+    }
+
+
+async def test_a_job_that_was_given_all_gpus_may_number_them_as_it_likes(tmp_path: Path) -> None:
+    settings = await equip(tmp_path, runs_one_job=True, gpus=("GPU-a", "GPU-b"))
+    assert settings.given == {"AGENT_GPUS": "GPU-a,GPU-b"}
+
+
+async def test_a_node_knows_its_place(tmp_path: Path) -> None:
+    settings = await equip(tmp_path, runs_one_job=True, node=Node(1, 4, "gpu-box-1", 23_456))
+    assert settings.given == {
+        "AGENT_NODE_RANK": "1",
+        "AGENT_NODES": "4",
+        "MASTER_ADDR": "gpu-box-1",
+        "MASTER_PORT": "23456",
+    }
+
+
 def test_before_the_first_look_nothing_is_claimed(tmp_path: Path) -> None:
     settings = JobSettings(tmp_path)
-    assert Machine(tmp_path, runs_one_job=True).equip(settings) == settings
+    assign = m.Assign("job", 1, job_spec("job"))
+    assert Machine(tmp_path, runs_one_job=True).equip(settings, assign) == settings

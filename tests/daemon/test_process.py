@@ -15,6 +15,7 @@ from agent.daemon.local import ask_daemon
 from agent.daemon.state import StateFolder
 from agent.ids import ENTROPY_BYTES, make_id
 from agent.job.launch import is_running, list_job_folders, request_cancel
+from agent.spec.job import Node
 from agent.spec.outcome import Conclusion, FailureKind
 from agent.wire import messages as m
 
@@ -55,6 +56,17 @@ async def test_a_job_runs_its_journal_arrives_and_its_folder_goes(server, state)
         await wait_until(lambda: not job_folders(state))
         assert await daemon.leave() == 0
     assert "Traceback" not in daemon.log
+
+
+async def test_a_node_of_several_begins_when_all_are_there(server, state):
+    async with daemon_process(state):
+        await server.assign(JOB, "echo $AGENT_NODE_RANK of $AGENT_NODES", node=Node(1, 2, "box-1", 20_001))
+        await server.wait_for(lambda: server.count(m.Accept))
+        (folder,) = list_job_folders(state.jobs)
+        assert not is_running(folder)
+        await server.say("acknowledge", JOB, 1, 0)
+        await server.wait_for(lambda: server.result(JOB))
+    assert b"1 of 2" in server.lines(JOB)
 
 
 async def test_a_killed_daemon_loses_nothing_and_doubles_nothing(server, state, tmp_path):

@@ -111,14 +111,21 @@ class FakeServer:
         return last.result if isinstance(last, Closed) else None
 
     async def assign(
-        self, job: str, *scripts: str, lease: int = 1, sealed: Mapping[str, bytes] | None = None
+        self,
+        job: str,
+        *scripts: str,
+        lease: int = 1,
+        sealed: Mapping[str, bytes] | None = None,
+        **more: object,
     ) -> None:
-        await self.assign_spec(job_spec(job, *scripts), lease, sealed or {})
+        await self.assign_spec(job_spec(job, *scripts), lease, sealed or {}, **more)
 
-    async def assign_spec(self, spec: JobSpec, lease: int, sealed: Mapping[str, bytes]) -> None:
+    async def assign_spec(
+        self, spec: JobSpec, lease: int, sealed: Mapping[str, bytes], **more: object
+    ) -> None:
         talk = await self.wait_ready()
         self.leases[spec.job] = lease
-        talk.protocol.assign(m.Assign(spec.job, lease, spec, sealed))
+        talk.protocol.assign(m.Assign(spec.job, lease, spec, sealed, **more))
         await talk.flush()
 
     async def say(self, verb: str, *arguments: object) -> None:

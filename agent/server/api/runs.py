@@ -212,7 +212,9 @@ async def _in_order(
     now = services.clock.now()
     jobs_by_key = {job.key: job for job in [*_not_yet_queued(flow, state, now), *queued]}
     keys = [key for name, node in state.nodes.items() for key in (node.jobs or (name,))]
-    return [jobs_by_key[key] for key in keys if key in jobs_by_key]
+    nodes = {job.id: [node for node in queued if node.gang == job.id and node.node] for job in queued}
+    shown = [jobs_by_key[key] for key in keys if key in jobs_by_key]
+    return [one for job in shown for one in (job, *nodes.get(job.id, ()))]
 
 
 def _not_yet_queued(flow: Flow, state: RunState, now: float) -> list[JobView]:
