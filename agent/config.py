@@ -65,6 +65,13 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("public_url", "AGENT_PUBLIC_URL", "", "the server's address as agents and people reach it"),
     Setting(
+        "database_url",
+        "AGENT_DATABASE_URL",
+        "",
+        "PostgreSQL, for several servers at once (default: the file DATA/flow.db)",
+    ),
+    Setting("database_pool", "AGENT_DATABASE_POOL", "16", "connections of one server to PostgreSQL"),
+    Setting(
         "master_key",
         "AGENT_MASTER_KEY",
         "",

@@ -20,7 +20,16 @@ if TYPE_CHECKING:
     from agent.server.store.tokens import TokenRow
 
 T = TypeVar("T")
-_SERVER_MODULES = ("starlette", "uvicorn", "sqlalchemy", "aiosqlite", "msgspec", "joserfc")
+_SERVER_MODULES = (
+    "starlette",
+    "uvicorn",
+    "sqlalchemy",
+    "aiosqlite",
+    "asyncpg",
+    "alembic",
+    "msgspec",
+    "joserfc",
+)
 
 
 def run_server(
@@ -29,6 +38,8 @@ def run_server(
     data: Path,
     public_url: str = "",
     blobs_url: str = "",
+    database_url: str = "",
+    database_pool: int = 16,
     master_key: str = "",
     grace_seconds: float = 1800.0,
     log_format: str = "text",
@@ -52,6 +63,8 @@ def run_server(
         data=data,
         public_url=public_url.rstrip("/"),
         blobs_url=blobs_url,
+        database_url=database_url,
+        database_pool=database_pool,
         master_key=master_key,
         lease_terms=LeaseTerms(grace_seconds=grace_seconds),
     )
@@ -60,7 +73,7 @@ def run_server(
 
 
 def create_token(
-    data: Path,
+    data: Path | str,
     *,
     kind: str = "registration",
     name: str = "",
@@ -94,7 +107,7 @@ def create_token(
 
 
 def list_tokens(
-    data: Path, *, kind: str = "registration", output_format: str = "text", out: TextIO | None = None
+    data: Path | str, *, kind: str = "registration", output_format: str = "text", out: TextIO | None = None
 ) -> int:
     """Print the tokens, without what would let anybody use them."""
     _need_server()
@@ -115,7 +128,7 @@ def list_tokens(
     return 0
 
 
-def revoke_token(data: Path, token: str, *, kind: str = "registration") -> int:
+def revoke_token(data: Path | str, token: str, *, kind: str = "registration") -> int:
     """End a token, named by its id. Raises NotFoundError."""
     _need_server()
     from agent.server.store import tokens
@@ -165,23 +178,52 @@ def _announce(started: "Started", output_format: str, out: TextIO) -> None:
     print("\n".join(lines), file=out, flush=True)
 
 
-def _with_data(data: Path, work: "Callable[[Change], Awaitable[T]]") -> T:
-    """The result of `work` in one transaction on the data folder's database."""
-    from agent.clock import SystemClock
-    from agent.server.changes import Changes
-    from agent.server.live import Bus
-    from agent.server.store.database import open_database
+def migrate(
+    data: Path | str, *, only_check: bool = False, output_format: str = "text", out: TextIO | None = None
+) -> int:
+    """Bring the database to this version's schema, or say whether that is needed: then the exit status is 1."""
+    _need_server()
+    from agent.server.store import migrate as migrations
 
+    place = _database(data)
+    work = migrations.read_standing if only_check else migrations.migrate
+    standing = asyncio.run(work(place))
+    is_needed = only_check and not standing.is_current
+    facts = {"found": standing.found, "newest": standing.newest, "is_needed": is_needed}
+    found = f"schema {standing.found}" if standing.found else "no tables"
+    verb = "this version reads" if only_check else "now it has"
+    text = f"the database has {found}: nothing to do" if standing.is_current else ""
+    text = text or f"the database {'has' if only_check else 'had'} {found}, {verb} {standing.newest}"
+    print(json.dumps(facts) if output_format == "json" else text, file=out or sys.stdout)
+    return 1 if is_needed else 0
+
+
+def _database(data: Path | str) -> Path | str:
+    """The database of a data folder, or PostgreSQL's URL as it is. Raises NotFoundError when no server was there yet."""
+    if isinstance(data, str):
+        return data
     file = data / "flow.db"
     if not file.exists():
         raise NotFoundError(
             "there is no server's data here", where=str(data), hint="start `agent server` once"
         )
+    return file
+
+
+def _with_data(data: Path | str, work: "Callable[[Change], Awaitable[T]]") -> T:
+    """The result of `work` in one transaction on the data folder's database, or the one at a URL."""
+    from agent.clock import SystemClock
+    from agent.server.changes import Changes
+    from agent.server.live import Bus, SharedBus
+    from agent.server.store.database import open_database
+
+    place = _database(data)
 
     async def run() -> T:
-        database = await open_database(file)
+        database = await open_database(place, pool_size=1)
+        bus = SharedBus("command") if database.is_shared else Bus()
         try:
-            async with Changes(database, Bus(), SystemClock()).begin() as change:
+            async with Changes(database, bus, SystemClock()).begin() as change:
                 return await work(change)
         finally:
             await database.close()

@@ -62,7 +62,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     revoke = add_command(commands, "revoke", _revoke, "End a token.", "agent server token revoke TOKEN-ID")
     revoke.add_argument("token", metavar="TOKEN-ID")
-    for command in (create, listing, revoke):
+    migrate = add_command(
+        nouns,
+        "migrate",
+        _migrate,
+        "Bring the database to this version's tables. An embedded server does so by itself when it starts.",
+        "agent server migrate --database-url postgresql://flows@db.example.org/flows",
+    )
+    migrate.add_argument("--check", action="store_true", help="only say whether it is needed: then exit 1")
+    for command in (create, listing, revoke, migrate):
         _add_data(command)
 
 
@@ -71,6 +79,12 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data", default=argparse.SUPPRESS, metavar="DIR", help="the data folder (AGENT_DATA)"
     )
+    parser.add_argument(
+        "--database-url",
+        default=argparse.SUPPRESS,
+        metavar="URL",
+        help="PostgreSQL, for several servers at once: postgresql://USER@HOST/NAME (AGENT_DATABASE_URL)",
+    )
     add_format(parser)
 
 
@@ -78,16 +92,26 @@ def _data(arguments: argparse.Namespace) -> Path:
     return load_settings({"data": getattr(arguments, "data", None)}).data_folder.absolute()
 
 
+def _store(arguments: argparse.Namespace) -> Path | str:
+    """Whose rows a command works on: the data folder's, or PostgreSQL's."""
+    settings = load_settings({"database_url": getattr(arguments, "database_url", None)})
+    return settings["database_url"] or _data(arguments)
+
+
 def _serve(arguments: argparse.Namespace) -> int:
     from agent.cli.server import run_server
 
-    names = ("listen", "public_url", "blobs_url")
-    settings = load_settings({name: getattr(arguments, name) for name in names})
+    names = ("listen", "public_url", "blobs_url", "database_url")
+    settings = load_settings({name: getattr(arguments, name, None) for name in names})
+    if not settings["database_pool"].isdecimal() or int(settings["database_pool"]) < 2:
+        raise UsageError("a server needs 2 connections to its database or more", where="AGENT_DATABASE_POOL")
     return run_server(
         listen=settings["listen"],
         data=_data(arguments),
         public_url=settings["public_url"],
         blobs_url=settings["blobs_url"],
+        database_url=settings["database_url"],
+        database_pool=int(settings["database_pool"]),
         master_key=settings["master_key"],
         grace_seconds=read_duration(arguments.grace, "--grace") or float("inf"),
         log_format=arguments.log_format,
@@ -101,7 +125,7 @@ def _create(arguments: argparse.Namespace) -> int:
     if arguments.uses < 1:
         raise UsageError("a token is good for at least one agent", where="--uses")
     return create_token(
-        _data(arguments),
+        _store(arguments),
         name=arguments.name,
         uses=arguments.uses,
         expires_seconds=read_duration(arguments.expires, "--expires"),
@@ -114,10 +138,18 @@ def _create(arguments: argparse.Namespace) -> int:
 def _list(arguments: argparse.Namespace) -> int:
     from agent.cli.server import list_tokens
 
-    return list_tokens(_data(arguments), output_format=arguments.format, out=sys.stdout)
+    return list_tokens(_store(arguments), output_format=arguments.format, out=sys.stdout)
 
 
 def _revoke(arguments: argparse.Namespace) -> int:
     from agent.cli.server import revoke_token
 
-    return revoke_token(_data(arguments), arguments.token)
+    return revoke_token(_store(arguments), arguments.token)
+
+
+def _migrate(arguments: argparse.Namespace) -> int:
+    from agent.cli.server import migrate
+
+    return migrate(
+        _store(arguments), only_check=arguments.check, output_format=arguments.format, out=sys.stdout
+    )

@@ -67,14 +67,15 @@ class MasterKey:
         containers), UsageError when it does not hold a key.
         """
         try:
-            return cls._load(file)
+            return cls.load(file)
         except NotFoundError:
             file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_private_file(file, base64.b64encode(os.urandom(KEY_BYTES)) + b"\n", replace=False)
-        return cls._load(file)
+        return cls.load(file)
 
     @classmethod
-    def _load(cls, file: Path) -> "MasterKey":
+    def load(cls, file: Path) -> "MasterKey":
+        """The key in `file`. Raises NotFoundError, RefusedError when others can read it, UsageError."""
         # Kubernetes mounts each secret as a link to the file that holds it.
         content = read_private_file(file, forbidden=0o027, advice="0600", follow_link=True)
         return cls.from_text(content.decode("ascii", "replace"), where=str(file))

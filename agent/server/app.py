@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, suppress
 
 import msgspec
@@ -16,6 +16,7 @@ from agent.clock import Clock, SystemClock
 from agent.server.access_log import REQUEST_ID, AccessLog
 from agent.server.api.routes import OPERATIONS, make_routes
 from agent.server.data_folder import DataFolder
+from agent.server.live import SharedBus
 from agent.server.openapi import make_document
 from agent.server.problems import problem_response
 from agent.server.services import Services, open_services
@@ -39,15 +40,18 @@ def make_app(
         async with open_services(settings, folder, clock or SystemClock()) as services:
             app.state.services = services
             await recover(services)
-            dispatching = asyncio.create_task(services.dispatcher.run())
+            await services.fleet.join(settings.listen)
+            loops = [asyncio.create_task(loop) for loop in _loops(services)]
             on_started(services)
             try:
                 yield
             finally:
                 services.bus.close()
-                dispatching.cancel()
-                with suppress(asyncio.CancelledError):
-                    await dispatching
+                for loop in loops:
+                    loop.cancel()
+                    with suppress(asyncio.CancelledError):
+                        await loop
+                await services.fleet.leave()
 
     app = Starlette(
         routes=make_routes(),
@@ -60,15 +64,26 @@ def make_app(
     return app
 
 
+def _loops(services: Services) -> Iterator[Coroutine[None, None, None]]:
+    """What runs for as long as the server does."""
+
+    def let_go() -> None:
+        services.hub.reject_all("shutting_down", "the servers have lost sight of each other; come back")
+
+    yield services.dispatcher.run()
+    yield services.fleet.run(let_go)
+    if isinstance(services.bus, SharedBus):
+        yield services.bus.run(services.database.where)
+
+
 async def recover(services: Services) -> None:
-    """Make good what a crash may have left: torn journal tails, records not yet in rows; then all leases run on."""
+    """Make good what a crash may have left: torn journal tails, records not yet in rows."""
     async with services.database.read() as connection:
         active = await jobs.list_active(connection)
     for row in active:
         await services.journals.cut_tail(row.id, row.lease, row.journal_applied)
         (durable,) = await services.journals.sync([(row.id, row.lease)])
         await services.ledger.apply(row.id, row.lease, durable)
-    await services.leases.extend_all()
 
 
 async def _on_http_error(_request: Request, error: Exception) -> Response:

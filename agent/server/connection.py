@@ -1,8 +1,11 @@
-"""One agent's connection: three tasks around the protocol of `agent.wire.server_side`.
+"""One agent's connection: four tasks around the protocol of `agent.wire.server_side`.
 
-    reader    frames -> events -> leases, journal files
-    settler   journal files -> disk -> ack -> rows -> release      (`agent.server.settler`)
+    reader    frames -> events -> leases, journals
+    settler   journals -> made durable -> ack -> rows -> release      (`agent.server.settler`)
+    watcher   rows that changed, here or at another server -> cancel, revoke, rejected
     writer    the queue of frames -> the socket
+
+While the database is away the first three wait for it, and the agent with them: nothing that it says is lost.
 
 The protocol object belongs to all three and is used without a pause between a verb and `_flush`.
 """
@@ -11,12 +14,16 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Protocol
 
 from agent.errors import AgentError, DamagedError, StaleLeaseError
+from agent.server.fleet import Fleet
 from agent.server.journals import Journals
 from agent.server.leases import Leases
 from agent.server.ledger import Ledger
+from agent.server.live import Bus, agent_topic
+from agent.server.patience import outlast
 from agent.server.registry import Registry
 from agent.server.scheduler import ReadyAgent
 from agent.server.settler import Settler
@@ -29,6 +36,7 @@ log = logging.getLogger("agent.server.hub")
 
 _MOST_QUEUED_FRAMES = 1024
 _NOTE_SECONDS = 30.0
+_REVIEW_SECONDS = 3600.0
 _SILENT_HEARTBEATS = 4  # after so many missed ones the socket counts as half-open
 
 
@@ -60,6 +68,8 @@ class AgentConnection:
         leases: Leases,
         journals: Journals,
         ledger: Ledger,
+        fleet: Fleet,
+        bus: Bus,
         heartbeat_seconds: float,
         handshake_seconds: float,
         on_proven: Callable[[str, "AgentConnection"], None],
@@ -72,6 +82,8 @@ class AgentConnection:
         self._registry = registry
         self._leases = leases
         self._journals = journals
+        self._fleet = fleet
+        self._bus = bus
         self._silence_seconds = heartbeat_seconds * _SILENT_HEARTBEATS
         self._handshake_seconds = handshake_seconds
         self._on_proven = on_proven
@@ -79,9 +91,12 @@ class AgentConnection:
         self._frames: asyncio.Queue[str | None] = asyncio.Queue()
         self._settler = Settler(protocol, journals, ledger, self._flush)
         self._life: asyncio.Timeout | None = None
+        self._watcher: asyncio.Task[None] | None = None
+        self._number: int | None = None  # of this connection among the agent's
         self._software = ""
         self._cancelled: set[tuple[str, int]] = set()
         self._noted_at = 0.0
+        self._proven = asyncio.Event()
 
     @property
     def agent(self) -> str:
@@ -94,16 +109,24 @@ class AgentConnection:
             async with asyncio.timeout(None) as self._life, asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._write())
                 tasks.create_task(self._settler.run())
+                self._watcher = tasks.create_task(self._watch())
                 try:
                     await self._read()
                 finally:
                     self._end_soon()
+
+    async def leave(self) -> None:
+        """The connection is over, as far as the other servers know of it."""
+        if self._number is not None:
+            await self._fleet.disconnect(self.agent, self._number)
 
     def _end_soon(self) -> None:
         """What is queued is still sent and what has come is still stored, within a few seconds."""
         self.ready = None
         self._settler.finish()
         self._frames.put_nowait(None)
+        if self._watcher is not None:
+            self._watcher.cancel()
         if self._life is not None and self._life.when() is None:
             self._life.reschedule(asyncio.get_running_loop().time() + self._handshake_seconds)
 
@@ -156,7 +179,7 @@ class AgentConnection:
                 if frame is None:
                     return
                 for event in self._receive(frame):
-                    await self._handle(event)
+                    await outlast(partial(self._handle, event))
                 self._flush()
         except TimeoutError:
             log.info("agent %s: nothing was heard for %g s, closing", self.agent, self._patience)
@@ -179,7 +202,7 @@ class AgentConnection:
                 self._software = event.software
                 self._protocol.challenge(await self._registry.find_known(event.agent))
             case Authenticated():
-                self._on_proven(event.agent, self)
+                await self._enter(event.agent)
             case m.Ready():
                 await self._become_ready(event)
             case m.Accept():
@@ -193,8 +216,17 @@ class AgentConnection:
             case m.Drain():
                 await self._drain(is_draining=event.is_draining)
             case m.Goodbye():
-                await self._leases.forsake(self.agent, set(), "its agent has unregistered")
+                await self._leases.forsake(self.agent, set(), "its agent has unregistered", self._number)
                 await self._registry.remove(self.agent)
+
+    async def _enter(self, agent: str) -> None:
+        """From now on only this connection of the agent counts."""
+        self._proven.set()
+        self._number = await self._fleet.connect(agent)
+        if self._number is None:
+            self._protocol.reject("unknown_agent", "the agent was removed")
+        else:
+            self._on_proven(agent, self)
 
     async def _become_ready(self, ready: m.Ready) -> None:
         row = await self._registry.note_ready(self.agent, self._software, ready)
@@ -203,13 +235,17 @@ class AgentConnection:
             return
         for held in ready.held:
             await self._resume(held)
-        if self._protocol.is_closed:
-            return  # replaced meanwhile: what the newer connection says counts
         holding = {(held.job, held.lease) for held in ready.held}
-        await self._leases.forsake(self.agent, holding, "its agent came back without it")
+        await self._leases.forsake(self.agent, holding, "its agent came back without it", self._number)
+        if self._protocol.is_closed or not await self._tell_ready(row):
+            return  # replaced meanwhile: what the newer connection says counts
         self.ready = row
         self._flush()
+        await self._review()
         self._on_ready()
+
+    async def _tell_ready(self, ready: ReadyAgent) -> bool:
+        return self._number is not None and await self._fleet.note_ready(self.agent, self._number, ready)
 
     async def _resume(self, held: m.HeldJob) -> None:
         try:
@@ -265,12 +301,37 @@ class AgentConnection:
 
     async def _drain(self, *, is_draining: bool) -> None:
         self.ready = await self._registry.note_draining(self.agent, self.ready, is_draining=is_draining)
+        if self.ready is not None:
+            await self._tell_ready(self.ready)
         self._on_ready()
 
     def _broken(self, error: AgentError) -> WireError:
         wire_error = WireError("bad_message", error.what, where=error.where)
         self._protocol.reject(wire_error.code, str(wire_error))
         return wire_error
+
+    # Watcher
+
+    async def _watch(self) -> None:
+        await self._proven.wait()
+        with self._bus.listen(agent_topic(self.agent)) as listener:
+            while True:
+                await listener.wait(_REVIEW_SECONDS)
+                await outlast(self._review)
+
+    async def _review(self) -> None:
+        """What the rows say of this agent that it may not know: that it was removed or is connected elsewhere, and
+        which of its leases are over. Cancels are the dispatcher's.
+        """
+        if self._number is None:
+            return
+        news = await self._leases.read_news(self.agent, self._protocol.leases)
+        if news.epoch is None:
+            self.reject("unknown_agent", "the agent was removed or replaced")
+        elif news.epoch != self._number:
+            self.reject("replaced", "this agent has connected a second time")
+        for (job, lease), reason in news.over.items():
+            self.revoke(job, lease, reason)
 
     # Writer
 

@@ -25,11 +25,12 @@ class DataFolder:
     server_id: str
     master_key: MasterKey = field(repr=False)
     signing_key: bytes = field(repr=False)  # runtime tokens and signed URLs hang on it
+    database_url: str = field(default="", repr=False)  # empty: the file flow.db
 
     @property
-    def database(self) -> Path:
-        """The SQLite file."""
-        return self.root / "flow.db"
+    def database(self) -> Path | str:
+        """The SQLite file, or PostgreSQL's URL."""
+        return self.database_url or self.root / "flow.db"
 
     @property
     def blobs(self) -> Path:
@@ -54,19 +55,26 @@ class DataFolder:
             return ""
 
 
-def open_data_folder(root: Path, master_key: str = "") -> DataFolder:
+def open_data_folder(root: Path, master_key: str = "", database_url: str = "") -> DataFolder:
     """The folder at `root`, made with its keys when it is new.
 
     `master_key` is the text of a key from elsewhere; empty: the file `master.key`. Raises RefusedError when others
     can look into the folder, UsageError for a bad key.
     """
+    make_folders(root)
+    if not database_url:
+        (root / "flow.db").touch(mode=0o600)  # SQLite gives its other files the mode of the first
+    file = root / "master.key"
+    master = MasterKey.from_text(master_key) if master_key else MasterKey.load_or_create(file)
+    server_id, signing_key = _server_id(root / "server.json"), _signing_key(root / "signing.key")
+    return DataFolder(root, server_id, master, signing_key, database_url)
+
+
+def make_folders(root: Path) -> None:
+    """The folder and those in it. Raises RefusedError when others can look into it."""
     make_private_folder(root)
     for name in ("blobs", "journals"):
         make_private_folder(root / name)
-    (root / "flow.db").touch(mode=0o600)  # SQLite gives its other files the mode of the first
-    file = root / "master.key"
-    master = MasterKey.from_text(master_key) if master_key else MasterKey.load_or_create(file)
-    return DataFolder(root, _server_id(root / "server.json"), master, _signing_key(root / "signing.key"))
 
 
 def lock_data_folder(root: Path) -> int:

@@ -73,8 +73,12 @@ class Guard:
         if entry.is_written or is_noise or (method in SAFE_METHODS and status < 400):
             return
         outcome: audit.Outcome = "done" if status < 400 else "refused" if status < 500 else "failed"
-        async with services.database.write() as connection:
-            await audit.write(connection, entry, services.clock.now(), outcome)
+        try:
+            async with services.database.write() as connection:
+                await audit.write(connection, entry, services.clock.now(), outcome)
+        except UnavailableError as error:  # the caller is told of that already, or gets what was asked for
+            log.warning("%s by %s is not in the audit log: %s", entry.action, entry.actor, error)
+            return
         entry.is_written = True
 
     def _take_turn(self, request: Request, services: Services, admitted: Admitted) -> Standing | None:

@@ -41,10 +41,6 @@ class Hub:
             del self._connections[connection.agent]
             self._bus.wake(QUEUE)
 
-    def is_connected(self, agent: str) -> bool:
-        """Whether the agent has a connection."""
-        return agent in self._connections
-
     def ready_agents(self) -> list[ReadyAgent]:
         """The agents that jobs may be given to."""
         return [connection.ready for connection in self._connections.values() if connection.ready is not None]

@@ -4,7 +4,7 @@
 where it is given out under the next number; one that ended later ends the job as `lost`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from agent.errors import StaleLeaseError
@@ -12,10 +12,11 @@ from agent.ids import JobId
 from agent.plan import JobStarted, cancelled
 from agent.server import gangs
 from agent.server.changes import Change, Changes
+from agent.server.live import agent_topic
 from agent.server.platform_events import PlatformEvent, emit, tell_of_run
 from agent.server.runs import Runs
 from agent.server.scheduler import Pick, Seat
-from agent.server.store import agents, jobs, leases, runs
+from agent.server.store import agents, fleet, jobs, leases, runs
 from agent.server.store import gangs as gang_store
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
 from agent.wire import lease as lease_rules
@@ -30,6 +31,16 @@ class Offer:
     lease: int
     agent: str
     gpus: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What the holder of an agent's connection has to know: the number of the agent's newest one (None: it was
+    removed), and which leases have ended otherwise than well, and why.
+    """
+
+    epoch: int | None
+    over: Mapping[tuple[str, int], str]
 
 
 class Leases:
@@ -112,23 +123,47 @@ class Leases:
             deadline = change.now + self.terms.grace_seconds
             await leases.extend_leases(change.connection, deadline, agent=agent, jobs=held)
 
-    async def give_up(self, job: str, number: int, agent: str, reason: str) -> None:
-        """The agent holds the job no longer, or not as it should: back to the queue, or lost."""
+    async def give_up(self, job: str, number: int, agent: str, reason: str, epoch: int | None = None) -> None:
+        """The agent holds the job no longer, or not as it should: back to the queue, or lost.
+
+        Said of its connection with the number `epoch`, it counts only while there is no newer one.
+        """
         async with self._changes.begin() as change:
+            await change.lock_job(job)
+            if epoch is not None and await fleet.find_connection(change.connection, agent) != epoch:
+                return
             await self._end(change, job, number, agent, LeaseEvent.REVOKE, reason)
 
-    async def forsake(self, agent: str, holding: set[tuple[str, int]], reason: str) -> None:
-        """What `agent` was given and does not hold (any more) ends: offers go back, begun jobs are lost."""
+    async def forsake(
+        self, agent: str, holding: set[tuple[str, int]], reason: str, epoch: int | None = None
+    ) -> None:
+        """What `agent` was given and does not hold (any more) ends: offers go back, begun jobs are lost.
+
+        `epoch`: see `give_up`.
+        """
         async with self._changes.database.read() as connection:
             active = await jobs.list_active(connection, agent)
         for row in active:
             if (row.id, row.lease) not in holding:
-                await self.give_up(row.id, row.lease, agent, reason)
+                await self.give_up(row.id, row.lease, agent, reason, epoch)
+
+    async def read_news(self, agent: str, held: Collection[tuple[str, int]]) -> News:
+        """How the agent and the leases that are on its connection stand by the rows."""
+        async with self._changes.database.read() as connection:
+            number = await fleet.find_connection(connection, agent)
+            ended = await leases.list_ended(connection, [job for job, _ in held])
+        over = {key: reason or "the lease is over" for key, reason in ended.items() if key in held}
+        return News(number, over)
 
     async def expire(self) -> list[tuple[str, str, int]]:
         """End what is over by its deadline: (agent, job, number) of each, for the word to the agent."""
         async with self._changes.database.read() as connection:
             due = await leases.list_due(connection, self._changes.clock.now())
+            last = (
+                await fleet.last_heartbeat(connection) if due and self._changes.database.is_shared else None
+            )
+        if last is not None and self._changes.clock.now() - last > fleet.SILENT_SECONDS:
+            return []  # the database was away, and with it all servers: the next heartbeat lets all leases run on
         return [(lease.agent, lease.job, lease.number) for lease in due if await self._expire(lease)]
 
     async def _expire(self, seen: Lease) -> bool:
@@ -144,12 +179,11 @@ class Leases:
             await self._end(change, lease.job, lease.number, lease.agent, LeaseEvent.EXPIRE, reason)
             return True
 
-    async def extend_all(self) -> None:
-        """After a restart: our own absence is held against nobody."""
-        async with self._changes.begin() as change:
-            deadline = change.now + self.terms.grace_seconds
-            await leases.extend_leases(change.connection, deadline)
-            await leases.extend_offers(change.connection, change.now + self.terms.offer_seconds)
+    async def extend_all(self, change: Change) -> None:
+        """No server was there for a while: our own absence is held against nobody."""
+        deadline = change.now + self.terms.grace_seconds
+        await leases.extend_leases(change.connection, deadline)
+        await leases.extend_offers(change.connection, change.now + self.terms.offer_seconds)
 
     async def _move(
         self, change: Change, job: str, number: int, agent: str, event: LeaseEvent, reason: str = ""
@@ -192,6 +226,7 @@ class Leases:
         self, change: Change, job: str, number: int, agent: str, event: LeaseEvent, reason: str
     ) -> None:
         await change.lock_job(job)
+        change.wake(agent_topic(agent))
         before = (await leases.find_lease(change.connection, job, number, agent)).state
         is_forming = await self._is_forming(change, job)
         try:

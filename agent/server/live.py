@@ -1,4 +1,4 @@
-"""Wake-ups inside the process: who waits for a change is told that there is one, and reads it from the store.
+"""Wake-ups: who waits for a change, in this process or another, is told that there is one, and reads it from the store.
 
 A wake-up carries nothing. One that comes between reading and waiting is not lost; several become one.
 """
@@ -8,6 +8,8 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 from agent.server.store.database import Connection
+from agent.server.store.engines import Where
+from agent.server.store.notifications import hear_notifications, notify
 
 QUEUE = "queue"  # something that the dispatcher looks at has changed
 
@@ -20,6 +22,11 @@ def run_topic(run: int) -> str:
 def project_topic(project: int) -> str:
     """What a viewer of all runs of a project listens on."""
     return f"project:{project}"
+
+
+def agent_topic(agent: str) -> str:
+    """What the holder of an agent's connection listens on: what the agent must hear has changed."""
+    return f"agent:{agent}"
 
 
 def job_topic(job: str) -> str:
@@ -78,5 +85,31 @@ class Bus:
     def close(self) -> None:
         """The server is stopping: streams end, so that their viewers come back later."""
         self.is_closing = True
+        self.wake_all()
+
+    def wake_all(self) -> None:
+        """Whatever may have happened meanwhile: everybody looks."""
         for topic in list(self._listeners):
             self.wake(topic)
+
+
+class SharedBus(Bus):
+    """The wake-ups of several processes on one database; `process` is this one's name."""
+
+    def __init__(self, process: str) -> None:
+        super().__init__()
+        self._process = process
+
+    async def announce(self, connection: Connection, topics: Collection[str]) -> None:
+        """Let the other processes hear of `topics` when the transaction on `connection` is committed."""
+        if topics:
+            await notify(connection, self._process, topics)
+
+    async def run(self, where: Where) -> None:
+        """Hear the others until cancelled."""
+        await hear_notifications(where, self._hear, self.wake_all)
+
+    def _hear(self, sender: str, topics: list[str]) -> None:
+        if sender != self._process:  # its own it has woken itself
+            for topic in topics:
+                self.wake(topic)

@@ -22,6 +22,7 @@ from agent.flow.problems import InvalidFlowError
 from agent.server.store.failures import UnavailableError
 
 MEDIA_TYPE = "application/problem+json"
+_RETRY_SECONDS = 2  # until a database that restarts, or fails over, may be asked again
 
 
 class TooLargeError(AgentError):
@@ -104,6 +105,7 @@ _STATUSES: tuple[tuple[type[AgentError], int], ...] = (
     (UsageError, 422),
     (DamagedError, 422),
     (UnreachableError, 502),
+    (UnavailableError, 503),
     (AgentError, 500),
 )
 
@@ -151,8 +153,15 @@ def problem_of(error: AgentError) -> Response:
         )
         for problem in found
     ]
-    headers = {"Retry-After": str(error.retry_seconds)} if isinstance(error, TooManyError) else None
-    return problem_response(status_of(error), detail, error.hint, problems, headers)
+    return problem_response(status_of(error), detail, error.hint, problems, _headers_of(error))
+
+
+def _headers_of(error: AgentError) -> Mapping[str, str]:
+    if isinstance(error, TooManyError):
+        return {"Retry-After": str(error.retry_seconds)}
+    if isinstance(error, UnavailableError):
+        return {"Retry-After": str(_RETRY_SECONDS)}
+    return {}
 
 
 def problem_response(

@@ -11,6 +11,7 @@ from agent.ids import ENTROPY_BYTES, make_id
 from agent.seal.identity import PublicIdentity, challenge_message, verify
 from agent.server.auth.tokens import spend_registration_token
 from agent.server.changes import Changes
+from agent.server.live import agent_topic
 from agent.server.scheduler import ReadyAgent
 from agent.server.store import agents
 from agent.server.store.agents import AgentRow
@@ -65,6 +66,7 @@ class Registry:
                 )
             if older is not None:
                 await agents.update_agent(change.connection, older.id, removed_at=change.now)
+                change.wake(agent_topic(older.id))
             row = _new_row(registration, json.loads(token.labels), change.now)
             await agents.add_agent(change.connection, row)
             return row, older.id if older is not None else None
@@ -113,12 +115,14 @@ class Registry:
     async def note_alive(self, agent: str) -> None:
         """The agent was heard of."""
         async with self._changes.begin() as change:
-            await agents.update_agent(change.connection, agent, last_seen_at=change.now)
+            figures = json.dumps(dict(self.figures_of(agent)))
+            await agents.update_agent(change.connection, agent, last_seen_at=change.now, figures=figures)
 
     async def remove(self, agent: str) -> bool:
         """End an identity for ever; False when there is none such."""
         self._figures.pop(agent, None)
         async with self._changes.begin() as change:
+            change.wake(agent_topic(agent))
             return await agents.update_agent(change.connection, agent, removed_at=change.now)
 
     def note_figures(self, agent: str, figures: Mapping[str, object]) -> None:

@@ -14,11 +14,13 @@ from agent.errors import AgentError, UsageError
 from agent.seal.files import write_private_file
 from agent.server.app import make_app
 from agent.server.auth.tokens import API, REGISTRATION, create_token
-from agent.server.data_folder import DataFolder, lock_data_folder, open_data_folder
+from agent.server.data_folder import DataFolder, lock_data_folder
+from agent.server.installation import open_installation
 from agent.server.services import Services
 from agent.server.settings import ServerSettings
 from agent.server.store import tokens
 from agent.server.store.database import open_database
+from agent.server.store.locks import lock_name
 from agent.server.store.users import FIRST
 from agent.wire.codec import MAX_FRAME_BYTES
 
@@ -44,7 +46,7 @@ def serve(settings: ServerSettings, announce: Callable[[Started], None]) -> None
     Raises AgentError when the folder is taken or the address can't be listened on.
     """
     lock = lock_data_folder(settings.data)
-    folder = open_data_folder(settings.data, settings.master_key)
+    folder = open_installation(settings, SystemClock())
     folder.address.unlink(missing_ok=True)
     listener = _listen(settings.listen)
     try:
@@ -107,6 +109,7 @@ async def make_first_tokens(folder: DataFolder, clock: Clock) -> tuple[str | Non
     database = await open_database(folder.database)
     try:
         async with database.write() as connection:
+            await lock_name(connection, "first tokens")
             if await tokens.list_tokens(connection, API):
                 return None, None
             now = clock.now()

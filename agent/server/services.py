@@ -1,10 +1,12 @@
 """The parts of one running server, put together once at its start."""
 
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from agent.clock import Clock
+from agent.ids import ENTROPY_BYTES, make_id
 from agent.server.auth.rates import Rates
 from agent.server.auth.runtime import RuntimeTokens
 from agent.server.auth.sessions import Sessions
@@ -15,15 +17,17 @@ from agent.server.blobs.store import BlobStore
 from agent.server.changes import Changes
 from agent.server.data_folder import DataFolder
 from agent.server.dispatch import Dispatcher
+from agent.server.fleet import Fleet
 from agent.server.flows import FlowCache
 from agent.server.handout import Handout
 from agent.server.hub import Hub
 from agent.server.idempotency import Idempotency
 from agent.server.journals import Journals
 from agent.server.journals.files import FileJournals
+from agent.server.journals.table import TableJournals
 from agent.server.leases import Leases
 from agent.server.ledger import Ledger
-from agent.server.live import Bus
+from agent.server.live import Bus, SharedBus
 from agent.server.registry import Registry
 from agent.server.runs import Runs
 from agent.server.settings import ServerSettings
@@ -44,6 +48,7 @@ class Services:
     flows: FlowCache
     runs: Runs
     leases: Leases
+    fleet: Fleet
     registry: Registry
     vault: Vault
     journals: Journals
@@ -64,7 +69,7 @@ async def open_services(
     settings: ServerSettings, folder: DataFolder, clock: Clock
 ) -> AsyncIterator[Services]:
     """All parts over the data folder; the database is closed at the end."""
-    database = await open_database(folder.database)
+    database = await open_database(folder.database, pool_size=settings.database_pool)
     try:
         yield _assemble(settings, folder, clock, database)
     finally:
@@ -72,14 +77,15 @@ async def open_services(
 
 
 def _assemble(settings: ServerSettings, folder: DataFolder, clock: Clock, database: Database) -> Services:
-    bus = Bus()
+    process = make_id("process", secrets.token_bytes(ENTROPY_BYTES))
+    bus = SharedBus(process) if database.is_shared else Bus()
     changes = Changes(database, bus, clock)
     flows = FlowCache()
     runs = Runs(changes, flows)
     leases = Leases(changes, runs, settings.lease_terms)
     registry = Registry(changes, clock)
     vault = Vault(folder.master_key)
-    journals = FileJournals(folder.journals)
+    journals = TableJournals(database, bus) if database.is_shared else FileJournals(folder.journals)
     hub = Hub(bus)
     runtime_tokens = RuntimeTokens(folder.signing_key, folder.server_id)
     return Services(
@@ -92,6 +98,7 @@ def _assemble(settings: ServerSettings, folder: DataFolder, clock: Clock, databa
         flows=flows,
         runs=runs,
         leases=leases,
+        fleet=Fleet(process, changes, leases),
         registry=registry,
         vault=vault,
         journals=journals,

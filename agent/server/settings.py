@@ -28,6 +28,8 @@ class ServerSettings:
     listen: str
     data: Path
     public_url: str = ""
+    database_url: str = ""  # empty: DATA/flow.db
+    database_pool: int = 16  # connections to PostgreSQL
     blobs_url: str = ""  # empty: DATA/blobs; else see agent/server/blobs/location.py
     master_key: str = ""  # empty: DATA/master.key
     lease_terms: LeaseTerms = field(default_factory=LeaseTerms)

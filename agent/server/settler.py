@@ -5,9 +5,11 @@ While the disk is busy with one batch the next one gathers, so the cost of a syn
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from agent.server.journals import Journals, Key
 from agent.server.ledger import Ledger, Outcome
+from agent.server.patience import outlast
 from agent.wire.server_side import ServerProtocol
 
 
@@ -44,7 +46,7 @@ class Settler:
             await self._settle(batch)
 
     async def _settle(self, batch: Sequence[Key]) -> None:
-        sizes = await self._journals.sync(batch)
+        sizes = await outlast(partial(self._journals.sync, batch))
         for (job, lease), size in zip(batch, sizes, strict=True):
             self._protocol.acknowledge(job, lease, size)
         self._flush()
@@ -52,7 +54,7 @@ class Settler:
             await self._apply(job, lease, size)
 
     async def _apply(self, job: str, lease: int, size: int) -> None:
-        match await self._ledger.apply(job, lease, size):
+        match await outlast(partial(self._ledger.apply, job, lease, size)):
             case Outcome.CLOSED:
                 self._protocol.release(job, lease)
             case Outcome.DAMAGED:

@@ -94,6 +94,11 @@ class ServerProtocol:
         """The held jobs of `ready` that were neither resumed nor revoked yet, as (job, lease)."""
         return frozenset(self._announced)
 
+    @property
+    def leases(self) -> frozenset[_Lease]:
+        """The leases that are on this connection, as (job, lease): announced, offered or open."""
+        return frozenset(self._announced) | self._offered | self._window.open_leases
+
     def outgoing(self) -> list[str]:
         """The frames to send now, in order; each is handed out once."""
         frames, self._outgoing = self._outgoing, []

@@ -41,6 +41,11 @@ class Window:
         """Whether bytes of this journal may travel on this connection."""
         return (job, lease) in self._sent
 
+    @property
+    def open_leases(self) -> frozenset[tuple[str, int]]:
+        """The journals whose bytes may travel on this connection."""
+        return frozenset(self._sent)
+
     def next_offset(self, job: str, lease: int) -> int | None:
         """Where the next bytes of this journal begin; None when it is not open."""
         return self._sent.get((job, lease))

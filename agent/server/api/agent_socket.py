@@ -68,6 +68,7 @@ async def connect_agent(websocket: WebSocket) -> None:
         log.error("agent %s: %s", connection.agent, "; ".join(map(str, group.exceptions)))  # noqa: TRY400 - no bug
     finally:
         services.hub.leave(connection)
+        await connection.leave()
 
 
 def _make_connection(services: Services, socket: _Socket) -> AgentConnection:
@@ -82,6 +83,8 @@ def _make_connection(services: Services, socket: _Socket) -> AgentConnection:
         leases=services.leases,
         journals=services.journals,
         ledger=services.ledger,
+        fleet=services.fleet,
+        bus=services.bus,
         heartbeat_seconds=settings.connection_terms.heartbeat_seconds,
         handshake_seconds=settings.limits.handshake_seconds,
         on_proven=services.hub.add,

@@ -101,7 +101,8 @@ async def list_agents(call: Call) -> Response:
     async with call.services.database.read() as connection:
         rows = await agents.list_agents(connection)
         held = Counter(job.agent or "" for job in await jobs.list_active(connection))
-    shown = [AgentView(**_fields(call.services, row, held[row.id])) for row in rows]
+        connected = await call.services.fleet.connected(connection)
+    shown = [AgentView(**_fields(row, held[row.id], is_online=row.id in connected)) for row in rows]
     return view_response(AgentList(shown))
 
 
@@ -112,9 +113,12 @@ async def show_agent(call: Call) -> Response:
         if row is None:
             raise NotFoundError("there is no such agent")
         held = await jobs.list_active(connection, row.id)
+        connected = await call.services.fleet.connected(connection)
+        noted = await agents.find_figures(connection, row.id)
     shown = [job.id for job in held if call.caller.role_in(job.project)]
-    figures = dict(call.services.registry.figures_of(row.id))
-    return view_response(AgentDetails(**_fields(call.services, row, len(held)), jobs=shown, figures=figures))
+    figures = dict(call.services.registry.figures_of(row.id)) or noted
+    fields = _fields(row, len(held), is_online=row.id in connected)
+    return view_response(AgentDetails(**fields, jobs=shown, figures=figures))
 
 
 async def remove_agent(call: Call) -> Response:
@@ -128,12 +132,10 @@ async def remove_agent(call: Call) -> Response:
 
 async def _let_go(services: Services, agent: str, reason: str) -> None:
     """What an agent leaves behind whose identity has ended: its connection closes, its jobs are lost."""
-    services.hub.reject(agent, "unknown_agent", "the agent was removed or replaced")
     await services.leases.forsake(agent, set(), reason)
 
 
-def _fields(services: Services, row: AgentRow, jobs_held: int) -> dict[str, Any]:
-    is_online = services.hub.is_connected(row.id)
+def _fields(row: AgentRow, jobs_held: int, *, is_online: bool) -> dict[str, Any]:
     status = "offline" if not is_online else "draining" if row.is_draining else "online"
     return {
         "id": row.id,

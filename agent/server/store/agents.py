@@ -1,5 +1,6 @@
 """Agents: who is registered, and what each said of itself last."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -33,6 +34,9 @@ class AgentRow:
     address: str
 
 
+_COLUMNS = [agents.c[name] for name in AgentRow.__slots__]
+
+
 async def add_agent(connection: AsyncConnection, row: AgentRow) -> None:
     """Insert a new agent."""
     await connection.execute(
@@ -42,21 +46,21 @@ async def add_agent(connection: AsyncConnection, row: AgentRow) -> None:
 
 async def find_agent(connection: AsyncConnection, agent: str) -> AgentRow | None:
     """The agent with this id, unless it was removed."""
-    query = select(agents).where(agents.c.id == agent, agents.c.removed_at.is_(None))
+    query = select(*_COLUMNS).where(agents.c.id == agent, agents.c.removed_at.is_(None))
     row = (await connection.execute(query)).mappings().one_or_none()
     return None if row is None else AgentRow(**row)
 
 
 async def find_by_name(connection: AsyncConnection, name: str) -> AgentRow | None:
     """The agent with this name, unless it was removed."""
-    query = select(agents).where(agents.c.name == name, agents.c.removed_at.is_(None))
+    query = select(*_COLUMNS).where(agents.c.name == name, agents.c.removed_at.is_(None))
     row = (await connection.execute(query)).mappings().one_or_none()
     return None if row is None else AgentRow(**row)
 
 
 async def list_agents(connection: AsyncConnection) -> list[AgentRow]:
     """All agents by name."""
-    query = select(agents).where(agents.c.removed_at.is_(None)).order_by(agents.c.name)
+    query = select(*_COLUMNS).where(agents.c.removed_at.is_(None)).order_by(agents.c.name)
     return [AgentRow(**row) for row in (await connection.execute(query)).mappings()]
 
 
@@ -64,6 +68,14 @@ async def names_of(connection: AsyncConnection, ids: Iterable[str | None]) -> di
     """Names by id, removed agents too: what to call those that jobs ran on."""
     query = select(agents.c.id, agents.c.name).where(agents.c.id.in_({id_ for id_ in ids if id_}))
     return {row.id: row.name for row in await connection.execute(query)}
+
+
+async def find_figures(connection: AsyncConnection, agent: str) -> dict[str, object]:
+    """The samples of the agent's machine that were written down last."""
+    text = (
+        await connection.execute(select(agents.c.figures).where(agents.c.id == agent))
+    ).scalar_one_or_none()
+    return dict(json.loads(text)) if text else {}
 
 
 async def update_agent(connection: AsyncConnection, agent: str, **values: object) -> bool:

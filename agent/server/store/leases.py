@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import Select, insert, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.errors import StaleLeaseError
@@ -44,6 +44,15 @@ async def is_released(connection: AsyncConnection, job: str, number: int) -> boo
     return (await connection.execute(query)).scalar_one_or_none() == LeaseState.RELEASED.value
 
 
+async def list_ended(connection: AsyncConnection, jobs: Iterable[str]) -> dict[tuple[str, int], str]:
+    """The leases of these jobs that came to no good end, as (job, number): why."""
+    bad = (LeaseState.REFUSED.value, LeaseState.EXPIRED.value, LeaseState.REVOKED.value)
+    query = select(leases.c.job, leases.c.number, leases.c.reason).where(
+        leases.c.job.in_(list(jobs)), leases.c.state.in_(bad)
+    )
+    return {(row.job, row.number): row.reason for row in await connection.execute(query)}
+
+
 async def save_lease(connection: AsyncConnection, lease: Lease, now: float, reason: str = "") -> None:
     """Store what became of a lease."""
     ended = now if lease.deadline is None else None
@@ -74,21 +83,28 @@ async def next_deadline(connection: AsyncConnection) -> float | None:
 async def extend_leases(
     connection: AsyncConnection, deadline: float, *, agent: str | None = None, jobs: Iterable[str] = ()
 ) -> None:
-    """Move the deadlines of accepted leases (all, or those of `agent` for `jobs`) to at least `deadline`."""
-    statement = update(leases).where(
-        leases.c.state == LeaseState.ACCEPTED.value,
-        leases.c.deadline.is_not(None),
-        leases.c.deadline < deadline,
-    )
+    """Move the deadlines of accepted leases (all, or those of `agent` for `jobs`) to at least `deadline`.
+
+    Those that are being changed at this moment are left out: they get a new deadline, or end.
+    """
+    chosen = _earlier(LeaseState.ACCEPTED, deadline)
     if agent is not None:
-        statement = statement.where(leases.c.agent == agent, leases.c.job.in_(list(jobs)))
-    await connection.execute(statement.values(deadline=deadline))
+        chosen = chosen.where(leases.c.agent == agent, leases.c.job.in_(list(jobs)))
+    await _postpone(connection, chosen, deadline)
 
 
 async def extend_offers(connection: AsyncConnection, deadline: float) -> None:
     """After a restart: agents get the time to come back and say whether they have what they were offered."""
-    await connection.execute(
-        update(leases)
-        .where(leases.c.state == LeaseState.OFFERED.value, leases.c.deadline < deadline)
-        .values(deadline=deadline)
+    await _postpone(connection, _earlier(LeaseState.OFFERED, deadline), deadline)
+
+
+def _earlier(state: LeaseState, deadline: float) -> Select[tuple[str, int]]:
+    return select(leases.c.job, leases.c.number).where(
+        leases.c.state == state.value, leases.c.deadline.is_not(None), leases.c.deadline < deadline
     )
+
+
+async def _postpone(connection: AsyncConnection, chosen: Select[tuple[str, int]], deadline: float) -> None:
+    free = chosen.with_for_update(skip_locked=True)
+    statement = update(leases).where(tuple_(leases.c.job, leases.c.number).in_(free))
+    await connection.execute(statement.values(deadline=deadline))

@@ -3,6 +3,7 @@
 from agent.server.store.schema.agents import agents, tokens
 from agent.server.store.schema.base import metadata
 from agent.server.store.schema.data import artifacts, snapshots
+from agent.server.store.schema.fleet import installation, journal_chunks, journals, servers
 from agent.server.store.schema.projects import projects
 from agent.server.store.schema.runs import annotations, events, jobs, leases, runs, steps, summaries
 from agent.server.store.schema.service import idempotency_keys
@@ -29,7 +30,10 @@ __all__ = [
     "idempotency_keys",
     "flow_events",
     "flows",
+    "installation",
     "jobs",
+    "journal_chunks",
+    "journals",
     "leases",
     "memberships",
     "metadata",
@@ -39,6 +43,7 @@ __all__ = [
     "runs",
     "schedules",
     "secrets",
+    "servers",
     "snapshots",
     "status_reports",
     "steps",

@@ -26,6 +26,12 @@ agents = Table(
     Column("projects", Text),  # JSON list of ids that it works for; NULL: all
     Column("address", String, nullable=False, server_default=""),  # where other agents reach it
     Column("removed_at", Time),  # set: the identity is refused for ever
+    Column("connected_to", String),  # the server process that holds its connection
+    Column(
+        "connection", Whole, nullable=False, server_default="0"
+    ),  # counts them: only the last one is heard
+    Column("ready", Text),  # JSON: what it can be given now; NULL: nothing
+    Column("figures", Text),  # JSON: its machine's samples, written now and then
 )
 Index(
     "agents_name",
