@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from server.vocabulary import ServerProcess, TestAgent
+from support.postgres import Cluster, run_cluster
 from support.s3 import CREDENTIALS, S3, serve_s3
 
 
@@ -18,20 +19,48 @@ def s3() -> Iterator[S3]:
         yield running
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Whatever starts a server starts it on both stores, but for what is marked as one store's own."""
+    if "store" in metafunc.fixturenames:
+        own = metafunc.definition.get_closest_marker("store")
+        names = own.args if own else ("sqlite", "postgresql")
+        metafunc.parametrize("store", names, indirect=True, scope="module")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Cluster]:
+    """A PostgreSQL of this test process."""
+    with run_cluster() as cluster:
+        yield cluster
+
+
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+def store(request: pytest.FixtureRequest) -> Callable[[], dict[str, str]]:
+    """Makes the settings of a server with a database of its own."""
+    if request.param == "sqlite":
+        return dict
+    cluster = request.getfixturevalue("postgres")
+    return lambda: {"database_url": cluster.make_database()}
+
+
+@pytest.fixture(scope="module")
+def server(
+    tmp_path_factory: pytest.TempPathFactory, store: Callable[[], dict[str, str]]
+) -> Iterator[ServerProcess]:
     limits = {"failures_per_minute": 100_000}  # these tests fail for a living
-    process = ServerProcess(tmp_path_factory.mktemp("server") / "data", limits=limits)
+    process = ServerProcess(tmp_path_factory.mktemp("server") / "data", limits=limits, **store())
     yield process
     process.stop()
 
 
 @pytest.fixture
-def make_server(tmp_path: Path) -> Iterator[Callable[..., ServerProcess]]:
+def make_server(
+    tmp_path: Path, store: Callable[[], dict[str, str]]
+) -> Iterator[Callable[..., ServerProcess]]:
     made: list[ServerProcess] = []
 
     def make(**settings: Any) -> ServerProcess:
-        made.append(ServerProcess(tmp_path / f"data-{len(made)}", **settings))
+        made.append(ServerProcess(tmp_path / f"data-{len(made)}", **store(), **settings))
         return made[-1]
 
     yield make

@@ -19,6 +19,7 @@ if __name__ == "__main__":
             listen=given.get("listen", "127.0.0.1:0"),
             data=Path(given["data"]),
             public_url=given.get("public_url", ""),
+            database_url=given.get("database_url", ""),
             blobs_url=given.get("blobs_url", ""),
             lease_terms=LeaseTerms(**given.get("lease_terms", {})),
             connection_terms=ConnectionTerms(**given.get("connection_terms", {})),
