@@ -59,6 +59,33 @@ def add_server(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--token", help="your access token (AGENT_TOKEN); better through `agent login`")
 
 
+def add_project(parser: argparse.ArgumentParser) -> None:
+    """`--project` of the server."""
+    parser.add_argument("--project", metavar="NAME", help="the project (default: default)")
+
+
+def add_level(parser: argparse.ArgumentParser) -> None:
+    """`--project`, `--environment`, `--organisation`: where a secret or variable is set; the nearest one counts."""
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--project", metavar="NAME", help="the project (default: default)")
+    where.add_argument("--organisation", action="store_true", help="for all projects")
+    parser.add_argument("--environment", metavar="NAME", help="for jobs in this environment of the project")
+
+
+def level_path(arguments: argparse.Namespace, noun: str, name: str = "") -> str:
+    """The path of `noun` (`secrets`, `variables`) at the level that the arguments name. Raises UsageError."""
+    from urllib.parse import quote, urlencode
+
+    if arguments.organisation and arguments.environment:
+        raise UsageError(
+            "an environment belongs to a project, not to the organisation", where="--environment"
+        )
+    base = f"/api/v1/organisation/{noun}" if arguments.organisation else f"/api/v1/{noun}"
+    given = {"project": arguments.project, "environment": arguments.environment if name else None}
+    query = urlencode({key: value for key, value in given.items() if value})
+    return base + (f"/{quote(name, safe='')}" if name else "") + (f"?{query}" if query else "")
+
+
 def split_pair(text: str, option: str) -> tuple[str, str]:
     """`K=V` as a pair. Raises UsageError naming the option."""
     name, equals, value = text.partition("=")

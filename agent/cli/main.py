@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("agent.cli.run", "list, watch, cancel and download the runs on the server"),
     "action": ("agent.cli.action", "lock, verify, show and begin actions; the fetched ones on disk"),
     "artifact": ("agent.cli.artifact", "list and download artifacts of a run"),
+    "cache": ("agent.cli.cache", "list and delete what flows have cached"),
     "secret": ("agent.cli.secret", "set, list and delete secrets"),
     "variable": ("agent.cli.variable", "set, list and delete variables"),
     "login": ("agent.cli.login", "remember the server and your access token"),

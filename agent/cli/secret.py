@@ -4,7 +4,15 @@ import argparse
 import sys
 from pathlib import Path
 
-from agent.cli.arguments import add_command, add_format, add_server, add_subcommands, describe
+from agent.cli.arguments import (
+    add_command,
+    add_format,
+    add_level,
+    add_server,
+    add_subcommands,
+    describe,
+    level_path,
+)
 from agent.cli.client import connect
 from agent.cli.files import read_text
 from agent.cli.tables import print_json, print_table
@@ -20,10 +28,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     setting.add_argument(
         "--file", type=Path, metavar="F", help="take the value from F instead of standard input"
     )
-    listing = add_command(commands, "list", _list, "The names of all secrets.", "agent secret list")
+    setting.add_argument(
+        "--refs",
+        default="",
+        metavar="A,B",
+        help="only for runs on these branches: patterns such as main,release/**, or refs/tags/v*",
+    )
+    listing = add_command(
+        commands, "list", _list, "The names of all secrets, and where each is set.", "agent secret list"
+    )
     deleting = add_command(commands, "delete", _delete, "Delete a secret.", "agent secret delete HF_TOKEN")
     deleting.add_argument("name", metavar="NAME")
     for command in (setting, listing, deleting):
+        add_level(command)
         add_format(command)
         add_server(command)
 
@@ -46,23 +63,35 @@ def read_value(file: Path | None, what: str) -> str:
 
 def _set(arguments: argparse.Namespace) -> int:
     value = read_value(arguments.file, arguments.name)
-    connect(url=arguments.url, token=arguments.token).put(
-        f"/api/v1/secrets/{arguments.name}", {"value": value}
-    )
+    refs = [pattern.strip() for pattern in arguments.refs.split(",") if pattern.strip()]
+    path = level_path(arguments, "secrets", arguments.name)
+    connect(url=arguments.url, token=arguments.token).put(path, {"value": value, "refs": refs})
     sys.stderr.write(f"secret {arguments.name} is set\n")
     return 0
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    secrets = connect(url=arguments.url, token=arguments.token).get("/api/v1/secrets")["secrets"]
+    secrets = connect(url=arguments.url, token=arguments.token).get(level_path(arguments, "secrets"))[
+        "secrets"
+    ]
     if arguments.format == "json":
         print_json(secrets, sys.stdout)
     else:
-        print_table(["name", "updated"], [[entry["name"], entry["updated"]] for entry in secrets], sys.stdout)
+        rows = [
+            [
+                entry["name"],
+                entry["environment"] or entry["level"],
+                ", ".join(entry["refs"]),
+                entry["updated"],
+            ]
+            for entry in secrets
+            if not arguments.environment or entry["environment"] == arguments.environment
+        ]
+        print_table(["name", "set for", "refs", "updated"], rows, sys.stdout)
     return 0
 
 
 def _delete(arguments: argparse.Namespace) -> int:
-    connect(url=arguments.url, token=arguments.token).delete(f"/api/v1/secrets/{arguments.name}")
+    connect(url=arguments.url, token=arguments.token).delete(level_path(arguments, "secrets", arguments.name))
     sys.stderr.write(f"secret {arguments.name} is deleted\n")
     return 0

@@ -4,7 +4,15 @@ import argparse
 import sys
 from pathlib import Path
 
-from agent.cli.arguments import add_command, add_format, add_server, add_subcommands, describe
+from agent.cli.arguments import (
+    add_command,
+    add_format,
+    add_level,
+    add_server,
+    add_subcommands,
+    describe,
+    level_path,
+)
 from agent.cli.client import connect
 from agent.cli.secret import read_value
 from agent.cli.tables import print_json, print_table
@@ -24,6 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     deleting = add_command(commands, "delete", _delete, "Delete a variable.", "agent variable delete REGION")
     deleting.add_argument("name", metavar="NAME")
     for command in (setting, listing, deleting):
+        add_level(command)
         add_format(command)
         add_server(command)
 
@@ -31,22 +40,31 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def _set(arguments: argparse.Namespace) -> int:
     value = arguments.value if arguments.value is not None else read_value(arguments.file, arguments.name)
     connect(url=arguments.url, token=arguments.token).put(
-        f"/api/v1/variables/{arguments.name}", {"value": value}
+        level_path(arguments, "variables", arguments.name), {"value": value}
     )
     sys.stderr.write(f"variable {arguments.name} is set\n")
     return 0
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    variables = connect(url=arguments.url, token=arguments.token).get("/api/v1/variables")["variables"]
+    variables = connect(url=arguments.url, token=arguments.token).get(level_path(arguments, "variables"))[
+        "variables"
+    ]
     if arguments.format == "json":
         print_json(variables, sys.stdout)
     else:
-        print_table(["name", "value"], [[entry["name"], entry["value"]] for entry in variables], sys.stdout)
+        rows = [
+            [entry["name"], entry["value"], entry["environment"] or entry["level"]]
+            for entry in variables
+            if not arguments.environment or entry["environment"] == arguments.environment
+        ]
+        print_table(["name", "value", "set for"], rows, sys.stdout)
     return 0
 
 
 def _delete(arguments: argparse.Namespace) -> int:
-    connect(url=arguments.url, token=arguments.token).delete(f"/api/v1/variables/{arguments.name}")
+    connect(url=arguments.url, token=arguments.token).delete(
+        level_path(arguments, "variables", arguments.name)
+    )
     sys.stderr.write(f"variable {arguments.name} is deleted\n")
     return 0

@@ -199,6 +199,8 @@ class StepRun:
             variables |= {
                 "ACTIONS_RUNTIME_URL": base,
                 "ACTIONS_RESULTS_URL": base,
+                "ACTIONS_CACHE_URL": base,
+                "ACTIONS_CACHE_SERVICE_V2": "True",
                 "ACTIONS_RUNTIME_TOKEN": token,
             }
         if (self.spec.uses or "").lower().startswith(_ARTIFACT_ACTIONS):

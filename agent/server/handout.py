@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 
 from agent.errors import AgentError
 from agent.plan.request import JOB_TOKEN
@@ -9,11 +10,12 @@ from agent.seal.identity import PublicIdentity
 from agent.server import gangs
 from agent.server.auth.runtime import JobIdentity, RuntimeTokens
 from agent.server.leases import Offer
-from agent.server.store import agents, jobs
+from agent.server.levels import nearest
+from agent.server.store import agents, deliveries, jobs, settings
 from agent.server.store.agents import AgentRow
 from agent.server.store.database import Connection
 from agent.server.store.jobs import JobRow
-from agent.server.vault import Vault
+from agent.server.vault import Asker, Vault
 from agent.spec.job import JobSpec
 from agent.wire import messages as m
 
@@ -44,8 +46,8 @@ class Handout:
         return m.Assign(
             offer.job,
             offer.lease,
-            spec,
-            await self._seal(connection, spec, offer, agent, now),
+            await _add_variables(connection, spec, row.project),
+            await self._seal(connection, spec, offer, agent, row.project, now),
             offer.gpus,
             gangs.place_node(row, master),
         )
@@ -58,7 +60,13 @@ class Handout:
         return addresses.get((first.agent if first else None) or "", "")
 
     async def _seal(
-        self, connection: Connection, spec: JobSpec, offer: Offer, agent: AgentRow, now: float
+        self,
+        connection: Connection,
+        spec: JobSpec,
+        offer: Offer,
+        agent: AgentRow,
+        project: int,
+        now: float,
     ) -> dict[str, bytes]:
         minutes = spec.timeout_minutes + spec.cancel_timeout_minutes
         token = self._runtime_tokens.mint(
@@ -71,7 +79,27 @@ class Handout:
             connection,
             spec.secrets,
             own={RUNTIME_TOKEN_NAME: token, JOB_TOKEN: token},
+            asker=await _make_asker(connection, spec, project),
             identity=PublicIdentity.from_json(json.loads(agent.identity)),
             job=offer.job,
             lease=offer.lease,
         )
+
+
+async def _make_asker(connection: Connection, spec: JobSpec, project: int) -> Asker:
+    origin = await deliveries.find_origin(connection, spec.run)
+    return Asker(
+        project=project,
+        environment=spec.environment,
+        ref=str(spec.contexts.github.get("ref", "")),
+        is_trusted=origin is None or origin.is_trusted,
+    )
+
+
+async def _add_variables(connection: Connection, spec: JobSpec, project: int) -> JobSpec:
+    """The specification with its environment's own variables: who plans the run does not see them, as at GitHub."""
+    if not spec.environment:
+        return spec
+    rows = nearest(await settings.list_variables(connection, project), spec.environment)
+    own = {row.name: row.value for row in rows.values() if row.level.environment}
+    return replace(spec, contexts=replace(spec.contexts, vars={**spec.contexts.vars, **own}))

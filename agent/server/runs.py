@@ -35,6 +35,7 @@ from agent.plan.request import Wish, choose_event, make_request
 from agent.server import audit, gangs
 from agent.server.changes import Change, Changes
 from agent.server.flows import FlowCache
+from agent.server.levels import nearest
 from agent.server.platform_events import tell_of_run
 from agent.server.store import gangs as gang_store
 from agent.server.store import jobs, runs, settings
@@ -233,15 +234,16 @@ async def _add_run(change: Change, flow: Flow, submission: Submission) -> RunReq
         source=codec.dump(wish.source),
         created_at=change.now,
     )
-    stored = await settings.list_variables(change.connection)
-    variables = {**{name: value for name, (value, _) in stored.items()}, **wish.vars}
+    stored = nearest(await settings.list_variables(change.connection, submission.project))
+    variables = {**{name: row.value for name, row in stored.items()}, **wish.vars}
+    known = nearest(await settings.list_secrets(change.connection, submission.project))
     return make_request(
         flow,
         replace(wish, vars=variables),
         run=RunId(run),
         number=number,
         seed=entropy.token_bytes(16),
-        secrets=tuple(await settings.list_secrets(change.connection)),
+        secrets=tuple(known),
     )
 
 

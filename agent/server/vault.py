@@ -4,17 +4,24 @@ In clear they exist only inside these functions.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from agent.errors import NotFoundError, UsageError
+from agent.flow.filters import explain_pattern
 from agent.seal.envelope import MasterKey, decrypt, encrypt
 from agent.seal.identity import PublicIdentity
 from agent.seal.secrets import seal
+from agent.server.levels import may_be_used, nearest
 from agent.server.store import settings
 from agent.server.store.database import Connection
+from agent.server.store.settings import Level, SecretRow
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
-MAX_VALUE_BYTES = 64 * 1024
+MAX_VALUE_BYTES = 48 * 1024  # as at GitHub, and so are the counts
+_MOST = {"organisation": 1000, "project": 500, "environment": 100}
+_ENVIRONMENT = re.compile(r"[^\x00-\x1f\x7f'\"`,;\\]{1,255}")
+_MOST_REFS = 50
 
 
 def check_name(name: str, what: str) -> str:
@@ -35,27 +42,35 @@ class Vault:
     def __init__(self, master: MasterKey) -> None:
         self._master = master
 
-    async def put(self, connection: Connection, name: str, value: str, now: float) -> str:
+    async def put(
+        self,
+        connection: Connection,
+        level: Level,
+        name: str,
+        value: str,
+        *,
+        refs: Sequence[str] = (),
+        now: float,
+    ) -> str:
         """Store or replace a secret; gives its name as stored. Raises UsageError."""
         name = check_name(name, "secret")
-        plaintext = value.encode("utf-8", "surrogatepass")
-        if not plaintext or len(plaintext) > MAX_VALUE_BYTES:
-            raise UsageError(f"a secret holds 1 to {MAX_VALUE_BYTES} bytes", where=name)
-        await settings.put_secret(connection, name, encrypt(self._master, plaintext, scope=_scope(name)), now)
+        plaintext = check_value(value, name, "secret").encode("utf-8", "surrogatepass")
+        if not plaintext:
+            raise UsageError("a secret has at least one byte", where=name)
+        check_room(level, await settings.count_secrets(connection, level, but=name), "secrets")
+        check_refs(refs)
+        sealed = encrypt(self._master, plaintext, scope=_scope(level, name))
+        await settings.put_secret(connection, level, name, sealed=sealed, refs=refs, now=now)
         return name
 
-    async def remove(self, connection: Connection, name: str) -> None:
+    async def remove(self, connection: Connection, level: Level, name: str) -> None:
         """Forget a secret. Raises NotFoundError."""
-        if not await settings.remove_secret(connection, name.upper()):
-            raise NotFoundError(f"there is no secret '{name}'")
-
-    def lock(self, value: str, scope: str) -> bytes:
-        """`value` under the master key, to be stored in a row of another table; it opens in its `scope` only."""
-        return encrypt(self._master, value.encode("utf-8", "surrogatepass"), scope=scope)
-
-    def unlock(self, record: bytes, scope: str) -> str:
-        """What `lock` was given. Raises DamagedError."""
-        return decrypt(self._master, record, scope=scope).decode("utf-8", "surrogatepass")
+        if not await settings.remove_secret(connection, level, name.upper()):
+            raise NotFoundError(
+                f"there is no secret '{name[:80]}' at this level",
+                where=level.name,
+                hint="`agent secret list` shows where each is set",
+            )
 
     async def seal_for(
         self,
@@ -63,25 +78,77 @@ class Vault:
         names: tuple[str, ...],
         *,
         own: Mapping[str, str],
+        asker: "Asker",
         identity: PublicIdentity,
         job: str,
         lease: int,
     ) -> dict[str, bytes]:
         """The secrets `names` and the job's `own` ones, each sealed to `identity` for this job and lease.
 
-        A name whose secret is gone meanwhile is left out. Raises DamagedError when one does not open.
+        Of several levels the nearest counts; a name whose secret is gone meanwhile, or that the asker's ref may not
+        use, is left out, and so are all when its run is not trusted. Raises DamagedError when one does not open.
         """
-        stored = await settings.load_secrets(connection)
+        rows = await settings.list_secrets(connection, asker.project) if names and asker.is_trusted else []
+        stored = {
+            name: row for name, row in nearest(rows, asker.environment).items() if may_be_used(row, asker.ref)
+        }
         values = {
-            name: decrypt(self._master, stored[name.upper()], scope=_scope(name.upper()))
+            name: decrypt(self._master, row.sealed, scope=_scope(row.level, row.name))
             for name in names
-            if name.upper() in stored
+            if (row := stored.get(name.upper())) is not None
         }
         values |= {name: value.encode() for name, value in own.items()}
         return {
             name: seal(identity, value, job_id=job, lease=lease, name=name) for name, value in values.items()
         }
 
+    def rewrap(self, row: SecretRow, new: MasterKey) -> bytes:
+        """A secret as it is stored under another master key. Raises DamagedError when it does not open."""
+        scope = _scope(row.level, row.name)
+        return encrypt(new, decrypt(self._master, row.sealed, scope=scope), scope=scope)
 
-def _scope(name: str) -> str:
-    return f"secrets/{name}"
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """The job that secrets are for."""
+
+    project: int
+    environment: str
+    ref: str
+    is_trusted: bool
+
+
+def check_value(value: str, name: str, what: str) -> str:
+    """Raises UsageError for a value that is too long."""
+    if len(value.encode("utf-8", "surrogatepass")) > MAX_VALUE_BYTES:
+        raise UsageError(f"a {what} holds at most {MAX_VALUE_BYTES} bytes", where=name)
+    return value
+
+
+def check_room(level: Level, count: int, what: str) -> None:
+    """Raises UsageError when the level has as many as it may."""
+    if count >= _MOST[level.name]:
+        raise UsageError(f"this {level.name} has {count} {what}, no more are taken", where=level.environment)
+
+
+def check_environment(environment: str) -> str:
+    """Raises UsageError unless it may be the name of an environment, or is empty."""
+    if environment and not _ENVIRONMENT.fullmatch(environment):
+        raise UsageError("this is no name for an environment", where=repr(environment[:80]))
+    return environment
+
+
+def check_refs(refs: Sequence[str]) -> None:
+    """Raises UsageError unless these are patterns of refs."""
+    if len(refs) > _MOST_REFS or any(not 0 < len(pattern) <= 255 for pattern in refs):
+        raise UsageError(f"at most {_MOST_REFS} patterns of refs, of 1 to 255 characters each")
+    for pattern in refs:
+        if problem := explain_pattern(pattern):
+            raise UsageError(f"a pattern of refs {problem}", where=pattern)
+
+
+def _scope(level: Level, name: str) -> str:
+    """What a secret's encryption is bound to. An organisation's is bound as all were before there were levels."""
+    if not level.project:
+        return f"secrets/{name}"
+    return f"secrets/2/{level.project}/{len(level.environment)}/{level.environment}/{name}"

@@ -37,7 +37,7 @@ PUBLIC = {
 def test_every_route_names_its_access_and_only_these_are_public() -> None:
     assert {route.path for route in http_routes() if route.access is Access.PUBLIC} == PUBLIC
     signed = {route.path for route in http_routes() if route.access is Access.SIGNED}
-    assert signed == {"/blobs/artifacts/{artifact:int}/content"}
+    assert signed == {"/blobs/{shelf}/{number:int}/content"}
     assert {route.path for route in http_routes() if route.access is Access.REGISTRATION} == {
         "/api/v1/agents/register"
     }

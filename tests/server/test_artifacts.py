@@ -1,25 +1,21 @@
 """Artifacts as GitHub's clients make them, and as an attacker would."""
 
-import base64
 import hashlib
 import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 from uuid import uuid4
 
 import httpx
 import pytest
-from server.vocabulary import ServerProcess, TestAgent, journal
+from server.toolkit_job import Job, block_list, block_url
+from server.vocabulary import ServerProcess
 from support.s3 import S3
-
-from agent.wire import messages as m
 
 Servers = Callable[..., ServerProcess]
 LARGE_MIB = int(os.environ.get("FLOW_LARGE_UPLOAD_MIB", "0"))
-SERVICE = "/twirp/github.actions.results.api.v1.ArtifactService"
 
 
 @pytest.fixture(scope="module", params=["disk", "s3"])
@@ -33,63 +29,11 @@ def server(
     process.stop()
 
 
-class Job:
-    """A running job, as the client of the artifact service."""
-
-    def __init__(self, server: ServerProcess, name: str = "worker") -> None:
-        self.server = server
-        self.agent = TestAgent(server, name=name, token=server.registration()).connect()
-        self.run = server.submit()
-        self.assign: m.Assign = self.agent.take()
-        self.token = self.agent.open(self.assign, "ACTIONS_RUNTIME_TOKEN")
-
-    def end(self) -> None:
-        self.agent.finish(self.assign, journal(self.assign))
-        self.agent.disconnect()
-
-    def call(self, method: str, **fields: Any) -> httpx.Response:
-        body = {
-            "workflow_run_backend_id": str(self.run),
-            "workflow_job_run_backend_id": self.assign.job,
-            **fields,
-        }
-        headers = {"Authorization": f"Bearer {self.token}"}
-        return self.server.http.post(f"{SERVICE}/{method}", json=body, headers=headers)
-
-    def create(self, name: str, **more: Any) -> str:
-        answer = self.call("CreateArtifact", name=name, version=7, **more)
-        assert answer.status_code == 200, answer.text
-        return answer.json()["signed_upload_url"]
-
-    def upload(self, name: str, content: bytes, **more: Any) -> str:
-        url = self.create(name, **more)
-        headers = {"x-ms-blob-type": "BlockBlob"}
-        assert self.server.http.put(url, content=content, headers=headers).status_code == 201
-        digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
-        answer = self.call("FinalizeArtifact", name=name, size=str(len(content)), hash=digest)
-        assert answer.status_code == 200, answer.text
-        return answer.json()["artifact_id"]
-
-    def names(self) -> list[str]:
-        return [entry["name"] for entry in self.call("ListArtifacts").json()["artifacts"]]
-
-
 @pytest.fixture
 def job(server: ServerProcess, request: pytest.FixtureRequest) -> Iterator[Job]:
     running = Job(server, f"{request.node.name[:40]}-{uuid4()}")
     yield running
     running.end()
-
-
-def block_url(url: str, number: int) -> str:
-    block = base64.b64encode(f"block-{number:06}".encode()).decode()
-    return f"{url}&{urlencode({'comp': 'block', 'blockid': block})}"
-
-
-def block_list(*numbers: int) -> str:
-    blocks = (base64.b64encode(f"block-{number:06}".encode()).decode() for number in numbers)
-    body = "".join(f"<Latest>{block}</Latest>" for block in blocks)
-    return f'<?xml version="1.0" encoding="utf-8"?><BlockList>{body}</BlockList>'
 
 
 def test_an_artifact_goes_up_and_comes_down_whole(server: ServerProcess, job: Job) -> None:

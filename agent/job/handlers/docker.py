@@ -56,6 +56,7 @@ class DockerHandler:
         scope = Scope(path=("__args",), inputs=step.inputs)
         step.env = MappingProxyType({**_own_env(step, runs, scope), **step.env})
         extra = {**step.service_variables(), "HOME": "/github/home"}
+        extra.pop("ACTIONS_CACHE_SERVICE_V2", None)  # as at GitHub: only node actions hear of it
         code = await step.run_process(
             _arguments(step, runs, scope), cwd=step.job.places.workspace, extra=extra, host=host
         )

@@ -9,6 +9,7 @@ from agent.server.call import Call, view_response
 from agent.server.operation import ANY, V1, Operation
 from agent.server.store import artifacts, runs
 from agent.server.toolkit.blobs import redirect_or_send
+from agent.server.toolkit.shelves import stored_artifact
 from agent.server.views import ArtifactView, view_artifact
 
 
@@ -34,7 +35,7 @@ async def download_artifact(call: Call) -> Response:
         row = await artifacts.find_artifact(connection, call.number("artifact"))
     if row is None or row.status != "final":
         raise NotFoundError("there is no such artifact")
-    return await redirect_or_send(call.services, row)
+    return await redirect_or_send(call.services, stored_artifact(row))
 
 
 OPERATIONS = (

@@ -13,6 +13,7 @@ from agent.server.api import (
     agents,
     artifacts,
     audit_log,
+    caches,
     document,
     feed,
     jobs,
@@ -31,7 +32,8 @@ from agent.server.guard import Guard
 from agent.server.operation import V1, Operation
 from agent.server.problems import problem_of
 from agent.server.toolkit import artifacts as toolkit
-from agent.server.toolkit import blobs
+from agent.server.toolkit import blobs, cache_v1
+from agent.server.toolkit import caches as cache_toolkit
 from agent.server.toolkit.twirp import error_response
 from agent.server.web import pages, sign_in
 from agent.server.web.pages import page_of, redirect
@@ -44,6 +46,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *jobs.OPERATIONS,
     *feed.OPERATIONS,
     *artifacts.OPERATIONS,
+    *caches.OPERATIONS,
     *secrets.OPERATIONS,
     *variables.OPERATIONS,
     *snapshots.OPERATIONS,
@@ -57,6 +60,8 @@ OPERATIONS: tuple[Operation, ...] = (
     *pages.OPERATIONS,
     *blobs.OPERATIONS,
     *toolkit.OPERATIONS,
+    *cache_toolkit.OPERATIONS,
+    *cache_v1.OPERATIONS,
 )
 
 

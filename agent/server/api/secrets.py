@@ -1,4 +1,4 @@
-"""`/api/v1/secrets`: names are shown, values never."""
+"""`/api/v1/secrets` of a project and its environments, `/api/v1/organisation/secrets`: names are shown, values never."""
 
 import msgspec
 from starlette.responses import Response
@@ -7,59 +7,118 @@ from agent.server.auth.access import Access
 from agent.server.call import Call, empty_response, view_response
 from agent.server.operation import V1, Operation
 from agent.server.store import settings
+from agent.server.store.settings import Level, SecretRow
+from agent.server.vault import check_environment
 from agent.server.views import Moment, Named, time_text
 
 
 class SecretBody(msgspec.Struct, forbid_unknown_fields=True):
-    """The value of a secret; it shows in no repr."""
+    """The value of a secret, which shows in no repr; and the patterns of refs whose runs get it (none: all)."""
 
     value: str
+    refs: list[str] = []
 
     def __repr__(self) -> str:
         return "SecretBody(...)"
 
 
+class LevelQuery(msgspec.Struct, forbid_unknown_fields=True):
+    """An environment of the project; without it, the project itself."""
+
+    environment: str = ""
+
+
 class SecretView(msgspec.Struct):
-    """A secret's name, and when it was set."""
+    """A secret: where it is set, who may use it, and when it was set."""
 
     name: str
+    level: str
+    environment: str
+    refs: list[str]
     updated: Moment | None
 
 
 class SecretList(msgspec.Struct):
-    """All names."""
+    """Secrets by name."""
 
     secrets: list[SecretView]
 
 
 async def list_secrets(call: Call) -> Response:
-    """The names."""
+    """The names of all secrets that jobs of the project may get, with the level at which each is set."""
     async with call.services.database.read() as connection:
-        found = await settings.list_secrets(connection)
-    return view_response(
-        SecretList([SecretView(name, time_text(updated)) for name, updated in found.items()])
-    )
+        rows = await settings.list_secrets(connection, call.project.id)
+    return view_response(SecretList([_view(row) for row in rows]))
 
 
 async def put_secret(call: Call) -> Response:
-    """Set a secret."""
-    body = await call.body(SecretBody)
-    async with call.services.changes.begin() as change:
-        name = await call.services.vault.put(change.connection, call.text("name"), body.value, change.now)
-    return view_response(Named(name))
+    """Set a secret of the project, or of an environment."""
+    return await _put(call, _level(call))
 
 
 async def delete_secret(call: Call) -> Response:
-    """Forget a secret."""
+    """Forget a secret of the project, or of an environment."""
+    return await _delete(call, _level(call))
+
+
+async def list_shared(call: Call) -> Response:
+    """The names of the organisation's secrets: jobs of all projects may get them."""
+    async with call.services.database.read() as connection:
+        rows = await settings.list_secrets(connection, 0)
+    return view_response(SecretList([_view(row) for row in rows]))
+
+
+async def put_shared(call: Call) -> Response:
+    """Set a secret of the organisation."""
+    return await _put(call, Level())
+
+
+async def delete_shared(call: Call) -> Response:
+    """Forget a secret of the organisation."""
+    return await _delete(call, Level())
+
+
+async def _put(call: Call, level: Level) -> Response:
+    body = await call.body(SecretBody)
     async with call.services.changes.begin() as change:
-        await call.services.vault.remove(change.connection, call.text("name"))
+        name = await call.services.vault.put(
+            change.connection, level, call.text("name"), body.value, refs=body.refs, now=change.now
+        )
+    return view_response(Named(name))
+
+
+async def _delete(call: Call, level: Level) -> Response:
+    async with call.services.changes.begin() as change:
+        await call.services.vault.remove(change.connection, level, call.text("name"))
     return empty_response()
 
 
+def _level(call: Call) -> Level:
+    return Level(call.project.id, check_environment(call.query(LevelQuery).environment))
+
+
+def _view(row: SecretRow) -> SecretView:
+    return SecretView(
+        row.name, row.level.name, row.level.environment, list(row.refs), time_text(row.updated_at)
+    )
+
+
+_OWN, _SHARED = f"{V1}/secrets", f"{V1}/organisation/secrets"
 OPERATIONS = (
-    Operation("GET", f"{V1}/secrets", Access.MAINTAINER, list_secrets, answers={200: SecretList}),
+    Operation("GET", _OWN, Access.MAINTAINER, list_secrets, answers={200: SecretList}),
     Operation(
-        "PUT", f"{V1}/secrets/{{name}}", Access.MAINTAINER, put_secret, body=SecretBody, answers={200: Named}
+        "PUT",
+        f"{_OWN}/{{name}}",
+        Access.MAINTAINER,
+        put_secret,
+        query=LevelQuery,
+        body=SecretBody,
+        answers={200: Named},
     ),
-    Operation("DELETE", f"{V1}/secrets/{{name}}", Access.MAINTAINER, delete_secret),
+    Operation("DELETE", f"{_OWN}/{{name}}", Access.MAINTAINER, delete_secret, query=LevelQuery),
+    Operation("GET", _SHARED, Access.ORGANISATION, list_shared, answers={200: SecretList}),
+    Operation(
+        "PUT", f"{_SHARED}/{{name}}", Access.ORGANISATION, put_shared, body=SecretBody, answers={200: Named}
+    ),
+    Operation("DELETE", f"{_SHARED}/{{name}}", Access.ORGANISATION, delete_shared),
 )

@@ -1,14 +1,16 @@
-"""`/api/v1/variables`: what flows see as `vars.NAME`."""
+"""`/api/v1/variables` of a project and its environments, `/api/v1/organisation/variables`: what flows see as `vars.NAME`."""
 
 import msgspec
 from starlette.responses import Response
 
 from agent.errors import NotFoundError
+from agent.server.api.secrets import LevelQuery
 from agent.server.auth.access import Access
 from agent.server.call import Call, empty_response, view_response
 from agent.server.operation import V1, Operation
 from agent.server.store import settings
-from agent.server.vault import check_name
+from agent.server.store.settings import Level, VariableRow
+from agent.server.vault import check_environment, check_name, check_room, check_value
 from agent.server.views import Moment, Named, time_text
 
 
@@ -19,53 +21,101 @@ class VariableBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class VariableView(msgspec.Struct):
-    """A variable."""
+    """A variable, and where it is set."""
 
     name: str
     value: str
+    level: str
+    environment: str
     updated: Moment | None
 
 
 class VariableList(msgspec.Struct):
-    """All variables."""
+    """Variables by name."""
 
     variables: list[VariableView]
 
 
 async def list_variables(call: Call) -> Response:
-    """Names and values."""
-    async with call.services.database.read() as connection:
-        found = await settings.list_variables(connection)
-    shown = [VariableView(name, value, time_text(updated)) for name, (value, updated) in found.items()]
-    return view_response(VariableList(shown))
+    """All variables that flows of the project may read, with the level at which each is set."""
+    return await _list(call, call.project.id)
 
 
 async def put_variable(call: Call) -> Response:
-    """Set a variable."""
-    body = await call.body(VariableBody)
-    name = check_name(call.text("name"), "variable")
-    async with call.services.changes.begin() as change:
-        await settings.put_variable(change.connection, name, body.value, change.now)
-    return view_response(Named(name))
+    """Set a variable of the project, or of an environment."""
+    return await _put(call, _level(call))
 
 
 async def delete_variable(call: Call) -> Response:
-    """Forget a variable."""
+    """Forget a variable of the project, or of an environment."""
+    return await _delete(call, _level(call))
+
+
+async def list_shared(call: Call) -> Response:
+    """The organisation's variables: flows of all projects may read them."""
+    return await _list(call, 0)
+
+
+async def put_shared(call: Call) -> Response:
+    """Set a variable of the organisation."""
+    return await _put(call, Level())
+
+
+async def delete_shared(call: Call) -> Response:
+    """Forget a variable of the organisation."""
+    return await _delete(call, Level())
+
+
+async def _list(call: Call, project: int) -> Response:
+    async with call.services.database.read() as connection:
+        rows = await settings.list_variables(connection, project)
+    return view_response(VariableList([_view(row) for row in rows]))
+
+
+async def _put(call: Call, level: Level) -> Response:
+    body = await call.body(VariableBody)
+    name = check_name(call.text("name"), "variable")
     async with call.services.changes.begin() as change:
-        if not await settings.remove_variable(change.connection, call.text("name").upper()):
-            raise NotFoundError(f"there is no variable '{call.text('name')}'")
+        count = await settings.count_variables(change.connection, level, but=name)
+        check_room(level, count, "variables")
+        value = check_value(body.value, name, "variable")
+        await settings.put_variable(change.connection, level, name, value, change.now)
+    return view_response(Named(name))
+
+
+async def _delete(call: Call, level: Level) -> Response:
+    async with call.services.changes.begin() as change:
+        if not await settings.remove_variable(change.connection, level, call.text("name").upper()):
+            raise NotFoundError(
+                f"there is no variable '{call.text('name')[:80]}' at this level", where=level.name
+            )
     return empty_response()
 
 
+def _level(call: Call) -> Level:
+    return Level(call.project.id, check_environment(call.query(LevelQuery).environment))
+
+
+def _view(row: VariableRow) -> VariableView:
+    return VariableView(row.name, row.value, row.level.name, row.level.environment, time_text(row.updated_at))
+
+
+_OWN, _SHARED = f"{V1}/variables", f"{V1}/organisation/variables"
 OPERATIONS = (
-    Operation("GET", f"{V1}/variables", Access.VIEWER, list_variables, answers={200: VariableList}),
+    Operation("GET", _OWN, Access.VIEWER, list_variables, answers={200: VariableList}),
     Operation(
         "PUT",
-        f"{V1}/variables/{{name}}",
+        f"{_OWN}/{{name}}",
         Access.MAINTAINER,
         put_variable,
+        query=LevelQuery,
         body=VariableBody,
         answers={200: Named},
     ),
-    Operation("DELETE", f"{V1}/variables/{{name}}", Access.MAINTAINER, delete_variable),
+    Operation("DELETE", f"{_OWN}/{{name}}", Access.MAINTAINER, delete_variable, query=LevelQuery),
+    Operation("GET", _SHARED, Access.ORGANISATION, list_shared, answers={200: VariableList}),
+    Operation(
+        "PUT", f"{_SHARED}/{{name}}", Access.ORGANISATION, put_shared, body=VariableBody, answers={200: Named}
+    ),
+    Operation("DELETE", f"{_SHARED}/{{name}}", Access.ORGANISATION, delete_shared),
 )

@@ -6,7 +6,7 @@ from starlette.requests import Request
 
 from agent.server.auth.access import nothing_there
 from agent.server.problems import MalformedError
-from agent.server.store import artifacts, deliveries, jobs, projects, repositories, runs, webhooks
+from agent.server.store import artifacts, caches, deliveries, jobs, projects, repositories, runs, webhooks
 from agent.server.store.database import Connection
 from agent.server.store.projects import DEFAULT, ProjectRow
 
@@ -33,6 +33,7 @@ OWNERS: Mapping[str, Finder] = {
     "run": _numbered(runs.project_of),
     "job": jobs.project_of,
     "artifact": _numbered(artifacts.project_of),
+    "cache": _numbered(caches.project_of),
     "repository": repositories.project_of,
     "delivery": _numbered(deliveries.project_of),
     "webhook": webhooks.project_of,

@@ -5,7 +5,7 @@ uploading --all bytes are there--> uploaded --finalize--> final
 
 from dataclasses import dataclass
 
-from sqlalchemy import Select, delete, select, update
+from sqlalchemy import Select, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.server.store.schema import artifacts, runs
@@ -14,7 +14,7 @@ from agent.server.store.upsert import insert
 
 @dataclass(frozen=True, slots=True)
 class ArtifactRow:
-    """One artifact; its bytes lie in the blob store under `artifact_key(id)`."""
+    """One artifact; its bytes lie in the blob store under `blob`."""
 
     id: int
     run: int
@@ -26,6 +26,7 @@ class ArtifactRow:
     digest: str
     created_at: float
     expires_at: float | None
+    blob: str
 
 
 async def add_artifact(connection: AsyncConnection, **values: object) -> int | None:
@@ -62,13 +63,24 @@ async def list_final(connection: AsyncConnection, run: int) -> list[ArtifactRow]
     return [ArtifactRow(**row) for row in (await connection.execute(query)).mappings()]
 
 
-async def mark_uploaded(connection: AsyncConnection, artifact: int, size_bytes: int, digest: str) -> bool:
+async def size_of_all(connection: AsyncConnection, project: int, *, but: int = 0) -> int:
+    """The bytes of all the project's artifacts, without `but`."""
+    query = select(func.coalesce(func.sum(artifacts.c.size_bytes), 0))
+    query = query.join(runs, runs.c.id == artifacts.c.run)
+    query = query.where(runs.c.project == project, artifacts.c.id != but)
+    return int((await connection.execute(query)).scalar_one())
+
+
+async def mark_uploaded(
+    connection: AsyncConnection, artifact: int, blob: str, size_bytes: int, digest: str
+) -> bool:
     """All bytes are there; False when it is final (an upload can't change it) or gone."""
     return await _change(
         connection,
         artifact,
         ("uploading", "uploaded"),
         status="uploaded",
+        blob=blob,
         size_bytes=size_bytes,
         digest=digest,
     )

@@ -19,7 +19,8 @@ from agent.server.operation import Operation
 from agent.server.problems import ConflictError, UnauthorizedError
 from agent.server.store import artifacts
 from agent.server.store.artifacts import ArtifactRow
-from agent.server.toolkit.blobs import artifact_key, download_url, parts_key, upload_url
+from agent.server.toolkit.blobs import download_url, remove_all, remove_parts, upload_url
+from agent.server.toolkit.shelves import ARTIFACTS, stored_artifact
 from agent.server.toolkit.twirp import number_field, read_fields, text_field
 from agent.server.views import time_text
 
@@ -45,7 +46,7 @@ async def create_artifact(call: Call) -> Response:
         )
     if artifact is None:
         raise ConflictError(f"an artifact with this name already exists on the run: {name}")
-    return json_response({"ok": True, "signed_upload_url": upload_url(call, artifact)})
+    return json_response({"ok": True, "signed_upload_url": upload_url(call, ARTIFACTS, artifact)})
 
 
 async def finalize_artifact(call: Call) -> Response:
@@ -63,7 +64,7 @@ async def finalize_artifact(call: Call) -> Response:
         if row.status != "final" and not await artifacts.mark_final(change.connection, row.id):
             raise ConflictError("the artifact was changed meanwhile")
         await change.tell_run(row.run)
-    await call.services.blobs.remove(parts_key(row.id))
+    await remove_parts(call.services, ARTIFACTS, row.id)
     return json_response({"ok": True, "artifact_id": str(row.id)})
 
 
@@ -85,7 +86,8 @@ async def list_artifacts(call: Call) -> Response:
 async def sign_artifact(call: Call) -> Response:
     """Where the bytes of a finished artifact are."""
     row = await _find(call, await read_fields(call), only_final=True)
-    return json_response({"name": row.name, "signed_url": await download_url(call, row.id)})
+    signed = await download_url(call, ARTIFACTS, stored_artifact(row))
+    return json_response({"name": row.name, "signed_url": signed})
 
 
 async def delete_artifact(call: Call) -> Response:
@@ -94,8 +96,7 @@ async def delete_artifact(call: Call) -> Response:
     async with call.services.changes.begin() as change:
         await artifacts.remove_artifact(change.connection, row.id)
         await change.tell_run(row.run)
-    await call.services.blobs.remove(parts_key(row.id))
-    await call.services.blobs.remove(artifact_key(row.id))
+    await remove_all(call.services, ARTIFACTS, stored_artifact(row))
     return json_response({"ok": True, "artifact_id": str(row.id)})
 
 

@@ -1,12 +1,15 @@
-"""The signed URLs of artifacts: Azure's block-blob dialect on the way up, plain HTTP on the way down.
+"""The signed URLs of artifacts and caches: Azure's block-blob dialect on the way up, plain HTTP on the way down.
 
     PUT URL&comp=block&blockid=ID      a block, in any order, any number of times
     PUT URL&comp=blocklist             which blocks, in which order: the upload is complete
     PUT URL                            all of it at once (x-ms-blob-type: BlockBlob)
-    GET URL                            the finished artifact
+    GET URL                            what was finished
 
 The path has three parts and more: Azure's client takes the first for an account on hosts that are addresses, the next
 for a container. Block ids and block lists are strangers' texts: an id becomes a hash, the list is read by pattern.
+
+Each complete upload gets a key of its own in the blob store and becomes visible by its row: bytes that are on their way
+while an upload is finalized can't change what was finalized.
 """
 
 import hashlib
@@ -14,7 +17,6 @@ import re
 import secrets
 from email.utils import formatdate
 from typing import Final
-from urllib.parse import quote
 
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
@@ -25,165 +27,188 @@ from agent.server.call import Call
 from agent.server.operation import Operation
 from agent.server.problems import ConflictError, MalformedError
 from agent.server.services import Services
-from agent.server.store import artifacts
-from agent.server.store.artifacts import ArtifactRow
+from agent.server.toolkit.shelves import SHELVES, Shelf, Stored
 
-PATH = "/blobs/artifacts/{artifact:int}/content"
+PATH = "/blobs/{shelf}/{number:int}/content"
 _UPLOAD_SECONDS: Final = 6 * 3600.0
 _DOWNLOAD_SECONDS: Final = 3600.0
 _LONGEST_BLOCK_ID: Final = 256
 _LONGEST_LIST_BYTES: Final = 16 << 20  # 50,000 blocks at most, Azure says
 _BLOCK: Final = re.compile(rb"<(?:Latest|Uncommitted|Committed)>\s*([A-Za-z0-9+/=_-]*)\s*</")
-_UNSAFE: Final = re.compile(r'[^\x20-\x7e]|["\\]')
 
 
-def artifact_key(artifact: int) -> str:
-    """Where an artifact's bytes lie in the blob store."""
-    return f"artifacts/{artifact}"
-
-
-def parts_key(artifact: int) -> str:
-    """Where its blocks lie until they are joined."""
-    return f"parts/{artifact}"
-
-
-def upload_url(call: Call, artifact: int) -> str:
-    """A URL with which anybody may upload the artifact for a while.
+def upload_url(call: Call, shelf: Shelf, number: int) -> str:
+    """A URL with which anybody may upload the thing for a while.
 
     It leads to us also where the bytes go into a bucket: S3 does not speak the dialect that GitHub's clients upload in.
     """
-    return _signed_url(call, "upload", artifact, _UPLOAD_SECONDS)
+    return _signed_url(call, "upload", shelf, number, _UPLOAD_SECONDS)
 
 
-async def download_url(call: Call, artifact: int) -> str:
-    """A URL with which anybody may download the artifact for a while: straight from the bucket, where there is one."""
-    direct = await call.services.blobs.direct_url(artifact_key(artifact), _DOWNLOAD_SECONDS)
-    return direct or _signed_url(call, "download", artifact, _DOWNLOAD_SECONDS)
+async def download_url(call: Call, shelf: Shelf, stored: Stored) -> str:
+    """A URL with which anybody may download the thing for a while: straight from the bucket, where there is one."""
+    direct = await call.services.blobs.direct_url(stored.blob, _DOWNLOAD_SECONDS)
+    return direct or _signed_url(call, "download", shelf, stored.id, _DOWNLOAD_SECONDS)
 
 
 async def put_bytes(call: Call) -> Response:
     """One request of an upload."""
-    artifact = _check_signature(call, "upload")
-    row = await _find_open(call.services, artifact)
+    shelf = _check_signature(call, "upload")
+    stored = await shelf.find(call.services, call.number("number"))
+    if stored.is_final:
+        raise ConflictError("it is complete; nothing can be added")
     command = _single(call, "comp")
     if command == "block":
-        await _put_block(call, artifact)
+        await _put_block(call, shelf, stored)
     elif command == "blocklist":
-        await _join_blocks(call, row)
+        await _join_blocks(call, shelf, stored)
     elif command is None:
-        await _put_all(call, row)
+        await store(call, shelf, stored)
     else:
         raise MalformedError(f"'comp={command[:20]}' is not spoken here")
     return Response(status_code=201, headers=_azure_headers())
 
 
 async def get_bytes(call: Call) -> Response:
-    """A finished artifact."""
-    artifact = _check_signature(call, "download")
-    async with call.services.database.read() as connection:
-        row = await artifacts.find_artifact(connection, artifact)
-    if row is None or row.status != "final":
-        raise NotFoundError("there is no such artifact")
-    return _send(call.services, row)
+    """What was finished."""
+    shelf = _check_signature(call, "download")
+    stored = await shelf.find(call.services, call.number("number"))
+    if not stored.is_final:
+        raise NotFoundError("there is no such thing here")
+    return _send(call.services, stored)
 
 
-async def redirect_or_send(services: Services, row: ArtifactRow) -> Response:
-    """The artifact's bytes, or the way to them."""
-    direct = await services.blobs.direct_url(artifact_key(row.id), _DOWNLOAD_SECONDS)
+async def store(call: Call, shelf: Shelf, stored: Stored, digest: str = "") -> None:
+    """Take the body for all of the thing's bytes. Raises DamagedError when they have another `digest`."""
+    key = _new_key(shelf, stored.id)
+    limit_bytes = await shelf.limit(call.services, stored)
+    written = await call.services.blobs.write(
+        key, call.request.stream(), limit_bytes=limit_bytes, digest=digest, headers=stored.headers
+    )
+    await _mark_uploaded(call.services, shelf, stored, key, written)
+
+
+async def put_piece(call: Call, shelf: Shelf, stored: Stored, start: int, size: int) -> None:
+    """Take the body for the `size` bytes from `start` on. Raises DamagedError when it has another length."""
+    key = f"{_parts_key(shelf, stored.id)}/{start:020}-{start + size:020}"
+    written = await call.services.blobs.write(key, call.request.stream(), limit_bytes=size)
+    if written.size_bytes != size:
+        await call.services.blobs.remove(key)
+        raise MalformedError(f"the piece has {written.size_bytes} bytes, not {size}")
+
+
+async def upload_pieces(services: Services, shelf: Shelf, number: int) -> list[tuple[int, int, str]]:
+    """The pieces that have arrived, from the first byte on without a gap or an overlap: start, end, key."""
+    keys = sorted([found.key async for found in services.blobs.find(_parts_key(shelf, number))])
+    pieces: list[tuple[int, int, str]] = []
+    for key in keys:
+        start, end = map(int, key.rpartition("/")[2].split("-"))
+        if start != (pieces[-1][1] if pieces else 0):
+            return []
+        pieces.append((start, end, key))
+    return pieces
+
+
+async def join_pieces(call: Call, shelf: Shelf, stored: Stored, pieces: list[tuple[int, int, str]]) -> None:
+    """Make the pieces the thing's bytes."""
+    await _join(call, shelf, stored, [key for _start, _end, key in pieces])
+
+
+async def redirect_or_send(services: Services, stored: Stored) -> Response:
+    """The thing's bytes, or the way to them."""
+    direct = await services.blobs.direct_url(stored.blob, _DOWNLOAD_SECONDS)
     if direct is not None:
         return RedirectResponse(direct, 302, {"Cache-Control": "no-store"})
-    return _send(services, row)
+    return _send(services, stored)
 
 
-def _send(services: Services, row: ArtifactRow) -> Response:
-    """The artifact's bytes as a file to save; nothing in it can act on this origin."""
+async def remove_parts(services: Services, shelf: Shelf, number: int) -> None:
+    """Forget the blocks of an upload that is over."""
+    await services.blobs.remove(_parts_key(shelf, number))
+
+
+async def remove_all(services: Services, shelf: Shelf, stored: Stored) -> None:
+    """Forget the bytes of a thing that has no row any more."""
+    await remove_parts(services, shelf, stored.id)
+    if stored.blob:
+        await services.blobs.remove(stored.blob)
+
+
+def _send(services: Services, stored: Stored) -> Response:
+    """The bytes as a file to save; nothing in it can act on this origin."""
     headers = {
-        **_headers_of(row),
-        "Content-Length": str(row.size_bytes),
+        **stored.headers,
+        "Content-Length": str(stored.size_bytes),
         "Content-Security-Policy": "default-src 'none'; sandbox",
         "X-Content-Type-Options": "nosniff",
         "Cache-Control": "no-store",
     }
-    return StreamingResponse(services.blobs.read(artifact_key(row.id)), headers=headers)
+    return StreamingResponse(services.blobs.read(stored.blob), headers=headers)
 
 
-def _headers_of(row: ArtifactRow) -> dict[str, str]:
-    """What its bytes are, for whoever downloads them from us or from a bucket."""
-    is_zip = row.mime_type == "application/zip"
-    file = f"{row.name}.zip" if is_zip and not row.name.endswith(".zip") else row.name
-    return {
-        "Content-Type": row.mime_type,
-        "Content-Disposition": f"attachment; filename=\"{_UNSAFE.sub('_', file)}\"; filename*=UTF-8''{quote(file)}",
-    }
-
-
-def _signed_url(call: Call, purpose: str, artifact: int, seconds: float) -> str:
-    path = PATH.replace("{artifact:int}", str(artifact))
+def _signed_url(call: Call, purpose: str, shelf: Shelf, number: int, seconds: float) -> str:
+    path = PATH.replace("{shelf}", shelf.name).replace("{number:int}", str(number))
     expires = call.services.clock.now() + seconds
-    return call.base_url + call.services.signed_urls.sign(f"artifact-{purpose}", path, expires=expires)
+    return call.base_url + call.services.signed_urls.sign(f"{shelf.name}-{purpose}", path, expires=expires)
 
 
-def _check_signature(call: Call, purpose: str) -> int:
-    """The artifact of the path. Raises RefusedError unless the URL was signed for `purpose`."""
+def _check_signature(call: Call, purpose: str) -> Shelf:
+    """The shelf of the path. Raises RefusedError unless the URL was signed for `purpose`."""
+    name = call.text("shelf")
     query = call.request.query_params.multi_items()
     path = call.request.url.path
-    call.services.signed_urls.check(f"artifact-{purpose}", path, query, call.services.clock.now())
-    return call.number("artifact")
+    call.services.signed_urls.check(f"{name}-{purpose}", path, query, call.services.clock.now())
+    return SHELVES[name]  # nothing is signed for a shelf that is not there
 
 
-async def _find_open(services: Services, artifact: int) -> ArtifactRow:
-    async with services.database.read() as connection:
-        row = await artifacts.find_artifact(connection, artifact)
-    if row is None:
-        raise NotFoundError("there is no such artifact")
-    if row.status == "final":
-        raise ConflictError("the artifact is complete; nothing can be added")
-    return row
-
-
-async def _put_block(call: Call, artifact: int) -> None:
+async def _put_block(call: Call, shelf: Shelf, stored: Stored) -> None:
     block = _single(call, "blockid") or ""
     if not 0 < len(block) <= _LONGEST_BLOCK_ID:
         raise MalformedError("'blockid' is missing or too long")
     await call.services.blobs.write(
-        _block_key(artifact, block.encode()),
+        _block_key(shelf, stored, block.encode()),
         call.request.stream(),
-        limit_bytes=call.services.settings.limits.artifact_bytes,
+        limit_bytes=await shelf.limit(call.services, stored),
     )
 
 
-async def _join_blocks(call: Call, row: ArtifactRow) -> None:
+async def _join_blocks(call: Call, shelf: Shelf, stored: Stored) -> None:
     blocks = _BLOCK.findall(await call.raw_body(_LONGEST_LIST_BYTES))
     try:
-        written = await call.services.blobs.join(
-            artifact_key(row.id),
-            [_block_key(row.id, block) for block in blocks],
-            limit_bytes=call.services.settings.limits.artifact_bytes,
-            headers=_headers_of(row),
-        )
+        await _join(call, shelf, stored, [_block_key(shelf, stored, block) for block in blocks])
     except NotFoundError:
         raise UsageError("the block list names a block that was never sent") from None
-    await _mark_uploaded(call.services, row.id, written)
 
 
-async def _put_all(call: Call, row: ArtifactRow) -> None:
-    written = await call.services.blobs.write(
-        artifact_key(row.id),
-        call.request.stream(),
-        limit_bytes=call.services.settings.limits.artifact_bytes,
-        headers=_headers_of(row),
-    )
-    await _mark_uploaded(call.services, row.id, written)
+async def _join(call: Call, shelf: Shelf, stored: Stored, parts: list[str]) -> None:
+    key = _new_key(shelf, stored.id)
+    limit_bytes = await shelf.limit(call.services, stored)
+    written = await call.services.blobs.join(key, parts, limit_bytes=limit_bytes, headers=stored.headers)
+    await _mark_uploaded(call.services, shelf, stored, key, written)
 
 
-async def _mark_uploaded(services: Services, artifact: int, written: Written) -> None:
+async def _mark_uploaded(
+    services: Services, shelf: Shelf, stored: Stored, key: str, written: Written
+) -> None:
     async with services.changes.begin() as change:
-        if not await artifacts.mark_uploaded(change.connection, artifact, written.size_bytes, written.digest):
-            raise ConflictError("the artifact was completed or deleted meanwhile")
+        is_marked = await shelf.mark_uploaded(change.connection, stored.id, key, written)
+    if not is_marked:
+        await services.blobs.remove(key)
+        raise ConflictError("it was completed or deleted meanwhile")
+    if stored.blob:
+        await services.blobs.remove(stored.blob)
 
 
-def _block_key(artifact: int, block: bytes) -> str:
-    return f"{parts_key(artifact)}/{hashlib.sha256(block).hexdigest()}"
+def _new_key(shelf: Shelf, number: int) -> str:
+    return f"{shelf.name}/{number}/{secrets.token_hex(8)}"
+
+
+def _parts_key(shelf: Shelf, number: int) -> str:
+    return f"parts/{shelf.name}/{number}"
+
+
+def _block_key(shelf: Shelf, stored: Stored, block: bytes) -> str:
+    return f"{_parts_key(shelf, stored.id)}/{hashlib.sha256(block).hexdigest()}"
 
 
 def _single(call: Call, name: str) -> str | None:

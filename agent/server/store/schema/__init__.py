@@ -8,6 +8,16 @@ from agent.server.store.schema.projects import projects
 from agent.server.store.schema.runs import annotations, events, jobs, leases, runs, steps, summaries
 from agent.server.store.schema.service import idempotency_keys
 from agent.server.store.schema.settings import secrets, variables
+from agent.server.store.schema.sharing import (
+    archives,
+    caches,
+    contents,
+    dataset_files,
+    dataset_uses,
+    dataset_versions,
+    datasets,
+    tags,
+)
 from agent.server.store.schema.triggers import (
     deliveries,
     flow_events,
@@ -23,8 +33,15 @@ from agent.server.store.schema.users import audit, memberships, users
 __all__ = [
     "agents",
     "annotations",
+    "archives",
     "artifacts",
     "audit",
+    "caches",
+    "contents",
+    "dataset_files",
+    "dataset_uses",
+    "dataset_versions",
+    "datasets",
     "deliveries",
     "events",
     "idempotency_keys",
@@ -48,6 +65,7 @@ __all__ = [
     "status_reports",
     "steps",
     "summaries",
+    "tags",
     "tokens",
     "users",
     "variables",

@@ -17,6 +17,9 @@ artifacts = Table(
     Column("digest", String, nullable=False),
     Column("created_at", Time, nullable=False),
     Column("expires_at", Time),
+    Column(
+        "blob", String, nullable=False, server_default=""
+    ),  # the key of its bytes; each upload has a new one
     UniqueConstraint("run", "name"),
     sqlite_autoincrement=True,
 )

@@ -1,20 +1,25 @@
-"""Secrets and variables."""
+"""Secrets and variables, at three levels: the organisation's (project 0), a project's, an environment's of a project."""
 
 from sqlalchemy import Column, LargeBinary, String, Table, Text
 
-from agent.server.store.schema.base import Time, metadata
+from agent.server.store.schema.base import Time, Whole, metadata
 
 secrets = Table(
     "secrets",
     metadata,
+    Column("project", Whole, primary_key=True, autoincrement=False),  # 0: all projects
+    Column("environment", String, primary_key=True),  # empty: all environments
     Column("name", String, primary_key=True),
-    Column("sealed", LargeBinary, nullable=False),  # under the master key, bound to the name
+    Column("sealed", LargeBinary, nullable=False),  # under the master key, bound to the other three
+    Column("refs", Text, nullable=False),  # JSON: patterns of the refs whose runs get it; none: all
     Column("updated_at", Time, nullable=False),
 )
 
 variables = Table(
     "variables",
     metadata,
+    Column("project", Whole, primary_key=True, autoincrement=False),
+    Column("environment", String, primary_key=True),
     Column("name", String, primary_key=True),
     Column("value", Text, nullable=False),
     Column("updated_at", Time, nullable=False),

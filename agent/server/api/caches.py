@@ -1,0 +1,80 @@
+"""`/api/v1/caches`: a project's caches, for people. Jobs themselves use `agent.server.toolkit.caches`."""
+
+import msgspec
+from starlette.responses import Response
+
+from agent.errors import NotFoundError
+from agent.server.auth.access import Access
+from agent.server.call import Call, empty_response, view_response
+from agent.server.operation import V1, Operation
+from agent.server.store import caches
+from agent.server.store.caches import CacheRow
+from agent.server.toolkit.blobs import remove_all
+from agent.server.toolkit.shelves import CACHES, stored_cache
+from agent.server.views import Moment, time_text
+
+
+class CacheQuery(msgspec.Struct, forbid_unknown_fields=True):
+    """Only caches whose key begins with `prefix`."""
+
+    prefix: str = ""
+
+
+class CacheView(msgspec.Struct):
+    """A cache. `ref` is the git ref whose runs wrote it."""
+
+    id: int
+    key: str
+    version: str
+    ref: str
+    size_bytes: int
+    digest: str
+    created: Moment | None
+    last_used: Moment | None
+
+
+class CacheList(msgspec.Struct):
+    """Caches, the last used first; how much room all of the project's take, and may take (null: no limit)."""
+
+    caches: list[CacheView]
+    size_bytes: int
+    max_bytes: int | None
+
+
+async def list_caches(call: Call) -> Response:
+    """The project's caches, the last used first."""
+    async with call.services.database.read() as connection:
+        rows = await caches.list_caches(connection, call.project.id, call.query(CacheQuery).prefix)
+        used = await caches.size_of_all(connection, call.project.id)
+    return view_response(CacheList([_view(row) for row in rows], used, call.project.settings.max_cache_bytes))
+
+
+async def delete_cache(call: Call) -> Response:
+    """Forget a cache: its key is free again."""
+    number = call.number("cache")
+    async with call.services.changes.begin() as change:
+        row = await caches.find_cache(change.connection, number)
+        if row is None:
+            raise NotFoundError(f"there is no cache {number}")
+        await caches.remove_caches(change.connection, [number])
+    await remove_all(call.services, CACHES, stored_cache(row))
+    return empty_response()
+
+
+def _view(row: CacheRow) -> CacheView:
+    return CacheView(
+        row.id,
+        row.key,
+        row.version,
+        row.scope,
+        row.size_bytes,
+        row.digest,
+        time_text(row.created_at),
+        time_text(row.used_at),
+    )
+
+
+OPERATIONS = (
+    Operation("GET", f"{V1}/caches", Access.VIEWER, list_caches, query=CacheQuery, answers={200: CacheList}),
+    Operation("DELETE", f"{V1}/caches/{{cache:int}}", Access.MAINTAINER, delete_cache),
+)

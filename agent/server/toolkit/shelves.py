@@ -1,0 +1,139 @@
+"""What can be uploaded and downloaded by signed URLs: artifacts and caches, seen as one kind of thing."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Protocol
+from urllib.parse import quote
+
+from agent.errors import NotFoundError
+from agent.server.blobs.store import Written
+from agent.server.problems import TooLargeError
+from agent.server.services import Services
+from agent.server.store import artifacts, caches, projects
+from agent.server.store.artifacts import ArtifactRow
+from agent.server.store.caches import CacheRow
+from agent.server.store.database import Connection
+
+_UNSAFE: Final = re.compile(r'[^\x20-\x7e]|["\\]')
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One thing: where its bytes are (empty: nowhere yet), and the HTTP headers that say what they are."""
+
+    id: int
+    blob: str
+    size_bytes: int
+    is_final: bool
+    headers: Mapping[str, str]
+
+
+class Shelf(Protocol):
+    """A kind of things. `name` is in its URLs and its keys."""
+
+    @property
+    def name(self) -> str:
+        """`artifacts`, `caches`."""
+        ...
+
+    async def find(self, services: Services, number: int) -> Stored:
+        """The thing with this id. Raises NotFoundError."""
+        ...
+
+    async def limit(self, services: Services, stored: Stored) -> int:
+        """How many bytes it may have. Raises TooLargeError when there is no room at all."""
+        ...
+
+    async def mark_uploaded(self, connection: Connection, number: int, blob: str, written: Written) -> bool:
+        """All bytes are there; False when the thing is final or gone."""
+        ...
+
+
+class ArtifactShelf:
+    """Artifacts: a project has so much room for them."""
+
+    name = "artifacts"
+
+    async def find(self, services: Services, number: int) -> Stored:
+        """See `Shelf.find`."""
+        async with services.database.read() as connection:
+            row = await artifacts.find_artifact(connection, number)
+        if row is None:
+            raise NotFoundError("there is no such artifact")
+        return stored_artifact(row)
+
+    async def limit(self, services: Services, stored: Stored) -> int:
+        """See `Shelf.limit`."""
+        async with services.database.read() as connection:
+            number = await artifacts.project_of(connection, stored.id)
+            project = None if number is None else await projects.find_project(connection, number)
+            room = None if project is None else project.settings.max_artifact_bytes
+            used = (
+                0
+                if room is None or number is None
+                else await artifacts.size_of_all(connection, number, but=stored.id)
+            )
+        most = services.settings.limits.artifact_bytes
+        if room is None:
+            return most
+        if used >= room:
+            # "insufficient usage" is what GitHub's client takes for final, instead of trying again
+            raise TooLargeError(
+                f"insufficient usage: the project's artifacts have {used} of {room} bytes",
+                hint="delete some, or ask an admin of the project for more",
+            )
+        return min(most, room - used)
+
+    async def mark_uploaded(self, connection: Connection, number: int, blob: str, written: Written) -> bool:
+        """See `Shelf.mark_uploaded`."""
+        return await artifacts.mark_uploaded(connection, number, blob, written.size_bytes, written.digest)
+
+
+class CacheShelf:
+    """Caches: when there is no room the least used ones go (`agent.server.caches`)."""
+
+    name = "caches"
+
+    async def find(self, services: Services, number: int) -> Stored:
+        """See `Shelf.find`."""
+        async with services.database.read() as connection:
+            row = await caches.find_cache(connection, number)
+        if row is None:
+            raise NotFoundError("there is no such cache")
+        return stored_cache(row)
+
+    async def limit(self, services: Services, stored: Stored) -> int:
+        """See `Shelf.limit`."""
+        async with services.database.read() as connection:
+            number = await caches.project_of(connection, stored.id)
+            project = None if number is None else await projects.find_project(connection, number)
+        most = services.settings.limits.artifact_bytes
+        room = None if project is None else project.settings.max_cache_bytes
+        return most if room is None else min(most, room)
+
+    async def mark_uploaded(self, connection: Connection, number: int, blob: str, written: Written) -> bool:
+        """See `Shelf.mark_uploaded`."""
+        return await caches.mark_uploaded(connection, number, blob, written.size_bytes, written.digest)
+
+
+ARTIFACTS: Final = ArtifactShelf()
+CACHES: Final = CacheShelf()
+SHELVES: Final[Mapping[str, Shelf]] = {shelf.name: shelf for shelf in (ARTIFACTS, CACHES)}
+
+
+def stored_artifact(row: ArtifactRow) -> Stored:
+    """An artifact; a zip is saved under a name that says so."""
+    is_zip = row.mime_type == "application/zip"
+    file = f"{row.name}.zip" if is_zip and not row.name.endswith(".zip") else row.name
+    headers = {
+        "Content-Type": row.mime_type,
+        "Content-Disposition": f"attachment; filename=\"{_UNSAFE.sub('_', file)}\"; filename*=UTF-8''{quote(file)}",
+    }
+    return Stored(row.id, row.blob, row.size_bytes, row.status == "final", headers)
+
+
+def stored_cache(row: CacheRow) -> Stored:
+    """A cache: an archive of whatever compression its client chose."""
+    headers = {"Content-Type": "application/octet-stream", "Content-Disposition": "attachment"}
+    return Stored(row.id, row.blob, row.size_bytes, row.status == "final", headers)

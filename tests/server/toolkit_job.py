@@ -1,0 +1,76 @@
+"""A running job as the client of the services that GitHub's own clients call."""
+
+import base64
+import hashlib
+from typing import Any
+from urllib.parse import urlencode
+
+import httpx
+from server.vocabulary import ServerProcess, TestAgent, journal
+
+from agent.wire import messages as m
+
+ARTIFACTS = "/twirp/github.actions.results.api.v1.ArtifactService"
+CACHES = "/twirp/github.actions.results.api.v1.CacheService"
+
+
+class Job:
+    """A running job, as the client of the artifact service."""
+
+    def __init__(self, server: ServerProcess, name: str = "worker", **more: Any) -> None:
+        """`more` is what the run is submitted with."""
+        self.server = server
+        self.agent = TestAgent(server, name=name, token=server.registration()).connect()
+        self.run = server.submit(**more)
+        self.assign: m.Assign = self.agent.take()
+        self.token = self.agent.open(self.assign, "ACTIONS_RUNTIME_TOKEN")
+
+    def end(self) -> None:
+        self.agent.finish(self.assign, journal(self.assign))
+        self.agent.disconnect()
+
+    def call(self, method: str, **fields: Any) -> httpx.Response:
+        body = {
+            "workflow_run_backend_id": str(self.run),
+            "workflow_job_run_backend_id": self.assign.job,
+            **fields,
+        }
+        return self.post(f"{ARTIFACTS}/{method}", body)
+
+    def cache(self, method: str, **fields: Any) -> httpx.Response:
+        return self.post(f"{CACHES}/{method}", fields)
+
+    def post(self, path: str, body: Any) -> httpx.Response:
+        return self.server.http.post(path, json=body, headers=self.headers)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"}
+
+    def create(self, name: str, **more: Any) -> str:
+        answer = self.call("CreateArtifact", name=name, version=7, **more)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["signed_upload_url"]
+
+    def upload(self, name: str, content: bytes, **more: Any) -> str:
+        url = self.create(name, **more)
+        headers = {"x-ms-blob-type": "BlockBlob"}
+        assert self.server.http.put(url, content=content, headers=headers).status_code == 201
+        digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        answer = self.call("FinalizeArtifact", name=name, size=str(len(content)), hash=digest)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["artifact_id"]
+
+    def names(self) -> list[str]:
+        return [entry["name"] for entry in self.call("ListArtifacts").json()["artifacts"]]
+
+
+def block_url(url: str, number: int) -> str:
+    block = base64.b64encode(f"block-{number:06}".encode()).decode()
+    return f"{url}&{urlencode({'comp': 'block', 'blockid': block})}"
+
+
+def block_list(*numbers: int) -> str:
+    blocks = (base64.b64encode(f"block-{number:06}".encode()).decode() for number in numbers)
+    body = "".join(f"<Latest>{block}</Latest>" for block in blocks)
+    return f'<?xml version="1.0" encoding="utf-8"?><BlockList>{body}</BlockList>'
