@@ -72,6 +72,12 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("database_pool", "AGENT_DATABASE_POOL", "16", "connections of one server to PostgreSQL"),
     Setting(
+        "metrics",
+        "AGENT_METRICS",
+        "",
+        "who sees /metrics: a token of its own, or `open` for all (default: admins)",
+    ),
+    Setting(
         "master_key",
         "AGENT_MASTER_KEY",
         "",

@@ -41,6 +41,7 @@ def run_server(
     database_url: str = "",
     database_pool: int = 16,
     master_key: str = "",
+    metrics: str = "",
     grace_seconds: float = 1800.0,
     log_format: str = "text",
     output_format: str = "text",
@@ -66,6 +67,7 @@ def run_server(
         database_url=database_url,
         database_pool=database_pool,
         master_key=master_key,
+        metrics=metrics,
         lease_terms=LeaseTerms(grace_seconds=grace_seconds),
     )
     serve(settings, lambda started: _announce(started, output_format, out or sys.stdout))

@@ -50,6 +50,9 @@ class AccessLog:
                 "status": status,
                 "ms": round(seconds * 1000, 1),
             }
+            scope["app"].state.services.metrics.note_request(
+                scope["method"], scope.get("route_template", "none"), status, seconds
+            )
             log.info(
                 "%s %r %d %.1f ms",
                 scope["method"],

@@ -71,6 +71,7 @@ def _loops(services: Services) -> Iterator[Coroutine[None, None, None]]:
         services.hub.reject_all("shutting_down", "the servers have lost sight of each other; come back")
 
     yield services.dispatcher.run()
+    yield services.observer.run()
     yield services.fleet.run(let_go)
     if isinstance(services.bus, SharedBus):
         yield services.bus.run(services.database.where)

@@ -1,13 +1,14 @@
 """A change of state: one transaction, the events that tell of it, and who is woken when it is committed."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from agent.clock import Clock
 from agent.server import audit
 from agent.server.live import QUEUE, Bus, job_topic, project_topic, run_topic
-from agent.server.store import agents, events, jobs, locks, runs
+from agent.server.metrics import FirstStep, Told
+from agent.server.store import agents, events, jobs, locks, records, runs
 from agent.server.store.database import Connection, Database
 from agent.server.store.jobs import JobRow
 from agent.server.views import json_text, view_job, view_run
@@ -21,6 +22,7 @@ class Change:
     now: float
     topics: set[str] = field(default_factory=set)
     locked: set[int] = field(default_factory=set)
+    told: list[Told] = field(default_factory=list)
 
     async def lock_run(self, run: int) -> None:
         """Before anything of a run or of its jobs is read that the change builds on: be the only one who changes it.
@@ -57,15 +59,23 @@ class Change:
         """Note how the run stands now."""
         row = await runs.find_run(self.connection, run)
         if row is not None:
+            self.told.append(row)
             await self._tell(row.project, run, "run", json_text(view_run(row)))
 
     async def tell_job(self, job: str) -> None:
         """Note how the job stands now."""
         row = await jobs.find_job(self.connection, job)
         if row is not None:
+            self.told.append(row)
             names = await agents.names_of(self.connection, [row.agent])
             await self._tell(row.project, row.run, "job", json_text(view_job(row, names)))
             self.wake(job_topic(job))
+
+    async def note_first_step(self, job: str) -> None:
+        """A job's first step has begun; it counts when it is the first one of the run."""
+        created_at = await records.find_first_step_of_run(self.connection, job)
+        if created_at is not None:
+            self.told.append(FirstStep(created_at))
 
     async def _tell(self, project: int, run: int, kind: str, data: str) -> None:
         """The numbers of a run's events grow in the order of their commits only under the run's lock."""
@@ -82,6 +92,7 @@ class Changes:
         self.database = database
         self.clock = clock
         self._bus = bus
+        self.on_told: Callable[[float, Sequence[Told]], None] = lambda _now, _told: None
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[Change]:
@@ -100,6 +111,7 @@ class Changes:
             entry.is_written = True
         for topic in change.topics:
             self._bus.wake(topic)
+        self.on_told(change.now, change.told)
 
     def wake(self, topic: str) -> None:
         """Wake `topic` without a change of rows: bytes have come."""

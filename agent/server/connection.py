@@ -74,6 +74,7 @@ class AgentConnection:
         handshake_seconds: float,
         on_proven: Callable[[str, "AgentConnection"], None],
         on_ready: Callable[[], None],
+        on_bytes: Callable[[int], None],
     ) -> None:
         self.ready: ReadyAgent | None = None
         self.forming: set[tuple[str, int]] = set()  # nodes of gangs that have not been told to begin
@@ -88,6 +89,7 @@ class AgentConnection:
         self._handshake_seconds = handshake_seconds
         self._on_proven = on_proven
         self._on_ready = on_ready
+        self._on_bytes = on_bytes
         self._frames: asyncio.Queue[str | None] = asyncio.Queue()
         self._settler = Settler(protocol, journals, ledger, self._flush)
         self._life: asyncio.Timeout | None = None
@@ -288,6 +290,7 @@ class AgentConnection:
             await self._journals.append(chunk.job, chunk.lease, chunk.offset, chunk.data)
         except DamagedError as error:
             raise self._broken(error) from None
+        self._on_bytes(len(chunk.data))
         self._settler.mark(chunk.job, chunk.lease)
 
     async def _note_alive(self, heartbeat: m.Heartbeat) -> None:

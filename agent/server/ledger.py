@@ -119,6 +119,8 @@ async def _put(change: Change, job: str, lease: int, end: int, record: Record) -
                 await jobs.set_machine(change.connection, job, lease, codec.dump(record.machine))
         case StepChanged():
             await records.put_step(change.connection, job, lease, record)
+            if record.step == 0 and record.state == "running":
+                await change.note_first_step(job)
         case Annotation():
             await records.put_annotation(change.connection, job, lease, end, record)
         case Summary():

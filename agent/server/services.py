@@ -1,5 +1,6 @@
 """The parts of one running server, put together once at its start."""
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -28,10 +29,13 @@ from agent.server.journals.table import TableJournals
 from agent.server.leases import Leases
 from agent.server.ledger import Ledger
 from agent.server.live import Bus, SharedBus
+from agent.server.metrics import Metrics
+from agent.server.observer import Observer
 from agent.server.registry import Registry
 from agent.server.runs import Runs
 from agent.server.settings import ServerSettings
 from agent.server.store.database import Database, open_database
+from agent.server.telemetry import Traces, open_traces
 from agent.server.vault import Vault
 
 
@@ -62,6 +66,8 @@ class Services:
     throttle: Throttle
     rates: Rates
     idempotency: Idempotency
+    metrics: Metrics
+    observer: Observer
 
 
 @asynccontextmanager
@@ -70,16 +76,24 @@ async def open_services(
 ) -> AsyncIterator[Services]:
     """All parts over the data folder; the database is closed at the end."""
     database = await open_database(folder.database, pool_size=settings.database_pool)
+    traces = open_traces()
     try:
-        yield _assemble(settings, folder, clock, database)
+        yield _assemble(settings, folder, clock, database, traces)
     finally:
         await database.close()
+        if traces is not None:
+            await asyncio.to_thread(traces.close)
 
 
-def _assemble(settings: ServerSettings, folder: DataFolder, clock: Clock, database: Database) -> Services:
+def _assemble(
+    settings: ServerSettings, folder: DataFolder, clock: Clock, database: Database, traces: Traces | None
+) -> Services:
     process = make_id("process", secrets.token_bytes(ENTROPY_BYTES))
     bus = SharedBus(process) if database.is_shared else Bus()
     changes = Changes(database, bus, clock)
+    metrics = Metrics()
+    observer = Observer(database, metrics, traces)
+    changes.on_told = observer.tell
     flows = FlowCache()
     runs = Runs(changes, flows)
     leases = Leases(changes, runs, settings.lease_terms)
@@ -120,4 +134,6 @@ def _assemble(settings: ServerSettings, folder: DataFolder, clock: Clock, databa
         throttle=Throttle(clock, settings.limits.failures_per_minute),
         rates=Rates(clock, settings.limits.requests_per_second, settings.limits.requests_burst),
         idempotency=Idempotency(database, clock, folder.master_key),
+        metrics=metrics,
+        observer=observer,
     )

@@ -19,6 +19,7 @@ class Limits:
     failures_per_minute: int = 60  # refused tokens and signatures of one client address
     requests_per_second: float = 200.0  # of one token, or one address without a token; 0: no limit
     requests_burst: int = 2000  # so many at once
+    least_free_bytes: int = 256 << 20  # of disk: below it a server says that it is not ready
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,9 @@ class ServerSettings:
     database_pool: int = 16  # connections to PostgreSQL
     blobs_url: str = ""  # empty: DATA/blobs; else see agent/server/blobs/location.py
     master_key: str = ""  # empty: DATA/master.key
+    metrics: str = (
+        ""  # who sees /metrics: a token of its own, `open` for all; empty: admins of the organisation
+    )
     lease_terms: LeaseTerms = field(default_factory=LeaseTerms)
     connection_terms: ConnectionTerms = field(default_factory=ConnectionTerms)
     limits: Limits = field(default_factory=Limits)

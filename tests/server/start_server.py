@@ -1,11 +1,11 @@
 """Starts one server as a process of its own: settings as JSON in the first argument, what it announces on stdout."""
 
 import json
-import logging
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from agent.server.logs import set_up_logs
 from agent.server.serve import serve
 from agent.server.settings import Limits, ServerSettings
 from agent.wire.lease import LeaseTerms
@@ -13,7 +13,7 @@ from agent.wire.server_side import ConnectionTerms
 
 if __name__ == "__main__":
     given = json.loads(sys.argv[1])
-    logging.basicConfig(level=logging.INFO)
+    set_up_logs(given.get("log_format", "text"))
     serve(
         ServerSettings(
             listen=given.get("listen", "127.0.0.1:0"),
@@ -23,6 +23,7 @@ if __name__ == "__main__":
             blobs_url=given.get("blobs_url", ""),
             lease_terms=LeaseTerms(**given.get("lease_terms", {})),
             connection_terms=ConnectionTerms(**given.get("connection_terms", {})),
+            metrics=given.get("metrics", ""),
             limits=Limits(**given.get("limits", {})),
         ),
         lambda started: print(json.dumps(asdict(started)), flush=True),  # noqa: T201 - what the test reads

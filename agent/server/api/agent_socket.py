@@ -89,4 +89,5 @@ def _make_connection(services: Services, socket: _Socket) -> AgentConnection:
         handshake_seconds=settings.limits.handshake_seconds,
         on_proven=services.hub.add,
         on_ready=lambda: services.bus.wake(QUEUE),
+        on_bytes=services.metrics.note_journal,
     )

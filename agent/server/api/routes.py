@@ -18,6 +18,7 @@ from agent.server.api import (
     feed,
     jobs,
     members,
+    operations,
     projects,
     registration_tokens,
     runs,
@@ -40,6 +41,7 @@ from agent.server.web.pages import page_of, redirect
 
 OPERATIONS: tuple[Operation, ...] = (
     *system.OPERATIONS,
+    *operations.OPERATIONS,
     *document.OPERATIONS,
     *agents.OPERATIONS,
     *runs.OPERATIONS,

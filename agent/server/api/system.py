@@ -10,8 +10,7 @@ from agent.config import bundled
 from agent.errors import NotFoundError
 from agent.server.auth.access import Access
 from agent.server.call import Call, view_response
-from agent.server.operation import TEXT, Media, Operation
-from agent.server.store import projects
+from agent.server.operation import Media, Operation
 
 _NO_DEFAULT = "DEFAULT_URL=''"  # in install.sh: the server, when --url is not said
 
@@ -29,20 +28,6 @@ async def show_product(call: Call) -> Response:
     return view_response(Product("flow-agent", __version__, f"{call.base_url}/api/v1"))
 
 
-async def check_health(_call: Call) -> Response:
-    """The process answers."""
-    return PlainTextResponse("ok\n")
-
-
-async def check_readiness(call: Call) -> Response:
-    """The database answers too, and the server is not stopping."""
-    if call.services.bus.is_closing:
-        return PlainTextResponse("stopping\n", 503)
-    async with call.services.database.read() as connection:
-        await projects.find_project(connection, projects.DEFAULT)
-    return PlainTextResponse("ready\n")
-
-
 async def show_installer(call: Call) -> Response:
     """The installer for agents, with this server's address in it."""
     file = bundled("install") / "install.sh"
@@ -55,8 +40,6 @@ async def show_installer(call: Call) -> Response:
 
 OPERATIONS = (
     Operation("GET", "/", Access.PUBLIC, show_product, answers={200: Product}),
-    Operation("GET", "/healthz", Access.PUBLIC, check_health, answers={200: TEXT}),
-    Operation("GET", "/readyz", Access.PUBLIC, check_readiness, answers={200: TEXT, 503: TEXT}),
     Operation(
         "GET",
         "/install.sh",

@@ -28,6 +28,10 @@ class Access(StrEnum):
     ORGANISATION = "organisation"  # an admin of the organisation: users, projects, agents, the server
     JOB = "job"  # the runtime token of a job that is running
     RUNNER_OR_JOB = "runner-or-job"
+    METRICS = (
+        "metrics"  # the metrics token, or an admin of the organisation; or all, when the operator says so
+    )
+    BADGE = "badge"  # all, when the project says so; else a viewer: the handler checks it
     SIGN_IN = "sign-in"  # a password, or a sign-in provider's word: the handler checks it
     REGISTRATION = "registration"  # a registration token in the body, spent by the handler
     SIGNED = "signed"  # a signed URL
@@ -65,7 +69,7 @@ _ROLES = {
     Access.MAINTAINER: Role.MAINTAINER,
     Access.ADMIN: Role.ADMIN,
 }
-_PEOPLE = frozenset({Access.MEMBER, Access.ORGANISATION, *_ROLES})
+_PEOPLE = frozenset({Access.MEMBER, Access.ORGANISATION, Access.METRICS, *_ROLES})
 
 
 @dataclass(frozen=True, slots=True)

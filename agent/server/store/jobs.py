@@ -256,3 +256,14 @@ async def _change(
 
 async def _list(connection: AsyncConnection, query: "Select[tuple[object, ...]]") -> list[JobRow]:
     return [JobRow(**row) for row in (await connection.execute(query)).mappings()]
+
+
+async def count_open(connection: AsyncConnection) -> dict[str, int]:
+    """How many jobs are in each state, of those that have not ended."""
+    found = dict.fromkeys(("queued", *ACTIVE), 0)
+    query = (
+        select(jobs.c.status, func.count().label("open"))
+        .where(jobs.c.status.in_(tuple(found)))
+        .group_by(jobs.c.status)
+    )
+    return found | {row.status: row.open for row in await connection.execute(query)}

@@ -31,6 +31,7 @@ class ProjectSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_gpus: _Count | None = None  # held by its jobs at a time
     max_artifact_bytes: _Bytes | None = None  # of all its artifacts together
     max_cache_bytes: _Bytes | None = 10 << 30  # of all its caches together; the least used go first
+    public_badges: bool = False  # whether anybody may see how its flows stand
     keep_runs_days: _Days | None = None
     keep_logs_days: _Days | None = None
     keep_artifacts_days: _Days | None = 90

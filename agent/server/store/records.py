@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.journal.format import Annotation, StepChanged, Summary
-from agent.server.store.schema import annotations, steps, summaries
+from agent.server.store.schema import annotations, jobs, runs, steps, summaries
 from agent.server.store.upsert import insert
 from agent.spec import codec
 
@@ -85,3 +85,17 @@ async def list_summaries(connection: AsyncConnection, job: str, lease: int) -> l
     """The Markdown of the job's summary, a text a record."""
     query = select(summaries.c.text).where(summaries.c.job == job, summaries.c.lease == lease)
     return list((await connection.execute(query.order_by(summaries.c.offset))).scalars())
+
+
+async def find_first_step_of_run(connection: AsyncConnection, job: str) -> float | None:
+    """When the job's run was submitted; None when another of its jobs had a step already."""
+    others = jobs.alias()
+    is_second = (
+        select(steps.c.job)
+        .join(others, others.c.id == steps.c.job)
+        .where(others.c.run == jobs.c.run, others.c.id != job)
+        .exists()
+    )
+    query = select(runs.c.created_at).join(jobs, jobs.c.run == runs.c.id)
+    query = query.where(jobs.c.id == job, ~is_second)
+    return (await connection.execute(query)).scalar_one_or_none()

@@ -126,3 +126,25 @@ async def list_runs(
 
 def _run(row: RowMapping) -> RunRow:
     return RunRow(**row)
+
+
+async def find_state(connection: AsyncConnection, project: int, flow: str) -> str | None:
+    """How the newest run of a flow stands: its conclusion, else its status. None: it never ran.
+
+    The flow is named by its file, or by the file's name without folder and ending.
+    """
+    names = (
+        flow,
+        f"{flow}.yml",
+        f"{flow}.yaml",
+        f".github/workflows/{flow}.yml",
+        f".github/workflows/{flow}.yaml",
+    )
+    query = (
+        select(runs.c.conclusion, runs.c.status)
+        .where(runs.c.project == project, runs.c.file.in_(names))
+        .order_by(runs.c.id.desc())
+        .limit(1)
+    )
+    row = (await connection.execute(query)).one_or_none()
+    return None if row is None else row.conclusion or row.status

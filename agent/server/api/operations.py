@@ -1,0 +1,123 @@
+"""For operators and readmes: `/metrics`, `/readyz`, `/healthz`, `/schema/flow.json`, `/badge/PROJECT/FLOW.svg`."""
+
+import asyncio
+import json
+import shutil
+from collections import Counter
+from functools import cache
+
+from starlette.responses import PlainTextResponse, Response
+
+from agent.errors import AgentError
+from agent.server.admit import admit
+from agent.server.auth.access import Access, check_role, nothing_there
+from agent.server.auth.roles import Role
+from agent.server.badges import draw_badge
+from agent.server.call import Call
+from agent.server.metrics import MEDIA_TYPE
+from agent.server.operation import TEXT, Media, Operation
+from agent.server.services import Services
+from agent.server.store import agents, jobs, projects, runs
+
+_PROBE_KEY = "probe"  # never written: asking for it shows that the blobs' place answers
+_BADGE_HEADERS = {
+    "Cache-Control": "no-cache, max-age=0",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+async def show_metrics(call: Call) -> Response:
+    """The server's figures, for Prometheus."""
+    services = call.services
+    async with services.database.read() as connection:
+        states = await jobs.count_open(connection)
+        rows = await agents.list_agents(connection)
+        connected = await services.fleet.connected(connection)
+    found = Counter(
+        "offline" if row.id not in connected else "draining" if row.is_draining else "online" for row in rows
+    )
+    shown = {state: found[state] for state in ("online", "draining", "offline")}
+    return Response(services.metrics.render(states, shown), media_type=f"{MEDIA_TYPE}; charset=utf-8")
+
+
+async def check_health(_call: Call) -> Response:
+    """The process answers."""
+    return PlainTextResponse("ok\n")
+
+
+async def check_readiness(call: Call) -> Response:
+    """Whether it can serve: database, blobs and disk, and that it is not stopping."""
+    problems = await find_problems(call.services)
+    if problems:
+        return PlainTextResponse("".join(f"{problem}\n" for problem in problems), 503)
+    return PlainTextResponse("ready\n")
+
+
+async def find_problems(services: Services) -> list[str]:
+    """Why requests had better go to another server, a sentence each."""
+    if services.bus.is_closing:
+        return ["stopping"]
+    found = []
+    try:
+        async with services.database.read() as connection:
+            await projects.find_project(connection, projects.DEFAULT)
+    except AgentError as error:
+        found.append(f"database: {error.what}")
+    try:
+        await services.blobs.size(_PROBE_KEY)
+    except (AgentError, OSError) as error:
+        found.append(f"blobs: {error}")
+    free = (await asyncio.to_thread(shutil.disk_usage, services.folder.root)).free
+    if free < services.settings.limits.least_free_bytes:
+        found.append(f"disk: {free >> 20} MiB are left for the data folder")
+    return found
+
+
+async def show_flow_schema(_call: Call) -> Response:
+    """The JSON schema of flows, for editors."""
+    return Response(_flow_schema(), media_type="application/json", headers={"Cache-Control": "max-age=3600"})
+
+
+async def show_badge(call: Call) -> Response:
+    """How the newest run of a flow stands, as a picture."""
+    flow = call.text("flow").removesuffix(".svg")
+    async with call.services.database.read() as connection:
+        project = await projects.find_by_name(connection, call.text("project"))
+        state = None if project is None else await runs.find_state(connection, project.id, flow)
+    if project is None or not project.settings.public_badges:
+        await _check_viewer(call, project)
+    return Response(draw_badge(flow, state or "no runs"), media_type="image/svg+xml", headers=_BADGE_HEADERS)
+
+
+async def _check_viewer(call: Call, project: projects.ProjectRow | None) -> None:
+    """Who shows no good token can't tell a project that is not public from one that is not there."""
+    caller = (await admit(call.request, call.services, Access.MEMBER)).caller
+    if project is None:
+        raise nothing_there()
+    check_role(caller, Role.VIEWER, project.id, project.name)
+
+
+@cache
+def _flow_schema() -> bytes:
+    from agent.flow.editor import make_schema
+
+    return json.dumps(make_schema(), indent=1).encode() + b"\n"
+
+
+OPERATIONS = (
+    Operation("GET", "/healthz", Access.PUBLIC, check_health, answers={200: TEXT}),
+    Operation("GET", "/readyz", Access.PUBLIC, check_readiness, answers={200: TEXT, 503: TEXT}),
+    Operation("GET", "/metrics", Access.METRICS, show_metrics, answers={200: TEXT}),
+    Operation(
+        "GET", "/schema/flow.json", Access.PUBLIC, show_flow_schema, answers={200: Media("application/json")}
+    ),
+    Operation(
+        "GET",
+        "/badge/{project}/{flow:path}",
+        Access.BADGE,
+        show_badge,
+        answers={200: Media("image/svg+xml")},
+        problems=(401, 403),
+    ),
+)
