@@ -10,7 +10,7 @@ Whoever joins twice or leaves twice changes nothing. Source: GitHub's documentat
 and jobs*.
 """
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -61,3 +61,46 @@ def leave(group: Group[M], member: M) -> tuple[Group[M], Verdicts[M]]:
         return Group(), Verdicts()
     first, *rest = group.waiting
     return Group(first, tuple(rest)), Verdicts((first,))
+
+
+@dataclass(frozen=True, slots=True)
+class Waiter:
+    """A member of some group as the search for deadlocks sees it; a run's own member has the key ""."""
+
+    id: int  # who came later has the larger
+    group: str
+    run: int
+    key: str
+    is_inside: bool
+
+
+def find_deadlocked(members: Sequence[Waiter]) -> int | None:
+    """The newest member that waits, through others, for its own end; None when there is no such circle.
+
+    Who waits does so for whoever is in its group. Who is inside stays until all that it is made of has ended: a run waits
+    for each of its jobs, a calling job for each job of the flow that it calls.
+    """
+    inside = {member.group: member for member in members if member.is_inside}
+    waiting = [member for member in members if not member.is_inside]
+
+    def awaited(member: Waiter) -> list[Waiter]:
+        owner = inside.get(member.group)
+        return [] if owner is None else [other for other in waiting if _is_part(other, owner)]
+
+    for member in sorted(waiting, key=lambda waiter: -waiter.id):
+        seen: set[int] = set()
+        open_members = awaited(member)
+        while open_members:
+            other = open_members.pop()
+            if other.id == member.id:
+                return member.id
+            if other.id not in seen:
+                seen.add(other.id)
+                open_members += awaited(other)
+    return None
+
+
+def _is_part(member: Waiter, owner: Waiter) -> bool:
+    if member.run != owner.run:
+        return False
+    return owner.key in ("", member.key) or member.key.startswith(f"{owner.key} / ")

@@ -1,5 +1,6 @@
 """A change of state: one transaction, the events that tell of it, and who is woken when it is committed."""
 
+import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -76,6 +77,10 @@ class Change:
         created_at = await records.find_first_step_of_run(self.connection, job)
         if created_at is not None:
             self.told.append(FirstStep(created_at))
+
+    async def tell_waiting(self, project: int, run: int, key: str, reason: str) -> None:
+        """Note why a job waits of which there is no row yet."""
+        await self._tell(project, run, "waiting", json.dumps({"job": key, "reason": reason}))
 
     async def _tell(self, project: int, run: int, kind: str, data: str) -> None:
         """The numbers of a run's events grow in the order of their commits only under the run's lock."""

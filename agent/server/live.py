@@ -12,6 +12,8 @@ from agent.server.store.engines import Where
 from agent.server.store.notifications import hear_notifications, notify
 
 QUEUE = "queue"  # something that the dispatcher looks at has changed
+TIMERS = "timers"  # a run wants to be woken at another time than before
+GROUPS = "groups"  # letters to or from the keeper of the concurrency groups
 
 
 def run_topic(run: int) -> str:

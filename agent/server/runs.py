@@ -1,38 +1,33 @@
-"""Runs: submitted, driven by the planner, cancelled.
+"""Runs: submitted, driven by the planner, cancelled, run again.
 
-The planner says what follows from an event; here that becomes rows, all in the transaction that the event came in:
-the planner's new state, the jobs that were queued, ended or cancelled, the run's own status, and the events that tell
-viewers. What an agent must hear (a cancel) is read from the rows by the dispatcher.
+The planner says what follows from an event; `agent.server.carrying` makes rows of that, in the transaction that the event
+came in.
 """
 
+import json
 import secrets as entropy
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from agent.errors import NotFoundError, UsageError
 from agent.flow.model import Flow
 from agent.ids import JobId, RunId
 from agent.plan import (
-    AskGate,
-    CancelJob,
-    Decision,
-    EndJob,
-    EndRun,
+    Again,
     Event,
-    GateSet,
-    GroupEntered,
     JobFinished,
-    JoinGroup,
-    LeaveGroup,
-    QueueJob,
     RunCancelled,
     RunRequest,
     RunState,
     advance,
     begin,
     cancelled,
+    name_run,
+    rerun,
 )
-from agent.plan.request import Wish, choose_event, make_request
+from agent.plan.request import JOB_TOKEN, Wish, choose_event, make_request
 from agent.server import audit, gangs
+from agent.server.carrying import carry_out
 from agent.server.changes import Change, Changes
 from agent.server.flows import FlowCache
 from agent.server.levels import nearest
@@ -43,6 +38,7 @@ from agent.server.store.database import Connection
 from agent.server.store.deliveries import OriginRow, add_origin
 from agent.server.store.jobs import JobRow
 from agent.server.store.projects import DEFAULT
+from agent.server.store.runs import StoredPlan
 from agent.spec import codec
 from agent.spec.job import Source, SourceKind
 from agent.spec.outcome import Conclusion, JobResult
@@ -56,6 +52,7 @@ class Submission:
     text: str
     dialect: str | None = None
     wish: Wish = field(default_factory=Wish)
+    called: Mapping[str, str] = field(default_factory=dict)  # texts of the flows that it calls, by reference
     project: int = DEFAULT
     origin: OriginRow | None = (
         None  # what starts it, when that is no person with the text; its `run` is filled in
@@ -79,20 +76,23 @@ class Runs:
 
     async def start(self, change: Change, submission: Submission) -> int:
         """Like `submit`, in a change that does more."""
-        flow = self._flows.parse(submission.file, submission.text, submission.dialect)
+        called = json.dumps(dict(submission.called), sort_keys=True)
+        flow = self._flows.parse(submission.file, submission.text, submission.dialect, called)
         await _check_snapshot(change.connection, submission.wish.source)
         request = await _add_run(change, flow, submission)
         if submission.origin is not None:
             await add_origin(change.connection, replace(submission.origin, run=request.run))
         await tell_of_run(change, request.run, "requested")
-        state, decisions = begin(flow, request, now=change.now)
-        await self._carry_out(change, flow, state, decisions)
+        await carry_out(change, flow, submission.project, begin(flow, request, now=change.now))
         await change.tell_run(request.run)
         audit.note(run=request.run)
         return request.run
 
-    async def cancel(self, run: int, reason: str) -> None:
-        """End a run; one that has ended stays as it is. Raises NotFoundError."""
+    async def cancel(self, run: int, reason: str, *, is_forced: bool = False) -> None:
+        """End a run; one that has ended stays as it is. `is_forced`: now, whatever conditions say.
+
+        Raises NotFoundError.
+        """
         async with self._changes.begin() as change:
             await change.lock_run(run)
             row = await runs.find_run(change.connection, run)
@@ -102,18 +102,37 @@ class Runs:
                 return
             await runs.mark_cancelled(change.connection, run, reason)
             await change.tell_run(run)
-            await self.advance(change, run, RunCancelled(reason))
+            await self.advance(change, run, RunCancelled(reason, is_forced))
 
-    async def advance(self, change: Change, run: int, event: Event) -> None:
-        """Let the planner see `event`, and store what it decides."""
+    async def advance(self, change: Change, run: int, event: Event, *, attempt: int = 0) -> None:
+        """Let the planner see `event`, and store what it decides. With `attempt`: only if that is the run's present one."""
         await change.lock_run(run)
         plan = await runs.load_plan(change.connection, run)
         if plan is None or plan.status == "completed":
             return
-        flow = self._flows.parse(plan.file, plan.text, plan.dialect)
-        state = codec.parse(RunState, plan.state, where=f"run {run}")
-        state, decisions = advance(flow, state, event, now=change.now)
-        await self._carry_out(change, flow, state, decisions)
+        flow, state = self.read(plan, run)
+        if attempt in (0, state.request.attempt):
+            await carry_out(change, flow, plan.project, advance(flow, state, event, now=change.now))
+
+    async def rerun(self, run: int, again: Again) -> int:
+        """Begin the run's next attempt, and give its number. Raises NotFoundError, and what the planner raises."""
+        async with self._changes.begin() as change:
+            await change.lock_run(run)
+            plan = await runs.load_plan(change.connection, run)
+            if plan is None:
+                raise NotFoundError(f"there is no run {run}")
+            flow, state = self.read(plan, run)
+            known = (JOB_TOKEN, *nearest(await settings.list_secrets(change.connection, plan.project)))
+            step = rerun(flow, state, replace(again, secrets=known), now=change.now)
+            await runs.archive_attempt(change.connection, run, again.actor)
+            await carry_out(change, flow, plan.project, step)
+            await change.tell_run(run)
+        return step[0].request.attempt
+
+    def read(self, plan: StoredPlan, run: int) -> tuple[Flow, RunState]:
+        """The flow and the state of a stored plan."""
+        flow = self._flows.parse(plan.file, plan.text, plan.dialect, plan.called)
+        return flow, codec.parse(RunState, plan.state, where=f"run {run}")
 
     async def finish_job(self, change: Change, job: str, result: JobResult) -> bool:
         """A job's end, and what follows from it in its run; False when it had ended already."""
@@ -158,65 +177,6 @@ class Runs:
                 if node.job.status == "queued":
                     await self._finish_node(change, node.job, cancelled(reason))
 
-    async def _carry_out(
-        self, change: Change, flow: Flow, state: RunState, decisions: tuple[Decision, ...]
-    ) -> None:
-        """Store the planner's state and decisions; a cancelled job that nobody holds yet ends here and now."""
-        run = state.request.run
-        waiting = list(decisions)
-        while waiting:
-            decision = waiting.pop(0)
-            event = await _apply(change, run, decision)
-            if event is not None:
-                state, more = advance(flow, state, event, now=change.now)
-                waiting += more
-        await runs.save_plan(change.connection, run, codec.dump(state))
-
-
-async def _apply(change: Change, run: int, decision: Decision) -> Event | None:
-    """One decision as rows; gives the event that follows at once, if one does."""
-    match decision:
-        case QueueJob(spec):
-            await jobs.queue_job(change.connection, spec, change.now)
-            await change.tell_job(spec.job)
-        case EndJob(job, key, result):
-            await jobs.add_ended_job(
-                change.connection, job=job, run=run, key=key, result=result, now=change.now
-            )
-            await change.tell_job(job)
-        case CancelJob(job, reason):
-            return await _cancel_job(change, job, reason)
-        case AskGate(job):
-            return GateSet(job)
-        case JoinGroup(member, place):
-            return GroupEntered(member, place.group)
-        case LeaveGroup():
-            pass
-        case EndRun(conclusion):
-            await runs.mark_finished(change.connection, run, conclusion.value, change.now)
-            await change.tell_run(run)
-            await tell_of_run(change, run, "completed")
-    change.wake_queue()
-    return None
-
-
-async def _cancel_job(change: Change, job: JobId, reason: str) -> JobFinished | None:
-    await jobs.request_cancel(change.connection, job, reason)
-    change.wake_queue()
-    row = await jobs.find_job(change.connection, job)
-    if row is not None and row.gang is not None:
-        for node in await gang_store.list_nodes(change.connection, row.gang):
-            await jobs.request_cancel(change.connection, node.job.id, reason)
-            if node.job.status == "queued" and node.job.node_rank:
-                await jobs.finish_job(change.connection, node.job.id, cancelled(reason), change.now)
-    if row is None or row.status != "queued":
-        await change.tell_job(job)
-        return None
-    result = cancelled(reason)
-    await jobs.finish_job(change.connection, job, result, change.now)
-    await change.tell_job(job)
-    return JobFinished(job, result)
-
 
 async def _add_run(change: Change, flow: Flow, submission: Submission) -> RunRequest:
     wish = submission.wish
@@ -232,12 +192,13 @@ async def _add_run(change: Change, flow: Flow, submission: Submission) -> RunReq
         event=choose_event(flow, wish.event_name),
         actor=wish.actor,
         source=codec.dump(wish.source),
+        called=json.dumps(dict(submission.called), sort_keys=True),
         created_at=change.now,
     )
     stored = nearest(await settings.list_variables(change.connection, submission.project))
     variables = {**{name: row.value for name, row in stored.items()}, **wish.vars}
     known = nearest(await settings.list_secrets(change.connection, submission.project))
-    return make_request(
+    request = make_request(
         flow,
         replace(wish, vars=variables),
         run=RunId(run),
@@ -245,6 +206,8 @@ async def _add_run(change: Change, flow: Flow, submission: Submission) -> RunReq
         seed=entropy.token_bytes(16),
         secrets=tuple(known),
     )
+    await runs.name_run(change.connection, run, name_run(flow, request))
+    return request
 
 
 async def _check_snapshot(connection: Connection, source: Source) -> None:

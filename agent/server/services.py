@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from agent.clock import Clock
 from agent.ids import ENTROPY_BYTES, make_id
+from agent.server.approvals import Approvals
 from agent.server.auth.rates import Rates
 from agent.server.auth.runtime import RuntimeTokens
 from agent.server.auth.sessions import Sessions
@@ -20,6 +21,7 @@ from agent.server.data_folder import DataFolder
 from agent.server.dispatch import Dispatcher
 from agent.server.fleet import Fleet
 from agent.server.flows import FlowCache
+from agent.server.groups import GroupKeeper
 from agent.server.handout import Handout
 from agent.server.hub import Hub
 from agent.server.idempotency import Idempotency
@@ -36,6 +38,7 @@ from agent.server.runs import Runs
 from agent.server.settings import ServerSettings
 from agent.server.store.database import Database, open_database
 from agent.server.telemetry import Traces, open_traces
+from agent.server.timers import Timers
 from agent.server.vault import Vault
 
 
@@ -59,6 +62,9 @@ class Services:
     ledger: Ledger
     hub: Hub
     dispatcher: Dispatcher
+    approvals: Approvals
+    timers: Timers
+    group_keeper: GroupKeeper
     blobs: BlobStore
     runtime_tokens: RuntimeTokens
     signed_urls: SignedUrls
@@ -127,6 +133,9 @@ def _assemble(
             runs=runs,
             handout=Handout(vault, runtime_tokens),
         ),
+        approvals=Approvals(changes, runs),
+        timers=Timers(changes, bus, runs),
+        group_keeper=GroupKeeper(changes, bus, runs),
         blobs=open_blobs(settings.blobs_url, folder.blobs),
         runtime_tokens=runtime_tokens,
         signed_urls=SignedUrls(folder.signing_key),

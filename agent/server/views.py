@@ -29,6 +29,8 @@ class RunView(msgspec.Struct):
     id: int
     number: int
     name: str
+    run_name: str
+    attempt: int
     file: str
     event: str
     actor: str
@@ -63,6 +65,10 @@ class JobView(msgspec.Struct):
     queued: Moment | None
     started: Moment | None
     finished: Moment | None
+    attempt: int
+    run_attempt: int
+    environment: str
+    environment_url: str
     priority: int = 0
     gpus: list[str] = []  # UUIDs of those that are its own on its agent
     gang: str | None = None  # of a job that several machines run: the id of its first node
@@ -113,6 +119,8 @@ def view_run(row: RunRow) -> RunView:
         id=row.id,
         number=row.number,
         name=row.title,
+        run_name=row.run_name or row.title,
+        attempt=row.attempt,
         file=row.file,
         event=row.event,
         actor=row.actor,
@@ -153,10 +161,14 @@ def view_job(row: JobRow, agent_names: Mapping[str, str]) -> JobView:
         gang=row.gang,
         node=row.node_rank,
         nodes=row.nodes,
+        attempt=row.attempt,
+        run_attempt=row.run_attempt,
+        environment=row.environment,
+        environment_url=row.environment_url,
     )
 
 
-def view_pending_job(run: int, key: str, why: str) -> JobView:
+def view_pending_job(run: int, key: str, why: str, *, attempt: int, run_attempt: int) -> JobView:
     """A job that there is no row of yet: the planner holds it back."""
     return JobView(
         id=None,
@@ -178,6 +190,10 @@ def view_pending_job(run: int, key: str, why: str) -> JobView:
         queued=None,
         started=None,
         finished=None,
+        attempt=attempt,
+        run_attempt=run_attempt,
+        environment="",
+        environment_url="",
     )
 
 

@@ -1,14 +1,12 @@
 """`/api/v1/runs`."""
 
 from collections.abc import AsyncIterator, Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 from starlette.responses import Response
 
 from agent.errors import NotFoundError
-from agent.flow.model import Flow
-from agent.plan import RunState, explain_waiting
 from agent.plan.request import Wish
 from agent.server.api import event_streams
 from agent.server.auth.access import Access
@@ -16,6 +14,7 @@ from agent.server.call import Call, view_response
 from agent.server.live import run_topic
 from agent.server.operation import EVENTS, V1, Operation
 from agent.server.paging import Next, Page, RowId, cut, next_cursor
+from agent.server.run_details import Attempt, find_attempt, list_jobs, list_retried
 from agent.server.runs import Submission
 from agent.server.services import Services
 from agent.server.store import agents, artifacts, events, jobs, records, runs
@@ -24,9 +23,8 @@ from agent.server.views import (
     ArtifactView,
     JobView,
     RunView,
+    time_text,
     view_artifact,
-    view_job,
-    view_pending_job,
     view_run,
 )
 from agent.spec import codec
@@ -42,6 +40,7 @@ class FlowBody(msgspec.Struct, forbid_unknown_fields=True):
     file: str
     text: str
     dialect: str | None = None
+    called: dict[str, str] = {}  # the texts of the flows that it calls, by reference
 
 
 class RunBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -59,15 +58,22 @@ class RunBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class CancelBody(msgspec.Struct, forbid_unknown_fields=True):
-    """Why a run is ended."""
+    """Why a run is ended; `force`: now, whatever the conditions of its jobs and steps say."""
 
     reason: str = ""
+    force: bool = False
 
 
 class RunQuery(Page):
     """Which runs."""
 
     status: Literal["queued", "running", "completed"] | msgspec.UnsetType = msgspec.UNSET
+
+
+class DetailsQuery(msgspec.Struct, forbid_unknown_fields=True):
+    """Which attempt of the run; 0: the last one."""
+
+    attempt: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
 
 
 class RunList(msgspec.Struct):
@@ -95,6 +101,7 @@ class RunDetails(RunView, kw_only=True):
     """A run with all that belongs to it."""
 
     jobs: list[JobView]
+    retried: list[JobView]
     summaries: list[SummaryView]
     artifacts: list[ArtifactView]
 
@@ -113,7 +120,8 @@ async def submit_run(call: Call) -> Response:
         cells=body.matrix,
         pins=_read_pins(body.lock),
     )
-    submission = Submission(body.flow.file, body.flow.text, body.flow.dialect, wish, call.project.id)
+    flow = body.flow
+    submission = Submission(flow.file, flow.text, flow.dialect, wish, flow.called, call.project.id)
     run = await call.services.runs.submit(submission)
     return view_response(RunId(run), 201)
 
@@ -137,19 +145,23 @@ async def list_runs(call: Call) -> Response:
 async def show_run(call: Call) -> Response:
     """A run with its jobs, summaries and artifacts."""
     run = call.number("run")
+    query = call.query(DetailsQuery)
     async with call.services.database.read() as connection:
         row = await runs.find_run(connection, run)
         if row is None:
             raise NotFoundError(f"there is no run {run}")
+        attempt = await find_attempt(connection, call.services, run, query.attempt)
         rows = await jobs.list_of_run(connection, run)
         names = await agents.names_of(connection, [job.agent for job in rows])
-        shown = await _in_order(connection, call.services, run, [view_job(job, names) for job in rows])
+        shown = list_jobs(attempt, rows, names, call.services.clock.now())
         finished = [view_artifact(artifact) for artifact in await artifacts.list_final(connection, run)]
-        summaries = [await _summary(connection, job) for job in rows]
+        ids = {job.id for job in shown}
+        summaries = [await _summary(connection, job) for job in rows if job.id in ids]
     return view_response(
         RunDetails(
-            **msgspec.structs.asdict(view_run(row)),
+            **msgspec.structs.asdict(_of_attempt(view_run(row), attempt)),
             jobs=shown,
+            retried=list_retried(attempt, rows, names),
             summaries=[summary for summary in summaries if summary.text],
             artifacts=finished,
         )
@@ -160,7 +172,8 @@ async def cancel_run(call: Call) -> Response:
     """End a run."""
     run = call.number("run")
     body = await call.body(CancelBody)
-    await call.services.runs.cancel(run, body.reason[:_LONGEST_REASON] or "cancelled by a person")
+    reason = body.reason[:_LONGEST_REASON] or "cancelled by a person"
+    await call.services.runs.cancel(run, reason, is_forced=body.force)
     return view_response(RunId(run))
 
 
@@ -168,9 +181,10 @@ async def follow_run(call: Call) -> Response:
     """The run's changes as they happen."""
     run = call.number("run")
     async with call.services.database.read() as connection:
-        if await runs.find_run(connection, run) is None:
-            raise NotFoundError(f"there is no run {run}")
-    after = event_streams.last_event_id(call)
+        row = await runs.find_run(connection, run)
+    if row is None:
+        raise NotFoundError(f"there is no run {run}")
+    after = event_streams.last_event_id(call) or row.events_after
     return event_streams.stream_response(_events(call.services, run, after))
 
 
@@ -200,27 +214,20 @@ async def _events(services: Services, run: int, after: int) -> AsyncIterator[byt
                     yield event_streams.HEARTBEAT
 
 
-async def _in_order(
-    connection: Connection, services: Services, run: int, queued: list[JobView]
-) -> list[JobView]:
-    """All jobs of the run in the order of its flow: those that were queued, and those that are held back."""
-    plan = await runs.load_plan(connection, run)
-    if plan is None:
-        return queued
-    state = codec.parse(RunState, plan.state, where=f"run {run}")
-    flow = services.flows.parse(plan.file, plan.text, plan.dialect)
-    now = services.clock.now()
-    jobs_by_key = {job.key: job for job in [*_not_yet_queued(flow, state, now), *queued]}
-    keys = [key for name, node in state.nodes.items() for key in (node.jobs or (name,))]
-    nodes = {job.id: [node for node in queued if node.gang == job.id and node.node] for job in queued}
-    shown = [jobs_by_key[key] for key in keys if key in jobs_by_key]
-    return [one for job in shown for one in (job, *nodes.get(job.id, ()))]
-
-
-def _not_yet_queued(flow: Flow, state: RunState, now: float) -> list[JobView]:
-    """The jobs that the planner holds back, each with why."""
-    waiting = explain_waiting(flow, state, now=now)
-    return [view_pending_job(state.request.run, key, why) for key, why in waiting.items()]
+def _of_attempt(view: RunView, attempt: Attempt) -> RunView:
+    """The run as it stood at the end of an earlier attempt."""
+    row = attempt.row
+    if row is None:
+        return view
+    return msgspec.structs.replace(
+        view,
+        attempt=row.attempt,
+        status="completed",
+        conclusion=row.conclusion,
+        cancel_reason=row.cancel_reason,
+        started=time_text(row.started_at),
+        finished=time_text(row.finished_at),
+    )
 
 
 async def _summary(connection: Connection, job: jobs.JobRow) -> SummaryView:
@@ -231,7 +238,7 @@ async def _summary(connection: Connection, job: jobs.JobRow) -> SummaryView:
 OPERATIONS = (
     Operation("POST", f"{V1}/runs", Access.RUNNER, submit_run, body=RunBody, answers={201: RunId}),
     Operation("GET", f"{V1}/runs", Access.VIEWER, list_runs, query=RunQuery, answers={200: RunList}),
-    Operation("GET", _PATH, Access.VIEWER, show_run, answers={200: RunDetails}),
+    Operation("GET", _PATH, Access.VIEWER, show_run, query=DetailsQuery, answers={200: RunDetails}),
     Operation("POST", f"{_PATH}/cancel", Access.RUNNER, cancel_run, body=CancelBody, answers={200: RunId}),
     Operation(
         "GET",

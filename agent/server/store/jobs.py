@@ -55,6 +55,10 @@ class JobRow:
     assigned_at: float | None
     started_at: float | None
     finished_at: float | None
+    attempt: int
+    run_attempt: int
+    environment: str
+    environment_url: str
 
 
 _COLUMNS = [jobs.c[name] for name in JobRow.__slots__]
@@ -82,6 +86,9 @@ async def queue_job(connection: AsyncConnection, spec: JobSpec, now: float) -> N
             nodes=spec.nodes,
             limit_seconds=_limit_seconds(spec),
             queued_at=now,
+            attempt=spec.attempt,
+            run_attempt=_run_attempt(spec.run),
+            environment=spec.environment,
         )
     )
 
@@ -103,13 +110,18 @@ def _project(run: int) -> ScalarSelect[int]:
     return select(runs.c.project).where(runs.c.id == run).scalar_subquery()
 
 
+def _run_attempt(run: int) -> ScalarSelect[int]:
+    """A job belongs to the attempt that its run is in."""
+    return select(runs.c.attempt).where(runs.c.id == run).scalar_subquery()
+
+
 async def project_of(connection: AsyncConnection, job: str) -> int | None:
     """The project that the job belongs to."""
     return (await connection.execute(select(jobs.c.project).where(jobs.c.id == job))).scalar_one_or_none()
 
 
 async def add_ended_job(
-    connection: AsyncConnection, *, job: str, run: int, key: str, result: JobResult, now: float
+    connection: AsyncConnection, *, job: str, run: int, key: str, name: str, result: JobResult, now: float
 ) -> None:
     """A job that ended before it could be queued: skipped, cancelled, impossible. A held one becomes so too."""
     if await find_job(connection, job) is None:
@@ -120,9 +132,10 @@ async def add_ended_job(
                 project=_project(run),
                 place=_next_place(run),
                 key=key,
-                name=key,
+                name=name,
                 status="queued",
                 queued_at=None,
+                run_attempt=_run_attempt(run),
             )
         )
     await finish_job(connection, job, result, now)
@@ -172,6 +185,7 @@ async def finish_job(connection: AsyncConnection, job: str, result: JobResult, n
         "failure_kind": result.failure_kind.value if result.failure_kind else None,
         "message": result.message,
         "outputs": codec.dump(result.outputs),
+        "environment_url": result.environment_url,
         "waiting": "",
         "finished_at": now,
     }

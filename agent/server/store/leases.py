@@ -63,6 +63,15 @@ async def save_lease(connection: AsyncConnection, lease: Lease, now: float, reas
     )
 
 
+async def end_now(connection: AsyncConnection, job: str, number: int, now: float) -> None:
+    """Let the deadline of a lease that has not ended be now."""
+    await connection.execute(
+        update(leases)
+        .where(leases.c.job == job, leases.c.number == number, leases.c.deadline.is_not(None))
+        .values(deadline=now)
+    )
+
+
 async def list_due(connection: AsyncConnection, now: float) -> list[Lease]:
     """The leases whose deadline has passed."""
     query = select(*_COLUMNS).where(leases.c.deadline <= now)

@@ -6,7 +6,7 @@ from sqlalchemy import RowMapping, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.server.store.locks import lock_name
-from agent.server.store.schema import runs
+from agent.server.store.schema import events, run_attempts, runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,9 @@ class RunRow:
     created_at: float
     started_at: float | None
     finished_at: float | None
+    attempt: int
+    run_name: str
+    events_after: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +39,22 @@ class StoredPlan:
     file: str
     text: str
     dialect: str | None
+    called: str  # JSON: reference -> text of a called flow
     state: str
     status: str
+    project: int
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRow:
+    """An attempt of a run that was followed by another one."""
+
+    attempt: int
+    state: str
+    conclusion: str | None
+    cancel_reason: str | None
+    started_at: float | None
+    finished_at: float | None
 
 
 _COLUMNS = [runs.c[name] for name in RunRow.__slots__]
@@ -56,9 +73,56 @@ async def add_run(connection: AsyncConnection, **values: object) -> int:
     return int((await connection.execute(statement)).scalar_one())
 
 
-async def save_plan(connection: AsyncConnection, run: int, state: str) -> None:
-    """Store the planner's state."""
-    await connection.execute(update(runs).where(runs.c.id == run).values(state=state))
+async def save_plan(connection: AsyncConnection, run: int, state: str, due_at: float | None) -> None:
+    """Store the planner's state, and when it wants to be woken."""
+    await connection.execute(update(runs).where(runs.c.id == run).values(state=state, due_at=due_at))
+
+
+async def name_run(connection: AsyncConnection, run: int, name: str) -> None:
+    """Store what to show for the run."""
+    await connection.execute(update(runs).where(runs.c.id == run).values(run_name=name))
+
+
+async def list_due(connection: AsyncConnection, now: float) -> list[int]:
+    """The runs that want to be woken, by their numbers."""
+    query = select(runs.c.id).where(runs.c.due_at <= now).order_by(runs.c.id)
+    return list((await connection.execute(query)).scalars())
+
+
+async def next_due(connection: AsyncConnection) -> float | None:
+    """When the next run wants to be woken."""
+    due: float | None = (await connection.execute(select(func.min(runs.c.due_at)))).scalar()
+    return due
+
+
+async def archive_attempt(connection: AsyncConnection, run: int, actor: str) -> None:
+    """Keep the attempt that has ended, and make the run ready for the next one, which `actor` asks for."""
+    names = ("attempt", "state", "conclusion", "cancel_reason", "started_at", "finished_at")
+    columns = [runs.c[name] for name in names]
+    row = (await connection.execute(select(*columns).where(runs.c.id == run))).mappings().one()
+    await connection.execute(insert(run_attempts).values(run=run, actor=actor, **row))
+    last = select(func.coalesce(func.max(events.c.id), 0)).where(events.c.run == run).scalar_subquery()
+    await connection.execute(
+        update(runs)
+        .where(runs.c.id == run)
+        .values(
+            attempt=runs.c.attempt + 1,
+            status="queued",
+            conclusion=None,
+            cancel_reason=None,
+            started_at=None,
+            finished_at=None,
+            events_after=last,
+        )
+    )
+
+
+async def find_attempt(connection: AsyncConnection, run: int, attempt: int) -> AttemptRow | None:
+    """An earlier attempt of the run."""
+    columns = [run_attempts.c[name] for name in AttemptRow.__slots__]
+    query = select(*columns).where(run_attempts.c.run == run, run_attempts.c.attempt == attempt)
+    row = (await connection.execute(query)).mappings().one_or_none()
+    return None if row is None else AttemptRow(**row)
 
 
 async def mark_started(connection: AsyncConnection, run: int, now: float) -> bool:

@@ -4,6 +4,13 @@ from agent.server.store.schema.agents import agents, tokens
 from agent.server.store.schema.base import metadata
 from agent.server.store.schema.data import artifacts, snapshots
 from agent.server.store.schema.fleet import installation, journal_chunks, journals, servers
+from agent.server.store.schema.plans import (
+    approvals,
+    environments,
+    group_letters,
+    group_members,
+    run_attempts,
+)
 from agent.server.store.schema.projects import projects
 from agent.server.store.schema.runs import annotations, events, jobs, leases, runs, steps, summaries
 from agent.server.store.schema.service import idempotency_keys
@@ -31,6 +38,11 @@ from agent.server.store.schema.triggers import (
 from agent.server.store.schema.users import audit, memberships, users
 
 __all__ = [
+    "run_attempts",
+    "group_members",
+    "group_letters",
+    "environments",
+    "approvals",
     "agents",
     "annotations",
     "archives",

@@ -24,10 +24,16 @@ runs = Table(
     Column("created_at", Time, nullable=False),
     Column("started_at", Time),
     Column("finished_at", Time),
+    Column("attempt", Whole, nullable=False, server_default="1"),  # grows with each re-run
+    Column("run_name", String, nullable=False, server_default=""),  # `run-name`, evaluated
+    Column("called", Text, nullable=False, server_default="{}"),  # JSON: reference -> text of a called flow
+    Column("due_at", Time),  # when the passing of time alone changes something
+    Column("events_after", Whole, nullable=False, server_default="0"),  # the last event of earlier attempts
     sqlite_autoincrement=True,
 )
 Index("runs_file", runs.c.file, runs.c.number)
 Index("runs_status", runs.c.status, runs.c.id)
+Index("runs_due", runs.c.due_at)
 
 jobs = Table(
     "jobs",
@@ -68,6 +74,10 @@ jobs = Table(
     Column("assigned_at", Time),
     Column("started_at", Time),
     Column("finished_at", Time),
+    Column("attempt", Whole, nullable=False, server_default="1"),  # of the job: grows with each retry
+    Column("run_attempt", Whole, nullable=False, server_default="1"),  # the attempt of the run that made it
+    Column("environment", String, nullable=False, server_default=""),
+    Column("environment_url", String, nullable=False, server_default=""),
 )
 QUEUED = text("status = 'queued' AND node_rank = 0")  # word for word, else the index on it is not used
 Index("jobs_run", jobs.c.run)

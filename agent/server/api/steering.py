@@ -1,0 +1,149 @@
+"""What is done with a run that is there: run it again, let its jobs into environments or not."""
+
+import msgspec
+from starlette.responses import Response
+
+from agent.errors import NotFoundError
+from agent.plan import Again, JobPhase, RunState
+from agent.server.approvals import Word
+from agent.server.auth.access import Access
+from agent.server.call import Call, view_response
+from agent.server.operation import V1, Operation
+from agent.server.store import environments, runs
+from agent.server.views import Moment, time_text
+
+_PATH = f"{V1}/runs/{{run:int}}"
+_LONGEST_COMMENT = 2000
+
+
+class RerunBody(msgspec.Struct, forbid_unknown_fields=True):
+    """What to run again: all, what failed, or `jobs` by key, each with what needs it."""
+
+    jobs: list[str] = []
+    failed: bool = False
+    debug: bool = False
+
+
+class AttemptView(msgspec.Struct):
+    """The attempt that has begun."""
+
+    run: int
+    attempt: int
+
+
+class WordBody(msgspec.Struct, forbid_unknown_fields=True):
+    """Which jobs (by key or environment; none: all that wait), and why."""
+
+    jobs: list[str] = []
+    comment: str = ""
+
+
+class WordView(msgspec.Struct):
+    """The jobs that the word was about."""
+
+    run: int
+    jobs: list[str]
+
+
+class GateView(msgspec.Struct):
+    """A job that its environment holds back."""
+
+    job: str
+    environment: str
+    approvals: int
+    approved_by: list[str]
+    opens: Moment | None
+
+
+class ApprovalView(msgspec.Struct):
+    """A word that was said."""
+
+    job: str
+    environment: str
+    attempt: int
+    commit: str
+    by: str
+    approved: bool
+    comment: str
+    time: Moment | None
+
+
+class ApprovalList(msgspec.Struct):
+    """What waits, and what was said."""
+
+    waiting: list[GateView]
+    given: list[ApprovalView]
+
+
+async def rerun_run(call: Call) -> Response:
+    """Run it again: all of it, what failed, or some jobs."""
+    run = call.number("run")
+    body = await call.body(RerunBody)
+    again = Again(jobs=tuple(body.jobs), only_failed=body.failed, is_debug=body.debug, actor=call.caller.name)
+    attempt = await call.services.runs.rerun(run, again)
+    return view_response(AttemptView(run, attempt), 201)
+
+
+async def approve_run(call: Call) -> Response:
+    """Let jobs into their environments."""
+    return await _decide(call, is_approved=True)
+
+
+async def reject_run(call: Call) -> Response:
+    """Do not let jobs into their environments: they fail."""
+    return await _decide(call, is_approved=False)
+
+
+async def list_approvals(call: Call) -> Response:
+    """Jobs that wait for their environments, and what was said."""
+    run = call.number("run")
+    async with call.services.database.read() as connection:
+        plan = await runs.load_plan(connection, run)
+        if plan is None:
+            raise NotFoundError(f"there is no run {run}")
+        given = await environments.list_approvals(connection, run)
+    _flow, state = call.services.runs.read(plan, run)
+    said = [
+        ApprovalView(
+            row.key,
+            row.environment,
+            row.attempt,
+            row.commit,
+            row.actor,
+            row.is_approved,
+            row.comment,
+            time_text(row.created_at),
+        )
+        for row in given
+    ]
+    return view_response(ApprovalList(_gates(state), said))
+
+
+def _gates(state: RunState) -> list[GateView]:
+    return [
+        GateView(
+            job.key,
+            job.gate.environment,
+            job.gate.approvals,
+            list(job.gate.approved_by),
+            time_text(job.gate.opens_at) if job.gate.is_known else None,
+        )
+        for job in state.jobs.values()
+        if job.phase is JobPhase.GATED and job.gate is not None
+    ]
+
+
+async def _decide(call: Call, *, is_approved: bool) -> Response:
+    run = call.number("run")
+    body = await call.body(WordBody)
+    word = Word(is_approved, tuple(body.jobs), body.comment[:_LONGEST_COMMENT])
+    keys = await call.services.approvals.decide(run, word, call.caller, call.project)
+    return view_response(WordView(run, keys))
+
+
+OPERATIONS = (
+    Operation("POST", f"{_PATH}/rerun", Access.RUNNER, rerun_run, body=RerunBody, answers={201: AttemptView}),
+    Operation("POST", f"{_PATH}/approve", Access.RUNNER, approve_run, body=WordBody, answers={200: WordView}),
+    Operation("POST", f"{_PATH}/reject", Access.RUNNER, reject_run, body=WordBody, answers={200: WordView}),
+    Operation("GET", f"{_PATH}/approvals", Access.VIEWER, list_approvals, answers={200: ApprovalList}),
+)

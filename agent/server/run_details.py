@@ -1,0 +1,83 @@
+"""A run with its jobs in the order of its flow: those that were queued, and those that are held back.
+
+An attempt's jobs are those of its state; what a re-run kept belongs to both attempts. Earlier tries of a job that was
+retried stand by themselves.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from agent.errors import NotFoundError
+from agent.flow.model import Flow
+from agent.plan import RunState, explain_waiting
+from agent.server.services import Services
+from agent.server.store import runs
+from agent.server.store.database import Connection
+from agent.server.store.jobs import JobRow
+from agent.server.store.runs import AttemptRow
+from agent.server.views import JobView, view_job, view_pending_job
+from agent.spec import codec
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt of a run. `row` is there for those that another one followed."""
+
+    state: RunState
+    flow: Flow
+    row: AttemptRow | None
+
+
+async def find_attempt(connection: Connection, services: Services, run: int, attempt: int) -> Attempt:
+    """The run's attempt of that number; 0: the last one. Raises NotFoundError."""
+    plan = await runs.load_plan(connection, run)
+    if plan is None:
+        raise NotFoundError(f"there is no run {run}")
+    flow, state = services.runs.read(plan, run)
+    if attempt in (0, state.request.attempt):
+        return Attempt(state, flow, None)
+    row = await runs.find_attempt(connection, run, attempt)
+    if row is None:
+        raise NotFoundError(
+            f"run {run} has no attempt {attempt}", hint=f"its last one is {state.request.attempt}"
+        )
+    return Attempt(codec.parse(RunState, row.state, where=f"run {run}, attempt {attempt}"), flow, row)
+
+
+def list_jobs(
+    attempt: Attempt, rows: Sequence[JobRow], names: Mapping[str, str], now: float
+) -> list[JobView]:
+    """The attempt's jobs; `names` are the agents' by id. A calling job that has begun is its flow's jobs."""
+    state = attempt.state
+    by_id = {row.id: row for row in rows}
+    waiting = explain_waiting(attempt.flow, state, now=now)
+    views: list[JobView] = []
+    for key in (key for name, node in state.nodes.items() for key in (node.jobs or (name,))):
+        job = state.jobs.get(key)
+        row = None if job is None else by_id.get(job.id)
+        if row is not None:
+            nodes = [node for node in rows if node.gang == row.id and node.node_rank]
+            views += [view_job(one, names) for one in (row, *nodes)]
+        elif key in waiting:
+            views.append(
+                view_pending_job(
+                    state.request.run,
+                    key,
+                    waiting[key],
+                    attempt=1 if job is None else job.attempt,
+                    run_attempt=state.request.attempt,
+                )
+            )
+    return views
+
+
+def list_retried(attempt: Attempt, rows: Sequence[JobRow], names: Mapping[str, str]) -> list[JobView]:
+    """Earlier tries of the attempt's jobs."""
+    state = attempt.state
+    present = {job.id for job in state.jobs.values()}
+    of = {(job.key, job.run_attempt) for job in state.jobs.values()}
+    return [
+        view_job(row, names)
+        for row in rows
+        if row.id not in present and not row.node_rank and (row.key, row.run_attempt) in of
+    ]
