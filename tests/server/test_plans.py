@@ -200,7 +200,7 @@ def test_jobs_of_different_runs_share_a_group_in_order_when_many_may_wait(
 def test_a_circle_of_runs_that_wait_for_each_other_is_broken(own: ServerProcess, make_agent: Agents) -> None:
     text = (
         "on: workflow_dispatch\nconcurrency: {a}\njobs:\n  one: {{runs-on: linux, steps: [{{run: x}}]}}\n"
-        + ("  two: {{needs: one, concurrency: {b}, runs-on: linux, steps: [{{run: x}}]}}\n")
+        "  two: {{needs: one, concurrency: {b}, runs-on: linux, steps: [{{run: x}}]}}\n"
     )
     first, second = own.submit(text.format(a="A", b="B")), own.submit(text.format(a="B", b="A"))
     agent = make_agent(own).connect(max_jobs=2)
