@@ -12,7 +12,7 @@ The protocol object belongs to all three and is used without a pause between a v
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 from typing import Protocol
@@ -75,9 +75,11 @@ class AgentConnection:
         on_proven: Callable[[str, "AgentConnection"], None],
         on_ready: Callable[[], None],
         on_bytes: Callable[[int], None],
+        on_offers: Callable[[str], Awaitable[None]],
     ) -> None:
         self.ready: ReadyAgent | None = None
         self.forming: set[tuple[str, int]] = set()  # nodes of gangs that have not been told to begin
+        self.assigned: set[tuple[str, int]] = set()  # what was sent on this connection
         self._socket = socket
         self._protocol = protocol
         self._registry = registry
@@ -90,6 +92,7 @@ class AgentConnection:
         self._on_proven = on_proven
         self._on_ready = on_ready
         self._on_bytes = on_bytes
+        self._on_offers = on_offers
         self._frames: asyncio.Queue[str | None] = asyncio.Queue()
         self._settler = Settler(protocol, journals, ledger, self._flush)
         self._life: asyncio.Timeout | None = None
@@ -138,6 +141,9 @@ class AgentConnection:
         """Offer a job; False when the connection is not ready for one."""
         if self.ready is None or self._protocol.is_closed:
             return False
+        if (message.job, message.lease) in self.assigned:
+            return True
+        self.assigned.add((message.job, message.lease))
         self._protocol.assign(message)
         if message.node is not None:
             self.forming.add((message.job, message.lease))
@@ -335,6 +341,8 @@ class AgentConnection:
             self.reject("replaced", "this agent has connected a second time")
         for (job, lease), reason in news.over.items():
             self.revoke(job, lease, reason)
+        if self.ready is not None:
+            await self._on_offers(self.agent)
 
     # Writer
 

@@ -1,4 +1,4 @@
-"""The dispatcher: one loop that brings the rows' wishes to the agents that are connected here.
+"""The dispatcher: one loop that brings the rows' wishes to the agents that are connected.
 
 Woken by whatever changes the queue, and by the nearest deadline of a lease, it
 
@@ -14,21 +14,20 @@ It holds no state that a restart would lose: what projects have used lately is c
 import logging
 from collections.abc import Mapping, Sequence
 
-from agent.errors import AgentError
 from agent.server.changes import Changes
-from agent.server.handout import Handout
+from agent.server.delivery import Delivery
+from agent.server.fleet import Fleet
 from agent.server.hub import Hub
-from agent.server.leases import Leases, Offer
+from agent.server.leases import Leases
 from agent.server.live import QUEUE, Bus
 from agent.server.registry import Registry
-from agent.server.runs import Runs
 from agent.server.scheduler import Pick, Usage, WaitingJob, choose
-from agent.server.scheduler.usage import Fleet
+from agent.server.scheduler.usage import Fleet as Capacity
 from agent.server.standing import make_waiting, read_standing, read_usage, without_spent
 from agent.server.store import gangs, jobs, queue
 from agent.server.store import leases as lease_store
+from agent.server.store.failures import UnavailableError
 from agent.server.store.queue import QueuedRow
-from agent.spec.outcome import Conclusion, FailureKind, JobResult
 
 log = logging.getLogger("agent.server.dispatch")
 
@@ -49,16 +48,16 @@ class Dispatcher:
         *,
         leases: Leases,
         registry: Registry,
-        runs: Runs,
-        handout: Handout,
+        fleet: Fleet,
+        delivery: Delivery,
     ) -> None:
         self._changes = changes
         self._bus = bus
         self._hub = hub
         self._leases = leases
         self._registry = registry
-        self._runs = runs
-        self._handout = handout
+        self._fleet = fleet
+        self._delivery = delivery
         self._usage: Usage | None = None
         self._explained_at = float("-inf")
 
@@ -69,6 +68,9 @@ class Dispatcher:
                 try:
                     is_done = await self._work()
                     sleep_seconds = await self._until_next_deadline() if is_done else _EXPLAIN_SECONDS
+                except UnavailableError as error:
+                    log.warning("the dispatcher waits: %s", error)
+                    sleep_seconds = _EXPLAIN_SECONDS
                 except Exception:  # one broken row must not stop the fleet: it is told, and tried again
                     log.exception("the dispatcher stumbled")
                     sleep_seconds = 1.0
@@ -81,7 +83,8 @@ class Dispatcher:
             self._hub.revoke(agent, job, number, "the lease is over: nothing was heard in time")
         await self._begin_gangs()
         await self._send_cancels()
-        return await self._give_out()
+        async with self._fleet.turn():
+            return await self._give_out()
 
     async def _until_next_deadline(self) -> float:
         async with self._changes.database.read() as connection:
@@ -114,16 +117,16 @@ class Dispatcher:
 
     async def _give_out(self) -> bool:
         now = self._changes.clock.now()
-        agents = self._hub.ready_agents()
-        fleet = Fleet.of(agents)
         async with self._changes.database.read() as connection:
+            agents = [*self._hub.ready_agents(), *await self._fleet.ready_elsewhere(connection)]
+            capacity = Capacity.of(agents)
             standing = await read_standing(connection)
             one_time = [agent.id for agent in agents if agent.is_ephemeral]
             ready = without_spent(agents, await queue.spent_agents(connection, one_time))
             if self._usage is None and ready:
-                self._usage = await read_usage(connection, now, fleet)
+                self._usage = await read_usage(connection, now, capacity)
         if self._usage is not None:
-            self._usage.advance(now, standing.holdings, fleet)
+            self._usage.advance(now, standing.holdings, capacity)
         waiting = make_waiting(standing.queued, self._registry.refusals_of)
         choice = choose(
             waiting,
@@ -134,18 +137,17 @@ class Dispatcher:
             now=now,
         )
         if choice.picks:
-            self._count_starts(choice.picks, waiting, fleet)
-            runs = {row.id: row.run for row in standing.queued}
-            await self._assign(choice.picks, runs, {agent.id: agent.address for agent in ready})
+            self._count_starts(choice.picks, waiting, capacity)
+            await self._assign(choice.picks, {row.id: row.run for row in standing.queued})
         return await self._explain(standing.queued, choice.waits)
 
-    def _count_starts(self, picks: Sequence[Pick], waiting: Sequence[WaitingJob], fleet: Fleet) -> None:
+    def _count_starts(self, picks: Sequence[Pick], waiting: Sequence[WaitingJob], capacity: Capacity) -> None:
         if self._usage is not None:
             shapes = {job.id: job.shape for job in waiting}
             for pick in picks:
                 shape = shapes[pick.job]
                 for seat in pick.seats:
-                    share = fleet.dominant_share(shape.request, len(seat.gpus))
+                    share = capacity.dominant_share(shape.request, len(seat.gpus))
                     self._usage.count_start(shape.project, share)
 
     async def _explain(self, queued: Sequence[QueuedRow], waits: Mapping[str, str]) -> bool:
@@ -163,26 +165,8 @@ class Dispatcher:
                     await change.tell_job(row.id)
         return len(news) <= _MOST_EXPLAINED
 
-    async def _assign(
-        self, picks: Sequence[Pick], runs: Mapping[str, int], addresses: Mapping[str, str]
-    ) -> None:
-        for offer in await self._leases.offer(picks, {pick.job: runs[pick.job] for pick in picks}):
-            try:
-                async with self._changes.database.read() as connection:
-                    now = self._changes.clock.now()
-                    message = await self._handout.make(connection, offer, addresses, now)
-                is_sent = self._hub.assign(offer.agent, message)
-            except AgentError as error:
-                await self._give_up(offer, error)
-                continue
-            if is_sent:
-                log.info("job %s: given to %s under lease %d", offer.job, offer.agent, offer.lease)
-            else:
-                await self._leases.give_up(offer.job, offer.lease, offer.agent, "its agent went away")
-
-    async def _give_up(self, offer: Offer, error: AgentError) -> None:
-        """What can't be handed out ends: it would not go better the next time."""
-        result = JobResult(Conclusion.FAILURE, failure_kind=FailureKind.INFRASTRUCTURE, message=str(error))
-        async with self._changes.begin() as change:
-            await self._runs.finish_job(change, offer.job, result)
-        await self._leases.give_up(offer.job, offer.lease, offer.agent, error.what)
+    async def _assign(self, picks: Sequence[Pick], runs: Mapping[str, int]) -> None:
+        here = {agent.id for agent in self._hub.ready_agents()}
+        for offer in await self._leases.offer(picks, {pick.job: runs[pick.job] for pick in picks}, here):
+            if offer.agent in here:
+                await self._delivery.deliver(offer)

@@ -8,7 +8,8 @@ or the database was away, all leases run on from the moment of the return: our a
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 
 import msgspec
 
@@ -91,6 +92,16 @@ class Fleet:
     async def _add(self, change: Change) -> None:
         row = ServerRow(self.process, self._address, f"flow-agent/{__version__}", change.now, change.now)
         await fleet.add_server(change.connection, row)
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """One server at a time gives out jobs; who comes next sees what the one before has done."""
+        if not self._changes.database.is_shared:
+            yield
+            return
+        async with self._changes.database.write() as connection:
+            await lock_name(connection, "the queue")
+            yield
 
     # Connections
 

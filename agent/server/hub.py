@@ -50,6 +50,11 @@ class Hub:
         connection = self._connections.get(agent)
         return connection is not None and connection.assign(message)
 
+    def has_assigned(self, agent: str, job: str, lease: int) -> bool:
+        """Whether the agent was sent the job on its present connection."""
+        connection = self._connections.get(agent)
+        return connection is not None and (job, lease) in connection.assigned
+
     def forming(self) -> dict[tuple[str, int], str]:
         """The nodes of gangs, as (job, lease), that wait on their agents for the word to begin."""
         return {

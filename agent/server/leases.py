@@ -51,15 +51,21 @@ class Leases:
         self._changes = changes
         self._runs = runs
 
-    async def offer(self, picks: Sequence[Pick], runs_of: Mapping[str, int]) -> list[Offer]:
+    async def offer(
+        self, picks: Sequence[Pick], runs_of: Mapping[str, int], here: Collection[str]
+    ) -> list[Offer]:
         """Give queued jobs to agents, in one transaction; those that are no longer queued are passed over.
 
-        `runs_of` says which run each of the jobs belongs to.
+        `runs_of` says which run each of the jobs belongs to, `here` which agents are connected to this server: the
+        others' servers are woken.
         """
         async with self._changes.begin() as change:
             for run in sorted(set(runs_of.values())):
                 await change.lock_run(run)
-            return [offer for pick in picks for offer in await self._offer(change, pick)]
+            offers = [offer for pick in picks for offer in await self._offer(change, pick)]
+            for agent in {offer.agent for offer in offers}.difference(here):
+                change.wake(agent_topic(agent))
+            return offers
 
     async def _offer(self, change: Change, pick: Pick) -> list[Offer]:
         """All seats of a gang, or none: the first one's row says whether the job is still there to be given."""

@@ -18,6 +18,7 @@ from agent.server.blobs.location import open_blobs
 from agent.server.blobs.store import BlobStore
 from agent.server.changes import Changes
 from agent.server.data_folder import DataFolder
+from agent.server.delivery import Delivery
 from agent.server.dispatch import Dispatcher
 from agent.server.fleet import Fleet
 from agent.server.flows import FlowCache
@@ -61,6 +62,7 @@ class Services:
     journals: Journals
     ledger: Ledger
     hub: Hub
+    delivery: Delivery
     dispatcher: Dispatcher
     approvals: Approvals
     timers: Timers
@@ -108,6 +110,9 @@ def _assemble(
     journals = TableJournals(database, bus) if database.is_shared else FileJournals(folder.journals)
     hub = Hub(bus)
     runtime_tokens = RuntimeTokens(folder.signing_key, folder.server_id)
+    fleet = Fleet(process, changes, leases)
+    handout = Handout(vault, runtime_tokens)
+    delivery = Delivery(changes, hub, fleet, leases=leases, runs=runs, handout=handout)
     return Services(
         settings=settings,
         folder=folder,
@@ -118,20 +123,21 @@ def _assemble(
         flows=flows,
         runs=runs,
         leases=leases,
-        fleet=Fleet(process, changes, leases),
+        fleet=fleet,
         registry=registry,
         vault=vault,
         journals=journals,
         ledger=Ledger(changes, journals, runs, settings.lease_terms),
         hub=hub,
+        delivery=delivery,
         dispatcher=Dispatcher(
             changes,
             bus,
             hub,
             leases=leases,
             registry=registry,
-            runs=runs,
-            handout=Handout(vault, runtime_tokens),
+            fleet=fleet,
+            delivery=delivery,
         ),
         approvals=Approvals(changes, runs),
         timers=Timers(changes, bus, runs),

@@ -117,6 +117,7 @@ def test_names_are_taken_once(server: ServerProcess) -> None:
 # Tokens
 
 
+@pytest.mark.store("sqlite")
 def test_a_token_of_ones_own_is_shown_once_and_stored_as_a_hash(server: ServerProcess, lab: Any) -> None:
     made = lab["runner"].post("/user/tokens", json={"name": "laptop", "expires_seconds": 3600}).json()
     assert made["token"].startswith("fa_api_")

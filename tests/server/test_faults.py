@@ -74,6 +74,7 @@ def test_kill_9_at_every_cut_of_a_journal_loses_and_doubles_nothing(
     assert own.api.get(f"/jobs/{assign.job}/log").text == "one\ntwo\nthree\n"
 
 
+@pytest.mark.store("sqlite")
 def test_what_was_shipped_but_not_yet_in_rows_is_applied_at_the_next_start(
     own: ServerProcess, make_agent: Agents
 ) -> None:
@@ -93,6 +94,7 @@ def test_what_was_shipped_but_not_yet_in_rows_is_applied_at_the_next_start(
     agent.hear(m.Release, job=assign.job)
 
 
+@pytest.mark.store("sqlite")
 def test_a_torn_tail_is_cut_and_shipped_again(own: ServerProcess, make_agent: Agents) -> None:
     own.submit()
     agent = make_agent(own).connect()
@@ -343,6 +345,7 @@ def test_a_taken_address_is_a_sentence(make_server: Servers, tmp_path: Path) -> 
             ServerProcess(tmp_path / "data", listen=f"127.0.0.1:{port}")
 
 
+@pytest.mark.store("sqlite")
 def test_a_newer_schema_is_refused_and_left_alone(own: ServerProcess) -> None:
     import sqlite3
 

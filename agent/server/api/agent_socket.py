@@ -88,6 +88,7 @@ def _make_connection(services: Services, socket: _Socket) -> AgentConnection:
         heartbeat_seconds=settings.connection_terms.heartbeat_seconds,
         handshake_seconds=settings.limits.handshake_seconds,
         on_proven=services.hub.add,
+        on_offers=services.delivery.deliver_to,
         on_ready=lambda: services.bus.wake(QUEUE),
         on_bytes=services.metrics.note_journal,
     )

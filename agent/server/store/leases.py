@@ -1,12 +1,13 @@
 """Leases: which agent holds which job under which number. `agent.wire.lease` says what may follow what."""
 
+import json
 from collections.abc import Iterable
 
 from sqlalchemy import Select, insert, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.errors import StaleLeaseError
-from agent.server.store.schema import leases
+from agent.server.store.schema import jobs, leases
 from agent.wire.lease import Lease, LeaseState
 
 _COLUMNS = [leases.c[name] for name in Lease.__slots__]
@@ -36,6 +37,16 @@ async def find_lease(connection: AsyncConnection, job: str, number: int, agent: 
     if row is None:
         raise StaleLeaseError(f"lease {number} was never given to this agent", where=f"job {job}")
     return Lease(**{**row, "state": LeaseState(row["state"])})
+
+
+async def list_offered(connection: AsyncConnection, agent: str) -> list[tuple[str, int, tuple[str, ...]]]:
+    """What was offered to the agent and not answered yet: job, lease number, GPUs."""
+    query = (
+        select(leases.c.job, leases.c.number, jobs.c.gpus)
+        .join(jobs, (jobs.c.id == leases.c.job) & (jobs.c.lease == leases.c.number))
+        .where(jobs.c.agent == agent, jobs.c.status == "assigned", leases.c.state == LeaseState.OFFERED.value)
+    )
+    return [(row.job, row.number, tuple(json.loads(row.gpus))) for row in await connection.execute(query)]
 
 
 async def is_released(connection: AsyncConnection, job: str, number: int) -> bool:

@@ -24,7 +24,8 @@ def upgrade() -> None:
     )
     op.bulk_insert(projects, [{"name": "default", "created_at": time.time()}])
     for table in ("runs", "jobs"):
-        with op.batch_alter_table(table) as batch:
+        # SQLite's are rebuilt; that they never use a number twice is not seen in them.
+        with op.batch_alter_table(table, table_kwargs={"sqlite_autoincrement": table == "runs"}) as batch:
             batch.add_column(
                 sa.Column(
                     "project",

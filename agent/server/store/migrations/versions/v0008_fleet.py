@@ -39,8 +39,23 @@ def upgrade() -> None:
         sa.Column("offset", Whole, primary_key=True),
         sa.Column("data", sa.LargeBinary(), nullable=False),
     )
+    if op.get_bind().dialect.name == "sqlite":
+        _name_constraints()
     with op.batch_alter_table("agents") as batch:
         batch.add_column(sa.Column("connected_to", sa.String()))
         batch.add_column(sa.Column("connection", Whole, nullable=False, server_default="0"))
         batch.add_column(sa.Column("ready", sa.Text()))
         batch.add_column(sa.Column("figures", sa.Text()))
+
+
+def _name_constraints() -> None:
+    """SQLite keeps constraints without names, as the first version made them; PostgreSQL gave them these."""
+    names = {"uq": "%(table_name)s_%(column_0_N_name)s_key"}
+    for table in ("tokens", "artifacts"):
+        with op.batch_alter_table(
+            table,
+            recreate="always",
+            naming_convention=names,
+            table_kwargs={"sqlite_autoincrement": table == "artifacts"},
+        ):
+            pass
