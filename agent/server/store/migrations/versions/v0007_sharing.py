@@ -59,7 +59,7 @@ def _add_caches() -> None:
         sa.Column("digest", sa.String(), nullable=False),
         sa.Column("created_at", Time, nullable=False),
         sa.Column("used_at", Time, nullable=False),
-        sa.UniqueConstraint("project", "scope", "version", "key", name="caches_project_key"),
+        sa.UniqueConstraint("project", "scope", "version", "key", name="caches_project_scope_version_key_key"),
         sqlite_autoincrement=True,
     )
     op.create_index("caches_used", "caches", ["project", "used_at"])
@@ -87,7 +87,7 @@ def _add_datasets() -> None:
         ),
         sa.Column("name", sa.String(), nullable=False),
         sa.Column("created_at", Time, nullable=False),
-        sa.UniqueConstraint("project", "name", name="datasets_project_key"),
+        sa.UniqueConstraint("project", "name", name="datasets_project_name_key"),
         sqlite_autoincrement=True,
     )
     op.create_table(
@@ -107,7 +107,7 @@ def _add_datasets() -> None:
         sa.Column("actor", sa.String(), nullable=False),
         sa.Column("run", Whole),
         sa.Column("created_at", Time, nullable=False),
-        sa.UniqueConstraint("dataset", "version", name="dataset_versions_dataset_key"),
+        sa.UniqueConstraint("dataset", "version", name="dataset_versions_dataset_version_key"),
         sqlite_autoincrement=True,
     )
     op.create_table(
