@@ -59,7 +59,9 @@ def _add_caches() -> None:
         sa.Column("digest", sa.String(), nullable=False),
         sa.Column("created_at", Time, nullable=False),
         sa.Column("used_at", Time, nullable=False),
-        sa.UniqueConstraint("project", "scope", "version", "key", name="caches_project_scope_version_key_key"),
+        sa.UniqueConstraint(
+            "project", "scope", "version", "key", name="caches_project_scope_version_key_key"
+        ),
         sqlite_autoincrement=True,
     )
     op.create_index("caches_used", "caches", ["project", "used_at"])
