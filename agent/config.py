@@ -25,6 +25,7 @@ class Setting:
 SETTINGS: tuple[Setting, ...] = (
     Setting("url", "AGENT_URL", "", "the server, such as https://flows.example.org"),
     Setting("token", "AGENT_TOKEN", "", "your access token for the server's API"),
+    Setting("project", "AGENT_PROJECT", "", "the project that commands are about (default: default)"),
     Setting("registration_token", "AGENT_REGISTRATION_TOKEN", "", "the token that `agent register` spends"),
     Setting("state", "AGENT_STATE", "", "this agent's identity and jobs (default: by user, see docs/cli.md)"),
     Setting("work_dir", "AGENT_WORK_DIR", "", "workspaces, tools and fetched actions (default: STATE/work)"),

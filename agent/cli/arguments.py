@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from agent.config import load_settings
 from agent.errors import UsageError
 
 Handler = Callable[[argparse.Namespace], int]
@@ -61,13 +62,13 @@ def add_server(parser: argparse.ArgumentParser) -> None:
 
 def add_project(parser: argparse.ArgumentParser) -> None:
     """`--project` of the server."""
-    parser.add_argument("--project", metavar="NAME", help="the project (default: default)")
+    parser.add_argument("--project", metavar="NAME", help="the project (AGENT_PROJECT; default: default)")
 
 
 def add_level(parser: argparse.ArgumentParser) -> None:
     """`--project`, `--environment`, `--organisation`: where a secret or variable is set; the nearest one counts."""
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--project", metavar="NAME", help="the project (default: default)")
+    where.add_argument("--project", metavar="NAME", help="the project (AGENT_PROJECT; default: default)")
     where.add_argument("--organisation", action="store_true", help="for all projects")
     parser.add_argument("--environment", metavar="NAME", help="for jobs in this environment of the project")
 
@@ -81,7 +82,8 @@ def level_path(arguments: argparse.Namespace, noun: str, name: str = "") -> str:
             "an environment belongs to a project, not to the organisation", where="--environment"
         )
     base = f"/api/v1/organisation/{noun}" if arguments.organisation else f"/api/v1/{noun}"
-    given = {"project": arguments.project, "environment": arguments.environment if name else None}
+    project = None if arguments.organisation else load_settings({"project": arguments.project})["project"]
+    given = {"project": project, "environment": arguments.environment if name else None}
     query = urlencode({key: value for key, value in given.items() if value})
     return base + (f"/{quote(name, safe='')}" if name else "") + (f"?{query}" if query else "")
 

@@ -24,18 +24,28 @@ class ServerEvent:
 class Client:
     """A server's API, with the user's access token. Every failure is an `AgentError`."""
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str, token: str, project: str = "") -> None:
         import httpx
 
         self.url = url.rstrip("/")
-        headers = {"Authorization": f"Bearer {token}"}
+        self.project = project  # empty: the server's first one
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._http = httpx.Client(base_url=self.url, headers=headers, timeout=_TIMEOUT_SECONDS)
+
+    def close(self) -> None:
+        """Let the connections go; a command's end does so too."""
+        self._http.close()
 
     def get(self, path: str, **query: Any) -> Any:
         """The JSON at `path`."""
-        return self._json(
-            "GET", path, params={key: value for key, value in query.items() if value is not None}
-        )
+        given = {key: value for key, value in query.items() if value is not None}
+        return self._json("GET", path, params=given or None)  # even an empty one would replace the path's own
+
+    def in_project(self, path: str) -> str:
+        """`path`, asked for in the project that was chosen."""
+        from urllib.parse import quote
+
+        return f"{path}?project={quote(self.project, safe='')}" if self.project else path
 
     def text(self, path: str) -> str:
         """The plain text at `path`."""
@@ -48,6 +58,10 @@ class Client:
     def put(self, path: str, body: Any) -> Any:
         """Like `post`, with PUT."""
         return self._json("PUT", path, json=body)
+
+    def patch(self, path: str, body: Any) -> Any:
+        """Like `post`, with PATCH."""
+        return self._json("PATCH", path, json=body)
 
     def delete(self, path: str) -> None:
         """Delete what is at `path`."""
@@ -130,16 +144,22 @@ _EVENT_RETRIES = 30
 _EVENT_TIMEOUT_SECONDS = 60.0  # the server sends a comment at least every 15 s
 
 
-def connect(settings: Settings | None = None, *, url: str | None = None, token: str | None = None) -> Client:
+def connect(
+    settings: Settings | None = None,
+    *,
+    url: str | None = None,
+    token: str | None = None,
+    project: str | None = None,
+) -> Client:
     """The server that the settings name. Raises UsageError when there is no URL or no token."""
-    settings = settings or load_settings({"url": url, "token": token})
+    settings = settings or load_settings({"url": url, "token": token, "project": project})
     if not settings["url"]:
         raise UsageError("no server is set", hint="`agent login --url URL`, or set AGENT_URL")
     if not settings["token"]:
         raise UsageError(
             "no access token is set", where=settings["url"], hint="`agent login`, or set AGENT_TOKEN"
         )
-    return Client(settings["url"], settings["token"])
+    return Client(settings["url"], settings["token"], settings["project"])
 
 
 def parse_events(lines: Iterator[str]) -> Iterator[ServerEvent]:

@@ -5,7 +5,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from agent.cli.arguments import add_command, add_format, add_server, add_subcommands, describe, split_pair
+from agent.cli.arguments import (
+    add_command,
+    add_format,
+    add_project,
+    add_server,
+    add_subcommands,
+    describe,
+    split_pair,
+)
 from agent.cli.files import load_file, read_event, read_secrets
 from agent.errors import UsageError
 
@@ -52,6 +60,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     submit.add_argument("--follow", "-f", action="store_true", help="show the run until it ends")
     add_server(submit)
+    add_project(submit)
 
 
 def _configure_language(commands: Any) -> None:
@@ -185,7 +194,7 @@ def _submit(arguments: argparse.Namespace) -> int:
         cells=_cells(arguments.matrix),
         source=arguments.source,
     )
-    client = connect(url=arguments.url, token=arguments.token)
+    client = connect(url=arguments.url, token=arguments.token, project=arguments.project)
     return submit_flow(
         client, submission, follow=arguments.follow, output_format=arguments.format, out=sys.stdout
     )

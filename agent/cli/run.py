@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from agent.cli.arguments import add_command, add_format, add_server, add_subcommands, describe
+from agent.cli.arguments import add_command, add_format, add_project, add_server, add_subcommands, describe
 from agent.cli.client import Client, connect
 from agent.cli.follow import follow_job, follow_run
 from agent.cli.screen import JsonScreen, Screen, TextScreen, safe_text
@@ -22,6 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     listing = add_command(commands, "list", _list, "The newest runs.", "agent run list --status running")
     listing.add_argument("--limit", type=int, default=20, help="how many (default: 20)")
     listing.add_argument("--status", choices=["queued", "running", "completed"])
+    add_project(listing)
     _add_common(listing)
     _add_run(commands, "show", _show, "A run, its jobs, and why those that wait do so.")
     logs = _add_run(commands, "logs", _logs, "The output of a run's jobs.")
@@ -50,7 +51,9 @@ def _connect(arguments: argparse.Namespace) -> Client:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    page = _connect(arguments).get("/api/v1/runs", limit=arguments.limit, status=arguments.status)
+    client = connect(url=arguments.url, token=arguments.token, project=arguments.project)
+    project = client.project or None
+    page = client.get("/api/v1/runs", limit=arguments.limit, status=arguments.status, project=project)
     if arguments.format == "json":
         print_json(page["runs"], sys.stdout)
         return 0

@@ -102,7 +102,7 @@ def create_token(
             user=FIRST if kind == tokens.API else None,
         )
 
-    row, token = _with_data(data, create)
+    row, token = with_data(data, create)
     text = json.dumps({**_token_json(row), "token": token}) if output_format == "json" else token
     print(text, file=out or sys.stdout)
     return 0
@@ -115,7 +115,7 @@ def list_tokens(
     _need_server()
     from agent.server.store import tokens
 
-    rows = _with_data(data, lambda change: tokens.list_tokens(change.connection, kind))
+    rows = with_data(data, lambda change: tokens.list_tokens(change.connection, kind))
     shown = [_token_json(row) for row in rows]
     out = out or sys.stdout
     if output_format == "json":
@@ -135,7 +135,7 @@ def revoke_token(data: Path | str, token: str, *, kind: str = "registration") ->
     _need_server()
     from agent.server.store import tokens
 
-    revoked = _with_data(data, lambda change: tokens.revoke_token(change.connection, token, kind, change.now))
+    revoked = with_data(data, lambda change: tokens.revoke_token(change.connection, token, kind, change.now))
     if not revoked:
         raise NotFoundError(
             f"there is no {kind} token '{token}', or it was revoked already",
@@ -212,7 +212,7 @@ def _database(data: Path | str) -> Path | str:
     return file
 
 
-def _with_data(data: Path | str, work: "Callable[[Change], Awaitable[T]]") -> T:
+def with_data(data: Path | str, work: "Callable[[Change], Awaitable[T]]") -> T:
     """The result of `work` in one transaction on the data folder's database, or the one at a URL."""
     from agent.clock import SystemClock
     from agent.server.changes import Changes

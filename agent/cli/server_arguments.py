@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from agent.cli import server_accounts
 from agent.cli.arguments import (
     CommandParser,
     add_command,
@@ -72,6 +73,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     migrate.add_argument("--check", action="store_true", help="only say whether it is needed: then exit 1")
     for command in (create, listing, revoke, migrate):
         _add_data(command)
+    server_accounts.configure(nouns, _add_data, _store)
 
 
 def _add_data(parser: argparse.ArgumentParser) -> None:

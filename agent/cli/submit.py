@@ -60,8 +60,8 @@ def submit_flow(
 def start_run(client: Client, submission: Submission) -> int:
     """Send what the run needs and start it; give its number."""
     for name, value in submission.secrets.items():
-        client.put(f"/api/v1/secrets/{name}", {"value": value})
-    return int(client.post("/api/v1/runs", _request(client, submission))["run"])
+        client.put(client.in_project(f"/api/v1/secrets/{name}"), {"value": value})
+    return int(client.post(client.in_project("/api/v1/runs"), _request(client, submission))["run"])
 
 
 def _request(client: Client, submission: Submission) -> dict[str, Any]:
@@ -90,8 +90,9 @@ def _send_source(client: Client, source: Source, file: Path) -> Source:
     with tempfile.TemporaryDirectory(prefix="flow-snapshot-") as folder:
         archive = Path(folder) / "snapshot.tar.gz"
         digest = write_snapshot(file.resolve().parent, archive)
-        if not client.has(f"/api/v1/snapshots/{digest}"):
-            client.upload(f"/api/v1/snapshots/{digest}", archive)
+        path = client.in_project(f"/api/v1/snapshots/{digest}")
+        if not client.has(path):
+            client.upload(path, archive)
     return replace(source, digest=digest)
 
 

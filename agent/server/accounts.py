@@ -20,6 +20,13 @@ _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?")
 _LONGEST_TOKEN_NAME = 100
 
 
+def read_kind(text: str) -> Kind:
+    """A kind of user by its name. Raises UsageError."""
+    if text not in ("person", "service"):
+        raise UsageError(f"'{text[:40]}' is no kind of user", where="kind", hint="person or service")
+    return "service" if text == "service" else "person"
+
+
 def check_name(name: str, what: str) -> str:
     """`name`, which may name a user or a project. Raises UsageError."""
     if not _NAME.fullmatch(name):

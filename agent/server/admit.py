@@ -105,7 +105,7 @@ async def _check_rights(
         raise ConflictError(
             "the project is archived: nothing new happens in it",
             where=project.name,
-            hint=f"an admin of it can open it again: agent server project set {project.name} --open",
+            hint=f"an admin of it can open it again: agent server project open {project.name}",
         )
     return project
 

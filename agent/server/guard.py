@@ -67,9 +67,9 @@ class Guard:
     async def _close_entry(self, entry: audit.Entry, services: Services, method: str, status: int) -> None:
         """The row of a call that changed nothing: it was refused, it failed, or there was nothing to change.
 
-        Strangers without a good token don't fill the log.
+        Strangers without a good token, and who is told to slow down, don't fill the log.
         """
-        is_noise = status in (401, 429) and not entry.actor and not entry.notes
+        is_noise = status == 429 or (status == 401 and not entry.actor and not entry.notes)
         if entry.is_written or is_noise or (method in SAFE_METHODS and status < 400):
             return
         outcome: audit.Outcome = "done" if status < 400 else "refused" if status < 500 else "failed"

@@ -14,7 +14,15 @@ from agent.server.store.projects import DEFAULT, ProjectRow, read_settings
 
 # What one project has at the cost of the others is not for its own admins to say.
 ORGANISATIONS_OWN = frozenset(
-    {"weight", "max_running_jobs", "max_queued_jobs", "max_gpus", "max_artifact_bytes", "max_cache_bytes"}
+    {
+        "weight",
+        "priority",
+        "max_running_jobs",
+        "max_queued_jobs",
+        "max_gpus",
+        "max_artifact_bytes",
+        "max_cache_bytes",
+    }
 )
 
 

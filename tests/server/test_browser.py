@@ -12,6 +12,7 @@ from server.vocabulary import PATIENCE_SECONDS, ServerProcess
 from agent.server.web.pages import own_path
 
 Servers = Callable[..., ServerProcess]
+pytestmark = pytest.mark.store("sqlite")
 PASSWORD = "correct horse battery"
 
 

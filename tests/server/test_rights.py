@@ -140,6 +140,7 @@ def allowed(access: Access, caller: str) -> set[int] | None:
     return None if CALLERS.index(caller) - 1 >= NEEDS[access] else {403}
 
 
+@pytest.mark.store("sqlite")
 @pytest.mark.parametrize("caller", CALLERS)
 @pytest.mark.parametrize("route", [route for route in http_routes() if route.access.admits_people], ids=str)
 def test_each_route_answers_each_role_as_its_access_says(

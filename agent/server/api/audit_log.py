@@ -1,12 +1,14 @@
 """`/api/v1/audit`: who did what, newest first."""
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
 from starlette.responses import Response
 
+from agent.errors import UsageError
 from agent.server import accounts
 from agent.server.auth.access import Access
 from agent.server.call import Call, view_response
@@ -14,6 +16,7 @@ from agent.server.operation import V1, Operation
 from agent.server.paging import Next, Page, RowId, cut, next_cursor
 from agent.server.store import audit, projects
 from agent.server.store.audit import AuditRow
+from agent.server.store.database import Connection
 from agent.server.views import Moment, time_text
 
 _Text = Annotated[str, msgspec.Meta(max_length=500)]
@@ -73,20 +76,35 @@ async def list_audit_of_project(call: Call) -> Response:
 
 async def _list(call: Call, query: AuditQuery, project: int | None) -> Response:
     async with call.services.database.read() as connection:
-        found = await audit.list_entries(
-            connection,
-            limit=query.limit + 1,
-            before=query.after(RowId),
-            since=query.since.timestamp() if query.since else None,
-            project=project,
-            actor=query.actor or None,
-            action=query.action or None,
-            outcome=query.outcome or None,
-        )
+        found = await _find(connection, query, project)
         names = await projects.names(connection)
     shown = cut(found, query.limit)
     after = next_cursor(found, query.limit, shown[-1].id if shown else 0)
     return view_response(AuditList([view_entry(row, names) for row in shown], after))
+
+
+async def find_entries(connection: Connection, filters: Mapping[str, object]) -> list[AuditEntry]:
+    """The newest rows that `filters` (of OrganisationAuditQuery) let through. Raises UsageError, NotFoundError."""
+    try:
+        query = msgspec.convert(filters, OrganisationAuditQuery, strict=False)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"the log can't be filtered so: {error}") from None
+    project = (await accounts.find_project(connection, query.project)).id if query.project else None
+    names = await projects.names(connection)
+    return [view_entry(row, names) for row in cut(await _find(connection, query, project), query.limit)]
+
+
+async def _find(connection: Connection, query: AuditQuery, project: int | None) -> list[AuditRow]:
+    return await audit.list_entries(
+        connection,
+        limit=query.limit + 1,
+        before=query.after(RowId),
+        since=query.since.timestamp() if query.since else None,
+        project=project,
+        actor=query.actor or None,
+        action=query.action or None,
+        outcome=query.outcome or None,
+    )
 
 
 def view_entry(row: AuditRow, project_names: dict[int, str]) -> AuditEntry:
