@@ -6,13 +6,14 @@ repeats at most what changes nothing.
 
 from enum import StrEnum
 
-from agent.errors import DamagedError
+from agent.errors import AgentError, DamagedError
 from agent.journal.format import Annotation, Closed, Log, Opened, Record, StepChanged, Summary
 from agent.server.changes import Change, Changes
 from agent.server.journals import Journals, read_records
 from agent.server.live import job_topic
 from agent.server.runs import Runs
 from agent.server.store import jobs, leases, records
+from agent.server.store.failures import UnstorableError
 from agent.spec import codec
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
 from agent.wire.lease import LeaseEvent, LeaseTerms, advance
@@ -55,7 +56,7 @@ class Ledger:
                 return Outcome.CLOSED if is_whole else Outcome.OPEN
         try:
             outcome = await self._apply_from(job, lease, row.journal_applied, durable)
-        except DamagedError as error:
+        except (DamagedError, UnstorableError) as error:
             async with self._changes.begin() as change:
                 await self._close(change, job, lease, LeaseEvent.REVOKE, _damaged(error))
             outcome = Outcome.DAMAGED
@@ -129,6 +130,6 @@ async def _put(change: Change, job: str, lease: int, end: int, record: Record) -
             pass
 
 
-def _damaged(error: DamagedError) -> JobResult:
+def _damaged(error: AgentError) -> JobResult:
     message = f"the job's journal arrived damaged: {error}"
     return JobResult(Conclusion.FAILURE, failure_kind=FailureKind.INFRASTRUCTURE, message=message)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from agent.errors import AgentError, RefusedError
+from agent.errors import AgentError, RefusedError, UsageError
 
 # PostgreSQL's appendix A. Whole classes: connection lost, out of resources, operator intervention.
 _PASSING_CLASSES = ("08", "53", "57")
@@ -21,6 +21,7 @@ _PASSING_CODES = (
     "40P01",  # deadlock
     "55P03",  # lock time-out
 )
+_UNSTORABLE = "22"  # data exceptions
 _REFUSING = ("28", "3D", "42501")  # wrong password, no such database, no right
 
 
@@ -28,9 +29,14 @@ class UnavailableError(AgentError):
     """The database can't be used right now; the same may work in a moment."""
 
 
+class UnstorableError(UsageError):
+    """A text or a number that no column can hold."""
+
+
 @contextmanager
 def translate_failures(where: str, *, connecting: bool = False) -> Iterator[None]:
-    """Raise UnavailableError for what may pass, RefusedError for what a person must mend; the rest as it is.
+    """Raise UnavailableError for what may pass, RefusedError for what a person must mend, UnstorableError for values
+    that can't be stored; the rest as it is.
 
     `connecting`: an OSError in the block is the database's.
     """
@@ -40,6 +46,8 @@ def translate_failures(where: str, *, connecting: bool = False) -> Iterator[None
         cause = error.orig or error
         if error.connection_invalidated or _passes(cause):
             raise _unavailable(cause, where) from error
+        if _state_of(cause).startswith(_UNSTORABLE):
+            raise UnstorableError(f"this can't be stored: {_sentence(cause)}") from error
         if _state_of(cause).startswith(_REFUSING):
             raise RefusedError(
                 f"the database does not let us in: {_sentence(cause)}",

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.server.store.jobs import JobRow
 from agent.server.store.schema import jobs, leases
+from agent.server.store.text import without_nul
 from agent.spec import codec
 from agent.spec.job import JobSpec
 from agent.spec.outcome import JobResult
@@ -80,7 +81,7 @@ async def note_end(connection: AsyncConnection, job: str, result: JobResult) -> 
         .values(
             conclusion=result.conclusion.value,
             failure_kind=result.failure_kind.value if result.failure_kind else None,
-            message=result.message,
+            message=without_nul(result.message),
             outputs=codec.dump(result.outputs),
         )
     )

@@ -16,6 +16,7 @@ from sqlalchemy import ScalarSelect, Select, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.server.store.schema import jobs, runs
+from agent.server.store.text import without_nul
 from agent.spec import codec
 from agent.spec.job import JobSpec
 from agent.spec.outcome import JobResult
@@ -183,9 +184,9 @@ async def finish_job(connection: AsyncConnection, job: str, result: JobResult, n
         "status": "completed",
         "conclusion": result.conclusion.value,
         "failure_kind": result.failure_kind.value if result.failure_kind else None,
-        "message": result.message,
+        "message": without_nul(result.message),
         "outputs": codec.dump(result.outputs),
-        "environment_url": result.environment_url,
+        "environment_url": result.environment_url and without_nul(result.environment_url),
         "waiting": "",
         "finished_at": now,
     }

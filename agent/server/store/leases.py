@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.errors import StaleLeaseError
 from agent.server.store.schema import jobs, leases
+from agent.server.store.text import without_nul
 from agent.wire.lease import Lease, LeaseState
 
 _COLUMNS = [leases.c[name] for name in Lease.__slots__]
@@ -70,7 +71,7 @@ async def save_lease(connection: AsyncConnection, lease: Lease, now: float, reas
     await connection.execute(
         update(leases)
         .where(leases.c.job == lease.job, leases.c.number == lease.number)
-        .values(state=lease.state.value, deadline=lease.deadline, ended_at=ended, reason=reason)
+        .values(state=lease.state.value, deadline=lease.deadline, ended_at=ended, reason=without_nul(reason))
     )
 
 

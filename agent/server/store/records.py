@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.journal.format import Annotation, StepChanged, Summary
 from agent.server.store.schema import annotations, jobs, runs, steps, summaries
+from agent.server.store.text import without_nul
 from agent.server.store.upsert import insert
 from agent.spec import codec
 
@@ -31,8 +32,8 @@ class StepRow:
 async def put_step(connection: AsyncConnection, job: str, lease: int, record: StepChanged) -> None:
     """The newest word about a step."""
     values = {
-        "id": record.id,
-        "name": record.name,
+        "id": without_nul(record.id),
+        "name": without_nul(record.name),
         "parent": record.parent,
         "state": record.state,
         "outcome": record.outcome,
@@ -60,7 +61,7 @@ async def put_summary(
 ) -> None:
     """A piece of a step's summary."""
     statement = insert(connection, summaries).values(
-        job=job, lease=lease, offset=offset, step=record.step, text=record.text
+        job=job, lease=lease, offset=offset, step=record.step, text=without_nul(record.text)
     )
     await connection.execute(statement.on_conflict_do_nothing())
 
