@@ -9,6 +9,7 @@ from collections.abc import Callable
 Sink = Callable[[bytes], None]
 
 _PIPE_BYTES = 1 << 20
+_BUSY_BYTES = 16 << 10  # who has written so much at once gets a larger pipe; most never do
 _PACE_SECONDS = 0.005  # between two reads of a busy pipe: let it fill
 _DRAIN_SECONDS = (
     5.0  # how long output may trickle in after the process ended, from children that it left (as GitHub)
@@ -24,9 +25,8 @@ class OutputPipe:
         self._loop = asyncio.get_running_loop()
         self._pause: asyncio.TimerHandle | None = None
         self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._is_large = False
         os.set_blocking(file, False)
-        with contextlib.suppress(OSError):  # a user near the limit of pipe memory gets the usual 64 KiB
-            fcntl.fcntl(file, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         self._loop.add_reader(file, self._read)
 
     async def drain(self) -> None:
@@ -56,12 +56,19 @@ class OutputPipe:
         except BlockingIOError:
             return 0
         if data:
+            if len(data) >= _BUSY_BYTES and not self._is_large:
+                self._enlarge()
             self._sink(data)
         else:
             self._loop.remove_reader(self._file)
             os.close(self._file)
             self._ended.set_result(None)
         return len(data)
+
+    def _enlarge(self) -> None:
+        self._is_large = True
+        with contextlib.suppress(OSError):  # a user near the limit of pipe memory keeps the usual 64 KiB
+            fcntl.fcntl(self._file, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
     def _resume(self) -> None:
         if self._pause is not None:

@@ -19,6 +19,7 @@ from agent.errors import DamagedError
 
 T = TypeVar("T")
 _Reader = Callable[[Any, str], Any]
+_ENCODE = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 def to_json(value: object) -> Any:
@@ -51,7 +52,7 @@ def from_json(kind: type[T], data: object, *, where: str = "") -> T:
 
 def dump(value: object) -> str:
     """`value` as one line of JSON text."""
-    return json.dumps(to_json(value), separators=(",", ":"), ensure_ascii=False)
+    return _ENCODE(to_json(value))
 
 
 def parse(kind: type[T], text: str | bytes, *, where: str = "") -> T:

@@ -7,6 +7,7 @@ import contextlib
 import os
 import posixpath
 import shlex
+from functools import cache
 from pathlib import Path
 
 from agent.errors import AgentError
@@ -88,7 +89,7 @@ class ScriptHandler:
         in_container = step.job.is_in_container
         unchosen, template = not template, template or (_BUILT_IN["sh"] if in_container else _DEFAULT)
         try:
-            program, *rest = shlex.split(template)
+            program, *rest = _split(template)
         except ValueError as error:
             raise AgentError(f"Invalid shell option: {error}", where=step.place) from None
         found = program if in_container else _find_program(step, program)
@@ -101,6 +102,11 @@ class ScriptHandler:
                 hint=f"install {program}, or name another one with `shell:`",
             )
         return [found, *rest], f"{found} {template.partition(' ')[2]}"
+
+
+@cache
+def _split(template: str) -> tuple[str, ...]:
+    return tuple(shlex.split(template))
 
 
 def _find_program(step: StepRun, name: str) -> str | None:
