@@ -52,19 +52,19 @@ def _configure_lock(commands: Any) -> None:
         commands,
         "lock",
         _lock,
-        "Pin what flows use to the commits that it is now, in flow.lock beside them; what is pinned stays.",
+        "Pin the actions and images that flows use to what they are now, in flow.lock beside them; what is pinned stays.",
         "agent action lock train.yml",
     )
     update = add_command(
         commands,
         "update",
         _update,
-        "Move pins to the commits that their refs are now.",
+        "Move pins to what their refs and tags are now.",
         "agent action update",
         "agent action update actions/checkout",
     )
     update.add_argument(
-        "names", nargs="*", metavar="NAME", help="owner/repo[@ref] or URL[@ref] (default: all)"
+        "names", nargs="*", metavar="NAME", help="owner/repo[@ref], URL[@ref] or an image (default: all)"
     )
     update.add_argument(
         "--lock", type=Path, default=Path("flow.lock"), metavar="FILE", help="(default: ./flow.lock)"
@@ -73,10 +73,10 @@ def _configure_lock(commands: Any) -> None:
         commands,
         "verify",
         _verify,
-        "Say what differs between flows, flow.lock and what the refs are now; exit 1 when something does.",
+        "Say what differs between flows, flow.lock and what refs and tags are now; exit 1 when something does.",
         "agent action verify train.yml",
     )
-    verify.add_argument("--offline", action="store_true", help="don't ask whether refs have moved")
+    verify.add_argument("--offline", action="store_true", help="don't ask whether refs and tags have moved")
     for command in (lock, verify):
         command.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a flow")
     for command in (lock, update, verify):

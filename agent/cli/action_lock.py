@@ -3,17 +3,19 @@
 import os
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TextIO
 
+from agent.cli.action_images import Image, is_settled, list_images, look_up_digests
 from agent.cli.action_uses import Context, group_by_folder, list_lines, open_resolver, warn
 from agent.cli.tables import plain, print_json, print_table
-from agent.errors import AgentError, NotFoundError
+from agent.errors import AgentError, NotFoundError, UnreachableError
 from agent.resolve import Pins
 from agent.resolve.lock import FILE_NAME, Lock, Pin, format_lock, read_lock
+from agent.resolve.pins import IMAGE_PREFIX
 from agent.resolve.uses import Use, walk_uses
 
 _SHOWN = 12  # digits of a commit
@@ -26,7 +28,7 @@ class Change:
     change: str  # added, moved, removed
     uses: str
     was: str
-    commit: str
+    commit: str  # or an image's digest
     url: str
 
 
@@ -41,7 +43,7 @@ def lock_flows(files: Sequence[Path], context: Context, output_format: str, out:
         file = folder / FILE_NAME
         old = read_lock(file) if file.exists() else Lock()
         flows = sorted({*_existing(folder, old.flows), *names})
-        made.append((file, old, _make_lock(folder, flows, old, old.actions, context)))
+        made.append((file, old, _make_lock(folder, flows, old, old, context)))
     return _show([_write(*each) for each in made], output_format, out)
 
 
@@ -55,8 +57,11 @@ def update_pins(file: Path, names: Sequence[str], context: Context, output_forma
             "there is no lock file", where=str(file), hint="`agent action lock FLOW` makes one"
         )
     old = read_lock(file)
-    moving = {key for name in names for key in _named(name, old, file)} if names else set(old.actions)
-    kept = {key: pin for key, pin in old.actions.items() if key not in moving}
+    moving = {key for name in names for key in _named(name, old, file)} if names else set(old.pins)
+    kept = Lock(
+        actions={key: pin for key, pin in old.actions.items() if key not in moving},
+        images={name: digest for name, digest in old.images.items() if f"{IMAGE_PREFIX}{name}" not in moving},
+    )
     flows = _existing(file.parent, old.flows)
     return _show([_write(file, old, _make_lock(file.parent, flows, old, kept, context))], output_format, out)
 
@@ -66,43 +71,66 @@ def _existing(folder: Path, flows: Sequence[str]) -> list[str]:
 
 
 def _named(name: str, lock: Lock, file: Path) -> list[str]:
-    """The keys that `name` means: one, or all refs of a repository."""
-    found = [key for key in lock.actions if name in (key, key.rpartition("@")[0].removesuffix("//"))]
+    """The keys that `name` means: one, all refs of a repository, or all tags of an image."""
+    found = [key for key in lock.pins if name in _names_of(key)]
     if not found:
-        hint = f"it pins {', '.join(sorted(lock.actions)[:10]) or 'nothing'}"
+        hint = f"it pins {', '.join(sorted(lock.pins)[:10]) or 'nothing'}"
         raise NotFoundError(f"the lock has no pin {name!a}", where=str(file), hint=hint)
     return found
 
 
-def _make_lock(
-    folder: Path, flows: Sequence[str], old: Lock, kept: Mapping[str, Pin], context: Context
-) -> Lock:
-    """The lock of `flows`: what is `kept` as it is, the rest as it is now."""
+def _names_of(key: str) -> tuple[str, ...]:
+    if key.startswith(IMAGE_PREFIX):
+        image = key.removeprefix(IMAGE_PREFIX)
+        head, slash, last = image.rpartition("/")
+        return key, image, head + slash + last.partition(":")[0]
+    return key, key.rpartition("@")[0].removesuffix("//")
+
+
+def _make_lock(folder: Path, flows: Sequence[str], old: Lock, kept: Lock, context: Context) -> Lock:
+    """The lock of `flows`: what is `kept` of the `old` one as it is, the rest as it is now."""
     lines = list_lines(folder, flows, context)
-    pins = Pins({key: pin.commit for key, pin in kept.items()}, warns=False)
+    pins = Pins({key: pin.commit for key, pin in kept.actions.items()}, warns=False)
     with open_resolver(folder, context, pins) as resolver:
         uses = list(walk_uses(lines, resolver))
-    _report(uses)
+    images = list_images(folder, flows, context, uses)
+    found = look_up_digests(image for image, _ in images if is_settled(image) and image not in kept.images)
+    _report(uses, images, found, old.images)
     actions = {
-        use.key: kept.get(use.key) or Pin(use.action.commit, use.action.origin)
+        use.key: kept.actions.get(use.key) or Pin(use.action.commit, use.action.origin)
         for use in uses
         if use.key and use.action
     }
-    return Lock(tuple(flows), actions, old.images)
+    digests = {**kept.images, **{image: digest for image, digest in found.items() if isinstance(digest, str)}}
+    used = {image for image, _ in images}
+    return Lock(tuple(flows), actions, {name: digest for name, digest in digests.items() if name in used})
 
 
-def _report(uses: Sequence[Use]) -> None:
-    """Show what could not be pinned. Raises AgentError when that is more than a folder that comes later."""
-    failed = [use for use in uses if use.problem and not use.is_later]
+def _report(
+    uses: Sequence[Use],
+    images: Sequence[Image],
+    found: Mapping[str, str | AgentError],
+    pinned: Container[str],
+) -> None:
+    """Show what could not be pinned. Raises AgentError when that is more than what comes later, or would lose a pin."""
     for use in uses:
         if use.is_later:
             warn(f"{use.place}: '{use.text}' is not here (yet?): what it uses is not pinned")
         for warning in use.action.warnings if use.action else ():
             warn(f"{use.place}: {warning}")
-    for use in failed:
-        sys.stderr.write(plain(f"{use.place}: {use.problem}") + "\n")
+    failed = [(use.place, use.problem) for use in uses if use.problem and not use.is_later]
+    for image, place in images:
+        problem = found.get(image)
+        if not is_settled(image):
+            warn(f"{place}: the image '{image}' is known when the job runs: it is not pinned")
+        elif isinstance(problem, UnreachableError) and image not in pinned:
+            warn(f"{place}: the image '{image}' is not pinned: {problem}")
+        elif isinstance(problem, AgentError):
+            failed.append((place, problem))
+    for place, problem in dict.fromkeys(failed):
+        sys.stderr.write(plain(f"{place}: {problem}") + "\n")
     if failed:
-        what = "one action" if len(failed) == 1 else f"{len(failed)} actions"
+        what = "one action or image" if len(failed) == 1 else f"{len(failed)} actions and images"
         raise AgentError(f"{what} can't be pinned", hint="the lock file is as it was")
 
 
@@ -131,14 +159,13 @@ def _replace(file: Path, text: str) -> None:
 
 def _compare(old: Lock, new: Lock) -> list[Change]:
     changes = []
-    for key in sorted({*old.actions, *new.actions}):
-        before, after = old.actions.get(key), new.actions.get(key)
-        if before is None and after is not None:
-            changes.append(Change("added", key, "", after.commit, after.url))
-        elif before is not None and after is None:
-            changes.append(Change("removed", key, before.commit, "", before.url))
-        elif before is not None and after is not None and before.commit != after.commit:
-            changes.append(Change("moved", key, before.commit, after.commit, after.url))
+    for key in sorted({*old.pins, *new.pins}):
+        before, after = old.pins.get(key, ""), new.pins.get(key, "")
+        pin = new.actions.get(key) or old.actions.get(key)
+        url = pin.url if pin else ""
+        if before != after:
+            what = "moved" if before and after else "added" if after else "removed"
+            changes.append(Change(what, key, before, after, url))
     return changes
 
 
@@ -153,10 +180,14 @@ def _show(locks: Sequence[tuple[Path, Lock, list[Change]]], output_format: str, 
     for file, lock, changes in locks:
         if changes:
             rows = [
-                (change.change, change.uses, change.was[:_SHOWN], change.commit[:_SHOWN], change.url)
+                (change.change, change.uses, _shorten(change.was), _shorten(change.commit), change.url)
                 for change in changes
             ]
             print_table(["change", "uses", "was", "is", "at"], rows, out)
-        count = len(lock.actions)
+        count = len(lock.pins)
         out.write(f"{file}: {count} pin{'' if count == 1 else 's'}{'' if changes else ', nothing changed'}\n")
     return 0
+
+
+def _shorten(pin: str) -> str:
+    return pin.removeprefix("sha256:")[:_SHOWN]

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
+from agent.cli.action_images import Image, is_settled, list_images, look_up_digests
 from agent.cli.action_uses import Context, group_by_folder, list_lines, open_resolver
 from agent.cli.tables import plain, print_json
 from agent.errors import AgentError, NotFoundError
@@ -48,8 +49,10 @@ def _compare(folder: Path, names: Sequence[str], context: Context, *, is_offline
     flows = sorted({*lock.flows, *names} - {*gone})
     lines = list_lines(folder, flows, context)
     used: set[str] = set()
+    uses = []
     with open_resolver(folder, context, Pins(lock.pins, warns=False)) as resolver:
         for use in walk_uses(lines, resolver):
+            uses.append(use)
             if use.key and use.action:
                 used.add(use.key)
                 if use.key not in lock.actions:
@@ -61,6 +64,24 @@ def _compare(folder: Path, names: Sequence[str], context: Context, *, is_offline
             yield f"{file}: '{key}' is pinned, but nothing uses it"
         if not is_offline:
             yield from _find_moved(file, lock, used, resolver)
+    images = list_images(folder, flows, context, uses)
+    yield from _compare_images(file, lock, images, is_offline=is_offline)
+
+
+def _compare_images(file: Path, lock: Lock, images: Sequence[Image], *, is_offline: bool) -> Iterator[str]:
+    used = {image for image, _ in images}
+    for image, place in images:
+        if is_settled(image) and image not in lock.images:
+            yield f"{place}: the image '{image}' is not pinned"
+    for image in sorted({*lock.images} - used):
+        yield f"{file}: the image '{image}' is pinned, but nothing uses it"
+    if is_offline:
+        return
+    for image, digest in look_up_digests(used & {*lock.images}).items():
+        if isinstance(digest, AgentError):
+            yield f"{file}: the image '{image}' can't be looked up: {digest}"
+        elif digest != lock.images[image]:
+            yield f"{file}: the image '{image}' has moved: it was {lock.images[image]} when it was locked, and is {digest} now"
 
 
 def _find_moved(file: Path, lock: Lock, used: set[str], resolver: Resolver) -> Iterator[str]:

@@ -6,6 +6,8 @@ Source: Docker Engine API, `POST /containers/create`.
 from dataclasses import dataclass, field
 from typing import Any
 
+from agent.containers.policy import ContainerPolicy
+
 _MAX_LOG = {"max-size": "10m", "max-file": "1"}
 
 
@@ -77,6 +79,12 @@ class Blueprint:
             endpoint = {"Aliases": self.aliases}
             body["NetworkingConfig"] = {"EndpointsConfig": {self.network: endpoint}}
         return body
+
+    def choose_user(self, policy: ContainerPolicy, where: str) -> None:
+        """Run as a user that the owner of the machine lets containers be. Raises RefusedError."""
+        user = policy.choose_user(str(self.config.get("User", "")), where)
+        if user:
+            self.config["User"] = user
 
     def _full_env(self) -> dict[str, str]:
         # An engine whose default runtime is NVIDIA's reads this variable, CUDA images say `all` in it, and a flow might.

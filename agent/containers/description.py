@@ -71,13 +71,13 @@ def make_blueprint(
     gpus: tuple[str, ...] = (),
     labels: Mapping[str, str],
 ) -> Blueprint:
-    """The container that is to be made for `wanted`. Raises UsageError, RefusedError."""
-    policy.require_image(wanted.image, wanted.where)
+    """The container that is to be made for `wanted`, whose image has been judged. Raises UsageError, RefusedError."""
     blueprint = Blueprint(wanted.image, env=dict(wanted.env), network=network, gpus=gpus, labels=dict(labels))
     for text in wanted.volumes:
         blueprint.mounts.append(read_volume(text, policy, own_folders, wanted.where))
     blueprint.ports += [read_port(text, wanted.where) for text in wanted.ports]
     OptionReader(blueprint, policy, own_folders, wanted.where).apply(wanted.options)
+    blueprint.choose_user(policy, wanted.where)
     blueprint.mounts = [_own_volume(mount, labels) for mount in blueprint.mounts]
     return blueprint
 

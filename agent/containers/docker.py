@@ -1,4 +1,4 @@
-"""The Docker engine, by way of docker-py; the only importer of it.
+"""The Docker engine, by way of docker-py (`agent.containers.docker_client`).
 
 docker-py blocks, so its calls are made in threads of our own. A call once made is waited for, also when its task is
 cancelled: what it makes must be known to be there, or not, before anybody cleans up.
@@ -15,6 +15,7 @@ from typing import Any
 
 from agent.containers.attach import OutputStream, check_address, check_connection
 from agent.containers.blueprint import Blueprint
+from agent.containers.docker_client import connect_client, describe_failure, read_env, split_tag, translated
 from agent.containers.engine import (
     ContainerFacts,
     Credentials,
@@ -25,16 +26,11 @@ from agent.containers.engine import (
     Sink,
 )
 from agent.containers.progress import PullProgress
-from agent.errors import AgentError, UnreachableError, UsageError
 
 DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
 _EMPTY_IMAGE = "flow-agent/empty:1"
 _THREADS = 16
 _POLL_SECONDS = (0.005, 0.25)  # the first pause between two looks, and the longest
-_CALL_SECONDS = 120
-_BAD_REQUEST = 400
-# What an engine says when asking it again will not help; the first three it says with the code of a broken server.
-_FINAL = ("unauthorized", "denied", "no basic auth", "not found", "manifest unknown", "invalid reference")
 
 
 class DockerEngine:
@@ -51,7 +47,7 @@ class DockerEngine:
         address = check_address(address or DEFAULT_ADDRESS)
         await check_connection(address)
         loop = asyncio.get_running_loop()
-        return cls(await loop.run_in_executor(None, _connect, address), address)
+        return cls(await loop.run_in_executor(None, connect_client, address), address)
 
     async def close(self) -> None:
         """Let go of the engine."""
@@ -65,14 +61,19 @@ class DockerEngine:
         except ImageError:
             return None
         digests = found.get("RepoDigests") or [""]
-        return ImageFacts(found["Id"], digests[0], _read_env(found))
+        return ImageFacts(found["Id"], digests[0], read_env(found))
 
     async def pull(self, image: str, credentials: Credentials | None, say: Say) -> None:
         """See Engine."""
         own = {"username": credentials.username, "password": credentials.password} if credentials else None
-        name, tag = _split_tag(image)
+        name, tag = split_tag(image)
         events = partial(self._client.pull, name, tag=tag, auth_config=own, stream=True, decode=True)
         await self._follow(events, PullProgress(say).take)
+
+    async def look_up(self, image: str) -> str:
+        """See Engine."""
+        found = await self._call(self._client.inspect_distribution, image)
+        return str(found["Descriptor"]["digest"])
 
     async def build(self, dockerfile: Path, tag: str, say: Say) -> None:
         """See Engine."""
@@ -96,7 +97,7 @@ class DockerEngine:
     async def empty_image(self) -> str:
         """See Engine."""
         if await self.find_image(_EMPTY_IMAGE) is None:
-            name, tag = _split_tag(_EMPTY_IMAGE)
+            name, tag = split_tag(_EMPTY_IMAGE)
             archive = bytes(tarfile.BLOCKSIZE * 2)
             await self._call(self._client.import_image_from_data, archive, repository=name, tag=tag)
         return _EMPTY_IMAGE
@@ -157,7 +158,7 @@ class DockerEngine:
             exit_code=int(state["ExitCode"]),
             health=str((state.get("Health") or {}).get("Status") or "").replace("none", ""),
             ports={port.removesuffix("/tcp"): bound[0]["HostPort"] for port, bound in ports.items() if bound},
-            env=_read_env(found),
+            env=read_env(found),
         )
 
     async def wait(self, container: str) -> None:
@@ -218,7 +219,7 @@ class DockerEngine:
         return await OutputStream.open(self._address, f"/v{self._client.api_version}{path}", body)
 
     async def _call(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-        call = partial(_translated, partial(function, *arguments, **options))
+        call = partial(translated, partial(function, *arguments, **options))
         future = asyncio.get_running_loop().run_in_executor(self._threads, call)
         try:
             return await asyncio.shield(future)
@@ -240,73 +241,10 @@ class DockerEngine:
                 if is_given_up:
                     return
                 if "error" in event:
-                    raise _describe(str(event["error"]))
+                    raise describe_failure(str(event["error"]))
                 loop.call_soon_threadsafe(take, event)
 
         try:
-            await loop.run_in_executor(self._threads, partial(_translated, follow))
+            await loop.run_in_executor(self._threads, partial(translated, follow))
         finally:
             is_given_up = True
-
-
-def _connect(address: str) -> Any:
-    from docker.api.client import APIClient
-    from docker.errors import DockerException
-
-    try:
-        client: Any = APIClient
-        return client(base_url=address, version="auto", timeout=_CALL_SECONDS)
-    except DockerException as error:
-        raise UnreachableError(
-            f"the container engine does not answer: {_last_cause(error)}", where=address
-        ) from None
-
-
-def _translated(call: Callable[[], Any]) -> Any:
-    """`call`'s result, its errors in our words."""
-    from docker.errors import APIError, DockerException, ImageNotFound
-    from requests.exceptions import RequestException
-
-    try:
-        return call()
-    except ImageNotFound as error:
-        raise ImageError(str(error.explanation or error)) from None
-    except APIError as error:
-        if error.status_code == _BAD_REQUEST:
-            raise UsageError(f"the container engine refuses: {error.explanation}") from None
-        raise _describe(str(error.explanation or error)) from None
-    except DockerException as error:
-        raise EngineError(str(error)) from None
-    except (RequestException, OSError) as error:
-        raise UnreachableError(f"the container engine does not answer: {_last_cause(error)}") from None
-
-
-def _describe(said: str) -> AgentError:
-    """An engine's complaint as an error."""
-    lower = said.lower()
-    if "address pool" in lower:
-        return EngineError(said, hint="remove networks that nobody uses: docker network prune")
-    if any(word in lower for word in _FINAL) and "no such container" not in lower:
-        return ImageError(said)
-    return EngineError(said)
-
-
-def _last_cause(error: BaseException) -> str:
-    """The innermost reason, which is the one that says something."""
-    while isinstance(error.args[-1] if error.args else None, BaseException):
-        error = error.args[-1]
-    return getattr(error, "strerror", None) or str(error)
-
-
-def _split_tag(image: str) -> tuple[str, str]:
-    """(name, tag or digest); `latest` where none is written, for no tag means all of them to the engine."""
-    name, _, digest = image.partition("@")
-    head, slash, last = name.rpartition("/")
-    last, _, tag = last.partition(":")
-    return head + slash + last, digest or tag or "latest"
-
-
-def _read_env(found: Mapping[str, Any]) -> dict[str, str]:
-    """The environment of an image or a container, as the engine describes it."""
-    pairs = (found.get("Config") or {}).get("Env") or []
-    return {name: value for name, _, value in (pair.partition("=") for pair in pairs)}

@@ -81,6 +81,13 @@ class Engine(Protocol):
         """
         ...
 
+    async def look_up(self, image: str) -> str:
+        """The digest (`sha256:...`) that an image's tag has at its registry, with the machine's `docker login`.
+
+        Raises ImageError: the registry says no, or has no such image.
+        """
+        ...
+
     async def build(self, dockerfile: Path, tag: str, say: Say) -> None:
         """Build the image `tag` from `dockerfile` and the folder that it lies in. After a failure there is no such tag. Raises ImageError."""
         ...

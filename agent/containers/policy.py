@@ -1,30 +1,39 @@
 """What containers may have of this machine. The agent's owner decides, whatever a flow or a server says.
 
-Nothing that would give the machine away is allowed unless it is named, word by word:
+Nothing that would give the machine away is allowed unless it is named, in words (`AGENT_CONTAINER_ALLOW`) or in the policy
+file (`agent.containers.policy_file`), whose rules become words:
 
-| word | allows |
-| --- | --- |
-| `mount:PATH` | folders below PATH as volumes (the job's own folders always are) |
-| `device:PATH` | the device, with `--device` |
-| `cap:NAME` | the capability, with `--cap-add` |
-| `runtime:NAME` | `--runtime NAME` |
-| `image:PATTERN` | only images that match one of the patterns; without any, all |
-| `local-image:PATTERN` | images that are on this machine, without asking their registry |
-| `docker-socket` | the engine's socket in job containers and container actions, as on GitHub: as good as root |
-| `host-network`, `host-ipc`, `host-pid` | the machine's network, shared memory, processes |
-| `unconfined` | `--security-opt seccomp=unconfined` and `apparmor=unconfined` |
-| `privileged` | `--privileged`: as good as root |
+| word | in the file | allows |
+| --- | --- | --- |
+| `mount:PATH` | `containers.mounts` | folders below PATH as volumes (the job's own folders always are) |
+| `device:PATH` | `containers.devices` | the device, with `--device` |
+| `cap:NAME` | `containers.capabilities` | the capability, with `--cap-add` |
+| `runtime:NAME` | `containers.runtimes` | `--runtime NAME` |
+| `image:PATTERN` | `images.allow` | only images that match one of the patterns; without any, all |
+| `local-image:PATTERN` | `images.local` | images that are on this machine, without asking their registry |
+| `docker-socket` | `containers.allow` | the engine's socket in job containers and container actions, as on GitHub: as good as root |
+| `host-network`, `host-ipc`, `host-pid` | `containers.allow` | the machine's network, shared memory, processes |
+| `unconfined` | `containers.allow` | `--security-opt seccomp=unconfined` and `apparmor=unconfined` |
+| `privileged` | `containers.allow` | `--privileged`: as good as root |
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from agent.errors import RefusedError, UsageError
 
-_FLAGS = ("docker-socket", "host-network", "host-ipc", "host-pid", "unconfined", "privileged")
-_KINDS = ("mount", "device", "cap", "runtime", "image", "local-image")
+FLAGS = ("docker-socket", "host-network", "host-ipc", "host-pid", "unconfined", "privileged")
+KINDS = {  # of words, and their place in the policy file
+    "mount": "[containers] mounts",
+    "device": "[containers] devices",
+    "cap": "[containers] capabilities",
+    "runtime": "[containers] runtimes",
+    "image": "[images] allow",
+    "local-image": "[images] local",
+}
+_HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
 # What an engine gives by itself, and what training asks for: NUMA placement, pinned memory, debuggers.
 _HARMLESS_CAPABILITIES = (
     *(
@@ -44,9 +53,16 @@ _HARMLESS_CAPABILITIES = (
 
 @dataclass(frozen=True, slots=True)
 class ContainerPolicy:
-    """The words that were granted."""
+    """The words that were granted, and what the policy file forbids beside."""
 
     granted: frozenset[str] = frozenset()
+    file: str = ""  # the policy file; empty where there is none
+    limits_images: bool = False  # only those that `image:` names, also when it names none
+    denied_images: tuple[str, ...] = ()
+    requires_pins: bool = False  # images only by digest
+    denied_options: tuple[str, ...] = ()  # of `options:`, by their long names
+    users: tuple[str, ...] | None = None  # as whom containers may run, the usual one first; None: anybody
+    builds: bool = True  # whether container actions may bring a Dockerfile
 
     @classmethod
     def parse(cls, words: Iterable[str]) -> "ContainerPolicy":
@@ -54,8 +70,8 @@ class ContainerPolicy:
         granted = frozenset(words)
         for word in sorted(granted):
             kind, separator, value = word.partition(":")
-            if word not in _FLAGS and not (separator and kind in _KINDS and value):
-                known = ", ".join([*_FLAGS, *(f"{kind}:..." for kind in _KINDS)])
+            if word not in FLAGS and not (separator and kind in KINDS and value):
+                known = ", ".join([*FLAGS, *(f"{kind}:..." for kind in KINDS)])
                 raise UsageError(
                     f"'{word}' is nothing that containers can be allowed", hint=f"known are {known}"
                 )
@@ -68,7 +84,7 @@ class ContainerPolicy:
     def require(self, word: str, what: str, where: str, instead: str = "") -> None:
         """Raise RefusedError, naming the word that would allow `what`, unless it was granted."""
         if word not in self.granted:
-            raise _refuse(word, what, where, instead)
+            raise self._refuse(word, what, where, instead)
 
     def require_capability(self, name: str, where: str) -> None:
         """Raise RefusedError unless a container may have this capability."""
@@ -79,24 +95,71 @@ class ContainerPolicy:
     def require_device(self, path: str, where: str) -> None:
         """Raise RefusedError unless a container may have the device."""
         if not self._covers("device", path):
-            raise _refuse(f"device:{path}", f"the device {path}", where)
+            raise self._refuse(f"device:{path}", f"the device {path}", where)
 
     def require_folder(self, path: str, own: Iterable[str], where: str) -> str:
         """The true path of a folder that a container may see: links are resolved first. Raises RefusedError."""
         real = os.path.realpath(path)
         if not (self._covers("mount", real) or any(_is_below(real, os.path.realpath(root)) for root in own)):
-            raise _refuse(f"mount:{path}", f"the machine's {path} as a volume", where)
+            raise self._refuse(f"mount:{path}", f"the machine's {path} as a volume", where)
         return real
 
     def require_image(self, image: str, where: str) -> None:
         """Raise RefusedError unless containers of this image may run."""
+        denied = [name.lower() for name in _denied_names(image)]
+        for pattern in self.denied_images:
+            if _match(denied, [pattern.lower()]):
+                raise self._forbid(f"the image '{image}'", where, f'[images] deny = ["{pattern}"]')
         patterns = self._values("image")
-        if patterns and not _matches(image, patterns):
-            raise _refuse(f"image:{image}", f"the image '{image}'", where)
+        if (patterns or self.limits_images) and not _match(image_names(image), patterns):
+            raise self._refuse(f"image:{image}", f"the image '{image}'", where)
+
+    def require_pin(self, image: str, where: str) -> None:
+        """Raise RefusedError when images are only taken by digest and `image` has none."""
+        if self.requires_pins and "@sha256:" not in image:
+            rule, hint = "[images] require_pins", "`agent action lock` writes flow.lock"
+            raise self._forbid(f"the image '{image}' without a digest", where, f"{rule}; {hint}")
+
+    def require_build(self, where: str) -> None:
+        """Raise RefusedError unless images may be built of what an action brings."""
+        if not self.builds:
+            raise self._forbid(
+                "what an action's own Dockerfile makes", where, "[containers] dockerfiles = false"
+            )
+
+    def require_option(self, flag: str, where: str) -> None:
+        """Raise RefusedError when this option of `docker create` is forbidden."""
+        if flag in self.denied_options:
+            raise self._forbid(f"the option '{flag}'", where, f'[containers] deny_options = ["{flag}"]')
+
+    def choose_user(self, wanted: str, where: str) -> str:
+        """As whom a container runs that would run as `wanted` (empty: as its image says). Raises RefusedError."""
+        if self.users is None:
+            return wanted
+        if not wanted and self.users:
+            return self.users[0]
+        if wanted not in self.users:
+            raise self._forbid(f"the user '{wanted}'", where, f"[containers] users = {list(self.users)}")
+        return wanted
 
     def trusts_local(self, image: str) -> bool:
         """Whether a copy on this machine is as good as asking the registry, which may know who is asking."""
-        return _matches(image, self._values("local-image"))
+        return _match(image_names(image), self._values("local-image"))
+
+    def _refuse(self, word: str, what: str, where: str, instead: str = "") -> RefusedError:
+        advice = f"{instead}, or let" if instead else "let"
+        kind, _, value = word.partition(":")
+        rule = f'{KINDS[kind]} = ["{value}"]' if value else f'[containers] allow = ["{word}"]'
+        return RefusedError(
+            f"this machine does not give containers {what}",
+            where=where,
+            hint=f"{advice} its owner allow it: {rule} in {self.file or 'policy.toml'}, or AGENT_CONTAINER_ALLOW={word}",
+        )
+
+    def _forbid(self, what: str, where: str, rule: str) -> RefusedError:
+        return RefusedError(
+            f"the policy of this machine doesn't allow {what}", where=where, hint=f"{self.file}: {rule}"
+        )
 
     def _covers(self, kind: str, path: str) -> bool:
         return any(_is_below(path, os.path.realpath(root)) for root in self._values(kind))
@@ -109,14 +172,45 @@ def _is_below(path: str, root: str) -> bool:
     return path == root or path.startswith(root.rstrip("/") + "/")
 
 
-def _matches(image: str, patterns: Iterable[str]) -> bool:
-    return any(fnmatchcase(image, pattern) for pattern in patterns)
+def image_names(image: str) -> Iterator[str]:
+    """What `image` may be called by who allows it: with and without the registry that is meant anyway, by its repository alone.
+
+    The tag beside a digest means nothing to an engine: alone it allows nothing.
+    """
+    bare, tag, digest = _split_image(image)
+    for form in _repository_names(bare):
+        yield form
+        if digest:
+            yield from (f"{form}@{digest}", f"{form}:{tag}@{digest}")
+        else:
+            yield f"{form}:{tag}"
 
 
-def _refuse(word: str, what: str, where: str, instead: str = "") -> RefusedError:
-    advice = f"{instead}, or let" if instead else "let"
-    return RefusedError(
-        f"this machine does not give containers {what}",
-        where=where,
-        hint=f"{advice} its owner allow it: AGENT_CONTAINER_ALLOW={word}",
-    )
+def _denied_names(image: str) -> Iterator[str]:
+    """What `image` may be called by who denies it: all that it could be."""
+    bare, tag, _digest = _split_image(image)
+    yield from image_names(image)
+    yield from (f"{form}:{tag}" for form in _repository_names(bare))
+
+
+def _split_image(image: str) -> tuple[str, str, str]:
+    """(name, tag, digest); the tag `latest` where neither is written."""
+    name, _, digest = image.partition("@")
+    head, slash, last = name.rpartition("/")
+    last, _, tag = last.partition(":")
+    return head + slash + last, tag or ("" if digest else "latest"), digest
+
+
+def _repository_names(name: str) -> Iterator[str]:
+    domain, slash, rest = name.partition("/")
+    is_hub = not slash or not (set(".:") & set(domain) or domain == "localhost")
+    if is_hub or domain.lower() in _HUB:
+        short = (name if is_hub else rest).removeprefix("library/")
+        yield short
+        yield f"docker.io/{short if '/' in short else f'library/{short}'}"
+    else:
+        yield name
+
+
+def _match(names: Iterable[str], patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for name in names for pattern in patterns)

@@ -1,8 +1,8 @@
 """The images of container actions: pulled or built once a job, those that are known beforehand before its first step."""
 
-from agent.containers.policy import ContainerPolicy
 from agent.errors import NotFoundError, RefusedError
 from agent.job.containers import open_engine
+from agent.job.images import container_policy, settle_image
 from agent.job.state import RunningJob
 from agent.job.steprun import Action
 from agent.job.streams import StepLog
@@ -34,13 +34,14 @@ async def find_image(job: RunningJob, action: Action, log: StepLog) -> str:
     known = job.containers.images.get(key)
     if known:
         return known
-    policy = ContainerPolicy.parse(job.settings.container_allow)
+    policy = container_policy(job)
     if _is_named(runs):
         image = check_image(runs.image[len(_SCHEME) :], runs.image)
-        policy.require_image(image, runs.image)
+        image = settle_image(job, image, runs.image, log.say)
         engine = await open_engine(job)
         await bring_image(engine, image, log.say, policy=policy, is_local_run=not job.settings.server_url)
     else:
+        policy.require_build(runs.image)
         dockerfile = (action.folder / runs.image).resolve()
         if not dockerfile.is_relative_to(action.root.resolve()):
             raise RefusedError("the action's Dockerfile lies outside its repository", where=runs.image)

@@ -10,14 +10,15 @@ import asyncio
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.containers.paths import PathMap
-from agent.containers.policy import ContainerPolicy
 from agent.errors import AgentError
 from agent.job.contexts import evaluate_value
 from agent.job.hosts import ContainerHost
+from agent.job.images import container_policy, settle_image
 from agent.job.nodes import find_portable_nodes
 from agent.job.state import RunningJob, Service
 from agent.job.streams import StepLog
@@ -144,7 +145,8 @@ async def _bring(job: RunningJob, engine: "Engine", wanted: "Description", log: 
     from agent.containers.description import make_blueprint
     from agent.containers.images import bring_image
 
-    policy = ContainerPolicy.parse(job.settings.container_allow)
+    policy = container_policy(job)
+    wanted = replace(wanted, image=settle_image(job, wanted.image, wanted.where, log.say))
     is_own = wanted.where == "container"
     blueprint = make_blueprint(
         wanted,
@@ -221,7 +223,7 @@ async def _start_own(job: RunningJob, engine: "Engine", wanted: "Description", l
         *(Mount(node, f"/__e/node{major}/bin/node", read_only=True) for major, node in nodes.items()),
         *blueprint.mounts,
     ]
-    if ContainerPolicy.parse(job.settings.container_allow).allows("docker-socket"):
+    if container_policy(job).allows("docker-socket"):
         blueprint.mounts.append(Mount(SOCKET, SOCKET))
     paths = PathMap(folders)
     blueprint.workdir = blueprint.workdir or paths.to_inside(str(job.places.workspace))

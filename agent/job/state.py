@@ -82,6 +82,7 @@ class Containers:
     services: dict[str, Service] = field(default_factory=dict)
     images: dict[str, str] = field(default_factory=dict)  # of container actions
     nodes: dict[int, str] = field(default_factory=dict)  # in the job's container, by major
+    policy: Any = None  # agent.containers.policy.ContainerPolicy, once it is read
 
 
 @dataclass(slots=True)

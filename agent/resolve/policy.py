@@ -1,4 +1,4 @@
-"""The owner's word on which actions this machine runs, whatever a flow or a server says. `docs/actions.md` shows it.
+"""The owner's word on which actions this machine runs, whatever a flow or a server says. docs/policy.md shows it.
 
     [actions]
     allow = ["actions/*", "acme/**", "https://git.example.org/**"]   # absent: everything; []: nothing
@@ -12,13 +12,13 @@ address that ends so; `allow` meets a full address only with a full address, and
 for a lock comes from whoever wrote the flow.
 """
 
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from agent.errors import RefusedError, UsageError
+from agent.policy import expect_keys, read_flag, read_policy_file, read_texts
 from agent.resolve.patterns import (
     Fetched,
     allowed_names,
@@ -101,54 +101,28 @@ def load_policy(file: Path | None, *, must_exist: bool = False) -> Policy:
 
     Raises UsageError when it can't be read or holds anything that isn't understood: a rule must not be lost to a typo.
     """
-    if file is None:
-        return EVERYTHING
-    try:
-        data = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        if must_exist:
-            raise UsageError(
-                "there is no policy file", where=str(file), hint="AGENT_POLICY names it"
-            ) from None
-        return EVERYTHING
-    except OSError as error:
-        raise UsageError(f"the policy file can't be read: {error.strerror}", where=str(file)) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UsageError(f"the policy file is not valid TOML: {error}", where=str(file)) from None
-    return _read(data, str(file))
+    data = read_policy_file(file, must_exist=must_exist)
+    return EVERYTHING if data is None else _read(data.get("actions", {}), str(file))
 
 
-def _read(data: dict[str, Any], file: str) -> Policy:
-    _expect_keys(data, {"actions"}, file)
-    actions = data.get("actions", {})
-    if not isinstance(actions, dict):
-        raise UsageError("a table was expected", where=f"{file}: actions")
-    _expect_keys(actions, {"allow", "deny", "require_pins"}, f"{file}: actions")
-    requires_pins = actions.get("require_pins", False)
-    if not isinstance(requires_pins, bool):
-        raise UsageError("write true or false", where=f"{file}: actions.require_pins")
+def _read(actions: dict[str, Any], file: str) -> Policy:
+    where = f"{file}: actions"
+    expect_keys(actions, ("allow", "deny", "require_pins"), where)
     return Policy(
         file=file,
-        allow=_read_patterns(actions["allow"], f"{file}: actions.allow") if "allow" in actions else None,
-        deny=_read_patterns(actions.get("deny", []), f"{file}: actions.deny"),
-        requires_pins=requires_pins,
+        allow=_read_patterns(actions, "allow", where),
+        deny=_read_patterns(actions, "deny", where) or (),
+        requires_pins=read_flag(actions, "require_pins", where, default=False),
     )
 
 
-def _expect_keys(table: dict[str, Any], known: set[str], where: str) -> None:
-    for key in table:
-        if key not in known:
-            raise UsageError(
-                f"unknown key {key!a}", where=where, hint=f"known are {', '.join(sorted(known))}"
-            )
-
-
-def _read_patterns(patterns: object, where: str) -> tuple[str, ...]:
-    if not isinstance(patterns, list) or not all(isinstance(pattern, str) for pattern in patterns):
-        raise UsageError("a list of patterns was expected", where=where, hint='as ["actions/*", "acme/**"]')
-    for pattern in patterns:
+def _read_patterns(actions: dict[str, Any], key: str, where: str) -> tuple[str, ...] | None:
+    patterns = read_texts(actions, key, where, '["actions/*", "acme/**"]')
+    for pattern in patterns or ():
         if pattern.partition("@")[0].strip("/").count("/") == 0 and not pattern.startswith("**"):
             raise UsageError(
-                f"the pattern {pattern!a} names no repository", where=where, hint=f"write {pattern}/* or **"
+                f"the pattern {pattern!a} names no repository",
+                where=f"{where}.{key}",
+                hint=f"write {pattern}/* or **",
             )
-    return tuple(patterns)
+    return patterns

@@ -98,7 +98,10 @@ def desk(tmp_path: Path) -> Desk:
 
 def test_lock_pins_all_that_a_flow_uses_however_deep(desk: Desk) -> None:
     flow = desk.flow(
-        "acme/outer@v1", "flow-agent/checkout@v1", f"acme/deep@{desk.deep.head}", "docker://alpine:3"
+        "acme/outer@v1",
+        "flow-agent/checkout@v1",
+        f"acme/deep@{desk.deep.head}",
+        f"docker://alpine@sha256:{'a' * 64}",
     )
     (locked,) = desk.json("lock", flow)
     assert locked["pins"] == {
@@ -109,6 +112,14 @@ def test_lock_pins_all_that_a_flow_uses_however_deep(desk: Desk) -> None:
     assert {change["change"] for change in locked["changes"]} == {"added"}
     assert 'flows = [\n  "train.yml",\n]' in desk.lock
     assert f'url = "{desk.greet.url}"' in desk.lock
+
+
+def test_without_a_container_engine_images_are_not_pinned_and_that_is_said(desk: Desk) -> None:
+    flow = desk.flow("acme/greet@v1", "docker://alpine:3")
+    done = desk.agent("action", "lock", flow, DOCKER_HOST=f"unix://{desk.folder}/none.sock")
+    assert done.code == 0, done.err
+    assert "the image 'alpine:3' is not pinned: no container engine answers" in done.err
+    assert "[images" not in desk.lock
 
 
 def test_lock_again_changes_nothing_though_the_tag_has_moved(desk: Desk) -> None:
@@ -154,7 +165,7 @@ def test_an_action_that_is_not_found_leaves_the_lock_as_it_was(desk: Desk) -> No
     assert done.code == 1
     assert "train.yml:7:9: " in done.err
     assert "train.yml:8:9: " in done.err
-    assert "2 actions can't be pinned" in done.err
+    assert "2 actions and images can't be pinned" in done.err
     assert desk.lock == before
     assert [file.name for file in desk.folder.iterdir() if file.name.startswith(".")] == []
 

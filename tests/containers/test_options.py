@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from agent.containers.blueprint import Blueprint, Mount
 from agent.containers.description import check_image, make_blueprint, read_description
 from agent.containers.engine import JOB_LABEL
-from agent.containers.options import OptionReader, read_bytes, read_duration
+from agent.containers.option_values import read_bytes, read_duration
+from agent.containers.options import OptionReader
 from agent.containers.paths import PathMap
 from agent.containers.policy import ContainerPolicy
 from agent.containers.volumes import read_port

@@ -1,108 +1,18 @@
 """Images from a real registry, with and without a login, by tag and by digest."""
 
 import asyncio
-import contextlib
-import os
-import shutil
-import socket
-import subprocess
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.docker import BUSYBOX, connect
 from support.jobs import run_job, script, uses
+from support.registry import PASSWORD, USER, Registry
 
 from agent.containers.docker import DockerEngine
 from agent.containers.engine import Credentials, ImageError
 from agent.containers.images import bring_image
 from agent.containers.policy import ContainerPolicy
 from agent.spec.outcome import Conclusion, FailureKind
-
-USER, PASSWORD = "robot", "hunter2secret"
-HTPASSWD = "robot:$2y$04$RV3t2EYEey4n.AaKGz5MyeaRLjOrSzDy2NK3GizYWRgy35w1LP90C\n"
-
-
-@dataclass(frozen=True)
-class Registry:
-    host: str
-    engine: str
-    digest: str  # of the image `host/tools/box:1`
-
-    @property
-    def image(self) -> str:
-        return f"{self.host}/tools/box:1"
-
-    def forget(self) -> None:
-        """The engine has no copy of the image any more."""
-        with contextlib.closing(connect(self.engine)) as client:
-            for name in (self.image, f"{self.host}/tools/box@{self.digest}"):
-                with contextlib.suppress(Exception):
-                    client.remove_image(name, force=True)
-
-
-@contextlib.contextmanager
-def running_registry(folder: Path, engine: str, *, has_login: bool) -> Iterator[Registry]:
-    program = shutil.which("docker-registry")
-    if program is None:
-        if os.environ.get("CI"):
-            pytest.fail("docker-registry is part of CI")
-        pytest.skip("docker-registry is missing")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        host = f"127.0.0.1:{probe.getsockname()[1]}"
-    config = folder / "config.yml"
-    (folder / "htpasswd").write_text(HTPASSWD)
-    login = f"auth: {{htpasswd: {{realm: test, path: {folder}/htpasswd}}}}\n" if has_login else ""
-    config.write_text(
-        f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {folder}/data}}}}\nhttp: {{addr: '{host}'}}\n{login}"
-    )
-    process = subprocess.Popen(
-        [program, "serve", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        wait_until_it_answers(host)
-        yield Registry(host, engine, push(host, engine))
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def wait_until_it_answers(host: str) -> None:
-    while True:
-        try:
-            urllib.request.urlopen(f"http://{host}/v2/", timeout=5).close()
-        except urllib.error.HTTPError:  # it wants a login
-            return
-        except urllib.error.URLError:
-            time.sleep(0.02)
-        else:
-            return
-
-
-def push(host: str, engine: str) -> str:
-    with contextlib.closing(connect(engine)) as client:
-        client.tag(BUSYBOX, f"{host}/tools/box", "1")
-        login = {"username": USER, "password": PASSWORD}
-        events = list(client.push(f"{host}/tools/box", "1", auth_config=login, stream=True, decode=True))
-        return str(next(event["aux"]["Digest"] for event in events if "aux" in event))
-
-
-@pytest.fixture(scope="module")
-def open_registry(engine_address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
-    with running_registry(tmp_path_factory.mktemp("open"), engine_address, has_login=False) as registry:
-        yield registry
-
-
-@pytest.fixture(scope="module")
-def closed_registry(engine_address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
-    with running_registry(tmp_path_factory.mktemp("closed"), engine_address, has_login=True) as registry:
-        yield registry
 
 
 def bring(engine_address: str, image: str, **options: Any) -> list[str]:

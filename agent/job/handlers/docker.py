@@ -14,13 +14,13 @@ from types import MappingProxyType
 from agent.containers.blueprint import Blueprint, Mount
 from agent.containers.engine import ImageError
 from agent.containers.paths import PathMap
-from agent.containers.policy import ContainerPolicy
 from agent.errors import AgentError
 from agent.flow.expressions import to_text
 from agent.job.action_images import find_image
 from agent.job.containers import SOCKET, check_folder, open_engine
 from agent.job.contexts import evaluate_value
 from agent.job.hosts import ActionHost
+from agent.job.images import container_policy
 from agent.job.state import RunningJob, Scope
 from agent.job.steprun import RunSteps, Stage, StepFailure, StepRun
 from agent.job.sweeping import job_labels
@@ -83,10 +83,11 @@ def _make_blueprint(
 ) -> Blueprint:
     job = step.job
     mounts = [Mount(check_folder(host), inside) for host, inside in folders]
-    if ContainerPolicy.parse(job.settings.container_allow).allows("docker-socket"):
+    policy = container_policy(job)
+    if policy.allows("docker-socket"):
         mounts.append(Mount(SOCKET, SOCKET))
     entrypoint = _entrypoint(step, runs)
-    return Blueprint(
+    blueprint = Blueprint(
         image,
         labels=job_labels(job.folder),
         entrypoint=[entrypoint] if entrypoint else None,
@@ -94,6 +95,8 @@ def _make_blueprint(
         mounts=mounts,
         gpus=job.settings.gpus,
     )
+    blueprint.choose_user(policy, step.spec.uses or step.place)
+    return blueprint
 
 
 def _entrypoint(step: StepRun, runs: DockerRuns) -> str:

@@ -1,0 +1,76 @@
+"""docker-py, imported here and nowhere else: its client, its errors in our words, and how it writes things down."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from agent.containers.engine import EngineError, ImageError
+from agent.errors import AgentError, UnreachableError, UsageError
+
+_CALL_SECONDS = 120
+_BAD_REQUEST = 400
+# What an engine says when asking it again will not help; the first three it says with the code of a broken server.
+_FINAL = ("unauthorized", "denied", "no basic auth", "not found", "manifest unknown", "invalid reference")
+
+
+def connect_client(address: str) -> Any:
+    """A client of the engine at `address`. Raises UnreachableError."""
+    from docker.api.client import APIClient
+    from docker.errors import DockerException
+
+    try:
+        client: Any = APIClient
+        return client(base_url=address, version="auto", timeout=_CALL_SECONDS)
+    except DockerException as error:
+        raise UnreachableError(
+            f"the container engine does not answer: {_last_cause(error)}", where=address
+        ) from None
+
+
+def translated(call: Callable[[], Any]) -> Any:
+    """`call`'s result, its errors in our words."""
+    from docker.errors import APIError, DockerException, ImageNotFound
+    from requests.exceptions import RequestException
+
+    try:
+        return call()
+    except ImageNotFound as error:
+        raise ImageError(str(error.explanation or error)) from None
+    except APIError as error:
+        if error.status_code == _BAD_REQUEST:
+            raise UsageError(f"the container engine refuses: {error.explanation}") from None
+        raise describe_failure(str(error.explanation or error)) from None
+    except DockerException as error:
+        raise EngineError(str(error)) from None
+    except (RequestException, OSError) as error:
+        raise UnreachableError(f"the container engine does not answer: {_last_cause(error)}") from None
+
+
+def describe_failure(said: str) -> AgentError:
+    """An engine's complaint as an error."""
+    lower = said.lower()
+    if "address pool" in lower:
+        return EngineError(said, hint="remove networks that nobody uses: docker network prune")
+    if any(word in lower for word in _FINAL) and "no such container" not in lower:
+        return ImageError(said)
+    return EngineError(said)
+
+
+def _last_cause(error: BaseException) -> str:
+    """The innermost reason, which is the one that says something."""
+    while isinstance(error.args[-1] if error.args else None, BaseException):
+        error = error.args[-1]
+    return getattr(error, "strerror", None) or str(error)
+
+
+def split_tag(image: str) -> tuple[str, str]:
+    """(name, tag or digest); `latest` where none is written, for no tag means all of them to the engine."""
+    name, _, digest = image.partition("@")
+    head, slash, last = name.rpartition("/")
+    last, _, tag = last.partition(":")
+    return head + slash + last, digest or tag or "latest"
+
+
+def read_env(found: Mapping[str, Any]) -> dict[str, str]:
+    """The environment of an image or a container, as the engine describes it."""
+    pairs = (found.get("Config") or {}).get("Env") or []
+    return {name: value for name, _, value in (pair.partition("=") for pair in pairs)}

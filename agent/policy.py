@@ -1,0 +1,65 @@
+"""The policy file of a machine's owner, as a table: `agent.resolve.policy` reads its `[actions]`, `agent.containers.policy_file` the
+rest. docs/policy.md shows it.
+"""
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from agent.errors import UsageError
+
+TABLES = ("actions", "images", "containers")
+
+
+def read_policy_file(file: Path | None, *, must_exist: bool = False) -> dict[str, dict[str, Any]] | None:
+    """The tables of the policy in `file`; None without a file, unless it `must_exist`.
+
+    Raises UsageError when it can't be read or has a table that nobody knows: a rule must not be lost to a typo.
+    """
+    if file is None:
+        return None
+    try:
+        data = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        if must_exist:
+            raise UsageError(
+                "there is no policy file", where=str(file), hint="AGENT_POLICY names it"
+            ) from None
+        return None
+    except OSError as error:
+        raise UsageError(f"the policy file can't be read: {error.strerror}", where=str(file)) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UsageError(f"the policy file is not valid TOML: {error}", where=str(file)) from None
+    expect_keys(data, TABLES, str(file))
+    for name, table in data.items():
+        if not isinstance(table, dict):
+            raise UsageError("a table was expected", where=f"{file}: {name}")
+    return data
+
+
+def expect_keys(table: Mapping[str, object], known: Iterable[str], where: str) -> None:
+    """Raises UsageError for a key that is not known."""
+    for key in table:
+        if key not in known:
+            raise UsageError(
+                f"unknown key {key!a}", where=where, hint=f"known are {', '.join(sorted(known))}"
+            )
+
+
+def read_texts(table: Mapping[str, object], key: str, where: str, example: str) -> tuple[str, ...] | None:
+    """The list of texts under `key`; None where it is absent. Raises UsageError."""
+    if key not in table:
+        return None
+    value = table[key]
+    if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
+        raise UsageError("a list of texts was expected", where=f"{where}.{key}", hint=f"as {example}")
+    return tuple(value)
+
+
+def read_flag(table: Mapping[str, object], key: str, where: str, *, default: bool) -> bool:
+    """The true or false under `key`. Raises UsageError."""
+    value = table.get(key, default)
+    if not isinstance(value, bool):
+        raise UsageError("write true or false", where=f"{where}.{key}")
+    return value
