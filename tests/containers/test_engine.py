@@ -50,7 +50,6 @@ def test_output_comes_whole_and_in_order(with_engine: Any) -> None:
     output = b"".join(chunks)
     assert output.count(b"end\n") == 1  # the engine brings the two streams each on its own: it may come early
     assert output.replace(b"end\n", b"").split() == [str(number).encode() for number in range(1, 200001)]
-    assert lines[200000:] == [b"end"]
 
 
 def test_a_cancelled_creation_is_known_to_have_happened(with_engine: Any, engine_address: str) -> None:
