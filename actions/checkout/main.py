@@ -10,7 +10,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).res
 
 import repository
 import snapshot
-from _toolkit.step import StepError, get_flag, get_input, get_number, run, say, set_output
+from _toolkit.step import StepError, get_choice, get_flag, get_input, get_number, run, say, set_output
 from _toolkit.step import workspace as find_workspace
 
 
@@ -20,21 +20,21 @@ def main() -> None:
     target = Path(os.path.normpath(workspace / get_input("path", ".")))
     if not target.is_relative_to(workspace):
         raise StepError(f"the input 'path' leads out of the workspace: {target}")
-    clean, depth = get_flag("clean", default=True), get_number("fetch-depth", 1, 0, 10**8)
+    wishes = read_wishes()
     name, ref = get_input("repository"), get_input("ref")
     source = read_source()
     kind = source.get("kind", "none")
     if name:
-        finish(*repository.check_out(repository.find_url(name), ref, "", target, depth=depth, clean=clean))
+        finish(*repository.check_out(repository.find_url(name), ref, "", target, wishes))
     elif kind == "git":
         wanted = (ref, "") if ref else (source.get("ref", ""), source.get("commit", ""))
-        finish(*repository.check_out(source.get("url", ""), *wanted, target, depth=depth, clean=clean))
+        finish(*repository.check_out(source.get("url", ""), *wanted, target, wishes))
     elif kind in {"snapshot", "folder"} and ref:
         raise StepError(
             "this run is of a working tree, which has no other 'ref'", "name a `repository:` with it"
         )
     elif kind == "snapshot":
-        snapshot.unpack(source.get("digest", ""), target, clean=clean)
+        snapshot.unpack(source.get("digest", ""), target, clean=wishes.clean)
         finish(source.get("commit", ""), source.get("ref", ""))
     elif kind == "folder":
         snapshot.copy_workspace(workspace, target)
@@ -44,6 +44,16 @@ def main() -> None:
             "this run has no code",
             "submit it with --source git or --source snapshot, or give the input `repository:`",
         )
+
+
+def read_wishes() -> repository.Wishes:
+    """What the inputs say about how a repository is checked out."""
+    return repository.Wishes(
+        depth=get_number("fetch-depth", 1, 0, 10**8),
+        clean=get_flag("clean", default=True),
+        lfs=get_flag("lfs", default=False),
+        submodules=get_choice("submodules", ("false", "true", "recursive")),
+    )
 
 
 def read_source() -> dict[str, str]:

@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 from _toolkit.folders import temporary_folder
@@ -22,6 +23,16 @@ _CONFIG = (
 )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Wishes:
+    """How to check out. `submodules` is `false`, `true` or `recursive`."""
+
+    depth: int
+    clean: bool
+    lfs: bool
+    submodules: str
+
+
 def find_url(name: str) -> str:
     """The address of the repository that `name` (`owner/name`, or a URL) names."""
     if _NAME.fullmatch(name):
@@ -30,7 +41,7 @@ def find_url(name: str) -> str:
     return name
 
 
-def check_out(url: str, ref: str, commit: str, target: Path, *, depth: int, clean: bool) -> tuple[str, str]:
+def check_out(url: str, ref: str, commit: str, target: Path, wishes: Wishes) -> tuple[str, str]:
     """Have `commit` (or what `ref` is, or the default branch) in `target`; gives commit and full ref.
 
     What is in `target` stays untouched until everything has been fetched.
@@ -55,10 +66,16 @@ def check_out(url: str, ref: str, commit: str, target: Path, *, depth: int, clea
             _git(["init", "--quiet", "--template=", f"--object-format={kind}", "--", str(temporary)])
             _git([f"--git-dir={folder}", "remote", "add", "--", "origin", url])
         full_ref = _find_ref(url, ref, commit)
-        got = _fetch(folder, url, full_ref, commit, depth)
+        got = _fetch(folder, url, full_ref, commit, wishes.depth)
+        if wishes.lfs:
+            _fetch_large(folder, got)
         if is_new:
             folder.rename(target / ".git")
-    _switch(target, full_ref, got, clean=clean)
+    _switch(target, full_ref, got, clean=wishes.clean)
+    if wishes.lfs:
+        _git(["lfs", "checkout"], folder=target)
+    if wishes.submodules != "false":
+        _add_submodules(target, wishes, may_be_files=url.startswith("file:"))
     return got, full_ref
 
 
@@ -100,6 +117,30 @@ def _fetch(folder: Path, url: str, full_ref: str, commit: str, depth: int) -> st
     return _git([f"--git-dir={folder}", "rev-parse", "--verify", "FETCH_HEAD^{commit}"]).strip()
 
 
+def _fetch_large(folder: Path, commit: str) -> None:
+    """Fetch what Git LFS keeps of `commit`."""
+    try:
+        _git(["lfs", "version"])
+    except StepError:
+        raise StepError(
+            "git-lfs is not installed", "install it on the agent's machine, or leave `lfs` out"
+        ) from None
+    _git([f"--git-dir={folder}", "lfs", "install", "--local", "--skip-repo"])
+    _git([f"--git-dir={folder}", "lfs", "fetch", "origin", commit])
+
+
+def _add_submodules(target: Path, wishes: Wishes, *, may_be_files: bool) -> None:
+    """Fetch submodules. Code from elsewhere must not name folders of this machine as its submodules."""
+    protocols = _PROTOCOLS if may_be_files else _PROTOCOLS.removesuffix(":file")
+    recursive = ["--recursive"] if wishes.submodules == "recursive" else []
+    depth = [f"--depth={wishes.depth}"] if wishes.depth else []
+    _git(["submodule", "sync", *recursive], folder=target, protocols=protocols)
+    _git(["submodule", "update", "--init", "--force", *depth, *recursive], folder=target, protocols=protocols)
+    if wishes.lfs:
+        pull = "git lfs install --local --skip-repo && git lfs pull"
+        _git(["submodule", "foreach", *recursive, pull], folder=target, protocols=protocols)
+
+
 def _switch(target: Path, full_ref: str, commit: str, *, clean: bool) -> None:
     here = [f"--git-dir={target / '.git'}", f"--work-tree={target}"]
     branch = full_ref.removeprefix("refs/heads/") if full_ref.startswith("refs/heads/") else ""
@@ -111,10 +152,13 @@ def _switch(target: Path, full_ref: str, commit: str, *, clean: bool) -> None:
         _git([*here, "clean", "-ffdxq"], folder=target)
 
 
-def _git(arguments: list[str], folder: Path | None = None) -> str:
+_PROTOCOLS = "https:http:ssh:file"
+
+
+def _git(arguments: list[str], folder: Path | None = None, protocols: str = _PROTOCOLS) -> str:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_") or name in _KEPT}
     environment = {
-        **kept, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": "https:http:ssh:file",
+        **kept, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_LFS_SKIP_SMUDGE": "1", "GIT_ALLOW_PROTOCOL": protocols,
         "GIT_SSH_COMMAND": kept.get("GIT_SSH_COMMAND", "ssh -oBatchMode=yes -oConnectTimeout=20"),
     }  # fmt: skip
     settings = [part for setting in _CONFIG for part in ("-c", setting)]

@@ -1,5 +1,7 @@
 """checkout fills the workspace with what the run is about, whole or not at all."""
 
+import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -115,9 +117,79 @@ def test_an_unknown_ref_or_repository_is_said_and_changes_nothing(step: Step, re
 
 
 @pytest.fixture
+def large(tmp_path: Path) -> Repository:
+    """A repository with a file that Git LFS keeps."""
+    if shutil.which("git-lfs") is None:
+        if os.environ.get("CI"):
+            pytest.fail("git-lfs is part of CI")
+        pytest.skip("git-lfs is missing")
+    repository = make_repository(tmp_path / "git" / "acme" / "large", {"README": "x"})
+    repository.git("lfs", "install", "--local", "--skip-repo")
+    repository.commit(
+        {".gitattributes": "*.bin filter=lfs diff=lfs merge=lfs -text\n", "model.bin": "weights"}
+    )
+    return repository
+
+
+def test_large_files_come_when_they_are_asked_for(step: Step, large: Repository) -> None:
+    done = step.run("checkout", lfs="true", source=source_of(large))
+    assert done.code == 0, done.log
+    assert (step.workspace / "model.bin").read_text() == "weights"
+    assert git(step.workspace, "status", "--porcelain") == ""
+
+
+def test_large_files_are_pointers_when_nobody_asks(step: Step, large: Repository) -> None:
+    done = step.run("checkout", source=source_of(large))
+    assert done.code == 0, done.log
+    assert (
+        (step.workspace / "model.bin").read_text().startswith("version https://git-lfs.github.com/spec/v1\n")
+    )
+
+
+def test_a_large_file_that_its_host_lost_is_an_error(step: Step, large: Repository) -> None:
+    shutil.rmtree(large.folder / ".git" / "lfs")
+    done = step.run("checkout", lfs="true", source=source_of(large))
+    assert done.code == 1
+    assert "git lfs failed" in done.log, done.log
+    assert not (step.workspace / "README").exists()
+
+
+@pytest.fixture
+def nested(tmp_path: Path, repository: Repository) -> Repository:
+    """A repository with a submodule that has one."""
+    inner = make_repository(tmp_path / "git" / "acme" / "inner", {"inner.txt": "inner"})
+    outer = make_repository(tmp_path / "git" / "acme" / "outer")
+    for holder, name, held in ((inner, "code", repository), (outer, "inner", inner)):
+        holder.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", held.url, name)
+        holder.commit({})
+    return outer
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"), [("false", (False, False)), ("true", (True, False)), ("recursive", (True, True))]
+)
+def test_submodules_come_as_deep_as_asked(
+    step: Step, nested: Repository, wanted: str, found: tuple[bool, bool]
+) -> None:
+    done = step.run("checkout", submodules=wanted, source=source_of(nested))
+    assert done.code == 0, done.log
+    inner = step.workspace / "inner"
+    assert ((inner / "inner.txt").exists(), (inner / "code" / "train.py").exists()) == found
+
+
+@pytest.fixture
 def host(tmp_path: Path, repository: Repository) -> GitHost:
     with serve_git(tmp_path / "git") as host:
         yield host
+
+
+def test_code_from_elsewhere_does_not_fetch_folders_of_this_machine(
+    step: Step, host: GitHost, nested: Repository
+) -> None:
+    source = {**source_of(nested), "url": f"{host.url}/acme/outer"}
+    done = step.run("checkout", submodules="true", source=source)
+    assert done.code == 1
+    assert "git submodule failed: fatal: transport 'file' not allowed" in done.log, done.log
 
 
 def test_credentials_reach_no_log(step: Step, host: GitHost) -> None:
