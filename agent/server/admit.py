@@ -9,7 +9,7 @@ from agent.errors import AgentError
 from agent.server import audit
 from agent.server.auth.access import SAFE_METHODS, Access, Caller, check_organisation, check_role
 from agent.server.auth.callers import Known, find_caller, find_running_job
-from agent.server.auth.place import find_project
+from agent.server.auth.place import describe_asked, find_project
 from agent.server.auth.roles import Role
 from agent.server.auth.sessions import CSRF_FIELD, CSRF_HEADER, check_origin
 from agent.server.auth.tokens import API, SESSION
@@ -99,7 +99,7 @@ async def _check_rights(
     if needed is None or caller.job is not None:
         return None
     project = await find_project(connection, request)
-    check_role(caller, needed, project.id, project.name)
+    check_role(caller, needed, project.id, project.name, describe_asked(request))
     is_change = request.method not in SAFE_METHODS
     if project.archived_at is not None and is_change and needed is not Role.ADMIN:
         raise ConflictError(

@@ -110,11 +110,13 @@ def check_organisation(caller: Caller) -> None:
         )
 
 
-def check_role(caller: Caller, needed: Role, project: int, project_name: str) -> None:
+def check_role(
+    caller: Caller, needed: Role, project: int, project_name: str, asked_for: str = "such thing"
+) -> None:
     """Raises NotFoundError for who has no role in the project, RefusedError for who has too small a one."""
     role = caller.role_in(project)
     if role is None:
-        raise nothing_there()
+        raise nothing_there(asked_for)
     if role < needed:
         raise RefusedError(
             f"this needs the role {needed.label} in project '{project_name}'; you are {role.label}",
@@ -122,6 +124,6 @@ def check_role(caller: Caller, needed: Role, project: int, project_name: str) ->
         )
 
 
-def nothing_there() -> NotFoundError:
+def nothing_there(asked_for: str = "such thing") -> NotFoundError:
     """What is said of a thing that is not there, and of one that the caller may not know of."""
-    return NotFoundError("there is no such thing here, or you have no role in its project")
+    return NotFoundError(f"there is no {asked_for} here, or you have no role in its project")

@@ -58,5 +58,12 @@ async def find_project(connection: Connection, request: Request) -> ProjectRow:
     (project, *others) = found or {DEFAULT}
     row = None if project is None or others else await projects.find_project(connection, project)
     if row is None:
-        raise nothing_there()
+        raise nothing_there(describe_asked(request))
     return row
+
+
+def describe_asked(request: Request) -> str:
+    """What the path, else the query, names: `run 99`, `project vision`."""
+    named = [f"{name} {value}" for name, value in request.path_params.items() if name in OWNERS]
+    named += [f"project {name}" for name in request.query_params.getlist("project")]
+    return named[0] if named else "such thing"
