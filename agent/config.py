@@ -78,6 +78,13 @@ SETTINGS: tuple[Setting, ...] = (
         "",
         "who sees /metrics: a token of its own, or `open` for all (default: admins)",
     ),
+    Setting("oidc_issuer", "AGENT_OIDC_ISSUER", "", "the OpenID Connect provider that people may sign in at"),
+    Setting("oidc_client_id", "AGENT_OIDC_CLIENT_ID", "", "what the server is called there"),
+    Setting("oidc_client_secret", "AGENT_OIDC_CLIENT_SECRET", "", "and its secret"),
+    Setting("oidc_name", "AGENT_OIDC_NAME", "", "what people know the provider by"),
+    Setting("oidc_domains", "AGENT_OIDC_DOMAINS", "", "mail domains that may sign in (default: any)"),
+    Setting("oidc_claim", "AGENT_OIDC_CLAIM", "groups", "the claim that gives roles"),
+    Setting("oidc_roles", "AGENT_OIDC_ROLES", "", "roles by its values: GROUP=PROJECT:ROLE ..."),
     Setting(
         "master_key",
         "AGENT_MASTER_KEY",

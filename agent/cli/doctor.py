@@ -11,7 +11,7 @@ from agent.cli.tables import coloured, print_json, print_table
 from agent.config import SETTINGS, Settings, config_file, load_settings
 from agent.errors import AgentError
 
-_SECRET_KEYS = ("token", "registration_token", "master_key")
+_SECRET_KEYS = ("token", "registration_token", "master_key", "oidc_client_secret")
 _FEW_BYTES = 5 << 30
 _CLOCK_SKEW_SECONDS = 30.0
 

@@ -7,7 +7,7 @@ and work whether the server runs or not: who may write the folder is its operato
 import asyncio
 import json
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
@@ -42,6 +42,7 @@ def run_server(
     database_pool: int = 16,
     master_key: str = "",
     metrics: str = "",
+    oidc: Mapping[str, str] | None = None,
     grace_seconds: float = 1800.0,
     log_format: str = "text",
     output_format: str = "text",
@@ -53,6 +54,7 @@ def run_server(
     `server`, `data`, and at the first start `admin_token` and `registration_token`. Raises AgentError.
     """
     _need_server()
+    from agent.server.auth.oidc import read_oidc
     from agent.server.logs import set_up_logs
     from agent.server.serve import serve
     from agent.server.settings import ServerSettings
@@ -68,6 +70,7 @@ def run_server(
         database_pool=database_pool,
         master_key=master_key,
         metrics=metrics,
+        oidc=read_oidc(oidc) if oidc else None,
         lease_terms=LeaseTerms(grace_seconds=grace_seconds),
     )
     serve(settings, lambda started: _announce(started, output_format, out or sys.stdout))

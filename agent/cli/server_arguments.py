@@ -116,6 +116,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         database_pool=int(settings["database_pool"]),
         master_key=settings["master_key"],
         metrics=settings["metrics"],
+        oidc=settings.values,
         grace_seconds=read_duration(arguments.grace, "--grace") or float("inf"),
         log_format=arguments.log_format,
         output_format=arguments.format,

@@ -69,7 +69,7 @@ class Guard:
 
         Strangers without a good token, and who is told to slow down, don't fill the log.
         """
-        is_noise = status == 429 or (status == 401 and not entry.actor and not entry.notes)
+        is_noise = status == 429 or not (entry.actor or entry.notes)
         if entry.is_written or is_noise or (method in SAFE_METHODS and status < 400):
             return
         outcome: audit.Outcome = "done" if status < 400 else "refused" if status < 500 else "failed"

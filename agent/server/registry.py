@@ -9,6 +9,7 @@ from agent.clock import Clock
 from agent.errors import UsageError
 from agent.ids import ENTROPY_BYTES, make_id
 from agent.seal.identity import PublicIdentity, challenge_message, verify
+from agent.server import audit
 from agent.server.auth.tokens import spend_registration_token
 from agent.server.changes import Changes
 from agent.server.live import agent_topic
@@ -56,6 +57,7 @@ class Registry:
         Raises RefusedError for the token, UsageError when the name is taken and `replace` was not said.
         """
         _check(registration)
+        audit.note(agent=registration.name)
         async with self._changes.begin() as change:
             token = await spend_registration_token(change.connection, registration.token, change.now)
             older = await agents.find_by_name(change.connection, registration.name)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from agent.clock import Clock
 from agent.ids import ENTROPY_BYTES, make_id
 from agent.server.approvals import Approvals
+from agent.server.auth.oidc import OidcClient
 from agent.server.auth.rates import Rates
 from agent.server.auth.runtime import RuntimeTokens
 from agent.server.auth.sessions import Sessions
@@ -71,6 +72,7 @@ class Services:
     runtime_tokens: RuntimeTokens
     signed_urls: SignedUrls
     sessions: Sessions
+    oidc: OidcClient | None
     throttle: Throttle
     rates: Rates
     idempotency: Idempotency
@@ -146,6 +148,7 @@ def _assemble(
         runtime_tokens=runtime_tokens,
         signed_urls=SignedUrls(folder.signing_key),
         sessions=Sessions(folder.signing_key),
+        oidc=None if settings.oidc is None else OidcClient(settings.oidc, clock),
         throttle=Throttle(clock, settings.limits.failures_per_minute),
         rates=Rates(clock, settings.limits.requests_per_second, settings.limits.requests_burst),
         idempotency=Idempotency(database, clock, folder.master_key),

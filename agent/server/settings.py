@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from agent.server.auth.oidc import OidcSettings
 from agent.wire.lease import LeaseTerms
 from agent.wire.server_side import ConnectionTerms
 
@@ -36,6 +37,7 @@ class ServerSettings:
     metrics: str = (
         ""  # who sees /metrics: a token of its own, `open` for all; empty: admins of the organisation
     )
+    oidc: OidcSettings | None = None
     lease_terms: LeaseTerms = field(default_factory=LeaseTerms)
     connection_terms: ConnectionTerms = field(default_factory=ConnectionTerms)
     limits: Limits = field(default_factory=Limits)

@@ -5,6 +5,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from agent.server.auth.oidc import read_oidc
 from agent.server.logs import set_up_logs
 from agent.server.serve import serve
 from agent.server.settings import Limits, ServerSettings
@@ -21,6 +22,7 @@ if __name__ == "__main__":
             public_url=given.get("public_url", ""),
             database_url=given.get("database_url", ""),
             blobs_url=given.get("blobs_url", ""),
+            oidc=read_oidc(given["oidc"]) if "oidc" in given else None,
             lease_terms=LeaseTerms(**given.get("lease_terms", {})),
             connection_terms=ConnectionTerms(**given.get("connection_terms", {})),
             metrics=given.get("metrics", ""),

@@ -5,16 +5,12 @@ from typing import Any
 
 import pytest
 from server.routes import HttpRoute, http_routes
-from server.vocabulary import ServerProcess
+from server.vocabulary import ServerProcess, TestAgent
 
-from agent.server.auth.access import SAFE_METHODS, Access
+from agent.server.auth.access import SAFE_METHODS
 
 Servers = Callable[..., ServerProcess]
-CHANGING = [
-    route
-    for route in http_routes()
-    if route.verb not in SAFE_METHODS and route.access not in (Access.JOB, Access.SIGNED)
-]
+CHANGING = [route for route in http_routes() if route.verb not in SAFE_METHODS and route.access.admits_people]
 
 
 def entries(server: ServerProcess, **filters: Any) -> list[dict[str, Any]]:
@@ -34,8 +30,7 @@ def test_each_call_that_may_change_something_leaves_one_row(server: ServerProces
     assert row["target"] == route.filled()
     assert row["address"] == "127.0.0.1"
     assert row["outcome"] in ("done", "refused")
-    if route.access.admits_people:
-        assert (row["actor"], bool(row["token"])) == ("admin", True)
+    assert (row["actor"], bool(row["token"])) == ("admin", True)
 
 
 def test_a_row_says_who_did_what_where_and_how_it_went(server: ServerProcess) -> None:
@@ -73,6 +68,9 @@ def test_sign_ins_are_told_good_and_bad_ones(server: ServerProcess) -> None:
 
 def test_a_stranger_without_a_token_fills_no_log(server: ServerProcess) -> None:
     before = entries(server)[0]["id"]
+    for path in ("/login", "/api/v1/login", "/api/v1/agents/register"):
+        assert server.http.post(path, content=b"nonsense").is_error
+    assert server.http.get("/login/oidc/callback?code=x&state=y").is_error
     assert server.http.post("/api/v1/runs", json={}).status_code == 401
     assert server.http.put("/api/v1/secrets/X", json={}, headers={"Authorization": "Bearer x"}).is_error
     assert entries(server)[0]["id"] == before
@@ -108,3 +106,12 @@ def test_a_change_that_is_undone_leaves_a_row_that_says_refused(server: ServerPr
     assert server.api.post("/projects", json={"name": "default"}).status_code == 409
     (row, *_) = entries(server, action="POST /api/v1/projects")
     assert (row["outcome"], row["detail"]["project"]) == ("refused", "default")
+
+
+def test_registrations_are_told_good_and_refused_ones(server: ServerProcess) -> None:
+    TestAgent(server, name="audited-box", token=server.registration())
+    with pytest.raises(AssertionError):
+        TestAgent(server, name="audited-thief", token="fa_reg_guessed")
+    refused, good = entries(server, action="POST /api/v1/agents/register")[:2]
+    assert (good["outcome"], good["detail"]["agent"]) == ("done", "audited-box")
+    assert (refused["outcome"], refused["detail"]["agent"]) == ("refused", "audited-thief")

@@ -133,7 +133,7 @@ def _form(call: Call, wanted: str, error: AgentError | None = None, name: str = 
         form_csrf=csrf,
         next=own_path(wanted),
         name=name,
-        provider="",
+        provider=call.services.oidc.settings.name if call.services.oidc else "",
     )
     response.headers["set-cookie"] = kept.headers["set-cookie"]
     return response
