@@ -7,16 +7,44 @@ retried stand by themselves.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from agent.errors import NotFoundError
 from agent.flow.model import Flow
 from agent.plan import RunState, explain_waiting
 from agent.server.services import Services
-from agent.server.store import runs
+from agent.server.store import agents, artifacts, jobs, records, runs
 from agent.server.store.database import Connection
 from agent.server.store.jobs import JobRow
 from agent.server.store.runs import AttemptRow
-from agent.server.views import JobView, view_job, view_pending_job
+from agent.server.views import (
+    ArtifactView,
+    JobView,
+    RunView,
+    time_text,
+    view_artifact,
+    view_job,
+    view_pending_job,
+    view_run,
+)
 from agent.spec import codec
+
+
+class SummaryView(msgspec.Struct):
+    """What a job wrote for people: Markdown."""
+
+    job: str
+    id: str
+    text: str
+
+
+class RunDetails(RunView, kw_only=True):
+    """A run with all that belongs to it."""
+
+    jobs: list[JobView]
+    retried: list[JobView]
+    summaries: list[SummaryView]
+    artifacts: list[ArtifactView]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +54,28 @@ class Attempt:
     state: RunState
     flow: Flow
     row: AttemptRow | None
+
+
+async def load_run(services: Services, run: int, number: int = 0) -> RunDetails:
+    """All of a run, in its attempt `number` (0: the last one). Raises NotFoundError."""
+    async with services.database.read() as connection:
+        row = await runs.find_run(connection, run)
+        if row is None:
+            raise NotFoundError(f"there is no run {run}")
+        attempt = await find_attempt(connection, services, run, number)
+        rows = await jobs.list_of_run(connection, run)
+        names = await agents.names_of(connection, [job.agent for job in rows])
+        shown = list_jobs(attempt, rows, names, services.clock.now())
+        finished = [view_artifact(artifact) for artifact in await artifacts.list_final(connection, run)]
+        ids = {job.id for job in shown}
+        summaries = [await _summary(connection, job) for job in rows if job.id in ids]
+    return RunDetails(
+        **msgspec.structs.asdict(_of_attempt(view_run(row), attempt)),
+        jobs=shown,
+        retried=list_retried(attempt, rows, names),
+        summaries=[summary for summary in summaries if summary.text],
+        artifacts=finished,
+    )
 
 
 async def find_attempt(connection: Connection, services: Services, run: int, attempt: int) -> Attempt:
@@ -81,3 +131,24 @@ def list_retried(attempt: Attempt, rows: Sequence[JobRow], names: Mapping[str, s
         for row in rows
         if row.id not in present and not row.node_rank and (row.key, row.run_attempt) in of
     ]
+
+
+def _of_attempt(view: RunView, attempt: Attempt) -> RunView:
+    """The run as it stood at the end of an earlier attempt."""
+    row = attempt.row
+    if row is None:
+        return view
+    return msgspec.structs.replace(
+        view,
+        attempt=row.attempt,
+        status="completed",
+        conclusion=row.conclusion,
+        cancel_reason=row.cancel_reason,
+        started=time_text(row.started_at),
+        finished=time_text(row.finished_at),
+    )
+
+
+async def _summary(connection: Connection, job: jobs.JobRow) -> SummaryView:
+    texts = await records.list_summaries(connection, job.id, job.lease)
+    return SummaryView(job.key, job.id, "\n".join(texts))

@@ -38,7 +38,7 @@ from agent.server.toolkit import artifacts as toolkit
 from agent.server.toolkit import blobs, cache_v1
 from agent.server.toolkit import caches as cache_toolkit
 from agent.server.toolkit.twirp import error_response
-from agent.server.web import pages, provider, sign_in
+from agent.server.web import pages, provider, sign_in, status
 from agent.server.web.pages import page_of, redirect
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -64,6 +64,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *audit_log.OPERATIONS,
     *sign_in.OPERATIONS,
     *provider.OPERATIONS,
+    *status.OPERATIONS,
     *pages.OPERATIONS,
     *blobs.OPERATIONS,
     *toolkit.OPERATIONS,

@@ -14,17 +14,12 @@ from agent.server.call import Call, view_response
 from agent.server.live import run_topic
 from agent.server.operation import EVENTS, V1, Operation
 from agent.server.paging import Next, Page, RowId, cut, next_cursor
-from agent.server.run_details import Attempt, find_attempt, list_jobs, list_retried
+from agent.server.run_details import RunDetails, load_run
 from agent.server.runs import Submission
 from agent.server.services import Services
-from agent.server.store import agents, artifacts, events, jobs, records, runs
-from agent.server.store.database import Connection
+from agent.server.store import events, runs
 from agent.server.views import (
-    ArtifactView,
-    JobView,
     RunView,
-    time_text,
-    view_artifact,
     view_run,
 )
 from agent.spec import codec
@@ -89,23 +84,6 @@ class RunId(msgspec.Struct):
     run: int
 
 
-class SummaryView(msgspec.Struct):
-    """What a job wrote for people: Markdown."""
-
-    job: str
-    id: str
-    text: str
-
-
-class RunDetails(RunView, kw_only=True):
-    """A run with all that belongs to it."""
-
-    jobs: list[JobView]
-    retried: list[JobView]
-    summaries: list[SummaryView]
-    artifacts: list[ArtifactView]
-
-
 async def submit_run(call: Call) -> Response:
     """Start a run."""
     body = await call.body(RunBody)
@@ -144,28 +122,8 @@ async def list_runs(call: Call) -> Response:
 
 async def show_run(call: Call) -> Response:
     """A run with its jobs, summaries and artifacts."""
-    run = call.number("run")
-    query = call.query(DetailsQuery)
-    async with call.services.database.read() as connection:
-        row = await runs.find_run(connection, run)
-        if row is None:
-            raise NotFoundError(f"there is no run {run}")
-        attempt = await find_attempt(connection, call.services, run, query.attempt)
-        rows = await jobs.list_of_run(connection, run)
-        names = await agents.names_of(connection, [job.agent for job in rows])
-        shown = list_jobs(attempt, rows, names, call.services.clock.now())
-        finished = [view_artifact(artifact) for artifact in await artifacts.list_final(connection, run)]
-        ids = {job.id for job in shown}
-        summaries = [await _summary(connection, job) for job in rows if job.id in ids]
-    return view_response(
-        RunDetails(
-            **msgspec.structs.asdict(_of_attempt(view_run(row), attempt)),
-            jobs=shown,
-            retried=list_retried(attempt, rows, names),
-            summaries=[summary for summary in summaries if summary.text],
-            artifacts=finished,
-        )
-    )
+    attempt = call.query(DetailsQuery).attempt
+    return view_response(await load_run(call.services, call.number("run"), attempt))
 
 
 async def cancel_run(call: Call) -> Response:
@@ -212,27 +170,6 @@ async def _events(services: Services, run: int, after: int) -> AsyncIterator[byt
                     return
                 if not await listener.wait(event_streams.HEARTBEAT_SECONDS):
                     yield event_streams.HEARTBEAT
-
-
-def _of_attempt(view: RunView, attempt: Attempt) -> RunView:
-    """The run as it stood at the end of an earlier attempt."""
-    row = attempt.row
-    if row is None:
-        return view
-    return msgspec.structs.replace(
-        view,
-        attempt=row.attempt,
-        status="completed",
-        conclusion=row.conclusion,
-        cancel_reason=row.cancel_reason,
-        started=time_text(row.started_at),
-        finished=time_text(row.finished_at),
-    )
-
-
-async def _summary(connection: Connection, job: jobs.JobRow) -> SummaryView:
-    texts = await records.list_summaries(connection, job.id, job.lease)
-    return SummaryView(job.key, job.id, "\n".join(texts))
 
 
 OPERATIONS = (

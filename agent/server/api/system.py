@@ -2,30 +2,15 @@
 
 import shlex
 
-import msgspec
 from starlette.responses import PlainTextResponse, Response
 
-from agent import __version__
 from agent.config import bundled
 from agent.errors import NotFoundError
 from agent.server.auth.access import Access
-from agent.server.call import Call, view_response
+from agent.server.call import Call
 from agent.server.operation import Media, Operation
 
 _NO_DEFAULT = "DEFAULT_URL=''"  # in install.sh: the server, when --url is not said
-
-
-class Product(msgspec.Struct):
-    """What this is."""
-
-    product: str
-    version: str
-    api: str
-
-
-async def show_product(call: Call) -> Response:
-    """What this is and where its API begins."""
-    return view_response(Product("flow-agent", __version__, f"{call.base_url}/api/v1"))
 
 
 async def show_installer(call: Call) -> Response:
@@ -39,7 +24,6 @@ async def show_installer(call: Call) -> Response:
 
 
 OPERATIONS = (
-    Operation("GET", "/", Access.PUBLIC, show_product, answers={200: Product}),
     Operation(
         "GET",
         "/install.sh",

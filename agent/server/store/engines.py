@@ -4,7 +4,7 @@ SQLite in WAL mode with `synchronous=FULL`: what was committed survives a power 
 reads the URL as libpq would (several hosts, `sslmode`, a socket's folder), so that it finds the primary after a failover.
 """
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,8 +69,8 @@ def make_engine(where: Where, *, pool_size: int, foreign_keys: bool = True) -> A
         engine = create_async_engine(URL.create("sqlite+aiosqlite", database=str(where.place)))
         event.listen(engine.sync_engine, "connect", _make_prepare(is_checked=foreign_keys))
         event.listen(engine.sync_engine, "begin", _begin)
-        return engine
-    return create_async_engine(
+        return _without_nul(engine)
+    engine = create_async_engine(
         "postgresql+asyncpg://",
         async_creator=_make_creator(where.place),
         pool_size=pool_size,
@@ -78,6 +78,35 @@ def make_engine(where: Where, *, pool_size: int, foreign_keys: bool = True) -> A
         pool_timeout=_CONNECT_SECONDS,
         pool_pre_ping=True,
     )
+    return _without_nul(engine)
+
+
+def _without_nul(engine: AsyncEngine) -> AsyncEngine:
+    """U+0000 in a text becomes U+FFFD: jobs may say it in any word, and PostgreSQL has no place for it."""
+
+    def replace(*given: Any) -> tuple[str, Any]:
+        _connection, _cursor, statement, parameters, _context, is_many = given
+        rows = parameters if is_many else (parameters,)
+        if any(isinstance(value, str) and "\x00" in value for row in rows for value in _values(row)):
+            cleaned = [_clean(row) for row in rows]
+            parameters = cleaned if is_many else cleaned[0]
+        return statement, parameters
+
+    event.listen(engine.sync_engine, "before_cursor_execute", replace, retval=True)
+    return engine
+
+
+def _values(row: Any) -> Iterable[object]:
+    return row.values() if isinstance(row, Mapping) else row
+
+
+def _clean(row: Any) -> Any:
+    def clean(value: Any) -> Any:
+        return value.replace("\x00", "\ufffd") if isinstance(value, str) else value
+
+    if isinstance(row, Mapping):
+        return {name: clean(value) for name, value in row.items()}
+    return tuple(clean(value) for value in row)
 
 
 async def connect_raw(url: str) -> Any:

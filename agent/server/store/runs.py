@@ -1,5 +1,6 @@
 """Runs: the flow as submitted, the planner's state, and how it stands."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import RowMapping, func, insert, select, update
@@ -212,3 +213,9 @@ async def find_state(connection: AsyncConnection, project: int, flow: str) -> st
     )
     row = (await connection.execute(query)).one_or_none()
     return None if row is None else row.conclusion or row.status
+
+
+async def list_newest(connection: AsyncConnection, projects: Sequence[int], limit: int) -> list[RunRow]:
+    """The newest runs of some projects."""
+    query = select(*_COLUMNS).where(runs.c.project.in_(projects)).order_by(runs.c.id.desc()).limit(limit)
+    return [_run(row) for row in (await connection.execute(query)).mappings()]

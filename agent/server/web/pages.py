@@ -11,8 +11,9 @@ from starlette.responses import RedirectResponse, Response
 from agent.errors import AgentError, NotFoundError
 from agent.server.auth.access import Access
 from agent.server.call import Call
-from agent.server.operation import Media, Operation
+from agent.server.operation import ANY, Media, Operation
 from agent.server.problems import status_of
+from agent.server.web.text import plain_text
 
 HTML = Media("text/html")
 _HERE = Path(__file__).parent
@@ -27,7 +28,7 @@ _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-_STATIC = {"style.css": "text/css"}
+_STATIC = {"style.css": "text/css", "live.js": "text/javascript"}
 
 
 def render(call: Call, template: str, status: int = 200, **values: object) -> Response:
@@ -77,7 +78,7 @@ async def show_static(call: Call) -> Response:
 @cache
 def _templates() -> Environment:
     loader = FileSystemLoader(_HERE / "templates")
-    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, finalize=plain_text)
 
 
 OPERATIONS = (
@@ -86,7 +87,7 @@ OPERATIONS = (
         "/static/{file}",
         Access.PUBLIC,
         show_static,
-        answers={200: Media("text/css")},
+        answers={200: ANY},
         documented=False,
     ),
 )

@@ -1,0 +1,190 @@
+"""The status page: what it shows, to whom, and that nothing of a job's acts in it. The last tests need a real browser."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from server.vocabulary import PATIENCE_SECONDS, ServerProcess, TestAgent, journal, log, step
+
+from agent.journal.format import Summary
+from agent.server.web.text import plain_text
+
+Servers = Callable[..., ServerProcess]
+Agents = Callable[..., TestAgent]
+PASSWORD = "correct horse battery"
+SCRIPT = "<script>window.hacked=1</script><img src=x onerror=window.hacked=1>"
+TERMINAL = (
+    "\x1b]8;;javascript:window.hacked=1\x07link\x1b]8;;\x07 \x1b]52;c;aGFja2Vk\x07"
+    " \x1b[31mred\x1b[0m \u202egnp.exe\u202c \x00\x9b31m"
+)
+HOSTILE_FLOW = """\
+name: "NAME"
+on: workflow_dispatch
+jobs:
+  train:
+    name: "NAME"
+    runs-on: linux
+    steps:
+      - run: echo hello
+""".replace("NAME", SCRIPT.replace('"', "'"))
+
+
+def run_hostile(server: ServerProcess, agent: TestAgent) -> int:
+    """A run whose every word tries to be more than a word."""
+    run = server.submit(HOSTILE_FLOW)
+    assign = agent.take()
+    records = (
+        replace(step("running"), name=TERMINAL),
+        log(f"{SCRIPT}\n{TERMINAL}\n</pre>{SCRIPT}\n"),
+        Summary(0, f"# {SCRIPT}\n[a](javascript:window.hacked=1)\n{TERMINAL}"),
+        step("completed", outcome="success", conclusion="success", seconds=1.5),
+    )
+    agent.finish(assign, journal(assign, *records, message=TERMINAL))
+    return run
+
+
+@pytest.fixture
+def shown(make_server: Servers, make_agent: Agents) -> tuple[ServerProcess, int]:
+    server = make_server()
+    run = run_hostile(server, make_agent(server, name="box-1").connect())
+    server.submit(HOSTILE_FLOW.replace("linux", "[linux, no-such-label]"))
+    return server, run
+
+
+def pages(server: ServerProcess, run: int) -> dict[str, httpx.Response]:
+    job = server.job(run)["id"]
+    paths = ("/status", f"/status/runs/{run}", f"/status/jobs/{job}")
+    headers = {"Authorization": f"Bearer {server.token}", "Accept": "text/html"}
+    return {path: server.http.get(path, headers=headers) for path in paths}
+
+
+def test_pages_escape_all_that_jobs_and_people_say(shown: tuple[ServerProcess, int]) -> None:
+    for path, page in pages(*shown).items():
+        assert page.status_code == 200, page.text
+        assert "<img" not in page.text, path
+        assert page.text.count("<script") == 1, path  # our own
+        assert not set(page.text) & set("\x1b\x00\x9b\u202e"), path
+        assert 'href="javascript' not in page.text, path
+        policy = page.headers["content-security-policy"]
+        assert "unsafe" not in policy
+        assert "frame-ancestors 'none'" in policy
+        assert page.headers["x-frame-options"] == "DENY"
+
+
+def test_the_pages_say_what_runs_what_waits_and_why(shown: tuple[ServerProcess, int]) -> None:
+    server, run = shown
+    found = pages(server, run)
+    overview = found["/status"].text
+    assert "box-1" in overview
+    assert "success" in overview
+    assert "no-such-label" in overview  # why it waits
+    assert "red" in found[f"/status/jobs/{server.job(run)['id']}"].text
+
+
+def test_pages_are_for_those_who_may_see_the_project(make_server: Servers) -> None:
+    server = make_server()
+    run = server.submit()
+    stranger = server.http.get("/status", headers={"Accept": "text/html"})
+    assert (stranger.status_code, stranger.headers["location"]) == (303, "/login?next=/status")
+    made = server.api.post("/users", json={"name": "nobody", "kind": "service"})
+    assert made.is_success, made.text
+    token = server.api.post("/users/nobody/tokens", json={}).json()["token"]
+    headers = {"Authorization": f"Bearer {token}", "Accept": "text/html"}
+    assert f"/status/runs/{run}" not in server.http.get("/status", headers=headers).text
+    assert server.http.get(f"/status/runs/{run}", headers=headers).status_code == 404
+    assert server.http.get("/status?project=default", headers=headers).status_code == 404
+
+
+def test_the_root_is_a_page_for_browsers_and_a_product_for_programs(server: ServerProcess) -> None:
+    assert server.http.get("/").json()["product"] == "flow-agent"
+    answer = server.http.get("/", headers={"Accept": "text/html,*/*"})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/status")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\x1b[31mred\x1b[0m", "red"),
+        ("\x1b]8;;https://evil.example\x07here\x1b]8;;\x1b\\", "here"),
+        ("\x1b]52;c;aGk=\x07", ""),
+        ("\x1bP1;2q\x1b\\after", "after"),
+        ("a\u202eb\u2066c\x00d\re", "a\ufffdb\ufffdc\ufffdd\ufffde"),
+        ("one\r\ntwo\tthree", "one\ntwo\tthree"),
+        ("\u00e4 \u4e2d \U0001f600 \u05d0", "\u00e4 \u4e2d \U0001f600 \u05d0"),
+    ],
+)
+def test_a_text_keeps_its_words_and_loses_its_tricks(text: str, shown: str) -> None:
+    assert plain_text(text) == shown
+    assert plain_text(5) == 5
+
+
+@pytest.fixture
+def chromium() -> Iterator[Any]:
+    """A real browser."""
+    executable = shutil.which("chromium")
+    if executable is None:
+        message = "chromium is not installed: apt-get install chromium"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=executable, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        )
+        yield browser
+        browser.close()
+
+
+def open_signed_in(browser: Any, server: ServerProcess, **more: Any) -> Any:
+    server.add_user("ada", role="viewer", password=PASSWORD)
+    page = browser.new_context(base_url=server.url, **more).new_page()
+    page.set_default_timeout(PATIENCE_SECONDS * 3000)
+    page.goto("/")
+    page.fill("input[name=user]", "ada")
+    page.fill("input[name=password]", PASSWORD)
+    page.click("main button")
+    page.wait_for_url("**/status")
+    return page
+
+
+@pytest.mark.enable_socket
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_in_a_browser_nothing_hostile_runs_and_the_page_renews_itself(
+    shown: tuple[ServerProcess, int], chromium: Any, tmp_path: Path, scheme: str
+) -> None:
+    server, run = shown
+    size = {"width": 1100, "height": 800} if scheme == "light" else {"width": 390, "height": 844}
+    page = open_signed_in(chromium, server, color_scheme=scheme, viewport=size)
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda line: problems.append(line.text) if line.type == "error" else None)
+    page.on("dialog", lambda dialog: problems.append(dialog.message))
+    folder = Path(os.environ.get("SCREENSHOTS", tmp_path))
+    job = server.job(run)["id"]
+    for name, path in (("status", "/status"), ("run", f"/status/runs/{run}"), ("job", f"/status/jobs/{job}")):
+        page.goto(path)
+        page.wait_for_selector("h1")
+        assert page.evaluate("window.hacked") is None
+        assert page.evaluate("document.images.length") == 0
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), name
+        page.screenshot(path=folder / f"{name}-{scheme}.png", full_page=True)
+    page.goto(f"/status/runs/{run + 1}")
+    server.api.post(f"/runs/{run + 1}/cancel", json={"reason": "seen live"})
+    page.wait_for_selector("text=seen live")
+    assert problems == []
+
+
+@pytest.mark.enable_socket
+def test_no_other_page_can_frame_ours(shown: tuple[ServerProcess, int], chromium: Any) -> None:
+    server, _ = shown
+    page = open_signed_in(chromium, server)
+    page.set_content(f'<iframe src="{server.url}/status"></iframe>')
+    page.wait_for_load_state("networkidle")
+    assert "Agents" not in "".join(frame.content() for frame in page.frames[1:])
