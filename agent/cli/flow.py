@@ -14,6 +14,7 @@ from agent.cli.arguments import (
     describe,
     split_pair,
 )
+from agent.cli.called import link_called, link_local
 from agent.cli.files import load_file, read_event, read_secrets
 from agent.errors import UsageError
 
@@ -148,7 +149,8 @@ def _schema(_arguments: argparse.Namespace) -> int:
 def _show(arguments: argparse.Namespace) -> int:
     from agent.cli.flow_show import show_flow
 
-    return show_flow(load_file(arguments.file, arguments.dialect), arguments.format, sys.stdout)
+    flow = link_local(load_file(arguments.file, arguments.dialect), arguments.file)
+    return show_flow(flow, arguments.format, sys.stdout)
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -158,7 +160,9 @@ def _run(arguments: argparse.Namespace) -> int:
     from agent.cli.local import run_flow_here
     from agent.cli.local_run import LocalOptions
 
-    flow = load_file(arguments.file, arguments.dialect)
+    flow = link_called(
+        load_file(arguments.file, arguments.dialect), arguments.file, actions_url=arguments.actions_url
+    )
     options = LocalOptions(
         workspace=arguments.workspace,
         inquiry=inquiry,

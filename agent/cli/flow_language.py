@@ -8,7 +8,7 @@ from typing import TextIO
 
 from agent.flow.load import check_flow
 from agent.flow.model import Position
-from agent.flow.problems import Problem, Severity
+from agent.flow.problems import InvalidFlowError, Problem, Severity
 from agent.flow.source import GITHUB_LIMITS
 
 STDIN = "-"
@@ -27,6 +27,7 @@ def run_validate(files: Sequence[Path], dialect: str | None, output_format: str,
         text, found = _read_file(path)
         if text is not None:
             found = check_flow(text, "stdin" if file == STDIN else file, dialect)
+            found += [] if file == STDIN else _check_calls(text, path, dialect, found)
         problems += found
         if output_format != "json":
             lines = text.split("\n") if text is not None and found else []
@@ -37,6 +38,23 @@ def run_validate(files: Sequence[Path], dialect: str | None, output_format: str,
     elif not problems:
         out.write("1 flow is valid\n" if len(files) == 1 else f"{len(files)} flows are valid\n")
     return int(any(problem.severity is Severity.ERROR for problem in problems))
+
+
+def _check_calls(text: str, path: Path, dialect: str | None, found: Sequence[Problem]) -> Sequence[Problem]:
+    """What is wrong with the calls of a valid flow, as far as the files of its own repository tell."""
+    if "uses:" not in text or any(problem.severity is Severity.ERROR for problem in found):
+        return []
+    from agent.cli.called import link_local
+    from agent.errors import AgentError
+    from agent.flow.load import load_flow
+
+    try:
+        link_local(load_flow(text, str(path), dialect=dialect).flow, path)
+    except InvalidFlowError as error:
+        return error.problems
+    except AgentError as error:
+        return [_refuse(path, f"{error.what}: {error.where}" if error.where else error.what, error.hint)]
+    return []
 
 
 def run_schema(out: TextIO) -> int:

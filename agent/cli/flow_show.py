@@ -12,7 +12,7 @@ from agent.plan.matrix import Cell, expand_matrix
 
 def show_flow(flow: Flow, output_format: str, out: TextIO) -> int:
     """Print the jobs after matrix expansion, with needs and labels. What only a run can decide is shown as written."""
-    jobs = [_describe(flow.jobs[name], cell) for name in flow.jobs for cell in _cells(flow.jobs[name])]
+    jobs = list(_list_jobs(flow, ""))
     if output_format == "json":
         triggers = [trigger.event for trigger in flow.triggers]
         head = {"file": flow.file, "name": flow.title, "dialect": flow.dialect, "on": triggers}
@@ -31,6 +31,16 @@ def show_flow(flow: Flow, output_format: str, out: TextIO) -> int:
     return 0
 
 
+def _list_jobs(flow: Flow, caller: str) -> Iterator[dict[str, Any]]:
+    """The flow's jobs, each followed by those of the flow that it calls."""
+    for job in flow.jobs.values():
+        for cell in _cells(job):
+            described = _describe(job, cell, caller)
+            yield described
+            if job.call is not None and job.call.uses in flow.called:
+                yield from _list_jobs(flow.called[job.call.uses], described["key"])
+
+
 def _cells(job: Job) -> list[Cell]:
     """The job's matrix cells; one without values when there is no matrix or only a run can expand it."""
     try:
@@ -40,13 +50,14 @@ def _cells(job: Job) -> list[Cell]:
         return [Cell({}, "…")]
 
 
-def _describe(job: Job, cell: Cell) -> dict[str, Any]:
+def _describe(job: Job, cell: Cell, caller: str) -> dict[str, Any]:
+    before = f"{caller} / " if caller else ""
     contexts: dict[str, object] = {"matrix": cell.values}
     return {
-        "id": job.id,
-        "key": f"{job.id} ({cell.label})" if cell.label else job.id,
+        "id": f"{before}{job.id}",
+        "key": f"{before}{job.id} ({cell.label})" if cell.label else f"{before}{job.id}",
         "name": _known(job.name, contexts) or job.id,
-        "needs": list(job.needs),
+        "needs": [f"{before}{need}" for need in job.needs],
         "if": job.condition,
         "runs_on": _labels(_known(job.runs_on, contexts)),
         "matrix": dict(cell.values),

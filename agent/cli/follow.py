@@ -56,6 +56,8 @@ class _Follower:
                 self._screen.show(data)
             elif kind == "job":
                 self._show_job(data)
+            elif kind == "waiting":
+                self._show_waiting(data["job"], data["reason"])
             elif kind == "run":
                 last = data
         view = self._client.get(f"/api/v1/runs/{self._run}")
@@ -64,15 +66,19 @@ class _Follower:
 
     def _show_job(self, job: Mapping[str, Any]) -> None:
         waiting = job["waiting"] or ""
-        if waiting and job["status"] == "queued" and self._waiting.get(job["id"]) != waiting:
-            self._waiting[job["id"]] = waiting
-            self._screen.show({"kind": "waiting", "job": job["key"], "reason": waiting})
+        if waiting and job["status"] == "queued":
+            self._show_waiting(job["key"], waiting)
         if job["started"] and job["id"] not in self._streamed:
             self._streamed.add(job["id"])
             self._stream("record", f"/api/v1/jobs/{job['id']}/events")
         elif job["conclusion"] and not job["started"] and job["id"] not in self._streamed:
             self._streamed.add(job["id"])
             self._screen.show({"kind": "job", "job": job["key"], **_ending(job)})
+
+    def _show_waiting(self, key: str, reason: str) -> None:
+        if self._waiting.get(key) != reason:
+            self._waiting[key] = reason
+            self._screen.show({"kind": "waiting", "job": key, "reason": reason})
 
     def _stream(self, kind: str, path: str) -> None:
         self._open += 1
@@ -90,7 +96,8 @@ class _Follower:
 def run_record(view: Mapping[str, Any]) -> dict[str, Any]:
     """The closing record of a run, from the server's view of it."""
     jobs = {job["key"]: {"conclusion": job["conclusion"], "outputs": job["outputs"]} for job in view["jobs"]}
-    return {"kind": "run", "run": view["id"], "conclusion": view["conclusion"], "jobs": jobs}
+    named = {"run": view["id"], "name": view["run_name"]}
+    return {"kind": "run", **named, "conclusion": view["conclusion"], "jobs": jobs}
 
 
 def _ending(job: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
+from agent.cli.called import shows_jobs
 from agent.cli.files import read_pins
 from agent.cli.interrupts import Interrupts
 from agent.cli.local_run import LocalOptions, LocalRun
@@ -37,7 +38,7 @@ def run_flow_here(flow: Flow, options: LocalOptions, output_format: str, out: Te
                 where="--image",
                 hint=f"{label}=host",
             )
-    screen = make_screen(output_format, out, shows_jobs=len(flow.jobs) > 1)
+    screen = make_screen(output_format, out, shows_jobs=shows_jobs(flow))
     settings = load_settings({"actions_url": options.actions_url})
     request = ask(flow, options)
     with _run_folder(options) as folder, Interrupts() as interrupts:

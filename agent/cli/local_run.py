@@ -55,6 +55,7 @@ from agent.plan import (
     advance,
     begin,
     cancelled,
+    name_run,
 )
 from agent.plan.request import JOB_TOKEN
 from agent.spec.job import JobSpec
@@ -124,6 +125,7 @@ class LocalRun:
         self._queue: deque[JobSpec] = deque()
         self._running: dict[str, _Running] = {}
         self._groups = LocalGroups()
+        self._name = name_run(flow, request)
         self._slots = os.cpu_count() or 1
         self._began = clock.monotonic()
         self._state: RunState
@@ -297,7 +299,9 @@ class LocalRun:
             if job.result is not None and job.key not in self._state.scopes
         }
         seconds = round(self._clock.monotonic() - self._began, 3)
-        self._screen.show({"kind": "run", "conclusion": conclusion, "jobs": jobs, "seconds": seconds})
+        self._screen.show(
+            {"kind": "run", "name": self._name, "conclusion": conclusion, "jobs": jobs, "seconds": seconds}
+        )
 
 
 def _wait_until_unlocked(folder: JobFolder) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from agent.cli.arguments import add_command, add_format, add_project, add_server, add_subcommands, describe
 from agent.cli.client import Client, connect
 from agent.cli.follow import follow_job, follow_run
+from agent.cli.run_steering import add_steering
 from agent.cli.screen import JsonScreen, Screen, TextScreen, safe_text
 from agent.cli.screens import make_screen
 from agent.cli.tables import coloured, plain, print_json, print_table
@@ -24,12 +25,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     listing.add_argument("--status", choices=["queued", "running", "completed"])
     add_project(listing)
     _add_common(listing)
-    _add_run(commands, "show", _show, "A run, its jobs, and why those that wait do so.")
+    show = _add_run(commands, "show", _show, "A run, its jobs, and why those that wait do so.")
+    show.add_argument("--attempt", type=int, metavar="N", help="an earlier attempt of it")
     logs = _add_run(commands, "logs", _logs, "The output of a run's jobs.")
     logs.add_argument("-f", "--follow", action="store_true", help="until the run ends")
     logs.add_argument("--job", metavar="KEY", help="only this job")
     _add_run(commands, "watch", _watch, "Follow a run until it ends; exit 1 when it fails.")
-    _add_run(commands, "cancel", _cancel, "End a run; steps that run always() get their turn.")
+    cancel = _add_run(commands, "cancel", _cancel, "End a run; steps that run always() get their turn.")
+    cancel.add_argument("--force", action="store_true", help="now, without asking any condition")
+    add_steering(commands, _add_common)
     download = _add_run(commands, "download", _download, "Download a run's artifacts.")
     download.add_argument("--dir", type=Path, default=Path(), help="where to (default: .)")
 
@@ -57,22 +61,25 @@ def _list(arguments: argparse.Namespace) -> int:
     if arguments.format == "json":
         print_json(page["runs"], sys.stdout)
         return 0
-    rows = [[run["id"], run["name"], run["event"], _state(run), run["created"]] for run in page["runs"]]
-    print_table(["run", "flow", "event", "state", "created"], rows, sys.stdout)
+    rows = [
+        [run["id"], run["name"], run["run_name"], run["event"], _state(run), run["created"]]
+        for run in page["runs"]
+    ]
+    print_table(["run", "flow", "name", "event", "state", "created"], rows, sys.stdout)
     return 0
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    run = _connect(arguments).get(f"/api/v1/runs/{arguments.run}")
+    run = _connect(arguments).get(f"/api/v1/runs/{arguments.run}", attempt=arguments.attempt)
     if arguments.format == "json":
         print_json(run, sys.stdout)
         return 0
     out = sys.stdout
-    out.write(
-        f"run {run['id']}  {coloured(plain(run['name']), 'bold', out)}  {_state(run)}  {run['created']}\n\n"
-    )
+    name = coloured(plain(run["run_name"]), "bold", out)
+    attempt = f"  attempt {run['attempt']}" if run["attempt"] > 1 else ""
+    out.write(f"run {run['id']}  {name}{attempt}  {_state(run)}  {run['created']}\n\n")
     rows = [
-        [job["key"], _state(job), job["agent"] or "", job["waiting"] or job["message"] or ""]
+        [_show_key(job), _state(job), job["agent"] or "", job["waiting"] or job["message"] or ""]
         for job in run["jobs"]
     ]
     print_table(["job", "state", "agent", "why"], rows, out)
@@ -114,7 +121,9 @@ def _watch(arguments: argparse.Namespace) -> int:
 
 
 def _cancel(arguments: argparse.Namespace) -> int:
-    _connect(arguments).post(f"/api/v1/runs/{arguments.run}/cancel", {"reason": "cancelled by a person"})
+    _connect(arguments).post(
+        f"/api/v1/runs/{arguments.run}/cancel", {"reason": "cancelled by a person", "force": arguments.force}
+    )
     if arguments.format == "json":
         print_json({"run": arguments.run, "cancelled": True}, sys.stdout)
     else:
@@ -135,6 +144,10 @@ def _screen(arguments: argparse.Namespace, *, shows_jobs: bool) -> Screen:
         if arguments.format == "json"
         else TextScreen(sys.stdout, shows_jobs=shows_jobs)
     )
+
+
+def _show_key(job: Mapping[str, Any]) -> str:
+    return str(job["key"]) + (f" (attempt {job['attempt']})" if job["attempt"] > 1 else "")
 
 
 def _state(thing: Mapping[str, Any]) -> str:

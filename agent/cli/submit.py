@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
 
+from agent.cli.called import read_called, shows_jobs
 from agent.cli.client import Client
 from agent.cli.files import load_file, read_lock_text, read_text
 from agent.cli.follow import follow_run
@@ -13,6 +14,7 @@ from agent.cli.screens import make_screen
 from agent.cli.source import choose_source, write_snapshot
 from agent.cli.tables import print_json
 from agent.errors import InterruptedByUserError
+from agent.flow.load import load_flow
 from agent.spec import codec
 from agent.spec.job import Source, SourceKind
 
@@ -47,7 +49,7 @@ def submit_flow(
         return 0
     if output_format == "text":
         out.write(f"run {run} submitted to {client.url}\n")
-    screen = make_screen(output_format, out, shows_jobs=len(flow.jobs) > 1)
+    screen = make_screen(output_format, out, shows_jobs=shows_jobs(flow))
     try:
         conclusion = follow_run(client, run, screen)
     except KeyboardInterrupt:
@@ -68,7 +70,9 @@ def _request(client: Client, submission: Submission) -> dict[str, Any]:
     source = _send_source(
         client, choose_source(submission.source, submission.file.resolve().parent), submission.file
     )
-    flow = {"file": str(submission.file), "text": read_text(submission.file), "dialect": submission.dialect}
+    file, text = submission.file, read_text(submission.file)
+    called = read_called(load_flow(text, str(file), dialect=submission.dialect).flow, file)
+    flow = {"file": str(file), "text": text, "dialect": submission.dialect, "called": called}
     lock = read_lock_text(submission.file)
     return {
         "flow": flow,

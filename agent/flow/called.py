@@ -23,14 +23,14 @@ from agent.flow.problems import InvalidFlowError, Problem
 MAX_DEPTH = 10  # flows in a chain of calls, the first one among them
 MAX_FILES = 50  # called files
 
-ReadText = Callable[[str], str]
+ReadText = Callable[[str], str | None]
 
 
 def load_called(flow: Flow, read: ReadText) -> dict[str, str]:
     """The texts of all flows that `flow` calls, directly or through others, by reference.
 
-    `read` gives the text behind a reference and raises AgentError when there is none. Raises UsageError when there are
-    too many, and InvalidFlowError for one that is not valid.
+    `read` gives the text behind a reference, raises AgentError when there is none, and gives None for one to leave out.
+    Raises UsageError when there are too many, and InvalidFlowError for one that is not valid.
     """
     texts: dict[str, str] = {}
     open_flows = [("", flow)]
@@ -42,20 +42,23 @@ def load_called(flow: Flow, read: ReadText) -> dict[str, str]:
                 continue
             if len(texts) == MAX_FILES:
                 raise UsageError(f"more than {MAX_FILES} flows are called", where=str(job.position))
-            texts[reference] = read(reference)
-            open_flows.append((reference, _parse(reference, texts[reference])))
+            text = read(reference)
+            if text is not None:
+                texts[reference] = text
+                open_flows.append((reference, _parse(reference, text)))
     return texts
 
 
-def link_flow(flow: Flow, texts: Mapping[str, str]) -> Flow:
+def link_flow(flow: Flow, texts: Mapping[str, str], *, is_partial: bool = False) -> Flow:
     """`flow` with the flows that it calls joined to it, from their `texts` by reference (see `load_called`).
 
-    Raises InvalidFlowError with every problem of the calls: a file that is not there or not valid, a chain that is too
+    `is_partial`: what was left out is no problem. Raises InvalidFlowError with every problem of the calls: a file that is not there or not valid, a chain that is too
     long or comes back to itself, inputs, secrets and permissions that don't fit.
     """
     if not _calls(flow):
         return flow
-    linker = _Linker({reference: _parse(reference, text) for reference, text in texts.items()})
+    flows = {reference: _parse(reference, text) for reference, text in texts.items()}
+    linker = _Linker(flows, is_partial=is_partial)
     linked, _depth = linker.link("", flow)
     if linker.problems:
         raise InvalidFlowError(flow.file, linker.problems)
@@ -67,12 +70,26 @@ def refer(uses: str, caller: str) -> str:
     if not uses.startswith(("./", "$/")):
         return uses
     path = uses[2:]
-    root, _, ref = caller.rpartition("@")
-    if not root or caller.startswith("./"):
-        return f"./{path}"
+    repository, _path, ref = split_reference(caller)
+    joint = "//" if repository.startswith("https://") else "/"
+    return f"{repository}{joint}{path}@{ref}" if repository else f"./{path}"
+
+
+def split_reference(reference: str) -> tuple[str, str, str]:
+    """(repository, path, ref) of a reference; no repository and no ref for a file of the run's own.
+
+    `https://host/group/repo//path@ref` says where the repository ends; without `//` it has two names.
+    """
+    root, _, ref = reference.rpartition("@")
+    if not root or reference.startswith("./"):
+        return "", reference.removeprefix("./"), ""
+    scheme = "https://" if root.startswith("https://") else ""
+    repository, marked, path = root.removeprefix(scheme).partition("//")
+    if marked:
+        return scheme + repository, path, ref
     names = root.split("/")
-    count = 5 if root.startswith("https://") else 2
-    return f"{'/'.join(names[:count])}/{path}@{ref}"
+    count = 5 if scheme else 2
+    return "/".join(names[:count]), "/".join(names[count:]), ref
 
 
 def _calls(flow: Flow) -> list[tuple[Job, Call]]:
@@ -86,8 +103,9 @@ def _parse(reference: str, text: str) -> Flow:
 class _Linker:
     """Joins each flow once, however many call it: the number of chains can be out of all proportion to the files."""
 
-    def __init__(self, flows: Mapping[str, Flow]) -> None:
+    def __init__(self, flows: Mapping[str, Flow], *, is_partial: bool) -> None:
         self.problems: list[Problem] = []
+        self._is_partial = is_partial
         self._flows = flows
         self._linked: dict[str, tuple[Flow, int]] = {}
         self._chain: list[str] = []
@@ -101,6 +119,8 @@ class _Linker:
         depth = 1
         for job, call in _calls(flow):
             target = refer(call.uses, reference)
+            if self._is_partial and target not in self._flows:
+                continue
             complaint = self._explain(target)
             if complaint:
                 self.problems.append(Problem(job.position, complaint))

@@ -132,6 +132,7 @@ def _job_context(job: RunningJob) -> dict[str, object]:
         "workflow_sha": github.get("workflow_sha"),
         "workflow_repository": repository,
         "workflow_file_path": reference.removeprefix(f"{repository}/").partition("@")[0],
+        **job.spec.contexts.job,
     }
 
 

@@ -167,7 +167,7 @@ class Engine:
             case None:
                 return StepEnd(*SUCCESS, effects=effects)
             case StepFailure():
-                return StepEnd(*FAILED, effects, error.kind, str(error), error.is_said)
+                return StepEnd(*FAILED, effects, error.kind, str(error), error.is_said, error.exit_code)
             case OSError() | UnreachableError():  # of the container engine
                 return StepEnd(*FAILED, effects, FailureKind.INFRASTRUCTURE, str(error))
             case AgentError():
@@ -287,9 +287,10 @@ class Engine:
         if end.conclusion is Conclusion.FAILURE:
             if scope.is_composite and turn.stage is Stage.MAIN:
                 scope.status = Conclusion.FAILURE
-                scope.failure = scope.failure or (end.kind, end.message)
+                scope.failure = scope.failure or (end.kind, end.message, end.exit_code)
             else:
-                self._job.fail(end.kind, end.message or f"the step '{turn.name}' failed")
+                message = end.message or f"the step '{turn.name}' failed"
+                self._job.fail(end.kind, message, end.exit_code)
 
     async def _run_control(self, spec: StepSpec, scope: Scope) -> None:
         """`wait`, `wait-all` and `cancel`: always have their turn."""

@@ -183,6 +183,7 @@ class Lifecycle:
         job = self._job
         log = job.recorder.begin_step("__complete", "Complete job")
         self._write_outputs(log)
+        self._write_environment_url(log)
         strays = await end_descendants(job.graces)
         if strays:
             log.say(f"Terminated {strays} orphan process{'es' if strays > 1 else ''}")
@@ -231,6 +232,23 @@ class Lifecycle:
             job.outputs.clear()
             self._fail(log, FailureKind.USER, "The outputs of the job are more than 1 MB together")
 
+    def _write_environment_url(self, log: StepLog) -> None:
+        job = self._job
+        if job.spec.environment_url is None:
+            return
+        try:
+            written = evaluate_value(
+                job, job.scope, job.environment.values, job.spec.environment_url, "environment.url"
+            )
+        except AgentError as error:
+            self._fail(log, FailureKind.USER, str(error))
+            return
+        url = to_text(written)
+        if job.masker.holds_secret(url):
+            log.say("##[warning]Skip the environment's url since it may contain secret.")
+        else:
+            job.environment_url = job.masker.mask_text(url)[:_MAX_MESSAGE]
+
     def _fail(self, log: StepLog, kind: FailureKind, message: str) -> None:
         log.say(f"##[error]{message}")
         log.recorder.annotate(Annotation(log.step, "error", message))
@@ -264,9 +282,14 @@ class Lifecycle:
                 Conclusion.FAILURE, failure_kind=FailureKind.INFRASTRUCTURE, message=str(failure)
             )
         if job.status is Conclusion.SUCCESS:
-            return JobResult(job.status, job.outputs)
+            return JobResult(job.status, job.outputs, environment_url=job.environment_url)
         return JobResult(
-            job.status, job.outputs, job.failure_kind, job.masker.mask_text(job.message)[:_MAX_MESSAGE]
+            job.status,
+            job.outputs,
+            job.failure_kind,
+            job.masker.mask_text(job.message)[:_MAX_MESSAGE],
+            job.exit_code,
+            job.environment_url,
         )
 
 

@@ -52,7 +52,8 @@ class Scope:
     env: Mapping[str, str] = field(default_factory=dict)  # a composite's own step env: wins over the job's
     github: Mapping[str, object] = field(default_factory=dict)  # members that differ in here
     status: Conclusion = Conclusion.SUCCESS  # of a composite: how it stands
-    failure: tuple[FailureKind, str] | None = None  # why, when a step of a composite failed
+    # Why, when a step of a composite failed: kind, message, exit code.
+    failure: tuple[FailureKind, str, int | None] | None = None
     action: Any = None  # the composite action itself (agent.job.steprun.Action)
 
     @property
@@ -104,6 +105,8 @@ class RunningJob:
     status: Conclusion = Conclusion.SUCCESS
     failure_kind: FailureKind | None = None
     message: str = ""
+    exit_code: int | None = None
+    environment_url: str = ""
     outputs: dict[str, str] = field(default_factory=dict)
     host: StepHost = field(default_factory=MachineHost)  # where steps run
     containers: Containers = field(default_factory=Containers)
@@ -131,12 +134,12 @@ class RunningJob:
         )
         return self.settings.debug or asked.lower() == "true"
 
-    def fail(self, kind: FailureKind, message: str) -> None:
+    def fail(self, kind: FailureKind, message: str, exit_code: int | None = None) -> None:
         """The job has failed, unless it was cancelled; the first reason is the one that is kept."""
         if self.status is Conclusion.SUCCESS:
             self.status = Conclusion.FAILURE
         if self.failure_kind is None:
-            self.failure_kind, self.message = kind, message
+            self.failure_kind, self.message, self.exit_code = kind, message, exit_code
 
     def cancel(self, kind: FailureKind, message: str) -> None:
         """The job is cancelled, however it stood."""

@@ -43,10 +43,18 @@ class Stage(Enum):
 class StepFailure(Exception):  # noqa: N818 - a failure is what it is called in this language
     """The step failed. The text is for the user; `is_said` when a log tells it already (an inner step's)."""
 
-    def __init__(self, message: str, kind: FailureKind = FailureKind.USER, *, is_said: bool = False) -> None:
+    def __init__(
+        self,
+        message: str,
+        kind: FailureKind = FailureKind.USER,
+        *,
+        is_said: bool = False,
+        exit_code: int | None = None,  # of the command, where one failed
+    ) -> None:
         super().__init__(message)
         self.kind = kind
         self.is_said = is_said
+        self.exit_code = exit_code
 
 
 class Action(Protocol):

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 
 from agent import __version__
 from agent.errors import AgentError, DamagedError
+from agent.job.called_secrets import hand_on_secrets
 from agent.job.commands.problem_matchers import ProblemMatchers
 from agent.job.control import ControlServer
 from agent.job.environment import JobEnvironment
@@ -83,7 +84,7 @@ async def _run_job(
         folder=folder,
         spec=spec,
         settings=settings,
-        secrets=_visible_secrets(spec, opened, token),
+        secrets=hand_on_secrets(spec, _visible_secrets(spec, opened, token), recorder.masker),
         runtime_token=token,
         places=places,
         masker=recorder.masker,

@@ -34,6 +34,7 @@ class StepEnd:
     kind: FailureKind = FailureKind.USER
     message: str = ""
     is_said: bool = False  # the log tells it already
+    exit_code: int | None = None
 
 
 @dataclass(slots=True)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from agent.errors import UsageError
+from agent.flow.called import refer, split_reference
 from agent.flow.expressions import evaluate_template, to_text
 from agent.flow.model import Flow, Job, Step, StepKind
 from agent.plan.contexts import evaluate_environment, inputs_of, job_contexts, read_amount, show_name
@@ -84,15 +85,12 @@ def lower_steps(steps: tuple[Step, ...]) -> Iterator[spec.StepSpec]:
 
 def _move_steps(steps: Iterator[spec.StepSpec], file: str) -> Iterator[spec.StepSpec]:
     """The steps of a flow of another repository, whose `$/path` is a folder of that repository."""
-    root, _, ref = file.rpartition("@")
-    if not root or file.startswith("./"):
-        yield from steps
-        return
-    repository = "/".join(root.split("/")[: 5 if root.startswith("https://") else 2])
     for step in steps:
         if step.uses is not None and step.uses.startswith("$/"):
-            step = replace(step, uses=f"{repository}/{step.uses[2:]}@{ref}")
-        yield step
+            moved = refer(step.uses, file)
+            yield replace(step, uses=step.uses if moved.startswith("./") else moved)
+        else:
+            yield step
 
 
 def _step_spec(step: Step) -> spec.StepSpec:
@@ -146,13 +144,10 @@ def _caller(flow: Flow, state: RunState, job: JobState) -> spec.Caller:
 def _describe_workflow(state: RunState, file: str) -> dict[str, object]:
     """The members of the `job` context that name a called flow; the commit is known for the run's repository only."""
     github = state.request.github
-    if not file.startswith("./"):
-        root, _, _ref = file.rpartition("@")
-        names = root.split("/")
-        count = 5 if root.startswith("https://") else 2
-        repository, path = "/".join(names[:count]), "/".join(names[count:])
+    repository, path, _ref = split_reference(file)
+    if repository:
         return _workflow(repository, path, file, "")
-    repository, path = to_text(github.get("repository")), file.removeprefix("./")
+    repository = to_text(github.get("repository"))
     reference = f"{repository}/{path}@{to_text(github.get('ref'))}"
     return _workflow(repository, path, reference, to_text(github.get("sha")))
 

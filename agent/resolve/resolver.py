@@ -102,6 +102,21 @@ class Resolver:
                 manifest = read_manifest(folder, str(reference))
                 return _check_files(ResolvedAction(reference, folder, "", manifest, folder.parent, BUNDLED))
 
+    def read_file(self, reference: RepositoryReference | UrlReference) -> str:
+        """The text of the file that the reference's path names: a flow that another one calls.
+
+        Raises what `resolve` raises, and NotFoundError for a path that is no text file of the repository.
+        """
+        urls = (reference.url,) if isinstance(reference, UrlReference) else self._urls(reference)
+        fetched, _warnings = self._fetch(reference, urls)
+        file = (fetched.root / reference.path).resolve()
+        if not reference.path or not file.is_relative_to(fetched.root.resolve()) or not file.is_file():
+            raise NotFoundError("the repository has no such file", where=str(reference))
+        try:
+            return file.read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError:
+            raise NotFoundError("the file is not UTF-8 text", where=str(reference)) from None
+
     def look_up(self, reference: RepositoryReference | UrlReference) -> tuple[str, str]:
         """The commit that `reference` is now, and the URL that says so (without credentials); pins are not heeded.
 
@@ -126,15 +141,21 @@ class Resolver:
     def _resolve_fetched(
         self, reference: RepositoryReference | UrlReference, urls: tuple[str, ...]
     ) -> ResolvedAction:
+        fetched, warnings = self._fetch(reference, urls)
+        action = self._read_fetched(reference, fetched, reference.path)
+        return replace(action, warnings=(*action.warnings, *warnings))
+
+    def _fetch(
+        self, reference: RepositoryReference | UrlReference, urls: tuple[str, ...]
+    ) -> tuple[Fetched, tuple[str, ...]]:
+        """The repository's files at the ref, or at the commit that it is pinned to, as far as the policy lets it be."""
         self._policy.check_pin(reference, self._pins)
         pinned = self._pins.settle(reference)
         urls = self._policy.choose_places(reference, urls, pinned.ref)
         try:
-            fetched = self._fetcher.fetch(urls, pinned.ref)
+            return self._fetcher.fetch(urls, pinned.ref), pinned.warnings
         except git.UnknownRefError as error:
             raise error if pinned.ref == reference.ref else _lost_pin(reference, pinned, error) from None
-        action = self._read_fetched(reference, fetched, reference.path)
-        return replace(action, warnings=(*action.warnings, *pinned.warnings))
 
     def _resolve_own(self, reference: SelfReference, path: str) -> ResolvedAction:
         """`$/path` in a flow: the run's own repository at the run's commit, checked out or not."""

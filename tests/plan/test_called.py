@@ -204,7 +204,7 @@ def test_a_reference_in_a_flow_of_another_repository_is_a_file_of_that_repositor
     assert refer("./a.yml", "") == "./a.yml"
     assert refer("$/d/a.yml", "./b.yml") == "./d/a.yml"
     assert refer("./d/a.yml", "o/r/.github/workflows/b.yml@v1") == "o/r/d/a.yml@v1"
-    assert refer("./a.yml", "https://git.lab/o/r/b.yml@main") == "https://git.lab/o/r/a.yml@main"
+    assert refer("./a.yml", "https://git.lab/o/r/b.yml@main") == "https://git.lab/o/r//a.yml@main"
     assert refer("x/y/a.yml@v2", "o/r/b.yml@v1") == "x/y/a.yml@v2"
 
 

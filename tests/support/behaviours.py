@@ -21,6 +21,7 @@ _EXPECTED = frozenset(
     {
         *(
             "run",
+            "run-name",
             "refused",
             "jobs",
             "failure",
@@ -213,6 +214,7 @@ def _texts(value: object) -> Iterator[str]:
 
 def _compare(expected: Mapping[str, Any], read: _Reading) -> Iterator[str]:
     yield from _same("run", expected.get("run", "success"), read.run["conclusion"])
+    yield from _same("run-name", expected.get("run-name", read.run["name"]), read.run["name"])
     yield from _each(
         "jobs", expected, {key: job["conclusion"] for key, job in read.run["jobs"].items()}, is_all=True
     )

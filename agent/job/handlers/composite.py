@@ -35,8 +35,8 @@ class CompositeHandler:
         if scope.status is Conclusion.CANCELLED:
             raise asyncio.CancelledError
         if scope.status is Conclusion.FAILURE:
-            kind, message = scope.failure or (FailureKind.USER, "")
-            raise StepFailure(message, kind, is_said=True)
+            kind, message, code = scope.failure or (FailureKind.USER, "", None)
+            raise StepFailure(message, kind, is_said=True, exit_code=code)
 
 
 def enter_scope(step: StepRun, parent: int | None) -> Scope:

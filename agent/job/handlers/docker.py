@@ -61,7 +61,7 @@ class DockerHandler:
             _arguments(step, runs, scope), cwd=step.job.places.workspace, extra=extra, host=host
         )
         if code != 0:
-            raise StepFailure(f"Docker run failed with exit code {code}")
+            raise StepFailure(f"Docker run failed with exit code {code}", exit_code=code)
 
 
 def _folders(job: RunningJob) -> list[tuple[Path, str]]:

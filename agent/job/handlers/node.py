@@ -31,7 +31,7 @@ class NodeHandler:
         arguments = [node, step.job.host.paths.to_inside(str(file))]
         code = await step.run_process(arguments, extra=step.service_variables())
         if code != 0:
-            raise StepFailure(f"Process completed with exit code {code}.")
+            raise StepFailure(f"Process completed with exit code {code}.", exit_code=code)
 
 
 async def _choose_node(step: StepRun, major: int) -> str:

@@ -45,7 +45,7 @@ class PythonHandler:
             [python, "-I", "-u", str(file)], extra=step.service_variables(), host=MachineHost()
         )
         if code != 0:
-            raise StepFailure(f"Process completed with exit code {code}.")
+            raise StepFailure(f"Process completed with exit code {code}.", exit_code=code)
 
 
 def _find_python(step: StepRun, action: Action) -> str:

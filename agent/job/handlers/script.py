@@ -52,7 +52,7 @@ class ScriptHandler:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(file)  # noqa: PTH108 - here and below: a Path for each would cost more than the call
         if code != 0:
-            raise StepFailure(f"Process completed with exit code {code}.")
+            raise StepFailure(f"Process completed with exit code {code}.", exit_code=code)
 
     def _choose_shell(self, step: StepRun) -> str:
         """The shell's template: the step's, the job's default; empty when nobody chose one."""

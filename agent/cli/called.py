@@ -1,0 +1,87 @@
+"""The flows that a flow on this machine calls: files of its own repository from the disk, others through git."""
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+from agent.cli.files import read_pins, read_text
+from agent.errors import UsageError
+from agent.flow.called import link_flow, load_called
+from agent.flow.model import Flow
+
+
+def read_called(flow: Flow, file: Path, *, actions_url: str | None = None) -> Mapping[str, str]:
+    """The texts of all flows that the flow in `file` calls, by reference.
+
+    Raises UsageError for one that is not there or not valid, and what the resolver raises for one of another repository.
+    """
+    if not any(job.call for job in flow.jobs.values()):
+        return {}
+    with ExitStack() as stack:
+        return load_called(flow, _Reader(file, actions_url, stack).read)
+
+
+def link_called(flow: Flow, file: Path, *, actions_url: str | None = None) -> Flow:
+    """The flow in `file`, joined to all that it calls. Raises as `read_called`, and InvalidFlowError."""
+    return link_flow(flow, read_called(flow, file, actions_url=actions_url))
+
+
+def link_local(flow: Flow, file: Path) -> Flow:
+    """The flow in `file`, joined to those that it calls in its own repository; others are left out, unasked."""
+    if not any(job.call for job in flow.jobs.values()):
+        return flow
+    root = find_root(file)
+    texts = load_called(flow, lambda reference: _read_local(root, reference))
+    return link_flow(flow, texts, is_partial=True)
+
+
+def shows_jobs(flow: Flow) -> bool:
+    """Whether a run of the flow has more than one job, so that it must be said whose each line is."""
+    return len(flow.jobs) > 1 or any(job.call for job in flow.jobs.values())
+
+
+def find_root(file: Path) -> Path:
+    """The folder that `./` means in a flow's calls: the top of its work tree, or what stands above `.github/workflows`."""
+    from agent.cli.checkout import find_checkout
+
+    folder = file.resolve().parent
+    checkout = find_checkout(folder)
+    if checkout is not None:
+        return checkout.top
+    return folder.parents[1] if folder.parts[-2:] == (".github", "workflows") else folder
+
+
+class _Reader:
+    """Reads references; what git needs is made when the first of another repository is asked for."""
+
+    def __init__(self, file: Path, actions_url: str | None, stack: ExitStack) -> None:
+        self._file = file
+        self._root = find_root(file)
+        self._actions_url = actions_url
+        self._stack = stack
+
+    def read(self, reference: str) -> str:
+        text = _read_local(self._root, reference)
+        return self._read_remote(reference) if text is None else text
+
+    def _read_remote(self, reference: str) -> str:
+        from agent.cli.action_uses import Context, open_resolver
+        from agent.resolve import Pins, RepositoryReference, UrlReference, parse_reference
+
+        parsed = parse_reference(reference)
+        if not isinstance(parsed, RepositoryReference | UrlReference):
+            raise UsageError("this is no file of a repository", where=reference)
+        context = Context(actions_url=self._actions_url)
+        folder = self._file.resolve().parent
+        resolver = self._stack.enter_context(open_resolver(folder, context, Pins(read_pins(self._file))))
+        return resolver.read_file(parsed)
+
+
+def _read_local(root: Path, reference: str) -> str | None:
+    """The text of a file of the run's own repository; None for a reference to another one."""
+    if not reference.startswith("./"):
+        return None
+    file = (root / reference).resolve()
+    if not file.is_relative_to(root.resolve()):
+        raise UsageError("the called flow lies outside of the repository", where=reference)
+    return read_text(file)
