@@ -1,0 +1,301 @@
+"""Connected repositories: made, changed, forgotten; their mirrors on this server; the flows of their default branches."""
+
+import asyncio
+import json
+import re
+import secrets
+import shutil
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from agent.errors import AgentError, NotFoundError, UsageError
+from agent.ids import ENTROPY_BYTES, make_id
+from agent.resolve.reference import check_ref, check_segments
+from agent.seal.tokens import new_token
+from agent.server.changes import Changes
+from agent.server.problems import ConflictError
+from agent.server.store import deliveries, repositories
+from agent.server.store.database import Connection
+from agent.server.store.repositories import RepositoryRow
+from agent.server.triggers.known import store_repository_flows
+from agent.server.triggers.mirror import FoundFile, Mirror
+from agent.server.triggers.outside import Outside, check_url
+from agent.server.vault import Vault
+
+T = TypeVar("T")
+PROVIDERS: Final = ("github", "gitea", "gitlab", "git")
+FORKS: Final = ("approve", "run", "never")
+DEFAULT_FOLDERS: Final = (".github/workflows", ".flows", ".dstack", ".dstack/workflows")
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
+_HOSTS: Final = {
+    "github.com": "github",
+    "gitlab.com": "gitlab",
+    "codeberg.org": "gitea",
+    "gitea.com": "gitea",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Connecting:
+    """What is said of a repository; None: as it is, or the default."""
+
+    name: str | None = None
+    provider: str | None = None
+    url: str | None = None
+    api_url: str | None = None
+    default_branch: str | None = None
+    folders: tuple[str, ...] | None = None
+    forks: str | None = None
+    reports_status: bool | None = None
+    credentials: str | None = None
+    secret: str | None = None
+
+
+class Connected:
+    """The repositories of this server."""
+
+    def __init__(
+        self, changes: Changes, vault: Vault, outside: Outside, folder: Path, limit_bytes: int
+    ) -> None:
+        self._changes = changes
+        self._vault = vault
+        self._outside = outside
+        self._folder = folder
+        self._limit_bytes = limit_bytes
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    async def connect(self, project: int, wanted: Connecting) -> tuple[RepositoryRow, str]:
+        """Connect a repository: its row, and the secret of its webhook, which nobody can show a second time.
+
+        Raises UsageError, ConflictError; RefusedError, UnreachableError, NotFoundError for one that can't be read.
+        """
+        identifier = make_id("repo", secrets.token_bytes(ENTROPY_BYTES))
+        secret = wanted.secret or new_token("fa_hook", secrets.token_bytes(32))
+        row = self._make_row(identifier, project, replace(wanted, secret=secret))
+        if not wanted.default_branch:
+            branch = await self._ask(row, Mirror.find_default_branch)
+            row = replace(row, default_branch=_check_branch(branch))
+        async with self._changes.begin() as change:
+            if await repositories.find_by_name(change.connection, project, row.name) is not None:
+                raise ConflictError(f"there is a repository '{row.name}' already")
+            row = replace(row, created_at=change.now)
+            await repositories.add_repository(change.connection, row)
+        await self.sync(identifier)
+        return await self.load(identifier), secret
+
+    async def change(self, row: RepositoryRow, wanted: Connecting) -> RepositoryRow:
+        """Change what `wanted` names. Raises UsageError."""
+        values: dict[str, object] = dict(_checked(wanted))
+        if wanted.credentials is not None:
+            values["credentials"] = self._lock(row.id, "credentials", wanted.credentials)
+        if wanted.secret:
+            values["secret"] = self._lock(row.id, "secret", wanted.secret)
+        async with self._changes.begin() as change:
+            if values and not await repositories.change_repository(change.connection, row.id, **values):
+                raise NotFoundError("there is no such repository")
+        return await self.load(row.id)
+
+    async def remove(self, row: RepositoryRow) -> None:
+        """Forget a repository; its runs stay."""
+        async with self._changes.begin() as change:
+            await repositories.remove_repository(change.connection, row.id)
+        async with self._turn(row.id):
+            await asyncio.to_thread(shutil.rmtree, self._folder / row.id, ignore_errors=True)
+
+    async def load(self, repository: str) -> RepositoryRow:
+        """The repository. Raises NotFoundError."""
+        async with self._changes.database.read() as connection:
+            row = await repositories.find_repository(connection, repository)
+        if row is None:
+            raise NotFoundError("there is no such repository")
+        return row
+
+    async def sync(self, repository: str) -> None:
+        """Fetch, and learn the flows of the default branch. What goes wrong is written down, and raised."""
+        row = await self.load(repository)
+        try:
+            async with self.open(row) as mirror:
+                await self.learn(row, mirror)
+        except AgentError as error:
+            async with self._changes.begin() as change:
+                values = {"problem": str(error), "synced_at": change.now}
+                await repositories.change_repository(change.connection, repository, **values)
+            raise
+
+    @asynccontextmanager
+    async def open(self, row: RepositoryRow) -> AsyncIterator[Mirror]:
+        """The repository's mirror, fresh, for as long as the block runs; one at a time."""
+        async with self._turn(row.id):
+            await asyncio.to_thread(self._folder.mkdir, mode=0o700, parents=True, exist_ok=True)
+            mirror = await asyncio.to_thread(self._make_mirror, row)
+            await asyncio.to_thread(mirror.refresh)
+            yield mirror
+
+    async def learn(self, row: RepositoryRow, mirror: Mirror) -> None:
+        """Write down the flows of the default branch, when it has moved since this was done last."""
+        head = await asyncio.to_thread(mirror.find, f"refs/heads/{row.default_branch}")
+        problem = "" if head else f"it has no branch '{row.default_branch}'"
+        if head and head == row.head and not row.problem:
+            return
+        texts, problems = ({}, {}) if not head else await asyncio.to_thread(read_flows, mirror, head, row)
+        async with self._changes.begin() as change:
+            await store_repository_flows(change, row.project, row.id, texts, problems)
+            values = {"head": head, "problem": problem, "synced_at": change.now}
+            await repositories.change_repository(change.connection, row.id, **values)
+
+    async def find_secret(self, repository: str) -> tuple[RepositoryRow, str] | None:
+        """A repository with the secret of its webhook."""
+        async with self._changes.database.read() as connection:
+            row = await repositories.find_repository(connection, repository)
+        if row is None or row.secret is None:
+            return None
+        return row, self._vault.unlock(row.secret, _scope(row.id, "secret"))
+
+    def read_credentials(self, row: RepositoryRow) -> str:
+        """What opens the repository: `USER:TOKEN`, a token, or nothing."""
+        if row.credentials is None:
+            return ""
+        return self._vault.unlock(row.credentials, _scope(row.id, "credentials"))
+
+    async def find_job_token(self, connection: Connection, run: int) -> str:
+        """The token that jobs of the run have as `GITHUB_TOKEN`: the repository's own, of a run that is trusted."""
+        origin = await deliveries.find_origin(connection, run)
+        if origin is None or origin.repository is None or not origin.is_trusted:
+            return ""
+        row = await repositories.find_repository(connection, origin.repository)
+        return "" if row is None else self.read_credentials(row).rpartition(":")[2]
+
+    def _make_row(self, identifier: str, project: int, wanted: Connecting) -> RepositoryRow:
+        values = _checked(wanted)
+        url = str(values.get("url", ""))
+        if not url:
+            raise UsageError("a repository needs its url")
+        return RepositoryRow(
+            id=identifier,
+            project=project,
+            name=str(values.get("name") or _name_of(url)),
+            provider=str(values.get("provider") or _guess_provider(url)),
+            url=url,
+            api_url=str(values.get("api_url", "")),
+            default_branch=str(values.get("default_branch") or "main"),
+            folders=str(values.get("folders") or json.dumps(DEFAULT_FOLDERS)),
+            forks=str(values.get("forks") or FORKS[0]),
+            reports_status=bool(values.get("reports_status", bool(wanted.credentials))),
+            credentials=self._lock(identifier, "credentials", wanted.credentials or ""),
+            secret=self._lock(identifier, "secret", wanted.secret or ""),
+            head="",
+            problem="",
+            synced_at=None,
+            created_at=0.0,
+        )
+
+    async def _ask(self, row: RepositoryRow, question: Callable[[Mirror], T]) -> T:
+        def ask() -> T:
+            return question(self._make_mirror(row))
+
+        return await asyncio.to_thread(ask)
+
+    def _make_mirror(self, row: RepositoryRow) -> Mirror:
+        place = self._outside.check(row.url)
+        return Mirror(self._folder / row.id, place, self.read_credentials(row), self._limit_bytes)
+
+    def _lock(self, repository: str, what: str, value: str) -> bytes | None:
+        return self._vault.lock(value, _scope(repository, what)) if value else None
+
+    def _turn(self, repository: str) -> asyncio.Lock:
+        return self._locks.setdefault(repository, asyncio.Lock())
+
+
+def read_flows(mirror: Mirror, commit: str, row: RepositoryRow) -> tuple[dict[str, str], dict[str, str]]:
+    """The flows of a commit: text by path, and the problem by path of those that can't be read. Blocks."""
+    texts: dict[str, str] = {}
+    problems: dict[str, str] = {}
+    for file in mirror.list_flows(commit, json.loads(row.folders)):
+        try:
+            texts[file.path] = mirror.read(file)
+        except AgentError as error:
+            problems[file.path] = str(error)
+    return texts, problems
+
+
+def read_beside(mirror: Mirror, commit: str, path: str, name: str) -> str | None:
+    """The text of the file `name` beside `path`, or in a folder above it, in the commit. Blocks."""
+    folder = path.rpartition("/")[0]
+    while True:
+        file: FoundFile | None = mirror.find_file(commit, f"{folder}/{name}".lstrip("/"))
+        if file is not None:
+            return mirror.read(file)
+        if not folder:
+            return None
+        folder = folder.rpartition("/")[0]
+
+
+def _checked(wanted: Connecting) -> dict[str, object]:
+    """The columns that `wanted` sets, but for secrets. Raises UsageError."""
+    return {
+        name: check(value) for name, check in _CHECKS.items() if (value := getattr(wanted, name)) is not None
+    }
+
+
+def _check_name(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"'{name[:80]}' is no name for a repository", hint="such as acme/lab")
+    return name
+
+
+def _check_choice(value: str, what: str, choices: tuple[str, ...]) -> str:
+    if value not in choices:
+        raise UsageError(f"'{value[:80]}' is no {what}", hint=f"one of {', '.join(choices)}")
+    return value
+
+
+def _check_branch(name: str) -> str:
+    complaint = check_ref(name)
+    if complaint:
+        raise UsageError(f"'{name[:80]}' is no branch", hint=complaint)
+    return name
+
+
+def _check_folder(folder: str) -> str:
+    folder = folder.strip("/")
+    complaint = check_segments(folder) if folder else "name a folder"
+    if complaint or not folder.isprintable():
+        raise UsageError(f"'{folder[:80]}' is no folder of a repository", hint=complaint)
+    return folder
+
+
+_CHECKS: Final[Mapping[str, Callable[[Any], object]]] = {
+    "name": _check_name,
+    "provider": lambda value: _check_choice(value, "provider", PROVIDERS),
+    "url": check_url,
+    "api_url": lambda value: check_url(value) if value else "",
+    "default_branch": _check_branch,
+    "folders": lambda value: json.dumps([_check_folder(folder) for folder in value]),
+    "forks": lambda value: _check_choice(value, "rule for forks", FORKS),
+    "reports_status": bool,
+}
+
+
+def _name_of(url: str) -> str:
+    parts = [part for part in url.removesuffix(".git").partition("://")[2].split("/")[1:] if part]
+    name = "/".join(parts[-2:])
+    if not _NAME.fullmatch(name):
+        raise UsageError("the URL gives no name", hint="give the repository a name")
+    return name
+
+
+def _guess_provider(url: str) -> str:
+    host = url.partition("://")[2].partition("/")[0].rpartition("@")[2].partition(":")[0].lower()
+    if host not in _HOSTS:
+        raise UsageError(
+            f"what kind of host {host or 'this'} is can't be told from its name",
+            hint=f"say the provider: {', '.join(PROVIDERS)}",
+        )
+    return _HOSTS[host]
+
+
+def _scope(repository: str, what: str) -> str:
+    return f"repositories/{repository}/{what}"

@@ -1,0 +1,120 @@
+"""What platform events start: the flows of the project that wait for them, at their default branch or as stored."""
+
+import json
+from collections.abc import Mapping
+
+from agent.errors import AgentError
+from agent.flow.filters import Event, explain_mismatch
+from agent.flow.load import load_flow
+from agent.server.store import flows, repositories
+from agent.server.store.database import Connection, Database
+from agent.server.store.deliveries import DeliveryRow
+from agent.server.store.flows import FlowRow
+from agent.server.triggers.delivery import items, part, text
+from agent.server.triggers.known import explain_flow_error
+from agent.server.triggers.starting import Result, Start, Starter
+from agent.spec.job import Source, SourceKind
+
+
+async def start_from_platform(
+    database: Database, starter: Starter, row: DeliveryRow, content: Mapping[str, object]
+) -> list[Result]:
+    """Start the flows that wait for the event; of the others, why not."""
+    async with database.read() as connection:
+        waiting = await flows.list_waiting_for(connection, row.project, row.event)
+        if row.scope.startswith("repo_"):
+            waiting = [flow for flow in waiting if flow.repository == row.scope]
+        sources = {flow.id: await find_source(connection, flow) for flow in waiting}
+    event = _read_event(row, content)
+    results = []
+    for flow in waiting:
+        why = _explain(flow, event)
+        if why is not None:
+            results.append(Result(flow.name, row.event, why=why))
+            continue
+        results.append(
+            await starter.start(
+                make_start(
+                    flow,
+                    sources[flow.id],
+                    row.event,
+                    f"delivery/{row.id}/{flow.id}",
+                    payload=_mapping(part(content, "payload")),
+                    actor=text(content, "actor") or "flow-agent",
+                    delivery=row.id,
+                    depth=row.depth,
+                )
+            )
+        )
+    return results
+
+
+async def find_source(connection: Connection, flow: FlowRow) -> Source:
+    """The code that a run of the flow works on: its repository's default branch as last seen, or none."""
+    if flow.repository is None:
+        return Source()
+    row = await repositories.find_repository(connection, flow.repository)
+    if row is None:
+        return Source()
+    ref = f"refs/heads/{row.default_branch}"
+    return Source(SourceKind.GIT, url=row.url, ref=ref, commit=row.head)
+
+
+def make_start(
+    flow: FlowRow,
+    source: Source,
+    event: str,
+    key: str,
+    *,
+    payload: Mapping[str, object],
+    actor: str,
+    delivery: int | None = None,
+    depth: int = 0,
+) -> Start:
+    """The start of a flow that the server knows."""
+    return Start(
+        key=key,
+        project=flow.project,
+        file=flow.name,
+        text=flow.text,
+        dialect=flow.dialect,
+        event=event,
+        payload=payload,
+        source=source,
+        actor=actor,
+        repository=flow.repository,
+        delivery=delivery,
+        commit=source.commit,
+        depth=depth,
+    )
+
+
+def _read_event(row: DeliveryRow, content: Mapping[str, object]) -> Event:
+    return Event(
+        row.event,
+        ref=text(content, "ref"),
+        action=row.action,
+        workflow=text(content, "workflow"),
+        names=tuple(str(name) for name in items(content, "names")),
+        versions=tuple(str(version) for version in items(content, "versions")),
+    )
+
+
+def _explain(flow: FlowRow, event: Event) -> str | None:
+    """None: it starts."""
+    try:
+        trigger = load_flow(flow.text, flow.name, dialect=flow.dialect).flow.trigger(event.name)
+    except AgentError as error:
+        return "; ".join(explain_flow_error(error))
+    if trigger is None:
+        return f"it does not wait for '{event.name}' any more"
+    return explain_mismatch(trigger, event) or None
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def dump_content(payload: Mapping[str, object], actor: str) -> str:
+    """The content of a delivery that a person or program sent through the API."""
+    return json.dumps({"payload": dict(payload), "actor": actor})

@@ -1,0 +1,141 @@
+"""Webhooks come in: proven to be from whom they say, written down once, answered at once; the worker does the rest."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+
+from agent.server.changes import Changes
+from agent.server.platform_events import TRIGGERS
+from agent.server.problems import MalformedError
+from agent.server.store import deliveries
+from agent.server.store.repositories import RepositoryRow
+from agent.server.triggers.connected import Connected
+from agent.server.triggers.delivery import Delivery, Payload, UnknownEventError
+from agent.server.triggers.providers import EVENT_HEADERS, ID_HEADERS, READERS
+from agent.server.triggers.signatures import BadSignatureError, check_signature
+
+_DEEPEST = 100  # of a payload's JSON
+
+
+class Inbox:
+    """Where webhooks of repositories arrive."""
+
+    def __init__(self, changes: Changes, connected: Connected) -> None:
+        self._changes = changes
+        self._connected = connected
+
+    async def receive(
+        self, provider: str, repository: str, headers: Mapping[str, str], body: bytes
+    ) -> tuple[int | None, str]:
+        """Take a delivery in: its number (None: it was here already), and what is to be said of it.
+
+        `headers` have lower-case names. Raises BadSignatureError, also when there is no such repository: who does not
+        know the secret learns nothing; MalformedError.
+        """
+        row = await self._check(provider, repository, headers, body)
+        event = _header(headers, EVENT_HEADERS[provider])
+        payload = read_payload(body, headers.get("content-type", ""))
+        try:
+            delivery = READERS[provider](event, payload)
+            outcome = _refuse(row, delivery)
+        except UnknownEventError as error:
+            delivery, outcome = Delivery(provider, event), error.what
+        return await self._write_down(row, delivery, headers, body, payload, outcome)
+
+    async def _check(
+        self, provider: str, repository: str, headers: Mapping[str, str], body: bytes
+    ) -> RepositoryRow:
+        found = await self._connected.find_secret(repository)
+        if found is None or found[0].provider != provider:
+            raise BadSignatureError(
+                "there is no such webhook, or its signature is not right", where=f"/hooks/{provider}"
+            )
+        row, secret = found
+        check_signature(provider, secret, headers, body, self._changes.clock.now())
+        return row
+
+    async def _write_down(
+        self,
+        row: RepositoryRow,
+        delivery: Delivery,
+        headers: Mapping[str, str],
+        body: bytes,
+        payload: Payload,
+        outcome: str | None,
+    ) -> tuple[int | None, str]:
+        digest = hashlib.sha256(body).hexdigest()
+        identifier = _header(headers, ID_HEADERS[row.provider]) or digest
+        # GitHub and Gitea sign the body alone, so that a replay may bear a new id, but not another body.
+        is_signed_alone = row.provider in ("github", "gitea") and outcome is None
+        subject = f"pull/{delivery.pull.number}" if delivery.pull else delivery.ref
+        async with self._changes.begin() as change:
+            number = await deliveries.add_delivery(
+                change.connection,
+                project=row.project,
+                scope=row.id,
+                identifier=identifier[:200],
+                replay_key=digest if is_signed_alone else identifier[:200],
+                provider=row.provider,
+                event=_header(headers, EVENT_HEADERS[row.provider])[:100],
+                action=delivery.action[:100],
+                subject=subject[:300],
+                payload=json.dumps(payload) if outcome is None else "{}",
+                depth=0,
+                now=change.now,
+                outcome=outcome,
+            )
+            change.wake(TRIGGERS)
+        return number, outcome or ("" if number is not None else "this delivery was here before")
+
+
+def read_payload(body: bytes, content_type: str = "") -> Payload:
+    """The JSON object in `body`; GitHub also sends it as the form field `payload`. Raises MalformedError."""
+    if content_type.partition(";")[0].strip().lower() == "application/x-www-form-urlencoded":
+        from urllib.parse import parse_qs
+
+        try:
+            body = parse_qs(body.decode(), max_num_fields=10)["payload"][0].encode()
+        except (ValueError, KeyError):
+            raise MalformedError("the form has no field 'payload'") from None
+    try:
+        payload = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise MalformedError(f"the delivery is not JSON: {error}") from None
+    if not isinstance(payload, dict):
+        raise MalformedError("the delivery is not a JSON object")
+    check_depth(payload)
+    return payload
+
+
+def check_depth(value: object, deepest: int = _DEEPEST) -> None:
+    """Raise MalformedError when `value` is nested deeper than anybody needs, or holds text that is not Unicode."""
+    level = [value]
+    for _ in range(deepest):
+        level = [
+            inner
+            for outer in level
+            for inner in (
+                [*outer.keys(), *outer.values()]
+                if isinstance(outer, dict)
+                else outer
+                if isinstance(outer, list)
+                else ()
+            )
+        ]
+        if not level:
+            return
+    raise MalformedError(f"the delivery is nested more than {deepest} deep")
+
+
+def _refuse(row: RepositoryRow, delivery: Delivery) -> str | None:
+    """Why nothing comes of a delivery of a known event, by what is plain already; None: it is to be worked off."""
+    if not delivery.repository:
+        raise MalformedError("the delivery names no repository")
+    path = row.url.removesuffix(".git").lower()
+    if not path.endswith(f"/{delivery.repository.lower()}"):
+        return f"it is about {delivery.repository}, and this webhook is of {row.url}"
+    return None
+
+
+def _header(headers: Mapping[str, str], names: tuple[str, ...]) -> str:
+    return next((headers[name] for name in names if headers.get(name)), "")

@@ -1,0 +1,98 @@
+"""The flows that the server knows without asking git: stored ones, and those of default branches.
+
+They are what schedules, platform events, dispatches and named webhooks start. Of each is written down which events it
+waits for and when its next times are; what is not valid is written down with its problems and waits for nothing.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+
+from agent.errors import AgentError
+from agent.flow.load import load_flow
+from agent.flow.model import Flow
+from agent.flow.problems import InvalidFlowError
+from agent.server.changes import Change
+from agent.server.platform_events import TRIGGERS
+from agent.server.store import flows
+from agent.server.triggers.timetable import next_time
+
+
+async def store_flow(change: Change, project: int, name: str, text: str, dialect: str | None) -> int:
+    """Store a flow on the server under `name`; gives its id. Raises InvalidFlowError, UsageError."""
+    flow = load_flow(text, name, dialect=dialect).flow
+    times = _read_times(flow, change.now)
+    return await _put(change, project, None, name, text, dialect, flow, times, [])
+
+
+async def store_repository_flows(
+    change: Change, project: int, repository: str, texts: Mapping[str, str], problems: Mapping[str, str]
+) -> None:
+    """What a repository's default branch holds now: `texts` by path, `problems` of files that can't be read."""
+    for row in await flows.list_flows(change.connection, project, repository):
+        if row.name not in texts and row.name not in problems:
+            await flows.remove_flow(change.connection, row.id)
+    for path, text in texts.items():
+        try:
+            flow = load_flow(text, path).flow
+            times = _read_times(flow, change.now)
+        except AgentError as error:
+            await _put(change, project, repository, path, text, None, None, {}, explain_flow_error(error))
+        else:
+            await _put(change, project, repository, path, text, None, flow, times, [])
+    for path, problem in problems.items():
+        await _put(change, project, repository, path, "", None, None, {}, [problem])
+
+
+def explain_flow_error(error: AgentError) -> list[str]:
+    """Why a flow can't run, a line for each problem."""
+    if isinstance(error, InvalidFlowError):
+        return [f"{problem.position}: {problem.message}" for problem in error.problems]
+    return [str(error)]
+
+
+async def _put(
+    change: Change,
+    project: int,
+    repository: str | None,
+    name: str,
+    text: str,
+    dialect: str | None,
+    flow: Flow | None,
+    times: Mapping[tuple[str, str], float],
+    problems: list[str],
+) -> int:
+    title = flow.title if flow else name
+    identifier = await flows.put_flow(
+        change.connection,
+        project,
+        repository,
+        name,
+        title=title,
+        dialect=dialect,
+        text=text,
+        problems=json.dumps(problems),
+        now=change.now,
+    )
+    events = [trigger.event for trigger in flow.triggers] if flow else []
+    await flows.set_events(change.connection, identifier, events)
+    await _set_times(change, identifier, times)
+    return identifier
+
+
+async def _set_times(change: Change, flow: int, times: Mapping[tuple[str, str], float]) -> None:
+    """Schedules that stay keep their next time, so that storing a flow again starts and skips nothing."""
+    there = {(row.cron, row.zone) for row in await flows.list_schedules(change.connection, flow)}
+    for cron, zone in there - set(times):
+        await flows.remove_schedule(change.connection, flow, cron, zone)
+    for (cron, zone), due_at in times.items():
+        if (cron, zone) not in there:
+            await flows.add_schedule(change.connection, flow, cron, zone, due_at)
+    change.wake(TRIGGERS)
+
+
+def _read_times(flow: Flow, now: float) -> dict[tuple[str, str], float]:
+    """Each schedule of the flow with its next time. Raises UsageError for one that never comes."""
+    wanted: Iterable[tuple[str, str]] = (
+        schedule for trigger in flow.triggers if trigger.event == "schedule" for schedule in trigger.schedules
+    )
+    return {(cron, zone): next_time(cron, zone, now) for cron, zone in wanted}

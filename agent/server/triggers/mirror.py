@@ -1,0 +1,227 @@
+"""A bare copy of a repository on the server, for its flows and its history; contents are fetched when they are read.
+
+Real git, run as `agent.resolve` runs it: no prompts, hooks, helpers or submodules, a time limit and a limit on disk.
+The copy is a cache: losing it costs a fetch. All functions block; one thread at a time works on a mirror.
+"""
+
+import contextlib
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+from agent.errors import AgentError, NotFoundError, RefusedError
+from agent.resolve.reference import check_ref
+from agent.resolve.sources.git import FETCH_SECONDS, LOOKUP_SECONDS, is_commit
+from agent.resolve.sources.git_command import run_git
+from agent.server.triggers.outside import Place
+
+MOST_PATHS = 300  # of a diff: GitHub's limit, what lies beyond it does not count
+MOST_COMMITS = 1000  # of a push: GitHub's limit, a larger one passes every path filter
+MOST_FLOWS = 200
+LARGEST_FILE_BYTES = 1 << 20
+_FILES = (b"100644", b"100755")
+_SUFFIXES = (".yml", ".yaml")
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """A file of a commit."""
+
+    path: str
+    blob: str
+
+
+class Mirror:
+    """One repository's copy in `folder`."""
+
+    def __init__(self, folder: Path, place: Place, credentials: str, limit_bytes: int) -> None:
+        self._folder = folder
+        self._place = place
+        self._url = _with_credentials(place.url, credentials)
+        self._limit_bytes = limit_bytes
+
+    def find_default_branch(self) -> str:
+        """The branch that the repository's HEAD names. Raises what `run_git` raises."""
+        listing = self._run("ls-remote", "--symref", "--", "{url}", "HEAD", is_local=False)
+        for line in listing.decode("utf-8", "replace").splitlines():
+            if line.startswith("ref: refs/heads/") and line.endswith("\tHEAD"):
+                return line.removeprefix("ref: refs/heads/").removesuffix("\tHEAD")
+        return "main"
+
+    def refresh(self) -> None:
+        """Fetch all branches and tags. Raises RefusedError above the limit, and what `run_git` raises."""
+        if not (self._folder / "HEAD").exists():
+            self._make()
+        self._run("config", "remote.origin.url", self._place.url)
+        self._fetch("--prune", "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
+
+    def fetch(self, commit: str, *refs: str) -> bool:
+        """Have `commit`: fetched by name, or as a part of one of `refs`. False when the repository has it no more."""
+        if not is_commit(commit):
+            return False
+        for wanted in (commit, *refs):
+            if self.has(commit):
+                return True
+            with contextlib.suppress(NotFoundError):
+                self._fetch(wanted)
+        return self.has(commit)
+
+    def fetch_ref(self, ref: str) -> str:
+        """The commit that `ref` (`refs/pull/5/merge`) is at now, fetched; "" when there is no such ref."""
+        if check_ref(ref):
+            return ""
+        listing = self._run("ls-remote", "--", "{url}", ref, is_local=False)
+        names = dict(line.split("\t")[::-1] for line in listing.decode("utf-8", "replace").splitlines())
+        commit = names.get(ref, "")
+        return commit if is_commit(commit) and self.fetch(commit, ref) else ""
+
+    def has(self, commit: str) -> bool:
+        """Whether the commit is here; asks nobody else."""
+        if not is_commit(commit):
+            return False
+        try:
+            found = self._run("rev-list", "--missing=print", "--max-count=1", commit, "--")
+        except AgentError:
+            return False
+        return found.decode().strip() == commit
+
+    def find(self, ref: str) -> str:
+        """The commit of a branch or tag by its full name, as last fetched; "" when there is none."""
+        if not ref.startswith("refs/") or check_ref(ref):
+            return ""
+        try:
+            return self._run("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}").decode().strip()
+        except AgentError:
+            return ""
+
+    def parents(self, commit: str) -> list[str]:
+        """The commit's parents."""
+        return self._run("rev-list", "--max-count=1", "--parents", commit, "--").decode().split()[1:]
+
+    def message(self, commit: str) -> str:
+        """The commit's message."""
+        return self._run("show", "--no-patch", "--format=%B", commit, "--").decode("utf-8", "replace")
+
+    def merge_base(self, one: str, other: str) -> str:
+        """The newest commit that both come from; "" when there is none."""
+        try:
+            return self._run("merge-base", one, other).decode().strip()
+        except AgentError:
+            return ""
+
+    def list_flows(self, commit: str, folders: Sequence[str]) -> list[FoundFile]:
+        """The flow files of a commit: those right in one of `folders`, no links."""
+        found = []
+        for folder in folders:
+            listing = self._run("ls-tree", "-z", "--full-tree", commit, "--", f"{folder.strip('/')}/")
+            for line in listing.split(b"\0"):
+                facts, _, name = line.partition(b"\t")
+                path = name.decode("utf-8", "replace")
+                if facts[:6] in _FILES and path.endswith(_SUFFIXES) and path.isprintable():
+                    found.append(FoundFile(path, facts.split()[2].decode()))
+        return sorted(found, key=lambda file: file.path)[:MOST_FLOWS]
+
+    def read(self, file: FoundFile) -> str:
+        """The file's text. Raises RefusedError when it is too large or not UTF-8."""
+        size = int(self._run("cat-file", "-s", file.blob))
+        if size > LARGEST_FILE_BYTES:
+            raise RefusedError(f"the file is over {LARGEST_FILE_BYTES} bytes", where=file.path)
+        try:
+            return self._run("cat-file", "blob", file.blob).decode()
+        except UnicodeDecodeError:
+            raise RefusedError("the file is not UTF-8 text", where=file.path) from None
+
+    def find_file(self, commit: str, path: str) -> FoundFile | None:
+        """The file at `path` in the commit."""
+        listing = self._run("ls-tree", "-z", "--full-tree", commit, "--", path)
+        for line in listing.split(b"\0"):
+            facts, _, name = line.partition(b"\t")
+            if facts[:6] in _FILES and name.decode("utf-8", "replace") == path:
+                return FoundFile(path, facts.split()[2].decode())
+        return None
+
+    def changed_by_push(self, ref: str, before: str, after: str) -> tuple[str, ...] | None:
+        """The files that a push changed: against what was there, or, of a new branch, against the parent of its
+        deepest new commit. None when that can't be known or is too much: path filters let it pass.
+        """
+        if before and not self.fetch(before):
+            return None
+        if not before:
+            new = self._new_commits(ref, after)
+            if new is None:
+                return None
+            if not new:
+                return ()
+            before = next(iter(self.parents(new[-1])), "")
+        elif len(self._commits(f"{before}..{after}")) > MOST_COMMITS:
+            return None
+        return self._diff(before, after)
+
+    def changed_by_request(self, base: str, head: str) -> tuple[str, ...] | None:
+        """The files that a request to merge changes: against the commit where it left its base."""
+        if not self.has(base) or not self.has(head):
+            return None
+        return self._diff(self.merge_base(base, head) or base, head)
+
+    def _new_commits(self, ref: str, after: str) -> list[str] | None:
+        """The commits that no other branch has, newest first."""
+        found = self._commits(after, "--not", f"--exclude={ref}", "--branches")
+        return None if len(found) > MOST_COMMITS else found
+
+    def _commits(self, *revisions: str) -> list[str]:
+        limit = f"--max-count={MOST_COMMITS + 1}"
+        return self._run("rev-list", "--topo-order", limit, *revisions).decode().split()
+
+    def _diff(self, before: str, after: str) -> tuple[str, ...]:
+        if not before:
+            before = self._run("hash-object", "-t", "tree", "--stdin").decode().strip()  # the empty tree
+        options = ("-r", "-z", "--name-only", "--no-renames")
+        listing = self._run("diff-tree", *options, before, after, "--")
+        names = [name.decode("utf-8", "replace") for name in listing.split(b"\0") if name]
+        return tuple(names[:MOST_PATHS])
+
+    def _make(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+        listing = self._run("ls-remote", "--", "{url}", is_local=False)
+        is_sha256 = len(listing.partition(b"\t")[0]) == 64
+        kind = "--object-format=sha256" if is_sha256 else "--object-format=sha1"
+        made = self._folder.with_name(f"{self._folder.name}.new")
+        shutil.rmtree(made, ignore_errors=True)
+        run_git(["init", "--quiet", "--bare", "--template=", kind, "--", str(made)])
+        for name, value in (
+            ("remote.origin.url", self._place.url),
+            ("remote.origin.promisor", "true"),
+            ("remote.origin.partialclonefilter", "blob:none"),
+            ("extensions.partialClone", "origin"),
+            ("core.repositoryFormatVersion", "1"),
+        ):
+            run_git(["config", name, value], folder=made)
+        made.replace(self._folder)
+
+    def _fetch(self, *arguments: str) -> None:
+        options = [argument for argument in arguments if argument.startswith("--")]
+        names = [argument for argument in arguments if not argument.startswith("--")]
+        quiet = ["--quiet", "--force", "--no-tags", "--no-recurse-submodules", "--filter=blob:none"]
+        self._run("fetch", *quiet, *options, "--", "origin", *names, is_local=False)
+
+    def _run(self, *arguments: str, is_local: bool = True) -> bytes:
+        is_listing = arguments[0] == "ls-remote"
+        return run_git(
+            [*self._place.git_options, *arguments],
+            url=self._url,
+            folder=None if is_listing else self._folder,
+            seconds=LOOKUP_SECONDS if is_local or is_listing else FETCH_SECONDS,
+            limit_bytes=None if is_local or is_listing else self._limit_bytes,
+        )
+
+
+def _with_credentials(url: str, credentials: str) -> str:
+    """`credentials` are `USER:TOKEN` or a token alone; they go to git through its environment (`run_git`)."""
+    parts = urlsplit(url)
+    if not credentials or parts.scheme not in ("http", "https"):
+        return url
+    user, _, token = credentials.rpartition(":")
+    userinfo = f"{quote(user or 'x-access-token', safe='')}:{quote(token, safe='')}"
+    return parts._replace(netloc=f"{userinfo}@{parts.netloc}").geturl()

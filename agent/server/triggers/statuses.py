@@ -1,0 +1,157 @@
+"""What runs come to, told to the host of their commit: a commit status of GitHub, Gitea or GitLab.
+
+Reports of a run go out in their order; one that can't be sent is tried again, later and later, and given up in the end.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import quote, urlsplit
+
+import httpx
+
+from agent.errors import AgentError, RefusedError, UnreachableError
+from agent.plan.github_context import split_repository
+from agent.server.changes import Changes
+from agent.server.store import repositories, status_reports
+from agent.server.store.repositories import RepositoryRow
+from agent.server.store.status_reports import StatusReportRow
+from agent.server.triggers.connected import Connected
+from agent.server.triggers.outside import Outside, Place
+
+_SECONDS: Final = 20.0
+_CLAIM_SECONDS: Final = 120.0
+_MOST_ATTEMPTS: Final = 10
+_GITLAB_STATES: Final = {"failure": "failed", "error": "canceled"}
+_LONGEST_DESCRIPTION: Final = 140  # GitHub's
+_LONGEST_CONTEXT: Final = 255
+
+
+@dataclass(frozen=True, slots=True)
+class StatusRequest:
+    """One call of a host's API."""
+
+    url: str
+    headers: Mapping[str, str]
+    body: Mapping[str, str]
+
+
+def make_request(
+    repository: RepositoryRow, report: StatusReportRow, token: str, target_url: str
+) -> StatusRequest:
+    """The call that tells of `report`. Pure."""
+    description = report.description[:_LONGEST_DESCRIPTION]
+    context = report.context[:_LONGEST_CONTEXT]
+    api = repository.api_url or default_api_url(repository)
+    if repository.provider == "gitlab":
+        path = quote(urlsplit(repository.url).path.strip("/").removesuffix(".git"), safe="")
+        return StatusRequest(
+            f"{api}/projects/{path}/statuses/{report.commit}",
+            {"PRIVATE-TOKEN": token},
+            {
+                "state": _GITLAB_STATES.get(report.state, report.state),
+                "name": context,
+                "description": description,
+                "target_url": target_url,
+            },
+        )
+    _, name = split_repository(repository.url)
+    scheme = "Bearer" if repository.provider == "github" else "token"
+    return StatusRequest(
+        f"{api}/repos/{name}/statuses/{report.commit}",
+        {"Authorization": f"{scheme} {token}", "Accept": "application/json"},
+        {"state": report.state, "context": context, "description": description, "target_url": target_url},
+    )
+
+
+def default_api_url(repository: RepositoryRow) -> str:
+    """Where the API of the repository's host is, unless it was said."""
+    server, _ = split_repository(repository.url)
+    if repository.provider == "gitlab":
+        return f"{server}/api/v4"
+    if repository.provider == "gitea":
+        return f"{server}/api/v1"
+    return "https://api.github.com" if server == "https://github.com" else f"{server}/api/v3"
+
+
+class Statuses:
+    """Sends reports."""
+
+    def __init__(self, changes: Changes, connected: Connected, outside: Outside, public_url: str) -> None:
+        self._changes = changes
+        self._connected = connected
+        self._outside = outside
+        self._public_url = public_url
+
+    async def work(self) -> None:
+        """Send every report that is due."""
+        async with self._changes.database.read() as connection:
+            due = await status_reports.list_due(connection, self._changes.clock.now(), 20)
+        for row in due:
+            async with self._changes.begin() as change:
+                is_mine = await status_reports.claim_report(
+                    change.connection, row, change.now + _CLAIM_SECONDS
+                )
+            if is_mine:
+                await self._deliver(row)
+
+    async def _deliver(self, row: StatusReportRow) -> None:
+        problem = ""
+        is_final = True
+        try:
+            await self._send(row)
+        except AgentError as error:
+            problem, is_final = str(error), isinstance(error, RefusedError)
+        async with self._changes.begin() as change:
+            attempt = row.attempt + 1
+            again = change.now + min(5.0 * 2**attempt, 3600.0)
+            is_over = not problem or is_final or attempt >= _MOST_ATTEMPTS
+            await status_reports.settle_report(
+                change.connection,
+                row.id,
+                due_at=None if is_over else again,
+                sent_at=None if problem else change.now,
+                problem=problem,
+            )
+
+    async def _send(self, row: StatusReportRow) -> None:
+        async with self._changes.database.read() as connection:
+            repository = await repositories.find_repository(connection, row.repository)
+        if repository is None:
+            raise RefusedError("the repository is not connected any more")
+        token = self._connected.read_credentials(repository).rpartition(":")[2]
+        target = f"{self._public_url}/runs/{row.run}" if self._public_url and row.run else ""
+        await post(self._outside, make_request(repository, row, token, target))
+
+
+async def post(outside: Outside, request: StatusRequest) -> None:
+    """Send it. Raises UnreachableError when it may work later, RefusedError when it will not."""
+    import asyncio
+
+    place = await asyncio.to_thread(outside.check, request.url)
+    url, headers, extensions = _pin(place, request)
+    content = json.dumps({name: value for name, value in request.body.items() if value})
+    try:
+        async with httpx.AsyncClient(timeout=_SECONDS, follow_redirects=False, trust_env=False) as client:
+            answer = await client.post(url, headers=headers, content=content, extensions=extensions)
+    except httpx.HTTPError as error:
+        reason = str(error) or type(error).__name__
+        raise UnreachableError(f"the host can't be told: {reason}", where=request.url) from None
+    if answer.is_success:
+        return
+    said = f"the host answered {answer.status_code}"
+    if answer.status_code == 429 or answer.is_server_error:
+        raise UnreachableError(said, where=request.url)
+    hint = "may its token set commit statuses?" if answer.status_code in (401, 403, 404) else ""
+    raise RefusedError(said, where=request.url, hint=hint)
+
+
+def _pin(place: Place, request: StatusRequest) -> tuple[str, dict[str, str], dict[str, str]]:
+    """The request to the very address that was checked, under the host's own name."""
+    parts = urlsplit(request.url)
+    address = place.addresses[0]
+    shown = f"[{address}]" if ":" in address else address
+    url = parts._replace(netloc=f"{shown}:{place.port}").geturl()
+    headers = {"Content-Type": "application/json", "User-Agent": "flow-agent", **request.headers}
+    return url, {**headers, "Host": parts.netloc}, {"sni_hostname": place.host}

@@ -1,0 +1,154 @@
+"""The loop that works off what arrived, what is due, and what is to be reported. Each server has one; there is no leader.
+
+What is to be done is a row with a time (`due_at`). Who moves that time on owns the row until then, so that two servers
+never do the same, and what a server that died had taken is taken again by another.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Final
+
+from agent.errors import AgentError, UnreachableError
+from agent.server.changes import Changes
+from agent.server.live import Bus
+from agent.server.platform_events import TRIGGERS
+from agent.server.store import deliveries, flows, repositories, status_reports
+from agent.server.store.deliveries import DeliveryRow
+from agent.server.store.failures import UnavailableError
+from agent.server.triggers.clockwork import Clockwork
+from agent.server.triggers.connected import Connected
+from agent.server.triggers.from_platform import start_from_platform
+from agent.server.triggers.from_repository import Findings, NotYetError, start_from_repository
+from agent.server.triggers.providers import READERS
+from agent.server.triggers.starting import Starter
+from agent.server.triggers.statuses import Statuses
+
+log = logging.getLogger("agent.server.triggers")
+
+_CLAIM_SECONDS: Final = 1800.0  # longer than git may take
+_AT_A_TIME: Final = 4
+_MOST_ATTEMPTS: Final = 8
+_LONGEST_SLEEP_SECONDS: Final = 30.0
+_SHORTEST_SLEEP_SECONDS: Final = 0.05
+
+
+class Worker:
+    """Works off deliveries, schedules and reports."""
+
+    def __init__(
+        self,
+        changes: Changes,
+        bus: Bus,
+        connected: Connected,
+        starter: Starter,
+        clockwork: Clockwork,
+        statuses: Statuses,
+    ) -> None:
+        self._changes = changes
+        self._bus = bus
+        self._connected = connected
+        self._starter = starter
+        self._clockwork = clockwork
+        self._statuses = statuses
+
+    async def run(self) -> None:
+        """Work until cancelled: deliveries, schedules and reports, none of which waits for another's slow host."""
+        async with asyncio.TaskGroup() as group:
+            for work in (self._work_off, self._clockwork.work, self._statuses.work):
+                group.create_task(self._repeat(work))
+
+    async def _repeat(self, work: Callable[[], Awaitable[None]]) -> None:
+        with self._bus.listen(TRIGGERS) as listener:
+            while True:
+                try:
+                    await work()
+                    sleep_seconds = await self._until_next()
+                except UnavailableError as error:  # the database is away for a moment
+                    log.warning("triggers wait: %s", error)
+                    sleep_seconds = 1.0
+                except Exception:  # one broken row must not stop the rest: it is told, and tried again
+                    log.exception("the triggers stumbled")
+                    sleep_seconds = 1.0
+                await listener.wait(sleep_seconds)
+
+    async def _until_next(self) -> float:
+        async with self._changes.database.read() as connection:
+            times = [
+                await deliveries.next_due(connection),
+                await flows.next_due(connection),
+                await status_reports.next_due(connection),
+            ]
+        wait = (
+            min((time for time in times if time is not None), default=float("inf"))
+            - self._changes.clock.now()
+        )
+        return min(max(wait, _SHORTEST_SLEEP_SECONDS), _LONGEST_SLEEP_SECONDS)
+
+    async def _work_off(self) -> None:
+        async with self._changes.database.read() as connection:
+            due = await deliveries.list_due(connection, self._changes.clock.now(), _AT_A_TIME)
+        async with asyncio.TaskGroup() as group:
+            for row in due:
+                async with self._changes.begin() as change:
+                    is_mine = await deliveries.claim_delivery(
+                        change.connection, row, change.now + _CLAIM_SECONDS
+                    )
+                if is_mine:
+                    group.create_task(self._process(replace(row, attempt=row.attempt + 1)))
+
+    async def _process(self, row: DeliveryRow) -> None:
+        try:
+            findings = await self._find(row)
+        except AgentError as error:
+            await self._put_off(row, error)
+            return
+        except Exception as error:  # a delivery that we stumble over is shown as failed; the log says more
+            log.exception("delivery %d", row.id)
+            await self._put_off(
+                row, AgentError(f"the server has a bug: {type(error).__name__}"), is_final=True
+            )
+            return
+        async with self._changes.begin() as change:
+            await deliveries.settle_delivery(
+                change.connection,
+                row,
+                status="held" if findings.is_held else "done",
+                outcome=findings.outcome,
+                results=json.dumps([result.to_json() for result in findings.results]),
+                now=change.now,
+            )
+
+    async def _find(self, row: DeliveryRow) -> Findings:
+        async with self._changes.database.read() as connection:
+            content = json.loads(await deliveries.load_payload(connection, row.id))
+            repository = await repositories.find_repository(connection, row.scope)
+        if row.provider in READERS:
+            if repository is None:
+                return Findings((), "its repository is not connected any more")
+            delivery = READERS[row.provider](row.event, content)
+            return await start_from_repository(self._connected, self._starter, row, delivery, repository)
+        results = await start_from_platform(self._changes.database, self._starter, row, content)
+        started = sum(result.run is not None for result in results)
+        waiting = (
+            "no flow of the project waits for it" if not results else f"{started} of {len(results)} started"
+        )
+        return Findings(tuple(results), waiting)
+
+    async def _put_off(self, row: DeliveryRow, error: AgentError, *, is_final: bool = False) -> None:
+        """To be tried again, later and later; or given up."""
+        is_over = is_final or not isinstance(error, UnreachableError) or row.attempt >= _MOST_ATTEMPTS
+        first = 2.0 if isinstance(error, NotYetError) else 5.0
+        async with self._changes.begin() as change:
+            again = change.now + min(first * 2 ** (row.attempt - 1), 900.0)
+            await deliveries.settle_delivery(
+                change.connection,
+                row,
+                status="failed" if is_over else "waiting",
+                outcome=str(error),
+                results="[]",
+                now=change.now,
+                due_at=None if is_over else again,
+            )
