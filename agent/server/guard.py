@@ -21,6 +21,7 @@ from agent.server.store.failures import UnavailableError
 
 log = logging.getLogger("agent.server")
 _LONGEST_TARGET = 500
+_SIGNED = (Access.SIGNED, Access.HOOK)  # a refusal here is a guess that went wrong
 
 
 class Guard:
@@ -58,7 +59,7 @@ class Guard:
         except UnauthorizedError as error:
             response = self._on_error(count_failure(request, services, error))
         except AgentError as error:
-            is_guess = self.operation.access is Access.SIGNED and isinstance(error, RefusedError)
+            is_guess = self.operation.access in _SIGNED and isinstance(error, RefusedError)
             response = self._on_error(count_failure(request, services, error) if is_guess else error)
         if standing is not None:
             response.headers.update(standing.headers)

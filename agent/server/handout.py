@@ -1,7 +1,7 @@
 """From an offer to the message that the agent gets: the specification, and its secrets, sealed for this lease."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
 from agent.errors import AgentError
@@ -22,13 +22,17 @@ from agent.wire import messages as m
 RUNTIME_TOKEN_NAME = "ACTIONS_RUNTIME_TOKEN"  # noqa: S105 - a name
 _DAY_SECONDS = 86_400.0
 
+# The token of a run's repository, which its jobs have as `GITHUB_TOKEN`; "" when it has none, or the run is a stranger's.
+FindJobToken = Callable[[Connection, int], Awaitable[str]]
+
 
 class Handout:
     """Makes what agents are sent."""
 
-    def __init__(self, vault: Vault, runtime_tokens: RuntimeTokens) -> None:
+    def __init__(self, vault: Vault, runtime_tokens: RuntimeTokens, find_job_token: FindJobToken) -> None:
         self._vault = vault
         self._runtime_tokens = runtime_tokens
+        self._find_job_token = find_job_token
 
     async def make(
         self, connection: Connection, offer: Offer, addresses: Mapping[str, str], now: float
@@ -78,7 +82,10 @@ class Handout:
         return await self._vault.seal_for(
             connection,
             spec.secrets,
-            own={RUNTIME_TOKEN_NAME: token, JOB_TOKEN: token},
+            own={
+                RUNTIME_TOKEN_NAME: token,
+                JOB_TOKEN: await self._find_job_token(connection, spec.run) or token,
+            },
             asker=await _make_asker(connection, spec, project),
             identity=PublicIdentity.from_json(json.loads(agent.identity)),
             job=offer.job,

@@ -95,7 +95,8 @@ async def tell_of_run(change: Change, run: int, action: str) -> None:
     if origin is not None and is_reported:
         await _report(change, origin, row)
     for name in names:
-        await emit(change, _make_event(name, row, action))
+        if await flows.is_awaited(change.connection, row.project, name):
+            await emit(change, _make_event(name, row, action))
 
 
 def _make_event(name: str, row: RunRow, action: str) -> PlatformEvent:

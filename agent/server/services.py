@@ -41,6 +41,7 @@ from agent.server.settings import ServerSettings
 from agent.server.store.database import Database, open_database
 from agent.server.telemetry import Traces, open_traces
 from agent.server.timers import Timers
+from agent.server.triggers.service import Triggers, make_triggers
 from agent.server.vault import Vault
 
 
@@ -78,6 +79,7 @@ class Services:
     idempotency: Idempotency
     metrics: Metrics
     observer: Observer
+    triggers: Triggers
 
 
 @asynccontextmanager
@@ -113,7 +115,16 @@ def _assemble(
     hub = Hub(bus)
     runtime_tokens = RuntimeTokens(folder.signing_key, folder.server_id)
     fleet = Fleet(process, changes, leases)
-    handout = Handout(vault, runtime_tokens)
+    triggers = make_triggers(
+        settings.triggers,
+        changes=changes,
+        bus=bus,
+        runs=runs,
+        vault=vault,
+        mirrors=folder.root / "mirrors",
+        public_url=lambda: settings.public_url or folder.read_address(),
+    )
+    handout = Handout(vault, runtime_tokens, triggers.connected.find_job_token)
     delivery = Delivery(changes, hub, fleet, leases=leases, runs=runs, handout=handout)
     return Services(
         settings=settings,
@@ -154,4 +165,5 @@ def _assemble(
         idempotency=Idempotency(database, clock, folder.master_key),
         metrics=metrics,
         observer=observer,
+        triggers=triggers,
     )

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.server.auth.oidc import OidcSettings
+from agent.server.triggers.settings import TriggerSettings
 from agent.wire.lease import LeaseTerms
 from agent.wire.server_side import ConnectionTerms
 
@@ -17,6 +18,7 @@ class Limits:
     artifact_bytes: int = 64 << 30
     connections_before_proof: int = 256
     handshake_seconds: float = 15.0
+    hook_bytes: int = 25 << 20  # a webhook's body: what GitHub sends at most
     failures_per_minute: int = 60  # refused tokens and signatures of one client address
     requests_per_second: float = 200.0  # of one token, or one address without a token; 0: no limit
     requests_burst: int = 2000  # so many at once
@@ -41,3 +43,4 @@ class ServerSettings:
     lease_terms: LeaseTerms = field(default_factory=LeaseTerms)
     connection_terms: ConnectionTerms = field(default_factory=ConnectionTerms)
     limits: Limits = field(default_factory=Limits)
+    triggers: TriggerSettings = field(default_factory=TriggerSettings)

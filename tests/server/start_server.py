@@ -9,6 +9,7 @@ from agent.server.auth.oidc import read_oidc
 from agent.server.logs import set_up_logs
 from agent.server.serve import serve
 from agent.server.settings import Limits, ServerSettings
+from agent.server.triggers.settings import TriggerSettings
 from agent.wire.lease import LeaseTerms
 from agent.wire.server_side import ConnectionTerms
 
@@ -27,6 +28,12 @@ if __name__ == "__main__":
             connection_terms=ConnectionTerms(**given.get("connection_terms", {})),
             metrics=given.get("metrics", ""),
             limits=Limits(**given.get("limits", {})),
+            triggers=TriggerSettings(
+                **{
+                    name: tuple(value) if isinstance(value, list) else value
+                    for name, value in given.get("triggers", {}).items()
+                }
+            ),
         ),
         lambda started: print(json.dumps(asdict(started)), flush=True),  # noqa: T201 - what the test reads
     )

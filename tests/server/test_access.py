@@ -38,6 +38,12 @@ def test_every_route_names_its_access_and_only_these_are_public() -> None:
     assert {route.path for route in http_routes() if route.access is Access.PUBLIC} == PUBLIC
     signed = {route.path for route in http_routes() if route.access is Access.SIGNED}
     assert signed == {"/blobs/{shelf}/{number:int}/content"}
+    assert {route.path for route in http_routes() if route.access is Access.HOOK} == {
+        "/hooks/github/{hook}",
+        "/hooks/gitea/{hook}",
+        "/hooks/gitlab/{hook}",
+        "/hooks/{hook}",
+    }
     assert {route.path for route in http_routes() if route.access is Access.REGISTRATION} == {
         "/api/v1/agents/register"
     }
@@ -62,7 +68,7 @@ def test_no_route_answers_a_stranger(server: ServerProcess, route: HttpRoute, he
         assert answer.status_code == 200
     elif route.access in (Access.REGISTRATION, Access.SIGN_IN):
         assert answer.status_code in (400, 415)  # no body: the token or the password is in it
-    elif route.access is Access.SIGNED:
+    elif route.access in (Access.SIGNED, Access.HOOK):
         assert answer.status_code == 403
     else:
         if route.page:

@@ -1,6 +1,8 @@
 """Who may do what in which project: every route of the table, and the pure rules behind it."""
 
+import itertools
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -115,7 +117,29 @@ def things(server: ServerProcess) -> dict[str, object]:
     artifact = upload(server, agent.open(assign, "ACTIONS_RUNTIME_TOKEN"))
     agent.finish(assign, journal(assign))
     agent.disconnect()
-    return {"run": run, "job": assign.job, "artifact": artifact, "project": "theirs", "user": "somebody"}
+    known = {"run": run, "job": assign.job, "artifact": artifact, "project": "theirs", "user": "somebody"}
+    return known | make_triggers(server)
+
+
+_names = itertools.count()
+
+
+def make_triggers(server: ServerProcess) -> dict[str, object]:
+    """A repository, a webhook and a delivery."""
+    name = f"rights-{next(_names)}"
+
+    def post(path: str, **body: object) -> dict[str, Any]:
+        answer = server.api.post(f"{path}?project=theirs", json=body)
+        assert answer.is_success, answer.text
+        return answer.json()
+
+    nowhere = {"url": "https://git.invalid/a/b", "provider": "github", "default_branch": "main"}
+    server.api.put("/flows/rights?project=theirs", json={"text": RUN.replace("push", "workflow_dispatch")})
+    return {
+        "repository": post("/repositories", name=name, **nowhere)["id"],
+        "webhook": post("/webhooks", name=name, flow="rights")["name"],
+        "delivery": post("/events", event_type=name)["delivery"],
+    }
 
 
 def upload(server: ServerProcess, token: str) -> str:
@@ -140,17 +164,22 @@ def allowed(access: Access, caller: str) -> set[int] | None:
     return None if CALLERS.index(caller) - 1 >= NEEDS[access] else {403}
 
 
+_OWNED = {"run", "job", "artifact", "repository", "webhook", "delivery"}
+
+
 @pytest.mark.store("sqlite")
 @pytest.mark.parametrize("caller", CALLERS)
 @pytest.mark.parametrize("route", [route for route in http_routes() if route.access.admits_people], ids=str)
 def test_each_route_answers_each_role_as_its_access_says(
-    people: dict[str, httpx.Client], things: dict[str, object], route: HttpRoute, caller: str
+    server: ServerProcess,
+    people: dict[str, httpx.Client],
+    things: dict[str, object],
+    route: HttpRoute,
+    caller: str,
 ) -> None:
-    query = (
-        {}
-        if "{" in route.path and {"run", "job", "artifact"} & set(route.parameters)
-        else {"project": "theirs"}
-    )
+    if route.verb == "DELETE":
+        things = things | make_triggers(server)
+    query = {} if "{" in route.path and _OWNED & set(route.parameters) else {"project": "theirs"}
     path = route.filled(**things).removeprefix("/api/v1")
     with people[caller].stream(route.verb, path, params=query, content=b'"not what is wanted"') as answer:
         refusal = allowed(route.access, caller)

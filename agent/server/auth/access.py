@@ -35,6 +35,7 @@ class Access(StrEnum):
     SIGN_IN = "sign-in"  # a password, or a sign-in provider's word: the handler checks it
     REGISTRATION = "registration"  # a registration token in the body, spent by the handler
     SIGNED = "signed"  # a signed URL
+    HOOK = "hook"  # a signature of the body, or a secret, that the handler checks
     AGENT = "agent"  # the handshake of the websocket
 
     @property

@@ -133,14 +133,16 @@ async def find_newer(connection: AsyncConnection, row: DeliveryRow, actions: Seq
 
 async def list_deliveries(
     connection: AsyncConnection,
+    project: int,
     *,
     limit: int,
     before: int | None = None,
     scope: str | None = None,
     status: str | None = None,
 ) -> list[DeliveryRow]:
-    """Deliveries, newest first, with an id below `before`."""
-    query = select(*_COLUMNS).order_by(deliveries.c.id.desc()).limit(limit)
+    """The project's deliveries, newest first, with an id below `before`."""
+    query = select(*_COLUMNS).where(deliveries.c.project == project)
+    query = query.order_by(deliveries.c.id.desc()).limit(limit)
     if before is not None:
         query = query.where(deliveries.c.id < before)
     if scope is not None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import Select, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.server.store.schema import status_reports
@@ -10,11 +10,11 @@ from agent.server.store.schema import status_reports
 
 @dataclass(frozen=True, slots=True)
 class StatusReportRow:
-    """One state of one run, for the commit that it is about."""
+    """One state of one run, or of a flow that is not valid and has none, for the commit that it is about."""
 
     id: int
     repository: str
-    run: int
+    run: int | None
     commit: str
     context: str
     state: str
@@ -29,7 +29,7 @@ async def add_report(
     connection: AsyncConnection,
     *,
     repository: str,
-    run: int,
+    run: int | None,
     commit: str,
     context: str,
     state: str,
@@ -53,14 +53,9 @@ async def add_report(
 
 async def list_due(connection: AsyncConnection, now: float, limit: int) -> list[StatusReportRow]:
     """The oldest report of each run that is not sent, when it is due."""
-    first = (
-        select(func.min(status_reports.c.id))
-        .where(status_reports.c.due_at.is_not(None))
-        .group_by(status_reports.c.run)
-    )
     query = (
         select(status_reports)
-        .where(status_reports.c.due_at <= now, status_reports.c.id.in_(first))
+        .where(status_reports.c.due_at <= now, status_reports.c.id.in_(_first_of_each()))
         .order_by(status_reports.c.id)
         .limit(limit)
     )
@@ -97,6 +92,13 @@ async def settle_report(
 
 
 async def next_due(connection: AsyncConnection) -> float | None:
-    """When the next report is to be sent."""
-    query = select(status_reports.c.due_at).where(status_reports.c.due_at.is_not(None))
+    """When the next report is to be sent: the oldest of some run."""
+    query = select(status_reports.c.due_at).where(status_reports.c.id.in_(_first_of_each()))
     return (await connection.execute(query.order_by(status_reports.c.due_at).limit(1))).scalar_one_or_none()
+
+
+def _first_of_each() -> Select[tuple[int]]:
+    """Of each run the oldest report that is not sent; a report about no run stands for itself."""
+    thread = func.coalesce(status_reports.c.run, -status_reports.c.id)
+    unsent = status_reports.c.due_at.is_not(None)
+    return select(func.min(status_reports.c.id)).where(unsent).group_by(thread)

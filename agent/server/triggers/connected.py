@@ -1,17 +1,17 @@
 """Connected repositories: made, changed, forgotten; their mirrors on this server; the flows of their default branches."""
 
 import asyncio
+import contextlib
 import json
 import re
 import secrets
 import shutil
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from agent.errors import AgentError, NotFoundError, UsageError
+from agent.errors import AgentError, NotFoundError, UnreachableError, UsageError
 from agent.ids import ENTROPY_BYTES, make_id
 from agent.resolve.reference import check_ref, check_segments
 from agent.seal.tokens import new_token
@@ -70,7 +70,9 @@ class Connected:
     async def connect(self, project: int, wanted: Connecting) -> tuple[RepositoryRow, str]:
         """Connect a repository: its row, and the secret of its webhook, which nobody can show a second time.
 
-        Raises UsageError, ConflictError; RefusedError, UnreachableError, NotFoundError for one that can't be read.
+        With a `default_branch` it need not answer now: what goes wrong is the row's `problem`. Raises UsageError,
+        ConflictError; RefusedError for one that the server may not speak to; without a `default_branch` also
+        UnreachableError, NotFoundError.
         """
         identifier = make_id("repo", secrets.token_bytes(ENTROPY_BYTES))
         secret = wanted.secret or new_token("fa_hook", secrets.token_bytes(32))
@@ -78,17 +80,22 @@ class Connected:
         if not wanted.default_branch:
             branch = await self._ask(row, Mirror.find_default_branch)
             row = replace(row, default_branch=_check_branch(branch))
+        await self._check_place(row.url)
         async with self._changes.begin() as change:
             if await repositories.find_by_name(change.connection, project, row.name) is not None:
                 raise ConflictError(f"there is a repository '{row.name}' already")
             row = replace(row, created_at=change.now)
             await repositories.add_repository(change.connection, row)
-        await self.sync(identifier)
+        with contextlib.suppress(AgentError):  # it is the row's `problem` now
+            await self.sync(identifier)
         return await self.load(identifier), secret
 
     async def change(self, row: RepositoryRow, wanted: Connecting) -> RepositoryRow:
         """Change what `wanted` names. Raises UsageError."""
         values: dict[str, object] = dict(_checked(wanted))
+        for url in (values.get("url"), values.get("api_url")):
+            if url:
+                await self._check_place(str(url))
         if wanted.credentials is not None:
             values["credentials"] = self._lock(row.id, "credentials", wanted.credentials)
         if wanted.secret:
@@ -125,7 +132,7 @@ class Connected:
                 await repositories.change_repository(change.connection, repository, **values)
             raise
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def open(self, row: RepositoryRow) -> AsyncIterator[Mirror]:
         """The repository's mirror, fresh, for as long as the block runs; one at a time."""
         async with self._turn(row.id):
@@ -191,6 +198,11 @@ class Connected:
             synced_at=None,
             created_at=0.0,
         )
+
+    async def _check_place(self, url: str) -> None:
+        """Raise RefusedError for what the server may not speak to; that it does not answer now is another matter."""
+        with contextlib.suppress(UnreachableError):
+            await asyncio.to_thread(self._outside.check, url)
 
     async def _ask(self, row: RepositoryRow, question: Callable[[Mirror], T]) -> T:
         def ask() -> T:

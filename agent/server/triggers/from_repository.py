@@ -167,12 +167,13 @@ class _Look:
 
     def _locate_push(self) -> Target:
         ref, after = self._delivery.ref, self._delivery.after
-        if not self._mirror.fetch(after):
+        if ref.startswith("refs/tags/"):  # an annotated tag is an object of its own
+            commit = self._mirror.find(ref)
+        else:
+            commit = after if self._mirror.fetch(after) else ""
+        if not commit:
             return Target(why=f"commit {after[:12]} is not in the repository (any more)")
-        commit = (
-            self._mirror.find(ref) if ref.startswith("refs/tags/") else after
-        )  # an annotated tag is no commit
-        return Target(ref, commit or after, commit or after)
+        return Target(ref, commit, commit)
 
     def _locate_merge(self, pull: PullRequest) -> Target:
         """The merge of exactly this head: one of a newer push, unseen by whoever approved this one, is not taken."""

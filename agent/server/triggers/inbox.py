@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 
 from agent.server.changes import Changes
 from agent.server.platform_events import TRIGGERS
@@ -15,6 +16,8 @@ from agent.server.triggers.providers import EVENT_HEADERS, ID_HEADERS, READERS
 from agent.server.triggers.signatures import BadSignatureError, check_signature
 
 _DEEPEST = 100  # of a payload's JSON
+_LONGEST = 200  # characters of what is shown of it
+_NO_TEXT = re.compile(r"[\x00\ud800-\udfff]")
 
 
 class Inbox:
@@ -34,7 +37,8 @@ class Inbox:
         """
         row = await self._check(provider, repository, headers, body)
         event = _header(headers, EVENT_HEADERS[provider])
-        payload = read_payload(body, headers.get("content-type", ""))
+        payload = dict(read_payload(body, headers.get("content-type", "")))
+        payload.pop("secret", None)  # old versions of Gitea send it along
         try:
             delivery = READERS[provider](event, payload)
             outcome = _refuse(row, delivery)
@@ -73,12 +77,12 @@ class Inbox:
                 change.connection,
                 project=row.project,
                 scope=row.id,
-                identifier=identifier[:200],
-                replay_key=digest if is_signed_alone else identifier[:200],
+                identifier=_plain(identifier),
+                replay_key=digest if is_signed_alone else _plain(identifier),
                 provider=row.provider,
-                event=_header(headers, EVENT_HEADERS[row.provider])[:100],
-                action=delivery.action[:100],
-                subject=subject[:300],
+                event=_plain(_header(headers, EVENT_HEADERS[row.provider])),
+                action=_plain(delivery.action),
+                subject=_plain(subject),
                 payload=json.dumps(payload) if outcome is None else "{}",
                 depth=0,
                 now=change.now,
@@ -103,28 +107,27 @@ def read_payload(body: bytes, content_type: str = "") -> Payload:
         raise MalformedError(f"the delivery is not JSON: {error}") from None
     if not isinstance(payload, dict):
         raise MalformedError("the delivery is not a JSON object")
-    check_depth(payload)
+    check_payload(payload)
     return payload
 
 
-def check_depth(value: object, deepest: int = _DEEPEST) -> None:
-    """Raise MalformedError when `value` is nested deeper than anybody needs, or holds text that is not Unicode."""
-    level = [value]
+def check_payload(payload: object, deepest: int = _DEEPEST) -> None:
+    """Raise MalformedError when `payload` is nested deeper than anybody needs, or holds what no text may have."""
+    level = [payload]
     for _ in range(deepest):
-        level = [
-            inner
-            for outer in level
-            for inner in (
-                [*outer.keys(), *outer.values()]
-                if isinstance(outer, dict)
-                else outer
-                if isinstance(outer, list)
-                else ()
-            )
-        ]
         if not level:
             return
+        for text in level:
+            if isinstance(text, str) and _NO_TEXT.search(text):
+                raise MalformedError("the delivery holds characters that no text may have")
+        level = [inner for outer in level for inner in _parts(outer)]
     raise MalformedError(f"the delivery is nested more than {deepest} deep")
+
+
+def _parts(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return [*value.keys(), *value.values()]
+    return value if isinstance(value, list) else ()
 
 
 def _refuse(row: RepositoryRow, delivery: Delivery) -> str | None:
@@ -139,3 +142,7 @@ def _refuse(row: RepositoryRow, delivery: Delivery) -> str | None:
 
 def _header(headers: Mapping[str, str], names: tuple[str, ...]) -> str:
     return next((headers[name] for name in names if headers.get(name)), "")
+
+
+def _plain(text: str) -> str:
+    return "".join(character if character.isprintable() else "?" for character in text[:_LONGEST])

@@ -5,9 +5,10 @@ waits for and when its next times are; what is not valid is written down with it
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 
-from agent.errors import AgentError
+from agent.errors import AgentError, UsageError
 from agent.flow.load import load_flow
 from agent.flow.model import Flow
 from agent.flow.problems import InvalidFlowError
@@ -15,6 +16,15 @@ from agent.server.changes import Change
 from agent.server.platform_events import TRIGGERS
 from agent.server.store import flows
 from agent.server.triggers.timetable import next_time
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+def check_flow_name(name: str) -> str:
+    """`name` of a stored flow. Raises UsageError; one of digits alone would be taken for a number."""
+    if not _NAME.fullmatch(name) or name.isdigit():
+        raise UsageError(f"'{name[:80]}' is no name for a flow", hint="use letters, digits, - . _")
+    return name
 
 
 async def store_flow(change: Change, project: int, name: str, text: str, dialect: str | None) -> int:

@@ -167,7 +167,8 @@ class Mirror:
 
     def _new_commits(self, ref: str, after: str) -> list[str] | None:
         """The commits that no other branch has, newest first."""
-        found = self._commits(after, "--not", f"--exclude={ref}", "--branches")
+        own = f"--exclude={ref.removeprefix('refs/heads/')}"
+        found = self._commits(after, "--not", own, "--branches")
         return None if len(found) > MOST_COMMITS else found
 
     def _commits(self, *revisions: str) -> list[str]:

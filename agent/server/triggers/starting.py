@@ -1,5 +1,6 @@
 """From a flow and an event to a run, once: what started it is noted in the transaction that makes the run."""
 
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -7,6 +8,7 @@ from types import MappingProxyType
 from agent.errors import UsageError
 from agent.flow.inputs import Value
 from agent.flow.problems import InvalidFlowError
+from agent.ids import ENTROPY_BYTES, make_id
 from agent.plan.request import Wish
 from agent.resolve.lock import parse_lock
 from agent.server.changes import Changes
@@ -61,6 +63,11 @@ class Result:
             "why": self.why,
             "problems": list(self.problems),
         }
+
+
+def new_key() -> str:
+    """An identifier for a start or a delivery that has none of its own."""
+    return make_id("event", secrets.token_bytes(ENTROPY_BYTES))
 
 
 class Starter:

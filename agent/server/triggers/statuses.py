@@ -3,8 +3,9 @@
 Reports of a run go out in their order; one that can't be sent is tried again, later and later, and given up in the end.
 """
 
+import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote, urlsplit
@@ -78,7 +79,9 @@ def default_api_url(repository: RepositoryRow) -> str:
 class Statuses:
     """Sends reports."""
 
-    def __init__(self, changes: Changes, connected: Connected, outside: Outside, public_url: str) -> None:
+    def __init__(
+        self, changes: Changes, connected: Connected, outside: Outside, public_url: Callable[[], str]
+    ) -> None:
         self._changes = changes
         self._connected = connected
         self._outside = outside
@@ -121,14 +124,13 @@ class Statuses:
         if repository is None:
             raise RefusedError("the repository is not connected any more")
         token = self._connected.read_credentials(repository).rpartition(":")[2]
-        target = f"{self._public_url}/runs/{row.run}" if self._public_url and row.run else ""
+        base = self._public_url()
+        target = f"{base}/runs/{row.run}" if base and row.run else base
         await post(self._outside, make_request(repository, row, token, target))
 
 
 async def post(outside: Outside, request: StatusRequest) -> None:
     """Send it. Raises UnreachableError when it may work later, RefusedError when it will not."""
-    import asyncio
-
     place = await asyncio.to_thread(outside.check, request.url)
     url, headers, extensions = _pin(place, request)
     content = json.dumps({name: value for name, value in request.body.items() if value})

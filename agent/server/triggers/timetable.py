@@ -5,15 +5,12 @@ there twice in autumn comes once. Steps of `*` go on as if nothing had happened.
 """
 
 from datetime import UTC, datetime
-from typing import Final
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
 from agent.errors import UsageError
 from agent.flow.cron import expand_cron
-
-DEFAULT_LATE_SECONDS: Final = 3600.0  # how late a missed start may still be made up for
 
 
 def check_schedule(cron: str, zone: str) -> None:

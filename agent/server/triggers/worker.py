@@ -16,6 +16,7 @@ from agent.server.changes import Changes
 from agent.server.live import Bus
 from agent.server.platform_events import TRIGGERS
 from agent.server.store import deliveries, flows, repositories, status_reports
+from agent.server.store.database import Connection
 from agent.server.store.deliveries import DeliveryRow
 from agent.server.store.failures import UnavailableError
 from agent.server.triggers.clockwork import Clockwork
@@ -33,6 +34,9 @@ _AT_A_TIME: Final = 4
 _MOST_ATTEMPTS: Final = 8
 _LONGEST_SLEEP_SECONDS: Final = 30.0
 _SHORTEST_SLEEP_SECONDS: Final = 0.05
+
+
+NextDue = Callable[[Connection], Awaitable[float | None]]
 
 
 class Worker:
@@ -57,15 +61,19 @@ class Worker:
     async def run(self) -> None:
         """Work until cancelled: deliveries, schedules and reports, none of which waits for another's slow host."""
         async with asyncio.TaskGroup() as group:
-            for work in (self._work_off, self._clockwork.work, self._statuses.work):
-                group.create_task(self._repeat(work))
+            for work, next_due in (
+                (self._work_off, deliveries.next_due),
+                (self._clockwork.work, flows.next_due),
+                (self._statuses.work, status_reports.next_due),
+            ):
+                group.create_task(self._repeat(work, next_due))
 
-    async def _repeat(self, work: Callable[[], Awaitable[None]]) -> None:
+    async def _repeat(self, work: Callable[[], Awaitable[None]], next_due: NextDue) -> None:
         with self._bus.listen(TRIGGERS) as listener:
             while True:
                 try:
                     await work()
-                    sleep_seconds = await self._until_next()
+                    sleep_seconds = await self._until(next_due)
                 except UnavailableError as error:  # the database is away for a moment
                     log.warning("triggers wait: %s", error)
                     sleep_seconds = 1.0
@@ -74,18 +82,12 @@ class Worker:
                     sleep_seconds = 1.0
                 await listener.wait(sleep_seconds)
 
-    async def _until_next(self) -> float:
+    async def _until(self, next_due: NextDue) -> float:
         async with self._changes.database.read() as connection:
-            times = [
-                await deliveries.next_due(connection),
-                await flows.next_due(connection),
-                await status_reports.next_due(connection),
-            ]
-        wait = (
-            min((time for time in times if time is not None), default=float("inf"))
-            - self._changes.clock.now()
-        )
-        return min(max(wait, _SHORTEST_SLEEP_SECONDS), _LONGEST_SLEEP_SECONDS)
+            due = await next_due(connection)
+        if due is None:
+            return _LONGEST_SLEEP_SECONDS
+        return min(max(due - self._changes.clock.now(), _SHORTEST_SLEEP_SECONDS), _LONGEST_SLEEP_SECONDS)
 
     async def _work_off(self) -> None:
         async with self._changes.database.read() as connection:
@@ -139,7 +141,8 @@ class Worker:
 
     async def _put_off(self, row: DeliveryRow, error: AgentError, *, is_final: bool = False) -> None:
         """To be tried again, later and later; or given up."""
-        is_over = is_final or not isinstance(error, UnreachableError) or row.attempt >= _MOST_ATTEMPTS
+        may_pass = isinstance(error, UnreachableError | UnavailableError) and not is_final
+        is_over = not may_pass or row.attempt >= _MOST_ATTEMPTS
         first = 2.0 if isinstance(error, NotYetError) else 5.0
         async with self._changes.begin() as change:
             again = change.now + min(first * 2 ** (row.attempt - 1), 900.0)

@@ -130,7 +130,7 @@ status_reports = Table(
     metadata,
     Column("id", Whole, primary_key=True, autoincrement=True),
     Column("repository", String, ForeignKey("repositories.id"), nullable=False),
-    Column("run", Whole, nullable=False),
+    Column("run", Whole),  # NULL: about a flow that can't run
     Column("commit", String, nullable=False),
     Column("context", String, nullable=False),
     Column("state", String, nullable=False),  # pending, success, failure, error

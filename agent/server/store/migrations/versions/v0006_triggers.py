@@ -147,7 +147,7 @@ def _make_deliveries() -> None:
         "status_reports",
         sa.Column("id", Whole, autoincrement=True, nullable=False),
         sa.Column("repository", sa.String(), nullable=False),
-        sa.Column("run", Whole, nullable=False),
+        sa.Column("run", Whole, nullable=True),
         sa.Column("commit", sa.String(), nullable=False),
         sa.Column("context", sa.String(), nullable=False),
         sa.Column("state", sa.String(), nullable=False),

@@ -1,0 +1,77 @@
+"""Flows that a person or a program starts by name: `workflow_dispatch` with typed inputs."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+
+from agent.errors import NotFoundError, UsageError
+from agent.flow.inputs import Value
+from agent.flow.load import load_flow
+from agent.server.problems import ConflictError
+from agent.server.store.flows import FlowRow
+from agent.server.store.repositories import RepositoryRow
+from agent.server.triggers.connected import Connected, read_beside
+from agent.server.triggers.from_platform import make_start
+from agent.server.triggers.mirror import Mirror
+from agent.server.triggers.starting import Starter, new_key
+from agent.spec.job import Source, SourceKind
+
+_EVENT = "workflow_dispatch"
+
+
+async def dispatch(
+    starter: Starter,
+    flow: FlowRow,
+    source: Source,
+    inputs: Mapping[str, Value],
+    *,
+    actor: str,
+    key: str = "",
+    lock: str | None = None,
+) -> int:
+    """Start a flow that the server knows; gives the run.
+
+    Raises ConflictError for a flow that is disabled, UsageError for one that does not wait for `workflow_dispatch` or
+    does not take such inputs, InvalidFlowError.
+    """
+    if not flow.is_enabled:
+        raise ConflictError("the flow is disabled", where=flow.name, hint=f"agent flow enable {flow.name}")
+    if load_flow(flow.text, flow.name, dialect=flow.dialect).flow.trigger(_EVENT) is None:
+        raise UsageError(
+            "the flow can't be started by hand", where=flow.name, hint="add `workflow_dispatch` to its `on`"
+        )
+    key = key or f"dispatch/{new_key()}"
+    start = make_start(flow, source, _EVENT, key, payload={}, actor=actor)
+    return await starter.begin(replace(start, inputs=inputs, is_by_hand=True, lock=lock))
+
+
+async def dispatch_at(
+    connected: Connected,
+    starter: Starter,
+    repository: RepositoryRow,
+    flow: FlowRow,
+    ref: str,
+    inputs: Mapping[str, Value],
+    *,
+    actor: str,
+) -> int:
+    """Start a repository's flow as it is at `ref`: a branch or a tag, short or in full. Raises as `dispatch` does."""
+    async with connected.open(repository) as mirror:
+        await connected.learn(repository, mirror)
+        source, text, lock = await asyncio.to_thread(_read_at, mirror, repository, flow.name, ref)
+    return await dispatch(starter, replace(flow, text=text), source, inputs, actor=actor, lock=lock)
+
+
+def _read_at(
+    mirror: Mirror, repository: RepositoryRow, path: str, ref: str
+) -> tuple[Source, str, str | None]:
+    names = [ref] if ref.startswith("refs/") else [f"refs/heads/{ref}", f"refs/tags/{ref}"]
+    found = next(((name, commit) for name in names if (commit := mirror.find(name))), None)
+    if found is None:
+        raise NotFoundError(f"the repository has no branch or tag '{ref[:80]}'", where=repository.name)
+    full, commit = found
+    file = mirror.find_file(commit, path)
+    if file is None:
+        raise NotFoundError(f"there is no {path} at {ref}", where=repository.name)
+    source = Source(SourceKind.GIT, url=repository.url, ref=full, commit=commit)
+    return source, mirror.read(file), read_beside(mirror, commit, path, "flow.lock")

@@ -1,0 +1,106 @@
+"""Webhooks by name: each starts one flow, with inputs from the body, for whoever knows its secret."""
+
+import re
+import secrets
+from collections.abc import Mapping
+from typing import Final
+
+from agent.errors import NotFoundError, UsageError
+from agent.flow.inputs import Value
+from agent.seal.tokens import new_token
+from agent.server.changes import Change, Changes
+from agent.server.problems import ConflictError, MalformedError
+from agent.server.store import deliveries, flows, webhooks
+from agent.server.store.webhooks import WebhookRow
+from agent.server.triggers.dispatching import dispatch
+from agent.server.triggers.from_platform import find_source
+from agent.server.triggers.inbox import read_payload
+from agent.server.triggers.signatures import BadSignatureError, check_signature
+from agent.server.triggers.starting import Starter, new_key
+from agent.server.vault import Vault
+
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
+_TAKEN: Final = ("github", "gitea", "gitlab")
+
+
+class NamedWebhooks:
+    """The webhooks of this server."""
+
+    def __init__(self, changes: Changes, vault: Vault, starter: Starter) -> None:
+        self._changes = changes
+        self._vault = vault
+        self._starter = starter
+
+    async def add(self, change: Change, project: int, name: str, flow: int) -> str:
+        """Make a webhook for a flow that waits for `workflow_dispatch`; gives its secret. Raises UsageError."""
+        if not _NAME.fullmatch(name) or name in _TAKEN:
+            raise UsageError(
+                f"'{name[:80]}' is no name for a webhook", hint="lower-case letters, digits, - . _"
+            )
+        if await webhooks.find_webhook(change.connection, name) is not None:
+            raise ConflictError(
+                f"there is a webhook '{name}' already", hint="its name is one over all projects"
+            )
+        secret = new_token("fa_hook", secrets.token_bytes(32))
+        row = WebhookRow(name, project, flow, self._vault.lock(secret, _scope(name)), change.now)
+        await webhooks.add_webhook(change.connection, row)
+        return secret
+
+    async def receive(self, name: str, headers: Mapping[str, str], body: bytes) -> int | None:
+        """Start the webhook's flow: its run, or None for a delivery that was here before.
+
+        Raises BadSignatureError, also when there is no such webhook; MalformedError; UsageError for inputs that the
+        flow does not take.
+        """
+        async with self._changes.database.read() as connection:
+            row = await webhooks.find_webhook(connection, name)
+        if row is None:
+            raise BadSignatureError("there is no such webhook, or its secret is not right", where="/hooks")
+        secret = self._vault.unlock(row.secret, _scope(name))
+        check_signature("webhook", secret, headers, body, self._changes.clock.now())
+        inputs = read_inputs(body, headers.get("content-type", ""))
+        async with self._changes.database.read() as connection:
+            flow = await flows.find_flow(connection, row.flow)
+            if flow is None:
+                raise NotFoundError("the webhook's flow is gone", where=name)
+            source = await find_source(connection, flow)
+        identifier = headers.get("webhook-id", "")[:200] if "webhook-signature" in headers else ""
+        key = await self._write_down(row, identifier or new_key())
+        if key is None:
+            return None
+        return await dispatch(self._starter, flow, source, inputs, actor=f"webhook {name}", key=key)
+
+    async def _write_down(self, row: WebhookRow, identifier: str) -> str | None:
+        """Note the delivery; None for a replay of one. The key of its start."""
+        async with self._changes.begin() as change:
+            number = await deliveries.add_delivery(
+                change.connection,
+                project=row.project,
+                scope=f"webhook/{row.name}",
+                identifier=identifier,
+                replay_key=identifier,
+                provider="webhook",
+                event="workflow_dispatch",
+                action="",
+                subject=row.name,
+                payload="{}",
+                depth=0,
+                now=change.now,
+                outcome="it starts its flow at once; the answer says with which run, or why not",
+            )
+        return None if number is None else f"delivery/{number}/webhook"
+
+
+def read_inputs(body: bytes, content_type: str) -> dict[str, Value]:
+    """The inputs in a body: a JSON object of texts, numbers and booleans; nothing is one without. Raises MalformedError."""
+    payload = read_payload(body, content_type) if body.strip() else {}
+    inputs: dict[str, Value] = {}
+    for name, value in payload.items():
+        if not isinstance(value, str | bool | int | float):
+            raise MalformedError(f"the input '{name[:80]}' is neither text nor number nor true or false")
+        inputs[name] = value
+    return inputs
+
+
+def _scope(name: str) -> str:
+    return f"webhooks/{name}/secret"

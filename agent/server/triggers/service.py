@@ -1,0 +1,55 @@
+"""The parts of the triggers of one server, put together."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agent.server.changes import Changes
+from agent.server.live import Bus
+from agent.server.runs import Runs
+from agent.server.triggers.clockwork import Clockwork
+from agent.server.triggers.connected import Connected
+from agent.server.triggers.inbox import Inbox
+from agent.server.triggers.named import NamedWebhooks
+from agent.server.triggers.outside import Outside
+from agent.server.triggers.settings import TriggerSettings
+from agent.server.triggers.starting import Starter
+from agent.server.triggers.statuses import Statuses
+from agent.server.triggers.worker import Worker
+from agent.server.vault import Vault
+
+
+@dataclass(frozen=True, slots=True)
+class Triggers:
+    """What the API and the server's life use."""
+
+    connected: Connected = field(repr=False)
+    inbox: Inbox = field(repr=False)
+    named: NamedWebhooks = field(repr=False)
+    starter: Starter = field(repr=False)
+    worker: Worker = field(repr=False)
+
+
+def make_triggers(
+    settings: TriggerSettings,
+    *,
+    changes: Changes,
+    bus: Bus,
+    runs: Runs,
+    vault: Vault,
+    mirrors: Path,
+    public_url: Callable[[], str],
+) -> Triggers:
+    """The parts; `mirrors` is the folder of the repositories' copies."""
+    outside = Outside(settings.outside_hosts)
+    connected = Connected(changes, vault, outside, mirrors, settings.repository_bytes)
+    starter = Starter(changes, runs)
+    clockwork = Clockwork(changes, starter, settings.late_seconds)
+    statuses = Statuses(changes, connected, outside, public_url)
+    return Triggers(
+        connected=connected,
+        inbox=Inbox(changes, connected),
+        named=NamedWebhooks(changes, vault, starter),
+        starter=starter,
+        worker=Worker(changes, bus, connected, starter, clockwork, statuses),
+    )

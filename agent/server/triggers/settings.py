@@ -1,0 +1,14 @@
+"""How the triggers of a server are set up."""
+
+from dataclasses import dataclass
+
+from agent.resolve.sources.git import DEFAULT_LIMIT_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerSettings:
+    """`outside_hosts`: what is not public and may be spoken to all the same (`agent.server.triggers.outside`)."""
+
+    outside_hosts: tuple[str, ...] = ()
+    repository_bytes: int = DEFAULT_LIMIT_BYTES
+    late_seconds: float = 3600.0  # how late a start that was missed is still made up for
