@@ -102,6 +102,14 @@ class Vault:
             name: seal(identity, value, job_id=job, lease=lease, name=name) for name, value in values.items()
         }
 
+    def lock(self, value: str, scope: str) -> bytes:
+        """`value` under the master key, to be stored in a row of another table; it opens in its `scope` only."""
+        return encrypt(self._master, value.encode("utf-8", "surrogatepass"), scope=scope)
+
+    def unlock(self, record: bytes, scope: str) -> str:
+        """What `lock` was given. Raises DamagedError."""
+        return decrypt(self._master, record, scope=scope).decode("utf-8", "surrogatepass")
+
     def rewrap(self, row: SecretRow, new: MasterKey) -> bytes:
         """A secret as it is stored under another master key. Raises DamagedError when it does not open."""
         scope = _scope(row.level, row.name)
