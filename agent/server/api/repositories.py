@@ -133,7 +133,7 @@ async def remove_repository(call: Call) -> Response:
 
 
 async def sync_repository(call: Call) -> Response:
-    """Fetch, and look at the flows of the default branch again."""
+    """Fetch, and look at the flows of the default branch again; what goes wrong is its `problem`."""
     connected = call.services.triggers.connected
     await connected.sync(call.text("repository"))
     row = await connected.load(call.text("repository"))
@@ -246,7 +246,7 @@ OPERATIONS = (
         connect_repository,
         body=RepositoryBody,
         answers={201: ConnectedView},
-        problems=(404, 409, 502),
+        problems=(404, 409),
     ),
     Operation("GET", _PATH, Access.VIEWER, show_repository, answers={200: RepositoryView}),
     Operation(
@@ -264,7 +264,6 @@ OPERATIONS = (
         Access.MAINTAINER,
         sync_repository,
         answers={200: RepositoryView},
-        problems=(502,),
     ),
     Operation("POST", f"{_PATH}/events", Access.RUNNER, send_event, body=EventBody, answers={202: EventView}),
     Operation(

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from agent.errors import AgentError, NotFoundError, UnreachableError, UsageError
 from agent.ids import ENTROPY_BYTES, make_id
@@ -25,7 +25,6 @@ from agent.server.triggers.mirror import FoundFile, Mirror
 from agent.server.triggers.outside import Outside, check_url
 from agent.server.vault import Vault
 
-T = TypeVar("T")
 PROVIDERS: Final = ("github", "gitea", "gitlab", "git")
 FORKS: Final = ("approve", "run", "never")
 DEFAULT_FOLDERS: Final = (".github/workflows", ".flows", ".dstack", ".dstack/workflows")
@@ -71,23 +70,20 @@ class Connected:
         """Connect a repository: its row, and the secret of its webhook, which nobody can show a second time.
 
         With a `default_branch` it need not answer now: what goes wrong is the row's `problem`. Raises UsageError,
-        ConflictError; RefusedError for one that the server may not speak to; without a `default_branch` also
-        UnreachableError, NotFoundError.
+        ConflictError; RefusedError for one that the server may not speak to; NotFoundError.
         """
         identifier = make_id("repo", secrets.token_bytes(ENTROPY_BYTES))
         secret = wanted.secret or new_token("fa_hook", secrets.token_bytes(32))
         row = self._make_row(identifier, project, replace(wanted, secret=secret))
         if not wanted.default_branch:
-            branch = await self._ask(row, Mirror.find_default_branch)
-            row = replace(row, default_branch=_check_branch(branch))
+            row = replace(row, default_branch=await self._find_default_branch(row))
         await self._check_place(row.url)
         async with self._changes.begin() as change:
             if await repositories.find_by_name(change.connection, project, row.name) is not None:
                 raise ConflictError(f"there is a repository '{row.name}' already")
             row = replace(row, created_at=change.now)
             await repositories.add_repository(change.connection, row)
-        with contextlib.suppress(AgentError):  # it is the row's `problem` now
-            await self.sync(identifier)
+        await self.sync(identifier)
         return await self.load(identifier), secret
 
     async def change(self, row: RepositoryRow, wanted: Connecting) -> RepositoryRow:
@@ -121,7 +117,7 @@ class Connected:
         return row
 
     async def sync(self, repository: str) -> None:
-        """Fetch, and learn the flows of the default branch. What goes wrong is written down, and raised."""
+        """Fetch, and learn the flows of the default branch. What goes wrong becomes the row's `problem`."""
         row = await self.load(repository)
         try:
             async with self.open(row) as mirror:
@@ -130,7 +126,6 @@ class Connected:
             async with self._changes.begin() as change:
                 values = {"problem": str(error), "synced_at": change.now}
                 await repositories.change_repository(change.connection, repository, **values)
-            raise
 
     @contextlib.asynccontextmanager
     async def open(self, row: RepositoryRow) -> AsyncIterator[Mirror]:
@@ -204,11 +199,13 @@ class Connected:
         with contextlib.suppress(UnreachableError):
             await asyncio.to_thread(self._outside.check, url)
 
-    async def _ask(self, row: RepositoryRow, question: Callable[[Mirror], T]) -> T:
-        def ask() -> T:
-            return question(self._make_mirror(row))
-
-        return await asyncio.to_thread(ask)
+    async def _find_default_branch(self, row: RepositoryRow) -> str:
+        try:
+            branch = await asyncio.to_thread(lambda: self._make_mirror(row).find_default_branch())
+        except UnreachableError as error:
+            hint = "say its default branch to connect it all the same"
+            raise UsageError(error.what, where=error.where, hint=hint) from None
+        return _check_branch(branch)
 
     def _make_mirror(self, row: RepositoryRow) -> Mirror:
         place = self._outside.check(row.url)
