@@ -10,6 +10,7 @@ from agent.config import Settings, load_settings
 from agent.errors import AgentError, NotFoundError, RefusedError, UnreachableError, UsageError
 
 _TIMEOUT_SECONDS = 30.0
+_PAGE = 200  # entries of a list at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,19 @@ class Client:
         from urllib.parse import quote
 
         return f"{path}?project={quote(self.project, safe='')}" if self.project else path
+
+    def list_all(self, path: str, key: str, *, most: int, **query: Any) -> list[Any]:
+        """Up to `most` entries of the list `key` at `path`, page by page."""
+        found: list[Any] = []
+        cursor: str | None = None
+        while len(found) < most:
+            limit = min(most - len(found), _PAGE)
+            page = self.get(path, limit=limit, cursor=cursor, **query)
+            found += page[key]
+            cursor = page["next"]
+            if cursor is None:
+                break
+        return found
 
     def text(self, path: str) -> str:
         """The plain text at `path`."""

@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "drain": ("agent.cli.drain", "take no new jobs; finish those that run"),
     "unregister": ("agent.cli.unregister", "remove this machine from its server"),
     "machine": ("agent.cli.machine", "show what this machine would be registered with"),
+    "completion": ("agent.cli.completion", "what makes your shell complete these commands"),
     "server": ("agent.cli.server_arguments", "run the central server, and manage its tokens"),
 }
 

@@ -57,15 +57,16 @@ def _connect(arguments: argparse.Namespace) -> Client:
 def _list(arguments: argparse.Namespace) -> int:
     client = connect(url=arguments.url, token=arguments.token, project=arguments.project)
     project = client.project or None
-    page = client.get("/api/v1/runs", limit=arguments.limit, status=arguments.status, project=project)
+    found = client.list_all(
+        "/api/v1/runs", "runs", most=arguments.limit, status=arguments.status, project=project
+    )
     if arguments.format == "json":
-        print_json(page["runs"], sys.stdout)
+        print_json(found, sys.stdout)
         return 0
     rows = [
-        [run["id"], run["name"], run["run_name"], run["event"], _state(run), run["created"]]
-        for run in page["runs"]
+        [run["id"], run["name"], run["run_name"], run["event"], _state(run), run["created"]] for run in found
     ]
-    print_table(["run", "flow", "name", "event", "state", "created"], rows, sys.stdout)
+    print_table(["run", "flow", "name", "event", "state", "created"], rows, sys.stdout, state=4)
     return 0
 
 
@@ -82,7 +83,7 @@ def _show(arguments: argparse.Namespace) -> int:
         [_show_key(job), _state(job), job["agent"] or "", job["waiting"] or job["message"] or ""]
         for job in run["jobs"]
     ]
-    print_table(["job", "state", "agent", "why"], rows, out)
+    print_table(["job", "state", "agent", "why"], rows, out, state=1)
     if run["artifacts"]:
         out.write("\n")
         print_table(

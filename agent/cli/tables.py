@@ -1,7 +1,8 @@
 """Tables and JSON on the terminal."""
 
 import json
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
 _RESET = "\x1b[0m"
@@ -23,18 +24,32 @@ def print_json(data: Any, out: TextIO) -> None:
     out.write(json.dumps(data, indent=2, ensure_ascii=False) + "\n")
 
 
-def print_table(titles: Sequence[str], rows: Iterable[Sequence[object]], out: TextIO) -> None:
-    """Aligned columns under `titles`; nothing but the titles when there are no rows."""
+def print_table(
+    titles: Sequence[str], rows: Iterable[Sequence[object]], out: TextIO, *, state: int | None = None
+) -> None:
+    """Aligned columns under `titles`; nothing but the titles when there are no rows. Column `state` is coloured."""
     cells = [[str(title) for title in titles], *([plain(str(cell)) for cell in row] for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(titles))]
     for row in cells:
-        line = "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
-        out.write(line.rstrip() + "\n")
+        padded = [f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)]
+        padded[-1] = padded[-1].rstrip()
+        if state is not None:
+            padded[state] = coloured(padded[state], row[state], out)
+        out.write("  ".join(padded).rstrip() + "\n")
 
 
 def coloured(text: str, colour: str, out: TextIO) -> str:
-    """`text` in a colour of `COLOURS` when `out` is a terminal."""
-    return f"{COLOURS[colour]}{text}{_RESET}" if colour in COLOURS and out.isatty() else text
+    """`text` in a colour of `COLOURS`, where colours are wanted."""
+    return f"{COLOURS[colour]}{text}{_RESET}" if colour in COLOURS and wants_colour(out) else text
+
+
+def wants_colour(out: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether to colour what goes to `out`: FORCE_COLOR says yes, NO_COLOR no, else it must be a terminal that can."""
+    if environ.get("FORCE_COLOR", "0") not in ("", "0"):
+        return True
+    if environ.get("NO_COLOR"):
+        return False
+    return out.isatty() and environ.get("TERM") != "dumb"
 
 
 def plain(text: str) -> str:
