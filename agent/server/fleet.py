@@ -71,6 +71,10 @@ class Fleet:
                     on_lost()
             except UnavailableError as error:
                 log.warning("no heartbeat: %s", error)
+            except (
+                Exception
+            ):  # a server without heartbeat would be taken for dead: it is told, and tried again
+                log.exception("no heartbeat")
 
     async def _beat(self) -> bool:
         async with self._changes.begin() as change:

@@ -1,10 +1,13 @@
 """Wake-ups: none is lost, and who has gone is not kept."""
 
 import asyncio
+from contextlib import suppress
 
 import pytest
+from support.postgres import Cluster
 
-from agent.server.live import Bus
+from agent.server.live import Bus, SharedBus
+from agent.server.store.database import open_database
 
 pytestmark = pytest.mark.anyio
 
@@ -37,6 +40,43 @@ async def test_closing_wakes_everybody() -> None:
         bus.close()
         assert await asyncio.gather(one.wait(5), two.wait(5)) == [True, True]
     assert bus.is_closing
+
+
+async def test_what_one_process_commits_wakes_the_others_and_what_it_undoes_does_not(
+    postgres: Cluster,
+) -> None:
+    database = await open_database(postgres.make_database())
+    here, there = SharedBus("here"), SharedBus("there")
+    hearing = asyncio.create_task(there.run(database.where))
+    with there.listen("run:1") as told, there.listen("run:2") as untold, here.listen("run:1") as own:
+        assert await told.wait(20), "the first connection wakes everybody"
+        await untold.wait(20)
+        with suppress(LookupError):
+            async with database.write() as connection:
+                await here.announce(connection, {"run:2"})
+                raise LookupError
+        async with database.write() as connection:
+            await here.announce(connection, {"run:1", *(f"job:{number}" * 100 for number in range(200))})
+        assert await told.wait(20)
+        assert not await untold.wait(0)
+        assert not await own.wait(0), "its own listeners it wakes without PostgreSQL"
+    hearing.cancel()
+    await database.close()
+
+
+async def test_a_listener_hears_again_after_a_crash_and_looks_for_what_it_missed(postgres: Cluster) -> None:
+    database = await open_database(postgres.make_database())
+    here, there = SharedBus("here"), SharedBus("there")
+    hearing = asyncio.create_task(there.run(database.where))
+    with there.listen("run:1") as told:
+        assert await told.wait(20)
+        await asyncio.to_thread(postgres.restart)
+        assert await told.wait(20), "it looks once when it is back"
+        async with database.write() as connection:
+            await here.announce(connection, {"run:1"})
+        assert await told.wait(20)
+    hearing.cancel()
+    await database.close()
 
 
 async def test_nobody_is_kept_who_has_gone() -> None:

@@ -21,6 +21,7 @@ _PASSING_CODES = (
     "40P01",  # deadlock
     "55P03",  # lock time-out
 )
+_PASSING_WORDS = ("database is locked", "database or disk is full", "connection is closed")
 _UNSTORABLE = "22"  # data exceptions
 _REFUSING = ("28", "3D", "42501")  # wrong password, no such database, no right
 
@@ -42,32 +43,40 @@ def translate_failures(where: str, *, connecting: bool = False) -> Iterator[None
     """
     try:
         yield
-    except DBAPIError as error:
-        cause = error.orig or error
-        if error.connection_invalidated or _passes(cause):
-            raise _unavailable(cause, where) from error
-        if _state_of(cause).startswith(_UNSTORABLE):
-            raise UnstorableError(f"this can't be stored: {_sentence(cause)}") from error
-        if _state_of(cause).startswith(_REFUSING):
-            raise RefusedError(
-                f"the database does not let us in: {_sentence(cause)}",
-                where=where,
-                hint="check the user, the password and the name in --database-url",
-            ) from error
-        raise
-    except (PoolTimeoutError, ConnectionError) as error:
-        raise _unavailable(error, where) from error
-    except OSError as error:
-        if connecting:
-            raise _unavailable(error, where) from error
-        raise
+    except Exception as error:
+        told = _translate(error, where, connecting=connecting)
+        if told is None:
+            raise
+        raise told from error
+
+
+def _translate(error: Exception, where: str, *, connecting: bool) -> AgentError | None:
+    """Our error for SQLAlchemy's, or for the driver's own where SQLAlchemy is not between; None for any other."""
+    if isinstance(error, AgentError):
+        return None
+    is_lost = isinstance(error, DBAPIError) and error.connection_invalidated
+    cause: BaseException = (error.orig or error) if isinstance(error, DBAPIError) else error
+    state = _state_of(cause)
+    if is_lost or _passes(cause) or isinstance(error, (PoolTimeoutError, ConnectionError)):
+        return _unavailable(cause, where)
+    if connecting and isinstance(error, OSError):
+        return _unavailable(cause, where)
+    if state.startswith(_UNSTORABLE):
+        return UnstorableError(f"this can't be stored: {_sentence(cause)}")
+    if state.startswith(_REFUSING):
+        return RefusedError(
+            f"the database does not let us in: {_sentence(cause)}",
+            where=where,
+            hint="check the user, the password and the name in --database-url",
+        )
+    return None
 
 
 def _passes(error: BaseException | None) -> bool:
     state = _state_of(error)
     if state:
         return state.startswith(_PASSING_CLASSES) or state in _PASSING_CODES
-    return any(words in str(error) for words in ("database is locked", "database or disk is full"))
+    return any(words in str(error) for words in _PASSING_WORDS)
 
 
 def _state_of(error: BaseException | None) -> str:

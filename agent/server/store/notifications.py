@@ -48,6 +48,8 @@ async def hear_notifications(
                 await _hear(str(where.place), on_heard, on_back)
         except UnavailableError as error:
             log.warning("wake-ups of other servers are not heard: %s", error)
+        except Exception:  # without wake-ups a server would be deaf: whatever it was is told, and tried again
+            log.exception("wake-ups of other servers are not heard")
         await asyncio.sleep(_RETRY_SECONDS)
 
 

@@ -1,16 +1,21 @@
-"""Journals as files: offsets, repetitions, torn tails."""
+"""Journals, as files and in tables: offsets, repetitions, torn tails, several servers at one journal."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.postgres import Cluster
 
 from agent.errors import AgentError, DamagedError
 from agent.journal.format import MAGIC, Log, decode, encode
-from agent.server.journals import read_records
+from agent.server.journals import Journals, read_records
 from agent.server.journals.files import FileJournals
+from agent.server.journals.table import TableJournals
+from agent.server.live import Bus
+from agent.server.store.database import Database, open_database
 
 pytestmark = pytest.mark.anyio
 
@@ -24,13 +29,26 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture
-def journals(tmp_path: Path) -> FileJournals:
-    return FileJournals(tmp_path)
+async def database(postgres: Cluster) -> AsyncIterator[Database]:
+    opened = await open_database(postgres.make_database())
+    yield opened
+    await opened.close()
 
 
-async def test_a_link_in_the_place_of_a_journal_is_not_followed(
-    journals: FileJournals, tmp_path: Path
-) -> None:
+@pytest.fixture(params=["files", "table"])
+async def journals(
+    request: pytest.FixtureRequest, tmp_path: Path, postgres: Cluster
+) -> AsyncIterator[Journals]:
+    if request.param == "files":
+        yield FileJournals(tmp_path)
+        return
+    opened = await open_database(postgres.make_database())
+    yield TableJournals(opened, Bus())
+    await opened.close()
+
+
+async def test_a_link_in_the_place_of_a_journal_is_not_followed(tmp_path: Path) -> None:
+    journals = FileJournals(tmp_path)
     target = tmp_path / "target"
     target.write_bytes(b"")
     (tmp_path / f"{JOB}-1").symlink_to(target)
@@ -39,7 +57,7 @@ async def test_a_link_in_the_place_of_a_journal_is_not_followed(
     assert target.read_bytes() == b""
 
 
-async def test_bytes_are_read_as_they_were_appended(journals: FileJournals) -> None:
+async def test_bytes_are_read_as_they_were_appended(journals: Journals) -> None:
     assert await journals.sync([(JOB, 1)]) == [0]
     await journals.append(JOB, 1, 0, b"abc")
     await journals.append(JOB, 1, 3, b"def")
@@ -48,7 +66,7 @@ async def test_bytes_are_read_as_they_were_appended(journals: FileJournals) -> N
     assert await journals.read(JOB, 2, 0) == b""
 
 
-async def test_repeated_bytes_change_nothing(journals: FileJournals) -> None:
+async def test_repeated_bytes_change_nothing(journals: Journals) -> None:
     await journals.append(JOB, 1, 0, b"abcdef")
     await journals.append(JOB, 1, 2, b"cd")
     await journals.append(JOB, 1, 4, b"efgh")
@@ -56,7 +74,7 @@ async def test_repeated_bytes_change_nothing(journals: FileJournals) -> None:
     assert await journals.read(JOB, 1, 0) == b"abcdefgh"
 
 
-async def test_a_gap_and_other_bytes_are_refused_and_change_nothing(journals: FileJournals) -> None:
+async def test_a_gap_and_other_bytes_are_refused_and_change_nothing(journals: Journals) -> None:
     await journals.append(JOB, 1, 0, b"abc")
     with pytest.raises(DamagedError, match="from 4, but only 3 are here"):
         await journals.append(JOB, 1, 4, b"e")
@@ -66,12 +84,80 @@ async def test_a_gap_and_other_bytes_are_refused_and_change_nothing(journals: Fi
     assert await journals.read(JOB, 1, 0) == b"abc"
 
 
-async def test_records_stop_at_the_end_that_is_given(journals: FileJournals) -> None:
+async def test_records_stop_at_the_end_that_is_given(journals: Journals) -> None:
     await journals.append(JOB, 1, 0, WHOLE)
     await journals.sync([(JOB, 1)])
     ends = [end for end, _ in decode(WHOLE)]
     assert [end for end, _ in await read_records(journals, JOB, 1, 0, ends[4] + 3)] == ends[:5]
     assert await read_records(journals, JOB, 1, ends[4], ends[4]) == []
+
+
+async def test_a_removed_journal_is_empty_again(journals: Journals) -> None:
+    await journals.append(JOB, 1, 0, b"abc")
+    await journals.sync([(JOB, 1)])
+    await journals.remove(JOB, 1)
+    await journals.remove(JOB, 2)
+    assert await journals.read(JOB, 1, 0) == b""
+    assert await journals.sync([(JOB, 1)]) == [0]
+
+
+async def test_long_journals_are_read_in_any_pieces(journals: Journals) -> None:
+    whole = bytes(range(256)) * 4096
+    for start in range(0, len(whole), 300_000):
+        await journals.append(JOB, 1, start, whole[start : start + 300_000])
+        await journals.sync([(JOB, 1)])
+    for offset, limit in ((0, 10), (262_140, 10), (299_999, 2), (500_000, 400_000), (len(whole), 5)):
+        assert await journals.read(JOB, 1, offset, limit) == whole[offset : offset + limit]
+
+
+async def test_only_what_was_synced_is_there_for_others(database: Database) -> None:
+    here, there = TableJournals(database, Bus()), TableJournals(database, Bus())
+    await here.append(JOB, 1, 0, b"abc")
+    assert await there.sync([(JOB, 1)]) == [0]
+    assert await here.sync([(JOB, 1)]) == [3]
+    assert await there.sync([(JOB, 1)]) == [3]
+    assert await there.read(JOB, 1, 0) == b"abc"
+
+
+async def test_an_agent_may_go_on_at_another_server_and_come_back(database: Database) -> None:
+    here, there = TableJournals(database, Bus()), TableJournals(database, Bus())
+    for journals, offset, data in (
+        (here, 0, b"abc"),
+        (there, 3, b"def"),
+        (here, 6, b"ghi"),
+        (there, 2, b"cdefghij"),
+    ):
+        await journals.append(JOB, 1, offset, data)
+        await journals.sync([(JOB, 1)])
+    assert await here.read(JOB, 1, 0) == b"abcdefghij"
+
+
+async def test_the_same_bytes_at_two_servers_are_stored_once(database: Database) -> None:
+    here, there = TableJournals(database, Bus()), TableJournals(database, Bus())
+    await here.append(JOB, 1, 0, b"abcdef")
+    await there.append(JOB, 1, 0, b"abcd")
+    await asyncio.gather(here.sync([(JOB, 1)]), there.sync([(JOB, 1)]))
+    assert await here.read(JOB, 1, 0) == b"abcdef"
+
+
+async def test_other_bytes_than_another_server_has_stored_are_refused_once(database: Database) -> None:
+    here, there = TableJournals(database, Bus()), TableJournals(database, Bus())
+    await here.append(JOB, 1, 0, b"abcdef")
+    await there.append(JOB, 1, 0, b"abX")
+    await here.sync([(JOB, 1)])
+    with pytest.raises(DamagedError, match="another server has stored"):
+        await there.sync([(JOB, 1)])
+    assert await there.sync([(JOB, 1)]) == [6]
+    assert await there.read(JOB, 1, 0) == b"abcdef"
+
+
+async def test_bytes_that_come_during_a_sync_are_kept_for_the_next(database: Database) -> None:
+    journals = TableJournals(database, Bus())
+    await journals.append(JOB, 1, 0, b"abc")
+    first, _ = await asyncio.gather(journals.sync([(JOB, 1)]), journals.append(JOB, 1, 3, b"def"))
+    assert first[0] in (3, 6)
+    assert await journals.sync([(JOB, 1)]) == [6]
+    assert await journals.read(JOB, 1, 0) == b"abcdef"
 
 
 @given(cut=st.integers(0, len(WHOLE)), junk=st.binary(max_size=30), data=st.data())
