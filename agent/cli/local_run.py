@@ -23,6 +23,7 @@ from agent.config import Settings
 from agent.errors import InterruptedByUserError, UsageError
 from agent.flow.model import Flow
 from agent.ids import JobId
+from agent.job.inheritance import scrub_environment
 from agent.job.launch import (
     JobFolder,
     JobSettings,
@@ -63,9 +64,6 @@ from agent.spec.outcome import Conclusion, FailureKind, JobResult
 
 _UNLOCK_SECONDS = 5.0
 _POLL_MS = 20  # how soon new output is shown while a job runs; its end is noticed at once
-_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "USER", "LOGNAME", "SHELL", "TZ", "TERM", "SSH_AUTH_SOCK")
-_INHERITED_PREFIXES = ("CUDA_", "NVIDIA_", "LC_")
-_INHERITED_SUFFIXES = ("_proxy", "_PROXY")
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +207,7 @@ class LocalRun:
             agent_name=os.uname().nodename,
             labels=("self-hosted",),
             workspace=workspace,
-            environment={**_inherited_environment(), "FLOW_ARTIFACTS": str(self._folder / "artifacts")},
+            environment={**scrub_environment(os.environ), "FLOW_ARTIFACTS": str(self._folder / "artifacts")},
         )
 
     def _show_news(self, running: _Running) -> None:
@@ -309,15 +307,6 @@ def _wait_until_unlocked(folder: JobFolder) -> None:
     deadline = time.monotonic() + _UNLOCK_SECONDS
     while is_running(folder) and time.monotonic() < deadline:
         time.sleep(_POLL_MS / 1000)
-
-
-def _inherited_environment() -> dict[str, str]:
-    """What of this terminal's environment a job sees: the rest stays here (users.md: it would leak into jobs)."""
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if name in _INHERITED or name.startswith(_INHERITED_PREFIXES) or name.endswith(_INHERITED_SUFFIXES)
-    }
 
 
 def _literal(text: str) -> str:

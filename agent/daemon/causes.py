@@ -6,6 +6,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.job.groups import group_of
 from agent.job.launch import JobFolder
 from agent.spec.outcome import FailureKind
 
@@ -29,6 +30,11 @@ def explain_death(folder: JobFolder, clues: Clues) -> tuple[FailureKind, str]:
         return FailureKind.INFRASTRUCTURE, f"the job's supervisor crashed: {crash}"
     if clues.has_rebooted:
         return FailureKind.LOST, "the machine was restarted while the job ran"
+    if group_of(folder).count_oom_kills():
+        return (
+            FailureKind.OOM,
+            "the memory was used up: the kernel killed processes of the job, its supervisor among them",
+        )
     if clues.oom_kills:
         return (
             FailureKind.LOST,

@@ -23,7 +23,6 @@ from agent.daemon.causes import read_boot_id
 from agent.daemon.connection import Link
 from agent.daemon.control import Control
 from agent.daemon.drain import Drain
-from agent.daemon.environment import scrub_environment
 from agent.daemon.health import Health
 from agent.daemon.jobs import JobTable
 from agent.daemon.leases import Leases
@@ -32,6 +31,8 @@ from agent.daemon.shipping import Shipper
 from agent.daemon.signing import make_signer, sign_apart
 from agent.daemon.state import Registration, StateFolder
 from agent.errors import InterruptedByUserError
+from agent.job.groups import find_job_groups
+from agent.job.inheritance import scrub_environment
 from agent.job.launch import ForkServer, JobSettings, sweep_containers
 
 log = logging.getLogger("agent.daemon")
@@ -191,6 +192,7 @@ def make_job_settings(
         server_url=registration.url,
         identity_folder=state.identity.absolute(),
         environment=environment,
+        job_groups=find_job_groups(),
     )
 
 

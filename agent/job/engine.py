@@ -167,13 +167,22 @@ class Engine:
             case None:
                 return StepEnd(*SUCCESS, effects=effects)
             case StepFailure():
-                return StepEnd(*FAILED, effects, error.kind, str(error), error.is_said, error.exit_code)
+                kind, message = self._explain(error)
+                return StepEnd(*FAILED, effects, kind, message, error.is_said, error.exit_code)
             case OSError() | UnreachableError():  # of the container engine
                 return StepEnd(*FAILED, effects, FailureKind.INFRASTRUCTURE, str(error))
             case AgentError():
                 return StepEnd(*FAILED, effects=effects, message=str(error))
             case _:
                 raise error
+
+    def _explain(self, error: StepFailure) -> tuple[FailureKind, str]:
+        """Why a step failed: who was killed for memory did not fail by itself."""
+        kills = self._job.group.count_oom_kills()
+        if error.kind is not FailureKind.USER or error.is_said or kills <= self._job.oom_kills:
+            return error.kind, str(error)
+        self._job.oom_kills = kills
+        return FailureKind.OOM, f"{error} The kernel killed a process of it: the memory was used up."
 
     async def _handle(
         self, turn: Turn, log: StepLog, env: Mapping[str, str], own_env: Mapping[str, str], effects: Effects

@@ -169,12 +169,15 @@ def bury(folder: JobFolder, kind: FailureKind, message: str) -> None:
     What is left of the job's processes is killed, its containers are removed, a torn tail is cut, steps that were running end as failed. A journal
     that is closed already stays as it is. Raises AgentError when the supervisor lives.
     """
+    from agent.job.groups import group_of
     from agent.job.proc import kill_tracked
 
     lock = take_lock(folder)
     if lock is None:
         raise AgentError("the job is still running", where=str(folder.path), hint="cancel it first")
     try:
+        group = group_of(folder)
+        group.kill()
         kill_tracked(folder.tracking_id)
         unswept = sweep_job(folder)
         writer = JournalWriter(folder.journal)
@@ -192,7 +195,10 @@ def remove_job_folder(folder: JobFolder) -> None:
     Links are removed, never followed. Doing it again does no harm. Raises AgentError naming a file that this user may not
     remove.
     """
+    from agent.job.groups import group_of
+
     sweep_job(folder)
+    group_of(folder).remove()
     folders.remove_job_folder(folder)
 
 

@@ -187,6 +187,9 @@ class Lifecycle:
         strays = await end_descendants(job.graces)
         if strays:
             log.say(f"Terminated {strays} orphan process{'es' if strays > 1 else ''}")
+        peak = job.group.peak_bytes()
+        if peak:
+            log.say(f"The job's processes had {peak / (1 << 20):,.0f} MiB of memory at most")
         shutil.rmtree(job.places.temp, ignore_errors=True)
         log.end(Conclusion.SUCCESS, Conclusion.SUCCESS)
 

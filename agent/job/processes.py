@@ -19,6 +19,7 @@ from agent.errors import AgentError
 from agent.job.pipes import OutputPipe, Sink
 from agent.job.proc import is_alive, list_descendants, list_marked, list_processes, session_of, signal_all
 
+_OOM_SCORE = Path("/proc/self/oom_score_adj")
 _PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -66,7 +67,15 @@ def prepare_supervisor() -> None:
     _nothing.cache_clear()  # it was the parent's
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    _give_up_protection()
     libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def _give_up_protection() -> None:
+    """What keeps the daemon from being killed for memory (OOMScoreAdjust= of its unit) is not for jobs."""
+    with contextlib.suppress(OSError, ValueError):
+        if int(_OOM_SCORE.read_text()) < 0:
+            _OOM_SCORE.write_text("0")
 
 
 async def end_descendants(graces: Graces) -> int:

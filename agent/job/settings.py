@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from agent.errors import DamagedError
 
-_PATHS = ("work_folder", "identity_folder", "workspace", "policy_file")
+_PATHS = ("work_folder", "identity_folder", "workspace", "policy_file", "job_groups")
 _MAPPINGS = ("environment", "machine", "given")
 _TUPLES = {"actions_urls", "labels", "gpus", "container_allow"}
 
@@ -43,6 +43,9 @@ class JobSettings:
     actions_limit_bytes: int | None = None  # what the store of fetched actions may hold; None: no limit
     policy_file: Path | None = None  # the owner's rules; read as each job begins
     policy_must_exist: bool = False  # it was named by its owner, so that its absence is no permission
+    job_groups: Path | None = (
+        None  # the control group in which each job gets its own: agent.job.groups; None: none
+    )
     interrupt_seconds: float = 7.5  # after SIGINT, until SIGTERM
     terminate_seconds: float = 2.5  # after SIGTERM, until SIGKILL
 

@@ -10,6 +10,7 @@ from typing import Any
 from agent.job.commands.problem_matchers import ProblemMatchers
 from agent.job.environment import JobEnvironment
 from agent.job.folder import JobFolder
+from agent.job.groups import JobGroup
 from agent.job.hosts import MachineHost, StepHost
 from agent.job.masking import Masker
 from agent.job.processes import Graces
@@ -110,6 +111,8 @@ class RunningJob:
     outputs: dict[str, str] = field(default_factory=dict)
     host: StepHost = field(default_factory=MachineHost)  # where steps run
     containers: Containers = field(default_factory=Containers)
+    group: JobGroup = field(default_factory=lambda: JobGroup(None, ""))
+    oom_kills: int = 0  # of its processes, those that some step has answered for
     view: Any = None  # agent.job.contexts.View, once it is needed
 
     @property

@@ -20,6 +20,7 @@ from agent.job.commands.problem_matchers import ProblemMatchers
 from agent.job.control import ControlServer
 from agent.job.environment import JobEnvironment
 from agent.job.folder import JobFolder
+from agent.job.groups import JobGroup, group_of
 from agent.job.lifecycle import Lifecycle
 from agent.job.masking import Masker
 from agent.job.proc import kill_tracked
@@ -44,8 +45,10 @@ def run(folder: JobFolder, secrets: Mapping[str, str] | None, lock: int, listene
     masker = Masker()
     recorder = Recorder(folder.journal, masker)
     recorder.open(folder.job, folder.lease, {**_describe_machine(), **_read_stamp(folder)})
+    group = group_of(folder)
+    group.enter()
     try:
-        result = asyncio.run(_run_job(folder, secrets, recorder, listener))
+        result = asyncio.run(_run_job(folder, secrets, recorder, listener, group))
     except AgentError as error:
         result = _infrastructure(masker.mask_text(str(error)))
     except BaseException as error:  # noqa: BLE001 - a bug of ours must still end the journal; the crash log has it all
@@ -53,6 +56,7 @@ def run(folder: JobFolder, secrets: Mapping[str, str] | None, lock: int, listene
         result = _infrastructure(
             f"a bug in the agent ended this job: {type(error).__name__}; see {folder.crash_log.name} in its folder"
         )
+        group.kill()
         kill_tracked(folder.tracking_id)
         sweep_job(folder)
     recorder.close(result)
@@ -71,7 +75,11 @@ def warm_up() -> None:
 
 
 async def _run_job(
-    folder: JobFolder, secrets: Mapping[str, str] | None, recorder: Recorder, listener: socket.socket
+    folder: JobFolder,
+    secrets: Mapping[str, str] | None,
+    recorder: Recorder,
+    listener: socket.socket,
+    group: JobGroup,
 ) -> JobResult:
     log = recorder.begin_step("__set_up", "Set up job")
     spec, settings = folder.read_spec(), folder.read_settings()
@@ -93,6 +101,7 @@ async def _run_job(
         scope=Scope(inputs=spec.contexts.inputs),
         log=log,
         matchers=ProblemMatchers(places.workspace),
+        group=group,
     )
     lifecycle = Lifecycle(job)
     control = ControlServer(listener, lifecycle.cancel)

@@ -9,11 +9,11 @@ from support.wire import AGENT, job_id
 
 from agent.daemon.backoff import LONGEST_SECONDS, choose_pause
 from agent.daemon.causes import Clues, count_oom_kills, explain_death, read_boot_id
-from agent.daemon.environment import scrub_environment
 from agent.daemon.local import ask_daemon, listen_locally
 from agent.daemon.signing import sign_apart
 from agent.daemon.state import Registration, StateFolder
 from agent.errors import AgentError, DamagedError, NotFoundError, RefusedError
+from agent.job.inheritance import scrub_environment
 from agent.job.launch import JobFolder
 from agent.seal.identity import create_identity, verify
 from agent.spec.outcome import FailureKind

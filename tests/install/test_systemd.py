@@ -12,6 +12,9 @@ from .conftest import ROOT
 
 UNITS = {"system": ROOT / "systemd/flow-agent.service", "user": ROOT / "systemd/user/flow-agent.service"}
 
+# Known from systemd 254 on; an older one passes it over, as it is meant to.
+_NEWER_KEY = "Unknown key 'DelegateSubgroup'"
+
 
 def analyze(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """`systemd-analyze`, which CI must have."""
@@ -39,7 +42,7 @@ def test_a_unit_is_valid(tmp_path: Path, name: str):
         "\n".join("ExecStart=/bin/true" if line.startswith("ExecStart=") else line for line in lines)
     )
     result = analyze("verify", "--man=no", *(["--user"] if name == "user" else []), copy)
-    ours = [line for line in result.stderr.splitlines() if "flow-agent" in line]
+    ours = [line for line in result.stderr.splitlines() if "flow-agent" in line and _NEWER_KEY not in line]
     assert ours == []
     if (
         name == "system"

@@ -1,8 +1,9 @@
-"""What of the daemon's environment a job inherits: what makes a machine usable, and nothing of our own.
+"""What of a machine's environment a job inherits, from the daemon as from `agent flow run`: what makes the machine usable, and nothing else.
 
 A job sees the owner's paths, language, proxies and GPU settings. It sees neither `AGENT_*` nor the tokens of whoever
-happened to start the daemon (seen elsewhere: actions/runner#465). `LD_LIBRARY_PATH` is passed on: on GPU machines it is
-how the owner says where CUDA lies, and only the owner can set it for the daemon.
+happened to start it (seen elsewhere: actions/runner#465). `LD_LIBRARY_PATH` is passed on: on GPU machines it is
+how the owner says where CUDA lies, and only the owner can set it. `TERM` is not: a job's output is no terminal; nor is
+`SSH_AUTH_SOCK`, which is the keys of the person at the desk (git of actions uses it all the same, outside of the steps).
 """
 
 from collections.abc import Mapping
