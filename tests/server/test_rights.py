@@ -10,7 +10,7 @@ from server.routes import HttpRoute, http_routes
 from server.vocabulary import ServerProcess, TestAgent, journal
 
 from agent.errors import NotFoundError, RefusedError, UsageError
-from agent.server.auth.access import Access, Caller, check_organisation, check_role
+from agent.server.auth.access import SAFE_METHODS, Access, Caller, check_organisation, check_role
 from agent.server.auth.callers import make_caller
 from agent.server.auth.place import OWNERS
 from agent.server.auth.roles import Role, read_role
@@ -151,20 +151,18 @@ def upload(server: ServerProcess, token: str) -> str:
     return str(done.json()["artifact_id"])
 
 
-def allowed(access: Access, caller: str) -> set[int] | None:
+def refusals(route: HttpRoute, caller: str, is_there: bool) -> set[int] | None:
     """The statuses that a refusal has; None: the call gets through to the handler."""
     if caller == "stranger":
-        return {401}
-    if access is Access.MEMBER or caller == "organisation":
+        is_sent_to_sign_in = route.page and route.verb in SAFE_METHODS
+        return {303} if is_sent_to_sign_in else {401}
+    if route.access is Access.MEMBER or caller == "organisation":
         return None
-    if access is Access.ORGANISATION:
+    if route.access in (Access.ORGANISATION, Access.METRICS):
         return {403}
-    if caller == "outsider":
+    if caller == "outsider" or not is_there:
         return {404}
-    return None if CALLERS.index(caller) - 1 >= NEEDS[access] else {403}
-
-
-_OWNED = {"run", "job", "artifact", "repository", "webhook", "delivery"}
+    return None if CALLERS.index(caller) - 1 >= NEEDS[route.access] else {403}
 
 
 @pytest.mark.store("sqlite")
@@ -179,10 +177,11 @@ def test_each_route_answers_each_role_as_its_access_says(
 ) -> None:
     if route.verb == "DELETE":
         things = things | make_triggers(server)
-    query = {} if "{" in route.path and _OWNED & set(route.parameters) else {"project": "theirs"}
-    path = route.filled(**things).removeprefix("/api/v1")
-    with people[caller].stream(route.verb, path, params=query, content=b'"not what is wanted"') as answer:
-        refusal = allowed(route.access, caller)
+    named = set(route.parameters) & set(OWNERS)
+    query = {} if named else {"project": "theirs"}
+    refusal = refusals(route, caller, named <= things.keys())
+    url = f"{server.url}{route.filled(**things)}"
+    with people[caller].stream(route.verb, url, params=query, content=b'"not what is wanted"') as answer:
         if refusal is not None:
             assert answer.status_code in refusal
         else:
