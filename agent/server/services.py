@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from agent.clock import Clock
 from agent.ids import ENTROPY_BYTES, make_id
 from agent.server.approvals import Approvals
+from agent.server.archive.archiver import Archiver
 from agent.server.auth.oidc import OidcClient
 from agent.server.auth.rates import Rates
 from agent.server.auth.runtime import RuntimeTokens
@@ -27,6 +28,7 @@ from agent.server.groups import GroupKeeper
 from agent.server.handout import Handout
 from agent.server.hub import Hub
 from agent.server.idempotency import Idempotency
+from agent.server.job_logs import JobLogs
 from agent.server.journals import Journals
 from agent.server.journals.files import FileJournals
 from agent.server.journals.table import TableJournals
@@ -62,6 +64,8 @@ class Services:
     registry: Registry
     vault: Vault
     journals: Journals
+    logs: JobLogs
+    archiver: Archiver
     ledger: Ledger
     hub: Hub
     delivery: Delivery
@@ -112,6 +116,7 @@ def _assemble(
     registry = Registry(changes, clock)
     vault = Vault(folder.master_key)
     journals = TableJournals(database, bus) if database.is_shared else FileJournals(folder.journals)
+    blobs = open_blobs(settings.blobs_url, folder.blobs)
     hub = Hub(bus)
     runtime_tokens = RuntimeTokens(folder.signing_key, folder.server_id)
     fleet = Fleet(process, changes, leases)
@@ -140,6 +145,8 @@ def _assemble(
         registry=registry,
         vault=vault,
         journals=journals,
+        logs=JobLogs(database, journals, blobs),
+        archiver=Archiver(changes, bus, journals, blobs),
         ledger=Ledger(changes, journals, runs, settings.lease_terms),
         hub=hub,
         delivery=delivery,
@@ -155,7 +162,7 @@ def _assemble(
         approvals=Approvals(changes, runs),
         timers=Timers(changes, bus, runs),
         group_keeper=GroupKeeper(changes, bus, runs),
-        blobs=open_blobs(settings.blobs_url, folder.blobs),
+        blobs=blobs,
         runtime_tokens=runtime_tokens,
         signed_urls=SignedUrls(folder.signing_key),
         sessions=Sessions(folder.signing_key),

@@ -205,6 +205,7 @@ def test_a_url_of_a_cache_opens_no_artifact(on: Callable[..., Job]) -> None:
     assert job.server.http.put(url.replace("/caches/", "/artifacts/"), content=b"x").status_code == 403
 
 
+@pytest.mark.store("sqlite")
 def test_the_least_used_caches_go_when_there_is_no_room(make_server: Servers) -> None:
     server = make_server()
     with closing(sqlite3.connect(server.data / "flow.db", timeout=20)) as database, database:

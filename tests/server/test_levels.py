@@ -111,6 +111,7 @@ def test_a_secret_for_some_refs_is_not_sealed_for_others(make_server: Servers, m
         agent.finish(assign, journal(assign))
 
 
+@pytest.mark.store("sqlite")
 def test_a_run_that_is_not_trusted_gets_none(make_server: Servers, make_agent: Agents) -> None:
     server = make_server()
     for name in ("SHARED", "OWN", "NEAR"):
@@ -140,6 +141,7 @@ def test_another_projects_secrets_are_its_own(make_server: Servers, make_agent: 
     assert server.api.delete("/secrets/OWN?project=other").status_code == 204
 
 
+@pytest.mark.store("sqlite")
 def test_what_is_too_large_too_many_or_badly_named_is_refused(make_server: Servers) -> None:
     server = make_server()
     put(server, "/secrets/BIG", "x" * (48 << 10))
@@ -157,6 +159,7 @@ def test_what_is_too_large_too_many_or_badly_named_is_refused(make_server: Serve
     assert "has 100 secrets" in put(server, "/secrets/ONE_MORE?environment=prod", "x", 422)
 
 
+@pytest.mark.store("sqlite")
 def test_a_sealed_secret_that_is_moved_to_another_level_does_not_open(
     make_server: Servers, make_agent: Agents
 ) -> None:

@@ -2,23 +2,35 @@
 
 import json
 from collections.abc import AsyncIterator
+from typing import Annotated
 
 import msgspec
 from starlette.responses import Response, StreamingResponse
 
-from agent.errors import DamagedError, NotFoundError
-from agent.journal.format import Closed, Log, Record
+from agent.errors import NotFoundError
+from agent.journal.format import Closed
 from agent.journal.public import PublicRecord, PublicRecords
 from agent.server.api import event_streams
 from agent.server.auth.access import Access
 from agent.server.call import Call, view_response
-from agent.server.journals import read_records
 from agent.server.live import job_topic
 from agent.server.operation import EVENTS, TEXT, V1, Operation
+from agent.server.problems import MalformedError
 from agent.server.services import Services
 from agent.server.store import agents, jobs, records
 from agent.server.views import JobView, StepView, view_job, view_step
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
+
+_Line = Annotated[int, msgspec.Meta(ge=1, le=1 << 53)]
+
+
+class LogQuery(msgspec.Struct, forbid_unknown_fields=True):
+    """Which lines: from `from_line` on (the first is 1) at most `lines`, or the last `tail`; of one step, by its index."""
+
+    from_line: _Line = 1
+    lines: _Line | None = None
+    step: Annotated[int, msgspec.Meta(ge=0, le=1 << 31)] | None = None
+    tail: Annotated[int, msgspec.Meta(ge=1, le=100_000)] | None = None
 
 
 class JobDetails(JobView, kw_only=True):
@@ -51,9 +63,16 @@ async def show_job(call: Call) -> Response:
 
 
 async def show_log(call: Call) -> Response:
-    """The job's output so far, as plain text."""
+    """The job's output so far, as plain text: all of it, some lines, or the last ones."""
+    query = call.query(LogQuery)
+    if query.tail is not None and (query.from_line != 1 or query.lines is not None):
+        raise MalformedError("`tail` goes with neither `from_line` nor `lines`")
     row = await _find(call.services, call.text("job"))
-    output = _output(call.services, row)
+    logs = call.services.logs
+    if query.tail is not None:
+        output = _once(await logs.tail(row.id, row.lease, query.tail, query.step))
+    else:
+        output = logs.text(row.id, row.lease, first=query.from_line, count=query.lines, step=query.step)
     headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
     return StreamingResponse(output, media_type="text/plain; charset=utf-8", headers=headers)
 
@@ -82,7 +101,7 @@ async def _follow(services: Services, job: str, after: int) -> AsyncIterator[byt
             row = await _find(services, job)
             if row.lease != lease:
                 public, offset, lease = PublicRecords(row.key), 0, row.lease
-            found = await _records(services, job, lease, offset)
+            found = await services.logs.records(job, lease, offset)
             for end, record in found:
                 offset, is_closed = end, isinstance(record, Closed)
                 events = list(public.convert(record))
@@ -119,26 +138,14 @@ def _closing(row: jobs.JobRow) -> Closed:
     return Closed(int((row.finished_at or 0) * 1000), result)
 
 
-async def _output(services: Services, row: jobs.JobRow) -> AsyncIterator[bytes]:
-    offset = 0
-    while found := await _records(services, row.id, row.lease, offset):
-        offset = found[-1][0]
-        yield b"".join(record.data for _, record in found if isinstance(record, Log))
-
-
-async def _records(services: Services, job: str, lease: int, offset: int) -> list[tuple[int, Record]]:
-    if lease == 0:
-        return []
-    try:
-        return await read_records(services.journals, job, lease, offset)
-    except DamagedError:
-        return []  # the ledger has said so in the job's message; what is whole has been shown
+async def _once(data: bytes) -> AsyncIterator[bytes]:
+    yield data
 
 
 _PATH = f"{V1}/jobs/{{job}}"
 OPERATIONS = (
     Operation("GET", _PATH, Access.VIEWER, show_job, answers={200: JobDetails}),
-    Operation("GET", f"{_PATH}/log", Access.VIEWER, show_log, answers={200: TEXT}),
+    Operation("GET", f"{_PATH}/log", Access.VIEWER, show_log, query=LogQuery, answers={200: TEXT}),
     Operation(
         "GET",
         f"{_PATH}/events",

@@ -7,10 +7,12 @@ from sqlalchemy import Select, insert, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.errors import StaleLeaseError
+from agent.server.store.archives import want_archive
 from agent.server.store.schema import jobs, leases
 from agent.server.store.text import without_nul
 from agent.wire.lease import Lease, LeaseState
 
+_REST_SECONDS = 5.0  # viewers who follow the job have its end by then
 _COLUMNS = [leases.c[name] for name in Lease.__slots__]
 
 
@@ -66,13 +68,15 @@ async def list_ended(connection: AsyncConnection, jobs: Iterable[str]) -> dict[t
 
 
 async def save_lease(connection: AsyncConnection, lease: Lease, now: float, reason: str = "") -> None:
-    """Store what became of a lease."""
+    """Store what became of a lease; when it is over its journal may be archived soon."""
     ended = now if lease.deadline is None else None
     await connection.execute(
         update(leases)
         .where(leases.c.job == lease.job, leases.c.number == lease.number)
         .values(state=lease.state.value, deadline=lease.deadline, ended_at=ended, reason=without_nul(reason))
     )
+    if ended is not None:
+        await want_archive(connection, lease.job, lease.number, ended + _REST_SECONDS)
 
 
 async def end_now(connection: AsyncConnection, job: str, number: int, now: float) -> None:
