@@ -39,7 +39,7 @@ def download_artifacts(
 
     Raises NotFoundError when the run has none, or none of that name.
     """
-    artifacts = client.get(f"/api/v1/runs/{run}/artifacts")["artifacts"]
+    artifacts = client.list_all(f"/api/v1/runs/{run}/artifacts", "artifacts")
     wanted = [artifact for artifact in artifacts if name in (None, artifact["name"])]
     if not wanted:
         known = ", ".join(artifact["name"] for artifact in artifacts) or "none"
@@ -60,7 +60,7 @@ def download_artifacts(
 
 def _list(arguments: argparse.Namespace) -> int:
     client = connect(url=arguments.url, token=arguments.token)
-    artifacts = client.get(f"/api/v1/runs/{arguments.run}/artifacts")["artifacts"]
+    artifacts = client.list_all(f"/api/v1/runs/{arguments.run}/artifacts", "artifacts")
     if arguments.format == "json":
         print_json(artifacts, sys.stdout)
         return 0

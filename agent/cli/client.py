@@ -11,6 +11,7 @@ from agent.errors import AgentError, NotFoundError, RefusedError, UnreachableErr
 
 _TIMEOUT_SECONDS = 30.0
 _PAGE = 200  # entries of a list at a time
+_MOST = 100_000  # of a list that is wanted whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Client:
 
         return f"{path}?project={quote(self.project, safe='')}" if self.project else path
 
-    def list_all(self, path: str, key: str, *, most: int, **query: Any) -> list[Any]:
+    def list_all(self, path: str, key: str, *, most: int = _MOST, **query: Any) -> list[Any]:
         """Up to `most` entries of the list `key` at `path`, page by page."""
         found: list[Any] = []
         cursor: str | None = None

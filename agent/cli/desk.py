@@ -69,7 +69,7 @@ class HttpDesk:
 
     def list_users(self) -> list[dict[str, Any]]:
         """See Desk."""
-        return list(self._client.get("/api/v1/users")["users"])
+        return self._client.list_all("/api/v1/users", "users")
 
     def create_user(self, name: str, kind: str, *, admin: bool, password: str | None) -> dict[str, Any]:
         """See Desk."""
@@ -95,7 +95,7 @@ class HttpDesk:
 
     def list_projects(self) -> list[dict[str, Any]]:
         """See Desk."""
-        return list(self._client.get("/api/v1/projects")["projects"])
+        return self._client.list_all("/api/v1/projects", "projects")
 
     def create_project(self, name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
         """See Desk."""

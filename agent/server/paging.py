@@ -4,7 +4,7 @@ A cursor is the sort key of the last entry shown, so a list that changes meanwhi
 """
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, TypeVar
 
 import msgspec
@@ -50,3 +50,18 @@ def next_cursor(found: Sequence[T], limit: int, key: object) -> str | None:
     if len(found) <= limit:
         return None
     return base64.urlsafe_b64encode(msgspec.json.encode(key)).rstrip(b"=").decode()
+
+
+def part(
+    rows: Sequence[T], page: Page, key: Callable[[T], K], kind: type[K], *, descending: bool = False
+) -> tuple[list[T], str | None]:
+    """The page of a list that is read whole anyway (one that grows with the fleet, not with its runs), and `next`.
+
+    `key` tells the rows apart and orders them; `kind` is its type. Raises UsageError for a cursor not of ours.
+    """
+    ordered = sorted(rows, key=key, reverse=descending)  # type: ignore[arg-type]  # keys are numbers and texts
+    after = page.after(kind)
+    if after is not None:
+        ordered = [row for row in ordered if (key(row) < after if descending else key(row) > after)]  # type: ignore[operator]
+    shown = ordered[: page.limit]
+    return shown, next_cursor(ordered, page.limit, key(shown[-1]) if shown else None)

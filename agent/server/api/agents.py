@@ -13,6 +13,7 @@ from agent.server.admit import count_failure
 from agent.server.auth.access import Access
 from agent.server.call import Call, empty_response, view_response
 from agent.server.operation import V1, Operation
+from agent.server.paging import Next, Page, part
 from agent.server.registry import Registration, labels_of
 from agent.server.services import Services
 from agent.server.store import agents, jobs
@@ -71,6 +72,7 @@ class AgentList(msgspec.Struct):
     """All agents."""
 
     agents: list[AgentView]
+    next: Next
 
 
 async def register_agent(call: Call) -> Response:
@@ -99,11 +101,12 @@ async def register_agent(call: Call) -> Response:
 async def list_agents(call: Call) -> Response:
     """All agents by name."""
     async with call.services.database.read() as connection:
-        rows = await agents.list_agents(connection)
+        found = await agents.list_agents(connection)
         held = Counter(job.agent or "" for job in await jobs.list_active(connection))
         connected = await call.services.fleet.connected(connection)
+    rows, after = part(found, call.query(Page), lambda row: row.name, str)
     shown = [AgentView(**_fields(row, held[row.id], is_online=row.id in connected)) for row in rows]
-    return view_response(AgentList(shown))
+    return view_response(AgentList(shown, after))
 
 
 async def show_agent(call: Call) -> Response:
@@ -164,7 +167,7 @@ OPERATIONS = (
         answers={201: Registered},
         problems=(403,),
     ),
-    Operation("GET", _PATH, Access.MEMBER, list_agents, answers={200: AgentList}),
+    Operation("GET", _PATH, Access.MEMBER, list_agents, query=Page, answers={200: AgentList}),
     Operation("GET", f"{_PATH}/{{agent}}", Access.MEMBER, show_agent, answers={200: AgentDetails}),
     Operation("DELETE", f"{_PATH}/{{agent}}", Access.ORGANISATION, remove_agent),
 )

@@ -7,6 +7,7 @@ from agent.errors import NotFoundError
 from agent.server.auth.access import Access
 from agent.server.call import Call, view_response
 from agent.server.operation import ANY, V1, Operation
+from agent.server.paging import Next, Page, part
 from agent.server.store import artifacts, runs
 from agent.server.toolkit.blobs import redirect_or_send
 from agent.server.toolkit.shelves import stored_artifact
@@ -17,6 +18,7 @@ class ArtifactList(msgspec.Struct):
     """The finished artifacts of a run."""
 
     artifacts: list[ArtifactView]
+    next: Next
 
 
 async def list_artifacts(call: Call) -> Response:
@@ -25,8 +27,9 @@ async def list_artifacts(call: Call) -> Response:
     async with call.services.database.read() as connection:
         if await runs.find_run(connection, run) is None:
             raise NotFoundError(f"there is no run {run}")
-        rows = await artifacts.list_final(connection, run)
-    return view_response(ArtifactList([view_artifact(row) for row in rows]))
+        found = await artifacts.list_final(connection, run)
+    rows, after = part(found, call.query(Page), lambda row: row.id, int)
+    return view_response(ArtifactList([view_artifact(row) for row in rows], after))
 
 
 async def download_artifact(call: Call) -> Response:
@@ -44,6 +47,7 @@ OPERATIONS = (
         f"{V1}/runs/{{run:int}}/artifacts",
         Access.VIEWER,
         list_artifacts,
+        query=Page,
         answers={200: ArtifactList},
     ),
     Operation(

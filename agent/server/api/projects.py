@@ -8,6 +8,7 @@ from agent.server.auth.access import Access, Caller
 from agent.server.auth.roles import Role
 from agent.server.call import Call, view_response
 from agent.server.operation import V1, Operation
+from agent.server.paging import Next, Page, part
 from agent.server.store import projects
 from agent.server.store.projects import ProjectRow, ProjectSettings
 from agent.server.views import Moment, time_text
@@ -42,14 +43,16 @@ class ProjectList(msgspec.Struct):
     """Projects by name."""
 
     projects: list[ProjectView]
+    next: Next
 
 
 async def list_projects(call: Call) -> Response:
     """The projects that the caller has a role in, by name."""
     async with call.services.database.read() as connection:
         rows = await projects.list_projects(connection)
-    shown = [view_project(row, call.caller) for row in rows if call.caller.role_in(row.id) is not None]
-    return view_response(ProjectList(shown))
+    visible = [row for row in rows if call.caller.role_in(row.id) is not None]
+    page, after = part(visible, call.query(Page), lambda row: row.name, str)
+    return view_response(ProjectList([view_project(row, call.caller) for row in page], after))
 
 
 async def create_project(call: Call) -> Response:
@@ -90,7 +93,7 @@ def view_project(row: ProjectRow, caller: Caller | None) -> ProjectView:
 
 _PATH = f"{V1}/projects/{{project}}"
 OPERATIONS = (
-    Operation("GET", f"{V1}/projects", Access.MEMBER, list_projects, answers={200: ProjectList}),
+    Operation("GET", f"{V1}/projects", Access.MEMBER, list_projects, query=Page, answers={200: ProjectList}),
     Operation(
         "POST",
         f"{V1}/projects",

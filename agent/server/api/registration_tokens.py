@@ -12,6 +12,7 @@ from agent.server.auth.access import Access
 from agent.server.auth.tokens import REGISTRATION
 from agent.server.call import Call, empty_response, view_response
 from agent.server.operation import V1, Operation
+from agent.server.paging import Next, Page, part
 from agent.server.store import tokens
 from agent.server.store.tokens import TokenRow
 from agent.server.views import Moment, time_text
@@ -48,6 +49,7 @@ class RegistrationTokenList(msgspec.Struct):
     """All tokens."""
 
     registration_tokens: list[RegistrationToken]
+    next: Next
 
 
 async def create_token(call: Call) -> Response:
@@ -69,8 +71,9 @@ async def create_token(call: Call) -> Response:
 async def list_tokens(call: Call) -> Response:
     """The tokens, without what would let anybody use them."""
     async with call.services.database.read() as connection:
-        rows = await tokens.list_tokens(connection, REGISTRATION)
-    return view_response(RegistrationTokenList([RegistrationToken(**_fields(row)) for row in rows]))
+        found = await tokens.list_tokens(connection, REGISTRATION)
+    rows, after = part(found, call.query(Page), lambda row: (row.created_at, row.id), tuple[float, str])
+    return view_response(RegistrationTokenList([RegistrationToken(**_fields(row)) for row in rows], after))
 
 
 async def revoke_token(call: Call) -> Response:
@@ -98,6 +101,8 @@ OPERATIONS = (
     Operation(
         "POST", _PATH, Access.ORGANISATION, create_token, body=TokenBody, answers={201: NewRegistrationToken}
     ),
-    Operation("GET", _PATH, Access.ORGANISATION, list_tokens, answers={200: RegistrationTokenList}),
+    Operation(
+        "GET", _PATH, Access.ORGANISATION, list_tokens, query=Page, answers={200: RegistrationTokenList}
+    ),
     Operation("DELETE", f"{_PATH}/{{token}}", Access.ORGANISATION, revoke_token),
 )

@@ -16,6 +16,7 @@ from agent.server.auth.roles import Role, read_role
 from agent.server.auth.tokens import API
 from agent.server.call import Call, empty_response, view_response
 from agent.server.operation import V1, Operation
+from agent.server.paging import Next, Page, part
 from agent.server.store import projects, tokens, users
 from agent.server.store.database import Connection
 from agent.server.store.tokens import TokenRow
@@ -78,6 +79,7 @@ class UserList(msgspec.Struct):
     """Users by name."""
 
     users: list[UserView]
+    next: Next
 
 
 class TokenView(msgspec.Struct, kw_only=True):
@@ -109,8 +111,9 @@ class TokenList(msgspec.Struct):
 async def list_users(call: Call) -> Response:
     """All users by name."""
     async with call.services.database.read() as connection:
-        rows = await users.list_users(connection)
-    return view_response(UserList([view_user(row) for row in rows]))
+        found = await users.list_users(connection)
+    rows, after = part(found, call.query(Page), lambda row: row.name, str)
+    return view_response(UserList([view_user(row) for row in rows], after))
 
 
 async def create_user(call: Call) -> Response:
@@ -254,7 +257,7 @@ async def _project(connection: Connection, caller: Caller, wanted: str | None) -
 
 _PATH = f"{V1}/users/{{user}}"
 OPERATIONS = (
-    Operation("GET", f"{V1}/users", Access.ORGANISATION, list_users, answers={200: UserList}),
+    Operation("GET", f"{V1}/users", Access.ORGANISATION, list_users, query=Page, answers={200: UserList}),
     Operation(
         "POST",
         f"{V1}/users",
