@@ -1,73 +1,79 @@
-"""What holds for every run, whatever its graph and whatever happens in whatever order."""
+"""What holds for every run, whatever its graph and whatever happens in whatever order; and how it must end.
 
-from hypothesis import given, settings
+By hand, at length: `pytest tests/plan/test_properties.py --hypothesis-profile=long`.
+"""
+
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.flows import Run, flow_of
+from plan.model import World, expect, happenings, sketches
+from support.flows import Run
 
-from agent.flow.model import Flow
-from agent.plan import CancelJob, EndJob, Event, JobFinished, JobPhase, JobStarted, QueueJob, RunCancelled
-from agent.spec.outcome import Conclusion, JobResult
+from agent.plan import JobPhase
+from agent.spec.outcome import Conclusion
 
-CONDITIONS = st.sampled_from(["", "if: always(), ", "if: failure(), ", "if: '!cancelled()', "])
-MATRICES = st.sampled_from(
-    ["", "strategy: {matrix: {v: [1, 2]}}, ", "strategy: {max-parallel: 1, matrix: {v: [1, 2, 3]}}, "]
-)
+# 40 examples each in every test run; as many as the profile says when that is the long one (conftest.py).
+_EXAMPLES = max(40, settings().max_examples if settings().max_examples > 100 else 0)
+quick = settings(max_examples=_EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 
-
-@st.composite
-def flows(draw: st.DrawFn) -> Flow:
-    """An acyclic flow of up to six jobs; each needs some of those before it."""
-    lines = []
-    for index in range(draw(st.integers(1, 6))):
-        needs = draw(st.lists(st.integers(0, index - 1), unique=True, max_size=3)) if index else []
-        names = ", ".join(f"j{need}" for need in needs)
-        extra = draw(CONDITIONS) + draw(MATRICES)
-        lines.append(f"j{index}: {{needs: [{names}], {extra}runs-on: x, steps: [{{run: 'true'}}]}}")
-    return flow_of("\n".join(line.replace("needs: [], ", "") for line in lines))
+OUTCOMES = st.sampled_from((Conclusion.SUCCESS, Conclusion.SUCCESS, Conclusion.FAILURE, Conclusion.CANCELLED))
 
 
-def events(run: Run, draw: st.DrawFn) -> Event:
-    """Something that may happen now: about a job that is known, ended ones included."""
-    jobs = sorted(job.id for job in run.state.jobs.values() if job.phase is not JobPhase.HELD)
-    kind = draw(
-        st.sampled_from(["start", "success", "failure", "cancelled", "cancel"] if jobs else ["cancel"])
-    )
-    if kind == "cancel":
-        return RunCancelled("enough")
-    job = draw(st.sampled_from(jobs))
-    return JobStarted(job) if kind == "start" else JobFinished(job, JobResult(Conclusion(kind)))
-
-
-@settings(max_examples=150, deadline=None)
+@quick
 @given(st.data())
-def test_every_run_ends_once_and_no_job_is_forgotten_or_decided_twice(data: st.DataObject) -> None:
-    run = Run(data.draw(flows()))
-    for _ in range(data.draw(st.integers(0, 25))):
-        run.handle(events(run, data.draw))
-        check(run)
-    while run.state.conclusion is None:  # whoever is still out comes home
-        out = [job.key for job in run.state.jobs.values() if job.phase in (JobPhase.QUEUED, JobPhase.RUNNING)]
-        assert out, "a run that has not ended has a job out"
-        run.finish(out[0], data.draw(st.sampled_from(["success", "failure", "cancelled"])))
-        check(run)
-    assert run.conclusion() == run.state.conclusion
-    assert all(node.result is not None for node in run.state.nodes.values())
-    assert all(job.phase is JobPhase.ENDED for job in run.state.jobs.values())
+def test_a_run_ends_as_the_model_says_whatever_the_order_of_events(data: st.DataObject) -> None:
+    sketch = data.draw(sketches(is_wild=False))
+    ends: dict[str, Conclusion] = {}
+
+    def outcome(key: str) -> Conclusion:
+        return ends.setdefault(key, data.draw(OUTCOMES, label=key))
+
+    world = World(Run(sketch.flow()))
+    for _ in range(data.draw(st.integers(0, 15))):
+        if world.run.state.conclusion is None:
+            event = data.draw(happenings(world, may_cancel=False))
+            if event is not None:
+                world.happen(event)
+            if world.out() and data.draw(st.booleans()):
+                key = data.draw(st.sampled_from(world.out()))
+                world.finish(key, outcome(key))
+    world.drain(outcome)
+    results = {key: node.result for key, node in world.run.state.nodes.items()}
+    expected = expect(sketch, outcome)
+    assert results == {key: expected[key] for key in results}
+    assert expected.keys() - results.keys() == set(), "every called flow was opened"
 
 
-def check(run: Run) -> None:
-    """The invariants, after each event."""
-    queued = [decision.spec.job for decision in run.decisions if isinstance(decision, QueueJob)]
-    ended = [decision.job for decision in run.decisions if isinstance(decision, EndJob)]
-    cancelled = [decision.job for decision in run.decisions if isinstance(decision, CancelJob)]
-    assert len(set(queued)) == len(queued), "queued once"
-    assert len(set(ended)) == len(ended), "ended once"
-    assert not set(queued) & set(ended), "what was queued ends by its own word"
-    assert len(set(cancelled)) == len(cancelled), "cancelled once"
-    assert set(cancelled) <= set(queued), "only what is out is cancelled"
-    for name, node in run.state.nodes.items():
-        needs = run.flow.jobs[name].needs
-        if node.is_expanded:
-            assert all(run.state.nodes[need].result is not None for need in needs), "needs come first"
-        busy = [key for key in node.jobs if run.state.jobs[key].phase in (JobPhase.QUEUED, JobPhase.RUNNING)]
-        assert not node.max_parallel or len(busy) <= node.max_parallel
+@quick
+@given(st.data())
+def test_every_run_ends_once_leaves_every_group_and_forgets_no_job(data: st.DataObject) -> None:
+    world = World(Run(data.draw(sketches(is_wild=True)).flow()), approvals=data.draw(st.integers(0, 2)))
+    for _ in range(data.draw(st.integers(0, 30))):
+        event = data.draw(happenings(world, may_cancel=True))
+        if event is not None:
+            world.happen(event)
+    world.drain(lambda key: data.draw(OUTCOMES, label=key))
+    assert world.run.conclusion() == world.run.state.conclusion
+    assert all(node.result is not None for node in world.run.state.nodes.values())
+    assert all(job.phase is JobPhase.ENDED for job in world.run.state.jobs.values())
+
+
+@quick
+@given(st.data())
+def test_a_re_run_of_what_failed_keeps_the_rest_and_ends_too(data: st.DataObject) -> None:
+    world = World(Run(data.draw(sketches(is_wild=True)).flow()))
+    world.drain(lambda key: data.draw(OUTCOMES, label=key))
+    before = dict(world.run.state.jobs)
+    bad = (Conclusion.FAILURE, Conclusion.CANCELLED)
+    if not any(job.result is not None and job.result.conclusion in bad for job in before.values()):
+        return
+    world.run.again(only_failed=True)
+    after = World(world.run)
+    kept = [job for job in after.run.state.jobs.values() if job.run_attempt == 1]
+    assert all(job == before[job.key] for job in kept), "what is kept is as it was"
+    assert all(
+        job.result is not None and job.result.conclusion not in bad
+        for job in kept
+        if job.key not in after.run.state.scopes
+    )
+    after.drain(lambda _key: Conclusion.SUCCESS)
+    assert all(job.phase is JobPhase.ENDED for job in after.run.state.jobs.values())
