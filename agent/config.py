@@ -64,6 +64,12 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "blobs_url", "AGENT_BLOBS_URL", "", "where the server's bulk bytes lie (default: in its data folder)"
     ),
+    Setting(
+        "outside_hosts",
+        "AGENT_OUTSIDE_HOSTS",
+        "",
+        "hosts, networks and folders that are not public and whose repositories the server may read",
+    ),
     Setting("public_url", "AGENT_PUBLIC_URL", "", "the server's address as agents and people reach it"),
     Setting(
         "database_url",

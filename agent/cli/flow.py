@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from agent.cli import flow_stored
 from agent.cli.arguments import (
     add_command,
     add_format,
@@ -62,6 +63,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     submit.add_argument("--follow", "-f", action="store_true", help="show the run until it ends")
     add_server(submit)
     add_project(submit)
+    flow_stored.configure(commands)
 
 
 def _configure_language(commands: Any) -> None:

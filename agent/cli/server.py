@@ -40,6 +40,7 @@ def run_server(
     blobs_url: str = "",
     database_url: str = "",
     database_pool: int = 16,
+    outside_hosts: tuple[str, ...] = (),
     master_key: str = "",
     metrics: str = "",
     oidc: Mapping[str, str] | None = None,
@@ -58,6 +59,7 @@ def run_server(
     from agent.server.logs import set_up_logs
     from agent.server.serve import serve
     from agent.server.settings import ServerSettings
+    from agent.server.triggers.settings import TriggerSettings
     from agent.wire.lease import LeaseTerms
 
     set_up_logs(log_format)
@@ -72,6 +74,7 @@ def run_server(
         metrics=metrics,
         oidc=read_oidc(oidc) if oidc else None,
         lease_terms=LeaseTerms(grace_seconds=grace_seconds),
+        triggers=TriggerSettings(outside_hosts=outside_hosts),
     )
     serve(settings, lambda started: _announce(started, output_format, out or sys.stdout))
     return 0

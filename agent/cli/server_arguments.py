@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from agent.cli import server_accounts
+from agent.cli import server_accounts, server_triggers
 from agent.cli.arguments import (
     CommandParser,
     add_command,
@@ -74,6 +74,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     for command in (create, listing, revoke, migrate):
         _add_data(command)
     server_accounts.configure(nouns, _add_data, _store)
+    server_triggers.configure(nouns)
 
 
 def _add_data(parser: argparse.ArgumentParser) -> None:
@@ -114,6 +115,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         blobs_url=settings["blobs_url"],
         database_url=settings["database_url"],
         database_pool=int(settings["database_pool"]),
+        outside_hosts=tuple(settings["outside_hosts"].split()),
         master_key=settings["master_key"],
         metrics=settings["metrics"],
         oidc=settings.values,

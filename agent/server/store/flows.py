@@ -20,6 +20,7 @@ class FlowRow:
     title: str
     dialect: str | None
     text: str
+    called: str
     problems: str
     is_enabled: bool
     updated_at: float
@@ -46,11 +47,19 @@ async def put_flow(
     title: str,
     dialect: str | None,
     text: str,
+    called: str,
     problems: str,
     now: float,
 ) -> int:
     """Store or replace a flow; gives its id. Whether it is enabled stays."""
-    values = {"title": title, "dialect": dialect, "text": text, "problems": problems, "updated_at": now}
+    values = {
+        "title": title,
+        "dialect": dialect,
+        "text": text,
+        "called": called,
+        "problems": problems,
+        "updated_at": now,
+    }
     found = await find_named(connection, project, repository, name)
     if found is not None:
         await connection.execute(update(flows).where(flows.c.id == found.id).values(**values))

@@ -7,11 +7,15 @@ import re
 import secrets
 import shutil
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 from agent.errors import AgentError, NotFoundError, UnreachableError, UsageError
+from agent.flow.called import load_called
+from agent.flow.load import load_flow
+from agent.flow.model import Flow
+from agent.flow.problems import InvalidFlowError
 from agent.ids import ENTROPY_BYTES, make_id
 from agent.resolve.reference import check_ref, check_segments
 from agent.seal.tokens import new_token
@@ -51,6 +55,13 @@ class Connecting:
     reports_status: bool | None = None
     credentials: str | None = None
     secret: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    texts: Mapping[str, str] = field(default_factory=dict)
+    called: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    problems: Mapping[str, str] = field(default_factory=dict)
 
 
 class Connected:
@@ -142,9 +153,11 @@ class Connected:
         problem = "" if head else f"it has no branch '{row.default_branch}'"
         if head and head == row.head and not row.problem:
             return
-        texts, problems = ({}, {}) if not head else await asyncio.to_thread(read_flows, mirror, head, row)
+        found = _Found() if not head else await asyncio.to_thread(_read_all, mirror, head, row)
         async with self._changes.begin() as change:
-            await store_repository_flows(change, row.project, row.id, texts, problems)
+            await store_repository_flows(
+                change, row.project, row.id, found.texts, found.called, found.problems
+            )
             values = {"head": head, "problem": problem, "synced_at": change.now}
             await repositories.change_repository(change.connection, row.id, **values)
 
@@ -228,6 +241,41 @@ def read_flows(mirror: Mirror, commit: str, row: RepositoryRow) -> tuple[dict[st
         except AgentError as error:
             problems[file.path] = str(error)
     return texts, problems
+
+
+def read_called(mirror: Mirror, commit: str, flow: Flow) -> Mapping[str, str]:
+    """The texts of the flows of the same commit that `flow` calls, by reference. Blocks.
+
+    Raises UsageError for one that is not there or of another repository, InvalidFlowError.
+    """
+
+    def read(reference: str) -> str:
+        if not reference.startswith("./"):
+            raise UsageError(
+                "a run that starts by itself calls flows of its own repository only",
+                where=reference,
+                hint="copy the flow into the repository",
+            )
+        file = mirror.find_file(commit, reference.removeprefix("./"))
+        if file is None:
+            raise UsageError("the called flow is not in the commit", where=reference)
+        return mirror.read(file)
+
+    return load_called(flow, read)
+
+
+def _read_all(mirror: Mirror, commit: str, row: RepositoryRow) -> "_Found":
+    texts, problems = read_flows(mirror, commit, row)
+    called: dict[str, Mapping[str, str]] = {}
+    for path in list(texts):
+        try:
+            called[path] = read_called(mirror, commit, load_flow(texts[path], path).flow)
+        except InvalidFlowError:  # it is read again, and told, by who stores it
+            continue
+        except AgentError as error:
+            problems[path] = str(error)
+            del texts[path]
+    return _Found(texts, called, problems)
 
 
 def read_beside(mirror: Mirror, commit: str, path: str, name: str) -> str | None:

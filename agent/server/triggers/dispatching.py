@@ -1,6 +1,7 @@
 """Flows that a person or a program starts by name: `workflow_dispatch` with typed inputs."""
 
 import asyncio
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ from agent.flow.load import load_flow
 from agent.server.problems import ConflictError
 from agent.server.store.flows import FlowRow
 from agent.server.store.repositories import RepositoryRow
-from agent.server.triggers.connected import Connected, read_beside
+from agent.server.triggers.connected import Connected, read_beside, read_called
 from agent.server.triggers.from_platform import make_start
 from agent.server.triggers.mirror import Mirror
 from agent.server.triggers.starting import Starter, new_key
@@ -58,20 +59,24 @@ async def dispatch_at(
     """Start a repository's flow as it is at `ref`: a branch or a tag, short or in full. Raises as `dispatch` does."""
     async with connected.open(repository) as mirror:
         await connected.learn(repository, mirror)
-        source, text, lock = await asyncio.to_thread(_read_at, mirror, repository, flow.name, ref)
-    return await dispatch(starter, replace(flow, text=text), source, inputs, actor=actor, lock=lock)
+        at, source, lock = await asyncio.to_thread(_read_at, mirror, repository, flow, ref)
+    return await dispatch(starter, at, source, inputs, actor=actor, lock=lock)
 
 
 def _read_at(
-    mirror: Mirror, repository: RepositoryRow, path: str, ref: str
-) -> tuple[Source, str, str | None]:
+    mirror: Mirror, repository: RepositoryRow, flow: FlowRow, ref: str
+) -> tuple[FlowRow, Source, str | None]:
+    """The flow as it is at `ref`, the code there, and the lock beside it."""
     names = [ref] if ref.startswith("refs/") else [f"refs/heads/{ref}", f"refs/tags/{ref}"]
     found = next(((name, commit) for name in names if (commit := mirror.find(name))), None)
     if found is None:
         raise NotFoundError(f"the repository has no branch or tag '{ref[:80]}'", where=repository.name)
     full, commit = found
-    file = mirror.find_file(commit, path)
+    file = mirror.find_file(commit, flow.name)
     if file is None:
-        raise NotFoundError(f"there is no {path} at {ref}", where=repository.name)
+        raise NotFoundError(f"there is no {flow.name} at {ref[:80]}", where=repository.name)
+    text = mirror.read(file)
+    called = read_called(mirror, commit, load_flow(text, flow.name).flow)
     source = Source(SourceKind.GIT, url=repository.url, ref=full, commit=commit)
-    return source, mirror.read(file), read_beside(mirror, commit, path, "flow.lock")
+    at = replace(flow, text=text, called=json.dumps(dict(called)))
+    return at, source, read_beside(mirror, commit, flow.name, "flow.lock")

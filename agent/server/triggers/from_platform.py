@@ -78,6 +78,7 @@ def make_start(
         file=flow.name,
         text=flow.text,
         dialect=flow.dialect,
+        called=json.loads(flow.called),
         event=event,
         payload=payload,
         source=source,

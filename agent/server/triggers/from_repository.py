@@ -16,11 +16,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from agent.errors import AgentError, UnreachableError
+from agent.errors import AgentError, UnreachableError, UsageError
 from agent.flow.load import load_flow
+from agent.flow.problems import InvalidFlowError
 from agent.server.store.deliveries import DeliveryRow
 from agent.server.store.repositories import RepositoryRow
-from agent.server.triggers.connected import Connected, read_beside, read_flows
+from agent.server.triggers.connected import Connected, read_beside, read_called, read_flows
 from agent.server.triggers.delivery import Delivery, PullRequest, part, text
 from agent.server.triggers.known import explain_flow_error
 from agent.server.triggers.matching import event_names, explain_no_start, find_skip, wants_paths
@@ -131,14 +132,20 @@ class _Look:
         why = explain_no_start(flow, self._delivery, self._event, paths)
         if why is not None:
             return None, Result(path, self._event, why=why) if why else None
-        return self._make_start(path, content, target), None
+        try:
+            called = read_called(self._mirror, target.commit, flow)
+        except (InvalidFlowError, UsageError) as error:
+            problems = tuple(explain_flow_error(error))
+            return None, Result(path, self._event, why="what it calls is not valid", problems=problems)
+        return self._make_start(path, content, called, target), None
 
-    def _make_start(self, path: str, content: str, target: Target) -> Start:
+    def _make_start(self, path: str, content: str, called: Mapping[str, str], target: Target) -> Start:
         return Start(
             key=f"delivery/{self._row.id}/{self._event}/{path}",
             project=self._row.project,
             file=path,
             text=content,
+            called=called,
             event=self._event,
             payload=self._delivery.payload,
             source=Source(SourceKind.GIT, url=self._repository.url, ref=target.ref, commit=target.commit),

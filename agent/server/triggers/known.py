@@ -35,9 +35,17 @@ async def store_flow(change: Change, project: int, name: str, text: str, dialect
 
 
 async def store_repository_flows(
-    change: Change, project: int, repository: str, texts: Mapping[str, str], problems: Mapping[str, str]
+    change: Change,
+    project: int,
+    repository: str,
+    texts: Mapping[str, str],
+    called: Mapping[str, Mapping[str, str]],
+    problems: Mapping[str, str],
 ) -> None:
-    """What a repository's default branch holds now: `texts` by path, `problems` of files that can't be read."""
+    """What a repository's default branch holds now: `texts` by path, `problems` of files that can't be read.
+
+    `called` are, by path, the texts of the flows that a flow calls.
+    """
     for row in await flows.list_flows(change.connection, project, repository):
         if row.name not in texts and row.name not in problems:
             await flows.remove_flow(change.connection, row.id)
@@ -48,7 +56,7 @@ async def store_repository_flows(
         except AgentError as error:
             await _put(change, project, repository, path, text, None, None, {}, explain_flow_error(error))
         else:
-            await _put(change, project, repository, path, text, None, flow, times, [])
+            await _put(change, project, repository, path, text, None, flow, times, [], called.get(path))
     for path, problem in problems.items():
         await _put(change, project, repository, path, "", None, None, {}, [problem])
 
@@ -70,6 +78,7 @@ async def _put(
     flow: Flow | None,
     times: Mapping[tuple[str, str], float],
     problems: list[str],
+    called: Mapping[str, str] | None = None,
 ) -> int:
     title = flow.title if flow else name
     identifier = await flows.put_flow(
@@ -80,6 +89,7 @@ async def _put(
         title=title,
         dialect=dialect,
         text=text,
+        called=json.dumps(dict(called or {}), sort_keys=True),
         problems=json.dumps(problems),
         now=change.now,
     )

@@ -35,6 +35,9 @@ class Start:
     inputs: Mapping[str, Value] = field(default_factory=lambda: MappingProxyType({}))
     source: Source = field(default_factory=Source)
     actor: str = ""
+    called: Mapping[str, str] = field(
+        default_factory=dict
+    )  # the texts of the flows that it calls, by reference
     lock: str | None = None  # the text of the flow.lock beside the flow
     repository: str | None = None
     delivery: int | None = None
@@ -116,4 +119,12 @@ def _submission(wanted: Start) -> Submission:
         is_trusted=wanted.is_trusted,
         depth=wanted.depth,
     )
-    return Submission(wanted.file, wanted.text, wanted.dialect, wish, project=wanted.project, origin=origin)
+    return Submission(
+        wanted.file,
+        wanted.text,
+        wanted.dialect,
+        wish,
+        called=wanted.called,
+        project=wanted.project,
+        origin=origin,
+    )

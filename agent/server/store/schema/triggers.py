@@ -36,6 +36,7 @@ flows = Table(
     Column("title", String, nullable=False),
     Column("dialect", String),
     Column("text", Text, nullable=False),  # a repository's: at the head of the default branch
+    Column("called", Text, nullable=False),  # JSON: the texts of the flows that it calls, by reference
     Column("problems", Text, nullable=False),  # JSON list of lines: why it can't run
     Column("is_enabled", Boolean, nullable=False),
     Column("updated_at", Time, nullable=False),

@@ -48,6 +48,7 @@ def _make_flows() -> None:
         sa.Column("title", sa.String(), nullable=False),
         sa.Column("dialect", sa.String(), nullable=True),
         sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("called", sa.Text(), nullable=False),
         sa.Column("problems", sa.Text(), nullable=False),
         sa.Column("is_enabled", sa.Boolean(), nullable=False),
         sa.Column("updated_at", Time, nullable=False),
