@@ -1,12 +1,14 @@
-"""Signing in with a name and a password."""
+"""Signing in: with a name and a password, or with a personal token."""
 
 import asyncio
 
 from agent.server import audit
 from agent.server.auth.passwords import password_matches
+from agent.server.auth.tokens import API, find_token
 from agent.server.problems import TooManyError, UnauthorizedError
 from agent.server.services import Services
 from agent.server.store import users
+from agent.server.store.tokens import TokenRow
 from agent.server.store.users import UserRow
 
 _LONGEST_NAME = 63
@@ -32,3 +34,17 @@ async def check_password_of(services: Services, name: str, password: str, addres
         )
     audit.say_who(user.name, user.id)
     return user
+
+
+async def check_token_of(services: Services, token: str, address: str) -> tuple[UserRow, TokenRow]:
+    """Whose good personal token this is, and what it is limited to. Raises UnauthorizedError, TooManyError."""
+    if services.throttle.is_over(address):
+        raise TooManyError("too many failed sign-ins", hint="try again in a minute")
+    async with services.database.read() as connection:
+        row = await find_token(connection, API, token, services.clock.now())
+        user = None if row is None or row.user is None else await users.find_user(connection, row.user)
+    if row is None or user is None or user.disabled_at is not None:
+        raise UnauthorizedError("the token is not known here, or is over", hint="make a new one")
+    audit.say_who(user.name, user.id)
+    audit.note(user=user.name, token=row.id)
+    return user, row

@@ -93,6 +93,29 @@ def test_a_wrong_password_signs_nobody_in_and_says_no_more_than_that(browser: Br
     assert browser.session == ""
 
 
+def test_a_session_by_a_personal_token_may_what_the_token_may_and_ends_with_it(
+    browser: Browser, server: ServerProcess, grace: str
+) -> None:
+    made = server.api.post(f"/users/{grace}/tokens", json={"role": "viewer", "name": "page"}).json()
+    assert browser.sign_in("", made["token"]).status_code == 303
+    assert browser.http.get("/api/v1/user").json()["name"] == grace
+    assert browser.http.get("/api/v1/runs").status_code == 200
+    started = browser.http.post(
+        "/api/v1/runs",
+        json={},
+        headers={"Origin": server.url, "X-CSRF-Token": browser.csrf()},
+    )
+    assert started.status_code == 403
+    assert server.api.delete(f"/users/{grace}/tokens/{made['id']}").status_code == 204
+    assert browser.http.get("/api/v1/user").status_code == 401
+
+
+def test_a_token_that_is_none_signs_nobody_in(browser: Browser) -> None:
+    answer = browser.sign_in("", "fa_api_" + "x" * 43)
+    assert answer.status_code == 401
+    assert browser.session == ""
+
+
 def test_signing_in_makes_a_fresh_session_and_ends_the_one_before(signed_in: Browser, grace: str) -> None:
     planted = signed_in.session
     assert signed_in.sign_in(grace).status_code == 303

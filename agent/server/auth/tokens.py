@@ -15,6 +15,11 @@ API, REGISTRATION, SESSION = "api", "registration", "session"
 _PREFIXES = {API: "fa_api", REGISTRATION: "fa_reg", SESSION: "fa_ses"}
 
 
+def is_token(kind: str, text: str) -> bool:
+    """Whether `text` has the form of a token of `kind`; says nothing of whether it is a good one."""
+    return text.startswith(f"{_PREFIXES[kind]}_")
+
+
 async def create_token(
     connection: Connection,
     kind: str,
@@ -28,6 +33,7 @@ async def create_token(
     user: int | None = None,
     role: str | None = None,
     project: int | None = None,
+    parent: str | None = None,
 ) -> tuple[TokenRow, str]:
     """A new token of `kind`: its row, and the token itself, which nobody can show a second time."""
     token = seal_tokens.new_token(_PREFIXES[kind], secrets.token_bytes(seal_tokens.ENTROPY_BYTES))
@@ -45,6 +51,7 @@ async def create_token(
         role=role,
         project=project,
         group_name=group,
+        parent=parent,
     )
     await tokens.add_token(connection, row)
     return row, token

@@ -5,7 +5,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import insert, or_, select, update
+from sqlalchemy import and_, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.server.store.schema import tokens
@@ -33,6 +33,7 @@ class TokenRow:
     project: int | None = None
     group_name: str = ""
     last_used_at: float | None = None
+    parent: str | None = None
 
 
 async def add_token(connection: AsyncConnection, row: TokenRow) -> None:
@@ -79,15 +80,15 @@ async def list_tokens(connection: AsyncConnection, kind: str, user: int | None =
 async def revoke_token(
     connection: AsyncConnection, token: str, kind: str, now: float, user: int | None = None
 ) -> bool:
-    """End a token (of `user`, where one is named); False when there is none such or it was revoked already."""
-    ending = (
-        update(tokens)
-        .where(tokens.c.id == token, tokens.c.kind == kind, tokens.c.revoked_at.is_(None))
-        .values(revoked_at=now)
-    )
+    """End a token (of `user`, where one is named); False when there is none such or it was revoked already.
+
+    The browsers that were signed in with it are signed out.
+    """
+    is_it = or_(and_(tokens.c.id == token, tokens.c.kind == kind), tokens.c.parent == token)
+    ending = update(tokens).where(is_it, tokens.c.revoked_at.is_(None)).values(revoked_at=now)
     if user is not None:
         ending = ending.where(tokens.c.user == user)
-    return (await connection.execute(ending)).rowcount == 1
+    return (await connection.execute(ending)).rowcount > 0
 
 
 async def revoke_hash(connection: AsyncConnection, digest: str, kind: str, now: float) -> None:

@@ -11,13 +11,13 @@ from agent.server import accounts, audit
 from agent.server.admit import address_of
 from agent.server.auth.access import Access
 from agent.server.auth.sessions import CSRF_FIELD, SESSION_SECONDS, check_origin
-from agent.server.auth.tokens import API, SESSION, create_token
+from agent.server.auth.tokens import API, SESSION, create_token, is_token
 from agent.server.call import Call, Handler
 from agent.server.changes import Change
 from agent.server.forms import read_form
 from agent.server.operation import Operation
 from agent.server.problems import TooManyError, UnauthorizedError
-from agent.server.sign_in import check_password_of
+from agent.server.sign_in import check_password_of, check_token_of
 from agent.server.store import projects, tokens, users
 from agent.server.store.tokens import TokenRow
 from agent.server.store.users import UserRow
@@ -40,22 +40,24 @@ async def show_sign_in(call: Call) -> Response:
 
 
 async def sign_in(call: Call) -> Response:
-    """Sign a browser in by name and password: always with a fresh session."""
+    """Sign a browser in by name and password, or by a personal token: always with a fresh session."""
     form = await read_form(call.request)
     check_origin(call.request)
     call.services.sessions.check_csrf(
         call.services.sessions.read(call.request, "form"), form.get(CSRF_FIELD, "")
     )
-    name = form.get("user", "")
+    name, secret, address = form.get("user", ""), form.get("password", ""), address_of(call.request)
+    by_token: TokenRow | None = None
     try:
-        user = await check_password_of(
-            call.services, name, form.get("password", ""), address_of(call.request)
-        )
+        if is_token(API, secret):
+            user, by_token = await check_token_of(call.services, secret, address)
+        else:
+            user = await check_password_of(call.services, name, secret, address)
     except (UnauthorizedError, TooManyError) as error:
-        call.services.throttle.count_failure(address_of(call.request))
+        call.services.throttle.count_failure(address)
         return _form(call, form.get("next", "/"), error, name)
     async with call.services.changes.begin() as change:
-        token = await begin_session(change, call, user)
+        token = await begin_session(change, call, user, by_token)
     return enter(call, token, form.get("next", "/"))
 
 
@@ -97,8 +99,11 @@ async def end_token(call: Call) -> Response:
     return redirect("/account")
 
 
-async def begin_session(change: Change, call: Call, user: UserRow) -> str:
-    """A fresh session for `user`; the one that the browser had, whosever it was, is over."""
+async def begin_session(change: Change, call: Call, user: UserRow, by: TokenRow | None = None) -> str:
+    """A fresh session for `user`; the one that the browser had, whosever it was, is over.
+
+    One that was begun `by` a personal token may do what the token may, and ends with it.
+    """
     older = call.services.sessions.read(call.request)
     if older:
         await tokens.revoke_hash(change.connection, hash_token(older), SESSION, change.now)
@@ -107,10 +112,19 @@ async def begin_session(change: Change, call: Call, user: UserRow) -> str:
         SESSION,
         now=change.now,
         name="browser",
-        expires_seconds=SESSION_SECONDS,
+        expires_seconds=_lifetime(by, change.now),
         user=user.id,
+        role=by.role if by else None,
+        project=by.project if by else None,
+        parent=by.id if by else None,
     )
     return token
+
+
+def _lifetime(by: TokenRow | None, now: float) -> float:
+    """How long a session lasts, in seconds."""
+    until = None if by is None else by.expires_at
+    return SESSION_SECONDS if until is None else min(SESSION_SECONDS, until - now)
 
 
 def enter(call: Call, token: str, wanted: str) -> Response:

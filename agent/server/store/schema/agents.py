@@ -58,5 +58,6 @@ tokens = Table(
     Column("project", Whole, ForeignKey("projects.id")),  # in this project only
     Column("group_name", String, nullable=False, server_default=""),  # of agents that it registers
     Column("last_used_at", Time),
+    Column("parent", String),  # of a session: the personal token that it was signed in with, and ends with
 )
 Index("tokens_user", tokens.c.user, tokens.c.kind)

@@ -83,6 +83,7 @@ def _extend_tokens() -> None:
         )
         batch.add_column(sa.Column("group_name", sa.String(), nullable=False, server_default=""))
         batch.add_column(sa.Column("last_used_at", Time))
+        batch.add_column(sa.Column("parent", sa.String()))
     op.create_index("tokens_user", "tokens", ["user", "kind"])
     tokens = sa.table("tokens", sa.column("kind", sa.String()), sa.column("user", Whole))
     op.execute(tokens.update().where(tokens.c.kind == "api").values(user=1))
