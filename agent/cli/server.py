@@ -182,6 +182,7 @@ def _announce(started: "Started", output_format: str, out: TextIO) -> None:
             f"  admin token:        {started.admin_token}",
             f"  registration token: {started.registration_token}",
             f"  next, on a machine that shall run jobs: agent register --url {started.url} --token TOKEN",
+            "  in a browser the same address shows runs, queue and agents; the admin token signs you in",
         ]
     print("\n".join(lines), file=out, flush=True)
 

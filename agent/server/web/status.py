@@ -119,6 +119,7 @@ def _shown_run(row: runs.RunRow, project: str, now: float) -> dict[str, object]:
         "id": row.id,
         "number": row.number,
         "title": row.title,
+        "name": row.run_name or row.title,
         "project": project,
         "event": row.event,
         "actor": row.actor,
