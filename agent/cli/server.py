@@ -88,15 +88,19 @@ def create_token(
     uses: int | None = 1,
     expires_seconds: float | None = 3600.0,
     labels: Sequence[str] = (),
+    group: str = "",
+    project: str = "",
     output_format: str = "text",
     out: TextIO | None = None,
 ) -> int:
     """Make a token (`registration`, or `api` for people) and print it: nobody can show it a second time."""
     _need_server()
+    from agent.server.accounts import find_project
     from agent.server.auth import tokens
     from agent.server.store.users import FIRST
 
     async def create(change: "Change") -> "tuple[TokenRow, str]":
+        bound = (await find_project(change.connection, project)).id if project else None
         return await tokens.create_token(
             change.connection,
             kind,
@@ -105,6 +109,8 @@ def create_token(
             uses=uses,
             expires_seconds=expires_seconds,
             labels=labels,
+            group=group,
+            project=bound,
             user=FIRST if kind == tokens.API else None,
         )
 
@@ -247,6 +253,7 @@ def _token_json(row: "TokenRow") -> dict[str, Any]:
         "id": row.id,
         "name": row.name,
         "labels": json.loads(row.labels),
+        "group": row.group_name,
         "uses_left": row.uses_left,
         "created": time_text(row.created_at),
         "expires": time_text(row.expires_at),

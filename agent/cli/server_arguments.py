@@ -56,6 +56,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--uses", type=int, default=1, metavar="N", help="how many agents it registers (default: 1)"
     )
     create.add_argument("--expires", default="1h", metavar="T", help="30m, 1h, 7d, or never (default: 1h)")
+    create.add_argument("--group", default="", help="the group that its agents are in")
+    create.add_argument("--project", default="", help="the only project that its agents work for")
     create.add_argument("--labels", default="", help="labels that its agents get, with commas")
     create.add_argument("--name", default="", help="what it is for")
     listing = add_command(
@@ -135,6 +137,8 @@ def _create(arguments: argparse.Namespace) -> int:
         name=arguments.name,
         uses=arguments.uses,
         expires_seconds=read_duration(arguments.expires, "--expires"),
+        group=arguments.group,
+        project=arguments.project,
         labels=tuple(label.strip() for label in arguments.labels.split(",") if label.strip()),
         output_format=arguments.format,
         out=sys.stdout,

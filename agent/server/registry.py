@@ -16,6 +16,7 @@ from agent.server.live import agent_topic
 from agent.server.scheduler import ReadyAgent
 from agent.server.store import agents
 from agent.server.store.agents import AgentRow
+from agent.server.store.tokens import TokenRow
 from agent.spec import codec
 from agent.spec.resources import Inventory, derive_labels
 from agent.wire import messages as m
@@ -69,7 +70,7 @@ class Registry:
             if older is not None:
                 await agents.update_agent(change.connection, older.id, removed_at=change.now)
                 change.wake(agent_topic(older.id))
-            row = _new_row(registration, json.loads(token.labels), change.now)
+            row = _new_row(registration, token, change.now)
             await agents.add_agent(change.connection, row)
             return row, older.id if older is not None else None
 
@@ -189,12 +190,13 @@ def _check(registration: Registration) -> None:
         raise UsageError(f"labels are at most {_MOST_LABELS} short names", where="labels")
 
 
-def _new_row(registration: Registration, token_labels: list[str], now: float) -> AgentRow:
+def _new_row(registration: Registration, token: TokenRow, now: float) -> AgentRow:
+    """The new agent; where the token names a group or a project, the agent has no say in it."""
     return AgentRow(
         id=make_id("agent", secrets.token_bytes(ENTROPY_BYTES)),
         name=registration.name,
-        group_name=registration.group,
-        labels=json.dumps(list(dict.fromkeys([*registration.labels, *token_labels]))),
+        group_name=token.group_name or registration.group,
+        labels=json.dumps(list(dict.fromkeys([*registration.labels, *json.loads(token.labels)]))),
         max_jobs=registration.max_jobs,
         is_ephemeral=registration.is_ephemeral,
         is_draining=False,
@@ -207,6 +209,6 @@ def _new_row(registration: Registration, token_labels: list[str], now: float) ->
         set_labels=None,
         set_max_jobs=None,
         set_draining=False,
-        projects=None,
+        projects=None if token.project is None else json.dumps([token.project]),
         address="",
     )

@@ -41,12 +41,17 @@ def test_everybody_can_ask_who_they_are(server: ServerProcess, lab: Any) -> None
     assert first["roles"]["default"] == "admin"
 
 
+def sounds(answer: httpx.Response, thing: str) -> tuple[int, str]:
+    """What an answer says, less the thing that was asked for."""
+    return answer.status_code, answer.json()["detail"].replace(thing, "THING")
+
+
 def test_a_project_is_seen_by_its_members_only(lab: Any) -> None:
     assert [project["name"] for project in lab["viewer"].get("/projects").json()["projects"]] == ["vision"]
     assert lab["nobody"].get("/projects").json() == {"projects": []}
-    hidden, unknown = lab["nobody"].get("/projects/vision"), lab["nobody"].get("/projects/visions")
-    assert hidden.status_code == unknown.status_code == 404
-    assert hidden.json() == unknown.json()
+    hidden, unknown = lab["nobody"].get("/projects/vision"), lab["nobody"].get("/projects/no-such")
+    assert hidden.status_code == 404
+    assert sounds(hidden, "vision") == sounds(unknown, "no-such")
 
 
 def test_a_run_belongs_to_the_project_that_it_was_started_in(server: ServerProcess, lab: Any) -> None:
@@ -61,10 +66,12 @@ def test_a_run_belongs_to_the_project_that_it_was_started_in(server: ServerProce
     assert [row["id"] for row in lab["viewer"].get("/runs?project=vision").json()["runs"]] == [run]
     assert run not in [row["id"] for row in server.api.get("/runs").json()["runs"]]
     job = lab["viewer"].get(f"/runs/{run}").json()["jobs"][0]["id"]
-    for path in (f"/runs/{run}", f"/runs/{run}/events", f"/jobs/{job}", f"/jobs/{job}/log"):
+    for path, thing in ((f"/runs/{run}", run), (f"/runs/{run}/events", run), (f"/jobs/{job}/log", job)):
+        other = "999999" if thing == run else "job_nosuchjob"
+        unknown = lab["nobody"].get(path.replace(str(thing), other))
         hidden = lab["nobody"].get(path)
         assert hidden.status_code == 404
-        assert hidden.json() == lab["nobody"].get("/runs/999999").json()
+        assert sounds(hidden, str(thing)) == sounds(unknown, other)
     assert lab["viewer"].get(f"/runs/{run}?project=default").status_code == 404
     assert lab["viewer"].post(f"/runs/{run}/cancel", json={}).status_code == 403
     assert lab["runner"].post(f"/runs/{run}/cancel", json={}).status_code == 200
@@ -282,3 +289,25 @@ def test_a_role_is_given_changed_and_taken_away(server: ServerProcess, lab: Any)
         ).json()["members"]
         assert lab["admin"].delete("/projects/vision/members/guest").status_code == 204
         assert guest.get("/projects/vision").status_code == 404
+
+
+# Agents for one project
+
+
+def test_a_registration_token_for_a_project_makes_agents_of_that_project_and_group(
+    server: ServerProcess, make_agent: Agents
+) -> None:
+    server.api.post("/projects", json={"name": "bound"})
+    made = server.api.post("/registration-tokens", json={"project": "bound", "group": "a100"}).json()
+    assert (made["project"], made["group"]) == ("bound", "a100")
+    agent = make_agent(server, name="bound-box", token=made["token"], group="mine").connect()
+    assert server.api.get(f"/agents/{agent.id}").json()["group"] == "a100"
+    flow = {
+        "file": "f.yml",
+        "text": "on: push\njobs:\n  a:\n    runs-on: linux\n    steps:\n    - run: echo\n",
+    }
+    elsewhere = server.api.post("/runs", json={"flow": flow}).json()["run"]
+    own = server.api.post("/runs?project=bound", json={"flow": flow}).json()["run"]
+    assert agent.take().spec.run == own
+    assert server.run(elsewhere)["jobs"][0]["status"] == "queued"
+    assert server.api.post("/registration-tokens", json={"project": "no-such"}).status_code == 404

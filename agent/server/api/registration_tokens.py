@@ -1,30 +1,39 @@
 """`/api/v1/registration-tokens`: what `agent register` spends."""
 
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
 from starlette.responses import Response
 
 from agent.errors import NotFoundError
+from agent.server import accounts, audit
 from agent.server.auth import tokens as auth_tokens
 from agent.server.auth.access import Access
 from agent.server.auth.tokens import REGISTRATION
 from agent.server.call import Call, empty_response, view_response
 from agent.server.operation import V1, Operation
 from agent.server.paging import Next, Page, part
-from agent.server.store import tokens
+from agent.server.store import projects, tokens
+from agent.server.store.database import Connection
+from agent.server.store.projects import ProjectRow
 from agent.server.store.tokens import TokenRow
 from agent.server.views import Moment, time_text
 
 
 class TokenBody(msgspec.Struct, forbid_unknown_fields=True):
-    """What a new token may do. Without more it is good for one agent, for an hour."""
+    """What a new token may do. Without more it is good for one agent, for an hour.
+
+    Its agents get the labels; where a group is named they are in it, where a project is, they work for no other.
+    """
 
     name: str = ""
     uses: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] | None = 1
     expires_seconds: Annotated[float, msgspec.Meta(ge=0, le=3.2e9)] | None = 3600.0
     labels: list[str] = []
+    group: str = ""
+    project: str | None = None
 
 
 class RegistrationToken(msgspec.Struct, kw_only=True):
@@ -33,6 +42,8 @@ class RegistrationToken(msgspec.Struct, kw_only=True):
     id: str
     name: str
     labels: list[str]
+    group: str
+    project: str | None
     uses_left: int | None
     created: Moment | None
     expires: Moment | None
@@ -56,6 +67,7 @@ async def create_token(call: Call) -> Response:
     """Make a token; the answer is the only place that shows it."""
     body = await call.body(TokenBody)
     async with call.services.changes.begin() as change:
+        project = await _find_project(change.connection, body.project)
         row, token = await auth_tokens.create_token(
             change.connection,
             REGISTRATION,
@@ -64,16 +76,23 @@ async def create_token(call: Call) -> Response:
             uses=body.uses,
             expires_seconds=body.expires_seconds,
             labels=body.labels,
+            group=body.group,
+            user=call.caller.user,
+            project=None if project is None else project.id,
         )
-    return view_response(NewRegistrationToken(**_fields(row), token=token), 201)
+        audit.note(token=row.id, uses=body.uses, project=body.project, group=body.group)
+    names = {} if project is None else {project.id: project.name}
+    return view_response(NewRegistrationToken(**_fields(row, names), token=token), 201)
 
 
 async def list_tokens(call: Call) -> Response:
     """The tokens, without what would let anybody use them."""
     async with call.services.database.read() as connection:
         found = await tokens.list_tokens(connection, REGISTRATION)
+        names = await projects.names(connection)
     rows, after = part(found, call.query(Page), lambda row: (row.created_at, row.id), tuple[float, str])
-    return view_response(RegistrationTokenList([RegistrationToken(**_fields(row)) for row in rows], after))
+    shown = [RegistrationToken(**_fields(row, names)) for row in rows]
+    return view_response(RegistrationTokenList(shown, after))
 
 
 async def revoke_token(call: Call) -> Response:
@@ -84,11 +103,17 @@ async def revoke_token(call: Call) -> Response:
     return empty_response()
 
 
-def _fields(row: TokenRow) -> dict[str, Any]:
+async def _find_project(connection: Connection, name: str | None) -> ProjectRow | None:
+    return None if name is None else await accounts.find_project(connection, name)
+
+
+def _fields(row: TokenRow, project_names: Mapping[int, str]) -> dict[str, Any]:
     return {
         "id": row.id,
         "name": row.name,
         "labels": json.loads(row.labels),
+        "group": row.group_name,
+        "project": None if row.project is None else project_names[row.project],
         "uses_left": row.uses_left,
         "created": time_text(row.created_at),
         "expires": time_text(row.expires_at),
@@ -99,7 +124,13 @@ def _fields(row: TokenRow) -> dict[str, Any]:
 _PATH = f"{V1}/registration-tokens"
 OPERATIONS = (
     Operation(
-        "POST", _PATH, Access.ORGANISATION, create_token, body=TokenBody, answers={201: NewRegistrationToken}
+        "POST",
+        _PATH,
+        Access.ORGANISATION,
+        create_token,
+        body=TokenBody,
+        answers={201: NewRegistrationToken},
+        problems=(404,),
     ),
     Operation(
         "GET", _PATH, Access.ORGANISATION, list_tokens, query=Page, answers={200: RegistrationTokenList}
