@@ -48,7 +48,7 @@ def sounds(answer: httpx.Response, thing: str) -> tuple[int, str]:
 
 def test_a_project_is_seen_by_its_members_only(lab: Any) -> None:
     assert [project["name"] for project in lab["viewer"].get("/projects").json()["projects"]] == ["vision"]
-    assert lab["nobody"].get("/projects").json() == {"projects": []}
+    assert lab["nobody"].get("/projects").json()["projects"] == []
     hidden, unknown = lab["nobody"].get("/projects/vision"), lab["nobody"].get("/projects/no-such")
     assert hidden.status_code == 404
     assert sounds(hidden, "vision") == sounds(unknown, "no-such")
