@@ -1,5 +1,7 @@
 """What a run waits for, and what follows when it has come: time, people, places in groups; and what is run again."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -299,3 +301,24 @@ def test_viewers_hear_why_a_job_waits_of_which_there_is_no_row(own: ServerProces
     own.api.post(f"/runs/{run}/cancel", json={})
     said = [data for _id, kind, data in own.events(f"/runs/{run}/events") if kind == "waiting"]
     assert {"job": "deploy", "reason": "waits for an approval to enter the environment 'prod'"} in said
+
+
+def test_the_command_line_runs_again_and_lets_jobs_in(own: ServerProcess, make_agent: Agents) -> None:
+    own.api.put("/environments/prod", json={"approvals": 1})
+    run = own.submit(flow(job("deploy", "environment: prod, ")))
+
+    def agent_run(*words: object) -> str:
+        there = ("--url", own.url, "--token", own.token)
+        command = [sys.executable, "-m", "agent", "run", *map(str, words), *there]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    assert "waits for an approval" in agent_run("show", run)
+    assert agent_run("approve", run, "--comment", "go") == "deploy may go on\n"
+    agent = make_agent(own).connect()
+    fail(agent)
+    ended(own, run, "failure")
+    assert f"run {run}: attempt 2 has begun" in agent_run("rerun", run, "--failed")
+    assert agent_run("reject", run, "--job", "deploy") == "deploy may not go on\n"
+    ended(own, run, "failure")
+    assert "attempt 2" in agent_run("show", run)
+    assert "attempt 2" not in agent_run("show", run, "--attempt", 1)
