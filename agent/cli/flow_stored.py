@@ -3,13 +3,15 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from agent.cli.arguments import add_command, add_format, add_project, add_server, split_pair
-from agent.cli.client import Client, connect
 from agent.cli.files import load_file, read_text
 from agent.cli.tables import plain, print_json, print_table
+
+if TYPE_CHECKING:  # `agent flow run` passes here, and needs no server
+    from agent.cli.client import Client
 
 
 def configure(commands: Any) -> None:
@@ -40,11 +42,13 @@ def _add(commands: Any, name: str, handler: Any, meaning: str, example: str) -> 
     return parser
 
 
-def _connect(arguments: argparse.Namespace) -> Client:
+def _connect(arguments: argparse.Namespace) -> "Client":
+    from agent.cli.client import connect
+
     return connect(url=arguments.url, token=arguments.token, project=arguments.project)
 
 
-def _path(client: Client, name: str, verb: str = "") -> str:
+def _path(client: "Client", name: str, verb: str = "") -> str:
     return client.in_project(f"/api/v1/flows/{quote(name, safe='')}{verb}")
 
 
