@@ -14,7 +14,7 @@ from urllib.parse import quote, urlsplit
 from agent.errors import AgentError, NotFoundError, RefusedError
 from agent.resolve.reference import check_ref
 from agent.resolve.sources.git import FETCH_SECONDS, LOOKUP_SECONDS, is_commit
-from agent.resolve.sources.git_command import run_git
+from agent.resolve.sources.git_command import measure, run_git, too_big
 from agent.server.triggers.outside import Place
 
 MOST_PATHS = 300  # of a diff: GitHub's limit, what lies beyond it does not count
@@ -205,7 +205,14 @@ class Mirror:
         options = [argument for argument in arguments if argument.startswith("--")]
         names = [argument for argument in arguments if not argument.startswith("--")]
         quiet = ["--quiet", "--force", "--no-tags", "--no-recurse-submodules", "--filter=blob:none"]
-        self._run("fetch", *quiet, *options, "--", "origin", *names, is_local=False)
+        try:
+            self._run("fetch", *quiet, *options, "--", "origin", *names, is_local=False)
+        except RefusedError:
+            shutil.rmtree(self._folder, ignore_errors=True)  # what is too large does not stay on disk
+            raise
+        if measure(self._folder) > self._limit_bytes:  # it came quicker than git was looked after
+            shutil.rmtree(self._folder, ignore_errors=True)
+            raise too_big(self._limit_bytes, self._place.url)
 
     def _run(self, *arguments: str, is_local: bool = True) -> bytes:
         is_listing = arguments[0] == "ls-remote"

@@ -1,18 +1,16 @@
 """Runs that start by other means than a push: schedules, platform events, dispatches, named webhooks; their statuses."""
 
 import asyncio
-import json
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 from server.triggers.lab import FLOW, ON_PUSH, Lab
 from server.vocabulary import ServerProcess, TestAgent, journal, wait_for
+from support.status_host import Recorder
 
 from agent.clock import ManualClock
 from agent.server.data_folder import open_data_folder
@@ -328,38 +326,6 @@ def test_a_repository_dispatch_starts_the_flows_that_know_its_type(lab: Lab, mak
 
 
 # Commit statuses
-
-
-class Recorder:
-    """A host's API, as far as statuses go: it writes down what it is told."""
-
-    def __init__(self) -> None:
-        self.told: list[tuple[str, dict[str, str], dict[str, str]]] = []
-        self.answers: list[int] = []
-        recorder = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                status = recorder.answers.pop(0) if recorder.answers else 201
-                if status < 300:
-                    recorder.told.append((self.path, dict(self.headers), body))
-                self.send_response(status)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                """`told` has it all."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02})
-        self.thread.start()
-
-    def stop(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join()
 
 
 @pytest.fixture
