@@ -149,6 +149,7 @@ OPERATIONS = (
             query=None,
             body=ANY,
             answers={202: Received},
+            problems=(403,),
         )
         for provider, handler in (
             ("github", receive_from_github),
@@ -164,6 +165,6 @@ OPERATIONS = (
         query=None,
         body=ANY,
         answers={202: Started},
-        problems=(409, 422),
+        problems=(403, 409, 422),
     ),
 )
