@@ -127,7 +127,7 @@ class _Look:
             flow = load_flow(content, path).flow
         except AgentError as error:
             problems = tuple(explain_flow_error(error))
-            return None, Result(path, self._event, why="it is not valid", problems=problems)
+            return None, Result(path, self._event, None, "it is not valid", problems, target.reported)
         paths = self._changed() if wants_paths(flow, self._event) else None
         why = explain_no_start(flow, self._delivery, self._event, paths)
         if why is not None:
@@ -136,7 +136,8 @@ class _Look:
             called = read_called(self._mirror, target.commit, flow)
         except (InvalidFlowError, UsageError) as error:
             problems = tuple(explain_flow_error(error))
-            return None, Result(path, self._event, why="what it calls is not valid", problems=problems)
+            why = "what it calls is not valid"
+            return None, Result(path, self._event, None, why, problems, target.reported)
         return self._make_start(path, content, called, target), None
 
     def _make_start(self, path: str, content: str, called: Mapping[str, str], target: Target) -> Start:

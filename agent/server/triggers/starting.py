@@ -56,6 +56,7 @@ class Result:
     run: int | None = None
     why: str = ""
     problems: tuple[str, ...] = ()
+    commit: str = ""  # that is told of the problems
 
     def to_json(self) -> dict[str, object]:
         """As deliveries show it."""
@@ -85,9 +86,8 @@ class Starter:
         try:
             return Result(wanted.file, wanted.event, run=await self.begin(wanted))
         except (InvalidFlowError, UsageError) as error:
-            return Result(
-                wanted.file, wanted.event, why="it is not valid", problems=tuple(explain_flow_error(error))
-            )
+            problems = tuple(explain_flow_error(error))
+            return Result(wanted.file, wanted.event, None, "it is not valid", problems, wanted.commit)
 
     async def begin(self, wanted: Start) -> int:
         """The run, started now or before. Raises InvalidFlowError, UsageError."""

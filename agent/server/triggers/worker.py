@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from agent.errors import AgentError, UnreachableError
-from agent.server.changes import Changes
+from agent.server.changes import Change, Changes
 from agent.server.live import Bus
 from agent.server.platform_events import TRIGGERS
 from agent.server.store import deliveries, flows, repositories, status_reports
@@ -114,7 +114,7 @@ class Worker:
             )
             return
         async with self._changes.begin() as change:
-            await deliveries.settle_delivery(
+            is_settled = await deliveries.settle_delivery(
                 change.connection,
                 row,
                 status="held" if findings.is_held else "done",
@@ -122,6 +122,27 @@ class Worker:
                 results=json.dumps([result.to_json() for result in findings.results]),
                 now=change.now,
             )
+            if is_settled:
+                await self._report_problems(change, row, findings)
+
+    async def _report_problems(self, change: Change, row: DeliveryRow, findings: Findings) -> None:
+        """Tell the commit of flows that can't run: there is no run that would."""
+        repository = await repositories.find_repository(change.connection, row.scope)
+        if repository is None or not repository.reports_status:
+            return
+        for result in findings.results:
+            if result.problems and result.commit:
+                await status_reports.add_report(
+                    change.connection,
+                    repository=repository.id,
+                    run=None,
+                    commit=result.commit,
+                    context=f"{result.flow} ({result.event})",
+                    state="error",
+                    description=result.problems[0],
+                    now=change.now,
+                )
+                change.wake(TRIGGERS)
 
     async def _find(self, row: DeliveryRow) -> Findings:
         async with self._changes.database.read() as connection:

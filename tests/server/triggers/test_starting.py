@@ -390,3 +390,13 @@ def test_a_report_that_fails_is_sent_again_before_the_next_one(
     finish(make_agent(lab.server).connect())
     wait_for(lambda: len(recorder.told) == 2)
     assert [told[2]["state"] for told in recorder.told] == ["pending", "success"]
+
+
+def test_a_flow_that_is_not_valid_is_told_to_its_commit(make_lab: Labs, recorder: Recorder) -> None:
+    lab = make_lab(token="s3cr3t", api_url=recorder.url)
+    lab.push({FLOW: "on: push\njobs:\n  a:\n    stepz: []\n"})
+    wait_for(lambda: recorder.told)
+    (path, _, body) = recorder.told[0]
+    assert path.endswith(lab.repository.head)
+    assert (body["state"], body["context"]) == ("error", f"{FLOW} (push)")
+    assert "stepz" in body["description"]
