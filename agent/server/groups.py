@@ -8,7 +8,7 @@ Every server has one; the lock on a project's groups, and a letter being taken o
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 
 from agent.plan import Event, GroupEntered, GroupLost
 from agent.plan.concurrency import Group, Verdicts, Waiter, find_deadlocked, join, leave
@@ -20,6 +20,7 @@ from agent.server.store.groups import TO_KEEPER, TO_RUN, Letter, MemberRow
 
 log = logging.getLogger("agent.server.groups")
 
+_REST_SECONDS = 1.0  # after something went wrong
 _LONGEST_SLEEP_SECONDS = 30.0  # a wake-up from another server may be lost
 
 
@@ -36,25 +37,24 @@ class GroupKeeper:
         with self._bus.listen(GROUPS) as listener:
             while True:
                 try:
-                    await self.work()
-                except Exception:  # one broken letter must not stop the rest: it is told, and tried again
+                    is_well = await self.work()
+                except Exception:  # the database may be away for a while: it is told, and tried again
                     log.exception("the keeper of the concurrency groups stumbled")
-                    await listener.wait(1.0)
-                    continue
-                await listener.wait(_LONGEST_SLEEP_SECONDS)
+                    is_well = False
+                await listener.wait(_LONGEST_SLEEP_SECONDS if is_well else _REST_SECONDS)
 
-    async def work(self) -> None:
-        """Heed all letters that are there; those that follow from them too."""
+    async def work(self) -> bool:
+        """Heed all letters that are there, and those that follow from them; False when some could not be."""
         while True:
             async with self._changes.database.read() as connection:
                 projects = await groups.projects_with_letters(connection)
                 news = await groups.list_letters(connection, TO_RUN)
             if not projects and not news:
-                return
-            for project in projects:
-                await self._keep(project)
-            for letter in news:
-                await self._deliver(letter)
+                return True
+            done = [await _attempt(self._keep(project)) for project in projects]
+            done += [await _attempt(self._deliver(letter)) for letter in news]
+            if not all(done):
+                return False
 
     async def _keep(self, project: int) -> None:
         async with self._changes.begin() as change:
@@ -71,6 +71,16 @@ class GroupKeeper:
             await change.lock_run(letter.run)
             if await groups.take_letter(change.connection, letter.id):
                 await self._runs.advance(change, letter.run, _event(letter), attempt=letter.attempt)
+
+
+async def _attempt(work: Awaitable[None]) -> bool:
+    """Whether it went well: one broken letter must not stop the rest; it is told, and tried again."""
+    try:
+        await work
+    except Exception:  # whatever is wrong with one run, others have groups too
+        log.exception("a letter of the concurrency groups could not be heeded")
+        return False
+    return True
 
 
 class _Book:

@@ -10,6 +10,7 @@ from agent.server.store import runs
 
 log = logging.getLogger("agent.server.timers")
 
+_REST_SECONDS = 1.0  # after something went wrong
 _LONGEST_SLEEP_SECONDS = 30.0  # the clock may jump, and a wake-up from another server may be lost
 
 
@@ -27,18 +28,25 @@ class Timers:
             while True:
                 try:
                     seconds = await self._work()
-                except Exception:  # one broken run must not stop the others: it is told, and tried again
+                except Exception:  # the database may be away for a while: it is told, and tried again
                     log.exception("the timers stumbled")
-                    seconds = 1.0
+                    seconds = _REST_SECONDS
                 await listener.wait(seconds)
 
     async def _work(self) -> float:
         """Wake what is due; give the seconds until the next one is."""
         async with self._changes.database.read() as connection:
             due = await runs.list_due(connection, self._changes.clock.now())
+        stumbled = False
         for run in due:
-            async with self._changes.begin() as change:
-                await self._driver.advance(change, run, TimePassed())
+            try:
+                async with self._changes.begin() as change:
+                    await self._driver.advance(change, run, TimePassed())
+            except Exception:  # one broken run must not stop the others: it is told, and tried again
+                log.exception("run %d could not be woken", run)
+                stumbled = True
+        if stumbled:
+            return _REST_SECONDS
         async with self._changes.database.read() as connection:
             following = await runs.next_due(connection)
         if following is None:

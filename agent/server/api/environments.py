@@ -110,10 +110,10 @@ OPERATIONS = (
     Operation(
         "PUT",
         _PATH,
-        Access.ADMIN,
+        Access.MAINTAINER,
         put_environment,
         body=EnvironmentBody,
         answers={200: EnvironmentView},
     ),
-    Operation("DELETE", _PATH, Access.ADMIN, delete_environment),
+    Operation("DELETE", _PATH, Access.MAINTAINER, delete_environment),
 )
