@@ -205,6 +205,19 @@ def test_a_token_is_made_and_ended_on_the_page(signed_in: Browser) -> None:
     assert found[1] not in signed_in.http.get("/account").text
 
 
+def test_a_browser_that_a_passing_token_signed_in_makes_no_lasting_one(
+    browser: Browser, server: ServerProcess
+) -> None:
+    server.add_user("passing", role="runner")
+    made = server.api.post("/users/passing/tokens", json={"expires_seconds": 30 * 86400.0}).json()
+    assert browser.sign_in("", made["token"]).status_code == 303
+    headers = {"X-CSRF-Token": browser.csrf()}
+    lasting = browser.http.post("/api/v1/user/tokens", json={}, headers=headers).json()
+    assert lasting["expires"] <= made["expires"]
+    new = {"new": PASSWORD}
+    assert browser.http.put("/api/v1/user/password", json=new, headers=headers).status_code == 403
+
+
 def test_a_new_password_ends_the_sessions(server: ServerProcess) -> None:
     server.add_user("hedy", password=PASSWORD)
     browser = Browser(server)
@@ -275,7 +288,7 @@ def test_a_form_that_is_none_is_refused(browser: Browser, fields: str) -> None:
     assert answer.status_code in (400, 413)
 
 
-def test_the_pages_are_in_the_wheel() -> None:
+def test_the_pages_lie_beside_their_code() -> None:
     from agent.server.web import pages
 
     folder = pages._HERE

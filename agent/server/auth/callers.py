@@ -6,9 +6,9 @@ from agent.errors import RefusedError
 from agent.server.auth.access import Caller
 from agent.server.auth.roles import Role, read_role
 from agent.server.auth.runtime import JobIdentity, RuntimeTokens
-from agent.server.auth.tokens import API, find_token
+from agent.server.auth.tokens import SESSION, find_token
 from agent.server.problems import UnauthorizedError
-from agent.server.store import jobs, users
+from agent.server.store import jobs, tokens, users
 from agent.server.store.database import Connection
 from agent.server.store.tokens import TokenRow
 from agent.server.store.users import UserRow
@@ -30,12 +30,20 @@ async def find_caller(connection: Connection, kind: str, token: str, now: float)
     user = None if row is None or row.user is None else await users.find_user(connection, row.user)
     if row is None or user is None or user.disabled_at is not None:
         return None
-    caller = make_caller(row, user, await users.roles_of(connection, user.id))
+    shown = row if row.parent is None else await tokens.find_by_id(connection, row.parent)
+    until = None if shown is None or shown.kind == SESSION else shown.expires_at
+    caller = make_caller(row, user, await users.roles_of(connection, user.id), until)
     return Known(caller, row.last_used_at is None or now - row.last_used_at >= _TOUCH_SECONDS)
 
 
-def make_caller(token: TokenRow, user: UserRow, memberships: dict[int, str]) -> Caller:
-    """The rights of `user` (their roles by project), less what the token is limited to."""
+def make_caller(
+    token: TokenRow, user: UserRow, memberships: dict[int, str], until: float | None = None
+) -> Caller:
+    """The rights of `user` (their roles by project), less what the token is limited to.
+
+    `until` is when the personal token ends that was shown, or that the browser was signed in with; the end of a
+    session alone limits nobody: its user can sign in again.
+    """
     cap = Role.ADMIN if token.role is None else read_role(token.role)
     roles = {project: min(read_role(role), cap) for project, role in memberships.items()}
     everywhere = cap if user.is_admin else None
@@ -51,7 +59,7 @@ def make_caller(token: TokenRow, user: UserRow, memberships: dict[int, str]) -> 
         roles=roles,
         cap=None if token.role is None else cap,
         only_project=token.project,
-        until=token.expires_at if token.kind == API else None,  # a browser's session ends, its user does not
+        until=until,
     )
 
 

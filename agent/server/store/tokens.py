@@ -49,6 +49,12 @@ async def find_token(connection: AsyncConnection, digest: str) -> TokenRow | Non
     return None if row is None else TokenRow(**row)
 
 
+async def find_by_id(connection: AsyncConnection, token: str) -> TokenRow | None:
+    """The token with this id, whether it is still good or not."""
+    row = (await connection.execute(select(tokens).where(tokens.c.id == token))).mappings().one_or_none()
+    return None if row is None else TokenRow(**row)
+
+
 async def spend_token(connection: AsyncConnection, token: str, now: float) -> bool:
     """Use a registration token once, in one statement, so that two who redeem it at once can't both win."""
     statement = (
