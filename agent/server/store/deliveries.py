@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select, update
+from sqlalchemy import and_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.server.store.schema import deliveries, origins
@@ -166,6 +166,14 @@ async def claim_delivery(connection: AsyncConnection, row: DeliveryRow, until: f
         .values(due_at=until, attempt=deliveries.c.attempt + 1)
     )
     return (await connection.execute(statement)).rowcount == 1
+
+
+async def renew_claim(connection: AsyncConnection, row: DeliveryRow, until: float) -> None:
+    """Hold a delivery that was claimed (`row` as it was then) until `until`."""
+    mine = and_(
+        deliveries.c.id == row.id, deliveries.c.attempt == row.attempt, deliveries.c.due_at.is_not(None)
+    )
+    await connection.execute(update(deliveries).where(mine).values(due_at=until))
 
 
 async def settle_delivery(

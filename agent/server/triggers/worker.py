@@ -7,7 +7,8 @@ never do the same, and what a server that died had taken is taken again by anoth
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Final
 
@@ -29,7 +30,8 @@ from agent.server.triggers.statuses import Statuses
 
 log = logging.getLogger("agent.server.triggers")
 
-_CLAIM_SECONDS: Final = 1800.0  # longer than git may take
+_CLAIM_SECONDS: Final = 90.0  # so long after a server's death another one takes over
+_RENEW_SECONDS: Final = 20.0
 _AT_A_TIME: Final = 4
 _MOST_ATTEMPTS: Final = 8
 _LONGEST_SLEEP_SECONDS: Final = 30.0
@@ -103,7 +105,8 @@ class Worker:
 
     async def _process(self, row: DeliveryRow) -> None:
         try:
-            findings = await self._find(row)
+            async with self._holding(row):
+                findings = await self._find(row)
         except AgentError as error:
             await self._put_off(row, error)
             return
@@ -124,6 +127,26 @@ class Worker:
             )
             if is_settled:
                 await self._report_problems(change, row, findings)
+
+    @asynccontextmanager
+    async def _holding(self, row: DeliveryRow) -> AsyncIterator[None]:
+        """Keep the claim for as long as the block runs: git may take many minutes."""
+
+        async def renew() -> None:
+            while True:
+                await asyncio.sleep(_RENEW_SECONDS)
+                with suppress(UnavailableError):
+                    async with self._changes.begin() as change:
+                        until = change.now + _CLAIM_SECONDS
+                        await deliveries.renew_claim(change.connection, row, until)
+
+        renewing = asyncio.create_task(renew())
+        try:
+            yield
+        finally:
+            renewing.cancel()
+            with suppress(asyncio.CancelledError):
+                await renewing
 
     async def _report_problems(self, change: Change, row: DeliveryRow, findings: Findings) -> None:
         """Tell the commit of flows that can't run: there is no run that would."""
