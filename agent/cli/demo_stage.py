@@ -46,7 +46,7 @@ class Stage:
         self._registration_token = tokens.pop("reg")
         (self._token,) = tokens.values()
 
-    def register_agent(self) -> None:
+    def register_agent(self, *options: str) -> None:
         """Register this machine; the token goes through the environment, so that no process list shows it."""
         self._run(
             "register",
@@ -54,6 +54,7 @@ class Stage:
             self._url,
             "--name",
             "demo-box",
+            *options,
             AGENT_REGISTRATION_TOKEN=self._registration_token,
         )
 

@@ -14,6 +14,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
@@ -99,6 +100,7 @@ class AgentConnection:
         self._watcher: asyncio.Task[None] | None = None
         self._number: int | None = None  # of this connection among the agent's
         self._software = ""
+        self._said: m.Ready | None = None
         self._cancelled: set[tuple[str, int]] = set()
         self._noted_at = 0.0
         self._proven = asyncio.Event()
@@ -237,6 +239,7 @@ class AgentConnection:
             self._on_proven(agent, self)
 
     async def _become_ready(self, ready: m.Ready) -> None:
+        self._said = ready
         row = await self._registry.note_ready(self.agent, self._software, ready)
         if row is None:
             self._protocol.reject("unknown_agent", "the agent was removed")
@@ -309,9 +312,20 @@ class AgentConnection:
             await self._leases.keep(self.agent, [held.job for held in heartbeat.held])
 
     async def _drain(self, *, is_draining: bool) -> None:
-        self.ready = await self._registry.note_draining(self.agent, self.ready, is_draining=is_draining)
-        if self.ready is not None:
-            await self._tell_ready(self.ready)
+        if self._said is not None:
+            self._said = replace(self._said, is_draining=is_draining)
+        await self._registry.note_draining(self.agent, is_draining=is_draining)
+        await self.refresh()
+
+    async def refresh(self) -> None:
+        """The agent or an admin of the server has a new word on what it may be given."""
+        if self.ready is None or self._said is None:
+            return
+        now = await self._registry.describe(self.agent, self._said)
+        if now is None or now == self.ready or self.ready is None:
+            return
+        self.ready = now
+        await self._tell_ready(now)
         self._on_ready()
 
     def _broken(self, error: AgentError) -> WireError:
@@ -325,8 +339,10 @@ class AgentConnection:
         await self._proven.wait()
         with self._bus.listen(agent_topic(self.agent)) as listener:
             while True:
-                await listener.wait(_REVIEW_SECONDS)
+                is_news = await listener.wait(_REVIEW_SECONDS)
                 await outlast(self._review)
+                if is_news:
+                    await outlast(self.refresh)
 
     async def _review(self) -> None:
         """What the rows say of this agent that it may not know: that it was removed or is connected elsewhere, and

@@ -11,6 +11,7 @@ Woken by whatever changes the queue, and by the nearest deadline of a lease, it
 It holds no state that a restart would lose: what projects have used lately is counted again from the rows.
 """
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 
@@ -33,6 +34,7 @@ log = logging.getLogger("agent.server.dispatch")
 
 _LONGEST_SLEEP_SECONDS = 30.0
 _SHORTEST_SLEEP_SECONDS = 0.05
+_LONGEST_PAUSE_SECONDS = 0.25
 _EXPLAIN_SECONDS = 1.0
 _MOST_EXPLAINED = 500  # in one transaction; the others' turn comes a second later
 
@@ -65,6 +67,7 @@ class Dispatcher:
         """Work until cancelled."""
         with self._bus.listen(QUEUE) as listener:
             while True:
+                began = self._changes.clock.monotonic()
                 try:
                     is_done = await self._work()
                     sleep_seconds = await self._until_next_deadline() if is_done else _EXPLAIN_SECONDS
@@ -74,7 +77,15 @@ class Dispatcher:
                 except Exception:  # one broken row must not stop the fleet: it is told, and tried again
                     log.exception("the dispatcher stumbled")
                     sleep_seconds = 1.0
+                await self._pace(began)
                 await listener.wait(sleep_seconds)
+
+    async def _pace(self, began: float) -> None:
+        """After a round pause for as long as it took: what comes meanwhile is one round's work, not many.
+
+        A server with little to do has short rounds, and so hardly waits; one with much spends half of its time on others.
+        """
+        await asyncio.sleep(min(self._changes.clock.monotonic() - began, _LONGEST_PAUSE_SECONDS))
 
     async def _work(self) -> bool:
         """One round; False when there is something left to explain."""

@@ -61,6 +61,12 @@ class Hub:
             lease: agent for agent, connection in self._connections.items() for lease in connection.forming
         }
 
+    async def refresh(self, agent: str) -> None:
+        """There is a new word on what the agent may be given; on other servers it is heard a moment later."""
+        connection = self._connections.get(agent)
+        if connection is not None:
+            await connection.refresh()
+
     def begin(self, agent: str, job: str, lease: int) -> None:
         """All nodes of the gang are there: this one may begin."""
         connection = self._connections.get(agent)

@@ -3,7 +3,7 @@
 import json
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from agent.clock import Clock
 from agent.errors import UsageError
@@ -107,13 +107,22 @@ class Registry:
                 return None
         return make_ready_agent(row, ready)
 
-    async def note_draining(
-        self, agent: str, ready: ReadyAgent | None, *, is_draining: bool
-    ) -> ReadyAgent | None:
-        """Whether the agent wants new jobs: `ready` with that said."""
+    async def note_draining(self, agent: str, *, is_draining: bool) -> None:
+        """Whether the agent wants new jobs."""
         async with self._changes.begin() as change:
             await agents.update_agent(change.connection, agent, is_draining=is_draining)
-        return None if ready is None else replace(ready, is_draining=is_draining)
+
+    async def describe(self, agent: str, ready: m.Ready) -> ReadyAgent | None:
+        """What the scheduler is told of an agent that says `ready` of itself; None when it was removed."""
+        async with self._changes.database.read() as connection:
+            row = await agents.find_agent(connection, agent)
+        return None if row is None else make_ready_agent(row, ready)
+
+    async def arrange(self, agent: str, values: Mapping[str, object]) -> bool:
+        """Set what an admin of the server says of an agent, as columns; False when it is not there."""
+        async with self._changes.begin() as change:
+            change.wake(agent_topic(agent))
+            return await agents.update_agent(change.connection, agent, **values)
 
     async def note_alive(self, agent: str) -> None:
         """The agent was heard of."""

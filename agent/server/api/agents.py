@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from starlette.responses import Response
@@ -16,7 +16,7 @@ from agent.server.operation import V1, Operation
 from agent.server.paging import Next, Page, part
 from agent.server.registry import Registration, labels_of
 from agent.server.services import Services
-from agent.server.store import agents, jobs
+from agent.server.store import agents, jobs, projects
 from agent.server.store.agents import AgentRow
 from agent.server.views import Moment, time_text
 from agent.spec.resources import inventory_from_json
@@ -42,6 +42,25 @@ class Registered(msgspec.Struct):
     agent: str
     name: str
     server: str
+
+
+_Label = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f,]+$")]
+_Name = Annotated[str, msgspec.Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+
+
+class AgentChange(msgspec.Struct, forbid_unknown_fields=True):
+    """What an admin says of an agent. What is left out stays; null lets the agent's own word count again.
+
+    `labels` are those beside the machine's own (`linux`, `gpu`, ...); `projects` null: all of them; `address` is where
+    the other machines of a job that runs on several reach it, its host name unless said.
+    """
+
+    labels: Annotated[list[_Label], msgspec.Meta(max_length=200)] | msgspec.UnsetType | None = msgspec.UNSET
+    projects: Annotated[list[str], msgspec.Meta(max_length=1000)] | msgspec.UnsetType | None = msgspec.UNSET
+    group: _Name | msgspec.UnsetType = msgspec.UNSET
+    max_jobs: Annotated[int, msgspec.Meta(ge=1, le=10_000)] | msgspec.UnsetType | None = msgspec.UNSET
+    draining: bool | msgspec.UnsetType = msgspec.UNSET
+    address: _Name | msgspec.UnsetType = msgspec.UNSET
 
 
 class AgentView(msgspec.Struct, kw_only=True):
@@ -124,6 +143,43 @@ async def show_agent(call: Call) -> Response:
     return view_response(AgentDetails(**fields, jobs=shown, figures=figures))
 
 
+async def change_agent(call: Call) -> Response:
+    """Say what an agent may be given, whatever it says itself; it need not register again."""
+    body, agent = await call.body(AgentChange), call.text("agent")
+    values: dict[str, object] = {
+        column: given
+        for column, given in (
+            ("set_max_jobs", body.max_jobs),
+            ("group_name", body.group),
+            ("set_draining", body.draining),
+            ("address", body.address),
+        )
+        if given is not msgspec.UNSET
+    }
+    if body.labels is not msgspec.UNSET:
+        values["set_labels"] = None if body.labels is None else json.dumps(body.labels)
+    if body.projects is not msgspec.UNSET:
+        values["projects"] = await _project_ids(call, body.projects)
+    if values and not await call.services.registry.arrange(agent, values):
+        raise NotFoundError("there is no such agent")
+    await call.services.hub.refresh(agent)
+    return await show_agent(call)
+
+
+async def _project_ids(call: Call, names: list[str] | None) -> str | None:
+    """The projects of these names as the column holds them. Raises NotFoundError."""
+    if names is None:
+        return None
+    found = []
+    async with call.services.database.read() as connection:
+        for name in names:
+            row = await projects.find_by_name(connection, name)
+            if row is None:
+                raise NotFoundError(f"there is no project '{name}'", where="projects")
+            found.append(row.id)
+    return json.dumps(sorted(found))
+
+
 async def remove_agent(call: Call) -> Response:
     """End an agent's identity; the jobs that it holds are lost."""
     agent = call.text("agent")
@@ -139,14 +195,14 @@ async def _let_go(services: Services, agent: str, reason: str) -> None:
 
 
 def _fields(row: AgentRow, jobs_held: int, *, is_online: bool) -> dict[str, Any]:
-    status = "offline" if not is_online else "draining" if row.is_draining else "online"
+    status = "offline" if not is_online else "draining" if row.is_draining or row.set_draining else "online"
     return {
         "id": row.id,
         "name": row.name,
         "group": row.group_name,
         "labels": list(labels_of(row)),
         "status": status,
-        "max_jobs": row.max_jobs,
+        "max_jobs": min(row.max_jobs, row.set_max_jobs or row.max_jobs),
         "jobs_held": jobs_held,
         "ephemeral": row.is_ephemeral,
         "software": row.software,
@@ -169,5 +225,13 @@ OPERATIONS = (
     ),
     Operation("GET", _PATH, Access.MEMBER, list_agents, query=Page, answers={200: AgentList}),
     Operation("GET", f"{_PATH}/{{agent}}", Access.MEMBER, show_agent, answers={200: AgentDetails}),
+    Operation(
+        "PATCH",
+        f"{_PATH}/{{agent}}",
+        Access.ORGANISATION,
+        change_agent,
+        body=AgentChange,
+        answers={200: AgentDetails},
+    ),
     Operation("DELETE", f"{_PATH}/{{agent}}", Access.ORGANISATION, remove_agent),
 )

@@ -4,9 +4,10 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from agent.server.store.hot import Hot
 from agent.server.store.schema import agents
 
 
@@ -35,6 +36,8 @@ class AgentRow:
 
 
 _COLUMNS = [agents.c[name] for name in AgentRow.__slots__]
+_FIND = select(*_COLUMNS).where(agents.c.id == bindparam("wanted"), agents.c.removed_at.is_(None))
+_NAME = Hot(select(agents.c.id, agents.c.name).where(agents.c.id == bindparam("wanted")))
 
 
 async def add_agent(connection: AsyncConnection, row: AgentRow) -> None:
@@ -46,8 +49,7 @@ async def add_agent(connection: AsyncConnection, row: AgentRow) -> None:
 
 async def find_agent(connection: AsyncConnection, agent: str) -> AgentRow | None:
     """The agent with this id, unless it was removed."""
-    query = select(*_COLUMNS).where(agents.c.id == agent, agents.c.removed_at.is_(None))
-    row = (await connection.execute(query)).mappings().one_or_none()
+    row = (await connection.execute(_FIND, {"wanted": agent})).mappings().one_or_none()
     return None if row is None else AgentRow(**row)
 
 
@@ -66,8 +68,11 @@ async def list_agents(connection: AsyncConnection) -> list[AgentRow]:
 
 async def names_of(connection: AsyncConnection, ids: Iterable[str | None]) -> dict[str, str]:
     """Names by id, removed agents too: what to call those that jobs ran on."""
-    query = select(agents.c.id, agents.c.name).where(agents.c.id.in_({id_ for id_ in ids if id_}))
-    return {row.id: row.name for row in await connection.execute(query)}
+    wanted = list({id_ for id_ in ids if id_})
+    if not wanted:
+        return {}
+    rows = [await _NAME.row(connection, wanted=agent) for agent in wanted]
+    return {row[0]: row[1] for row in rows if row is not None}
 
 
 async def find_figures(connection: AsyncConnection, agent: str) -> dict[str, object]:

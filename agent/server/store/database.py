@@ -7,7 +7,7 @@ whoever changes a run's rows locks the run first (`agent.server.changes`). Reade
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from sqlalchemy import text
@@ -37,6 +37,7 @@ class Database:
         self._engine = engine
         # One writer at a time is SQLite's rule; queueing here is fair and cheap.
         self._writing = asyncio.Lock() if where.is_sqlite else None
+        self._writer: Connection | None = None
 
     @property
     def is_shared(self) -> bool:
@@ -52,14 +53,35 @@ class Database:
     @asynccontextmanager
     async def write(self) -> AsyncIterator[Connection]:
         """One transaction: committed when the block ends, undone when it raises."""
-        turn: AbstractAsyncContextManager[object] = self._writing or nullcontext()
-        async with turn, self._connect() as plain:
-            connection = await plain.execution_options(writes=True)
-            async with connection.begin():
-                yield connection
+        if self._writing is None:
+            async with self._connect() as plain, plain.begin():
+                yield plain
+            return
+        async with self._writing:
+            connection = await self._get_writer()
+            try:
+                with translate_failures(str(self.where)):
+                    async with connection.begin():
+                        yield connection
+            except BaseException:
+                # Undone. Whether the connection is as good as new is not worth finding out.
+                self._writer = None
+                await connection.close()
+                raise
+
+    async def _get_writer(self) -> Connection:
+        """SQLite's one connection that writes; kept, as taking one from the pool costs more than most changes."""
+        if self._writer is None:
+            with translate_failures(str(self.where), connecting=True):
+                plain = await self._engine.connect()
+            self._writer = await plain.execution_options(writes=True)
+        return self._writer
 
     async def close(self) -> None:
         """Give all connections back."""
+        if self._writer is not None:
+            await self._writer.close()
+            self._writer = None
         await self._engine.dispose()
 
     @asynccontextmanager

@@ -6,6 +6,7 @@ reads the URL as libpq would (several hosts, `sslmode`, a socket's folder), so t
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,8 +17,13 @@ from sqlalchemy.engine import Connection as SyncConnection
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from agent.errors import UsageError
+from agent.server.store.sqlite_driver import connect_quickly
 
-_PRAGMAS = ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", "PRAGMA busy_timeout=10000")
+_PRAGMAS = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA busy_timeout=0",
+)  # waiting: sqlite_driver
 _SESSION = {  # what a server process that hangs or vanishes may not hold for longer
     "application_name": "flow-agent",
     "lock_timeout": "10s",
@@ -66,7 +72,8 @@ def read_where(text: str) -> Where:
 def make_engine(where: Where, *, pool_size: int, foreign_keys: bool = True) -> AsyncEngine:
     """An engine; nothing is connected yet. `foreign_keys` off is for SQLite's migrations, which rebuild tables."""
     if isinstance(where.place, Path):
-        engine = create_async_engine(URL.create("sqlite+aiosqlite", database=str(where.place)))
+        url = URL.create("sqlite+aiosqlite", database=str(where.place))
+        engine = create_async_engine(url, async_creator=partial(connect_quickly, where.place))
         event.listen(engine.sync_engine, "connect", _make_prepare(is_checked=foreign_keys))
         event.listen(engine.sync_engine, "begin", _begin)
         return _without_nul(engine)
@@ -126,9 +133,6 @@ def _make_creator(url: str) -> Callable[[], Coroutine[Any, Any, Any]]:
 
 def _make_prepare(*, is_checked: bool) -> Callable[[Any, object], None]:
     def prepare(dbapi_connection: Any, _record: object) -> None:
-        dbapi_connection.isolation_level = (
-            None  # transactions are begun by `_begin`, not by the driver's guess
-        )
         cursor = dbapi_connection.cursor()
         for pragma in (*_PRAGMAS, f"PRAGMA foreign_keys={'ON' if is_checked else 'OFF'}"):
             cursor.execute(pragma)
@@ -138,5 +142,9 @@ def _make_prepare(*, is_checked: bool) -> Callable[[Any, object], None]:
 
 
 def _begin(connection: SyncConnection) -> None:
-    writes = connection.get_execution_options().get("writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    if connection.get_execution_options().get("writes", False):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        return
+    driver: Any = connection.connection.driver_connection
+    if not driver.plain.in_transaction:  # else a hot statement has begun it
+        connection.exec_driver_sql("BEGIN")

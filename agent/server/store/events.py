@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from sqlalchemy import func, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from agent.server.store.hot import Hot
 from agent.server.store.schema import events, runs
 from agent.server.store.upsert import is_sqlite
+
+_ADD = Hot(insert(events))
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +25,7 @@ class EventRow:
 
 async def add_event(connection: AsyncConnection, run: int, kind: str, data: str, now: float) -> None:
     """Note a change, in the transaction that makes it; `data` is JSON text."""
-    await connection.execute(insert(events).values(run=run, kind=kind, data=data, time=now))
+    await _ADD.count(connection, run=run, kind=kind, data=data, time=now)
 
 
 async def list_events(connection: AsyncConnection, run: int, after: int, limit: int = 500) -> list[EventRow]:

@@ -11,10 +11,13 @@ means that somebody else was first, and the caller does nothing.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
-from sqlalchemy import ScalarSelect, Select, func, insert, or_, select, update
+from sqlalchemy import ScalarSelect, Select, bindparam, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from agent.server.store.hot import Hot
 from agent.server.store.schema import jobs, runs
 from agent.server.store.text import without_nul
 from agent.spec import codec
@@ -146,22 +149,8 @@ async def assign_job(
     connection: AsyncConnection, job: str, agent: str, now: float, gpus: Sequence[str] = ()
 ) -> int | None:
     """Give a queued job to `agent`, with these of its GPUs: the new lease number; None: it is no longer queued."""
-    statement = (
-        update(jobs)
-        .where(jobs.c.id == job, jobs.c.status == "queued")
-        .values(
-            status="assigned",
-            agent=agent,
-            gpus=json.dumps(list(gpus)),
-            lease=jobs.c.lease + 1,
-            assigned_at=now,
-            waiting="",
-            journal_applied=0,
-        )
-        .returning(jobs.c.lease)
-    )
-    lease: int | None = (await connection.execute(statement)).scalar_one_or_none()
-    return lease
+    row = await _ASSIGN.row(connection, wanted=job, to=agent, given=json.dumps(list(gpus)), at=now)
+    return None if row is None else int(row[0])
 
 
 async def start_job(connection: AsyncConnection, job: str, lease: int, now: float) -> bool:
@@ -209,27 +198,23 @@ async def set_waiting(connection: AsyncConnection, job: str, reason: str) -> boo
 
 async def set_machine(connection: AsyncConnection, job: str, lease: int, machine: str) -> None:
     """What the job runs on, as its journal says."""
-    await connection.execute(
-        update(jobs).where(jobs.c.id == job, jobs.c.lease == lease).values(machine=machine)
-    )
+    await _SET_MACHINE.count(connection, wanted=job, under=lease, new=machine)
 
 
 async def set_applied(connection: AsyncConnection, job: str, lease: int, offset: int) -> None:
     """The journal's records up to `offset` are in the tables."""
-    await connection.execute(
-        update(jobs).where(jobs.c.id == job, jobs.c.lease == lease).values(journal_applied=offset)
-    )
+    await _SET_APPLIED.count(connection, wanted=job, under=lease, new=offset)
 
 
 async def find_job(connection: AsyncConnection, job: str) -> JobRow | None:
     """The job with this id."""
-    found = await _list(connection, select(*_COLUMNS).where(jobs.c.id == job))
-    return found[0] if found else None
+    row = await _FIND.row(connection, wanted=job)
+    return None if row is None else JobRow(*row)
 
 
 async def load_spec(connection: AsyncConnection, job: str) -> JobSpec:
     """What the job asks for. Raises DamagedError when what is stored can't be read."""
-    text = (await connection.execute(select(jobs.c.spec).where(jobs.c.id == job))).scalar_one()
+    (text,) = await _SPEC.row(connection, wanted=job)
     return codec.parse(JobSpec, text, where=job)
 
 
@@ -246,10 +231,7 @@ async def list_active(connection: AsyncConnection, agent: str | None = None) -> 
 
 async def list_to_cancel(connection: AsyncConnection) -> list[JobRow]:
     """The jobs that shall end and have not."""
-    query = select(*_COLUMNS).where(
-        jobs.c.cancel_reason.is_not(None), or_(jobs.c.status == "queued", jobs.c.status.in_(ACTIVE))
-    )
-    return await _list(connection, query)
+    return [JobRow(*row) for row in await _TO_CANCEL.rows(connection)]
 
 
 async def _change(
@@ -261,16 +243,57 @@ async def _change(
     lease: int | None = None,
     unless_waiting: str | None = None,
 ) -> bool:
-    statement = update(jobs).where(jobs.c.id == job, jobs.c.status.in_(leaving))
+    statement = _make_change(
+        tuple(leaving), tuple(values), has_lease=lease is not None, is_news=unless_waiting is not None
+    )
+    given = {f"new_{name}": value for name, value in values.items()}
+    given["wanted"] = job
     if lease is not None:
-        statement = statement.where(jobs.c.lease == lease)
+        given["under"] = lease
     if unless_waiting is not None:
-        statement = statement.where(jobs.c.waiting != unless_waiting)
-    return (await connection.execute(statement.values(**values))).rowcount == 1
+        given["said"] = unless_waiting
+    return await statement.count(connection, **given) == 1
 
 
-async def _list(connection: AsyncConnection, query: "Select[tuple[object, ...]]") -> list[JobRow]:
-    return [JobRow(**row) for row in (await connection.execute(query)).mappings()]
+@cache
+def _make_change(leaving: tuple[str, ...], names: tuple[str, ...], *, has_lease: bool, is_news: bool) -> Hot:
+    is_left = or_(*(jobs.c.status == status for status in leaving))
+    statement = update(jobs).where(jobs.c.id == bindparam("wanted"), is_left)
+    if has_lease:
+        statement = statement.where(jobs.c.lease == bindparam("under"))
+    if is_news:
+        statement = statement.where(jobs.c.waiting != bindparam("said"))
+    return Hot(statement.values({name: bindparam(f"new_{name}") for name in names}))
+
+
+_HELD = update(jobs).where(jobs.c.id == bindparam("wanted"), jobs.c.lease == bindparam("under"))
+_SET_MACHINE = Hot(_HELD.values(machine=bindparam("new")))
+_SET_APPLIED = Hot(_HELD.values(journal_applied=bindparam("new")))
+_FIND = Hot(select(*_COLUMNS).where(jobs.c.id == bindparam("wanted")))
+_SPEC = Hot(select(jobs.c.spec).where(jobs.c.id == bindparam("wanted")))
+_TO_CANCEL = Hot(
+    select(*_COLUMNS).where(
+        jobs.c.cancel_reason.is_not(None), or_(*(jobs.c.status == status for status in ("queued", *ACTIVE)))
+    )
+)
+_ASSIGN = Hot(
+    update(jobs)
+    .where(jobs.c.id == bindparam("wanted"), jobs.c.status == "queued")
+    .values(
+        status="assigned",
+        agent=bindparam("to"),
+        gpus=bindparam("given"),
+        lease=jobs.c.lease + 1,
+        assigned_at=bindparam("at"),
+        waiting="",
+        journal_applied=0,
+    )
+    .returning(jobs.c.lease)
+)
+
+
+async def _list(connection: AsyncConnection, query: Select[Any]) -> list[JobRow]:
+    return [JobRow(*row) for row in await connection.execute(query)]
 
 
 async def count_open(connection: AsyncConnection) -> dict[str, int]:

@@ -1,32 +1,47 @@
 """Leases: which agent holds which job under which number. `agent.wire.lease` says what may follow what."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
-from sqlalchemy import Select, insert, select, tuple_, update
+from sqlalchemy import Select, bindparam, insert, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.errors import StaleLeaseError
 from agent.server.store.archives import want_archive
+from agent.server.store.hot import Hot
 from agent.server.store.schema import jobs, leases
 from agent.server.store.text import without_nul
 from agent.wire.lease import Lease, LeaseState
 
 _REST_SECONDS = 5.0  # viewers who follow the job have its end by then
 _COLUMNS = [leases.c[name] for name in Lease.__slots__]
+_ADD = Hot(insert(leases))
+_FIND = Hot(
+    select(*_COLUMNS).where(
+        leases.c.job == bindparam("of_job"),
+        leases.c.number == bindparam("under"),
+        leases.c.agent == bindparam("of_agent"),
+    )
+)
+_SAVE = Hot(
+    update(leases)
+    .where(leases.c.job == bindparam("of_job"), leases.c.number == bindparam("under"))
+    .values({name: bindparam(f"new_{name}") for name in ("state", "deadline", "ended_at", "reason")})
+)
 
 
 async def add_lease(connection: AsyncConnection, lease: Lease, now: float) -> None:
     """Store a lease that was just offered."""
-    await connection.execute(
-        insert(leases).values(
-            job=lease.job,
-            number=lease.number,
-            agent=lease.agent,
-            state=lease.state.value,
-            deadline=lease.deadline,
-            offered_at=now,
-        )
+    await _ADD.count(
+        connection,
+        job=lease.job,
+        number=lease.number,
+        agent=lease.agent,
+        state=lease.state.value,
+        deadline=lease.deadline,
+        offered_at=now,
+        reason="",
     )
 
 
@@ -35,11 +50,10 @@ async def find_lease(connection: AsyncConnection, job: str, number: int, agent: 
 
     Raises StaleLeaseError when there is none, or when it is another agent's.
     """
-    query = select(*_COLUMNS).where(leases.c.job == job, leases.c.number == number, leases.c.agent == agent)
-    row = (await connection.execute(query)).mappings().one_or_none()
+    row = await _FIND.row(connection, of_job=job, under=number, of_agent=agent)
     if row is None:
         raise StaleLeaseError(f"lease {number} was never given to this agent", where=f"job {job}")
-    return Lease(**{**row, "state": LeaseState(row["state"])})
+    return _lease(row)
 
 
 async def list_offered(connection: AsyncConnection, agent: str) -> list[tuple[str, int, tuple[str, ...]]]:
@@ -70,10 +84,14 @@ async def list_ended(connection: AsyncConnection, jobs: Iterable[str]) -> dict[t
 async def save_lease(connection: AsyncConnection, lease: Lease, now: float, reason: str = "") -> None:
     """Store what became of a lease; when it is over its journal may be archived soon."""
     ended = now if lease.deadline is None else None
-    await connection.execute(
-        update(leases)
-        .where(leases.c.job == lease.job, leases.c.number == lease.number)
-        .values(state=lease.state.value, deadline=lease.deadline, ended_at=ended, reason=without_nul(reason))
+    await _SAVE.count(
+        connection,
+        of_job=lease.job,
+        under=lease.number,
+        new_state=lease.state.value,
+        new_deadline=lease.deadline,
+        new_ended_at=ended,
+        new_reason=without_nul(reason),
     )
     if ended is not None:
         await want_archive(connection, lease.job, lease.number, ended + _REST_SECONDS)
@@ -133,3 +151,8 @@ async def _postpone(connection: AsyncConnection, chosen: Select[tuple[str, int]]
     free = chosen.with_for_update(skip_locked=True)
     statement = update(leases).where(tuple_(leases.c.job, leases.c.number).in_(free))
     await connection.execute(statement.values(deadline=deadline))
+
+
+def _lease(row: Sequence[Any]) -> Lease:
+    values = dict(zip(Lease.__slots__, row, strict=True))
+    return Lease(**{**values, "state": LeaseState(values["state"])})

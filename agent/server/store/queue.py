@@ -1,10 +1,12 @@
 """What the scheduler reads: the queue, what agents hold, what was held lately. Each is one query over an index."""
 
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import Select, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from agent.server.store.hot import Hot
 from agent.server.store.schema import jobs
 from agent.server.store.schema.runs import QUEUED
 
@@ -55,26 +57,36 @@ class UsedRow:
     seconds: float
 
 
-async def list_queued(connection: AsyncConnection) -> list[QueuedRow]:
-    """The first jobs of each project's queue, in the order in which they are to be served."""
+def _make_queue() -> Select[Any]:
     place = (jobs.c.ranked_at, jobs.c.run, jobs.c.place)
     columns = [jobs.c[name] for name in QueuedRow.__slots__]
     turn = func.row_number().over(partition_by=jobs.c.project, order_by=place).label("turn")
     queue = select(*columns, jobs.c.ranked_at, jobs.c.place, turn).where(QUEUED).subquery()
-    query = (
+    return (
         select(*(queue.c[name] for name in QueuedRow.__slots__))
         .where(queue.c.turn <= MOST_PER_PROJECT)
         .order_by(queue.c.ranked_at, queue.c.run, queue.c.place)
     )
-    return [QueuedRow(*row) for row in await connection.execute(query)]
+
+
+_QUEUE = Hot(_make_queue())
+_HELD = Hot(
+    select(*(jobs.c[name] for name in HeldRow.__slots__)).where(
+        or_(jobs.c.status == "assigned", jobs.c.status == "running"),
+        jobs.c.conclusion.is_(None),
+        jobs.c.agent.is_not(None),
+    )
+)
+
+
+async def list_queued(connection: AsyncConnection) -> list[QueuedRow]:
+    """The first jobs of each project's queue, in the order in which they are to be served."""
+    return [QueuedRow(*row) for row in await _QUEUE.rows(connection)]
 
 
 async def list_held(connection: AsyncConnection) -> list[HeldRow]:
     """All that agents hold. A node of a gang that has ended before the others holds nothing any more."""
-    query = select(*(jobs.c[name] for name in HeldRow.__slots__)).where(
-        jobs.c.status.in_(("assigned", "running")), jobs.c.conclusion.is_(None), jobs.c.agent.is_not(None)
-    )
-    return [HeldRow(*row) for row in await connection.execute(query)]
+    return [HeldRow(*row) for row in await _HELD.rows(connection)]
 
 
 async def list_used(connection: AsyncConnection, since: float, now: float) -> list[UsedRow]:

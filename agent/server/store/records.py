@@ -7,9 +7,10 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.journal.format import Annotation, StepChanged, Summary
+from agent.server.store.hot import Hot
 from agent.server.store.schema import annotations, jobs, runs, steps, summaries
 from agent.server.store.text import without_nul
-from agent.server.store.upsert import insert
+from agent.server.store.upsert import Insert, insert
 from agent.spec import codec
 
 
@@ -29,6 +30,18 @@ class StepRow:
     outputs: str
 
 
+def _make_put_step(connection: AsyncConnection) -> Insert:
+    statement = insert(connection, steps)
+    key = ("job", "lease", "step")
+    newest = {
+        name: statement.excluded[name] for name in StepRow.__slots__ if name not in ("step", "started_at")
+    }
+    return statement.on_conflict_do_update(index_elements=key, set_=newest)
+
+
+_PUT_STEP = Hot(_make_put_step)
+
+
 async def put_step(connection: AsyncConnection, job: str, lease: int, record: StepChanged) -> None:
     """The newest word about a step."""
     values = {
@@ -41,9 +54,8 @@ async def put_step(connection: AsyncConnection, job: str, lease: int, record: St
         "seconds": record.seconds,
         "outputs": json.dumps(record.outputs),
     }
-    key = {"job": job, "lease": lease, "step": record.step}
-    statement = insert(connection, steps).values(**key, **values, started_at=record.time_ms / 1000)
-    await connection.execute(statement.on_conflict_do_update(index_elements=list(key), set_=values))
+    key = {"job": job, "lease": lease, "step": record.step, "started_at": record.time_ms / 1000}
+    await _PUT_STEP.count(connection, **key, **values)
 
 
 async def put_annotation(

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import RowMapping, func, insert, select, update
+from sqlalchemy import RowMapping, bindparam, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from agent.server.store.hot import Hot
 from agent.server.store.locks import lock_name
 from agent.server.store.schema import events, run_attempts, runs
 
@@ -59,6 +60,20 @@ class AttemptRow:
 
 
 _COLUMNS = [runs.c[name] for name in RunRow.__slots__]
+_FIND = select(*_COLUMNS).where(runs.c.id == bindparam("wanted"))
+_LOAD_PLAN = Hot(
+    select(*(runs.c[name] for name in StoredPlan.__slots__)).where(runs.c.id == bindparam("wanted"))
+)
+_SAVE_PLAN = Hot(
+    update(runs)
+    .where(runs.c.id == bindparam("wanted"))
+    .values(state=bindparam("new_state"), due_at=bindparam("new_due_at"))
+)
+_MARK_STARTED = Hot(
+    update(runs)
+    .where(runs.c.id == bindparam("wanted"), runs.c.status == "queued")
+    .values(status="running", started_at=bindparam("at"))
+)
 
 
 async def next_number(connection: AsyncConnection, project: int, file: str) -> int:
@@ -76,7 +91,7 @@ async def add_run(connection: AsyncConnection, **values: object) -> int:
 
 async def save_plan(connection: AsyncConnection, run: int, state: str, due_at: float | None) -> None:
     """Store the planner's state, and when it wants to be woken."""
-    await connection.execute(update(runs).where(runs.c.id == run).values(state=state, due_at=due_at))
+    await _SAVE_PLAN.count(connection, wanted=run, new_state=state, new_due_at=due_at)
 
 
 async def name_run(connection: AsyncConnection, run: int, name: str) -> None:
@@ -128,12 +143,7 @@ async def find_attempt(connection: AsyncConnection, run: int, attempt: int) -> A
 
 async def mark_started(connection: AsyncConnection, run: int, now: float) -> bool:
     """The first of its jobs began; False when that was known already."""
-    result = await connection.execute(
-        update(runs)
-        .where(runs.c.id == run, runs.c.status == "queued")
-        .values(status="running", started_at=now)
-    )
-    return result.rowcount == 1
+    return await _MARK_STARTED.count(connection, wanted=run, at=now) == 1
 
 
 async def mark_finished(connection: AsyncConnection, run: int, conclusion: str, now: float) -> None:
@@ -154,7 +164,7 @@ async def mark_cancelled(connection: AsyncConnection, run: int, reason: str) -> 
 
 async def find_run(connection: AsyncConnection, run: int) -> RunRow | None:
     """The run with this id."""
-    row = (await connection.execute(select(*_COLUMNS).where(runs.c.id == run))).mappings().one_or_none()
+    row = (await connection.execute(_FIND, {"wanted": run})).mappings().one_or_none()
     return None if row is None else _run(row)
 
 
@@ -172,9 +182,8 @@ async def has_active(connection: AsyncConnection, project: int) -> bool:
 
 async def load_plan(connection: AsyncConnection, run: int) -> StoredPlan | None:
     """The run's flow and the planner's state."""
-    columns = [runs.c[name] for name in StoredPlan.__slots__]
-    row = (await connection.execute(select(*columns).where(runs.c.id == run))).mappings().one_or_none()
-    return None if row is None else StoredPlan(**row)
+    row = await _LOAD_PLAN.row(connection, wanted=run)
+    return None if row is None else StoredPlan(*row)
 
 
 async def list_runs(

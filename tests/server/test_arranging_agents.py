@@ -1,0 +1,43 @@
+"""What an admin of the server says of an agent counts at once, and needs no new registration."""
+
+from typing import Any
+
+import pytest
+from server.vocabulary import ONE_JOB, ServerProcess, TestAgent, wait_for
+
+from agent.wire import messages as m
+
+GPU_JOB = ONE_JOB.replace("runs-on: linux", "runs-on: [linux, a-lab]")
+
+
+@pytest.fixture
+def agent(server: ServerProcess, make_agent: Any, request: pytest.FixtureRequest) -> TestAgent:
+    found: TestAgent = make_agent(server, name=request.node.name[:60])
+    return found.connect(max_jobs=3)
+
+
+def arrange(server: ServerProcess, agent: TestAgent, **words: Any) -> dict[str, Any]:
+    answer = server.api.patch(f"/agents/{agent.id}", json=words)
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())
+
+
+def test_labels_are_changed_without_registering_again(server: ServerProcess, agent: TestAgent) -> None:
+    run = server.submit(GPU_JOB)
+    assert "a-lab" in arrange(server, agent, labels=["a-lab"])["labels"]
+    assert agent.take().spec.run == run
+    assert "a-lab" not in arrange(server, agent, labels=None)["labels"]
+
+
+def test_an_agent_that_is_drained_by_the_server_gets_no_job(server: ServerProcess, agent: TestAgent) -> None:
+    assert arrange(server, agent, draining=True)["status"] == "draining"
+    run = server.submit(ONE_JOB)
+    wait_for(lambda: "draining" in server.job(run)["waiting"], "the reason")
+    assert arrange(server, agent, draining=False)["status"] == "online"
+    assert agent.hear(m.Assign).spec.run == run
+
+
+def test_what_makes_no_sense_is_refused(server: ServerProcess, agent: TestAgent) -> None:
+    for words in ({"max_jobs": 0}, {"labels": [""]}, {"colour": "red"}, {"projects": ["nowhere"]}):
+        assert server.api.patch(f"/agents/{agent.id}", json=words).status_code in (400, 404, 422), words
+    assert server.api.patch("/agents/agent_unknown", json={"draining": True}).status_code == 404
