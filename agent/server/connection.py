@@ -253,6 +253,7 @@ class AgentConnection:
         self.ready = row
         self._flush()
         await self._review()
+        await self.refresh()  # what an admin said while the agent was becoming ready
         self._on_ready()
 
     async def _tell_ready(self, ready: ReadyAgent) -> bool:

@@ -32,8 +32,9 @@ from agent.server.changes import Change, Changes
 from agent.server.flows import FlowCache
 from agent.server.levels import nearest
 from agent.server.platform_events import tell_of_run
+from agent.server.problems import TooManyError
 from agent.server.store import gangs as gang_store
-from agent.server.store import jobs, runs, settings
+from agent.server.store import jobs, projects, queue, runs, settings
 from agent.server.store.database import Connection
 from agent.server.store.deliveries import OriginRow, add_origin
 from agent.server.store.jobs import JobRow
@@ -78,6 +79,7 @@ class Runs:
         """Like `submit`, in a change that does more."""
         called = json.dumps(dict(submission.called), sort_keys=True)
         flow = self._flows.parse(submission.file, submission.text, submission.dialect, called)
+        await _check_quota(change.connection, submission.project)
         await _check_snapshot(change.connection, submission.wish.source)
         request = await _add_run(change, flow, submission)
         if submission.origin is not None:
@@ -208,6 +210,17 @@ async def _add_run(change: Change, flow: Flow, submission: Submission) -> RunReq
     )
     await runs.name_run(change.connection, run, name_run(flow, request))
     return request
+
+
+async def _check_quota(connection: Connection, project: int) -> None:
+    """Raises TooManyError when the project has as many jobs waiting as it may."""
+    row = await projects.find_project(connection, project)
+    most = None if row is None else row.settings.max_queued_jobs
+    if row is not None and most is not None and await queue.count_queued(connection, project) >= most:
+        raise TooManyError(
+            f"the project '{row.name}' has {most} jobs waiting already, as many as it may",
+            hint="wait for some to run, or have an admin of the project raise max_queued_jobs",
+        )
 
 
 async def _check_snapshot(connection: Connection, source: Source) -> None:
