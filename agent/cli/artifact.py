@@ -1,6 +1,7 @@
 """`agent artifact`: what runs brought back."""
 
 import argparse
+import hashlib
 import re
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from agent.errors import AgentError, NotFoundError
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the sub-commands."""
-    describe(parser, "List and download artifacts.", "agent artifact download 12 model --dir out")
+    describe(parser, "List, download and upload artifacts.", "agent artifact download 12 model --dir out")
     commands = add_subcommands(parser)
     listing = add_command(commands, "list", _list, "The artifacts of a run.", "agent artifact list 12")
     download = add_command(
@@ -24,11 +25,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "Download artifacts of a run.",
         "agent artifact download 12 model --dir out",
     )
-    for command in (listing, download):
+    upload = add_command(
+        commands,
+        "upload",
+        _upload,
+        "Add a file to a run as an artifact.",
+        "agent artifact upload 12 report.html",
+    )
+    for command in (listing, download, upload):
         command.add_argument("run", type=int, metavar="RUN")
         add_format(command)
         add_server(command)
     download.add_argument("name", nargs="?", metavar="NAME", help="only this one (default: all)")
+    upload.add_argument("file", type=Path, metavar="FILE")
+    upload.add_argument("--name", help="another name than the file's")
+    upload.add_argument("--overwrite", action="store_true", help="replace an artifact of the same name")
     download.add_argument("--dir", type=Path, default=Path(), help="where to (default: .)")
 
 
@@ -74,6 +85,22 @@ def _download(arguments: argparse.Namespace) -> int:
     return download_artifacts(
         client, arguments.run, arguments.name, arguments.dir, arguments.format, sys.stdout
     )
+
+
+def _upload(arguments: argparse.Namespace) -> int:
+    from urllib.parse import quote, urlencode
+
+    file: Path = arguments.file
+    if not file.is_file():
+        raise NotFoundError("there is no such file", where=str(file))
+    with file.open("rb") as content:
+        digest = f"sha256:{hashlib.file_digest(content, 'sha256').hexdigest()}"
+    query = urlencode({"digest": digest, "overwrite": "true" if arguments.overwrite else "false"})
+    name = quote(arguments.name or file.name, safe="")
+    client = connect(url=arguments.url, token=arguments.token)
+    client.upload(f"/api/v1/runs/{arguments.run}/artifacts/{name}?{query}", file)
+    sys.stderr.write(f"{arguments.name or file.name} is an artifact of run {arguments.run}\n")
+    return 0
 
 
 def _file_name(name: str, mime_type: str | None) -> str:

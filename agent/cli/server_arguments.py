@@ -9,6 +9,7 @@ from agent.cli.arguments import (
     CommandParser,
     add_command,
     add_format,
+    add_server,
     add_subcommands,
     describe,
     read_duration,
@@ -73,10 +74,36 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "agent server migrate --database-url postgresql://flows@db.example.org/flows",
     )
     migrate.add_argument("--check", action="store_true", help="only say whether it is needed: then exit 1")
+    retention = add_command(
+        nouns,
+        "retention",
+        _retention,
+        "Let go what is too old or left over, now instead of at the next hour. Needs `agent login`.",
+        "agent server retention --dry-run",
+    )
+    retention.add_argument("--dry-run", action="store_true", help="only show it")
+    add_format(retention)
+    add_server(retention)
     for command in (create, listing, revoke, migrate):
         _add_data(command)
     server_accounts.configure(nouns, _add_data, _store)
     server_triggers.configure(nouns)
+
+
+def _retention(arguments: argparse.Namespace) -> int:
+    from agent.cli.client import connect
+    from agent.cli.tables import print_json, print_table
+
+    client = connect(url=arguments.url, token=arguments.token)
+    found = client.get("/api/v1/retention") if arguments.dry_run else client.post("/api/v1/retention")
+    if arguments.format == "json":
+        print_json(found, sys.stdout)
+        return 0
+    rows = [[one["kind"], one["name"], one["project"], one["size_bytes"]] for one in found["items"]]
+    print_table(["what", "name", "project", "bytes"], rows, sys.stdout)
+    verb = "would go" if arguments.dry_run else "have gone"
+    sys.stderr.write(f"{len(rows)} {verb}, {found['size_bytes']} bytes\n")
+    return 0
 
 
 def _add_data(parser: argparse.ArgumentParser) -> None:

@@ -76,6 +76,7 @@ def _loops(services: Services) -> Iterator[Coroutine[None, None, None]]:
     yield services.group_keeper.run()
     yield services.triggers.worker.run()
     yield services.archiver.run()
+    yield services.retention.run()
     yield services.fleet.run(let_go)
     if isinstance(services.bus, SharedBus):
         yield services.bus.run(services.database.where)

@@ -38,6 +38,7 @@ from agent.server.live import Bus, SharedBus
 from agent.server.metrics import Metrics
 from agent.server.observer import Observer
 from agent.server.registry import Registry
+from agent.server.retention import Retention
 from agent.server.runs import Runs
 from agent.server.settings import ServerSettings
 from agent.server.store.database import Database, open_database
@@ -66,6 +67,7 @@ class Services:
     journals: Journals
     logs: JobLogs
     archiver: Archiver
+    retention: Retention
     ledger: Ledger
     hub: Hub
     delivery: Delivery
@@ -147,6 +149,7 @@ def _assemble(
         journals=journals,
         logs=JobLogs(database, journals, blobs),
         archiver=Archiver(changes, bus, journals, blobs),
+        retention=Retention(changes, journals, blobs),
         ledger=Ledger(changes, journals, runs, settings.lease_terms),
         hub=hub,
         delivery=delivery,

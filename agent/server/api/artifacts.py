@@ -1,16 +1,21 @@
 """`/api/v1/.../artifacts`: what jobs left, for people. Jobs themselves use `agent.server.toolkit.artifacts`."""
 
+import secrets
+
 import msgspec
 from starlette.responses import Response
 
 from agent.errors import NotFoundError
 from agent.server.auth.access import Access
-from agent.server.call import Call, view_response
-from agent.server.operation import ANY, V1, Operation
+from agent.server.call import Call, empty_response, view_response
+from agent.server.operation import ANY, BYTES, V1, Operation
 from agent.server.paging import Next, Page, part
-from agent.server.store import artifacts, runs
-from agent.server.toolkit.blobs import redirect_or_send
-from agent.server.toolkit.shelves import stored_artifact
+from agent.server.problems import ConflictError
+from agent.server.store import artifacts, retention, runs
+from agent.server.store.artifacts import ArtifactRow
+from agent.server.toolkit.artifacts import check_mime_type, check_name
+from agent.server.toolkit.blobs import redirect_or_send, remove_all
+from agent.server.toolkit.shelves import ARTIFACTS, artifact_headers, stored_artifact
 from agent.server.views import ArtifactView, view_artifact
 
 
@@ -19,6 +24,13 @@ class ArtifactList(msgspec.Struct):
 
     artifacts: list[ArtifactView]
     next: Next
+
+
+class UploadQuery(msgspec.Struct, forbid_unknown_fields=True):
+    """`digest` (`sha256:HEX`) is held against the bytes; `overwrite` replaces an artifact of the same name."""
+
+    digest: str = ""
+    overwrite: bool = False
 
 
 async def list_artifacts(call: Call) -> Response:
@@ -41,7 +53,77 @@ async def download_artifact(call: Call) -> Response:
     return await redirect_or_send(call.services, stored_artifact(row))
 
 
+async def upload_artifact(call: Call) -> Response:
+    """Add an artifact to a run; it is final at once. Its digest may be named; a taken name needs `overwrite`."""
+    query, name, run = call.query(UploadQuery), check_name(call.text("artifact_name")), call.number("run")
+    mime_type = check_mime_type(call.request.headers.get("content-type", "application/octet-stream"))
+    async with call.services.database.read() as connection:
+        _check_free(await artifacts.find_by_name(connection, run, name), query)
+    key = f"artifacts/{run}/by-hand-{secrets.token_hex(8)}"
+    written = await call.services.blobs.write(
+        key,
+        call.request.stream(),
+        limit_bytes=await ARTIFACTS.room(call.services, call.project.id),
+        digest=query.digest,
+        headers=artifact_headers(name, mime_type),
+    )
+    async with call.services.changes.begin() as change:
+        old = await artifacts.find_by_name(change.connection, run, name)
+        _check_free(old, query)
+        if old is not None:
+            await retention.forget_artifacts(change.connection, [old.id])
+        number = await artifacts.add_artifact(
+            change.connection,
+            run=run,
+            job="",
+            name=name,
+            mime_type=mime_type,
+            created_at=change.now,
+            expires_at=None,
+        )
+        if number is None:
+            raise ConflictError("another upload of this name was quicker", where=name)
+        await artifacts.mark_uploaded(change.connection, number, key, written.size_bytes, written.digest)
+        await artifacts.mark_final(change.connection, number)
+        await change.tell_run(run)
+        row = await artifacts.find_artifact(change.connection, number)
+    if old is not None:
+        await remove_all(call.services, ARTIFACTS, stored_artifact(old))
+    assert row is not None
+    return view_response(view_artifact(row), 201)
+
+
+def _check_free(row: ArtifactRow | None, query: UploadQuery) -> None:
+    if row is not None and not query.overwrite:
+        raise ConflictError(
+            "the run has an artifact of this name", where=row.name, hint="add ?overwrite=true"
+        )
+
+
+async def delete_artifact(call: Call) -> Response:
+    """Forget an artifact."""
+    async with call.services.changes.begin() as change:
+        row = await artifacts.find_artifact(change.connection, call.number("artifact"))
+        if row is None:
+            raise NotFoundError("there is no such artifact")
+        await retention.forget_artifacts(change.connection, [row.id])
+        await change.tell_run(row.run)
+    await remove_all(call.services, ARTIFACTS, stored_artifact(row))
+    return empty_response()
+
+
 OPERATIONS = (
+    Operation(
+        "PUT",
+        f"{V1}/runs/{{run:int}}/artifacts/{{artifact_name}}",
+        Access.RUNNER,
+        upload_artifact,
+        query=UploadQuery,
+        body=BYTES,
+        answers={201: ArtifactView},
+        problems=(409, 422),
+    ),
+    Operation("DELETE", f"{V1}/artifacts/{{artifact:int}}", Access.MAINTAINER, delete_artifact),
     Operation(
         "GET",
         f"{V1}/runs/{{run:int}}/artifacts",

@@ -33,7 +33,7 @@ async def create_artifact(call: Call) -> Response:
     """Reserve a name in the run, and say where its bytes go."""
     fields = await read_fields(call)
     job = _check_caller(call, fields)
-    name = _check_name(text_field(fields, "name"))
+    name = check_name(text_field(fields, "name"))
     async with call.services.changes.begin() as change:
         artifact = await artifacts.add_artifact(
             change.connection,
@@ -126,7 +126,8 @@ def _is_job_id(text: str) -> bool:
     return re.fullmatch(r"job_[0-9a-z]{20}", text) is not None
 
 
-def _check_name(name: str) -> str:
+def check_name(name: str) -> str:
+    """`name`, when an artifact may have it. Raises UsageError."""
     if not name or name in (".", "..") or len(name.encode("utf-8", "replace")) > _MOST_NAME_BYTES:
         raise UsageError("the artifact has no name, or a far too long one", where=name[:80])
     if _FORBIDDEN.search(name):
@@ -137,10 +138,13 @@ def _check_name(name: str) -> str:
 
 
 def _mime_type(fields: dict[str, object]) -> str:
-    given = text_field(fields, "mime_type", "application/zip")
-    return (
-        given if re.fullmatch(r"[\w.+-]{1,60}/[\w.+-]{1,60}", given, re.ASCII) else "application/octet-stream"
-    )
+    return check_mime_type(text_field(fields, "mime_type", "application/zip"))
+
+
+def check_mime_type(given: str) -> str:
+    """`given`, when it is a media type; else that of bytes."""
+    is_one = re.fullmatch(r"[\w.+-]{1,60}/[\w.+-]{1,60}", given, re.ASCII)
+    return given if is_one else "application/octet-stream"
 
 
 def _expiry(text: str) -> float | None:

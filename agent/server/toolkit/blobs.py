@@ -63,7 +63,7 @@ async def put_bytes(call: Call) -> Response:
     elif command == "blocklist":
         await _join_blocks(call, shelf, stored)
     elif command is None:
-        await store(call, shelf, stored)
+        await _put_all(call, shelf, stored)
     else:
         raise MalformedError(f"'comp={command[:20]}' is not spoken here")
     return Response(status_code=201, headers=_azure_headers())
@@ -76,16 +76,6 @@ async def get_bytes(call: Call) -> Response:
     if not stored.is_final:
         raise NotFoundError("there is no such thing here")
     return _send(call.services, stored)
-
-
-async def store(call: Call, shelf: Shelf, stored: Stored, digest: str = "") -> None:
-    """Take the body for all of the thing's bytes. Raises DamagedError when they have another `digest`."""
-    key = _new_key(shelf, stored.id)
-    limit_bytes = await shelf.limit(call.services, stored)
-    written = await call.services.blobs.write(
-        key, call.request.stream(), limit_bytes=limit_bytes, digest=digest, headers=stored.headers
-    )
-    await _mark_uploaded(call.services, shelf, stored, key, written)
 
 
 async def put_piece(call: Call, shelf: Shelf, stored: Stored, start: int, size: int) -> None:
@@ -170,6 +160,15 @@ async def _put_block(call: Call, shelf: Shelf, stored: Stored) -> None:
         call.request.stream(),
         limit_bytes=await shelf.limit(call.services, stored),
     )
+
+
+async def _put_all(call: Call, shelf: Shelf, stored: Stored) -> None:
+    key = _new_key(shelf, stored.id)
+    limit_bytes = await shelf.limit(call.services, stored)
+    written = await call.services.blobs.write(
+        key, call.request.stream(), limit_bytes=limit_bytes, headers=stored.headers
+    )
+    await _mark_uploaded(call.services, shelf, stored, key, written)
 
 
 async def _join_blocks(call: Call, shelf: Shelf, stored: Stored) -> None:

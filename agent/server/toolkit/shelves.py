@@ -66,17 +66,18 @@ class ArtifactShelf:
     async def limit(self, services: Services, stored: Stored) -> int:
         """See `Shelf.limit`."""
         async with services.database.read() as connection:
-            number = await artifacts.project_of(connection, stored.id)
-            project = None if number is None else await projects.find_project(connection, number)
-            room = None if project is None else project.settings.max_artifact_bytes
-            used = (
-                0
-                if room is None or number is None
-                else await artifacts.size_of_all(connection, number, but=stored.id)
-            )
+            project = await artifacts.project_of(connection, stored.id)
+        return await self.room(services, project, but=stored.id)
+
+    async def room(self, services: Services, project: int | None, *, but: int = 0) -> int:
+        """How many bytes another artifact of `project` may have. Raises TooLargeError when there is no room at all."""
         most = services.settings.limits.artifact_bytes
-        if room is None:
-            return most
+        async with services.database.read() as connection:
+            row = None if project is None else await projects.find_project(connection, project)
+            if row is None or row.settings.max_artifact_bytes is None:
+                return most
+            used = await artifacts.size_of_all(connection, row.id, but=but)
+        room = row.settings.max_artifact_bytes
         if used >= room:
             # "insufficient usage" is what GitHub's client takes for final, instead of trying again
             raise TooLargeError(
@@ -123,14 +124,18 @@ SHELVES: Final[Mapping[str, Shelf]] = {shelf.name: shelf for shelf in (ARTIFACTS
 
 
 def stored_artifact(row: ArtifactRow) -> Stored:
-    """An artifact; a zip is saved under a name that says so."""
-    is_zip = row.mime_type == "application/zip"
-    file = f"{row.name}.zip" if is_zip and not row.name.endswith(".zip") else row.name
-    headers = {
-        "Content-Type": row.mime_type,
+    """An artifact."""
+    headers = artifact_headers(row.name, row.mime_type)
+    return Stored(row.id, row.blob, row.size_bytes, row.status == "final", headers)
+
+
+def artifact_headers(name: str, mime_type: str) -> dict[str, str]:
+    """What says what an artifact's bytes are; a zip is saved under a name that says so."""
+    file = f"{name}.zip" if mime_type == "application/zip" and not name.endswith(".zip") else name
+    return {
+        "Content-Type": mime_type,
         "Content-Disposition": f"attachment; filename=\"{_UNSAFE.sub('_', file)}\"; filename*=UTF-8''{quote(file)}",
     }
-    return Stored(row.id, row.blob, row.size_bytes, row.status == "final", headers)
 
 
 def stored_cache(row: CacheRow) -> Stored:

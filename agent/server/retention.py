@@ -1,0 +1,188 @@
+"""Retention: what is too old goes, project by project, and what nobody names any more.
+
+Rows first, in one transaction a thing; its bytes afterwards. What a crash leaves between the two is a blob without a
+row, and the sweep finds it. All of it may be done twice, or by two servers at once, without harm. Nothing of a run that
+has not ended is touched.
+
+| what | goes when | setting of the project |
+| --- | --- | --- |
+| artifacts | their own time is over, or they are too old; uploads of ended runs that were broken off | keep_artifacts_days |
+| caches | nobody has used them for so long | keep_caches_days |
+| logs | their run ended so long ago | keep_logs_days |
+| runs, with all that is theirs | they ended so long ago | keep_runs_days |
+| snapshots | no run works on them, a week after their upload | |
+| blobs that no row names | a day after they were written | |
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+
+from agent.errors import AgentError
+from agent.server.blobs.store import BlobStore
+from agent.server.changes import Change, Changes
+from agent.server.journals import Journals
+from agent.server.store import caches, projects, retention
+from agent.server.store.archives import ArchiveRow
+from agent.server.store.projects import ProjectRow
+
+log = logging.getLogger("agent.server.retention")
+
+_DAY_SECONDS = 86_400.0
+_SNAPSHOT_SECONDS = 7 * _DAY_SECONDS
+_LEFTOVER_SECONDS = _DAY_SECONDS
+_PAUSE_SECONDS = 3600.0
+_SHELVES = ("artifacts", "caches", "logs", "parts", "snapshots")
+
+
+@dataclass(frozen=True, slots=True)
+class Doomed:
+    """Something that goes: what it is, in words; its bytes, and how its rows are forgotten."""
+
+    kind: str
+    name: str
+    project: str
+    size_bytes: int
+    forget: Callable[[Change], Awaitable[None]]
+    blobs: tuple[str, ...] = ()
+    journals: tuple[tuple[str, int], ...] = ()
+
+
+class Retention:
+    """Finds what goes, and lets it go."""
+
+    def __init__(self, changes: Changes, journals: Journals, blobs: BlobStore) -> None:
+        self._changes = changes
+        self._journals = journals
+        self._blobs = blobs
+
+    async def run(self) -> None:
+        """Let things go, every hour, until cancelled."""
+        while True:
+            await asyncio.sleep(_PAUSE_SECONDS)
+            try:
+                await self.apply()
+            except Exception:  # what stumbles today is tried again in an hour
+                log.exception("retention stumbled")
+
+    async def find(self) -> AsyncIterator[Doomed]:
+        """All that would go now; nothing is changed."""
+        now = self._changes.clock.now()
+        async with self._changes.database.read() as connection:
+            rows = await projects.list_projects(connection)
+        for project in rows:
+            async for doomed in self._of_project(project, now):
+                yield doomed
+        async with self._changes.database.read() as connection:
+            unused = await retention.find_snapshots(connection, now - _SNAPSHOT_SECONDS)
+        for digest, size in unused:
+
+            async def forget(change: Change, digest: str = digest) -> None:
+                await retention.forget_snapshots(change.connection, [digest])
+
+            key = f"snapshots/{digest.removeprefix('sha256:')}"
+            yield Doomed("snapshot", digest, "", size, forget, (key,))
+        async for doomed in self._leftovers(now):
+            yield doomed
+
+    async def apply(self) -> list[Doomed]:
+        """Let everything go that `find` finds: what has gone."""
+        gone = []
+        async for doomed in self.find():
+            try:
+                async with self._changes.begin() as change:
+                    await doomed.forget(change)
+                for job, lease in doomed.journals:
+                    await self._journals.remove(job, lease)
+                for key in doomed.blobs:
+                    await self._blobs.remove(key)
+            except AgentError as error:
+                log.warning("%s %s stays for now: %s", doomed.kind, doomed.name, error)
+            else:
+                log.info("%s %s of project '%s' has gone", doomed.kind, doomed.name, doomed.project)
+                gone.append(doomed)
+        return gone
+
+    async def _of_project(self, project: ProjectRow, now: float) -> AsyncIterator[Doomed]:
+        keep = project.settings
+        if keep.keep_runs_days is not None:
+            async for doomed in self._old_runs(project, now - keep.keep_runs_days * _DAY_SECONDS):
+                yield doomed
+        async for doomed in self._old_artifacts(project, now):
+            yield doomed
+        if keep.keep_caches_days is not None:
+            async for doomed in self._old_caches(project, now - keep.keep_caches_days * _DAY_SECONDS):
+                yield doomed
+        if keep.keep_logs_days is not None:
+            async for doomed in self._old_logs(project, now - keep.keep_logs_days * _DAY_SECONDS):
+                yield doomed
+
+    async def _old_runs(self, project: ProjectRow, ended_before: float) -> AsyncIterator[Doomed]:
+        async with self._changes.database.read() as connection:
+            ids = await retention.find_runs(connection, project.id, ended_before)
+        for run in ids:
+            async with self._changes.database.read() as connection:
+                owned, logs = await retention.list_of_run(connection, run)
+
+            async def forget(change: Change, run: int = run) -> None:
+                await change.lock_run(run)
+                await retention.forget_run(change.connection, run)
+
+            bytes_of = [(row.blob, row.size_bytes) for row in owned] + [
+                (row.blob, row.size_bytes) for row in logs
+            ]
+            keys = [key for key, _ in bytes_of if key]
+            size = sum(size for _, size in bytes_of)
+            journals = tuple((row.job, row.lease) for row in logs)
+            yield Doomed("run", str(run), project.name, size, forget, tuple(keys), journals)
+
+    async def _old_artifacts(self, project: ProjectRow, now: float) -> AsyncIterator[Doomed]:
+        days = project.settings.keep_artifacts_days
+        since = None if days is None else now - days * _DAY_SECONDS
+        async with self._changes.database.read() as connection:
+            rows = await retention.find_artifacts(connection, project.id, now, since)
+        for row in rows:
+
+            async def forget(change: Change, number: int = row.id) -> None:
+                await retention.forget_artifacts(change.connection, [number])
+
+            name = f"{row.name} of run {row.run}"
+            keys = (row.blob,) if row.blob else ()
+            yield Doomed("artifact", name, project.name, row.size_bytes, forget, keys)
+
+    async def _old_caches(self, project: ProjectRow, unused_since: float) -> AsyncIterator[Doomed]:
+        async with self._changes.database.read() as connection:
+            rows = await retention.find_caches(connection, project.id, unused_since)
+        for row in rows:
+
+            async def forget(change: Change, number: int = row.id) -> None:
+                await caches.remove_caches(change.connection, [number])
+
+            keys = (row.blob,) if row.blob else ()
+            yield Doomed("cache", row.key, project.name, row.size_bytes, forget, keys)
+
+    async def _old_logs(self, project: ProjectRow, ended_before: float) -> AsyncIterator[Doomed]:
+        async with self._changes.database.read() as connection:
+            rows = await retention.find_logs(connection, project.id, ended_before)
+        for row in rows:
+
+            async def forget(change: Change, row: ArchiveRow = row) -> None:
+                await retention.forget_log(change.connection, row)
+
+            keys = (row.blob,) if row.blob else ()
+            name = f"of {row.job}, lease {row.lease}"
+            yield Doomed("log", name, project.name, row.size_bytes, forget, keys, ((row.job, row.lease),))
+
+    async def _leftovers(self, now: float) -> AsyncIterator[Doomed]:
+        async def forget(_change: Change) -> None:
+            """No row names it."""
+
+        for shelf in _SHELVES:
+            async for found in self._blobs.find(shelf):
+                if found.written_at > now - _LEFTOVER_SECONDS:
+                    continue
+                async with self._changes.database.read() as connection:
+                    is_named = await retention.is_named(connection, found.key)
+                if not is_named:
+                    yield Doomed("leftover", found.key, "", found.size_bytes, forget, (found.key,))

@@ -1,0 +1,163 @@
+"""Tags, artifacts that people upload, and what goes when it is too old: its rows, its bytes, and nothing else."""
+
+import hashlib
+import os
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any
+
+import pytest
+from server.toolkit_job import Job
+from server.vocabulary import ServerProcess, journal, log, wait_for
+
+pytestmark = pytest.mark.store("sqlite")
+Servers = Callable[..., ServerProcess]
+DAY = 86_400.0
+
+
+def sql(server: ServerProcess, statement: str, *values: object) -> list[Any]:
+    with closing(sqlite3.connect(server.data / "flow.db", timeout=20)) as database, database:
+        return database.execute(statement, values).fetchall()
+
+
+def kinds(answer: Any) -> list[str]:
+    assert answer.status_code == 200, answer.text
+    return sorted(item["kind"] for item in answer.json()["items"])
+
+
+def blobs(server: ServerProcess, shelf: str) -> int:
+    return sum(path.is_file() for path in (server.data / "blobs" / shelf).rglob("*"))
+
+
+def finished_run(server: ServerProcess, name: str = "worker") -> int:
+    job = Job(server, name)
+    job.upload("model", b"weights")
+    job.agent.finish(job.assign, journal(job.assign, log("hello\n")))
+    job.agent.disconnect()
+    return job.run
+
+
+def test_people_add_replace_and_delete_artifacts(server: ServerProcess) -> None:
+    run = server.submit()
+    path = f"/runs/{run}/artifacts/report.html"
+    headers = {"Content-Type": "text/html"}
+    made = server.api.put(path, content=b"<script>", headers=headers)
+    assert made.status_code == 201
+    assert made.json()["digest"] == f"sha256:{hashlib.sha256(b'<script>').hexdigest()}"
+    assert server.api.put(path, content=b"other").status_code == 409
+    wrong = server.api.put(f"{path}?overwrite=true&digest=sha256:{'0' * 64}", content=b"other")
+    assert wrong.status_code == 422
+    number = made.json()["id"]
+    down = server.api.get(f"/artifacts/{number}/download")
+    assert down.content == b"<script>"
+    assert "sandbox" in down.headers["content-security-policy"]
+    assert down.headers["content-disposition"].startswith("attachment;")
+    new = server.api.put(f"{path}?overwrite=true", content=b"other").json()["id"]
+    assert server.api.get(f"/artifacts/{number}/download").status_code == 404
+    assert server.api.get(f"/artifacts/{new}/download").content == b"other"
+    assert server.api.put(f"/runs/{run}/artifacts/a%5Cb", content=b"x").status_code == 422
+    assert server.api.delete(f"/artifacts/{new}").status_code == 204
+    assert server.api.get(f"/runs/{run}/artifacts").json()["artifacts"] == []
+
+
+def test_a_project_has_so_much_room_for_artifacts(make_server: Servers) -> None:
+    server = make_server()
+    sql(server, "UPDATE projects SET settings = '{\"max_artifact_bytes\": 10}'")
+    run = server.submit()
+    assert server.api.put(f"/runs/{run}/artifacts/a", content=b"x" * 11).status_code == 413
+    assert server.api.put(f"/runs/{run}/artifacts/a", content=b"x" * 10).status_code == 201
+    full = server.api.put(f"/runs/{run}/artifacts/b", content=b"x")
+    assert full.status_code == 413
+    assert "insufficient usage" in full.text
+
+
+def test_tags_are_put_on_listed_and_taken_off(server: ServerProcess) -> None:
+    run = server.submit()
+    number = server.api.put(f"/runs/{run}/artifacts/model", content=b"x").json()["id"]
+    for _ in range(2):
+        assert server.api.put(f"/artifacts/{number}/tags/best").status_code == 200
+    assert server.api.put(f"/runs/{run}/tags/best").status_code == 200
+    shown = server.api.get("/tags", params={"tag": "best"}).json()["tags"]
+    assert {(tag["kind"], tag["id"]) for tag in shown} >= {("artifact", number), ("run", run)}
+    assert [tag["tag"] for tag in server.api.get(f"/artifacts/{number}/tags").json()["tags"]] == ["best"]
+    for bad in (".x", "a b", "x" * 129, "%3Cb%3E"):
+        assert server.api.put(f"/runs/{run}/tags/{bad}").status_code == 422
+    assert server.api.delete(f"/runs/{run}/tags/best").status_code == 204
+    assert server.api.delete(f"/runs/{run}/tags/best").status_code == 404
+    assert server.api.put("/artifacts/999999/tags/best").status_code == 404
+
+
+def test_nothing_goes_before_its_time_and_a_dry_run_changes_nothing(make_server: Servers) -> None:
+    server = make_server()
+    finished_run(server)
+    assert kinds(server.api.get("/retention")) == []
+    sql(server, "UPDATE artifacts SET created_at = created_at - ?", 91 * DAY)
+    for _ in range(2):
+        assert kinds(server.api.get("/retention")) == ["artifact"]
+    assert blobs(server, "artifacts") == 1
+    assert kinds(server.api.post("/retention")) == ["artifact"]
+    assert blobs(server, "artifacts") == 0
+    assert kinds(server.api.post("/retention")) == []
+
+
+def test_an_artifact_goes_when_its_own_time_is_over_but_not_while_its_run_goes_on(
+    make_server: Servers,
+) -> None:
+    server = make_server()
+    job = Job(server)
+    job.upload("early", b"x", expires_at="2020-01-01T00:00:00Z")
+    assert kinds(server.api.post("/retention")) == []
+    assert job.names() == ["early"]
+    job.end()
+    assert kinds(server.api.post("/retention")) == ["artifact"]
+
+
+def test_an_old_run_goes_with_all_that_is_its_own(make_server: Servers) -> None:
+    server = make_server()
+    old, new = finished_run(server, "a"), finished_run(server, "b")
+    server.api.put(f"/runs/{old}/tags/best")
+    sql(server, "UPDATE projects SET settings = '{\"keep_runs_days\": 30}'")
+    sql(server, "UPDATE runs SET finished_at = finished_at - ? WHERE id = ?", 31 * DAY, old)
+    assert kinds(server.api.post("/retention")) == []  # its log is still to be archived
+    server.stop()
+    sql(server, "UPDATE archives SET due_at = 1 WHERE due_at IS NOT NULL")
+    server.start()
+    wait_for(lambda: sql(server, "SELECT count(*) FROM archives WHERE state = 'done'") == [(2,)])
+    assert kinds(server.api.post("/retention")) == ["run"]
+    assert server.api.get(f"/runs/{old}").status_code == 404
+    assert server.run(new)["conclusion"] == "success"
+    assert (blobs(server, "artifacts"), blobs(server, "logs")) == (1, 1)
+    assert sql(server, "SELECT count(*) FROM tags") == [(0,)]
+    assert server.api.get(f"/jobs/{server.job(new)['id']}/log").text == "hello\n"
+
+
+def test_caches_snapshots_and_leftovers_go_and_what_is_named_stays(make_server: Servers) -> None:
+    server = make_server()
+    job = Job(server)
+    for key in ("used", "unused"):
+        made = job.cache("CreateCacheEntry", key=key, version="a" * 64).json()
+        server.http.put(made["signed_upload_url"], content=b"x")
+        job.cache("FinalizeCacheEntryUpload", key=key, version="a" * 64, size_bytes="1")
+    sql(server, "UPDATE caches SET used_at = 1 WHERE key = 'unused'")
+    for content in (b"kept", b"unused"):
+        digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        assert server.api.put(f"/snapshots/{digest}", content=content).status_code == 201
+        if content == b"kept":
+            server.submit(source={"kind": "snapshot", "digest": digest})
+    sql(server, "UPDATE snapshots SET created_at = 1")
+    for leftover in ("artifacts/9/abc", "parts/caches/77/abc", "logs/job-1/ab"):
+        file = server.data / "blobs" / leftover
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"left")
+    assert kinds(server.api.get("/retention")) == ["cache", "snapshot"]  # what was written today stays
+    for path in (server.data / "blobs").rglob("*"):
+        if path.is_file():
+            os.utime(path, (1, 1))
+    assert kinds(server.api.post("/retention")) == ["cache", "leftover", "leftover", "leftover", "snapshot"]
+    assert (blobs(server, "caches"), blobs(server, "snapshots"), blobs(server, "parts")) == (1, 1, 0)
+    job.end()
+
+
+def test_only_an_admin_of_the_organisation_lets_things_go(server: ServerProcess) -> None:
+    assert server.http.post("/api/v1/retention").status_code == 401
