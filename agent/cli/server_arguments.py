@@ -84,10 +84,56 @@ def configure(parser: argparse.ArgumentParser) -> None:
     retention.add_argument("--dry-run", action="store_true", help="only show it")
     add_format(retention)
     add_server(retention)
+    backup = add_command(
+        nouns,
+        "backup",
+        _backup,
+        "Write an embedded server's data to one file, while it runs. The master key is not in it.",
+        "agent server backup /backups/flows.tar --data /var/lib/flow-agent/server",
+    )
+    backup.add_argument("file", type=Path, metavar="FILE")
+    restore = add_command(
+        nouns,
+        "restore",
+        _restore,
+        "Make a new data folder from a backup.",
+        "agent server restore /backups/flows.tar --data /srv/flows",
+    )
+    restore.add_argument("file", type=Path, metavar="FILE")
+    for command in (backup, restore):
+        _add_data(command)
     for command in (create, listing, revoke, migrate):
         _add_data(command)
     server_accounts.configure(nouns, _add_data, _store)
     server_triggers.configure(nouns)
+
+
+def _backup(arguments: argparse.Namespace) -> int:
+    from agent.server.backup import make_backup
+
+    settings = load_settings({})
+    if settings["database_url"]:
+        raise UsageError(
+            "only an embedded server's data is backed up by this",
+            where="AGENT_DATABASE_URL",
+            hint="use pg_dump, and copy the blobs after it: see docs/server.md",
+        )
+    made = make_backup(_data(arguments), arguments.file.absolute(), blobs_url=settings["blobs_url"])
+    sys.stderr.write(
+        f"{made.files} files, {made.size_bytes} bytes; keep master.key elsewhere: it is not in it\n"
+    )
+    if made.blobs:
+        sys.stderr.write("the blobs are not in it: back up --blobs-url by its own means, after this\n")
+    return 0
+
+
+def _restore(arguments: argparse.Namespace) -> int:
+    from agent.server.backup import restore_backup
+
+    data = _data(arguments)
+    made = restore_backup(arguments.file, data)
+    sys.stderr.write(f"{made.files} files, {made.size_bytes} bytes; now put master.key into {data}\n")
+    return 0
 
 
 def _retention(arguments: argparse.Namespace) -> int:

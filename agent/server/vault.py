@@ -15,7 +15,7 @@ from agent.seal.secrets import seal
 from agent.server.levels import may_be_used, nearest
 from agent.server.store import settings
 from agent.server.store.database import Connection
-from agent.server.store.settings import Level, SecretRow
+from agent.server.store.settings import Level
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 MAX_VALUE_BYTES = 48 * 1024  # as at GitHub, and so are the counts
@@ -109,11 +109,6 @@ class Vault:
     def unlock(self, record: bytes, scope: str) -> str:
         """What `lock` was given. Raises DamagedError."""
         return decrypt(self._master, record, scope=scope).decode("utf-8", "surrogatepass")
-
-    def rewrap(self, row: SecretRow, new: MasterKey) -> bytes:
-        """A secret as it is stored under another master key. Raises DamagedError when it does not open."""
-        scope = _scope(row.level, row.name)
-        return encrypt(new, decrypt(self._master, row.sealed, scope=scope), scope=scope)
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,17 +46,68 @@ async def list_tags(call: Call) -> Response:
     return view_response(TagList([_view(row) for row in rows]))
 
 
-async def list_own(call: Call) -> Response:
-    """The tags of the run or artifact."""
-    kind, thing = _thing(call)
+async def list_of_run(call: Call) -> Response:
+    """The tags of a run."""
+    return await _list(call, "run")
+
+
+async def list_of_artifact(call: Call) -> Response:
+    """The tags of an artifact."""
+    return await _list(call, "artifact")
+
+
+async def tag_run(call: Call) -> Response:
+    """Put a tag on a run; once more changes nothing."""
+    row = _row(call, "run")
+    async with call.services.changes.begin() as change:
+        await tags.add_tag(change.connection, row)
+    return view_response(_view(row))
+
+
+async def tag_artifact(call: Call) -> Response:
+    """Put a tag on an artifact; once more changes nothing. Flows with `on: artifact_tagged` hear of it."""
+    row = _row(call, "artifact")
+    async with call.services.changes.begin() as change:
+        artifact = await artifacts.find_artifact(change.connection, row.thing)
+        if artifact is None or artifact.status != "final":
+            raise NotFoundError("there is no such artifact")
+        if await tags.add_tag(change.connection, row):
+            event = PlatformEvent(
+                "artifact_tagged",
+                {"tag": row.tag, "artifact": msgspec.to_builtins(view_artifact(artifact))},
+                ref=f"refs/tags/{row.tag}",
+                names=(artifact.name,),
+                project=row.project,
+            )
+            await emit(change, event)
+    return view_response(_view(row))
+
+
+async def untag_run(call: Call) -> Response:
+    """Take a tag off a run."""
+    return await _remove(call, "run")
+
+
+async def untag_artifact(call: Call) -> Response:
+    """Take a tag off an artifact."""
+    return await _remove(call, "artifact")
+
+
+async def _list(call: Call, kind: str) -> Response:
     async with call.services.database.read() as connection:
-        rows = await tags.list_tags(connection, call.project.id, kind=kind, thing=thing)
+        rows = await tags.list_tags(connection, call.project.id, kind=kind, thing=call.number(kind))
     return view_response(TagList([_view(row) for row in rows]))
 
 
-async def add_tag(call: Call) -> Response:
-    """Put a tag on the run or artifact; once more changes nothing."""
-    kind, thing = _thing(call)
+async def _remove(call: Call, kind: str) -> Response:
+    async with call.services.changes.begin() as change:
+        if not await tags.remove_tag(change.connection, kind, call.number(kind), call.text("tag")):
+            raise NotFoundError("there is no such tag on it")
+    return empty_response()
+
+
+def _row(call: Call, kind: str) -> TagRow:
+    """The tag that the path asks for. Raises UsageError for a name that no tag may have."""
     name = call.text("tag")
     if not _TAG.fullmatch(name):
         raise UsageError(
@@ -64,49 +115,23 @@ async def add_tag(call: Call) -> Response:
             where=name[:80],
             hint="use letters, digits, dots, - and _; at most 128",
         )
-    async with call.services.changes.begin() as change:
-        row = TagRow(kind, thing, name, call.project.id, call.caller.name, change.now)
-        if await tags.add_tag(change.connection, row) and kind == "artifact":
-            artifact = await artifacts.find_artifact(change.connection, thing)
-            if artifact is None or artifact.status != "final":
-                raise NotFoundError("there is no such artifact")
-            about = msgspec.to_builtins(view_artifact(artifact))
-            event = PlatformEvent(
-                "artifact_tagged",
-                {"tag": name, "artifact": about},
-                ref=f"refs/tags/{name}",
-                names=(artifact.name,),
-                project=call.project.id,
-            )
-            await emit(change, event)
-    return view_response(_view(row))
-
-
-async def remove_tag(call: Call) -> Response:
-    """Take a tag off."""
-    kind, thing = _thing(call)
-    async with call.services.changes.begin() as change:
-        if not await tags.remove_tag(change.connection, kind, thing, call.text("tag")):
-            raise NotFoundError("there is no such tag on it")
-    return empty_response()
-
-
-def _thing(call: Call) -> tuple[str, int]:
-    kind = "run" if "run" in call.request.path_params else "artifact"
-    return kind, call.number(kind)
+    now = call.services.clock.now()
+    return TagRow(kind, call.number(kind), name, call.project.id, call.caller.name, now)
 
 
 def _view(row: TagRow) -> TagView:
     return TagView(row.tag, row.kind, row.thing, row.actor, time_text(row.created_at))
 
 
-_PLACES = (f"{V1}/runs/{{run:int}}/tags", f"{V1}/artifacts/{{artifact:int}}/tags")
+_RUN, _ARTIFACT = f"{V1}/runs/{{run:int}}/tags", f"{V1}/artifacts/{{artifact:int}}/tags"
 OPERATIONS = (
     Operation("GET", f"{V1}/tags", Access.VIEWER, list_tags, query=TagQuery, answers={200: TagList}),
-    *(Operation("GET", place, Access.VIEWER, list_own, answers={200: TagList}) for place in _PLACES),
-    *(
-        Operation("PUT", f"{place}/{{tag}}", Access.RUNNER, add_tag, answers={200: TagView}, problems=(422,))
-        for place in _PLACES
+    Operation("GET", _RUN, Access.VIEWER, list_of_run, answers={200: TagList}),
+    Operation("GET", _ARTIFACT, Access.VIEWER, list_of_artifact, answers={200: TagList}),
+    Operation("PUT", f"{_RUN}/{{tag}}", Access.RUNNER, tag_run, answers={200: TagView}, problems=(422,)),
+    Operation(
+        "PUT", f"{_ARTIFACT}/{{tag}}", Access.RUNNER, tag_artifact, answers={200: TagView}, problems=(422,)
     ),
-    *(Operation("DELETE", f"{place}/{{tag}}", Access.RUNNER, remove_tag) for place in _PLACES),
+    Operation("DELETE", f"{_RUN}/{{tag}}", Access.RUNNER, untag_run),
+    Operation("DELETE", f"{_ARTIFACT}/{{tag}}", Access.RUNNER, untag_artifact),
 )

@@ -18,11 +18,6 @@ from agent.server.store.schema.settings import secrets, variables
 from agent.server.store.schema.sharing import (
     archives,
     caches,
-    contents,
-    dataset_files,
-    dataset_uses,
-    dataset_versions,
-    datasets,
     tags,
 )
 from agent.server.store.schema.triggers import (
@@ -49,11 +44,6 @@ __all__ = [
     "artifacts",
     "audit",
     "caches",
-    "contents",
-    "dataset_files",
-    "dataset_uses",
-    "dataset_versions",
-    "datasets",
     "deliveries",
     "events",
     "idempotency_keys",

@@ -1,4 +1,4 @@
-"""Levels of secrets and variables; caches, tags, datasets, archived logs."""
+"""Levels of secrets and variables; caches, tags, archived logs."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -19,7 +19,6 @@ def upgrade() -> None:
     _give_levels("variables", sa.Column("value", sa.Text(), nullable=False), refs=False)
     _add_caches()
     _add_tags()
-    _add_datasets()
     _add_archives()
 
 
@@ -78,74 +77,6 @@ def _add_tags() -> None:
         sa.Column("created_at", Time, nullable=False),
     )
     op.create_index("tags_tag", "tags", ["project", "tag"])
-
-
-def _add_datasets() -> None:
-    op.create_table(
-        "datasets",
-        sa.Column("id", Whole, primary_key=True, autoincrement=True),
-        sa.Column(
-            "project", Whole, sa.ForeignKey("projects.id", name="datasets_project_fkey"), nullable=False
-        ),
-        sa.Column("name", sa.String(), nullable=False),
-        sa.Column("created_at", Time, nullable=False),
-        sa.UniqueConstraint("project", "name", name="datasets_project_name_key"),
-        sqlite_autoincrement=True,
-    )
-    op.create_table(
-        "dataset_versions",
-        sa.Column("id", Whole, primary_key=True, autoincrement=True),
-        sa.Column(
-            "dataset",
-            Whole,
-            sa.ForeignKey("datasets.id", name="dataset_versions_dataset_fkey"),
-            nullable=False,
-        ),
-        sa.Column("version", Whole, nullable=False),
-        sa.Column("digest", sa.String(), nullable=False),
-        sa.Column("message", sa.Text(), nullable=False),
-        sa.Column("file_count", Whole, nullable=False),
-        sa.Column("size_bytes", Whole, nullable=False),
-        sa.Column("actor", sa.String(), nullable=False),
-        sa.Column("run", Whole),
-        sa.Column("created_at", Time, nullable=False),
-        sa.UniqueConstraint("dataset", "version", name="dataset_versions_dataset_version_key"),
-        sqlite_autoincrement=True,
-    )
-    op.create_table(
-        "dataset_files",
-        sa.Column(
-            "version",
-            Whole,
-            sa.ForeignKey("dataset_versions.id", name="dataset_files_version_fkey"),
-            primary_key=True,
-        ),
-        sa.Column("path", sa.String(), primary_key=True),
-        sa.Column("digest", sa.String(), nullable=False),
-        sa.Column("size_bytes", Whole, nullable=False),
-    )
-    op.create_index("dataset_files_digest", "dataset_files", ["digest"])
-    op.create_table(
-        "dataset_uses",
-        sa.Column("run", Whole, sa.ForeignKey("runs.id", name="dataset_uses_run_fkey"), primary_key=True),
-        sa.Column(
-            "version",
-            Whole,
-            sa.ForeignKey("dataset_versions.id", name="dataset_uses_version_fkey"),
-            primary_key=True,
-        ),
-        sa.Column("used_at", Time, nullable=False),
-    )
-    op.create_index("dataset_uses_version", "dataset_uses", ["version"])
-    op.create_table(
-        "contents",
-        sa.Column(
-            "project", Whole, sa.ForeignKey("projects.id", name="contents_project_fkey"), primary_key=True
-        ),
-        sa.Column("digest", sa.String(), primary_key=True),
-        sa.Column("size_bytes", Whole, nullable=False),
-        sa.Column("created_at", Time, nullable=False),
-    )
 
 
 def _add_archives() -> None:
