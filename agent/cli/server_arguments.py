@@ -181,8 +181,8 @@ def _serve(arguments: argparse.Namespace) -> int:
 
     names = ("listen", "public_url", "blobs_url", "database_url")
     settings = load_settings({name: getattr(arguments, name, None) for name in names})
-    if not settings["database_pool"].isdecimal() or int(settings["database_pool"]) < 2:
-        raise UsageError("a server needs 2 connections to its database or more", where="AGENT_DATABASE_POOL")
+    if not settings["database_pool"].isdecimal() or int(settings["database_pool"]) < 4:
+        raise UsageError("a server needs 4 connections to its database or more", where="AGENT_DATABASE_POOL")
     return run_server(
         listen=settings["listen"],
         data=_data(arguments),

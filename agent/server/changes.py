@@ -24,6 +24,7 @@ class Change:
     topics: set[str] = field(default_factory=set)
     locked: set[int] = field(default_factory=set)
     told: list[Told] = field(default_factory=list)
+    news: list[events.News] = field(default_factory=list)
 
     async def lock_run(self, run: int) -> None:
         """Before anything of a run or of its jobs is read that the change builds on: be the only one who changes it.
@@ -83,9 +84,9 @@ class Change:
         await self._tell(project, run, "waiting", json.dumps({"job": key, "reason": reason}))
 
     async def _tell(self, project: int, run: int, kind: str, data: str) -> None:
-        """The numbers of a run's events grow in the order of their commits only under the run's lock."""
+        """What is told of a run comes in the order in which it came to be only under the run's lock."""
         await self.lock_run(run)
-        await events.add_event(self.connection, run, kind, data, self.now)
+        self.news.append(events.News(run, kind, data))
         self.wake(run_topic(run))
         self.wake(project_topic(project))
 
@@ -108,10 +109,12 @@ class Changes:
         async with self.database.write() as connection:
             change = Change(connection, self.clock.now())
             yield change
-            await self._bus.announce(connection, change.topics)
             entry = audit.current()
             if entry is not None:
                 await audit.write(connection, entry, change.now)
+            await self._bus.announce(connection, change.topics)
+            if change.news:
+                await events.add_events(connection, change.news, change.now)
         if entry is not None:
             entry.is_written = True
         for topic in change.topics:

@@ -290,10 +290,9 @@ class AgentConnection:
     async def _refuse(self, refuse: m.Refuse) -> None:
         self.forming.discard((refuse.job, refuse.lease))
         try:
-            job = await self._leases.refuse(refuse.job, refuse.lease, self.agent, refuse.reason)
+            await self._leases.refuse(refuse.job, refuse.lease, self.agent, refuse.reason)
         except StaleLeaseError:
             return  # it was taken back meanwhile: what the refusal asks for has happened
-        self._registry.note_refusal(self.agent, job, refuse.reason)
 
     async def _take_chunk(self, chunk: m.JournalChunk) -> None:
         try:

@@ -21,7 +21,6 @@ from agent.server.fleet import Fleet
 from agent.server.hub import Hub
 from agent.server.leases import Leases
 from agent.server.live import QUEUE, Bus
-from agent.server.registry import Registry
 from agent.server.scheduler import Pick, Usage, WaitingJob, choose
 from agent.server.scheduler.usage import Fleet as Capacity
 from agent.server.standing import make_waiting, read_standing, read_usage, without_spent
@@ -36,6 +35,7 @@ _LONGEST_SLEEP_SECONDS = 30.0
 _SHORTEST_SLEEP_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 0.25
 _EXPLAIN_SECONDS = 1.0
+_REFUSAL_SECONDS = 60.0  # for so long a job is not offered again to an agent that refused it
 _MOST_EXPLAINED = 500  # in one transaction; the others' turn comes a second later
 
 
@@ -49,7 +49,6 @@ class Dispatcher:
         hub: Hub,
         *,
         leases: Leases,
-        registry: Registry,
         fleet: Fleet,
         delivery: Delivery,
     ) -> None:
@@ -57,7 +56,6 @@ class Dispatcher:
         self._bus = bus
         self._hub = hub
         self._leases = leases
-        self._registry = registry
         self._fleet = fleet
         self._delivery = delivery
         self._usage: Usage | None = None
@@ -132,13 +130,14 @@ class Dispatcher:
             agents = [*self._hub.ready_agents(), *await self._fleet.ready_elsewhere(connection)]
             capacity = Capacity.of(agents)
             standing = await read_standing(connection)
+            refusals = await lease_store.list_refusals(connection, now - _REFUSAL_SECONDS)
             one_time = [agent.id for agent in agents if agent.is_ephemeral]
             ready = without_spent(agents, await queue.spent_agents(connection, one_time))
             if self._usage is None and ready:
                 self._usage = await read_usage(connection, now, capacity)
         if self._usage is not None:
             self._usage.advance(now, standing.holdings, capacity)
-        waiting = make_waiting(standing.queued, self._registry.refusals_of)
+        waiting = make_waiting(standing.queued, refusals)
         choice = choose(
             waiting,
             ready,

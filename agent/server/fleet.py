@@ -100,11 +100,7 @@ class Fleet:
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
         """One server at a time gives out jobs; who comes next sees what the one before has done."""
-        if not self._changes.database.is_shared:
-            yield
-            return
-        async with self._changes.database.write() as connection:
-            await lock_name(connection, "the queue")
+        async with self._changes.database.hold("the queue"):
             yield
 
     # Connections

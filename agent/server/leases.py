@@ -111,17 +111,12 @@ class Leases:
                 await self._start(change, job, number)
             return state
 
-    async def refuse(self, job: str, number: int, agent: str, reason: str) -> str:
-        """The agent will not run the job: back to the queue with it. Which job that is: a gang's node is its gang's.
-
-        Raises StaleLeaseError.
-        """
+    async def refuse(self, job: str, number: int, agent: str, reason: str) -> None:
+        """The agent will not run the job: back to the queue with it. Raises StaleLeaseError."""
         async with self._changes.begin() as change:
             await change.lock_job(job)
             await self._move(change, job, number, agent, LeaseEvent.REFUSE, reason)
             await self._take_back(change, job, number)
-            row = await jobs.find_job(change.connection, job)
-            return job if row is None or row.gang is None else row.gang
 
     async def keep(self, agent: str, held: Iterable[str]) -> None:
         """A sign of life that names these jobs: those leases of them that are the agent's run on."""

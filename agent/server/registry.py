@@ -25,7 +25,6 @@ from agent.wire.server_side import KnownAgent
 _LONGEST_NAME = 200
 _MOST_LABELS = 200
 _MOST_JOBS = 10_000
-_REFUSAL_SECONDS = 60.0  # for so long a job is not offered again to an agent that refused it
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +49,6 @@ class Registry:
         self._changes = changes
         self._clock = clock
         self._figures: dict[str, Mapping[str, object]] = {}
-        self._refusals: dict[str, dict[str, tuple[float, str]]] = {}
 
     async def register(self, registration: Registration) -> tuple[AgentRow, str | None]:
         """Spend the token and add the agent, in one transaction: the new one, and the id of the one it replaced.
@@ -144,19 +142,6 @@ class Registry:
     def figures_of(self, agent: str) -> Mapping[str, object]:
         """The latest samples that the agent sent to this process."""
         return self._figures.get(agent, {})
-
-    def note_refusal(self, agent: str, job: str, reason: str) -> None:
-        """The agent does not want the job now; it is not asked again for a while."""
-        until = self._clock.monotonic() + _REFUSAL_SECONDS
-        self._refusals.setdefault(job, {})[agent] = (until, reason)
-
-    def refusals_of(self, job: str) -> dict[str, str]:
-        """Agents that refused the job a moment ago, with their reasons."""
-        now = self._clock.monotonic()
-        fresh = {agent: told for agent, told in self._refusals.pop(job, {}).items() if told[0] > now}
-        if fresh:
-            self._refusals[job] = fresh
-        return {agent: reason for agent, (_, reason) in fresh.items()}
 
 
 def make_ready_agent(row: AgentRow, ready: m.Ready) -> ReadyAgent:

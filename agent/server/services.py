@@ -158,7 +158,6 @@ def _assemble(
             bus,
             hub,
             leases=leases,
-            registry=registry,
             fleet=fleet,
             delivery=delivery,
         ),

@@ -1,7 +1,7 @@
 """How things stand, from rows to the scheduler's words: who waits, who holds what, what projects may have."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -44,11 +44,9 @@ async def read_usage(connection: Connection, now: float, fleet: Fleet) -> Usage:
     return usage
 
 
-def make_waiting(
-    rows: Sequence[QueuedRow], refusals_of: Callable[[str], Mapping[str, str]]
-) -> list[WaitingJob]:
-    """The queue as the scheduler wants it; `refusals_of` says who would not have a job."""
-    return [_make_waiting_job(row, refusals_of(row.id)) for row in rows]
+def make_waiting(rows: Sequence[QueuedRow], refusals: Mapping[str, Mapping[str, str]]) -> list[WaitingJob]:
+    """The queue as the scheduler wants it; `refusals` says who would not have which job, and why."""
+    return [_make_waiting_job(row, refusals.get(row.id, {})) for row in rows]
 
 
 def _make_waiting_job(row: QueuedRow, refused: Mapping[str, str]) -> WaitingJob:

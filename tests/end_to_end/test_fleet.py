@@ -1,7 +1,8 @@
 """Two servers behind nginx on one PostgreSQL lose nothing: one of them is killed and comes back, then the database
 crashes and comes back, then the other is killed, while jobs run on real daemons and on many more agents of the protocol.
 
-The full measure, by hand: `AGENT_TEST_FLEET=full .venv/bin/pytest -n 0 -s tests/end_to_end/test_fleet.py`.
+The full measure (20 agents, 500 jobs), by hand:
+`AGENT_TEST_FLEET=full AGENT_TEST_PATIENCE=600 .venv/bin/pytest -n 0 tests/end_to_end/test_fleet.py`.
 """
 
 import json

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = float(os.environ.get("AGENT_TEST_PATIENCE", "60"))
 _TOKEN = re.compile(r"\bfa_([a-z]+)_[0-9A-Za-z]{43}\b")
 
 

@@ -2,7 +2,7 @@
 
     async with database.write() as connection:      # one transaction; a state change is one of these
         await jobs.queue_job(connection, ...)
-        await events.add_event(connection, ...)
+        await events.add_events(connection, ...)
 
 The only importer of sqlalchemy.
 """

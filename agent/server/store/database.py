@@ -19,6 +19,7 @@ from agent.errors import DamagedError
 from agent.server.store import migrations
 from agent.server.store.engines import Where, make_engine, read_where
 from agent.server.store.failures import translate_failures
+from agent.server.store.locks import lock_name
 
 __all__ = ["Connection", "Database", "open_database"]
 
@@ -32,11 +33,12 @@ _SNAPSHOT = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 class Database:
     """An open database. Close it with `close`. What fails by itself is an UnavailableError."""
 
-    def __init__(self, engine: AsyncEngine, where: Where) -> None:
+    def __init__(self, engine: AsyncEngine, where: Where, most_writers: int = 1) -> None:
         self.where = where
         self._engine = engine
-        # One writer at a time is SQLite's rule; queueing here is fair and cheap.
-        self._writing = asyncio.Lock() if where.is_sqlite else None
+        # One writer at a time is SQLite's rule; on PostgreSQL those that wait for a run must leave connections to
+        # the others. Queueing here is fair and cheap.
+        self._writing = asyncio.Semaphore(most_writers)
         self._writer: Connection | None = None
 
     @property
@@ -53,11 +55,11 @@ class Database:
     @asynccontextmanager
     async def write(self) -> AsyncIterator[Connection]:
         """One transaction: committed when the block ends, undone when it raises."""
-        if self._writing is None:
-            async with self._connect() as plain, plain.begin():
-                yield plain
-            return
         async with self._writing:
+            if self.is_shared:
+                async with self._connect() as plain, plain.begin():
+                    yield plain
+                return
             connection = await self._get_writer()
             try:
                 with translate_failures(str(self.where)):
@@ -76,6 +78,16 @@ class Database:
                 plain = await self._engine.connect()
             self._writer = await plain.execution_options(writes=True)
         return self._writer
+
+    @asynccontextmanager
+    async def hold(self, name: str) -> AsyncIterator[None]:
+        """Be the only one of all processes who holds `name`, while others write. An embedded database has no others."""
+        if not self.is_shared:
+            yield
+            return
+        async with self._connect() as connection, connection.begin():
+            await lock_name(connection, name)
+            yield
 
     async def close(self) -> None:
         """Give all connections back."""
@@ -101,7 +113,8 @@ async def open_database(place: Path | str, *, pool_size: int = DEFAULT_POOL) -> 
     Raises DamagedError when another version of this software has made it, UnavailableError, RefusedError.
     """
     where = Where(place) if isinstance(place, Path) else read_where(place)
-    database = Database(make_engine(where, pool_size=pool_size), where)
+    most_writers = 1 if where.is_sqlite else max(1, pool_size // 2)
+    database = Database(make_engine(where, pool_size=pool_size), where, most_writers)
     try:
         async with database.write() as connection:
             await connection.run_sync(_create_or_check, str(where))

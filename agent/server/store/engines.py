@@ -26,7 +26,7 @@ _PRAGMAS = (
 )  # waiting: sqlite_driver
 _SESSION = {  # what a server process that hangs or vanishes may not hold for longer
     "application_name": "flow-agent",
-    "lock_timeout": "10s",
+    "lock_timeout": "30s",
     "statement_timeout": "60s",
     "idle_in_transaction_session_timeout": "60s",
     "tcp_keepalives_idle": "15",
@@ -34,6 +34,7 @@ _SESSION = {  # what a server process that hangs or vanishes may not hold for lo
     "tcp_keepalives_count": "3",
 }
 _CONNECT_SECONDS = 10.0
+_POOL_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ def make_engine(where: Where, *, pool_size: int, foreign_keys: bool = True) -> A
         async_creator=_make_creator(where.place),
         pool_size=pool_size,
         max_overflow=0,
-        pool_timeout=_CONNECT_SECONDS,
+        pool_timeout=_POOL_SECONDS,
         pool_pre_ping=True,
     )
     return _without_nul(engine)

@@ -1,13 +1,14 @@
 """Events of a run, numbered as they happen: what viewers read on from."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func, insert, select, text
+from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.server.store.hot import Hot
+from agent.server.store.locks import lock_name
 from agent.server.store.schema import events, runs
-from agent.server.store.upsert import is_sqlite
 
 _ADD = Hot(insert(events))
 
@@ -23,9 +24,23 @@ class EventRow:
     time: float
 
 
-async def add_event(connection: AsyncConnection, run: int, kind: str, data: str, now: float) -> None:
-    """Note a change, in the transaction that makes it; `data` is JSON text."""
-    await _ADD.count(connection, run=run, kind=kind, data=data, time=now)
+@dataclass(frozen=True, slots=True)
+class News:
+    """An event in the making; `data` is JSON text."""
+
+    run: int
+    kind: str
+    data: str
+
+
+async def add_events(connection: AsyncConnection, news: Sequence[News], now: float) -> None:
+    """Note changes, as the last thing before the commit of the transaction that makes them.
+
+    From here to the commit nobody else does so: events come into sight in the order of their numbers.
+    """
+    await lock_name(connection, "events")
+    for item in news:
+        await _ADD.count(connection, run=item.run, kind=item.kind, data=item.data, time=now)
 
 
 async def list_events(connection: AsyncConnection, run: int, after: int, limit: int = 500) -> list[EventRow]:
@@ -37,15 +52,9 @@ async def list_events(connection: AsyncConnection, run: int, after: int, limit: 
 async def list_of_project(
     connection: AsyncConnection, project: int, after: int, limit: int = 500
 ) -> list[EventRow]:
-    """The events of all runs of the project with a number above `after`, in order, none left out for ever.
-
-    On PostgreSQL numbers are given before the commit, so a smaller one may come into sight later. Only events of
-    transactions that began before all that still run are shown: nothing can appear in front of them.
-    """
+    """The events of all runs of the project with a number above `after`, in order."""
     query = select(events).join(runs, runs.c.id == events.c.run)
     query = query.where(runs.c.project == project, events.c.id > after).order_by(events.c.id).limit(limit)
-    if not is_sqlite(connection):
-        query = query.where(text("age(events.xmin) > age(pg_snapshot_xmin(pg_current_snapshot())::xid)"))
     return [EventRow(**row) for row in (await connection.execute(query)).mappings()]
 
 

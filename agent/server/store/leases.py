@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Select, bindparam, insert, select, tuple_, update
+from sqlalchemy import Select, bindparam, func, insert, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.errors import StaleLeaseError
@@ -64,6 +64,19 @@ async def list_offered(connection: AsyncConnection, agent: str) -> list[tuple[st
         .where(jobs.c.agent == agent, jobs.c.status == "assigned", leases.c.state == LeaseState.OFFERED.value)
     )
     return [(row.job, row.number, tuple(json.loads(row.gpus))) for row in await connection.execute(query)]
+
+
+async def list_refusals(connection: AsyncConnection, since: float) -> dict[str, dict[str, str]]:
+    """The jobs that agents have refused since then: by job (a gang's node is its gang's), each agent's reason."""
+    query = (
+        select(func.coalesce(jobs.c.gang, jobs.c.id).label("job"), leases.c.agent, leases.c.reason)
+        .join(jobs, jobs.c.id == leases.c.job)
+        .where(leases.c.state == LeaseState.REFUSED.value, leases.c.ended_at > since)
+    )
+    refusals: dict[str, dict[str, str]] = {}
+    for row in await connection.execute(query):
+        refusals.setdefault(row.job, {})[row.agent] = row.reason
+    return refusals
 
 
 async def is_released(connection: AsyncConnection, job: str, number: int) -> bool:

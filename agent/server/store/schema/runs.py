@@ -107,6 +107,12 @@ leases = Table(
     Column("reason", Text, nullable=False, default=""),
 )
 Index("leases_deadline", leases.c.deadline)
+Index(
+    "leases_refused",
+    leases.c.ended_at,
+    sqlite_where=leases.c.state == "refused",
+    postgresql_where=leases.c.state == "refused",
+)
 
 steps = Table(
     "steps",

@@ -39,6 +39,13 @@ def upgrade() -> None:
         sa.Column("offset", Whole, primary_key=True),
         sa.Column("data", sa.LargeBinary(), nullable=False),
     )
+    op.create_index(
+        "leases_refused",
+        "leases",
+        ["ended_at"],
+        sqlite_where=sa.text("state = 'refused'"),
+        postgresql_where=sa.text("state = 'refused'"),
+    )
     if op.get_bind().dialect.name == "sqlite":
         _name_constraints()
     with op.batch_alter_table("agents") as batch:
