@@ -161,7 +161,7 @@ class Dispatcher:
                     self._usage.count_start(shape.project, share)
 
     async def _explain(self, queued: Sequence[QueuedRow], waits: Mapping[str, str]) -> bool:
-        """Note why jobs wait; False when it is too early for that, or there are too many to do it at once."""
+        """Note why jobs wait; False when some are left: it is too early, they are too many, or their runs are busy."""
         news = [row for row in queued if waits.get(row.id, row.waiting) != row.waiting]
         if not news:
             return True
@@ -170,10 +170,11 @@ class Dispatcher:
             return False
         self._explained_at = now
         async with self._changes.begin() as change:
-            for row in news[:_MOST_EXPLAINED]:
+            told = [row for row in news[:_MOST_EXPLAINED] if await change.try_lock_run(row.run)]
+            for row in told:
                 if await jobs.set_waiting(change.connection, row.id, waits[row.id]):
                     await change.tell_job(row.id)
-        return len(news) <= _MOST_EXPLAINED
+        return len(told) == len(news)
 
     async def _assign(self, picks: Sequence[Pick], runs: Mapping[str, int]) -> None:
         here = {agent.id for agent in self._hub.ready_agents()}

@@ -56,13 +56,20 @@ class Leases:
     ) -> list[Offer]:
         """Give queued jobs to agents, in one transaction; those that are no longer queued are passed over.
 
-        `runs_of` says which run each of the jobs belongs to, `here` which agents are connected to this server: the
+        So are for now those whose run somebody else is changing, unless that is so of all: who holds runs waits for
+        none. `runs_of` says which run each of the jobs belongs to, `here` which agents are connected to this server: the
         others' servers are woken.
         """
         async with self._changes.begin() as change:
-            for run in sorted(set(runs_of.values())):
-                await change.lock_run(run)
-            offers = [offer for pick in picks for offer in await self._offer(change, pick)]
+            wanted = sorted(set(runs_of.values()))
+            free = {run for run in wanted if await change.try_lock_run(run)}
+            if not free:
+                await change.lock_run(wanted[0])
+                free.add(wanted[0])
+            if len(free) < len(wanted):
+                change.wake_queue()
+            ours = [pick for pick in picks if runs_of[pick.job] in free]
+            offers = [offer for pick in ours for offer in await self._offer(change, pick)]
             for agent in {offer.agent for offer in offers}.difference(here):
                 change.wake(agent_topic(agent))
             return offers

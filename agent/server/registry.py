@@ -5,7 +5,6 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from agent.clock import Clock
 from agent.errors import UsageError
 from agent.ids import ENTROPY_BYTES, make_id
 from agent.seal.identity import PublicIdentity, challenge_message, verify
@@ -45,9 +44,8 @@ class Registration:
 class Registry:
     """The agents of this server."""
 
-    def __init__(self, changes: Changes, clock: Clock) -> None:
+    def __init__(self, changes: Changes) -> None:
         self._changes = changes
-        self._clock = clock
         self._figures: dict[str, Mapping[str, object]] = {}
 
     async def register(self, registration: Registration) -> tuple[AgentRow, str | None]:

@@ -115,7 +115,7 @@ def _assemble(
     flows = FlowCache()
     runs = Runs(changes, flows)
     leases = Leases(changes, runs, settings.lease_terms)
-    registry = Registry(changes, clock)
+    registry = Registry(changes)
     vault = Vault(folder.master_key)
     journals = TableJournals(database, bus) if database.is_shared else FileJournals(folder.journals)
     blobs = open_blobs(settings.blobs_url, folder.blobs)
