@@ -31,6 +31,7 @@ PUBLIC = {
     "/problems/{problem}",
     "/login",
     "/static/{file}",
+    "/schema/flow.json",
 }
 
 
