@@ -125,7 +125,7 @@ class Statuses:
             raise RefusedError("the repository is not connected any more")
         token = self._connected.read_credentials(repository).rpartition(":")[2]
         base = self._public_url()
-        target = f"{base}/runs/{row.run}" if base and row.run else base
+        target = f"{base}/status/runs/{row.run}" if base and row.run else base
         await post(self._outside, make_request(repository, row, token, target))
 
 

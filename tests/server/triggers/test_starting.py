@@ -377,7 +377,7 @@ def test_a_run_is_reported_to_its_commit_in_order(
         {key.lower(): text for key, text in told[1].items()}[name.lower()] == value for told in recorder.told
     )
     body = recorder.told[1][2]
-    assert body["target_url"].endswith(f"/runs/{run}")
+    assert body["target_url"].endswith(f"/status/runs/{run}")
     assert "Train (push)" in (body.get("context"), body.get("name"))
 
 
