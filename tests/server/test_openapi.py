@@ -45,14 +45,27 @@ def test_an_operation_says_what_goes_in_and_comes_out() -> None:
 
 
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("role", ["organisation", "viewer", "maintainer"])
 def test_no_request_breaks_the_server_or_gets_an_answer_that_is_not_in_the_document(
-    make_server: Servers, tmp_path: Path, role: str
+    make_server: Servers, tmp_path: Path
 ) -> None:
     server = make_server(limits=GENEROUS)
     server.submit()
-    token = server.token if role == "organisation" else token_of(server, role)
-    done = fuzz(server, token, tmp_path, phases="coverage,fuzzing" if role == "organisation" else "fuzzing")
+    check(server, fuzz(server, server.token, tmp_path, phases="coverage,fuzzing"))
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.store(
+    "sqlite"
+)  # what a role may is decided above the store; the stores are told apart by the test before
+@pytest.mark.parametrize("role", ["viewer", "maintainer"])
+def test_nor_does_one_of_a_smaller_role(make_server: Servers, tmp_path: Path, role: str) -> None:
+    server = make_server(limits=GENEROUS)
+    server.submit()
+    check(server, fuzz(server, token_of(server, role), tmp_path, phases="fuzzing"))
+
+
+def check(server: ServerProcess, done: "subprocess.CompletedProcess[str]") -> None:
+    """Nothing was found by schemathesis, nor by the server itself."""
     assert done.returncode == 0, done.stdout[-20_000:]
     log = server.log.read_text()
     assert "undocumented answer" not in log
