@@ -26,7 +26,7 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(params=["disk", "file", "s3"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> BlobStore:
+def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> BlobStore:
     urls = {"disk": lambda: "", "file": (tmp_path / "a b").as_uri}
     url = urls.get(request.param, lambda: request.getfixturevalue("s3").blobs_url())()
     return open_blobs(url, tmp_path / "blobs")
@@ -37,35 +37,35 @@ async def pieces(*parts: bytes) -> AsyncIterator[bytes]:
         yield part
 
 
-async def read(store: BlobStore, key: str, start: int = 0, end: int | None = None) -> bytes:
-    return b"".join([chunk async for chunk in store.read(key, start, end)])
+async def read(blobs: BlobStore, key: str, start: int = 0, end: int | None = None) -> bytes:
+    return b"".join([chunk async for chunk in blobs.read(key, start, end)])
 
 
-async def keys(store: BlobStore, prefix: str) -> list[str]:
-    return sorted([found.key async for found in store.find(prefix)])
+async def keys(blobs: BlobStore, prefix: str) -> list[str]:
+    return sorted([found.key async for found in blobs.find(prefix)])
 
 
 @pytest.mark.parametrize("size", [0, 1, 5_120_000, 8 << 20, LARGE])
-async def test_bytes_come_back_with_their_size_and_digest(store: BlobStore, size: int) -> None:
+async def test_bytes_come_back_with_their_size_and_digest(blobs: BlobStore, size: int) -> None:
     content = (bytes(range(256)) * (size // 256 + 1))[:size]
-    written = await store.write("a/b", pieces(content[:100], content[100:]), limit_bytes=LIMIT)
+    written = await blobs.write("a/b", pieces(content[:100], content[100:]), limit_bytes=LIMIT)
     assert written == Written(len(content), f"sha256:{hashlib.sha256(content).hexdigest()}")
-    assert await read(store, "a/b") == content
-    assert await store.size("a/b") == len(content)
+    assert await read(blobs, "a/b") == content
+    assert await blobs.size("a/b") == len(content)
 
 
-async def test_a_write_that_fails_leaves_what_was_there(store: BlobStore) -> None:
-    await store.write("key", pieces(b"old"), limit_bytes=LIMIT)
+async def test_a_write_that_fails_leaves_what_was_there(blobs: BlobStore) -> None:
+    await blobs.write("key", pieces(b"old"), limit_bytes=LIMIT)
     with pytest.raises(TooLargeError):
-        await store.write("key", pieces(b"x" * 11), limit_bytes=10)
+        await blobs.write("key", pieces(b"x" * 11), limit_bytes=10)
     for content in (b"new", b"n" * LARGE):
         with pytest.raises(DamagedError):
-            await store.write("key", pieces(content), limit_bytes=LIMIT, digest="sha256:" + "0" * 64)
+            await blobs.write("key", pieces(content), limit_bytes=LIMIT, digest="sha256:" + "0" * 64)
     for half in (b"half", b"h" * LARGE):
         with pytest.raises(RuntimeError):
-            await store.write("key", broken(half), limit_bytes=LIMIT)
-    assert await read(store, "key") == b"old"
-    assert await keys(store, "key") == []
+            await blobs.write("key", broken(half), limit_bytes=LIMIT)
+    assert await read(blobs, "key") == b"old"
+    assert await keys(blobs, "key") == []
 
 
 async def broken(half: bytes) -> AsyncIterator[bytes]:
@@ -73,51 +73,51 @@ async def broken(half: bytes) -> AsyncIterator[bytes]:
     raise RuntimeError("the connection broke")
 
 
-async def test_parts_are_joined_in_the_order_that_is_asked_for(store: BlobStore) -> None:
+async def test_parts_are_joined_in_the_order_that_is_asked_for(blobs: BlobStore) -> None:
     for name in ("1", "2"):
-        await store.write(f"parts/{name}", pieces(name.encode()), limit_bytes=LIMIT)
-    written = await store.join("whole", ["parts/2", "parts/1", "parts/2"], limit_bytes=LIMIT)
+        await blobs.write(f"parts/{name}", pieces(name.encode()), limit_bytes=LIMIT)
+    written = await blobs.join("whole", ["parts/2", "parts/1", "parts/2"], limit_bytes=LIMIT)
     assert written.size_bytes == 3
-    assert await read(store, "whole") == b"212"
+    assert await read(blobs, "whole") == b"212"
     with pytest.raises(NotFoundError):
-        await store.join("whole", ["parts/3"], limit_bytes=LIMIT)
+        await blobs.join("whole", ["parts/3"], limit_bytes=LIMIT)
     with pytest.raises(TooLargeError):
-        await store.join("whole", ["parts/1", "parts/2"], limit_bytes=1)
-    assert await read(store, "whole") == b"212"
+        await blobs.join("whole", ["parts/1", "parts/2"], limit_bytes=1)
+    assert await read(blobs, "whole") == b"212"
 
 
 @pytest.mark.parametrize(
     ("start", "end", "expected"),
     [(0, 3, b"012"), (3, None, b"3456789"), (2, 2, b""), (9, 100, b"9"), (4, 6, b"45")],
 )
-async def test_a_range_is_read_alone(store: BlobStore, start: int, end: int | None, expected: bytes) -> None:
-    await store.write("digits", pieces(b"0123456789"), limit_bytes=LIMIT)
-    assert await read(store, "digits", start, end) == expected
+async def test_a_range_is_read_alone(blobs: BlobStore, start: int, end: int | None, expected: bytes) -> None:
+    await blobs.write("digits", pieces(b"0123456789"), limit_bytes=LIMIT)
+    assert await read(blobs, "digits", start, end) == expected
 
 
-async def test_what_is_not_there_has_no_size_and_can_not_be_read(store: BlobStore) -> None:
-    assert await store.size("nothing") is None
+async def test_what_is_not_there_has_no_size_and_can_not_be_read(blobs: BlobStore) -> None:
+    assert await blobs.size("nothing") is None
     with pytest.raises(NotFoundError):
-        await read(store, "nothing")
-    await store.remove("nothing")
-    assert await keys(store, "nothing") == []
+        await read(blobs, "nothing")
+    await blobs.remove("nothing")
+    assert await keys(blobs, "nothing") == []
 
 
-async def test_removing_a_prefix_removes_what_is_below(store: BlobStore) -> None:
+async def test_removing_a_prefix_removes_what_is_below(blobs: BlobStore) -> None:
     for key in ("parts/1/a", "parts/1/b", "parts/10/a"):
-        await store.write(key, pieces(b"x"), limit_bytes=LIMIT)
-    assert await keys(store, "parts") == ["parts/1/a", "parts/1/b", "parts/10/a"]
-    assert [found.size_bytes async for found in store.find("parts/1")] == [1, 1]
-    await store.remove("parts/1")
-    assert await keys(store, "parts") == ["parts/10/a"]
-    await store.remove("parts/10/a")
-    assert await keys(store, "parts") == []
+        await blobs.write(key, pieces(b"x"), limit_bytes=LIMIT)
+    assert await keys(blobs, "parts") == ["parts/1/a", "parts/1/b", "parts/10/a"]
+    assert [found.size_bytes async for found in blobs.find("parts/1")] == [1, 1]
+    await blobs.remove("parts/1")
+    assert await keys(blobs, "parts") == ["parts/10/a"]
+    await blobs.remove("parts/10/a")
+    assert await keys(blobs, "parts") == []
 
 
 @pytest.mark.parametrize("key", ["../x", "/etc/passwd", "a//b", "a/../b", ".new/x", "", "a\0b"])
-async def test_a_key_that_we_did_not_make_is_a_bug_of_ours(store: BlobStore, key: str) -> None:
+async def test_a_key_that_we_did_not_make_is_a_bug_of_ours(blobs: BlobStore, key: str) -> None:
     with pytest.raises(ValueError, match="not a key of ours"):
-        await store.write(key, pieces(b"x"), limit_bytes=LIMIT)
+        await blobs.write(key, pieces(b"x"), limit_bytes=LIMIT)
 
 
 async def test_a_bucket_hands_its_bytes_out_itself_and_files_do_not(s3: S3, tmp_path: Path) -> None:
@@ -142,9 +142,9 @@ async def test_uploads_that_were_given_up_leave_no_parts_in_the_bucket(s3: S3, t
 
 
 async def test_a_bucket_that_is_not_there_is_told_with_what_to_do(s3: S3, tmp_path: Path) -> None:
-    store = open_blobs(f"s3://no-such-bucket?endpoint={s3.endpoint}", tmp_path)
+    blobs = open_blobs(f"s3://no-such-bucket?endpoint={s3.endpoint}", tmp_path)
     with pytest.raises(UnreachableError, match="--blobs-url") as told:
-        await store.write("a", pieces(b"x"), limit_bytes=LIMIT)
+        await blobs.write("a", pieces(b"x"), limit_bytes=LIMIT)
     assert "\n" not in str(told.value)
 
 
