@@ -27,13 +27,13 @@ from agent.plan import (
     cancelled,
     explain_waiting,
 )
+from agent.server import plan_states
 from agent.server.changes import Change
 from agent.server.live import GROUPS, TIMERS
 from agent.server.platform_events import tell_of_run
 from agent.server.store import environments, groups, jobs, leases, runs
 from agent.server.store import gangs as gang_store
 from agent.server.store.groups import Letter
-from agent.spec import codec
 
 _SAID = (JobPhase.GATED, JobPhase.GROUPED, JobPhase.RESTING)  # waits that no row tells of
 _Step = tuple[RunState, tuple[Decision, ...]]
@@ -49,7 +49,7 @@ async def carry_out(change: Change, flow: Flow, project: int, step: _Step) -> No
         if event is not None:
             state, more = advance(flow, state, event, now=change.now)
             waiting += more
-    await runs.save_plan(change.connection, run, codec.dump(state), state.due_at)
+    await runs.save_plan(change.connection, run, plan_states.dump(state), state.due_at)
     if state.due_at is not None:
         change.wake(TIMERS)
     await _tell_waits(change, flow, project, state)
@@ -115,9 +115,9 @@ async def _cancel_job(change: Change, job: JobId, reason: str, *, is_forced: boo
         await change.tell_job(job)
         return None
     result = cancelled(reason)
-    await jobs.finish_job(change.connection, job, result, change.now)
+    ended = await jobs.finish_job(change.connection, job, result, change.now)
     await leases.end_now(change.connection, job, row.lease, change.now)  # then the dispatcher tells its agent
-    await change.tell_job(job)
+    await change.tell_job(ended or job)
     return None if is_forced else JobFinished(job, result)
 
 

@@ -12,6 +12,7 @@ from agent.server.metrics import FirstStep, Told
 from agent.server.store import agents, events, jobs, locks, records, runs
 from agent.server.store.database import Connection, Database
 from agent.server.store.jobs import JobRow
+from agent.server.store.upsert import is_sqlite
 from agent.server.views import json_text, view_job, view_run
 
 
@@ -47,7 +48,7 @@ class Change:
         if row is None or row.run in self.locked:
             return row
         await self.lock_run(row.run)
-        return await jobs.find_job(self.connection, job)
+        return row if is_sqlite(self.connection) else await jobs.find_job(self.connection, job)
 
     def wake(self, topic: str) -> None:
         """Wake `topic` after the commit."""
@@ -64,14 +65,14 @@ class Change:
             self.told.append(row)
             await self._tell(row.project, run, "run", json_text(view_run(row)))
 
-    async def tell_job(self, job: str) -> None:
-        """Note how the job stands now."""
-        row = await jobs.find_job(self.connection, job)
+    async def tell_job(self, job: JobRow | str) -> None:
+        """Note how the job stands now; its row saves a look at it."""
+        row = await jobs.find_job(self.connection, job) if isinstance(job, str) else job
         if row is not None:
             self.told.append(row)
             names = await agents.names_of(self.connection, [row.agent])
             await self._tell(row.project, row.run, "job", json_text(view_job(row, names)))
-            self.wake(job_topic(job))
+            self.wake(job_topic(row.id))
 
     async def note_first_step(self, job: str) -> None:
         """A job's first step has begun; it counts when it is the first one of the run."""

@@ -1,6 +1,7 @@
 """What was offered to an agent on its way to it: by the server that holds its connection, whoever has offered it."""
 
 import logging
+from collections.abc import Sequence
 
 from agent.clock import Clock
 from agent.errors import AgentError
@@ -13,6 +14,7 @@ from agent.server.runs import Runs
 from agent.server.store import leases as lease_store
 from agent.server.store.failures import UnavailableError
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
+from agent.wire import messages as m
 
 log = logging.getLogger("agent.server.dispatch")
 
@@ -31,32 +33,46 @@ class Delivery:
         self._runs = runs
         self._handout = handout
 
-    async def deliver(self, offer: Offer) -> None:
-        """Send the job with its secrets; what can't be handed out ends, what nobody is there for goes back."""
-        try:
-            async with self._changes.database.read() as connection:
-                addresses = {
-                    agent.id: agent.address
-                    for agent in (*self._hub.ready_agents(), *await self._fleet.ready_elsewhere(connection))
-                }
-                message = await self._handout.make(connection, offer, addresses, self._clock.now())
-        except UnavailableError:
-            raise
-        except AgentError as error:
-            await self._give_up(offer, error)
-            return
-        if self._hub.assign(offer.agent, message):
-            log.info("job %s: given to %s under lease %d", offer.job, offer.agent, offer.lease)
-        else:
-            await self._leases.give_up(offer.job, offer.lease, offer.agent, "its agent went away")
+    async def deliver(self, offers: Sequence[Offer]) -> None:
+        """Send the jobs with their secrets; what can't be handed out ends, what nobody is there for goes back."""
+        for offer, made in await self._make(offers):
+            if isinstance(made, AgentError):
+                await self._give_up(offer, made)
+            elif self._hub.assign(offer.agent, made):
+                log.info("job %s: given to %s under lease %d", offer.job, offer.agent, offer.lease)
+            else:
+                await self._leases.give_up(offer.job, offer.lease, offer.agent, "its agent went away")
+
+    async def _make(self, offers: Sequence[Offer]) -> list[tuple[Offer, m.Assign | AgentError]]:
+        """What is to be sent, or why it can't be made."""
+        made: list[tuple[Offer, m.Assign | AgentError]] = []
+        if not offers:
+            return made
+        async with self._changes.database.read() as connection:
+            ready = (*self._hub.ready_agents(), *await self._fleet.ready_elsewhere(connection))
+            addresses = {agent.id: agent.address for agent in ready}
+            for offer in offers:
+                try:
+                    message = await self._handout.make(connection, offer, addresses, self._clock.now())
+                except UnavailableError:
+                    raise
+                except AgentError as error:
+                    made.append((offer, error))
+                else:
+                    made.append((offer, message))
+        return made
 
     async def deliver_to(self, agent: str) -> None:
         """Send what another server has offered to an agent that is connected here."""
         async with self._changes.database.read() as connection:
             offered = await lease_store.list_offered(connection, agent)
-        for job, number, gpus in offered:
-            if not self._hub.has_assigned(agent, job, number):
-                await self.deliver(Offer(job, number, agent, gpus))
+        await self.deliver(
+            [
+                Offer(job, number, agent, gpus)
+                for job, number, gpus in offered
+                if not self._hub.has_assigned(agent, job, number)
+            ]
+        )
 
     async def _give_up(self, offer: Offer, error: AgentError) -> None:
         """It would not go better the next time."""

@@ -172,12 +172,11 @@ class Dispatcher:
         async with self._changes.begin() as change:
             told = [row for row in news[:_MOST_EXPLAINED] if await change.try_lock_run(row.run)]
             for row in told:
-                if await jobs.set_waiting(change.connection, row.id, waits[row.id]):
-                    await change.tell_job(row.id)
+                if now_waiting := await jobs.set_waiting(change.connection, row.id, waits[row.id]):
+                    await change.tell_job(now_waiting)
         return len(told) == len(news)
 
     async def _assign(self, picks: Sequence[Pick], runs: Mapping[str, int]) -> None:
         here = {agent.id for agent in self._hub.ready_agents()}
-        for offer in await self._leases.offer(picks, {pick.job: runs[pick.job] for pick in picks}, here):
-            if offer.agent in here:
-                await self._delivery.deliver(offer)
+        offers = await self._leases.offer(picks, {pick.job: runs[pick.job] for pick in picks}, here)
+        await self._delivery.deliver([offer for offer in offers if offer.agent in here])

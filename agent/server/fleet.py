@@ -120,12 +120,18 @@ class Fleet:
             log.warning("the end of %s's connection is to be noted later: %s", agent, error)
 
     async def _say_gone(self) -> None:
-        for agent, number in list(self._gone.items()):
+        """Note all ends that nobody is noting, in one change: when a server stops, all of them come at once."""
+        gone, self._gone = self._gone, {}
+        if not gone:
+            return
+        try:
             async with self._changes.begin() as change:
-                if await fleet.disconnect_agent(change.connection, agent, number):
-                    change.wake_queue()
-            if self._gone.get(agent) == number:
-                del self._gone[agent]
+                for agent, number in sorted(gone.items()):
+                    if await fleet.disconnect_agent(change.connection, agent, number):
+                        change.wake_queue()
+        except BaseException:
+            self._gone = gone | self._gone
+            raise
 
     async def note_ready(self, agent: str, number: int, ready: ReadyAgent) -> bool:
         """What the agent can be given, for the other servers; False when a newer connection of it counts."""

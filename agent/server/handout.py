@@ -79,13 +79,13 @@ class Handout:
             lifetime_seconds=60 * minutes if spec.timeout_minutes else 365 * _DAY_SECONDS,
             now=now,
         )
+        own = {RUNTIME_TOKEN_NAME: token}
+        if found := await self._find_job_token(connection, spec.run):
+            own[JOB_TOKEN] = found  # without one the agent gives the job its runtime token there
         return await self._vault.seal_for(
             connection,
             spec.secrets,
-            own={
-                RUNTIME_TOKEN_NAME: token,
-                JOB_TOKEN: await self._find_job_token(connection, spec.run) or token,
-            },
+            own=own,
             asker=await _make_asker(connection, spec, project),
             identity=PublicIdentity.from_json(json.loads(agent.identity)),
             job=offer.job,

@@ -18,6 +18,7 @@ from agent.server.runs import Runs
 from agent.server.scheduler import Pick, Seat
 from agent.server.store import agents, fleet, jobs, leases, runs
 from agent.server.store import gangs as gang_store
+from agent.server.store.jobs import JobRow
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
 from agent.wire import lease as lease_rules
 from agent.wire.lease import Lease, LeaseEvent, LeaseState, LeaseTerms
@@ -87,20 +88,20 @@ class Leases:
         return [first, *(offer for offer in others if offer is not None)]
 
     async def _claim(self, change: Change, job: str, seat: Seat) -> Offer | None:
-        number = await jobs.assign_job(change.connection, job, seat.agent, change.now, seat.gpus)
-        if number is None:
+        row = await jobs.assign_job(change.connection, job, seat.agent, change.now, seat.gpus)
+        if row is None:
             return None
-        offered = lease_rules.offer(job, number, seat.agent, now=change.now, terms=self.terms)
+        offered = lease_rules.offer(job, row.lease, seat.agent, now=change.now, terms=self.terms)
         await leases.add_lease(change.connection, offered, change.now)
-        await change.tell_job(job)
-        return Offer(job, number, seat.agent, seat.gpus)
+        await change.tell_job(row)
+        return Offer(job, row.lease, seat.agent, seat.gpus)
 
     async def accept(self, job: str, number: int, agent: str) -> None:
         """The job folder is on the agent's disk. Raises StaleLeaseError."""
         async with self._changes.begin() as change:
-            await change.lock_job(job)
+            row = await change.lock_job(job)
             await self._move(change, job, number, agent, LeaseEvent.ACCEPT)
-            await self._start(change, job, number)
+            await self._start(change, row, number)
 
     async def resume(self, job: str, number: int, agent: str) -> LeaseState:
         """The agent says after a reconnect that it holds the job: where the lease stands.
@@ -108,14 +109,14 @@ class Leases:
         ACCEPTED: it goes on. RELEASED: all of it is here already. REVOKED: it is not the agent's any more. Raises StaleLeaseError for every other.
         """
         async with self._changes.begin() as change:
-            await change.lock_job(job)
+            row = await change.lock_job(job)
             state = await self._move(change, job, number, agent, LeaseEvent.HEARD)
-            if state is LeaseState.ACCEPTED and await self._is_forming(change, job):
+            if state is LeaseState.ACCEPTED and _is_forming(row):
                 reason = "an agent was away while the machines of the job were brought together"
                 await self._end(change, job, number, agent, LeaseEvent.REVOKE, reason)
                 return LeaseState.REVOKED
             if state is LeaseState.ACCEPTED:
-                await self._start(change, job, number)
+                await self._start(change, row, number)
             return state
 
     async def refuse(self, job: str, number: int, agent: str, reason: str) -> None:
@@ -201,42 +202,36 @@ class Leases:
         await leases.save_lease(change.connection, moved, change.now, reason)
         return moved.state
 
-    async def _is_forming(self, change: Change, job: str) -> bool:
-        """Whether this is a node of a gang that has not begun."""
-        row = await jobs.find_job(change.connection, job)
-        return row is not None and row.gang is not None and row.status == "assigned"
-
-    async def _start(self, change: Change, job: str, number: int) -> None:
+    async def _start(self, change: Change, row: JobRow | None, number: int) -> None:
         """The job begins; a gang does when the last of its nodes is accepted."""
-        if not await self._is_forming(change, job):
-            await self._start_one(change, job, number)
+        if row is None:
             return
-        row = await jobs.find_job(change.connection, job)
-        nodes = await gang_store.list_nodes(change.connection, (row.gang if row else None) or job)
+        if not _is_forming(row):
+            await self._start_one(change, row.id, number)
+            return
+        nodes = await gang_store.list_nodes(change.connection, row.gang or row.id)
         if gangs.is_complete(nodes):
             for node in nodes:
                 await self._start_one(change, node.job.id, node.job.lease)
             change.wake_queue()  # the dispatcher tells them to begin
 
     async def _start_one(self, change: Change, job: str, number: int) -> None:
-        if not await jobs.start_job(change.connection, job, number, change.now):
-            return
-        row = await jobs.find_job(change.connection, job)
+        row = await jobs.start_job(change.connection, job, number, change.now)
         if row is None:
             return
         await self._runs.advance(change, row.run, JobStarted(JobId(job)))
         if await runs.mark_started(change.connection, row.run, change.now):
             await change.tell_run(row.run)
             await tell_of_run(change, row.run, "in_progress")
-        await change.tell_job(job)
+        await change.tell_job(row)
 
     async def _end(
         self, change: Change, job: str, number: int, agent: str, event: LeaseEvent, reason: str
     ) -> None:
-        await change.lock_job(job)
+        row = await change.lock_job(job)
         change.wake(agent_topic(agent))
         before = (await leases.find_lease(change.connection, job, number, agent)).state
-        is_forming = await self._is_forming(change, job)
+        is_forming = _is_forming(row)
         try:
             await self._move(change, job, number, agent, event, reason)
         except StaleLeaseError:
@@ -255,8 +250,8 @@ class Leases:
             await self._take_back_others(change, row.gang, job)
         if row is not None and row.lease == number and row.cancel_reason is not None:
             await self._runs.finish_job(change, job, cancelled(row.cancel_reason))
-        elif await jobs.requeue_job(change.connection, job, number):
-            await change.tell_job(job)
+        elif back := await jobs.requeue_job(change.connection, job, number):
+            await change.tell_job(back)
         change.wake_queue()
 
     async def _take_back_others(self, change: Change, gang: str, job: str) -> None:
@@ -269,8 +264,13 @@ class Leases:
             await self._move(change, row.id, row.lease, row.agent, LeaseEvent.REVOKE, reason)
             if row.cancel_reason is not None:
                 await self._runs.finish_job(change, row.id, cancelled(row.cancel_reason))
-            elif await jobs.requeue_job(change.connection, row.id, row.lease):
-                await change.tell_job(row.id)
+            elif back := await jobs.requeue_job(change.connection, row.id, row.lease):
+                await change.tell_job(back)
+
+
+def _is_forming(row: JobRow | None) -> bool:
+    """Whether this is a node of a gang that has not begun."""
+    return row is not None and row.gang is not None and row.status == "assigned"
 
 
 async def _tell_of_agent(change: Change, job: str, agent: str, reason: str) -> None:

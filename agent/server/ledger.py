@@ -14,6 +14,7 @@ from agent.server.live import job_topic
 from agent.server.runs import Runs
 from agent.server.store import jobs, leases, records
 from agent.server.store.failures import UnstorableError
+from agent.server.store.jobs import JobRow
 from agent.spec import codec
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
 from agent.wire.lease import LeaseEvent, LeaseTerms, advance
@@ -58,7 +59,9 @@ class Ledger:
             outcome = await self._apply_from(job, lease, row.journal_applied, durable)
         except (DamagedError, UnstorableError) as error:
             async with self._changes.begin() as change:
-                await self._close(change, job, lease, LeaseEvent.REVOKE, _damaged(error))
+                row = await change.lock_job(job)
+                if row is not None and row.lease == lease:
+                    await self._close(change, row, LeaseEvent.REVOKE, _damaged(error))
             outcome = Outcome.DAMAGED
         if outcome is not Outcome.OPEN:
             self._seen.pop((job, lease), None)
@@ -90,7 +93,7 @@ class Ledger:
                     continue  # another server process was quicker
                 if isinstance(record, Closed):
                     await jobs.set_applied(change.connection, job, lease, end)
-                    await self._close(change, job, lease, LeaseEvent.COMPLETE, record.result)
+                    await self._close(change, row, LeaseEvent.COMPLETE, record.result)
                     return True
                 try:
                     await _put(change, job, lease, end, record)
@@ -99,16 +102,13 @@ class Ledger:
             await jobs.set_applied(change.connection, job, lease, found[-1][0])
         return False
 
-    async def _close(
-        self, change: Change, job: str, lease: int, event: LeaseEvent, result: JobResult
-    ) -> None:
-        row = await change.lock_job(job)
-        if row is None or row.lease != lease or row.agent is None:
+    async def _close(self, change: Change, row: JobRow, event: LeaseEvent, result: JobResult) -> None:
+        if row.agent is None:
             return
-        held = await leases.find_lease(change.connection, job, lease, row.agent)
+        held = await leases.find_lease(change.connection, row.id, row.lease, row.agent)
         done = advance(held, event, now=change.now, terms=self._terms)
         await leases.save_lease(change.connection, done, change.now, result.message)
-        await self._runs.finish_job(change, job, result)
+        await self._runs.finish_row(change, row, result)
 
 
 async def _put(change: Change, job: str, lease: int, end: int, record: Record) -> None:

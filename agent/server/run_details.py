@@ -12,6 +12,7 @@ import msgspec
 from agent.errors import NotFoundError
 from agent.flow.model import Flow
 from agent.plan import RunState, explain_waiting
+from agent.server import plan_states
 from agent.server.services import Services
 from agent.server.store import agents, artifacts, jobs, records, runs
 from agent.server.store.database import Connection
@@ -27,7 +28,6 @@ from agent.server.views import (
     view_pending_job,
     view_run,
 )
-from agent.spec import codec
 
 
 class SummaryView(msgspec.Struct):
@@ -91,7 +91,7 @@ async def find_attempt(connection: Connection, services: Services, run: int, att
         raise NotFoundError(
             f"run {run} has no attempt {attempt}", hint=f"its last one is {state.request.attempt}"
         )
-    return Attempt(codec.parse(RunState, row.state, where=f"run {run}, attempt {attempt}"), flow, row)
+    return Attempt(plan_states.parse(row.state, where=f"run {run}, attempt {attempt}"), flow, row)
 
 
 def list_jobs(

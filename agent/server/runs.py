@@ -26,7 +26,7 @@ from agent.plan import (
     rerun,
 )
 from agent.plan.request import JOB_TOKEN, Wish, choose_event, make_request
-from agent.server import audit, gangs
+from agent.server import audit, gangs, plan_states
 from agent.server.carrying import carry_out
 from agent.server.changes import Change, Changes
 from agent.server.flows import FlowCache
@@ -134,17 +134,22 @@ class Runs:
     def read(self, plan: StoredPlan, run: int) -> tuple[Flow, RunState]:
         """The flow and the state of a stored plan."""
         flow = self._flows.parse(plan.file, plan.text, plan.dialect, plan.called)
-        return flow, codec.parse(RunState, plan.state, where=f"run {run}")
+        return flow, plan_states.parse(plan.state, where=f"run {run}")
 
     async def finish_job(self, change: Change, job: str, result: JobResult) -> bool:
         """A job's end, and what follows from it in its run; False when it had ended already."""
         row = await change.lock_job(job)
-        if row is not None and row.gang is not None:
+        return row is not None and await self.finish_row(change, row, result)
+
+    async def finish_row(self, change: Change, row: JobRow, result: JobResult) -> bool:
+        """As `finish_job`, for who has locked the job in this change."""
+        if row.gang is not None:
             return await self._finish_node(change, row, result)
-        if row is None or not await jobs.finish_job(change.connection, job, result, change.now):
+        ended = await jobs.finish_job(change.connection, row.id, result, change.now)
+        if ended is None:
             return False
-        await change.tell_job(job)
-        await self.advance(change, row.run, JobFinished(JobId(job), result))
+        await change.tell_job(ended)
+        await self.advance(change, row.run, JobFinished(JobId(row.id), result))
         change.wake_queue()
         return True
 

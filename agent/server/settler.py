@@ -50,8 +50,9 @@ class Settler:
         for (job, lease), size in zip(batch, sizes, strict=True):
             self._protocol.acknowledge(job, lease, size)
         self._flush()
-        for (job, lease), size in zip(batch, sizes, strict=True):
-            await self._apply(job, lease, size)
+        async with asyncio.TaskGroup() as tasks:  # side by side, so that they share a commit
+            for (job, lease), size in zip(batch, sizes, strict=True):
+                tasks.create_task(self._apply(job, lease, size))
 
     async def _apply(self, job: str, lease: int, size: int) -> None:
         match await outlast(partial(self._ledger.apply, job, lease, size)):

@@ -36,7 +36,7 @@ class AgentRow:
 
 
 _COLUMNS = [agents.c[name] for name in AgentRow.__slots__]
-_FIND = select(*_COLUMNS).where(agents.c.id == bindparam("wanted"), agents.c.removed_at.is_(None))
+_FIND = Hot(select(*_COLUMNS).where(agents.c.id == bindparam("wanted"), agents.c.removed_at.is_(None)))
 _NAME = Hot(select(agents.c.id, agents.c.name).where(agents.c.id == bindparam("wanted")))
 
 
@@ -49,8 +49,8 @@ async def add_agent(connection: AsyncConnection, row: AgentRow) -> None:
 
 async def find_agent(connection: AsyncConnection, agent: str) -> AgentRow | None:
     """The agent with this id, unless it was removed."""
-    row = (await connection.execute(_FIND, {"wanted": agent})).mappings().one_or_none()
-    return None if row is None else AgentRow(**row)
+    row = await _FIND.row(connection, wanted=agent)
+    return None if row is None else AgentRow(*row)
 
 
 async def find_by_name(connection: AsyncConnection, name: str) -> AgentRow | None:

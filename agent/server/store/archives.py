@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from agent.server.store.hot import Hot
 from agent.server.store.schema import archives
 from agent.server.store.upsert import insert
 
@@ -26,12 +27,21 @@ class ArchiveRow:
     journal_bytes: int
 
 
+_WANT = Hot(lambda connection: insert(connection, archives).on_conflict_do_nothing())
+
+
 async def want_archive(connection: AsyncConnection, job: str, lease: int, due_at: float) -> None:
     """The lease is over: its journal is to be archived from `due_at` on. Said twice is said once."""
-    statement = insert(connection, archives).values(
-        job=job, lease=lease, state="waiting", due_at=due_at, blob="", size_bytes=0, journal_bytes=0
+    await _WANT.count(
+        connection,
+        job=job,
+        lease=lease,
+        state="waiting",
+        due_at=due_at,
+        blob="",
+        size_bytes=0,
+        journal_bytes=0,
     )
-    await connection.execute(statement.on_conflict_do_nothing())
 
 
 async def find_archive(connection: AsyncConnection, job: str, lease: int) -> ArchiveRow | None:

@@ -1,7 +1,8 @@
 """The database: how it is opened, and the two kinds of connection, `read` and `write`.
 
-On SQLite writers take the write lock when they begin, one after the other; on PostgreSQL they run side by side, and
-whoever changes a run's rows locks the run first (`agent.server.changes`). Readers see one snapshot and wait for nobody.
+On SQLite writers come one after the other and share commits (`agent.server.store.embedded`); on PostgreSQL they run side
+by side, and whoever changes a run's rows locks the run first (`agent.server.changes`). Readers see one snapshot and wait
+for nobody.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from agent.errors import DamagedError
 from agent.server.store import migrations
+from agent.server.store.embedded import EmbeddedStore
 from agent.server.store.engines import Where, make_engine, read_where
 from agent.server.store.failures import translate_failures
 from agent.server.store.locks import lock_name
@@ -36,10 +38,9 @@ class Database:
     def __init__(self, engine: AsyncEngine, where: Where, most_writers: int = 1) -> None:
         self.where = where
         self._engine = engine
-        # One writer at a time is SQLite's rule; on PostgreSQL those that wait for a run must leave connections to
-        # the others. Queueing here is fair and cheap.
+        self._embedded = EmbeddedStore(engine, where) if where.is_sqlite else None
+        # Those that wait for a run must leave connections to the others. Queueing here is fair and cheap.
         self._writing = asyncio.Semaphore(most_writers)
-        self._writer: Connection | None = None
 
     @property
     def is_shared(self) -> bool:
@@ -49,35 +50,22 @@ class Database:
     @asynccontextmanager
     async def read(self) -> AsyncIterator[Connection]:
         """A connection that sees one consistent snapshot."""
+        if self._embedded is not None:
+            async with self._embedded.read() as connection:
+                yield connection
+            return
         async with self._connect() as plain:
-            yield await plain.execution_options(**_SNAPSHOT) if self.is_shared else plain
+            yield await plain.execution_options(**_SNAPSHOT)
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[Connection]:
         """One transaction: committed when the block ends, undone when it raises."""
-        async with self._writing:
-            if self.is_shared:
-                async with self._connect() as plain, plain.begin():
-                    yield plain
-                return
-            connection = await self._get_writer()
-            try:
-                with translate_failures(str(self.where)):
-                    async with connection.begin():
-                        yield connection
-            except BaseException:
-                # Undone. Whether the connection is as good as new is not worth finding out.
-                self._writer = None
-                await connection.close()
-                raise
-
-    async def _get_writer(self) -> Connection:
-        """SQLite's one connection that writes; kept, as taking one from the pool costs more than most changes."""
-        if self._writer is None:
-            with translate_failures(str(self.where), connecting=True):
-                plain = await self._engine.connect()
-            self._writer = await plain.execution_options(writes=True)
-        return self._writer
+        if self._embedded is not None:
+            async with self._embedded.write() as connection:
+                yield connection
+            return
+        async with self._writing, self._connect() as plain, plain.begin():
+            yield plain
 
     @asynccontextmanager
     async def hold(self, name: str) -> AsyncIterator[None]:
@@ -91,9 +79,8 @@ class Database:
 
     async def close(self) -> None:
         """Give all connections back."""
-        if self._writer is not None:
-            await self._writer.close()
-            self._writer = None
+        if self._embedded is not None:
+            await self._embedded.close()
         await self._engine.dispose()
 
     @asynccontextmanager
@@ -113,8 +100,7 @@ async def open_database(place: Path | str, *, pool_size: int = DEFAULT_POOL) -> 
     Raises DamagedError when another version of this software has made it, UnavailableError, RefusedError.
     """
     where = Where(place) if isinstance(place, Path) else read_where(place)
-    most_writers = 1 if where.is_sqlite else max(1, pool_size // 2)
-    database = Database(make_engine(where, pool_size=pool_size), where, most_writers)
+    database = Database(make_engine(where, pool_size=pool_size), where, max(1, pool_size // 2))
     try:
         async with database.write() as connection:
             await connection.run_sync(_create_or_check, str(where))

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import and_, select, update
+from sqlalchemy import and_, bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from agent.server.store.hot import Hot
 from agent.server.store.schema import deliveries, origins
 from agent.server.store.upsert import insert
 
@@ -48,6 +49,9 @@ class OriginRow:
 
 
 _COLUMNS = [deliveries.c[name] for name in DeliveryRow.__slots__]
+_FIND_ORIGIN = Hot(
+    select(*(origins.c[name] for name in OriginRow.__slots__)).where(origins.c.run == bindparam("of_run"))
+)
 
 
 async def add_delivery(
@@ -222,8 +226,8 @@ async def add_origin(connection: AsyncConnection, row: OriginRow) -> None:
 
 async def find_origin(connection: AsyncConnection, run: int) -> OriginRow | None:
     """What started the run; None for one that a person submitted with its flow's text."""
-    row = (await connection.execute(select(origins).where(origins.c.run == run))).mappings().one_or_none()
-    return None if row is None else OriginRow(**row)
+    row = await _FIND_ORIGIN.row(connection, of_run=run)
+    return None if row is None else OriginRow(*row)
 
 
 async def find_started(connection: AsyncConnection, start: str) -> int | None:

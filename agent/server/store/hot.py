@@ -9,28 +9,35 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any
 
+from sqlalchemy import Boolean
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.expression import Executable
 
+from agent.server.store.sqlite_driver import plain_connection
 from agent.server.store.upsert import is_sqlite
 
 Make = Callable[[AsyncConnection], Executable]
 
 
 class Hot:
-    """A statement whose values come by name, each of a type that the driver takes as it is; without `IN`."""
+    """A statement whose values come by name, each of a type that the driver takes as it is; without `IN`.
+
+    What it reads is of such types too, or Boolean.
+    """
 
     def __init__(self, statement: Executable | Make) -> None:
         """A function instead of a statement makes it for the connection's store."""
         self._source = statement
         self._made: dict[str, Executable] = {}
         self._compiled: dict[tuple[str, ...], tuple[str, tuple[str, ...], dict[str, Any]]] = {}
+        self._booleans: tuple[int, ...] = ()  # which columns of its rows are
 
     async def rows(self, connection: AsyncConnection, **values: Any) -> list[Any]:
         """The rows that it gives, as tuples."""
         cursor = self._run(connection, values) if is_sqlite(connection) else None
         if cursor is not None:
-            return cursor.fetchall()
+            rows = cursor.fetchall()
+            return [self._convert(row) for row in rows] if self._booleans else rows
         return [tuple(row) for row in await connection.execute(self._statement(connection), values)]
 
     async def row(self, connection: AsyncConnection, **values: Any) -> Any:
@@ -54,21 +61,27 @@ class Hot:
 
     def _run(self, connection: AsyncConnection, values: dict[str, Any]) -> sqlite3.Cursor | None:
         """None: it failed, and is to be tried the usual way, which knows the names of failures."""
-        sync = connection.sync_connection
-        assert sync is not None
-        driver: Any = sync.connection.driver_connection
-        plain: sqlite3.Connection = driver.plain
+        plain = plain_connection(connection)
         names = tuple(values)
         if names not in self._compiled:
             self._compiled[names] = self._compile(connection, names)
         sql, order, fixed = self._compiled[names]
+        if not plain.in_transaction:
+            plain.execute("BEGIN")  # a reader's: it sees one snapshot, and ends with its connection
+        given = {**fixed, **values}
         try:
-            if not plain.in_transaction:
-                plain.execute("BEGIN")  # a reader's: it sees one snapshot, and ends with its connection
-            given = {**fixed, **values}
             return plain.execute(sql, [given[name] for name in order])
         except sqlite3.Error:
+            if not plain.in_transaction:
+                raise  # all of it was undone: what came now would be a transaction by itself
             return None
+
+    def _convert(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
+        """SQLite has no booleans."""
+        values = list(row)
+        for place in self._booleans:
+            values[place] = None if values[place] is None else bool(values[place])
+        return tuple(values)
 
     def _compile(
         self, connection: AsyncConnection, names: tuple[str, ...]
@@ -76,5 +89,7 @@ class Hot:
         statement: Any = self._statement(connection)
         columns = list(names) if statement.is_insert else None
         compiled = statement.compile(dialect=connection.dialect, column_keys=columns)
+        read = statement.selected_columns if statement.is_select else getattr(statement, "_returning", ())
+        self._booleans = tuple(place for place, column in enumerate(read) if isinstance(column.type, Boolean))
         fixed = {name: bound.value for name, bound in compiled.binds.items() if not bound.required}
         return str(compiled), tuple(compiled.positiontup or ()), fixed

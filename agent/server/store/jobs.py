@@ -4,8 +4,8 @@
       ^  <---requeue-----+                   |
       +--------------------- finish ---------+--> completed      (from each of the three; final)
 
-Every step out of a state names the state (and the lease) that it leaves in its WHERE: a row that did not change
-means that somebody else was first, and the caller does nothing.
+Every step out of a state names the state (and the lease) that it leaves in its WHERE, and gives the row as it is then.
+None means that somebody else was first, and the caller does nothing.
 """
 
 import json
@@ -147,28 +147,28 @@ async def add_ended_job(
 
 async def assign_job(
     connection: AsyncConnection, job: str, agent: str, now: float, gpus: Sequence[str] = ()
-) -> int | None:
-    """Give a queued job to `agent`, with these of its GPUs: the new lease number; None: it is no longer queued."""
+) -> JobRow | None:
+    """Give a queued job to `agent`, with these of its GPUs, under its next lease; None: it is no longer queued."""
     row = await _ASSIGN.row(connection, wanted=job, to=agent, given=json.dumps(list(gpus)), at=now)
-    return None if row is None else int(row[0])
+    return None if row is None else JobRow(*row)
 
 
-async def start_job(connection: AsyncConnection, job: str, lease: int, now: float) -> bool:
-    """The agent has taken the job; False when that was known already."""
+async def start_job(connection: AsyncConnection, job: str, lease: int, now: float) -> JobRow | None:
+    """The agent has taken the job; None when that was known already."""
     return await _change(
         connection, job, ("assigned",), {"status": "running", "started_at": now, "waiting": ""}, lease=lease
     )
 
 
-async def requeue_job(connection: AsyncConnection, job: str, lease: int) -> bool:
-    """The agent never began with the job: back to the queue; False when that is no longer so."""
+async def requeue_job(connection: AsyncConnection, job: str, lease: int) -> JobRow | None:
+    """The agent never began with the job: back to the queue; None when that is no longer so."""
     return await _change(
         connection, job, ("assigned",), {"status": "queued", "agent": None, "gpus": "[]"}, lease=lease
     )
 
 
-async def finish_job(connection: AsyncConnection, job: str, result: JobResult, now: float) -> bool:
-    """The end, whatever state it was in; False when it had ended already (a terminal state wins)."""
+async def finish_job(connection: AsyncConnection, job: str, result: JobResult, now: float) -> JobRow | None:
+    """The end, whatever state it was in; None when it had ended already (a terminal state wins)."""
     values = {
         "status": "completed",
         "conclusion": result.conclusion.value,
@@ -191,8 +191,8 @@ async def request_cancel(connection: AsyncConnection, job: str, reason: str) -> 
     )
 
 
-async def set_waiting(connection: AsyncConnection, job: str, reason: str) -> bool:
-    """Why a queued job waits; False when that was said already."""
+async def set_waiting(connection: AsyncConnection, job: str, reason: str) -> JobRow | None:
+    """Why a queued job waits; None when that was said already."""
     return await _change(connection, job, ("queued",), {"waiting": reason}, unless_waiting=reason)
 
 
@@ -242,7 +242,7 @@ async def _change(
     *,
     lease: int | None = None,
     unless_waiting: str | None = None,
-) -> bool:
+) -> JobRow | None:
     statement = _make_change(
         tuple(leaving), tuple(values), has_lease=lease is not None, is_news=unless_waiting is not None
     )
@@ -252,7 +252,8 @@ async def _change(
         given["under"] = lease
     if unless_waiting is not None:
         given["said"] = unless_waiting
-    return await statement.count(connection, **given) == 1
+    row = await statement.row(connection, **given)
+    return None if row is None else JobRow(*row)
 
 
 @cache
@@ -263,7 +264,8 @@ def _make_change(leaving: tuple[str, ...], names: tuple[str, ...], *, has_lease:
         statement = statement.where(jobs.c.lease == bindparam("under"))
     if is_news:
         statement = statement.where(jobs.c.waiting != bindparam("said"))
-    return Hot(statement.values({name: bindparam(f"new_{name}") for name in names}))
+    changed = statement.values({name: bindparam(f"new_{name}") for name in names})
+    return Hot(changed.returning(*_COLUMNS))
 
 
 _HELD = update(jobs).where(jobs.c.id == bindparam("wanted"), jobs.c.lease == bindparam("under"))
@@ -288,7 +290,7 @@ _ASSIGN = Hot(
         waiting="",
         journal_applied=0,
     )
-    .returning(jobs.c.lease)
+    .returning(*_COLUMNS)
 )
 
 

@@ -1,7 +1,7 @@
 """Leases: which agent holds which job under which number. `agent.wire.lease` says what may follow what."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import Select, bindparam, func, insert, select, tuple_, update
@@ -28,6 +28,18 @@ _SAVE = Hot(
     update(leases)
     .where(leases.c.job == bindparam("of_job"), leases.c.number == bindparam("under"))
     .values({name: bindparam(f"new_{name}") for name in ("state", "deadline", "ended_at", "reason")})
+)
+
+
+_STATE = Hot(
+    select(leases.c.state).where(leases.c.job == bindparam("of_job"), leases.c.number == bindparam("under"))
+)
+_DUE = Hot(select(*_COLUMNS).where(leases.c.deadline <= bindparam("at")))
+_NEXT = Hot(select(func.min(leases.c.deadline)))
+_REFUSALS = Hot(
+    select(func.coalesce(jobs.c.gang, jobs.c.id), leases.c.agent, leases.c.reason)
+    .join(jobs, jobs.c.id == leases.c.job)
+    .where(leases.c.state == bindparam("refused"), leases.c.ended_at > bindparam("since"))
 )
 
 
@@ -68,25 +80,23 @@ async def list_offered(connection: AsyncConnection, agent: str) -> list[tuple[st
 
 async def list_refusals(connection: AsyncConnection, since: float) -> dict[str, dict[str, str]]:
     """The jobs that agents have refused since then: by job (a gang's node is its gang's), each agent's reason."""
-    query = (
-        select(func.coalesce(jobs.c.gang, jobs.c.id).label("job"), leases.c.agent, leases.c.reason)
-        .join(jobs, jobs.c.id == leases.c.job)
-        .where(leases.c.state == LeaseState.REFUSED.value, leases.c.ended_at > since)
-    )
     refusals: dict[str, dict[str, str]] = {}
-    for row in await connection.execute(query):
-        refusals.setdefault(row.job, {})[row.agent] = row.reason
+    rows = await _REFUSALS.rows(connection, refused=LeaseState.REFUSED.value, since=since)
+    for job, agent, reason in rows:
+        refusals.setdefault(job, {})[agent] = reason
     return refusals
 
 
 async def is_released(connection: AsyncConnection, job: str, number: int) -> bool:
     """Whether the lease came to its normal end: its journal is whole here."""
-    query = select(leases.c.state).where(leases.c.job == job, leases.c.number == number)
-    return (await connection.execute(query)).scalar_one_or_none() == LeaseState.RELEASED.value
+    row = await _STATE.row(connection, of_job=job, under=number)
+    return row is not None and row[0] == LeaseState.RELEASED.value
 
 
-async def list_ended(connection: AsyncConnection, jobs: Iterable[str]) -> dict[tuple[str, int], str]:
+async def list_ended(connection: AsyncConnection, jobs: Collection[str]) -> dict[tuple[str, int], str]:
     """The leases of these jobs that came to no good end, as (job, number): why."""
+    if not jobs:
+        return {}
     bad = (LeaseState.REFUSED.value, LeaseState.EXPIRED.value, LeaseState.REVOKED.value)
     query = select(leases.c.job, leases.c.number, leases.c.reason).where(
         leases.c.job.in_(list(jobs)), leases.c.state.in_(bad)
@@ -121,19 +131,13 @@ async def end_now(connection: AsyncConnection, job: str, number: int, now: float
 
 async def list_due(connection: AsyncConnection, now: float) -> list[Lease]:
     """The leases whose deadline has passed."""
-    query = select(*_COLUMNS).where(leases.c.deadline <= now)
-    return [
-        Lease(**{**row, "state": LeaseState(row["state"])})
-        for row in (await connection.execute(query)).mappings()
-    ]
+    return [_lease(row) for row in await _DUE.rows(connection, at=now)]
 
 
 async def next_deadline(connection: AsyncConnection) -> float | None:
     """When the next lease ends unless something is heard."""
-    query = (
-        select(leases.c.deadline).where(leases.c.deadline.is_not(None)).order_by(leases.c.deadline).limit(1)
-    )
-    return (await connection.execute(query)).scalar_one_or_none()
+    deadline: float | None = (await _NEXT.row(connection))[0]
+    return deadline
 
 
 async def extend_leases(

@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import Select, bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.journal.format import Annotation, StepChanged, Summary
@@ -39,7 +39,20 @@ def _make_put_step(connection: AsyncConnection) -> Insert:
     return statement.on_conflict_do_update(index_elements=key, set_=newest)
 
 
+def _make_first_step() -> Select[tuple[float]]:
+    others = jobs.alias()
+    is_second = (
+        select(steps.c.job)
+        .join(others, others.c.id == steps.c.job)
+        .where(others.c.run == jobs.c.run, others.c.id != jobs.c.id)
+        .exists()
+    )
+    query = select(runs.c.created_at).join(jobs, jobs.c.run == runs.c.id)
+    return query.where(jobs.c.id == bindparam("of_job"), ~is_second)
+
+
 _PUT_STEP = Hot(_make_put_step)
+_FIRST_STEP = Hot(_make_first_step())
 
 
 async def put_step(connection: AsyncConnection, job: str, lease: int, record: StepChanged) -> None:
@@ -102,13 +115,5 @@ async def list_summaries(connection: AsyncConnection, job: str, lease: int) -> l
 
 async def find_first_step_of_run(connection: AsyncConnection, job: str) -> float | None:
     """When the job's run was submitted; None when another of its jobs had a step already."""
-    others = jobs.alias()
-    is_second = (
-        select(steps.c.job)
-        .join(others, others.c.id == steps.c.job)
-        .where(others.c.run == jobs.c.run, others.c.id != job)
-        .exists()
-    )
-    query = select(runs.c.created_at).join(jobs, jobs.c.run == runs.c.id)
-    query = query.where(jobs.c.id == job, ~is_second)
-    return (await connection.execute(query)).scalar_one_or_none()
+    row = await _FIRST_STEP.row(connection, of_job=job)
+    return None if row is None else float(row[0])

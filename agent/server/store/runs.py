@@ -60,7 +60,7 @@ class AttemptRow:
 
 
 _COLUMNS = [runs.c[name] for name in RunRow.__slots__]
-_FIND = select(*_COLUMNS).where(runs.c.id == bindparam("wanted"))
+_FIND = Hot(select(*_COLUMNS).where(runs.c.id == bindparam("wanted")))
 _LOAD_PLAN = Hot(
     select(*(runs.c[name] for name in StoredPlan.__slots__)).where(runs.c.id == bindparam("wanted"))
 )
@@ -164,8 +164,8 @@ async def mark_cancelled(connection: AsyncConnection, run: int, reason: str) -> 
 
 async def find_run(connection: AsyncConnection, run: int) -> RunRow | None:
     """The run with this id."""
-    row = (await connection.execute(_FIND, {"wanted": run})).mappings().one_or_none()
-    return None if row is None else _run(row)
+    row = await _FIND.row(connection, wanted=run)
+    return None if row is None else RunRow(*row)
 
 
 async def project_of(connection: AsyncConnection, run: int) -> int | None:

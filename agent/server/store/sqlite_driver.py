@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 _PATIENCE_MS = 10_000  # how long another process may hold the lock
 
 
@@ -156,3 +158,12 @@ async def connect_quickly(file: Path) -> QuickConnection:
     """Open the database in `file`."""
     plain = sqlite3.connect(file, timeout=0, isolation_level=None, check_same_thread=False)
     return QuickConnection(plain)
+
+
+def plain_connection(connection: AsyncConnection) -> sqlite3.Connection:
+    """The driver's own connection under SQLAlchemy's; only for the embedded store."""
+    sync = connection.sync_connection
+    assert sync is not None
+    driver: Any = sync.connection.driver_connection
+    plain: sqlite3.Connection = driver.plain
+    return plain
