@@ -78,6 +78,7 @@ def _loops(services: Services) -> Iterator[Coroutine[None, None, None]]:
     yield services.archiver.run()
     yield services.retention.run()
     yield services.fleet.run(let_go)
+    yield services.pulse.run()
     if isinstance(services.bus, SharedBus):
         yield services.bus.run(services.database.where)
 

@@ -25,6 +25,7 @@ from agent.server.leases import Leases
 from agent.server.ledger import Ledger
 from agent.server.live import Bus, agent_topic
 from agent.server.patience import outlast
+from agent.server.pulse import Pulse
 from agent.server.registry import Registry
 from agent.server.scheduler import ReadyAgent
 from agent.server.settler import Settler
@@ -36,7 +37,6 @@ from agent.wire.server_side import Authenticated, Event, ServerProtocol
 log = logging.getLogger("agent.server.hub")
 
 _MOST_QUEUED_FRAMES = 1024
-_NOTE_SECONDS = 30.0
 _REVIEW_SECONDS = 3600.0
 _SILENT_HEARTBEATS = 4  # after so many missed ones the socket counts as half-open
 
@@ -70,6 +70,7 @@ class AgentConnection:
         journals: Journals,
         ledger: Ledger,
         fleet: Fleet,
+        pulse: Pulse,
         bus: Bus,
         heartbeat_seconds: float,
         handshake_seconds: float,
@@ -87,6 +88,7 @@ class AgentConnection:
         self._leases = leases
         self._journals = journals
         self._fleet = fleet
+        self._pulse = pulse
         self._bus = bus
         self._silence_seconds = heartbeat_seconds * _SILENT_HEARTBEATS
         self._handshake_seconds = handshake_seconds
@@ -102,7 +104,6 @@ class AgentConnection:
         self._software = ""
         self._said: m.Ready | None = None
         self._cancelled: set[tuple[str, int]] = set()
-        self._noted_at = 0.0
         self._proven = asyncio.Event()
 
     @property
@@ -222,12 +223,13 @@ class AgentConnection:
             case m.JournalChunk():
                 await self._take_chunk(event)
             case m.Heartbeat():
-                await self._note_alive(event)
+                self._pulse.beat(self.agent, event)
             case m.Drain():
                 await self._drain(is_draining=event.is_draining)
             case m.Goodbye():
                 await self._leases.forsake(self.agent, set(), "its agent has unregistered", self._number)
                 await self._registry.remove(self.agent)
+                self._pulse.forget(self.agent)
 
     async def _enter(self, agent: str) -> None:
         """From now on only this connection of the agent counts."""
@@ -301,15 +303,6 @@ class AgentConnection:
             raise self._broken(error) from None
         self._on_bytes(len(chunk.data))
         self._settler.mark(chunk.job, chunk.lease)
-
-    async def _note_alive(self, heartbeat: m.Heartbeat) -> None:
-        """Rows are written now and then only: a fleet's heartbeats must cost next to nothing."""
-        self._registry.note_figures(self.agent, heartbeat.figures)
-        now = asyncio.get_running_loop().time()
-        if now - self._noted_at >= min(_NOTE_SECONDS, self._leases.terms.grace_seconds / 10):
-            self._noted_at = now
-            await self._registry.note_alive(self.agent)
-            await self._leases.keep(self.agent, [held.job for held in heartbeat.held])
 
     async def _drain(self, *, is_draining: bool) -> None:
         if self._said is not None:

@@ -4,7 +4,7 @@
 where it is given out under the next number; one that ended later ends the job as `lost`.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from agent.errors import StaleLeaseError
@@ -125,12 +125,6 @@ class Leases:
             await change.lock_job(job)
             await self._move(change, job, number, agent, LeaseEvent.REFUSE, reason)
             await self._take_back(change, job, number)
-
-    async def keep(self, agent: str, held: Iterable[str]) -> None:
-        """A sign of life that names these jobs: those leases of them that are the agent's run on."""
-        async with self._changes.begin() as change:
-            deadline = change.now + self.terms.grace_seconds
-            await leases.extend_leases(change.connection, deadline, agent=agent, jobs=held)
 
     async def give_up(self, job: str, number: int, agent: str, reason: str, epoch: int | None = None) -> None:
         """The agent holds the job no longer, or not as it should: back to the queue, or lost.

@@ -46,7 +46,6 @@ class Registry:
 
     def __init__(self, changes: Changes) -> None:
         self._changes = changes
-        self._figures: dict[str, Mapping[str, object]] = {}
 
     async def register(self, registration: Registration) -> tuple[AgentRow, str | None]:
         """Spend the token and add the agent, in one transaction: the new one, and the id of the one it replaced.
@@ -120,26 +119,11 @@ class Registry:
             change.wake(agent_topic(agent))
             return await agents.update_agent(change.connection, agent, **values)
 
-    async def note_alive(self, agent: str) -> None:
-        """The agent was heard of."""
-        async with self._changes.begin() as change:
-            figures = json.dumps(dict(self.figures_of(agent)))
-            await agents.update_agent(change.connection, agent, last_seen_at=change.now, figures=figures)
-
     async def remove(self, agent: str) -> bool:
         """End an identity for ever; False when there is none such."""
-        self._figures.pop(agent, None)
         async with self._changes.begin() as change:
             change.wake(agent_topic(agent))
             return await agents.update_agent(change.connection, agent, removed_at=change.now)
-
-    def note_figures(self, agent: str, figures: Mapping[str, object]) -> None:
-        """The machine's latest samples; kept in memory only."""
-        self._figures[agent] = figures
-
-    def figures_of(self, agent: str) -> Mapping[str, object]:
-        """The latest samples that the agent sent to this process."""
-        return self._figures.get(agent, {})
 
 
 def make_ready_agent(row: AgentRow, ready: m.Ready) -> ReadyAgent:

@@ -37,6 +37,7 @@ from agent.server.ledger import Ledger
 from agent.server.live import Bus, SharedBus
 from agent.server.metrics import Metrics
 from agent.server.observer import Observer
+from agent.server.pulse import Pulse
 from agent.server.registry import Registry
 from agent.server.retention import Retention
 from agent.server.runs import Runs
@@ -63,6 +64,7 @@ class Services:
     leases: Leases
     fleet: Fleet
     registry: Registry
+    pulse: Pulse
     vault: Vault
     journals: Journals
     logs: JobLogs
@@ -145,6 +147,7 @@ def _assemble(
         leases=leases,
         fleet=fleet,
         registry=registry,
+        pulse=Pulse(changes, settings.lease_terms),
         vault=vault,
         journals=journals,
         logs=JobLogs(database, journals, blobs),

@@ -84,6 +84,7 @@ def _make_connection(services: Services, socket: _Socket) -> AgentConnection:
         journals=services.journals,
         ledger=services.ledger,
         fleet=services.fleet,
+        pulse=services.pulse,
         bus=services.bus,
         heartbeat_seconds=settings.connection_terms.heartbeat_seconds,
         handshake_seconds=settings.limits.handshake_seconds,

@@ -138,7 +138,7 @@ async def show_agent(call: Call) -> Response:
         connected = await call.services.fleet.connected(connection)
         noted = await agents.find_figures(connection, row.id)
     shown = [job.id for job in held if call.caller.role_in(job.project)]
-    figures = dict(call.services.registry.figures_of(row.id)) or noted
+    figures = dict(call.services.pulse.figures_of(row.id)) or noted
     fields = _fields(row, len(held), is_online=row.id in connected)
     return view_response(AgentDetails(**fields, jobs=shown, figures=figures))
 
@@ -191,6 +191,7 @@ async def remove_agent(call: Call) -> Response:
 
 async def _let_go(services: Services, agent: str, reason: str) -> None:
     """What an agent leaves behind whose identity has ended: its connection closes, its jobs are lost."""
+    services.pulse.forget(agent)
     await services.leases.forsake(agent, set(), reason)
 
 

@@ -83,6 +83,18 @@ async def find_figures(connection: AsyncConnection, agent: str) -> dict[str, obj
     return dict(json.loads(text)) if text else {}
 
 
+_NOTE_ALIVE = Hot(
+    update(agents)
+    .where(agents.c.id == bindparam("wanted"), agents.c.removed_at.is_(None))
+    .values(last_seen_at=bindparam("at"), figures=bindparam("new_figures"))
+)
+
+
+async def note_alive(connection: AsyncConnection, agent: str, figures: str, now: float) -> None:
+    """The agent was heard of, with these samples of its machine (JSON text)."""
+    await _NOTE_ALIVE.count(connection, wanted=agent, at=now, new_figures=figures)
+
+
 async def update_agent(connection: AsyncConnection, agent: str, **values: object) -> bool:
     """Set columns of an agent; False when it is not there or was removed."""
     result = await connection.execute(

@@ -132,6 +132,7 @@ class EmbeddedStore:
         """Whether a connection is as good as new after a failure is not worth finding out."""
         writer, self._writer = self._writer, None
         if writer is not None:
+            await writer.invalidate()
             await writer.close()
 
     async def _connect(self) -> Connection:
