@@ -17,12 +17,14 @@ from pathlib import Path
 from typing import Protocol
 
 from agent.daemon.causes import Clues, count_oom_kills, explain_death
+from agent.daemon.endings import Endings
 from agent.errors import AgentError
 from agent.job.launch import (
     JobFolder,
     JobSettings,
     bury,
     create_job_folder,
+    has_last_word,
     is_running,
     list_job_folders,
     remove_job_folder,
@@ -32,9 +34,13 @@ from agent.journal.file import size
 from agent.spec.outcome import FailureKind
 from agent.wire import messages as m
 
-_LOOK_SECONDS = 0.2  # how often the supervisors' locks are looked at, while there are any
+_LOOK_SECONDS = 0.2  # how often the locks of supervisors are looked at whose end nobody tells us
+_COUNT_SECONDS = 1.0  # how often the kernel's OOM kills are counted, while there are supervisors
 
 log = logging.getLogger("agent.daemon")
+
+
+Explain = Callable[[], tuple[FailureKind, str]]
 
 
 class JobState(StrEnum):
@@ -84,6 +90,8 @@ class JobTable:
         self._launcher = launcher
         self._equip = equip
         self._launching = asyncio.Lock()
+        self._endings = Endings(self._note_ending)
+        self._settling: set[tuple[str, int]] = set()
         self._jobs: dict[tuple[str, int], Job] = {}
         self._has_news = asyncio.Event()
         self._has_removed = asyncio.Event()
@@ -159,13 +167,14 @@ class JobTable:
                 return
             held.state = JobState.STARTING
             try:
-                await self._launcher.launch(held.folder)
+                pid = await self._launcher.launch(held.folder)
             except (AgentError, OSError) as error:
                 if not is_running(held.folder):
-                    await self._end(
-                        held, FailureKind.INFRASTRUCTURE, f"the job could not be started: {error}"
-                    )
+                    cause = FailureKind.INFRASTRUCTURE, f"the job could not be started: {error}"
+                    await self._end(held, lambda: cause)
                     return
+            else:
+                self._endings.watch(held.folder, pid)
             held.state = JobState.RUNNING
             log.info("job %s started (lease %d)", *held.key)
         self._has_news.set()
@@ -193,15 +202,41 @@ class JobTable:
 
     async def watch(self) -> None:
         """Look after the supervisors: bury those that died, remove the folders that may go. Never returns."""
-        while True:
-            self._has_news.clear()
-            for job in self:
-                if job.state in (JobState.RUNNING, JobState.LEAVING) and not is_running(job.folder):
-                    await self._settle(job)
-            self._oom_kills = count_oom_kills()
-            is_busy = any(job.state in (JobState.RUNNING, JobState.LEAVING) for job in self)
-            await wait_for_event(self._has_news, _LOOK_SECONDS if is_busy else None)
-            self._clues = Clues()  # what happened before the daemon started explains only what it found then
+        async with asyncio.TaskGroup() as group:  # one folder that takes long to go keeps nobody waiting
+            is_due = True
+            while True:
+                self._has_news.clear()
+                for job in self._find_ended():
+                    self._settling.add(job.key)
+                    group.create_task(self._settle(job, self._find_explanation(job.folder)))
+                if is_due:
+                    self._oom_kills = count_oom_kills()
+                pause = self._choose_pause()
+                is_due = not await wait_for_event(self._has_news, pause) or pause is None
+                # What happened before the daemon started explains only what it found then.
+                self._clues = Clues()
+
+    def _find_ended(self) -> list[Job]:
+        """The jobs whose supervisor is gone, and of whom nobody has taken care yet."""
+        return [
+            job
+            for job in self
+            if job.state in (JobState.RUNNING, JobState.LEAVING)
+            and job.key not in self._settling
+            and not is_running(job.folder)
+        ]
+
+    def _choose_pause(self) -> float | None:
+        """How many seconds there may be nothing to do; None for as long as there is no news."""
+        states = (JobState.RUNNING, JobState.LEAVING)
+        living = [job for job in self if job.state in states and job.key not in self._settling]
+        if all(self._endings.covers(job.folder) for job in living):
+            return _COUNT_SECONDS if living else None
+        return _LOOK_SECONDS
+
+    def _note_ending(self) -> None:
+        self._has_news.set()
+        self.growth.set()
 
     async def _leave(self, job: str, lease: int, why: str) -> bool:
         held = self._jobs.get((job, lease))
@@ -213,18 +248,29 @@ class JobTable:
         self._has_news.set()
         return True
 
-    async def _settle(self, job: Job) -> None:
+    def _find_explanation(self, folder: JobFolder) -> Explain:
+        """What explains the death of a supervisor that was found dead just now, should it have died."""
+        has_rebooted, known_kills = self._clues.has_rebooted, self._oom_kills
+        return lambda: explain_death(folder, Clues(has_rebooted, count_oom_kills() - known_kills))
+
+    async def _settle(self, job: Job, explain: Explain) -> None:
         """The supervisor of `job` is gone."""
         if job.state is JobState.LEAVING:
             await self._remove(job)
-            return
-        clues = Clues(self._clues.has_rebooted, count_oom_kills() - self._oom_kills)
-        await self._end(job, *explain_death(job.folder, clues))
+        else:
+            await self._end(job, explain)
+        self._settling.discard(job.key)
+        self._has_news.set()  # it may have begun to leave in the meantime
 
-    async def _end(self, job: Job, kind: FailureKind, message: str) -> None:
+    async def _end(self, job: Job, explain: Explain) -> None:
         """See to it that the journal has a last word; one that the supervisor wrote stays."""
+
+        def close() -> None:
+            if not has_last_word(job.folder):
+                bury(job.folder, *explain())
+
         try:
-            await asyncio.to_thread(bury, job.folder, kind, message)
+            await asyncio.to_thread(close)
         except (AgentError, OSError) as error:
             log.warning("job %s: its journal can't be ended: %s", job.folder.job, error)
         if job.state is not JobState.LEAVING:
@@ -241,13 +287,13 @@ class JobTable:
         self._has_removed.set()
 
 
-async def wait_for_event(event: asyncio.Event, timeout_seconds: float | None) -> None:
-    """Wait until `event` is set, at most `timeout_seconds`."""
+async def wait_for_event(event: asyncio.Event, timeout_seconds: float | None) -> bool:
+    """Wait until `event` is set, at most `timeout_seconds`; whether it is."""
     try:
         async with asyncio.timeout(timeout_seconds):
-            await event.wait()
+            return await event.wait()
     except TimeoutError:
-        return
+        return False
 
 
 def _count(jobs: int) -> str:

@@ -11,6 +11,9 @@ from agent.daemon.jobs import Job, JobState, JobTable, wait_for_event
 from agent.journal.file import read_from, size
 from agent.wire.codec import MAX_CHUNK_BYTES
 
+_FRESH_BYTES = (
+    64 << 10
+)  # what was written a moment ago is in memory: a thread would cost more than reading it
 _POLL_SECONDS = 0.05  # how soon a running job's new output is seen; nothing is polled while none runs
 
 
@@ -32,14 +35,21 @@ class Shipper:
         """Send the next bytes of one journal, if there are any and may be sent."""
         protocol = connection.protocol
         offset = protocol.next_offset(*job.key)
-        if offset is None or job.state is JobState.LEAVING or size(job.folder.journal) <= offset:
+        if offset is None or job.state is JobState.LEAVING:
             return False
-        most_bytes = min(protocol.room_bytes, MAX_CHUNK_BYTES)
-        if most_bytes == 0:
+        new_bytes = size(job.folder.journal) - offset
+        most_bytes = min(new_bytes, protocol.room_bytes, MAX_CHUNK_BYTES)
+        if most_bytes <= 0:
             return False
-        data = await asyncio.to_thread(read_from, job.folder.journal, offset, most_bytes)
+        data = await _read(job, offset, most_bytes, is_fresh=new_bytes <= _FRESH_BYTES)
         if not data or protocol.next_offset(*job.key) != offset:  # released or revoked in the meantime
             return False
         protocol.ship(*job.key, offset, data)
         await connection.flush()
         return True
+
+
+async def _read(job: Job, offset: int, most_bytes: int, *, is_fresh: bool) -> bytes:
+    if is_fresh:
+        return read_from(job.folder.journal, offset, most_bytes)
+    return await asyncio.to_thread(read_from, job.folder.journal, offset, most_bytes)

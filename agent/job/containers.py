@@ -44,11 +44,6 @@ async def open_engine(job: RunningJob) -> "Engine":
     return engine
 
 
-def wants_containers(job: RunningJob) -> bool:
-    """Whether the job says `container:` or `services:`."""
-    return bool(job.spec.container or job.spec.services)
-
-
 async def start_containers(job: RunningJob, log: StepLog) -> None:
     """Have the job's container and services run, and let the steps that follow run in the container.
 

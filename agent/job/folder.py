@@ -78,6 +78,10 @@ class JobFolder:
         file = self.path / "settings.json"
         return parse_settings(_read(file), where=str(file))
 
+    def has_sealed(self) -> bool:
+        """Whether there are sealed secrets, or what was meant to be some."""
+        return _read(self.path / "sealed.json") != b"{}"
+
     def read_sealed(self) -> dict[str, bytes]:
         """The job's secrets by name, still sealed. Raises DamagedError."""
         file = self.path / "sealed.json"

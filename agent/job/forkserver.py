@@ -32,6 +32,8 @@ def _answer(data: bytes) -> dict[str, object]:
     if folder is None:
         return {"error": "there is no such job folder"}
     try:
+        if folder.has_sealed():
+            supervisor.warm_up_unsealing()
         return {"pid": launch.fork_supervisor(folder)}
     except (AgentError, OSError) as error:
         return {"error": str(error)}

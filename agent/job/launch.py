@@ -19,8 +19,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from agent.errors import AgentError
+from agent.errors import AgentError, DamagedError
 from agent.job import folder as folders
+from agent.job.early import Become, EarlySupervisor
 from agent.job.folder import (
     JobFolder,
     create_job_folder,
@@ -36,12 +37,15 @@ from agent.journal.format import MAGIC, Closed, Opened, StepChanged
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
 
 __all__ = [
+    "EarlySupervisor",
     "ForkServer",
     "JobFolder",
     "JobSettings",
     "bury",
     "create_job_folder",
+    "fork_early",
     "fork_supervisor",
+    "has_last_word",
     "is_running",
     "list_job_folders",
     "open_job_folder",
@@ -119,14 +123,14 @@ class ForkServer:
         return reply
 
 
-def fork_supervisor(folder: JobFolder, secrets: Mapping[str, str] | None = None) -> int:
+def fork_supervisor(
+    folder: JobFolder, secrets: Mapping[str, str] | None = None, early: EarlySupervisor | None = None
+) -> int:
     """Fork this very process into the supervisor of `folder` and return its process id.
 
     `secrets` never touch the disk; None means: open the folder's sealed ones. The caller is the parent and reaps it.
-    Raises AgentError when a supervisor lives already.
+    `early` is the process to take, while it is free. Raises AgentError when a supervisor lives already.
     """
-    from agent.job import supervisor
-
     lock = take_lock(folder)
     if lock is None:
         raise AgentError("a supervisor is already running", where=str(folder.path))
@@ -137,6 +141,11 @@ def fork_supervisor(folder: JobFolder, secrets: Mapping[str, str] | None = None)
         )
     listener = _listen(folder)
     try:
+        if early is not None and early.is_free:
+            with contextlib.suppress(OSError):  # it was killed while it waited: another is as good
+                return early.take_over(folder.path, secrets, lock, listener)
+        from agent.job import supervisor
+
         pid = os.fork()
         if pid == 0:
             _become(supervisor.run, folder, secrets, lock, listener)
@@ -144,6 +153,11 @@ def fork_supervisor(folder: JobFolder, secrets: Mapping[str, str] | None = None)
         os.close(lock)
         listener.close()
     return pid
+
+
+def fork_early() -> EarlySupervisor:
+    """Fork this very process into a supervisor that gets its job later: `fork_supervisor`."""
+    return EarlySupervisor(_get_ready)
 
 
 def request_cancel(folder: JobFolder, reason: str) -> bool:
@@ -167,7 +181,8 @@ def bury(folder: JobFolder, kind: FailureKind, message: str) -> None:
     """Give the journal of a dead supervisor its last word: Closed(failure, `kind`, `message`).
 
     What is left of the job's processes is killed, its containers are removed, a torn tail is cut, steps that were running end as failed. A journal
-    that is closed already stays as it is. Raises AgentError when the supervisor lives.
+    that is closed already stays as it is: before its supervisor wrote that, it had ended all of the job. Raises AgentError
+    when the supervisor lives.
     """
     from agent.job.groups import group_of
     from agent.job.proc import kill_tracked
@@ -176,6 +191,8 @@ def bury(folder: JobFolder, kind: FailureKind, message: str) -> None:
     if lock is None:
         raise AgentError("the job is still running", where=str(folder.path), hint="cancel it first")
     try:
+        if has_last_word(folder):
+            return
         group = group_of(folder)
         group.kill()
         kill_tracked(folder.tracking_id)
@@ -257,6 +274,17 @@ def _short_path(folder: JobFolder) -> Any:
         os.close(handle)
 
 
+def _get_ready() -> Become:
+    from agent.job import supervisor
+
+    def become(path: Path, secrets: Mapping[str, str] | None, lock: int, listener: socket.socket) -> None:
+        folder = open_job_folder(path)
+        assert folder is not None
+        _become(supervisor.run, folder, secrets, lock, listener)
+
+    return become
+
+
 def _become(
     run: Any, folder: JobFolder, secrets: Mapping[str, str] | None, lock: int, listener: socket.socket
 ) -> NoReturn:
@@ -270,6 +298,14 @@ def _become(
         status = 0
     finally:
         os._exit(status)
+
+
+def has_last_word(folder: JobFolder) -> bool:
+    """Whether the journal is closed, and nothing before its end is damaged."""
+    try:
+        return read_result(folder.journal) is not None
+    except DamagedError:
+        return False
 
 
 def read_result(path: Path) -> JobResult | None:

@@ -102,23 +102,28 @@ class Lifecycle:
 
     async def bring_images(self) -> None:
         """The images of the container actions that are known by now."""
+        found = self._actions.found()
+        if not found:
+            return
         from functools import partial
 
         from agent.job.action_images import describe_image, find_image, needs_image
 
-        for uses, action in self._actions.found().items():
+        for uses, action in found.items():
             if self._is_set_up and needs_image(action):
                 name = describe_image(action, uses)
                 await self._prepare("__image", name, partial(find_image, self._job, action))
 
     async def start_containers(self) -> None:
         """The job's container, services, and the network between them."""
-        from agent.job.containers import start_containers, wants_containers
+        spec = self._job.spec
+        if not spec.container and not spec.services:
+            return
+        from agent.job.containers import start_containers
 
-        if wants_containers(self._job):
-            await self._prepare(
-                "__containers", "Initialize containers", lambda log: start_containers(self._job, log)
-            )
+        await self._prepare(
+            "__containers", "Initialize containers", lambda log: start_containers(self._job, log)
+        )
 
     async def stop_containers(self) -> None:
         """The end of all that the job has at the container engine."""

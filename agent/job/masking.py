@@ -27,7 +27,7 @@ class Masker:
     def __init__(self) -> None:
         self._forms: set[bytes] = set()
         self._ordered: list[bytes] = []
-        self._search: re.Pattern[bytes] | None = None
+        self._pattern: re.Pattern[bytes] | None = None  # of all forms, once something has to be masked
         self._needles: tuple[bytes, ...] = ()  # one of them is in whatever has to be masked
 
     @property
@@ -41,7 +41,7 @@ class Masker:
         if forms:
             self._forms |= forms
             self._ordered = sorted(self._forms, key=lambda form: (-len(form), form))
-            self._search = re.compile(b"|".join(map(re.escape, self._ordered)))
+            self._pattern = None
             self._needles = _find_needles(self._ordered)
 
     def mask(self, data: bytes) -> bytes:
@@ -55,17 +55,15 @@ class Masker:
 
     def holds_secret(self, text: str) -> bool:
         """Whether something in `text` would be masked."""
-        return (
-            self._search is not None
-            and self._search.search(text.encode("utf-8", "surrogateescape")) is not None
-        )
+        data = _encode(text)
+        return self._may_match(data) and self._search(data) is not None
 
     def matches(self, data: bytes) -> Iterator[tuple[int, int]]:
         """(start, end) of the longest form at every place where one begins; they may overlap."""
-        if self._search is None or not self._may_match(data):
+        if not self._may_match(data):
             return
         position = 0
-        while (match := self._search.search(data, position)) is not None:
+        while (match := self._search(data, position)) is not None:
             yield match.span()
             position = match.start() + 1
 
@@ -88,6 +86,11 @@ class Masker:
     def _may_match(self, data: bytes) -> bool:
         """A quick look: a few searches for plain bytes are several times faster than one for a pattern."""
         return len(self._needles) > _MAX_NEEDLES or any(needle in data for needle in self._needles)
+
+    def _search(self, data: bytes, position: int = 0) -> re.Match[bytes] | None:
+        if self._pattern is None:  # it takes milliseconds to make, and most jobs print no secret
+            self._pattern = re.compile(b"|".join(map(re.escape, self._ordered)))
+        return self._pattern.search(data, position)
 
 
 class MaskStream:
@@ -136,16 +139,19 @@ def derive_forms(value: str) -> set[bytes]:
     for text in dict.fromkeys([value.strip(), *lines]):
         if text:
             forms |= _derive_texts(text)
-    encoded = {
-        part.encode("utf-8", "surrogateescape").strip(b"\r")
-        for form in forms
-        for part in form.split("\n")
-        if part.strip()
-    }
+    encoded = {_encode(part).strip(b"\r") for form in forms for part in form.split("\n") if part.strip()}
     if value.strip():
         for whole in {value, value.strip()}:
-            encoded |= _derive_base64(whole.encode("utf-8", "surrogateescape"))
+            encoded |= _derive_base64(_encode(whole))
     return {form for form in encoded if form}
+
+
+def _encode(text: str) -> bytes:
+    """`text` as it would be printed: bytes that are no UTF-8 are themselves again, half a surrogate pair is a `?`."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace")
 
 
 def _find_needles(forms: Sequence[bytes]) -> tuple[bytes, ...]:

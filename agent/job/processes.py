@@ -80,6 +80,8 @@ def _give_up_protection() -> None:
 
 async def end_descendants(graces: Graces) -> int:
     """End everything that this process's children left behind, gently first. Returns how many there were."""
+    if not _has_children():  # then there is nobody further down either: who loses a parent becomes our child
+        return 0
     found = living = list_descendants(os.getpid())
     for number in (signal.SIGTERM, signal.SIGKILL):
         if not living:
@@ -225,6 +227,15 @@ def _collect(process: int) -> int:
     reap_orphans()
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code
+
+
+def _has_children() -> bool:
+    """Whether this process has a child, be it one that has ended and waits to be collected."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
 
 
 def _list_own_descendants() -> list[int]:

@@ -12,6 +12,7 @@ import socket
 import sys
 import traceback
 from collections.abc import Mapping
+from functools import cache
 
 from agent import __version__
 from agent.errors import AgentError, DamagedError
@@ -51,27 +52,44 @@ def run(folder: JobFolder, secrets: Mapping[str, str] | None, lock: int, listene
         result = asyncio.run(_run_job(folder, secrets, recorder, listener, group))
     except AgentError as error:
         result = _infrastructure(masker.mask_text(str(error)))
+        _clean_up(folder, group)
     except BaseException as error:  # noqa: BLE001 - a bug of ours must still end the journal; the crash log has it all
         traceback.print_exc()
         result = _infrastructure(
             f"a bug in the agent ended this job: {type(error).__name__}; see {folder.crash_log.name} in its folder"
         )
-        group.kill()
-        kill_tracked(folder.tracking_id)
-        sweep_job(folder)
+        _clean_up(folder, group)
     recorder.close(result)
     folder.control.unlink(missing_ok=True)
 
 
 def warm_up() -> None:
-    """Import and touch what every job needs, before there is a job."""
+    """Import and touch what every job needs, and what most do, before there is a job."""
     import ctypes
+    import pwd  # noqa: F401
 
+    import yaml  # noqa: F401
+
+    import agent.job.containers
+    import agent.job.handlers.composite
+    import agent.job.handlers.node
+    import agent.resolve  # noqa: F401
     from agent.flow.expressions import evaluate
 
     ctypes.CDLL(None)
     evaluate("success()", {}, {"success": lambda: True})
     asyncio.new_event_loop().close()
+
+
+@cache
+def warm_up_unsealing() -> None:
+    """Load what opens secrets, when the first job that has some is about to be forked.
+
+    It is 9 MB, too much for an agent that never has a job, and some 30 ms, too much for each job anew.
+    """
+    import agent.seal.secrets
+
+    agent.seal.secrets.warm_up()
 
 
 async def _run_job(
@@ -113,6 +131,13 @@ async def _run_job(
         return await lifecycle.run()
     finally:
         control.close()
+
+
+def _clean_up(folder: JobFolder, group: JobGroup) -> None:
+    """End what a job leaves whose last phase, which does it otherwise, was not reached: Closed means that nothing is left."""
+    group.kill()
+    kill_tracked(folder.tracking_id)
+    sweep_job(folder)
 
 
 def _visible_secrets(spec: JobSpec, opened: Mapping[str, str], token: str) -> dict[str, str]:

@@ -6,7 +6,7 @@ HPKE's `info`: it goes into the key itself, so that a secret that is shown under
 
 from agent.errors import RefusedError, UsageError
 from agent.seal.canonical import encode_fields
-from agent.seal.identity import Identity, PublicIdentity
+from agent.seal.identity import Identity, PublicIdentity, create_identity
 from agent.seal.suites import SUITES
 
 _VERSION = b"\x01"
@@ -40,6 +40,13 @@ def open_sealed(identity: Identity, sealed: bytes, *, job_id: str, lease: int, n
         pass
     # Raised outside of the handler, so that no detail of the failure is carried along.
     raise RefusedError("a sealed secret cannot be opened here")
+
+
+def warm_up() -> None:
+    """Load all that `open_sealed` needs: for a process whose forks shall open secrets at once."""
+    identity = create_identity()
+    sealed = seal(identity.public, b"", job_id="job", lease=1, name="NAME")
+    open_sealed(identity, sealed, job_id="job", lease=1, name="NAME")
 
 
 def _bind(job_id: str, lease: int, name: str) -> bytes:

@@ -26,7 +26,8 @@ def test_a_step_with_a_huge_name_and_huge_outputs_is_recorded(tmp_path: Path) ->
     assert report.result.message == "The outputs of the job are more than 1 MB together"
 
 
-def test_text_that_utf8_cannot_say_does_no_harm(tmp_path: Path) -> None:
+@pytest.mark.parametrize("secrets", [{}, {"WORD": "half a pair: \ud800"}])
+def test_text_that_utf8_cannot_say_does_no_harm(tmp_path: Path, secrets: dict[str, str]) -> None:
     report = run_job(
         tmp_path,
         script(
@@ -37,6 +38,7 @@ def test_text_that_utf8_cannot_say_does_no_harm(tmp_path: Path) -> None:
         script("env", "true", env={"A": "\ud800"}, continue_on_error=True),
         script("nul", "true", env={"A": "a\0b"}, continue_on_error=True),
         outputs={"o": "${{ fromJSON('\"\\ud800\"') }}"},
+        secrets=secrets,
     )
     assert report.conclusion is Conclusion.SUCCESS
     assert report.steps()["odd"].name == "?"

@@ -19,6 +19,7 @@ from agent.job.launch import (
     bury,
     create_job_folder,
     fork_supervisor,
+    has_last_word,
     is_running,
     list_job_folders,
     open_job_folder,
@@ -27,6 +28,8 @@ from agent.job.launch import (
     request_cancel,
 )
 from agent.job.settings import JobSettings, dump_settings, parse_settings
+from agent.seal.identity import create_identity
+from agent.seal.secrets import seal
 from agent.spec.outcome import Conclusion, FailureKind
 
 
@@ -268,9 +271,6 @@ def test_a_bug_of_ours_still_closes_the_journal(tmp_path: Path) -> None:
 
 
 def test_sealed_secrets_are_opened_with_the_agents_key(tmp_path: Path) -> None:
-    from agent.seal.identity import create_identity
-    from agent.seal.secrets import seal
-
     identity = create_identity()
     identity.save(tmp_path / "identity")
     spec = make_spec(
@@ -326,6 +326,33 @@ async def test_a_fork_server_that_died_is_started_again(tmp_path: Path) -> None:
     with pytest.raises(AgentError, match="no such job folder"):
         await server.launch(JobFolder(tmp_path / "none-1", "none", 1))
     await server.close()
+
+
+async def test_a_job_of_scripts_finds_all_that_it_needs_imported(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv(
+        "PYTHONPROFILEIMPORTTIME", "1"
+    )  # tells of each import on stderr: a supervisor's crash log
+    identity = create_identity()
+    identity.save(tmp_path / "identity")
+    spec = make_spec(script("a", "echo on"))
+    sealed = {"TOKEN": seal(identity.public, b"sesame", job_id=spec.job, lease=1, name="TOKEN")}
+    settings = make_settings(tmp_path, identity_folder=tmp_path / "identity")
+    folder = create_job_folder(tmp_path / "jobs", spec, 1, settings, sealed)
+    server = ForkServer()
+    await server.launch(folder)
+    await asyncio.to_thread(wait_for, lambda: not is_running(folder))
+    await server.close()
+    assert folder.crash_log.read_text() == ""
+    assert read_report(folder).output_of("a") == ["on"]
+
+
+def test_a_journal_that_is_damaged_before_its_end_has_no_last_word(tmp_path: Path) -> None:
+    report = run_job(tmp_path, script("a", "true"))
+    assert has_last_word(report.folder)
+    with report.folder.journal.open("r+b") as journal:
+        journal.seek(20)
+        journal.write(b"\xff")
+    assert not has_last_word(report.folder)
 
 
 def test_a_name_that_is_no_job_is_no_job_folder(tmp_path: Path) -> None:
