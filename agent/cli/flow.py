@@ -3,7 +3,7 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent.cli import flow_stored
 from agent.cli.arguments import (
@@ -18,6 +18,10 @@ from agent.cli.arguments import (
 from agent.cli.called import link_called, link_local
 from agent.cli.files import load_file, read_event, read_secrets
 from agent.errors import UsageError
+
+if TYPE_CHECKING:
+    from agent.cli.checkout import Inquiry
+    from agent.job.launch import EarlySupervisor
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -159,8 +163,16 @@ def _run(arguments: argparse.Namespace) -> int:
     from agent.cli.checkout import Inquiry
 
     inquiry = Inquiry(arguments.workspace)  # git answers while the rest is imported
+    import agent.flow.expressions  # noqa: F401 - what both processes need is imported once, before they part
+    from agent.job.launch import fork_early
+
+    with fork_early() as early:
+        return _run_here(arguments, inquiry, early)
+
+
+def _run_here(arguments: argparse.Namespace, inquiry: "Inquiry", early: "EarlySupervisor") -> int:
     from agent.cli.local import run_flow_here
-    from agent.cli.local_run import LocalOptions
+    from agent.cli.local_jobs import LocalOptions
 
     flow = link_called(
         load_file(arguments.file, arguments.dialect), arguments.file, actions_url=arguments.actions_url
@@ -181,7 +193,7 @@ def _run(arguments: argparse.Namespace) -> int:
         images=dict(split_pair(pair, "--image") for pair in arguments.image),
         actions_url=arguments.actions_url,
     )
-    return run_flow_here(flow, options, arguments.format, sys.stdout)
+    return run_flow_here(flow, options, early, arguments.format, sys.stdout)
 
 
 def _submit(arguments: argparse.Namespace) -> int:

@@ -12,21 +12,25 @@ from typing import TextIO
 from agent.cli.called import shows_jobs
 from agent.cli.files import read_pins
 from agent.cli.interrupts import Interrupts
-from agent.cli.local_run import LocalOptions, LocalRun
+from agent.cli.local_jobs import LocalOptions
+from agent.cli.local_run import LocalRun
 from agent.cli.screens import make_screen
 from agent.clock import SystemClock
 from agent.config import load_settings
 from agent.errors import InterruptedByUserError, UsageError
 from agent.flow.model import Flow
 from agent.ids import ENTROPY_BYTES, RunId
+from agent.job.launch import EarlySupervisor
 from agent.plan import RunRequest
 from agent.plan.request import Wish, make_request
 from agent.spec.job import Source, SourceKind
 from agent.spec.outcome import Conclusion
 
 
-def run_flow_here(flow: Flow, options: LocalOptions, output_format: str, out: TextIO) -> int:
-    """Run `flow` and show it on `out`; give the exit code: 0 success, 1 failure.
+def run_flow_here(
+    flow: Flow, options: LocalOptions, early: EarlySupervisor, output_format: str, out: TextIO
+) -> int:
+    """Run `flow` and show it on `out`; give the exit code: 0 success, 1 failure. `early` gets the first job.
 
     Raises UsageError before anything starts when an input, secret or folder is wrong, and InterruptedByUserError
     after the jobs have ended when the user pressed ctrl-C.
@@ -42,7 +46,7 @@ def run_flow_here(flow: Flow, options: LocalOptions, output_format: str, out: Te
     settings = load_settings({"actions_url": options.actions_url})
     request = ask(flow, options)
     with _run_folder(options) as folder, Interrupts() as interrupts:
-        run = LocalRun(flow, request, options, settings, folder, screen, SystemClock(), interrupts)
+        run = LocalRun(flow, request, options, settings, folder, screen, SystemClock(), interrupts, early)
         conclusion = run.drive()
         if options.keep:
             screen.show({"kind": "warning", "message": f"job folders are kept in {folder}"})
