@@ -1,10 +1,12 @@
-"""Rules for every test: a home folder of its own, no settings from outside, nothing left behind."""
+"""Rules for every test: a home folder of its own, no settings from outside, nothing left behind; and a PostgreSQL."""
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.postgres import Cluster, run_cluster
 
 # Whoever started the tests in the background told them to ignore ctrl-C; the commands that they start must not.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -20,3 +22,10 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
     return home
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Cluster]:
+    """A PostgreSQL of this test process."""
+    with run_cluster() as cluster:
+        yield cluster

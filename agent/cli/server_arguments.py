@@ -14,7 +14,7 @@ from agent.cli.arguments import (
     describe,
     read_duration,
 )
-from agent.config import load_settings
+from agent.config import Settings, load_settings
 from agent.errors import UsageError
 
 
@@ -88,7 +88,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         nouns,
         "backup",
         _backup,
-        "Write an embedded server's data to one file, while it runs. The master key is not in it.",
+        "Write a server's data to one file, while it runs. The master key is not in it.",
         "agent server backup /backups/flows.tar --data /var/lib/flow-agent/server",
     )
     backup.add_argument("file", type=Path, metavar="FILE")
@@ -96,8 +96,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         nouns,
         "restore",
         _restore,
-        "Make a new data folder from a backup.",
+        "Make a new data folder from a backup of either store; with --database-url rows and journals go there.",
         "agent server restore /backups/flows.tar --data /srv/flows",
+    )
+    restore.add_argument(
+        "--replace", action="store_true", help="also into a database that is not empty: what is in it goes"
     )
     restore.add_argument("file", type=Path, metavar="FILE")
     for command in (backup, restore):
@@ -109,31 +112,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _backup(arguments: argparse.Namespace) -> int:
-    from agent.server.backup import make_backup
+    from agent.cli.server_backup import back_up
 
-    settings = load_settings({})
-    if settings["database_url"]:
-        raise UsageError(
-            "only an embedded server's data is backed up by this",
-            where="AGENT_DATABASE_URL",
-            hint="use pg_dump, and copy the blobs after it: see docs/server.md",
-        )
-    made = make_backup(_data(arguments), arguments.file.absolute(), blobs_url=settings["blobs_url"])
-    sys.stderr.write(
-        f"{made.files} files, {made.size_bytes} bytes; keep master.key elsewhere: it is not in it\n"
+    settings = _settings(arguments)
+    return back_up(
+        _data(arguments),
+        arguments.file.absolute(),
+        blobs_url=settings["blobs_url"],
+        database_url=settings["database_url"],
     )
-    if made.blobs:
-        sys.stderr.write("the blobs are not in it: back up --blobs-url by its own means, after this\n")
-    return 0
 
 
 def _restore(arguments: argparse.Namespace) -> int:
-    from agent.server.backup import restore_backup
+    from agent.cli.server_backup import restore
 
-    data = _data(arguments)
-    made = restore_backup(arguments.file, data)
-    sys.stderr.write(f"{made.files} files, {made.size_bytes} bytes; now put master.key into {data}\n")
-    return 0
+    database_url = _settings(arguments)["database_url"]
+    return restore(arguments.file, _data(arguments), database_url=database_url, replaces=arguments.replace)
 
 
 def _retention(arguments: argparse.Namespace) -> int:
@@ -172,8 +166,11 @@ def _data(arguments: argparse.Namespace) -> Path:
 
 def _store(arguments: argparse.Namespace) -> Path | str:
     """Whose rows a command works on: the data folder's, or PostgreSQL's."""
-    settings = load_settings({"database_url": getattr(arguments, "database_url", None)})
-    return settings["database_url"] or _data(arguments)
+    return _settings(arguments)["database_url"] or _data(arguments)
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    return load_settings({"database_url": getattr(arguments, "database_url", None)})
 
 
 def _serve(arguments: argparse.Namespace) -> int:

@@ -19,6 +19,7 @@ from agent.server.data_folder import DataFolder
 from agent.server.live import SharedBus
 from agent.server.openapi import make_document
 from agent.server.problems import problem_response
+from agent.server.rotation import move_to_current_key
 from agent.server.services import Services, open_services
 from agent.server.settings import ServerSettings
 from agent.server.store import jobs
@@ -84,9 +85,10 @@ def _loops(services: Services) -> Iterator[Coroutine[None, None, None]]:
 
 
 async def recover(services: Services) -> None:
-    """Make good what a crash may have left: torn journal tails, records not yet in rows."""
+    """Make good what a crash may have left: torn journal tails, records not yet in rows; and follow a new master key."""
     async with services.database.read() as connection:
         active = await jobs.list_active(connection)
+    await move_to_current_key(services.database, services.folder.master_key)
     for row in active:
         await services.journals.cut_tail(row.id, row.lease, row.journal_applied)
         (durable,) = await services.journals.sync([(row.id, row.lease)])

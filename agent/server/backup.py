@@ -1,13 +1,15 @@
-"""`agent server backup` and `restore`: one tar file of an embedded server's data, made while it runs.
+"""`agent server backup` and `restore`: one tar file of a server's data, made while it runs, for either store.
 
     flow.db  server.json  journals/*  blobs/**  manifest.json (what the file holds, each with size and SHA-256; the last)
 
-The rows are copied first (SQLite's own online backup), then the bytes that they name: what came later than the rows is
-in the file without harm. When bytes that a row names have gone meanwhile (a log was archived, a thing deleted) all is
-done again. **The keys are not in it**: without master.key no secret of the backup opens; keep that key elsewhere. The
-signing key is made anew.
+The rows are copied first (SQLite's own online backup; from PostgreSQL as of one moment, into a file like SQLite's, with
+the journals beside it), then the bytes that they name: what came later than the rows is in the file without harm. When
+bytes that a row names have gone meanwhile (a log was archived, a thing deleted) all is done again. The file is the same
+for both, so a backup of one store restores into the other. **The keys are not in it**: without master.key no secret of
+the backup opens; keep that key elsewhere. An embedded server's signing key is made anew.
 """
 
+import asyncio
 import hashlib
 import io
 import json
@@ -21,14 +23,21 @@ from pathlib import Path
 from typing import IO, BinaryIO
 
 from agent.errors import AgentError, DamagedError, UsageError
-from agent.server.data_folder import make_folders
-from agent.server.store.copy import NamedBytes, copy_database, read_named
+from agent.server.data_folder import make_folders, write_server_id
+from agent.server.journals.files import FileJournals
+from agent.server.store.copy import NamedBytes, copy_database, make_embedded, make_plain, read_named
+from agent.server.store.migrate import migrate
+from agent.server.store.transfer import Tell, export_store, import_store, list_applied
 
 _FORMAT = 1
 _ATTEMPTS = 5
 _MANIFEST = "manifest.json"
 _NAME = re.compile(r"flow\.db|server\.json|journals/[A-Za-z0-9_.-]+|blobs/[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*")
 _CHUNK_BYTES = 1 << 20
+
+
+def _say_nothing(_what: str) -> None:
+    """Nobody wants to hear how far it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,36 +49,55 @@ class Made:
     blobs: str
 
 
-def make_backup(data: Path, file: Path, *, blobs_url: str = "") -> Made:
+def make_backup(
+    data: Path, file: Path, *, blobs_url: str = "", database_url: str = "", tell: Tell = _say_nothing
+) -> Made:
     """Write the backup of the data folder to `file`, which appears when it is whole. The server may run.
 
+    With `database_url` rows and journals are PostgreSQL's, of one moment, and the folder is that which has the blobs.
     Raises AgentError; UsageError when `file` is there already.
     """
     if file.exists():
         raise UsageError("the file is there already", where=str(file), hint="give a new name")
-    if not (data / "flow.db").is_file():
+    if not database_url and not (data / "flow.db").is_file():
         raise UsageError("there is no server's data here", where=str(data))
     part = file.with_name(f"{file.name}.part")
+    staging = file.with_name(f"{file.name}.staging")
     try:
         for _ in range(_ATTEMPTS):
+            shutil.rmtree(staging, ignore_errors=True)
+            make_folders(staging)
+            staged = _stage(data, staging, database_url, tell)
             with os.fdopen(os.open(part, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
-                made = _write(data, out, part.with_name(f"{part.name}.db"), blobs_url)
+                made, missing = _write(staged, out, blobs_url, tell)
                 out.flush()
                 os.fsync(out.fileno())
-            if made is not None:
+            if not missing:
                 part.replace(file)
                 return made
     finally:
         part.unlink(missing_ok=True)
+        shutil.rmtree(staging, ignore_errors=True)
     raise AgentError(
-        "what the rows name goes faster than it can be copied", where=str(data), hint="try again later"
+        "bytes that the rows name are not there, or go faster than they can be copied",
+        where=missing,
+        hint="--data names the folder that has the blobs, or AGENT_BLOBS_URL their place; else try again later",
     )
 
 
-def restore_backup(file: Path, data: Path) -> Made:
-    """Make the data folder `data`, which must not be there or be empty, from a backup.
+def restore_backup(
+    file: Path,
+    data: Path,
+    *,
+    database_url: str = "",
+    replaces: bool = False,
+    now: float = 0.0,
+    tell: Tell = _say_nothing,
+) -> Made:
+    """Make the data folder `data`, which must not be there or be empty, from a backup of either store.
 
-    Nothing is at `data` before all of it was checked. Raises UsageError, DamagedError.
+    With `database_url` its rows and journals go there; `replaces`: also when it is not empty. Nothing is at `data` or
+    there before all of it was checked. Raises UsageError, DamagedError, RefusedError when a server works on the database.
     """
     if data.exists() and (not data.is_dir() or any(data.iterdir())):
         raise UsageError("the folder is not empty", where=str(data), hint="restore into a new one")
@@ -77,7 +105,13 @@ def restore_backup(file: Path, data: Path) -> Made:
     shutil.rmtree(fresh, ignore_errors=True)
     make_folders(fresh)
     try:
-        made = _read(file, fresh)
+        made = _read(file, fresh, tell)
+        if database_url:
+            asyncio.run(_move_in(fresh, database_url, tell, now=now, replaces=replaces))
+            for left in (*fresh.glob("flow.db*"), *(fresh / "journals").iterdir()):
+                left.unlink()
+        else:
+            make_embedded(fresh / "flow.db")
         if data.exists():
             data.rmdir()
         fresh.replace(data)
@@ -86,41 +120,70 @@ def restore_backup(file: Path, data: Path) -> Made:
     return made
 
 
-def _write(data: Path, out: BinaryIO, copy: Path, blobs_url: str) -> Made | None:
-    """None when something that the rows name is not there any more."""
-    try:
+async def _move_in(fresh: Path, url: str, tell: Tell, *, now: float, replaces: bool) -> None:
+    """Bring what is unpacked into PostgreSQL; the blobs and the server's identity stay in the folder."""
+    file = fresh / "flow.db"
+    await migrate(file)
+    journals = FileJournals(fresh / "journals")
+    for (job, lease), applied in (await list_applied(file)).items():
+        await journals.cut_tail(job, lease, applied)  # torn, when it was copied while it was written
+    await import_store(file, fresh / "journals", url, tell, now=now, replaces=replaces)
+
+
+@dataclass(frozen=True, slots=True)
+class _Staged:
+    """Where the parts of a backup are: the database's copy, identity and journals, blobs."""
+
+    database: Path
+    root: Path
+    blobs: Path
+
+
+def _stage(data: Path, staging: Path, database_url: str, tell: Tell) -> _Staged:
+    copy = staging / "flow.db"
+    if not database_url:
+        tell("rows")
         copy_database(data / "flow.db", copy)
-        named = read_named(copy)
-        held: dict[str, dict[str, object]] = {}
-        with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
-            for name, path in _files(data, copy, with_blobs=not blobs_url):
-                if (about := _add(tar, name, path)) is not None:
-                    held[name] = about
-            manifest = {"version": _FORMAT, "blobs": blobs_url, "files": held}
-            _add_bytes(tar, _MANIFEST, json.dumps(manifest).encode())
-    finally:
-        copy.unlink(missing_ok=True)
-    if not _is_whole(named, held, with_blobs=not blobs_url):
-        return None
-    return Made(len(held), sum(int(str(about["size"])) for about in held.values()), blobs_url)
+        return _Staged(copy, data, data / "blobs")
+    copy.touch(mode=0o600)
+    server = asyncio.run(export_store(database_url, copy, staging / "journals", tell))
+    make_plain(copy)
+    write_server_id(staging / "server.json", server)
+    return _Staged(copy, staging, data / "blobs")
 
 
-def _files(data: Path, copy: Path, *, with_blobs: bool) -> Iterator[tuple[str, Path]]:
-    yield "flow.db", copy
-    yield "server.json", data / "server.json"
-    for folder in ("journals", *(("blobs",) if with_blobs else ())):
-        for path in sorted((data / folder).rglob("*")):
-            name = path.relative_to(data).as_posix()
+def _write(staged: _Staged, out: BinaryIO, blobs_url: str, tell: Tell) -> tuple[Made, str]:
+    """What was written, and the name of something that the rows name and that is not there (any more)."""
+    named = read_named(staged.database)
+    held: dict[str, dict[str, object]] = {}
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for name, path in _files(staged, with_blobs=not blobs_url):
+            tell(name)
+            if (about := _add(tar, name, path)) is not None:
+                held[name] = about
+        manifest = {"version": _FORMAT, "blobs": blobs_url, "files": held}
+        _add_bytes(tar, _MANIFEST, json.dumps(manifest).encode())
+    size = sum(int(str(about["size"])) for about in held.values())
+    return Made(len(held), size, blobs_url), _find_missing(named, held, with_blobs=not blobs_url)
+
+
+def _files(staged: _Staged, *, with_blobs: bool) -> Iterator[tuple[str, Path]]:
+    yield "flow.db", staged.database
+    yield "server.json", staged.root / "server.json"
+    for folder in (staged.root / "journals", *((staged.blobs,) if with_blobs else ())):
+        for path in sorted(folder.rglob("*")):
+            name = path.relative_to(folder.parent).as_posix()
             if _NAME.fullmatch(name) and not path.is_symlink() and path.is_file():
                 yield name, path
 
 
-def _is_whole(named: NamedBytes, held: dict[str, dict[str, object]], *, with_blobs: bool) -> bool:
+def _find_missing(named: NamedBytes, held: dict[str, dict[str, object]], *, with_blobs: bool) -> str:
     for name, size in named.journals.items():
         about = held.get(f"journals/{name}")
         if about is None or int(str(about["size"])) < size:
-            return False
-    return not with_blobs or all(f"blobs/{key}" in held for key in named.blobs)
+            return f"journals/{name}"
+    blobs = sorted(named.blobs) if with_blobs else ()
+    return next((f"blobs/{key}" for key in blobs if f"blobs/{key}" not in held), "")
 
 
 class _Hashed:
@@ -159,7 +222,7 @@ def _entry(name: str, size: int) -> tarfile.TarInfo:
     return entry
 
 
-def _read(file: Path, folder: Path) -> Made:
+def _read(file: Path, folder: Path, tell: Tell) -> Made:
     """Unpack what is named as ours is, plain files only, and hold all of it against the manifest at the end."""
     seen: dict[str, dict[str, object]] = {}
     manifest: bytes | None = None
@@ -172,6 +235,7 @@ def _read(file: Path, folder: Path) -> Made:
                 if entry.name == _MANIFEST:
                     manifest = content.read()
                 elif _NAME.fullmatch(entry.name):
+                    tell(entry.name)
                     seen[entry.name] = _unpack(content, folder / entry.name)
                 else:
                     raise DamagedError("this is no backup of ours", where=entry.name[:80])

@@ -96,10 +96,15 @@ def lock_data_folder(root: Path) -> int:
     return descriptor
 
 
+def write_server_id(file: Path, server: str) -> None:
+    """Say in a new file which server this is."""
+    text = json.dumps({"version": 1, "server": server})
+    write_private_file(file, text.encode() + b"\n", replace=False)
+
+
 def _server_id(file: Path) -> str:
-    fresh = json.dumps({"version": 1, "server": make_id("server", secrets.token_bytes(ENTROPY_BYTES))})
     if not file.exists():
-        write_private_file(file, fresh.encode() + b"\n", replace=False)
+        write_server_id(file, make_id("server", secrets.token_bytes(ENTROPY_BYTES)))
     try:
         server = json.loads(file.read_text(encoding="utf-8"))["server"]
     except (ValueError, KeyError, TypeError):

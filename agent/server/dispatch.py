@@ -26,7 +26,7 @@ from agent.server.scheduler.usage import Fleet as Capacity
 from agent.server.standing import make_waiting, read_standing, read_usage, without_spent
 from agent.server.store import gangs, jobs, queue
 from agent.server.store import leases as lease_store
-from agent.server.store.failures import UnavailableError
+from agent.server.store.outage import Outage
 from agent.server.store.queue import QueuedRow
 
 log = logging.getLogger("agent.server.dispatch")
@@ -63,20 +63,15 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Work until cancelled."""
+        outage = Outage(log, "the queue's rounds")
         with self._bus.listen(QUEUE) as listener:
             while True:
                 began = self._changes.clock.monotonic()
-                try:
+                with outage:
                     is_done = await self._work()
-                    sleep_seconds = await self._until_next_deadline() if is_done else _EXPLAIN_SECONDS
-                except UnavailableError as error:
-                    log.warning("the dispatcher waits: %s", error)
-                    sleep_seconds = _EXPLAIN_SECONDS
-                except Exception:  # one broken row must not stop the fleet: it is told, and tried again
-                    log.exception("the dispatcher stumbled")
-                    sleep_seconds = 1.0
+                    outage.seconds = await self._until_next_deadline() if is_done else _EXPLAIN_SECONDS
                 await self._pace(began)
-                await listener.wait(sleep_seconds)
+                await listener.wait(outage.seconds)
 
     async def _pace(self, began: float) -> None:
         """After a round pause for as long as it took: what comes meanwhile is one round's work, not many.

@@ -23,6 +23,7 @@ from agent.server.store.database import Connection
 from agent.server.store.failures import UnavailableError
 from agent.server.store.fleet import ServerRow
 from agent.server.store.locks import lock_name
+from agent.server.store.outage import Outage
 
 log = logging.getLogger("agent.server")
 
@@ -62,19 +63,14 @@ class Fleet:
 
     async def run(self, on_lost: Callable[[], None]) -> None:
         """Say again and again that we live, until cancelled. `on_lost`: the others took us for dead; our agents go."""
+        outage = Outage(log, "the heartbeats")
         while True:
             await asyncio.sleep(BEAT_SECONDS)
-            try:
+            with outage:  # without heartbeat we would be taken for dead
                 await self._say_gone()
                 if self._changes.database.is_shared and not await self._beat():
                     log.error("the other servers took this one for dead; its agents connect again")
                     on_lost()
-            except UnavailableError as error:
-                log.warning("no heartbeat: %s", error)
-            except (
-                Exception
-            ):  # a server without heartbeat would be taken for dead: it is told, and tried again
-                log.exception("no heartbeat")
 
     async def _beat(self) -> bool:
         async with self._changes.begin() as change:

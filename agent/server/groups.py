@@ -16,7 +16,9 @@ from agent.server.changes import Change, Changes
 from agent.server.live import GROUPS, Bus
 from agent.server.runs import Runs
 from agent.server.store import groups
+from agent.server.store.failures import UnavailableError
 from agent.server.store.groups import TO_KEEPER, TO_RUN, Letter, MemberRow
+from agent.server.store.outage import Outage
 
 log = logging.getLogger("agent.server.groups")
 
@@ -34,14 +36,12 @@ class GroupKeeper:
 
     async def run(self) -> None:
         """Work until cancelled."""
+        outage = Outage(log, "the concurrency groups")
         with self._bus.listen(GROUPS) as listener:
             while True:
-                try:
-                    is_well = await self.work()
-                except Exception:  # the database may be away for a while: it is told, and tried again
-                    log.exception("the keeper of the concurrency groups stumbled")
-                    is_well = False
-                await listener.wait(_LONGEST_SLEEP_SECONDS if is_well else _REST_SECONDS)
+                with outage:
+                    outage.seconds = _LONGEST_SLEEP_SECONDS if await self.work() else _REST_SECONDS
+                await listener.wait(outage.seconds)
 
     async def work(self) -> bool:
         """Heed all letters that are there, and those that follow from them; False when some could not be."""
@@ -77,6 +77,9 @@ async def _attempt(work: Awaitable[None]) -> bool:
     """Whether it went well: one broken letter must not stop the rest; it is told, and tried again."""
     try:
         await work
+    except UnavailableError as error:
+        log.warning("a letter of the concurrency groups is heeded later: %s", error)
+        return False
     except Exception:  # whatever is wrong with one run, others have groups too
         log.exception("a letter of the concurrency groups could not be heeded")
         return False

@@ -1,7 +1,8 @@
 """What happens to leases: offered, accepted, refused, resumed, taken back, lost. Each is one transaction.
 
 `agent.wire.lease` says what may follow what. A lease that ended before its job began puts the job back into the queue,
-where it is given out under the next number; one that ended later ends the job as `lost`.
+where it is given out under the next number; one that ended later ends the job as `lost`, unless the last word of its
+journal is stored: then that counts.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -12,6 +13,7 @@ from agent.ids import JobId
 from agent.plan import JobStarted, cancelled
 from agent.server import gangs
 from agent.server.changes import Change, Changes
+from agent.server.ledger import Ledger
 from agent.server.live import agent_topic
 from agent.server.platform_events import PlatformEvent, emit, tell_of_run
 from agent.server.runs import Runs
@@ -47,9 +49,10 @@ class News:
 class Leases:
     """The leases of all jobs."""
 
-    def __init__(self, changes: Changes, runs: Runs, terms: LeaseTerms) -> None:
+    def __init__(self, changes: Changes, runs: Runs, ledger: Ledger, terms: LeaseTerms) -> None:
         self.terms = terms
         self._changes = changes
+        self._ledger = ledger
         self._runs = runs
 
     async def offer(
@@ -179,8 +182,7 @@ class Leases:
             if not lease_rules.is_due(lease, change.now):
                 return False
             reason = f"its agent has not been heard of for {_duration(self.terms.grace_seconds)}"
-            await self._end(change, lease.job, lease.number, lease.agent, LeaseEvent.EXPIRE, reason)
-            return True
+            return await self._end(change, lease.job, lease.number, lease.agent, LeaseEvent.EXPIRE, reason)
 
     async def extend_all(self, change: Change) -> None:
         """No server was there for a while: our own absence is held against nobody."""
@@ -221,21 +223,25 @@ class Leases:
 
     async def _end(
         self, change: Change, job: str, number: int, agent: str, event: LeaseEvent, reason: str
-    ) -> None:
+    ) -> bool:
+        """End a lease; False when it has ended otherwise: before, or by the last word that is stored of its journal."""
         row = await change.lock_job(job)
         change.wake(agent_topic(agent))
         before = (await leases.find_lease(change.connection, job, number, agent)).state
         is_forming = _is_forming(row)
+        if before is LeaseState.ACCEPTED and await self._ledger.settle(change, job, number):
+            return False
         try:
             await self._move(change, job, number, agent, event, reason)
         except StaleLeaseError:
-            return
+            return False
         if before is LeaseState.OFFERED or is_forming:
             await self._take_back(change, job, number)
         else:
             if event is LeaseEvent.EXPIRE:
                 await _tell_of_agent(change, job, agent, reason)
             await self._runs.finish_job(change, job, await _lost(change, job, reason))
+        return True
 
     async def _take_back(self, change: Change, job: str, number: int) -> None:
         """Back to the queue; or to its end, when it was to be cancelled anyway. A gang goes as a whole."""

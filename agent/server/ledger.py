@@ -4,20 +4,24 @@
 repeats at most what changes nothing.
 """
 
+import logging
 from enum import StrEnum
 
 from agent.errors import AgentError, DamagedError
 from agent.journal.format import Annotation, Closed, Log, Opened, Record, StepChanged, Summary
+from agent.server.bounds import read_bounds
 from agent.server.changes import Change, Changes
 from agent.server.journals import Journals, read_records
 from agent.server.live import job_topic
 from agent.server.runs import Runs
 from agent.server.store import jobs, leases, records
-from agent.server.store.failures import UnstorableError
+from agent.server.store.failures import UnstorableError, translate_failures
 from agent.server.store.jobs import JobRow
 from agent.spec import codec
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
 from agent.wire.lease import LeaseEvent, LeaseTerms, advance
+
+log = logging.getLogger("agent.server")
 
 _MOST_UNSTORED_BYTES = 8 << 20  # of output, to be read again after a restart
 
@@ -67,6 +71,29 @@ class Ledger:
             self._seen.pop((job, lease), None)
         return outcome
 
+    async def settle(self, change: Change, job: str, lease: int) -> bool:
+        """Apply within `change` whatever is stored of a journal whose lease is to end otherwise: True when its last
+        word is there and has ended the job, though the server that took it in did not live to read it.
+
+        A journal that breaks its format says nothing.
+        """
+        row = await change.lock_job(job)
+        if row is None or row.lease != lease or row.status == "completed":
+            return False
+        (durable,) = await self._journals.sync([(job, lease)])
+        offset = row.journal_applied
+        try:
+            with translate_failures(str(self._changes.database.where)):
+                async with change.connection.begin_nested():
+                    while found := await read_records(self._journals, job, lease, offset, durable):
+                        if await self._put_all(change, job, lease, found):
+                            self._seen.pop((job, lease), None)
+                            return True
+                        offset = found[-1][0]
+        except (DamagedError, UnstorableError) as error:
+            log.warning("job %s: what is stored of its journal can't be read: %s", job, error)
+        return False
+
     async def _apply_from(self, job: str, lease: int, applied: int, durable: int) -> Outcome:
         offset = max(applied, self._seen.get((job, lease), 0))
         while found := await read_records(self._journals, job, lease, offset, durable):
@@ -84,22 +111,27 @@ class Ledger:
     async def _store(self, job: str, lease: int, found: list[tuple[int, Record]]) -> bool:
         """Bring records into rows; True when the last word is among them."""
         async with self._changes.begin() as change:
-            row = await change.lock_job(job)
-            if row is None or row.lease != lease:
-                return False  # given up meanwhile
-            change.wake(job_topic(job))
-            for end, record in found:
-                if end <= row.journal_applied:
-                    continue  # another server process was quicker
-                if isinstance(record, Closed):
-                    await jobs.set_applied(change.connection, job, lease, end)
-                    await self._close(change, row, LeaseEvent.COMPLETE, record.result)
-                    return True
-                try:
+            return await self._put_all(change, job, lease, found)
+
+    async def _put_all(self, change: Change, job: str, lease: int, found: list[tuple[int, Record]]) -> bool:
+        row = await change.lock_job(job)
+        if row is None or row.lease != lease:
+            return False  # given up meanwhile
+        change.wake(job_topic(job))
+        bounds = await read_bounds(change.connection, job, lease, [record for _, record in found])
+        for end, record in found:
+            if end <= row.journal_applied:
+                continue  # another server process was quicker
+            if isinstance(record, Closed):
+                await jobs.set_applied(change.connection, job, lease, end)
+                await self._close(change, row, LeaseEvent.COMPLETE, record.result)
+                return True
+            try:
+                if await bounds.has_room(change.connection, record):
                     await _put(change, job, lease, end, record)
-                except (ValueError, OverflowError) as error:  # text or numbers that no column can hold
-                    raise DamagedError(f"a record can't be stored: {error}", where=f"offset {end}") from None
-            await jobs.set_applied(change.connection, job, lease, found[-1][0])
+            except (ValueError, OverflowError) as error:  # text or numbers that no column can hold
+                raise DamagedError(f"a record can't be stored: {error}", where=f"offset {end}") from None
+        await jobs.set_applied(change.connection, job, lease, found[-1][0])
         return False
 
     async def _close(self, change: Change, row: JobRow, event: LeaseEvent, result: JobResult) -> None:

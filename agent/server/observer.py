@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from agent.server.metrics import Metrics, Told
 from agent.server.store import projects
 from agent.server.store.database import Database
+from agent.server.store.outage import Outage
 from agent.server.store.runs import RunRow
 from agent.server.telemetry import Traces
 
@@ -36,12 +37,11 @@ class Observer:
 
     async def run(self) -> None:
         """Look on until cancelled."""
+        outage = Outage(log, "the figures")
         while True:
             now, told = await self._waiting.get()
-            try:
+            with outage:  # whatever goes wrong is only about figures, and the run has gone on
                 await self._note(now, told)
-            except Exception:  # whatever it is: it is only about figures, and the run has gone on
-                log.exception("a change could not be counted")
 
     async def _note(self, now: float, told: Sequence[Told]) -> None:
         runs = [row for row in told if isinstance(row, RunRow)]

@@ -21,6 +21,7 @@ async def outlast(work: Callable[[], Awaitable[T]]) -> T:
         try:
             return await work()
         except UnavailableError as error:
-            log.warning("%s; once more in %g s", error, pause)
+            if pause == _FIRST_SECONDS:
+                log.warning("what an agent has said waits: %s", error)
         await asyncio.sleep(pause)
         pause = min(2 * pause, _LONGEST_SECONDS)

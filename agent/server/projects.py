@@ -22,6 +22,8 @@ ORGANISATIONS_OWN = frozenset(
         "max_gpus",
         "max_artifact_bytes",
         "max_cache_bytes",
+        "max_snapshot_bytes",
+        "max_log_bytes",
     }
 )
 

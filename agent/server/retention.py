@@ -8,9 +8,10 @@ has not ended is touched.
 | --- | --- | --- |
 | artifacts | their own time is over, or they are too old; uploads of ended runs that were broken off | keep_artifacts_days |
 | caches | nobody has used them for so long | keep_caches_days |
-| logs | their run ended so long ago | keep_logs_days |
+| logs | their run ended so long ago; the oldest, when there is no room | keep_logs_days, max_log_bytes |
 | runs, with all that is theirs | they ended so long ago | keep_runs_days |
-| snapshots | no run works on them, a week after their upload | |
+| snapshots | no run of the project works on them, a week after their upload | |
+| deliveries | they arrived so long ago, and what they started has ended | keep_deliveries_days |
 | blobs that no row names | a day after they were written | |
 """
 
@@ -23,14 +24,17 @@ from agent.errors import AgentError
 from agent.server.blobs.store import BlobStore
 from agent.server.changes import Change, Changes
 from agent.server.journals import Journals
-from agent.server.store import caches, projects, retention
+from agent.server.store import caches, projects, retention, snapshots
 from agent.server.store.archives import ArchiveRow
+from agent.server.store.outage import Outage
 from agent.server.store.projects import ProjectRow
+from agent.server.store.retention import OldDelivery
+from agent.server.store.snapshots import SnapshotRow
 
 log = logging.getLogger("agent.server.retention")
 
 _DAY_SECONDS = 86_400.0
-_SNAPSHOT_SECONDS = 7 * _DAY_SECONDS
+_SNAPSHOT_DAYS = 7
 _LEFTOVER_SECONDS = _DAY_SECONDS
 _PAUSE_SECONDS = 3600.0
 _SHELVES = ("artifacts", "caches", "logs", "parts", "snapshots")
@@ -59,12 +63,13 @@ class Retention:
 
     async def run(self) -> None:
         """Let things go, every hour, until cancelled."""
+        outage = Outage(log, "the rules of retention")
+        outage.seconds = _PAUSE_SECONDS
         while True:
-            await asyncio.sleep(_PAUSE_SECONDS)
-            try:
+            await asyncio.sleep(outage.seconds)
+            with outage:
                 await self.apply()
-            except Exception:  # what stumbles today is tried again in an hour
-                log.exception("retention stumbled")
+                outage.seconds = _PAUSE_SECONDS
 
     async def find(self) -> AsyncIterator[Doomed]:
         """All that would go now; nothing is changed."""
@@ -74,15 +79,6 @@ class Retention:
         for project in rows:
             async for doomed in self._of_project(project, now):
                 yield doomed
-        async with self._changes.database.read() as connection:
-            unused = await retention.find_snapshots(connection, now - _SNAPSHOT_SECONDS)
-        for digest, size in unused:
-
-            async def forget(change: Change, digest: str = digest) -> None:
-                await retention.forget_snapshots(change.connection, [digest])
-
-            key = f"snapshots/{digest.removeprefix('sha256:')}"
-            yield Doomed("snapshot", digest, "", size, forget, (key,))
         async for doomed in self._leftovers(now):
             yield doomed
 
@@ -96,7 +92,7 @@ class Retention:
                 for job, lease in doomed.journals:
                     await self._journals.remove(job, lease)
                 for key in doomed.blobs:
-                    await self._blobs.remove(key)
+                    await self._remove_bytes(key)
             except AgentError as error:
                 log.warning("%s %s stays for now: %s", doomed.kind, doomed.name, error)
             else:
@@ -104,19 +100,29 @@ class Retention:
                 gone.append(doomed)
         return gone
 
+    async def _remove_bytes(self, key: str) -> None:
+        """A snapshot from before they belonged to projects may be that of several."""
+        async with self._changes.database.read() as connection:
+            if await retention.is_named(connection, key):
+                return
+        await self._blobs.remove(key)
+
     async def _of_project(self, project: ProjectRow, now: float) -> AsyncIterator[Doomed]:
         keep = project.settings
-        if keep.keep_runs_days is not None:
-            async for doomed in self._old_runs(project, now - keep.keep_runs_days * _DAY_SECONDS):
-                yield doomed
+        for days, find in (
+            (keep.keep_runs_days, self._old_runs),
+            (keep.keep_caches_days, self._old_caches),
+            (keep.keep_logs_days, self._old_logs),
+            (_SNAPSHOT_DAYS, self._unused_snapshots),
+            (keep.keep_deliveries_days, self._old_deliveries),
+        ):
+            if days is not None:
+                async for doomed in find(project, now - days * _DAY_SECONDS):
+                    yield doomed
         async for doomed in self._old_artifacts(project, now):
             yield doomed
-        if keep.keep_caches_days is not None:
-            async for doomed in self._old_caches(project, now - keep.keep_caches_days * _DAY_SECONDS):
-                yield doomed
-        if keep.keep_logs_days is not None:
-            async for doomed in self._old_logs(project, now - keep.keep_logs_days * _DAY_SECONDS):
-                yield doomed
+        async for doomed in self._logs_over(project):
+            yield doomed
 
     async def _old_runs(self, project: ProjectRow, ended_before: float) -> AsyncIterator[Doomed]:
         async with self._changes.database.read() as connection:
@@ -166,13 +172,36 @@ class Retention:
         async with self._changes.database.read() as connection:
             rows = await retention.find_logs(connection, project.id, ended_before)
         for row in rows:
+            yield _doom_log(project, row)
 
-            async def forget(change: Change, row: ArchiveRow = row) -> None:
-                await retention.forget_log(change.connection, row)
+    async def _logs_over(self, project: ProjectRow) -> AsyncIterator[Doomed]:
+        if project.settings.max_log_bytes is None:
+            return
+        async with self._changes.database.read() as connection:
+            rows = await retention.find_logs_over(connection, project.id, project.settings.max_log_bytes)
+        for row in rows:
+            yield _doom_log(project, row)
 
-            keys = (row.blob,) if row.blob else ()
-            name = f"of {row.job}, lease {row.lease}"
-            yield Doomed("log", name, project.name, row.size_bytes, forget, keys, ((row.job, row.lease),))
+    async def _unused_snapshots(self, project: ProjectRow, made_before: float) -> AsyncIterator[Doomed]:
+        async with self._changes.database.read() as connection:
+            rows = await snapshots.find_unused(connection, project.id, made_before)
+        for row in rows:
+
+            async def forget(change: Change, row: SnapshotRow = row) -> None:
+                await snapshots.forget_snapshot(change.connection, row)
+
+            yield Doomed("snapshot", row.digest, project.name, row.size_bytes, forget, (row.blob,))
+
+    async def _old_deliveries(self, project: ProjectRow, received_before: float) -> AsyncIterator[Doomed]:
+        async with self._changes.database.read() as connection:
+            rows = await retention.find_deliveries(connection, project.id, received_before)
+        for row in rows:
+
+            async def forget(change: Change, row: OldDelivery = row) -> None:
+                await retention.forget_delivery(change.connection, row)
+
+            name = f"{row.id}: {row.provider} {row.event}"
+            yield Doomed("delivery", name, project.name, row.size_bytes, forget)
 
     async def _leftovers(self, now: float) -> AsyncIterator[Doomed]:
         async def forget(_change: Change) -> None:
@@ -186,3 +215,12 @@ class Retention:
                     is_named = await retention.is_named(connection, found.key)
                 if not is_named:
                     yield Doomed("leftover", found.key, "", found.size_bytes, forget, (found.key,))
+
+
+def _doom_log(project: ProjectRow, row: ArchiveRow) -> Doomed:
+    async def forget(change: Change) -> None:
+        await retention.forget_log(change.connection, row)
+
+    keys = (row.blob,) if row.blob else ()
+    name = f"of {row.job}, lease {row.lease}"
+    return Doomed("log", name, project.name, row.size_bytes, forget, keys, ((row.job, row.lease),))

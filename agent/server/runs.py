@@ -34,7 +34,7 @@ from agent.server.levels import nearest
 from agent.server.platform_events import tell_of_run
 from agent.server.problems import TooManyError
 from agent.server.store import gangs as gang_store
-from agent.server.store import jobs, projects, queue, runs, settings
+from agent.server.store import jobs, projects, queue, runs, settings, snapshots
 from agent.server.store.database import Connection
 from agent.server.store.deliveries import OriginRow, add_origin
 from agent.server.store.jobs import JobRow
@@ -80,7 +80,7 @@ class Runs:
         called = json.dumps(dict(submission.called), sort_keys=True)
         flow = self._flows.parse(submission.file, submission.text, submission.dialect, called)
         await _check_quota(change.connection, submission.project)
-        await _check_snapshot(change.connection, submission.wish.source)
+        await _check_snapshot(change.connection, submission.project, submission.wish.source)
         request = await _add_run(change, flow, submission)
         if submission.origin is not None:
             await add_origin(change.connection, replace(submission.origin, run=request.run))
@@ -228,12 +228,12 @@ async def _check_quota(connection: Connection, project: int) -> None:
         )
 
 
-async def _check_snapshot(connection: Connection, source: Source) -> None:
+async def _check_snapshot(connection: Connection, project: int, source: Source) -> None:
     if source.kind is not SourceKind.SNAPSHOT:
         return
-    if await settings.find_snapshot(connection, source.digest) is None:
+    if await snapshots.find_snapshot(connection, project, source.digest) is None:
         raise UsageError(
-            "the snapshot that the run works on is not on this server",
+            "the snapshot that the run works on is not in this project",
             where=source.digest or "source.digest",
             hint="upload it first: PUT /api/v1/snapshots/sha256:HEX",
         )

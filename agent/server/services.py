@@ -116,10 +116,11 @@ def _assemble(
     changes.on_told = observer.tell
     flows = FlowCache()
     runs = Runs(changes, flows)
-    leases = Leases(changes, runs, settings.lease_terms)
     registry = Registry(changes)
     vault = Vault(folder.master_key)
     journals = TableJournals(database, bus) if database.is_shared else FileJournals(folder.journals)
+    ledger = Ledger(changes, journals, runs, settings.lease_terms)
+    leases = Leases(changes, runs, ledger, settings.lease_terms)
     blobs = open_blobs(settings.blobs_url, folder.blobs)
     hub = Hub(bus)
     runtime_tokens = RuntimeTokens(folder.signing_key, folder.server_id)
@@ -153,7 +154,7 @@ def _assemble(
         logs=JobLogs(database, journals, blobs),
         archiver=Archiver(changes, bus, journals, blobs),
         retention=Retention(changes, journals, blobs),
-        ledger=Ledger(changes, journals, runs, settings.lease_terms),
+        ledger=ledger,
         hub=hub,
         delivery=delivery,
         dispatcher=Dispatcher(

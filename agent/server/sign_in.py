@@ -3,8 +3,9 @@
 import asyncio
 
 from agent.server import audit
+from agent.server.auth.callers import find_holder
 from agent.server.auth.passwords import password_matches
-from agent.server.auth.tokens import API, find_token
+from agent.server.auth.tokens import API
 from agent.server.problems import TooManyError, UnauthorizedError
 from agent.server.services import Services
 from agent.server.store import users
@@ -41,10 +42,10 @@ async def check_token_of(services: Services, token: str, address: str) -> tuple[
     if services.throttle.is_over(address):
         raise TooManyError("too many failed sign-ins", hint="try again in a minute")
     async with services.database.read() as connection:
-        row = await find_token(connection, API, token, services.clock.now())
-        user = None if row is None or row.user is None else await users.find_user(connection, row.user)
-    if row is None or user is None or user.disabled_at is not None:
+        holder = await find_holder(connection, API, token, services.clock.now())
+    if holder is None:
         raise UnauthorizedError("the token is not known here, or is over", hint="make a new one")
+    row, user = holder
     audit.say_who(user.name, user.id)
     audit.note(user=user.name, token=row.id)
     return user, row

@@ -7,6 +7,8 @@ from agent.server.changes import Changes
 from agent.server.live import TIMERS, Bus
 from agent.server.runs import Runs
 from agent.server.store import runs
+from agent.server.store.failures import UnavailableError
+from agent.server.store.outage import Outage
 
 log = logging.getLogger("agent.server.timers")
 
@@ -24,14 +26,12 @@ class Timers:
 
     async def run(self) -> None:
         """Work until cancelled."""
+        outage = Outage(log, "the timers")
         with self._bus.listen(TIMERS) as listener:
             while True:
-                try:
-                    seconds = await self._work()
-                except Exception:  # the database may be away for a while: it is told, and tried again
-                    log.exception("the timers stumbled")
-                    seconds = _REST_SECONDS
-                await listener.wait(seconds)
+                with outage:
+                    outage.seconds = await self._work()
+                await listener.wait(outage.seconds)
 
     async def _work(self) -> float:
         """Wake what is due; give the seconds until the next one is."""
@@ -42,6 +42,9 @@ class Timers:
             try:
                 async with self._changes.begin() as change:
                     await self._driver.advance(change, run, TimePassed())
+            except UnavailableError as error:
+                log.warning("run %d is woken later: %s", run, error)
+                stumbled = True
             except Exception:  # one broken run must not stop the others: it is told, and tried again
                 log.exception("run %d could not be woken", run)
                 stumbled = True

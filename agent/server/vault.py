@@ -59,7 +59,7 @@ class Vault:
             raise UsageError("a secret has at least one byte", where=name)
         check_room(level, await settings.count_secrets(connection, level, but=name), "secrets")
         check_refs(refs)
-        sealed = encrypt(self._master, plaintext, scope=_scope(level, name))
+        sealed = encrypt(self._master, plaintext, scope=make_scope(level, name))
         await settings.put_secret(connection, level, name, sealed=sealed, refs=refs, now=now)
         return name
 
@@ -93,7 +93,7 @@ class Vault:
             name: row for name, row in nearest(rows, asker.environment).items() if may_be_used(row, asker.ref)
         }
         values = {
-            name: decrypt(self._master, row.sealed, scope=_scope(row.level, row.name))
+            name: decrypt(self._master, row.sealed, scope=make_scope(row.level, row.name))
             for name in names
             if (row := stored.get(name.upper())) is not None
         }
@@ -150,7 +150,7 @@ def check_refs(refs: Sequence[str]) -> None:
             raise UsageError(f"a pattern of refs {problem}", where=pattern)
 
 
-def _scope(level: Level, name: str) -> str:
+def make_scope(level: Level, name: str) -> str:
     """What a secret's encryption is bound to. An organisation's is bound as all were before there were levels."""
     if not level.project:
         return f"secrets/{name}"

@@ -1,4 +1,8 @@
-"""`kill -9` of each of our processes in the middle of a job: the log is complete, once, and the run ends as it should."""
+"""`kill -9` of each of our processes in the middle of a job: the log is complete, once, and the run ends as it should.
+
+In CI those in which the server dies in the middle of a job run on PostgreSQL too; all of them on both stores by hand:
+`AGENT_TEST_STORES=both .venv/bin/pytest -n 2 tests/end_to_end/test_crashes.py tests/end_to_end/test_scheduling.py`.
+"""
 
 import os
 import signal
@@ -74,6 +78,7 @@ def test_a_job_ends_while_its_daemon_is_dead_and_nothing_of_it_is_lost(lab: Lab,
     check_complete(lab, run)
 
 
+@pytest.mark.store("sqlite", "postgresql")
 def test_a_killed_server_goes_on_where_it_was(lab: Lab, counting: Path) -> None:
     lab.add_agent("box")
     run = lab.submit(counting)
@@ -84,6 +89,7 @@ def test_a_killed_server_goes_on_where_it_was(lab: Lab, counting: Path) -> None:
     check_complete(lab, run)
 
 
+@pytest.mark.store("sqlite", "postgresql")
 def test_a_job_ends_while_the_server_is_dead(lab: Lab, counting: Path) -> None:
     lab.add_agent("box")
     run = lab.submit(counting)
@@ -96,6 +102,7 @@ def test_a_job_ends_while_the_server_is_dead(lab: Lab, counting: Path) -> None:
     check_complete(lab, run)
 
 
+@pytest.mark.store("sqlite", "postgresql")
 def test_daemon_and_server_killed_together(lab: Lab, counting: Path) -> None:
     lab.add_agent("box")
     run = lab.submit(counting)

@@ -1,9 +1,13 @@
-"""Which job runs where, and why those that wait do so."""
+"""Which job runs where, and why those that wait do so.
+
+In CI those that the queue's order hangs on run on PostgreSQL too; all on both with AGENT_TEST_STORES=both.
+"""
 
 import json
 import re
 from pathlib import Path
 
+import pytest
 from support.lab import Lab, wait_for
 from support.nvml import FakeGpu, build_nvml, nvml_env
 
@@ -33,6 +37,7 @@ def test_a_gpu_job_waits_with_the_reason_until_a_gpu_box_is_there(lab: Lab, tmp_
     assert {"gpu", "h200"} <= set(seen["labels"])
 
 
+@pytest.mark.store("sqlite", "postgresql")
 def test_max_jobs_bounds_what_runs_at_once(lab: Lab) -> None:
     lab.add_agent("box", "--max-jobs", "2", "--labels", "fast,big")
     gate = f"'while [ ! -e {lab.folder}/go ]; do sleep 0.05; done'"
@@ -44,6 +49,7 @@ def test_max_jobs_bounds_what_runs_at_once(lab: Lab) -> None:
     assert [lab.wait_for_run(run)["conclusion"] for run in runs] == ["success"] * 3
 
 
+@pytest.mark.store("sqlite", "postgresql")
 def test_a_draining_agent_finishes_its_job_and_takes_no_other(lab: Lab) -> None:
     lab.add_agent("box")
     state = {"AGENT_STATE": str(lab.state("box"))}
@@ -87,6 +93,7 @@ def test_an_unregistered_agent_is_gone_on_both_sides(lab: Lab) -> None:
     assert "register" in again.err
 
 
+@pytest.mark.store("sqlite", "postgresql")
 def test_cancelling_a_run_ends_its_job_and_runs_what_always_runs(lab: Lab) -> None:
     lab.add_agent("box")
     flow = lab.write_flow(f"""

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from server.vocabulary import ServerProcess, TestAgent
-from support.postgres import Cluster, run_cluster
 from support.s3 import CREDENTIALS, S3, serve_s3
 
 
@@ -27,13 +26,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("store", names, indirect=True, scope="module")
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Cluster]:
-    """A PostgreSQL of this test process."""
-    with run_cluster() as cluster:
-        yield cluster
-
-
 @pytest.fixture(scope="module")
 def store(request: pytest.FixtureRequest) -> Callable[[], dict[str, str]]:
     """Makes the settings of a server with a database of its own."""
@@ -49,6 +41,20 @@ def server(
 ) -> Iterator[ServerProcess]:
     limits = {"failures_per_minute": 100_000}  # these tests fail for a living
     process = ServerProcess(tmp_path_factory.mktemp("server") / "data", limits=limits, **store())
+    yield process
+    process.stop()
+
+
+@pytest.fixture(scope="module", params=["disk with sqlite", "s3 with postgresql"])
+def blob_server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServerProcess]:
+    """For tests of what lies in blobs: each place of theirs with one of the stores; neither knows of the other."""
+    settings = {}
+    if request.param == "s3 with postgresql":
+        settings["blobs_url"] = request.getfixturevalue("s3").blobs_url("&direct=no")
+        settings["database_url"] = request.getfixturevalue("postgres").make_database()
+    process = ServerProcess(tmp_path_factory.mktemp("server") / "data", **settings)
     yield process
     process.stop()
 

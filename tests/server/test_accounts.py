@@ -1,7 +1,6 @@
 """Users, tokens, roles and projects over the API."""
 
 import hashlib
-import sqlite3
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -124,14 +123,11 @@ def test_names_are_taken_once(server: ServerProcess) -> None:
 # Tokens
 
 
-@pytest.mark.store("sqlite")
 def test_a_token_of_ones_own_is_shown_once_and_stored_as_a_hash(server: ServerProcess, lab: Any) -> None:
     made = lab["runner"].post("/user/tokens", json={"name": "laptop", "expires_seconds": 3600}).json()
     assert made["token"].startswith("fa_api_")
     assert made["token"] not in lab["runner"].get("/user/tokens").text
-    with sqlite3.connect(server.data / "flow.db") as database:
-        rows = [row for row in database.execute("SELECT * FROM tokens") if row[0] == made["id"]]
-    database.close()
+    rows = server.sql("SELECT * FROM tokens WHERE id = ?", made["id"])
     assert hashlib.sha256(made["token"].encode()).hexdigest() in rows[0]
     assert made["token"] not in str(rows)
     assert lab["runner"].delete(f"/user/tokens/{made['id']}").status_code == 204

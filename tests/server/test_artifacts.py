@@ -18,15 +18,10 @@ Servers = Callable[..., ServerProcess]
 LARGE_MIB = int(os.environ.get("FLOW_LARGE_UPLOAD_MIB", "0"))
 
 
-@pytest.fixture(scope="module", params=["disk", "s3"])
-def server(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[ServerProcess]:
+@pytest.fixture(scope="module")
+def server(blob_server: ServerProcess) -> ServerProcess:
     """A server whose blobs are files, and one whose blobs lie in a bucket."""
-    blobs_url = request.getfixturevalue("s3").blobs_url("&direct=no") if request.param == "s3" else ""
-    process = ServerProcess(tmp_path_factory.mktemp("server") / "data", blobs_url=blobs_url)
-    yield process
-    process.stop()
+    return blob_server
 
 
 @pytest.fixture

@@ -1,8 +1,6 @@
 """Caches as GitHub's clients make them, and as an attacker would."""
 
-import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from typing import Any
 from uuid import uuid4
 
@@ -16,14 +14,10 @@ VERSION = "a" * 64
 V1 = "/_apis/artifactcache"
 
 
-@pytest.fixture(scope="module", params=["disk", "s3"])
-def server(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[ServerProcess]:
-    blobs_url = request.getfixturevalue("s3").blobs_url("&direct=no") if request.param == "s3" else ""
-    process = ServerProcess(tmp_path_factory.mktemp("server") / "data", blobs_url=blobs_url)
-    yield process
-    process.stop()
+@pytest.fixture(scope="module")
+def server(blob_server: ServerProcess) -> ServerProcess:
+    """A server whose blobs are files, and one whose blobs lie in a bucket."""
+    return blob_server
 
 
 @pytest.fixture
@@ -162,12 +156,10 @@ def test_another_project_neither_reads_nor_writes(on: Callable[..., Job], server
     key = f"mine-{uuid4()}"
     mine, other = on(), on()
     save(mine, key, b"mine")
-    with closing(sqlite3.connect(server.data / "flow.db", timeout=20)) as database, database:
-        database.execute("INSERT OR IGNORE INTO projects (name, settings, created_at) VALUES ('b', '{}', 0)")
-        database.execute(
-            "UPDATE jobs SET project = (SELECT id FROM projects WHERE name = 'b') WHERE id = ?",
-            (other.assign.job,),
-        )
+    assert server.api.post("/projects", json={"name": "b"}).status_code == 201
+    server.sql(
+        "UPDATE jobs SET project = (SELECT id FROM projects WHERE name = 'b') WHERE id = ?", other.assign.job
+    )
     assert look(other, key, key[:4]) is None
     assert save(other, key, b"theirs").json()["ok"] is True
     assert look(mine, key) == (key, b"mine")
@@ -205,11 +197,11 @@ def test_a_url_of_a_cache_opens_no_artifact(on: Callable[..., Job]) -> None:
     assert job.server.http.put(url.replace("/caches/", "/artifacts/"), content=b"x").status_code == 403
 
 
-@pytest.mark.store("sqlite")
 def test_the_least_used_caches_go_when_there_is_no_room(make_server: Servers) -> None:
     server = make_server()
-    with closing(sqlite3.connect(server.data / "flow.db", timeout=20)) as database, database:
-        database.execute("UPDATE projects SET settings = '{\"max_cache_bytes\": 250}'")
+    assert (
+        server.api.patch("/projects/default", json={"settings": {"max_cache_bytes": 250}}).status_code == 200
+    )
     job = Job(server, source={"kind": "git", "url": "u", "ref": "refs/heads/main"})
     for key in ("a", "b"):
         save(job, key, key.encode() * 100)

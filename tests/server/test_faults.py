@@ -23,7 +23,8 @@ from server.vocabulary import (
 )
 from websockets.exceptions import ConnectionClosedOK
 
-from agent.journal.format import Record, StepChanged, Summary
+from agent.journal.format import Annotation, Record, StepChanged, Summary
+from agent.server.bounds import MOST_ANNOTATIONS, MOST_STEPS, MOST_SUMMARY_CHARACTERS
 from agent.spec import codec
 from agent.wire import messages as m
 
@@ -74,7 +75,6 @@ def test_kill_9_at_every_cut_of_a_journal_loses_and_doubles_nothing(
     assert own.api.get(f"/jobs/{assign.job}/log").text == "one\ntwo\nthree\n"
 
 
-@pytest.mark.store("sqlite")
 def test_what_was_shipped_but_not_yet_in_rows_is_applied_at_the_next_start(
     own: ServerProcess, make_agent: Agents
 ) -> None:
@@ -85,13 +85,37 @@ def test_what_was_shipped_but_not_yet_in_rows_is_applied_at_the_next_start(
     start = journal(assign, closes=False)
     agent.ship(assign, start)
     own.kill()
-    file = own.data / "journals" / f"{assign.job}-{assign.lease}"
-    with file.open("ab") as out:
-        out.write(frames(log("late\n"), closing()))
+    whole = start + frames(log("late\n"), closing())
+    own.put_journal(assign.job, assign.lease, whole)
     own.start()
     assert own.run(run)["conclusion"] == "success"
-    agent.connect(held=(held(assign, file.stat().st_size, is_running=False),))
+    agent.connect(held=(held(assign, len(whole), is_running=False),))
     agent.hear(m.Release, job=assign.job)
+
+
+@pytest.mark.parametrize("ends", ["expires", "is forsaken"])
+def test_a_last_word_that_is_stored_counts_when_its_lease_ends_otherwise(
+    own: ServerProcess, make_agent: Agents, ends: str
+) -> None:
+    """Another server has stored the end of a journal and died before it read it; the agent does not come back with it."""
+    run = own.submit()
+    agent = make_agent(own).connect()
+    assign = agent.take()
+    start = journal(assign, step(), closes=False)
+    agent.ship(assign, start)
+    agent.disconnect()
+    rest = frames(log("late\n"), step("completed"), closing(outputs={"model": "m"}))
+    own.put_journal(assign.job, assign.lease, start + rest)
+    if ends == "expires":
+        own.sql("UPDATE leases SET deadline = 1 WHERE job = ?", assign.job)
+        own.submit()  # the dispatcher looks
+    else:
+        agent.connect()
+    job = own.wait_for_job(run, status="completed")
+    assert (job["conclusion"], job["outputs"], job["failure_kind"]) == ("success", {"model": "m"}, None)
+    assert own.sql("SELECT state FROM leases WHERE job = ?", assign.job) == [("released",)]
+    assert own.api.get(f"/jobs/{assign.job}/log").text == "late\n"
+    assert own.api.get(f"/jobs/{assign.job}").json()["steps"][0]["state"] == "completed"
 
 
 @pytest.mark.store("sqlite")
@@ -345,14 +369,9 @@ def test_a_taken_address_is_a_sentence(make_server: Servers, tmp_path: Path) -> 
             ServerProcess(tmp_path / "data", listen=f"127.0.0.1:{port}")
 
 
-@pytest.mark.store("sqlite")
 def test_a_newer_schema_is_refused_and_left_alone(own: ServerProcess) -> None:
-    import sqlite3
-
     own.kill()
-    with sqlite3.connect(own.data / "flow.db") as database:
-        database.execute("UPDATE alembic_version SET version_num = '99'")
-    database.close()
+    own.sql("UPDATE alembic_version SET version_num = '99'")
     with pytest.raises(AssertionError, match="the database has schema 99"):
         own.start()
 
@@ -391,3 +410,31 @@ def test_a_run_in_the_middle_of_two_jobs_survives_kill_9(own: ServerProcess, mak
     assert second.spec.contexts.needs["train"]["outputs"] == {"model": "m"}
     agent.finish(second, journal(second))
     assert own.run(run)["conclusion"] == "success"
+
+
+def test_what_a_job_says_a_million_times_is_cut_short_and_that_is_said_once(
+    own: ServerProcess, make_agent: Agents
+) -> None:
+    run = own.submit()
+    agent = make_agent(own).connect()
+    assign = agent.take()
+    annotations = [Annotation(0, "notice", f"note {n}") for n in range(MOST_ANNOTATIONS + 5)]
+    steps = [StepChanged(MOST_STEPS + n, "s", "S", "running", 1_800_000_001_000) for n in range(3)]
+    summaries = [Summary(0, "x" * 1_000_000) for _ in range(9)]
+    records = [*annotations, step(), *steps, *summaries, *annotations[:5]]
+    whole = journal(assign, *records)
+    for start in range(0, len(whole), 200_000):
+        piece = whole[start : start + 200_000]
+        agent.ship(assign, piece, wait=start + len(piece) < len(whole))
+    agent.hear(m.Release, job=assign.job)
+    view = own.api.get(f"/jobs/{own.job(run)['id']}").json()
+    assert len(view["steps"]) == 1
+    said = [entry["message"] for entry in view["annotations"]]
+    assert said[3:] == [f"note {n}" for n in range(MOST_ANNOTATIONS)]
+    assert sorted(text.partition(";")[0] for text in said[:3]) == [
+        f"a job shows its first {MOST_ANNOTATIONS} annotations",
+        f"a job shows its first {MOST_STEPS} steps",
+        f"a job's summary has {MOST_SUMMARY_CHARACTERS} characters at most",
+    ]
+    assert own.run(run)["conclusion"] == "success"
+    assert own.log.read_text().count("this one has more") == 3

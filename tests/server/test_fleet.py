@@ -183,10 +183,14 @@ def test_connections_outlast_a_crash_of_the_database(pair: Pair, make_agent: Age
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
     assert answer.json()["title"] == "Not available now"
     agent.ship(assign, whole[60:], wait=False)
+    wait_for(lambda: all(" wait: " in server.log.read_text() for server in (pair.one, pair.two)))
     pair.cluster.start()
     agent.hear(m.Release, job=assign.job)
     assert pair.two.run(run)["conclusion"] == "success"
     assert pair.two.api.get(f"/jobs/{assign.job}/log").text == "one\ntwo\n"
+    for file in (pair.one.log, pair.two.log):
+        wait_for(lambda file=file: "go on: the database is back" in file.read_text())
+        assert "Traceback" not in file.read_text()
 
 
 def test_wake_ups_come_again_after_a_crash_of_the_database(pair: Pair, make_agent: Agents) -> None:

@@ -1,8 +1,6 @@
 """Secrets and variables at their levels: the nearest one counts, and only who may gets one."""
 
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from typing import Any
 
 import pytest
@@ -111,17 +109,16 @@ def test_a_secret_for_some_refs_is_not_sealed_for_others(make_server: Servers, m
         agent.finish(assign, journal(assign))
 
 
-@pytest.mark.store("sqlite")
 def test_a_run_that_is_not_trusted_gets_none(make_server: Servers, make_agent: Agents) -> None:
     server = make_server()
     for name in ("SHARED", "OWN", "NEAR"):
         put(server, f"/secrets/{name}", "x")
     run = server.submit(FLOW % "")
-    with closing(sqlite3.connect(server.data / "flow.db", timeout=20)) as database, database:
-        database.execute(
-            "INSERT INTO origins (run, start, flow, 'commit', is_trusted, depth) VALUES (?, 'x', 'f', 'c', 0, 0)",
-            (run,),
-        )
+    server.sql(
+        'INSERT INTO origins (run, start, flow, "commit", is_trusted, depth)'
+        " VALUES (?, 'x', 'f', 'c', FALSE, 0)",
+        run,
+    )
     agent = make_agent(server).connect()
     assert opened(agent, agent.take()) == {}
 
@@ -141,7 +138,6 @@ def test_another_projects_secrets_are_its_own(make_server: Servers, make_agent: 
     assert server.api.delete("/secrets/OWN?project=other").status_code == 204
 
 
-@pytest.mark.store("sqlite")
 def test_what_is_too_large_too_many_or_badly_named_is_refused(make_server: Servers) -> None:
     server = make_server()
     put(server, "/secrets/BIG", "x" * (48 << 10))
@@ -152,14 +148,11 @@ def test_what_is_too_large_too_many_or_badly_named_is_refused(make_server: Serve
     put(server, "/secrets/OK?environment=a%0Ab", "x", 422)
     put(server, "/secrets/OK", "x", 422, refs=["["])
     put(server, "/secrets/OK", "x", 422, refs=["a"] * 51)
-    with closing(sqlite3.connect(server.data / "flow.db", timeout=20)) as database, database:
-        database.executemany(
-            "INSERT INTO secrets VALUES (1, 'prod', ?, x'00', '[]', 0)", [(f"S{n}",) for n in range(100)]
-        )
+    names = ", ".join(f"(1, 'prod', 'S{n}', '', '[]', 0)" for n in range(100))
+    server.sql(f"INSERT INTO secrets VALUES {names}")
     assert "has 100 secrets" in put(server, "/secrets/ONE_MORE?environment=prod", "x", 422)
 
 
-@pytest.mark.store("sqlite")
 def test_a_sealed_secret_that_is_moved_to_another_level_does_not_open(
     make_server: Servers, make_agent: Agents
 ) -> None:
@@ -167,9 +160,8 @@ def test_a_sealed_secret_that_is_moved_to_another_level_does_not_open(
     for name in ("SHARED", "OWN", "NEAR"):
         put(server, f"/secrets/{name}", "x")
     put(server, "/secrets/OWN?environment=prod", "of prod")
-    with closing(sqlite3.connect(server.data / "flow.db", timeout=20)) as database, database:
-        database.execute("DELETE FROM secrets WHERE name = 'OWN' AND environment = ''")
-        database.execute("UPDATE secrets SET environment = '' WHERE name = 'OWN'")
+    server.sql("DELETE FROM secrets WHERE name = 'OWN' AND environment = ''")
+    server.sql("UPDATE secrets SET environment = '' WHERE name = 'OWN'")
     run = server.submit(FLOW % "")
     make_agent(server).connect()
     job = server.wait_for_job(run, status="completed")

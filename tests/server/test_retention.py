@@ -2,23 +2,14 @@
 
 import hashlib
 import os
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from typing import Any
 
-import pytest
-from server.toolkit_job import Job
-from server.vocabulary import ServerProcess, journal, log, wait_for
+from server.toolkit_job import Job, finished_run
+from server.vocabulary import ServerProcess
 
-pytestmark = pytest.mark.store("sqlite")
 Servers = Callable[..., ServerProcess]
 DAY = 86_400.0
-
-
-def sql(server: ServerProcess, statement: str, *values: object) -> list[Any]:
-    with closing(sqlite3.connect(server.data / "flow.db", timeout=20)) as database, database:
-        return database.execute(statement, values).fetchall()
 
 
 def kinds(answer: Any) -> list[str]:
@@ -28,14 +19,6 @@ def kinds(answer: Any) -> list[str]:
 
 def blobs(server: ServerProcess, shelf: str) -> int:
     return sum(path.is_file() for path in (server.data / "blobs" / shelf).rglob("*"))
-
-
-def finished_run(server: ServerProcess, name: str = "worker") -> int:
-    job = Job(server, name)
-    job.upload("model", b"weights")
-    job.agent.finish(job.assign, journal(job.assign, log("hello\n")))
-    job.agent.disconnect()
-    return job.run
 
 
 def test_people_add_replace_and_delete_artifacts(server: ServerProcess) -> None:
@@ -63,7 +46,7 @@ def test_people_add_replace_and_delete_artifacts(server: ServerProcess) -> None:
 
 def test_a_project_has_so_much_room_for_artifacts(make_server: Servers) -> None:
     server = make_server()
-    sql(server, "UPDATE projects SET settings = '{\"max_artifact_bytes\": 10}'")
+    server.sql("UPDATE projects SET settings = '{\"max_artifact_bytes\": 10}'")
     run = server.submit()
     assert server.api.put(f"/runs/{run}/artifacts/a", content=b"x" * 11).status_code == 413
     assert server.api.put(f"/runs/{run}/artifacts/a", content=b"x" * 10).status_code == 201
@@ -92,7 +75,7 @@ def test_nothing_goes_before_its_time_and_a_dry_run_changes_nothing(make_server:
     server = make_server()
     finished_run(server)
     assert kinds(server.api.get("/retention")) == []
-    sql(server, "UPDATE artifacts SET created_at = created_at - ?", 91 * DAY)
+    server.sql("UPDATE artifacts SET created_at = created_at - ?", 91 * DAY)
     for _ in range(2):
         assert kinds(server.api.get("/retention")) == ["artifact"]
     assert blobs(server, "artifacts") == 1
@@ -117,18 +100,16 @@ def test_an_old_run_goes_with_all_that_is_its_own(make_server: Servers) -> None:
     server = make_server()
     old, new = finished_run(server, "a"), finished_run(server, "b")
     server.api.put(f"/runs/{old}/tags/best")
-    sql(server, "UPDATE projects SET settings = '{\"keep_runs_days\": 30}'")
-    sql(server, "UPDATE runs SET finished_at = finished_at - ? WHERE id = ?", 31 * DAY, old)
+    server.sql("UPDATE projects SET settings = '{\"keep_runs_days\": 30}'")
+    server.sql("UPDATE runs SET finished_at = finished_at - ? WHERE id = ?", 31 * DAY, old)
     assert kinds(server.api.post("/retention")) == []  # its log is still to be archived
-    server.stop()
-    sql(server, "UPDATE archives SET due_at = 1 WHERE due_at IS NOT NULL")
-    server.start()
-    wait_for(lambda: sql(server, "SELECT count(*) FROM archives WHERE state = 'done'") == [(2,)])
+    server.archive_journals()
+    assert server.sql("SELECT state FROM archives") == [("done",), ("done",)]
     assert kinds(server.api.post("/retention")) == ["run"]
     assert server.api.get(f"/runs/{old}").status_code == 404
     assert server.run(new)["conclusion"] == "success"
     assert (blobs(server, "artifacts"), blobs(server, "logs")) == (1, 1)
-    assert sql(server, "SELECT count(*) FROM tags") == [(0,)]
+    assert server.sql("SELECT count(*) FROM tags") == [(0,)]
     assert server.api.get(f"/jobs/{server.job(new)['id']}/log").text == "hello\n"
 
 
@@ -139,13 +120,13 @@ def test_caches_snapshots_and_leftovers_go_and_what_is_named_stays(make_server: 
         made = job.cache("CreateCacheEntry", key=key, version="a" * 64).json()
         server.http.put(made["signed_upload_url"], content=b"x")
         job.cache("FinalizeCacheEntryUpload", key=key, version="a" * 64, size_bytes="1")
-    sql(server, "UPDATE caches SET used_at = 1 WHERE key = 'unused'")
+    server.sql("UPDATE caches SET used_at = 1 WHERE key = 'unused'")
     for content in (b"kept", b"unused"):
         digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
         assert server.api.put(f"/snapshots/{digest}", content=content).status_code == 201
         if content == b"kept":
             server.submit(source={"kind": "snapshot", "digest": digest})
-    sql(server, "UPDATE snapshots SET created_at = 1")
+    server.sql("UPDATE snapshots SET created_at = 1")
     for leftover in ("artifacts/9/abc", "parts/caches/77/abc", "logs/job-1/ab"):
         file = server.data / "blobs" / leftover
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -157,6 +138,24 @@ def test_caches_snapshots_and_leftovers_go_and_what_is_named_stays(make_server: 
     assert kinds(server.api.post("/retention")) == ["cache", "leftover", "leftover", "leftover", "snapshot"]
     assert (blobs(server, "caches"), blobs(server, "snapshots"), blobs(server, "parts")) == (1, 1, 0)
     job.end()
+
+
+def test_the_oldest_logs_go_when_there_is_no_room(make_server: Servers) -> None:
+    server = make_server()
+    runs = [finished_run(server, name) for name in ("a", "b", "c")]
+    server.archive_journals()
+    sizes: dict[str, int] = dict(server.sql("SELECT job, size_bytes FROM archives WHERE state = 'done'"))
+    assert len(sizes) == 3
+    room = sum(sizes.values()) - 1
+    assert (
+        server.api.patch("/projects/default", json={"settings": {"max_log_bytes": room}}).status_code == 200
+    )
+    (gone,) = server.api.post("/retention").json()["items"]
+    oldest = server.job(runs[0])["id"]
+    assert (gone["kind"], gone["size_bytes"]) == ("log", sizes[oldest])
+    assert server.sql("SELECT job FROM archives WHERE state = 'gone'") == [(oldest,)]
+    assert server.api.get(f"/jobs/{server.job(runs[1])['id']}/log").text == "hello\n"
+    assert kinds(server.api.post("/retention")) == []
 
 
 def test_only_an_admin_of_the_organisation_lets_things_go(server: ServerProcess) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import httpx
-from server.vocabulary import ServerProcess, TestAgent, journal
+from server.vocabulary import ServerProcess, TestAgent, journal, log
 
 from agent.wire import messages as m
 
@@ -74,3 +74,12 @@ def block_list(*numbers: int) -> str:
     blocks = (base64.b64encode(f"block-{number:06}".encode()).decode() for number in numbers)
     body = "".join(f"<Latest>{block}</Latest>" for block in blocks)
     return f'<?xml version="1.0" encoding="utf-8"?><BlockList>{body}</BlockList>'
+
+
+def finished_run(server: ServerProcess, name: str = "worker") -> int:
+    """A run with an artifact and a line of log."""
+    job = Job(server, name)
+    job.upload("model", b"weights")
+    job.agent.finish(job.assign, journal(job.assign, log("hello\n")))
+    job.agent.disconnect()
+    return job.run

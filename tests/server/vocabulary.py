@@ -1,6 +1,8 @@
 """The words of the server's tests: a real server process, a real agent protocol over a real websocket, small flows."""
 
+import contextlib
 import json
+import sqlite3
 import subprocess
 import sys
 import time
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from support.postgres import run_statement
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
@@ -110,6 +113,54 @@ class ServerProcess:
         self.http.close()
         self.api.close()
         return code
+
+    def move(self, data: Path, database_url: str = "") -> None:
+        """Start over what lies elsewhere."""
+        self.data = data
+        self._settings |= {"data": str(data), "database_url": database_url}
+        self.start()
+
+    # What lies in its store
+
+    @property
+    def database_url(self) -> str:
+        """PostgreSQL's; empty: the store is the file in the data folder."""
+        return str(self._settings.get("database_url", ""))
+
+    def sql(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        """The rows of a statement on the store itself, committed; each `?` is one of `values`."""
+        if self.database_url:
+            return run_statement(self.database_url, statement, *values)
+        with contextlib.closing(sqlite3.connect(self.data / "flow.db", timeout=20)) as database, database:
+            return database.execute(statement, values).fetchall()
+
+    def journals(self) -> dict[tuple[str, int], bytes]:
+        """What is stored of each (job, lease)."""
+        if self.database_url:
+            chunks = self.sql('SELECT job, lease, data FROM journal_chunks ORDER BY job, lease, "offset"')
+            found: dict[tuple[str, int], bytes] = {}
+            for job, lease, data in chunks:
+                found[job, lease] = found.get((job, lease), b"") + data
+            return found
+        files = {file.name.rpartition("-"): file.read_bytes() for file in (self.data / "journals").iterdir()}
+        return {(job, int(lease)): data for (job, _, lease), data in files.items()}
+
+    def put_journal(self, job: str, lease: int, data: bytes) -> None:
+        """Have the store hold `data` as this journal, as a server leaves it that died before it could read it."""
+        if not self.database_url:
+            (self.data / "journals" / f"{job}-{lease}").write_bytes(data)
+            return
+        for table in ("journal_chunks", "journals"):
+            self.sql(f"DELETE FROM {table} WHERE job = ? AND lease = ?", job, lease)
+        self.sql("INSERT INTO journals VALUES (?, ?, ?)", job, lease, len(data))
+        self.sql("INSERT INTO journal_chunks VALUES (?, ?, 0, ?)", job, lease, data)
+
+    def archive_journals(self) -> None:
+        """Bring all journals of ended leases into archives: their time has come, and the loop looks at its start."""
+        self.stop()
+        self.sql("UPDATE archives SET due_at = 1 WHERE due_at IS NOT NULL")
+        self.start()
+        wait_for(lambda: self.sql("SELECT count(*) FROM archives WHERE due_at IS NOT NULL") == [(0,)])
 
     # What people do
 

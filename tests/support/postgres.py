@@ -3,8 +3,10 @@
 A machine without PostgreSQL skips what needs it and says so; in CI that is a failure.
 """
 
+import asyncio
 import os
 import pwd
+import re
 import shutil
 import subprocess
 import tempfile
@@ -12,7 +14,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
+from itertools import count
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -107,6 +111,23 @@ class Cluster:
             text = out.read().decode(errors="replace")
         assert done.returncode == 0, f"{name} failed: {text}"
         return text.strip()
+
+
+def run_statement(url: str, statement: str, *values: object) -> list[tuple[Any, ...]]:
+    """The rows of a statement on the database at `url`; each `?` in it is one of `values`."""
+    import asyncpg
+
+    numbers = count(1)
+    numbered = re.sub(r"\?", lambda _: f"${next(numbers)}", statement)
+
+    async def run() -> list[tuple[Any, ...]]:
+        connection = await asyncpg.connect(url)
+        try:
+            return [tuple(row) for row in await connection.fetch(numbered, *values)]
+        finally:
+            await connection.close()
+
+    return asyncio.run(run())
 
 
 @contextmanager

@@ -3,12 +3,12 @@
 import msgspec
 from starlette.responses import Response
 
+from agent.server.api.level import LevelQuery, read_level
 from agent.server.auth.access import Access
 from agent.server.call import Call, empty_response, view_response
 from agent.server.operation import V1, Operation
 from agent.server.store import settings
 from agent.server.store.settings import Level, SecretRow
-from agent.server.vault import check_environment
 from agent.server.views import Moment, Named, time_text
 
 
@@ -20,12 +20,6 @@ class SecretBody(msgspec.Struct, forbid_unknown_fields=True):
 
     def __repr__(self) -> str:
         return "SecretBody(...)"
-
-
-class LevelQuery(msgspec.Struct, forbid_unknown_fields=True):
-    """An environment of the project; without it, the project itself."""
-
-    environment: str = ""
 
 
 class SecretView(msgspec.Struct):
@@ -53,12 +47,12 @@ async def list_secrets(call: Call) -> Response:
 
 async def put_secret(call: Call) -> Response:
     """Set a secret of the project, or of an environment."""
-    return await _put(call, _level(call))
+    return await _put(call, read_level(call))
 
 
 async def delete_secret(call: Call) -> Response:
     """Forget a secret of the project, or of an environment."""
-    return await _delete(call, _level(call))
+    return await _delete(call, read_level(call))
 
 
 async def list_shared(call: Call) -> Response:
@@ -91,10 +85,6 @@ async def _delete(call: Call, level: Level) -> Response:
     async with call.services.changes.begin() as change:
         await call.services.vault.remove(change.connection, level, call.text("name"))
     return empty_response()
-
-
-def _level(call: Call) -> Level:
-    return Level(call.project.id, check_environment(call.query(LevelQuery).environment))
 
 
 def _view(row: SecretRow) -> SecretView:

@@ -1,6 +1,7 @@
-"""`/api/v1/snapshots/sha256:HEX`: a caller's working tree, stored once by content."""
+"""`/api/v1/snapshots/sha256:HEX`: a caller's working tree, stored once by content in each project."""
 
 import re
+import secrets
 
 import msgspec
 from starlette.responses import Response, StreamingResponse
@@ -9,10 +10,11 @@ from agent.errors import NotFoundError, RefusedError
 from agent.server.auth.access import Access
 from agent.server.call import Call, view_response
 from agent.server.operation import BYTES, V1, Media, Operation
-from agent.server.problems import MalformedError
-from agent.server.store import jobs, settings
+from agent.server.problems import MalformedError, TooLargeError
+from agent.server.store import jobs, snapshots
+from agent.server.store.snapshots import SnapshotRow
 
-_DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 class SnapshotView(msgspec.Struct):
@@ -23,46 +25,70 @@ class SnapshotView(msgspec.Struct):
 
 
 async def put_snapshot(call: Call) -> Response:
-    """Store the archive in the body, when its digest is the one that the path says."""
-    digest, key = _read_digest(call)
+    """Store the archive in the body for the project, when its digest is the one that the path says."""
+    digest = _read_digest(call)
+    project = call.project
     async with call.services.database.read() as connection:
-        known = await settings.find_snapshot(connection, digest)
+        known = await snapshots.find_snapshot(connection, project.id, digest)
+        used = await snapshots.size_of_all(connection, project.id)
     if known is not None:
-        return view_response(SnapshotView(digest, known))
+        return view_response(SnapshotView(digest, known.size_bytes))
+    blob = f"snapshots/{project.id}/{digest.removeprefix('sha256:')}/{secrets.token_hex(8)}"
     written = await call.services.blobs.write(
-        key,
-        call.request.stream(),
-        limit_bytes=call.services.settings.limits.snapshot_bytes,
-        digest=digest,
+        blob, call.request.stream(), limit_bytes=_room(call, used), digest=digest
     )
     async with call.services.changes.begin() as change:
-        await settings.put_snapshot(change.connection, digest, written.size_bytes, change.now)
+        row = SnapshotRow(project.id, digest, written.size_bytes, change.now, blob)
+        is_new = await snapshots.put_snapshot(change.connection, row)
+    if not is_new:
+        await call.services.blobs.remove(blob)
     return view_response(SnapshotView(digest, written.size_bytes), 201)
 
 
 async def get_snapshot(call: Call) -> Response:
-    """The archive; a job gets the one that its run works on, no other."""
-    digest, key = _read_digest(call)
-    if call.caller.job is not None:
-        async with call.services.database.read() as connection:
-            spec = await jobs.load_spec(connection, call.caller.job.job)
-        if spec.source.digest != digest:
-            raise RefusedError("a job may read the snapshot of its own run only")
+    """The project's archive; a job gets the one that its run works on, no other."""
+    digest = _read_digest(call)
+    project = await _project_of_job(call, digest) if call.caller.job is not None else call.project.id
     async with call.services.database.read() as connection:
-        size = await settings.find_snapshot(connection, digest)
-    if size is None:
+        row = await snapshots.find_snapshot(connection, project, digest)
+    if row is None:
         raise NotFoundError(f"there is no snapshot {digest}")
-    headers = {"Content-Length": str(size), "X-Content-Type-Options": "nosniff"}
+    headers = {"Content-Length": str(row.size_bytes), "X-Content-Type-Options": "nosniff"}
     if call.request.method == "HEAD":
         return Response(media_type="application/gzip", headers=headers)
-    return StreamingResponse(call.services.blobs.read(key), media_type="application/gzip", headers=headers)
+    return StreamingResponse(
+        call.services.blobs.read(row.blob), media_type="application/gzip", headers=headers
+    )
 
 
-def _read_digest(call: Call) -> tuple[str, str]:
+async def _project_of_job(call: Call, digest: str) -> int:
+    assert call.caller.job is not None
+    async with call.services.database.read() as connection:
+        spec = await jobs.load_spec(connection, call.caller.job.job)
+        project = await jobs.project_of(connection, call.caller.job.job)
+    if spec.source.digest != digest or project is None:
+        raise RefusedError("a job may read the snapshot of its own run only")
+    return project
+
+
+def _room(call: Call, used: int) -> int:
+    """How many bytes another snapshot of the project may have. Raises TooLargeError."""
+    most, room = call.services.settings.limits.snapshot_bytes, call.project.settings.max_snapshot_bytes
+    if room is None:
+        return most
+    if used >= room:
+        raise TooLargeError(
+            f"the project's snapshots have {used} of {room} bytes",
+            hint="those that no run works on go a week after their upload; or have the operator raise max_snapshot_bytes",
+        )
+    return min(most, room - used)
+
+
+def _read_digest(call: Call) -> str:
     match = _DIGEST.fullmatch(call.text("digest"))
     if match is None:
         raise MalformedError("a snapshot is named by sha256: and 64 hexadecimal digits")
-    return match[0], f"snapshots/{match[1]}"
+    return match[0]
 
 
 _PATH = f"{V1}/snapshots/{{digest}}"

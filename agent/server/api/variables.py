@@ -4,13 +4,13 @@ import msgspec
 from starlette.responses import Response
 
 from agent.errors import NotFoundError
-from agent.server.api.secrets import LevelQuery
+from agent.server.api.level import LevelQuery, read_level
 from agent.server.auth.access import Access
 from agent.server.call import Call, empty_response, view_response
 from agent.server.operation import V1, Operation
 from agent.server.store import settings
 from agent.server.store.settings import Level, VariableRow
-from agent.server.vault import check_environment, check_name, check_room, check_value
+from agent.server.vault import check_name, check_room, check_value
 from agent.server.views import Moment, Named, time_text
 
 
@@ -43,12 +43,12 @@ async def list_variables(call: Call) -> Response:
 
 async def put_variable(call: Call) -> Response:
     """Set a variable of the project, or of an environment."""
-    return await _put(call, _level(call))
+    return await _put(call, read_level(call))
 
 
 async def delete_variable(call: Call) -> Response:
     """Forget a variable of the project, or of an environment."""
-    return await _delete(call, _level(call))
+    return await _delete(call, read_level(call))
 
 
 async def list_shared(call: Call) -> Response:
@@ -90,10 +90,6 @@ async def _delete(call: Call, level: Level) -> Response:
                 f"there is no variable '{call.text('name')[:80]}' at this level", where=level.name
             )
     return empty_response()
-
-
-def _level(call: Call) -> Level:
-    return Level(call.project.id, check_environment(call.query(LevelQuery).environment))
 
 
 def _view(row: VariableRow) -> VariableView:

@@ -20,6 +20,7 @@ from agent.server.journals import READ_BYTES, Journals
 from agent.server.live import Bus
 from agent.server.store import archives
 from agent.server.store.archives import ArchiveRow
+from agent.server.store.outage import Outage
 
 log = logging.getLogger("agent.server.archive")
 
@@ -41,14 +42,12 @@ class Archiver:
 
     async def run(self) -> None:
         """Work until cancelled."""
+        outage = Outage(log, "the archives of logs")
         with self._bus.listen(ARCHIVE) as listener:
             while True:
-                try:
-                    seconds = await self._work()
-                except Exception:  # a broken row or a bucket that is away must not end the loop
-                    log.exception("the archiver stumbled")
-                    seconds = _LONGEST_SLEEP_SECONDS
-                await listener.wait(seconds)
+                with outage:
+                    outage.seconds = await self._work()
+                await listener.wait(outage.seconds)
 
     async def _work(self) -> float:
         """Do what is due; gives how long nothing will be."""

@@ -24,12 +24,21 @@ class Known:
     is_worth_noting: bool
 
 
-async def find_caller(connection: Connection, kind: str, token: str, now: float) -> Known | None:
-    """The user whose good token of `kind` (`api`, `session`) this is; None for everything else."""
+async def find_holder(
+    connection: Connection, kind: str, token: str, now: float
+) -> tuple[TokenRow, UserRow] | None:
+    """The good token of `kind` that `token` is, and the user whose it is; None when either is not good any more."""
     row = await find_token(connection, kind, token, now)
     user = None if row is None or row.user is None else await users.find_user(connection, row.user)
-    if row is None or user is None or user.disabled_at is not None:
+    return None if row is None or user is None or user.disabled_at is not None else (row, user)
+
+
+async def find_caller(connection: Connection, kind: str, token: str, now: float) -> Known | None:
+    """The user whose good token of `kind` (`api`, `session`) this is; None for everything else."""
+    holder = await find_holder(connection, kind, token, now)
+    if holder is None:
         return None
+    row, user = holder
     shown = row if row.parent is None else await tokens.find_by_id(connection, row.parent)
     until = None if shown is None or shown.kind == SESSION else shown.expires_at
     caller = make_caller(row, user, await users.roles_of(connection, user.id), until)

@@ -66,8 +66,7 @@ async def find_token(connection: Connection, kind: str, token: str, now: float) 
     row = await tokens.find_token(connection, seal_tokens.hash_token(token))
     if row is None or row.kind != kind or not seal_tokens.token_matches(token, row.hash):
         return None
-    is_over = row.revoked_at is not None or (row.expires_at is not None and row.expires_at <= now)
-    return None if is_over else row
+    return None if row.is_over(now) else row
 
 
 async def spend_registration_token(connection: Connection, token: str, now: float) -> TokenRow:

@@ -6,7 +6,10 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.server.store.schema import metadata
+
 _PAGES_AT_ONCE = 1000
+_SHARED = "installation"  # what several servers share in their database; an embedded server has files for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +25,21 @@ def copy_database(file: Path, target: Path) -> None:
     target.unlink(missing_ok=True)
     with closing(sqlite3.connect(file, timeout=30)) as source, closing(sqlite3.connect(target)) as copy:
         source.backup(copy, pages=_PAGES_AT_ONCE)
-        copy.execute("PRAGMA journal_mode=DELETE")
+    make_plain(target)
     target.chmod(0o600)
+
+
+def make_plain(file: Path) -> None:
+    """Have a database that nobody uses be one file, with nothing beside it."""
+    with closing(sqlite3.connect(file)) as database:
+        database.execute("PRAGMA journal_mode=DELETE")
+
+
+def make_embedded(file: Path) -> None:
+    """Have a database that came from several servers be one's own."""
+    with closing(sqlite3.connect(file)) as database, database:
+        if database.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (_SHARED,)).fetchone():
+            database.execute(f"DELETE FROM {_SHARED}")  # noqa: S608 - our name
 
 
 def read_named(file: Path) -> NamedBytes:
@@ -31,10 +47,10 @@ def read_named(file: Path) -> NamedBytes:
     with closing(sqlite3.connect(file)) as copy:
         blobs = {
             row[0]
-            for table in ("artifacts", "caches", "archives")
-            for row in copy.execute(f"SELECT blob FROM {table} WHERE blob <> ''")  # noqa: S608 - our names
+            for table in metadata.sorted_tables
+            if "blob" in table.columns
+            for row in copy.execute(f"SELECT blob FROM {table.name} WHERE blob <> ''")  # noqa: S608 - our names
         }
-        blobs |= {f"snapshots/{row[0][7:]}" for row in copy.execute("SELECT digest FROM snapshots")}
         journals = copy.execute(
             "SELECT id || '-' || lease, journal_applied FROM jobs WHERE journal_applied > 0 AND NOT EXISTS"
             " (SELECT 1 FROM archives WHERE job = jobs.id AND archives.lease = jobs.lease"

@@ -10,6 +10,8 @@ from agent.server.store.hot import Hot
 from agent.server.store.schema import deliveries, origins
 from agent.server.store.upsert import insert
 
+GONE = "gone"  # only that it was here is remembered
+
 
 @dataclass(frozen=True, slots=True)
 class DeliveryRow:
@@ -102,7 +104,7 @@ async def add_delivery(
 
 async def find_delivery(connection: AsyncConnection, delivery: int) -> DeliveryRow | None:
     """The delivery with this id."""
-    query = select(*_COLUMNS).where(deliveries.c.id == delivery)
+    query = select(*_COLUMNS).where(deliveries.c.id == delivery, deliveries.c.status != GONE)
     row = (await connection.execute(query)).mappings().one_or_none()
     return None if row is None else DeliveryRow(**row)
 
@@ -145,7 +147,7 @@ async def list_deliveries(
     status: str | None = None,
 ) -> list[DeliveryRow]:
     """The project's deliveries, newest first, with an id below `before`."""
-    query = select(*_COLUMNS).where(deliveries.c.project == project)
+    query = select(*_COLUMNS).where(deliveries.c.project == project, deliveries.c.status != GONE)
     query = query.order_by(deliveries.c.id.desc()).limit(limit)
     if before is not None:
         query = query.where(deliveries.c.id < before)

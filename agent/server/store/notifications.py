@@ -8,7 +8,8 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.server.store.engines import Where, connect_raw
-from agent.server.store.failures import UnavailableError, translate_failures
+from agent.server.store.failures import translate_failures
+from agent.server.store.outage import Outage
 
 log = logging.getLogger("agent.server.store")
 
@@ -16,6 +17,7 @@ _CHANNEL = "flow_agent"
 _MOST_BYTES = 7000  # PostgreSQL takes up to 8000 in one notification
 _PROBE_SECONDS = 10.0  # a connection that died without a word is found out so
 _RETRY_SECONDS = 0.5
+_LONGEST_SECONDS = 2.0  # longer, and wake-ups would be missed for no reason
 
 
 async def notify(connection: AsyncConnection, sender: str, topics: Collection[str]) -> None:
@@ -42,15 +44,17 @@ async def hear_notifications(
 
     The connection comes back by itself; what was told meanwhile is lost, and `on_back` says so.
     """
+    outage = Outage(log, "the wake-ups of other servers")
+
+    def back() -> None:
+        outage.went_well()
+        on_back()
+
     while True:
-        try:
-            with translate_failures(str(where), connecting=True):
-                await _hear(str(where.place), on_heard, on_back)
-        except UnavailableError as error:
-            log.warning("wake-ups of other servers are not heard: %s", error)
-        except Exception:  # without wake-ups a server would be deaf: whatever it was is told, and tried again
-            log.exception("wake-ups of other servers are not heard")
-        await asyncio.sleep(_RETRY_SECONDS)
+        outage.seconds = _RETRY_SECONDS
+        with outage, translate_failures(str(where), connecting=True):
+            await _hear(str(where.place), on_heard, back)
+        await asyncio.sleep(min(outage.seconds, _LONGEST_SECONDS))
 
 
 async def _hear(url: str, on_heard: Callable[[str, list[str]], None], on_back: Callable[[], None]) -> None:

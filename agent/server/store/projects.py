@@ -31,11 +31,14 @@ class ProjectSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_gpus: _Count | None = None  # held by its jobs at a time
     max_artifact_bytes: _Bytes | None = None  # of all its artifacts together
     max_cache_bytes: _Bytes | None = 10 << 30  # of all its caches together; the least used go first
+    max_snapshot_bytes: _Bytes | None = None  # of all its snapshots together
+    max_log_bytes: _Bytes | None = None  # of all its archived logs together; the oldest go first
     public_badges: bool = False  # whether anybody may see how its flows stand
     keep_runs_days: _Days | None = None
     keep_logs_days: _Days | None = None
     keep_artifacts_days: _Days | None = 90
     keep_caches_days: _Days | None = 7  # since the last use
+    keep_deliveries_days: _Days | None = 30  # what started runs, or did not
 
 
 @dataclass(frozen=True, slots=True)

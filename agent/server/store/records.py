@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 
-from sqlalchemy import Select, bindparam, select
+from sqlalchemy import Select, bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.journal.format import Annotation, StepChanged, Summary
@@ -73,12 +73,24 @@ async def put_step(connection: AsyncConnection, job: str, lease: int, record: St
 
 async def put_annotation(
     connection: AsyncConnection, job: str, lease: int, offset: int, record: Annotation
-) -> None:
-    """A notice, warning or error; `offset` is where its record ends in the journal."""
+) -> bool:
+    """A notice, warning or error; `offset` is where its record ends in the journal. False when it was here already."""
     statement = insert(connection, annotations).values(
         job=job, lease=lease, offset=offset, record=codec.dump(record)
     )
-    await connection.execute(statement.on_conflict_do_nothing())
+    return (await connection.execute(statement.on_conflict_do_nothing())).rowcount == 1
+
+
+async def measure(connection: AsyncConnection, job: str, lease: int) -> tuple[int, int]:
+    """How many annotations are here, and how many characters of summaries."""
+    of_job = (annotations.c.job == job) & (annotations.c.lease == lease)
+    count = select(func.count()).select_from(annotations).where(of_job)
+    length = select(func.coalesce(func.sum(func.length(summaries.c.text)), 0))
+    length = length.where(summaries.c.job == job, summaries.c.lease == lease)
+    return (
+        int((await connection.execute(count)).scalar_one()),
+        int((await connection.execute(length)).scalar_one()),
+    )
 
 
 async def put_summary(

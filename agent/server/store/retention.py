@@ -1,6 +1,7 @@
 """What is too old or left over: found here, and forgotten row by row. Blobs are the caller's business."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import Select, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -8,7 +9,35 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from agent.server.store.archives import ArchiveRow
 from agent.server.store.artifacts import ArtifactRow
 from agent.server.store.caches import CacheRow
-from agent.server.store.schema import archives, artifacts, caches, jobs, metadata, runs, snapshots, tags
+from agent.server.store.deliveries import GONE
+from agent.server.store.schema import (
+    archives,
+    artifacts,
+    caches,
+    deliveries,
+    idempotency_keys,
+    jobs,
+    metadata,
+    origins,
+    repositories,
+    runs,
+    snapshots,
+    status_reports,
+    tags,
+)
+
+SIGNED_ALONE = ("github", "gitea")  # without a time: what is not remembered could be sent again for ever
+
+
+@dataclass(frozen=True, slots=True)
+class OldDelivery:
+    """A delivery that goes; `is_memory`: that it was here has to be remembered."""
+
+    id: int
+    provider: str
+    event: str
+    size_bytes: int
+    is_memory: bool
 
 
 async def find_artifacts(
@@ -93,21 +122,67 @@ async def forget_run(connection: AsyncConnection, run: int) -> None:
                 await connection.execute(delete(table).where(key.parent.in_(own_jobs)))
             elif key.column.table is runs:
                 await connection.execute(delete(table).where(key.parent == run))
+    own_keys = select("job/" + jobs.c.id).where(jobs.c.run == run)
+    await connection.execute(delete(idempotency_keys).where(idempotency_keys.c.owner.in_(own_keys)))
+    await connection.execute(delete(status_reports).where(status_reports.c.run == run))
     await connection.execute(delete(jobs).where(jobs.c.run == run))
     await connection.execute(delete(runs).where(runs.c.id == run))
 
 
-async def find_snapshots(connection: AsyncConnection, made_before: float) -> list[tuple[str, int]]:
-    """The snapshots that were uploaded before then and that no run works on: digest, size."""
-    used = select(runs.c.id).where(runs.c.source.contains(snapshots.c.digest))
-    query = select(snapshots.c.digest, snapshots.c.size_bytes)
-    query = query.where(snapshots.c.created_at < made_before, ~used.exists())
-    return [(row.digest, row.size_bytes) for row in await connection.execute(query)]
+async def find_deliveries(
+    connection: AsyncConnection, project: int, received_before: float
+) -> list[OldDelivery]:
+    """The project's deliveries that arrived before then, with which nothing is to be done any more, and whose runs ended.
+
+    Those that are remembered only against being sent again are among them when nobody can send them any more.
+    """
+    working = (
+        select(origins.c.delivery)
+        .join(runs, runs.c.id == origins.c.run)
+        .where(origins.c.delivery.is_not(None), runs.c.status != "completed")
+    )
+    is_sendable = select(repositories.c.id).where(repositories.c.id == deliveries.c.scope).exists()
+    is_memory = (deliveries.c.provider.in_(SIGNED_ALONE)) & is_sendable
+    query = select(
+        deliveries.c.id,
+        deliveries.c.provider,
+        deliveries.c.event,
+        func.length(deliveries.c.payload).label("size_bytes"),
+        is_memory.label("is_memory"),
+    ).where(
+        deliveries.c.project == project,
+        deliveries.c.received_at < received_before,
+        deliveries.c.due_at.is_(None),
+        deliveries.c.id.not_in(working),
+        (deliveries.c.status != GONE) | ~is_memory,
+    )
+    rows = (await connection.execute(query.order_by(deliveries.c.id))).mappings()
+    return [OldDelivery(**row) for row in rows]
 
 
-async def forget_snapshots(connection: AsyncConnection, digests: Iterable[str]) -> None:
-    """Remove snapshots."""
-    await connection.execute(delete(snapshots).where(snapshots.c.digest.in_(list(digests))))
+async def forget_delivery(connection: AsyncConnection, row: OldDelivery) -> None:
+    """Remove a delivery; of one that could be sent again, what tells so is kept."""
+    if not row.is_memory:
+        await connection.execute(delete(deliveries).where(deliveries.c.id == row.id))
+        return
+    empty = {"status": GONE, "payload": "", "results": "[]", "outcome": "", "action": "", "subject": ""}
+    await connection.execute(update(deliveries).where(deliveries.c.id == row.id).values(**empty))
+
+
+async def find_logs_over(connection: AsyncConnection, project: int, most_bytes: int) -> list[ArchiveRow]:
+    """The oldest archived logs of the project's ended runs, so many that the others have `most_bytes` at most."""
+    newest_first = (runs.c.finished_at.desc(), archives.c.job, archives.c.lease)
+    so_far = func.sum(archives.c.size_bytes).over(order_by=newest_first).label("so_far")
+    query = (
+        select(archives, so_far)
+        .join(jobs, jobs.c.id == archives.c.job)
+        .join(runs, runs.c.id == jobs.c.run)
+        .where(runs.c.project == project, runs.c.status == "completed", archives.c.state == "done")
+        .subquery()
+    )
+    columns = [query.c[column.name] for column in archives.columns]
+    found = await connection.execute(select(*columns).where(query.c.so_far > most_bytes))
+    return [ArchiveRow(**row) for row in found.mappings()]
 
 
 async def is_named(connection: AsyncConnection, key: str) -> bool:
@@ -120,10 +195,10 @@ async def is_named(connection: AsyncConnection, key: str) -> bool:
         if table is None or not number.isdigit():
             return False
         query = select(func.count()).where(table.c.id == int(number), table.c.status != "final")
-    elif shelf == "snapshots":
-        query = select(func.count()).where(snapshots.c.digest == f"sha256:{rest}")
     else:
-        owner = {"artifacts": artifacts, "caches": caches, "logs": archives}.get(shelf)
+        owner = {"artifacts": artifacts, "caches": caches, "logs": archives, "snapshots": snapshots}.get(
+            shelf
+        )
         if owner is None:
             return True  # not ours to judge
         query = select(func.count()).where(owner.c.blob == key)

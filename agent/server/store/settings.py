@@ -1,4 +1,4 @@
-"""Secrets (encrypted before they come here) and variables, by level and name; and the snapshots that were uploaded."""
+"""Secrets (encrypted before they come here) and variables, by level and name."""
 
 import json
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Table, and_, delete, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from agent.server.store.schema import secrets, snapshots, variables
+from agent.server.store.schema import secrets, variables
 from agent.server.store.upsert import insert
 
 _LEVEL = ("project", "environment", "name")
@@ -106,18 +106,6 @@ async def remove_variable(connection: AsyncConnection, level: Level, name: str) 
 async def count_variables(connection: AsyncConnection, level: Level, *, but: str) -> int:
     """How many variables the level has, without `but`."""
     return await _count(connection, variables, level, but)
-
-
-async def put_snapshot(connection: AsyncConnection, digest: str, size_bytes: int, now: float) -> None:
-    """A snapshot has arrived whole; once more changes nothing."""
-    statement = insert(connection, snapshots).values(digest=digest, size_bytes=size_bytes, created_at=now)
-    await connection.execute(statement.on_conflict_do_nothing())
-
-
-async def find_snapshot(connection: AsyncConnection, digest: str) -> int | None:
-    """The size in bytes of the snapshot, when it is here."""
-    query = select(snapshots.c.size_bytes).where(snapshots.c.digest == digest)
-    return (await connection.execute(query)).scalar_one_or_none()
 
 
 def _key(level: Level, name: str) -> dict[str, object]:

@@ -35,6 +35,10 @@ class TokenRow:
     last_used_at: float | None = None
     parent: str | None = None
 
+    def is_over(self, now: float) -> bool:
+        """Whether it was revoked, or its time has come."""
+        return self.revoked_at is not None or (self.expires_at is not None and self.expires_at <= now)
+
 
 async def add_token(connection: AsyncConnection, row: TokenRow) -> None:
     """Store a token."""

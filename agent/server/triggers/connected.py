@@ -167,13 +167,13 @@ class Connected:
             row = await repositories.find_repository(connection, repository)
         if row is None or row.secret is None:
             return None
-        return row, self._vault.unlock(row.secret, _scope(row.id, "secret"))
+        return row, self._vault.unlock(row.secret, make_scope(row.id, "secret"))
 
     def read_credentials(self, row: RepositoryRow) -> str:
         """What opens the repository: `USER:TOKEN`, a token, or nothing."""
         if row.credentials is None:
             return ""
-        return self._vault.unlock(row.credentials, _scope(row.id, "credentials"))
+        return self._vault.unlock(row.credentials, make_scope(row.id, "credentials"))
 
     async def find_job_token(self, connection: Connection, run: int) -> str:
         """The token that jobs of the run have as `GITHUB_TOKEN`: the repository's own, of a run that is trusted."""
@@ -225,7 +225,7 @@ class Connected:
         return Mirror(self._folder / row.id, place, self.read_credentials(row), self._limit_bytes)
 
     def _lock(self, repository: str, what: str, value: str) -> bytes | None:
-        return self._vault.lock(value, _scope(repository, what)) if value else None
+        return self._vault.lock(value, make_scope(repository, what)) if value else None
 
     def _turn(self, repository: str) -> asyncio.Lock:
         return self._locks.setdefault(repository, asyncio.Lock())
@@ -354,5 +354,6 @@ def _guess_provider(url: str) -> str:
     return _HOSTS[host]
 
 
-def _scope(repository: str, what: str) -> str:
+def make_scope(repository: str, what: str) -> str:
+    """What the encryption of a repository's `credentials` or `secret` is bound to."""
     return f"repositories/{repository}/{what}"

@@ -10,6 +10,7 @@ from agent.server.platform_events import TRIGGERS
 from agent.server.problems import MalformedError
 from agent.server.store import deliveries
 from agent.server.store.repositories import RepositoryRow
+from agent.server.store.retention import SIGNED_ALONE
 from agent.server.triggers.connected import Connected
 from agent.server.triggers.delivery import Delivery, Payload, UnknownEventError
 from agent.server.triggers.providers import EVENT_HEADERS, ID_HEADERS, READERS
@@ -70,7 +71,7 @@ class Inbox:
         digest = hashlib.sha256(body).hexdigest()
         identifier = _header(headers, ID_HEADERS[row.provider]) or digest
         # GitHub and Gitea sign the body alone, so that a replay may bear a new id, but not another body.
-        is_signed_alone = row.provider in ("github", "gitea") and outcome is None
+        is_signed_alone = row.provider in SIGNED_ALONE and outcome is None
         subject = f"pull/{delivery.pull.number}" if delivery.pull else delivery.ref
         async with self._changes.begin() as change:
             number = await deliveries.add_delivery(

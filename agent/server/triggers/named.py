@@ -42,7 +42,7 @@ class NamedWebhooks:
                 f"there is a webhook '{name}' already", hint="its name is one over all projects"
             )
         secret = new_token("fa_hook", secrets.token_bytes(32))
-        row = WebhookRow(name, project, flow, self._vault.lock(secret, _scope(name)), change.now)
+        row = WebhookRow(name, project, flow, self._vault.lock(secret, make_scope(name)), change.now)
         await webhooks.add_webhook(change.connection, row)
         return secret
 
@@ -56,7 +56,7 @@ class NamedWebhooks:
             row = await webhooks.find_webhook(connection, name)
         if row is None:
             raise BadSignatureError("there is no such webhook, or its secret is not right", where="/hooks")
-        secret = self._vault.unlock(row.secret, _scope(name))
+        secret = self._vault.unlock(row.secret, make_scope(name))
         check_signature("webhook", secret, headers, body, self._changes.clock.now())
         inputs = read_inputs(body, headers.get("content-type", ""))
         async with self._changes.database.read() as connection:
@@ -102,5 +102,6 @@ def read_inputs(body: bytes, content_type: str) -> dict[str, Value]:
     return inputs
 
 
-def _scope(name: str) -> str:
+def make_scope(name: str) -> str:
+    """What the encryption of a webhook's secret is bound to."""
     return f"webhooks/{name}/secret"

@@ -20,6 +20,7 @@ from agent.server.store import deliveries, flows, repositories, status_reports
 from agent.server.store.database import Connection
 from agent.server.store.deliveries import DeliveryRow
 from agent.server.store.failures import UnavailableError
+from agent.server.store.outage import Outage
 from agent.server.triggers.clockwork import Clockwork
 from agent.server.triggers.connected import Connected
 from agent.server.triggers.from_platform import start_from_platform
@@ -71,18 +72,13 @@ class Worker:
                 group.create_task(self._repeat(work, next_due))
 
     async def _repeat(self, work: Callable[[], Awaitable[None]], next_due: NextDue) -> None:
+        outage = Outage(log, "the triggers")
         with self._bus.listen(TRIGGERS) as listener:
             while True:
-                try:
+                with outage:
                     await work()
-                    sleep_seconds = await self._until(next_due)
-                except UnavailableError as error:  # the database is away for a moment
-                    log.warning("triggers wait: %s", error)
-                    sleep_seconds = 1.0
-                except Exception:  # one broken row must not stop the rest: it is told, and tried again
-                    log.exception("the triggers stumbled")
-                    sleep_seconds = 1.0
-                await listener.wait(sleep_seconds)
+                    outage.seconds = await self._until(next_due)
+                await listener.wait(outage.seconds)
 
     async def _until(self, next_due: NextDue) -> float:
         async with self._changes.database.read() as connection:

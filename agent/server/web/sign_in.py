@@ -164,13 +164,9 @@ async def _account(call: Call, new_token: str = "") -> Response:
         "account.html",
         is_admin=call.caller.is_organisation_admin,
         roles=sorted((name, role.label) for name, role in roles if role is not None),
-        tokens=[_shown(row, names) for row in rows if not _is_over(row, now)],
+        tokens=[_shown(row, names) for row in rows if not row.is_over(now)],
         new_token=new_token,
     )
-
-
-def _is_over(row: TokenRow, now: float) -> bool:
-    return row.revoked_at is not None or (row.expires_at is not None and row.expires_at <= now)
 
 
 def _shown(row: TokenRow, names: Mapping[int, str]) -> dict[str, str | None]:

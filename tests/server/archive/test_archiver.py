@@ -1,42 +1,19 @@
 """Logs of jobs that are over: in the blob store, and read as before."""
 
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
-from pathlib import Path
 
 import pytest
 from server.vocabulary import ServerProcess, TestAgent, journal, log, step, wait_for
 
 from agent.wire import messages as m
 
-pytestmark = pytest.mark.store("sqlite")
 Servers = Callable[..., ServerProcess]
 Agents = Callable[..., TestAgent]
 LINES = [f"line {n}" for n in range(1, 3001)]
 
 
-def make_due(server: ServerProcess) -> None:
-    """The time has come for everything that is to be archived."""
-    with closing(sqlite3.connect(server.data / "flow.db", timeout=20)) as database, database:
-        database.execute("UPDATE archives SET due_at = 1 WHERE due_at IS NOT NULL")
-
-
 def states(server: ServerProcess) -> list[str]:
-    with closing(sqlite3.connect(server.data / "flow.db", timeout=20)) as database:
-        return [row[0] for row in database.execute("SELECT state FROM archives ORDER BY job")]
-
-
-def journals(server: ServerProcess) -> list[Path]:
-    return list((server.data / "journals").iterdir())
-
-
-def archive(server: ServerProcess) -> None:
-    """Bring all journals into archives: the loop looks at its start."""
-    server.stop()
-    make_due(server)
-    server.start()
-    wait_for(lambda: set(states(server)) <= {"done", "kept"} and not journals(server), "the archiver")
+    return [state for (state,) in server.sql("SELECT state FROM archives ORDER BY job")]
 
 
 def finish_job(server: ServerProcess, agent: TestAgent) -> m.Assign:
@@ -76,8 +53,9 @@ def test_a_log_reads_the_same_before_and_after_it_is_archived(
     events = server.events(f"/jobs/{assign.job}/events")
     middle = events[len(events) // 2][0]
     rest = server.events(f"/jobs/{assign.job}/events", middle)
-    archive(server)
+    server.archive_journals()
     assert states(server) == ["done"]
+    assert server.journals() == {}
     assert {view: server.api.get(f"{path}/log{view}").text for view in VIEWS} == texts
     assert server.events(f"/jobs/{assign.job}/events") == events
     assert server.events(f"/jobs/{assign.job}/events", middle) == rest
@@ -91,16 +69,14 @@ def test_a_crash_between_the_archive_and_the_removal_loses_nothing(
 ) -> None:
     server = make_server()
     assign = finish_job(server, make_agent(server).connect())
-    raw = journals(server)[0].read_bytes()
-    name = journals(server)[0].name
+    ((key, data),) = server.journals().items()
     before = server.api.get(f"/jobs/{assign.job}/log").text
-    archive(server)
+    server.archive_journals()
     server.kill()
-    (server.data / "journals" / name).write_bytes(raw)  # as it was before the removal
-    with closing(sqlite3.connect(server.data / "flow.db", timeout=20)) as database, database:
-        database.execute("UPDATE archives SET state = 'stored', due_at = 1")
+    server.put_journal(*key, data)  # as it was before the removal
+    server.sql("UPDATE archives SET state = 'stored', due_at = 1")
     server.start()
-    wait_for(lambda: states(server) == ["done"] and not journals(server), "the removal")
+    wait_for(lambda: states(server) == ["done"] and not server.journals(), "the removal")
     assert server.api.get(f"/jobs/{assign.job}/log").text == before
 
 
@@ -108,14 +84,14 @@ def test_a_journal_that_is_damaged_stays_as_it_is(make_server: Servers, make_age
     server = make_server()
     finish_job(server, make_agent(server).connect())
     server.stop()
-    (file,) = journals(server)
-    data = bytearray(file.read_bytes())
-    data[len(data) // 2] ^= 1
-    file.write_bytes(data)
-    make_due(server)
+    ((key, data),) = server.journals().items()
+    middle = len(data) // 2
+    damaged = data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+    server.put_journal(*key, damaged)
     server.start()
-    wait_for(lambda: states(server) == ["kept"], "the archiver")
-    assert journals(server) == [file]
+    server.archive_journals()
+    assert states(server) == ["kept"]
+    assert server.journals() == {key: damaged}
 
 
 def test_a_job_that_runs_keeps_its_journal(make_server: Servers, make_agent: Agents) -> None:

@@ -27,7 +27,9 @@ artifacts = Table(
 snapshots = Table(
     "snapshots",
     metadata,
+    Column("project", Whole, ForeignKey("projects.id"), primary_key=True),
     Column("digest", String, primary_key=True),
     Column("size_bytes", Whole, nullable=False),
     Column("created_at", Time, nullable=False),
+    Column("blob", String, nullable=False),  # the key of its bytes; each upload has a new one
 )

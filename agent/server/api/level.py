@@ -1,0 +1,18 @@
+"""Of which level of a project a request is: the project itself, or one of its environments."""
+
+import msgspec
+
+from agent.server.call import Call
+from agent.server.store.settings import Level
+from agent.server.vault import check_environment
+
+
+class LevelQuery(msgspec.Struct, forbid_unknown_fields=True):
+    """An environment of the project; without it, the project itself."""
+
+    environment: str = ""
+
+
+def read_level(call: Call) -> Level:
+    """The level that the query names. Raises UsageError for what can't be an environment's name."""
+    return Level(call.project.id, check_environment(call.query(LevelQuery).environment))

@@ -1,0 +1,48 @@
+"""All that is stored encrypted under the master key, wherever it lies: read and replaced record by record."""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Column, and_, select, update
+
+from agent.server.store.database import Connection, Database
+from agent.server.store.schema import idempotency_keys, metadata, repositories, secrets, webhooks
+
+_COLUMNS: tuple[Column[Any], ...] = (
+    secrets.c.sealed,
+    repositories.c.credentials,
+    repositories.c.secret,
+    webhooks.c.secret,
+    idempotency_keys.c.answer,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SealedRecord:
+    """A record, and where it lies: the table's name, the column's, and the row's key."""
+
+    table: str
+    column: str
+    key: Mapping[str, Any]
+    record: bytes
+
+
+async def list_sealed(database: Database) -> AsyncIterator[SealedRecord]:
+    """All encrypted records, table by table."""
+    for column in _COLUMNS:
+        table = column.table
+        keys = list(metadata.tables[table.name].primary_key.columns)
+        async with database.read() as connection:
+            rows = (await connection.execute(select(*keys, column).where(column.is_not(None)))).all()
+        for *key, record in rows:
+            named = {part.name: value for part, value in zip(keys, key, strict=True)}
+            yield SealedRecord(table.name, column.name, named, bytes(record))
+
+
+async def replace_sealed(connection: Connection, old: SealedRecord, new: bytes) -> bool:
+    """Store `new` in the place of a record; False when somebody has changed it meanwhile."""
+    table = metadata.tables[old.table]
+    is_it = and_(*(table.c[name] == value for name, value in old.key.items()))
+    statement = update(table).where(is_it, table.c[old.column] == old.record).values({old.column: new})
+    return (await connection.execute(statement)).rowcount == 1
