@@ -72,6 +72,13 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("public_url", "AGENT_PUBLIC_URL", "", "the server's address as agents and people reach it"),
     Setting(
+        "peer_url",
+        "AGENT_PEER_URL",
+        "",
+        "where the other servers reach this one, of several on one database (default: where it listens)",
+    ),
+    Setting("attach", "AGENT_ATTACH", "yes", "whether people may attach to running jobs: yes or no"),
+    Setting(
         "database_url",
         "AGENT_DATABASE_URL",
         "",

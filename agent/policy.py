@@ -1,15 +1,26 @@
 """The policy file of a machine's owner, as a table: `agent.resolve.policy` reads its `[actions]`, `agent.containers.policy_file` the
-rest. docs/policy.md shows it.
+tables on images and containers, and `[attach]` is read here. docs/policy.md shows it.
 """
 
 import tomllib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from agent.errors import UsageError
 
-TABLES = ("actions", "images", "containers")
+TABLES = ("actions", "images", "containers", "attach")
+_IDLE_MINUTES = 60.0
+_MOST_MINUTES = 7 * 24 * 60
+
+
+@dataclass(frozen=True, slots=True)
+class AttachPolicy:
+    """Whether people may attach to jobs on this machine, and after how long without a word they are let go."""
+
+    allow: bool = True
+    idle_minutes: float = _IDLE_MINUTES
 
 
 def read_policy_file(file: Path | None, *, must_exist: bool = False) -> dict[str, dict[str, Any]] | None:
@@ -36,6 +47,23 @@ def read_policy_file(file: Path | None, *, must_exist: bool = False) -> dict[str
         if not isinstance(table, dict):
             raise UsageError("a table was expected", where=f"{file}: {name}")
     return data
+
+
+def load_attach_policy(file: Path | None, *, must_exist: bool = False) -> AttachPolicy:
+    """What `file` says about attaching; without a file everybody whom the server lets may. Raises UsageError."""
+    data = read_policy_file(file, must_exist=must_exist)
+    if data is None:
+        return AttachPolicy()
+    table, where = data.get("attach", {}), f"{file}: attach"
+    expect_keys(table, ("allow", "idle_minutes"), where)
+    minutes = table.get("idle_minutes", _IDLE_MINUTES)
+    if isinstance(minutes, bool) or not isinstance(minutes, int | float) or not 0 < minutes <= _MOST_MINUTES:
+        raise UsageError(
+            "minutes were expected",
+            where=f"{where}.idle_minutes",
+            hint=f"more than 0, at most {_MOST_MINUTES}",
+        )
+    return AttachPolicy(read_flag(table, "allow", where, default=True), float(minutes))
 
 
 def expect_keys(table: Mapping[str, object], known: Iterable[str], where: str) -> None:

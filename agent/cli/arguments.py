@@ -9,6 +9,7 @@ from agent.config import load_settings
 from agent.errors import UsageError
 
 Handler = Callable[[argparse.Namespace], int]
+_LONGEST_HOLD_SECONDS = 24 * 3600
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -94,6 +95,24 @@ def split_pair(text: str, option: str) -> tuple[str, str]:
     if not name or not equals:
         raise UsageError(f"'{text}' is not of the form NAME=VALUE", where=option)
     return name, value
+
+
+def add_hold(parser: argparse.ArgumentParser) -> None:
+    """`--hold-on-failure`."""
+    parser.add_argument(
+        "--hold-on-failure",
+        metavar="T",
+        help="a job that fails waits for so long (30m, 2h; at most 24h) before its post steps: `agent run attach` looks",
+    )
+
+
+def read_hold(arguments: argparse.Namespace) -> float:
+    """Seconds; 0 for no hold. Raises UsageError."""
+    text = arguments.hold_on_failure
+    seconds = 0.0 if text is None else read_duration(text, "--hold-on-failure")
+    if seconds is None or seconds > _LONGEST_HOLD_SECONDS:
+        raise UsageError("a job is held for at most 24h", where="--hold-on-failure")
+    return seconds
 
 
 def read_duration(text: str, option: str) -> float | None:

@@ -109,11 +109,13 @@ def _disk(settings: Settings) -> Iterator[Finding]:
 
 def _policy(settings: Settings) -> Iterator[Finding]:
     from agent.containers.policy_file import load_container_policy
+    from agent.policy import load_attach_policy
     from agent.resolve.policy import load_policy
 
     must_exist = bool(settings["policy"])
     policy = load_policy(settings.policy_file, must_exist=must_exist)
     load_container_policy(settings.policy_file, settings.container_allow, must_exist=must_exist)
+    load_attach_policy(settings.policy_file, must_exist=must_exist)
     yield Finding("policy", "ok", policy.file or "no file: every action and image is allowed")
 
 

@@ -9,10 +9,12 @@ from agent.cli import flow_stored
 from agent.cli.arguments import (
     add_command,
     add_format,
+    add_hold,
     add_project,
     add_server,
     add_subcommands,
     describe,
+    read_hold,
     split_pair,
 )
 from agent.cli.called import link_called, link_local
@@ -64,6 +66,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         choices=["git", "snapshot", "none"],
         help="the code that jobs check out (default: snapshot in git)",
     )
+    add_hold(submit)
     submit.add_argument("--follow", "-f", action="store_true", help="show the run until it ends")
     add_server(submit)
     add_project(submit)
@@ -211,6 +214,7 @@ def _submit(arguments: argparse.Namespace) -> int:
         jobs=tuple(arguments.job),
         cells=_cells(arguments.matrix),
         source=arguments.source,
+        hold_seconds=read_hold(arguments),
     )
     client = connect(url=arguments.url, token=arguments.token, project=arguments.project)
     return submit_flow(

@@ -64,7 +64,8 @@ def _list(arguments: argparse.Namespace) -> int:
         print_json(found, sys.stdout)
         return 0
     rows = [
-        [run["id"], run["name"], run["run_name"], run["event"], _state(run), run["created"]] for run in found
+        [run["id"], run["name"], run["run_name"], run["event"], _state_in_list(run), run["created"]]
+        for run in found
     ]
     print_table(["run", "flow", "name", "event", "state", "created"], rows, sys.stdout, state=4)
     return 0
@@ -153,3 +154,9 @@ def _show_key(job: Mapping[str, Any]) -> str:
 
 def _state(thing: Mapping[str, Any]) -> str:
     return str(thing["conclusion"] or thing["status"])
+
+
+def _state_in_list(run: Mapping[str, Any]) -> str:
+    """With the jobs that wait for somebody to look."""
+    held = run.get("held", ())  # a server before this version does not say
+    return _state(run) + (f", held: {plain(', '.join(held))}" if held else "")

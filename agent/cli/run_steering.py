@@ -1,11 +1,11 @@
-"""`agent run rerun`, `approve`, `reject`: what is done with a run that is there."""
+"""`agent run rerun`, `approve`, `reject`, `attach`: what is done with a run that is there."""
 
 import argparse
 import sys
 from collections.abc import Callable
 from typing import Any
 
-from agent.cli.arguments import add_command
+from agent.cli.arguments import add_command, add_hold, add_server, read_hold
 from agent.cli.client import connect
 from agent.cli.tables import plain, print_json
 from agent.errors import UsageError
@@ -27,8 +27,37 @@ def add_steering(commands: Any, add_common: Callable[[argparse.ArgumentParser], 
     rerun.add_argument(
         "--job", action="append", default=[], metavar="KEY", help="this job, and what needs it"
     )
+    add_hold(rerun)
     rerun.add_argument("--debug", action="store_true", help="steps show their debug output")
     add_common(rerun)
+    attach = add_command(
+        commands,
+        "attach",
+        _attach,
+        "A shell in a running job, or a command beside its steps.",
+        "agent run attach 12 train",
+        "agent run attach 12 train --command nvidia-smi -L",
+    )
+    attach.add_argument("run", type=int, metavar="RUN")
+    attach.add_argument("job", nargs="?", metavar="JOB", help="its key; not needed when one job runs")
+    add_server(attach)
+    attach.add_argument(
+        "--command",
+        nargs=argparse.REMAINDER,
+        default=[],
+        metavar="CMD",
+        help="run this instead of a shell: a program and its arguments, or one word for `sh -c`; the last option",
+    )
+    resume = add_command(
+        commands,
+        "resume",
+        _resume,
+        "Let a job go on that is held after a failure.",
+        "agent run resume 12 train",
+    )
+    resume.add_argument("run", type=int, metavar="RUN")
+    resume.add_argument("job", nargs="?", metavar="JOB", help="its key; not needed when one job runs")
+    add_common(resume)
     _add_word(commands, add_common, "approve", _approve, "Let jobs into the environments that they wait for.")
     _add_word(commands, add_common, "reject", _reject, "Do not let jobs into their environments: they fail.")
 
@@ -52,7 +81,10 @@ def _add_word(
 def _rerun(arguments: argparse.Namespace) -> int:
     if arguments.failed and arguments.job:
         raise UsageError("give either --failed or --job", hint="see `agent run rerun --help`")
+    hold = read_hold(arguments)
     body = {"jobs": arguments.job, "failed": arguments.failed, "debug": arguments.debug}
+    if hold:
+        body["hold_minutes"] = hold / 60
     client = connect(url=arguments.url, token=arguments.token)
     begun = client.post(f"/api/v1/runs/{arguments.run}/rerun", body)
     if arguments.format == "json":
@@ -60,6 +92,25 @@ def _rerun(arguments: argparse.Namespace) -> int:
     else:
         hint = f"`agent run watch {begun['run']}` follows it"
         sys.stdout.write(f"run {begun['run']}: attempt {begun['attempt']} has begun; {hint}\n")
+    return 0
+
+
+def _attach(arguments: argparse.Namespace) -> int:
+    from agent.cli.attach import attach
+
+    client = connect(url=arguments.url, token=arguments.token)
+    return attach(client, arguments.run, arguments.job, arguments.command)
+
+
+def _resume(arguments: argparse.Namespace) -> int:
+    from agent.cli.attach import resume
+
+    client = connect(url=arguments.url, token=arguments.token)
+    job = resume(client, arguments.run, arguments.job)
+    if arguments.format == "json":
+        print_json({"run": arguments.run, "job": job, "resumed": True}, sys.stdout)
+    else:
+        sys.stdout.write(f"{plain(job)} goes on\n")
     return 0
 
 

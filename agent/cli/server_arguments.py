@@ -29,6 +29,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--listen", help="address and port (AGENT_LISTEN; default: 127.0.0.1:8420)")
     parser.add_argument("--public-url", help="how agents and people reach it (AGENT_PUBLIC_URL)")
     parser.add_argument(
+        "--peer-url",
+        help="how the other servers on the same database reach this one (AGENT_PEER_URL; default: at --listen)",
+    )
+    parser.add_argument(
         "--blobs-url",
         metavar="URL",
         help="where bulk bytes lie: file:///FOLDER or s3://BUCKET/PREFIX?endpoint=URL (AGENT_BLOBS_URL)",
@@ -176,14 +180,18 @@ def _settings(arguments: argparse.Namespace) -> Settings:
 def _serve(arguments: argparse.Namespace) -> int:
     from agent.cli.server import run_server
 
-    names = ("listen", "public_url", "blobs_url", "database_url")
+    names = ("listen", "public_url", "peer_url", "blobs_url", "database_url")
     settings = load_settings({name: getattr(arguments, name, None) for name in names})
     if not settings["database_pool"].isdecimal() or int(settings["database_pool"]) < 4:
         raise UsageError("a server needs 4 connections to its database or more", where="AGENT_DATABASE_POOL")
+    if settings["attach"] not in ("yes", "no"):
+        raise UsageError("write yes or no", where="AGENT_ATTACH")
     return run_server(
         listen=settings["listen"],
         data=_data(arguments),
         public_url=settings["public_url"],
+        peer_url=settings["peer_url"],
+        allow_attach=settings["attach"] == "yes",
         blobs_url=settings["blobs_url"],
         database_url=settings["database_url"],
         database_pool=int(settings["database_pool"]),

@@ -33,6 +33,7 @@ class Submission:
     jobs: tuple[str, ...] = ()
     cells: Mapping[str, str] = field(default_factory=dict)
     source: str | None = None
+    hold_seconds: float = 0  # jobs that fail wait for so long for somebody to attach
 
 
 def submit_flow(
@@ -83,6 +84,7 @@ def _request(client: Client, submission: Submission) -> dict[str, Any]:
         "jobs": submission.jobs,
         "matrix": submission.cells,
         "source": codec.to_json(source),
+        **({"hold_minutes": submission.hold_seconds / 60} if submission.hold_seconds else {}),
         **({} if lock is None else {"lock": lock}),
     }
 

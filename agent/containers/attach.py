@@ -14,6 +14,7 @@ from agent.containers.engine import EngineError, Sink
 from agent.errors import UnreachableError, UsageError
 
 _BUFFER_BYTES = 1 << 20
+_READ_BYTES = 8 << 10
 _PORT = 2375
 _UPGRADED = (101, 200)
 
@@ -44,6 +45,32 @@ class OutputStream:
                 sink(await self._reader.readexactly(int.from_bytes(head[4:], "big")))
         except (OSError, asyncio.IncompleteReadError):
             raise UnreachableError("the container engine went away while it was listened to") from None
+
+    async def receive(self, *, is_terminal: bool) -> tuple[int, bytes] | None:
+        """The next bytes with their stream's number (of a terminal's, which has no frames, 1); None when none will come."""
+        try:
+            if is_terminal:
+                data = await self._reader.read(_READ_BYTES)
+                return (1, data) if data else None
+            head = await self._reader.readexactly(8)
+            return head[0], await self._reader.readexactly(int.from_bytes(head[4:], "big"))
+        except (OSError, asyncio.IncompleteReadError):
+            return None
+
+    async def send(self, data: bytes) -> None:
+        """Standard input; what nobody reads any more is dropped."""
+        try:
+            self._writer.write(data)
+            await self._writer.drain()
+        except OSError:
+            return
+
+    def end_input(self) -> None:
+        """Nothing more will be sent."""
+        try:
+            self._writer.write_eof()
+        except OSError:
+            return
 
     def close(self) -> None:
         """Hang up. What runs goes on."""

@@ -7,7 +7,7 @@ cancelled: what it makes must be known to be there, or not, before anybody clean
 import asyncio
 import contextlib
 import tarfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -30,7 +30,54 @@ from agent.containers.progress import PullProgress
 DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
 _EMPTY_IMAGE = "flow-agent/empty:1"
 _THREADS = 16
+_RESIZE_TRIES = 10
+_RESIZE_PAUSE_SECONDS = 0.02
 _POLL_SECONDS = (0.005, 0.25)  # the first pause between two looks, and the longest
+
+
+class DockerConversation:
+    """A `Conversation` (agent.containers.engine)."""
+
+    def __init__(
+        self,
+        stream: OutputStream,
+        resize: Callable[..., Awaitable[Any]],
+        exit_code: Callable[[], Awaitable[int]],
+        *,
+        is_terminal: bool,
+    ) -> None:
+        self._stream = stream
+        self._resize = resize
+        self._exit_code = exit_code
+        self._is_terminal = is_terminal
+
+    async def receive(self) -> tuple[int, bytes] | None:
+        """See Conversation."""
+        return await self._stream.receive(is_terminal=self._is_terminal)
+
+    async def send(self, data: bytes) -> None:
+        """See Conversation."""
+        await self._stream.send(data)
+
+    def end_input(self) -> None:
+        """See Conversation."""
+        self._stream.end_input()
+
+    async def resize(self, rows: int, columns: int) -> None:
+        """See Conversation."""
+        for _ in range(_RESIZE_TRIES):
+            with contextlib.suppress(EngineError):  # it has not quite begun, or has ended
+                await self._resize(height=rows, width=columns)
+                return
+            await asyncio.sleep(_RESIZE_PAUSE_SECONDS)
+
+    async def exit_code(self) -> int:
+        """See Conversation."""
+        return await self._exit_code()
+
+    def close(self) -> None:
+        """See Conversation."""
+        self._stream.close()
 
 
 class DockerEngine:
@@ -145,7 +192,39 @@ class DockerEngine:
             await stream.read(sink)
         finally:
             stream.close()
-        ended = await self._call(self._client.exec_inspect, made["Id"])
+        return await self._exit_code(made["Id"])
+
+    async def converse(
+        self,
+        container: str,
+        arguments: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        cwd: str,
+        window: tuple[int, int] | None,
+    ) -> "DockerConversation":
+        """See Engine."""
+        is_terminal = window is not None
+        made = await self._call(
+            self._client.exec_create,
+            container,
+            list(arguments),
+            environment=dict(env),
+            workdir=cwd or None,
+            stdin=True,
+            tty=is_terminal,
+        )
+        stream = await self._open(f"/exec/{made['Id']}/start", {"Detach": False, "Tty": is_terminal})
+        resize = partial(self._call, self._client.exec_resize, made["Id"])
+        conversation = DockerConversation(
+            stream, resize, partial(self._exit_code, made["Id"]), is_terminal=is_terminal
+        )
+        if window is not None and all(window):
+            await conversation.resize(*window)
+        return conversation
+
+    async def _exit_code(self, program: str) -> int:
+        ended = await self._call(self._client.exec_inspect, program)
         return int(ended["ExitCode"] if ended["ExitCode"] is not None else 255)
 
     async def inspect(self, container: str) -> ContainerFacts:

@@ -61,6 +61,34 @@ class ContainerFacts:
     env: Mapping[str, str] = field(default_factory=lambda: _NOTHING)  # what each process in it begins with
 
 
+class Conversation(Protocol):
+    """A program in a container that somebody talks to."""
+
+    async def receive(self) -> tuple[int, bytes] | None:
+        """The next output: its stream (1 or 2) and bytes; None when the program has ended."""
+        ...
+
+    async def send(self, data: bytes) -> None:
+        """Standard input; returns when there is room for more."""
+        ...
+
+    def end_input(self) -> None:
+        """Nothing more will be sent."""
+        ...
+
+    async def resize(self, rows: int, columns: int) -> None:
+        """The terminal has another size."""
+        ...
+
+    async def exit_code(self) -> int:
+        """How it ended; 255 when that is not known."""
+        ...
+
+    def close(self) -> None:
+        """Hang up. What runs goes on: see `agent.containers.stop`."""
+        ...
+
+
 class Engine(Protocol):
     """A container engine. Every method raises UnreachableError when the engine does not answer, UsageError when what it is
     asked makes no sense, else EngineError.
@@ -125,6 +153,18 @@ class Engine(Protocol):
 
         When this is cancelled the program goes on: it does not die with whoever asked for it.
         """
+        ...
+
+    async def converse(
+        self,
+        container: str,
+        arguments: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        cwd: str,
+        window: tuple[int, int] | None,
+    ) -> "Conversation":
+        """Start a program in a running container that somebody talks to, at a terminal of `window` (rows, columns) or without one."""
         ...
 
     async def inspect(self, container: str) -> ContainerFacts:

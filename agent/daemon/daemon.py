@@ -19,8 +19,9 @@ from typing import Any
 
 from agent.clock import SystemClock
 from agent.config import Settings
+from agent.daemon.attachments import Attachments
 from agent.daemon.causes import read_boot_id
-from agent.daemon.connection import Link
+from agent.daemon.connection import Connection, Link
 from agent.daemon.control import Control
 from agent.daemon.drain import Drain
 from agent.daemon.health import Health
@@ -34,6 +35,7 @@ from agent.errors import InterruptedByUserError
 from agent.job.groups import find_job_groups
 from agent.job.inheritance import scrub_environment
 from agent.job.launch import ForkServer, JobSettings, sweep_containers
+from agent.wire import messages as m
 
 log = logging.getLogger("agent.daemon")
 
@@ -81,13 +83,19 @@ class Daemon:
             is_closed=lambda: self._drain.is_draining or self._is_spent,
             on_release=self._end_ephemeral,
         )
+        attachments = Attachments(self._jobs.find_running)
+
+        async def obey(message: m.ServerMessage, connection: Connection) -> None:
+            await leases.obey(message, connection)
+            attachments.obey(message, connection)
+
         health = Health(registration, self._jobs, self._drain, machine)
         self._link = Link(
             registration,
             make_signer(registration, partial(sign_apart, state.identity)),
             make_ready=health.make_ready,
-            obey=leases.obey,
-            crew=(Shipper(self._jobs).run, health.beat, self._drain.tell),
+            obey=obey,
+            crew=(Shipper(self._jobs).run, health.beat, self._drain.tell, attachments.run),
             random=random.SystemRandom().random,
         )
 

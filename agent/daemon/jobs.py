@@ -11,7 +11,7 @@ buried, so that every journal comes to an end. Nothing here waits for the server
 import asyncio
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
@@ -59,6 +59,7 @@ class Job:
 
     folder: JobFolder
     state: JobState
+    has_begun: asyncio.Event = field(default_factory=asyncio.Event)  # or will not any more
 
     @property
     def key(self) -> tuple[str, int]:
@@ -108,6 +109,8 @@ class JobTable:
         for folder in list_job_folders(self._root):
             has_started = is_running(folder) or size(folder.journal) > 0
             job = Job(folder, JobState.RUNNING if has_started else JobState.WAITING)
+            if has_started:
+                job.has_begun.set()
             self._jobs[job.key] = job
         if self._jobs:
             log.info("found %s here from before", _count(len(self._jobs)))
@@ -138,6 +141,13 @@ class JobTable:
         """Whether this attempt is here and ours."""
         held = self._jobs.get((job, lease))
         return held is not None and held.state is not JobState.LEAVING
+
+    async def find_running(self, job: str, lease: int) -> JobFolder | None:
+        """The folder of an attempt that runs; one that is about to is waited for. None when it has ended, or is not ours."""
+        held = self._jobs.get((job, lease))
+        if held is not None:
+            await held.has_begun.wait()
+        return held.folder if held is not None and held.state is JobState.RUNNING else None
 
     def is_waiting(self, job: str, lease: int) -> bool:
         """Whether this attempt is here and was never started."""
@@ -176,6 +186,7 @@ class JobTable:
             else:
                 self._endings.watch(held.folder, pid)
             held.state = JobState.RUNNING
+            held.has_begun.set()
             log.info("job %s started (lease %d)", *held.key)
         self._has_news.set()
         self.growth.set()
@@ -245,6 +256,7 @@ class JobTable:
         async with self._launching:
             log.info("job %s (lease %d) %s", job, lease, why)
             held.state = JobState.LEAVING
+            held.has_begun.set()
         self._has_news.set()
         return True
 
@@ -275,6 +287,7 @@ class JobTable:
             log.warning("job %s: its journal can't be ended: %s", job.folder.job, error)
         if job.state is not JobState.LEAVING:
             job.state = JobState.ENDED
+            job.has_begun.set()
             log.info("job %s has ended (lease %d)", *job.key)
         self.growth.set()
 

@@ -56,6 +56,8 @@ class Leases:
                 self._spawn(self._jobs.revoke(message.job, message.lease, message.reason))
             case m.Challenge() | m.Welcome() | m.Rejected():
                 pass
+            case m.Attach() | m.AttachInput() | m.AttachTaken() | m.AttachLeave():
+                pass  # `agent.daemon.attachments` obeys these
 
     async def _take(self, assign: m.Assign, connection: Connection) -> None:
         """Store and accept a job, or refuse it. A job that is here already is accepted again, and runs once."""

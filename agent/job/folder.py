@@ -2,7 +2,7 @@
 
     spec.json       what is to be done                settings.json   how this machine does it
     sealed.json     secrets, still sealed             journal         everything that the job produced
-    control.sock    cancel and ping                   lock            held (flock) by the supervisor as long as it lives
+    control.sock    cancel, ping, attach              lock            held (flock) by the supervisor as long as it lives
     supervisor.err  a crash of our own code           work/           files of the running job that are nobody else's
 
 'The job is accepted' means: its folder is there. It is made under a temporary name, synced, and moved.
@@ -188,6 +188,16 @@ def is_running(folder: JobFolder) -> bool:
         return False
     finally:
         os.close(file)
+
+
+@contextlib.contextmanager
+def reach_control(folder: JobFolder) -> Iterator[str]:
+    """The control socket's path by way of an open folder: the real one may be over the 107 bytes that Linux allows."""
+    handle = os.open(folder.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{handle}/{folder.control.name}"
+    finally:
+        os.close(handle)
 
 
 @contextlib.contextmanager

@@ -28,6 +28,7 @@ from agent.job.folder import (
     is_running,
     list_job_folders,
     open_job_folder,
+    reach_control,
     take_lock,
 )
 from agent.job.settings import JobSettings
@@ -169,7 +170,7 @@ def ask_supervisor(folder: JobFolder, request: Mapping[str, object]) -> dict[str
     """The supervisor's answer to one request (`agent.job.control`), or None when nobody answers."""
     with contextlib.suppress(OSError, ValueError), socket.socket(socket.AF_UNIX) as client:
         client.settimeout(_CONTROL_SECONDS)
-        with _short_path(folder) as path:
+        with reach_control(folder) as path:
             client.connect(path)
         client.sendall(json.dumps(request).encode() + b"\n")
         reply: dict[str, Any] = json.loads(client.makefile("rb").readline())
@@ -257,21 +258,11 @@ def _listen(folder: JobFolder) -> socket.socket:
     """The control socket, listening before the supervisor lives: a request that comes early waits, and is not lost."""
     folder.control.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX)
-    with _short_path(folder) as path:
+    with reach_control(folder) as path:
         listener.bind(path)
     folder.control.chmod(0o600)
     listener.listen(16)
     return listener
-
-
-@contextlib.contextmanager
-def _short_path(folder: JobFolder) -> Any:
-    """The control socket's path by way of an open folder: the real one may be over the 107 bytes that Linux allows."""
-    handle = os.open(folder.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield f"/proc/self/fd/{handle}/{folder.control.name}"
-    finally:
-        os.close(handle)
 
 
 def _get_ready() -> Become:
@@ -292,8 +283,9 @@ def _become(
     status = 70
     try:
         signal.set_wakeup_fd(-1)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP, signal.SIGPIPE):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # who asks something and hangs up must not end the job
         run(folder, secrets, lock, listener)
         status = 0
     finally:

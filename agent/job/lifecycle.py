@@ -4,10 +4,13 @@
     images      those of container actions are pulled or built        the same
     containers  the job's container and services start                the same
     hook        the owner's script before each job
+    open        people may attach to the job from now on
     pre         `pre` stages of all actions
     main        the steps
+    hold        a job that failed waits for somebody to look, when that was asked for
     ------------------------------------------------------------- the second half
     post        `post` stages, the last action's first
+    detach      whoever is attached is told that it is over
     stop        containers, services and their network are removed
     hook        the owner's script after each job
     complete    outputs, stray processes ended, temporary files gone
@@ -23,8 +26,10 @@ from typing import NamedTuple
 
 from agent.errors import AgentError, RefusedError, UsageError
 from agent.flow.expressions import to_text
+from agent.job.attachments import Attachments
 from agent.job.contexts import evaluate_mapping, evaluate_value
 from agent.job.engine import Engine
+from agent.job.holding import Hold
 from agent.job.hooks import completed_hook, started_hook
 from agent.job.hosts import MachineHost
 from agent.job.processes import end_descendants
@@ -55,6 +60,8 @@ class Lifecycle:
     """Takes one job through its phases."""
 
     def __init__(self, job: RunningJob) -> None:
+        self._hold = Hold(job)
+        self.attachments = Attachments(job, on_left=self._hold.end, on_resume=self._hold.resume)
         self._job = job
         self._actions = Actions(job)
         self._engine = Engine(job, self._actions)
@@ -171,6 +178,10 @@ class Lifecycle:
         if self._has_started:
             await self._guarded(lambda: self._run_hook(completed_hook))
 
+    async def open_doors(self) -> None:
+        """People may attach: there is something to attach to."""
+        self.attachments.open()
+
     async def run_pre(self) -> None:
         """The `pre` stages."""
         await self._guarded(self._engine.run_pre)
@@ -179,9 +190,17 @@ class Lifecycle:
         """The steps."""
         await self._guarded(self._engine.run_main)
 
+    async def hold(self) -> None:
+        """A failed job waits, when that was asked for."""
+        await self._hold.wait()
+
     async def run_post(self) -> None:
         """The `post` stages."""
         await self._guarded(self._engine.run_post)
+
+    async def detach(self) -> None:
+        """Nobody stays attached to what is about to go."""
+        await self.attachments.close()
 
     async def complete(self) -> None:
         """Outputs, and the cleaning."""
@@ -276,6 +295,7 @@ class Lifecycle:
             return
         self._start_timer(self._job.spec.cancel_timeout_minutes * 60, self._engine.give_up)
         self._engine.cancel(kind, message)
+        self._hold.end(message)
         if self._preparation is not None:
             self._preparation.cancel()
 
@@ -306,9 +326,12 @@ PHASES = (
     Phase("started hook", Lifecycle.run_started_hook, is_second_half=False),
     Phase("images", Lifecycle.bring_images, is_second_half=False),
     Phase("containers", Lifecycle.start_containers, is_second_half=False),
+    Phase("open", Lifecycle.open_doors, is_second_half=False),
     Phase("pre", Lifecycle.run_pre, is_second_half=False),
     Phase("main", Lifecycle.run_main, is_second_half=False),
+    Phase("hold", Lifecycle.hold, is_second_half=False),
     Phase("post", Lifecycle.run_post, is_second_half=True),
+    Phase("detach", Lifecycle.detach, is_second_half=True),
     Phase("stop containers", Lifecycle.stop_containers, is_second_half=True),
     Phase("completed hook", Lifecycle.run_completed_hook, is_second_half=True),
     Phase("complete", Lifecycle.complete, is_second_half=True),

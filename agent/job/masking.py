@@ -100,6 +100,7 @@ class MaskStream:
         self._masker = masker
         self._carry = b""  # held back: may be the beginning of a secret
         self._covered = 0  # so much of it belongs to a secret whose mask is out already
+        self._shown = 0  # so much of it was let out early: see `peek`
 
     def feed(self, data: bytes) -> bytes:
         """What can be shown now that `data` has come."""
@@ -112,23 +113,35 @@ class MaskStream:
         """What was held back; nothing more will come."""
         return self._release(self._carry, len(self._carry))
 
+    def peek(self, most_bytes: int) -> bytes:
+        """What is held back, let out early if it is no more than `most_bytes`: for somebody who types and looks.
+
+        Should it turn out to be the beginning of a secret, the rest of that is masked all the same.
+        """
+        if not self._shown < len(self._carry) <= most_bytes or self._covered:
+            return b""
+        early = self._carry[self._shown :]
+        self._shown = len(self._carry)
+        return early
+
     def _release(self, buffer: bytes, keep: int) -> bytes:
         """The masked form of `buffer[:keep]`; the rest is carried on."""
         pieces: list[bytes] = []
-        end = self._covered  # up to here, `buffer` is out
+        end, shown = self._covered, self._shown  # up to here, `buffer` is out
         for start, stop in self._masker.matches(buffer):
             if start >= keep:
                 break
             if start >= end:
-                pieces += (buffer[end:start], MASK)
+                pieces += (buffer[max(end, shown) : start], MASK)
                 end = stop
             else:
                 end = max(end, stop)
         self._carry = buffer[keep:]
         self._covered = max(0, end - keep)
-        if not pieces and end == 0 and keep == len(buffer):
+        self._shown = max(0, shown - keep)
+        if not pieces and end == shown == 0 and keep == len(buffer):
             return buffer
-        pieces.append(buffer[end:keep])
+        pieces.append(buffer[max(end, shown) : keep])
         return b"".join(pieces)
 
 

@@ -44,7 +44,16 @@ async def run_process(
     """
     reading, writing = os.pipe2(os.O_CLOEXEC)
     try:
-        process = _start(arguments, cwd, env, writing)
+        process = spawn(
+            arguments,
+            cwd=cwd,
+            env=env,
+            files=[
+                (os.POSIX_SPAWN_DUP2, _nothing(), 0),
+                (os.POSIX_SPAWN_DUP2, writing, 1),
+                (os.POSIX_SPAWN_DUP2, writing, 2),
+            ],
+        )
     except BaseException:
         os.close(reading)
         raise
@@ -58,6 +67,40 @@ async def run_process(
         os.close(pidfd)
         await output.drain()
     return code
+
+
+def spawn(
+    arguments: Sequence[str],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    files: Sequence[tuple[int, int, int] | tuple[int, int, bytes, int, int]],
+) -> int:
+    """Start a program in a session of its own, with `files` (of posix_spawn) as its own: its process id, to be `collect`ed.
+
+    Raises AgentError when it cannot be started.
+    """
+    program = arguments[0]
+    try:
+        os.chdir(cwd)
+        try:
+            process = os.posix_spawn(
+                program,
+                list(arguments),
+                env,
+                setsid=True,
+                setsigdef=_IGNORED_BY_PYTHON,
+                file_actions=files,  # every other file of ours is close-on-exec
+            )
+        finally:
+            os.chdir("/")
+    except OSError as error:
+        where = str(cwd) if error.filename == cwd else program
+        raise AgentError(f"cannot start '{program}': {error.strerror}", where=where) from None
+    except ValueError as error:  # a NUL in an argument or a variable
+        raise AgentError(f"cannot start '{program}': {error}") from None
+    _running.add(process)
+    return process
 
 
 def prepare_supervisor() -> None:
@@ -107,34 +150,6 @@ _IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 _running: set[int] = set()  # processes that `run_process` waits for
 
 
-def _start(arguments: Sequence[str], cwd: Path, env: Mapping[str, str], output: int) -> int:
-    program = arguments[0]
-    try:
-        os.chdir(cwd)
-        try:
-            process = os.posix_spawn(
-                program,
-                list(arguments),
-                env,
-                setsid=True,
-                setsigdef=_IGNORED_BY_PYTHON,
-                file_actions=[
-                    (os.POSIX_SPAWN_DUP2, _nothing(), 0),
-                    (os.POSIX_SPAWN_DUP2, output, 1),
-                    (os.POSIX_SPAWN_DUP2, output, 2),
-                ],  # every other file of ours is close-on-exec
-            )
-        finally:
-            os.chdir("/")
-    except OSError as error:
-        where = str(cwd) if error.filename == cwd else program
-        raise AgentError(f"cannot start '{program}': {error.strerror}", where=where) from None
-    except ValueError as error:  # a NUL in an argument or a variable
-        raise AgentError(f"cannot start '{program}': {error}") from None
-    _running.add(process)
-    return process
-
-
 @cache
 def _nothing() -> int:
     """An open /dev/null."""
@@ -143,23 +158,23 @@ def _nothing() -> int:
 
 async def _wait_or_stop(process: int, pidfd: int, graces: Graces, mark: str) -> int:
     try:
-        await _readable(pidfd)
+        await readable(pidfd)
     except asyncio.CancelledError:
-        await _stop_tree(process, graces, mark)
-        _collect(process)
+        await stop_tree(process, graces, mark)
+        collect(process)
         raise
-    return _collect(process)
+    return collect(process)
 
 
-async def _readable(pidfd: int) -> None:
-    """Return when the process behind `pidfd` has ended."""
+async def readable(file: int) -> None:
+    """Return when there is something to read: of a pidfd, when its process has ended."""
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[None] = loop.create_future()
-    loop.add_reader(pidfd, _settle, ended)
+    loop.add_reader(file, _settle, ended)
     try:
         await ended
     finally:
-        loop.remove_reader(pidfd)
+        loop.remove_reader(file)
 
 
 def _settle(future: "asyncio.Future[None]") -> None:
@@ -167,8 +182,10 @@ def _settle(future: "asyncio.Future[None]") -> None:
         future.set_result(None)
 
 
-async def _stop_tree(process: int, graces: Graces, mark: str) -> None:
-    """SIGINT to the process's group, SIGTERM to its whole tree, SIGKILL to what then still lives."""
+async def stop_tree(
+    process: int, graces: Graces, mark: str, *, first: signal.Signals = signal.SIGINT
+) -> None:
+    """SIGINT (or `first`) to the process's group, SIGTERM to its whole tree, SIGKILL to what then still lives."""
     tree = {process, *list_descendants(process), *list_marked(mark)}
 
     def living() -> list[int]:
@@ -176,7 +193,7 @@ async def _stop_tree(process: int, graces: Graces, mark: str) -> None:
         return [pid for pid in tree if is_alive(pid)]
 
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(process, signal.SIGINT)
+        os.killpg(process, first)
     if await _gone_within(living, graces.interrupt_seconds):
         return
     signal_all(living(), signal.SIGTERM)
@@ -204,7 +221,7 @@ async def _gone(pid: int) -> None:
     except ProcessLookupError:
         return
     try:
-        await _readable(pidfd)
+        await readable(pidfd)
     finally:
         os.close(pidfd)
 
@@ -218,7 +235,8 @@ def _grow(tree: set[int]) -> set[int]:
     return members
 
 
-def _collect(process: int) -> int:
+def collect(process: int) -> int:
+    """The exit code of a process that has ended, 128 + n when signal n ended it."""
     _running.discard(process)
     try:
         _pid, status = os.waitpid(process, 0)

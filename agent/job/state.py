@@ -113,6 +113,7 @@ class RunningJob:
     containers: Containers = field(default_factory=Containers)
     group: JobGroup = field(default_factory=lambda: JobGroup(None, ""))
     oom_kills: int = 0  # of its processes, those that some step has answered for
+    latest: Any = None  # agent.job.steprun.StepRun: the step that started a process last
     view: Any = None  # agent.job.contexts.View, once it is needed
 
     @property

@@ -20,7 +20,7 @@ from agent.job.hosts import StepHost
 from agent.job.state import RunningJob, Scope
 from agent.job.streams import StepLog
 from agent.spec import codec
-from agent.spec.job import StepSpec
+from agent.spec.job import StepKind, StepSpec
 from agent.spec.outcome import FailureKind
 
 if TYPE_CHECKING:  # it brings the YAML reader along, which a job of nothing but scripts never needs
@@ -157,6 +157,7 @@ class StepRun:
         the job's steps do. Raises AgentError when it cannot start.
         """
         host = host or self.job.host
+        self.job.latest = self
         files, self._files = self._files or CommandFiles(self.job.places.command_files), None
         matchers = self.job.matchers
         meaning = CommandMeaning(self.log, self.effects, self.env, matchers, shows_debug=self.job.shows_debug)
@@ -179,11 +180,18 @@ class StepRun:
             if summary:
                 self.log.recorder.summarise(self.log.step, summary)
 
-    def _build_environment(self, host: StepHost, extra: Mapping[str, str]) -> dict[str, str]:
-        """The process's environment, its paths as `host` sees them."""
+    def describe_environment(self, extra: Mapping[str, str]) -> dict[str, str]:
+        """What a process beside this step begins with, where the job's steps run: what it changed for later ones counts."""
+        env = {**self.job.environment.values, **self.own_env}
+        return self._build_environment(self.job.host, extra, env)
+
+    def _build_environment(
+        self, host: StepHost, extra: Mapping[str, str], env: Mapping[str, str] | None = None
+    ) -> dict[str, str]:
+        """The process's environment, its paths as `host` sees them; `env` is another env context than the step's."""
         usual = self.job.host
         built = self.job.environment.build(
-            self.env,
+            self.env if env is None else env,
             state=self.state,
             inputs=self.inputs,
             own={
@@ -229,6 +237,12 @@ class StepRun:
         given = {name: value for name, value in self.inputs.items() if value}
         details = ["with:", *(f"  {name}: {value}" for name, value in given.items())] if given else []
         self.show_group(f"Run {self.spec.uses or self.spec.id}", details=details)
+
+
+def make_bystander(job: RunningJob) -> StepRun:
+    """A step of nobody's, for who wants to know what a step would begin with while there was none."""
+    spec = StepSpec(StepKind.RUN, "__nobody")
+    return StepRun(job, job.scope, spec, Stage.MAIN, job.log, dict(job.environment.values))
 
 
 RunSteps = Callable[[Sequence[StepSpec], Scope], Awaitable[None]]

@@ -122,7 +122,7 @@ async def _run_job(
         group=group,
     )
     lifecycle = Lifecycle(job)
-    control = ControlServer(listener, lifecycle.cancel)
+    control = ControlServer(listener, lifecycle.cancel, lifecycle.attachments.serve)
     await control.start()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -58,6 +58,7 @@ def compile_job(flow: Flow, state: RunState, job: JobState) -> spec.JobSpec:
         contexts=_settled(state, job, contexts, _describe_workflow(state, own.file) if scope else {}),
         source=state.request.source,
         pins=state.request.pins,
+        hold_minutes=state.request.hold_minutes,
         resources=read_request(evaluate_template(written.resources, contexts)),
         priority=_whole(written.priority, contexts, "priority", least=-MOST_PRIORITY, most=MOST_PRIORITY),
         nodes=_whole(written.nodes, contexts, "nodes", least=1, most=MOST_NODES),

@@ -31,6 +31,7 @@ class Wish:
     cells: Mapping[str, str] = field(default_factory=dict)
     pins: Mapping[str, str] | None = None
     is_by_itself: bool = False  # an event started it: a secret that nobody has set is empty, as at GitHub
+    hold_minutes: float = 0.0  # of jobs that fail: JobSpec has it
     sees_secrets: bool = True  # False: a stranger's code runs, and is handed none
 
 
@@ -73,6 +74,7 @@ def make_request(
         only_jobs=wish.jobs,
         only_cells=wish.cells,
         pins=wish.pins,
+        hold_minutes=wish.hold_minutes,
     )
 
 

@@ -29,6 +29,7 @@ class Again:
     jobs: tuple[str, ...] = ()
     only_failed: bool = False
     is_debug: bool = False  # steps show their debug output
+    hold_minutes: float = 0.0  # of jobs that fail this time
     actor: str = ""
     secrets: tuple[str, ...] = ()  # the names that exist now
 
@@ -62,6 +63,7 @@ def _next_request(request: RunRequest, again: Again) -> RunRequest:
         github=github,
         secrets=again.secrets if again.secrets and request.sees_secrets else request.secrets,
         vars={**request.vars, **(_DEBUG if again.is_debug else {})},
+        hold_minutes=again.hold_minutes,
     )
 
 

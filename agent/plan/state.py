@@ -48,6 +48,7 @@ class RunRequest:
     only_jobs: tuple[str, ...] = ()  # run these and what they need; empty: all
     only_cells: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))  # matrix key -> value
     pins: Mapping[str, str] | None = None  # what flow.lock holds each `uses:` to; None: there is no lock
+    hold_minutes: float = 0.0  # a job that fails waits for so long, for somebody to look; 0: none does
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ def make_app(
         async with open_services(settings, folder, clock or SystemClock()) as services:
             app.state.services = services
             await recover(services)
-            await services.fleet.join(settings.listen)
+            await services.fleet.join(settings.peer_url or f"http://{settings.listen}")
             loops = [asyncio.create_task(loop) for loop in _loops(services)]
             on_started(services)
             try:

@@ -19,6 +19,7 @@ from functools import partial
 from typing import Protocol
 
 from agent.errors import AgentError, DamagedError, StaleLeaseError
+from agent.server.attachments import AgentSessions, SessionEvent
 from agent.server.fleet import Fleet
 from agent.server.journals import Journals
 from agent.server.leases import Leases
@@ -97,6 +98,7 @@ class AgentConnection:
         self._on_bytes = on_bytes
         self._on_offers = on_offers
         self._frames: asyncio.Queue[str | None] = asyncio.Queue()
+        self.sessions = AgentSessions(protocol, self._flush)
         self._settler = Settler(protocol, journals, ledger, self._flush)
         self._life: asyncio.Timeout | None = None
         self._watcher: asyncio.Task[None] | None = None
@@ -131,6 +133,7 @@ class AgentConnection:
     def _end_soon(self) -> None:
         """What is queued is still sent and what has come is still stored, within a few seconds."""
         self.ready = None
+        self.sessions.end_all("the connection to the agent was lost; the job goes on")
         self._settler.finish()
         self._frames.put_nowait(None)
         if self._watcher is not None:
@@ -190,7 +193,10 @@ class AgentConnection:
                 if frame is None:
                     return
                 for event in self._receive(frame):
-                    await outlast(partial(self._handle, event))
+                    if isinstance(event, SessionEvent):
+                        self.sessions.hear(event)
+                    else:
+                        await outlast(partial(self._handle, event))
                 self._flush()
         except TimeoutError:
             log.info("agent %s: nothing was heard for %g s, closing", self.agent, self._patience)

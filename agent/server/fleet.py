@@ -150,6 +150,13 @@ class Fleet:
         """The agents that are connected to any server: to which process each."""
         return await fleet.list_connected(connection, self._dead_before(self._changes.clock.now()))
 
+    async def find_holder(self, connection: Connection, agent: str) -> str | None:
+        """Where the server that holds the agent's connection is reached: empty for this one; None when none does."""
+        holder = (await self.connected(connection)).get(agent)
+        if holder is None or holder == self.process:
+            return None if holder is None else ""
+        return await fleet.find_address(connection, holder)
+
     def _dead_before(self, now: float) -> float:
         """Whose last heartbeat was before that is dead. An embedded server has no heartbeat."""
         return now - fleet.SILENT_SECONDS if self._changes.database.is_shared else float("-inf")

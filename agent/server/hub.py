@@ -4,6 +4,7 @@ No agent can hold up another: what goes out is queued, and a connection whose qu
 is bounded by the window that the agent was granted. What a connection says is worked off in `agent.server.connection`.
 """
 
+from agent.server.attachments import AgentSessions
 from agent.server.connection import AgentConnection
 from agent.server.live import QUEUE, Bus
 from agent.server.scheduler import ReadyAgent
@@ -60,6 +61,11 @@ class Hub:
         return {
             lease: agent for agent, connection in self._connections.items() for lease in connection.forming
         }
+
+    def sessions_of(self, agent: str) -> AgentSessions | None:
+        """The attached sessions with the agent, when it is connected here and works."""
+        connection = self._connections.get(agent)
+        return None if connection is None or connection.ready is None else connection.sessions
 
     async def refresh(self, agent: str) -> None:
         """There is a new word on what the agent may be given; on other servers it is heard a moment later."""

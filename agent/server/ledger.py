@@ -23,6 +23,7 @@ from agent.wire.lease import LeaseEvent, LeaseTerms, advance
 
 log = logging.getLogger("agent.server")
 
+_HOLD = "__hold"  # the step of a job that failed and waits for somebody to look (agent.job.holding)
 _MOST_UNSTORED_BYTES = 8 << 20  # of output, to be read again after a restart
 
 
@@ -154,12 +155,21 @@ async def _put(change: Change, job: str, lease: int, end: int, record: Record) -
             await records.put_step(change.connection, job, lease, record)
             if record.step == 0 and record.state == "running":
                 await change.note_first_step(job)
+            if record.id == _HOLD:
+                await _note_held(change, job, lease, record)
         case Annotation():
             await records.put_annotation(change.connection, job, lease, end, record)
         case Summary():
             await records.put_summary(change.connection, job, lease, end, record)
         case Log() | Closed():
             pass
+
+
+async def _note_held(change: Change, job: str, lease: int, record: StepChanged) -> None:
+    words = f"{record.name} after a failure; see its log" if record.state == "running" else ""
+    row = await jobs.set_held(change.connection, job, lease, words)
+    if row is not None:
+        await change.tell_job(row)
 
 
 def _damaged(error: AgentError) -> JobResult:

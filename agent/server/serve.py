@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import FrameType
 
 import uvicorn
@@ -49,6 +49,7 @@ def serve(settings: ServerSettings, announce: Callable[[Started], None]) -> None
     folder = open_installation(settings, SystemClock())
     folder.address.unlink(missing_ok=True)
     listener = _listen(settings.listen)
+    settings = replace(settings, listen=_url_of(listener).removeprefix("http://"))  # its port may have been 0
     try:
         asyncio.run(_serve(settings, folder, listener, announce))
     finally:

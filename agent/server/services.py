@@ -16,6 +16,7 @@ from agent.server.auth.runtime import RuntimeTokens
 from agent.server.auth.sessions import Sessions
 from agent.server.auth.signed_urls import SignedUrls
 from agent.server.auth.throttle import Throttle
+from agent.server.auth.tickets import Tickets
 from agent.server.blobs.location import open_blobs
 from agent.server.blobs.store import BlobStore
 from agent.server.changes import Changes
@@ -80,6 +81,7 @@ class Services:
     blobs: BlobStore
     runtime_tokens: RuntimeTokens
     signed_urls: SignedUrls
+    tickets: Tickets
     sessions: Sessions
     oidc: OidcClient | None
     throttle: Throttle
@@ -171,6 +173,7 @@ def _assemble(
         blobs=blobs,
         runtime_tokens=runtime_tokens,
         signed_urls=SignedUrls(folder.signing_key),
+        tickets=Tickets(folder.signing_key, folder.server_id, clock),
         sessions=Sessions(folder.signing_key),
         oidc=None if settings.oidc is None else OidcClient(settings.oidc, clock),
         throttle=Throttle(clock, settings.limits.failures_per_minute),

@@ -27,11 +27,15 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """`public_url` empty: the address that is listened on."""
+    """`public_url` empty: the address that is listened on.
+
+    `peer_url` is where the other servers of the installation reach this very process; empty: at `listen`.
+    """
 
     listen: str
     data: Path
     public_url: str = ""
+    peer_url: str = ""
     database_url: str = ""  # empty: DATA/flow.db
     database_pool: int = 16  # connections to PostgreSQL
     blobs_url: str = ""  # empty: DATA/blobs; else see agent/server/blobs/location.py
@@ -43,4 +47,5 @@ class ServerSettings:
     lease_terms: LeaseTerms = field(default_factory=LeaseTerms)
     connection_terms: ConnectionTerms = field(default_factory=ConnectionTerms)
     limits: Limits = field(default_factory=Limits)
+    allow_attach: bool = True
     triggers: TriggerSettings = field(default_factory=TriggerSettings)

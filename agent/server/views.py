@@ -14,6 +14,7 @@ from agent.server.store.runs import RunRow
 
 _LAST_SECOND = 253_402_300_799  # of the year 9999: what lies behind it has no RFC 3339 form
 
+HoldMinutes = Annotated[float, msgspec.Meta(ge=0, le=24 * 60)]
 Moment = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
 
 
@@ -41,10 +42,11 @@ class RunView(msgspec.Struct):
     created: Moment | None
     started: Moment | None
     finished: Moment | None
+    held: list[str] = []  # in lists: the keys of jobs that failed and wait for somebody to look
 
 
 class JobView(msgspec.Struct):
-    """A job by itself. `id` is null while the planner holds it back; `waiting` says why it does not run yet."""
+    """A job by itself. `id` is null while the planner holds it back; `waiting` says why it does not run yet, or until when it is held after a failure."""
 
     id: str | None
     run: int

@@ -132,5 +132,8 @@ class JobSpec:
     pins: Mapping[str, str] | None = None  # from flow.lock: reference -> commit; None: there is no lock
     resources: Request = field(default_factory=Request)  # on each of its machines
     priority: int = 0  # higher ones of the same project go first
+    hold_minutes: float = (
+        0.0  # after a failure it waits for so long, before its post steps, for somebody to look
+    )
     nodes: int = 1  # machines that run it together, all or none
     version: int = SPEC_VERSION

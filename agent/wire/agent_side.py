@@ -15,6 +15,7 @@ from agent.wire import messages as m
 from agent.wire.codec import decode_text, encode_chunk, encode_text
 from agent.wire.conversation import Phase, hear, say
 from agent.wire.errors import IllegalVerbError, WireError
+from agent.wire.sessions import Sessions
 from agent.wire.window import Window
 
 Sign = Callable[[m.Challenge], bytes]
@@ -37,6 +38,7 @@ class AgentProtocol:
         self._window = Window(0)
         self._announced: set[_Lease] = set()
         self._assigned: set[_Lease] = set()
+        self._sessions = Sessions()
         self._outgoing: list[str | bytes] = []
 
     def outgoing(self) -> list[str | bytes]:
@@ -82,8 +84,35 @@ class AgentProtocol:
                 self._take_ack(message)
             case m.Release() | m.Revoke():
                 self._forget(message.job, message.lease)
+            case m.Attach():
+                self._begin_session(message)
+            case m.AttachInput() | m.AttachTaken() | m.AttachLeave():
+                return self._hear_session(message)
             case m.Cancel() | m.Rejected():
                 pass
+        return (message,)
+
+    def _begin_session(self, attach: m.Attach) -> None:
+        try:
+            self._sessions.open(attach.session)
+        except IllegalVerbError as error:
+            raise WireError("bad_message", str(error)) from None
+
+    def _hear_session(
+        self, message: m.AttachInput | m.AttachTaken | m.AttachLeave
+    ) -> tuple[m.ServerMessage, ...]:
+        if not self._sessions.is_open(message.session):
+            return ()  # it ended while this was under way
+        try:
+            match message:
+                case m.AttachInput():
+                    self._sessions.come(message.session)
+                case m.AttachTaken():
+                    self._sessions.taken(message.session, message.frames)
+                case m.AttachLeave():
+                    self._sessions.close(message.session)
+        except IllegalVerbError as error:
+            raise WireError("bad_message", str(error)) from None
         return (message,)
 
     def _answer(self, challenge: m.Challenge) -> None:
@@ -142,6 +171,33 @@ class AgentProtocol:
     def heartbeat(self, held: tuple[m.HeldJob, ...], figures: Mapping[str, object]) -> None:
         """A sign of life."""
         self._say(m.Heartbeat(held, figures))
+
+    def attach_opened(self, session: str) -> None:
+        """What the session is for runs; nothing is said of one that is over."""
+        if self._sessions.is_open(session):
+            self._say(m.AttachOpened(session))
+
+    def attach_output(self, session: str, stream: int, data: bytes) -> None:
+        """Output of a session; `attach_room` says what is allowed. Raises IllegalVerbError otherwise."""
+        if self._sessions.is_open(session):
+            self._sessions.send(session)
+            self._say(m.AttachOutput(session, stream, data))
+
+    def attach_taken(self, session: str, frames: int) -> None:
+        """So many more frames of the session's input were passed on."""
+        if self._sessions.is_open(session):
+            self._sessions.take(session, frames)
+            self._say(m.AttachTaken(session, frames))
+
+    def attach_ended(self, session: str, exit_code: int | None, message: str = "") -> None:
+        """The session is over."""
+        if self._sessions.is_open(session):
+            self._sessions.close(session)
+            self._say(m.AttachEnded(session, exit_code, message))
+
+    def attach_room(self, session: str) -> int | None:
+        """How many frames of output may go out now; None when the session is over."""
+        return self._sessions.room(session) if self._sessions.is_open(session) else None
 
     def drain(self, *, is_draining: bool) -> None:
         """Ask for no new jobs, or for jobs again."""

@@ -13,6 +13,13 @@
                        <-  ack                     stored durably up to this offset; of a gang's node also: begin
                        <-  cancel                  end it: SIGINT, SIGTERM, SIGKILL
                        <-  release                 its journal is complete here: forget the job
+                       <-  attach                  somebody wants a shell, or a command, in a running job
+      attach_opened    ->                          it is there
+                       <-  attach_input            what they type, and the size of their window
+      attach_output    ->                          what they see
+      attach_taken    <->                          so many of these frames were passed on: as many more may come
+                       <-  attach_leave            they have gone
+      attach_ended     ->                          it is over, with this exit code or for this reason
       heartbeat        ->                          I live; these are my leases and figures
       drain            ->                          no new jobs, please (or: again, please)
       goodbye          ->                          the agent is unregistered
@@ -25,12 +32,16 @@ Everything that matters carries (job, lease) and may be repeated without harm.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import ClassVar
+from typing import ClassVar, get_args
 
 from agent.spec.job import JobSpec, Node
 from agent.spec.resources import Inventory
 
-PROTOCOL_VERSIONS = (1,)  # that this code speaks, best last
+PROTOCOL_VERSIONS = (1, 2)  # that this code speaks, best last
+ATTACH_VERSION = 2  # the first one with `attach`
+ATTACH_WINDOW_FRAMES = 16  # of one session and direction, that may be on their way and not taken
+ATTACH_FRAME_BYTES = 8 << 10  # of data in one of them
+ATTACH_COMMAND_CHARACTERS = 4000
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +180,90 @@ class Revoke:
 
 
 @dataclass(frozen=True, slots=True)
+class Terminal:
+    """The terminal of whoever attaches: its size, and its kind (`TERM`)."""
+
+    rows: int
+    columns: int
+    kind: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Attach:
+    """`user`, who called from `address`, wants to run `command` in the job: nothing means a shell, one word is for `sh -c`.
+
+    Without a `terminal` the command's streams are passed on as they are. `is_resume`: nothing is run, a held job goes on.
+    """
+
+    KIND: ClassVar[str] = "attach"
+    session: str
+    job: str
+    lease: int
+    user: str
+    address: str
+    command: tuple[str, ...] = ()
+    terminal: Terminal | None = None
+    is_resume: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AttachOpened:
+    """The shell, or the command, runs."""
+
+    KIND: ClassVar[str] = "attach_opened"
+    session: str
+
+
+@dataclass(frozen=True, slots=True)
+class AttachInput:
+    """Bytes for standard input; `is_end`: no more will come; `rows` above 0: the terminal has another size."""
+
+    KIND: ClassVar[str] = "attach_input"
+    session: str
+    data: bytes = b""
+    is_end: bool = False
+    rows: int = 0
+    columns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AttachOutput:
+    """Bytes of standard output (`stream` 1, and all of a terminal's) or standard error (2), masked."""
+
+    KIND: ClassVar[str] = "attach_output"
+    session: str
+    stream: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AttachTaken:
+    """`frames` more of the other side's input or output have been passed on: each side may say it."""
+
+    KIND: ClassVar[str] = "attach_taken"
+    session: str
+    frames: int
+
+
+@dataclass(frozen=True, slots=True)
+class AttachLeave:
+    """Whoever was attached has gone: what they ran is ended."""
+
+    KIND: ClassVar[str] = "attach_leave"
+    session: str
+
+
+@dataclass(frozen=True, slots=True)
+class AttachEnded:
+    """The session is over: with the exit code of what ran, or without one, as the `message` explains."""
+
+    KIND: ClassVar[str] = "attach_ended"
+    session: str
+    exit_code: int | None
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Heartbeat:
     """The agent lives. `figures` are the machine's latest samples (cpu_percent, memory_used_bytes, gpus, ...)."""
 
@@ -211,14 +306,34 @@ class JournalChunk:
     data: bytes
 
 
-AgentMessage = Hello | Proof | Ready | Accept | Refuse | Heartbeat | Drain | Goodbye
-ServerMessage = Challenge | Welcome | Assign | Ack | Cancel | Release | Revoke | Rejected
+AgentMessage = (
+    Hello
+    | Proof
+    | Ready
+    | Accept
+    | Refuse
+    | Heartbeat
+    | Drain
+    | Goodbye
+    | AttachOpened
+    | AttachOutput
+    | AttachTaken
+    | AttachEnded
+)
+ServerMessage = (
+    Challenge
+    | Welcome
+    | Assign
+    | Ack
+    | Cancel
+    | Release
+    | Revoke
+    | Rejected
+    | Attach
+    | AttachInput
+    | AttachTaken
+    | AttachLeave
+)
 Message = AgentMessage | ServerMessage
 
-KINDS: dict[str, type] = {
-    kind.KIND: kind
-    for kind in (
-        *(Hello, Proof, Ready, Accept, Refuse, Heartbeat, Drain, Goodbye),
-        *(Challenge, Welcome, Assign, Ack, Cancel, Release, Revoke, Rejected),
-    )
-}
+KINDS: dict[str, type] = {kind.KIND: kind for kind in (*get_args(AgentMessage), *get_args(ServerMessage))}

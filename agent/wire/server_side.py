@@ -20,6 +20,7 @@ from agent.wire import messages as m
 from agent.wire.codec import decode_chunk, decode_text, encode_text
 from agent.wire.conversation import Phase, hear, say
 from agent.wire.errors import IllegalVerbError, WireError
+from agent.wire.sessions import Sessions
 from agent.wire.window import Window
 
 _Lease = tuple[str, int]
@@ -59,6 +60,10 @@ Event = (
     | m.Heartbeat
     | m.Drain
     | m.Goodbye
+    | m.AttachOpened
+    | m.AttachOutput
+    | m.AttachTaken
+    | m.AttachEnded
 )
 
 
@@ -82,6 +87,7 @@ class ServerProtocol:
         self._window = Window(terms.window_bytes)
         self._announced: dict[_Lease, int] = {}
         self._offered: set[_Lease] = set()
+        self._sessions = Sessions()
         self._outgoing: list[str] = []
 
     @property
@@ -139,8 +145,29 @@ class ServerProtocol:
                 return self._take_accept(message)
             case m.Refuse():
                 return self._take_refuse(message)
+            case m.AttachOpened() | m.AttachOutput() | m.AttachTaken() | m.AttachEnded():
+                return self._hear_session(message)
             case m.Heartbeat() | m.Drain() | m.Goodbye():
                 pass
+        return (message,)
+
+    def _hear_session(
+        self, message: m.AttachOpened | m.AttachOutput | m.AttachTaken | m.AttachEnded
+    ) -> tuple[Event, ...]:
+        if not self._sessions.is_open(message.session):
+            return ()  # whoever was attached has gone while this was under way
+        try:
+            match message:
+                case m.AttachOutput():
+                    self._sessions.come(message.session)
+                case m.AttachTaken():
+                    self._sessions.taken(message.session, message.frames)
+                case m.AttachEnded():
+                    self._sessions.close(message.session)
+                case m.AttachOpened():
+                    pass
+        except IllegalVerbError as error:
+            raise WireError("bad_message", str(error)) from None
         return (message,)
 
     def _verify(self, signature: bytes) -> Authenticated:
@@ -244,6 +271,41 @@ class ServerProtocol:
         if self._is_here(job, lease):
             self._forget(job, lease)
             self._say(m.Revoke(job, lease, reason))
+
+    @property
+    def can_attach(self) -> bool:
+        """Whether the agent knows what `attach` means."""
+        return self._version >= m.ATTACH_VERSION
+
+    def attach(self, message: m.Attach) -> None:
+        """Open a session in a job. Raises IllegalVerbError for an agent that is too old for it."""
+        if not self.can_attach:
+            raise IllegalVerbError("the agent is too old to be attached to")
+        if self._is_here(message.job, message.lease):
+            self._sessions.open(message.session)
+            self._say(message)
+
+    def attach_input(self, message: m.AttachInput) -> None:
+        """Input for a session; `attach_room` says what is allowed. Raises IllegalVerbError otherwise."""
+        if self._sessions.is_open(message.session):
+            self._sessions.send(message.session)
+            self._say(message)
+
+    def attach_taken(self, session: str, frames: int) -> None:
+        """So many more frames of the session's output were passed on."""
+        if self._sessions.is_open(session):
+            self._sessions.take(session, frames)
+            self._say(m.AttachTaken(session, frames))
+
+    def attach_leave(self, session: str) -> None:
+        """Whoever was attached has gone."""
+        if self._sessions.is_open(session):
+            self._sessions.close(session)
+            self._say(m.AttachLeave(session))
+
+    def attach_room(self, session: str) -> int | None:
+        """How many frames of input may go out now; None when the session is over."""
+        return self._sessions.room(session) if self._sessions.is_open(session) else None
 
     def reject(self, code: str, message: str) -> None:
         """End the connection with a reason (see `Rejected`); does nothing when it is closed."""

@@ -87,6 +87,49 @@ def _check_assign(message: m.Assign) -> None:
     _require(node is None or 0 < node.master_port < 1 << 16, "node", "a port")
 
 
+def _check_session(message: Any) -> None:
+    _require(is_id("attach", message.session), "session", "a session's identifier")
+
+
+def _check_attach(message: m.Attach) -> None:
+    _check_session(message)
+    _check_lease(message)
+    _require(len(message.user) <= _MAX_NAME, "user", f"at most {_MAX_NAME} characters")
+    _require(len(message.address) <= _MAX_NAME, "address", f"at most {_MAX_NAME} characters")
+    _require(sum(map(len, message.command)) <= m.ATTACH_COMMAND_CHARACTERS, "command", "short")
+    if message.terminal is not None:
+        _check_size(message.terminal)
+        _require(len(message.terminal.kind) <= _MAX_NAME, "kind", f"at most {_MAX_NAME} characters")
+
+
+def _check_size(message: Any) -> None:
+    _require(0 <= message.rows < 1 << 16, "rows", "a number of rows")
+    _require(0 <= message.columns < 1 << 16, "columns", "a number of columns")
+
+
+def _check_input(message: m.AttachInput) -> None:
+    _check_session(message)
+    _require(len(message.data) <= m.ATTACH_FRAME_BYTES, "data", f"at most {m.ATTACH_FRAME_BYTES} bytes")
+    _check_size(message)
+
+
+def _check_output(message: m.AttachOutput) -> None:
+    _check_session(message)
+    _require(message.stream in (1, 2), "stream", "1 or 2")
+    _require(len(message.data) <= m.ATTACH_FRAME_BYTES, "data", f"at most {m.ATTACH_FRAME_BYTES} bytes")
+
+
+def _check_taken(message: m.AttachTaken) -> None:
+    _check_session(message)
+    _require(0 < message.frames <= m.ATTACH_WINDOW_FRAMES, "frames", "within the window")
+
+
+def _check_ended(message: m.AttachEnded) -> None:
+    _check_session(message)
+    _require(len(message.message) <= _MAX_TEXT, "message", f"at most {_MAX_TEXT} characters")
+    _require(message.exit_code is None or 0 <= message.exit_code < 256, "exit_code", "an exit code")
+
+
 _CHECKS: dict[type, Callable[[Any], None]] = {
     m.Hello: _check_hello,
     m.Challenge: _check_challenge,
@@ -102,4 +145,11 @@ _CHECKS: dict[type, Callable[[Any], None]] = {
     m.Revoke: _check_reason,
     m.Heartbeat: lambda message: _check_held(message.held),
     m.JournalChunk: _check_offset,
+    m.Attach: _check_attach,
+    m.AttachOpened: _check_session,
+    m.AttachInput: _check_input,
+    m.AttachOutput: _check_output,
+    m.AttachTaken: _check_taken,
+    m.AttachLeave: _check_session,
+    m.AttachEnded: _check_ended,
 }

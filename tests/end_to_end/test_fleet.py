@@ -200,3 +200,28 @@ def test_a_wrong_master_key_is_refused_with_a_sentence(fleet: FleetLab) -> None:
         "server", "--listen", "127.0.0.1:0", "--data", fleet.folder / "four", environment=without
     )
     assert "copy the file master.key" in done.err
+
+
+def test_whoever_attaches_reaches_the_job_through_either_server(fleet: FleetLab, tmp_path: Path) -> None:
+    fleet.add_agent("box")
+    flow = fleet.write_flow(
+        f"  train:\n    runs-on: self-hosted\n    steps:\n"
+        f"      - run: until [ -e {tmp_path}/go ]; do sleep 0.05; done\n"
+    )
+    run = fleet.submit(flow)
+    fleet.wait_for_run(run, "running")
+    for listen in fleet.listens.values():
+        done = fleet.agent(
+            "run",
+            "attach",
+            str(run),
+            "--command",
+            "tr a-z A-Z; exit 4",
+            given="hello\n",
+            environment={"AGENT_URL": f"http://{listen}"},
+        )
+        assert (done.code, done.out) == (4, "HELLO\n"), done.err
+    (tmp_path / "go").touch()
+    assert fleet.wait_for_run(run)["conclusion"] == "success"
+    sessions = "SELECT count(*) FROM audit WHERE action = 'attachment ended'"
+    assert fleet.query(sessions) == "2"

@@ -21,6 +21,7 @@ if __name__ == "__main__":
             listen=given.get("listen", "127.0.0.1:0"),
             data=Path(given["data"]),
             public_url=given.get("public_url", ""),
+            allow_attach=given.get("allow_attach", True),
             master_key=given.get("master_key", ""),
             database_url=given.get("database_url", ""),
             blobs_url=given.get("blobs_url", ""),

@@ -15,6 +15,7 @@ from agent.wire import messages as m
 from agent.wire.errors import WireError
 
 JOB = job_id(1)
+SESSION = "attach_00000000000000000001"
 MESSAGES: tuple[m.Message, ...] = (
     m.Hello(AGENT, (1,), "flow-agent/0.1"),
     m.Challenge(1, "server_1", b"n" * 32),
@@ -32,6 +33,13 @@ MESSAGES: tuple[m.Message, ...] = (
     m.Drain(is_draining=True),
     m.Goodbye(),
     m.Rejected("unknown_agent", "who?"),
+    m.Attach(SESSION, JOB, 1, "alice", "10.0.0.7", ("echo", "\u2603"), m.Terminal(24, 80, "xterm")),
+    m.AttachOpened(SESSION),
+    m.AttachInput(SESSION, b"\x03\xff", rows=24, columns=80),
+    m.AttachOutput(SESSION, 2, b"\x00\xff"),
+    m.AttachTaken(SESSION, 3),
+    m.AttachLeave(SESSION),
+    m.AttachEnded(SESSION, None, "the job has ended"),
 )
 
 
@@ -82,6 +90,12 @@ HELD = {"job": JOB, "lease": 1, "journal_bytes": 5, "is_running": True}
         (fields("refuse", reason="x" * 5000), "'reason'"),
         (fields("hello", agent="job_" + "0" * 20), "'agent'"),
         (fields("hello", versions=[]), "'versions'"),
+        (fields("attach", session="attach_1"), "'session'"),
+        (fields("attach", command=["x" * 5000]), "'command'"),
+        (fields("attach_input", rows=70000), "'rows'"),
+        (fields("attach_output", stream=3), "'stream'"),
+        (fields("attach_taken", frames=0), "'frames'"),
+        (fields("attach_ended", exit_code=256), "'exit_code'"),
         (fields("hello", software="x" * 300), "'software'"),
         (fields("challenge", nonce="aa=="), "base64|nonce"),
         (fields("challenge", server=""), "'server'"),

@@ -70,7 +70,7 @@ def test_an_agent_that_nobody_knows_is_rejected_by_name():
 def test_versions_without_a_common_one_are_rejected_by_name():
     pair = Pair()
     pair.to_server.append(encode_text(m.Hello(AGENT, (7, 9), "flow-agent/9")))
-    with pytest.raises(WireError, match="speaks protocol 7, 9, this server 1") as caught:
+    with pytest.raises(WireError, match="speaks protocol 7, 9, this server 2") as caught:
         pair.exchange()
     assert caught.value.code == "unsupported_version"
 
@@ -317,3 +317,74 @@ def test_the_proof_needs_a_challenge_that_was_sent():
     pair.deliver_to_agent()
     with pytest.raises(WireError, match="'proof' came before"):
         pair.deliver_to_server()
+
+
+ATTACH = m.Attach("attach_00000000000000000001", JOB, 1, "alice", "10.0.0.7")
+
+
+def attached_pair() -> Pair:
+    pair = assigned_pair()
+    pair.server.attach(ATTACH)
+    assert pair.exchange() == [ATTACH]
+    return pair
+
+
+def test_a_session_goes_both_ways_within_its_window():
+    pair = attached_pair()
+    session = ATTACH.session
+    for _ in range(m.ATTACH_WINDOW_FRAMES):
+        pair.agent.attach_output(session, 1, b"out")
+        pair.server.attach_input(m.AttachInput(session, b"in"))
+    assert (pair.agent.attach_room(session), pair.server.attach_room(session)) == (0, 0)
+    with pytest.raises(IllegalVerbError):
+        pair.agent.attach_output(session, 1, b"more")
+    with pytest.raises(IllegalVerbError):
+        pair.server.attach_input(m.AttachInput(session, b"more"))
+    assert len(pair.exchange()) == 2 * m.ATTACH_WINDOW_FRAMES
+    pair.server.attach_taken(session, 3)
+    pair.agent.attach_taken(session, 5)
+    pair.exchange()
+    assert (pair.agent.attach_room(session), pair.server.attach_room(session)) == (3, 5)
+    with pytest.raises(IllegalVerbError):
+        pair.server.attach_taken(session, m.ATTACH_WINDOW_FRAMES)
+
+
+def test_what_is_under_way_when_a_session_ends_is_for_nobody():
+    pair = attached_pair()
+    session = ATTACH.session
+    pair.server.attach_input(m.AttachInput(session, b"late"))
+    pair.agent.attach_ended(session, 0)
+    assert pair.exchange() == [m.AttachEnded(session, 0)]
+    pair.agent.attach_output(session, 1, b"later")
+    pair.server.attach_leave(session)
+    pair.server.attach_input(m.AttachInput(session, b"latest"))
+    assert pair.exchange() == []
+    assert pair.agent.attach_room(session) is pair.server.attach_room(session) is None
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        m.AttachOutput(ATTACH.session, 1, b"x"),
+        m.AttachTaken(ATTACH.session, 1),
+    ],
+)
+def test_an_agent_that_sends_or_takes_more_than_it_may_breaks_the_protocol(message: m.Message):
+    pair = attached_pair()
+    pair.to_server += [encode_text(message)] * (m.ATTACH_WINDOW_FRAMES + 1)
+    with pytest.raises(WireError):
+        pair.exchange()
+    assert rejection(pair).code == "bad_message"
+
+
+def test_nobody_attaches_to_a_job_that_is_not_here_or_by_an_agent_that_is_too_old():
+    pair = ready_pair()
+    pair.server.attach(ATTACH)
+    assert pair.server.attach_room(ATTACH.session) is None
+    assert pair.exchange() == []
+    old = Pair()
+    old.to_server.append(encode_text(m.Hello(AGENT, (1,), "flow-agent/0.1")))
+    old.deliver_to_server()
+    assert not old.server.can_attach
+    with pytest.raises(IllegalVerbError, match="too old"):
+        old.server.attach(ATTACH)

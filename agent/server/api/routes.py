@@ -12,6 +12,7 @@ from agent.server.api import (
     account,
     agents,
     artifacts,
+    attach,
     audit_log,
     caches,
     deliveries,
@@ -37,6 +38,7 @@ from agent.server.api import (
     webhooks,
 )
 from agent.server.api.agent_socket import connect_agent
+from agent.server.api.attach_socket import connect_viewer
 from agent.server.guard import Guard
 from agent.server.operation import V1, Operation
 from agent.server.problems import problem_of
@@ -56,6 +58,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *steering.OPERATIONS,
     *environments.OPERATIONS,
     *jobs.OPERATIONS,
+    *attach.OPERATIONS,
     *feed.OPERATIONS,
     *artifacts.OPERATIONS,
     *caches.OPERATIONS,
@@ -86,7 +89,7 @@ OPERATIONS: tuple[Operation, ...] = (
 
 
 def make_routes(operations: Sequence[Operation] = OPERATIONS) -> list[BaseRoute]:
-    """A route for each path, in the order of the rows, and the agents' websocket."""
+    """A route for each path, in the order of the rows, and the websockets of agents and of people who are attached."""
     paths = list(dict.fromkeys(operation.path for operation in operations))
     rows = sorted(operations, key=lambda operation: paths.index(operation.path))
     routes: list[BaseRoute] = [
@@ -95,6 +98,7 @@ def make_routes(operations: Sequence[Operation] = OPERATIONS) -> list[BaseRoute]
         for verbs in [{row.verb: _guard(row) for row in group}]
     ]
     routes.append(WebSocketRoute(f"{V1}/agent", connect_agent))
+    routes.append(WebSocketRoute(f"{V1}/attach", connect_viewer))
     return routes
 
 

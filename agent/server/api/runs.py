@@ -17,11 +17,8 @@ from agent.server.paging import Next, Page, RowId, cut, next_cursor
 from agent.server.run_details import RunDetails, load_run
 from agent.server.runs import Submission
 from agent.server.services import Services
-from agent.server.store import events, runs
-from agent.server.views import (
-    RunView,
-    view_run,
-)
+from agent.server.store import events, jobs, runs
+from agent.server.views import HoldMinutes, RunView, view_run
 from agent.spec import codec
 from agent.spec.job import Source
 
@@ -50,6 +47,7 @@ class RunBody(msgspec.Struct, forbid_unknown_fields=True):
     matrix: dict[str, str] = {}
     source: dict[str, object] = {}
     lock: str | None = None  # the text of the flow.lock beside the flow
+    hold_minutes: HoldMinutes = 0  # jobs that fail wait for so long for somebody to attach; 0: none does
 
 
 class CancelBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -97,6 +95,7 @@ async def submit_run(call: Call) -> Response:
         jobs=tuple(body.jobs),
         cells=body.matrix,
         pins=_read_pins(body.lock),
+        hold_minutes=body.hold_minutes,
     )
     flow = body.flow
     submission = Submission(flow.file, flow.text, flow.dialect, wish, flow.called, call.project.id)
@@ -115,9 +114,13 @@ async def list_runs(call: Call) -> Response:
             before=query.after(RowId),
             status=query.status or None,
         )
-    shown = cut(found, query.limit)
+        shown = cut(found, query.limit)
+        held = await jobs.list_held(connection, [row.id for row in shown])
     after = next_cursor(found, query.limit, shown[-1].id if shown else 0)
-    return view_response(RunList([view_run(row) for row in shown], after))
+    views = [view_run(row) for row in shown]
+    for view in views:
+        view.held = held.get(view.id, [])
+    return view_response(RunList(views, after))
 
 
 async def show_run(call: Call) -> Response:

@@ -10,7 +10,7 @@ from agent.server.auth.access import Access
 from agent.server.call import Call, view_response
 from agent.server.operation import V1, Operation
 from agent.server.store import environments, runs
-from agent.server.views import Moment, time_text
+from agent.server.views import HoldMinutes, Moment, time_text
 
 _PATH = f"{V1}/runs/{{run:int}}"
 _LONGEST_COMMENT = 2000
@@ -22,6 +22,7 @@ class RerunBody(msgspec.Struct, forbid_unknown_fields=True):
     jobs: list[str] = []
     failed: bool = False
     debug: bool = False
+    hold_minutes: HoldMinutes = 0  # jobs that fail wait for so long for somebody to attach; 0: none does
 
 
 class AttemptView(msgspec.Struct):
@@ -79,7 +80,13 @@ async def rerun_run(call: Call) -> Response:
     """Run it again: all of it, what failed, or some jobs."""
     run = call.number("run")
     body = await call.body(RerunBody)
-    again = Again(jobs=tuple(body.jobs), only_failed=body.failed, is_debug=body.debug, actor=call.caller.name)
+    again = Again(
+        jobs=tuple(body.jobs),
+        only_failed=body.failed,
+        is_debug=body.debug,
+        hold_minutes=body.hold_minutes,
+        actor=call.caller.name,
+    )
     attempt = await call.services.runs.rerun(run, again)
     return view_response(AttemptView(run, attempt), 201)
 

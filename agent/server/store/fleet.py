@@ -56,6 +56,13 @@ async def list_servers(connection: AsyncConnection) -> list[ServerRow]:
     return [ServerRow(**row) for row in (await connection.execute(query)).mappings()]
 
 
+async def find_address(connection: AsyncConnection, server: str) -> str | None:
+    """Where the other servers reach this one; None when it is gone."""
+    return (
+        await connection.execute(select(servers.c.address).where(servers.c.id == server))
+    ).scalar_one_or_none()
+
+
 async def remove_servers(
     connection: AsyncConnection, *, server: str | None = None, before: float | None = None
 ) -> bool:

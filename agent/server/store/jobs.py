@@ -181,6 +181,22 @@ async def set_waiting(connection: AsyncConnection, job: str, reason: str) -> Job
     return await _change(connection, job, ("queued",), {"waiting": reason}, unless_waiting=reason)
 
 
+async def set_held(connection: AsyncConnection, job: str, lease: int, words: str) -> JobRow | None:
+    """The running job is held after a failure, as `words` say; empty: it goes on. None when that was known."""
+    return await _change(connection, job, ("running",), {"waiting": words}, lease=lease, unless_waiting=words)
+
+
+async def list_held(connection: AsyncConnection, of_runs: Sequence[int]) -> dict[int, list[str]]:
+    """The keys of the jobs that are held, by run."""
+    query = select(jobs.c.run, jobs.c.key).where(
+        jobs.c.run.in_(of_runs), jobs.c.status == "running", jobs.c.waiting != ""
+    )
+    found: dict[int, list[str]] = {}
+    for row in await connection.execute(query.order_by(jobs.c.run, jobs.c.place)):
+        found.setdefault(row.run, []).append(row.key)
+    return found
+
+
 async def set_machine(connection: AsyncConnection, job: str, lease: int, machine: str) -> None:
     """What the job runs on, as its journal says."""
     await _SET_MACHINE.count(connection, wanted=job, under=lease, new=machine)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 
 import pytest
 from server.triggers.lab import FLOW, ON_PUSH, ZEROS, Lab
@@ -230,6 +231,16 @@ def test_a_forks_request_waits_for_approval_and_sees_no_secrets(lab: Lab, make_a
     agent = make_agent(lab.server).connect()
     assign = agent.take()
     assert sorted(assign.sealed) == ["ACTIONS_RUNTIME_TOKEN"]
+    may_attach = {
+        role: ask_to_attach(lab, assign.job, lab.server.add_user(f"{role}-to-attach", role=role))
+        for role in ("runner", "maintainer", "admin")
+    }
+    assert may_attach == {"runner": 403, "maintainer": 403, "admin": 201}
+
+
+def ask_to_attach(lab: Lab, job: str, token: str) -> int:
+    with closing(lab.server.as_user(token)) as api:
+        return api.post(f"/jobs/{job}/attach", json={}).status_code
 
 
 def test_jobs_of_a_trusted_run_have_the_repositorys_token(lab: Lab, make_agent: Agents) -> None:
@@ -239,6 +250,8 @@ def test_jobs_of_a_trusted_run_have_the_repositorys_token(lab: Lab, make_agent: 
     assign = agent.take()
     assert agent.open(assign, "GITHUB_TOKEN") == "repository-token"
     assert agent.open(assign, "ACTIONS_RUNTIME_TOKEN") != "repository-token"
+    pusher = lab.server.add_user(str(assign.spec.contexts.github["actor"]), role="runner")
+    assert ask_to_attach(lab, assign.job, pusher) == 403, "a name at the git host is nobody's here"
 
 
 def test_an_approval_is_of_the_commits_that_were_seen(lab: Lab) -> None:

@@ -1,0 +1,142 @@
+"""People who are attached to jobs of this machine: what the server's messages say goes to the supervisor's socket, and back.
+
+A session lives as long as the connection on which it was asked for. Each reads no faster than its window allows, so that
+none holds up another, a journal or a heartbeat.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from agent.daemon.connection import Connection
+from agent.errors import AgentError
+from agent.job.attaching import Attachment, Ended
+from agent.job.launch import JobFolder
+from agent.wire import messages as m
+
+MOST_SESSIONS = 16  # of one agent at a time
+
+log = logging.getLogger("agent.daemon")
+FindRunning = Callable[[str, int], Awaitable[JobFolder | None]]
+
+
+@dataclass(slots=True)
+class _Session:
+    wish: m.Attach
+    inputs: asyncio.Queue[m.AttachInput] = field(default_factory=asyncio.Queue)  # bounded by the window
+    has_room: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[None] | None = None
+
+
+class Attachments:
+    """All sessions of this agent."""
+
+    def __init__(self, find_running: FindRunning) -> None:
+        self._find_running = find_running
+        self._sessions: dict[str, _Session] = {}
+
+    async def run(self, connection: Connection) -> None:  # noqa: ARG002 - a crew member is given it
+        """Until cancelled, for as long as a connection lives: then its sessions are over."""
+        try:
+            await asyncio.Event().wait()
+        finally:
+            for session in tuple(self._sessions):
+                self._leave(session)
+
+    def obey(self, message: m.ServerMessage, connection: Connection) -> None:
+        """Act upon one message; those that are not about sessions are somebody else's."""
+        match message:
+            case m.Attach():
+                self._begin(message, connection)
+            case m.AttachInput():
+                if (session := self._sessions.get(message.session)) is not None:
+                    session.inputs.put_nowait(message)
+            case m.AttachTaken():
+                if (session := self._sessions.get(message.session)) is not None:
+                    session.has_room.set()
+            case m.AttachLeave():
+                self._leave(message.session)
+
+    def _begin(self, wish: m.Attach, connection: Connection) -> None:
+        session = self._sessions[wish.session] = _Session(wish)
+        session.task = asyncio.create_task(self._serve(session, connection))
+        session.task.add_done_callback(lambda task: self._finish(wish.session, task))
+
+    def _leave(self, name: str) -> None:
+        session = self._sessions.get(name)
+        if session is not None and session.task is not None:
+            session.task.cancel()
+
+    def _finish(self, name: str, task: asyncio.Task[None]) -> None:
+        """One session's trouble is nobody else's."""
+        self._sessions.pop(name, None)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            log.error("a bug in the agent while somebody was attached", exc_info=error)
+
+    async def _serve(self, session: _Session, connection: Connection) -> None:
+        wish = session.wish
+        try:
+            ended = await self._converse(session, connection)
+        except AgentError as error:
+            ended = Ended(None, str(error))
+        connection.protocol.attach_ended(wish.session, ended.exit_code, ended.message[:_MOST_CHARACTERS])
+        await connection.flush()
+
+    async def _converse(self, session: _Session, connection: Connection) -> Ended:
+        wish = session.wish
+        folder = await self._find_running(wish.job, wish.lease)
+        if folder is None:
+            raise AgentError("the job does not run here, or not any more")
+        if len(self._sessions) > MOST_SESSIONS:
+            raise AgentError(f"{MOST_SESSIONS} are attached to jobs of this agent already")
+        attachment = await Attachment.open(folder, _describe(wish))
+        log.info("%s attached to job %s", wish.user, wish.job)
+        connection.protocol.attach_opened(wish.session)
+        await connection.flush()
+        typing = asyncio.create_task(self._type(session, attachment, connection))
+        try:
+            return await self._show(session, attachment, connection)
+        finally:
+            log.info("%s left job %s", wish.user, wish.job)
+            typing.cancel()
+            attachment.close()
+            with contextlib.suppress(asyncio.CancelledError):
+                await typing
+
+    async def _show(self, session: _Session, attachment: Attachment, connection: Connection) -> Ended:
+        name = session.wish.session
+        while not isinstance(said := await attachment.receive(), Ended):
+            while connection.protocol.attach_room(name) == 0:
+                session.has_room.clear()
+                await session.has_room.wait()
+            connection.protocol.attach_output(name, said.stream, said.data)
+            await connection.flush()
+        return said
+
+    async def _type(self, session: _Session, attachment: Attachment, connection: Connection) -> None:
+        while True:
+            message = await session.inputs.get()
+            await attachment.send(
+                message.data, is_end=message.is_end, rows=message.rows, columns=message.columns
+            )
+            connection.protocol.attach_taken(message.session, 1)
+            await connection.flush()
+
+
+_MOST_CHARACTERS = 2000
+
+
+def _describe(wish: m.Attach) -> dict[str, object]:
+    """What the supervisor is asked."""
+    terminal = wish.terminal
+    return {
+        "session": wish.session,
+        "user": wish.user,
+        "address": wish.address,
+        "command": list(wish.command),
+        "is_resume": wish.is_resume,
+        "terminal": terminal and {"rows": terminal.rows, "columns": terminal.columns, "kind": terminal.kind},
+    }
