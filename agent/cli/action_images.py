@@ -1,14 +1,14 @@
 """The images that flows use, and the digests that their tags have at their registries now."""
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from agent.cli.action_uses import Context
-from agent.cli.files import load_file
 from agent.errors import AgentError
 from agent.flow.model import Flow, Job
+from agent.resolve.dockerfile import list_bases
 from agent.resolve.manifest import DockerRuns
 from agent.resolve.pins import IMAGE_PREFIX
 from agent.resolve.reference import ImageReference
@@ -17,16 +17,16 @@ from agent.resolve.uses import Use
 Image = tuple[str, str]  # its name without `docker://`, and its place as file:line:column
 
 
-def list_images(folder: Path, flows: Sequence[str], context: Context, uses: Iterable[Use]) -> list[Image]:
+def list_images(flows: Iterable[Flow], uses: Iterable[Use]) -> list[Image]:
     """Each image that the flows name in jobs, and that their steps and actions name; those with a digest need no pin."""
-    found = [image for name in flows for image in _images_of(load_file(Path(folder, name), context.dialect))]
+    found = [image for flow in flows for image in _images_of(flow)]
     found += [image for use in uses for image in _images_of_use(use)]
     return [(image, place) for image, place in found if "@sha256:" not in image]
 
 
 def is_settled(image: str) -> bool:
-    """Whether `image` is known before the job runs."""
-    return "${{" not in image
+    """Whether `image` is known before the job runs, and before it is built."""
+    return "$" not in image and " " not in image
 
 
 def look_up_digests(images: Iterable[str]) -> dict[str, str | AgentError]:
@@ -77,3 +77,13 @@ def _images_of_use(use: Use) -> Iterator[Image]:
         image = use.action.manifest.runs.image
         if image.lower().startswith(IMAGE_PREFIX):
             yield image[len(IMAGE_PREFIX) :], use.place
+        else:
+            yield from _bases_of(use.action.folder / image, f"{use.place}: {use.text}: {image}")
+
+
+def _bases_of(dockerfile: Path, place: str) -> Iterator[Image]:
+    """The images that a Dockerfile is built from."""
+    with contextlib.suppress(OSError):  # it is missing: the job, or the resolver, says so
+        text = dockerfile.read_text(encoding="utf-8", errors="replace")
+        for base in list_bases(text):
+            yield base.image, f"{place}:{base.line}"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TextIO
 
 from agent.cli.action_images import Image, is_settled, list_images, look_up_digests
-from agent.cli.action_uses import Context, group_by_folder, list_lines, open_resolver, warn
+from agent.cli.action_uses import Context, group_by_folder, list_lines, open_resolver, read_flows, warn
 from agent.cli.tables import plain, print_json, print_table
 from agent.errors import AgentError, NotFoundError, UnreachableError
 from agent.resolve import Pins
@@ -89,17 +89,17 @@ def _names_of(key: str) -> tuple[str, ...]:
 
 def _make_lock(folder: Path, flows: Sequence[str], old: Lock, kept: Lock, context: Context) -> Lock:
     """The lock of `flows`: what is `kept` of the `old` one as it is, the rest as it is now."""
-    lines = list_lines(folder, flows, context)
     pins = Pins({key: pin.commit for key, pin in kept.actions.items()}, warns=False)
     with open_resolver(folder, context, pins) as resolver:
-        uses = list(walk_uses(lines, resolver))
-    images = list_images(folder, flows, context, uses)
+        read, calls = read_flows(folder, flows, context, resolver)
+        uses = [*calls, *walk_uses(list_lines(read), resolver)]
+        images = list_images([flow for _, flow in read], uses)
     found = look_up_digests(image for image, _ in images if is_settled(image) and image not in kept.images)
     _report(uses, images, found, old.images)
     actions = {
-        use.key: kept.actions.get(use.key) or Pin(use.action.commit, use.action.origin)
+        use.key: kept.actions.get(use.key) or Pin(use.found.commit, use.found.origin)
         for use in uses
-        if use.key and use.action
+        if use.key and use.found
     }
     digests = {**kept.images, **{image: digest for image, digest in found.items() if isinstance(digest, str)}}
     used = {image for image, _ in images}
@@ -116,7 +116,7 @@ def _report(
     for use in uses:
         if use.is_later:
             warn(f"{use.place}: '{use.text}' is not here (yet?): what it uses is not pinned")
-        for warning in use.action.warnings if use.action else ():
+        for warning in use.found.warnings if use.found else ():
             warn(f"{use.place}: {warning}")
     failed = [(use.place, use.problem) for use in uses if use.problem and not use.is_later]
     for image, place in images:

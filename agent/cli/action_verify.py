@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TextIO
 
 from agent.cli.action_images import Image, is_settled, list_images, look_up_digests
-from agent.cli.action_uses import Context, group_by_folder, list_lines, open_resolver
+from agent.cli.action_uses import Context, group_by_folder, list_lines, open_resolver, read_flows
 from agent.cli.tables import plain, print_json
 from agent.errors import AgentError, NotFoundError
 from agent.resolve import Pins, RepositoryReference, Resolver, UrlReference, parse_reference
@@ -47,13 +47,13 @@ def _compare(folder: Path, names: Sequence[str], context: Context, *, is_offline
     for name in gone:
         yield f"{file}: the flow '{name}' is not there any more"
     flows = sorted({*lock.flows, *names} - {*gone})
-    lines = list_lines(folder, flows, context)
     used: set[str] = set()
-    uses = []
     with open_resolver(folder, context, Pins(lock.pins, warns=False)) as resolver:
-        for use in walk_uses(lines, resolver):
-            uses.append(use)
-            if use.key and use.action:
+        read, calls = read_flows(folder, flows, context, resolver)
+        uses = [*calls, *walk_uses(list_lines(read), resolver)]
+        images = list_images([flow for _, flow in read], uses)
+        for use in uses:
+            if use.key and use.found:
                 used.add(use.key)
                 if use.key not in lock.actions:
                     yield f"{use.place}: '{use.key}' is not pinned"
@@ -64,7 +64,6 @@ def _compare(folder: Path, names: Sequence[str], context: Context, *, is_offline
             yield f"{file}: '{key}' is pinned, but nothing uses it"
         if not is_offline:
             yield from _find_moved(file, lock, used, resolver)
-    images = list_images(folder, flows, context, uses)
     yield from _compare_images(file, lock, images, is_offline=is_offline)
 
 

@@ -1,10 +1,12 @@
 """The flows that a flow on this machine calls: files of its own repository from the disk, others through git."""
 
+import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from agent.cli.files import read_pins, read_text
+from agent.cli.files import read_pins
+from agent.cli.repository import find_root, read_local
 from agent.errors import UsageError
 from agent.flow.called import link_flow, load_called
 from agent.flow.model import Flow
@@ -31,24 +33,13 @@ def link_local(flow: Flow, file: Path) -> Flow:
     if not any(job.call for job in flow.jobs.values()):
         return flow
     root = find_root(file)
-    texts = load_called(flow, lambda reference: _read_local(root, reference))
+    texts = load_called(flow, lambda reference: read_local(root, reference))
     return link_flow(flow, texts, is_partial=True)
 
 
 def shows_jobs(flow: Flow) -> bool:
     """Whether a run of the flow has more than one job, so that it must be said whose each line is."""
     return len(flow.jobs) > 1 or any(job.call for job in flow.jobs.values())
-
-
-def find_root(file: Path) -> Path:
-    """The folder that `./` means in a flow's calls: the top of its work tree, or what stands above `.github/workflows`."""
-    from agent.cli.checkout import find_checkout
-
-    folder = file.resolve().parent
-    checkout = find_checkout(folder)
-    if checkout is not None:
-        return checkout.top
-    return folder.parents[1] if folder.parts[-2:] == (".github", "workflows") else folder
 
 
 class _Reader:
@@ -61,7 +52,7 @@ class _Reader:
         self._stack = stack
 
     def read(self, reference: str) -> str:
-        text = _read_local(self._root, reference)
+        text = read_local(self._root, reference)
         return self._read_remote(reference) if text is None else text
 
     def _read_remote(self, reference: str) -> str:
@@ -74,14 +65,7 @@ class _Reader:
         context = Context(actions_url=self._actions_url)
         folder = self._file.resolve().parent
         resolver = self._stack.enter_context(open_resolver(folder, context, Pins(read_pins(self._file))))
-        return resolver.read_file(parsed)
-
-
-def _read_local(root: Path, reference: str) -> str | None:
-    """The text of a file of the run's own repository; None for a reference to another one."""
-    if not reference.startswith("./"):
-        return None
-    file = (root / reference).resolve()
-    if not file.is_relative_to(root.resolve()):
-        raise UsageError("the called flow lies outside of the repository", where=reference)
-    return read_text(file)
+        file = resolver.read_file(parsed)
+        for warning in file.warnings:
+            sys.stderr.write(f"{reference}: warning: {warning}\n")
+        return file.text

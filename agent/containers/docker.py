@@ -7,6 +7,7 @@ cancelled: what it makes must be known to be there, or not, before anybody clean
 import asyncio
 import contextlib
 import tarfile
+import tempfile
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -15,7 +16,15 @@ from typing import Any
 
 from agent.containers.attach import OutputStream, check_address, check_connection
 from agent.containers.blueprint import Blueprint
-from agent.containers.docker_client import connect_client, describe_failure, read_env, split_tag, translated
+from agent.containers.build_progress import BuildProgress
+from agent.containers.docker_client import (
+    connect_builder,
+    connect_client,
+    describe_failure,
+    read_env,
+    split_tag,
+    translated,
+)
 from agent.containers.engine import (
     ContainerFacts,
     Credentials,
@@ -122,24 +131,27 @@ class DockerEngine:
         found = await self._call(self._client.inspect_distribution, image)
         return str(found["Descriptor"]["digest"])
 
-    async def build(self, dockerfile: Path, tag: str, say: Say) -> None:
+    async def build(self, dockerfile: Path, tag: str, say: Say, *, text: str | None = None) -> None:
         """See Engine."""
-
-        def take(event: Mapping[str, Any]) -> None:
-            line = str(event.get("stream") or "").rstrip("\n")
-            if line:
-                say(line)
-
-        events = partial(
-            self._client.build,
-            path=str(dockerfile.parent),
-            dockerfile=dockerfile.name,
-            tag=tag,
-            rm=True,
-            forcerm=True,
-            decode=True,
-        )
-        await self._follow(events, take)
+        with contextlib.ExitStack() as stack:
+            file = Path(dockerfile.name)
+            if text is not None:  # lies elsewhere: it takes the place of the one in the folder
+                folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="flow-dockerfile-"))
+                file = Path(folder, "Dockerfile")
+                file.write_text(text, encoding="utf-8", errors="surrogateescape")
+            client = await self._call(connect_builder, self._client, self._address)
+            stack.callback(client.close)
+            events = partial(
+                client.build,
+                path=str(dockerfile.parent),
+                dockerfile=str(file),
+                tag=tag,
+                rm=True,
+                forcerm=True,
+                decode=True,
+                gzip=True,  # BuildKit takes a tar of docker-py's kind for a Dockerfile, unless it is compressed
+            )
+            await self._follow(events, BuildProgress(say).take)
 
     async def empty_image(self) -> str:
         """See Engine."""

@@ -8,6 +8,8 @@ from agent.errors import AgentError, UnreachableError, UsageError
 
 _CALL_SECONDS = 120
 _BAD_REQUEST = 400
+_BUILDKIT = "2"  # what the engine's API calls it
+_BUILDKIT_SINCE = (1, 41)  # of the API: Docker 20.10
 # What an engine says when asking it again will not help; the first three it says with the code of a broken server.
 _FINAL = ("unauthorized", "denied", "no basic auth", "not found", "manifest unknown", "invalid reference")
 
@@ -24,6 +26,20 @@ def connect_client(address: str) -> Any:
         raise UnreachableError(
             f"the container engine does not answer: {_last_cause(error)}", where=address
         ) from None
+
+
+def connect_builder(client: Any, address: str) -> Any:
+    """A client of its own for one build: by BuildKit where the engine behind `client` has it, else by the classic builder.
+
+    docker-py has no word for it; the engine's API has: `version=2` in the query. An engine says which builder is its
+    own; one that says nothing leaves it to its clients. Raises UnreachableError.
+    """
+    builder = connect_client(address)
+    said = client.get(f"{client.base_url}/_ping").headers.get("Builder-Version", "")
+    has_it = tuple(map(int, client.api_version.split("."))) >= _BUILDKIT_SINCE
+    if said == _BUILDKIT or (not said and has_it):
+        builder.params = {"version": _BUILDKIT}
+    return builder
 
 
 def translated(call: Callable[[], Any]) -> Any:

@@ -116,8 +116,11 @@ class Engine(Protocol):
         """
         ...
 
-    async def build(self, dockerfile: Path, tag: str, say: Say) -> None:
-        """Build the image `tag` from `dockerfile` and the folder that it lies in. After a failure there is no such tag. Raises ImageError."""
+    async def build(self, dockerfile: Path, tag: str, say: Say, *, text: str | None = None) -> None:
+        """Build the image `tag` from `dockerfile` and the folder that it lies in; from `text` instead, where it is given.
+
+        After a failure there is no such tag. Raises ImageError.
+        """
         ...
 
     async def empty_image(self) -> str:

@@ -56,18 +56,18 @@ async def bring_image(
         raise ImageError("the engine has pulled the image and does not have it", where=image)
 
 
-async def build_image(engine: Engine, dockerfile: Path, say: Say) -> str:
+async def build_image(engine: Engine, dockerfile: Path, say: Say, *, text: str | None = None) -> str:
     """The tag of the image that `dockerfile` makes of its folder; built when none of this very content is here.
 
-    Raises ImageError.
+    `text` is built instead of what stands in `dockerfile`. Raises ImageError.
     """
-    digest = await asyncio.to_thread(_digest, dockerfile.parent, dockerfile.name)
+    digest = await asyncio.to_thread(_digest, dockerfile.parent, f"{dockerfile.name}\0{text or ''}")
     tag = f"flow-agent/action:{digest[:40]}"
     if await engine.find_image(tag) is not None:
         say(f"This action's image was built before: {tag}")
         return tag
     try:
-        await engine.build(dockerfile, tag, say)
+        await engine.build(dockerfile, tag, say, text=text)
     except UnreachableError:
         raise
     except AgentError as error:
@@ -81,9 +81,9 @@ def _advise(said: str) -> str:
     return "check the image's name and tag"
 
 
-def _digest(folder: Path, dockerfile: str) -> str:
-    """One name for all that a build can see: every path, kind, mode and content, and which file is the Dockerfile."""
-    digest = hashlib.sha256(os.fsencode(dockerfile) + b"\0")
+def _digest(folder: Path, instructions: str) -> str:
+    """One name for all that a build can see: every path, kind, mode and content, and what is done with them."""
+    digest = hashlib.sha256(os.fsencode(instructions) + b"\0")
     for parent, folders, files in os.walk(folder):
         folders.sort()
         for name in sorted([*folders, *files]):

@@ -1,12 +1,19 @@
 """The images of container actions: pulled or built once a job, those that are known beforehand before its first step."""
 
+from typing import TYPE_CHECKING
+
 from agent.errors import NotFoundError, RefusedError
 from agent.job.containers import open_engine
-from agent.job.images import container_policy, settle_image
+from agent.job.images import container_policy, pin_bases, settle_image
 from agent.job.state import RunningJob
 from agent.job.steprun import Action
 from agent.job.streams import StepLog
+from agent.resolve.dockerfile import list_bases
 from agent.resolve.manifest import DockerRuns
+
+if TYPE_CHECKING:
+    from agent.containers.engine import Engine
+    from agent.containers.policy import ContainerPolicy
 
 _SCHEME = "docker://"
 
@@ -47,9 +54,30 @@ async def find_image(job: RunningJob, action: Action, log: StepLog) -> str:
             raise RefusedError("the action's Dockerfile lies outside its repository", where=runs.image)
         if not dockerfile.is_file():
             raise NotFoundError("the action has no such Dockerfile", where=runs.image)
-        image = await build_image(await open_engine(job), dockerfile, log.say)
+        written = dockerfile.read_text(encoding="utf-8", errors="surrogateescape")
+        text = pin_bases(job, written, runs.image, log.say)
+        engine = await open_engine(job)
+        await _bring_bases(engine, text or written, log, policy)
+        image = await build_image(engine, dockerfile, log.say, text=text)
     job.containers.images[key] = image
     return image
+
+
+async def _bring_bases(engine: "Engine", dockerfile: str, log: StepLog, policy: "ContainerPolicy") -> None:
+    """Pull what the Dockerfile is built from and is not here: with patience, progress and this machine's `docker login`.
+
+    BuildKit knows no login of ours: it would have to ask a session that docker-py can't hold. What can't be pulled is the builder's to judge:
+    it may belong to a stage that nobody needs.
+    """
+    from agent.containers.engine import ImageError
+    from agent.containers.images import bring_image
+
+    for base in list_bases(dockerfile):
+        if not base.is_open and await engine.find_image(base.image) is None:
+            try:
+                await bring_image(engine, base.image, log.say, policy=policy)
+            except ImageError as error:
+                log.say(f"##[warning]{error}")
 
 
 def _is_named(runs: DockerRuns) -> bool:

@@ -107,14 +107,15 @@ def _find_files(workspace: Path, patterns: Sequence[_Pattern], *, follows: bool)
     ]
     seen: set[Path] = set()
     for root in roots:
-        for file in _walk(root, follows=follows):
+        for file in _walk(root, follows=follows, is_followed=follows or root == workspace):
             if file not in seen and file.is_relative_to(workspace) and _is_wanted(str(file), patterns):
                 seen.add(file)
                 yield file
 
 
-def _walk(path: Path, *, follows: bool, above: tuple[str, ...] = ()) -> Iterator[Path]:
-    if path.is_dir() and (follows or not path.is_symlink() or not above):
+def _walk(path: Path, *, follows: bool, is_followed: bool, above: tuple[str, ...] = ()) -> Iterator[Path]:
+    """Files at and below `path`; `is_followed`: also if it is a link to a folder."""
+    if path.is_dir() and (is_followed or not path.is_symlink()):
         real = os.path.realpath(path)
         if real in above:  # a link to a folder that it lies in
             return
@@ -123,7 +124,7 @@ def _walk(path: Path, *, follows: bool, above: tuple[str, ...] = ()) -> Iterator
         except OSError:
             return
         for name in names:
-            yield from _walk(path / name, follows=follows, above=(*above, real))
+            yield from _walk(path / name, follows=follows, is_followed=follows, above=(*above, real))
     elif path.is_file():
         yield path
 

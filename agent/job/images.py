@@ -6,6 +6,7 @@ from collections.abc import Callable
 from agent.containers.policy import ContainerPolicy
 from agent.errors import RefusedError
 from agent.job.state import RunningJob
+from agent.resolve.dockerfile import replace_bases
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
@@ -30,6 +31,21 @@ def settle_image(job: RunningJob, image: str, where: str, say: Callable[[str], N
     policy = container_policy(job)
     policy.require_image(named, where)
     policy.require_pin(named, where)
+    return _by_digest(image, digest)
+
+
+def pin_bases(job: RunningJob, dockerfile: str, where: str, say: Callable[[str], None]) -> str | None:
+    """The text of a Dockerfile that is built from digests, where flow.lock has them; None when that changes nothing.
+
+    The owner's word on images is not asked: a build runs what it likes anyway. Raises RefusedError.
+    """
+    if job.spec.pins is None:
+        return None
+    pinned = replace_bases(dockerfile, lambda image: _by_digest(image, _find_pin(job, image, where, say)))
+    return None if pinned == dockerfile else pinned
+
+
+def _by_digest(image: str, digest: str) -> str:
     if not digest:
         return image
     head, slash, last = image.rpartition("/")

@@ -33,7 +33,7 @@ def make_github_context(
     pull = event.get("pull_request")
     return {
         "event_name": event_name,
-        "event": dict(event),
+        "event": {"repository": _describe_repository(server, repository), **event},
         "repository": repository,
         "repository_owner": repository.split("/")[0],
         "repositoryUrl": f"git://{urlsplit(server).netloc}/{repository}.git",
@@ -57,6 +57,18 @@ def make_github_context(
         "server_url": server,
         "api_url": "https://api.github.com" if server == _GITHUB else f"{server}/api/v3",
         "graphql_url": "https://api.github.com/graphql" if server == _GITHUB else f"{server}/api/graphql",
+    }
+
+
+def _describe_repository(server: str, repository: str) -> dict[str, object]:
+    """What every payload of GitHub's has, for events that somebody made by hand: actions ask it whether this is a fork."""
+    owner, _, name = repository.partition("/")
+    return {
+        "name": name,
+        "full_name": repository,
+        "owner": {"login": owner, "name": owner},
+        "html_url": f"{server}/{repository}",
+        "fork": False,
     }
 
 

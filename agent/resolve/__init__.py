@@ -22,7 +22,7 @@ from agent.resolve.reference import (
     WorkspaceReference,
     parse_reference,
 )
-from agent.resolve.resolver import ResolvedAction, Resolver
+from agent.resolve.resolver import RepositoryFile, ResolvedAction, Resolver
 from agent.resolve.store import ActionStore
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "Policy",
     "PythonRuns",
     "Reference",
+    "RepositoryFile",
     "RepositoryReference",
     "ResolvedAction",
     "Resolver",

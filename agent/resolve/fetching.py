@@ -5,14 +5,16 @@ import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from agent.errors import AgentError, DamagedError, NotFoundError, UnreachableError
+from agent.resolve.lfs import fetch_contents, find_pointers
 from agent.resolve.reference import redact
 from agent.resolve.sources import git
 from agent.resolve.store import ActionStore
-from agent.resolve.stored_repository import Make, StoredRepository
-from agent.resolve.tree import Submodules, read_commit, write_tree
+from agent.resolve.stored_repository import Made, Make, StoredRepository
+from agent.resolve.tree import read_commit, write_tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,8 @@ class Fetcher:
         again = git.FoundRef(commit, found.name or commit)
         with repository.add(ref, commit, self._make_fetch(url, ref, again)) as commit:
             warning = "the stored copy of this action had been changed on this machine; it was fetched again"
-            return replace(self._copy(url, commit, repository), warnings=(warning,))
+            copy = self._copy(url, commit, repository)
+            return replace(copy, warnings=(warning, *copy.warnings))
 
     @contextlib.contextmanager
     def _hold(self, url: str, ref: str, found: git.FoundRef, repository: StoredRepository) -> Iterator[str]:
@@ -91,13 +94,14 @@ class Fetcher:
             yield commit
 
     def _make_fetch(self, url: str, ref: str, found: git.FoundRef) -> Make:
-        def make(files: Path) -> tuple[str, bytes, Submodules]:
+        def make(files: Path) -> Made:
             bare = files.with_name("repository")
             try:
                 commit = git.fetch(url, ref, found, bare, limit_bytes=self._limit_bytes)
                 where = f"{redact(url)} at {commit}"
                 submodules = write_tree(bare, commit, files, limit_bytes=self._limit_bytes, where=where)
-                return commit, read_commit(bare, commit), submodules
+                large = find_pointers(bare, commit, files)
+                return Made(commit, read_commit(bare, commit), submodules, large)
             finally:
                 shutil.rmtree(bare, ignore_errors=True)
 
@@ -105,9 +109,9 @@ class Fetcher:
 
     def _copy(self, url: str, commit: str, repository: StoredRepository) -> Fetched:
         target = self._copies / repository.name / commit
-        if not target.is_dir():
-            repository.copy(commit, target)
-        return Fetched(target, commit, redact(url))
+        bring = partial(fetch_contents, url, limit_bytes=self._limit_bytes)
+        warnings = () if target.is_dir() else repository.copy(commit, target, bring)
+        return Fetched(target, commit, redact(url), warnings)
 
     def _find_last_known(self, urls: tuple[str, ...], ref: str) -> Fetched | None:
         """What `ref` was when it was last seen at one of `urls`, if that is intact."""
@@ -118,7 +122,7 @@ class Fetcher:
                 if is_here:
                     copy = self._copy(url, commit, repository)
                     said = f"{redact(url)} can't be reached; '{ref}' is taken to be {commit[:12]}, as it last was"
-                    return replace(copy, warnings=(said,))
+                    return replace(copy, warnings=(said, *copy.warnings))
         return None
 
 

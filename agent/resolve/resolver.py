@@ -11,6 +11,7 @@ from pathlib import Path
 
 from agent.errors import AgentError, NotFoundError, RefusedError, UnreachableError
 from agent.resolve.fetching import Fetched, Fetcher, combine
+from agent.resolve.lfs import read_pointer
 from agent.resolve.manifest import ActionManifest, DockerRuns, NodeRuns, PythonRuns, read_manifest
 from agent.resolve.pins import PinnedRef, Pins
 from agent.resolve.policy import EVERYTHING, Policy
@@ -45,6 +46,16 @@ class ResolvedAction:
     root: Path  # of its repository: `$/` starts here
     origin: str  # the repository's URL without credentials, or BUNDLED, WORKSPACE or IMAGE
     warnings: tuple[str, ...] = ()  # to show to the user, once
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryFile:
+    """A text file of a repository."""
+
+    text: str
+    commit: str
+    origin: str  # the repository's URL without credentials
+    warnings: tuple[str, ...] = ()
 
 
 class Resolver:
@@ -102,20 +113,21 @@ class Resolver:
                 manifest = read_manifest(folder, str(reference))
                 return _check_files(ResolvedAction(reference, folder, "", manifest, folder.parent, BUNDLED))
 
-    def read_file(self, reference: RepositoryReference | UrlReference) -> str:
-        """The text of the file that the reference's path names: a flow that another one calls.
+    def read_file(self, reference: RepositoryReference | UrlReference) -> RepositoryFile:
+        """The file that the reference's path names: a flow that another one calls.
 
         Raises what `resolve` raises, and NotFoundError for a path that is no text file of the repository.
         """
         urls = (reference.url,) if isinstance(reference, UrlReference) else self._urls(reference)
-        fetched, _warnings = self._fetch(reference, urls)
+        fetched, warnings = self._fetch(reference, urls)
         file = (fetched.root / reference.path).resolve()
         if not reference.path or not file.is_relative_to(fetched.root.resolve()) or not file.is_file():
             raise NotFoundError("the repository has no such file", where=str(reference))
         try:
-            return file.read_text(encoding="utf-8-sig")
+            text = file.read_text(encoding="utf-8-sig")
         except UnicodeDecodeError:
             raise NotFoundError("the file is not UTF-8 text", where=str(reference)) from None
+        return RepositoryFile(text, fetched.commit, fetched.origin, (*fetched.warnings, *warnings))
 
     def look_up(self, reference: RepositoryReference | UrlReference) -> tuple[str, str]:
         """The commit that `reference` is now, and the URL that says so (without credentials); pins are not heeded.
@@ -176,8 +188,11 @@ class Resolver:
         shown = f"{fetched.origin}{'//' if path else ''}{path}@{fetched.commit[:12]}"
         folder = find_folder(fetched.root, path, shown)
         manifest = read_manifest(folder, shown)
-        action = ResolvedAction(reference, folder, fetched.commit, manifest, fetched.root, fetched.origin)
-        return replace(_check_files(action), warnings=fetched.warnings)
+        return _check_files(
+            ResolvedAction(
+                reference, folder, fetched.commit, manifest, fetched.root, fetched.origin, fetched.warnings
+            )
+        )
 
     def _read_local(
         self, reference: Reference, root: Path, path: str, origin: str, commit: str
@@ -213,6 +228,13 @@ def _check_files(action: ResolvedAction) -> ResolvedAction:
                 f"the action names a file that it doesn't have: {script!a}",
                 where=str(action.reference),
                 hint="is it built before it is released? The ref must hold what its action.yml names",
+            )
+        if read_pointer(file) is not None:
+            raise NotFoundError(
+                f"{script!a} of the action is kept in Git LFS, and is only a pointer here",
+                where=str(action.reference),
+                hint="; ".join(action.warnings)
+                or "git-lfs brings it, where it is installed and the host has it",
             )
     return action
 

@@ -6,7 +6,8 @@
     ROOT/<repository>/<commit>/                held, shared, by whoever copies from it; its time is that of its last use
     ROOT/<repository>/<commit>/files/...       the repository's files, read-only
     ROOT/<repository>/<commit>/commit          the commit itself
-    ROOT/<repository>/<commit>/entry.json      which submodules the tree names, the repository's URL, the files' size
+    ROOT/<repository>/<commit>/entry.json      which submodules and large files the tree names, the repository's URL, the files' size
+    ROOT/<repository>/<commit>/large/<oid>     contents that Git LFS keeps, by their SHA-256: those that could be had
 
 A commit is made in a temporary folder and renamed, so it is there whole or not at all. It never changes afterwards,
 and is not believed: each job gets a copy, and the copy is checked against the commit's own name. What a crash or
@@ -27,7 +28,7 @@ from urllib.parse import urlsplit
 from agent.resolve.sharing import evict, hold_lock, sweep
 from agent.resolve.sources.git import is_commit
 from agent.resolve.sources.git_command import measure
-from agent.resolve.stored_repository import StoredRepository, read_json
+from agent.resolve.stored_repository import LARGE, StoredRepository, read_json
 
 _NOT_IN_NAME = re.compile(r"[^A-Za-z0-9.-]+")
 
@@ -120,6 +121,6 @@ def _describe(folder: Path) -> StoredCommit | None:
     return StoredCommit(
         folder,
         url if isinstance(url, str) else "",
-        size if type(size) is int and size >= 0 else measure(folder),
+        size + measure(folder / LARGE) if type(size) is int and size >= 0 else measure(folder),
         used,
     )

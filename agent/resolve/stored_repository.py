@@ -7,17 +7,31 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from agent.errors import AgentError, DamagedError, RefusedError
+from agent.resolve.lfs import Bring, Pointer, put_contents
 from agent.resolve.sharing import TEMPORARY, clear, hold_lock, lock_folder, remove
 from agent.resolve.sources.git_command import measure
 from agent.resolve.tree import Submodules, check_tree
 
-# Fills the folder that it is given; gives the commit, its bytes, and its submodules.
-Make = Callable[[Path], tuple[str, bytes, Submodules]]
+LARGE = "large"  # the folder of contents that Git LFS keeps
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What is known of files that were just fetched."""
+
+    commit: str
+    commit_bytes: bytes
+    submodules: Submodules
+    large: tuple[str, ...] = ()  # paths of files that Git LFS keeps
+
+
+Make = Callable[[Path], Made]  # fills the folder that it is given
 
 
 class StoredRepository:
@@ -49,10 +63,11 @@ class StoredRepository:
         with contextlib.ExitStack() as held:
             yield self._hold(commit, held)
 
-    def copy(self, commit: str, target: Path) -> None:
+    def copy(self, commit: str, target: Path, bring: Bring) -> tuple[str, ...]:
         """Copy the files of `commit`, which is held, to `target`, which is new, for one job to do with as it likes.
 
-        Raises DamagedError, with nothing left at `target`, when they are not the files that were fetched.
+        Contents that Git LFS keeps stand in the copy in the place of their pointers; `bring` gets those that are not here.
+        Gives warnings. Raises DamagedError, with nothing left at `target`, when they are not the files that were fetched.
         """
         entry = self._folder / commit
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -60,12 +75,16 @@ class StoredRepository:
         try:
             files = making / "files"
             shutil.copytree(entry / "files", files, symlinks=True, copy_function=_copy_file)
-            recorded = read_json(entry / "entry.json").get("submodules", {})
-            submodules = {path: str(name) for path, name in recorded.items()}
+            recorded = read_json(entry / "entry.json")
+            submodules = {path: str(name) for path, name in recorded.get("submodules", {}).items()}
             check_tree(files, commit, (entry / "commit").read_bytes(), submodules)
+            large = [str(path) for path in recorded.get("large", [])]
+            warning = put_contents(files, large, entry / LARGE, self._bring_alone(bring)) if large else ""
             files.rename(target)
         except (OSError, ValueError, AttributeError, RecursionError) as error:
             raise DamagedError(f"the stored action can't be copied: {error}", where=str(entry)) from None
+        else:
+            return (warning,) if warning else ()
         finally:
             shutil.rmtree(making, ignore_errors=True)
 
@@ -95,15 +114,37 @@ class StoredRepository:
             with self._locked():
                 self._remember(ref, commit)
 
+    def _bring_alone(self, bring: Bring) -> Bring:
+        """`bring`, with nobody else at work here; what it brought is kept also when it fails on the way."""
+
+        def bring_alone(pointers: Sequence[Pointer], contents: Path) -> None:
+            with self._locked():
+                making = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=self._folder))
+                try:
+                    bring(pointers, making)
+                finally:
+                    contents.mkdir(exist_ok=True)
+                    for pointer in pointers:
+                        with contextlib.suppress(FileNotFoundError):
+                            (making / pointer.oid).rename(contents / pointer.oid)
+                    shutil.rmtree(making, ignore_errors=True)
+
+        return bring_alone
+
     def _make(self, make: Make, held: contextlib.ExitStack) -> str:
         making = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=self._folder))
         try:
-            commit, commit_bytes, submodules = make(making / "files")
-            (making / "commit").write_bytes(commit_bytes)
-            facts = {"url": self._url, "size_bytes": measure(making), "submodules": dict(submodules)}
+            made = make(making / "files")
+            (making / "commit").write_bytes(made.commit_bytes)
+            facts = {
+                "url": self._url,
+                "size_bytes": measure(making),
+                "submodules": dict(made.submodules),
+                "large": made.large,
+            }
             (making / "entry.json").write_text(json.dumps(facts), encoding="utf-8")
-            check_tree(making / "files", commit, commit_bytes, submodules)
-            self._publish(making, commit, held)
+            check_tree(making / "files", made.commit, made.commit_bytes, made.submodules)
+            self._publish(making, made.commit, held)
         except DamagedError:
             hint = "`git fsck` in the repository says more"
             raise RefusedError("the repository is not in git's normal form", hint=hint) from None
@@ -112,7 +153,7 @@ class StoredRepository:
                 f"the action can't be kept: {error.strerror}", where=str(self._folder)
             ) from error
         else:
-            return commit
+            return made.commit
         finally:
             shutil.rmtree(making, ignore_errors=True)
 

@@ -1,4 +1,4 @@
-"""All that steps use, and all that the steps of composite actions use, however deep."""
+"""All that steps use, all that the steps of composite actions use, however deep, and the flows that a flow calls."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from agent.errors import AgentError, NotFoundError
 from agent.resolve.manifest import CompositeRuns
 from agent.resolve.pins import pin_key
 from agent.resolve.reference import ImageReference, Reference, WorkspaceReference, parse_reference
-from agent.resolve.resolver import ResolvedAction, Resolver
+from agent.resolve.resolver import RepositoryFile, ResolvedAction, Resolver
 
 DEEPEST = 10  # composite actions inside each other; as in a job
 
@@ -16,18 +16,24 @@ Line = tuple[str, str]  # the text behind a `uses:`, and its place as file:line:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """One `uses:`: what it names, and the action that it is, or why there is none."""
+    """One `uses:`: what it names, and the action or flow that it is, or why there is none."""
 
     text: str
     place: str
     reference: Reference | None = None
     action: ResolvedAction | None = None
+    file: RepositoryFile | None = None  # of a flow that is called
     problem: AgentError | None = None
 
     @property
     def key(self) -> str:
         """What it is pinned by; "" when there is nothing to pin."""
         return "" if self.reference is None else pin_key(self.reference)
+
+    @property
+    def found(self) -> ResolvedAction | RepositoryFile | None:
+        """What is here of it: `commit`, `origin` and `warnings` are to be had from either."""
+        return self.action or self.file
 
     @property
     def is_later(self) -> bool:

@@ -149,12 +149,17 @@ def _convert(behaviour: Behaviour, lines: list[dict[str, Any]]) -> Iterator[dict
             ended = {"name": line["step"], "outcome": line["stepResult"], "conclusion": line["stepResult"]}
             yield {"kind": "step", **about, "state": "completed", **ended, "outputs": {}}
     worst = "failure" if any(job["conclusion"] == "failure" for job in jobs.values()) else "success"
-    yield {"kind": "run", "conclusion": worst, "jobs": jobs}
+    yield {"kind": "run", "name": "", "conclusion": worst, "jobs": jobs}
 
 
 def _job_key(behaviour: Behaviour, line: Mapping[str, Any]) -> str:
-    """A job's key. act tells a cell's values without their order: the expected key with the most of them is meant."""
-    node, cell = str(line.get("jobID", "")), set(_leaves(line.get("matrix", {})))
+    """A job's key. act tells a cell's values without their order: the expected key with the most of them is meant.
+
+    It calls a job of a called flow `CALLER/FLOW/JOB`, and any other `FLOW/JOB`.
+    """
+    callers = [part.strip() for part in str(line.get("job", "")).split("/")][-3::-2][::-1]
+    node = " / ".join([*callers, str(line.get("jobID", ""))])
+    cell = set(_leaves(line.get("matrix", {})))
     keys = {
         **behaviour.expected.get("jobs", {}),
         **{name.rpartition("/")[0]: "" for name in behaviour.expected.get("log", {})},

@@ -147,6 +147,77 @@ def test_flows_in_one_folder_share_a_lock_and_each_keeps_its_pins(desk: Desk) ->
     assert set(locked["pins"]) == {"acme/greet@v1", "acme/deep@v1"}
 
 
+SHARED = """on: workflow_call
+jobs:
+  next: {uses: ./flows/inner.yml}
+  own: {runs-on: x, steps: [{uses: acme/greet@v1}, {uses: $/tool}]}
+"""
+CALLED = "on: workflow_call\njobs: {work: {runs-on: x, steps: [{uses: acme/deep@main}]}}\n"
+TOOL = "name: tool\nruns: {using: composite, steps: [{run: echo tool, shell: bash}]}\n"
+
+
+@pytest.fixture
+def shared(desk: Desk) -> Repository:
+    """A repository of flows that others call."""
+    files: dict[str, str | bytes] = {
+        "flows/shared.yml": SHARED,
+        "flows/inner.yml": CALLED,
+        "tool/action.yml": TOOL,
+    }
+    return make_repository(desk.git / "acme" / "flows", files)
+
+
+def calling(desk: Desk, uses: str = "acme/flows/flows/shared.yml@v1") -> Path:
+    file = desk.folder / "train.yml"
+    file.write_text(f"on: workflow_dispatch\njobs: {{call: {{uses: {uses}}}}}\n")
+    return file
+
+
+def test_lock_pins_the_flows_that_are_called_and_all_that_they_use(desk: Desk, shared: Repository) -> None:
+    flow = calling(desk)
+    (locked,) = desk.json("lock", flow)
+    assert locked["pins"] == {
+        "acme/flows@v1": shared.head,
+        "acme/greet@v1": desk.greet.head,
+        "acme/deep@main": desk.deep.head,
+    }
+    assert desk.action("verify", flow).code == 0
+    other = desk.folder / "other.yml"
+    other.write_text("on: workflow_dispatch\njobs: {call: {uses: ./train.yml}}\n")
+    flow.write_text(flow.read_text().replace("workflow_dispatch", "workflow_call"))
+    (again,) = desk.json("lock", other)
+    assert again["pins"] == locked["pins"], "a called file of the same repository is looked into as well"
+
+
+def test_a_called_flow_is_the_pinned_one_though_its_tag_has_moved(desk: Desk, shared: Repository) -> None:
+    flow = calling(desk, "acme/flows/flows/simple.yml@v1")
+    simple = "on: workflow_call\njobs: {a: {runs-on: x, steps: [{run: echo WORD}]}}\n"
+    was = shared.commit({"flows/simple.yml": simple.replace("WORD", "first")}, tags=("v1",))
+    desk.json("lock", flow)
+    now = shared.commit({"flows/simple.yml": simple.replace("WORD", "moved")}, tags=("v1",))
+    done = desk.run(flow)
+    assert (done.code, "first" in lines_of(done)) == (0, True), done.err
+    verified = desk.action("verify", flow)
+    assert f"'acme/flows@v1' has moved: it was {was} when it was locked, and is {now} now" in verified.out
+    desk.json("update")
+    assert "moved" in lines_of(desk.run(flow))
+
+
+def test_a_call_that_can_not_be_followed_is_named_with_its_place(desk: Desk, shared: Repository) -> None:
+    flow = calling(desk, "acme/flows/flows/none.yml@v1")
+    done = desk.action("lock", flow)
+    assert (done.code, "train.yml:2:" in done.err, "no such file" in done.err) == (1, True, True), done.err
+    (desk.folder / "flow.lock").write_text('version = 1\nflows = ["train.yml"]\n')
+    assert "no such file" in desk.action("verify", flow).out
+
+
+def test_a_call_that_the_lock_lacks_is_warned_of(desk: Desk, shared: Repository) -> None:
+    flow = desk.flow("acme/greet@v1")
+    desk.json("lock", flow)
+    done = desk.run(calling(desk))
+    assert "'acme/flows@v1' is not in flow.lock" in done.err, done.err
+
+
 def test_what_a_local_action_uses_is_pinned_and_one_that_is_not_here_is_said(desk: Desk) -> None:
     local = desk.folder / "local"
     local.mkdir()

@@ -86,6 +86,19 @@ def test_a_dockerfile_is_built_once_for_its_content(run: Any, tmp_path: Path) ->
     assert "This action's image was built before" in again.log("one")
 
 
+def test_a_dockerfile_may_use_what_only_buildkit_can(run: Any, tmp_path: Path) -> None:
+    write_action(
+        tmp_path / "place",
+        "greet",
+        "name: greet\nruns: {using: docker, image: Dockerfile}\n",
+        Dockerfile=f"FROM {BUSYBOX}\nRUN --mount=type=cache,target=/kept echo so > /kept/so && cat /kept/so\n"
+        'ENTRYPOINT ["echo", "hello"]\n',
+    )
+    report = run(uses("one", "./greet"))
+    assert report.conclusion is Conclusion.SUCCESS, report.log()
+    assert {"so", "hello"} <= set(report.log().splitlines()), report.log()
+
+
 def test_a_dockerfile_that_does_not_build_says_why(run: Any, tmp_path: Path) -> None:
     write_action(
         tmp_path / "place",

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from support.docker import BUSYBOX, leftovers
 
+from agent.containers import docker
 from agent.containers.blueprint import Blueprint
 from agent.containers.docker import DockerEngine
 from agent.containers.engine import ImageError
 from agent.containers.ownership import give_ownership
-from agent.errors import UnreachableError, UsageError
+from agent.errors import AgentError, UnreachableError, UsageError
 
 NAME = f"flow_engine_test_{os.getpid()}"
 LABELS = {"flow-agent.job": NAME, "flow-agent.root": "/none"}
@@ -115,3 +116,31 @@ def test_neither_the_supervisor_nor_the_agent_loads_the_client() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("is_buildkit", [True, False])
+def test_either_builder_builds_says_what_it_does_and_names_nothing_that_failed(
+    with_engine: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_buildkit: bool
+) -> None:
+    if not is_buildkit:
+        monkeypatch.setattr(
+            docker, "connect_builder", lambda _client, address: docker.connect_client(address)
+        )
+    (tmp_path / "Dockerfile").write_text("FROM nobody/none:1\n")
+    (tmp_path / "file").write_text("from the folder\n")
+    tag = f"flow-test/built:{'buildkit' if is_buildkit else 'classic'}-{os.getpid()}"
+
+    async def work(engine: DockerEngine) -> tuple[list[str], bool]:
+        said: list[str] = []
+        text = f"FROM {BUSYBOX}\nCOPY file /\nRUN cat /file && echo {tag}\n"
+        await engine.build(tmp_path / "Dockerfile", tag, said.append, text=text)
+        is_there = await engine.find_image(tag) is not None
+        broken = f"FROM {BUSYBOX}\nRUN exit 3\n"
+        with pytest.raises(AgentError):
+            await engine.build(tmp_path / "Dockerfile", f"{tag}-broken", said.append, text=broken)
+        return said, is_there and await engine.find_image(f"{tag}-broken") is None
+
+    said, is_right = with_engine(work)
+    assert is_right
+    assert {"from the folder", tag} <= set(said), said
+    assert any("COPY file /" in line for line in said), said

@@ -97,6 +97,24 @@ def test_an_image_that_nobody_pinned_or_uses_is_a_difference(flow: Path, open_re
     assert "the image 'gone:1' is pinned, but nothing uses it" in done.out
 
 
+def test_what_a_dockerfile_is_built_from_is_locked_and_what_is_open_is_said(
+    flow: Path, open_registry: Registry
+) -> None:
+    boxed = flow.parent / "boxed"
+    (boxed / "action.yml").write_text("name: boxed\nruns: {using: docker, image: Dockerfile}\n")
+    (boxed / "Dockerfile").write_text(
+        f"ARG TAG=1\nFROM {open_registry.host}/tools/box:$TAG AS one\nFROM one\nCOPY --from=$LATER /x /x\n"
+    )
+    flow.write_text("on: push\njobs: {a: {runs-on: x, steps: [{uses: ./boxed}]}}\n")
+    done = action(open_registry, "lock", flow)
+    assert done.code == 0, done.err
+    assert flow.with_name("flow.lock").read_text().endswith(pinned(open_registry, open_registry.digest))
+    assert (
+        "./boxed: Dockerfile:4: the image '$LATER' is known when the job runs: it is not pinned" in done.err
+    )
+    assert action(open_registry, "verify", flow).code == 0
+
+
 def test_a_closed_registry_is_asked_with_the_machines_login(
     tmp_path: Path, closed_registry: Registry
 ) -> None:
@@ -122,6 +140,7 @@ def run(
     file = tmp_path / "policy.toml"
     file.write_text(policy)
     settings = {"docker_host": registry.engine, "policy_file": file, "server_url": "http://127.0.0.1:1"}
+    settings |= {"workspace": fields.pop("workspace", None)}
     steps = fields.pop("steps", (script("one", "echo here"),))
     return run_job(tmp_path, *steps, pins=pins, settings=settings, **fields)
 
@@ -176,3 +195,21 @@ def test_the_owner_may_want_a_digest(tmp_path: Path, open_registry: Registry) ->
         run(tmp_path, open_registry, pins, strict, container=open_registry.image).conclusion
         is Conclusion.SUCCESS
     )
+
+
+def test_a_dockerfile_is_built_from_the_pinned_digest_though_the_tag_has_moved(
+    tmp_path: Path, open_registry: Registry
+) -> None:
+    push(open_registry.host, open_registry.engine, make_other_image(open_registry.engine))
+    open_registry.forget()
+    boxed = tmp_path / "place" / "boxed"
+    boxed.mkdir(parents=True)
+    (boxed / "action.yml").write_text("name: boxed\nruns: {using: docker, image: Dockerfile}\n")
+    (boxed / "Dockerfile").write_text(f'FROM {open_registry.image}\nRUN echo built\nENTRYPOINT ["true"]\n')
+    steps = (uses("one", "./boxed"),)
+    pins = {f"docker://{open_registry.image}": open_registry.digest}
+    report = run(tmp_path, open_registry, pins, steps=steps, workspace=tmp_path / "place")
+    assert report.conclusion is Conclusion.SUCCESS, report.log()
+    assert f"FROM {open_registry.host}/tools/box@{open_registry.digest}" in report.log(), report.log()
+    lacking = run(tmp_path, open_registry, {}, steps=steps, workspace=tmp_path / "place")
+    assert f"'docker://{open_registry.image}' is not in flow.lock" in lacking.log()

@@ -2,12 +2,14 @@
 
 import base64
 import contextlib
+import json
 import os
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 ACTION = """name: hello
 runs:
@@ -89,6 +91,10 @@ class GitHost:
         self.credentials = ""  # "user:password" that a client must send, if any
         self.status = 0  # answer every request with this instead
 
+    def find_large(self, oid: str) -> Path | None:
+        """The file in one of the repositories that Git LFS keeps under `oid`."""
+        return next(self.root.glob(f"**/lfs/objects/{oid[:2]}/{oid[2:4]}/{oid}"), None)
+
 
 @contextlib.contextmanager
 def serve_git(root: Path) -> Iterator[GitHost]:
@@ -128,8 +134,26 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(host.status, [])
         elif host.credentials and self.headers.get("Authorization") != expected:
             self._send(401, [("WWW-Authenticate", 'Basic realm="git"')])
+        elif self.path.endswith("/info/lfs/objects/batch"):
+            self._answer_batch(host, json.loads(body))
+        elif (found := host.find_large(self.path.rpartition("/")[2])) is not None:
+            self._send(200, [("Content-Type", "application/octet-stream")], found.read_bytes())
         else:
             self._run_backend(host, body)
+
+    def _answer_batch(self, host: GitHost, asked: dict[str, Any]) -> None:
+        """Git LFS' batch API (docs/api/batch.md of git-lfs), downloads only."""
+        objects = []
+        for item in asked["objects"]:
+            if host.find_large(item["oid"]) is None:
+                said: dict[str, Any] = {"error": {"code": 404, "message": "Object does not exist"}}
+            else:
+                header = {"Authorization": self.headers.get("Authorization", "")}
+                href = f"{host.url}/large/{item['oid']}"
+                said = {"authenticated": True, "actions": {"download": {"href": href, "header": header}}}
+            objects.append({"oid": item["oid"], "size": item["size"], **said})
+        answer = json.dumps({"transfer": "basic", "objects": objects}).encode()
+        self._send(200, [("Content-Type", "application/vnd.git-lfs+json")], answer)
 
     def _run_backend(self, host: GitHost, body: bytes) -> None:
         path, _, query = self.path.partition("?")

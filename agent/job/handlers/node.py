@@ -12,6 +12,8 @@ from agent.job.nodes import find_node, find_node_inside
 from agent.job.steprun import RunSteps, Stage, StepFailure, StepRun
 from agent.resolve.manifest import NodeRuns
 
+_FORCE = "FORCE_JAVASCRIPT_ACTIONS_TO_NODE24"
+
 
 class NodeHandler:
     """Runs one stage of a JavaScript action."""
@@ -27,12 +29,18 @@ class NodeHandler:
             raise AgentError(
                 f"the action's script '{script}' is missing", where=str(step.spec.uses), hint="was it built?"
             )
-        node = await _choose_node(step, runs.version)
+        node = await _choose_node(step, _choose_major(step, runs.version))
         step.show_action()
         arguments = [node, step.job.host.paths.to_inside(str(file))]
         code = await step.run_process(arguments, extra=step.service_variables())
         if code != 0:
             raise StepFailure(f"Process completed with exit code {code}.", exit_code=code)
+
+
+def _choose_major(step: StepRun, wanted: int) -> int:
+    """The action's own, or the later one that the flow asks for in its `env`."""
+    is_forced = step.job.environment.values.get(_FORCE, "").lower() == "true"
+    return max(wanted, MAJOR) if is_forced else wanted
 
 
 async def _choose_node(step: StepRun, major: int) -> str:

@@ -54,8 +54,9 @@ def run_git(
     folder: Path | None = None,
     seconds: float = 60,
     limit_bytes: int | None = None,
+    data: bytes = b"",
 ) -> bytes:
-    """Run `git ARGUMENTS` and give its output. `{url}` among the arguments stands for `url`, without credentials.
+    """Run `git ARGUMENTS` on `data` and give its output. `{url}` among the arguments stands for `url`, without credentials.
 
     `folder` is a bare repository to work on; with `limit_bytes` git is ended when that folder outgrows it. Raises
     NotFoundError (no such repository or ref), RefusedError (too big, or not ours to read), UnreachableError (nobody
@@ -66,9 +67,9 @@ def run_git(
     if folder is not None:
         command.append(f"--git-dir={folder}")
     command += [bare_url if argument == "{url}" else argument for argument in arguments]
-    process = _start(command, environment)
+    process = _start(command, environment, has_input=bool(data))
     try:
-        output, errors = _await(process, folder, seconds, limit_bytes, redact(url))
+        output, errors = _await(process, data, folder, seconds, limit_bytes, redact(url))
     except BaseException:
         _kill(process)
         raise
@@ -154,11 +155,13 @@ def _hide_credentials(url: str) -> tuple[str, Mapping[str, str]]:
     }
 
 
-def _start(command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+def _start(
+    command: Sequence[str], environment: Mapping[str, str], *, has_input: bool
+) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(
             command,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if has_input else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env={**git_environment(), **environment},
@@ -170,13 +173,18 @@ def _start(command: Sequence[str], environment: Mapping[str, str]) -> subprocess
 
 
 def _await(
-    process: subprocess.Popen[bytes], folder: Path | None, seconds: float, limit_bytes: int | None, where: str
+    process: subprocess.Popen[bytes],
+    data: bytes,
+    folder: Path | None,
+    seconds: float,
+    limit_bytes: int | None,
+    where: str,
 ) -> tuple[bytes, bytes]:
     deadline = time.monotonic() + seconds
     while True:
         watches = folder is not None and limit_bytes is not None
         try:
-            return process.communicate(timeout=_POLL_SECONDS if watches else seconds)
+            return process.communicate(data or None, timeout=_POLL_SECONDS if watches else seconds)
         except subprocess.TimeoutExpired:
             if folder is not None and limit_bytes is not None and measure(folder) > limit_bytes:
                 raise too_big(limit_bytes, where) from None
@@ -213,7 +221,7 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
     """End git and the helpers that it started."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    for pipe in (process.stdout, process.stderr):
+    for pipe in (process.stdin, process.stdout, process.stderr):
         if pipe is not None:
             pipe.close()
     process.wait()
