@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from agent.cli.checkout import Inquiry
+from agent.cli.local_nodes import stand_in
 from agent.config import Settings
 from agent.errors import UsageError
 from agent.job.inheritance import scrub_environment
@@ -95,7 +96,8 @@ class LocalJobs:
         workspace = self._make_workspace(spec)
         added = {name: _literal(value) for name, value in self._options.environment.items()}
         spec = replace(spec, env=(added, *spec.env)) if added else spec
-        folder = create_job_folder(self._folder / "jobs", spec, 1, self._job_settings(workspace), {})
+        settings = replace(self._job_settings(workspace), given=stand_in(spec))
+        folder = create_job_folder(self._folder / "jobs", spec, 1, settings, {})
         wanted = {*spec.secrets, JOB_TOKEN}  # actions ask for the token by themselves, as `github.token`
         secrets = {name: value for name, value in self._options.secrets.items() if name in wanted}
         pid = fork_supervisor(folder, secrets, self._early)

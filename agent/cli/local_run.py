@@ -88,6 +88,9 @@ class LocalRun:
     def _turn(self) -> None:
         while self._queue and len(self._jobs) < self._slots:
             spec = self._queue.popleft()
+            if spec.nodes > 1:
+                message = f"{spec.key}: it asks for {spec.nodes} machines, and runs on this one alone"
+                self._screen.show({"kind": "warning", "message": message})
             self._jobs.start(spec)
             self._advance(JobStarted(spec.job))
         for spec, result in self._jobs.wait():

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from support.behaviours import Behaviour, Seen, differences, read_table, write_actions, write_project
 
 ACT = Path(sys.executable).with_name("act")
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 30
 _COMPARED = ("run", "jobs", "steps", "log", "annotations", "never")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _LEVELS = ("notice", "warning", "error")

@@ -324,3 +324,13 @@ def test_text_shows_steps_output_and_the_end(project: Path) -> None:
     assert "✓ Say it" in done.out
     assert "✓ run success" in done.out
     assert "\x1b[32m" not in done.out, "no colours of ours where there is no terminal"
+
+
+def test_a_job_for_several_machines_runs_as_the_only_node_and_that_is_said(project: Path) -> None:
+    steps = 'steps: [{run: "echo $AGENT_NODE_RANK of $AGENT_NODES at $MASTER_ADDR:${MASTER_PORT:?}"}]'
+    done = run(project, f"  a: {{runs-on: self-hosted, nodes: 4, {steps}}}\n")
+    assert done.code == 0, done.err
+    assert any(text.startswith("0 of 1 at 127.0.0.1:") for text in texts(done)), texts(done)
+    assert "a: it asks for 4 machines, and runs on this one alone" in [
+        record["message"] for record in of_kind(done, "warning")
+    ]
