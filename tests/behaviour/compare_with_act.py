@@ -3,7 +3,8 @@
     .venv/bin/python tests/behaviour/compare_with_act.py [AREA/NAME...]
 
 docs/compatibility.md ("Compared with act") says who is right. Compared is what act tells in its own JSON: how jobs and steps
-ended, what they printed, annotations, the order. Flows that are refused, and runs that are cancelled from outside, are left out.
+ended, what they printed, annotations, the order; of flows that are refused only that act refuses them too. Runs that are cancelled
+from outside are left out.
 """
 
 import json
@@ -24,6 +25,7 @@ ACT = Path(sys.executable).with_name("act")
 PATIENCE_SECONDS = 30
 _COMPARED = ("run", "jobs", "steps", "log", "annotations", "never")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_SHOWN = 500  # characters of a difference
 _LEVELS = ("notice", "warning", "error")
 _OURS = "##[error]"  # act words its own complaints in another way
 
@@ -41,13 +43,13 @@ def main() -> int:
             found = _compare(behaviour, Path(name) / behaviour.name, actions)
             differing += bool(found)
             if found:
-                sys.stdout.write("\n    ".join([behaviour.name, *found]) + "\n")
+                sys.stdout.write("\n    ".join([behaviour.name, *(line[:_SHOWN] for line in found)]) + "\n")
     sys.stdout.write(f"{compared} compared, {differing} differ\n")
     return 0
 
 
 def _can_be_expressed(behaviour: Behaviour) -> bool:
-    return not behaviour.is_cancelled and "refused" not in behaviour.expected
+    return not behaviour.is_cancelled
 
 
 def _local_actions(folder: Path) -> str:
@@ -77,7 +79,10 @@ def _compare(behaviour: Behaviour, folder: Path, actions: str) -> list[str]:
     except subprocess.TimeoutExpired:
         return [f"act does not end within {PATIENCE_SECONDS} s"]
     lines = [json.loads(line) for line in (done.stdout + done.stderr).splitlines() if line.startswith("{")]
-    if not any("jobResult" in line for line in lines):
+    has_run = any("jobResult" in line for line in lines)
+    if "refused" in behaviour.expected:
+        return ["act runs it"] if has_run else []
+    if not has_run:
         return [f"act refuses it: {(done.stderr.strip() or done.stdout.strip()).splitlines()[-1][:300]}"]
     return differences(_reduce(behaviour), Seen(list(_convert(behaviour, lines))))
 
@@ -131,6 +136,7 @@ def _reduce(behaviour: Behaviour) -> Behaviour:
 def _convert(behaviour: Behaviour, lines: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """act's JSON as records of docs/cli.md."""
     jobs: dict[str, dict[str, Any]] = {}
+    begun: dict[tuple[str, str], str] = {}  # what a step has printed of a line that has not ended
     for line in lines:
         job = _job_key(behaviour, line)
         path = line.get("stepID") or [""]
@@ -140,7 +146,11 @@ def _convert(behaviour: Behaviour, lines: list[dict[str, Any]]) -> Iterator[dict
             jobs[job] = {"conclusion": line["jobResult"], "outputs": {}}
             yield {"kind": "job", "job": job, **jobs[job]}
         elif line.get("raw_output"):
-            yield from ({"kind": "log", **about, "text": text} for text in _split(line["msg"]))
+            text = begun.pop((job, about["step"]), "") + line["msg"]
+            if text.endswith("\n"):
+                yield from ({"kind": "log", **about, "text": text} for text in _split(text))
+            else:
+                begun[job, about["step"]] = text
         elif line.get("command") in _LEVELS:
             if line["command"] != "error":
                 yield {"kind": "log", **about, "text": f"##[{line['command']}]{line['arg']}"}
@@ -148,6 +158,8 @@ def _convert(behaviour: Behaviour, lines: list[dict[str, Any]]) -> Iterator[dict
         elif "stepResult" in line and "stepID" in line:
             ended = {"name": line["step"], "outcome": line["stepResult"], "conclusion": line["stepResult"]}
             yield {"kind": "step", **about, "state": "completed", **ended, "outputs": {}}
+    for (job, step), text in begun.items():
+        yield from ({"kind": "log", "job": job, "step": step, "text": text} for text in _split(text))
     worst = "failure" if any(job["conclusion"] == "failure" for job in jobs.values()) else "success"
     yield {"kind": "run", "name": "", "conclusion": worst, "jobs": jobs}
 
