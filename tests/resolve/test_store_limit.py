@@ -98,7 +98,9 @@ def test_a_commit_in_use_is_never_removed(tmp_path: Path, repositories: list[Rep
     with store.repository(repositories[0].url).hold(repositories[0].head) as is_here:
         assert is_here
         assert [entry.url for entry in store.prune(0)] == [repositories[1].url]
-        store.repository(repositories[0].url).copy(repositories[0].head, tmp_path / "copy", lambda _pointers, _folder: None)
+        store.repository(repositories[0].url).copy(
+            repositories[0].head, tmp_path / "copy", lambda _pointers, _folder: None
+        )
     assert [entry.url for entry in store.prune(0)] == [repositories[0].url]
     assert store.used_bytes == 0
 
