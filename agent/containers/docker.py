@@ -38,6 +38,7 @@ from agent.containers.progress import PullProgress
 
 DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
 _EMPTY_IMAGE = "flow-agent/empty:1"
+_NO_SESSION = "no active session"  # BuildKit's words: it needs a login, or a secret
 _THREADS = 16
 _RESIZE_TRIES = 10
 _RESIZE_PAUSE_SECONDS = 0.02
@@ -139,10 +140,10 @@ class DockerEngine:
                 folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="flow-dockerfile-"))
                 file = Path(folder, "Dockerfile")
                 file.write_text(text, encoding="utf-8", errors="surrogateescape")
-            client = await self._call(connect_builder, self._client, self._address)
-            stack.callback(client.close)
+            builder = await self._call(connect_builder, self._client, self._address)
+            stack.callback(builder.close)
             events = partial(
-                client.build,
+                builder.build,
                 path=str(dockerfile.parent),
                 dockerfile=str(file),
                 tag=tag,
@@ -151,7 +152,16 @@ class DockerEngine:
                 decode=True,
                 gzip=True,  # BuildKit takes a tar of docker-py's kind for a Dockerfile, unless it is compressed
             )
-            await self._follow(events, BuildProgress(say).take)
+            try:
+                await self._follow(events, BuildProgress(say).take)
+            except EngineError as error:
+                if not (builder.params and _NO_SESSION in error.what):
+                    raise
+                say(
+                    f"##[warning]BuildKit wants what only a session can give ({error.what}); the classic builder is tried"
+                )
+                builder.params = {}
+                await self._follow(events, BuildProgress(say).take)
 
     async def empty_image(self) -> str:
         """See Engine."""

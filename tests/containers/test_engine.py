@@ -144,3 +144,36 @@ def test_either_builder_builds_says_what_it_does_and_names_nothing_that_failed(
     assert is_right
     assert {"from the folder", tag} <= set(said), said
     assert any("COPY file /" in line for line in said), said
+
+
+class WithoutSession:
+    """An engine's client, whose BuildKit wants a session."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self.params = {"version": "2"}
+
+    def build(self, **options: Any) -> Any:
+        return (
+            [{"error": "failed to solve: no active sessions"}]
+            if self.params
+            else self._client.build(**options)
+        )
+
+    def close(self) -> None:
+        self._client.close()
+
+
+def test_the_classic_builder_builds_where_buildkit_wants_a_session(
+    with_engine: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        docker, "connect_builder", lambda _client, address: WithoutSession(docker.connect_client(address))
+    )
+    (tmp_path / "Dockerfile").write_text(f"FROM {BUSYBOX}\nRUN echo built after all\n")
+    said: list[str] = []
+    with_engine(
+        lambda engine: engine.build(tmp_path / "Dockerfile", f"flow-test/classic:{os.getpid()}", said.append)
+    )
+    assert "the classic builder is tried" in said[0]
+    assert "built after all" in said

@@ -213,3 +213,20 @@ def test_a_dockerfile_is_built_from_the_pinned_digest_though_the_tag_has_moved(
     assert f"FROM {open_registry.host}/tools/box@{open_registry.digest}" in report.log(), report.log()
     lacking = run(tmp_path, open_registry, {}, steps=steps, workspace=tmp_path / "place")
     assert f"'docker://{open_registry.image}' is not in flow.lock" in lacking.log()
+
+
+def test_a_dockerfile_is_built_from_a_private_image_with_the_machines_login(
+    tmp_path: Path, closed_registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    login = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+    (tmp_path / "config.json").write_text(json.dumps({"auths": {closed_registry.host: {"auth": login}}}))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    closed_registry.forget()
+    boxed = tmp_path / "place" / "boxed"
+    boxed.mkdir(parents=True)
+    (boxed / "action.yml").write_text("name: boxed\nruns: {using: docker, image: Dockerfile}\n")
+    (boxed / "Dockerfile").write_text(f'FROM {closed_registry.image}\nENTRYPOINT ["echo", "private"]\n')
+    steps = (uses("one", "./boxed"),)
+    report = run(tmp_path, closed_registry, None, steps=steps, workspace=tmp_path / "place")
+    assert report.conclusion is Conclusion.SUCCESS, report.log()
+    assert "private" in report.log().splitlines()
