@@ -4,7 +4,6 @@ One SOCK_SEQPACKET message asks, one answers: {"folder": PATH} -> {"pid": N} | {
 side is closed. Supervisors that have ended are reaped by the kernel (SIGCHLD is ignored).
 """
 
-import gc
 import json
 import signal
 import socket
@@ -12,15 +11,13 @@ import sys
 from pathlib import Path
 
 from agent.errors import AgentError
-from agent.job import launch, supervisor
+from agent.job import launch, warming
 
 
 def main() -> None:
     """Serve launches on the socket whose number is the first argument."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    supervisor.warm_up()
-    gc.collect()
-    gc.freeze()
+    warming.warm_up()
     with socket.socket(fileno=int(sys.argv[1])) as requests:
         while data := requests.recv(1 << 16):
             requests.sendall(json.dumps(_answer(data)).encode())
@@ -33,7 +30,7 @@ def _answer(data: bytes) -> dict[str, object]:
         return {"error": "there is no such job folder"}
     try:
         if folder.has_sealed():
-            supervisor.warm_up_unsealing()
+            warming.warm_up_unsealing()
         return {"pid": launch.fork_supervisor(folder)}
     except (AgentError, OSError) as error:
         return {"error": str(error)}

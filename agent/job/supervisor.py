@@ -12,7 +12,6 @@ import socket
 import sys
 import traceback
 from collections.abc import Mapping
-from functools import cache
 
 from agent import __version__
 from agent.errors import AgentError, DamagedError
@@ -21,7 +20,7 @@ from agent.job.commands.problem_matchers import ProblemMatchers
 from agent.job.control import ControlServer
 from agent.job.environment import JobEnvironment
 from agent.job.folder import JobFolder
-from agent.job.groups import JobGroup, group_of
+from agent.job.groups import JobGroup
 from agent.job.lifecycle import Lifecycle
 from agent.job.masking import Masker
 from agent.job.proc import kill_tracked
@@ -45,11 +44,13 @@ def run(folder: JobFolder, secrets: Mapping[str, str] | None, lock: int, listene
     prepare_supervisor()
     masker = Masker()
     recorder = Recorder(folder.journal, masker)
-    recorder.open(folder.job, folder.lease, {**_describe_machine(), **_read_stamp(folder)})
-    group = group_of(folder)
+    settings = _read_settings(folder)
+    stamp = settings.machine if settings else {}
+    recorder.open(folder.job, folder.lease, {**_describe_machine(), **stamp})
+    group = JobGroup(settings.job_groups if settings else None, folder.tracking_id)
     group.enter()
     try:
-        result = asyncio.run(_run_job(folder, secrets, recorder, listener, group))
+        result = asyncio.run(_run_job(folder, settings, secrets, recorder, listener, group))
     except AgentError as error:
         result = _infrastructure(masker.mask_text(str(error)))
         _clean_up(folder, group)
@@ -63,44 +64,16 @@ def run(folder: JobFolder, secrets: Mapping[str, str] | None, lock: int, listene
     folder.control.unlink(missing_ok=True)
 
 
-def warm_up() -> None:
-    """Import and touch what every job needs, and what most do, before there is a job."""
-    import ctypes
-    import pwd  # noqa: F401
-
-    import yaml  # noqa: F401
-
-    import agent.job.containers
-    import agent.job.handlers.composite
-    import agent.job.handlers.node
-    import agent.resolve  # noqa: F401
-    from agent.flow.expressions import evaluate
-
-    ctypes.CDLL(None)
-    evaluate("success()", {}, {"success": lambda: True})
-    asyncio.new_event_loop().close()
-
-
-@cache
-def warm_up_unsealing() -> None:
-    """Load what opens secrets, when the first job that has some is about to be forked.
-
-    It is 9 MB, too much for an agent that never has a job, and some 30 ms, too much for each job anew.
-    """
-    import agent.seal.secrets
-
-    agent.seal.secrets.warm_up()
-
-
 async def _run_job(
     folder: JobFolder,
+    settings: JobSettings | None,
     secrets: Mapping[str, str] | None,
     recorder: Recorder,
     listener: socket.socket,
     group: JobGroup,
 ) -> JobResult:
     log = recorder.begin_step("__set_up", "Set up job")
-    spec, settings = folder.read_spec(), folder.read_settings()
+    spec, settings = folder.read_spec(), settings or folder.read_settings()  # or DamagedError
     opened = dict(_open_sealed(folder, settings) if secrets is None else secrets)
     for value in opened.values():
         recorder.masker.add(value)
@@ -205,12 +178,12 @@ def _describe_machine() -> dict[str, object]:
     }
 
 
-def _read_stamp(folder: JobFolder) -> Mapping[str, object]:
-    """What the daemon knows of the machine. Settings that can't be read end the job a moment later, saying so."""
+def _read_settings(folder: JobFolder) -> JobSettings | None:
+    """How this machine does it. Settings that can't be read end the job a moment later, saying so."""
     try:
-        return folder.read_settings().machine
+        return folder.read_settings()
     except DamagedError:
-        return {}
+        return None
 
 
 def _infrastructure(message: str) -> JobResult:

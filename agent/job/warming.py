@@ -1,0 +1,62 @@
+"""What a process does before it forks supervisors, so that none of them has to do it again: import, and touch."""
+
+import asyncio
+import ctypes
+import gc
+import pwd  # noqa: F401
+from functools import cache
+from pathlib import Path
+
+import yaml  # noqa: F401
+
+import agent.job.containers
+import agent.job.handlers.composite
+import agent.job.handlers.node
+import agent.job.supervisor
+import agent.resolve
+import agent.seal.secrets
+from agent.flow.expressions import evaluate
+from agent.ids import JobId, RunId
+from agent.job.folder import JobFolder
+from agent.job.settings import JobSettings
+from agent.job.state import choose_places
+from agent.journal.format import Closed, Opened, StepChanged, encode
+from agent.spec import codec
+from agent.spec.job import JobSpec, StepKind, StepSpec
+from agent.spec.outcome import Conclusion, JobResult
+
+
+def warm_up() -> None:
+    """Load what every job needs, and what most do, before there is a job."""
+    ctypes.CDLL(None)
+    evaluate("success()", {}, {"success": lambda: True})
+    asyncio.new_event_loop().close()
+    _rehearse()
+    _freeze()
+
+
+@cache
+def warm_up_unsealing() -> None:
+    """Load what opens secrets, when the first job that has some is about to be forked.
+
+    It is 9 MB, too much for an agent that never has a job, and some 30 ms, too much for each job anew.
+    """
+    agent.seal.secrets.warm_up()
+    _freeze()
+
+
+def _rehearse() -> None:
+    """Make what is made when it is first used: readers and writers of our records, patterns."""
+    step = StepSpec(StepKind.RUN, "step", run="true")
+    spec = JobSpec(RunId(1), JobId("job"), "job", "job", (step,))
+    codec.parse(JobSpec, codec.dump(spec))
+    choose_places(JobFolder(Path("/job-1"), "job", 1), spec, JobSettings(Path("/")))
+    encode(Opened("job", 1, 0, {}))
+    encode(StepChanged(0, "step", "step", "completed", 0, outcome=Conclusion.SUCCESS))
+    encode(Closed(0, JobResult(Conclusion.SUCCESS)))
+
+
+def _freeze() -> None:
+    """What is there by now stays: a collection in a fork would only copy its pages."""
+    gc.collect()
+    gc.freeze()
