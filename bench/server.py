@@ -201,7 +201,8 @@ def _submit(client: httpx.Client, text: str) -> int:
 
 
 def _wait_for_run(client: httpx.Client, run: int) -> None:
-    _wait_until(lambda: _read(client, f"/api/v1/runs/{run}").get("status") == "completed")
+    # Seldom, for who asks takes of the machine that is measured.
+    _wait_until(lambda: _read(client, f"/api/v1/runs/{run}").get("status") == "completed", 0.1)
 
 
 def _read(client: httpx.Client, path: str) -> dict[str, object]:
@@ -212,13 +213,13 @@ def _read(client: httpx.Client, path: str) -> dict[str, object]:
     return dict(answer.raise_for_status().json())
 
 
-def _wait_until(claim: object) -> None:
+def _wait_until(claim: object, pause_seconds: float = 0.005) -> None:
     assert callable(claim)
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not claim():
         if time.monotonic() > deadline:
             raise SystemExit("waited in vain: the server's log says more")
-        time.sleep(0.005)
+        time.sleep(pause_seconds)
 
 
 def _cpu_part(process: psutil.Process, seconds: float) -> float:
