@@ -15,7 +15,7 @@ class Escapes:
     def feed(self, data: bytes) -> bytes:
         """What of `data` is for the other side; nothing after the way out."""
         passed = bytearray()
-        for byte in data:
+        for byte in b"" if self.is_leaving else data:
             if self._has_escape:
                 self._has_escape = False
                 if byte == ord("."):

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import tarfile
 import tempfile
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any
 from agent.containers.attach import OutputStream, check_address, check_connection
 from agent.containers.blueprint import Blueprint
 from agent.containers.build_progress import BuildProgress
+from agent.containers.conversation import DockerConversation
 from agent.containers.docker_client import (
     connect_builder,
     connect_client,
@@ -40,54 +41,7 @@ DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
 _EMPTY_IMAGE = "flow-agent/empty:1"
 _NO_SESSION = "no active session"  # BuildKit's words: it needs a login, or a secret
 _THREADS = 16
-_RESIZE_TRIES = 10
-_RESIZE_PAUSE_SECONDS = 0.02
 _POLL_SECONDS = (0.005, 0.25)  # the first pause between two looks, and the longest
-
-
-class DockerConversation:
-    """A `Conversation` (agent.containers.engine)."""
-
-    def __init__(
-        self,
-        stream: OutputStream,
-        resize: Callable[..., Awaitable[Any]],
-        exit_code: Callable[[], Awaitable[int]],
-        *,
-        is_terminal: bool,
-    ) -> None:
-        self._stream = stream
-        self._resize = resize
-        self._exit_code = exit_code
-        self._is_terminal = is_terminal
-
-    async def receive(self) -> tuple[int, bytes] | None:
-        """See Conversation."""
-        return await self._stream.receive(is_terminal=self._is_terminal)
-
-    async def send(self, data: bytes) -> None:
-        """See Conversation."""
-        await self._stream.send(data)
-
-    def end_input(self) -> None:
-        """See Conversation."""
-        self._stream.end_input()
-
-    async def resize(self, rows: int, columns: int) -> None:
-        """See Conversation."""
-        for _ in range(_RESIZE_TRIES):
-            with contextlib.suppress(EngineError):  # it has not quite begun, or has ended
-                await self._resize(height=rows, width=columns)
-                return
-            await asyncio.sleep(_RESIZE_PAUSE_SECONDS)
-
-    async def exit_code(self) -> int:
-        """See Conversation."""
-        return await self._exit_code()
-
-    def close(self) -> None:
-        """See Conversation."""
-        self._stream.close()
 
 
 class DockerEngine:
@@ -224,7 +178,7 @@ class DockerEngine:
         env: Mapping[str, str],
         cwd: str,
         window: tuple[int, int] | None,
-    ) -> "DockerConversation":
+    ) -> DockerConversation:
         """See Engine."""
         is_terminal = window is not None
         made = await self._call(

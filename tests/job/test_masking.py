@@ -50,6 +50,32 @@ def test_no_secret_survives(secrets: list[str], text: str, cuts: list[int]) -> N
     assert not any(secret.encode() in shown for secret in secrets)
 
 
+@given(
+    st.lists(st.text("xyz01", min_size=3, max_size=8), min_size=1, max_size=4),
+    st.text("xyz01 \n", max_size=60),
+    CUTS,
+)
+def test_no_secret_survives_though_what_may_begin_one_is_shown_early(
+    secrets: list[str], text: str, cuts: list[int]
+) -> None:
+    data = "".join(f"{text}{secret}" for secret in secrets).encode()
+    stream, shown, start = MaskStream(make_masker(*secrets)), b"", 0
+    for end in [*sorted(cuts), len(data)]:
+        shown += stream.feed(data[start:end]) + stream.peek(3)
+        start = max(start, end)
+    shown += stream.finish()
+    assert not any(secret.encode() in shown for secret in secrets)
+
+
+def test_what_is_shown_early_comes_once_and_no_more_of_it_than_was_allowed() -> None:
+    stream = MaskStream(make_masker("hunter2"))
+    assert (stream.feed(b"a hu"), stream.peek(3), stream.peek(3)) == (b"a ", b"hu", b"")
+    assert (stream.feed(b"n"), stream.peek(3)) == (b"", b"n")
+    assert (stream.feed(b"t"), stream.peek(3)) == (b"", b"")
+    assert stream.feed(b"er2 b") == b"*** b"
+    assert stream.feed(b"hug") == b"hug"
+
+
 @given(st.binary(max_size=200), CUTS)
 def test_without_secrets_bytes_go_through_as_they_are(data: bytes, cuts: list[int]) -> None:
     assert feed_in_pieces(Masker(), data, cuts) == data
