@@ -21,6 +21,7 @@ def main() -> None:
     with socket.socket(fileno=int(sys.argv[1])) as requests:
         while data := requests.recv(1 << 16):
             requests.sendall(json.dumps(_answer(data)).encode())
+            warming.warm_up_actions()  # while nobody waits
 
 
 def _answer(data: bytes) -> dict[str, object]:

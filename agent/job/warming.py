@@ -1,4 +1,7 @@
-"""What a process does before it forks supervisors, so that none of them has to do it again: import, and touch."""
+"""What a process does before it forks supervisors, so that none of them has to do it again: import, and touch.
+
+All of it at once would be too much for an agent that never has a job: `warm_up` is for the start, the rest for later.
+"""
 
 import asyncio
 import ctypes
@@ -7,14 +10,7 @@ import pwd  # noqa: F401
 from functools import cache
 from pathlib import Path
 
-import yaml  # noqa: F401
-
-import agent.job.containers
-import agent.job.handlers.composite
-import agent.job.handlers.node
-import agent.job.supervisor
-import agent.resolve
-import agent.seal.secrets
+import agent.job.supervisor  # noqa: F401
 from agent.flow.expressions import evaluate
 from agent.ids import JobId, RunId
 from agent.job.folder import JobFolder
@@ -27,7 +23,7 @@ from agent.spec.outcome import Conclusion, JobResult
 
 
 def warm_up() -> None:
-    """Load what every job needs, and what most do, before there is a job."""
+    """Load what every job needs, before there is one."""
     ctypes.CDLL(None)
     evaluate("success()", {}, {"success": lambda: True})
     asyncio.new_event_loop().close()
@@ -37,11 +33,23 @@ def warm_up() -> None:
 
 @cache
 def warm_up_unsealing() -> None:
-    """Load what opens secrets, when the first job that has some is about to be forked.
+    """Load what opens secrets, when the first job that has some is about to be forked: 9 MB, and some 30 ms."""
+    import agent.seal.secrets
 
-    It is 9 MB, too much for an agent that never has a job, and some 30 ms, too much for each job anew.
-    """
     agent.seal.secrets.warm_up()
+    _freeze()
+
+
+@cache
+def warm_up_actions() -> None:
+    """Load what jobs with actions need, when the first job of any kind has been forked: 3 MB, and some 50 ms."""
+    import yaml  # noqa: F401
+
+    import agent.job.containers
+    import agent.job.handlers.composite
+    import agent.job.handlers.node
+    import agent.resolve  # noqa: F401
+
     _freeze()
 
 
