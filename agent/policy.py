@@ -2,7 +2,6 @@
 tables on images and containers, and `[attach]` is read here. docs/policy.md shows it.
 """
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +29,8 @@ def read_policy_file(file: Path | None, *, must_exist: bool = False) -> dict[str
     """
     if file is None:
         return None
+    import tomllib
+
     try:
         data = tomllib.loads(file.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):

@@ -10,13 +10,15 @@ One of them is an `agent.job.session`.
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent.errors import AgentError, RefusedError
 from agent.job.frames import FRAME_BYTES
-from agent.job.session import Session, make_end, make_refusal, read_wish
 from agent.job.state import RunningJob
-from agent.policy import AttachPolicy, load_attach_policy
+
+if TYPE_CHECKING:  # most jobs have no session: what one needs is imported with the first
+    from agent.job.session import Session
+    from agent.policy import AttachPolicy
 
 MOST_SESSIONS = 4  # of one job at a time
 
@@ -54,6 +56,8 @@ class Attachments:
         self, request: Mapping[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         """One session from the request to its end. The first line of the answer says whether there is one."""
+        from agent.job.session import make_refusal
+
         try:
             await self._serve(request, reader, writer)
         except AgentError as error:
@@ -63,6 +67,8 @@ class Attachments:
     async def _serve(
         self, request: Mapping[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
+        from agent.job.session import Session, make_end, read_wish
+
         wish = read_wish(request)
         if request.get("is_resume"):
             self._on_resume(wish.user)
@@ -82,7 +88,9 @@ class Attachments:
             if session.has_finished and not any(other.has_terminal for other in self._sessions):
                 self._on_left(f"{wish.user} has left")
 
-    def _check(self) -> AttachPolicy:
+    def _check(self) -> "AttachPolicy":
+        from agent.policy import load_attach_policy
+
         settings = self._job.settings
         policy = load_attach_policy(settings.policy_file, must_exist=settings.policy_must_exist)
         if not policy.allow:
