@@ -52,7 +52,7 @@ def _configure_lock(commands: Any) -> None:
         commands,
         "lock",
         _lock,
-        "Pin the actions and images that flows use to what they are now, in flow.lock beside them; what is pinned stays.",
+        "Pin the actions, called flows and images that flows use to what they are now, in flow.lock beside them; what is pinned stays.",
         "agent action lock train.yml",
     )
     update = add_command(

@@ -1,4 +1,4 @@
-"""`flow.lock`: what each `uses:` of the flows beside it is held to. Text in, `Lock` out, and back.
+"""`flow.lock`: what each `uses:` of the flows beside it, of steps and of jobs, is held to. Text in, `Lock` out, and back.
 
 TOML, a table a pin, in alphabetical order: a moved pin is one changed line, and two branches that add different pins
 merge. `flows` names the files that it was made for, so that it can be brought up to date without naming them again.
