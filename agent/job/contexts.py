@@ -158,7 +158,7 @@ def make_functions(job: RunningJob) -> dict[str, Callable[..., object]]:
 
 def status_functions(job: RunningJob, scope: Scope) -> dict[str, Callable[..., object]]:
     """The functions of a condition. Steps of a composite look at how the composite stands, `cancelled()` at the job."""
-    status = scope.status if scope.is_composite and job.status is not Conclusion.CANCELLED else job.status
+    status = _status_of(job, scope)
     return {
         **make_functions(job),
         "success": lambda *_names: status is Conclusion.SUCCESS,
@@ -168,20 +168,25 @@ def status_functions(job: RunningJob, scope: Scope) -> dict[str, Callable[..., o
     }
 
 
+def _status_of(job: RunningJob, scope: Scope) -> Conclusion:
+    return scope.status if scope.is_composite and job.status is not Conclusion.CANCELLED else job.status
+
+
 def evaluate_condition(
     job: RunningJob,
     scope: Scope,
     env: Mapping[str, str],
     condition: str,
     place: str,
-    functions: Mapping[str, Callable[..., object]],
+    judged: Scope,
     own: Mapping[str, object] = _NOTHING,
 ) -> bool:
-    """Whether a step's turn has come. Raises AgentError when its `if` cannot be evaluated."""
+    """Whether a step's turn has come, as `judged` stands. Raises AgentError when its `if` cannot be evaluated."""
     if condition == "always()":
         return True
     if condition == "success()":
-        return bool(functions["success"]())
+        return _status_of(job, judged) is Conclusion.SUCCESS
+    functions = status_functions(job, judged)
     try:
         return is_truthy(evaluate(condition, make_contexts(job, scope, env, own), functions))
     except ExpressionError as error:

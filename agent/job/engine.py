@@ -15,15 +15,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from agent.errors import AgentError, UnreachableError
 from agent.flow.expressions import is_truthy, to_number, to_text
 from agent.job.background import Background
-from agent.job.contexts import evaluate_condition, evaluate_mapping, evaluate_value, status_functions
+from agent.job.contexts import evaluate_condition, evaluate_mapping, evaluate_value
 from agent.job.effects import Effects
 from agent.job.handling import find_handler, stage_condition
 from agent.job.inputs import read_inputs
+from agent.job.interruption import Interruptible
 from agent.job.state import RunningJob, Scope
 from agent.job.steprun import Action, Stage, StepFailure, StepRun
 from agent.job.steps import Actions, Instance, inner_steps
 from agent.job.streams import StepLog
-from agent.job.turns import CANCELLED, FAILED, SUCCESS, StepEnd, Turn, name_step, report, settle
+from agent.job.turns import CANCELLED, FAILED, SUCCESS, StepEnd, Turn, name_step, report
 from agent.spec.job import StepKind, StepSpec
 from agent.spec.outcome import Conclusion, FailureKind
 
@@ -35,7 +36,7 @@ class Engine:
         self._job = job
         self._actions = actions
         self._posts: list[Turn] = []
-        self._active: dict[asyncio.Task[None], Callable[[], bool]] = {}  # running handlers: may they go on?
+        self._active: dict[Interruptible, Callable[[], bool]] = {}  # work of handlers: may it go on?
         self._background = Background()
         self._has_given_up = False
 
@@ -74,15 +75,15 @@ class Engine:
         A composite action is not ended itself: its steps are, one by one, so that those with `always()` have their turn.
         """
         self._job.cancel(kind, message)
-        for task, may_go_on in list(self._active.items()):
+        for work, may_go_on in list(self._active.items()):
             if not may_go_on():
-                task.cancel()
+                work.end()
 
     def give_up(self) -> None:
         """No time is left for anybody: everything is ended, and no step has a turn any more."""
         self._has_given_up = True
-        for task in list(self._active):
-            task.cancel()
+        for work in list(self._active):
+            work.end()
 
     async def _run_pre(self, steps: Sequence[StepSpec], scope: Scope, origin: Action | None) -> None:
         for spec in steps:
@@ -140,9 +141,9 @@ class Engine:
         return end
 
     def _may_run(self, turn: Turn, env: Mapping[str, str]) -> bool:
-        functions = status_functions(self._job, turn.scope if turn.stage is Stage.MAIN else self._job.scope)
+        judged = turn.scope if turn.stage is Stage.MAIN else self._job.scope
         return evaluate_condition(
-            self._job, turn.scope, env, turn.condition, turn.spec.place, functions, turn.own
+            self._job, turn.scope, env, turn.condition, turn.spec.place, judged, turn.own
         )
 
     def _own_env(self, turn: Turn) -> dict[str, str]:
@@ -153,28 +154,23 @@ class Engine:
     async def _run_handler(
         self, turn: Turn, log: StepLog, env: Mapping[str, str], own_env: Mapping[str, str]
     ) -> StepEnd:
-        """The handler's work as a task of its own, so that it alone can be cancelled."""
-        effects = Effects()
-        task = asyncio.ensure_future(self._handle(turn, log, env, own_env, effects))
-        with self._watched(task, turn, env):
-            await settle(task)
-        if task.cancelled():
+        """How the handler's work ended. It alone can be ended, and the steps after it go on."""
+        effects, work = Effects(), Interruptible()
+        try:
+            with self._watched(work, turn, env), work:
+                await self._handle(turn, log, env, own_env, effects)
+        except StepFailure as error:
+            kind, message = self._explain(error)
+            return StepEnd(*FAILED, effects, kind, message, error.is_said, error.exit_code)
+        except (OSError, UnreachableError) as error:  # of the container engine
+            return StepEnd(*FAILED, effects, FailureKind.INFRASTRUCTURE, str(error))
+        except AgentError as error:
+            return StepEnd(*FAILED, effects=effects, message=str(error))
+        if work.was_ended:
             return StepEnd(*CANCELLED, effects=effects, message="The operation was canceled.")
-        error = task.exception()
-        match error:
-            case None if effects.errors:
-                return StepEnd(*FAILED, effects=effects, message=effects.errors[-1])
-            case None:
-                return StepEnd(*SUCCESS, effects=effects)
-            case StepFailure():
-                kind, message = self._explain(error)
-                return StepEnd(*FAILED, effects, kind, message, error.is_said, error.exit_code)
-            case OSError() | UnreachableError():  # of the container engine
-                return StepEnd(*FAILED, effects, FailureKind.INFRASTRUCTURE, str(error))
-            case AgentError():
-                return StepEnd(*FAILED, effects=effects, message=str(error))
-            case _:
-                raise error
+        if effects.errors:
+            return StepEnd(*FAILED, effects=effects, message=effects.errors[-1])
+        return StepEnd(*SUCCESS, effects=effects)
 
     def _explain(self, error: StepFailure) -> tuple[FailureKind, str]:
         """Why a step failed: who was killed for memory did not fail by itself."""
@@ -318,7 +314,7 @@ class Engine:
         self._count(turn, end)
 
     @contextlib.contextmanager
-    def _watched(self, task: "asyncio.Task[None]", turn: Turn, env: Mapping[str, str]) -> Iterator[None]:
+    def _watched(self, work: Interruptible, turn: Turn, env: Mapping[str, str]) -> Iterator[None]:
         """While the handler works, a cancellation of the job asks the step's `if` again."""
 
         def may_go_on() -> bool:
@@ -328,8 +324,8 @@ class Engine:
                 return self._may_run(turn, env)
             return False
 
-        self._active[task] = may_go_on
+        self._active[work] = may_go_on
         try:
             yield
         finally:
-            del self._active[task]
+            del self._active[work]

@@ -57,7 +57,7 @@ class JobEnvironment:
 
     def search_path(self, env: Mapping[str, str]) -> str:
         """The PATH of a process on the machine whose step has the env context `env`."""
-        return self._prepend({**self.granted, **env}.get("PATH") or _DEFAULT_PATH)
+        return self._prepend(env.get("PATH", self.granted.get("PATH", "")) or _DEFAULT_PATH)
 
     def _prepend(self, path: str) -> str:
         return ":".join([*reversed(self.paths), path])

@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from agent.containers.paths import PathMap
@@ -75,7 +74,7 @@ class MachineHost:
         mark: str,
     ) -> int:
         """See StepHost."""
-        return await run_process(arguments, cwd=Path(cwd), env=env, sink=sink, graces=graces, mark=mark)
+        return await run_process(arguments, cwd=cwd, env=env, sink=sink, graces=graces, mark=mark)
 
 
 class ContainerHost:

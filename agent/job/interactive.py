@@ -170,7 +170,7 @@ def open_program(
     try:
         process = spawn(
             arguments,
-            cwd=cwd,
+            cwd=str(cwd),
             env=env,
             files=[
                 (os.POSIX_SPAWN_DUP2, file, number)
@@ -196,7 +196,7 @@ def _open_at_terminal(
         # The leader of a new session that opens a terminal has it as its controlling one.
         opening = (os.POSIX_SPAWN_OPEN, 0, os.ttyname(slave).encode(), os.O_RDWR, 0)
         others = ((os.POSIX_SPAWN_DUP2, 0, 1), (os.POSIX_SPAWN_DUP2, 0, 2))
-        process = spawn(arguments, cwd=cwd, env=env, files=[opening, *others])
+        process = spawn(arguments, cwd=str(cwd), env=env, files=[opening, *others])
     except BaseException:
         os.close(master)
         raise

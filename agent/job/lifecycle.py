@@ -214,6 +214,7 @@ class Lifecycle:
         peak = job.group.peak_bytes()
         if peak:
             log.say(f"The job's processes had {peak / (1 << 20):,.0f} MiB of memory at most")
+        job.command_folder.close()
         shutil.rmtree(job.places.temp, ignore_errors=True)
         log.end(Conclusion.SUCCESS, Conclusion.SUCCESS)
 

@@ -22,6 +22,7 @@ class OutputPipe:
     def __init__(self, file: int, sink: Sink) -> None:
         self._file = file
         self._sink = sink
+        self.on_end: Callable[[], None] | None = None  # called when nobody holds the other end any more
         self._loop = asyncio.get_running_loop()
         self._pause: asyncio.TimerHandle | None = None
         self._ended: asyncio.Future[None] = self._loop.create_future()
@@ -63,6 +64,8 @@ class OutputPipe:
             self._loop.remove_reader(self._file)
             os.close(self._file)
             self._ended.set_result(None)
+            if self.on_end is not None:
+                self.on_end()
         return len(data)
 
     def _enlarge(self) -> None:

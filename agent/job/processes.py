@@ -33,7 +33,7 @@ class Graces:
 
 
 async def run_process(
-    arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str], sink: Sink, graces: Graces, mark: str
+    arguments: Sequence[str], *, cwd: str, env: Mapping[str, str], sink: Sink, graces: Graces, mark: str
 ) -> int:
     """Run a program to its end and return its exit code (128 + n when signal n ended it, as a shell says it).
 
@@ -62,7 +62,7 @@ async def run_process(
     output = OutputPipe(reading, sink)
     pidfd = os.pidfd_open(process)
     try:
-        code = await _wait_or_stop(process, pidfd, graces, mark)
+        code = await _wait_or_stop(process, pidfd, output, graces, mark)
     finally:
         os.close(pidfd)
         await output.drain()
@@ -72,7 +72,7 @@ async def run_process(
 def spawn(
     arguments: Sequence[str],
     *,
-    cwd: Path,
+    cwd: str,
     env: Mapping[str, str],
     files: Sequence[tuple[int, int, int] | tuple[int, int, bytes, int, int]],
 ) -> int:
@@ -95,7 +95,7 @@ def spawn(
         finally:
             os.chdir("/")
     except OSError as error:
-        where = str(cwd) if error.filename == cwd else program
+        where = cwd if error.filename == cwd else program
         raise AgentError(f"cannot start '{program}': {error.strerror}", where=where) from None
     except ValueError as error:  # a NUL in an argument or a variable
         raise AgentError(f"cannot start '{program}': {error}") from None
@@ -156,9 +156,9 @@ def _nothing() -> int:
     return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
 
 
-async def _wait_or_stop(process: int, pidfd: int, graces: Graces, mark: str) -> int:
+async def _wait_or_stop(process: int, pidfd: int, output: OutputPipe, graces: Graces, mark: str) -> int:
     try:
-        await readable(pidfd)
+        await readable(pidfd, output)
     except asyncio.CancelledError:
         await stop_tree(process, graces, mark)
         collect(process)
@@ -166,15 +166,30 @@ async def _wait_or_stop(process: int, pidfd: int, graces: Graces, mark: str) -> 
     return collect(process)
 
 
-async def readable(file: int) -> None:
-    """Return when there is something to read: of a pidfd, when its process has ended."""
+async def readable(file: int, output: OutputPipe | None = None) -> None:
+    """Return when there is something to read: of a pidfd, when its process has ended.
+
+    The end of our child's `output` tells as well, most often a moment earlier.
+    """
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[None] = loop.create_future()
     loop.add_reader(file, _settle, ended)
+    if output is not None:
+        output.on_end = lambda: _settle(ended) if _has_ended(file) else None
     try:
         await ended
     finally:
         loop.remove_reader(file)
+        if output is not None:
+            output.on_end = None
+
+
+def _has_ended(pidfd: int) -> bool:
+    """Whether our child behind `pidfd` is no more than its exit code."""
+    try:
+        return os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:  # somebody has taken even that
+        return True
 
 
 def _settle(future: "asyncio.Future[None]") -> None:
@@ -242,7 +257,7 @@ def collect(process: int) -> int:
         _pid, status = os.waitpid(process, 0)
     except ChildProcessError:  # somebody else was faster: the code is lost
         return 255
-    reap_orphans()
+    asyncio.get_running_loop().call_soon(reap_orphans)  # nobody waits for them
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code
 

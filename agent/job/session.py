@@ -16,7 +16,6 @@ from typing import Any
 
 from agent.errors import AgentError, DamagedError
 from agent.job.commands.files import CommandFiles
-from agent.job.effects import Effects
 from agent.job.frames import FRAME_BYTES, FrameKind, make_frame, read_frame, read_size
 from agent.job.interactive import Program, Window, open_program
 from agent.job.masking import MaskStream
@@ -100,7 +99,7 @@ class Session:
         except AgentError as error:
             self._writer.write(make_refusal(error))
         finally:
-            files.collect(Effects())  # what was written there is nobody's
+            files.remove()  # what was written there is nobody's
             log.say(f"{self._wish.user} left after {time.monotonic() - started:.0f} s: {said}")
             log.end(Conclusion.SUCCESS, Conclusion.SUCCESS)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from agent.job.commands.files import CommandFolder
 from agent.job.commands.problem_matchers import ProblemMatchers
 from agent.job.environment import JobEnvironment
 from agent.job.folder import JobFolder
@@ -115,6 +116,10 @@ class RunningJob:
     oom_kills: int = 0  # of its processes, those that some step has answered for
     latest: Any = None  # agent.job.steprun.StepRun: the step that started a process last
     view: Any = None  # agent.job.contexts.View, once it is needed
+    command_folder: CommandFolder = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.command_folder = CommandFolder(self.places.command_files)
 
     @property
     def graces(self) -> Graces:

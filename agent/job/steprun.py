@@ -1,5 +1,6 @@
 """What a handler is given: one stage of one step, with all that it may use to do its work."""
 
+import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -117,7 +118,7 @@ class StepRun:
         if is_settled(template):
             return template
         if self._files is None:
-            self._files = CommandFiles(self.job.places.command_files)
+            self._files = self.job.command_folder.take()
         files = {name: self.job.host.paths.to_inside(path) for name, path in self._files.members.items()}
         own = {"action": self.spec.id, **files}
         return evaluate_value(self.job, self.scope, self.env, template, self.place, own)
@@ -125,7 +126,7 @@ class StepRun:
     def close(self) -> None:
         """Remove what no process of the step has used."""
         if self._files is not None:
-            self._files.collect(Effects())
+            self.job.command_folder.give_back(self._files)
 
     def github(self) -> dict[str, object]:
         """The `github` context of this very step."""
@@ -158,12 +159,14 @@ class StepRun:
         """
         host = host or self.job.host
         self.job.latest = self
-        files, self._files = self._files or CommandFiles(self.job.places.command_files), None
+        folder = self.job.command_folder
+        files, self._files = self._files or folder.take(), None
         matchers = self.job.matchers
         meaning = CommandMeaning(self.log, self.effects, self.env, matchers, shows_debug=self.job.shows_debug)
         watcher = LineWatcher(matchers, self.log.write, meaning.report_problem, meaning.warn)
         stream = CommandStream(watcher.feed, meaning.handle)
         environment = self._build_environment(host, {**files.variables, **(extra or {})})
+        asyncio.get_running_loop().call_soon(folder.tidy)  # once the process has begun
         try:
             return await host.run(
                 arguments,
@@ -177,6 +180,7 @@ class StepRun:
             stream.finish()
             watcher.finish()
             summary = files.collect(self.effects)
+            folder.give_back(files)
             if summary:
                 self.log.recorder.summarise(self.log.step, summary)
 

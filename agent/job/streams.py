@@ -34,22 +34,33 @@ class Recorder:
         _reserve_disk(self._reserve)
         self._steps = 0
         self._open: list[StepLog] = []
+        self._held: list[Record] = []
         self.masker = masker
         self.failure: AgentError | None = None
         self.on_failure: Callable[[], None] | None = None
 
-    def write(self, record: Record) -> None:
-        """Append `record` as it is. After a failure nothing is taken any more but the records of the end."""
-        if self.failure is not None and not isinstance(record, StepChanged):
+    def write(self, *records: Record) -> None:
+        """Append `records` as they are. After a failure nothing is taken any more but the records of the end."""
+        records, self._held = (*self._held, *records), []
+        if self.failure is not None:
+            records = tuple(record for record in records if isinstance(record, StepChanged))
+        if not records:
             return
         try:
-            self._writer.append(record)
+            self._writer.append(*records)
         except AgentError as error:
             if self.failure is None:
-                self.failure = error
-                self._reserve.unlink(missing_ok=True)
-                if self.on_failure is not None:
-                    self.on_failure()
+                self._fail(error)
+                self.write(*records)
+
+    def hold(self, *records: Record) -> None:
+        """Append `records` together with what follows, in the loop's next turn at the latest.
+
+        A step's end and the next one's beginning are one write: nothing happens between them.
+        """
+        if not self._held:
+            asyncio.get_running_loop().call_soon(self.write)
+        self._held += records
 
     def open(self, job: str, lease: int, machine: Mapping[str, object]) -> None:
         """The first record: whose journal this is."""
@@ -99,11 +110,18 @@ class Recorder:
     def close(self, result: JobResult) -> None:
         """The last record, made durable. Steps that are still open (a bug of ours) end as failed before it."""
         for log in reversed(self._open.copy()):
-            log.end(Conclusion.FAILURE, Conclusion.FAILURE)
+            self.write(*log.finish(Conclusion.FAILURE, Conclusion.FAILURE))
+        self.write()
         self._reserve.unlink(missing_ok=True)
         self._writer.append(Closed(now_ms(), result))
         self._writer.sync()
         self._writer.close()
+
+    def _fail(self, error: AgentError) -> None:
+        self.failure = error
+        self._reserve.unlink(missing_ok=True)
+        if self.on_failure is not None:
+            self.on_failure()
 
 
 class StepLog:
@@ -144,36 +162,46 @@ class StepLog:
 
     def flush(self) -> None:
         """Put what waits into the journal."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if not self._waiting:
-            return
-        data = self._waiting[0] if len(self._waiting) == 1 else b"".join(self._waiting)
-        self._waiting.clear()
-        self._waiting_bytes = 0
-        time_ms = now_ms()
-        for start in range(0, len(data), _CHUNK_BYTES):
-            self._recorder.write(Log(self.step, time_ms, data[start : start + _CHUNK_BYTES]))
+        chunks = self._take_chunks()
+        if chunks:
+            self._recorder.write(*chunks)
 
     def end(
         self, outcome: Conclusion, conclusion: Conclusion, outputs: Mapping[str, str] | None = None
     ) -> None:
         """The step has ended; nothing is written after this."""
+        self._recorder.hold(*self.finish(outcome, conclusion, outputs))
+
+    def finish(
+        self, outcome: Conclusion, conclusion: Conclusion, outputs: Mapping[str, str] | None = None
+    ) -> list[Record]:
+        """The last records of the step."""
         self._recorder.forget(self)
         rest = self._mask.finish()
         if rest:
             self._waiting.append(rest)
-        self.flush()
-        self._recorder.write(
-            StepChanged(
-                *(self.step, self._id, self.name, "completed", now_ms(), self._parent),
-                outcome=outcome,
-                conclusion=conclusion,
-                seconds=round(time.monotonic() - self._started, 3),
-                outputs=self._show_outputs(outputs or {}),
-            )
+        end = StepChanged(
+            *(self.step, self._id, self.name, "completed", now_ms(), self._parent),
+            outcome=outcome,
+            conclusion=conclusion,
+            seconds=round(time.monotonic() - self._started, 3),
+            outputs=self._show_outputs(outputs) if outputs else {},
         )
+        return [*self._take_chunks(), end]
+
+    def _take_chunks(self) -> list[Record]:
+        """What waits, as records."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        data = self._waiting[0] if len(self._waiting) == 1 else b"".join(self._waiting)
+        self._waiting.clear()
+        self._waiting_bytes = 0
+        time_ms = now_ms()
+        return [
+            Log(self.step, time_ms, data[start : start + _CHUNK_BYTES])
+            for start in range(0, len(data), _CHUNK_BYTES)
+        ]
 
     def _show_outputs(self, outputs: Mapping[str, str]) -> dict[str, str]:
         """The outputs that fit into a record, masked."""

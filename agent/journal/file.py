@@ -38,9 +38,9 @@ class JournalWriter:
         """The offset of the end of the last record."""
         return self._end
 
-    def append(self, record: Record) -> int:
-        """Write `record` and return the offset of its end. After an AgentError (disk full) nothing of it is there."""
-        self._write(encode(record))
+    def append(self, *records: Record) -> int:
+        """Write `records` and return the offset of their end. After an AgentError (disk full) nothing of them is there."""
+        self._write(b"".join(map(encode, records)))
         return self._end
 
     def sync(self) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.jobs import run_job, script
 
-from agent.job.commands.files import CommandFiles, FileCommandError, parse_pairs
+from agent.job.commands.files import CommandFiles, CommandFolder, FileCommandError, parse_pairs
 from agent.job.commands.stdout import Command, CommandStream, parse_command
 from agent.job.effects import Effects
 from agent.spec.outcome import Conclusion
@@ -276,3 +276,51 @@ def test_a_folder_that_the_job_swapped_for_a_link_fails_the_next_step_alone(tmp_
     )
     assert report.own_steps() == {"swaps": "success", "next": "failure"}
     assert "is no folder any more" in report.result.message
+
+
+def test_files_are_made_early_and_removed_late(tmp_path: Path) -> None:
+    folder = CommandFolder(tmp_path)
+    first = folder.take()
+    folder.tidy()
+    early = set(tmp_path.iterdir()) - {Path(path) for path in first.variables.values()}
+    second = folder.take()
+    assert {Path(path) for path in second.variables.values()} == early
+    first.collect(Effects())
+    folder.give_back(first)
+    folder.tidy()
+    assert not {Path(path) for path in first.variables.values()} & set(tmp_path.iterdir())
+    folder.give_back(second)
+    folder.close()
+    folder.tidy()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_step_said_is_gone_before_the_next_step_begins(tmp_path: Path) -> None:
+    files, effects = CommandFiles(tmp_path), Effects()
+    Path(files.variables["GITHUB_OUTPUT"]).write_text("a=1\n")
+    files.collect(effects)
+    assert effects.outputs == {"a": "1"}
+    assert not Path(files.variables["GITHUB_OUTPUT"]).exists()
+
+
+@pytest.mark.parametrize(
+    "touch",
+    [
+        lambda path: path.write_text("EVIL=1\n"),
+        lambda path: path.unlink(),
+        lambda path: path.chmod(0o666),
+        lambda path: path.with_name("other").hardlink_to(path),
+        lambda path: path.rename(path.with_name("other")).chmod(0o644) or path.symlink_to("other"),
+        lambda path: path.rename(path.with_name("other")).chmod(0o644) or path.touch(),
+        lambda path: path.parent.rename(path.parent.with_name("moved")),
+    ],
+    ids=["write", "unlink", "mode", "second name", "link", "another file", "another folder"],
+)
+def test_files_made_early_that_a_step_has_touched_are_given_to_nobody(tmp_path: Path, touch) -> None:
+    folder = CommandFolder(tmp_path / "files")
+    folder.tidy()
+    early = next(path for path in (tmp_path / "files").iterdir() if path.name.startswith("set_env_"))
+    touch(early)
+    files = folder.take()
+    assert files.variables["GITHUB_ENV"] != str(early)
+    assert Path(files.variables["GITHUB_ENV"]).read_text() == ""

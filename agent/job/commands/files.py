@@ -1,7 +1,11 @@
 """The files through which a step speaks: GITHUB_ENV, GITHUB_OUTPUT, GITHUB_STATE, GITHUB_PATH, GITHUB_STEP_SUMMARY.
 
-Each process gets five fresh files, which are read and removed when it has ended. The job may have done anything to them:
-only a regular file is read, by the folder's own handle, and no link is followed.
+Each process gets five fresh files, which are read when it has ended and then removed. The job may have done anything to
+them: only a regular file is read, by the folder's own handle, and no link is followed.
+
+While a process runs, nobody waits for us: that is when the next one's files are made, and those removed that the last one
+left empty. What holds something is removed before the next process begins, which is not to see it; what was made early counts
+only when nobody has touched it since.
 
 Source: actions/runner `FileCommandManager.cs`; messages are GitHub's.
 """
@@ -9,7 +13,7 @@ Source: actions/runner `FileCommandManager.cs`; messages are GitHub's.
 import contextlib
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from agent.errors import AgentError
@@ -25,58 +29,115 @@ _PREFIXES = {
 _MAX_FILE_BYTES = 64 << 20
 _MAX_SUMMARY_BYTES = 1 << 20
 _BLOCKED = ("NODE_OPTIONS",)
+_State = tuple[int, int, int, int, int, int]
 
 
 class FileCommandError(Exception):
     """A file that cannot be understood; its text is for the user."""
 
 
+class CommandFolder:
+    """The folder of all command files of a job."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._ready: CommandFiles | None = None  # made early
+        self._used: list[CommandFiles] = []
+        self._is_closed = False
+
+    def take(self) -> "CommandFiles":
+        """Files for a process that is about to begin. Raises AgentError when the folder is none any more."""
+        ready, self._ready = self._ready, None
+        if ready is not None:
+            if ready.are_untouched():
+                return ready
+            ready.remove()
+        return CommandFiles(self._path)
+
+    def give_back(self, files: "CommandFiles") -> None:
+        """Nobody needs `files` any more."""
+        self._used.append(files)
+
+    def tidy(self) -> None:
+        """Remove what was given back, and make files for the next process."""
+        self._remove_used()
+        if self._ready is None and not self._is_closed:
+            with contextlib.suppress(AgentError, OSError):  # `take` tries again, and tells
+                self._ready = CommandFiles(self._path)
+                self._ready.remember()
+
+    def close(self) -> None:
+        """Remove what is left; nothing is made early any more."""
+        self._is_closed = True
+        if self._ready is not None:
+            self._used.append(self._ready)
+            self._ready = None
+        self._remove_used()
+
+    def _remove_used(self) -> None:
+        while self._used:
+            self._used.pop().remove()
+
+
 class CommandFiles:
-    """The files of one process. `variables` names them; `collect` reads them into effects and removes them."""
+    """The files of one process. `variables` names them; `collect` reads them into effects, `remove` is their end."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = _open_folder(folder)
         token = os.urandom(16).hex()
         self._names = {variable: f"{prefix}{token}" for variable, prefix in _PREFIXES.items()}
+        self._states: list[_State] = []
         self.variables = {variable: f"{folder}/{name}" for variable, name in self._names.items()}
-        for name in self._names.values():
-            os.mknod(name, stat.S_IFREG | 0o644, dir_fd=self._folder)
+        try:
+            for name in self._names.values():
+                os.mknod(name, stat.S_IFREG | 0o644, dir_fd=self._folder)
+        except OSError:
+            self.remove()
+            raise
 
     @property
     def members(self) -> dict[str, str]:
         """The files as the `github` context names them."""
-        return {name.removeprefix("GITHUB_").lower(): path for name, path in self.variables.items()}
+        return {_command_of(name): path for name, path in self.variables.items()}
+
+    def remember(self) -> None:
+        """Take note of how the files are, for `are_untouched`."""
+        self._states = [_look(path) for path in self.variables.values()]
+
+    def are_untouched(self) -> bool:
+        """Whether the very files are where a process will look for them, empty, and under no other name."""
+        try:
+            return all(
+                state == _look(path)
+                for state, path in zip(self._states, self.variables.values(), strict=True)
+            )
+        except OSError:
+            return False
 
     def collect(self, effects: Effects) -> str:
-        """Add to `effects` what the process wrote; returns its summary. What is wrong goes to `effects.errors`."""
+        """Add to `effects` what the process wrote; returns its summary. What is wrong goes to `effects.errors`.
+
+        The files that are not empty are gone afterwards.
+        """
+        written = [variable for variable in _PREFIXES if self._size(variable) != 0]
         summary = ""
-        try:
-            self._apply("GITHUB_ENV", "env", effects, lambda text: effects.env.update(_read_env(text)))
-            self._apply(
-                "GITHUB_OUTPUT", "output", effects, lambda text: effects.outputs.update(parse_pairs(text))
-            )
-            self._apply(
-                "GITHUB_STATE", "state", effects, lambda text: effects.state.update(parse_pairs(text))
-            )
-            self._apply("GITHUB_PATH", "path", effects, lambda text: effects.paths.extend(_read_paths(text)))
-            with self._complaining("step_summary", effects):
-                summary = self._read_summary()
-        finally:
-            self._remove()
+        for variable in written:
+            try:
+                if variable == "GITHUB_STEP_SUMMARY":
+                    summary = self._read_summary()
+                elif text := self._read(variable):
+                    _USES[variable](effects, text)
+            except FileCommandError as error:
+                command = _command_of(variable)
+                effects.errors += [f"Unable to process file command '{command}' successfully.", str(error)]
+            self._unlink(variable)
         return summary
 
-    def _apply(self, variable: str, command: str, effects: Effects, use: Callable[[str], None]) -> None:
-        with self._complaining(command, effects):
-            text = self._read(variable)
-            if text:
-                use(text)
-
-    @contextlib.contextmanager
-    def _complaining(self, command: str, effects: Effects) -> Iterator[None]:
-        try:
-            yield
-        except FileCommandError as error:
-            effects.errors += [f"Unable to process file command '{command}' successfully.", str(error)]
+    def remove(self) -> None:
+        """Remove the files that are left. Nothing can be done with them afterwards."""
+        for variable in list(self._names):
+            self._unlink(variable)
+        os.close(self._folder)
 
     def _read_summary(self) -> str:
         size = self._size("GITHUB_STEP_SUMMARY") or 0
@@ -98,8 +159,6 @@ class CommandFiles:
 
     def _read(self, variable: str) -> str:
         """The file's text; empty when it was removed."""
-        if self._size(variable) == 0:  # as most are: spares the opening
-            return ""
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         try:
             file = os.open(self._names[variable], flags, dir_fd=self._folder)
@@ -114,11 +173,21 @@ class CommandFiles:
         finally:
             os.close(file)
 
-    def _remove(self) -> None:
-        for name in self._names.values():
-            with contextlib.suppress(OSError):
-                os.unlink(name, dir_fd=self._folder)
-        os.close(self._folder)
+    def _unlink(self, variable: str) -> None:
+        with contextlib.suppress(OSError):  # the job has removed it, or made a folder of it
+            os.unlink(self._names[variable], dir_fd=self._folder)
+        del self._names[variable]
+
+
+def _command_of(variable: str) -> str:
+    """What GitHub calls the file, in the `github` context and in messages: GITHUB_STEP_SUMMARY is step_summary."""
+    return variable.removeprefix("GITHUB_").lower()
+
+
+def _look(path: str) -> _State:
+    """Which file this is, who may use it, how many names it has, and its size."""
+    found = os.stat(path, follow_symlinks=False)  # noqa: PTH116 - a Path each would cost more than the call
+    return (found.st_dev, found.st_ino, found.st_mode, found.st_uid, found.st_nlink, found.st_size)
 
 
 def _open_folder(folder: Path) -> int:
@@ -206,3 +275,11 @@ def _read_env(text: str) -> list[tuple[str, str]]:
 
 def _read_paths(text: str) -> list[str]:
     return [line for line in text.split("\n") if line]
+
+
+_USES: dict[str, Callable[[Effects, str], None]] = {
+    "GITHUB_ENV": lambda effects, text: effects.env.update(_read_env(text)),
+    "GITHUB_OUTPUT": lambda effects, text: effects.outputs.update(parse_pairs(text)),
+    "GITHUB_STATE": lambda effects, text: effects.state.update(parse_pairs(text)),
+    "GITHUB_PATH": lambda effects, text: effects.paths.extend(_read_paths(text)),
+}

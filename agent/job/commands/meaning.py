@@ -4,6 +4,7 @@ Source: actions/runner `ActionCommandManager.cs`; github-facts: *Commands*. Mess
 """
 
 from collections.abc import Callable, Mapping
+from typing import ClassVar
 
 from agent.job.commands.problem_matchers import MatcherError, Problem, ProblemMatchers
 from agent.job.commands.stdout import Command, parse_command
@@ -55,36 +56,19 @@ class CommandMeaning:
         self._echoes = shows_debug
         self._resume_token = ""  # while it is set, nothing but it is obeyed
         self._annotations: dict[str, int] = {}
-        self._table: dict[str, Callable[[Command], None]] = {
-            "add-mask": self._add_mask,
-            "debug": self._debug,
-            "notice": self._annotate,
-            "warning": self._annotate,
-            "error": self._annotate,
-            "group": self._group,
-            "endgroup": self._group,
-            "echo": self._echo,
-            "set-output": self._set_output,
-            "save-state": self._save_state,
-            "set-env": self._set_env,
-            "add-path": self._add_path,
-            "stop-commands": self._stop,
-            "add-matcher": self._add_matcher,
-            "remove-matcher": self._remove_matcher,
-        }
 
     def handle(self, line: bytes) -> bool:
         """Obey the command on `line`; False when there is none, so that the line is shown as it is."""
         text = line.decode("utf-8", "replace")
         if self._resume_token:
             return self._handle_stopped(text)
-        command = parse_command(text, self._table)
+        command = parse_command(text, self._TABLE)
         if command is None:
             return False
         if self._echoes and command.name not in _NEVER_ECHOED:
             self._log.say(text)
         try:
-            self._table[command.name](command)
+            self._TABLE[command.name](self, command)
         except (CommandError, MatcherError) as error:
             shown = command.name if command.name in _NEVER_ECHOED else text
             self._effects.errors += [f"Unable to process command '{shown}' successfully.", str(error)]
@@ -126,7 +110,7 @@ class CommandMeaning:
 
     def _stop(self, command: Command) -> None:
         token = command.data
-        is_taken = not token or token.lower() == "pause-logging" or token.lower() in self._table
+        is_taken = not token or token.lower() == "pause-logging" or token.lower() in self._TABLE
         if is_taken and not _is_true(self._env.get("ACTIONS_ALLOW_UNSECURE_STOPCOMMAND_TOKENS")):
             raise CommandError(_BAD_TOKEN)
         self._resume_token = token
@@ -208,6 +192,24 @@ class CommandMeaning:
             self._matchers.remove(owner)
         else:
             self._matchers.remove_file(path)
+
+    _TABLE: ClassVar[Mapping[str, Callable[["CommandMeaning", Command], None]]] = {
+        "add-mask": _add_mask,
+        "debug": _debug,
+        "notice": _annotate,
+        "warning": _annotate,
+        "error": _annotate,
+        "group": _group,
+        "endgroup": _group,
+        "echo": _echo,
+        "set-output": _set_output,
+        "save-state": _save_state,
+        "set-env": _set_env,
+        "add-path": _add_path,
+        "stop-commands": _stop,
+        "add-matcher": _add_matcher,
+        "remove-matcher": _remove_matcher,
+    }
 
 
 _NEVER_ECHOED = frozenset(

@@ -3,6 +3,7 @@
 Source: actions/runner `ScriptHandler.cs`, `ScriptHandlerHelpers.cs`.
 """
 
+import asyncio
 import contextlib
 import os
 import posixpath
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from agent.errors import AgentError
 from agent.flow.expressions import to_text
+from agent.job.contexts import is_settled
 from agent.job.programs import find_executable
 from agent.job.steprun import RunSteps, StepFailure, StepRun
 
@@ -49,8 +51,10 @@ class ScriptHandler:
             path = step.job.host.paths.to_inside(file)
             code = await step.run_process([item.replace("{0}", path) for item in arguments], cwd=folder)
         finally:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(file)  # noqa: PTH108 - here and below: a Path for each would cost more than the call
+            if is_settled(step.spec.run):  # it tells the next step nothing: there is time while that one runs
+                asyncio.get_running_loop().call_soon(_remove, file)
+            else:
+                _remove(file)
         if code != 0:
             raise StepFailure(f"Process completed with exit code {code}.", exit_code=code)
 
@@ -112,6 +116,11 @@ def _split(template: str) -> tuple[str, ...]:
 def _find_program(step: StepRun, name: str) -> str | None:
     path = step.job.environment.search_path(step.env)
     return find_executable(name, path)
+
+
+def _remove(file: str) -> None:
+    with contextlib.suppress(OSError):  # the job was faster, or it made a folder of it
+        os.unlink(file)  # noqa: PTH108 - a Path for each would cost more than the call
 
 
 def _write_script(folder: Path, program: str, script: str, mode: int) -> str:
