@@ -79,6 +79,18 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("attach", "AGENT_ATTACH", "yes", "whether people may attach to running jobs: yes or no"),
     Setting(
+        "trusted_proxies",
+        "AGENT_TRUSTED_PROXIES",
+        "",
+        "networks of the proxies in front of the server, whose word on who asks is believed (default: none)",
+    ),
+    Setting(
+        "proxy_header",
+        "AGENT_PROXY_HEADER",
+        "X-Forwarded-For",
+        "by which they say it: X-Forwarded-For (with X-Forwarded-Proto), or Forwarded",
+    ),
+    Setting(
         "database_url",
         "AGENT_DATABASE_URL",
         "",

@@ -19,6 +19,7 @@ from agent.server.data_folder import DataFolder
 from agent.server.live import SharedBus
 from agent.server.openapi import make_document
 from agent.server.problems import problem_response
+from agent.server.proxies import BehindProxies
 from agent.server.rotation import move_to_current_key
 from agent.server.services import Services, open_services
 from agent.server.settings import ServerSettings
@@ -56,7 +57,7 @@ def make_app(
 
     app = Starlette(
         routes=make_routes(),
-        middleware=[Middleware(AccessLog)],
+        middleware=[Middleware(BehindProxies, proxies=settings.proxies), Middleware(AccessLog)],
         exception_handlers={HTTPException: _on_http_error, Exception: _on_bug},
         lifespan=live,
     )

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.server.auth.oidc import OidcSettings
+from agent.server.proxies import TrustedProxies
 from agent.server.triggers.settings import TriggerSettings
 from agent.wire.lease import LeaseTerms
 from agent.wire.server_side import ConnectionTerms
@@ -40,6 +41,7 @@ class ServerSettings:
     database_pool: int = 16  # connections to PostgreSQL
     blobs_url: str = ""  # empty: DATA/blobs; else see agent/server/blobs/location.py
     master_key: str = ""  # empty: DATA/master.key
+    proxies: TrustedProxies = field(default_factory=TrustedProxies)  # of the operator's, in front of it
     metrics: str = (
         ""  # who sees /metrics: a token of its own, `open` for all; empty: admins of the organisation
     )

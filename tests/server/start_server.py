@@ -7,6 +7,7 @@ from pathlib import Path
 
 from agent.server.auth.oidc import read_oidc
 from agent.server.logs import set_up_logs
+from agent.server.proxies import read_proxies
 from agent.server.serve import serve
 from agent.server.settings import Limits, ServerSettings
 from agent.server.triggers.settings import TriggerSettings
@@ -29,6 +30,9 @@ if __name__ == "__main__":
             lease_terms=LeaseTerms(**given.get("lease_terms", {})),
             connection_terms=ConnectionTerms(**given.get("connection_terms", {})),
             metrics=given.get("metrics", ""),
+            proxies=read_proxies(
+                given.get("trusted_proxies", ""), given.get("proxy_header", "X-Forwarded-For")
+            ),
             limits=Limits(**given.get("limits", {})),
             triggers=TriggerSettings(
                 **{
