@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from agent.errors import AgentError, NotFoundError, UnreachableError, UsageError
-from agent.flow.called import load_called
 from agent.flow.load import load_flow
-from agent.flow.model import Flow
 from agent.flow.problems import InvalidFlowError
 from agent.ids import ENTROPY_BYTES, make_id
 from agent.resolve.reference import check_ref, check_segments
@@ -24,8 +22,17 @@ from agent.server.problems import ConflictError
 from agent.server.store import deliveries, repositories
 from agent.server.store.database import Connection
 from agent.server.store.repositories import RepositoryRow
+from agent.server.triggers.called import (
+    Caller,
+    OtherRepositories,
+    ReadOthers,
+    is_same_host,
+    plain_url,
+    read_beside,
+    read_called,
+)
 from agent.server.triggers.known import store_repository_flows
-from agent.server.triggers.mirror import FoundFile, Mirror
+from agent.server.triggers.mirror import Mirror
 from agent.server.triggers.outside import Outside, check_url
 from agent.server.vault import Vault
 
@@ -76,6 +83,7 @@ class Connected:
         self._folder = folder
         self._limit_bytes = limit_bytes
         self._locks: dict[str, asyncio.Lock] = {}
+        self._others = OtherRepositories(outside, folder / "called", limit_bytes)
 
     async def connect(self, project: int, wanted: Connecting) -> tuple[RepositoryRow, str]:
         """Connect a repository: its row, and the secret of its webhook, which nobody can show a second time.
@@ -132,7 +140,7 @@ class Connected:
         row = await self.load(repository)
         try:
             async with self.open(row) as mirror:
-                await self.learn(row, mirror)
+                await self.learn(row, mirror, is_afresh=True)
         except AgentError as error:
             async with self._changes.begin() as change:
                 values = {"problem": str(error), "synced_at": change.now}
@@ -147,19 +155,33 @@ class Connected:
             await asyncio.to_thread(mirror.refresh)
             yield mirror
 
-    async def learn(self, row: RepositoryRow, mirror: Mirror) -> None:
-        """Write down the flows of the default branch, when it has moved since this was done last."""
+    async def learn(self, row: RepositoryRow, mirror: Mirror, *, is_afresh: bool = False) -> None:
+        """Write down the flows of the default branch, when it has moved since this was done last; or in any case."""
         head = await asyncio.to_thread(mirror.find, f"refs/heads/{row.default_branch}")
         problem = "" if head else f"it has no branch '{row.default_branch}'"
-        if head and head == row.head and not row.problem:
+        if head and head == row.head and not row.problem and not is_afresh:
             return
-        found = _Found() if not head else await asyncio.to_thread(_read_all, mirror, head, row)
+        others = await self.open_others(row)
+        found = _Found() if not head else await asyncio.to_thread(_read_all, mirror, head, row, others)
         async with self._changes.begin() as change:
             await store_repository_flows(
                 change, row.project, row.id, found.texts, found.called, found.problems
             )
             values = {"head": head, "problem": problem, "synced_at": change.now}
             await repositories.change_repository(change.connection, row.id, **values)
+
+    async def open_others(self, row: RepositoryRow, *, is_trusted: bool = True) -> ReadOthers:
+        """Reads the flows of other repositories that flows of this one call; with tokens, when it `is_trusted`."""
+        async with self._changes.database.read() as connection:
+            known = await repositories.list_repositories(connection, row.project) if is_trusted else []
+        tokens = {plain_url(one.url): one for one in known if one.credentials is not None}
+
+        def find_token(url: str) -> str:
+            own = row if is_trusted and is_same_host(row.url, url) else None
+            one = tokens.get(plain_url(url), own)
+            return "" if one is None else self.read_credentials(one)
+
+        return self._others.reader(Caller(row.project, row.url, find_token))
 
     async def find_secret(self, repository: str) -> tuple[RepositoryRow, str] | None:
         """A repository with the secret of its webhook."""
@@ -243,51 +265,19 @@ def read_flows(mirror: Mirror, commit: str, row: RepositoryRow) -> tuple[dict[st
     return texts, problems
 
 
-def read_called(mirror: Mirror, commit: str, flow: Flow) -> Mapping[str, str]:
-    """The texts of the flows of the same commit that `flow` calls, by reference. Blocks.
-
-    Raises UsageError for one that is not there or of another repository, InvalidFlowError.
-    """
-
-    def read(reference: str) -> str:
-        if not reference.startswith("./"):
-            raise UsageError(
-                "a run that starts by itself calls flows of its own repository only",
-                where=reference,
-                hint="copy the flow into the repository",
-            )
-        file = mirror.find_file(commit, reference.removeprefix("./"))
-        if file is None:
-            raise UsageError("the called flow is not in the commit", where=reference)
-        return mirror.read(file)
-
-    return load_called(flow, read)
-
-
-def _read_all(mirror: Mirror, commit: str, row: RepositoryRow) -> "_Found":
+def _read_all(mirror: Mirror, commit: str, row: RepositoryRow, others: ReadOthers) -> "_Found":
     texts, problems = read_flows(mirror, commit, row)
     called: dict[str, Mapping[str, str]] = {}
     for path in list(texts):
         try:
-            called[path] = read_called(mirror, commit, load_flow(texts[path], path).flow)
+            lock = read_beside(mirror, commit, path, "flow.lock")
+            called[path] = read_called(mirror, commit, load_flow(texts[path], path).flow, lock, others)
         except InvalidFlowError:  # it is read again, and told, by who stores it
             continue
         except AgentError as error:
             problems[path] = str(error)
             del texts[path]
     return _Found(texts, called, problems)
-
-
-def read_beside(mirror: Mirror, commit: str, path: str, name: str) -> str | None:
-    """The text of the file `name` beside `path`, or in a folder above it, in the commit. Blocks."""
-    folder = path.rpartition("/")[0]
-    while True:
-        file: FoundFile | None = mirror.find_file(commit, f"{folder}/{name}".lstrip("/"))
-        if file is not None:
-            return mirror.read(file)
-        if not folder:
-            return None
-        folder = folder.rpartition("/")[0]
 
 
 def _checked(wanted: Connecting) -> dict[str, object]:

@@ -11,7 +11,8 @@ from agent.flow.load import load_flow
 from agent.server.problems import ConflictError
 from agent.server.store.flows import FlowRow
 from agent.server.store.repositories import RepositoryRow
-from agent.server.triggers.connected import Connected, read_beside, read_called
+from agent.server.triggers.called import ReadOthers, read_beside, read_called
+from agent.server.triggers.connected import Connected
 from agent.server.triggers.from_platform import make_start
 from agent.server.triggers.mirror import Mirror
 from agent.server.triggers.starting import Starter, new_key
@@ -59,12 +60,13 @@ async def dispatch_at(
     """Start a repository's flow as it is at `ref`: a branch or a tag, short or in full. Raises as `dispatch` does."""
     async with connected.open(repository) as mirror:
         await connected.learn(repository, mirror)
-        at, source, lock = await asyncio.to_thread(_read_at, mirror, repository, flow, ref)
+        others = await connected.open_others(repository)
+        at, source, lock = await asyncio.to_thread(_read_at, mirror, repository, flow, ref, others)
     return await dispatch(starter, at, source, inputs, actor=actor, lock=lock)
 
 
 def _read_at(
-    mirror: Mirror, repository: RepositoryRow, flow: FlowRow, ref: str
+    mirror: Mirror, repository: RepositoryRow, flow: FlowRow, ref: str, others: ReadOthers
 ) -> tuple[FlowRow, Source, str | None]:
     """The flow as it is at `ref`, the code there, and the lock beside it."""
     names = [ref] if ref.startswith("refs/") else [f"refs/heads/{ref}", f"refs/tags/{ref}"]
@@ -76,7 +78,8 @@ def _read_at(
     if file is None:
         raise NotFoundError(f"there is no {flow.name} at {ref[:80]}", where=repository.name)
     text = mirror.read(file)
-    called = read_called(mirror, commit, load_flow(text, flow.name).flow)
+    lock = read_beside(mirror, commit, flow.name, "flow.lock")
+    called = read_called(mirror, commit, load_flow(text, flow.name).flow, lock, others)
     source = Source(SourceKind.GIT, url=repository.url, ref=full, commit=commit)
     at = replace(flow, text=text, called=json.dumps(dict(called)))
-    return at, source, read_beside(mirror, commit, flow.name, "flow.lock")
+    return at, source, lock

@@ -13,7 +13,7 @@ Source: GitHub's documentation, "Events that trigger workflows", as of December 
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from agent.errors import AgentError, UnreachableError, UsageError
@@ -21,7 +21,8 @@ from agent.flow.load import load_flow
 from agent.flow.problems import InvalidFlowError
 from agent.server.store.deliveries import DeliveryRow
 from agent.server.store.repositories import RepositoryRow
-from agent.server.triggers.connected import Connected, read_beside, read_called, read_flows
+from agent.server.triggers.called import ReadOthers, read_beside, read_called
+from agent.server.triggers.connected import Connected, read_flows
 from agent.server.triggers.delivery import Delivery, PullRequest, part, text
 from agent.server.triggers.known import explain_flow_error
 from agent.server.triggers.matching import event_names, explain_no_start, find_skip, wants_paths
@@ -70,8 +71,12 @@ async def start_from_repository(
     is_held = False
     async with connected.open(repository) as mirror:
         await connected.learn(repository, mirror)
+        others = {
+            is_trusted: await connected.open_others(repository, is_trusted=is_trusted)
+            for is_trusted in (True, False)
+        }
         for event in event_names(delivery):
-            look = _Look(mirror, row, delivery, repository, event)
+            look = _Look(mirror, row, delivery, repository, event, others)
             starts, told, why = await asyncio.to_thread(look.find)
             is_held = is_held or why == HELD
             words += [why] if why else []
@@ -88,13 +93,20 @@ class _Look:
     """One event of a delivery, looked at in its commit. Blocks."""
 
     def __init__(
-        self, mirror: Mirror, row: DeliveryRow, delivery: Delivery, repository: RepositoryRow, event: str
+        self,
+        mirror: Mirror,
+        row: DeliveryRow,
+        delivery: Delivery,
+        repository: RepositoryRow,
+        event: str,
+        others: Mapping[bool, ReadOthers],
     ) -> None:
         self._mirror = mirror
         self._row = row
         self._delivery = delivery
         self._repository = repository
         self._event = event
+        self._others = others  # by whether the flow is trusted
 
     def find(self) -> tuple[list[Start], list[Result], str]:
         """The flows that start, what is told of others, and why nothing starts, when nothing can."""
@@ -133,25 +145,25 @@ class _Look:
         if why is not None:
             return None, Result(path, self._event, why=why) if why else None
         try:
-            called = read_called(self._mirror, target.commit, flow)
+            lock = read_beside(self._mirror, target.commit, path, "flow.lock")
+            called = read_called(self._mirror, target.commit, flow, lock, self._others[target.is_trusted])
         except (InvalidFlowError, UsageError) as error:
             problems = tuple(explain_flow_error(error))
             why = "what it calls is not valid"
             return None, Result(path, self._event, None, why, problems, target.reported)
-        return self._make_start(path, content, called, target), None
+        start = self._make_start(path, content, target)
+        return replace(start, called=called, lock=lock), None
 
-    def _make_start(self, path: str, content: str, called: Mapping[str, str], target: Target) -> Start:
+    def _make_start(self, path: str, content: str, target: Target) -> Start:
         return Start(
             key=f"delivery/{self._row.id}/{self._event}/{path}",
             project=self._row.project,
             file=path,
             text=content,
-            called=called,
             event=self._event,
             payload=self._delivery.payload,
             source=Source(SourceKind.GIT, url=self._repository.url, ref=target.ref, commit=target.commit),
             actor=self._delivery.sender,
-            lock=read_beside(self._mirror, target.commit, path, "flow.lock"),
             repository=self._repository.id,
             delivery=self._row.id,
             commit=target.reported,

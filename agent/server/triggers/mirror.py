@@ -96,6 +96,16 @@ class Mirror:
         except AgentError:
             return ""
 
+    def find_named(self, name: str) -> str:
+        """The commit that `name` is, or that the tag or branch of that name is at now, fetched; "" when there is none."""
+        if is_commit(name) and (self._folder / "HEAD").exists() and self.has(name):
+            return name
+        self.refresh()
+        if is_commit(name):
+            return name if self.fetch(name) else ""
+        names = [name] if name.startswith("refs/") else [f"refs/tags/{name}", f"refs/heads/{name}"]
+        return next((commit for one in names if (commit := self.find(one))), "")
+
     def parents(self, commit: str) -> list[str]:
         """The commit's parents."""
         return self._run("rev-list", "--max-count=1", "--parents", commit, "--").decode().split()[1:]
