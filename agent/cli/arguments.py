@@ -89,6 +89,13 @@ def level_path(arguments: argparse.Namespace, noun: str, name: str = "") -> str:
     return base + (f"/{quote(name, safe='')}" if name else "") + (f"?{query}" if query else "")
 
 
+def read_number(text: str) -> int:
+    """A number above 0, as argparse takes it: of a run, say, or how many entries to show."""
+    if not (text.isascii() and text.isdecimal()) or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number above 0")
+    return int(text)
+
+
 def split_pair(text: str, option: str) -> tuple[str, str]:
     """`K=V` as a pair. Raises UsageError naming the option."""
     name, equals, value = text.partition("=")

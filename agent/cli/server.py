@@ -43,6 +43,8 @@ def run_server(
     database_url: str = "",
     database_pool: int = 16,
     outside_hosts: tuple[str, ...] = (),
+    trusted_proxies: str = "",
+    proxy_header: str = "X-Forwarded-For",
     master_key: str = "",
     metrics: str = "",
     oidc: Mapping[str, str] | None = None,
@@ -59,6 +61,7 @@ def run_server(
     _need_server()
     from agent.server.auth.oidc import read_oidc
     from agent.server.logs import set_up_logs
+    from agent.server.proxies import read_proxies
     from agent.server.serve import serve
     from agent.server.settings import ServerSettings
     from agent.server.triggers.settings import TriggerSettings
@@ -74,6 +77,7 @@ def run_server(
         blobs_url=blobs_url,
         database_url=database_url,
         database_pool=database_pool,
+        proxies=read_proxies(trusted_proxies, proxy_header),
         master_key=master_key,
         metrics=metrics,
         oidc=read_oidc(oidc) if oidc else None,
@@ -191,7 +195,8 @@ def _announce(started: "Started", output_format: str, out: TextIO) -> None:
             "first start: keep these two, they are not shown again",
             f"  admin token:        {started.admin_token}",
             f"  registration token: {started.registration_token}",
-            f"  next, on a machine that shall run jobs: agent register --url {started.url} --token TOKEN",
+            f"  next, where you work: agent login --url {started.url}  (it asks for the admin token)",
+            f"  and on a machine that shall run jobs: agent register --url {started.url} --token TOKEN",
             "  in a browser the same address shows runs, queue and agents; the admin token signs you in",
         ]
     print("\n".join(lines), file=out, flush=True)
@@ -224,7 +229,9 @@ def _database(data: Path | str) -> Path | str:
     file = data / "flow.db"
     if not file.exists():
         raise NotFoundError(
-            "there is no server's data here", where=str(data), hint="start `agent server` once"
+            "there is no server's data here",
+            where=str(data),
+            hint="on the server's own machine name its folder with --data; `agent server` makes one",
         )
     return file
 

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from agent.cli import server_accounts, server_triggers
+from agent.cli import server_accounts, server_agents, server_triggers
 from agent.cli.arguments import (
     CommandParser,
     add_command,
@@ -38,6 +38,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="where bulk bytes lie: file:///FOLDER or s3://BUCKET/PREFIX?endpoint=URL (AGENT_BLOBS_URL)",
     )
     parser.add_argument(
+        "--trusted-proxies",
+        metavar="CIDR,...",
+        help="networks of your proxies, whose word on who asks is believed (AGENT_TRUSTED_PROXIES; default: none)",
+    )
+    parser.add_argument(
         "--grace", default="30m", help="how long a silent agent keeps its jobs (default: 30m)"
     )
     parser.add_argument(
@@ -48,7 +53,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     _add_data(parser)
     parser.set_defaults(handler=_serve)
-    nouns = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=CommandParser)
+    nouns = parser.add_subparsers(title="commands", metavar="[COMMAND]", parser_class=CommandParser)
     token = nouns.add_parser("token", help="registration tokens")
     describe(
         token, "Registration tokens: what `agent register` spends.", "agent server token create --uses 12"
@@ -112,6 +117,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     for command in (create, listing, revoke, migrate):
         _add_data(command)
     server_accounts.configure(nouns, _add_data, _store)
+    server_agents.configure(nouns)
     server_triggers.configure(nouns)
 
 
@@ -180,7 +186,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
 def _serve(arguments: argparse.Namespace) -> int:
     from agent.cli.server import run_server
 
-    names = ("listen", "public_url", "peer_url", "blobs_url", "database_url")
+    names = ("listen", "public_url", "peer_url", "blobs_url", "database_url", "trusted_proxies")
     settings = load_settings({name: getattr(arguments, name, None) for name in names})
     if not settings["database_pool"].isdecimal() or int(settings["database_pool"]) < 4:
         raise UsageError("a server needs 4 connections to its database or more", where="AGENT_DATABASE_POOL")
@@ -196,6 +202,8 @@ def _serve(arguments: argparse.Namespace) -> int:
         database_url=settings["database_url"],
         database_pool=int(settings["database_pool"]),
         outside_hosts=tuple(settings["outside_hosts"].split()),
+        trusted_proxies=settings["trusted_proxies"],
+        proxy_header=settings["proxy_header"],
         master_key=settings["master_key"],
         metrics=settings["metrics"],
         oidc=settings.values,

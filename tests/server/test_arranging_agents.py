@@ -29,6 +29,13 @@ def test_labels_are_changed_without_registering_again(server: ServerProcess, age
     assert "a-lab" not in arrange(server, agent, labels=None)["labels"]
 
 
+def test_what_was_said_is_shown(server: ServerProcess, agent: TestAgent) -> None:
+    own = {"labels": None, "projects": None, "max_jobs": None, "draining": False, "address": ""}
+    assert server.api.get(f"/agents/{agent.id}").json()["arranged"] == own
+    said = {"labels": ["a-lab"], "projects": ["default"], "max_jobs": 2, "draining": False, "address": "a"}
+    assert arrange(server, agent, **said)["arranged"] == said
+
+
 def test_an_agent_that_is_drained_by_the_server_gets_no_job(server: ServerProcess, agent: TestAgent) -> None:
     assert arrange(server, agent, draining=True)["status"] == "draining"
     run = server.submit(ONE_JOB)

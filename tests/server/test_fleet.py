@@ -139,6 +139,21 @@ def test_an_agent_removed_here_is_turned_away_there(pair: Pair, make_agent: Agen
     pair.two.wait_for_job(run, status="completed", failure_kind="lost")
 
 
+def test_what_an_admin_says_here_of_an_agent_counts_there_at_once(pair: Pair, make_agent: Agents) -> None:
+    agent = make_agent(pair.two).connect(max_jobs=3)
+    run = pair.one.submit(ONE_JOB.replace("runs-on: linux", "runs-on: [linux, a-lab]"))
+    wait_for(lambda: "a-lab" in pair.one.job(run)["waiting"], "the reason")
+    arrange = {"labels": ["a-lab"], "max_jobs": 1}
+    assert pair.one.api.patch(f"/agents/{agent.id}", json=arrange).status_code == 200
+    assert agent.take().spec.run == run
+    shown = pair.two.api.get(f"/agents/{agent.id}").json()
+    assert (shown["max_jobs"], shown["arranged"]["labels"]) == (1, ["a-lab"])
+    assert pair.one.api.patch(f"/agents/{agent.id}", json={"draining": True}).status_code == 200
+    assert pair.two.api.get(f"/agents/{agent.id}").json()["status"] == "draining"
+    waiting = pair.two.submit()
+    wait_for(lambda: "draining" in pair.two.job(waiting)["waiting"], "the reason")
+
+
 def test_each_server_says_who_is_connected_to_any(pair: Pair, make_agent: Agents) -> None:
     make_agent(pair.one, name="left").connect()
     make_agent(pair.two, name="right").connect()

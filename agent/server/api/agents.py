@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -80,11 +81,22 @@ class AgentView(msgspec.Struct, kw_only=True):
     last_seen: Moment | None
 
 
+class Arranged(msgspec.Struct):
+    """What admins have said of an agent (AgentChange); null: the agent's own word counts. `projects` null: all."""
+
+    labels: list[str] | None
+    projects: list[str] | None
+    max_jobs: int | None
+    draining: bool
+    address: str
+
+
 class AgentDetails(AgentView, kw_only=True):
-    """An agent with the jobs that it holds and its latest figures."""
+    """An agent with the jobs that it holds, its latest figures, and what admins have said of it."""
 
     jobs: list[str]
     figures: dict[str, object]
+    arranged: Arranged
 
 
 class AgentList(msgspec.Struct):
@@ -129,7 +141,7 @@ async def list_agents(call: Call) -> Response:
 
 
 async def show_agent(call: Call) -> Response:
-    """One agent with its machine; of the jobs that it holds, those that the caller may see."""
+    """One agent with its machine; of the jobs that it holds and its projects, those that the caller may see."""
     async with call.services.database.read() as connection:
         row = await agents.find_agent(connection, call.text("agent"))
         if row is None:
@@ -137,10 +149,14 @@ async def show_agent(call: Call) -> Response:
         held = await jobs.list_active(connection, row.id)
         connected = await call.services.fleet.connected(connection)
         noted = await agents.find_figures(connection, row.id)
+        names = await projects.names(connection)
     shown = [job.id for job in held if call.caller.role_in(job.project)]
     figures = dict(call.services.pulse.figures_of(row.id)) or noted
     fields = _fields(row, len(held), is_online=row.id in connected)
-    return view_response(AgentDetails(**fields, jobs=shown, figures=figures))
+    visible = {project: name for project, name in names.items() if call.caller.role_in(project)}
+    return view_response(
+        AgentDetails(**fields, jobs=shown, figures=figures, arranged=_arranged(row, visible))
+    )
 
 
 async def change_agent(call: Call) -> Response:
@@ -187,6 +203,14 @@ async def remove_agent(call: Call) -> Response:
         raise NotFoundError("there is no such agent")
     await _let_go(call.services, agent, "its agent was removed")
     return empty_response()
+
+
+def _arranged(row: AgentRow, project_names: Mapping[int, str]) -> Arranged:
+    own_projects: list[str] | None = None
+    if row.projects is not None:
+        own_projects = [project_names[one] for one in json.loads(row.projects) if one in project_names]
+    labels = None if row.set_labels is None else json.loads(row.set_labels)
+    return Arranged(labels, own_projects, row.set_max_jobs, row.set_draining, row.address)
 
 
 async def _let_go(services: Services, agent: str, reason: str) -> None:
