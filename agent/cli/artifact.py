@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TextIO
 
-from agent.cli.arguments import add_command, add_format, add_server, add_subcommands, describe
+from agent.cli.arguments import add_command, add_format, add_server, add_subcommands, describe, read_number
 from agent.cli.client import Client, connect
 from agent.cli.tables import print_json, print_table
 from agent.errors import AgentError, NotFoundError
@@ -33,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "agent artifact upload 12 report.html",
     )
     for command in (listing, download, upload):
-        command.add_argument("run", type=int, metavar="RUN")
+        command.add_argument("run", type=read_number, metavar="RUN")
         add_format(command)
         add_server(command)
     download.add_argument("name", nargs="?", metavar="NAME", help="only this one (default: all)")

@@ -28,8 +28,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    client = connect(url=arguments.url, token=arguments.token)
-    found = client.get("/api/v1/caches", project=arguments.project, prefix=arguments.prefix)
+    client = connect(url=arguments.url, token=arguments.token, project=arguments.project)
+    found = client.read_list(client.in_project("/api/v1/caches"), "caches", prefix=arguments.prefix)
     if arguments.format == "json":
         print_json(found, sys.stdout)
         return 0
@@ -41,8 +41,8 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _delete(arguments: argparse.Namespace) -> int:
-    client = connect(url=arguments.url, token=arguments.token)
-    known = client.get("/api/v1/caches", project=arguments.project)["caches"]
+    client = connect(url=arguments.url, token=arguments.token, project=arguments.project)
+    known = client.list_all(client.in_project("/api/v1/caches"), "caches")
     wanted = [row for row in known if arguments.key in (row["key"], str(row["id"]))]
     if not wanted:
         raise NotFoundError(f"there is no cache '{arguments.key}'", hint="`agent cache list` shows them")

@@ -29,6 +29,10 @@ class Client:
     def __init__(self, url: str, token: str, project: str = "") -> None:
         import httpx
 
+        if not url.startswith(("http://", "https://")):
+            raise UsageError(
+                "this is not a server's address", where=url, hint="write it as https://flows.example.org"
+            )
         self.url = url.rstrip("/")
         self.project = project  # empty: the server's first one
         headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -40,8 +44,12 @@ class Client:
 
     def get(self, path: str, **query: Any) -> Any:
         """The JSON at `path`."""
-        given = {key: value for key, value in query.items() if value is not None}
-        return self._json("GET", path, params=given or None)  # even an empty one would replace the path's own
+        from urllib.parse import urlencode
+
+        given = urlencode({key: value for key, value in query.items() if value is not None})
+        if given:  # not httpx's `params`: they would replace what the path says already
+            path += ("&" if "?" in path else "?") + given
+        return self._json("GET", path)
 
     def in_project(self, path: str) -> str:
         """`path`, asked for in the project that was chosen."""
@@ -51,16 +59,19 @@ class Client:
 
     def list_all(self, path: str, key: str, *, most: int = _MOST, **query: Any) -> list[Any]:
         """Up to `most` entries of the list `key` at `path`, page by page."""
+        return list(self.read_list(path, key, most=most, **query)[key])
+
+    def read_list(self, path: str, key: str, *, most: int = _MOST, **query: Any) -> dict[str, Any]:
+        """The same with what else the answer says beside the list."""
         found: list[Any] = []
-        cursor: str | None = None
+        page: dict[str, Any] = {}
         while len(found) < most:
             limit = min(most - len(found), _PAGE)
-            page = self.get(path, limit=limit, cursor=cursor, **query)
+            page = self.get(path, limit=limit, cursor=page.get("next"), **query)
             found += page[key]
-            cursor = page["next"]
-            if cursor is None:
+            if page["next"] is None:
                 break
-        return found
+        return {**{name: value for name, value in page.items() if name != "next"}, key: found}
 
     def text(self, path: str) -> str:
         """The plain text at `path`."""

@@ -56,8 +56,8 @@ class Desk(Protocol):
         """Change settings, archive or open."""
         ...
 
-    def list_audit(self, **filters: Any) -> list[dict[str, Any]]:
-        """Rows of the audit log."""
+    def list_audit(self, limit: int = 50, **filters: Any) -> list[dict[str, Any]]:
+        """The newest rows of the audit log."""
         ...
 
 
@@ -108,9 +108,9 @@ class HttpDesk:
         body = {"settings": dict(settings), "archived": archived}
         return dict(self._client.patch(f"/api/v1/projects/{name}", body))
 
-    def list_audit(self, **filters: Any) -> list[dict[str, Any]]:
+    def list_audit(self, limit: int = 50, **filters: Any) -> list[dict[str, Any]]:
         """See Desk."""
-        return list(self._client.get("/api/v1/audit", **filters)["entries"])
+        return self._client.list_all("/api/v1/audit", "entries", most=limit, **filters)
 
 
 class LocalDesk:
@@ -221,11 +221,11 @@ class LocalDesk:
 
         return _plain([view_project(self._change("project set", name, change_it), None)])[0]
 
-    def list_audit(self, **filters: Any) -> list[dict[str, Any]]:
+    def list_audit(self, limit: int = 50, **filters: Any) -> list[dict[str, Any]]:
         """See Desk."""
         from agent.server.api.audit_log import find_entries
 
-        return _plain(self._look(lambda change: find_entries(change.connection, filters)))
+        return _plain(self._look(lambda change: find_entries(change.connection, filters, limit)))
 
     def _look(self, work: "Callable[[Change], Awaitable[T]]") -> T:
         from agent.cli.server import with_data

@@ -62,7 +62,7 @@ def _store(arguments: argparse.Namespace) -> int:
 
 def _list(arguments: argparse.Namespace) -> int:
     client = _connect(arguments)
-    found = client.get(client.in_project("/api/v1/flows"))["flows"]
+    found = client.list_all(client.in_project("/api/v1/flows"), "flows")
     if arguments.format == "json":
         print_json(found, sys.stdout)
         return 0

@@ -15,8 +15,8 @@ from agent.errors import AgentError, InterruptedByUserError, UsageError
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("agent.cli.demo", "server, agent and a real flow, end to end, in a temporary folder"),
     "doctor": ("agent.cli.doctor", "check this machine and show where each setting comes from"),
-    "flow": ("agent.cli.flow", "validate, show, evaluate, run here, or submit to the server"),
-    "run": ("agent.cli.run", "list, watch, cancel and download the runs on the server"),
+    "flow": ("agent.cli.flow", "validate, show, evaluate, run here, submit to or store on the server"),
+    "run": ("agent.cli.run", "list, watch, cancel, rerun, approve and download the runs on the server"),
     "action": ("agent.cli.action", "lock, verify, show and begin actions; the fetched ones on disk"),
     "artifact": ("agent.cli.artifact", "list, download and upload artifacts of a run"),
     "cache": ("agent.cli.cache", "list and delete what flows have cached"),
@@ -31,7 +31,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "unregister": ("agent.cli.unregister", "remove this machine from its server"),
     "machine": ("agent.cli.machine", "show what this machine would be registered with"),
     "completion": ("agent.cli.completion", "what makes your shell complete these commands"),
-    "server": ("agent.cli.server_arguments", "run the central server, and manage its tokens"),
+    "server": (
+        "agent.cli.server_arguments",
+        "run the central server; look after its users, projects, agents and triggers",
+    ),
 }
 
 

@@ -6,7 +6,7 @@ import platform
 import sys
 from typing import TextIO
 
-from agent.cli.arguments import add_format, describe
+from agent.cli.arguments import add_format, describe, read_number
 from agent.config import Settings, load_settings
 from agent.errors import UsageError
 
@@ -24,7 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--labels", default="", help="more labels, with commas; the machine's own are added")
     parser.add_argument("--group", default="", help="the group of agents that it joins")
     parser.add_argument("--work-dir", help="where jobs work (AGENT_WORK_DIR)")
-    parser.add_argument("--max-jobs", type=int, default=1, help="how many jobs at once (default: 1)")
+    parser.add_argument("--max-jobs", type=read_number, default=1, help="how many jobs at once (default: 1)")
     parser.add_argument("--ephemeral", action="store_true", help="take one job, then unregister")
     parser.add_argument("--replace", action="store_true", help="take the place of an agent of the same name")
     add_format(parser)

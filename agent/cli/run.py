@@ -6,7 +6,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from agent.cli.arguments import add_command, add_format, add_project, add_server, add_subcommands, describe
+from agent.cli.arguments import (
+    add_command,
+    add_format,
+    add_project,
+    add_server,
+    add_subcommands,
+    describe,
+    read_number,
+)
 from agent.cli.client import Client, connect
 from agent.cli.follow import follow_job, follow_run
 from agent.cli.run_steering import add_steering
@@ -21,12 +29,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     describe(parser, "Look at, follow and steer the runs on the server.", "agent run list")
     commands = add_subcommands(parser)
     listing = add_command(commands, "list", _list, "The newest runs.", "agent run list --status running")
-    listing.add_argument("--limit", type=int, default=20, help="how many (default: 20)")
+    listing.add_argument("--limit", type=read_number, default=20, help="how many (default: 20)")
     listing.add_argument("--status", choices=["queued", "running", "completed"])
     add_project(listing)
     _add_common(listing)
     show = _add_run(commands, "show", _show, "A run, its jobs, and why those that wait do so.")
-    show.add_argument("--attempt", type=int, metavar="N", help="an earlier attempt of it")
+    show.add_argument("--attempt", type=read_number, metavar="N", help="an earlier attempt of it")
     logs = _add_run(commands, "logs", _logs, "The output of a run's jobs.")
     logs.add_argument("-f", "--follow", action="store_true", help="until the run ends")
     logs.add_argument("--job", metavar="KEY", help="only this job")
@@ -40,7 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def _add_run(commands: Any, name: str, handler: Callable[[argparse.Namespace], int], meaning: str) -> Any:
     parser = add_command(commands, name, handler, meaning, f"agent run {name} 12")
-    parser.add_argument("run", type=int, metavar="RUN")
+    parser.add_argument("run", type=read_number, metavar="RUN")
     _add_common(parser)
     return parser
 
@@ -108,6 +116,8 @@ def _logs(arguments: argparse.Namespace) -> int:
         raise NotFoundError(
             f"the run has no job '{arguments.job}'", where=f"run {run['id']}", hint=f"it has {known}"
         )
+    if not any(job["started"] for job in jobs):
+        sys.stderr.write(f"nothing has begun yet: `agent run show {run['id']}` says why\n")
     for job in jobs:
         if job["started"] and (job["conclusion"] or arguments.follow):
             follow_job(client, job["id"], _screen(arguments, shows_jobs=len(jobs) > 1))

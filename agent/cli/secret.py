@@ -71,9 +71,8 @@ def _set(arguments: argparse.Namespace) -> int:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    secrets = connect(url=arguments.url, token=arguments.token).get(level_path(arguments, "secrets"))[
-        "secrets"
-    ]
+    client = connect(url=arguments.url, token=arguments.token)
+    secrets = client.list_all(level_path(arguments, "secrets"), "secrets")
     if arguments.format == "json":
         print_json(secrets, sys.stdout)
     else:

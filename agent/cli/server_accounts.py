@@ -6,7 +6,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from agent.cli.arguments import add_command, add_server, add_subcommands, describe, read_duration, split_pair
+from agent.cli.arguments import (
+    add_command,
+    add_server,
+    add_subcommands,
+    describe,
+    read_duration,
+    read_number,
+    split_pair,
+)
 from agent.cli.client import connect
 from agent.cli.desk import Desk, HttpDesk, LocalDesk
 from agent.cli.secret import read_value
@@ -120,7 +128,7 @@ def _configure_audit(nouns: Any) -> argparse.ArgumentParser:
         ("--since", "from this time on (RFC 3339)"),
     ):
         audit.add_argument(option, help=meaning)
-    audit.add_argument("--limit", type=int, default=50, help="how many (default: 50)")
+    audit.add_argument("--limit", type=read_number, default=50, help="how many (default: 50)")
     return audit
 
 

@@ -15,6 +15,7 @@ from agent.cli.arguments import (
     add_server,
     add_subcommands,
     describe,
+    read_number,
 )
 from agent.cli.client import Client, connect
 from agent.cli.tables import plain, print_json, print_table
@@ -82,14 +83,14 @@ def _configure_repository(commands: Any) -> None:
 def _configure_delivery(commands: Any) -> None:
     listing = _add(commands, "list", _list_deliveries, "The newest.", "agent server delivery list")
     listing.add_argument("--status", choices=["waiting", "held", "done", "failed"])
-    listing.add_argument("--limit", type=int, default=20, help="how many (default: 20)")
+    listing.add_argument("--limit", type=read_number, default=20, help="how many (default: 20)")
     for name, handler, meaning in (
         ("show", _show_delivery, "What became of each flow."),
         ("approve", _approve_delivery, "Let what a fork's request wants to run go on."),
         ("repeat", _repeat_delivery, "Work it off again; nothing starts twice."),
     ):
         parser = _add(commands, name, handler, meaning, f"agent server delivery {name} 12")
-        parser.add_argument("delivery", type=int, metavar="DELIVERY")
+        parser.add_argument("delivery", type=read_number, metavar="DELIVERY")
 
 
 def _configure_webhook(commands: Any) -> None:
@@ -149,7 +150,7 @@ def _add_repository(arguments: argparse.Namespace) -> int:
 
 def _list_repositories(arguments: argparse.Namespace) -> int:
     client = _connect(arguments)
-    found = client.get(client.in_project("/api/v1/repositories"))["repositories"]
+    found = client.list_all(client.in_project("/api/v1/repositories"), "repositories")
     if arguments.format == "json":
         print_json(found, sys.stdout)
         return 0
@@ -185,7 +186,7 @@ def _remove_repository(arguments: argparse.Namespace) -> int:
 
 
 def _find(client: Client, name: str) -> str:
-    found = client.get(client.in_project("/api/v1/repositories"))["repositories"]
+    found = client.list_all(client.in_project("/api/v1/repositories"), "repositories")
     for row in found:
         if name in (row["name"], row["id"]):
             return str(row["id"])
@@ -202,14 +203,13 @@ def _tell_problem(row: dict[str, Any]) -> int:
 def _list_deliveries(arguments: argparse.Namespace) -> int:
     client = _connect(arguments)
     path = client.in_project("/api/v1/deliveries")
-    extra = f"limit={arguments.limit}" + (f"&status={arguments.status}" if arguments.status else "")
-    page = client.get(f"{path}{'&' if '?' in path else '?'}{extra}")
+    found = client.list_all(path, "deliveries", most=arguments.limit, status=arguments.status)
     if arguments.format == "json":
-        print_json(page["deliveries"], sys.stdout)
+        print_json(found, sys.stdout)
         return 0
     rows = [
         [row["id"], row["event"], row["subject"], row["status"], row["outcome"], row["received"]]
-        for row in page["deliveries"]
+        for row in found
     ]
     print_table(["delivery", "event", "about", "status", "what became of it", "received"], rows, sys.stdout)
     return 0
@@ -253,7 +253,7 @@ def _add_webhook(arguments: argparse.Namespace) -> int:
 
 def _list_webhooks(arguments: argparse.Namespace) -> int:
     client = _connect(arguments)
-    found = client.get(client.in_project("/api/v1/webhooks"))["webhooks"]
+    found = client.list_all(client.in_project("/api/v1/webhooks"), "webhooks")
     if arguments.format == "json":
         print_json(found, sys.stdout)
         return 0

@@ -4,7 +4,15 @@ import argparse
 import sys
 from urllib.parse import quote
 
-from agent.cli.arguments import add_command, add_format, add_project, add_server, add_subcommands, describe
+from agent.cli.arguments import (
+    add_command,
+    add_format,
+    add_project,
+    add_server,
+    add_subcommands,
+    describe,
+    read_number,
+)
 from agent.cli.client import connect
 from agent.cli.tables import print_json, print_table
 
@@ -19,8 +27,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     for command in (adding, listing, deleting):
         command.add_argument("tag", metavar="TAG", nargs="?" if command is listing else None)
         thing = command.add_mutually_exclusive_group(required=command is not listing)
-        thing.add_argument("--run", type=int, metavar="N", help="the run with this number")
-        thing.add_argument("--artifact", type=int, metavar="N", help="the artifact with this number")
+        thing.add_argument("--run", type=read_number, metavar="N", help="the run with this number")
+        thing.add_argument("--artifact", type=read_number, metavar="N", help="the artifact with this number")
         add_format(command)
         add_server(command)
     add_project(listing)
@@ -36,11 +44,12 @@ def _add(arguments: argparse.Namespace) -> int:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    client = connect(url=arguments.url, token=arguments.token)
+    client = connect(url=arguments.url, token=arguments.token, project=arguments.project)
     if arguments.run is not None or arguments.artifact is not None:
-        found = [row for row in client.get(_path(arguments))["tags"] if arguments.tag in (None, row["tag"])]
+        known = client.list_all(_path(arguments), "tags")
+        found = [row for row in known if arguments.tag in (None, row["tag"])]
     else:
-        found = client.get("/api/v1/tags", project=arguments.project, tag=arguments.tag)["tags"]
+        found = client.list_all(client.in_project("/api/v1/tags"), "tags", tag=arguments.tag)
     if arguments.format == "json":
         print_json(found, sys.stdout)
         return 0

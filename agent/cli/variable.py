@@ -47,9 +47,8 @@ def _set(arguments: argparse.Namespace) -> int:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    variables = connect(url=arguments.url, token=arguments.token).get(level_path(arguments, "variables"))[
-        "variables"
-    ]
+    client = connect(url=arguments.url, token=arguments.token)
+    variables = client.list_all(level_path(arguments, "variables"), "variables")
     if arguments.format == "json":
         print_json(variables, sys.stdout)
     else:

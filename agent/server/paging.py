@@ -40,6 +40,12 @@ class Page(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
             ) from None
 
 
+class LongPage(Page):
+    """Which part of a list that people set up by hand: nearly always all of it."""
+
+    limit: Limit = MOST
+
+
 def cut(found: Sequence[T], limit: int) -> Sequence[T]:
     """The part to show of `limit` + 1 entries that were asked for."""
     return found[:limit]

@@ -15,6 +15,7 @@ from agent.server.auth.passwords import hash_password
 from agent.server.auth.tokens import API
 from agent.server.call import Call, empty_response, view_response
 from agent.server.operation import V1, Operation
+from agent.server.paging import LongPage
 from agent.server.sign_in import check_password_of
 from agent.server.store import projects, tokens, users
 from agent.server.store.database import Connection
@@ -105,7 +106,7 @@ async def change_password(call: Call) -> Response:
 async def list_own_tokens(call: Call) -> Response:
     """The caller's own tokens, without what would let anybody use them."""
     async with call.services.database.read() as connection:
-        return await list_tokens_of(connection, call.caller.user or 0)
+        return await list_tokens_of(call, connection, call.caller.user or 0)
 
 
 async def create_own_token(call: Call) -> Response:
@@ -146,7 +147,9 @@ OPERATIONS = (
     ),
     Operation("GET", _PATH, Access.MEMBER, show_account, answers={200: AccountView}),
     Operation("PUT", f"{_PATH}/password", Access.MEMBER, change_password, body=PasswordBody),
-    Operation("GET", f"{_PATH}/tokens", Access.MEMBER, list_own_tokens, answers={200: TokenList}),
+    Operation(
+        "GET", f"{_PATH}/tokens", Access.MEMBER, list_own_tokens, query=LongPage, answers={200: TokenList}
+    ),
     Operation(
         "POST",
         f"{_PATH}/tokens",

@@ -83,15 +83,16 @@ async def _list(call: Call, query: AuditQuery, project: int | None) -> Response:
     return view_response(AuditList([view_entry(row, names) for row in shown], after))
 
 
-async def find_entries(connection: Connection, filters: Mapping[str, object]) -> list[AuditEntry]:
-    """The newest rows that `filters` (of OrganisationAuditQuery) let through. Raises UsageError, NotFoundError."""
+async def find_entries(connection: Connection, filters: Mapping[str, object], most: int) -> list[AuditEntry]:
+    """The newest rows, `most` of them, that `filters` (of OrganisationAuditQuery) let through. Raises UsageError, NotFoundError."""
     try:
         query = msgspec.convert(filters, OrganisationAuditQuery, strict=False)
     except msgspec.ValidationError as error:
         raise UsageError(f"the log can't be filtered so: {error}") from None
     project = (await accounts.find_project(connection, query.project)).id if query.project else None
     names = await projects.names(connection)
-    return [view_entry(row, names) for row in cut(await _find(connection, query, project), query.limit)]
+    rows = await _find(connection, msgspec.structs.replace(query, limit=most), project)
+    return [view_entry(row, names) for row in cut(rows, most)]
 
 
 async def _find(connection: Connection, query: AuditQuery, project: int | None) -> list[AuditRow]:

@@ -7,6 +7,7 @@ from agent.errors import NotFoundError
 from agent.server.auth.access import Access
 from agent.server.call import Call, empty_response, view_response
 from agent.server.operation import V1, Operation
+from agent.server.paging import LongPage, Next, RowId, cut, next_cursor
 from agent.server.store import caches
 from agent.server.store.caches import CacheRow
 from agent.server.toolkit.blobs import remove_all
@@ -14,7 +15,7 @@ from agent.server.toolkit.shelves import CACHES, stored_cache
 from agent.server.views import Moment, time_text
 
 
-class CacheQuery(msgspec.Struct, forbid_unknown_fields=True):
+class CacheQuery(LongPage):
     """Only caches whose key begins with `prefix`."""
 
     prefix: str = ""
@@ -39,14 +40,23 @@ class CacheList(msgspec.Struct):
     caches: list[CacheView]
     size_bytes: int
     max_bytes: int | None
+    next: Next
 
 
 async def list_caches(call: Call) -> Response:
     """The project's caches, the last used first."""
+    query, project = call.query(CacheQuery), call.project
+    after = query.after(tuple[float, RowId])
     async with call.services.database.read() as connection:
-        rows = await caches.list_caches(connection, call.project.id, call.query(CacheQuery).prefix)
-        used = await caches.size_of_all(connection, call.project.id)
-    return view_response(CacheList([_view(row) for row in rows], used, call.project.settings.max_cache_bytes))
+        found = await caches.list_caches(
+            connection, project.id, limit=query.limit + 1, after=after, prefix=query.prefix
+        )
+        used = await caches.size_of_all(connection, project.id)
+    shown = cut(found, query.limit)
+    behind = next_cursor(found, query.limit, (shown[-1].used_at, shown[-1].id) if shown else None)
+    return view_response(
+        CacheList([_view(row) for row in shown], used, project.settings.max_cache_bytes, behind)
+    )
 
 
 async def delete_cache(call: Call) -> Response:

@@ -10,6 +10,7 @@ from agent.flow.filters import explain_pattern
 from agent.server.auth.access import Access
 from agent.server.call import Call, empty_response, view_response
 from agent.server.operation import V1, Operation
+from agent.server.paging import LongPage, Next, part
 from agent.server.store import environments
 from agent.server.store.environments import Environment
 
@@ -40,13 +41,15 @@ class EnvironmentList(msgspec.Struct):
     """A project's environments."""
 
     environments: list[EnvironmentView]
+    next: Next
 
 
 async def list_environments(call: Call) -> Response:
     """The project's environments."""
     async with call.services.database.read() as connection:
         found = await environments.list_environments(connection, call.project.id)
-    return view_response(EnvironmentList([_view(environment) for environment in found]))
+    shown, after = part(found, call.query(LongPage), lambda environment: environment.name.casefold(), str)
+    return view_response(EnvironmentList([_view(environment) for environment in shown], after))
 
 
 async def show_environment(call: Call) -> Response:
@@ -105,7 +108,14 @@ def _view(environment: Environment) -> EnvironmentView:
 
 
 OPERATIONS = (
-    Operation("GET", f"{V1}/environments", Access.VIEWER, list_environments, answers={200: EnvironmentList}),
+    Operation(
+        "GET",
+        f"{V1}/environments",
+        Access.VIEWER,
+        list_environments,
+        query=LongPage,
+        answers={200: EnvironmentList},
+    ),
     Operation("GET", _PATH, Access.VIEWER, show_environment, answers={200: EnvironmentView}),
     Operation(
         "PUT",

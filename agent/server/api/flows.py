@@ -10,6 +10,7 @@ from agent.errors import NotFoundError, UsageError
 from agent.server.auth.access import Access
 from agent.server.call import Call, empty_response, view_response
 from agent.server.operation import V1, Operation
+from agent.server.paging import LongPage, Next, part
 from agent.server.store import flows
 from agent.server.store.database import Connection
 from agent.server.store.flows import FlowRow
@@ -68,6 +69,7 @@ class FlowList(msgspec.Struct):
     """The project's flows."""
 
     flows: list[FlowView]
+    next: Next
 
 
 class RunStarted(msgspec.Struct):
@@ -79,9 +81,10 @@ class RunStarted(msgspec.Struct):
 async def list_flows(call: Call) -> Response:
     """The flows of the project: stored ones, and those of repositories' default branches."""
     async with call.services.database.read() as connection:
-        rows = await flows.list_flows(connection, call.project.id)
+        found = await flows.list_flows(connection, call.project.id)
+        rows, after = part(found, call.query(LongPage), _place, tuple[str, str, int])
         shown = [FlowView(**await _facts(connection, row)) for row in rows]
-    return view_response(FlowList(shown))
+    return view_response(FlowList(shown, after))
 
 
 async def show_flow(call: Call) -> Response:
@@ -137,6 +140,11 @@ async def dispatch_flow(call: Call) -> Response:
     return view_response(RunStarted(run), 201)
 
 
+def _place(row: FlowRow) -> tuple[str, str, int]:
+    """Where a flow stands among the others: those that are stored here first."""
+    return row.repository or "", row.name, row.id
+
+
 async def _set_enabled(call: Call, *, is_enabled: bool) -> Response:
     async with call.services.changes.begin() as change:
         row = await _find(change.connection, call)
@@ -177,7 +185,7 @@ async def _facts(connection: Connection, row: FlowRow) -> dict[str, Any]:
 
 
 OPERATIONS = (
-    Operation("GET", f"{V1}/flows", Access.VIEWER, list_flows, answers={200: FlowList}),
+    Operation("GET", f"{V1}/flows", Access.VIEWER, list_flows, query=LongPage, answers={200: FlowList}),
     Operation("GET", _PATH, Access.VIEWER, show_flow, answers={200: FlowDetails}),
     Operation("PUT", _PATH, Access.MAINTAINER, put_flow, body=FlowText, answers={200: FlowDetails}),
     Operation("DELETE", _PATH, Access.MAINTAINER, delete_flow, problems=(422,)),

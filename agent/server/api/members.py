@@ -7,6 +7,7 @@ from agent.server import accounts
 from agent.server.auth.access import Access
 from agent.server.call import Call, empty_response, view_response
 from agent.server.operation import V1, Operation
+from agent.server.paging import LongPage, Next, part
 from agent.server.store import users
 
 
@@ -28,13 +29,15 @@ class MemberList(msgspec.Struct):
     """Members by name."""
 
     members: list[MemberView]
+    next: Next
 
 
 async def list_members(call: Call) -> Response:
     """The members by name. Admins of the organisation have all rights without being members."""
     async with call.services.database.read() as connection:
-        rows = await users.list_members(connection, call.project.id)
-    return view_response(MemberList([MemberView(row.name, row.role, row.origin) for row in rows]))
+        found = await users.list_members(connection, call.project.id)
+    rows, after = part(found, call.query(LongPage), lambda row: row.name, str)
+    return view_response(MemberList([MemberView(row.name, row.role, row.origin) for row in rows], after))
 
 
 async def put_member(call: Call) -> Response:
@@ -56,7 +59,7 @@ async def remove_member(call: Call) -> Response:
 
 _PATH = f"{V1}/projects/{{project}}/members"
 OPERATIONS = (
-    Operation("GET", _PATH, Access.VIEWER, list_members, answers={200: MemberList}),
+    Operation("GET", _PATH, Access.VIEWER, list_members, query=LongPage, answers={200: MemberList}),
     Operation("PUT", f"{_PATH}/{{user}}", Access.ADMIN, put_member, body=RoleBody, answers={200: MemberView}),
     Operation("DELETE", f"{_PATH}/{{user}}", Access.ADMIN, remove_member),
 )

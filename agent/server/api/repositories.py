@@ -11,6 +11,7 @@ from agent.server.api.flows import RunStarted
 from agent.server.auth.access import Access
 from agent.server.call import Call, empty_response, view_response
 from agent.server.operation import V1, Operation
+from agent.server.paging import LongPage, Next, part
 from agent.server.platform_events import TRIGGERS
 from agent.server.problems import ConflictError
 from agent.server.store import deliveries, flows, repositories
@@ -74,6 +75,7 @@ class RepositoryList(msgspec.Struct):
     """The project's repositories."""
 
     repositories: list[RepositoryView]
+    next: Next
 
 
 class EventBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -100,8 +102,9 @@ class DispatchBody(msgspec.Struct, forbid_unknown_fields=True):
 async def list_repositories(call: Call) -> Response:
     """The repositories that are connected."""
     async with call.services.database.read() as connection:
-        rows = await repositories.list_repositories(connection, call.project.id)
-    return view_response(RepositoryList([RepositoryView(**_facts(call, row)) for row in rows]))
+        found = await repositories.list_repositories(connection, call.project.id)
+    rows, after = part(found, call.query(LongPage), lambda row: (row.name, row.id), tuple[str, str])
+    return view_response(RepositoryList([RepositoryView(**_facts(call, row)) for row in rows], after))
 
 
 async def connect_repository(call: Call) -> Response:
@@ -238,7 +241,14 @@ def _facts(call: Call, row: RepositoryRow) -> dict[str, Any]:
 
 
 OPERATIONS = (
-    Operation("GET", f"{V1}/repositories", Access.VIEWER, list_repositories, answers={200: RepositoryList}),
+    Operation(
+        "GET",
+        f"{V1}/repositories",
+        Access.VIEWER,
+        list_repositories,
+        query=LongPage,
+        answers={200: RepositoryList},
+    ),
     Operation(
         "POST",
         f"{V1}/repositories",

@@ -7,6 +7,7 @@ from agent.server.api.level import LevelQuery, read_level
 from agent.server.auth.access import Access
 from agent.server.call import Call, empty_response, view_response
 from agent.server.operation import V1, Operation
+from agent.server.paging import LongPage, Next, part
 from agent.server.store import settings
 from agent.server.store.settings import Level, SecretRow
 from agent.server.views import Moment, Named, time_text
@@ -36,13 +37,12 @@ class SecretList(msgspec.Struct):
     """Secrets by name."""
 
     secrets: list[SecretView]
+    next: Next
 
 
 async def list_secrets(call: Call) -> Response:
     """The names of all secrets that jobs of the project may get, with the level at which each is set."""
-    async with call.services.database.read() as connection:
-        rows = await settings.list_secrets(connection, call.project.id)
-    return view_response(SecretList([_view(row) for row in rows]))
+    return await _list(call, call.project.id)
 
 
 async def put_secret(call: Call) -> Response:
@@ -57,9 +57,7 @@ async def delete_secret(call: Call) -> Response:
 
 async def list_shared(call: Call) -> Response:
     """The names of the organisation's secrets: jobs of all projects may get them."""
-    async with call.services.database.read() as connection:
-        rows = await settings.list_secrets(connection, 0)
-    return view_response(SecretList([_view(row) for row in rows]))
+    return await _list(call, 0)
 
 
 async def put_shared(call: Call) -> Response:
@@ -70,6 +68,13 @@ async def put_shared(call: Call) -> Response:
 async def delete_shared(call: Call) -> Response:
     """Forget a secret of the organisation."""
     return await _delete(call, Level())
+
+
+async def _list(call: Call, project: int) -> Response:
+    async with call.services.database.read() as connection:
+        found = await settings.list_secrets(connection, project)
+    rows, after = part(found, call.query(LongPage), lambda row: row.key, tuple[int, str, str])
+    return view_response(SecretList([_view(row) for row in rows], after))
 
 
 async def _put(call: Call, level: Level) -> Response:
@@ -95,7 +100,7 @@ def _view(row: SecretRow) -> SecretView:
 
 _OWN, _SHARED = f"{V1}/secrets", f"{V1}/organisation/secrets"
 OPERATIONS = (
-    Operation("GET", _OWN, Access.MAINTAINER, list_secrets, answers={200: SecretList}),
+    Operation("GET", _OWN, Access.MAINTAINER, list_secrets, query=LongPage, answers={200: SecretList}),
     Operation(
         "PUT",
         f"{_OWN}/{{name}}",
@@ -106,7 +111,7 @@ OPERATIONS = (
         answers={200: Named},
     ),
     Operation("DELETE", f"{_OWN}/{{name}}", Access.MAINTAINER, delete_secret, query=LevelQuery),
-    Operation("GET", _SHARED, Access.ORGANISATION, list_shared, answers={200: SecretList}),
+    Operation("GET", _SHARED, Access.ORGANISATION, list_shared, query=LongPage, answers={200: SecretList}),
     Operation(
         "PUT", f"{_SHARED}/{{name}}", Access.ORGANISATION, put_shared, body=SecretBody, answers={200: Named}
     ),

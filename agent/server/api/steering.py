@@ -9,7 +9,9 @@ from agent.server.approvals import Word
 from agent.server.auth.access import Access
 from agent.server.call import Call, view_response
 from agent.server.operation import V1, Operation
+from agent.server.paging import LongPage, Next, part
 from agent.server.store import environments, runs
+from agent.server.store.environments import ApprovalRow
 from agent.server.views import HoldMinutes, Moment, time_text
 
 _PATH = f"{V1}/runs/{{run:int}}"
@@ -70,10 +72,11 @@ class ApprovalView(msgspec.Struct):
 
 
 class ApprovalList(msgspec.Struct):
-    """What waits, and what was said."""
+    """What waits, whole; and what was said, in parts, oldest first."""
 
     waiting: list[GateView]
     given: list[ApprovalView]
+    next: Next
 
 
 async def rerun_run(call: Call) -> Response:
@@ -108,7 +111,8 @@ async def list_approvals(call: Call) -> Response:
         plan = await runs.load_plan(connection, run)
         if plan is None:
             raise NotFoundError(f"there is no run {run}")
-        given = await environments.list_approvals(connection, run)
+        found = await environments.list_approvals(connection, run)
+    given, after = part(found, call.query(LongPage), _place, tuple[float, str, str])
     _flow, state = call.services.runs.read(plan, run)
     said = [
         ApprovalView(
@@ -123,7 +127,11 @@ async def list_approvals(call: Call) -> Response:
         )
         for row in given
     ]
-    return view_response(ApprovalList(_gates(state), said))
+    return view_response(ApprovalList(_gates(state), said, after))
+
+
+def _place(row: ApprovalRow) -> tuple[float, str, str]:
+    return row.created_at, row.job, row.actor
 
 
 def _gates(state: RunState) -> list[GateView]:
@@ -152,5 +160,12 @@ OPERATIONS = (
     Operation("POST", f"{_PATH}/rerun", Access.RUNNER, rerun_run, body=RerunBody, answers={201: AttemptView}),
     Operation("POST", f"{_PATH}/approve", Access.RUNNER, approve_run, body=WordBody, answers={200: WordView}),
     Operation("POST", f"{_PATH}/reject", Access.RUNNER, reject_run, body=WordBody, answers={200: WordView}),
-    Operation("GET", f"{_PATH}/approvals", Access.VIEWER, list_approvals, answers={200: ApprovalList}),
+    Operation(
+        "GET",
+        f"{_PATH}/approvals",
+        Access.VIEWER,
+        list_approvals,
+        query=LongPage,
+        answers={200: ApprovalList},
+    ),
 )

@@ -1,6 +1,7 @@
 """`/api/v1/tags`, and the tags of a run or an artifact. A tag on an artifact may start flows (`on: artifact_tagged`)."""
 
 import re
+from typing import Annotated, NamedTuple
 
 import msgspec
 from starlette.responses import Response
@@ -9,6 +10,7 @@ from agent.errors import NotFoundError, UsageError
 from agent.server.auth.access import Access
 from agent.server.call import Call, empty_response, view_response
 from agent.server.operation import V1, Operation
+from agent.server.paging import LongPage, Next, RowId, cut, next_cursor
 from agent.server.platform_events import PlatformEvent, emit
 from agent.server.store import artifacts, tags
 from agent.server.store.tags import TagRow
@@ -17,7 +19,15 @@ from agent.server.views import Moment, time_text, view_artifact
 _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
-class TagQuery(msgspec.Struct, forbid_unknown_fields=True):
+class _Place(NamedTuple):
+    """What lists of tags are sorted by: where a part of one begins."""
+
+    tag: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]*$")]
+    kind: Annotated[str, msgspec.Meta(pattern=r"^[a-z]*$")]
+    thing: RowId
+
+
+class TagQuery(LongPage):
     """Only tags of this name."""
 
     tag: str = ""
@@ -37,23 +47,23 @@ class TagList(msgspec.Struct):
     """Tags by name."""
 
     tags: list[TagView]
+    next: Next
 
 
 async def list_tags(call: Call) -> Response:
     """The project's tags."""
-    async with call.services.database.read() as connection:
-        rows = await tags.list_tags(connection, call.project.id, tag=call.query(TagQuery).tag)
-    return view_response(TagList([_view(row) for row in rows]))
+    query = call.query(TagQuery)
+    return await _list(call, query, tag=query.tag)
 
 
 async def list_of_run(call: Call) -> Response:
     """The tags of a run."""
-    return await _list(call, "run")
+    return await _list_of(call, "run")
 
 
 async def list_of_artifact(call: Call) -> Response:
     """The tags of an artifact."""
-    return await _list(call, "artifact")
+    return await _list_of(call, "artifact")
 
 
 async def tag_run(call: Call) -> Response:
@@ -93,10 +103,21 @@ async def untag_artifact(call: Call) -> Response:
     return await _remove(call, "artifact")
 
 
-async def _list(call: Call, kind: str) -> Response:
+async def _list_of(call: Call, kind: str) -> Response:
+    return await _list(call, call.query(LongPage), kind=kind, thing=call.number(kind))
+
+
+async def _list(
+    call: Call, page: LongPage, *, kind: str = "", thing: int | None = None, tag: str = ""
+) -> Response:
+    limit, after = page.limit, page.after(_Place)
     async with call.services.database.read() as connection:
-        rows = await tags.list_tags(connection, call.project.id, kind=kind, thing=call.number(kind))
-    return view_response(TagList([_view(row) for row in rows]))
+        found = await tags.list_tags(
+            connection, call.project.id, limit=limit + 1, after=after, kind=kind, thing=thing, tag=tag
+        )
+    shown = cut(found, limit)
+    last = (shown[-1].tag, shown[-1].kind, shown[-1].thing) if shown else None
+    return view_response(TagList([_view(row) for row in shown], next_cursor(found, limit, last)))
 
 
 async def _remove(call: Call, kind: str) -> Response:
@@ -126,8 +147,8 @@ def _view(row: TagRow) -> TagView:
 _RUN, _ARTIFACT = f"{V1}/runs/{{run:int}}/tags", f"{V1}/artifacts/{{artifact:int}}/tags"
 OPERATIONS = (
     Operation("GET", f"{V1}/tags", Access.VIEWER, list_tags, query=TagQuery, answers={200: TagList}),
-    Operation("GET", _RUN, Access.VIEWER, list_of_run, answers={200: TagList}),
-    Operation("GET", _ARTIFACT, Access.VIEWER, list_of_artifact, answers={200: TagList}),
+    Operation("GET", _RUN, Access.VIEWER, list_of_run, query=LongPage, answers={200: TagList}),
+    Operation("GET", _ARTIFACT, Access.VIEWER, list_of_artifact, query=LongPage, answers={200: TagList}),
     Operation("PUT", f"{_RUN}/{{tag}}", Access.RUNNER, tag_run, answers={200: TagView}, problems=(422,)),
     Operation(
         "PUT", f"{_ARTIFACT}/{{tag}}", Access.RUNNER, tag_artifact, answers={200: TagView}, problems=(422,)

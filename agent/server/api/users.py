@@ -16,7 +16,7 @@ from agent.server.auth.roles import Role, read_role
 from agent.server.auth.tokens import API
 from agent.server.call import Call, empty_response, view_response
 from agent.server.operation import V1, Operation
-from agent.server.paging import Next, Page, part
+from agent.server.paging import LongPage, Next, Page, part
 from agent.server.store import projects, tokens, users
 from agent.server.store.database import Connection
 from agent.server.store.tokens import TokenRow
@@ -106,6 +106,7 @@ class TokenList(msgspec.Struct):
     """Tokens, newest first."""
 
     tokens: list[TokenView]
+    next: Next
 
 
 async def list_users(call: Call) -> Response:
@@ -153,7 +154,7 @@ async def list_tokens_of_user(call: Call) -> Response:
     """The user's tokens, without what would let anybody use them."""
     async with call.services.database.read() as connection:
         user = await accounts.find_user(connection, call.text("user"))
-        return await list_tokens_of(connection, user.id)
+        return await list_tokens_of(call, connection, user.id)
 
 
 async def create_token_of_user(call: Call) -> Response:
@@ -174,11 +175,13 @@ async def revoke_token_of_user(call: Call) -> Response:
     return empty_response()
 
 
-async def list_tokens_of(connection: Connection, user: int) -> Response:
+async def list_tokens_of(call: Call, connection: Connection, user: int) -> Response:
     """The tokens of `user`."""
     names = await projects.names(connection)
-    rows = await tokens.list_tokens(connection, API, user)
-    return view_response(TokenList([view_token(row, names) for row in rows]))
+    found = await tokens.list_tokens(connection, API, user)
+    page, kind = call.query(LongPage), tuple[float, str]
+    rows, after = part(found, page, lambda row: (row.created_at, row.id), kind, descending=True)
+    return view_response(TokenList([view_token(row, names) for row in rows], after))
 
 
 async def make_token(call: Call, user: UserRow, body: TokenBody) -> Response:
@@ -277,7 +280,14 @@ OPERATIONS = (
         answers={200: UserView},
         problems=(409,),
     ),
-    Operation("GET", f"{_PATH}/tokens", Access.ORGANISATION, list_tokens_of_user, answers={200: TokenList}),
+    Operation(
+        "GET",
+        f"{_PATH}/tokens",
+        Access.ORGANISATION,
+        list_tokens_of_user,
+        query=LongPage,
+        answers={200: TokenList},
+    ),
     Operation(
         "POST",
         f"{_PATH}/tokens",

@@ -8,6 +8,7 @@ from agent.server.api.level import LevelQuery, read_level
 from agent.server.auth.access import Access
 from agent.server.call import Call, empty_response, view_response
 from agent.server.operation import V1, Operation
+from agent.server.paging import LongPage, Next, part
 from agent.server.store import settings
 from agent.server.store.settings import Level, VariableRow
 from agent.server.vault import check_name, check_room, check_value
@@ -34,6 +35,7 @@ class VariableList(msgspec.Struct):
     """Variables by name."""
 
     variables: list[VariableView]
+    next: Next
 
 
 async def list_variables(call: Call) -> Response:
@@ -68,8 +70,9 @@ async def delete_shared(call: Call) -> Response:
 
 async def _list(call: Call, project: int) -> Response:
     async with call.services.database.read() as connection:
-        rows = await settings.list_variables(connection, project)
-    return view_response(VariableList([_view(row) for row in rows]))
+        found = await settings.list_variables(connection, project)
+    rows, after = part(found, call.query(LongPage), lambda row: row.key, tuple[int, str, str])
+    return view_response(VariableList([_view(row) for row in rows], after))
 
 
 async def _put(call: Call, level: Level) -> Response:
@@ -98,7 +101,7 @@ def _view(row: VariableRow) -> VariableView:
 
 _OWN, _SHARED = f"{V1}/variables", f"{V1}/organisation/variables"
 OPERATIONS = (
-    Operation("GET", _OWN, Access.VIEWER, list_variables, answers={200: VariableList}),
+    Operation("GET", _OWN, Access.VIEWER, list_variables, query=LongPage, answers={200: VariableList}),
     Operation(
         "PUT",
         f"{_OWN}/{{name}}",
@@ -109,7 +112,7 @@ OPERATIONS = (
         answers={200: Named},
     ),
     Operation("DELETE", f"{_OWN}/{{name}}", Access.MAINTAINER, delete_variable, query=LevelQuery),
-    Operation("GET", _SHARED, Access.ORGANISATION, list_shared, answers={200: VariableList}),
+    Operation("GET", _SHARED, Access.ORGANISATION, list_shared, query=LongPage, answers={200: VariableList}),
     Operation(
         "PUT", f"{_SHARED}/{{name}}", Access.ORGANISATION, put_shared, body=VariableBody, answers={200: Named}
     ),

@@ -9,6 +9,7 @@ from agent.errors import NotFoundError
 from agent.server.auth.access import Access
 from agent.server.call import Call, empty_response, view_response
 from agent.server.operation import ANY, V1, Operation
+from agent.server.paging import LongPage, Next, part
 from agent.server.store import flows, webhooks
 from agent.server.views import Moment, time_text
 
@@ -41,6 +42,7 @@ class WebhookList(msgspec.Struct):
     """The project's webhooks."""
 
     webhooks: list[WebhookView]
+    next: Next
 
 
 class Received(msgspec.Struct):
@@ -59,8 +61,9 @@ class Started(msgspec.Struct):
 async def list_webhooks(call: Call) -> Response:
     """The project's webhooks."""
     async with call.services.database.read() as connection:
-        rows = await webhooks.list_webhooks(connection, call.project.id)
-    return view_response(WebhookList([WebhookView(**_facts(call, row)) for row in rows]))
+        found = await webhooks.list_webhooks(connection, call.project.id)
+    rows, after = part(found, call.query(LongPage), lambda row: row.name, str)
+    return view_response(WebhookList([WebhookView(**_facts(call, row)) for row in rows], after))
 
 
 async def add_webhook(call: Call) -> Response:
@@ -129,7 +132,9 @@ def _facts(call: Call, row: webhooks.WebhookRow) -> dict[str, Any]:
 
 
 OPERATIONS = (
-    Operation("GET", f"{V1}/webhooks", Access.MAINTAINER, list_webhooks, answers={200: WebhookList}),
+    Operation(
+        "GET", f"{V1}/webhooks", Access.MAINTAINER, list_webhooks, query=LongPage, answers={200: WebhookList}
+    ),
     Operation(
         "POST",
         f"{V1}/webhooks",

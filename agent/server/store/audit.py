@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from agent.server.store.hot import Hot
 from agent.server.store.schema import audit
 
 
@@ -28,12 +27,9 @@ class AuditRow:
     detail: str
 
 
-_ADD = Hot(insert(audit))
-
-
 async def add_entry(connection: AsyncConnection, detail: Mapping[str, object], **values: object) -> None:
     """Add a row; `values` are its columns."""
-    await _ADD.count(connection, detail=json.dumps(detail, ensure_ascii=False), **values)
+    await connection.execute(insert(audit).values(detail=json.dumps(detail, ensure_ascii=False), **values))
 
 
 async def list_entries(

@@ -6,7 +6,7 @@ uploading --all bytes are there--> uploaded --finalize--> final
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Select, delete, func, or_, select, update
+from sqlalchemy import Select, delete, func, literal, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.server.store.jobs import ACTIVE
@@ -97,15 +97,26 @@ async def find_best(
     return None
 
 
-async def list_caches(connection: AsyncConnection, project: int, prefix: str = "") -> list[CacheRow]:
-    """The project's finished caches, the last used first."""
+async def list_caches(
+    connection: AsyncConnection,
+    project: int,
+    *,
+    limit: int,
+    after: tuple[float, int] | None = None,
+    prefix: str = "",
+) -> list[CacheRow]:
+    """The project's finished caches, the last used first: those behind the one that `after` (`used_at`, `id`) tells."""
     query = (
         select(caches)
         .where(caches.c.project == project, caches.c.status == "final")
         .order_by(caches.c.used_at.desc(), caches.c.id.desc())
+        .limit(limit)
     )
-    rows = [CacheRow(**row) for row in (await connection.execute(query)).mappings()]
-    return [row for row in rows if row.key.startswith(prefix)]
+    if after is not None:
+        query = query.where(tuple_(caches.c.used_at, caches.c.id) < tuple_(*map(literal, after)))
+    if prefix:  # not LIKE: SQLite's does not tell a from A
+        query = query.where(func.substr(caches.c.key, 1, len(prefix)) == prefix)
+    return [CacheRow(**row) for row in (await connection.execute(query)).mappings()]
 
 
 async def mark_uploaded(

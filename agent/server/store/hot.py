@@ -14,7 +14,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.expression import Executable
 
 from agent.server.store.sqlite_driver import plain_connection
-from agent.server.store.text import without_nul
 from agent.server.store.upsert import is_sqlite
 
 Make = Callable[[AsyncConnection], Executable]
@@ -71,7 +70,7 @@ class Hot:
             plain.execute("BEGIN")  # a reader's: it sees one snapshot, and ends with its connection
         given = {**fixed, **values}
         try:
-            return plain.execute(sql, [_storable(given[name]) for name in order])
+            return plain.execute(sql, [given[name] for name in order])
         except sqlite3.Error:
             if not plain.in_transaction:
                 raise  # all of it was undone: what came now would be a transaction by itself
@@ -88,15 +87,9 @@ class Hot:
         self, connection: AsyncConnection, names: tuple[str, ...]
     ) -> tuple[str, tuple[str, ...], dict[str, Any]]:
         statement: Any = self._statement(connection)
-        columns = [name for name in names if name in statement.table.c] if statement.is_insert else None
+        columns = list(names) if statement.is_insert else None
         compiled = statement.compile(dialect=connection.dialect, column_keys=columns)
         read = statement.selected_columns if statement.is_select else getattr(statement, "_returning", ())
         self._booleans = tuple(place for place, column in enumerate(read) if isinstance(column.type, Boolean))
         fixed = {name: bound.value for name, bound in compiled.binds.items() if not bound.required}
-        fixed |= {column.key: column.default.arg for column in compiled.insert_prefetch}
         return str(compiled), tuple(compiled.positiontup or ()), fixed
-
-
-def _storable(value: Any) -> Any:
-    """As for all other statements: see `agent.server.store.engines`."""
-    return without_nul(value) if isinstance(value, str) and "\0" in value else value

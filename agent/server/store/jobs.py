@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from sqlalchemy import BindParameter, ScalarSelect, Select, bindparam, func, insert, or_, select, update
+from sqlalchemy import ScalarSelect, Select, bindparam, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.server.store.hot import Hot
@@ -72,25 +72,28 @@ async def queue_job(connection: AsyncConnection, spec: JobSpec, now: float) -> N
     """Offer a job; offering one that is there already changes nothing."""
     if await find_job(connection, spec.job) is not None:
         return
-    await _QUEUE.count(
-        connection,
-        of_run=spec.run,
-        id=spec.job,
-        run=spec.run,
-        key=spec.key,
-        name=spec.name,
-        status="queued",
-        spec=codec.dump(spec),
-        runs_on=codec.dump(spec.runs_on),
-        group_name=spec.group,
-        priority=spec.priority,
-        ranked_at=now - spec.priority * PRIORITY_SECONDS,
-        request=codec.dump(spec.resources),
-        nodes=spec.nodes,
-        limit_seconds=_limit_seconds(spec),
-        queued_at=now,
-        attempt=spec.attempt,
-        environment=spec.environment,
+    await connection.execute(
+        insert(jobs).values(
+            id=spec.job,
+            run=spec.run,
+            project=_project(spec.run),
+            place=_next_place(spec.run),
+            key=spec.key,
+            name=spec.name,
+            status="queued",
+            spec=codec.dump(spec),
+            runs_on=codec.dump(spec.runs_on),
+            group_name=spec.group,
+            priority=spec.priority,
+            ranked_at=now - spec.priority * PRIORITY_SECONDS,
+            request=codec.dump(spec.resources),
+            nodes=spec.nodes,
+            limit_seconds=_limit_seconds(spec),
+            queued_at=now,
+            attempt=spec.attempt,
+            run_attempt=_run_attempt(spec.run),
+            environment=spec.environment,
+        )
     )
 
 
@@ -101,17 +104,19 @@ def _limit_seconds(spec: JobSpec) -> float | None:
     return 60 * (spec.timeout_minutes + spec.cancel_timeout_minutes)
 
 
-def _values_of_run() -> dict[str, ScalarSelect[int]]:
-    """What a new job has from its run: it comes after the jobs that are there, in the run's project and attempt."""
-    run: BindParameter[int] = bindparam("of_run")
-    return {
-        "place": select(func.count()).select_from(jobs).where(jobs.c.run == run).scalar_subquery(),
-        "project": select(runs.c.project).where(runs.c.id == run).scalar_subquery(),
-        "run_attempt": select(runs.c.attempt).where(runs.c.id == run).scalar_subquery(),
-    }
+def _next_place(run: int) -> ScalarSelect[int]:
+    """How many jobs the run has already."""
+    return select(func.count()).select_from(jobs).where(jobs.c.run == run).scalar_subquery()
 
 
-_QUEUE = Hot(insert(jobs).values(_values_of_run()))
+def _project(run: int) -> ScalarSelect[int]:
+    """A job belongs to its run's project."""
+    return select(runs.c.project).where(runs.c.id == run).scalar_subquery()
+
+
+def _run_attempt(run: int) -> ScalarSelect[int]:
+    """A job belongs to the attempt that its run is in."""
+    return select(runs.c.attempt).where(runs.c.id == run).scalar_subquery()
 
 
 async def project_of(connection: AsyncConnection, job: str) -> int | None:
@@ -124,8 +129,18 @@ async def add_ended_job(
 ) -> None:
     """A job that ended before it could be queued: skipped, cancelled, impossible. A held one becomes so too."""
     if await find_job(connection, job) is None:
-        await _QUEUE.count(
-            connection, of_run=run, id=job, run=run, key=key, name=name, status="queued", queued_at=None
+        await connection.execute(
+            insert(jobs).values(
+                id=job,
+                run=run,
+                project=_project(run),
+                place=_next_place(run),
+                key=key,
+                name=name,
+                status="queued",
+                queued_at=None,
+                run_attempt=_run_attempt(run),
+            )
         )
     await finish_job(connection, job, result, now)
 

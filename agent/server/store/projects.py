@@ -107,7 +107,11 @@ def read_settings(given: object) -> ProjectSettings:
     try:
         return msgspec.convert(given, ProjectSettings)
     except msgspec.ValidationError as error:
-        raise UsageError(f"the settings of the project are not valid: {error}", where="settings") from None
+        raise UsageError(
+            f"the settings of the project are not valid: {error}",
+            where="settings",
+            hint=f"there are {', '.join(ProjectSettings.__struct_fields__)}",
+        ) from None
 
 
 def _project(row: RowMapping) -> ProjectRow:

@@ -36,6 +36,11 @@ class SecretRow:
     refs: tuple[str, ...]
     updated_at: float
 
+    @property
+    def key(self) -> tuple[int, str, str]:
+        """What tells it apart: where it is set, and its name."""
+        return self.level.project, self.level.environment, self.name
+
 
 @dataclass(frozen=True, slots=True)
 class VariableRow:
@@ -45,6 +50,11 @@ class VariableRow:
     name: str
     value: str
     updated_at: float
+
+    @property
+    def key(self) -> tuple[int, str, str]:
+        """What tells it apart: where it is set, and its name."""
+        return self.level.project, self.level.environment, self.name
 
 
 async def put_secret(

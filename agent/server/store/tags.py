@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.server.store.schema import tags
@@ -29,9 +29,16 @@ async def add_tag(connection: AsyncConnection, row: TagRow) -> bool:
 
 
 async def list_tags(
-    connection: AsyncConnection, project: int, *, kind: str = "", thing: int | None = None, tag: str = ""
+    connection: AsyncConnection,
+    project: int,
+    *,
+    limit: int,
+    after: tuple[str, str, int] | None = None,
+    kind: str = "",
+    thing: int | None = None,
+    tag: str = "",
 ) -> list[TagRow]:
-    """The project's tags: of one thing, of this name, or all."""
+    """The project's tags behind `after` (`tag`, `kind`, `thing`): of one thing, of this name, or all."""
     query = select(tags).where(tags.c.project == project)
     if kind:
         query = query.where(tags.c.kind == kind)
@@ -39,7 +46,10 @@ async def list_tags(
         query = query.where(tags.c.thing == thing)
     if tag:
         query = query.where(tags.c.tag == tag)
-    query = query.order_by(tags.c.tag, tags.c.kind, tags.c.thing)
+    place = (tags.c.tag, tags.c.kind, tags.c.thing)
+    if after is not None:
+        query = query.where(tuple_(*place) > tuple_(*map(literal, after)))
+    query = query.order_by(*place).limit(limit)
     return [TagRow(**row) for row in (await connection.execute(query)).mappings()]
 
 

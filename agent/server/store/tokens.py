@@ -5,10 +5,9 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import and_, bindparam, insert, or_, select, update
+from sqlalchemy import and_, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from agent.server.store.hot import Hot
 from agent.server.store.schema import tokens
 
 
@@ -48,15 +47,10 @@ async def add_token(connection: AsyncConnection, row: TokenRow) -> None:
     )
 
 
-_FIND = Hot(
-    select(*(tokens.c[name] for name in TokenRow.__slots__)).where(tokens.c.hash == bindparam("wanted"))
-)
-
-
 async def find_token(connection: AsyncConnection, digest: str) -> TokenRow | None:
     """The token with this hash, whether it is still good or not."""
-    row = await _FIND.row(connection, wanted=digest)
-    return None if row is None else TokenRow(*row)
+    row = (await connection.execute(select(tokens).where(tokens.c.hash == digest))).mappings().one_or_none()
+    return None if row is None else TokenRow(**row)
 
 
 async def find_by_id(connection: AsyncConnection, token: str) -> TokenRow | None:

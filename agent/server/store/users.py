@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from agent.server.store.hot import Hot
 from agent.server.store.schema import memberships, users
 
 FIRST = 1  # the id of the user that is always there, `admin`
@@ -37,12 +36,6 @@ class MemberRow:
     origin: str
 
 
-_FIND = Hot(select(*(users.c[name] for name in UserRow.__slots__)).where(users.c.id == bindparam("wanted")))
-_ROLES = Hot(
-    select(memberships.c.project, memberships.c.role).where(memberships.c.user == bindparam("of_user"))
-)
-
-
 async def add_user(connection: AsyncConnection, **values: object) -> int | None:
     """A new user's id, or None when the name or the subject is taken. `values` are columns."""
     statement = insert(users).values(**values).returning(users.c.id)
@@ -55,8 +48,8 @@ async def add_user(connection: AsyncConnection, **values: object) -> int | None:
 
 async def find_user(connection: AsyncConnection, user: int) -> UserRow | None:
     """The user with this id."""
-    row = await _FIND.row(connection, wanted=user)
-    return None if row is None else UserRow(*row)
+    row = (await connection.execute(select(users).where(users.c.id == user))).mappings().one_or_none()
+    return None if row is None else UserRow(**row)
 
 
 async def find_by_name(connection: AsyncConnection, name: str) -> UserRow | None:
@@ -90,7 +83,8 @@ async def update_user(connection: AsyncConnection, user: int, **values: object) 
 
 async def roles_of(connection: AsyncConnection, user: int) -> dict[int, str]:
     """The user's role by project."""
-    return dict(await _ROLES.rows(connection, of_user=user))
+    query = select(memberships.c.project, memberships.c.role).where(memberships.c.user == user)
+    return {row.project: row.role for row in await connection.execute(query)}
 
 
 async def list_members(connection: AsyncConnection, project: int) -> list[MemberRow]:
