@@ -68,7 +68,12 @@ async def load_run(services: Services, run: int, number: int = 0) -> RunDetails:
         shown = list_jobs(attempt, rows, names, services.clock.now())
         finished = [view_artifact(artifact) for artifact in await artifacts.list_final(connection, run)]
         ids = {job.id for job in shown}
-        summaries = [await _summary(connection, job) for job in rows if job.id in ids]
+        texts = await records.list_summaries_of_run(connection, run)
+        summaries = [
+            SummaryView(job.key, job.id, "\n".join(texts[job.id]))
+            for job in rows
+            if job.id in ids and job.id in texts
+        ]
     return RunDetails(
         **msgspec.structs.asdict(_of_attempt(view_run(row), attempt)),
         jobs=shown,
@@ -147,8 +152,3 @@ def _of_attempt(view: RunView, attempt: Attempt) -> RunView:
         started=time_text(row.started_at),
         finished=time_text(row.finished_at),
     )
-
-
-async def _summary(connection: Connection, job: jobs.JobRow) -> SummaryView:
-    texts = await records.list_summaries(connection, job.id, job.lease)
-    return SummaryView(job.key, job.id, "\n".join(texts))

@@ -1,6 +1,7 @@
 """What one connection has shipped, made durable in batches: sync, acknowledge, bring into rows, release.
 
-While the disk is busy with one batch the next one gathers, so the cost of a sync is shared by all that came meanwhile.
+While one batch is worked off, and for as long again, the next one gathers: what a sync, a commit and a look at the rows
+cost is shared by all that came meanwhile.
 """
 
 import asyncio
@@ -11,6 +12,8 @@ from agent.server.journals import Journals, Key
 from agent.server.ledger import Ledger, Outcome
 from agent.server.patience import outlast
 from agent.wire.server_side import ServerProtocol
+
+_LONGEST_PAUSE_SECONDS = 0.1
 
 
 class Settler:
@@ -39,11 +42,15 @@ class Settler:
 
     async def run(self) -> None:
         """Settle what is marked until `finish` was called and all is done."""
+        loop = asyncio.get_running_loop()
         while not self._is_finishing or self._unsettled:
             await self._news.wait()
             self._news.clear()
             batch, self._unsettled = sorted(self._unsettled), set()
+            began = loop.time()
             await self._settle(batch)
+            if not self._is_finishing:
+                await asyncio.sleep(min(loop.time() - began, _LONGEST_PAUSE_SECONDS))
 
     async def _settle(self, batch: Sequence[Key]) -> None:
         sizes = await outlast(partial(self._journals.sync, batch))

@@ -52,6 +52,12 @@ def _make_first_step() -> Select[tuple[float]]:
 
 
 _PUT_STEP = Hot(_make_put_step)
+_SUMMARIES_OF_RUN = Hot(
+    select(summaries.c.job, summaries.c.text)
+    .join(jobs, (jobs.c.id == summaries.c.job) & (jobs.c.lease == summaries.c.lease))
+    .where(jobs.c.run == bindparam("of_run"))
+    .order_by(summaries.c.job, summaries.c.offset)
+)
 _FIRST_STEP = Hot(_make_first_step())
 
 
@@ -123,6 +129,14 @@ async def list_summaries(connection: AsyncConnection, job: str, lease: int) -> l
     """The Markdown of the job's summary, a text a record."""
     query = select(summaries.c.text).where(summaries.c.job == job, summaries.c.lease == lease)
     return list((await connection.execute(query.order_by(summaries.c.offset))).scalars())
+
+
+async def list_summaries_of_run(connection: AsyncConnection, run: int) -> dict[str, list[str]]:
+    """As `list_summaries`, of all jobs of the run under their last lease, by job; without those that wrote none."""
+    found: dict[str, list[str]] = {}
+    for job, text in await _SUMMARIES_OF_RUN.rows(connection, of_run=run):
+        found.setdefault(job, []).append(text)
+    return found
 
 
 async def find_first_step_of_run(connection: AsyncConnection, job: str) -> float | None:
