@@ -7,7 +7,6 @@ folders are passed over.
 Source: actions/runner `src/Misc/expressionFunc/hashFiles`, @actions/glob `internal-globber.ts`, `internal-pattern.ts`.
 """
 
-import hashlib
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -22,6 +21,8 @@ _BLOCK_BYTES = 1 << 20
 
 def hash_files(workspace: Path, arguments: Sequence[str]) -> str:
     """The hash of the files in `workspace` that `arguments` name. Raises ExpressionError for an unknown option."""
+    from hashlib import sha256  # here and below: it brings OpenSSL along, and most jobs never ask
+
     follows = False
     if arguments and arguments[0].startswith("--"):
         if arguments[0].lower() != _FOLLOW:
@@ -35,7 +36,7 @@ def hash_files(workspace: Path, arguments: Sequence[str]) -> str:
         for line in (item.strip() for item in argument.splitlines())
         if line and not line.startswith("#")
     ]
-    total = hashlib.sha256()
+    total = sha256()
     count = 0
     for file in _find_files(workspace, patterns, follows=follows):
         total.update(_hash_file(file))
@@ -138,7 +139,9 @@ def _is_wanted(path: str, patterns: Sequence[_Pattern]) -> bool:
 
 
 def _hash_file(file: Path) -> bytes:
-    digest = hashlib.sha256()
+    from hashlib import sha256
+
+    digest = sha256()
     with file.open("rb") as stream:
         while block := stream.read(_BLOCK_BYTES):
             digest.update(block)
