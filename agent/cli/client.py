@@ -1,17 +1,29 @@
 """The server's API as the commands use it: the one place where the command line speaks HTTP."""
 
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent.config import Settings, load_settings
 from agent.errors import AgentError, NotFoundError, RefusedError, UnreachableError, UsageError
 
+if TYPE_CHECKING:
+    import httpx
+
 _TIMEOUT_SECONDS = 30.0
 _PAGE = 200  # entries of a list at a time
 _MOST = 100_000  # of a list that is wanted whole
+
+
+class BusyError(UnreachableError):
+    """The server answered that it can't now; `retry_seconds` is how long it wants to be left alone."""
+
+    def __init__(self, what: str, *, where: str = "", hint: str = "", retry_seconds: float = 1.0) -> None:
+        super().__init__(what, where=where, hint=hint)
+        self.retry_seconds = retry_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +93,11 @@ class Client:
         """The JSON that the server answers to `body`."""
         return self._json("POST", path, json=body)
 
+    def post_new(self, path: str, body: Any) -> tuple[Any, bool]:
+        """Like `post`; and whether something new was made (201), or was there already."""
+        response = self._request("POST", path, json=body)
+        return json.loads(response.content), response.status_code == 201
+
     def put(self, path: str, body: Any) -> Any:
         """Like `post`, with PUT."""
         return self._json("PUT", path, json=body)
@@ -105,6 +122,27 @@ class Client:
         """PUT the bytes of `file`."""
         with file.open("rb") as content:
             self._send("PUT", path, content=content, timeout=None)
+
+    def send(self, path: str, chunks: Iterable[bytes]) -> None:
+        """PUT what `chunks` give."""
+        self._send("PUT", path, content=chunks, timeout=_TRANSFER_SECONDS)
+
+    def fetch(self, path: str, start: int = 0) -> Iterator[tuple[int, bytes]]:
+        """The bytes at `path` in pieces, each with its place; from `start` on where the server can, else from 0."""
+        import httpx
+
+        headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
+        try:
+            with self._http.stream(
+                "GET", path, headers=headers, follow_redirects=True, timeout=_TRANSFER_SECONDS
+            ) as response:
+                _check(response, response.read() if response.is_error else b"", self.url)
+                place = start if response.status_code == httpx.codes.PARTIAL_CONTENT else 0
+                for chunk in response.iter_raw(_CHUNK_BYTES):
+                    yield place, chunk
+                    place += len(chunk)
+        except httpx.HTTPError as error:
+            raise _unreachable(self.url, error) from None
 
     def download(self, path: str, file: Path) -> None:
         """Write the bytes at `path` to `file`; it appears only when it is whole."""
@@ -155,6 +193,10 @@ class Client:
             raise _not_ours(self.url) from None
 
     def _send(self, method: str, path: str, **arguments: Any) -> bytes:
+        content: bytes = self._request(method, path, **arguments).content
+        return content
+
+    def _request(self, method: str, path: str, **arguments: Any) -> "httpx.Response":
         import httpx
 
         try:
@@ -162,10 +204,11 @@ class Client:
         except httpx.HTTPError as error:
             raise _unreachable(self.url, error) from None
         _check(response, response.content, self.url)
-        content: bytes = response.content
-        return content
+        return response
 
 
+_TRANSFER_SECONDS = 120.0  # of silence
+_CHUNK_BYTES = 256 << 10
 _EVENT_RETRIES = 30
 _EVENT_TIMEOUT_SECONDS = 60.0  # the server sends a comment at least every 15 s
 
@@ -186,6 +229,21 @@ def connect(
             "no access token is set", where=settings["url"], hint="`agent login`, or set AGENT_TOKEN"
         )
     return Client(settings["url"], settings["token"], settings["project"])
+
+
+def connect_from_job(
+    *, url: str | None = None, token: str | None = None, project: str | None = None
+) -> Client:
+    """As `connect`; within a job, where nothing else is said, the job's own server, token and project.
+
+    A config file on the agent's machine is somebody's own, and does not count there. Raises UsageError.
+    """
+    settings = load_settings({"url": url, "token": token, "project": project})
+    own = os.environ.get("ACTIONS_RESULTS_URL", ""), os.environ.get("ACTIONS_RUNTIME_TOKEN", "")
+    is_said = {settings.origins["url"], settings.origins["token"]} & {"flag", "AGENT_URL", "AGENT_TOKEN"}
+    if all(own) and not is_said:
+        return Client(*own)
+    return connect(settings)
 
 
 def parse_events(lines: Iterator[str]) -> Iterator[ServerEvent]:
@@ -219,6 +277,9 @@ def _check(response: Any, body: bytes, url: str) -> None:
         what += "".join(
             f"\n  {line['file']}:{line['line']}:{line['column']}: {line['message']}" for line in problems
         )
+    if response.status_code in (429, 503):
+        wait = response.headers.get("Retry-After", "")
+        raise BusyError(what, where=url, hint=hint, retry_seconds=float(wait) if wait.isdigit() else 1.0)
     kinds: dict[int, type[AgentError]] = {
         401: RefusedError,
         403: RefusedError,

@@ -1,7 +1,9 @@
-"""`agent tag`: names that people put on runs and artifacts."""
+"""`agent tag`: names that people put on runs, artifacts and versions of datasets."""
 
 import argparse
 import sys
+from contextlib import closing
+from typing import Any
 from urllib.parse import quote
 
 from agent.cli.arguments import (
@@ -13,13 +15,14 @@ from agent.cli.arguments import (
     describe,
     read_number,
 )
-from agent.cli.client import connect
+from agent.cli.client import Client, connect
 from agent.cli.tables import print_json, print_table
+from agent.spec.dataset import read_ref
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the sub-commands."""
-    describe(parser, "Tags on runs and artifacts.", "agent tag add best --artifact 12")
+    describe(parser, "Tags on runs, artifacts and versions of datasets.", "agent tag add best --artifact 12")
     commands = add_subcommands(parser)
     adding = add_command(commands, "add", _add, "Put a tag on.", "agent tag add best --artifact 12")
     listing = add_command(commands, "list", _list, "Tags, and what they are on.", "agent tag list --run 7")
@@ -29,13 +32,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
         thing = command.add_mutually_exclusive_group(required=command is not listing)
         thing.add_argument("--run", type=read_number, metavar="N", help="the run with this number")
         thing.add_argument("--artifact", type=read_number, metavar="N", help="the artifact with this number")
+        thing.add_argument("--dataset", metavar="NAME:VERSION", help="the version; its tag moves to it")
+        add_project(command)
         add_format(command)
         add_server(command)
-    add_project(listing)
 
 
 def _add(arguments: argparse.Namespace) -> int:
-    view = connect(url=arguments.url, token=arguments.token).put(_path(arguments, arguments.tag), {})
+    with closing(_connect(arguments)) as client:
+        view = client.put(_path(client, arguments, arguments.tag), {})
     if arguments.format == "json":
         print_json(view, sys.stdout)
     else:
@@ -44,12 +49,8 @@ def _add(arguments: argparse.Namespace) -> int:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    client = connect(url=arguments.url, token=arguments.token, project=arguments.project)
-    if arguments.run is not None or arguments.artifact is not None:
-        known = client.list_all(_path(arguments), "tags")
-        found = [row for row in known if arguments.tag in (None, row["tag"])]
-    else:
-        found = client.list_all(client.in_project("/api/v1/tags"), "tags", tag=arguments.tag)
+    with closing(_connect(arguments)) as client:
+        found = _find(client, arguments)
     if arguments.format == "json":
         print_json(found, sys.stdout)
         return 0
@@ -59,11 +60,29 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _delete(arguments: argparse.Namespace) -> int:
-    connect(url=arguments.url, token=arguments.token).delete(_path(arguments, arguments.tag))
+    with closing(_connect(arguments)) as client:
+        client.delete(_path(client, arguments, arguments.tag))
     sys.stderr.write(f"tag {arguments.tag} is taken off\n")
     return 0
 
 
-def _path(arguments: argparse.Namespace, tag: str = "") -> str:
-    things = f"runs/{arguments.run}" if arguments.run is not None else f"artifacts/{arguments.artifact}"
-    return f"/api/v1/{things}/tags" + (f"/{quote(tag, safe='')}" if tag else "")
+def _find(client: Client, arguments: argparse.Namespace) -> list[Any]:
+    if any(thing is not None for thing in (arguments.run, arguments.artifact, arguments.dataset)):
+        known = client.list_all(_path(client, arguments), "tags")
+        return [row for row in known if arguments.tag in (None, row["tag"])]
+    return client.list_all(client.in_project("/api/v1/tags"), "tags", tag=arguments.tag)
+
+
+def _connect(arguments: argparse.Namespace) -> Client:
+    return connect(url=arguments.url, token=arguments.token, project=arguments.project)
+
+
+def _path(client: Client, arguments: argparse.Namespace, tag: str = "") -> str:
+    end = "/tags" + (f"/{quote(tag, safe='')}" if tag else "")
+    if arguments.run is not None:
+        return f"/api/v1/runs/{arguments.run}{end}"
+    if arguments.artifact is not None:
+        return f"/api/v1/artifacts/{arguments.artifact}{end}"
+    ref = read_ref(arguments.dataset)
+    name, version = quote(ref.name, safe=""), quote(ref.version, safe="")
+    return client.in_project(f"/api/v1/datasets/{name}/versions/{version}{end}")

@@ -66,7 +66,7 @@ async def _identify(request: Request, services: Services, access: Access, connec
         return known
     if access.admits_jobs and token.count(".") == 2:
         job = await find_running_job(connection, services.runtime_tokens, token, now)
-        return Known(Caller(job=job), is_worth_noting=False)
+        return Known(Caller(name=job.job, job=job), is_worth_noting=False)
     raise UnauthorizedError("the token is not known here, or is over", hint="run `agent login` again")
 
 
@@ -96,8 +96,10 @@ async def _check_rights(
     if access in (Access.ORGANISATION, Access.METRICS):
         check_organisation(caller)
     needed = access.role
-    if needed is None or caller.job is not None:
+    if needed is None:
         return None
+    if caller.job is not None:
+        return await find_project(connection, request, caller.job.job)
     project = await find_project(connection, request)
     check_role(caller, needed, project.id, project.name, describe_asked(request))
     is_change = request.method not in SAFE_METHODS

@@ -84,6 +84,10 @@ class Change:
         """Note why a job waits of which there is no row yet."""
         await self._tell(project, run, "waiting", json.dumps({"job": key, "reason": reason}))
 
+    async def tell_dataset(self, project: int, run: int, data: str) -> None:
+        """Note that the run has made a version of a dataset; `data` is JSON text."""
+        await self._tell(project, run, "dataset", data)
+
     async def _tell(self, project: int, run: int, kind: str, data: str) -> None:
         """What is told of a run comes in the order in which it came to be only under the run's lock."""
         await self.lock_run(run)

@@ -35,7 +35,7 @@ class Guard:
         """Answer `request`; that it changed something, or was refused to, stands in the audit log."""
         services: Services = request.app.state.services
         note_request(request, self.operation.path)
-        if not self.operation.access.is_audited(request.method):
+        if not self.operation.is_audited:
             return await self._answer(request, services)
         path = request.url.path[:_LONGEST_TARGET]
         entry = audit.Entry(f"{request.method} {self.operation.path}", path, address_of(request))

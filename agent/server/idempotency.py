@@ -57,7 +57,7 @@ class Idempotency:
         """
         if not _KEY.fullmatch(key):
             raise MalformedError(f"{HEADER} is 1 to 255 visible ASCII characters")
-        claim = Claim(_owner(caller), key)
+        claim = Claim(owner_of(caller), key)
         digest = _digest(request, body)
         now = self._clock.now()
         async with self._database.write() as connection:
@@ -99,7 +99,8 @@ def _unfinished(age_seconds: float) -> ConflictError:
     )
 
 
-def _owner(caller: Caller) -> str:
+def owner_of(caller: Caller) -> str:
+    """Who calls, as rows remember it: a user, or a job."""
     return f"user/{caller.user}" if caller.job is None else f"job/{caller.job.job}"
 
 

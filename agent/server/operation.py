@@ -42,7 +42,7 @@ class Operation:
     what comes back when all is well; errors are problem details, and `problems` names those that do not follow from
     the row itself (a path with a parameter may be 404, a body may be 413, ...). An operation that is not `documented`
     speaks somebody else's protocol, or is for browsers. An operation that `is_page` says its errors as a page, and sends
-    who is not signed in to do so.
+    who is not signed in to do so. One that is a `part` belongs to a later call, and leaves that one the row in the audit log.
     """
 
     verb: str
@@ -55,11 +55,17 @@ class Operation:
     problems: tuple[int, ...] = ()
     documented: bool = True
     is_page: bool = False
+    is_part: bool = False
 
     @property
     def summary(self) -> str:
         """What it does, in a line."""
         return (self.handler.__doc__ or "").strip().partition("\n")[0].rstrip(".")
+
+    @property
+    def is_audited(self) -> bool:
+        """Whether a call leaves a row in the audit log."""
+        return self.access.is_audited(self.verb) and not self.is_part
 
     @property
     def is_repeatable(self) -> bool:

@@ -24,6 +24,7 @@ ORGANISATIONS_OWN = frozenset(
         "max_cache_bytes",
         "max_snapshot_bytes",
         "max_log_bytes",
+        "max_dataset_bytes",
     }
 )
 

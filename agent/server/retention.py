@@ -12,20 +12,26 @@ has not ended is touched.
 | runs, with all that is theirs | they ended so long ago | keep_runs_days |
 | snapshots | no run of the project works on them, a week after their upload | |
 | deliveries | they arrived so long ago, and what they started has ended | keep_deliveries_days |
+| versions of datasets | not the newest, no tag, and nobody has used them for so long | keep_datasets_days |
+| drafts of datasets | a week after they were begun | |
+| contents of datasets | no version and no draft names them | |
 | blobs that no row names | a day after they were written | |
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from agent.errors import AgentError
 from agent.server.blobs.store import BlobStore
 from agent.server.changes import Change, Changes
 from agent.server.journals import Journals
-from agent.server.store import caches, projects, retention, snapshots
+from agent.server.problems import ConflictError
+from agent.server.store import caches, dataset_files, datasets, projects, retention, snapshots
 from agent.server.store.archives import ArchiveRow
+from agent.server.store.dataset_files import ContentRow
 from agent.server.store.outage import Outage
 from agent.server.store.projects import ProjectRow
 from agent.server.store.retention import OldDelivery
@@ -37,7 +43,9 @@ _DAY_SECONDS = 86_400.0
 _SNAPSHOT_DAYS = 7
 _LEFTOVER_SECONDS = _DAY_SECONDS
 _PAUSE_SECONDS = 3600.0
-_SHELVES = ("artifacts", "caches", "logs", "parts", "snapshots")
+_DRAFT_SECONDS = 7 * _DAY_SECONDS
+_CONTENTS_AT_ONCE = 200
+_SHELVES = ("artifacts", "caches", "datasets", "logs", "parts", "snapshots")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +129,8 @@ class Retention:
                     yield doomed
         async for doomed in self._old_artifacts(project, now):
             yield doomed
+        async for doomed in self._old_datasets(project, now):
+            yield doomed
         async for doomed in self._logs_over(project):
             yield doomed
 
@@ -167,6 +177,50 @@ class Retention:
 
             keys = (row.blob,) if row.blob else ()
             yield Doomed("cache", row.key, project.name, row.size_bytes, forget, keys)
+
+    async def _old_datasets(self, project: ProjectRow, now: float) -> AsyncIterator[Doomed]:
+        """Versions and drafts first; their bytes are counted with the contents, which others may share."""
+        days = project.settings.keep_datasets_days
+        find = partial(
+            retention.find_versions,
+            project=project.id,
+            drafts_before=now - _DRAFT_SECONDS,
+            unused_since=None if days is None else now - days * _DAY_SECONDS,
+        )
+        async with self._changes.database.read() as connection:
+            rows = await find(connection)
+        for name, row in rows:
+
+            async def forget(change: Change, number: int = row.id) -> None:
+                await datasets.lock_contents(change.connection, project.id)
+                if not await find(change.connection, version=number):
+                    raise ConflictError("it is needed again")
+                await datasets.remove_versions(change.connection, [number])
+
+            what = f"draft {row.id} of {name}" if row.number is None else f"{name}:{row.number}"
+            yield Doomed("dataset", what, project.name, 0, forget)
+        async for doomed in self._unneeded_contents(project, [row.id for _, row in rows]):
+            yield doomed
+
+    async def _unneeded_contents(self, project: ProjectRow, going: Sequence[int]) -> AsyncIterator[Doomed]:
+        after = ""
+        while True:
+            async with self._changes.database.read() as connection:
+                rows = await dataset_files.list_unneeded(
+                    connection, project.id, going=going, after=after, limit=_CONTENTS_AT_ONCE
+                )
+            if not rows:
+                return
+            after = rows[-1].digest
+
+            async def forget(change: Change, rows: Sequence[ContentRow] = rows) -> None:
+                await datasets.lock_contents(change.connection, project.id)
+                if not await dataset_files.forget_contents(change.connection, project.id, rows):
+                    raise ConflictError("some of them are needed again")
+
+            size = sum(row.size_bytes for row in rows)
+            keys = tuple(row.blob for row in rows)
+            yield Doomed("contents", f"{len(rows)} of datasets", project.name, size, forget, keys)
 
     async def _old_logs(self, project: ProjectRow, ended_before: float) -> AsyncIterator[Doomed]:
         async with self._changes.database.read() as connection:

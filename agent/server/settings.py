@@ -17,6 +17,8 @@ class Limits:
     json_bytes: int = 4 << 20
     snapshot_bytes: int = 4 << 30
     artifact_bytes: int = 64 << 30
+    dataset_file_bytes: int = 64 << 30
+    dataset_files: int = 1_000_000  # of one version
     connections_before_proof: int = 256
     handshake_seconds: float = 15.0
     hook_bytes: int = 25 << 20  # a webhook's body: what GitHub sends at most

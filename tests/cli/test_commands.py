@@ -23,7 +23,8 @@ demo|doctor|flow validate|flow show|flow eval|flow run|flow submit|server|server
 server token revoke|server user|server project|server migrate|register|start|status|drain|unregister|machine show
 login|run list|run show|run logs|run watch|run cancel|run rerun|run download|secret set|secret list|secret delete
 variable set|variable list|variable delete|artifact list|artifact download|action init|action info|action lock
-action update|action verify|action cache|completion|artifact upload|run attach|run resume|tag add|tag list|tag delete|server backup|server restore
+action update|action verify|action cache|completion|artifact upload|run attach|run resume|tag add|tag list|tag delete
+dataset list|dataset show|dataset create|dataset push|dataset pull|dataset delete|dataset lineage|server backup|server restore
 """
 # These print a file, follow something in the foreground, or make something: there is no data to print.
 WITHOUT_FORMAT = {"demo", "flow schema", "completion", "login", "start", "action init", "run attach"}

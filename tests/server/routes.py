@@ -15,6 +15,7 @@ class HttpRoute:
     path: str
     access: Access
     page: bool = False
+    part: bool = False
 
     @property
     def parameters(self) -> list[str]:
@@ -36,5 +37,5 @@ class HttpRoute:
 
 
 def http_routes() -> list[HttpRoute]:
-    rows = [HttpRoute(row.verb, row.path, row.access, row.is_page) for row in OPERATIONS]
+    rows = [HttpRoute(row.verb, row.path, row.access, row.is_page, row.is_part) for row in OPERATIONS]
     return rows + [HttpRoute("HEAD", row.path, row.access, row.page) for row in rows if row.verb == "GET"]

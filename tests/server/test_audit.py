@@ -10,7 +10,11 @@ from server.vocabulary import ServerProcess, TestAgent
 from agent.server.auth.access import SAFE_METHODS
 
 Servers = Callable[..., ServerProcess]
-CHANGING = [route for route in http_routes() if route.verb not in SAFE_METHODS and route.access.admits_people]
+CHANGING = [
+    route
+    for route in http_routes()
+    if route.verb not in SAFE_METHODS and route.access.admits_people and not route.part
+]
 
 
 def entries(server: ServerProcess, **filters: Any) -> list[dict[str, Any]]:

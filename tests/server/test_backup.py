@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from server.dataset_words import Pusher
 from server.toolkit_job import Job
 from server.vocabulary import ServerProcess, TestAgent, closing, frames, journal, log, wait_for
 from support.postgres import Cluster, run_statement
@@ -28,6 +29,7 @@ def test_a_busy_server_is_backed_up_and_goes_on_in_either_store(
     old.agent.finish(old.assign, journal(old.assign, log("the old log\n")))
     old.agent.disconnect()
     server.archive_journals()
+    Pusher(server.api, "images").push({"a/b.txt": b"data"}, tags=["best"])
     run = server.submit()
     agent = TestAgent(server, name="busy", token=server.registration()).connect()
     assign = agent.take()
@@ -61,6 +63,9 @@ def test_a_busy_server_is_backed_up_and_goes_on_in_either_store(
         (artifact,) = server.run(old.run)["artifacts"]
         assert server.api.get(f"/artifacts/{artifact['id']}/download").content == b"weights"
         assert server.submit() == number, "numbers go on"
+        dataset = Pusher(server.api, "images", create=False)
+        assert dataset.read("best") == {"a/b.txt": b"data"}
+        assert dataset.push({"a/b.txt": b"more"})["version"] == 2
         assert [entry["name"] for entry in server.api.get("/agents").json()["agents"]] == ["busy", "old"]
         assert server.api.get("/secrets").json()["secrets"][0]["name"] == "DATA_KEY"
         agent.connect(held=(m.HeldJob(assign.job, assign.lease, len(half), is_running=True),))

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from server.dataset_words import Pusher, file_of
 from server.toolkit_job import Job, finished_run
 from server.vocabulary import ServerProcess
 
@@ -160,3 +161,87 @@ def test_the_oldest_logs_go_when_there_is_no_room(make_server: Servers) -> None:
 
 def test_only_an_admin_of_the_organisation_lets_things_go(server: ServerProcess) -> None:
     assert server.http.post("/api/v1/retention").status_code == 401
+
+
+def test_old_versions_go_but_the_newest_the_tagged_and_those_in_use(make_server: Servers) -> None:
+    server = make_server()
+    dataset = Pusher(server.api, "images")
+    for number in range(4):
+        dataset.push({"same": b"same", "own": b"own %d" % number}, tags=["best"] if number == 1 else [])
+    job = Job(server)
+    with server.as_user(job.token) as client:
+        Pusher(client, "images", create=False).read("3")
+    half = dataset.begin()
+    dataset.name_files(half, {"a": b"never sent", "own": b"own 0"})
+    server.sql("UPDATE dataset_versions SET committed_at = committed_at - ?", 31 * DAY)
+    assert kinds(server.api.get("/retention")) == []  # kept for ever, unless somebody says otherwise
+    server.sql("UPDATE projects SET settings = '{\"keep_datasets_days\": 30}'")
+    assert [item["name"] for item in server.api.get("/retention").json()["items"]] == ["images:1"]
+    server.sql("UPDATE dataset_versions SET created_at = created_at - ?", 8 * DAY)
+    shown = [server.api.get("/retention").json()["items"] for _ in range(2)]
+    assert shown[0] == shown[1]
+    assert [item["name"] for item in shown[0]] == ["images:1", "draft 5 of images", "1 of datasets"]
+    assert [item["size_bytes"] for item in shown[0]] == [0, 0, 5]
+    assert server.api.post("/retention").json()["items"] == shown[0]
+    assert [row["version"] for row in dataset.get("/versions").json()["versions"]] == [4, 3, 2]
+    assert dataset.read("2") == {"same": b"same", "own": b"own 1"}
+    assert blobs(server, "datasets") == 4
+    assert dataset.commit(half).status_code == 404
+    job.end()
+
+
+def test_contents_that_a_draft_has_named_meanwhile_stay(make_server: Servers) -> None:
+    server = make_server()
+    dataset = Pusher(server.api, "images")
+    dataset.push({"a": b"again"})
+    server.sql("DELETE FROM dataset_files")
+    assert kinds(server.api.get("/retention")) == ["contents"]
+    draft = dataset.begin()
+    assert dataset.name_files(draft, {"b": b"again"}) == []
+    assert kinds(server.api.post("/retention")) == []
+    assert dataset.commit(draft).status_code == 201
+    assert dataset.read() == {"b": b"again"}
+
+
+def test_the_lineage_of_a_run_outlives_it(make_server: Servers) -> None:
+    server = make_server()
+    Pusher(server.api, "images").push({"a": b"1"})
+    job = Job(server)
+    with server.as_user(job.token) as client:
+        Pusher(client, "images", create=False).read()
+    job.end()
+    server.sql("UPDATE projects SET settings = '{\"keep_runs_days\": 30}'")
+    server.sql("UPDATE runs SET finished_at = finished_at - ?", 31 * DAY)
+    server.sql("UPDATE archives SET due_at = NULL")
+    assert kinds(server.api.post("/retention")) == ["run"]
+    assert server.api.get(f"/runs/{job.run}").status_code == 404
+    (reader,) = server.api.get("/datasets/images/versions/1/lineage").json()["readers"]
+    assert reader["run"] == job.run
+
+
+def test_a_run_that_is_not_trusted_reads_datasets_and_writes_none(make_server: Servers) -> None:
+    server = make_server()
+    dataset = Pusher(server.api, "images")
+    dataset.push({"a": b"1"})
+    job = Job(server)
+    with server.as_user(job.token) as client:
+        theirs = Pusher(client, "images", create=False)
+        draft = theirs.begin()
+        server.sql(
+            'INSERT INTO origins (run, start, flow, "commit", is_trusted, depth)'
+            " VALUES (?, 'x', 'f', 'c', FALSE, 0)",
+            job.run,
+        )
+        assert theirs.read() == {"a": b"1"}
+        for path, body in (
+            ("/datasets", {"name": "new"}),
+            ("/datasets/images/drafts", {}),
+            (f"{draft}/files", {"files": [file_of("a", b"forged")]}),
+            (f"{draft}/commit", {}),
+        ):
+            refused = theirs.post(path, body)
+            assert refused.status_code == 403, path
+            assert "not trusted" in refused.text
+        assert theirs.send(draft, b"forged").status_code == 403
+    job.end()
+    assert len(dataset.get("/versions").json()["versions"]) == 1

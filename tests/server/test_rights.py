@@ -18,7 +18,7 @@ from agent.server.store.tokens import TokenRow
 from agent.server.store.users import UserRow
 
 # Path parameters that name something *within* the request's project: a thing of another project can't be named by them.
-WITHIN = {"name", "user", "tag", "artifact_name"}
+WITHIN = {"name", "user", "tag", "artifact_name", "version", "draft"}
 
 
 def test_every_parameter_of_a_route_with_a_role_says_which_project_it_is_about() -> None:
@@ -90,7 +90,14 @@ def test_roles_are_read_by_their_names_only() -> None:
 
 
 RUN = "on: push\njobs:\n  train:\n    runs-on: linux\n    steps:\n    - run: echo\n"
-NEEDS = {Access.VIEWER: 1, Access.RUNNER: 2, Access.RUNNER_OR_JOB: 2, Access.MAINTAINER: 3, Access.ADMIN: 4}
+NEEDS = {
+    Access.VIEWER: 1,
+    Access.VIEWER_OR_JOB: 1,
+    Access.RUNNER: 2,
+    Access.RUNNER_OR_JOB: 2,
+    Access.MAINTAINER: 3,
+    Access.ADMIN: 4,
+}
 CALLERS = ["stranger", "outsider", "viewer", "runner", "maintainer", "admin", "organisation"]
 
 

@@ -1,4 +1,7 @@
-"""`/api/v1/tags`, and the tags of a run or an artifact. A tag on an artifact may start flows (`on: artifact_tagged`)."""
+"""`/api/v1/tags`, and the tags of a run, an artifact or a version of a dataset.
+
+A tag on an artifact may start flows (`on: artifact_tagged`). Of a dataset's versions one at most has a tag.
+"""
 
 import re
 from typing import Annotated, NamedTuple
@@ -7,12 +10,15 @@ import msgspec
 from starlette.responses import Response
 
 from agent.errors import NotFoundError, UsageError
+from agent.server.api.datasets import VERSION, find_named
 from agent.server.auth.access import Access
 from agent.server.call import Call, empty_response, view_response
+from agent.server.dataset_commit import put_tag
 from agent.server.operation import V1, Operation
 from agent.server.paging import LongPage, Next, RowId, cut, next_cursor
 from agent.server.platform_events import PlatformEvent, emit
 from agent.server.store import artifacts, tags
+from agent.server.store.datasets import TAGGED
 from agent.server.store.tags import TagRow
 from agent.server.views import Moment, time_text, view_artifact
 
@@ -23,7 +29,7 @@ class _Place(NamedTuple):
     """What lists of tags are sorted by: where a part of one begins."""
 
     tag: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]*$")]
-    kind: Annotated[str, msgspec.Meta(pattern=r"^[a-z]*$")]
+    kind: Annotated[str, msgspec.Meta(pattern=r"^[a-z_]*$")]
     thing: RowId
 
 
@@ -34,7 +40,7 @@ class TagQuery(LongPage):
 
 
 class TagView(msgspec.Struct):
-    """A tag, what it is on (`kind` run or artifact, by its id), and who put it there."""
+    """A tag, what it is on (`kind` run, artifact or dataset_version, by its id), and who put it there."""
 
     tag: str
     kind: str
@@ -93,6 +99,30 @@ async def tag_artifact(call: Call) -> Response:
     return view_response(_view(row))
 
 
+async def list_of_version(call: Call) -> Response:
+    """The tags of a version of a dataset."""
+    async with call.services.database.read() as connection:
+        _, version = await find_named(connection, call)
+    return await _list(call, call.query(LongPage), kind=TAGGED, thing=version.id)
+
+
+async def tag_version(call: Call) -> Response:
+    """Put a tag on a version of a dataset; the dataset's other versions lose it."""
+    async with call.services.changes.begin() as change:
+        dataset, version = await find_named(change.connection, call)
+        row = await put_tag(change, dataset, version, call.text("tag"), call.caller.name)
+    return view_response(_view(row))
+
+
+async def untag_version(call: Call) -> Response:
+    """Take a tag off a version of a dataset."""
+    async with call.services.changes.begin() as change:
+        _, version = await find_named(change.connection, call)
+        if not await tags.remove_tag(change.connection, TAGGED, version.id, call.text("tag")):
+            raise NotFoundError("there is no such tag on it")
+    return empty_response()
+
+
 async def untag_run(call: Call) -> Response:
     """Take a tag off a run."""
     return await _remove(call, "run")
@@ -144,6 +174,7 @@ def _view(row: TagRow) -> TagView:
     return TagView(row.tag, row.kind, row.thing, row.actor, time_text(row.created_at))
 
 
+_VERSION = f"{VERSION}/tags"
 _RUN, _ARTIFACT = f"{V1}/runs/{{run:int}}/tags", f"{V1}/artifacts/{{artifact:int}}/tags"
 OPERATIONS = (
     Operation("GET", f"{V1}/tags", Access.VIEWER, list_tags, query=TagQuery, answers={200: TagList}),
@@ -153,6 +184,11 @@ OPERATIONS = (
     Operation(
         "PUT", f"{_ARTIFACT}/{{tag}}", Access.RUNNER, tag_artifact, answers={200: TagView}, problems=(422,)
     ),
+    Operation("GET", _VERSION, Access.VIEWER, list_of_version, query=LongPage, answers={200: TagList}),
+    Operation(
+        "PUT", f"{_VERSION}/{{tag}}", Access.RUNNER, tag_version, answers={200: TagView}, problems=(422,)
+    ),
+    Operation("DELETE", f"{_VERSION}/{{tag}}", Access.RUNNER, untag_version),
     Operation("DELETE", f"{_RUN}/{{tag}}", Access.RUNNER, untag_run),
     Operation("DELETE", f"{_ARTIFACT}/{{tag}}", Access.RUNNER, untag_artifact),
 )

@@ -22,6 +22,7 @@ class Access(StrEnum):
     PUBLIC = "public"  # nothing: health, the installer
     MEMBER = "member"  # any user, whatever the role: the handler shows each what is theirs
     VIEWER = "viewer"  # from here: at least this role in the request's project
+    VIEWER_OR_JOB = "viewer-or-job"  # a job: in the project of its own run
     RUNNER = "runner"
     MAINTAINER = "maintainer"
     ADMIN = "admin"
@@ -41,7 +42,7 @@ class Access(StrEnum):
     @property
     def admits_jobs(self) -> bool:
         """Whether a job's runtime token opens the route."""
-        return self in (Access.JOB, Access.RUNNER_OR_JOB)
+        return self in (Access.JOB, Access.VIEWER_OR_JOB, Access.RUNNER_OR_JOB)
 
     @property
     def admits_people(self) -> bool:
@@ -65,6 +66,7 @@ class Access(StrEnum):
 
 _ROLES = {
     Access.VIEWER: Role.VIEWER,
+    Access.VIEWER_OR_JOB: Role.VIEWER,
     Access.RUNNER: Role.RUNNER,
     Access.RUNNER_OR_JOB: Role.RUNNER,
     Access.MAINTAINER: Role.MAINTAINER,

@@ -40,13 +40,13 @@ OWNERS: Mapping[str, Finder] = {
 }
 
 
-async def find_project(connection: Connection, request: Request) -> ProjectRow:
-    """The project that `request` is about; without a word of it the first one, `default`.
+async def find_project(connection: Connection, request: Request, job: str = "") -> ProjectRow:
+    """The project that `request` is about; without a word of it the one of the `job` that asks, else `default`.
 
-    Raises NotFoundError when it, or the thing in the path, does not exist, or when path and query name different
-    ones; MalformedError when the query names two.
+    Raises NotFoundError when it, or the thing in the path, does not exist, or when path, query and job are of
+    different ones; MalformedError when the query names two.
     """
-    found: set[int | None] = set()
+    found: set[int | None] = {await jobs.project_of(connection, job)} if job else set()
     for name, value in request.path_params.items():
         if name in OWNERS:
             found.add(await OWNERS[name](connection, str(value)))

@@ -33,12 +33,14 @@ class ProjectSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_cache_bytes: _Bytes | None = 10 << 30  # of all its caches together; the least used go first
     max_snapshot_bytes: _Bytes | None = None  # of all its snapshots together
     max_log_bytes: _Bytes | None = None  # of all its archived logs together; the oldest go first
+    max_dataset_bytes: _Bytes | None = None  # of all contents of its datasets, each counted once
     public_badges: bool = False  # whether anybody may see how its flows stand
     keep_runs_days: _Days | None = None
     keep_logs_days: _Days | None = None
     keep_artifacts_days: _Days | None = 90
     keep_caches_days: _Days | None = 7  # since the last use
     keep_deliveries_days: _Days | None = 30  # what started runs, or did not
+    keep_datasets_days: _Days | None = None  # versions, since their commit or last use
 
 
 @dataclass(frozen=True, slots=True)

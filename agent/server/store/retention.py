@@ -9,11 +9,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from agent.server.store.archives import ArchiveRow
 from agent.server.store.artifacts import ArtifactRow
 from agent.server.store.caches import CacheRow
+from agent.server.store.datasets import TAGGED, VersionRow
 from agent.server.store.deliveries import GONE
 from agent.server.store.schema import (
     archives,
     artifacts,
     caches,
+    dataset_blobs,
+    dataset_reads,
+    dataset_versions,
+    datasets,
     deliveries,
     idempotency_keys,
     jobs,
@@ -63,6 +68,41 @@ async def find_caches(connection: AsyncConnection, project: int, unused_since: f
     """The project's caches that nobody has used since then; uploads that were broken off among them."""
     query = select(caches).where(caches.c.project == project, caches.c.used_at < unused_since)
     return [CacheRow(**row) for row in (await connection.execute(query)).mappings()]
+
+
+async def find_versions(
+    connection: AsyncConnection,
+    project: int,
+    *,
+    drafts_before: float,
+    unused_since: float | None,
+    version: int | None = None,
+) -> list[tuple[str, VersionRow]]:
+    """Drafts that were begun before then, and versions that nobody has used since then: dataset's name, row.
+
+    The newest version of a dataset stays, and so does one that has a tag. With `version`: only that one.
+    """
+    other = dataset_versions.alias()
+    newer = select(other.c.id).where(
+        other.c.dataset == dataset_versions.c.dataset, other.c.number > dataset_versions.c.number
+    )
+    tagged = select(tags.c.tag).where(tags.c.kind == TAGGED, tags.c.thing == dataset_versions.c.id)
+    goes = dataset_versions.c.number.is_(None) & (dataset_versions.c.created_at < drafts_before)
+    if unused_since is not None:
+        read = select(dataset_reads.c.run).where(
+            dataset_reads.c.version == dataset_versions.c.id, dataset_reads.c.read_at >= unused_since
+        )
+        is_old = dataset_versions.c.committed_at < unused_since
+        goes |= is_old & newer.exists() & ~tagged.exists() & ~read.exists()
+    query = select(datasets.c.name, dataset_versions).join(
+        datasets, datasets.c.id == dataset_versions.c.dataset
+    )
+    query = query.where(datasets.c.project == project, goes)
+    if version is not None:
+        query = query.where(dataset_versions.c.id == version)
+    found = (await connection.execute(query.order_by(dataset_versions.c.id))).mappings()
+    names = VersionRow.__slots__
+    return [(row["name"], VersionRow(**{name: row[name] for name in names})) for row in found]
 
 
 async def find_logs(connection: AsyncConnection, project: int, ended_before: float) -> list[ArchiveRow]:
@@ -196,9 +236,9 @@ async def is_named(connection: AsyncConnection, key: str) -> bool:
             return False
         query = select(func.count()).where(table.c.id == int(number), table.c.status != "final")
     else:
-        owner = {"artifacts": artifacts, "caches": caches, "logs": archives, "snapshots": snapshots}.get(
-            shelf
-        )
+        tables = (artifacts, caches, snapshots)
+        owners = {table.name: table for table in tables} | {"datasets": dataset_blobs, "logs": archives}
+        owner = owners.get(shelf)
         if owner is None:
             return True  # not ours to judge
         query = select(func.count()).where(owner.c.blob == key)

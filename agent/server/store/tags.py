@@ -1,4 +1,4 @@
-"""Tags on runs and artifacts."""
+"""Tags on runs, artifacts and versions of datasets."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from agent.server.store.upsert import insert
 
 @dataclass(frozen=True, slots=True)
 class TagRow:
-    """A tag on the thing `thing` (its id) of a `kind`: run, artifact."""
+    """A tag on the thing `thing` (its id) of a `kind`: run, artifact, dataset_version."""
 
     kind: str
     thing: int

@@ -104,12 +104,12 @@ async def join_pieces(call: Call, shelf: Shelf, stored: Stored, pieces: list[tup
     await _join(call, shelf, stored, [key for _start, _end, key in pieces])
 
 
-async def redirect_or_send(services: Services, stored: Stored) -> Response:
-    """The thing's bytes, or the way to them."""
+async def redirect_or_send(services: Services, stored: Stored, start: int = 0) -> Response:
+    """The thing's bytes from `start` on, or the way to them: a bucket reads the request's range itself."""
     direct = await services.blobs.direct_url(stored.blob, _DOWNLOAD_SECONDS)
     if direct is not None:
         return RedirectResponse(direct, 302, {"Cache-Control": "no-store"})
-    return _send(services, stored)
+    return _send(services, stored, start)
 
 
 async def remove_parts(services: Services, shelf: Shelf, number: int) -> None:
@@ -124,16 +124,18 @@ async def remove_all(services: Services, shelf: Shelf, stored: Stored) -> None:
         await services.blobs.remove(stored.blob)
 
 
-def _send(services: Services, stored: Stored) -> Response:
+def _send(services: Services, stored: Stored, start: int = 0) -> Response:
     """The bytes as a file to save; nothing in it can act on this origin."""
     headers = {
         **stored.headers,
-        "Content-Length": str(stored.size_bytes),
+        "Content-Length": str(stored.size_bytes - start),
         "Content-Security-Policy": "default-src 'none'; sandbox",
         "X-Content-Type-Options": "nosniff",
         "Cache-Control": "no-store",
     }
-    return StreamingResponse(services.blobs.read(stored.blob), headers=headers)
+    if start:
+        headers["Content-Range"] = f"bytes {start}-{stored.size_bytes - 1}/{stored.size_bytes}"
+    return StreamingResponse(services.blobs.read(stored.blob, start), 206 if start else 200, headers=headers)
 
 
 def _signed_url(call: Call, purpose: str, shelf: Shelf, number: int, seconds: float) -> str:

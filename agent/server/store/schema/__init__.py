@@ -3,6 +3,14 @@
 from agent.server.store.schema.agents import agents, tokens
 from agent.server.store.schema.base import metadata
 from agent.server.store.schema.data import artifacts, snapshots
+from agent.server.store.schema.datasets import (
+    dataset_blobs,
+    dataset_files,
+    dataset_reads,
+    dataset_usage,
+    dataset_versions,
+    datasets,
+)
 from agent.server.store.schema.fleet import installation, journal_chunks, journals, servers
 from agent.server.store.schema.plans import (
     approvals,
@@ -44,6 +52,12 @@ __all__ = [
     "artifacts",
     "audit",
     "caches",
+    "dataset_blobs",
+    "dataset_files",
+    "dataset_reads",
+    "dataset_usage",
+    "dataset_versions",
+    "datasets",
     "deliveries",
     "events",
     "idempotency_keys",

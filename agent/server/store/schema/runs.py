@@ -155,7 +155,7 @@ events = Table(
     metadata,
     Column("id", Whole, primary_key=True, autoincrement=True),
     Column("run", Whole, ForeignKey("runs.id"), nullable=False),
-    Column("kind", String, nullable=False),  # run, job
+    Column("kind", String, nullable=False),  # run, job, waiting, dataset
     Column("data", Text, nullable=False),
     Column("time", Time, nullable=False),
     sqlite_autoincrement=True,

@@ -27,7 +27,7 @@ Index("caches_used", caches.c.project, caches.c.used_at)
 tags = Table(
     "tags",
     metadata,
-    Column("kind", String, primary_key=True),  # run, artifact
+    Column("kind", String, primary_key=True),  # run, artifact, dataset_version
     Column("thing", Whole, primary_key=True),  # its id
     Column("tag", String, primary_key=True),
     Column("project", Whole, ForeignKey("projects.id"), nullable=False),
