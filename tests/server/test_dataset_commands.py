@@ -40,15 +40,12 @@ run_command(words)
 """
 
 
-@pytest.fixture(scope="module", params=["disk", "s3", "bucket"])
+@pytest.fixture(scope="module", params=["disk", "bucket"])
 def server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ServerProcess]:
-    """A server with its blobs in files, in a bucket behind it, and in a bucket that clients read themselves."""
-    options = {"s3": "&direct=no", "bucket": ""}
-    blobs_url = ""
-    if request.param in options:
-        blobs_url = request.getfixturevalue("s3").blobs_url(options[request.param])
+    """A server with its blobs in files, and one with a bucket that clients read themselves."""
+    blobs_url = request.getfixturevalue("s3").blobs_url() if request.param == "bucket" else ""
     process = ServerProcess(tmp_path_factory.mktemp("server") / "data", blobs_url=blobs_url)
     yield process
     process.stop()
