@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from server.vocabulary import PATIENCE_SECONDS, ServerProcess, TestAgent, journal, log, step
+from server.vocabulary import PATIENCE_SECONDS, ServerProcess, TestAgent, journal, log, step, wait_for
 
 from agent.journal.format import Summary
 from agent.server.web.text import plain_text
@@ -52,7 +52,8 @@ def run_hostile(server: ServerProcess, agent: TestAgent) -> int:
 def shown(make_server: Servers, make_agent: Agents) -> tuple[ServerProcess, int]:
     server = make_server()
     run = run_hostile(server, make_agent(server, name="box-1").connect())
-    server.submit(HOSTILE_FLOW.replace("linux", "[linux, no-such-label]"))
+    waiting = server.submit(HOSTILE_FLOW.replace("linux", "[linux, no-such-label]"))
+    wait_for(lambda: "no-such-label" in server.job(waiting)["waiting"], "the reason")
     return server, run
 
 

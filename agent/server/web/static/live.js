@@ -24,6 +24,7 @@ function soon() {
 const live = document.getElementById("live").dataset;
 if (live.events) {
   const events = new EventSource(live.events);
+  events.addEventListener("open", soon); // what happened since the page was made, or while the server was away
   events.addEventListener("run", soon);
   events.addEventListener("job", soon);
 }
