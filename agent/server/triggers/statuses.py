@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote, urlsplit
 
-import httpx
-
 from agent.errors import AgentError, RefusedError, UnreachableError
 from agent.plan.github_context import split_repository
 from agent.server.changes import Changes
@@ -131,6 +129,8 @@ class Statuses:
 
 async def post(outside: Outside, request: StatusRequest) -> None:
     """Send it. Raises UnreachableError when it may work later, RefusedError when it will not."""
+    import httpx  # the first report waits for it, not each start of a server
+
     place = await asyncio.to_thread(outside.check, request.url)
     url, headers, extensions = _pin(place, request)
     content = json.dumps({name: value for name, value in request.body.items() if value})
