@@ -1,9 +1,9 @@
-"""Starts one server as a process of its own: settings as JSON in the first argument, what it announces on stdout."""
+"""One test server, in the process that calls `run`: settings as plain data, what it announces as JSON on stdout."""
 
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from agent.server.auth.oidc import read_oidc
 from agent.server.logs import set_up_logs
@@ -14,8 +14,9 @@ from agent.server.triggers.settings import TriggerSettings
 from agent.wire.lease import LeaseTerms
 from agent.wire.server_side import ConnectionTerms
 
-if __name__ == "__main__":
-    given = json.loads(sys.argv[1])
+
+def run(given: dict[str, Any]) -> None:
+    """Serve until told to stop."""
     set_up_logs(given.get("log_format", "text"))
     serve(
         ServerSettings(

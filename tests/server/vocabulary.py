@@ -3,8 +3,6 @@
 import contextlib
 import json
 import sqlite3
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -12,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from server.forks import server_forks
 from support.postgres import run_statement
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
@@ -72,12 +71,8 @@ class ServerProcess:
         self.start()
 
     def start(self) -> None:
-        script = Path(__file__).with_name("start_server.py")
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, str(script), json.dumps(self._settings)], stdout=subprocess.PIPE, stderr=log
-            )
-        assert self.process.stdout is not None
+            self.process = server_forks().start(self._settings, log)
         line = self.process.stdout.readline()
         if not line:
             self.process.wait(timeout=PATIENCE_SECONDS)
@@ -108,7 +103,6 @@ class ServerProcess:
 
     def _reap(self) -> int:
         code = self.process.wait(timeout=PATIENCE_SECONDS)
-        assert self.process.stdout is not None
         self.process.stdout.close()
         self.http.close()
         self.api.close()
