@@ -35,9 +35,9 @@ class BuildProgress:
         if event.get("id") == _TRACE and isinstance(event.get("aux"), str):
             self._take_status(read_message(base64.b64decode(event["aux"])))
             return
-        line = str(event.get("stream") or "").rstrip("\n")
-        if line:
-            self._say(line)
+        for line in str(event.get("stream") or "").split("\n"):  # what came together is told together
+            if line:
+                self._say(line.rstrip("\r"))
 
     def _take_status(self, status: Message) -> None:
         for data in _messages(status, _VERTEXES):

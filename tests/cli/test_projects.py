@@ -14,7 +14,7 @@ from agent.cli.command_tree import Command, read_commands
 from agent.cli.main import run_command
 
 PROJECT = "a vision"
-# What each command wants besides; FLOW is a flow file.
+# What each command wants besides; FLOW is a flow file, FOLDER the one that it is in.
 WORDS = {
     "flow submit": "FLOW --source none",
     "flow store": "FLOW",
@@ -23,6 +23,14 @@ WORDS = {
     "flow enable": "retrain",
     "flow disable": "retrain",
     "cache delete": "pip",
+    "dataset show": "faces",
+    "dataset lineage": "faces",
+    "dataset create": "faces",
+    "dataset push": "FOLDER faces",
+    "dataset pull": "faces FOLDER/new",
+    "dataset delete": "faces:1",
+    "tag add": "good --dataset faces:1",
+    "tag delete": "good --dataset faces:1",
     "secret set": "KEY",
     "secret delete": "KEY",
     "variable set": "KEY value",
@@ -108,7 +116,10 @@ def test_a_command_is_about_the_project_of_the_flag_else_of_the_environment(
     assert "AGENT_PROJECT" in command.options["--project"].meaning
     flow = tmp_path / "flow.yml"
     flow.write_text("on: push\njobs:\n  a:\n    runs-on: linux\n    steps: [{run: echo}]\n")
-    words = [*command.path, *WORDS.get(name, "").replace("FLOW", str(flow)).split()]
+    words = [
+        *command.path,
+        *WORDS.get(name, "").replace("FLOW", str(flow)).replace("FOLDER", str(tmp_path)).split(),
+    ]
     assert PROJECT not in ask(recorder, words, monkeypatch)
     flagged = ask(recorder, [*words, "--project", PROJECT], monkeypatch)
     assert any(
