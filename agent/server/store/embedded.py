@@ -93,8 +93,8 @@ class EmbeddedStore:
         if self._group is None:
             with translate_failures(str(self._where), connecting=self._writer is None):
                 if self._writer is None:
-                    plain = await self._connect()
-                    self._writer = await plain.execution_options(writes=True)
+                    opened = await self._connect()
+                    self._writer = await opened.execution_options(writes=True)
                 await self._writer.begin()
             self._group = Group(self._writer)
             task = asyncio.create_task(self._commit(self._group))

@@ -7,7 +7,7 @@ A run that is forgotten keeps its number here.
 
 from dataclasses import dataclass
 
-from sqlalchemy import Select, func, select, union_all
+from sqlalchemy import ColumnElement, Select, Table, func, select, union_all
 from sqlalchemy import literal as text_of
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -46,15 +46,7 @@ async def list_of_run(connection: AsyncConnection, run: int) -> list[UseRow]:
     """What the run has read and made, in the order of time."""
     read = _reads().where(dataset_reads.c.run == run)
     made = (
-        select(
-            text_of("made").label("direction"),
-            datasets.c.name.label("dataset"),
-            dataset_versions.c.number,
-            dataset_versions.c.id.label("version"),
-            dataset_versions.c.run,
-            dataset_versions.c.job,
-            dataset_versions.c.committed_at.label("time"),
-        )
+        _select_uses("made", dataset_versions, dataset_versions.c.committed_at)
         .join(datasets, datasets.c.id == dataset_versions.c.dataset)
         .where(dataset_versions.c.run == run, dataset_versions.c.number.is_not(None))
     )
@@ -85,16 +77,21 @@ async def list_readers(
 
 def _reads() -> "Select[tuple[object, ...]]":
     return (
-        select(
-            text_of("read").label("direction"),
-            datasets.c.name.label("dataset"),
-            dataset_versions.c.number,
-            dataset_versions.c.id.label("version"),
-            dataset_reads.c.run,
-            dataset_reads.c.job,
-            dataset_reads.c.read_at.label("time"),
-        )
+        _select_uses("read", dataset_reads, dataset_reads.c.read_at)
         .select_from(dataset_reads)
         .join(dataset_versions, dataset_versions.c.id == dataset_reads.c.version)
         .join(datasets, datasets.c.id == dataset_versions.c.dataset)
+    )
+
+
+def _select_uses(direction: str, by: Table, time: "ColumnElement[float]") -> "Select[tuple[object, ...]]":
+    """The columns of a `UseRow`; `by` says which job of which run it was."""
+    return select(
+        text_of(direction).label("direction"),
+        datasets.c.name.label("dataset"),
+        dataset_versions.c.number,
+        dataset_versions.c.id.label("version"),
+        by.c.run,
+        by.c.job,
+        time.label("time"),
     )
