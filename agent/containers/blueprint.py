@@ -6,23 +6,10 @@ Source: Docker Engine API, `POST /containers/create`.
 from dataclasses import dataclass, field
 from typing import Any
 
+from agent.containers.mounts import Mount
 from agent.containers.policy import ContainerPolicy
 
 _MAX_LOG = {"max-size": "10m", "max-file": "1"}
-
-
-@dataclass(frozen=True, slots=True)
-class Mount:
-    """A folder of the machine, or a volume, inside a container."""
-
-    source: str  # an absolute path, or a volume's name; empty: a nameless volume
-    target: str
-    read_only: bool = False
-
-    @property
-    def is_folder(self) -> bool:
-        """Whether it is a folder or file of the machine."""
-        return self.source.startswith("/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +81,7 @@ class Blueprint:
         log = {"Type": "json-file", "Config": _MAX_LOG} if self.keeps_log else {"Type": "none"}
         host: dict[str, Any] = {
             **self.host_config,
-            "Mounts": [_mount_json(mount, self.labels) for mount in self.mounts],
+            "Mounts": [mount.to_json(self.labels) for mount in self.mounts],
             "LogConfig": log,
         }
         if self.network:
@@ -110,13 +97,3 @@ class Blueprint:
             request = {"Driver": "nvidia", "DeviceIDs": list(self.gpus), "Capabilities": [["gpu"]]}
             host["DeviceRequests"] = [request]
         return host
-
-
-def _mount_json(mount: Mount, labels: dict[str, str]) -> dict[str, Any]:
-    kind = "bind" if mount.is_folder else "volume"
-    body: dict[str, Any] = {"Type": kind, "Target": mount.target, "ReadOnly": mount.read_only}
-    if mount.source:
-        body["Source"] = mount.source
-    if not mount.is_folder:
-        body["VolumeOptions"] = {"Labels": labels}
-    return body

@@ -4,8 +4,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from agent.containers.blueprint import Blueprint, Mount
+from agent.containers.blueprint import Blueprint
 from agent.containers.engine import JOB_LABEL, Credentials
+from agent.containers.mounts import Mount, MountKind
 from agent.containers.options import OptionReader
 from agent.containers.policy import ContainerPolicy
 from agent.containers.volumes import read_port, read_volume
@@ -84,7 +85,7 @@ def make_blueprint(
 
 def _own_volume(mount: Mount, labels: Mapping[str, str]) -> Mount:
     """A volume with a name is shared by the containers of one job, and by nobody else."""
-    if not mount.source or mount.is_folder:
+    if not mount.source or mount.kind is MountKind.FOLDER:
         return mount
     return replace(mount, source=f"{labels[JOB_LABEL]}_{mount.source}")
 

@@ -1,6 +1,8 @@
 """Options with a meaning of their own, and those that would give the machine away: these ask the policy."""
 
-from agent.containers.blueprint import Mount
+import csv
+
+from agent.containers.mounts import mount_asked_folder, mount_volume
 from agent.containers.option_values import Flag, Target
 from agent.containers.volumes import read_port, read_volume
 from agent.errors import RefusedError, UsageError
@@ -64,8 +66,8 @@ def add_device(target: Target, value: str) -> None:
     """`--device /dev/x[:/dev/y[:rwm]]`."""
     host, _, rest = value.partition(":")
     inside, _, rights = rest.partition(":")
-    target.policy.require_device(host, target.where)
-    entry = {"PathOnHost": host, "PathInContainer": inside or host, "CgroupPermissions": rights or "rwm"}
+    real = target.policy.require_device(host, target.where)
+    entry = {"PathOnHost": real, "PathInContainer": inside or host, "CgroupPermissions": rights or "rwm"}
     target.append("Devices", entry)
 
 
@@ -85,25 +87,46 @@ def add_volume(target: Target, value: str) -> None:
 
 
 def add_mount(target: Target, value: str) -> None:
-    """`--mount type=bind,source=/x,target=/y,readonly`."""
-    parts = dict(_split_pair(part) for part in value.split(","))
-    kind = parts.get("type", "volume")
-    inside = parts.get("target") or parts.get("dst") or parts.get("destination") or ""
-    source = parts.get("source") or parts.get("src") or ""
-    read_only = any(parts.get(name, "false") in ("", "true", "1") for name in ("readonly", "ro"))
-    if kind == "tmpfs" and inside:
-        add_tmpfs(target, inside)
-        return
-    if kind not in ("bind", "volume") or not inside.startswith("/") or (kind == "bind" and not source):
+    """`--mount type=bind,source=/x,target=/y,readonly`; without a type it is a volume."""
+    parts = _read_mount(value, target.where)
+    kind, inside, source = parts.get("type", "volume"), parts.get("target", ""), parts.get("source", "")
+    read_only = parts.get("readonly", "false") in ("", "true", "1")
+    if kind not in ("bind", "volume", "tmpfs") or not inside.startswith("/"):
         raise ValueError(value)
-    if kind == "bind":
-        source = target.policy.require_folder(source, target.own_folders, target.where)
-    target.blueprint.mounts.append(Mount(source, inside, read_only))
+    if kind == "tmpfs":
+        sizes = [f"{name}={parts[key]}" for key, name in _TMPFS.items() if key in parts]
+        add_tmpfs(target, f"{inside}:{','.join(sizes)}")
+    elif kind == "bind":
+        target.blueprint.mounts.append(
+            mount_asked_folder(
+                source, inside, target.policy, target.own_folders, target.where, read_only=read_only
+            )
+        )
+    else:
+        target.blueprint.mounts.append(mount_volume(source, inside, target.where, read_only=read_only))
 
 
-def _split_pair(text: str) -> tuple[str, str]:
-    name, _, value = text.partition("=")
-    return name.strip().lower(), value
+_TMPFS = {"tmpfs-size": "size", "tmpfs-mode": "mode"}
+_MOUNT_KEYS = {"src": "source", "dst": "target", "destination": "target", "ro": "readonly"}
+_MOUNT_KNOWN = {"type", "source", "target", "readonly", "consistency", *_TMPFS}
+
+
+def _read_mount(text: str, where: str) -> dict[str, str]:
+    """The parts of a `--mount`, by one name each. Raises RefusedError for those that nobody has looked at, ValueError for two of one."""
+    parts: dict[str, str] = {}
+    try:
+        pairs = next(csv.reader([text], strict=True), [])
+    except csv.Error:
+        raise ValueError(text) from None
+    for pair in pairs:
+        name, _, value = pair.partition("=")
+        key = _MOUNT_KEYS.get(name.strip().lower(), name.strip().lower())
+        if key not in _MOUNT_KNOWN:
+            raise RefusedError(f"'{key}' of the option '--mount' is not supported", where=where)
+        if key in parts:
+            raise ValueError(text)
+        parts[key] = value.strip()
+    return parts
 
 
 def add_tmpfs(target: Target, value: str) -> None:

@@ -10,8 +10,9 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
-from agent.containers.blueprint import Blueprint, Mount
+from agent.containers.blueprint import Blueprint
 from agent.containers.engine import Engine, EngineError
+from agent.containers.mounts import mount_own_folder
 
 _TOOLS = ("/bin", "/lib", "/lib64", "/usr")
 _INSIDE = "/job"
@@ -30,14 +31,14 @@ async def give_ownership(
 ) -> None:
     """Make `user` and `group` the owners of `folder` and all below it. Raises EngineError."""
     image = await engine.empty_image()
-    mounts = [Mount(path, path, read_only=True) for path in _machine_programs()]
+    mounts = [mount_own_folder(path, path, read_only=True) for path in _machine_programs()]
     blueprint = Blueprint(
         image,
         labels=dict(labels),
         entrypoint=["/bin/chown"],
         command=["-hR", f"{user}:{group}", _INSIDE],
         network="none",
-        mounts=[*mounts, Mount(str(folder), _INSIDE)],
+        mounts=[*mounts, mount_own_folder(str(folder), _INSIDE)],
     )
     said: list[bytes] = []
     container = await engine.create(f"flow-agent-owner-{secrets.token_hex(6)}", blueprint)

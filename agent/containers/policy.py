@@ -18,10 +18,10 @@ file (`agent.containers.policy_file`), whose rules become words:
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
+from agent.containers.image_names import is_allowed_by, is_denied_by
 from agent.errors import RefusedError, UsageError
 
 FLAGS = ("docker-socket", "host-network", "host-ipc", "host-pid", "unconfined", "privileged")
@@ -33,7 +33,6 @@ KINDS = {  # of words, and their place in the policy file
     "image": "[images] allow",
     "local-image": "[images] local",
 }
-_HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
 # What an engine gives by itself, and what training asks for: NUMA placement, pinned memory, debuggers.
 _HARMLESS_CAPABILITIES = (
     *(
@@ -92,26 +91,30 @@ class ContainerPolicy:
         if plain not in _HARMLESS_CAPABILITIES:
             self.require(f"cap:{plain}", f"the capability {plain}", where)
 
-    def require_device(self, path: str, where: str) -> None:
-        """Raise RefusedError unless a container may have the device."""
-        if not self._covers("device", path):
+    def require_device(self, path: str, where: str) -> str:
+        """The true path of a device that a container may have. Raises RefusedError."""
+        real = _true_path(path)
+        if not self._covers("device", real):
             raise self._refuse(f"device:{path}", f"the device {path}", where)
+        return real
 
     def require_folder(self, path: str, own: Iterable[str], where: str) -> str:
-        """The true path of a folder that a container may see: links are resolved first. Raises RefusedError."""
-        real = os.path.realpath(path)
-        if not (self._covers("mount", real) or any(_is_below(real, os.path.realpath(root)) for root in own)):
+        """The true path of a folder that a container may see. Raises RefusedError.
+
+        `own` are folders that need no leave. An engine must be told the true path: what was judged is what is mounted.
+        """
+        real = _true_path(path)
+        if not (self._covers("mount", real) or any(_is_below(real, _true_path(root)) for root in own)):
             raise self._refuse(f"mount:{path}", f"the machine's {path} as a volume", where)
         return real
 
     def require_image(self, image: str, where: str) -> None:
         """Raise RefusedError unless containers of this image may run."""
-        denied = [name.lower() for name in _denied_names(image)]
         for pattern in self.denied_images:
-            if _match(denied, [pattern.lower()]):
+            if is_denied_by(image, pattern):
                 raise self._forbid(f"the image '{image}'", where, f'[images] deny = ["{pattern}"]')
         patterns = self._values("image")
-        if (patterns or self.limits_images) and not _match(image_names(image), patterns):
+        if (patterns or self.limits_images) and not is_allowed_by(image, patterns):
             raise self._refuse(f"image:{image}", f"the image '{image}'", where)
 
     def require_pin(self, image: str, where: str) -> None:
@@ -144,7 +147,7 @@ class ContainerPolicy:
 
     def trusts_local(self, image: str) -> bool:
         """Whether a copy on this machine is as good as asking the registry, which may know who is asking."""
-        return _match(image_names(image), self._values("local-image"))
+        return is_allowed_by(image, self._values("local-image"))
 
     def _refuse(self, word: str, what: str, where: str, instead: str = "") -> RefusedError:
         advice = f"{instead}, or let" if instead else "let"
@@ -162,55 +165,25 @@ class ContainerPolicy:
         )
 
     def _covers(self, kind: str, path: str) -> bool:
-        return any(_is_below(path, os.path.realpath(root)) for root in self._values(kind))
+        return any(_is_below(path, _true_path(root)) for root in self._values(kind))
 
     def _values(self, kind: str) -> list[str]:
         return [word.partition(":")[2] for word in sorted(self.granted) if word.startswith(f"{kind}:")]
 
 
-def _is_below(path: str, root: str) -> bool:
-    return path == root or path.startswith(root.rstrip("/") + "/")
+def _true_path(path: str) -> str:
+    """Where `path` really lies: links (those of `/proc/PID/root` too), `..` and doubled slashes are resolved.
 
-
-def image_names(image: str) -> Iterator[str]:
-    """What `image` may be called by who allows it: with and without the registry that is meant anyway, by its repository alone.
-
-    The tag beside a digest means nothing to an engine: alone it allows nothing.
+    Empty when this user may not look at a part of it: the engine, as root, would go on to wherever a link leads from there.
     """
-    bare, tag, digest = _split_image(image)
-    for form in _repository_names(bare):
-        yield form
-        if digest:
-            yield from (f"{form}@{digest}", f"{form}:{tag}@{digest}")
-        else:
-            yield f"{form}:{tag}"
+    try:
+        real = os.path.realpath(path, strict=True)
+    except (FileNotFoundError, NotADirectoryError):
+        real = os.path.realpath(path)  # an engine refuses what is not there
+    except OSError:
+        return ""
+    return "/" + real.lstrip("/")
 
 
-def _denied_names(image: str) -> Iterator[str]:
-    """What `image` may be called by who denies it: all that it could be."""
-    bare, tag, _digest = _split_image(image)
-    yield from image_names(image)
-    yield from (f"{form}:{tag}" for form in _repository_names(bare))
-
-
-def _split_image(image: str) -> tuple[str, str, str]:
-    """(name, tag, digest); the tag `latest` where neither is written."""
-    name, _, digest = image.partition("@")
-    head, slash, last = name.rpartition("/")
-    last, _, tag = last.partition(":")
-    return head + slash + last, tag or ("" if digest else "latest"), digest
-
-
-def _repository_names(name: str) -> Iterator[str]:
-    domain, slash, rest = name.partition("/")
-    is_hub = not slash or not (set(".:") & set(domain) or domain == "localhost")
-    if is_hub or domain.lower() in _HUB:
-        short = (name if is_hub else rest).removeprefix("library/")
-        yield short
-        yield f"docker.io/{short if '/' in short else f'library/{short}'}"
-    else:
-        yield name
-
-
-def _match(names: Iterable[str], patterns: Iterable[str]) -> bool:
-    return any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
+def _is_below(path: str, root: str) -> bool:
+    return bool(root) and (path == root or path.startswith(root.rstrip("/") + "/"))

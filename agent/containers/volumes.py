@@ -3,11 +3,11 @@
 import re
 from collections.abc import Sequence
 
-from agent.containers.blueprint import Mount, Port
+from agent.containers.blueprint import Port
+from agent.containers.mounts import Mount, mount_asked_folder, mount_volume
 from agent.containers.policy import ContainerPolicy
 from agent.errors import UsageError
 
-_VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _PORT = re.compile(
     r"(?:(?P<address>\[[0-9A-Fa-f:.]+\]|\d+(?:\.\d+){3}):)?(?:(?P<host>\d*):)?(?P<container>\d+)(?P<kind>/(?:tcp|udp|sctp))?"
 )
@@ -21,16 +21,15 @@ def read_volume(text: str, policy: ContainerPolicy, own_folders: Sequence[str], 
         source, rest = "", text
     target, _, mode = rest.partition(":")
     modes = set(mode.split(","))
-    is_volume = not source or _VOLUME.fullmatch(source)
-    if not target.startswith("/") or not (is_volume or source.startswith("/")) or not modes <= _MODES:
+    if not target.startswith("/") or not modes <= _MODES:
         raise UsageError(
             f"'{text}' is no volume",
             where=where,
             hint="write /source:/target, name:/target or /target, then :ro",
         )
     if source.startswith("/"):
-        source = policy.require_folder(source, own_folders, where)
-    return Mount(source, target, "ro" in modes)
+        return mount_asked_folder(source, target, policy, own_folders, where, read_only="ro" in modes)
+    return mount_volume(source, target, where, read_only="ro" in modes)
 
 
 def read_port(text: str, where: str) -> Port:

@@ -206,20 +206,23 @@ async def _await_service(engine: "Engine", service: Service, log: StepLog) -> No
 
 
 async def _start_own(job: RunningJob, engine: "Engine", wanted: "Description", log: StepLog) -> None:
-    from agent.containers.blueprint import Mount
     from agent.containers.engine import EngineError
+    from agent.containers.mounts import mount_own_folder
 
     log.say("##[group]Starting the job's container")
     blueprint = await _bring(job, engine, wanted, log)
     folders = _own_mounts(job)
     nodes = await asyncio.to_thread(find_portable_nodes, job.settings)
     blueprint.mounts = [
-        *(Mount(check_folder(host), inside) for host, inside in folders),
-        *(Mount(node, f"/__e/node{major}/bin/node", read_only=True) for major, node in nodes.items()),
+        *(mount_own_folder(check_folder(host), inside) for host, inside in folders),
+        *(
+            mount_own_folder(node, f"/__e/node{major}/bin/node", read_only=True)
+            for major, node in nodes.items()
+        ),
         *blueprint.mounts,
     ]
     if container_policy(job).allows("docker-socket"):
-        blueprint.mounts.append(Mount(SOCKET, SOCKET))
+        blueprint.mounts.append(mount_own_folder(SOCKET, SOCKET))
     paths = PathMap(folders)
     blueprint.workdir = blueprint.workdir or paths.to_inside(str(job.places.workspace))
     blueprint.env = {"HOME": "/github/home", "GITHUB_ACTIONS": "true", "CI": "true", **blueprint.env}

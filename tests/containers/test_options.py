@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.containers.blueprint import Blueprint, Mount
+from agent.containers.blueprint import Blueprint
 from agent.containers.description import check_image, make_blueprint, read_description
 from agent.containers.engine import JOB_LABEL
+from agent.containers.mounts import mount_own_folder, mount_volume
 from agent.containers.option_values import read_bytes, read_duration
 from agent.containers.options import OptionReader
 from agent.containers.paths import PathMap
@@ -149,7 +150,7 @@ def test_a_link_does_not_lead_out_of_what_is_allowed(tmp_path: Path) -> None:
     with pytest.raises(RefusedError):
         apply(f"-v {tmp_path}/own/../other:/x", own=str(tmp_path / "own"))
     assert apply(f"-v {tmp_path}/own:/x:ro", own=str(tmp_path)).mounts == [
-        Mount(f"{tmp_path}/own", "/x", True)
+        mount_own_folder(f"{tmp_path}/own", "/x", read_only=True)
     ]
 
 
@@ -239,7 +240,10 @@ def test_a_named_volume_belongs_to_one_job() -> None:
         own_folders=[],
         labels={JOB_LABEL: "flow_1"},
     )
-    assert blueprint.mounts == [Mount("flow_1_data", "/data"), Mount("", "/cache")]
+    assert blueprint.mounts == [
+        mount_volume("flow_1_data", "/data", "volumes"),
+        mount_volume("", "/cache", "volumes"),
+    ]
 
 
 def test_half_of_the_credentials_is_an_error() -> None:

@@ -82,11 +82,31 @@ def test_allow_meets_an_image_by_any_of_its_names(tmp_path: Path, image: str, is
     [
         *("evil/box", "evil/box:1", "docker.io/evil/box", "index.docker.io/evil/box:2", "EVIL/box"),
         *(f"evil/box@{DIGEST}", f"evil/box:1@{DIGEST}", "registry-1.docker.io/evil/box"),
+        *("registry.hub.docker.com/evil/box", "docker.io:443/evil/box:1", "Index.Docker.IO.:443/evil/box"),
     ],
 )
-def test_deny_looks_through_disguises_and_beats_allow(tmp_path: Path, disguise: str) -> None:
-    rules = '[images]\nallow = ["*"]\ndeny = ["evil/*"]\n'
+@pytest.mark.parametrize("pattern", ["evil/*", "docker.io/evil/*", "registry.hub.docker.com/evil/box*"])
+def test_deny_looks_through_disguises_and_beats_allow(tmp_path: Path, disguise: str, pattern: str) -> None:
+    rules = f'[images]\nallow = ["*"]\ndeny = ["{pattern}"]\n'
     assert not allows(load_container_policy(write(tmp_path, rules)), disguise)
+
+
+@pytest.mark.parametrize(
+    "disguise", ["reg.example/x", "reg.example:443/x:1", "REG.example./x", "reg.example:5000/x"]
+)
+def test_a_denied_registry_is_denied_at_each_port_and_with_a_dot_at_its_end(
+    tmp_path: Path, disguise: str
+) -> None:
+    policy = load_container_policy(write(tmp_path, '[images]\ndeny = ["reg.example/*"]\n'))
+    assert not allows(policy, disguise)
+    assert allows(policy, "other.example/x")
+
+
+def test_another_host_of_the_hub_is_no_way_around_allow(tmp_path: Path) -> None:
+    policy = load_container_policy(write(tmp_path, '[images]\nallow = ["acme/*"]\n'))
+    assert allows(policy, "registry.hub.docker.com/acme/x")
+    assert not allows(policy, "docker.io:443/acme/x")
+    assert not allows(policy, "registry.hub.docker.com:8080/acme/x")
 
 
 def test_latest_can_be_denied_also_where_nobody_writes_it(tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from agent.containers.blueprint import Blueprint, Mount
+from agent.containers.blueprint import Blueprint
 from agent.containers.engine import ImageError
+from agent.containers.mounts import mount_own_folder
 from agent.containers.paths import PathMap
 from agent.errors import AgentError
 from agent.flow.expressions import to_text
@@ -82,10 +83,10 @@ def _make_blueprint(
     step: StepRun, runs: DockerRuns, image: str, folders: list[tuple[Path, str]]
 ) -> Blueprint:
     job = step.job
-    mounts = [Mount(check_folder(host), inside) for host, inside in folders]
+    mounts = [mount_own_folder(check_folder(host), inside) for host, inside in folders]
     policy = container_policy(job)
     if policy.allows("docker-socket"):
-        mounts.append(Mount(SOCKET, SOCKET))
+        mounts.append(mount_own_folder(SOCKET, SOCKET))
     entrypoint = _entrypoint(step, runs)
     blueprint = Blueprint(
         image,
