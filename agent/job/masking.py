@@ -1,48 +1,71 @@
 """`***` in place of secrets, in bytes that come in chunks of any size.
 
-A secret is masked as it is and in the forms in which programs commonly print one: each of its lines, trimmed; base64 in
-its three alignments and in lines of 76; and as URLs, JSON, shell and XML write it. No form holds a newline, so a
-chunk that ends a line is never held back; of one that does not, only what may be the beginning of a secret is.
+A secret is masked as it is and in the forms in which programs commonly print one (`agent.job.mask_forms`). No form holds a
+newline, so a chunk that ends a line is never held back; of one that does not, only what may be the beginning of a secret is.
 
-Source of the forms: actions/runner `ValueEncoders.cs`, `SecretMasker.cs`.
+What a job asks to be masked (`::add-mask::`) is bounded: the work for a byte of output must not grow with what a job says.
 """
 
-import base64
-import json
-import re
-from collections.abc import Iterator, Sequence
-from urllib.parse import quote, quote_plus
+from bisect import insort
+from collections.abc import Iterator
+
+from agent.job.mask_forms import derive_forms, encode_printed
+from agent.job.mask_search import FewForms, ManyForms, find_unfinished, is_known
 
 MASK = b"***"
-
-_TRIMMED_QUOTES_FROM = 8  # a quoted value shorter than this is not masked without its quotes
-_BASE64_FROM = 4  # the base64 of less than this is a common syllable
-_BASE64_LINE = 76
-_MAX_NEEDLES = 40  # beyond so many, one pattern is faster
+MOST_ASKED = 5_000  # values that a job may ask to be masked
+MOST_ASKED_BYTES = 64 << 10  # of one of them
+_MOST_ASKED_BYTES_IN_ALL = 4 << 20
+_MANY = 500  # forms: from so many on, they are searched for in the way that is made for many
 
 
 class Masker:
     """All that must not be seen in one job. Values can be added at any time; they hold from then on."""
 
     def __init__(self) -> None:
-        self._forms: set[bytes] = set()
-        self._ordered: list[bytes] = []
-        self._pattern: re.Pattern[bytes] | None = None  # of all forms, once something has to be masked
-        self._needles: tuple[bytes, ...] = ()  # one of them is in whatever has to be masked
+        self._ordered: list[bytes] = []  # all forms, sorted
+        self._longest = 0
+        self._few: FewForms | None = None  # made when it is needed, and again when a form has come
+        self._many: ManyForms | None = None
+        self._asked = 0
+        self._asked_bytes = 0
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to mask."""
-        return not self._forms
+        return not self._ordered
+
+    @property
+    def forms(self) -> tuple[bytes, ...]:
+        """All that is masked, sorted."""
+        return tuple(self._ordered)
 
     def add(self, value: str) -> None:
         """Mask `value` and its derived forms. Blank text is no secret."""
-        forms = derive_forms(value) - self._forms
-        if forms:
-            self._forms |= forms
-            self._ordered = sorted(self._forms, key=lambda form: (-len(form), form))
-            self._pattern = None
-            self._needles = _find_needles(self._ordered)
+        known = self._ordered
+        for form in derive_forms(value):
+            if not is_known(known, form):
+                insort(known, form)
+                self._longest = max(self._longest, len(form))
+                self._few = None
+                if self._many is not None:
+                    self._many.admit(form)
+        if self._many is None and len(known) >= _MANY:
+            self._many = ManyForms(known)
+
+    def ask(self, value: str) -> bool:
+        """Mask what the job itself asks for. False, and nothing is done, beyond what one job may ask for."""
+        size = len(value.encode("utf-8", "replace"))
+        if (
+            self._asked >= MOST_ASKED
+            or size > MOST_ASKED_BYTES
+            or self._asked_bytes + size > _MOST_ASKED_BYTES_IN_ALL
+        ):
+            return False
+        self._asked += 1
+        self._asked_bytes += size
+        self.add(value)
+        return True
 
     def mask(self, data: bytes) -> bytes:
         """`data`, which is whole, with every secret replaced."""
@@ -55,42 +78,19 @@ class Masker:
 
     def holds_secret(self, text: str) -> bool:
         """Whether something in `text` would be masked."""
-        data = _encode(text)
-        return self._may_match(data) and self._search(data) is not None
+        return next(self.matches(encode_printed(text)), None) is not None
 
     def matches(self, data: bytes) -> Iterator[tuple[int, int]]:
         """(start, end) of the longest form at every place where one begins; they may overlap."""
-        if not self._may_match(data):
-            return
-        position = 0
-        while (match := self._search(data, position)) is not None:
-            yield match.span()
-            position = match.start() + 1
+        if self._many is not None:
+            return self._many.matches(data)
+        if self._few is None:
+            self._few = FewForms(self._ordered)
+        return self._few.matches(data)
 
     def hold_start(self, data: bytes) -> int:
         """Where the earliest unfinished form at the end of `data` begins; its length when there is none."""
-        length = len(data)
-        best = length
-        line = data.rfind(b"\n") + 1
-        if line == length:
-            return length
-        for form in self._ordered:
-            position = data.find(form[:1], max(line, length - len(form) + 1), best)
-            while position >= 0:
-                if form.startswith(data[position:]):
-                    best = position
-                    break
-                position = data.find(form[:1], position + 1, best)
-        return best
-
-    def _may_match(self, data: bytes) -> bool:
-        """A quick look: a few searches for plain bytes are several times faster than one for a pattern."""
-        return len(self._needles) > _MAX_NEEDLES or any(needle in data for needle in self._needles)
-
-    def _search(self, data: bytes, position: int = 0) -> re.Match[bytes] | None:
-        if self._pattern is None:  # it takes milliseconds to make, and most jobs print no secret
-            self._pattern = re.compile(b"|".join(map(re.escape, self._ordered)))
-        return self._pattern.search(data, position)
+        return find_unfinished(self._ordered, self._longest, data)
 
 
 class MaskStream:
@@ -143,84 +143,3 @@ class MaskStream:
             return buffer
         pieces.append(buffer[max(end, shown) : keep])
         return b"".join(pieces)
-
-
-def derive_forms(value: str) -> set[bytes]:
-    """Every form of `value` that must not be seen."""
-    forms: set[str] = set()
-    lines = [line.strip() for line in value.splitlines()]
-    for text in dict.fromkeys([value.strip(), *lines]):
-        if text:
-            forms |= _derive_texts(text)
-    encoded = {_encode(part).strip(b"\r") for form in forms for part in form.split("\n") if part.strip()}
-    if value.strip():
-        for whole in {value, value.strip()}:
-            encoded |= _derive_base64(_encode(whole))
-    return {form for form in encoded if form}
-
-
-def _encode(text: str) -> bytes:
-    """`text` as it would be printed: bytes that are no UTF-8 are themselves again, half a surrogate pair is a `?`."""
-    try:
-        return text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        return text.encode("utf-8", "replace")
-
-
-def _find_needles(forms: Sequence[bytes]) -> tuple[bytes, ...]:
-    """Those of `forms` (longest first) that contain none of the others."""
-    needles: list[bytes] = []
-    for form in reversed(forms):
-        if len(needles) <= _MAX_NEEDLES and not any(needle in form for needle in needles):
-            needles.append(form)
-    return tuple(needles)
-
-
-def _derive_texts(text: str) -> set[str]:
-    plain = text.encode("utf-8", "replace").decode()
-    forms = {
-        text,
-        json.dumps(text)[1:-1],
-        json.dumps(text, ensure_ascii=False)[1:-1],
-        quote(plain, safe=""),
-        quote(plain),
-        quote_plus(plain),
-        quote(plain, safe="!*'()~"),  # what JavaScript's encodeURIComponent leaves alone
-        *_escape_xml(text),
-        text.replace('"', '\\"'),
-        text.replace("'", "''"),
-        text.replace("'", "'\\''"),
-    }
-    bare = text.strip("\"'")
-    if bare != text and len(text) > _TRIMMED_QUOTES_FROM:
-        forms.add(bare)
-    return {form for form in forms if form.strip()}
-
-
-def _escape_xml(text: str) -> set[str]:
-    """`text` as XML and HTML write it; quotes may be escaped or not. (xml.sax would import half a web browser.)"""
-    plain = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    apostrophes = ("'", "&apos;", "&#39;", "&#x27;")
-    return {plain, *(plain.replace('"', "&quot;").replace("'", apostrophe) for apostrophe in apostrophes)}
-
-
-def _derive_base64(data: bytes) -> set[bytes]:
-    """The base64 of `data` wherever it stands in a longer text: the digits that its bytes alone decide."""
-    forms: set[bytes] = set()
-    whole = base64.b64encode(data)
-    if len(data) >= _BASE64_FROM:
-        forms |= {
-            whole,
-            whole.rstrip(b"="),
-            base64.urlsafe_b64encode(data),
-            base64.urlsafe_b64encode(data).rstrip(b"="),
-        }
-        for shift in range(3):
-            digits = base64.b64encode(b"\0" * shift + data)
-            first = (0, 2, 3)[shift]
-            last = (shift + len(data)) * 8 // 6
-            forms |= {digits[first:last], digits[first:last].replace(b"+", b"-").replace(b"/", b"_")}
-        if len(whole) > _BASE64_LINE:
-            lines = [whole[start : start + _BASE64_LINE] for start in range(0, len(whole), _BASE64_LINE)]
-            forms |= {line for line in lines if len(line) > _TRIMMED_QUOTES_FROM}
-    return forms

@@ -156,6 +156,18 @@ def test_a_value_is_masked_from_the_line_after_add_mask(tmp_path: Path) -> None:
     assert report.output_of("masks") == ["before hunter2x", "after ***"]
 
 
+def test_a_job_that_asks_for_too_many_masks_fails_and_is_told_once(tmp_path: Path) -> None:
+    report = run_job(
+        tmp_path,
+        script("masks", "seq -f '::add-mask::value-%05g' 1 20000; echo value-00001 value-19999"),
+        script("after", "echo on we go", condition="always()"),
+    )
+    assert report.conclusion is Conclusion.FAILURE
+    assert report.log().count("NOT masked") == 1
+    assert report.output_of("masks")[0] == "*** value-19999"
+    assert report.output_of("after") == ["on we go"]
+
+
 def test_groups_pass_and_echo_shows_the_commands(tmp_path: Path) -> None:
     report = run_job(
         tmp_path,

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.job.masking import Masker, MaskStream, derive_forms
+from agent.job.mask_forms import derive_forms
+from agent.job.mask_search import FewForms, ManyForms, find_unfinished
+from agent.job.masking import MOST_ASKED, Masker, MaskStream
 
 SECRETS = st.lists(st.text("abc\"'& =+/\\é", min_size=1, max_size=8), min_size=1, max_size=4)
 CUTS = st.lists(st.integers(0, 200), max_size=8)
@@ -34,7 +36,7 @@ def test_however_a_stream_is_cut_the_same_comes_out(
     secrets: list[str], order: list[int], filler: str, cuts: list[int]
 ) -> None:
     masker = make_masker(*secrets)
-    forms = sorted(masker._forms) or [b""]
+    forms = list(masker.forms) or [b""]
     data = filler.encode().join(forms[number % len(forms)] for number in order)
     assert feed_in_pieces(masker, data, cuts) == masker.mask(data)
 
@@ -159,3 +161,74 @@ def test_many_secrets_are_masked_as_well_as_few() -> None:
     secrets = [f"secret-number-{number:04}!" for number in range(50)]
     shown = make_masker(*secrets).mask_text(" ".join(secrets))
     assert shown == " ".join(["***"] * 50)
+
+
+FORMS = st.sets(
+    st.binary(min_size=1, max_size=6).map(
+        lambda data: data.translate(bytes(b"ab\n"[n % 2] for n in range(256)))
+    ),
+    min_size=1,
+    max_size=30,
+)
+
+
+@given(FORMS, st.text("ab\n", max_size=40))
+def test_both_ways_to_search_find_the_same(forms: set[bytes], text: str) -> None:
+    data, ordered = text.encode(), sorted(forms)
+    found = [
+        (start, start + max(map(len, here)))
+        for start in range(len(data))
+        if (here := [form for form in forms if data.startswith(form, start)])
+    ]
+    assert list(FewForms(ordered).matches(data)) == found
+    assert list(ManyForms(ordered).matches(data)) == found
+
+
+@given(FORMS, st.text("ab\n", max_size=20))
+def test_the_earliest_unfinished_form_is_held(forms: set[bytes], text: str) -> None:
+    data = text.encode()
+    tails = [data[start:] for start in range(len(data)) if b"\n" not in data[start:]]
+    held = next(
+        (tail for tail in tails if any(form != tail and form.startswith(tail) for form in forms)), b""
+    )
+    assert find_unfinished(sorted(forms), max(map(len, forms)), data) == len(data) - len(held)
+
+
+def test_a_job_may_ask_for_so_many_masks_and_no_more() -> None:
+    masker = Masker()
+    assert all(masker.ask(f"asked-for-{number}-x") for number in range(MOST_ASKED))
+    assert not masker.ask("one-too-many")
+    text = f"asked-for-0-x asked-for-{MOST_ASKED - 1}-x one-too-many"
+    assert masker.mask_text(text) == "*** *** one-too-many"
+    masker.add("a secret of the project")  # those are never refused
+    assert masker.mask_text("a secret of the project") == "***"
+
+
+def test_a_value_that_is_too_large_is_refused_and_so_is_too_much_in_all() -> None:
+    masker = Masker()
+    assert not masker.ask("x" * (65 << 10))
+    taken = sum(masker.ask(f"{number:03}" + "y" * (60 << 10)) for number in range(100))
+    assert taken * (60 << 10) <= 4 << 20 < (taken + 2) * (60 << 10)
+
+
+def test_the_work_for_a_mask_does_not_grow_with_those_before() -> None:
+    """Counted in calls, not in seconds: what one more value costs at the end is what it cost at the beginning."""
+    import sys
+
+    masker = Masker()
+    counts: list[int] = []
+    for number in range(600):
+        calls = 0
+
+        def count(_frame: object, event: str, _argument: object) -> None:
+            nonlocal calls
+            calls += event in ("call", "c_call")
+
+        sys.setprofile(count)
+        try:
+            masker.ask(f"token-{number:05}")
+            masker.mask(f"a line with token-{number:05} in it\n".encode())
+        finally:
+            sys.setprofile(None)
+        counts.append(calls)
+    assert max(counts[500:]) < 2 * max(counts[100:200])

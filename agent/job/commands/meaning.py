@@ -9,6 +9,7 @@ from typing import ClassVar
 from agent.job.commands.problem_matchers import MatcherError, Problem, ProblemMatchers
 from agent.job.commands.stdout import Command, parse_command
 from agent.job.effects import Effects
+from agent.job.masking import MOST_ASKED, MOST_ASKED_BYTES
 from agent.job.streams import StepLog
 from agent.journal.format import Annotation
 
@@ -56,6 +57,7 @@ class CommandMeaning:
         self._echoes = shows_debug
         self._resume_token = ""  # while it is set, nothing but it is obeyed
         self._annotations: dict[str, int] = {}
+        self._has_too_many_masks = False
 
     def handle(self, line: bytes) -> bool:
         """Obey the command on `line`; False when there is none, so that the line is shown as it is."""
@@ -115,13 +117,19 @@ class CommandMeaning:
             raise CommandError(_BAD_TOKEN)
         self._resume_token = token
         if len(token) >= _MASKED_TOKEN_FROM:
-            self._log.recorder.masker.add(token)
+            self._log.recorder.masker.ask(token)
         self._log.say(f"::stop-commands::{token}")
 
     def _add_mask(self, command: Command) -> None:
         if not command.data.strip():
             raise CommandError("Can't add secret mask for empty string in ##[add-mask] command.")
-        self._log.recorder.masker.add(command.data)
+        if self._has_too_many_masks or self._log.recorder.masker.ask(command.data):
+            return
+        self._has_too_many_masks = True  # said once: the step has failed
+        raise CommandError(
+            f"This value is NOT masked, nor is any after it: a job may ask for {MOST_ASKED:,} values of at most"
+            f" {MOST_ASKED_BYTES >> 10} KiB, 4 MiB in all. Put many values into one secret, which is masked line by line."
+        )
 
     def _debug(self, command: Command) -> None:
         if self._shows_debug:
