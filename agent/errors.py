@@ -7,20 +7,23 @@ Anything that is not an `AgentError` is a bug of ours.
 
 from typing import ClassVar
 
+from agent.redaction import redact
+
 
 class AgentError(Exception):
     """Something a user can understand and act upon.
 
-    `what` is a clause without a full stop; `where` names the file, URL, job or key; `hint` says what to do next.
+    `what` is a clause without a full stop; `where` names the file, URL, job or key; `hint` says what to do next. Credentials
+    of a URL in them are redacted.
     """
 
     exit_code: ClassVar[int] = 1
 
     def __init__(self, what: str, *, where: str = "", hint: str = "") -> None:
-        super().__init__(what)
-        self.what = what
-        self.where = where
-        self.hint = hint
+        super().__init__(redact(what))
+        self.what = redact(what)
+        self.where = redact(where)
+        self.hint = redact(hint)
 
     def __str__(self) -> str:
         place = f" ({self.where})" if self.where else ""

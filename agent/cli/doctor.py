@@ -10,6 +10,7 @@ from agent.cli.arguments import add_format, describe
 from agent.cli.tables import coloured, print_json, print_table
 from agent.config import SETTINGS, Settings, config_file, load_settings
 from agent.errors import AgentError
+from agent.redaction import redact
 
 _SECRET_KEYS = ("token", "registration_token", "master_key", "oidc_client_secret")
 _FEW_BYTES = 5 << 30
@@ -69,7 +70,7 @@ def _print(findings: list[Finding], shown: list[tuple[str, str, str]]) -> None:
 
 
 def _shown(settings: Settings, key: str) -> tuple[str, str, str]:
-    value = "(set)" if key in _SECRET_KEYS and settings[key] else settings[key]
+    value = "(set)" if key in _SECRET_KEYS and settings[key] else redact(settings[key])
     return key, value, settings.origins[key]
 
 

@@ -10,6 +10,7 @@ from agent.flow.load import check_flow
 from agent.flow.model import Position
 from agent.flow.problems import InvalidFlowError, Problem, Severity
 from agent.flow.source import GITHUB_LIMITS
+from agent.redaction import redact
 
 STDIN = "-"
 _LINE_WIDTH = 120  # of a source line that is shown
@@ -113,6 +114,7 @@ def _show(problem: Problem, lines: Sequence[str]) -> Iterator[str]:
 
 def _point(line: str, column: int) -> Iterator[str]:
     """A line and a caret under its column (from 0); a long line is cut around it."""
+    line = redact(line)
     start = max(0, column - _LINE_WIDTH // 2) if len(line) > _LINE_WIDTH else 0
     shown = _printable(line.rstrip("\r")[start : start + _LINE_WIDTH])
     yield f"    {shown}".rstrip()

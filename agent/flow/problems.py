@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from agent.errors import UsageError
 from agent.flow.model import Position
+from agent.redaction import redact
 
 
 class Severity(StrEnum):
@@ -18,12 +19,16 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong at one place."""
+    """One thing that is wrong at one place. Credentials of a URL in its words are redacted."""
 
     position: Position
     message: str
     hint: str = ""
     severity: Severity = Severity.ERROR
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", redact(self.message))
+        object.__setattr__(self, "hint", redact(self.hint))
 
     def __str__(self) -> str:
         advice = f"; {self.hint}" if self.hint else ""

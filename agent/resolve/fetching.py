@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 
 from agent.errors import AgentError, DamagedError, NotFoundError, UnreachableError
+from agent.redaction import redact
 from agent.resolve.lfs import fetch_contents, find_pointers
-from agent.resolve.reference import redact
 from agent.resolve.sources import git
 from agent.resolve.store import ActionStore
 from agent.resolve.stored_repository import Made, Make, StoredRepository

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.errors import AgentError, DamagedError
-from agent.resolve.reference import redact
+from agent.redaction import redact
 from agent.resolve.sources.git import FETCH_SECONDS
 from agent.resolve.sources.git_command import run_git, too_big
 

@@ -26,8 +26,9 @@ from types import MappingProxyType
 from typing import Any
 
 from agent.errors import UsageError
+from agent.redaction import redact
 from agent.resolve.pins import IMAGE_PREFIX, format_key
-from agent.resolve.reference import ImageReference, RepositoryReference, UrlReference, parse_reference, redact
+from agent.resolve.reference import ImageReference, RepositoryReference, UrlReference, parse_reference
 from agent.resolve.sources.git import is_commit
 
 FILE_NAME = "flow.lock"

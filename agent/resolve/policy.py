@@ -19,6 +19,7 @@ from typing import Any
 
 from agent.errors import RefusedError, UsageError
 from agent.policy import expect_keys, read_flag, read_policy_file, read_texts
+from agent.redaction import redact
 from agent.resolve.patterns import (
     Fetched,
     allowed_names,
@@ -28,7 +29,7 @@ from agent.resolve.patterns import (
     denied_refs,
 )
 from agent.resolve.pins import Pins
-from agent.resolve.reference import ImageReference, RepositoryReference, UrlReference, redact
+from agent.resolve.reference import ImageReference, RepositoryReference, UrlReference
 
 
 @dataclass(frozen=True, slots=True)

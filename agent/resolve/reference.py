@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
 from agent.errors import UsageError
+from agent.redaction import redact
 
 SCHEMES = ("https", "http", "ssh", "file")
 LONGEST = 2000  # characters of a reference; a URL that is longer is no URL
@@ -104,11 +105,6 @@ def parse_reference(text: str) -> Reference:
     return _read_repository(text)
 
 
-def redact(text: str) -> str:
-    """`text` with the credentials of every URL in it replaced by `***`; `ssh://git@host` has none."""
-    return _CREDENTIALS.sub(r"\1\2***@", text)
-
-
 def check_ref(ref: str) -> str:
     """Why `ref` can't be a branch, tag or commit, or "" when it can. The rules are `git check-ref-format`'s."""
     if ref.startswith("-"):
@@ -132,9 +128,6 @@ def check_segments(path: str, *, may_hold_git: bool = False) -> str:
     return "write a path with '/'" if "\\" in path else ""
 
 
-_CREDENTIALS = re.compile(
-    r"(ssh://)[^/\s@:]*:[^/\s]*@|((?!ssh:)\b[a-z][a-z0-9+.-]*://)[^/\s]*@", re.IGNORECASE
-)
 _FORBIDDEN_IN_REF = re.compile(r"[ ~^:?*\[\\]|\.\.|@\{")
 _NAME = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.-]*")
 _IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]*")

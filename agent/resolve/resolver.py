@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agent.errors import AgentError, NotFoundError, RefusedError, UnreachableError
+from agent.redaction import redact
 from agent.resolve.fetching import Fetched, Fetcher, combine
 from agent.resolve.lfs import read_pointer
 from agent.resolve.manifest import ActionManifest, DockerRuns, NodeRuns, PythonRuns, read_manifest
@@ -22,10 +23,9 @@ from agent.resolve.reference import (
     SelfReference,
     UrlReference,
     WorkspaceReference,
-    redact,
 )
 from agent.resolve.sources import git
-from agent.resolve.sources.bundled import find_bundled
+from agent.resolve.sources.bundled import find_bundled, refuse_reserved
 from agent.resolve.sources.local import find_folder
 from agent.resolve.store import ActionStore
 from agent.spec.job import Source, SourceKind
@@ -177,6 +177,7 @@ class Resolver:
         return self._read_fetched(reference, fetched, path)
 
     def _urls(self, reference: RepositoryReference) -> tuple[str, ...]:
+        refuse_reserved(reference)
         names = {"{owner}": reference.owner, "{repo}": reference.repository}
         if not self._templates:
             raise NotFoundError(

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import UsageError
+from agent.redaction import redact
 from agent.resolve.reference import (
     ImageReference,
     RepositoryReference,
@@ -13,7 +14,6 @@ from agent.resolve.reference import (
     WorkspaceReference,
     check_segments,
     parse_reference,
-    redact,
 )
 
 

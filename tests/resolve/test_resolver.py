@@ -14,6 +14,7 @@ from support.git import ACTION, GitHost, Repository, make_repository
 
 from agent.errors import AgentError, NotFoundError, RefusedError, UnreachableError
 from agent.resolve import ActionStore, CompositeRuns, PythonRuns, ResolvedAction, Resolver, parse_reference
+from agent.resolve.reference import RepositoryReference
 from agent.resolve.resolver import BUNDLED, WORKSPACE
 from agent.spec.job import Source, SourceKind
 
@@ -408,10 +409,32 @@ def test_bundled_actions_need_no_place(make_resolver: MakeResolver) -> None:
     assert (action.root / "upload-artifact").is_dir()
 
 
-@pytest.mark.parametrize("text", ["flow-agent/checkout@v2", "flow-agent/absent@v1", "flow-agent/_toolkit@v1"])
-def test_what_is_not_bundled_is_looked_for_with_git(text: str, make_resolver: MakeResolver) -> None:
-    with pytest.raises(NotFoundError, match="no such repository"):
-        resolve(make_resolver("file:///nowhere/{owner}/{repo}"), text)
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "flow-agent/checkout@v2",
+            "flow-agent/absent@v1",
+            "flow-agent/_toolkit@v1",
+            "flow-agent/checkout/sub@v1",
+        ),
+        *("Flow-Agent/checkout@v1", "FLOW-AGENT/absent@main", f"flow-agent/checkout@{'a' * 40}"),
+    ],
+)
+def test_nobody_else_is_asked_for_what_our_name_does_not_have(
+    text: str, make_resolver: MakeResolver, tmp_path: Path
+) -> None:
+    reference = parse_reference(text)
+    assert isinstance(reference, RepositoryReference)
+    make_repository(
+        tmp_path / "git" / reference.owner / reference.repository,
+        {"action.yml": ACTION, "sub/action.yml": ACTION},
+    )
+    resolver = make_resolver()
+    for look in (resolver.resolve, resolver.read_file, resolver.look_up):
+        with pytest.raises(RefusedError, match="reserved") as refused:
+            look(reference)
+        assert "flow-agent/checkout@v1, flow-agent/download-artifact@v1" in refused.value.hint
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.errors import AgentError, NotFoundError
-from agent.resolve.reference import redact
+from agent.redaction import redact
 from agent.resolve.sources.git_command import run_git
 
 LOOKUP_SECONDS = 60.0

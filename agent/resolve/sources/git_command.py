@@ -17,7 +17,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from agent.errors import AgentError, NotFoundError, RefusedError, UnreachableError
-from agent.resolve.reference import redact
+from agent.redaction import redact
 
 _PROTOCOLS = "https:http:ssh:file"
 

@@ -23,6 +23,7 @@ from agent.flow.model import Flow
 from agent.resolve.lock import parse_lock
 from agent.resolve.pins import Pins
 from agent.resolve.reference import RepositoryReference, UrlReference, parse_reference
+from agent.resolve.sources.bundled import refuse_reserved
 from agent.server.triggers.mirror import FoundFile, Mirror
 from agent.server.triggers.outside import Outside, check_url
 
@@ -126,9 +127,13 @@ def read_beside(mirror: Mirror, commit: str, path: str, name: str) -> str | None
 
 
 def locate(own: str, reference: RepositoryReference | UrlReference) -> str:
-    """The URL of the repository that a flow of the repository at `own` names: what has no host is on the same one."""
+    """The URL of the repository that a flow of the repository at `own` names: what has no host is on the same one.
+
+    Raises RefusedError for a name that is reserved.
+    """
     if isinstance(reference, UrlReference):
         return reference.url
+    refuse_reserved(reference)
     base = own.removesuffix(".git").rpartition("/")[0].rpartition("/")[0]
     suffix = ".git" if own.endswith(".git") else ""
     return f"{base}/{reference.owner}/{reference.repository}{suffix}"

@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from agent.errors import RefusedError, UnreachableError, UsageError
-from agent.resolve.reference import redact
+from agent.redaction import redact
 
 _PORTS = {"https": 443, "http": 80, "ssh": 22}
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address

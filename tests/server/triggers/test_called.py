@@ -8,6 +8,7 @@ import pytest
 from server.triggers.lab import FLOW, Lab
 from support.git import Repository, make_repository
 
+from agent.errors import RefusedError
 from agent.resolve.reference import parse_reference
 from agent.server.triggers import called
 from agent.server.triggers.called import Caller, OtherRepositories, is_same_host, locate, plain_url
@@ -130,6 +131,12 @@ def test_a_sync_by_hand_reads_afresh_what_flows_call(lab: Lab) -> None:
 )
 def test_a_name_without_a_host_is_on_the_callers(own: str, uses: str, expected: str) -> None:
     assert locate(own, parse_reference(uses)) == expected  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("uses", ["flow-agent/flows/train.yml@v1", "Flow-Agent/flows/train.yml@main"])
+def test_our_name_is_no_owner_on_any_host(uses: str) -> None:
+    with pytest.raises(RefusedError, match="reserved"):
+        locate("https://git.lab/acme/lab", parse_reference(uses))  # type: ignore[arg-type]
 
 
 def test_urls_are_told_apart_by_what_they_lead_to() -> None:

@@ -18,7 +18,7 @@ from agent.flow.dialects.github.parts import (
     text_of,
 )
 from agent.flow.dialects.github.resources import read_resources, read_whole
-from agent.flow.dialects.github.steps import read_steps
+from agent.flow.dialects.github.steps import check_credentials, read_steps
 from agent.flow.dialects.github.strategy import read_strategy
 from agent.flow.graph import find_needs_problems
 from agent.flow.identifiers import explain_invalid
@@ -99,7 +99,12 @@ def _read_call(reader: Reader, fields: dict[str, Node]) -> Call | None:
     uses = fields.get("uses")
     if uses is None:
         return None
-    if text_of(uses) and not is_expression(uses) and not re.fullmatch(_CALL, text_of(uses)):
+    if (
+        not check_credentials(reader, uses)
+        and text_of(uses)
+        and not is_expression(uses)
+        and not re.fullmatch(_CALL, text_of(uses))
+    ):
         reader.report(
             uses,
             f"invalid value workflow reference: '{text_of(uses)}'",

@@ -18,6 +18,7 @@ from agent.flow.model import Step, StepKind
 from agent.flow.reading import Reader
 from agent.flow.schema.contexts import STEP_IF
 from agent.flow.source import Mapping, Node, Scalar, Sequence
+from agent.redaction import redact
 
 # What the steps without a script of their own are called, and made an id from.
 _CONTROL_NAMES = {
@@ -51,11 +52,24 @@ def check_uses(reader: Reader, node: Node) -> None:
     uses = text_of(node)
     if uses.startswith(("docker://", "./", ".\\", "$/")) or is_expression(node):
         return
+    if check_credentials(reader, node):
+        return
     if uses.startswith("https://"):
         uses = uses.removeprefix("https://").partition("/")[2]
     if uses and not re.fullmatch(_REPOSITORY, uses):
         hint = "name a version, such as `@v4`" if "/" in uses and "@" not in uses else ""
         reader.report(node, f"Expected format {{org}}/{{repo}}[/path]@ref. Actual '{text_of(node)}'", hint)
+
+
+def check_credentials(reader: Reader, node: Node) -> bool:
+    """Report a `uses` whose URL holds credentials: whoever may read the flow may read them. Whether it does."""
+    has_some = redact(text_of(node)) != text_of(node)
+    if has_some:
+        hint = (
+            "keep them in git's own configuration, and renew them: this file has shown them (docs/actions.md)"
+        )
+        reader.report(node, "a flow holds no credentials: this URL does", hint)
+    return has_some
 
 
 def _list_steps(node: Node | None) -> list[Node]:
