@@ -3,7 +3,7 @@
 import contextlib
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,9 @@ from agent.resolve.sources import git
 from agent.resolve.store import ActionStore
 from agent.resolve.stored_repository import Made, Make, StoredRepository
 from agent.resolve.tree import read_commit, write_tree
+
+Admit = Callable[[str], None]  # raises RefusedError for a URL that nothing may come from
+_MOST_MOVES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,23 +40,24 @@ class Fetcher:
         self._lock = threading.Lock()
         self._fetched: dict[tuple[str, ...], Fetched] = {}
 
-    def fetch(self, urls: tuple[str, ...], ref: str) -> Fetched:
+    def fetch(self, urls: tuple[str, ...], ref: str, admit: Admit) -> Fetched:
         """The repository's files at `ref`, from the first of `urls` that has it; once a job.
 
-        Raises NotFoundError, UnreachableError, RefusedError.
+        A place that the repository has moved to is asked for only if `admit` raises nothing. Raises NotFoundError,
+        UnreachableError, RefusedError.
         """
         key = (*urls, ref)
         with self._lock:  # one at a time: two steps that use one action must not make its copy twice
             if key not in self._fetched:
-                self._fetched[key] = self._fetch_from_first(urls, ref)
+                self._fetched[key] = self._fetch_from_first(urls, ref, admit)
                 return self._fetched[key]
             return replace(self._fetched[key], warnings=())
 
-    def _fetch_from_first(self, urls: tuple[str, ...], ref: str) -> Fetched:
+    def _fetch_from_first(self, urls: tuple[str, ...], ref: str, admit: Admit) -> Fetched:
         errors: list[AgentError] = []
         for url in self._sort(urls, ref):
             try:
-                return self._fetch_one(url, ref, self._store.repository(url))
+                return self._fetch_wherever(url, ref, admit)
             except (NotFoundError, UnreachableError) as error:
                 errors.append(error)
         if any(isinstance(error, UnreachableError) for error in errors):
@@ -67,6 +71,21 @@ class Fetcher:
         if not git.is_commit(ref):
             return list(urls)
         return sorted(urls, key=lambda url: not self._store.repository(url).has(ref))
+
+    def _fetch_wherever(self, url: str, ref: str, admit: Admit) -> Fetched:
+        """From `url`, or from where it has moved to."""
+        place, warnings = url, []
+        for _ in range(_MOST_MOVES):
+            try:
+                fetched = self._fetch_one(place, ref, self._store.repository(place))
+                return replace(fetched, warnings=(*warnings, *fetched.warnings))
+            except git.MovedError as moved:
+                if not moved.place:
+                    raise
+                admit(moved.place)
+                warnings = [f"{redact(url)} has moved to {redact(moved.place)}; write the new address"]
+                place = moved.place
+        raise git.MovedError(url, "")
 
     def _fetch_one(self, url: str, ref: str, repository: StoredRepository) -> Fetched:
         found = git.find_ref(url, ref)

@@ -7,6 +7,7 @@ is never asked for again once it is here; so is a ref that is pinned to one. The
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from agent.errors import AgentError, NotFoundError, RefusedError, UnreachableError
@@ -15,6 +16,7 @@ from agent.resolve.fetching import Fetched, Fetcher, combine
 from agent.resolve.lfs import read_pointer
 from agent.resolve.manifest import ActionManifest, DockerRuns, NodeRuns, PythonRuns, read_manifest
 from agent.resolve.pins import PinnedRef, Pins
+from agent.resolve.places import list_places, name_place
 from agent.resolve.policy import EVERYTHING, Policy
 from agent.resolve.reference import (
     ImageReference,
@@ -25,7 +27,7 @@ from agent.resolve.reference import (
     WorkspaceReference,
 )
 from agent.resolve.sources import git
-from agent.resolve.sources.bundled import find_bundled, refuse_reserved
+from agent.resolve.sources.bundled import find_bundled
 from agent.resolve.sources.local import find_folder
 from agent.resolve.store import ActionStore
 from agent.spec.job import Source, SourceKind
@@ -108,7 +110,7 @@ class Resolver:
             case RepositoryReference():
                 folder = find_bundled(reference)
                 if folder is None:
-                    return self._resolve_fetched(reference, self._urls(reference))
+                    return self._resolve_fetched(reference, list_places(self._templates, reference))
                 self._policy.check_bundled(reference)
                 manifest = read_manifest(folder, str(reference))
                 return _check_files(ResolvedAction(reference, folder, "", manifest, folder.parent, BUNDLED))
@@ -118,7 +120,11 @@ class Resolver:
 
         Raises what `resolve` raises, and NotFoundError for a path that is no text file of the repository.
         """
-        urls = (reference.url,) if isinstance(reference, UrlReference) else self._urls(reference)
+        urls = (
+            (reference.url,)
+            if isinstance(reference, UrlReference)
+            else list_places(self._templates, reference)
+        )
         fetched, warnings = self._fetch(reference, urls)
         file = (fetched.root / reference.path).resolve()
         if not reference.path or not file.is_relative_to(fetched.root.resolve()) or not file.is_file():
@@ -134,7 +140,11 @@ class Resolver:
 
         Raises what `resolve` raises for a repository or ref that can't be found.
         """
-        urls = (reference.url,) if isinstance(reference, UrlReference) else self._urls(reference)
+        urls = (
+            (reference.url,)
+            if isinstance(reference, UrlReference)
+            else list_places(self._templates, reference)
+        )
         errors: list[AgentError] = []
         for url in urls:
             try:
@@ -144,8 +154,9 @@ class Resolver:
                 continue
             if commit:
                 return commit, redact(url)
+            admit = partial(self._admit, reference, reference.ref)
             fetched = self._fetcher.fetch(
-                (url,), reference.ref
+                (url,), reference.ref, admit
             )  # the beginning of a commit: only a fetch tells
             return fetched.commit, fetched.origin
         raise combine(errors)
@@ -165,25 +176,23 @@ class Resolver:
         pinned = self._pins.settle(reference)
         urls = self._policy.choose_places(reference, urls, pinned.ref)
         try:
-            return self._fetcher.fetch(urls, pinned.ref), pinned.warnings
+            return self._fetcher.fetch(
+                urls, pinned.ref, partial(self._admit, reference, pinned.ref)
+            ), pinned.warnings
         except git.UnknownRefError as error:
             raise error if pinned.ref == reference.ref else _lost_pin(reference, pinned, error) from None
+
+    def _admit(self, reference: RepositoryReference | UrlReference, ref: str, place: str) -> None:
+        """Raises RefusedError when nothing may come from `place`, to which `reference` has moved: as if that were written."""
+        self._policy.choose_places(name_place(self._templates, place, reference), (place,), ref)
 
     def _resolve_own(self, reference: SelfReference, path: str) -> ResolvedAction:
         """`$/path` in a flow: the run's own repository at the run's commit, checked out or not."""
         if self._source.kind is not SourceKind.GIT:
             return self._read_local(reference, self._workspace, path, WORKSPACE, "")
-        fetched = self._fetcher.fetch((self._source.url,), self._source.commit or self._source.ref)
+        own = UrlReference(self._source.url, "", self._source.commit or self._source.ref)
+        fetched = self._fetcher.fetch((own.url,), own.ref, partial(self._admit, own, own.ref))
         return self._read_fetched(reference, fetched, path)
-
-    def _urls(self, reference: RepositoryReference) -> tuple[str, ...]:
-        refuse_reserved(reference)
-        names = {"{owner}": reference.owner, "{repo}": reference.repository}
-        if not self._templates:
-            raise NotFoundError(
-                "no place is configured where actions are", where=str(reference), hint="set AGENT_ACTIONS_URL"
-            )
-        return tuple(_fill(template, names) for template in self._templates)
 
     def _read_fetched(self, reference: Reference, fetched: Fetched, path: str) -> ResolvedAction:
         shown = f"{fetched.origin}{'//' if path else ''}{path}@{fetched.commit[:12]}"
@@ -201,12 +210,6 @@ class Resolver:
         folder = find_folder(root, path, str(reference))
         manifest = read_manifest(folder, str(reference).rstrip("/"))
         return ResolvedAction(reference, folder, commit, manifest, root, origin)
-
-
-def _fill(template: str, names: dict[str, str]) -> str:
-    for name, value in names.items():
-        template = template.replace(name, value)
-    return template
 
 
 def _check_files(action: ResolvedAction) -> ResolvedAction:

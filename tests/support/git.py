@@ -90,6 +90,7 @@ class GitHost:
         self.requests: list[str] = []  # "METHOD path?query" in the order of arrival
         self.credentials = ""  # "user:password" that a client must send, if any
         self.status = 0  # answer every request with this instead
+        self.moves: dict[str, str] = {}  # the beginning of a path: what stands there instead, a path or a URL
 
     def find_large(self, oid: str) -> Path | None:
         """The file in one of the repositories that Git LFS keeps under `oid`."""
@@ -130,8 +131,11 @@ class _Handler(BaseHTTPRequestHandler):
         host: GitHost = self.server.git_host  # type: ignore[attr-defined]
         host.requests.append(f"{self.command} {self.path}")
         expected = "Basic " + base64.b64encode(host.credentials.encode()).decode()
+        moved = next((start for start in host.moves if self.path.startswith(start)), None)
         if host.status:
             self._send(host.status, [])
+        elif moved is not None:
+            self._send(301, [("Location", host.moves[moved] + self.path.removeprefix(moved))])
         elif host.credentials and self.headers.get("Authorization") != expected:
             self._send(401, [("WWW-Authenticate", 'Basic realm="git"')])
         elif self.path.endswith("/info/lfs/objects/batch"):

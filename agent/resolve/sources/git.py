@@ -11,7 +11,7 @@ from pathlib import Path
 
 from agent.errors import AgentError, NotFoundError
 from agent.redaction import redact
-from agent.resolve.sources.git_command import run_git
+from agent.resolve.sources.git_command import MovedError, run_git
 
 LOOKUP_SECONDS = 60.0
 FETCH_SECONDS = 900.0
@@ -19,6 +19,9 @@ DEFAULT_LIMIT_BYTES = 1024**3  # what a repository may weigh, packed as well as 
 
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _ABBREVIATED = re.compile(r"[0-9a-f]{7,63}")
+
+
+__all__ = ["FoundRef", "MovedError", "UnknownRefError", "fetch", "find_ref", "is_commit"]
 
 
 class UnknownRefError(NotFoundError):

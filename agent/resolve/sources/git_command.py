@@ -18,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 from agent.errors import AgentError, NotFoundError, RefusedError, UnreachableError
 from agent.redaction import redact
+from agent.resolve.sources.moves import find_move
 
 _PROTOCOLS = "https:http:ssh:file"
 
@@ -36,6 +37,7 @@ _CONFIG = (
     "credential.interactive=false",
     "fetch.recurseSubmodules=false",
     "gc.auto=0",
+    "http.followRedirects=false",
     "http.lowSpeedLimit=1000",
     "http.lowSpeedTime=60",
     "init.defaultBranch=main",
@@ -45,6 +47,18 @@ _CONFIG = (
 )
 
 _POLL_SECONDS = 0.05
+_REDIRECTED = re.compile(r"returned error: 30[12378]")
+
+
+class MovedError(NotFoundError):
+    """The host answers with a redirect. `place` is the URL that it leads to, "" when that can't be told."""
+
+    def __init__(self, url: str, place: str) -> None:
+        hint = (
+            f"it is now at {place}" if place else "its host sends us somewhere else, and not to a repository"
+        )
+        super().__init__("the repository has moved", where=url, hint=hint)
+        self.place = place
 
 
 def run_git(
@@ -59,7 +73,7 @@ def run_git(
     """Run `git ARGUMENTS` on `data` and give its output. `{url}` among the arguments stands for `url`, without credentials.
 
     `folder` is a bare repository to work on; with `limit_bytes` git is ended when that folder outgrows it. Raises
-    NotFoundError (no such repository or ref), RefusedError (too big, or not ours to read), UnreachableError (nobody
+    NotFoundError (no such repository or ref), MovedError (it is somewhere else), RefusedError (too big, or not ours to read), UnreachableError (nobody
     answered, or not in `seconds`), AgentError with git's own words for anything else.
     """
     bare_url, environment = _hide_credentials(url)
@@ -74,7 +88,10 @@ def run_git(
         _kill(process)
         raise
     if process.returncode:
-        raise explain(errors.decode("utf-8", "replace"), redact(url))
+        said = errors.decode("utf-8", "replace")
+        if _REDIRECTED.search(said):
+            raise MovedError(url, find_move(bare_url))
+        raise explain(said, redact(url))
     return output
 
 

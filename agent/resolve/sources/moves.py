@@ -1,0 +1,40 @@
+"""Where a repository has moved to, when its host answers with a redirect. git itself follows none (`git_command`).
+
+Whoever fetches asks the machine's policy about the new place first, and tells the user. Only the address is looked at here: the
+new place is not spoken to, and credentials are not sent to it.
+"""
+
+from urllib.parse import urljoin, urlsplit
+
+_SERVICE = "/info/refs?service=git-upload-pack"
+_SECONDS = 20.0
+_CODES = (301, 302, 303, 307, 308)
+
+
+def find_move(url: str) -> str:
+    """The URL of the repository that `url` redirects to; "" when that can't be told or is no place that git may ask."""
+    import httpx
+
+    try:
+        with httpx.stream("GET", f"{url}{_SERVICE}", follow_redirects=False, timeout=_SECONDS) as answer:
+            if answer.status_code not in _CODES:
+                return ""
+            target = urljoin(url, answer.headers.get("location", ""))
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError):
+        return ""
+    place = target.removesuffix(_SERVICE)
+    if place == target or not _is_safe(urlsplit(url).scheme, place):
+        return ""
+    return place
+
+
+def _is_safe(scheme: str, place: str) -> bool:
+    """Whether `place` is one that git may be sent to from a `scheme` URL: never from TLS to clear text, never with a password."""
+    try:
+        parts = urlsplit(place)
+        _ = parts.port  # reading it is what checks it
+    except ValueError:
+        return False
+    allowed = ("https",) if scheme == "https" else ("https", "http")
+    is_plain = place.isprintable() and " " not in place and not parts.query and not parts.fragment
+    return parts.scheme in allowed and bool(parts.hostname) and "@" not in parts.netloc and is_plain
