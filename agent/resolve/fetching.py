@@ -74,7 +74,8 @@ class Fetcher:
 
     def _fetch_wherever(self, url: str, ref: str, admit: Admit) -> Fetched:
         """From `url`, or from where it has moved to."""
-        place, warnings = url, []
+        place = url
+        warnings: tuple[str, ...] = ()
         for _ in range(_MOST_MOVES):
             try:
                 fetched = self._fetch_one(place, ref, self._store.repository(place))
@@ -83,7 +84,7 @@ class Fetcher:
                 if not moved.place:
                     raise
                 admit(moved.place)
-                warnings = [f"{redact(url)} has moved to {redact(moved.place)}; write the new address"]
+                warnings = (f"{redact(url)} has moved to {redact(moved.place)}; write the new address",)
                 place = moved.place
         raise git.MovedError(url, "")
 

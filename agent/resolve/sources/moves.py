@@ -19,7 +19,7 @@ def find_move(url: str) -> str:
         with httpx.stream("GET", f"{url}{_SERVICE}", follow_redirects=False, timeout=_SECONDS) as answer:
             if answer.status_code not in _CODES:
                 return ""
-            target = urljoin(url, answer.headers.get("location", ""))
+            target: str = urljoin(url, str(answer.headers.get("location", "")))
     except (httpx.HTTPError, httpx.InvalidURL, ValueError):
         return ""
     place = target.removesuffix(_SERVICE)
