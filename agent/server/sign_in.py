@@ -15,32 +15,37 @@ from agent.server.store.users import UserRow
 _LONGEST_NAME = 63
 
 
-async def check_password_of(services: Services, name: str, password: str, address: str) -> UserRow:
+async def check_password_of(
+    services: Services, name: str, password: str, address: str, *, known: str = ""
+) -> UserRow:
     """The user `name`, when the password is right.
 
-    Raises UnauthorizedError, in the same words and after the same work for a name that nobody has; TooManyError when
-    this address or this name has had too many guesses in this minute.
+    `known` names a browser or token that was let in under this name before: its guesses count for itself alone, so that
+    strangers lock nobody out of an account. All others count at their address and at the name. Raises UnauthorizedError, in the
+    same words and after the same work for a name that nobody has; TooManyError when there were too many guesses in this minute.
     """
     name = name.lower()
-    if services.throttle.is_over(address) or services.throttle.is_over(f"user {name}"):
-        raise TooManyError("too many failed sign-ins", hint="try again in a minute")
+    clients = [f"known {known}"] if known else [f"sign-in {address}", f"user {name}"]
+    if not services.throttle.attempt(clients):
+        raise TooManyError(
+            "too many failed sign-ins",
+            hint="try again in a minute, in a browser that was signed in before, or with a token",
+        )
     audit.note(user=name[:_LONGEST_NAME])
     async with services.database.read() as connection:
         user = await users.find_by_name(connection, name)
     is_right = await asyncio.to_thread(password_matches, password, user.password if user else None)
     if user is None or not is_right or user.disabled_at is not None:
-        services.throttle.count_failure(f"user {name}")
         raise UnauthorizedError(
             "the name or the password is not right", hint="ask an admin to set a new password"
         )
+    services.throttle.forgive(clients)
     audit.say_who(user.name, user.id)
     return user
 
 
-async def check_token_of(services: Services, token: str, address: str) -> tuple[UserRow, TokenRow]:
-    """Whose good personal token this is, and what it is limited to. Raises UnauthorizedError, TooManyError."""
-    if services.throttle.is_over(address):
-        raise TooManyError("too many failed sign-ins", hint="try again in a minute")
+async def check_token_of(services: Services, token: str) -> tuple[UserRow, TokenRow]:
+    """Whose good personal token this is, and what it is limited to. Raises UnauthorizedError."""
     async with services.database.read() as connection:
         holder = await find_holder(connection, API, token, services.clock.now())
     if holder is None:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -212,6 +213,23 @@ def test_guesses_at_a_name_are_limited_and_then_not_even_looked_at(make_server: 
     server.add_user("target", password=PASSWORD)
     assert [sign_in(server, "target", f"{PASSWORD}{n}").status_code for n in range(4)] == [401] * 3 + [429]
     assert sign_in(server, "target", PASSWORD).status_code == 429
+
+
+def test_guesses_that_come_at_once_are_counted_before_they_are_looked_at(make_server: Servers) -> None:
+    server = make_server(limits={"failures_per_minute": 4})
+    server.add_user("target", password=PASSWORD)
+    guesses = [*(f"{PASSWORD}{n}" for n in range(30)), PASSWORD]
+    with ThreadPoolExecutor(31) as pool:
+        codes = [
+            answer.status_code for answer in pool.map(lambda guess: sign_in(server, "target", guess), guesses)
+        ]
+    assert sum(code != 429 for code in codes) <= 5  # a right one among them is given back
+
+
+def test_a_password_that_is_right_is_no_failure(make_server: Servers) -> None:
+    server = make_server(limits={"failures_per_minute": 3})
+    server.add_user("often", password=PASSWORD)
+    assert {sign_in(server, "often", PASSWORD).status_code for _ in range(10)} == {201}
 
 
 @pytest.mark.parametrize("password", ["", "short", "x" * 1025])

@@ -294,3 +294,22 @@ def test_the_pages_lie_beside_their_code() -> None:
     folder = pages._HERE
     assert {file.name for file in (folder / "templates").iterdir()} >= {"base.html", "sign_in.html"}
     assert (folder / "static" / "style.css").is_file()
+
+
+def test_strangers_lock_nobody_out_of_a_browser_that_was_signed_in_before(make_server: Servers) -> None:
+    server = make_server(limits={"failures_per_minute": 3})
+    server.add_user("ada", role="runner", password=PASSWORD)
+    server.add_user("eve", role="runner", password=PASSWORD)
+    at_home, stranger, eve = Browser(server), Browser(server), Browser(server)
+    assert at_home.sign_in("ada").status_code == 303
+    assert eve.sign_in("eve").status_code == 303
+    at_home.post("/logout", csrf=at_home.csrf())
+    eve.post("/logout", csrf=eve.csrf())
+    assert [stranger.sign_in("ada", "x" * 12).status_code for _ in range(4)] == [401, 401, 401, 429]
+    assert eve.sign_in("ada").status_code == 429  # known, but as somebody else
+    assert [at_home.sign_in("ada", "x" * 12).status_code for _ in range(2)] == [401, 401]
+    assert at_home.sign_in("ada").status_code == 303
+    token = server.api.post("/users/ada/tokens", json={}).json()["token"]
+    assert stranger.sign_in("ada", token).status_code == 303
+    for browser in (at_home, stranger, eve):
+        browser.http.close()

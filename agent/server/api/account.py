@@ -96,7 +96,8 @@ async def change_password(call: Call) -> Response:
     async with call.services.database.read() as connection:
         user = await _own(call, connection)
     if user.password is not None:
-        await check_password_of(call.services, user.name, body.current, address_of(call.request))
+        address, known = address_of(call.request), f"token {call.caller.token}"
+        await check_password_of(call.services, user.name, body.current, address, known=known)
     hashed = await asyncio.to_thread(hash_password, body.new)
     async with call.services.changes.begin() as change:
         await accounts.change_user(change, user, password=hashed)

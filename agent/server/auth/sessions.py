@@ -22,6 +22,7 @@ from agent.server.auth.keys import derive_key
 
 SESSION_SECONDS = 7 * 86400.0
 _FORM_SECONDS = 3600
+_KNOWN, _KNOWN_SECONDS = "known", 365 * 86400.0
 CSRF_HEADER, CSRF_FIELD = "x-csrf-token", "csrf"
 
 
@@ -59,6 +60,16 @@ class Sessions:
         response.delete_cookie(
             _cookie_name(request, name), path="/", secure=is_secure(request), httponly=True, samesite="lax"
         )
+
+    def know(self, request: Request, response: Response, user: str) -> None:
+        """Let the browser show later that `user` was signed in with it. It opens nothing: it only keeps strangers' guesses apart."""
+        value = f"{secrets.token_urlsafe(16)}.{user.lower()}"
+        self.write(request, response, value, name=_KNOWN, seconds=_KNOWN_SECONDS)
+
+    def find_known(self, request: Request, user: str) -> str:
+        """What the browser is known by in which `user` was signed in before; empty where it was not."""
+        value = self.read(request, _KNOWN)
+        return value if value.partition(".")[2] == user.lower() and user else ""
 
     def csrf_token(self, token: str) -> str:
         """What a form of the session (or of the sign-in page's own cookie) carries."""

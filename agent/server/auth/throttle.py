@@ -1,8 +1,11 @@
-"""How often one client address may fail: guessing a token stays hopeless, and cheap for us.
+"""How often a client may fail: guessing a token or a password stays hopeless, and cheap for us.
 
-Only failures count, and who shows a good token is let in at once, so that a neighbour behind the same address who
-guesses locks nobody out.
+Who shows a good token is let in at once, and only failures count, so that a neighbour behind the same address who guesses locks
+nobody out. A password is slow to look at: its guess counts before it is looked at (`attempt`), and a right one is given back
+(`forgive`); three hundred that come at once are three hundred guesses.
 """
+
+from collections.abc import Iterable
 
 from agent.clock import Clock
 
@@ -17,10 +20,19 @@ class Throttle:
         self._limit = failures_per_minute
         self._windows: dict[str, tuple[float, int]] = {}
 
-    def is_over(self, client: str) -> bool:
-        """Whether `client` has used up its failures of this minute."""
-        start, count = self._windows.get(client, (0.0, 0))
-        return count >= self._limit and self._clock.monotonic() - start < 60
+    def attempt(self, clients: Iterable[str]) -> bool:
+        """Count a guess of each of `clients` before it is looked at: whether all are still within the limit."""
+        are_within = [
+            self.count_failure(client) for client in clients
+        ]  # each counts, also after one that is over
+        return all(are_within)
+
+    def forgive(self, clients: Iterable[str]) -> None:
+        """The guess of `clients` that was counted was right."""
+        for client in clients:
+            start, count = self._windows.get(client, (0.0, 0))
+            if count:
+                self._windows[client] = (start, count - 1)
 
     def count_failure(self, client: str) -> bool:
         """Note a failure of `client`: whether it is still within the limit."""

@@ -50,15 +50,18 @@ async def sign_in(call: Call) -> Response:
     by_token: TokenRow | None = None
     try:
         if is_token(API, secret):
-            user, by_token = await check_token_of(call.services, secret, address)
+            user, by_token = await check_token_of(call.services, secret)
         else:
-            user = await check_password_of(call.services, name, secret, address)
+            known = call.services.sessions.find_known(call.request, name)
+            user = await check_password_of(call.services, name, secret, address, known=known)
     except (UnauthorizedError, TooManyError) as error:
-        call.services.throttle.count_failure(address)
         return _form(call, form.get("next", "/"), error, name)
     async with call.services.changes.begin() as change:
         token = await begin_session(change, call, user, by_token)
-    return enter(call, token, form.get("next", "/"))
+    response = enter(call, token, form.get("next", "/"))
+    if user.password is not None:
+        call.services.sessions.know(call.request, response, user.name)
+    return response
 
 
 async def sign_out(call: Call) -> Response:
