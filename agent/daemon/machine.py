@@ -2,13 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from agent.job.launch import JobSettings
 from agent.spec.job import Node
 from agent.spec.resources import Inventory
+from agent.spec.room import gpu_variables
 from agent.wire import messages as m
 
 _INVENTORY_SECONDS = 600.0  # a GPU that was added or fell off is seen at the next connection after this
@@ -42,7 +42,7 @@ class Machine:
         gpus = self._inventory.gpus
         if assign.gpus is not None:
             gpus = tuple(gpu for gpu in gpus if gpu.uuid in assign.gpus)
-            given |= describe_gpus(assign.gpus, self._inventory)
+            given |= gpu_variables(assign.gpus, self._inventory.gpus)
         shown = [{"uuid": gpu.uuid, "name": gpu.name, "driver": gpu.driver, "cuda": gpu.cuda} for gpu in gpus]
         has_gpus = self._runs_one_job or assign.gpus is not None
         return replace(
@@ -51,18 +51,6 @@ class Machine:
             gpus=tuple(gpu.uuid for gpu in gpus) if has_gpus else (),
             given=given,
         )
-
-
-def describe_gpus(uuids: Sequence[str], inventory: Inventory) -> dict[str, str]:
-    """The variables that tell a job which GPUs are its own. Who has all of them is not held to their names:
-    some libraries take CUDA_VISIBLE_DEVICES for numbers.
-    """
-    if not inventory.gpus:
-        return {}
-    names = ",".join(uuids)
-    if {gpu.uuid for gpu in inventory.gpus} <= set(uuids):
-        return {"AGENT_GPUS": names}
-    return {"AGENT_GPUS": names, "CUDA_VISIBLE_DEVICES": names, "NVIDIA_VISIBLE_DEVICES": names or "void"}
 
 
 def describe_node(node: Node) -> dict[str, str]:

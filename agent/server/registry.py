@@ -167,12 +167,17 @@ def _check(registration: Registration) -> None:
 
 
 def _new_row(registration: Registration, token: TokenRow, now: float) -> AgentRow:
-    """The new agent; where the token names a group or a project, the agent has no say in it."""
+    """The new agent; where the token names a group or a project, the agent has no say in it.
+
+    What the machine has by nature is not kept as its owner's word: it goes with the hardware (`labels_of`).
+    """
+    natural = derive_labels(registration.inventory)
+    own = [label for label in registration.labels if label.lower() not in natural]
     return AgentRow(
         id=make_id("agent", secrets.token_bytes(ENTROPY_BYTES)),
         name=registration.name,
         group_name=token.group_name or registration.group,
-        labels=json.dumps(list(dict.fromkeys([*registration.labels, *json.loads(token.labels)]))),
+        labels=json.dumps(list(dict.fromkeys([*own, *json.loads(token.labels)]))),
         max_jobs=registration.max_jobs,
         is_ephemeral=registration.is_ephemeral,
         is_draining=False,

@@ -12,7 +12,7 @@ from agent.server.store import projects, queue
 from agent.server.store.database import Connection
 from agent.server.store.queue import HeldRow, QueuedRow
 from agent.spec import codec
-from agent.spec.request import NOTHING, Request, wanted_gpus
+from agent.spec.request import NOTHING, Request
 
 _MEMORY_SECONDS = 4 * HALF_LIFE_SECONDS  # what was used before has faded to a sixteenth
 
@@ -63,13 +63,11 @@ def _make_shape(
     runs_on: str, group: str, project: int, request: str, nodes: int, limit_seconds: float | None
 ) -> tuple[Shape, tuple[str, ...]]:
     labels = tuple(json.loads(runs_on))
-    wanted = _parse_request(request)
     shape = Shape(
         labels=frozenset(label.lower() for label in labels),
         group=group.lower(),
         project=project,
-        request=wanted,
-        gpus=wanted_gpus(wanted, labels),
+        request=_parse_request(request),
         nodes=nodes,
         limit_seconds=FOREVER if limit_seconds is None else limit_seconds,
     )

@@ -5,27 +5,33 @@ asked for is not set aside. Sizes are decimal as makers print them: an `80GB` ca
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from agent.config import read_size
 from agent.errors import UsageError
-from agent.spec.resources import Gpu
+from agent.spec.resources import Gpu, gpu_labels
 
 MOST_PRIORITY = 100
 PRIORITY_SECONDS = 600.0  # a point of priority is worth so much waiting
 MOST_NODES = 1000
 _MOST_GPUS = 10_000
-_GPU_LABELS = re.compile(r"gpu|nvidia|cuda(-\d+)?|mig(-.+)?", re.IGNORECASE)
+# Labels that speak of GPUs wherever they stand: a machine whose GPUs have failed may still carry them.
+_GPU_LABELS = re.compile(r"gpu|nvidia|cuda(-\d+)?|mig(-.+)?")
+_EVERY_GPU = ("gpu", "nvidia", "cuda")  # labels that say nothing of which GPU it is
 
 
 @dataclass(frozen=True, slots=True)
 class GpuRequest:
-    """GPUs on one machine, each with `memory_bytes` at least; `models`: any of these, empty: whichever."""
+    """GPUs on one machine, each with `memory_bytes` at least; `models`: any of these, empty: whichever.
+
+    `labels` are those of `runs-on` that each of them carries (`agent.spec.resources.gpu_labels`).
+    """
 
     count: int = 0
     models: tuple[str, ...] = ()
     memory_bytes: int = 0
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,36 +69,56 @@ def read_whole(value: object, where: str, *, least: int, most: int) -> int:
     return int(number)
 
 
-def wanted_gpus(request: Request, labels: Sequence[str]) -> GpuRequest:
-    """The GPUs that a job asks for: by number, or one of them by a label such as `gpu` or `cuda-12` in `runs-on`."""
+def wanted_gpus(request: Request, labels: Collection[str], gpus: Collection[Gpu]) -> GpuRequest:
+    """The GPUs that a job asks for on a machine with `gpus`: by number, or one of them by a label in its `runs-on`.
+
+    A label that the machine has only because of its GPUs (`h200`, `gpu`, `cuda-12`) asks for one that carries it. With a
+    number and no model it says which: `gpus: 2` of `runs-on: h200` are two H200.
+    """
+    named = {label.lower() for label in labels}
+    carried = {label for gpu in gpus for label in gpu_labels(gpu)} & named
     if request.gpus is not None:
-        return request.gpus
-    named = [label.lower() for label in labels if _GPU_LABELS.fullmatch(label)]
-    if not named:
+        return request.gpus if request.gpus.models else replace(request.gpus, labels=tuple(sorted(carried)))
+    spoken = {label for label in named if _GPU_LABELS.fullmatch(label)}
+    if not carried | spoken:
         return GpuRequest()
-    instances = tuple(label.replace("-", " ", 1) for label in named if label.startswith("mig"))
-    return GpuRequest(1, models=instances)
+    instances = {label for label in spoken if label.startswith("mig")}
+    return GpuRequest(1, labels=tuple(sorted(carried | instances)))
 
 
 def matches(wanted: GpuRequest, gpu: Gpu) -> bool:
     """Whether `gpu` is of the kind that is asked for. An instance of a GPU is given only to who names `mig`."""
     if wanted.memory_bytes > (gpu.memory_bytes or 0):
         return False
+    if wanted.labels and not gpu_labels(gpu).issuperset(wanted.labels):
+        return False
     words = _words(gpu.name)
     models = [_words(model) for model in wanted.models]
     if gpu.mig_parent is not None:
         models = [model for model in models if "mig" in model]
-        return any(model <= words for model in models)
+        by_label = not wanted.models and any(label.startswith("mig") for label in wanted.labels)
+        return by_label or any(model <= words for model in models)
     return not models or any(model <= words for model in models)
 
 
 def describe(request: Request, gpus: GpuRequest) -> str:
-    """The request in words: `4 GPUs (h100 with 80 GB), 16 cpus and 64 GB of memory`; empty for nothing."""
-    parts = [_describe_gpus(gpus)] if gpus.count else []
+    """The request in words: `4 h100 GPUs with 80 GB, 16 cpus and 64 GB of memory`; empty for nothing."""
+    return join_words(list_wanted(request, gpus))
+
+
+def list_wanted(request: Request, gpus: GpuRequest, *, adjective: str = "") -> list[str]:
+    """What is asked for, thing by thing; with the adjective `free`: `4 free h100 GPUs`, `64 GB of free memory`."""
+    said = f"{adjective} " if adjective else ""
+    parts = [_describe_gpus(gpus, said)] if gpus.count else []
     if request.cpus:
-        parts.append(f"{request.cpus:g} cpu{'' if request.cpus == 1 else 's'}")
+        parts.append(f"{request.cpus:g} {said}cpu{'' if request.cpus == 1 else 's'}")
     if request.memory_bytes:
-        parts.append(f"{format_size(request.memory_bytes)} of memory")
+        parts.append(f"{format_size(request.memory_bytes)} of {said}memory")
+    return parts
+
+
+def join_words(parts: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
     return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else "".join(parts)
 
 
@@ -104,11 +130,11 @@ def format_size(size_bytes: int) -> str:
     return f"{size_bytes} bytes"
 
 
-def _describe_gpus(gpus: GpuRequest) -> str:
-    kind = " or ".join(gpus.models)
+def _describe_gpus(gpus: GpuRequest, said: str) -> str:
+    kind = " or ".join(gpus.models) or " ".join(label for label in gpus.labels if label not in _EVERY_GPU)
     memory = format_size(gpus.memory_bytes) if gpus.memory_bytes else ""
     noun = "GPU" if gpus.count == 1 else "GPUs"
-    return f"{gpus.count} {f'{kind} ' if kind else ''}{noun}{f' with {memory}' if memory else ''}"
+    return f"{gpus.count} {said}{f'{kind} ' if kind else ''}{noun}{f' with {memory}' if memory else ''}"
 
 
 def _read_gpus(value: object, where: str) -> GpuRequest:

@@ -7,6 +7,7 @@ not be had is None (or missing from `tools`) and a sentence in `problems` says w
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import cast
 
 from agent.errors import DamagedError
@@ -68,16 +69,17 @@ def derive_labels(inventory: Inventory) -> tuple[str, ...]:
     GitHub's own three come first (self-hosted, linux, x64); docs/machine.md lists what a GPU adds.
     """
     labels = ["self-hosted", inventory.os.lower(), inventory.arch.lower()]
-    if inventory.gpus:
-        labels += ["gpu", "nvidia"]
     for gpu in inventory.gpus:
-        major = (gpu.cuda or "").partition(".")[0]
-        if re.fullmatch(r"[0-9]+", major):
-            labels += ["cuda", f"cuda-{major}"]
-        labels += _model_labels(gpu.name)
+        labels += _list_gpu_labels(gpu)
     if any(gpu.mig_parent for gpu in inventory.gpus):
         labels.append("mig")
     return tuple(dict.fromkeys(labels))
+
+
+@lru_cache(maxsize=4096)
+def gpu_labels(gpu: Gpu) -> frozenset[str]:
+    """The labels that a machine has because of this GPU."""
+    return frozenset((*_list_gpu_labels(gpu), *(("mig",) if gpu.mig_parent else ())))
 
 
 def to_json(inventory: Inventory) -> dict[str, object]:
@@ -120,6 +122,12 @@ _MEMORY_WORD = re.compile(r"\d+gb")
 _EMPTY_WORDS = re.compile(
     r"nvidia|geforce|tesla|quadro|gpu|graphics|device|generation|server|workstation|edition|max-?q|pcie|nvl|sxm\d*|hbm\d*e?"
 )
+
+
+def _list_gpu_labels(gpu: Gpu) -> list[str]:
+    major = (gpu.cuda or "").partition(".")[0]
+    cuda = ["cuda", f"cuda-{major}"] if re.fullmatch(r"[0-9]+", major) else []
+    return ["gpu", "nvidia", *cuda, *_model_labels(gpu.name)]
 
 
 def _model_labels(name: str) -> list[str]:

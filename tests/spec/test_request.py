@@ -9,6 +9,7 @@ from agent.spec.request import (
     Request,
     describe,
     format_size,
+    list_wanted,
     matches,
     read_request,
     read_whole,
@@ -79,11 +80,33 @@ def test_an_instance_of_a_gpu_is_given_only_to_who_names_it() -> None:
 
 
 def test_a_label_of_gpus_asks_for_one_unless_a_number_is_said() -> None:
-    assert wanted_gpus(NOTHING, ("self-hosted", "GPU")) == GpuRequest(1)
-    assert wanted_gpus(NOTHING, ("cuda-12",)) == GpuRequest(1)
-    assert wanted_gpus(NOTHING, ("linux",)) == GpuRequest(0)
-    assert wanted_gpus(Request(gpus=GpuRequest(0)), ("gpu",)) == GpuRequest(0)
-    assert matches(wanted_gpus(NOTHING, ("mig-1g.10gb",)), MIG)
+    assert wanted_gpus(NOTHING, ("self-hosted", "GPU"), [H100]) == GpuRequest(1, labels=("gpu",))
+    assert wanted_gpus(NOTHING, ("linux", "x64", "fast"), [H100]) == GpuRequest(0)
+    assert wanted_gpus(NOTHING, ("H100",), [H100, RTX]) == GpuRequest(1, labels=("h100",))
+    assert wanted_gpus(NOTHING, ("h100",), [RTX]) == GpuRequest(0), (
+        "an owner's word, for all that is known here"
+    )
+    assert wanted_gpus(Request(gpus=GpuRequest(0)), ("gpu",), [H100]).count == 0
+    assert wanted_gpus(Request(gpus=GpuRequest(2)), ("h100",), [H100]) == GpuRequest(2, labels=("h100",))
+    model = GpuRequest(2, ("rtx 4090",))
+    assert wanted_gpus(Request(gpus=model), ("h100",), [H100, RTX]) == model
+
+
+def test_a_label_that_speaks_of_gpus_asks_for_one_where_they_have_failed() -> None:
+    assert wanted_gpus(NOTHING, ("cuda-12",), []) == GpuRequest(1)
+    assert wanted_gpus(NOTHING, ("gpu",), []) == GpuRequest(1)
+
+
+def test_a_gpu_that_a_label_asks_for_carries_the_label() -> None:
+    wanted = wanted_gpus(NOTHING, ("gpu", "h100-80gb"), [H100, RTX])
+    assert matches(wanted, H100)
+    assert not matches(wanted, RTX)
+    assert matches(wanted_gpus(NOTHING, ("mig-1g.10gb",), [MIG, H100]), MIG)
+    assert matches(wanted_gpus(NOTHING, ("mig",), [MIG, H100]), MIG)
+    assert not matches(wanted_gpus(NOTHING, ("mig-1g.10gb",), []), H100)
+    assert not matches(wanted_gpus(NOTHING, ("a100",), [MIG]), MIG), (
+        "an instance is given only to who names mig"
+    )
 
 
 def test_requests_are_said_in_words() -> None:
@@ -94,4 +117,10 @@ def test_requests_are_said_in_words() -> None:
     assert describe(Request(1), GpuRequest()) == "1 cpu"
     assert describe(NOTHING, GpuRequest(1)) == "1 GPU"
     assert describe(NOTHING, GpuRequest()) == ""
+    assert describe(NOTHING, GpuRequest(1, labels=("gpu", "h200"))) == "1 h200 GPU"
+    assert list_wanted(asked, GpuRequest(4, ("h100",), 80 * GB), adjective="free") == [
+        "4 free h100 GPUs with 80 GB",
+        "16 free cpus",
+        "64 GB of free memory",
+    ]
     assert [format_size(size) for size in (1_500 * GB, 5 * 10**8, 7)] == ["1.5 TB", "500 MB", "7 bytes"]

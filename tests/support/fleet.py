@@ -43,7 +43,6 @@ def job(
         group=more.pop("group", ""),
         project=project,
         request=Request(cpus, memory * GB, wanted),
-        gpus=wanted or GpuRequest(),
         nodes=nodes,
         limit_seconds=limit,
     )

@@ -4,6 +4,7 @@ order.py      which job is next: overlooked projects, projects' priority, share 
 machines.py   what an agent has left, and when it will have more
 choice.py     one round: place, or reserve for the first who can't be placed, and fill up behind it
 reasons.py    why a job waits
+lending.py    the command that lends an agent the label of GitHub's machines
 usage.py      what projects have used lately
 """
 

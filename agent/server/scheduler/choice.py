@@ -103,7 +103,7 @@ class _Round:
     def _find_limit(self, shape: Shape, project: Project) -> str:
         """Which limit of its project the job would break; empty: none."""
         running, gpus = self._order.running(project.id), self._order.gpus(project.id)
-        wanted = shape.gpus.count * shape.nodes
+        wanted = self._count_gpus(shape) * shape.nodes
         if project.most_running is not None and running + shape.nodes > project.most_running:
             return (
                 f"the project '{project.name}' has {running} of at most {project.most_running} jobs running"
@@ -111,6 +111,12 @@ class _Round:
         if wanted and project.most_gpus is not None and gpus + wanted > project.most_gpus:
             return f"the project '{project.name}' has {gpus} of at most {project.most_gpus} GPUs"
         return ""
+
+    def _count_gpus(self, shape: Shape) -> int:
+        """How many GPUs a job of this shape asks for on one machine, at the most."""
+        if shape.request.gpus is not None:
+            return shape.request.gpus.count
+        return max((machine.wanted(shape).count for machine in self._list_fitting(shape)), default=0)
 
     def _list_fitting(self, shape: Shape) -> list[Machine]:
         """The machines that could run a job of this shape if they were free."""
@@ -156,8 +162,9 @@ def _rank(machine: Machine, shape: Shape) -> tuple[object, ...]:
     """
     agent, room = machine.agent, machine.room
     in_use = 1 - room.slots / agent.slots
-    if shape.gpus.count:
-        left_over = len(room.gpus) - shape.gpus.count
+    wanted = machine.wanted(shape)
+    if wanted.count:
+        left_over = len(room.gpus) - wanted.count
         return (left_over, len(agent.gpus), _left_over(machine, shape), in_use, agent.name)
     if shape.request.cpus or shape.request.memory_bytes:
         return (len(agent.gpus), _left_over(machine, shape), in_use, agent.name)

@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from agent.spec.request import NOTHING, PRIORITY_SECONDS, GpuRequest, Request
+from agent.spec.request import NOTHING, PRIORITY_SECONDS, Request
 from agent.spec.resources import Gpu
 
 FOREVER = float("inf")
 DEFAULT_PROJECT = 1
-_NO_GPUS = GpuRequest()
 _NOBODY: Mapping[str, str] = MappingProxyType({})
 
 
@@ -21,7 +20,6 @@ class Shape:
     group: str = ""
     project: int = DEFAULT_PROJECT
     request: Request = NOTHING
-    gpus: GpuRequest = _NO_GPUS  # as the request or a label says
     nodes: int = 1
     limit_seconds: float = FOREVER  # it is ended after so long
 

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 
+from agent.server.scheduler.lending import explain_lending
 from agent.server.scheduler.machines import Machine
 from agent.server.scheduler.model import FOREVER, ReadyAgent, WaitingJob
-from agent.spec.request import describe, matches
+from agent.spec.request import describe, join_words, list_wanted, matches
+from agent.spec.room import describe_machine
 
 
 class Explainer:
@@ -45,36 +47,59 @@ class Explainer:
 
     def _explain_unfitting(self, job: WaitingJob, agents: Sequence[ReadyAgent]) -> str:
         shape = job.shape
-        named = [
-            agent for agent in agents if shape.labels <= agent.labels and shape.group in ("", agent.group)
-        ]
+        grouped = [machine for machine in self._machines if shape.group in ("", machine.agent.group)]
+        named = [machine for machine in grouped if shape.labels <= machine.agent.labels]
         if not named:
-            return f"no agent has {_wanted(job)}; {_introduce(agents)}"
-        allowed = [agent for agent in named if agent.projects is None or shape.project in agent.projects]
+            lending = explain_lending(job, [machine.agent for machine in grouped])
+            return f"no agent has {_wanted(job)}; {_introduce(agents)}{lending}"
+        allowed = [
+            machine
+            for machine in named
+            if machine.agent.projects is None or shape.project in machine.agent.projects
+        ]
         if not allowed:
             which = f"the {_count(len(named), 'agent')}" if len(named) > 1 else "the only agent"
             return f"{which} with {_wanted(job)} {_works_or_work(len(named))} for other projects only"
-        best = max(allowed, key=lambda agent: (_count_gpus(job, agent), agent.cpus, agent.memory_bytes))
-        wanted = describe(shape.request, shape.gpus)
-        return f"no agent has {wanted}; the biggest that matches, {best.name}, has {_describe_machine(best)}"
+        best = max(allowed, key=lambda machine: _size_for(job, machine))
+        wanted = describe(shape.request, best.wanted(shape))
+        agent = best.agent
+        has = describe_machine(agent.gpus, agent.cpus, agent.memory_bytes)
+        return f"no agent has {wanted}; the biggest that matches, {agent.name}, has {has}"
 
     def _explain_gang(self, job: WaitingJob, fitting: Sequence[Machine]) -> str:
         return f"the job wants {job.shape.nodes} machines at once, and {len(fitting)} match"
 
     def _explain_busy(self, job: WaitingJob, busy: Sequence[Machine], fitting: int) -> str:
         shape = job.shape
-        if shape.nodes == 1 and not describe(shape.request, shape.gpus):
+        if shape.nodes == 1 and not any(describe(shape.request, machine.wanted(shape)) for machine in busy):
             return _explain_slots(len(busy), fitting)
-        times = [(*machine.free_at(shape, self._now), machine.agent.name) for machine in busy]
-        soonest = min(times, key=lambda entry: (entry[0], entry[2]))
-        wanted = describe(shape.request, shape.gpus) or "a free slot"
+        times = [(*machine.free_at(shape, self._now), machine) for machine in busy]
+        _, holding, soonest = min(times, key=lambda entry: (entry[0], entry[2].agent.name))
         lacking = (
-            f"no agent has {_free(wanted)} now"
+            f"no agent has {_lacking(job, busy)} now"
             if shape.nodes == 1
             else (f"{fitting - len(busy)} of {shape.nodes} machines are free")
         )
-        _, holding, name = soonest
-        return lacking if holding is None else f"{lacking}; {name} will have when {holding.title} ends"
+        if holding is None:
+            return lacking
+        return f"{lacking}; {soonest.agent.name}{_used_slots(soonest)} will have when {holding.title} ends"
+
+
+def _lacking(job: WaitingJob, busy: Sequence[Machine]) -> str:
+    """What none of the busy has: only slots where that is all that each lacks, both where some lack this, some that."""
+    shape = job.shape
+    short = [machine for machine in busy if not machine.room.has(shape.request, machine.wanted(shape))]
+    parts = list_wanted(shape.request, short[0].wanted(shape), adjective="free") if short else []
+    if any(machine.room.slots < 1 for machine in busy):
+        parts.append("a free slot")
+    return join_words(parts)
+
+
+def _used_slots(machine: Machine) -> str:
+    """Named where they are what is missing: its GPUs may well be idle."""
+    if machine.room.slots >= 1:
+        return ""
+    return f" ({machine.agent.slots} of {_count(machine.agent.slots, 'slot')} taken)"
 
 
 def _explain_kept(machine: Machine) -> str:
@@ -89,22 +114,9 @@ def _explain_slots(busy: int, fitting: int) -> str:
     return f"the other {busy} matching agents are busy" if busy > 1 else "the other matching agent is busy"
 
 
-def _free(wanted: str) -> str:
-    """`4 GPUs with 80 GB` → `4 free GPUs with 80 GB`."""
-    number, _, rest = wanted.partition(" ")
-    return f"{number} free {rest}"
-
-
-def _count_gpus(job: WaitingJob, agent: ReadyAgent) -> int:
-    return sum(matches(job.shape.gpus, gpu) for gpu in agent.gpus)
-
-
-def _describe_machine(agent: ReadyAgent) -> str:
-    names: dict[str, int] = {}
-    for gpu in agent.gpus:
-        names[gpu.name] = names.get(gpu.name, 0) + 1
-    gpus = [f"{count} × {name}" for name, count in names.items()] or ["no GPU"]
-    return f"{', '.join(gpus)}, {agent.cpus:g} cpus and {agent.memory_bytes / 1e9:.0f} GB of memory"
+def _size_for(job: WaitingJob, machine: Machine) -> tuple[float, ...]:
+    gpus = sum(matches(machine.wanted(job.shape), gpu) for gpu in machine.agent.gpus)
+    return (gpus, machine.agent.cpus, machine.agent.memory_bytes)
 
 
 def _wanted(job: WaitingJob) -> str:

@@ -13,8 +13,8 @@ def seats(choice: Any) -> dict[str, list[str]]:
 
 
 def test_an_agent_must_have_all_labels() -> None:
-    fleet = [agent("a", "linux"), agent("b", "linux", "gpu")]
-    assert seats(choose([job("j", "Linux", "GPU")], fleet)) == {"j": ["b"]}
+    fleet = [agent("a", "linux"), agent("b", "linux", "fast")]
+    assert seats(choose([job("j", "Linux", "Fast")], fleet)) == {"j": ["b"]}
 
 
 def test_the_oldest_job_is_served_first_and_does_not_hold_up_others() -> None:
@@ -207,3 +207,84 @@ def test_a_gpu_that_has_gone_is_nobodys() -> None:
     held = [holding("old", "box", gpus=("GPU-gone",), ends_at=5.0)]
     choice = choose([job("j", gpus=2)], [agent("box", slots=3, gpus=1)], held)
     assert choice.waits["j"].startswith("no agent has 2 GPUs; the biggest that matches, box, has 1 ×")
+
+
+def test_a_label_that_a_machine_has_because_of_its_gpus_asks_for_one() -> None:
+    mixed = (gpu(0, "NVIDIA A10", 24), gpu(1, "NVIDIA H200", 141), gpu(2, "NVIDIA H200", 141))
+    fleet = [agent("box", "self-hosted", "h200", "a10", slots=8, gpus=mixed)]
+    queue = [job(name, "self-hosted", "H200") for name in ("1", "2", "3")]
+    choice = choose(queue, fleet)
+    assert [pick.seats[0].gpus for pick in choice.picks] == [names([1], "box"), names([2], "box")]
+    assert choice.waits["3"] == "no agent has 1 free h200 GPU now; box will have when job 1 of run 1 ends"
+    two = choose([job("j", "h200", gpus=2)], fleet).picks
+    assert two[0].seats[0].gpus == names([1, 2], "box"), "a number with a label is a number of these"
+
+
+def test_a_label_that_its_owner_gave_a_machine_asks_for_no_gpu() -> None:
+    fleet = [agent("box", "h200-room", slots=8, gpus=(gpu(0, "NVIDIA H200", 141),))]
+    assert choose([job("j", "h200-room")], fleet).picks[0].seats[0].gpus == ()
+
+
+def test_the_limit_of_a_projects_gpus_counts_those_that_labels_ask_for() -> None:
+    fleet = [agent("box", "h200", slots=8, gpus=(gpu(0, "NVIDIA H200"), gpu(1, "NVIDIA H200")))]
+    choice = choose(
+        [job("1", "h200"), job("2", "h200")], fleet, projects={1: Project(1, "vision", most_gpus=1)}
+    )
+    assert [pick.job for pick in choice.picks] == ["1"]
+    assert choice.waits["2"] == "the project 'vision' has 1 of at most 1 GPUs"
+
+
+def test_reasons_tell_taken_slots_from_taken_gpus_and_memory() -> None:
+    def wait(one: Any, slots: int, *held: Holding) -> str:
+        box = agent("box", "linux", "a100", slots=slots, gpus=2)
+        return choose([one], [box], held).waits[one.id]
+
+    idle = holding("cpu", "box", ends_at=5.0)
+    both = holding("train", "box", gpus=names([0, 1], "box"), ends_at=9.0)
+    big = holding("big", "box", memory=60, ends_at=7.0)
+    assert wait(job("j", gpus=1), 1, idle) == (
+        "no agent has a free slot now; box (1 of 1 slot taken) will have when job cpu of run 12 ends"
+    )
+    assert wait(job("j", "a100"), 2, both) == (
+        "no agent has 1 free a100 GPU now; box will have when job train of run 12 ends"
+    )
+    assert wait(job("j", gpus=1), 1, both) == (
+        "no agent has 1 free GPU and a free slot now; "
+        "box (1 of 1 slot taken) will have when job train of run 12 ends"
+    )
+    assert wait(job("j", memory=8), 4, big) == (
+        "no agent has 8 GB of free memory now; box will have when job big of run 12 ends"
+    )
+    assert wait(job("j", cpus=4, memory=8), 1, big) == (
+        "no agent has 4 free cpus, 8 GB of free memory and a free slot now; "
+        "box (1 of 1 slot taken) will have when job big of run 12 ends"
+    )
+    assert wait(job("j", "missing", gpus=1), 1, idle).startswith("no agent has the label [missing]; ")
+    assert wait(job("j", memory=80), 1, idle).startswith("no agent has 80 GB of memory; the biggest")
+
+
+def test_reasons_of_several_agents_name_each_thing_that_lacks() -> None:
+    fleet = [agent("a", slots=1, gpus=1), agent("b", slots=2, gpus=1)]
+    held = [holding("x", "a", ends_at=9.0), holding("y", "b", gpus=names([0], "b"), ends_at=5.0)]
+    assert choose([job("j", gpus=1)], fleet, held).waits["j"] == (
+        "no agent has 1 free GPU and a free slot now; b will have when job y of run 12 ends"
+    )
+
+
+def test_a_job_for_githubs_machines_says_the_command_that_lends_the_label() -> None:
+    def wait(labels: tuple[str, ...], fleet: list[Any]) -> str:
+        return choose([job("j", *labels)], fleet).waits["j"]
+
+    box = agent("box", "self-hosted", "linux", "x64", "gpu", "nvidia", "a100", "a100-80gb", "fast", gpus=1)
+    assert wait(("ubuntu-latest",), [box]) == (
+        "no agent has the label [ubuntu-latest]; 1 agent is connected (box: self-hosted, linux, x64, gpu, nvidia, "
+        "a100, a100-80gb, fast); `agent server agent set box labels=fast,ubuntu-latest` lends box the label"
+    )
+    plain = agent("a box", "self-hosted", "linux", "x64")
+    assert wait(("ubuntu-24.04", "ubuntu-latest"), [plain]).endswith(
+        "; `agent server agent set 'a box' labels=ubuntu-24.04,ubuntu-latest` lends a box the labels"
+    )
+    for labels in (("ubuntu-latest", "other"), ("windows-latest",), ("macos-15",), ("ubuntu-24.04-arm",)):
+        assert "lends" not in wait(labels, [plain]), labels
+    arm = agent("arm", "self-hosted", "linux", "arm64")
+    assert "labels=ubuntu-24.04-arm`" in wait(("ubuntu-24.04-arm",), [arm, plain])

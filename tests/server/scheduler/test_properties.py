@@ -12,7 +12,7 @@ from agent.server.scheduler import Choice, Holding, Project, ReadyAgent, Usage, 
 from agent.server.scheduler.model import Shape
 from agent.server.scheduler.order import Order
 from agent.server.scheduler.usage import Fleet
-from agent.spec.request import matches
+from agent.spec.request import matches, wanted_gpus
 
 LABELS = ("linux", "gpu", "arm")
 agents = st.lists(
@@ -104,7 +104,8 @@ def has_room(shape: Shape, box: ReadyAgent, held: Sequence[Holding]) -> bool:
     """The slow and obvious one."""
     here = [one for one in held if one.agent == box.id]
     taken = {uuid for one in here for uuid in one.gpus}
-    free = [gpu for gpu in box.gpus if gpu.uuid not in taken and matches(shape.gpus, gpu)]
+    wanted = wanted_gpus(shape.request, shape.labels, box.gpus)
+    free = [gpu for gpu in box.gpus if gpu.uuid not in taken and matches(wanted, gpu)]
     return (
         shape.labels <= box.labels
         and (box.projects is None or shape.project in box.projects)
@@ -112,7 +113,7 @@ def has_room(shape: Shape, box: ReadyAgent, held: Sequence[Holding]) -> bool:
         and len(here) < box.slots
         and sum(one.request.cpus for one in here) + shape.request.cpus <= box.cpus
         and sum(one.request.memory_bytes for one in here) + shape.request.memory_bytes <= box.memory_bytes
-        and len(free) >= shape.gpus.count
+        and len(free) >= wanted.count
     )
 
 

@@ -1,0 +1,91 @@
+"""What a machine has left for jobs: the one rule by which the server and a local run grant cores, memory and GPUs.
+
+A job takes what it asks for and gives it back when it ends. What it does not ask for is not set aside.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Self
+
+from agent.spec.request import GpuRequest, Request, join_words, list_wanted, matches
+from agent.spec.resources import Gpu
+
+_ROUNDING = 1e-9  # cores are fractions, and fractions add up badly
+
+
+class Room:
+    """Free slots, cores, memory and GPUs of one machine."""
+
+    __slots__ = ("cpus", "gpus", "memory_bytes", "slots")
+
+    def __init__(self, slots: int, cpus: float, memory_bytes: int, gpus: Mapping[str, Gpu]) -> None:
+        self.slots = slots
+        self.cpus = cpus
+        self.memory_bytes = memory_bytes
+        self.gpus = dict(gpus)
+
+    def copy(self) -> Self:
+        """The same room, to be changed apart."""
+        return type(self)(self.slots, self.cpus, self.memory_bytes, self.gpus)
+
+    def holds(self, request: Request, gpus: GpuRequest) -> bool:
+        """Whether there is room for this now."""
+        return self.slots >= 1 and self.has(request, gpus)
+
+    def has(self, request: Request, gpus: GpuRequest) -> bool:
+        """Whether these cores, this memory and these GPUs are free, with a free slot or without."""
+        return (
+            request.cpus <= self.cpus + _ROUNDING
+            and request.memory_bytes <= self.memory_bytes
+            and (not gpus.count or len(self.find_gpus(gpus)) == gpus.count)
+        )
+
+    def find_gpus(self, wanted: GpuRequest) -> tuple[str, ...]:
+        """The smallest free GPUs that will do, at most as many as wanted: the big ones stay for who needs them."""
+        if not wanted.count:
+            return ()
+        found = [gpu for gpu in self.gpus.values() if matches(wanted, gpu)]
+        found.sort(key=lambda gpu: (gpu.memory_bytes or 0, gpu.index, gpu.uuid))
+        return tuple(gpu.uuid for gpu in found[: wanted.count])
+
+    def take(self, request: Request, gpus: Iterable[str]) -> None:
+        """This is somebody's from now on."""
+        self.slots -= 1
+        self.cpus -= request.cpus
+        self.memory_bytes -= request.memory_bytes
+        for uuid in gpus:
+            self.gpus.pop(uuid, None)
+
+    def give_back(self, request: Request, gpus: Iterable[str], machine: Mapping[str, Gpu]) -> None:
+        """This is free again. A GPU that the machine does not have any more stays away."""
+        self.slots += 1
+        self.cpus += request.cpus
+        self.memory_bytes += request.memory_bytes
+        self.gpus.update((uuid, machine[uuid]) for uuid in gpus if uuid in machine)
+
+    def lacks(self, request: Request, gpus: GpuRequest) -> str:
+        """What of this is not free now: `2 free GPUs`, `a free slot`, both; empty when there is room."""
+        parts = [] if self.has(request, gpus) else list_wanted(request, gpus, adjective="free")
+        return join_words([*parts, "a free slot"] if self.slots < 1 else parts)
+
+
+def describe_machine(gpus: Iterable[Gpu], cpus: float, memory_bytes: int) -> str:
+    """All that a machine has, for who asks for more: `2 × NVIDIA H200, 16 cpus and 64 GB of memory`."""
+    names: dict[str, int] = {}
+    for gpu in gpus:
+        names[gpu.name] = names.get(gpu.name, 0) + 1
+    shown = [f"{count} × {name}" for name, count in names.items()] or ["no GPU"]
+    return f"{', '.join(shown)}, {cpus:g} cpus and {memory_bytes / 1e9:.0f} GB of memory"
+
+
+def gpu_variables(uuids: Collection[str], machine: Iterable[Gpu]) -> dict[str, str]:
+    """The variables that tell a job which GPUs of `machine` are its own; none where there is no GPU.
+
+    Who has all of them is not held to their names: some libraries take CUDA_VISIBLE_DEVICES for numbers.
+    """
+    there = {gpu.uuid for gpu in machine}
+    if not there:
+        return {}
+    names = ",".join(uuids)
+    if there <= set(uuids):
+        return {"AGENT_GPUS": names}
+    return {"AGENT_GPUS": names, "CUDA_VISIBLE_DEVICES": names, "NVIDIA_VISIBLE_DEVICES": names or "void"}

@@ -1,0 +1,67 @@
+"""What a machine has left: granted once, given back once."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.spec.request import GpuRequest, Request
+from agent.spec.resources import Gpu
+from agent.spec.room import Room, describe_machine, gpu_variables
+
+GB = 10**9
+GPUS = {f"GPU-{n}": Gpu(n, f"GPU-{n}", "NVIDIA H200", memory_bytes=141 * GB) for n in range(4)}
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 8), st.booleans()), max_size=30))
+def test_nothing_is_granted_twice_and_all_comes_back(wishes: list[tuple[int, int, bool]]) -> None:
+    room, held = Room(3, 8.0, 64 * GB, GPUS), list[tuple[Request, tuple[str, ...]]]()
+    for count, cpus, ends in wishes:
+        if ends and held:
+            request, gpus = held.pop(0)
+            room.give_back(request, gpus, GPUS)
+        request, wanted = Request(cpus / 3), GpuRequest(count)
+        if room.holds(request, wanted):
+            found = room.find_gpus(wanted)
+            room.take(request, found)
+            held.append((request, found))
+        given_out = [uuid for _request, gpus in held for uuid in gpus]
+        assert len(given_out) == len(set(given_out))
+        assert set(given_out).isdisjoint(room.gpus)
+        assert len(held) <= 3
+        assert sum(request.cpus for request, _gpus in held) <= 8.0 + 1e-6
+    for request, gpus in held:
+        room.give_back(request, gpus, GPUS)
+    assert (room.slots, round(room.cpus, 6), room.gpus) == (3, 8.0, GPUS)
+
+
+def test_what_lacks_is_said_in_words() -> None:
+    room = Room(1, 4.0, 8 * GB, {"GPU-0": GPUS["GPU-0"]})
+    assert room.lacks(Request(2), GpuRequest(1)) == ""
+    assert room.lacks(Request(), GpuRequest(2)) == "2 free GPUs"
+    room.take(Request(), ("GPU-0",))
+    assert room.lacks(Request(), GpuRequest(1)) == "1 free GPU and a free slot"
+    assert room.lacks(Request(), GpuRequest()) == "a free slot"
+
+
+def test_a_gpu_that_has_gone_does_not_come_back() -> None:
+    room = Room(2, 4.0, 8 * GB, GPUS)
+    room.take(Request(), ("GPU-0", "GPU-1"))
+    left = {uuid: gpu for uuid, gpu in GPUS.items() if uuid != "GPU-1"}
+    room.give_back(Request(), ("GPU-0", "GPU-1"), left)
+    assert set(room.gpus) == {"GPU-0", "GPU-2", "GPU-3"}
+
+
+def test_a_machine_is_said_in_words() -> None:
+    assert describe_machine(GPUS.values(), 16, 64 * GB) == "4 × NVIDIA H200, 16 cpus and 64 GB of memory"
+    assert describe_machine((), 2, 8 * GB) == "no GPU, 2 cpus and 8 GB of memory"
+
+
+def test_a_job_is_held_to_its_gpus_unless_it_has_them_all() -> None:
+    two = [GPUS["GPU-0"], GPUS["GPU-1"]]
+    assert gpu_variables(("GPU-1",), two)["CUDA_VISIBLE_DEVICES"] == "GPU-1"
+    assert gpu_variables((), two) == {
+        "AGENT_GPUS": "",
+        "CUDA_VISIBLE_DEVICES": "",
+        "NVIDIA_VISIBLE_DEVICES": "void",
+    }
+    assert gpu_variables(("GPU-0", "GPU-1"), two) == {"AGENT_GPUS": "GPU-0,GPU-1"}
+    assert gpu_variables((), []) == {}
