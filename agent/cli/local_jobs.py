@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from agent.cli.checkout import Inquiry
+from agent.cli.local_machine import Grant
 from agent.cli.local_nodes import stand_in
 from agent.config import Settings
 from agent.errors import UsageError
@@ -91,12 +92,17 @@ class LocalJobs:
     def __len__(self) -> int:
         return len(self._running)
 
-    def start(self, spec: JobSpec) -> None:
-        """Start a job. Raises UsageError when its workspace can't be made."""
+    def start(self, spec: JobSpec, grant: Grant) -> None:
+        """Start a job with what it was granted. Raises UsageError when its workspace can't be made."""
         workspace = self._make_workspace(spec)
         added = {name: _literal(value) for name, value in self._options.environment.items()}
         spec = replace(spec, env=(added, *spec.env)) if added else spec
-        settings = replace(self._job_settings(workspace), given=stand_in(spec))
+        settings = replace(
+            self._job_settings(workspace),
+            given={**stand_in(spec), **grant.given},
+            gpus=grant.gpus,
+            machine={"gpus": list(grant.shown)} if grant.shown else {},
+        )
         folder = create_job_folder(self._folder / "jobs", spec, 1, settings, {})
         wanted = {*spec.secrets, JOB_TOKEN}  # actions ask for the token by themselves, as `github.token`
         secrets = {name: value for name, value in self._options.secrets.items() if name in wanted}

@@ -5,12 +5,13 @@ planner decision -> job folder -> forked supervisor -> journal -> screen
 """
 
 import os
-from collections import deque
 from pathlib import Path
 
 from agent.cli.interrupts import Interrupts
 from agent.cli.local_groups import LocalGroups
 from agent.cli.local_jobs import LocalJobs, LocalOptions
+from agent.cli.local_machine import LocalMachine
+from agent.cli.local_queue import LocalQueue
 from agent.cli.screen import Screen
 from agent.clock import Clock
 from agent.config import Settings
@@ -40,6 +41,7 @@ from agent.plan import (
     begin,
     cancelled,
     name_run,
+    refused,
 )
 from agent.spec.job import JobSpec
 from agent.spec.outcome import Conclusion, JobResult
@@ -66,10 +68,10 @@ class LocalRun:
         self._clock = clock
         self._interrupts = interrupts
         self._is_cancelling = False
-        self._queue: deque[JobSpec] = deque()
+        self._machine = LocalMachine(flow, slots=os.cpu_count() or 1, mapped=options.images)
+        self._queue = LocalQueue(self._machine, screen)
         self._groups = LocalGroups()
         self._name = name_run(flow, request)
-        self._slots = os.cpu_count() or 1
         self._began = clock.monotonic()
         self._state: RunState
         self._state, self._first = begin(flow, request, now=clock.now())
@@ -86,14 +88,12 @@ class LocalRun:
         return self._state.conclusion
 
     def _turn(self) -> None:
-        while self._queue and len(self._jobs) < self._slots:
-            spec = self._queue.popleft()
-            if spec.nodes > 1:
-                message = f"{spec.key}: it asks for {spec.nodes} machines, and runs on this one alone"
-                self._screen.show({"kind": "warning", "message": message})
-            self._jobs.start(spec)
+        for spec, grant in self._queue.take():
+            self._jobs.start(spec, grant)
             self._advance(JobStarted(spec.job))
         for spec, result in self._jobs.wait():
+            self._machine.release(spec.job)
+            self._queue.look_again()
             self._advance(JobFinished(spec.job, result))
         due = self._state.due_at
         if due is not None and self._clock.now() >= due:
@@ -118,7 +118,7 @@ class LocalRun:
         for decision in decisions:
             match decision:
                 case QueueJob(spec):
-                    self._queue.append(spec)
+                    self._enqueue(spec)
                 case CancelJob(job, reason):
                     self._cancel(job, reason)
                 case EndJob(_job, key, result):
@@ -131,6 +131,13 @@ class LocalRun:
                     self._advance_all(self._groups.leave(member, group))
                 case EndRun(conclusion):
                     self._show_end(conclusion)
+
+    def _enqueue(self, spec: JobSpec) -> None:
+        refusal = self._machine.find_refusal(spec)
+        if refusal:
+            self._end_unstarted(spec, refused(refusal))
+        else:
+            self._queue.add(spec)
 
     def _advance_all(self, events: list[Event]) -> None:
         for event in events:
@@ -145,16 +152,27 @@ class LocalRun:
     def _cancel(self, job: str, reason: str) -> None:
         if self._jobs.cancel(job, reason):
             return
-        for spec in [spec for spec in self._queue if spec.job == job]:
-            self._queue.remove(spec)
-            result = cancelled(reason)
-            self._show_unstarted(spec.key, result)
-            self._advance(JobFinished(spec.job, result))
+        spec = self._queue.remove(job)
+        if spec is not None:
+            self._end_unstarted(spec, cancelled(reason))
+
+    def _end_unstarted(self, spec: JobSpec, result: JobResult) -> None:
+        self._show_unstarted(spec.key, result)
+        self._advance(JobFinished(spec.job, result))
 
     def _show_unstarted(self, key: str, result: JobResult) -> None:
         self._screen.show_record(key, Closed(int(self._clock.now() * 1000), result))
 
     def _show_end(self, conclusion: Conclusion) -> None:
+        refused_jobs = [
+            job.key
+            for job in self._state.jobs.values()
+            if job.result is not None and job.result.was_refused and job.key not in self._state.scopes
+        ]
+        if refused_jobs and conclusion is Conclusion.FAILURE:
+            message = f"the run is not green: this machine can't run {', '.join(refused_jobs)}"
+            hint = "choose what it can with --job or --matrix"
+            self._screen.show({"kind": "warning", "message": f"{message}; {hint}"})
         jobs = {
             job.key: {"conclusion": job.result.conclusion, "outputs": dict(job.result.outputs)}
             for job in self._state.jobs.values()

@@ -4,12 +4,12 @@ The slow ones (the GPU driver, the tools) run beside each other while the quick 
 """
 
 import platform
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
 from agent.machine.deadline import start_call
+from agent.machine.platform import find_platform
 from agent.machine.probes.cpu import count_cpus, find_cpu_model
 from agent.machine.probes.disk import list_disks
 from agent.machine.probes.memory import measure_memory_bytes
@@ -19,16 +19,6 @@ from agent.spec.resources import Disk, Inventory
 
 Fact = TypeVar("Fact")
 
-# GitHub's words for `runner.os` and `runner.arch`, by Python's.
-_OS = {"linux": "Linux", "darwin": "macOS", "win32": "Windows"}
-_ARCH = {
-    "x86_64": "X64",
-    "amd64": "X64",
-    "aarch64": "ARM64",
-    "arm64": "ARM64",
-    "i686": "X86",
-    "armv7l": "ARM",
-}
 _NO_DISKS: tuple[Disk, ...] = ()
 _NO_TOOLS: tuple[Mapping[str, str], tuple[str, ...]] = ({}, ())
 
@@ -39,6 +29,7 @@ def take_inventory(work_folder: Path | None = None) -> Inventory:
     `work_folder` is where jobs will be kept; its disk is listed even where it would not be otherwise.
     """
     problems: list[str] = []
+    here = find_platform()
     gpu_call = start_call(list_gpus, name="inventory-gpus")
     tool_call = start_call(probe_tools, name="inventory-tools")
     cpu_model = _attempt("the processor's model", find_cpu_model, "unknown", problems)
@@ -49,9 +40,9 @@ def take_inventory(work_folder: Path | None = None) -> Inventory:
     listing = _attempt("the GPUs", gpu_call.result, GpuListing(), problems)
     return Inventory(
         hostname=platform.node(),
-        os=_OS.get(sys.platform, sys.platform),
-        os_version=_find_os_version(),
-        arch=_ARCH.get(platform.machine().lower(), platform.machine().upper()),
+        os=here.os,
+        os_version=here.os_version,
+        arch=here.arch,
         kernel=platform.release(),
         cpu_model=cpu_model,
         cpu_count=cpu_count,
@@ -69,11 +60,3 @@ def _attempt(what: str, probe: Callable[[], Fact], fallback: Fact, problems: lis
     except Exception as error:  # noqa: BLE001 - a machine odd enough to break one probe is still a machine: told of
         problems.append(f"{what} could not be found out: {type(error).__name__}: {error}")
         return fallback
-
-
-def _find_os_version() -> str:
-    """`Debian GNU/Linux 12 (bookworm)`; what the kernel says where there is no os-release file."""
-    try:
-        return platform.freedesktop_os_release()["PRETTY_NAME"]
-    except (OSError, KeyError):
-        return f"{platform.system()} {platform.release()}".strip()

@@ -33,7 +33,7 @@ from agent.plan.events import (
 )
 from agent.plan.planner import advance, begin
 from agent.plan.rerun import Again, rerun
-from agent.plan.results import cancelled
+from agent.plan.results import cancelled, refused
 from agent.plan.run_name import name_run
 from agent.plan.state import JobPhase, JobState, NodeState, Place, RunRequest, RunState
 from agent.plan.waiting import explain_waiting
@@ -69,5 +69,6 @@ __all__ = [
     "cancelled",
     "explain_waiting",
     "name_run",
+    "refused",
     "rerun",
 ]

@@ -1,6 +1,7 @@
 """Calls: a job that is another flow. It opens a scope with that flow's nodes, and ends when all of them have."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from agent.errors import AgentError, UsageError
 from agent.flow.expressions import evaluate_template, has_expression, to_text
@@ -11,10 +12,10 @@ from agent.plan.draft import Draft
 from agent.plan.ends import end_job
 from agent.plan.expand import MAX_JOBS
 from agent.plan.needs import show_node
-from agent.plan.results import impossible, worst
+from agent.plan.results import find_refusal, impossible, worst
 from agent.plan.scopes import flow_of, join_key, name_of, scope_of
 from agent.plan.state import JobPhase, JobState, NodeState, Place, ScopeState
-from agent.spec.outcome import JobResult
+from agent.spec.outcome import Conclusion, JobResult
 
 
 def open_scope(draft: Draft, job: JobState) -> None:
@@ -52,7 +53,11 @@ def close_when_done(draft: Draft, job: JobState) -> None:
     if len(results) < len(nodes):
         return
     try:
-        result = JobResult(worst(results), _evaluate_outputs(draft, job, nodes))
+        outputs = _evaluate_outputs(draft, job, nodes)
+        refusal = find_refusal(draft.jobs[key].result for node in nodes.values() for key in node.jobs)
+        found = worst(results)
+        is_cut = found in (Conclusion.SUCCESS, Conclusion.SKIPPED)
+        result = replace(refusal, outputs=outputs) if is_cut and refusal else JobResult(found, outputs)
     except AgentError as error:
         result = impossible(error)
     end_job(draft, job, result)

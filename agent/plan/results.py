@@ -1,6 +1,7 @@
 """How several ends become one, and the ends of jobs that never ran."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from agent.errors import AgentError
 from agent.plan.draft import Draft
@@ -17,21 +18,36 @@ def worst(conclusions: Iterable[Conclusion]) -> Conclusion:
 
 
 def combine_jobs(draft: Draft, node: NodeState) -> tuple[Conclusion, dict[str, str]]:
-    """What dependants see of a node: the worst of its jobs, and their outputs with later cells winning."""
+    """What dependants see of a node: the worst of its jobs, and their outputs with later cells winning.
+
+    With a cell that was refused it counts as skipped: nothing is published from half a matrix.
+    """
     outputs: dict[str, str] = {}
-    conclusions: set[Conclusion] = set()
+    results: list[JobResult] = []
     for key in node.jobs:
         job = draft.jobs[key]
         assert job.result is not None
         outputs.update({name: value for name, value in job.result.outputs.items() if value})
         tolerated = job.continue_on_error and job.result.conclusion is Conclusion.FAILURE
-        conclusions.add(Conclusion.SUCCESS if tolerated else job.result.conclusion)
-    return worst(conclusions), outputs
+        results.append(replace(job.result, conclusion=Conclusion.SUCCESS) if tolerated else job.result)
+    found = worst(result.conclusion for result in results)
+    refusal = find_refusal(results)
+    return (Conclusion.SKIPPED if refusal and found is Conclusion.SUCCESS else found), outputs
+
+
+def find_refusal(results: Iterable[JobResult | None]) -> JobResult | None:
+    """The first that was refused, if any was."""
+    return next((result for result in results if result is not None and result.was_refused), None)
 
 
 def cancelled(reason: str) -> JobResult:
     """The result of a job that was cancelled before anybody ran it."""
     return JobResult(Conclusion.CANCELLED, failure_kind=FailureKind.CANCELLED, message=reason)
+
+
+def refused(reason: str) -> JobResult:
+    """The result of a job that the only machine there is can't run."""
+    return JobResult(Conclusion.SKIPPED, failure_kind=FailureKind.INFRASTRUCTURE, message=reason)
 
 
 def impossible(error: AgentError) -> JobResult:

@@ -17,7 +17,7 @@ from agent.plan.called import close_when_done
 from agent.plan.decisions import EndRun, LeaveGroup
 from agent.plan.draft import Draft
 from agent.plan.expand import expand_when_ready
-from agent.plan.results import combine_jobs, worst
+from agent.plan.results import combine_jobs, find_refusal, worst
 from agent.plan.scopes import scope_of
 from agent.plan.state import JobPhase
 from agent.spec.outcome import Conclusion
@@ -61,6 +61,10 @@ def _end_run_when_done(draft: Draft) -> None:
     if None in results:
         return
     found = worst(result for result in results if result is not None)
+    if found in (Conclusion.SUCCESS, Conclusion.SKIPPED) and find_refusal(
+        job.result for job in draft.jobs.values()
+    ):
+        found = Conclusion.FAILURE  # not all that was asked for was tried
     conclusion = Conclusion.CANCELLED if draft.state.cancel_reason is not None else found
     place = draft.state.place
     draft.change(replace(draft.state, conclusion=conclusion, place=None))

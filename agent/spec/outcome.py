@@ -39,3 +39,8 @@ class JobResult:
     message: str = ""  # one sentence for a person, when it did not succeed
     exit_code: int | None = None  # of the command that failed the job, where one did
     environment_url: str = ""  # where what was deployed can be seen
+
+    @property
+    def was_refused(self) -> bool:
+        """It was skipped because the machine that had to can't run it: nobody's wish, and so no run is green with it."""
+        return self.conclusion is Conclusion.SKIPPED and self.failure_kind is not None

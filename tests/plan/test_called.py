@@ -6,7 +6,7 @@ from support.flows import Run, calling, request
 from agent.flow.called import load_called, refer
 from agent.flow.load import load_flow
 from agent.flow.problems import InvalidFlowError
-from agent.plan import JobStarted
+from agent.plan import JobFinished, JobStarted, refused
 from agent.plan.expand import MAX_JOBS
 from agent.spec.outcome import Conclusion
 
@@ -248,3 +248,13 @@ def test_late_words_about_called_jobs_change_nothing() -> None:
     run.handle(JobStarted(run.id("build / make")))
     assert run.state == before
     assert run.state.conclusion is Conclusion.FAILURE
+
+
+def test_a_call_whose_job_the_machine_cannot_run_is_skipped_with_the_reason() -> None:
+    run = Run(calling(CALLER, inner=INNER), request(github={"event_name": "push", "repository": "o/r"}))
+    run.handle(JobFinished(run.id("build / make"), refused("it is no Mac")))
+    result = run.state.jobs["build"].result
+    assert result is not None
+    assert (result.conclusion, result.message) == (Conclusion.SKIPPED, "it is no Mac")
+    assert run.results()["after"] == "skipped"
+    assert run.conclusion() == "failure"

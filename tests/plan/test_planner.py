@@ -13,6 +13,7 @@ from agent.plan import (
     RunCancelled,
     begin,
     explain_waiting,
+    refused,
 )
 from agent.plan.transitions import Move, next_phase
 from agent.spec.outcome import Conclusion, JobResult
@@ -252,3 +253,29 @@ def test_a_parallel_group_is_lowered_to_background_steps_and_a_wait() -> None:
 def test_a_move_that_the_table_does_not_have_is_a_bug_with_a_sentence() -> None:
     with pytest.raises(ValueError, match="a job that is ended can't queue"):
         next_phase(JobPhase.ENDED, Move.QUEUE)
+
+
+def refuse(run: Run, key: str) -> None:
+    run.handle(JobFinished(run.id(key), refused("it is no Mac")))
+
+
+def test_a_cell_that_the_machine_cannot_run_is_skipped_and_the_run_is_not_green() -> None:
+    run = Run(flow_of(MATRIX + f"\nb: {{needs: a, {STEPS}}}"))
+    refuse(run, "a (3)")
+    assert run.phases()["a (2)"] == "queued", "it is no failure that ends its siblings"
+    run.finish("a (1)")
+    run.finish("a (2)")
+    assert run.results() == {"a (1)": "success", "a (2)": "success", "a (3)": "skipped", "b": "skipped"}
+    assert run.conclusion() == "failure"
+
+
+def test_a_refusal_is_not_made_good_by_continue_on_error_and_hides_no_failure() -> None:
+    run = Run(flow_of(f"a: {{continue-on-error: true, {STEPS}}}"))
+    refuse(run, "a")
+    assert run.conclusion() == "failure"
+    for end in ("failure", "cancelled"):
+        run = Run(flow_of(MATRIX.replace("matrix:", "fail-fast: false, matrix:")))
+        refuse(run, "a (3)")
+        run.finish("a (1)", end)
+        run.finish("a (2)")
+        assert run.conclusion() == end
