@@ -82,6 +82,10 @@ class Connection:
             except ConnectionClosed:
                 return
 
+    async def close(self) -> None:
+        """End this connection, for another one in which `ready` is said anew."""
+        await self._socket.close()
+
     async def receive(self) -> tuple[m.ServerMessage, ...]:
         """The next messages; answers that the protocol gives by itself are sent. Raises ConnectionClosed, WireError."""
         frame = await self._socket.recv()

@@ -10,7 +10,7 @@ buried, so that every journal comes to an end. Nothing here waits for the server
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -41,6 +41,7 @@ log = logging.getLogger("agent.daemon")
 
 
 Explain = Callable[[], tuple[FailureKind, str]]
+Equip = Callable[[JobSettings, m.Assign], Awaitable[JobSettings]]
 
 
 class JobState(StrEnum):
@@ -83,9 +84,12 @@ class JobTable:
         root: Path,
         settings: JobSettings,
         launcher: Launcher,
-        equip: Callable[[JobSettings, m.Assign], JobSettings] = lambda settings, _: settings,
+        equip: Equip | None = None,
     ) -> None:
-        """`equip` adds to a job's settings what this machine is at that moment, and what of it is the job's."""
+        """`equip` adds to a job's settings what this machine is at that moment, and what of it is the job's.
+
+        It raises an AgentError when what the server gave the job is not there.
+        """
         self._root = root
         self._settings = settings
         self._launcher = launcher
@@ -161,8 +165,8 @@ class JobTable:
             await self._has_removed.wait()
 
     async def store(self, assign: m.Assign) -> None:
-        """Put an assigned job on the disk; it waits there for `start`. Raises AgentError when the disk refuses."""
-        settings = self._equip(self._settings, assign)
+        """Put an assigned job on the disk; it waits there for `start`. Raises AgentError when the disk refuses, or `equip`."""
+        settings = self._settings if self._equip is None else await self._equip(self._settings, assign)
         folder = await asyncio.to_thread(
             create_job_folder, self._root, assign.spec, assign.lease, settings, assign.sealed
         )

@@ -12,6 +12,7 @@ from typing import Any
 
 from agent.daemon.connection import Connection
 from agent.daemon.jobs import JobTable
+from agent.daemon.machine import GpuGoneError
 from agent.errors import AgentError
 from agent.wire import messages as m
 
@@ -62,12 +63,14 @@ class Leases:
     async def _take(self, assign: m.Assign, connection: Connection) -> None:
         """Store and accept a job, or refuse it. A job that is here already is accepted again, and runs once."""
         refusal = self._find_refusal(assign)
+        is_changed = False
         if not refusal:
             try:
                 # Shielded: a connection that breaks now must not leave a folder that nobody knows of.
                 await asyncio.shield(self._spawn(self._jobs.store(assign)))
             except AgentError as error:
                 refusal = str(error)
+                is_changed = isinstance(error, GpuGoneError)
         if refusal:
             log.info("job %s is refused: %s", assign.job, refusal)
             connection.protocol.refuse(assign.job, assign.lease, refusal)
@@ -76,6 +79,9 @@ class Leases:
             if assign.node is None:  # else it waits for the others: the server's `ack` lets all of them begin
                 self._spawn(self._jobs.start(assign.job, assign.lease))
         await connection.flush()
+        if is_changed:
+            log.warning("the machine has changed; connecting anew to say so")
+            await connection.close()
 
     def _find_refusal(self, assign: m.Assign) -> str:
         if self._jobs.holds(assign.job, assign.lease):

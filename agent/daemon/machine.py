@@ -2,16 +2,32 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from agent.errors import AgentError
 from agent.job.launch import JobSettings
 from agent.spec.job import Node
 from agent.spec.resources import Inventory
 from agent.spec.room import gpu_variables
 from agent.wire import messages as m
 
+if TYPE_CHECKING:
+    from agent.machine.probes.nvidia import GpuListing
+
+_LOOK_SECONDS = 5.0  # a driver that needs longer is not waited for: jobs are
 _INVENTORY_SECONDS = 600.0  # a GPU that was added or fell off is seen at the next connection after this
+
+
+class GpuGoneError(AgentError):
+    """GPUs that the server has given to a job are not there: it has to hear of that before it gives them again."""
+
+    def __init__(self, uuids: Sequence[str], problems: Sequence[str]) -> None:
+        which = f"GPU {uuids[0]} is" if len(uuids) == 1 else f"GPUs {', '.join(uuids)} are"
+        why = f" ({'; '.join(problems)})" if problems else ""
+        super().__init__(f"infrastructure: {which} gone from this machine{why}")
 
 
 class Machine:
@@ -30,13 +46,16 @@ class Machine:
             self._taken_at = time.monotonic()
         return self._inventory
 
-    def equip(self, settings: JobSettings, assign: m.Assign) -> JobSettings:
+    async def equip(self, settings: JobSettings, assign: m.Assign) -> JobSettings:
         """`settings` with what this machine is, and what of it is the job's.
 
         The head of the job's journal says what its result was made on. Where the server has not said which GPUs are the
         job's, those of a machine that runs one job at a time are, and its containers have them as its processes do.
+        Raises GpuGoneError when one that the server has given the job is not there any more.
         """
         given = {} if assign.node is None else describe_node(assign.node)
+        if assign.gpus:
+            await self._look_for(assign.gpus)
         if self._inventory is None:
             return replace(settings, given=given)
         gpus = self._inventory.gpus
@@ -51,6 +70,19 @@ class Machine:
             gpus=tuple(gpu.uuid for gpu in gpus) if has_gpus else (),
             given=given,
         )
+
+    async def _look_for(self, uuids: Sequence[str]) -> None:
+        """Raises GpuGoneError unless these GPUs are there now: a job would fail on them, or run on the CPU unseen.
+
+        Of a driver that does not answer in time nothing is known, and what was seen last counts.
+        """
+        inventory = await self.take_inventory()
+        listing = await asyncio.to_thread(_list_gpus)
+        there = {gpu.uuid for gpu in (inventory.gpus if listing.is_silent else listing.gpus)}
+        gone = [uuid for uuid in uuids if uuid not in there]
+        if gone:
+            self._taken_at = float("-inf")  # the next connection tells what there is
+            raise GpuGoneError(gone, listing.problems)
 
 
 def describe_node(node: Node) -> dict[str, str]:
@@ -67,3 +99,9 @@ def _take_inventory(work_folder: Path) -> Inventory:
     from agent.machine.inventory import take_inventory
 
     return take_inventory(work_folder)
+
+
+def _list_gpus() -> "GpuListing":
+    from agent.machine.probes.nvidia import list_gpus
+
+    return list_gpus(timeout_seconds=_LOOK_SECONDS)

@@ -346,6 +346,9 @@ def _greet(job: RunningJob, log: StepLog) -> None:
     log.say(f"Current agent version: '{__version__}'")
     log.say(f"Agent name: '{job.settings.agent_name}'")
     log.say(f"Machine: {machine.nodename}, {machine.sysname} {machine.release} {machine.machine}")
+    gpus = job.settings.given.get("AGENT_GPUS")
+    if gpus is not None:  # the machine has some
+        log.say(f"GPUs: {gpus or 'none; `resources: {gpus: 1}` sets one aside for a job'}")
     log.say(f"Job: {job.spec.name}")
     if any(len(value.strip()) == 1 for value in job.secrets.values()):
         log.say("##[warning]A secret of one character hides that character everywhere in the log.")

@@ -68,6 +68,14 @@ class Room:
         return join_words([*parts, "a free slot"] if self.slots < 1 else parts)
 
 
+def choose_slots(gpus: Collection[Gpu], *, is_ephemeral: bool = False) -> int:
+    """How many jobs a machine takes at once when its owner says nothing: one a GPU, so that none is idle behind another.
+
+    An agent for one job has one slot: that job has the machine to itself, and so all of its GPUs.
+    """
+    return 1 if is_ephemeral else max(1, len(gpus))
+
+
 def describe_machine(gpus: Iterable[Gpu], cpus: float, memory_bytes: int) -> str:
     """All that a machine has, for who asks for more: `2 × NVIDIA H200, 16 cpus and 64 GB of memory`."""
     names: dict[str, int] = {}

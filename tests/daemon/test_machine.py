@@ -6,8 +6,9 @@ import pytest
 from support.wire import job_spec
 
 from agent.daemon import machine as machine_module
-from agent.daemon.machine import Machine
+from agent.daemon.machine import GpuGoneError, Machine
 from agent.job.launch import JobSettings
+from agent.machine.probes.nvidia import GpuListing
 from agent.spec.job import Node
 from agent.spec.resources import Gpu, Inventory
 from agent.wire import messages as m
@@ -31,12 +32,13 @@ INVENTORY = Inventory(
 @pytest.fixture(autouse=True)
 def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine_module, "_take_inventory", lambda _folder: INVENTORY)
+    monkeypatch.setattr(machine_module, "_list_gpus", lambda: GpuListing(INVENTORY.gpus))
 
 
 async def equip(folder: Path, *, runs_one_job: bool, **told: object) -> JobSettings:
     machine = Machine(folder, runs_one_job=runs_one_job)
     await machine.take_inventory()
-    return machine.equip(JobSettings(folder), m.Assign("job", 1, job_spec("job"), **told))
+    return await machine.equip(JobSettings(folder), m.Assign("job", 1, job_spec("job"), **told))
 
 
 async def test_where_nobody_decides_a_job_that_has_the_machine_to_itself_has_its_gpus(tmp_path: Path) -> None:
@@ -89,7 +91,27 @@ async def test_a_node_knows_its_place(tmp_path: Path) -> None:
     }
 
 
-def test_before_the_first_look_nothing_is_claimed(tmp_path: Path) -> None:
+async def test_before_the_first_look_nothing_is_claimed(tmp_path: Path) -> None:
     settings = JobSettings(tmp_path)
     assign = m.Assign("job", 1, job_spec("job"))
-    assert Machine(tmp_path, runs_one_job=True).equip(settings, assign) == settings
+    assert await Machine(tmp_path, runs_one_job=True).equip(settings, assign) == settings
+
+
+async def test_a_gpu_that_is_gone_is_refused_before_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = GpuListing(INVENTORY.gpus[:1], ("GPU 1 is not listed: GPU is lost",))
+    monkeypatch.setattr(machine_module, "_list_gpus", lambda: lost)
+    assert (await equip(tmp_path, runs_one_job=False, gpus=("GPU-a",))).gpus == ("GPU-a",)
+    with pytest.raises(GpuGoneError) as refused:
+        await equip(tmp_path, runs_one_job=False, gpus=("GPU-a", "GPU-b"))
+    assert refused.value.what == (
+        "infrastructure: GPU GPU-b is gone from this machine (GPU 1 is not listed: GPU is lost)"
+    )
+
+
+async def test_of_a_driver_that_is_silent_nothing_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine_module, "_list_gpus", lambda: GpuListing(is_silent=True))
+    assert (await equip(tmp_path, runs_one_job=False, gpus=("GPU-b",))).gpus == ("GPU-b",)

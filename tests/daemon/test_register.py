@@ -1,16 +1,23 @@
 """Registration against a real HTTP server: what is sent, what is kept, and what each failure says and leaves."""
 
+import contextlib
 import json
+import os
+import pty
 import socket
 import stat
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.fake_server import SERVER_ID
+from support.nvml import FakeGpu, build_nvml, nvml_env
 from support.wire import AGENT, INVENTORY
 
 from agent.daemon.register import Request, register
@@ -211,3 +218,70 @@ def test_a_state_that_can_not_be_made_is_a_sentence(server, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(AgentError, match="state folder can't be made"):
         register(StateFolder(tmp_path / "file" / "state"), request_to(server), INVENTORY)
+
+
+def register_by_command(
+    server: Answer, state: StateFolder, *options: str, typed: str | None = None, **environment: str
+) -> str:
+    """`agent register`, and what it printed; on a terminal, where `typed` is given, else without one."""
+    command = [sys.executable, "-m", "agent", "register", "--url", server.url, "--token", "t", *options]
+    env = {**os.environ, "AGENT_STATE": str(state.path), "NO_PROXY": "*", **environment}
+    if typed is None:
+        done = subprocess.run(
+            command, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout + done.stderr
+    master, terminal = pty.openpty()
+    os.write(master, typed.encode())
+    with subprocess.Popen(command, env=env, stdin=terminal, stdout=terminal, stderr=terminal) as process:
+        os.close(terminal)
+        printed = b""
+        with contextlib.suppress(OSError):  # Linux: the other end is closed
+            while piece := os.read(master, 4096):
+                printed += piece
+        assert process.wait() == 0, printed.decode()
+    os.close(master)
+    return printed.decode()
+
+
+def sent(server: Answer) -> dict[str, Any]:
+    return server.requests[-1][1]
+
+
+@pytest.mark.parametrize(
+    ("typed", "lends"), [("y\n", True), ("Yes\n", True), ("\n", False), ("n\n", False), ("\x04", False)]
+)
+def test_on_a_terminal_the_owner_is_asked_whether_the_machine_is_ubuntu_latest(
+    server: Answer, state: StateFolder, typed: str, lends: bool
+) -> None:
+    printed = register_by_command(server, state, typed=typed)
+    assert "Lend this machine to their jobs? [y/N]" in printed
+    assert ("ubuntu-latest" in sent(server)["labels"]) is lends
+    assert ("ubuntu-latest" in state.load_registration().labels) is lends
+
+
+def test_nobody_is_asked_without_a_terminal_or_when_it_was_said(server: Answer, state: StateFolder) -> None:
+    assert "[y/N]" not in register_by_command(server, state)
+    assert "ubuntu-latest" not in sent(server)["labels"]
+    for option, lends in (("--ubuntu-latest", True), ("--no-ubuntu-latest", False)):
+        assert "[y/N]" not in register_by_command(server, state, "--replace", option, typed="")
+        assert ("ubuntu-latest" in sent(server)["labels"]) is lends
+    register_by_command(server, state, "--replace", "--labels", "Ubuntu-Latest", "--ubuntu-latest", typed="")
+    assert [label for label in sent(server)["labels"] if label.lower() == "ubuntu-latest"] == [
+        "Ubuntu-Latest"
+    ]
+
+
+def test_a_machine_takes_as_many_jobs_as_it_has_gpus_unless_its_owner_says_otherwise(
+    server: Answer, state: StateFolder, tmp_path: Path
+) -> None:
+    none = register_by_command(server, state)
+    assert (sent(server)["max_jobs"], "It takes 1 job at a time" in none) == (1, True)
+    two = nvml_env(build_nvml(tmp_path / "nvml"), [FakeGpu(), FakeGpu()])
+    printed = register_by_command(server, state, "--replace", **two)
+    assert (sent(server)["max_jobs"], "It takes 2 jobs at a time" in printed) == (2, True)
+    register_by_command(server, state, "--replace", "--max-jobs", "5", **two)
+    assert sent(server)["max_jobs"] == 5
+    register_by_command(server, state, "--replace", "--ephemeral", **two)
+    assert sent(server)["max_jobs"] == 1, "its one job has all of the machine"

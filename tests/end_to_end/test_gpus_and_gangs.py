@@ -42,7 +42,45 @@ def test_a_gpu_in_use_is_not_given_to_another_job(lab: Lab, two_gpus: dict[str, 
     assert lab.wait_for_run(run)["conclusion"] == "success"
     given = [line for name in ("one", "two") for line in lab.lines(run, name) if line.startswith("has ")]
     assert sorted(given) == ["has GPU-a", "has GPU-b"]
-    assert "has []" in lab.lines(run, "none")
+    assert {"has []", "GPUs: none; `resources: {gpus: 1}` sets one aside for a job"} <= set(
+        lab.lines(run, "none")
+    )
+
+
+def test_a_gpu_that_falls_off_is_refused_before_the_start_and_the_job_gets_another(
+    lab: Lab, two_gpus: dict[str, str]
+) -> None:
+    lab.add_agent("box", "--max-jobs", "2", environment=two_gpus)
+    flow = lab.write_flow(job("train", "echo has $AGENT_GPUS", resources="{gpus: 1}"))
+    assert lab.wait_for_run(lab.submit(flow))["conclusion"] == "success"
+    machine = Path(two_gpus["FLOW_TEST_NVML"])
+    machine.write_text("".join(line for line in machine.read_text().splitlines(True) if "GPU-a" not in line))
+    run = lab.submit(flow)
+
+    def waits() -> bool:
+        (train,) = lab.run(run)["jobs"]
+        return str(train["waiting"]).startswith(
+            "box refused: infrastructure: GPU GPU-a is gone from this machine"
+        )
+
+    wait_for(waits, "the agent to refuse a GPU that it does not have")
+    # What the machine has left is known now: the next job is given that at once.
+    after = lab.submit(flow)
+    assert lab.wait_for_run(after)["conclusion"] == "success"
+    assert "has GPU-b" in lab.lines(after, "train")
+
+
+def test_a_model_of_gpu_in_runs_on_asks_for_one(lab: Lab, two_gpus: dict[str, str]) -> None:
+    lab.add_agent("box", environment=two_gpus)  # a slot a GPU, unless something else is said
+    meet = (
+        f"mkdir -p {lab.folder}/meeting && touch {lab.folder}/meeting/$AGENT_GPUS; echo has $CUDA_VISIBLE_DEVICES; "
+        f"until [ $(ls {lab.folder}/meeting | wc -l) = 2 ]; do sleep 0.05; done"
+    )
+    both = "".join(job(name, meet).replace("self-hosted", "[self-hosted, h200]") for name in ("one", "two"))
+    run = lab.submit(lab.write_flow(both))
+    assert lab.wait_for_run(run)["conclusion"] == "success"
+    given = [line for name in ("one", "two") for line in lab.lines(run, name) if line.startswith("has ")]
+    assert sorted(given) == ["has GPU-a", "has GPU-b"]
 
 
 GANG = 'echo "node $AGENT_NODE_RANK of $AGENT_NODES, master $MASTER_ADDR:$MASTER_PORT"'

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from agent.spec.request import GpuRequest, Request
 from agent.spec.resources import Gpu
-from agent.spec.room import Room, describe_machine, gpu_variables
+from agent.spec.room import Room, choose_slots, describe_machine, gpu_variables
 
 GB = 10**9
 GPUS = {f"GPU-{n}": Gpu(n, f"GPU-{n}", "NVIDIA H200", memory_bytes=141 * GB) for n in range(4)}
@@ -65,3 +65,8 @@ def test_a_job_is_held_to_its_gpus_unless_it_has_them_all() -> None:
     }
     assert gpu_variables(("GPU-0", "GPU-1"), two) == {"AGENT_GPUS": "GPU-0,GPU-1"}
     assert gpu_variables((), []) == {}
+
+
+def test_a_machine_takes_a_job_a_gpu_and_at_least_one() -> None:
+    assert [choose_slots(list(GPUS.values())[:count]) for count in (0, 1, 4)] == [1, 1, 4]
+    assert choose_slots(GPUS.values(), is_ephemeral=True) == 1

@@ -21,10 +21,14 @@ TIMEOUT_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class GpuListing:
-    """The GPUs that can be leased, and a sentence for each that can't or for why there are none."""
+    """The GPUs that can be leased, and a sentence for each that can't or for why there are none.
+
+    `is_silent`: the driver did not answer in time, so that nothing is known.
+    """
 
     gpus: tuple[Gpu, ...] = ()
     problems: tuple[str, ...] = ()
+    is_silent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,7 @@ def list_gpus(*, timeout_seconds: float = TIMEOUT_SECONDS) -> GpuListing:
     try:
         return call.result(timeout_seconds)
     except TimeoutError:
-        return GpuListing(problems=(explain_silence(timeout_seconds),))
+        return GpuListing(problems=(explain_silence(timeout_seconds),), is_silent=True)
 
 
 class GpuMeter:
