@@ -69,6 +69,7 @@ def test_a_gpu_is_listed_with_all_its_facts(nvml: Path):
             }
         ],
         "problems": [],
+        "is_silent": False,
     }
 
 
@@ -133,6 +134,7 @@ def test_a_driver_that_hangs_is_not_waited_for(nvml: Path, program: str, answer:
     else:
         assert found["gpus"] == []
         assert "did not answer within 0.01 seconds" in found["problems"][0]
+        assert found["is_silent"]
 
 
 def test_every_session_with_the_driver_is_ended(nvml: Path, tmp_path: Path):
@@ -178,11 +180,39 @@ def test_what_a_mig_instance_cannot_tell_is_none_and_not_zero(nvml: Path):
 
 def test_a_figure_whose_function_is_missing_is_none(nvml: Path):
     [[figures], _] = run_probe(METER, nvml_env(nvml, [FakeGpu()], "old"))
-    assert (figures["power_watts"], figures["process_ids"], figures["temperature_celsius"]) == (
-        None,
-        None,
-        30,
-    )
+    assert (figures["power_watts"], figures["temperature_celsius"]) == (None, 30)
+
+
+@pytest.mark.parametrize("fault", [None, "old", "oldest processes"])
+@pytest.mark.parametrize("pids", [[], [4711, 4712, 4713]])
+def test_foreign_processes_are_seen_through_drivers_of_all_times(
+    nvml: Path, fault: str | None, pids: list[int]
+):
+    gpus = [FakeGpu(process_ids=pids), FakeGpu(process_ids=[1])]
+    [[first, second], _] = run_probe(METER, nvml_env(nvml, gpus, fault))
+    assert (first["process_ids"], second["process_ids"]) == (pids, [1])
+
+
+def test_a_driver_that_knows_of_no_processes_tells_all_else(nvml: Path):
+    [[figures], _] = run_probe(METER, nvml_env(nvml, [FakeGpu(process_ids=[1])], "no processes"))
+    assert (figures["process_ids"], figures["temperature_celsius"]) == (None, 30)
+
+
+MISMATCH = """
+import json, pynvml
+pynvml.nvmlInit()
+handle = pynvml.nvmlDeviceGetHandleByIndex(0)
+try:
+    pynvml.nvmlDeviceGetComputeRunningProcesses(handle)
+except Exception as error:
+    print(json.dumps([type(error).__name__, isinstance(error, pynvml.NVMLError)]))
+"""
+
+
+def test_an_unversioned_question_to_an_old_driver_is_an_error_of_its_own(nvml: Path):
+    """Why the probe asks by version: this is no NVMLError, and would end the whole reading."""
+    for fault in ("old", "oldest processes", "no processes"):
+        assert run_probe(MISMATCH, nvml_env(nvml, [FakeGpu()], fault)) == ["NVMLLibraryMismatchError", False]
 
 
 def test_a_meter_finds_a_driver_that_comes_back(nvml: Path):

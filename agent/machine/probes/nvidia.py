@@ -13,6 +13,7 @@ from typing import Any
 
 from agent.machine.deadline import start_call
 from agent.machine.probes.driver_problems import explain_failed_start, explain_silence
+from agent.machine.probes.nvidia_processes import list_process_ids
 from agent.spec.resources import Gpu
 
 # Without its persistence mode the driver wakes each GPU first: several seconds on a box with eight of them.
@@ -182,7 +183,6 @@ def _read_figures(nvml: Any, handle: Any) -> GpuFigures:
     memory = _ask(nvml, "nvmlDeviceGetMemoryInfo", handle)
     rates = _ask(nvml, "nvmlDeviceGetUtilizationRates", handle)
     power = _ask(nvml, "nvmlDeviceGetPowerUsage", handle)
-    processes = _ask(nvml, "nvmlDeviceGetComputeRunningProcesses_v3", handle)
     return GpuFigures(
         uuid=_ask(nvml, "nvmlDeviceGetUUID", handle) or "",
         utilization_percent=rates.gpu if rates else None,
@@ -190,14 +190,15 @@ def _read_figures(nvml: Any, handle: Any) -> GpuFigures:
         memory_total_bytes=memory.total if memory else None,
         temperature_celsius=_ask(nvml, "nvmlDeviceGetTemperature", handle, nvml.NVML_TEMPERATURE_GPU),
         power_watts=None if power is None else power / 1000,
-        process_ids=None if processes is None else tuple(process.pid for process in processes),
+        process_ids=list_process_ids(nvml, handle),
     )
 
 
 def _ask(nvml: Any, name: str, *arguments: Any) -> Any:
     """The answer, or None: this GPU, driver or user can't have it (NVMLError), or it is no text (ValueError).
 
-    Functions are asked for by their version: pynvml's unversioned names have an error of their own for old drivers.
+    Functions are asked for by their version: pynvml's unversioned names have an error of their own for old drivers
+    (NVMLLibraryMismatchError, which is no NVMLError).
     """
     try:
         return getattr(nvml, name)(*arguments)

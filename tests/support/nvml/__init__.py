@@ -30,6 +30,15 @@ MISSING_FUNCTIONS = {
         "nvmlDeviceGetComputeRunningProcesses_v3",
         "nvmlDeviceGetPowerUsage",
     ),
+    "oldest processes": (
+        "nvmlDeviceGetComputeRunningProcesses_v3",
+        "nvmlDeviceGetComputeRunningProcesses_v2",
+    ),
+    "no processes": (
+        "nvmlDeviceGetComputeRunningProcesses_v3",
+        "nvmlDeviceGetComputeRunningProcesses_v2",
+        "nvmlDeviceGetComputeRunningProcesses",
+    ),
 }
 GPU_IS_LOST = 15
 _SOURCE = Path(__file__).with_name("nvml.c")

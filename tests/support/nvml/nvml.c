@@ -31,6 +31,8 @@ typedef struct { unsigned gpu, memory; } utilization;
 typedef struct { char legacy[16]; unsigned domain, bus, device, id, subsystem; char bus_id[32]; } pci_info;
 typedef struct { unsigned pid; unsigned long long used; unsigned gpu_instance, compute_instance; } process_info;
 
+typedef struct { unsigned pid; unsigned long long used; } oldest_process_info;
+
 static device gpus[MAX_GPUS], instances[MAX_GPUS][MAX_MIG];
 static char driver[TEXT];
 static int gpu_count, cuda, init_error, hangs, sessions;
@@ -219,12 +221,24 @@ int nvmlDeviceGetMigDeviceHandleByIndex(device *d, unsigned place, device **hand
     *handle = &d->instances[place];
     return (*handle)->present ? OK : NOT_FOUND;
 }
-int nvmlDeviceGetComputeRunningProcesses_v3(device *d, unsigned *count, process_info *infos) {
+/* How many processes there are, and whether the caller has room for them. */
+static int count_processes(device *d, unsigned *count) {
     int error = check(d);
     if (error) return error;
     unsigned room = *count;
     *count = (unsigned)d->pid_count;
-    if (room < *count) return TOO_SMALL;
-    for (unsigned i = 0; i < *count; i++) infos[i] = (process_info){(unsigned)d->pids[i], 1 << 20, 0, 0};
-    return OK;
+    return room < *count ? TOO_SMALL : OK;
+}
+int nvmlDeviceGetComputeRunningProcesses_v3(device *d, unsigned *count, process_info *infos) {
+    int error = count_processes(d, count);
+    for (unsigned i = 0; !error && i < *count; i++) infos[i] = (process_info){(unsigned)d->pids[i], 1 << 20, 0, 0};
+    return error;
+}
+int nvmlDeviceGetComputeRunningProcesses_v2(device *d, unsigned *count, process_info *infos) {
+    return nvmlDeviceGetComputeRunningProcesses_v3(d, count, infos);
+}
+int nvmlDeviceGetComputeRunningProcesses(device *d, unsigned *count, oldest_process_info *infos) {
+    int error = count_processes(d, count);
+    for (unsigned i = 0; !error && i < *count; i++) infos[i] = (oldest_process_info){(unsigned)d->pids[i], 1 << 20};
+    return error;
 }
