@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import tarfile
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -21,6 +22,7 @@ from agent.containers.conversation import DockerConversation
 from agent.containers.docker_client import (
     connect_builder,
     connect_client,
+    count_oom_events,
     describe_failure,
     read_env,
     split_tag,
@@ -215,6 +217,17 @@ class DockerEngine:
             ports={port.removesuffix("/tcp"): bound[0]["HostPort"] for port, bound in ports.items() if bound},
             env=read_env(found),
         )
+
+    async def count_memory_kills(
+        self, container: str, *, known: int = 0, patience_seconds: float = 0.0
+    ) -> int:
+        """See Engine. `State.OOMKilled` is set when a container ends, whoever was killed; until then events tell."""
+        until = f"{time.time() + patience_seconds:.9f}"
+        count = await self._call(count_oom_events, self._client, container, until=until, known=known)
+        if count:
+            return int(count)
+        found = await self._call(self._client.inspect_container, container)
+        return int(bool(found["State"].get("OOMKilled")))
 
     async def wait(self, container: str) -> None:
         """See Engine."""

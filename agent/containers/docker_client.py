@@ -1,5 +1,6 @@
 """docker-py, imported here and nowhere else: its client, its errors in our words, and how it writes things down."""
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,6 +13,11 @@ _BUILDKIT = "2"  # what the engine's API calls it
 _BUILDKIT_SINCE = (1, 41)  # of the API: Docker 20.10
 # What an engine says when asking it again will not help; the first three it says with the code of a broken server.
 _FINAL = ("unauthorized", "denied", "no basic auth", "not found", "manifest unknown", "invalid reference")
+
+_NO_TOOLKIT = (
+    "the container engine can't give GPUs to containers: it does not know the NVIDIA container toolkit; "
+    "install nvidia-container-toolkit, run `nvidia-ctk runtime configure --runtime=docker` and restart the engine"
+)
 
 
 def connect_client(address: str) -> Any:
@@ -42,6 +48,21 @@ def connect_builder(client: Any, address: str) -> Any:
     return builder
 
 
+def count_oom_events(client: Any, container: str, *, until: str, known: int) -> int:
+    """The engine's `oom` events of a container until a time (seconds since the epoch), or until there are more than `known`."""
+    wanted = {"container": [container], "event": ["oom"]}
+    events = client.events(since="1", until=until, filters=wanted, decode=True)
+    count = 0
+    try:
+        for _event in events:
+            count += 1
+            if count > known and float(until) > time.time():
+                break  # the rest of a wait that has had its answer
+    finally:
+        events.close()
+    return count
+
+
 def translated(call: Callable[[], Any]) -> Any:
     """`call`'s result, its errors in our words."""
     from docker.errors import APIError, DockerException, ImageNotFound
@@ -64,6 +85,8 @@ def translated(call: Callable[[], Any]) -> Any:
 def describe_failure(said: str) -> AgentError:
     """An engine's complaint as an error."""
     lower = said.lower()
+    if "could not select device driver" in lower and "gpu" in lower:
+        return EngineError(_NO_TOOLKIT)
     if "address pool" in lower:
         return EngineError(said, hint="remove networks that nobody uses: docker network prune")
     if any(word in lower for word in _FINAL) and "no such container" not in lower:

@@ -174,6 +174,15 @@ class Engine(Protocol):
         """How a container stands."""
         ...
 
+    async def count_memory_kills(
+        self, container: str, *, known: int = 0, patience_seconds: float = 0.0
+    ) -> int:
+        """How often the kernel has killed processes of the container because its memory was used up.
+
+        The news may come a moment after the death: for more than `known` it is waited for `patience_seconds` at most.
+        """
+        ...
+
     async def wait(self, container: str) -> None:
         """Return when a container has ended, or is gone."""
         ...

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from agent.containers.engine import Engine
 
 SOCKET = "/var/run/docker.sock"
+_USED_UP = "the memory was used up"
 _KEEP_RUNNING = (["tail"], ["-f", "/dev/null"])
 
 
@@ -76,6 +77,8 @@ async def stop_containers(job: RunningJob, log: StepLog) -> None:
             log.say(f"##[group]Log of the service '{service.name}'")
             await engine.read_log(service.id, log.write)
             log.say("##[endgroup]")
+            if await engine.count_memory_kills(service.id):
+                log.say(f"##[warning]The kernel killed a process of the service '{service.name}': {_USED_UP}")
         count = await engine.sweep(labels)
         log.say(f"Removed {count} containers, networks and volumes")
         for folder in {job.places.temp.parent, job.places.workspace}:
@@ -195,6 +198,8 @@ async def _await_service(engine: "Engine", service: Service, log: StepLog) -> No
     await engine.read_log(service.id, log.write)
     log.say("##[endgroup]")
     how = facts.health if facts.is_running else f"ended with exit code {facts.exit_code}"
+    if await engine.count_memory_kills(service.id):
+        how += f"; the kernel killed a process of it: {_USED_UP}"
     if (
         not facts.health and not facts.is_running
     ):  # nobody asked whether it is healthy: it may have been a short one

@@ -12,3 +12,4 @@ class Effects:
     outputs: dict[str, str] = field(default_factory=dict)
     state: dict[str, str] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)  # each makes the step fail
+    memory_kills: int = 0  # processes in its container that the kernel killed because the memory was used up

@@ -25,8 +25,11 @@ from agent.job.steprun import Action, Stage, StepFailure, StepRun
 from agent.job.steps import Actions, Instance, inner_steps
 from agent.job.streams import StepLog
 from agent.job.turns import CANCELLED, FAILED, SUCCESS, StepEnd, Turn, name_step, report
+from agent.journal.format import Annotation
 from agent.spec.job import StepKind, StepSpec
 from agent.spec.outcome import Conclusion, FailureKind
+
+_KILLED_IN_CONTAINER = "The kernel killed a process of its container: the memory was used up."
 
 
 class Engine:
@@ -160,7 +163,7 @@ class Engine:
             with self._watched(work, turn, env), work:
                 await self._handle(turn, log, env, own_env, effects)
         except StepFailure as error:
-            kind, message = self._explain(error)
+            kind, message = self._explain(error, effects)
             return StepEnd(*FAILED, effects, kind, message, error.is_said, error.exit_code)
         except (OSError, UnreachableError) as error:  # of the container engine
             return StepEnd(*FAILED, effects, FailureKind.INFRASTRUCTURE, str(error))
@@ -170,12 +173,20 @@ class Engine:
             return StepEnd(*CANCELLED, effects=effects, message="The operation was canceled.")
         if effects.errors:
             return StepEnd(*FAILED, effects=effects, message=effects.errors[-1])
+        if effects.memory_kills:
+            # The one that it was a child of lived on: the exit code says nothing of it.
+            log.say(f"##[warning]{_KILLED_IN_CONTAINER}")
+            log.recorder.annotate(Annotation(log.step, "warning", _KILLED_IN_CONTAINER))
         return StepEnd(*SUCCESS, effects=effects)
 
-    def _explain(self, error: StepFailure) -> tuple[FailureKind, str]:
+    def _explain(self, error: StepFailure, effects: Effects) -> tuple[FailureKind, str]:
         """Why a step failed: who was killed for memory did not fail by itself."""
         kills = self._job.group.count_oom_kills()
-        if error.kind is not FailureKind.USER or error.is_said or kills <= self._job.oom_kills:
+        if error.kind is not FailureKind.USER or error.is_said:
+            return error.kind, str(error)
+        if effects.memory_kills:
+            return FailureKind.OOM, f"{error} {_KILLED_IN_CONTAINER}"
+        if kills <= self._job.oom_kills:
             return error.kind, str(error)
         self._job.oom_kills = kills
         return FailureKind.OOM, f"{error} The kernel killed a process of it: the memory was used up."

@@ -22,6 +22,8 @@ _NOT_STARTED = (126, 127)
 _COMPLAINT = b"OCI runtime exec failed"
 _COMPLAINT_BYTES = 1024
 _DRAIN_SECONDS = 5.0
+_KILLED = 128 + signal.SIGKILL
+_KILL_NEWS_SECONDS = 1.0  # how long after a SIGKILL its cause is waited for
 
 
 class StepHost(Protocol):
@@ -40,6 +42,13 @@ class StepHost(Protocol):
     @property
     def keeps_paths(self) -> bool:
         """Whether the entries that steps add to PATH count there."""
+        ...
+
+    def take_memory_kills(self) -> int:
+        """How many deaths for memory the container engine has told of since this was asked last.
+
+        Those on the machine itself are counted by the job's control group.
+        """
         ...
 
     async def run(
@@ -63,6 +72,10 @@ class MachineHost:
     granted: Mapping[str, str] | None = None
     keeps_paths = True
 
+    def take_memory_kills(self) -> int:
+        """See StepHost."""
+        return 0
+
     async def run(
         self,
         arguments: Sequence[str],
@@ -77,6 +90,30 @@ class MachineHost:
         return await run_process(arguments, cwd=cwd, env=env, sink=sink, graces=graces, mark=mark)
 
 
+class MemoryWatch:
+    """Deaths for memory in a container, which the kernel tells the engine of, and nobody else."""
+
+    def __init__(self, engine: "Engine") -> None:
+        self._engine = engine
+        self._known = 0
+        self._untaken = 0
+
+    async def look(self, container: str, code: int) -> None:
+        """A program in the container has ended with `code`."""
+        patience = _KILL_NEWS_SECONDS if code == _KILLED else 0.0
+        with contextlib.suppress(AgentError):  # a sentence less; how the program ended is known all the same
+            count = await self._engine.count_memory_kills(
+                container, known=self._known, patience_seconds=patience
+            )
+            self._untaken += max(0, count - self._known)
+            self._known = max(count, self._known)
+
+    def take(self) -> int:
+        """How many there were since this was asked last."""
+        untaken, self._untaken = self._untaken, 0
+        return untaken
+
+
 class ContainerHost:
     """The job's container: it lives as long as the job, and each process is brought into it."""
 
@@ -85,8 +122,13 @@ class ContainerHost:
     def __init__(self, engine: "Engine", container: str, paths: PathMap, granted: Mapping[str, str]) -> None:
         self._engine = engine
         self._container = container
+        self._memory = MemoryWatch(engine)
         self.paths = paths
         self.granted: Mapping[str, str] | None = granted
+
+    def take_memory_kills(self) -> int:
+        """See StepHost."""
+        return self._memory.take()
 
     async def run(
         self,
@@ -122,6 +164,7 @@ class ContainerHost:
             )
             await _let_go(task)
             raise
+        await self._memory.look(self._container, code)
         if code in _NOT_STARTED and _COMPLAINT in said:
             raise AgentError(
                 f"cannot start '{arguments[0]}' in the job's container",
@@ -140,10 +183,15 @@ class ActionHost:
         self, engine: "Engine", name: str, blueprint: "Blueprint", paths: PathMap, granted: Mapping[str, str]
     ) -> None:
         self._engine = engine
+        self._memory = MemoryWatch(engine)
         self._name = name
         self._blueprint = blueprint
         self.paths = paths
         self.granted: Mapping[str, str] | None = granted
+
+    def take_memory_kills(self) -> int:
+        """See StepHost."""
+        return self._memory.take()
 
     async def run(
         self,
@@ -163,11 +211,14 @@ class ActionHost:
         container = await self._engine.create(self._name, self._blueprint)
         task = asyncio.ensure_future(self._engine.run(container, sink))
         try:
-            return await asyncio.shield(task)
+            code = await asyncio.shield(task)
+            await self._memory.look(container, code)
         except asyncio.CancelledError:
             await self._stop(container, graces)
             await _let_go(task)
             raise
+        else:
+            return code
         finally:
             await self._engine.remove(container)
 

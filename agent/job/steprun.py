@@ -177,6 +177,7 @@ class StepRun:
                 mark=f"GITHUB_ENV={environment['GITHUB_ENV']}",
             )
         finally:
+            self.effects.memory_kills += host.take_memory_kills()
             stream.finish()
             watcher.finish()
             summary = files.collect(self.effects)

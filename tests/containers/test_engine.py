@@ -75,6 +75,19 @@ def test_a_container_of_an_unknown_image_is_not_made(with_engine: Any) -> None:
     with_engine(work)
 
 
+def test_kills_for_memory_are_counted_also_of_a_container_that_ended_well(with_engine: Any) -> None:
+    async def work(engine: DockerEngine) -> tuple[int, int]:
+        eat = ["sh", "-c", "tail /dev/zero; exit 0"]
+        blueprint = Blueprint(BUSYBOX, labels=LABELS, command=eat, host_config={"Memory": 32 << 20})
+        container = await engine.create(NAME, blueprint)
+        code = await engine.run(container, lambda _: None)
+        return code, await engine.count_memory_kills(container)
+
+    code, kills = with_engine(work)
+    assert code == 0
+    assert kills > 0
+
+
 def test_removing_what_is_gone_is_no_error(with_engine: Any) -> None:
     async def work(engine: DockerEngine) -> None:
         await engine.remove("flow_no_such_container")

@@ -14,7 +14,7 @@ from support.jobs import JobReport, run_job, script, uses, write_action
 from support.wheels import offer_node
 
 from agent.job.sweeping import job_labels
-from agent.spec.outcome import Conclusion
+from agent.spec.outcome import Conclusion, FailureKind
 
 
 @pytest.fixture
@@ -216,3 +216,43 @@ def test_a_step_may_work_in_a_folder_of_the_image(run: Any) -> None:
     )
     assert report.output_of("one") == ["/tmp"]
     assert "cannot start 'sh' in the job's container (/gone)" in report.result.message
+
+
+EAT = "tail /dev/zero"  # reads a line that never ends: as much memory as it can have
+SMALL = {"image": BUSYBOX, "options": "--memory 32m"}
+KILLED = "The kernel killed a process of its container: the memory was used up."
+
+
+def test_a_child_that_was_killed_for_memory_is_told_of_though_the_step_succeeds(run: Any) -> None:
+    report = run(script("one", f"{EAT} || echo went on"), script("two", "true"), container=SMALL)
+    assert report.conclusion is Conclusion.SUCCESS, report.log()
+    assert f"##[warning]{KILLED}" in report.log("one")
+    assert KILLED not in report.log("two"), "it is said once"
+
+
+def test_a_step_that_failed_for_memory_in_a_container_is_no_fault_of_the_users(run: Any) -> None:
+    report = run(script("one", f"exec {EAT}"), container=SMALL)
+    assert (report.conclusion, report.result.failure_kind) == (Conclusion.FAILURE, FailureKind.OOM)
+    assert report.result.message == f"Process completed with exit code 137. {KILLED}"
+    other = run(script("one", "kill -9 $$"), container=SMALL)
+    assert other.result.failure_kind is FailureKind.USER
+
+
+def test_a_service_that_ran_out_of_memory_says_so(run: Any) -> None:
+    service = {
+        "image": BUSYBOX,
+        "options": "--memory 32m --entrypoint sh",
+        "command": f'-c "{EAT}; sleep 600"',
+    }
+    report = run(script("one", "true"), services={"db": service})
+    assert "The kernel killed a process of the service 'db': the memory was used up" in report.log(), (
+        report.log()
+    )
+
+
+def test_gpus_without_the_nvidia_toolkit_are_one_sentence(run: Any) -> None:
+    report = run(script("one", "true"), settings={"gpus": ("GPU-a",)})
+    assert (report.conclusion, report.result.failure_kind) == (Conclusion.FAILURE, FailureKind.INFRASTRUCTURE)
+    assert "it does not know the NVIDIA container toolkit" in report.result.message
+    assert "nvidia-ctk runtime configure" in report.result.message
+    assert "select device driver" not in report.result.message

@@ -117,6 +117,8 @@ def read_concurrency(reader: Reader, node: Node | None) -> Concurrency | None:
         group = template_of(fields.get("group"))
         cancel = template_of(fields.get("cancel-in-progress"), default=False)
         queue = text_of(fields.get("queue")) or "single"
+        # GitHub's documentation: "not allowed and will result in a workflow validation error". Its open parser
+        # (@actions/workflow-parser 0.3.61) does not look; the service does.
         if queue == "max" and cancel is True:
             reader.report(
                 fields["queue"],
