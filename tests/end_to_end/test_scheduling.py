@@ -69,6 +69,17 @@ def test_a_draining_agent_finishes_its_job_and_takes_no_other(lab: Lab) -> None:
     assert lab.wait_for_run(second)["conclusion"] == "success"
 
 
+def test_the_command_that_a_job_for_githubs_machines_names_lends_it_one(lab: Lab) -> None:
+    lab.add_agent("box", "--labels", "fast-disk")
+    run = lab.submit(lab.write_flow(job("ubuntu-latest")))
+    (waiting,) = wait_for(lambda: [j for j in lab.run(run)["jobs"] if j["waiting"]], "a reason")
+    command = waiting["waiting"].split("`")[1]
+    assert command == "agent server agent set box labels=fast-disk,ubuntu-latest"
+    assert lab.agent(*command.split()[1:]).code == 0
+    assert lab.wait_for_run(run)["conclusion"] == "success"
+    assert {"fast-disk", "ubuntu-latest", "self-hosted"} <= set(lab.agent_view("box")["labels"])
+
+
 def test_status_tells_what_the_agent_does_and_a_stopped_one_says_so(lab: Lab) -> None:
     lab.add_agent("box")
     state = {"AGENT_STATE": str(lab.state("box"))}
