@@ -2,12 +2,13 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from agent.cli.arguments import split_pair
 from agent.errors import UsageError
 from agent.flow.model import Flow
+from agent.flow.problems import Problem
 
 
 def load_file(file: Path, dialect: str | None) -> Flow:
@@ -15,9 +16,15 @@ def load_file(file: Path, dialect: str | None) -> Flow:
     from agent.flow.load import load_flow
 
     loaded = load_flow(read_text(file), str(file), dialect=dialect)
-    for warning in loaded.warnings:
-        sys.stderr.write(f"{warning.position}: warning: {warning.message}\n")
+    warn_of(loaded.warnings)
     return loaded.flow
+
+
+def warn_of(warnings: Iterable[Problem]) -> None:
+    """Put the warnings about a flow on standard error, each with its place and the remedy."""
+    for warning in warnings:
+        advice = f"; {warning.hint}" if warning.hint else ""
+        sys.stderr.write(f"{warning.position}: warning: {warning.message}{advice}\n")
 
 
 def read_text(file: Path) -> str:

@@ -176,10 +176,12 @@ def _run(arguments: argparse.Namespace) -> int:
 def _run_here(arguments: argparse.Namespace, inquiry: "Inquiry", early: "EarlySupervisor") -> int:
     from agent.cli.local import run_flow_here
     from agent.cli.local_jobs import LocalOptions
+    from agent.cli.outputs import warn_of_outputs
 
     flow = link_called(
         load_file(arguments.file, arguments.dialect), arguments.file, actions_url=arguments.actions_url
     )
+    warn_of_outputs(flow, arguments.file)
     options = LocalOptions(
         workspace=arguments.workspace,
         inquiry=inquiry,

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
-from agent.flow.load import check_flow
-from agent.flow.model import Position
+from agent.flow.load import inspect_flow
+from agent.flow.model import Flow, Position
 from agent.flow.problems import InvalidFlowError, Problem, Severity
 from agent.flow.source import GITHUB_LIMITS
 from agent.redaction import redact
@@ -27,8 +27,9 @@ def run_validate(files: Sequence[Path], dialect: str | None, output_format: str,
         file = str(path)
         text, found = _read_file(path)
         if text is not None:
-            found = check_flow(text, "stdin" if file == STDIN else file, dialect)
-            found += [] if file == STDIN else _check_calls(text, path, dialect, found)
+            flow, found = inspect_flow(text, "stdin" if file == STDIN else file, dialect)
+            beyond = [] if file == STDIN or flow is None else _check_beyond(flow, path)
+            found = sorted([*found, *beyond], key=_place)
         problems += found
         if output_format != "json":
             lines = text.split("\n") if text is not None and found else []
@@ -41,21 +42,25 @@ def run_validate(files: Sequence[Path], dialect: str | None, output_format: str,
     return int(any(problem.severity is Severity.ERROR for problem in problems))
 
 
-def _check_calls(text: str, path: Path, dialect: str | None, found: Sequence[Problem]) -> Sequence[Problem]:
-    """What is wrong with the calls of a valid flow, as far as the files of its own repository tell."""
-    if "uses:" not in text or any(problem.severity is Severity.ERROR for problem in found):
+def _check_beyond(flow: Flow, path: Path) -> Sequence[Problem]:
+    """What is wrong with the calls of a flow and with what it reads of outputs, as far as its repository tells."""
+    if not flow.outputs_read and not any(job.call for job in flow.jobs.values()):
         return []
     from agent.cli.called import link_local
+    from agent.cli.outputs import check_local_outputs
     from agent.errors import AgentError
-    from agent.flow.load import load_flow
 
     try:
-        link_local(load_flow(text, str(path), dialect=dialect).flow, path)
+        linked = link_local(flow, path)
     except InvalidFlowError as error:
         return error.problems
     except AgentError as error:
         return [_refuse(path, f"{error.what}: {error.where}" if error.where else error.what, error.hint)]
-    return []
+    return check_local_outputs(linked, path)
+
+
+def _place(problem: Problem) -> tuple[int, int]:
+    return problem.position.line, problem.position.column
 
 
 def run_schema(out: TextIO) -> int:

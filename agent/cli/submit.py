@@ -6,10 +6,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
 
-from agent.cli.called import read_called, shows_jobs
+from agent.cli.called import link_local, read_called, shows_jobs
 from agent.cli.client import Client
 from agent.cli.files import load_file, read_lock_text, read_text
 from agent.cli.follow import follow_run
+from agent.cli.outputs import warn_of_outputs
 from agent.cli.screens import make_screen
 from agent.cli.source import choose_source, write_snapshot
 from agent.cli.tables import print_json
@@ -44,6 +45,8 @@ def submit_flow(
     Raises UsageError for an invalid flow, before anything is sent. Ctrl-C while following leaves the run running.
     """
     flow = load_file(submission.file, submission.dialect)
+    if flow.outputs_read:
+        warn_of_outputs(link_local(flow, submission.file), submission.file)
     run = start_run(client, submission)
     if not follow:
         _say_submitted(run, output_format, out)

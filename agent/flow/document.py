@@ -40,6 +40,13 @@ the common ones (`contains`, `startsWith`, `endsWith`, `format`, `join`, `toJSON
 stand there. A value that is one `${{{{ }}}}` keeps its type; within text it becomes text. The braces may be left out in
 `if`; text *around* them there is always true, which is never what was meant, and warned about.
 In mappings that take expressions, the key `${{{{ insert }}}}` adds the pairs of the mapping that its value gives.
+
+A name that is not there is empty, without a word, when the flow runs. So `agent flow validate`, `run` and `submit` warn of
+each that cannot be there: members of `github`, `runner`, `job` and `strategy` that do not exist; ids of steps that the job
+does not have, or that do not stand above; jobs that `needs` does not name; outputs that a job, a called flow or an action of
+the same repository does not declare; keys that neither the matrix nor its `include` has; inputs that no trigger declares, and
+what a `workflow_dispatch` does not say where nothing else starts the flow. What only a run can tell is not judged: `env`,
+`vars`, `secrets`, outputs of scripts and of actions from elsewhere, a matrix that is an expression, the payloads of events.
 """
 
 _SECTION_NOTES: Final = {

@@ -34,6 +34,13 @@ class LoadedFlow(NamedTuple):
     warnings: tuple[Problem, ...]
 
 
+class InspectedFlow(NamedTuple):
+    """What a flow's text is: the flow, None where a problem is an error, and all problems in the file's order."""
+
+    flow: Flow | None
+    problems: list[Problem]
+
+
 def load_flow(text: str, file: str, *, dialect: str | None = None) -> LoadedFlow:
     """Read a flow. `file` is its name, for positions and for telling the dialect.
 
@@ -45,12 +52,17 @@ def load_flow(text: str, file: str, *, dialect: str | None = None) -> LoadedFlow
     return LoadedFlow(flow, tuple(problems))
 
 
+def inspect_flow(text: str, file: str, dialect: str | None = None) -> InspectedFlow:
+    """The flow in a text, if it is one, and all that is wrong or odd about it."""
+    try:
+        return InspectedFlow(*_read(text, file, dialect))
+    except InvalidFlowError as error:
+        return InspectedFlow(None, list(error.problems))
+
+
 def check_flow(text: str, file: str, dialect: str | None = None) -> list[Problem]:
     """All problems of a flow's text, in the file's order; none where it is fine."""
-    try:
-        return _read(text, file, dialect)[1]
-    except InvalidFlowError as error:
-        return list(error.problems)
+    return inspect_flow(text, file, dialect).problems
 
 
 def detect_dialect(root: Node, file: str) -> str:

@@ -158,6 +158,17 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
+class OutputRead:
+    """An output of a called flow or of an action that an expression reads by name: whether it exists, its file tells."""
+
+    position: Position
+    shown: str  # as an expression has it: `steps.greet.outputs.greeting`
+    name: str
+    uses: str
+    is_call: bool  # `uses` names a flow
+
+
+@dataclass(frozen=True, slots=True)
 class Flow:
     """A whole flow file."""
 
@@ -171,6 +182,7 @@ class Flow:
     defaults: Defaults = field(default_factory=Defaults)
     permissions: Mapping[str, str] | None = None
     concurrency: Concurrency | None = None
+    outputs_read: tuple[OutputRead, ...] = ()
     called: "Mapping[str, Flow]" = field(  # by the jobs' `uses`; filled by agent.flow.called.link_flow
         default_factory=lambda: MappingProxyType({})
     )

@@ -8,7 +8,7 @@ scalar as a whole, also where an expression within it is wrong: there GitHub poi
 """
 
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from agent.flow.expressions import (
     INSERT,
@@ -21,6 +21,7 @@ from agent.flow.expressions import (
     to_condition,
     to_text,
 )
+from agent.flow.members import Missing, Path, explain_missing, find_close, list_doubts
 from agent.flow.model import Position
 from agent.flow.problems import Problem, Severity
 from agent.flow.schema.contexts import NOWHERE, Scope
@@ -38,11 +39,13 @@ _NOT_INLINE: Final = (
 
 
 class Reader:
-    """Reads nodes by shapes and gathers the problems of one file."""
+    """Reads nodes by shapes and gathers the problems of one file, and what its expressions leave in doubt."""
 
     def __init__(self) -> None:
         self._problems: dict[tuple[Position, str], Problem] = {}
-        self._verdicts: dict[tuple[str, Scope], str] = {}
+        self._verdicts: dict[tuple[str, Scope], _Verdict] = {}
+        # By the id of a tidied node: the paths of its expressions that only what surrounds it can bear out.
+        self.doubts: dict[int, dict[Path, None]] = {}
         self._conditions: dict[str, tuple[str, str]] = {}
         self._scopes: dict[tuple[Scope, Scope], Scope] = {}
 
@@ -76,12 +79,19 @@ class Reader:
     def check_expression(self, node: Node, text: str, scope: Scope) -> bool:
         """Whether `text` is an expression that may stand at `node`; if not, that is reported."""
         if len(text) <= _SHORT:
-            complaint = _judge_short_expression(text, scope)
+            complaint, doubts = _judge_short_expression(text, scope)
         else:
-            complaint = self._judge_long_expression(text, scope)
+            complaint, doubts = self._judge_long_expression(text, scope)
         if complaint:
             self.report(node, complaint, _explain_context(complaint, scope))
+        if doubts:
+            self.doubts.setdefault(id(node), {}).update(dict.fromkeys(doubts))
         return not complaint
+
+    def warn_missing(self, node: Node, missing: Missing) -> None:
+        """Note a warning at a node for a path of its expressions that leads nowhere."""
+        suggests = len(self._problems) < _MAX_SUGGESTIONS
+        self.warn(node, *explain_missing(missing, suggests=suggests))
 
     def normalize_condition(self, node: Node, text: str) -> str:
         """An `if` in normal form, or nothing where that cannot be: then it is reported."""
@@ -95,13 +105,12 @@ class Reader:
             self.report(node, complaint)
         return condition
 
-    def _judge_long_expression(self, text: str, scope: Scope) -> str:
+    def _judge_long_expression(self, text: str, scope: Scope) -> "_Verdict":
         """Remembered for this file alone: one long expression may stand behind thousands of aliases."""
-        complaint = self._verdicts.get((text, scope))
-        if complaint is None:
-            complaint = _judge_expression(text, scope)
-            self._verdicts[text, scope] = complaint
-        return complaint
+        verdict = self._verdicts.get((text, scope))
+        if verdict is None:
+            verdict = self._verdicts[text, scope] = _judge_expression(text, scope)
+        return verdict
 
     def _add(self, problem: Problem) -> None:
         if len(self._problems) < _MAX_PROBLEMS:
@@ -278,13 +287,10 @@ class Reader:
         return "" if text else f"a value is missing: {_describe_expected(shape)}"
 
     def _suggest(self, name: str, names: list[str]) -> str:
-        if len(self._problems) >= _MAX_SUGGESTIONS or len(name) > 50:
+        if len(self._problems) >= _MAX_SUGGESTIONS:
             return ""
-        from difflib import get_close_matches
-
-        close = get_close_matches(name.lower().replace("_", "-"), names, n=1, cutoff=0.7)
-        close = close or get_close_matches(name.lower().replace("-", "_"), names, n=1, cutoff=0.7)
-        return f"did you mean `{close[0]}`?" if close else ""
+        close = find_close(name, names)
+        return f"did you mean `{close}`?" if close else ""
 
 
 def read_quoted_text(expression: str) -> str | None:
@@ -305,17 +311,25 @@ def _takes_kind(shape: Shape, value: object) -> bool:
     return shape.boolean if isinstance(value, bool) else shape.number
 
 
-def _judge_expression(text: str, scope: Scope) -> str:
-    """What is wrong with an expression, or nothing."""
+class _Verdict(NamedTuple):
+    """What is wrong with an expression, or nothing; and the paths that its surroundings must bear out."""
+
+    complaint: str
+    doubts: tuple[Path, ...]
+
+
+def _judge_expression(text: str, scope: Scope) -> _Verdict:
     try:
-        parse(text, contexts=scope.contexts, functions={info.name: info for info in scope.functions})
+        expression = parse(
+            text, contexts=scope.contexts, functions={info.name: info for info in scope.functions}
+        )
     except ExpressionError as error:
-        return error.message
-    return ""
+        return _Verdict(error.message, ())
+    return _Verdict("", list_doubts(expression))
 
 
 @lru_cache(maxsize=2048)
-def _judge_short_expression(text: str, scope: Scope) -> str:
+def _judge_short_expression(text: str, scope: Scope) -> _Verdict:
     """The same, remembered: `matrix.os` and its like stand in flow after flow."""
     return _judge_expression(text, scope)
 

@@ -23,6 +23,8 @@ from agent.resolve.reference import (
     parse_reference,
 )
 from agent.resolve.resolver import RepositoryFile, ResolvedAction, Resolver
+from agent.resolve.sources.bundled import find_bundled
+from agent.resolve.sources.local import find_folder
 from agent.resolve.store import ActionStore
 
 __all__ = [
@@ -46,6 +48,8 @@ __all__ = [
     "SelfReference",
     "UrlReference",
     "WorkspaceReference",
+    "find_bundled",
+    "find_folder",
     "load_policy",
     "parse_reference",
     "read_manifest",

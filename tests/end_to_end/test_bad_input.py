@@ -71,6 +71,14 @@ def test_an_unknown_key_stops_a_flow_before_anything_is_sent(lab: Lab) -> None:
     assert lab.get("run", "list") == []
 
 
+def test_a_name_that_is_not_there_is_said_and_the_flow_is_submitted(lab: Lab) -> None:
+    flow = lab.write_flow("  a:\n    runs-on: self-hosted\n    steps: [{run: 'echo ${{ github.shaa }}'}]\n")
+    done = lab.agent("flow", "submit", flow, "--source", "none")
+    assert done.code == 0, done.err
+    assert f"{flow}:6:19: warning: `github.shaa` is always empty" in done.err
+    assert "did you mean `github.sha`?" in done.err
+
+
 def test_an_unknown_secret_stops_a_run_before_it_starts(lab: Lab) -> None:
     flow = lab.write_flow(
         "  a:\n    runs-on: self-hosted\n    steps: [{run: 'echo ${{ secrets.NOBODY }}'}]\n"

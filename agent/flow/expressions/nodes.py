@@ -85,6 +85,29 @@ def named_values(expression: Expression) -> set[str]:
     return {node.name.lower() for node in walk(expression) if isinstance(node, NamedValue)}
 
 
+def member_paths(expression: Expression) -> Iterator[tuple[str, ...]]:
+    """Each context that is read by name, with the names that follow: `a.b['c'].*.d` gives ("a", "b", "c").
+
+    The context is in lower case; a path ends where a name is not written out, and has at least one.
+    """
+    pending: list[Node] = [] if expression.root is None else [expression.root]
+    while pending:
+        node = pending.pop()
+        names: list[str] = []
+        while isinstance(node, Index):
+            if isinstance(node.key, Literal) and isinstance(node.key.value, str):
+                names.append(node.key.value)
+            else:
+                names.clear()  # what comes behind belongs to nobody knows what
+                if node.key is not None:
+                    pending.append(node.key)
+            node = node.base
+        if not isinstance(node, NamedValue):
+            pending += reversed(_list_children(node))
+        elif names:
+            yield (node.name.lower(), *reversed(names))
+
+
 def _list_children(node: Node) -> tuple[Node, ...]:
     match node:
         case Index(base, key):

@@ -1,6 +1,9 @@
 """The front end: a file's nodes are read by the table, then its parts become the model."""
 
+from dataclasses import replace
+
 from agent.flow.dialects.github.jobs import PERMISSION_LEVELS, read_jobs
+from agent.flow.dialects.github.members import check_members
 from agent.flow.dialects.github.parts import (
     list_fields,
     read_concurrency,
@@ -33,4 +36,5 @@ def read_flow(root: Node, file: str) -> tuple[Flow | None, list[Problem]]:
         permissions=read_permissions(fields.get("permissions"), PERMISSION_LEVELS),
         concurrency=read_concurrency(reader, fields.get("concurrency")),
     )
+    flow = replace(flow, outputs_read=check_members(reader, fields))
     return (None if reader.has_errors else flow), reader.problems

@@ -1,0 +1,69 @@
+"""Outputs that a flow reads and that other files of its repository declare: called flows, and the actions of steps."""
+
+from pathlib import Path
+
+from agent.cli.files import warn_of
+from agent.cli.repository import find_root
+from agent.errors import AgentError
+from agent.flow.members import Declared, check_outputs
+from agent.flow.model import Flow, OutputRead
+from agent.flow.problems import Problem
+
+
+def check_local_outputs(flow: Flow, file: Path) -> list[Problem]:
+    """A warning for each output that the flow in `file` reads and that the file behind it does not declare.
+
+    Looks at the called flows that are joined to `flow`, at actions of its own repository (`./path`, `$/path`), and at
+    those that come with this product; nothing is fetched, and what isn't at hand or can't be read is passed over.
+    """
+    if not flow.outputs_read:
+        return []
+    actions = {read.uses: None for read in flow.outputs_read if not read.is_call}
+    declared = {uses: _find_action(uses, find_root(file)) for uses in actions}
+    return check_outputs(
+        flow.outputs_read,
+        lambda read: _find_call(flow, read) if read.is_call else declared[read.uses],
+    )
+
+
+def warn_of_outputs(flow: Flow, file: Path) -> None:
+    """The same, on standard error."""
+    warn_of(check_local_outputs(flow, file))
+
+
+def _find_call(flow: Flow, read: OutputRead) -> Declared | None:
+    called = flow.called.get(read.uses)
+    trigger = called.trigger("workflow_call") if called else None
+    return None if trigger is None else Declared(trigger.outputs, is_all=True)
+
+
+def _find_action(uses: str, root: Path) -> Declared | None:
+    from agent.resolve import CompositeRuns, read_manifest
+
+    try:
+        found = _find_folder(uses, root)
+        if found is None:
+            return None
+        folder, is_bundled = found
+        manifest = read_manifest(folder)
+    except AgentError:
+        return None  # a run will say what is wrong with it, when its step's turn comes
+    return Declared(manifest.outputs, is_all=is_bundled or isinstance(manifest.runs, CompositeRuns))
+
+
+def _find_folder(uses: str, root: Path) -> tuple[Path, bool] | None:
+    """The folder of an action that is at hand, and whether it came with this product."""
+    from agent.resolve import (
+        RepositoryReference,
+        SelfReference,
+        WorkspaceReference,
+        find_bundled,
+        find_folder,
+        parse_reference,
+    )
+
+    reference = parse_reference(uses)
+    if isinstance(reference, WorkspaceReference | SelfReference):
+        return find_folder(root, reference.path, uses), False
+    bundled = find_bundled(reference) if isinstance(reference, RepositoryReference) else None
+    return None if bundled is None else (bundled, True)
