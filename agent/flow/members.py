@@ -18,7 +18,7 @@ from agent.flow.schema.members import GITHUB, GITHUB_UNDOCUMENTED, RUNNER, STRAT
 Path = tuple[str, ...]
 
 _LONGEST_NAME: Final = 50  # the search for a similar name costs time
-_MOST_COMPARED: Final = 500
+_MOST_COMPARED: Final = 200
 _MOST_NAMES: Final = 12  # of those that a hint lists
 _NAME_LETTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
 _UNKNOWABLE: Final = frozenset({"env", "secrets", "vars"})
@@ -27,7 +27,7 @@ _UNKNOWABLE: Final = frozenset({"env", "secrets", "vars"})
 class Members:
     """The names that a value has, each with what is known of it in turn: None where it may have anything."""
 
-    __slots__ = ("_absence", "_elsewhere", "_inner", "_is_loose", "_is_open")
+    __slots__ = ("_absence", "_elsewhere", "_inner", "is_loose", "is_open")
 
     def __init__(
         self,
@@ -40,13 +40,11 @@ class Members:
     ) -> None:
         self._inner: dict[str, tuple[str, Known]] = {}
         self._absence = absence  # why a name that is not among them is empty
-        self._elsewhere = (
-            elsewhere  # by folded name: why one that could be thought to be there is not; what to do
-        )
-        self._is_open = is_open  # there may be others
-        self._is_loose = (
-            is_loose  # people ask for others, and mean it: only what is nearly a name is a mistake
-        )
+        # By folded name: why one that could be thought to be there is not, and what to do.
+        self._elsewhere = elsewhere
+        self.is_open = is_open  # there may be others
+        # People ask for others and mean it: only what is nearly one of the names is a mistake.
+        self.is_loose = is_loose
         for name, known in names.items():
             self.add(name, known)
 
@@ -57,12 +55,6 @@ class Members:
     def has(self, name: str) -> bool:
         """Whether `name` is known to be there."""
         return fold_case(name) in self._inner
-
-    def lacks(self, name: str) -> bool:
-        """Whether it is a mistake to look for `name` here."""
-        if self.has(name) or self._is_open:
-            return False
-        return not self._is_loose or bool(find_close(name, self.list_names()))
 
     def find(self, name: str) -> "Known":
         """What is known of `name`: anything may be behind one that is not known to be there."""
@@ -88,10 +80,9 @@ Known = Members | Outside | None
 
 
 class Missing(NamedTuple):
-    """A path that leads nowhere: as far as `shown`, whose last name `members` does not have."""
+    """A path that leads nowhere: its last name is not among `members`, which the name before it has."""
 
-    shown: str
-    name: str
+    path: Path
     members: Members
 
 
@@ -127,18 +118,24 @@ def follow(known: Known, path: Path) -> Missing | tuple[Outside, str] | None:
             return None
         if isinstance(known, Outside):
             return known, name
-        if known.lacks(name):
-            return Missing(show_path(path[: index + 1]), name, known)
+        if not known.has(name):
+            return None if known.is_open else Missing(path[: index + 1], known)
         known = known.find(name)
     return None
 
 
-def explain_missing(missing: Missing, *, suggests: bool = True) -> tuple[str, str]:
-    """(message, hint) for a path that leads nowhere; without `suggests` no similar name is looked for."""
-    reason, hint = missing.members.explain(missing.name)
-    prefix = missing.shown.removesuffix(_show_name(missing.name))
-    hint = hint or _advise(prefix, missing.name, missing.members.list_names() if suggests else [])
-    return f"`{missing.shown}` is always empty: {reason}", hint
+def explain_missing(missing: Missing, *, suggests: bool = True) -> tuple[str, str] | None:
+    """(message, hint) for a path that leads nowhere; without `suggests` no similar name is looked for.
+
+    None where nothing speaks for a mistake: people may well ask for names that are not there.
+    """
+    path, members = missing
+    reason, hint = members.explain(path[-1])
+    names = members.list_names() if suggests else []
+    if members.is_loose and not find_close(path[-1], names):
+        return None
+    hint = hint or _advise(show_path(path[:-1]), path[-1], names)
+    return f"`{show_path(path)}` is always empty: {reason}", hint
 
 
 def check_outputs(

@@ -44,6 +44,7 @@ class Reader:
     def __init__(self) -> None:
         self._problems: dict[tuple[Position, str], Problem] = {}
         self._verdicts: dict[tuple[str, Scope], _Verdict] = {}
+        self._missing: set[tuple[int, Path]] = set()  # by node
         # By the id of a tidied node: the paths of its expressions that only what surrounds it can bear out.
         self.doubts: dict[int, dict[Path, None]] = {}
         self._conditions: dict[str, tuple[str, str]] = {}
@@ -89,9 +90,14 @@ class Reader:
         return not complaint
 
     def warn_missing(self, node: Node, missing: Missing) -> None:
-        """Note a warning at a node for a path of its expressions that leads nowhere."""
-        suggests = len(self._problems) < _MAX_SUGGESTIONS
-        self.warn(node, *explain_missing(missing, suggests=suggests))
+        """Note a warning at a node for a path of its expressions that leads nowhere; once, however many aliases it has."""
+        place = (id(node), missing.path)
+        if place in self._missing or len(self._problems) >= _MAX_PROBLEMS:
+            return
+        self._missing.add(place)
+        explained = explain_missing(missing, suggests=len(self._missing) <= _MAX_SUGGESTIONS)
+        if explained is not None:
+            self.warn(node, *explained)
 
     def normalize_condition(self, node: Node, text: str) -> str:
         """An `if` in normal form, or nothing where that cannot be: then it is reported."""

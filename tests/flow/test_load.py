@@ -109,6 +109,18 @@ HOSTILE = {
     + "'\njobs: {a: {runs-on: x, steps: ["
     + "{run: *a}, " * 250
     + "]}}",
+    "missing members": "on: push\njobs: {a: {runs-on: x, strategy: {matrix: {k: [{"
+    + ", ".join(f"aaaaaaaaaaaaaaaaaaaa{n}: 1" for n in range(490))
+    + "}]}}, steps: ["
+    + ", ".join(f"{{run: '${{{{ matrix.k.aaaaazaaaaaa{n} }}}}'}}" for n in range(3_000))
+    + "]}}",
+    "aliased missing members": "on: push\nx: &a '"
+    + "".join(f"${{{{ matrix.k{n} }}}}" for n in range(500))
+    + "'\njobs: {a: {runs-on: x, steps: ["
+    + "{run: *a, name: *a}, " * 200
+    + "]}}",
+    "needs of nobody": "on: push\njobs:\n  a: {runs-on: x}\n"
+    + "".join(f"  j{n}: {{runs-on: x, needs: a, if: needs.j{n}.result}}\n" for n in range(4_000)),
     "deep": "on: push\njobs: " + "{a: " * 10_000,
     "pattern": "on: {push: {branches: ['" + "a?" * 5_000 + "']}}\njobs: {a: {runs-on: x}}",
 }
