@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from agent.cli.action_uses import Context, open_resolver, warn
+from agent.cli.files import warn_of
 from agent.cli.tables import plain, print_json, print_table
 from agent.errors import UsageError
 from agent.resolve import (
@@ -14,6 +15,7 @@ from agent.resolve import (
     NodeRuns,
     Pins,
     ResolvedAction,
+    check_manifest,
     parse_reference,
 )
 
@@ -26,6 +28,7 @@ def show_action(text: str, actions_url: str | None, output_format: str, out: Tex
     context = Context(workspace=Path(), actions_url=actions_url)
     with open_resolver(Path(), context, Pins()) as resolver:
         action = resolver.resolve(reference)
+        warn_of(check_manifest(action.folder, text))
     for warning in action.warnings:
         warn(warning)
     data = _describe(text, action)

@@ -29,11 +29,16 @@ def run_validate(files: Sequence[Path], dialect: str | None, output_format: str,
         if text is not None:
             flow, found = inspect_flow(text, "stdin" if file == STDIN else file, dialect)
             beyond = [] if file == STDIN or flow is None else _check_beyond(flow, path)
-            found = sorted([*found, *beyond], key=_place)
+            found = sorted([*found, *(each for each in beyond if each not in problems)], key=_place)
         problems += found
         if output_format != "json":
             lines = text.split("\n") if text is not None and found else []
-            out.writelines(line + "\n" for problem in found for line in _show(problem, lines))
+            own = "stdin" if file == STDIN else file
+            out.writelines(
+                line + "\n"
+                for problem in found
+                for line in _show(problem, lines if problem.position.file == own else [])
+            )
     if output_format == "json":
         json.dump([_to_json(problem) for problem in problems], out, indent=2)
         out.write("\n")
@@ -44,10 +49,12 @@ def run_validate(files: Sequence[Path], dialect: str | None, output_format: str,
 
 def _check_beyond(flow: Flow, path: Path) -> Sequence[Problem]:
     """What is wrong with the calls of a flow and with what it reads of outputs, as far as its repository tells."""
-    if not flow.outputs_read and not any(job.call for job in flow.jobs.values()):
+    if not flow.outputs_read and not any(
+        job.call or any(step.uses or step.children for step in job.steps) for job in flow.jobs.values()
+    ):
         return []
     from agent.cli.called import link_local
-    from agent.cli.outputs import check_local_outputs
+    from agent.cli.outputs import check_local_actions, check_local_outputs
     from agent.errors import AgentError
 
     try:
@@ -56,11 +63,11 @@ def _check_beyond(flow: Flow, path: Path) -> Sequence[Problem]:
         return error.problems
     except AgentError as error:
         return [_refuse(path, f"{error.what}: {error.where}" if error.where else error.what, error.hint)]
-    return check_local_outputs(linked, path)
+    return [*check_local_outputs(linked, path), *check_local_actions(linked, path)]
 
 
-def _place(problem: Problem) -> tuple[int, int]:
-    return problem.position.line, problem.position.column
+def _place(problem: Problem) -> tuple[str, int, int]:
+    return problem.position.file, problem.position.line, problem.position.column
 
 
 def run_schema(out: TextIO) -> int:

@@ -1,4 +1,4 @@
-"""Outputs that a flow reads and that other files of its repository declare: called flows, and the actions of steps."""
+"""What the files beside a flow tell of it: outputs that called flows and actions declare, and what is odd in those actions."""
 
 from pathlib import Path
 
@@ -24,6 +24,30 @@ def check_local_outputs(flow: Flow, file: Path) -> list[Problem]:
         flow.outputs_read,
         lambda read: _find_call(flow, read) if read.is_call else declared[read.uses],
     )
+
+
+def check_local_actions(flow: Flow, file: Path) -> list[Problem]:
+    """A warning for each name that a composite action of the flow's own repository reads and that cannot be there."""
+    steps = [step for job in flow.jobs.values() for each in job.steps for step in (each, *each.children)]
+    used = dict.fromkeys(step.uses for step in steps if step.uses and step.uses.startswith(("./", "$/")))
+    root = find_root(file) if used else Path()
+    return list(dict.fromkeys(problem for uses in used for problem in _check_action(uses, root)))
+
+
+def _check_action(uses: str, root: Path) -> list[Problem]:
+    from agent.resolve import check_manifest
+
+    try:
+        found = _find_folder(uses, root)
+        return [] if found is None else check_manifest(found[0], _show(found[0]))
+    except AgentError:
+        return []  # a run will say what is wrong with it, when its step's turn comes
+
+
+def _show(folder: Path) -> str:
+    """A folder as the person at this prompt would name it."""
+    here = Path.cwd()
+    return str(folder.relative_to(here)) if folder.is_relative_to(here) else str(folder)
 
 
 def warn_of_outputs(flow: Flow, file: Path) -> None:

@@ -45,7 +45,8 @@ A name that is not there is empty, without a word, when the flow runs. So `agent
 each that cannot be there: members of `github`, `runner`, `job` and `strategy` that do not exist; ids of steps that the job
 does not have, or that do not stand above; jobs that `needs` does not name; outputs that a job, a called flow or an action of
 the same repository does not declare; keys that neither the matrix nor its `include` has; inputs that no trigger declares, and
-what a `workflow_dispatch` does not say where nothing else starts the flow. What only a run can tell is not judged: `env`,
+what a `workflow_dispatch` does not say where nothing else starts the flow. `validate` and `agent action info` do the same for
+the inputs and steps of composite actions. What only a run can tell is not judged: `env`,
 `vars`, `secrets`, outputs of scripts and of actions from elsewhere, a matrix that is an expression, the payloads of events.
 """
 

@@ -17,6 +17,14 @@ from agent.flow.schema.members import GITHUB, GITHUB_UNDOCUMENTED, RUNNER, STRAT
 
 Path = tuple[str, ...]
 
+# What is said in flows and in composite actions alike.
+NO_JOB_MEMBER: Final = "the context `job` has no such member"
+NO_STEP_MEMBER: Final = "a step has only `outputs`, `outcome` and `conclusion`"
+NOT_ABOVE: Final = (
+    "that step does not stand above this one",
+    "a step sees only what the steps above it gave",
+)
+
 _LONGEST_NAME: Final = 50  # the search for a similar name costs time
 _MOST_COMPARED: Final = 200
 _MOST_NAMES: Final = 12  # of those that a hint lists

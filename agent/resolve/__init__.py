@@ -9,6 +9,7 @@ from agent.resolve.manifest import (
     InvalidActionError,
     NodeRuns,
     PythonRuns,
+    check_manifest,
     read_manifest,
 )
 from agent.resolve.pins import Pins
@@ -48,6 +49,7 @@ __all__ = [
     "SelfReference",
     "UrlReference",
     "WorkspaceReference",
+    "check_manifest",
     "find_bundled",
     "find_folder",
     "load_policy",

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from agent.errors import AgentError, NotFoundError
+from agent.flow.action_members import check_action_members
 from agent.flow.expressions import to_text
 from agent.flow.problems import InvalidFlowError, Problem
 from agent.flow.source import (
@@ -142,6 +143,19 @@ def read_manifest(folder: Path, shown_as: str = "") -> ActionManifest:
         if folder.is_dir()
         else "there is no such folder; an action of your own repository needs actions/checkout before it",
     )
+
+
+def check_manifest(folder: Path, shown_as: str) -> list[Problem]:
+    """What is odd in the manifest of the action in `folder` without making it invalid. Raises as `read_manifest`."""
+    for name in MANIFESTS:
+        file = folder / name
+        if file.is_file():
+            place = str(Path(shown_as) / name)
+            try:
+                return check_action_members(read_source(_read_text(file, place), place, limits=_LIMITS))
+            except InvalidFlowError as error:
+                raise InvalidActionError(place, error.problems) from None
+    return []
 
 
 def parse_manifest(text: str, file: str) -> ActionManifest:

@@ -4,6 +4,7 @@ import io
 import json
 from pathlib import Path
 
+import pytest
 from support.lab import run_agent
 
 from agent.cli.flow_language import run_validate
@@ -70,6 +71,24 @@ def test_problems_of_a_file_come_in_its_order_whoever_found_them(tmp_path: Path)
     file = write_project(tmp_path, "steps.greet.outputs.nope")
     file.write_text(file.read_text() + "      - run: ${{ github.shaa }}\n")
     assert [problem["line"] for problem in validate(file)] == [16, 17]
+
+
+def test_an_action_of_the_repository_is_looked_at_once_however_often_it_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = write_project(tmp_path, "steps.greet.outcome")
+    (tmp_path / "greet" / "action.yml").write_text(GREET.replace("echo greeting", "echo ${{ inputs.who }}"))
+    out = io.StringIO()
+    assert run_validate([file, file], None, "text", out) == 0
+    assert out.getvalue() == (
+        "greet/action.yml:5:37: warning: `inputs.who` is always empty: the action declares no such input\n"
+    )
+    done = run_agent(
+        "action", "info", "./greet", cwd=tmp_path, environment={"AGENT_STATE": str(tmp_path / "s")}
+    )
+    assert done.code == 0
+    assert "greet/action.yml:5:37: warning: `inputs.who` is always empty" in done.err
 
 
 def test_a_run_says_what_is_not_there_and_runs(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from agent.flow.dialects.github.parts import (
     text_of,
 )
 from agent.flow.expressions import fold_case
-from agent.flow.members import FIXED, Known, Members, Outside, names_of
+from agent.flow.members import FIXED, NO_JOB_MEMBER, NO_STEP_MEMBER, Known, Members, Outside, names_of
 from agent.flow.schema.members import DISPATCH_EVENT, JOB, NEED, SERVICE, STEP
 from agent.flow.source import Mapping, Node, Sequence, key_text
 
@@ -154,9 +154,7 @@ def _describe_need(identifier: str, job: dict[str, Node]) -> Known:
 def _describe_step(uses: str, *, is_elsewhere: bool) -> Members:
     is_unknown = not uses or uses.startswith("docker://") or (is_elsewhere and uses.startswith(_WORKSPACE))
     outputs = None if is_unknown else Outside(uses, is_call=False)
-    return Members(
-        {**dict.fromkeys(STEP), "outputs": outputs}, "a step has only `outputs`, `outcome` and `conclusion`"
-    )
+    return Members({**dict.fromkeys(STEP), "outputs": outputs}, NO_STEP_MEMBER)
 
 
 def _checks_out_another(steps: Node | None) -> bool:
@@ -177,7 +175,7 @@ def _describe_job(services: Node | None) -> Known:
         service = names_of(SERVICE, "a service has only `id`, `network` and `ports`")
         names = [key_text(key) for key, _ in services.pairs]
         known = Members(dict.fromkeys(names, service), "this job has no such service")
-    return Members({**dict.fromkeys(JOB), "services": known}, "the context `job` has no such member")
+    return Members({**dict.fromkeys(JOB), "services": known}, NO_JOB_MEMBER)
 
 
 def _describe_matrix(strategy: Node | None) -> Known:

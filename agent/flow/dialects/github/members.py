@@ -10,7 +10,7 @@ from typing import Final
 from agent.flow.dialects.github.known import FlowContexts, JobContexts
 from agent.flow.dialects.github.parts import list_fields, list_pairs, text_of
 from agent.flow.expressions import fold_case
-from agent.flow.members import Known, Members, Missing, Path, follow, show_path
+from agent.flow.members import NOT_ABOVE, Known, Members, Missing, Path, follow, show_path
 from agent.flow.model import OutputRead
 from agent.flow.reading import Reader
 from agent.flow.source import Mapping, Node, Scalar, Sequence
@@ -18,10 +18,6 @@ from agent.flow.source import Mapping, Node, Scalar, Sequence
 Find = Callable[[str], Known]
 
 _NO_STEP: Final = "no step of this job has that id"
-_NOT_ABOVE: Final = (
-    "that step does not stand above this one",
-    "a step sees only what the steps above it gave",
-)
 
 
 def check_members(reader: Reader, fields: dict[str, Node]) -> tuple[OutputRead, ...]:
@@ -45,7 +41,7 @@ def _check_job(check: "_Check", flow: FlowContexts, fields: dict[str, Node]) -> 
     """A job's steps in their order, each seeing those above it; then its other keys, which see them all."""
     job = JobContexts(flow, fields)
     steps = _list_steps(fields.get("steps"))
-    later = {fold_case(identifier): _NOT_ABOVE for step in steps for identifier in _list_ids(step)}
+    later = {fold_case(identifier): NOT_ABOVE for step in steps for identifier in _list_ids(step)}
     job.steps = Members({}, _NO_STEP, elsewhere=later)
     for step in steps:
         _check_step(check, job, step)
