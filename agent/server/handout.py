@@ -97,6 +97,7 @@ async def _make_asker(connection: Connection, spec: JobSpec, project: int) -> As
     origin = await deliveries.find_origin(connection, spec.run)
     return Asker(
         project=project,
+        run=int(spec.run),
         environment=spec.environment,
         ref=str(spec.contexts.github.get("ref", "")),
         is_trusted=origin is None or origin.is_trusted,

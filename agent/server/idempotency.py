@@ -7,7 +7,7 @@ The claim is a row that only one can insert, so it holds over several servers. A
 handler's commit and the answer leaves a claim that never ends: whoever repeats it is told that nobody knows.
 """
 
-import hashlib
+import hmac
 import re
 from dataclasses import dataclass
 
@@ -44,10 +44,11 @@ class Claim:
 class Idempotency:
     """The keys of this installation."""
 
-    def __init__(self, database: Database, clock: Clock, master: MasterKey) -> None:
+    def __init__(self, database: Database, clock: Clock, master: MasterKey, key: bytes) -> None:
         self._database = database
         self._clock = clock
         self._master = master
+        self._key = key  # so that no digest tells a guess at what a body held (a secret, say) from a miss
 
     async def claim(self, key: str, request: Request, caller: Caller, body: bytes) -> Claim | Response:
         """The right to carry out the request, or the answer that it had before.
@@ -58,7 +59,7 @@ class Idempotency:
         if not _KEY.fullmatch(key):
             raise MalformedError(f"{HEADER} is 1 to 255 visible ASCII characters")
         claim = Claim(owner_of(caller), key)
-        digest = _digest(request, body)
+        digest = self._digest(request, body)
         now = self._clock.now()
         async with self._database.write() as connection:
             await idempotency.forget_keys(connection, now - _KEPT_SECONDS)
@@ -79,6 +80,10 @@ class Idempotency:
         """The request was refused, and did nothing."""
         async with self._database.write() as connection:
             await idempotency.release_key(connection, claim.owner, claim.key)
+
+    def _digest(self, request: Request, body: bytes) -> str:
+        address = f"{request.method} {request.url.path}?{request.url.query}\n".encode()
+        return hmac.digest(self._key, b"idempotency\0" + address + body, "sha256").hex()
 
     def _answer(self, claim: Claim, row: idempotency.KeyRow, digest: str, now: float) -> Response:
         if row.digest != digest:
@@ -102,8 +107,3 @@ def _unfinished(age_seconds: float) -> ConflictError:
 def owner_of(caller: Caller) -> str:
     """Who calls, as rows remember it: a user, or a job."""
     return f"user/{caller.user}" if caller.job is None else f"job/{caller.job.job}"
-
-
-def _digest(request: Request, body: bytes) -> str:
-    address = f"{request.method} {request.url.path}?{request.url.query}\n".encode()
-    return hashlib.sha256(address + body).hexdigest()

@@ -23,6 +23,7 @@ _SCOPES: Mapping[tuple[str, str], Callable[..., str]] = {
     ("secrets", "sealed"): lambda project, environment, name: vault.make_scope(
         Level(project, environment), name
     ),
+    ("run_secrets", "sealed"): vault.make_run_scope,
     ("repositories", "credentials"): lambda id: connected.make_scope(id, "credentials"),  # noqa: A006 - the column
     ("repositories", "secret"): lambda id: connected.make_scope(id, "secret"),  # noqa: A006
     ("webhooks", "secret"): named.make_scope,

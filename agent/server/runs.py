@@ -6,7 +6,7 @@ came in.
 
 import json
 import secrets as entropy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from agent.errors import NotFoundError, UsageError
@@ -34,12 +34,13 @@ from agent.server.levels import nearest
 from agent.server.platform_events import tell_of_run
 from agent.server.problems import TooManyError
 from agent.server.store import gangs as gang_store
-from agent.server.store import jobs, projects, queue, runs, settings, snapshots
+from agent.server.store import jobs, projects, queue, run_secrets, runs, settings, snapshots
 from agent.server.store.database import Connection
 from agent.server.store.deliveries import OriginRow, add_origin
 from agent.server.store.jobs import JobRow
 from agent.server.store.projects import DEFAULT
 from agent.server.store.runs import StoredPlan
+from agent.server.vault import Vault, check_run_secrets
 from agent.spec import codec
 from agent.spec.job import Source, SourceKind
 from agent.spec.outcome import Conclusion, JobResult
@@ -55,6 +56,7 @@ class Submission:
     wish: Wish = field(default_factory=Wish)
     called: Mapping[str, str] = field(default_factory=dict)  # texts of the flows that it calls, by reference
     project: int = DEFAULT
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)  # of this run alone
     origin: OriginRow | None = (
         None  # what starts it, when that is no person with the text; its `run` is filled in
     )
@@ -63,9 +65,10 @@ class Submission:
 class Runs:
     """The runs of this server."""
 
-    def __init__(self, changes: Changes, flows: FlowCache) -> None:
+    def __init__(self, changes: Changes, flows: FlowCache, vault: Vault) -> None:
         self._changes = changes
         self._flows = flows
+        self._vault = vault
 
     async def submit(self, submission: Submission) -> int:
         """Start a run and return its id.
@@ -81,13 +84,15 @@ class Runs:
         flow = self._flows.parse(submission.file, submission.text, submission.dialect, called)
         await _check_quota(change.connection, submission.project)
         await _check_snapshot(change.connection, submission.project, submission.wish.source)
-        request = await _add_run(change, flow, submission)
+        own = check_run_secrets(submission.secrets)
+        request = await _add_run(change, flow, submission, own)
+        await self._vault.put_for_run(change.connection, request.run, own)
         if submission.origin is not None:
             await add_origin(change.connection, replace(submission.origin, run=request.run))
         await tell_of_run(change, request.run, "requested")
         await carry_out(change, flow, submission.project, begin(flow, request, now=change.now))
         await change.tell_run(request.run)
-        audit.note(run=request.run)
+        audit.note(run=request.run, **({"secrets": sorted(own)} if own else {}))
         return request.run
 
     async def cancel(self, run: int, reason: str, *, is_forced: bool = False) -> None:
@@ -124,8 +129,9 @@ class Runs:
             if plan is None:
                 raise NotFoundError(f"there is no run {run}")
             flow, state = self.read(plan, run)
-            known = (JOB_TOKEN, *nearest(await settings.list_secrets(change.connection, plan.project)))
-            step = rerun(flow, state, replace(again, secrets=known), now=change.now)
+            own = await run_secrets.list_secrets(change.connection, run)
+            known = await _known_secrets(change.connection, plan.project, own)
+            step = rerun(flow, state, replace(again, secrets=(JOB_TOKEN, *known)), now=change.now)
             await runs.archive_attempt(change.connection, run, again.actor)
             await carry_out(change, flow, plan.project, step)
             await change.tell_run(run)
@@ -185,7 +191,7 @@ class Runs:
                     await self._finish_node(change, node.job, cancelled(reason))
 
 
-async def _add_run(change: Change, flow: Flow, submission: Submission) -> RunRequest:
+async def _add_run(change: Change, flow: Flow, submission: Submission, own: Mapping[str, str]) -> RunRequest:
     wish = submission.wish
     number = await runs.next_number(change.connection, submission.project, submission.file)
     run = await runs.add_run(
@@ -204,17 +210,23 @@ async def _add_run(change: Change, flow: Flow, submission: Submission) -> RunReq
     )
     stored = nearest(await settings.list_variables(change.connection, submission.project))
     variables = {**{name: row.value for name, row in stored.items()}, **wish.vars}
-    known = nearest(await settings.list_secrets(change.connection, submission.project))
+    known = await _known_secrets(change.connection, submission.project, own)
     request = make_request(
         flow,
         replace(wish, vars=variables),
         run=RunId(run),
         number=number,
         seed=entropy.token_bytes(16),
-        secrets=tuple(known),
+        secrets=known,
     )
     await runs.name_run(change.connection, run, name_run(flow, request))
     return request
+
+
+async def _known_secrets(connection: Connection, project: int, own: Iterable[str]) -> tuple[str, ...]:
+    """The names of the secrets that there are for a run: its project's, and its `own`."""
+    stored = nearest(await settings.list_secrets(connection, project))
+    return tuple(dict.fromkeys((*stored, *own)))
 
 
 async def _check_quota(connection: Connection, project: int) -> None:

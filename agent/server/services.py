@@ -117,9 +117,9 @@ def _assemble(
     observer = Observer(database, metrics, traces)
     changes.on_told = observer.tell
     flows = FlowCache()
-    runs = Runs(changes, flows)
-    registry = Registry(changes)
     vault = Vault(folder.master_key)
+    runs = Runs(changes, flows, vault)
+    registry = Registry(changes)
     journals = TableJournals(database, bus) if database.is_shared else FileJournals(folder.journals)
     ledger = Ledger(changes, journals, runs, settings.lease_terms)
     leases = Leases(changes, runs, ledger, settings.lease_terms)
@@ -178,7 +178,7 @@ def _assemble(
         oidc=None if settings.oidc is None else OidcClient(settings.oidc, clock),
         throttle=Throttle(clock, settings.limits.failures_per_minute),
         rates=Rates(clock, settings.limits.requests_per_second, settings.limits.requests_burst),
-        idempotency=Idempotency(database, clock, folder.master_key),
+        idempotency=Idempotency(database, clock, folder.master_key, folder.signing_key),
         metrics=metrics,
         observer=observer,
         triggers=triggers,

@@ -13,7 +13,7 @@ from agent.seal.envelope import MasterKey, decrypt, encrypt
 from agent.seal.identity import PublicIdentity
 from agent.seal.secrets import seal
 from agent.server.levels import may_be_used, nearest
-from agent.server.store import settings
+from agent.server.store import run_secrets, settings
 from agent.server.store.database import Connection
 from agent.server.store.settings import Level
 
@@ -22,6 +22,8 @@ MAX_VALUE_BYTES = 48 * 1024  # as at GitHub, and so are the counts
 _MOST = {"organisation": 1000, "project": 500, "environment": 100}
 _ENVIRONMENT = re.compile(r"[^\x00-\x1f\x7f'\"`,;\\]{1,255}")
 _MOST_REFS = 50
+_MOST_OF_RUN = 100
+_MOST_BYTES_OF_RUN = 1 << 20  # every job of the run is handed all of them in one message
 
 
 def check_name(name: str, what: str) -> str:
@@ -63,6 +65,11 @@ class Vault:
         await settings.put_secret(connection, level, name, sealed=sealed, refs=refs, now=now)
         return name
 
+    async def put_for_run(self, connection: Connection, run: int, values: Mapping[str, str]) -> None:
+        """Store the secrets of one new run, by names as `check_run_secrets` gives them."""
+        sealed = {name: self.lock(value, make_run_scope(run, name)) for name, value in values.items()}
+        await run_secrets.add_secrets(connection, run, sealed)
+
     async def remove(self, connection: Connection, level: Level, name: str) -> None:
         """Forget a secret. Raises NotFoundError."""
         if not await settings.remove_secret(connection, level, name.upper()):
@@ -85,21 +92,41 @@ class Vault:
     ) -> dict[str, bytes]:
         """The secrets `names` and the job's `own` ones, each sealed to `identity` for this job and lease.
 
-        Of several levels the nearest counts; a name whose secret is gone meanwhile, or that the asker's ref may not
-        use, is left out, and so are all when its run is not trusted. Raises DamagedError when one does not open.
+        What was given to the run itself comes first, and all of it, under whatever name: a job that names it not still
+        masks it. Of several levels the nearest counts; a name whose secret is gone meanwhile, or that the asker's ref
+        may not use, is left out, and so are all when its run is not trusted. Raises DamagedError when one does not open.
         """
-        rows = await settings.list_secrets(connection, asker.project) if names and asker.is_trusted else []
-        stored = {
-            name: row for name, row in nearest(rows, asker.environment).items() if may_be_used(row, asker.ref)
-        }
-        values = {
-            name: decrypt(self._master, row.sealed, scope=make_scope(row.level, row.name))
-            for name in names
-            if (row := stored.get(name.upper())) is not None
-        }
+        given = await self._open_of_run(connection, asker)
+        wanted = {name: name.upper() for name in names}
+        values = await self._open_stored(
+            connection, {name: key for name, key in wanted.items() if key not in given}, asker
+        )
+        values |= {name: given[key] for name, key in wanted.items() if key in given}
+        values |= {key: value for key, value in given.items() if key not in wanted.values()}
         values |= {name: value.encode() for name, value in own.items()}
         return {
             name: seal(identity, value, job_id=job, lease=lease, name=name) for name, value in values.items()
+        }
+
+    async def _open_of_run(self, connection: Connection, asker: "Asker") -> dict[str, bytes]:
+        found = await run_secrets.list_secrets(connection, asker.run) if asker.is_trusted else {}
+        return {
+            name: decrypt(self._master, record, scope=make_run_scope(asker.run, name))
+            for name, record in found.items()
+        }
+
+    async def _open_stored(
+        self, connection: Connection, wanted: Mapping[str, str], asker: "Asker"
+    ) -> dict[str, bytes]:
+        """Those of the levels, by the names that the job has for them."""
+        rows = await settings.list_secrets(connection, asker.project) if wanted and asker.is_trusted else []
+        stored = {
+            name: row for name, row in nearest(rows, asker.environment).items() if may_be_used(row, asker.ref)
+        }
+        return {
+            name: decrypt(self._master, row.sealed, scope=make_scope(row.level, row.name))
+            for name, key in wanted.items()
+            if (row := stored.get(key)) is not None
         }
 
     def lock(self, value: str, scope: str) -> bytes:
@@ -116,6 +143,7 @@ class Asker:
     """The job that secrets are for."""
 
     project: int
+    run: int
     environment: str
     ref: str
     is_trusted: bool
@@ -126,6 +154,25 @@ def check_value(value: str, name: str, what: str) -> str:
     if len(value.encode("utf-8", "surrogatepass")) > MAX_VALUE_BYTES:
         raise UsageError(f"a {what} holds at most {MAX_VALUE_BYTES} bytes", where=name)
     return value
+
+
+def check_run_secrets(given: Mapping[str, str]) -> dict[str, str]:
+    """The secrets that one run is given, by their names as stored. Raises UsageError when it can't have them."""
+    checked: dict[str, str] = {}
+    for wanted, value in given.items():
+        name = check_name(wanted, "secret")
+        if name in checked:
+            raise UsageError("a secret is given twice: names have no case", where=name)
+        if not check_value(value, name, "secret"):
+            raise UsageError("a secret has at least one byte", where=name)
+        checked[name] = value
+    size = sum(len(value.encode("utf-8", "surrogatepass")) for value in checked.values())
+    if len(checked) > _MOST_OF_RUN or size > _MOST_BYTES_OF_RUN:
+        raise UsageError(
+            f"a run is given at most {_MOST_OF_RUN} secrets of its own, of {_MOST_BYTES_OF_RUN >> 10} KiB together",
+            hint="`agent secret set` stores those that more than one run needs",
+        )
+    return checked
 
 
 def check_room(level: Level, count: int, what: str) -> None:
@@ -148,6 +195,11 @@ def check_refs(refs: Sequence[str]) -> None:
     for pattern in refs:
         if problem := explain_pattern(pattern):
             raise UsageError(f"a pattern of refs {problem}", where=pattern)
+
+
+def make_run_scope(run: int, name: str) -> str:
+    """What the encryption of a run's own secret is bound to."""
+    return f"run-secrets/{run}/{name}"
 
 
 def make_scope(level: Level, name: str) -> str:

@@ -43,6 +43,7 @@ class RunBody(msgspec.Struct, forbid_unknown_fields=True):
     event_payload: dict[str, object] = {}
     inputs: dict[str, str | int | float | bool] = {}
     vars: dict[str, str] = {}
+    secrets: dict[str, str] = {}  # of this run alone: encrypted, shown nowhere, gone with the run
     jobs: list[str] = []
     matrix: dict[str, str] = {}
     source: dict[str, object] = {}
@@ -98,7 +99,9 @@ async def submit_run(call: Call) -> Response:
         hold_minutes=body.hold_minutes,
     )
     flow = body.flow
-    submission = Submission(flow.file, flow.text, flow.dialect, wish, flow.called, call.project.id)
+    submission = Submission(
+        flow.file, flow.text, flow.dialect, wish, flow.called, call.project.id, secrets=body.secrets
+    )
     run = await call.services.runs.submit(submission)
     return view_response(RunId(run), 201)
 

@@ -7,10 +7,11 @@ from typing import Any
 from sqlalchemy import Column, and_, select, update
 
 from agent.server.store.database import Connection, Database
-from agent.server.store.schema import idempotency_keys, metadata, repositories, secrets, webhooks
+from agent.server.store.schema import idempotency_keys, metadata, repositories, run_secrets, secrets, webhooks
 
 _COLUMNS: tuple[Column[Any], ...] = (
     secrets.c.sealed,
+    run_secrets.c.sealed,
     repositories.c.credentials,
     repositories.c.secret,
     webhooks.c.secret,

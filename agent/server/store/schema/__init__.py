@@ -22,7 +22,7 @@ from agent.server.store.schema.plans import (
 from agent.server.store.schema.projects import projects
 from agent.server.store.schema.runs import annotations, events, jobs, leases, runs, steps, summaries
 from agent.server.store.schema.service import idempotency_keys
-from agent.server.store.schema.settings import secrets, variables
+from agent.server.store.schema.settings import run_secrets, secrets, variables
 from agent.server.store.schema.sharing import (
     archives,
     caches,
@@ -73,6 +73,7 @@ __all__ = [
     "origins",
     "projects",
     "repositories",
+    "run_secrets",
     "runs",
     "schedules",
     "secrets",

@@ -1,6 +1,9 @@
-"""Secrets and variables, at three levels: the organisation's (project 0), a project's, an environment's of a project."""
+"""Secrets and variables, at three levels: the organisation's (project 0), a project's, an environment's of a project.
 
-from sqlalchemy import Column, LargeBinary, String, Table, Text
+A secret that was given to one run stands by itself: it is at no level, and goes with the run.
+"""
+
+from sqlalchemy import Column, ForeignKey, LargeBinary, String, Table, Text
 
 from agent.server.store.schema.base import Time, Whole, metadata
 
@@ -13,6 +16,14 @@ secrets = Table(
     Column("sealed", LargeBinary, nullable=False),  # under the master key, bound to the other three
     Column("refs", Text, nullable=False),  # JSON: patterns of the refs whose runs get it; none: all
     Column("updated_at", Time, nullable=False),
+)
+
+run_secrets = Table(
+    "run_secrets",
+    metadata,
+    Column("run", Whole, ForeignKey("runs.id"), primary_key=True, autoincrement=False),
+    Column("name", String, primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),  # under the master key, bound to the other two
 )
 
 variables = Table(
