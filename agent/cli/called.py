@@ -1,7 +1,7 @@
 """The flows that a flow on this machine calls: files of its own repository from the disk, others through git."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -11,16 +11,20 @@ from agent.errors import UsageError
 from agent.flow.called import link_flow, load_called
 from agent.flow.model import Flow
 
+ReadPins = Callable[[Path], Mapping[str, str] | None]
 
-def read_called(flow: Flow, file: Path, *, actions_url: str | None = None) -> Mapping[str, str]:
-    """The texts of all flows that the flow in `file` calls, by reference.
 
-    Raises UsageError for one that is not there or not valid, and what the resolver raises for one of another repository.
+def read_called(
+    flow: Flow, file: Path, *, actions_url: str | None = None, find_pins: ReadPins = read_pins
+) -> Mapping[str, str]:
+    """The texts of all flows that the flow in `file` calls, by reference, each read once.
+
+    `find_pins` gives what the lock beside the file says, for who has read it already. Raises UsageError for one that is not there or not valid, and what the resolver raises for one of another repository.
     """
     if not any(job.call for job in flow.jobs.values()):
         return {}
     with ExitStack() as stack:
-        return load_called(flow, _Reader(file, actions_url, stack).read)
+        return load_called(flow, _Reader(file, actions_url, find_pins, stack).read)
 
 
 def link_called(flow: Flow, file: Path, *, actions_url: str | None = None) -> Flow:
@@ -45,10 +49,11 @@ def shows_jobs(flow: Flow) -> bool:
 class _Reader:
     """Reads references; what git needs is made when the first of another repository is asked for."""
 
-    def __init__(self, file: Path, actions_url: str | None, stack: ExitStack) -> None:
+    def __init__(self, file: Path, actions_url: str | None, find_pins: ReadPins, stack: ExitStack) -> None:
         self._file = file
         self._root = find_root(file)
         self._actions_url = actions_url
+        self._find_pins = find_pins
         self._stack = stack
 
     def read(self, reference: str) -> str:
@@ -64,7 +69,9 @@ class _Reader:
             raise UsageError("this is no file of a repository", where=reference)
         context = Context(actions_url=self._actions_url)
         folder = self._file.resolve().parent
-        resolver = self._stack.enter_context(open_resolver(folder, context, Pins(read_pins(self._file))))
+        resolver = self._stack.enter_context(
+            open_resolver(folder, context, Pins(self._find_pins(self._file)))
+        )
         file = resolver.read_file(parsed)
         for warning in file.warnings:
             sys.stderr.write(f"{reference}: warning: {warning}\n")

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from agent.cli.arguments import split_pair
@@ -11,13 +12,38 @@ from agent.flow.model import Flow
 from agent.flow.problems import Problem
 
 
-def load_file(file: Path, dialect: str | None) -> Flow:
-    """The flow in `file`; its warnings go to standard error. Raises UsageError."""
+@dataclass(frozen=True, slots=True)
+class ReadFlow:
+    """A flow file as it was read, once: its text, and what that text means."""
+
+    text: str
+    flow: Flow
+
+
+@dataclass(frozen=True, slots=True)
+class ReadLock:
+    """A `flow.lock` as it was read, once: its text, and what it holds each `uses:` to."""
+
+    text: str
+    pins: Mapping[str, str]
+
+
+def read_flow(file: Path, dialect: str | None) -> ReadFlow:
+    """The flow in `file` with its text; its warnings go to standard error. Raises UsageError, InvalidFlowError.
+
+    Who hands the text on sends this one: read again, the file may be another one that nobody has checked.
+    """
     from agent.flow.load import load_flow
 
-    loaded = load_flow(read_text(file), str(file), dialect=dialect)
+    text = read_text(file)
+    loaded = load_flow(text, str(file), dialect=dialect)
     warn_of(loaded.warnings)
-    return loaded.flow
+    return ReadFlow(text, loaded.flow)
+
+
+def load_file(file: Path, dialect: str | None) -> Flow:
+    """The flow in `file`; its warnings go to standard error. Raises as `read_flow`."""
+    return read_flow(file, dialect).flow
 
 
 def warn_of(warnings: Iterable[Problem]) -> None:
@@ -43,26 +69,21 @@ def find_lock(flow: Path) -> Path | None:
     return file if file.exists() else None
 
 
+def read_lock(flow: Path) -> ReadLock | None:
+    """The lock beside the file `flow`; None without one. Raises UsageError when it is not valid."""
+    file = find_lock(flow)
+    if file is None:
+        return None
+    from agent.resolve.lock import parse_lock, read_lock_text
+
+    text = read_lock_text(file)
+    return ReadLock(text, parse_lock(text, str(file)).pins)
+
+
 def read_pins(flow: Path) -> Mapping[str, str] | None:
     """The pins of the lock beside the file `flow`; None without one. Raises UsageError when it is not valid."""
-    file = find_lock(flow)
-    if file is None:
-        return None
-    from agent.resolve.lock import read_lock
-
-    return read_lock(file).pins
-
-
-def read_lock_text(flow: Path) -> str | None:
-    """The text of the lock beside the file `flow`; None without one. Raises UsageError when it is not valid."""
-    file = find_lock(flow)
-    if file is None:
-        return None
-    from agent.resolve.lock import parse_lock
-
-    text = read_text(file)
-    parse_lock(text, str(file))
-    return text
+    lock = read_lock(flow)
+    return None if lock is None else lock.pins
 
 
 def read_event(file: Path | None) -> Mapping[str, object]:

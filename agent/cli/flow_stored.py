@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from agent.cli.arguments import add_command, add_format, add_project, add_server, split_pair
-from agent.cli.files import load_file, read_text
+from agent.cli.files import read_flow
 from agent.cli.tables import plain, print_json, print_table
 
 if TYPE_CHECKING:  # `agent flow run` passes here, and needs no server
@@ -53,10 +53,12 @@ def _path(client: "Client", name: str, verb: str = "") -> str:
 
 
 def _store(arguments: argparse.Namespace) -> int:
-    load_file(arguments.file, arguments.dialect)  # every problem with its place, before anything is sent
+    read = read_flow(
+        arguments.file, arguments.dialect
+    )  # every problem with its place, before anything is sent
     client = _connect(arguments)
     name = arguments.name or arguments.file.stem
-    body = {"text": read_text(arguments.file), "dialect": arguments.dialect}
+    body = {"text": read.text, "dialect": arguments.dialect}
     return _tell(arguments, client.put(_path(client, name), body), f"{name} is stored")
 
 

@@ -6,16 +6,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
 
-from agent.cli.called import link_local, read_called, shows_jobs
+from agent.cli.called import read_called, shows_jobs
 from agent.cli.client import Client
-from agent.cli.files import load_file, read_lock_text, read_text
+from agent.cli.files import read_flow, read_lock
 from agent.cli.follow import follow_run
 from agent.cli.outputs import warn_of_outputs
 from agent.cli.screens import make_screen
 from agent.cli.source import choose_source, write_snapshot
 from agent.cli.tables import print_json
 from agent.errors import InterruptedByUserError
-from agent.flow.load import load_flow
+from agent.flow.called import link_flow
+from agent.flow.model import Flow
 from agent.spec import codec
 from agent.spec.job import Source, SourceKind
 
@@ -29,7 +30,7 @@ class Submission:
     event_name: str = ""
     event: Mapping[str, object] = field(default_factory=dict)
     inputs: Mapping[str, str] = field(default_factory=dict)
-    secrets: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)  # of this run alone
     variables: Mapping[str, str] = field(default_factory=dict)
     jobs: tuple[str, ...] = ()
     cells: Mapping[str, str] = field(default_factory=dict)
@@ -44,16 +45,15 @@ def submit_flow(
 
     Raises UsageError for an invalid flow, before anything is sent. Ctrl-C while following leaves the run running.
     """
-    flow = load_file(submission.file, submission.dialect)
-    if flow.outputs_read:
-        warn_of_outputs(link_local(flow, submission.file), submission.file)
-    run = start_run(client, submission)
+    parcel = _read(submission)
+    warn_of_outputs(parcel.flow, submission.file)
+    run = _start(client, submission, parcel)
     if not follow:
         _say_submitted(run, output_format, out)
         return 0
     if output_format == "text":
         out.write(f"run {run} submitted to {client.url}\n")
-    screen = make_screen(output_format, out, shows_jobs=shows_jobs(flow))
+    screen = make_screen(output_format, out, shows_jobs=shows_jobs(parcel.flow))
     try:
         conclusion = follow_run(client, run, screen)
     except KeyboardInterrupt:
@@ -64,31 +64,55 @@ def submit_flow(
 
 
 def start_run(client: Client, submission: Submission) -> int:
-    """Send what the run needs and start it; give its number."""
-    for name, value in submission.secrets.items():
-        client.put(client.in_project(f"/api/v1/secrets/{name}"), {"value": value})
-    return int(client.post(client.in_project("/api/v1/runs"), _request(client, submission))["run"])
+    """Send what the run needs and start it; give its number. Raises as `submit_flow`."""
+    return _start(client, submission, _read(submission))
 
 
-def _request(client: Client, submission: Submission) -> dict[str, Any]:
-    source = _send_source(
-        client, choose_source(submission.source, submission.file.resolve().parent), submission.file
-    )
-    file, text = submission.file, read_text(submission.file)
-    called = read_called(load_flow(text, str(file), dialect=submission.dialect).flow, file)
-    flow = {"file": str(file), "text": text, "dialect": submission.dialect, "called": called}
-    lock = read_lock_text(submission.file)
+@dataclass(frozen=True, slots=True)
+class _Parcel:
+    """The texts that are sent: each was read once, and is what was checked."""
+
+    text: str
+    flow: Flow
+    called: Mapping[str, str]
+    lock: str | None
+
+
+def _read(submission: Submission) -> _Parcel:
+    """All that the run's flow is made of, checked as a whole."""
+    read = read_flow(submission.file, submission.dialect)
+    lock = read_lock(submission.file)
+    pins = None if lock is None else lock.pins
+    called = read_called(read.flow, submission.file, find_pins=lambda _file: pins)
+    flow = link_flow(read.flow, called)
+    return _Parcel(read.text, flow, called, None if lock is None else lock.text)
+
+
+def _start(client: Client, submission: Submission, parcel: _Parcel) -> int:
+    return int(client.post(client.in_project("/api/v1/runs"), _request(client, submission, parcel))["run"])
+
+
+def _request(client: Client, submission: Submission, parcel: _Parcel) -> dict[str, Any]:
+    file = submission.file
+    source = _send_source(client, choose_source(submission.source, file.resolve().parent), file)
+    flow = {
+        "file": str(file),
+        "text": parcel.text,
+        "dialect": submission.dialect,
+        "called": parcel.called,
+    }
     return {
         "flow": flow,
         "event": submission.event_name,
         "event_payload": submission.event,
         "inputs": submission.inputs,
         "vars": submission.variables,
+        **({"secrets": submission.secrets} if submission.secrets else {}),
         "jobs": submission.jobs,
         "matrix": submission.cells,
         "source": codec.to_json(source),
         **({"hold_minutes": submission.hold_seconds / 60} if submission.hold_seconds else {}),
-        **({} if lock is None else {"lock": lock}),
+        **({} if parcel.lock is None else {"lock": parcel.lock}),
     }
 
 

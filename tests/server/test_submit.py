@@ -1,0 +1,108 @@
+"""`agent flow submit`: what was checked is what is sent, and a secret of the run is the run's."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from server.vocabulary import PATIENCE_SECONDS, ServerProcess, TestAgent, journal
+from support.commands import clients_closed
+from support.git import make_repository
+
+from agent.cli.main import run_command
+
+pytestmark = pytest.mark.store("sqlite")
+Say = Callable[..., str]
+CALLS = "on: workflow_dispatch\njobs: {call: {uses: ./inner.yml}}\n"
+INNER = "on: workflow_call\njobs: {work: {runs-on: linux, steps: [{run: echo hello}]}}\n"
+FLOW = """\
+on: workflow_dispatch
+jobs: {train: {runs-on: linux, steps: [{run: 'echo ${{ secrets.X }}'}]}}
+"""
+
+
+@pytest.fixture
+def say(server: ServerProcess, capsys: pytest.CaptureFixture[str]) -> Iterator[Say]:
+    """Run a command of `agent`: its output, or (with another `code` than 0) its errors."""
+
+    def run(*words: object, code: int = 0) -> str:
+        given = [*map(str, words), "--url", server.url, "--token", server.token]
+        done = run_command(given)
+        out, err = capsys.readouterr()
+        assert done == code, err
+        return err if code else out
+
+    with clients_closed():
+        yield run
+
+
+class Pipes:
+    """Named pipes: each is read to its end once; whoever opens one again waits in vain."""
+
+    def __init__(self) -> None:
+        self._writers: list[threading.Thread] = []
+
+    def put(self, file: Path, text: str) -> None:
+        os.mkfifo(file)
+        writer = threading.Thread(target=file.write_text, args=(text,), daemon=True)
+        writer.start()
+        self._writers.append(writer)
+
+    def are_read(self) -> bool:
+        for writer in self._writers:
+            writer.join(PATIENCE_SECONDS)
+        return not any(writer.is_alive() for writer in self._writers)
+
+
+def test_each_file_of_a_submission_is_read_once(say: Say, server: ServerProcess, tmp_path: Path) -> None:
+    pipes = Pipes()
+    lock = "version = 1\nflows = []\n"
+    for name, text in (("flow.yml", CALLS), ("inner.yml", INNER), ("flow.lock", lock)):
+        pipes.put(tmp_path / name, text)
+    say("flow", "submit", tmp_path / "flow.yml", "--source", "none")
+    assert pipes.are_read()
+    ((text, called),) = server.sql("SELECT text, called FROM runs ORDER BY id DESC LIMIT 1")
+    assert text == CALLS
+    assert INNER.replace("\n", "\\n") in called
+
+
+def test_a_flow_that_is_stored_is_read_once(say: Say, server: ServerProcess, tmp_path: Path) -> None:
+    pipes = Pipes()
+    pipes.put(tmp_path / "nightly.yml", INNER.replace("workflow_call", "workflow_dispatch"))
+    say("flow", "store", tmp_path / "nightly.yml")
+    assert pipes.are_read()
+
+
+def test_a_submission_is_checked_as_a_whole_before_anything_is_sent(
+    say: Say, server: ServerProcess, tmp_path: Path
+) -> None:
+    repository = make_repository(tmp_path / "code", {"flow.yml": CALLS, "inner.yml": INNER})
+    (repository.folder / "inner.yml").write_text(INNER.replace("workflow_call", "push"))
+    before = server.sql("SELECT count(*) FROM snapshots"), server.sql("SELECT count(*) FROM runs")
+    said = say("flow", "submit", repository.folder / "flow.yml", code=2)
+    assert "workflow_call" in said
+    assert (server.sql("SELECT count(*) FROM snapshots"), server.sql("SELECT count(*) FROM runs")) == before
+
+
+def test_a_secret_of_the_command_line_is_the_runs_and_not_the_projects(
+    say: Say,
+    make_server: Callable[..., ServerProcess],
+    server: ServerProcess,
+    make_agent: Callable[..., TestAgent],
+    tmp_path: Path,
+) -> None:
+    put = server.api.put("/secrets/X", json={"value": "the project's", "refs": ["main"]})
+    assert put.status_code == 200
+    before = server.api.get("/secrets").json()
+    file = tmp_path / "flow.yml"
+    file.write_text(FLOW.replace("secrets.X", "secrets.NOBODY"))
+    assert "NOBODY" in say("flow", "submit", file, "--source", "none", "--secret", "X=v", code=2)
+    file.write_text(FLOW)
+    say("flow", "submit", file, "--source", "none", "--secret", "X=the run's")
+    assert server.api.get("/secrets").json() == before
+    agent = make_agent(server).connect()
+    while (assign := agent.take()).spec.secrets != ("X",):
+        agent.finish(assign, journal(assign))
+    assert agent.open(assign, "X") == "the run's"
+    agent.finish(assign, journal(assign))
