@@ -4,7 +4,7 @@ The shapes are promises (docs/cli.md, *Records*). Chunks become lines here: a li
 newline, however the bytes were cut when they were written.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from agent.journal.format import Annotation, Closed, Log, Opened, Record, StepChanged, Summary
@@ -16,10 +16,13 @@ PublicRecord = dict[str, Any]
 class PublicRecords:
     """One job's journal, record by record, as public JSON. Keeps the unfinished last line of each step."""
 
-    def __init__(self, job: str) -> None:
-        """`job` is the job's key in its run (`train`, or `train (a100, 2)`)."""
+    def __init__(self, job: str, step_ids: Mapping[int, str] | None = None) -> None:
+        """`job` is the job's key in its run (`train`, or `train (a100, 2)`).
+
+        Who begins in the middle of a journal says what the steps before it are called.
+        """
         self._job = job
-        self._ids: dict[int, str] = {}
+        self._ids: dict[int, str] = dict(step_ids or {})
         self._rest: dict[int, tuple[int, bytes]] = {}
 
     def convert(self, record: Record) -> Iterator[PublicRecord]:

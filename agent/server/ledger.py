@@ -13,6 +13,7 @@ from agent.server.bounds import read_bounds
 from agent.server.changes import Change, Changes
 from agent.server.journals import Journals, read_records
 from agent.server.live import job_topic
+from agent.server.log_index import LogIndexes
 from agent.server.runs import Runs
 from agent.server.store import jobs, leases, records
 from agent.server.store.failures import UnstorableError, translate_failures
@@ -38,11 +39,14 @@ class Outcome(StrEnum):
 class Ledger:
     """Applies journals."""
 
-    def __init__(self, changes: Changes, journals: Journals, runs: Runs, terms: LeaseTerms) -> None:
+    def __init__(
+        self, changes: Changes, journals: Journals, runs: Runs, terms: LeaseTerms, indexes: LogIndexes
+    ) -> None:
         self._changes = changes
         self._journals = journals
         self._runs = runs
         self._terms = terms
+        self._indexes = indexes
         # Per journal: how far beyond `journal_applied` it was read and held nothing but output.
         self._seen: dict[tuple[str, int], int] = {}
 
@@ -98,6 +102,7 @@ class Ledger:
     async def _apply_from(self, job: str, lease: int, applied: int, durable: int) -> Outcome:
         offset = max(applied, self._seen.get((job, lease), 0))
         while found := await read_records(self._journals, job, lease, offset, durable):
+            self._indexes.add(job, lease, offset, found)
             offset = found[-1][0]
             is_output = all(isinstance(record, Log) for _, record in found)
             if is_output and offset - applied < _MOST_UNSTORED_BYTES:

@@ -36,6 +36,7 @@ from agent.server.journals.table import TableJournals
 from agent.server.leases import Leases
 from agent.server.ledger import Ledger
 from agent.server.live import Bus, SharedBus
+from agent.server.log_index import LogIndexes
 from agent.server.metrics import Metrics
 from agent.server.observer import Observer
 from agent.server.pulse import Pulse
@@ -121,7 +122,8 @@ def _assemble(
     runs = Runs(changes, flows, vault)
     registry = Registry(changes)
     journals = TableJournals(database, bus) if database.is_shared else FileJournals(folder.journals)
-    ledger = Ledger(changes, journals, runs, settings.lease_terms)
+    log_indexes = LogIndexes()
+    ledger = Ledger(changes, journals, runs, settings.lease_terms, log_indexes)
     leases = Leases(changes, runs, ledger, settings.lease_terms)
     blobs = open_blobs(settings.blobs_url, folder.blobs)
     hub = Hub(bus)
@@ -153,7 +155,7 @@ def _assemble(
         pulse=Pulse(changes, settings.lease_terms),
         vault=vault,
         journals=journals,
-        logs=JobLogs(database, journals, blobs),
+        logs=JobLogs(database, journals, blobs, log_indexes),
         archiver=Archiver(changes, bus, journals, blobs),
         retention=Retention(changes, journals, blobs),
         ledger=ledger,

@@ -87,6 +87,35 @@ def test_the_pages_say_what_runs_what_waits_and_why(shown: tuple[ServerProcess, 
     assert "red" in found[f"/status/jobs/{server.job(run)['id']}"].text
 
 
+def test_the_page_of_a_job_shows_its_output_wherever_the_log_is_and_says_when_there_is_none(
+    make_server: Servers, make_agent: Agents
+) -> None:
+    server = make_server()
+    agent = make_agent(server).connect()
+    talks, is_silent = server.submit(), server.submit()
+    words = "".join(f"line {n}\n" for n in range(10_000))
+    for records in ([log(words[place : place + 50_000]) for place in range(0, len(words), 50_000)], []):
+        assign = agent.take()
+        agent.finish(assign, journal(assign, *records))
+
+    def page(run: int) -> str:
+        return pages(server, run)[f"/status/jobs/{server.job(run)['id']}"].text
+
+    waiting = server.submit()
+    wait_for(lambda: server.job(waiting)["id"], "the job")
+    for is_archived in (False, True):
+        if is_archived:
+            server.archive_journals()
+            assert server.journals() == {}
+        assert "line 9800\nline 9801" in page(talks)
+        assert "line 9999" in page(talks)
+        assert "line 9799" not in page(talks)
+        assert "It printed nothing." in page(is_silent)
+    assert "Nothing yet." in page(waiting)
+    server.sql("UPDATE archives SET state = 'gone'")
+    assert "The log is gone" in page(talks)
+
+
 def test_pages_are_for_those_who_may_see_the_project(make_server: Servers) -> None:
     server = make_server()
     run = server.submit()

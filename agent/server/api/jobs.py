@@ -93,21 +93,24 @@ async def _find(services: Services, job: str) -> jobs.JobRow:
 
 
 async def _follow(services: Services, job: str, after: int) -> AsyncIterator[bytes]:
-    """Events behind `after`. The journal is read from its start: lines may be cut anywhere between its records."""
+    """Events behind `after`. The journal is read from where the lines that end there begin."""
     row = await _find(services, job)
-    public, offset, lease, is_closed = PublicRecords(row.key), 0, row.lease, False
+    start = await services.logs.resume(row.id, row.lease, after)
+    public, offset = PublicRecords(row.key, start.step_ids), start.offset
+    lease, is_closed = row.lease, False
     with services.bus.listen(job_topic(job)) as listener:
         while not services.bus.is_closing:
             row = await _find(services, job)
             if row.lease != lease:
                 public, offset, lease = PublicRecords(row.key), 0, row.lease
-            found = await services.logs.records(job, lease, offset)
-            for end, record in found:
-                offset, is_closed = end, isinstance(record, Closed)
-                events = list(public.convert(record))
-                if events and end > after:
-                    yield _events_of(events, end)
-            if found:
+            before = offset
+            async for found in services.logs.read(job, lease, offset):
+                for end, record in found:
+                    offset, is_closed = end, isinstance(record, Closed)
+                    events = list(public.convert(record))
+                    if events and end > after:
+                        yield _events_of(events, end)
+            if offset > before:
                 continue
             if row.status == "completed":
                 if not is_closed:

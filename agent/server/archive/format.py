@@ -1,12 +1,12 @@
 """An archived journal's bytes. Pure.
 
     file  = MAGIC frame* node* footer
-    frame = zlib of whole journal records, about FRAME_BYTES of them
+    frame = zlib of whole journal records, one part of the journal (`agent.server.log_index`)
     node  = zlib of JSON: up to FAN_OUT entries, of frames or of nodes
     footer= root offset:u64le  root length:u32le  depth:u8  MAGIC     depth 1: the root's entries are frames
 
 An entry says where a frame (or what is below a node) lies, which journal offsets it covers, how many lines of each step
-end in it, and its first and last time. To get to a line, an offset or a time costs one node a level: the logarithm of the
+end in it, its first and last time, and from which offset to read for the lines that end in it to be whole. To get to a line, an offset or a time costs one node a level: the logarithm of the
 log's size. Offsets are the journal's own, so viewers that were interrupted go on where they were.
 """
 
@@ -14,18 +14,19 @@ import json
 import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from agent.errors import DamagedError
 from agent.journal.format import MAGIC as JOURNAL_MAGIC
-from agent.journal.format import Log, Record, decode
+from agent.journal.format import Record, decode
+from agent.server.log_index import Part, Parting
 
 MAGIC = b"FLOWARC1"
-FRAME_BYTES = 256 << 10
 FAN_OUT = 64
 FOOTER = struct.Struct("<QIB8s")
 _MOST_NODE_BYTES = 64 << 20
+_NUMBERS_BEFORE = 7  # in an entry of archives that say nothing of `whole_from`
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +40,11 @@ class Entry:
     lines: Mapping[int, int]  # by step, how many line ends are in it
     first_ms: int
     last_ms: int
+    whole_from: int = 0  # in the journal; archives of before say nothing of it
 
     def count(self, step: int | None) -> int:
         """How many lines end here: of `step`, or (None) of all steps."""
         return sum(self.lines.values()) if step is None else self.lines.get(step, 0)
-
-
-@dataclass(slots=True)
-class _Open:
-    """The frame that is being filled."""
-
-    start: int
-    data: bytearray = field(default_factory=bytearray)
-    lines: dict[int, int] = field(default_factory=dict)
-    times: list[int] = field(default_factory=list)
 
 
 class Packer:
@@ -61,27 +53,28 @@ class Packer:
     def __init__(self) -> None:
         self._position = 0
         self._entries: list[Entry] = []
-        self._frame = _Open(0)
+        self._data = bytearray()  # of the part that is open
+        self._parting = Parting()
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """The archive's next bytes for the journal's next whole records. Raises DamagedError."""
         if self._position == 0:
             yield self._put(MAGIC)
-        offset = begin = self._frame.start + len(self._frame.data)
+        offset = begin = self.journal_bytes
         for end, record in decode(data, offset=offset):
-            self._frame.data += data[begin - offset : end - offset]
-            _note(self._frame, record)
+            self._data += data[begin - offset : end - offset]
             begin = end
-            if len(self._frame.data) >= FRAME_BYTES:
-                yield self._close_frame()
-        self._frame.data += data[begin - offset :]  # records of kinds that this version does not know
+            if (part := self._parting.add(end, record)) is not None:
+                yield self._put_frame(part)
+        self._data += data[begin - offset :]
+        self._parting.skip(offset + len(data))
 
     def finish(self) -> Iterator[bytes]:
         """The rest: the last frame, the index, the footer."""
         if self._position == 0:
             yield self._put(MAGIC)
-        if self._frame.data:
-            yield self._close_frame()
+        if self._data:
+            yield self._put_frame(self._parting.close())
         level, depth = self._entries, 0
         while depth == 0 or len(level) > 1:
             nodes = [level[place : place + FAN_OUT] for place in range(0, len(level), FAN_OUT)] or [[]]
@@ -96,16 +89,23 @@ class Packer:
     @property
     def journal_bytes(self) -> int:
         """How much of the journal has been fed."""
-        return self._frame.start + len(self._frame.data)
+        return self._parting.end
 
-    def _close_frame(self) -> bytes:
-        frame = self._frame
-        data = zlib.compress(frame.data, 6)
-        times = frame.times or [0]
-        end = frame.start + len(frame.data)
-        entry = Entry(self._position, len(data), frame.start, end, frame.lines, times[0], times[-1])
-        self._entries.append(entry)
-        self._frame = _Open(end)
+    def _put_frame(self, part: Part) -> bytes:
+        data = zlib.compress(self._data, 6)
+        self._entries.append(
+            Entry(
+                self._position,
+                len(data),
+                part.start,
+                part.end,
+                part.lines,
+                part.first_ms,
+                part.last_ms,
+                part.whole_from,
+            )
+        )
+        self._data.clear()
         return self._put(data)
 
     def _put(self, data: bytes) -> bytes:
@@ -144,15 +144,6 @@ def read_frame(entry: Entry, data: bytes) -> Iterator[tuple[int, Record]]:
     return decode(raw, offset=entry.start)
 
 
-def _note(frame: _Open, record: Record) -> None:
-    if isinstance(record, Log):
-        ends = record.data.count(b"\n")
-        if ends:
-            frame.lines[record.step] = frame.lines.get(record.step, 0) + ends
-    if (time_ms := getattr(record, "time_ms", None)) is not None:
-        frame.times[1:] = [time_ms]
-
-
 def _sum(entries: Sequence[Entry], offset: int, length: int) -> Entry:
     lines: dict[int, int] = {}
     for entry in entries:
@@ -167,17 +158,22 @@ def _sum(entries: Sequence[Entry], offset: int, length: int) -> Entry:
         lines,
         first.first_ms if first else 0,
         last.last_ms if last else 0,
+        first.whole_from if first else 0,
     )
 
 
 def _pack(entry: Entry) -> list[object]:
     steps = [[step, count] for step, count in sorted(entry.lines.items())]
-    return [entry.offset, entry.length, entry.start, entry.end, steps, entry.first_ms, entry.last_ms]
+    times = (entry.first_ms, entry.last_ms)
+    return [entry.offset, entry.length, entry.start, entry.end, steps, *times, entry.whole_from]
 
 
 def _unpack(packed: list[Any]) -> Entry:
-    offset, length, start, end, steps, first_ms, last_ms = packed
-    if any(type(number) is not int for number in (offset, length, start, end, first_ms, last_ms)):
+    if len(packed) == _NUMBERS_BEFORE:
+        packed = [*packed, 0]
+    offset, length, start, end, steps, first_ms, last_ms, whole_from = packed
+    numbers = (offset, length, start, end, first_ms, last_ms, whole_from)
+    if any(type(number) is not int for number in numbers):
         raise ValueError("an entry is not made of numbers")
     lines = {int(step): int(count) for step, count in steps}
-    return Entry(offset, length, start, end, lines, first_ms, last_ms)
+    return Entry(offset, length, start, end, lines, first_ms, last_ms, whole_from)

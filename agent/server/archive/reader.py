@@ -21,6 +21,12 @@ class ArchiveReader:
         async for entry in self._walk(lambda entry: entry.end <= offset):
             yield [(end, record) for end, record in await self._open(entry) if end > offset]
 
+    async def find_start(self, offset: int) -> int:
+        """From where to read so that the lines behind the journal's `offset` are whole."""
+        async for entry in self._walk(lambda entry: entry.end < offset):
+            return entry.whole_from
+        return 0
+
     async def frames_from_line(self, line: int, step: int | None) -> AsyncIterator[tuple[int, Found]]:
         """The frames from the one on in which `line` (from 1; of `step`, or of all) begins.
 

@@ -1,15 +1,11 @@
 """The status page: runs, the queue with its reasons, agents; a run with its jobs; a job with its steps and its last output."""
 
-from collections import deque
-
 import msgspec
 from starlette.responses import Response
 
-from agent.errors import DamagedError, NotFoundError
-from agent.journal.format import Log
+from agent.errors import NotFoundError
 from agent.server.auth.access import Access, Caller, nothing_there
 from agent.server.call import Call, view_response
-from agent.server.journals import READ_BYTES, read_records
 from agent.server.operation import Operation
 from agent.server.run_details import load_run
 from agent.server.services import Services
@@ -22,7 +18,6 @@ from agent.server.web.pages import HTML, redirect, render
 _MOST_RUNS = 30
 _MOST_WAITING = 50
 _MOST_LINES = 200
-_MOST_LOG_BYTES = 16 * READ_BYTES
 _LONGEST_LINE = 2000
 
 
@@ -94,6 +89,7 @@ async def show_job_page(call: Call) -> Response:
             raise NotFoundError("there is no such job")
         steps = await records.list_steps(connection, row.id, row.lease)
         names = await agents.names_of(connection, [row.agent])
+    lines = await _last_lines(call.services, row)
     return render(
         call,
         "job.html",
@@ -104,7 +100,8 @@ async def show_job_page(call: Call) -> Response:
             {"name": step.name, "state": step.conclusion or step.state, "took": _duration(step.seconds)}
             for step in steps
         ],
-        lines=await _last_lines(call.services, row),
+        lines=lines,
+        silence="" if lines else await _explain_silence(call.services, row),
         project=call.project.name,
     )
 
@@ -152,26 +149,19 @@ def _shown_agent(row: agents.AgentRow, held: list[JobRow], is_online: bool, now:
     }
 
 
-async def _last_lines(services: Services, row: JobRow) -> list[str] | None:
-    """The end of the output; None: there is too much of it to look through for a page."""
-    lines: deque[str] = deque(maxlen=_MOST_LINES)
-    offset, rest = 0, ""
-    while offset < _MOST_LOG_BYTES:
-        try:
-            found = await read_records(services.journals, row.id, row.lease, offset) if row.lease else []
-        except DamagedError:
-            found = []  # the job's message says so; what is whole has been shown
-        if not found:
-            lines.extend([rest[:_LONGEST_LINE]] if rest else [])
-            return list(lines)
-        offset = found[-1][0]
-        text = b"".join(record.data for _, record in found if isinstance(record, Log)).decode(
-            "utf-8", "replace"
-        )
-        *whole, rest = (rest + text).split("\n")
-        rest = rest[-READ_BYTES:]
-        lines.extend(line[:_LONGEST_LINE] for line in whole)
-    return None
+async def _last_lines(services: Services, row: JobRow) -> list[str]:
+    """The end of the output."""
+    text = (await services.logs.tail(row.id, row.lease, _MOST_LINES)).decode("utf-8", "replace")
+    return [line[:_LONGEST_LINE] for line in text.removesuffix("\n").split("\n")] if text else []
+
+
+async def _explain_silence(services: Services, row: JobRow) -> str:
+    """Why a job has no output to show."""
+    if row.status != "completed":
+        return "Nothing yet."
+    if await services.logs.is_gone(row.id, row.lease):
+        return "The log is gone: it was older, or more, than this project keeps."
+    return "It printed nothing."
 
 
 def _duration(seconds: float | None) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from server.vocabulary import ServerProcess, TestAgent, journal, log, step, wait_for
+from server.vocabulary import ServerProcess, TestAgent, closing, frames, journal, log, step, wait_for
 
 from agent.wire import messages as m
 
@@ -62,6 +62,39 @@ def test_a_log_reads_the_same_before_and_after_it_is_archived(
     if place == "disk":
         (file,) = (server.data / "blobs" / "logs").rglob("*/*")
         assert file.stat().st_size < 40_000
+
+
+def test_viewers_who_come_back_see_the_rest_wherever_the_log_is(
+    make_server: Servers, make_agent: Agents
+) -> None:
+    """Lines that are cut between records, one of them over several parts of the log; and a second step beside it."""
+    server = make_server()
+    agent = make_agent(server).connect()
+    server.submit()
+    assign = agent.take()
+    endless = [log("x" * 50_000, 0)] * 14
+    pieces = [log(f"{n} begins\n{n} en", 0) if n % 2 else log(f"ds {n}\n{n} beside", 1) for n in range(3000)]
+    agent.ship(assign, journal(assign, step(), *pieces, closes=False))
+    path = f"/jobs/{assign.job}"
+    for piece in endless:
+        agent.ship(assign, frames(piece))
+    agent.finish(assign, frames(log("\nthe last", 0), closing()))
+    events = server.events(f"{path}/events")
+    ids = [number for number, _, _ in events if number]
+    comes_back = (ids[0], *ids[:: len(ids) // 8], ids[-3], ids[-2], ids[-1])
+
+    def check() -> None:
+        for last in comes_back:
+            place = next(place for place, event in enumerate(events) if event[0] == last)
+            assert server.events(f"{path}/events", last) == events[place + 1 :], last
+        assert server.api.get(f"{path}/log?tail=1").text == "the last"
+
+    check()
+    server.restart_after_kill()
+    check()
+    server.archive_journals()
+    assert server.journals() == {}
+    check()
 
 
 def test_a_crash_between_the_archive_and_the_removal_loses_nothing(
