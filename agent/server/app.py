@@ -24,8 +24,10 @@ from agent.server.rotation import move_to_current_key
 from agent.server.services import Services, open_services
 from agent.server.settings import ServerSettings
 from agent.server.store import jobs
+from agent.server.web.pages import error_page, wants_page
 
 log = logging.getLogger("agent.server")
+_NO_PAGE = {404: "There is nothing at this address.", 405: "This address is for programs."}
 
 
 def make_app(
@@ -96,9 +98,13 @@ async def recover(services: Services) -> None:
         await services.ledger.apply(row.id, row.lease, durable)
 
 
-async def _on_http_error(_request: Request, error: Exception) -> Response:
+async def _on_http_error(request: Request, error: Exception) -> Response:
     """What Starlette itself refuses: paths and verbs that no route has."""
     assert isinstance(error, HTTPException)
+    if wants_page(request):
+        return error_page(
+            error.status_code, _NO_PAGE.get(error.status_code, error.detail), headers=error.headers
+        )
     hints = {404: "/api/v1/openapi.json lists all paths", 405: "see the header Allow"}
     hint = hints.get(error.status_code, "")
     return problem_response(error.status_code, error.detail, hint, headers=error.headers)
@@ -108,6 +114,7 @@ async def _on_bug(request: Request, _error: Exception) -> Response:
     """A bug of ours: uvicorn logs its traceback, the caller learns that there is one and what to look for."""
     request_id = str(request.scope.get("request_id", ""))
     headers = {REQUEST_ID: request_id}
-    return problem_response(
-        500, "the server has a bug; its log says more", request_id=request_id, headers=headers
-    )
+    what = "the server has a bug; its log says more"
+    if wants_page(request):
+        return error_page(500, what, request_id=request_id, headers=headers)
+    return problem_response(500, what, request_id=request_id, headers=headers)

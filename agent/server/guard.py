@@ -15,7 +15,7 @@ from agent.server.call import Call, ViewResponse, read_query
 from agent.server.idempotency import HEADER, Claim
 from agent.server.logs import note_request
 from agent.server.operation import ANY, Media, Operation
-from agent.server.problems import TooManyError, UnauthorizedError, problem_of
+from agent.server.problems import TooManyError, UnauthorizedError
 from agent.server.services import Services
 from agent.server.store.failures import UnavailableError
 
@@ -23,13 +23,15 @@ log = logging.getLogger("agent.server")
 _LONGEST_TARGET = 500
 _SIGNED = (Access.SIGNED, Access.HOOK)  # a refusal here is a guess that went wrong
 
+SayError = Callable[[Request, AgentError], Response]
+
 
 class Guard:
     """Answers one operation."""
 
-    def __init__(self, operation: Operation, on_error: Callable[[AgentError], Response] = problem_of) -> None:
+    def __init__(self, operation: Operation, say_error: SayError) -> None:
         self.operation = operation
-        self._on_error = on_error
+        self._say_error = say_error
 
     async def answer(self, request: Request) -> Response:
         """Answer `request`; that it changed something, or was refused to, stands in the audit log."""
@@ -57,10 +59,11 @@ class Guard:
             response = await self._carry_out(self._make_call(request, services, admitted))
             self._check_answer(response)
         except UnauthorizedError as error:
-            response = self._on_error(count_failure(request, services, error))
+            response = self._say_error(request, count_failure(request, services, error))
         except AgentError as error:
             is_guess = self.operation.access in _SIGNED and isinstance(error, RefusedError)
-            response = self._on_error(count_failure(request, services, error) if is_guess else error)
+            told = count_failure(request, services, error) if is_guess else error
+            response = self._say_error(request, told)
         if standing is not None:
             response.headers.update(standing.headers)
         return response

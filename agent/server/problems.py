@@ -138,6 +138,12 @@ def status_of(error: AgentError) -> int:
     return next(status for kind, status in _STATUSES if isinstance(error, kind))
 
 
+def title_of(status: int) -> str:
+    """What problems of this status are called."""
+    kind = _BY_STATUS.get(status)
+    return kind.title if kind else "Error"
+
+
 def problem_of(error: AgentError) -> Response:
     """`error` as a response; an invalid flow lists each of its problems."""
     detail = f"{error.what} ({error.where})" if error.where else error.what
@@ -176,7 +182,7 @@ def problem_response(
     kind = _BY_STATUS.get(status)
     problem = Problem(
         type=f"/problems/{kind.name}" if kind else "about:blank",
-        title=kind.title if kind else "Error",
+        title=title_of(status),
         status=status,
         detail=detail,
         hint=hint,

@@ -9,7 +9,17 @@ from typing import Any
 
 import httpx
 import pytest
-from server.vocabulary import PATIENCE_SECONDS, ServerProcess, TestAgent, journal, log, step, wait_for
+from server.vocabulary import (
+    PATIENCE_SECONDS,
+    ServerProcess,
+    TestAgent,
+    closing,
+    frames,
+    journal,
+    log,
+    step,
+    wait_for,
+)
 
 from agent.journal.format import Summary
 from agent.server.web.text import plain_text
@@ -130,6 +140,38 @@ def test_pages_are_for_those_who_may_see_the_project(make_server: Servers) -> No
     assert server.http.get("/status?project=default", headers=headers).status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("accept", "is_page"),
+    [
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", True),
+        ("text/html;q=0.5, application/json;q=0.4", True),
+        ("*/*", False),
+        ("", False),
+        ("application/problem+json", False),
+        ("application/json, text/html;q=0.5", False),
+        ("text/html;q=0", False),
+        ("text/html;q=x", False),
+    ],
+)
+def test_errors_are_pages_for_browsers_and_problems_for_programs(
+    server: ServerProcess, accept: str, is_page: bool
+) -> None:
+    headers = {"Accept": accept, "Authorization": f"Bearer {server.token}"}
+    for path, status in (
+        ("/nowhere", 404),
+        ("/api/v1/runs/999999", 404),
+        ("/hooks/x", 405),
+        ("/api/v1/runs?x=1", 400),
+    ):
+        answer = server.http.get(path, headers=headers)
+        assert answer.status_code == status
+        media = "text/html; charset=utf-8" if is_page else "application/problem+json"
+        assert answer.headers["content-type"] == media
+    assert "Allow" in server.http.get("/hooks/x", headers=headers).headers
+    posted = server.http.post("/nowhere", headers=headers)
+    assert posted.headers["content-type"] == "application/problem+json"
+
+
 def test_the_root_is_a_page_for_browsers_and_a_product_for_programs(server: ServerProcess) -> None:
     assert server.http.get("/").json()["product"] == "flow-agent"
     answer = server.http.get("/", headers={"Accept": "text/html,*/*"})
@@ -209,6 +251,125 @@ def test_in_a_browser_nothing_hostile_runs_and_the_page_renews_itself(
     server.api.post(f"/runs/{run + 1}/cancel", json={"reason": "seen live"})
     page.wait_for_selector("text=seen live")
     assert problems == []
+
+
+# A mark on the nodes that are shown now, and what somebody does who reads the log: scrolls it, and selects two lines.
+READ_ON = """() => {
+  const log = document.getElementById("log"), text = log.firstChild;
+  log.scrollTop = 2200;
+  window.scrollTo(0, 40);
+  log.mark = document.querySelector("h1").mark = 1;
+  const first = text.data.indexOf("line 120"), range = document.createRange();
+  range.setStart(text, first);
+  range.setEnd(text, text.data.indexOf("line 122"));
+  getSelection().removeAllRanges();
+  getSelection().addRange(range);
+  return range.getBoundingClientRect().top;
+}"""
+SEEN = """() => ({
+  marks: [document.getElementById("log").mark, document.querySelector("h1").mark],
+  selected: getSelection().toString(),
+  top: getSelection().getRangeAt(0).getBoundingClientRect().top,
+  y: window.scrollY,
+})"""
+
+
+def numbered(*numbers: int) -> str:
+    return "".join(f"line {number}\n" for number in range(*numbers))
+
+
+@pytest.mark.enable_socket
+@pytest.mark.store("sqlite")
+def test_who_reads_a_log_while_it_grows_keeps_their_place_and_their_selection(
+    make_server: Servers, make_agent: Agents, chromium: Any
+) -> None:
+    server = make_server()
+    agent = make_agent(server, name="box-1").connect()
+    run = server.submit()
+    assign = agent.take()
+    beginning = journal(assign, step(), log(numbered(1, 180) + "half a"), closes=False)
+    agent.ship(assign, beginning)
+    page = open_signed_in(chromium, server, viewport={"width": 900, "height": 500})
+    page.goto(f"/status/jobs/{server.job(run)['id']}")
+    page.wait_for_selector("text=half a")
+    top = page.evaluate(READ_ON)
+    for more in (" line\n", numbered(180, 260), numbered(260, 300)):  # the last two push old lines out
+        agent.ship(assign, frames(log(more)))
+        page.wait_for_selector(f"text={more.splitlines()[-1].strip()}")
+        seen = page.evaluate(SEEN)
+        assert seen["marks"] == [1, 1]
+        assert seen["selected"] == "line 120\nline 121\n"
+        assert abs(seen["top"] - top) < 2, "the lines stay where they are on the screen"
+        assert seen["y"] == 40
+    assert "line 100\n" not in page.inner_text("#log")
+    page.evaluate("document.getElementById('log').scrollTop = 1e6")
+    agent.ship(assign, frames(log("the last\n")))
+    page.wait_for_selector("text=the last")
+    assert page.evaluate(
+        "(log => log.scrollTop + log.clientHeight >= log.scrollHeight - 2)(document.getElementById('log'))"
+    )
+
+
+@pytest.mark.enable_socket
+@pytest.mark.store("sqlite")
+def test_a_page_that_was_opened_before_the_job_began_shows_its_output_as_it_grows(
+    make_server: Servers, make_agent: Agents, chromium: Any
+) -> None:
+    server = make_server()
+    run = server.submit()
+    page = open_signed_in(chromium, server)
+    page.goto(f"/status/jobs/{server.job(run)['id']}")
+    page.wait_for_selector("text=Nothing yet.")
+    agent = make_agent(server, name="box-1").connect()
+    assign = agent.take()
+    agent.ship(assign, journal(assign, step(), log("one\n"), closes=False))
+    page.wait_for_selector("#log:has-text('one')")
+    agent.ship(assign, frames(log("two\n")))
+    page.wait_for_selector("#log:has-text('two')")
+    agent.ship(assign, frames(closing()))
+    page.wait_for_selector("text=success")
+
+
+SCROLLS_WITHOUT_FOCUS = """() => [...document.querySelectorAll("*")].filter(
+  (node) => node.scrollHeight > node.clientHeight + 1
+    && ["auto", "scroll"].includes(getComputedStyle(node).overflowY) && node.tabIndex < 0
+).map((node) => node.outerHTML.slice(0, 80))"""
+
+
+@pytest.mark.enable_socket
+@pytest.mark.store("sqlite")
+def test_what_scrolls_is_reached_by_the_keyboard(
+    make_server: Servers, make_agent: Agents, chromium: Any
+) -> None:
+    server = make_server()
+    agent = make_agent(server, name="box-1").connect()
+    run = server.submit()
+    assign = agent.take()
+    agent.finish(assign, journal(assign, step(), log(numbered(1, 300)), Summary(0, numbered(1, 300))))
+    page = open_signed_in(chromium, server)
+    for path, selector in ((f"/status/jobs/{assign.job}", "#log"), (f"/status/runs/{run}", "main pre")):
+        page.goto(path)
+        page.wait_for_selector(selector)
+        assert page.evaluate(SCROLLS_WITHOUT_FOCUS) == []
+        page.focus(selector)
+        page.keyboard.press("End")
+        page.wait_for_function("selector => document.querySelector(selector).scrollTop > 0", arg=selector)
+
+
+@pytest.mark.enable_socket
+@pytest.mark.store("sqlite")
+def test_an_unknown_address_is_a_page_with_a_way_home_in_a_browser(
+    make_server: Servers, chromium: Any
+) -> None:
+    page = open_signed_in(chromium, make_server())
+    for path in ("/nowhere", "/api/v1/nowhere", "/api/v1/runs/99"):
+        answer = page.goto(path)
+        assert answer.status == 404
+        assert page.title() == "Not found · flow-agent"
+        assert page.locator("main h1").inner_text() == "Not found"
+        assert page.evaluate("document.documentElement.lang") == "en"
+    page.click("main a")
+    page.wait_for_url("**/status")
 
 
 @pytest.mark.enable_socket

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
+from agent.errors import AgentError
 from agent.server.api import (
     account,
     agents,
@@ -50,7 +51,7 @@ from agent.server.toolkit import blobs, cache_v1
 from agent.server.toolkit import caches as cache_toolkit
 from agent.server.toolkit.twirp import error_response
 from agent.server.web import pages, provider, sign_in, status
-from agent.server.web.pages import page_of, redirect
+from agent.server.web.pages import page_of, redirect, wants_page
 
 OPERATIONS: tuple[Operation, ...] = (
     *system.OPERATIONS,
@@ -110,8 +111,15 @@ def make_routes(operations: Sequence[Operation] = OPERATIONS) -> list[BaseRoute]
 
 def _guard(row: Operation) -> Guard:
     if row.is_page:
-        return Guard(row, page_of)
-    return Guard(row, error_response if row.path.startswith("/twirp/") else problem_of)
+        return Guard(row, lambda _request, error: page_of(error))
+    if row.path.startswith("/twirp/"):
+        return Guard(row, lambda _request, error: error_response(error))
+    return Guard(row, _say_error)
+
+
+def _say_error(request: Request, error: AgentError) -> Response:
+    """To a person with a browser as a page, to programs as problem details."""
+    return page_of(error) if wants_page(request) else problem_of(error)
 
 
 def _dispatch(verbs: Mapping[str, Guard]) -> Callable[[Request], Awaitable[Response]]:

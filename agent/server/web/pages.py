@@ -1,18 +1,20 @@
 """How a page is made: a template with everything escaped, and headers that let nothing foreign act in it."""
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from agent.errors import AgentError, NotFoundError
 from agent.server.auth.access import Access
 from agent.server.call import Call
 from agent.server.operation import ANY, Media, Operation
-from agent.server.problems import status_of
+from agent.server.problems import status_of, title_of
 from agent.server.web.text import plain_text
 
 HTML = Media("text/html")
@@ -28,6 +30,7 @@ _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+_QUALITY = re.compile(r"[01](\.\d{0,3})?")
 _STATIC = {"style.css": "text/css", "live.js": "text/javascript"}
 
 
@@ -48,9 +51,38 @@ def render_plain(template: str, status: int = 200, **values: object) -> Response
     return Response(text, status, media_type="text/html; charset=utf-8", headers=_HEADERS)
 
 
+def wants_page(request: Request) -> bool:
+    """Whether a browser shows the answer to a person: it asks for HTML, and for nothing that it would rather have.
+
+    Programs that take anything get problem details (RFC 9110, 12.5.1: a quality of 0 is a no).
+    """
+    if request.method not in ("GET", "HEAD"):
+        return False
+    wanted = dict(_read_range(part) for part in request.headers.get("accept", "").split(","))
+    html = max(wanted.get(kind, 0) for kind in ("text/html", "application/xhtml+xml"))
+    data = max(wanted.get(kind, 0) for kind in ("application/json", "application/problem+json"))
+    return html > 0 and html >= data
+
+
+def _read_range(text: str) -> tuple[str, float]:
+    kind, *parameters = (part.strip().lower() for part in text.split(";"))
+    quality = next((part[2:] for part in parameters if part.startswith("q=")), "1")
+    return kind, float(quality) if _QUALITY.fullmatch(quality) else 0
+
+
 def page_of(error: AgentError) -> Response:
     """`error` as a page."""
-    return render_plain("error.html", status_of(error), what=error.what, hint=error.hint)
+    return error_page(status_of(error), error.what, error.hint)
+
+
+def error_page(
+    status: int, what: str, hint: str = "", *, request_id: str = "", headers: Mapping[str, str] | None = None
+) -> Response:
+    """A page that says what did not work, and leads back."""
+    title = title_of(status)
+    page = render_plain("error.html", status, title=title, what=what, hint=hint, request_id=request_id)
+    page.headers.update(headers or {})
+    return page
 
 
 def redirect(path: str, headers: Mapping[str, str] | None = None) -> RedirectResponse:

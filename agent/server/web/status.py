@@ -13,7 +13,7 @@ from agent.server.store import agents, jobs, projects, queue, records, runs
 from agent.server.store.jobs import JobRow
 from agent.server.store.projects import ProjectRow
 from agent.server.views import time_text
-from agent.server.web.pages import HTML, redirect, render
+from agent.server.web.pages import HTML, redirect, render, wants_page
 
 _MOST_RUNS = 30
 _MOST_WAITING = 50
@@ -39,7 +39,7 @@ async def show_start(call: Call) -> Response:
     """What this is and where its API begins; for browsers the status page."""
     from agent import __version__
 
-    if "text/html" in call.request.headers.get("accept", ""):
+    if wants_page(call.request):
         return redirect("/status")
     return view_response(Product("flow-agent", __version__, f"{call.base_url}/api/v1"))
 
@@ -97,7 +97,12 @@ async def show_job_page(call: Call) -> Response:
         agent=names.get(row.agent or "", ""),
         state_name=row.conclusion or row.status,
         steps=[
-            {"name": step.name, "state": step.conclusion or step.state, "took": _duration(step.seconds)}
+            {
+                "number": step.step,
+                "name": step.name,
+                "state": step.conclusion or step.state,
+                "took": _duration(step.seconds),
+            }
             for step in steps
         ],
         lines=lines,

@@ -1,18 +1,31 @@
-// Renews the page's content when something happens, or every few seconds.
+// Renews the page's content when something happens, or every few seconds. What has not changed stays as it is, node by
+// node: where somebody has scrolled to, what they have selected, and where the keyboard is.
 "use strict";
 
 let waits = false;
+let timer = 0;
+
+const live = () => document.getElementById("live").dataset;
 
 async function renew() {
-  if (document.hidden) return;
-  try {
-    const answer = await fetch(location.href, { headers: { Accept: "text/html" }, redirect: "error" });
-    if (!answer.ok) return;
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    document.querySelector("main").replaceWith(page.querySelector("main"));
-  } catch {
-    // The server is away: the next turn tries again.
+  if (!document.hidden) {
+    try {
+      const answer = await fetch(location.href, { headers: { Accept: "text/html" }, redirect: "error" });
+      if (answer.ok) {
+        const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+        update(document.querySelector("main"), page.querySelector("main"));
+      }
+    } catch {
+      // The server is away: the next turn tries again.
+    }
   }
+  plan();
+}
+
+function plan() {
+  clearTimeout(timer);
+  const seconds = Number(live().every);
+  if (seconds) timer = setTimeout(renew, seconds * 1000);
 }
 
 function soon() {
@@ -21,11 +34,84 @@ function soon() {
   setTimeout(() => { waits = false; renew(); }, 1000);
 }
 
-const live = document.getElementById("live").dataset;
-if (live.events) {
-  const events = new EventSource(live.events);
+// Make `old`, which is shown, like `fresh`.
+function update(old, fresh) {
+  if (old.isEqualNode(fresh)) return;
+  if (old.nodeType === Node.TEXT_NODE) updateText(old, fresh.data);
+  if (old.nodeType !== Node.ELEMENT_NODE) return;
+  for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name)) old.removeAttribute(name);
+  for (const { name, value } of fresh.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  if (old.nodeName === "PRE") keepPlace(old, () => updateChildren(old, fresh));
+  else updateChildren(old, fresh);
+}
+
+const keyOf = (node) => node.nodeType === Node.ELEMENT_NODE ? node.id || node.dataset.key || "" : "";
+
+// Children that have a key are matched by it, others by their place; nothing that stays is moved.
+function updateChildren(old, fresh) {
+  const wanted = new Set([...fresh.children].map(keyOf));
+  const known = new Map([...old.children].filter(keyOf).map((child) => [keyOf(child), child]));
+  let place = old.firstChild;
+  for (const child of [...fresh.childNodes]) {
+    const key = keyOf(child);
+    const match = key ? known.get(key) : place;
+    if (!match || match.nodeName !== child.nodeName || keyOf(match) !== key) {
+      old.insertBefore(child, place);
+      continue;
+    }
+    while (place && place !== match && !(keyOf(place) && wanted.has(keyOf(place)))) place = drop(place);
+    if (place === match) place = match.nextSibling;
+    else old.insertBefore(match, place);
+    update(match, child);
+  }
+  while (place) place = drop(place);
+}
+
+function drop(node) {
+  const next = node.nextSibling;
+  node.remove();
+  return next;
+}
+
+// A log has new lines at its end and loses old ones at its beginning. The characters between stay the same ones, so that
+// a selection stays on them; the last line may have been half a line.
+function updateText(node, text) {
+  const kept = node.data.lastIndexOf("\n", node.data.length - 2) + 1;
+  const gone = findGone(node.data.slice(0, kept), text);
+  if (gone < 0) {
+    node.data = text;
+    return;
+  }
+  const pre = node.parentElement.closest("pre");
+  const { scrollTop, scrollHeight } = pre || {};
+  node.deleteData(0, gone);
+  if (pre) pre.scrollTop = scrollTop - (scrollHeight - pre.scrollHeight);
+  let same = kept - gone;
+  while (same < node.data.length && node.data[same] === text[same]) same++;
+  node.replaceData(same, node.data.length - same, text.slice(same));
+}
+
+// How many characters at the beginning of `old` are not there any more; -1: `text` is another one.
+function findGone(old, text) {
+  const first = text.slice(0, text.indexOf("\n") + 1);
+  for (let at = 0; at >= 0 && at < old.length; at = first ? old.indexOf(first, at + 1) : -1) {
+    if (text.startsWith(old.slice(at)) && (at === 0 || old[at - 1] === "\n")) return at;
+  }
+  return -1;
+}
+
+// Who reads in the middle of a log stays there; who is at its end sees what comes.
+function keepPlace(pre, change) {
+  const isAtEnd = pre.scrollHeight > pre.clientHeight && pre.scrollTop + pre.clientHeight >= pre.scrollHeight - 2;
+  change();
+  if (isAtEnd) pre.scrollTop = pre.scrollHeight;
+}
+
+if (live().events) {
+  const events = new EventSource(live().events);
   events.addEventListener("open", soon); // what happened since the page was made, or while the server was away
   events.addEventListener("run", soon);
   events.addEventListener("job", soon);
 }
-if (Number(live.every)) setInterval(renew, Number(live.every) * 1000);
+document.addEventListener("visibilitychange", soon);
+plan();
