@@ -79,8 +79,11 @@ def _start(arguments: argparse.Namespace) -> int:
     client = _connect(arguments)
     inputs = dict(split_pair(text, "--input") for text in arguments.input)
     started = client.post(_path(client, arguments.name, "/dispatch"), {"inputs": inputs})
+    link = f": {started['url']}" if "url" in started else ""
     return _tell(
-        arguments, started, f"run {started['run']} started; `agent run watch {started['run']}` follows it"
+        arguments,
+        started,
+        f"run {started['run']} started{link}; `agent run watch {started['run']}` follows it",
     )
 
 

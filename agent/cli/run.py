@@ -87,7 +87,8 @@ def _show(arguments: argparse.Namespace) -> int:
     out = sys.stdout
     name = coloured(plain(run["run_name"]), "bold", out)
     attempt = f"  attempt {run['attempt']}" if run["attempt"] > 1 else ""
-    out.write(f"run {run['id']}  {name}{attempt}  {_state(run)}  {run['created']}\n\n")
+    out.write(f"run {run['id']}  {name}{attempt}  {_state(run)}  {run['created']}\n")
+    out.write(f"{plain(run['url'])}\n\n" if "url" in run else "\n")
     rows = [
         [_show_key(job), _state(job), job["agent"] or "", job["waiting"] or job["message"] or ""]
         for job in run["jobs"]

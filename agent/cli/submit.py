@@ -13,7 +13,7 @@ from agent.cli.follow import follow_run
 from agent.cli.outputs import warn_of_outputs
 from agent.cli.screens import make_screen
 from agent.cli.source import choose_source, write_snapshot
-from agent.cli.tables import print_json
+from agent.cli.tables import plain, print_json
 from agent.errors import InterruptedByUserError
 from agent.flow.called import link_flow
 from agent.flow.model import Flow
@@ -47,12 +47,13 @@ def submit_flow(
     """
     parcel = _read(submission)
     warn_of_outputs(parcel.flow, submission.file)
-    run = _start(client, submission, parcel)
+    started = _start(client, submission, parcel)
+    run = int(started["run"])
     if not follow:
-        _say_submitted(run, output_format, out)
+        _say_submitted(started, output_format, out)
         return 0
     if output_format == "text":
-        out.write(f"run {run} submitted to {client.url}\n")
+        out.write(f"run {run} submitted: {plain(started['url'])}\n")
     screen = make_screen(output_format, out, shows_jobs=shows_jobs(parcel.flow))
     try:
         conclusion = follow_run(client, run, screen)
@@ -65,7 +66,7 @@ def submit_flow(
 
 def start_run(client: Client, submission: Submission) -> int:
     """Send what the run needs and start it; give its number. Raises as `submit_flow`."""
-    return _start(client, submission, _read(submission))
+    return int(_start(client, submission, _read(submission))["run"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +89,11 @@ def _read(submission: Submission) -> _Parcel:
     return _Parcel(read.text, flow, called, None if lock is None else lock.text)
 
 
-def _start(client: Client, submission: Submission, parcel: _Parcel) -> int:
-    return int(client.post(client.in_project("/api/v1/runs"), _request(client, submission, parcel))["run"])
+def _start(client: Client, submission: Submission, parcel: _Parcel) -> Mapping[str, Any]:
+    """The run that was started, and the address of its page."""
+    body = _request(client, submission, parcel)
+    started: Mapping[str, Any] = client.post(client.in_project("/api/v1/runs"), body)
+    return {"run": started["run"], "url": started.get("url") or f"{client.url}/status/runs/{started['run']}"}
 
 
 def _request(client: Client, submission: Submission, parcel: _Parcel) -> dict[str, Any]:
@@ -129,8 +133,9 @@ def _send_source(client: Client, source: Source, file: Path) -> Source:
     return replace(source, digest=digest)
 
 
-def _say_submitted(run: int, output_format: str, out: TextIO) -> None:
+def _say_submitted(started: Mapping[str, Any], output_format: str, out: TextIO) -> None:
     if output_format == "json":
-        print_json({"run": run}, out)
+        print_json(started, out)
     else:
-        out.write(f"run {run} submitted; `agent run watch {run}` follows it\n")
+        run = started["run"]
+        out.write(f"run {run} submitted: {plain(started['url'])}\n`agent run watch {run}` follows it\n")

@@ -103,6 +103,10 @@ class Call:
             return self.services.settings.public_url or self.services.folder.read_address()
         return f"{self.request.url.scheme}://{host}"
 
+    def page_url(self, run: int) -> str:
+        """Where people look at the run."""
+        return f"{self.base_url}/status/runs/{run}"
+
 
 Handler = Callable[[Call], Awaitable[Response]]
 

@@ -32,7 +32,7 @@ from agent.server.changes import Change, Changes
 from agent.server.flows import FlowCache
 from agent.server.levels import nearest
 from agent.server.platform_events import tell_of_run
-from agent.server.problems import TooManyError
+from agent.server.problems import ConflictError, TooManyError
 from agent.server.store import gangs as gang_store
 from agent.server.store import jobs, projects, queue, run_secrets, runs, settings, snapshots
 from agent.server.store.database import Connection
@@ -96,17 +96,16 @@ class Runs:
         return request.run
 
     async def cancel(self, run: int, reason: str, *, is_forced: bool = False) -> None:
-        """End a run; one that has ended stays as it is. `is_forced`: now, whatever conditions say.
-
-        Raises NotFoundError.
-        """
+        """End a run. `is_forced`: now, whatever conditions say. Raises NotFoundError, and ConflictError when it is over."""
         async with self._changes.begin() as change:
             await change.lock_run(run)
             row = await runs.find_run(change.connection, run)
             if row is None:
                 raise NotFoundError(f"there is no run {run}")
             if row.status == "completed":
-                return
+                raise ConflictError(
+                    f"run {run} is over already: {row.conclusion}", hint=f"`agent run show {run}` says more"
+                )
             await runs.mark_cancelled(change.connection, run, reason)
             await change.tell_run(run)
             await self.advance(change, run, RunCancelled(reason, is_forced))

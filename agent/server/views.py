@@ -43,6 +43,14 @@ class RunView(msgspec.Struct):
     started: Moment | None
     finished: Moment | None
     held: list[str] = []  # in lists: the keys of jobs that failed and wait for somebody to look
+    url: str | msgspec.UnsetType = msgspec.UNSET  # where people look at it; events don't say
+
+
+class RunStarted(msgspec.Struct):
+    """The run that was started, and where people look at it."""
+
+    run: int
+    url: str
 
 
 class JobView(msgspec.Struct):

@@ -1,5 +1,6 @@
 """`agent flow submit`: what was checked is what is sent, and a secret of the run is the run's."""
 
+import json
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from support.commands import clients_closed
 from support.git import make_repository
 
 from agent.cli.main import run_command
+from agent.spec.outcome import Conclusion
 
 pytestmark = pytest.mark.store("sqlite")
 Say = Callable[..., str]
@@ -27,7 +29,8 @@ def say(server: ServerProcess, capsys: pytest.CaptureFixture[str]) -> Iterator[S
     """Run a command of `agent`: its output, or (with another `code` than 0) its errors."""
 
     def run(*words: object, code: int = 0) -> str:
-        given = [*map(str, words), "--url", server.url, "--token", server.token]
+        given = [*map(str, words)]
+        given += [] if "--url" in given else ["--url", server.url, "--token", server.token]
         done = run_command(given)
         out, err = capsys.readouterr()
         assert done == code, err
@@ -106,3 +109,42 @@ def test_a_secret_of_the_command_line_is_the_runs_and_not_the_projects(
         agent.finish(assign, journal(assign))
     assert agent.open(assign, "X") == "the run's"
     agent.finish(assign, journal(assign))
+
+
+def test_a_submission_prints_where_people_look_at_its_run(
+    say: Say, make_server: Callable[..., ServerProcess], tmp_path: Path
+) -> None:
+    server = make_server(public_url="https://flows.example.org")
+    address = (server.data / "address").read_text().strip()
+    file = tmp_path / "flow.yml"
+    file.write_text(INNER.replace("workflow_call", "workflow_dispatch"))
+    where = ("--url", address, "--token", server.token)
+    said = say("flow", "submit", file, "--source", "none", *where)
+    assert said.splitlines()[0] == "run 1 submitted: https://flows.example.org/status/runs/1"
+    started = json.loads(say("flow", "submit", file, "--source", "none", "--format", "json", *where))
+    assert started == {"run": 2, "url": "https://flows.example.org/status/runs/2"}
+    listed = json.loads(say("run", "list", "--format", "json", *where))
+    shown = json.loads(say("run", "show", "1", "--format", "json", *where))
+    assert [run["url"] for run in (*listed, shown)] == [
+        f"https://flows.example.org/status/runs/{number}" for number in (2, 1, 1)
+    ]
+    assert "https://flows.example.org/status/runs/1" in say("run", "show", "1", *where)
+    say("flow", "store", file, *where)
+    assert "https://flows.example.org/status/runs/3" in say("flow", "start", "flow", *where)
+
+
+def test_a_run_that_is_over_is_not_being_cancelled(
+    say: Say, make_server: Callable[..., ServerProcess], make_agent: Callable[..., TestAgent]
+) -> None:
+    server = make_server()
+    where = ("--url", server.url, "--token", server.token)
+    run = server.submit()
+    agent = make_agent(server).connect()
+    assign = agent.take()
+    assert "is being cancelled" in say("run", "cancel", run, *where)
+    assert "is being cancelled" in say("run", "cancel", run, *where), "it still is"
+    agent.finish(assign, journal(assign, conclusion=Conclusion.CANCELLED))
+    for words in ((), ("--force",), ("--format", "json")):
+        said = say("run", "cancel", run, *words, *where, code=1)
+        assert f"run {run} is over already: cancelled" in said
+    assert server.api.post(f"/runs/{run}/cancel", json={}).status_code == 409

@@ -17,7 +17,7 @@ from agent.server.store.flows import FlowRow
 from agent.server.triggers.dispatching import dispatch
 from agent.server.triggers.from_platform import find_source
 from agent.server.triggers.known import check_flow_name, store_flow
-from agent.server.views import Moment, time_text
+from agent.server.views import Moment, RunStarted, time_text
 
 _PATH = f"{V1}/flows/{{name}}"
 
@@ -70,12 +70,6 @@ class FlowList(msgspec.Struct):
 
     flows: list[FlowView]
     next: Next
-
-
-class RunStarted(msgspec.Struct):
-    """The run that was started."""
-
-    run: int
 
 
 async def list_flows(call: Call) -> Response:
@@ -137,7 +131,7 @@ async def dispatch_flow(call: Call) -> Response:
         row = await _find(connection, call)
         source = await find_source(connection, row)
     run = await dispatch(call.services.triggers.starter, row, source, body.inputs, actor=call.caller.name)
-    return view_response(RunStarted(run), 201)
+    return view_response(RunStarted(run, call.page_url(run)), 201)
 
 
 def _place(row: FlowRow) -> tuple[str, str, int]:

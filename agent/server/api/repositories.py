@@ -7,7 +7,6 @@ import msgspec
 from starlette.responses import Response
 
 from agent.errors import NotFoundError
-from agent.server.api.flows import RunStarted
 from agent.server.auth.access import Access
 from agent.server.call import Call, empty_response, view_response
 from agent.server.operation import V1, Operation
@@ -20,7 +19,7 @@ from agent.server.triggers.connected import Connecting
 from agent.server.triggers.dispatching import dispatch_at
 from agent.server.triggers.from_platform import dump_content
 from agent.server.triggers.starting import new_key
-from agent.server.views import Moment, time_text
+from agent.server.views import Moment, RunStarted, time_text
 
 _PATH = f"{V1}/repositories/{{repository}}"
 Provider = Literal["github", "gitea", "gitlab", "git"]
@@ -201,7 +200,7 @@ async def dispatch_flow(call: Call) -> Response:
     run = await dispatch_at(
         triggers.connected, triggers.starter, row, found[0], ref, body.inputs, actor=actor
     )
-    return view_response(RunStarted(run), 201)
+    return view_response(RunStarted(run, call.page_url(run)), 201)
 
 
 def _wanted(body: RepositoryBody) -> Connecting:

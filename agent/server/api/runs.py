@@ -18,7 +18,7 @@ from agent.server.run_details import RunDetails, load_run
 from agent.server.runs import Submission
 from agent.server.services import Services
 from agent.server.store import events, jobs, runs
-from agent.server.views import HoldMinutes, RunView, view_run
+from agent.server.views import HoldMinutes, RunStarted, RunView, view_run
 from agent.spec import codec
 from agent.spec.job import Source
 
@@ -103,7 +103,7 @@ async def submit_run(call: Call) -> Response:
         flow.file, flow.text, flow.dialect, wish, flow.called, call.project.id, secrets=body.secrets
     )
     run = await call.services.runs.submit(submission)
-    return view_response(RunId(run), 201)
+    return view_response(RunStarted(run, call.page_url(run)), 201)
 
 
 async def list_runs(call: Call) -> Response:
@@ -122,14 +122,16 @@ async def list_runs(call: Call) -> Response:
     after = next_cursor(found, query.limit, shown[-1].id if shown else 0)
     views = [view_run(row) for row in shown]
     for view in views:
-        view.held = held.get(view.id, [])
+        view.held, view.url = held.get(view.id, []), call.page_url(view.id)
     return view_response(RunList(views, after))
 
 
 async def show_run(call: Call) -> Response:
     """A run with its jobs, summaries and artifacts."""
     attempt = call.query(DetailsQuery).attempt
-    return view_response(await load_run(call.services, call.number("run"), attempt))
+    details = await load_run(call.services, call.number("run"), attempt)
+    details.url = call.page_url(details.id)
+    return view_response(details)
 
 
 async def cancel_run(call: Call) -> Response:
@@ -179,10 +181,18 @@ async def _events(services: Services, run: int, after: int) -> AsyncIterator[byt
 
 
 OPERATIONS = (
-    Operation("POST", f"{V1}/runs", Access.RUNNER, submit_run, body=RunBody, answers={201: RunId}),
+    Operation("POST", f"{V1}/runs", Access.RUNNER, submit_run, body=RunBody, answers={201: RunStarted}),
     Operation("GET", f"{V1}/runs", Access.VIEWER, list_runs, query=RunQuery, answers={200: RunList}),
     Operation("GET", _PATH, Access.VIEWER, show_run, query=DetailsQuery, answers={200: RunDetails}),
-    Operation("POST", f"{_PATH}/cancel", Access.RUNNER, cancel_run, body=CancelBody, answers={200: RunId}),
+    Operation(
+        "POST",
+        f"{_PATH}/cancel",
+        Access.RUNNER,
+        cancel_run,
+        body=CancelBody,
+        answers={200: RunId},
+        problems=(409,),
+    ),
     Operation(
         "GET",
         f"{_PATH}/events",
