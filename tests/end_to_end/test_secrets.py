@@ -97,6 +97,37 @@ def test_a_job_is_handed_the_secrets_that_it_names_and_no_others(lab: Lab) -> No
     assert "named has 14 letters, other has 0" in lab.lines(run, "use")
 
 
+def test_a_secret_of_one_run_is_masked_in_each_of_its_jobs_and_is_nobody_elses(lab: Lab) -> None:
+    assert lab.agent("secret", "set", "API_KEY", given="the project's own").code == 0
+    lab.add_agent("box")
+    (lab.folder / "key").write_text(SECRET)
+    flow = lab.write_flow(f"""
+  names-it:
+    runs-on: self-hosted
+    steps:
+      - run: printf '%s' "$KEY" | cmp - {lab.folder}/key && echo "it is $KEY"
+        env:
+          KEY: ${{{{ secrets.API_KEY }}}}
+  does-not:
+    runs-on: self-hosted
+    steps:
+      - run: echo "found $(cat {lab.folder}/key), $(env | grep -c API_KEY) of it in the environment"
+""")
+    run = lab.submit(flow, "--secret", f"API_KEY={SECRET}")
+    assert lab.wait_for_run(run)["conclusion"] == "success"
+    assert "it is ***" in lab.lines(run, "names-it")
+    assert "found ***, 0 of it in the environment" in lab.lines(run, "does-not")
+    second = lab.submit(flow)
+    assert lab.wait_for_run(second)["conclusion"] == "failure", "the project's is another one"
+    lab.stop("box")
+    lab.stop("server")
+    for file in [*files(lab.data), *files(lab.state("box")), lab.server_log, lab.folder / "box.log"]:
+        if (
+            "journals" not in file.parts and "logs" not in file.parts
+        ):  # the second run has no reason to mask it
+            assert SECRET.encode() not in file.read_bytes(), file
+
+
 def test_secrets_are_listed_by_name_and_deleted(lab: Lab) -> None:
     assert lab.agent("secret", "set", "KEY", given="value").code == 0
     listed = lab.get("secret", "list")

@@ -23,6 +23,7 @@ from server.vocabulary import (
 
 from agent.journal.format import Summary
 from agent.server.web.text import plain_text
+from agent.wire import messages as m
 
 Servers = Callable[..., ServerProcess]
 Agents = Callable[..., TestAgent]
@@ -274,6 +275,14 @@ SEEN = """() => ({
 })"""
 
 
+def begin_job(make_server: Servers, make_agent: Agents) -> tuple[ServerProcess, TestAgent, m.Assign]:
+    """A server, and an agent that holds the job of its first run."""
+    server = make_server()
+    agent = make_agent(server, name="box-1").connect()
+    server.submit()
+    return server, agent, agent.take()
+
+
 def numbered(*numbers: int) -> str:
     return "".join(f"line {number}\n" for number in range(*numbers))
 
@@ -283,14 +292,11 @@ def numbered(*numbers: int) -> str:
 def test_who_reads_a_log_while_it_grows_keeps_their_place_and_their_selection(
     make_server: Servers, make_agent: Agents, chromium: Any
 ) -> None:
-    server = make_server()
-    agent = make_agent(server, name="box-1").connect()
-    run = server.submit()
-    assign = agent.take()
+    server, agent, assign = begin_job(make_server, make_agent)
     beginning = journal(assign, step(), log(numbered(1, 180) + "half a"), closes=False)
     agent.ship(assign, beginning)
     page = open_signed_in(chromium, server, viewport={"width": 900, "height": 500})
-    page.goto(f"/status/jobs/{server.job(run)['id']}")
+    page.goto(f"/status/jobs/{assign.job}")
     page.wait_for_selector("text=half a")
     top = page.evaluate(READ_ON)
     for more in (" line\n", numbered(180, 260), numbered(260, 300)):  # the last two push old lines out
@@ -341,13 +347,13 @@ SCROLLS_WITHOUT_FOCUS = """() => [...document.querySelectorAll("*")].filter(
 def test_what_scrolls_is_reached_by_the_keyboard(
     make_server: Servers, make_agent: Agents, chromium: Any
 ) -> None:
-    server = make_server()
-    agent = make_agent(server, name="box-1").connect()
-    run = server.submit()
-    assign = agent.take()
+    server, agent, assign = begin_job(make_server, make_agent)
     agent.finish(assign, journal(assign, step(), log(numbered(1, 300)), Summary(0, numbered(1, 300))))
     page = open_signed_in(chromium, server)
-    for path, selector in ((f"/status/jobs/{assign.job}", "#log"), (f"/status/runs/{run}", "main pre")):
+    for path, selector in (
+        (f"/status/jobs/{assign.job}", "#log"),
+        (f"/status/runs/{assign.spec.run}", "main pre"),
+    ):
         page.goto(path)
         page.wait_for_selector(selector)
         assert page.evaluate(SCROLLS_WITHOUT_FOCUS) == []
