@@ -44,6 +44,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     run.add_argument("--in-place", action="store_true", help="work in DIR itself instead of a copy")
     run.add_argument(
+        "--in-place=destructive",
+        dest="in_place_destructive",
+        action="store_true",
+        help="the same, and actions may check out over DIR: edits and files that are not committed are lost",
+    )
+    run.add_argument(
         "--env", action="append", default=[], metavar="K=V", help="an environment variable for every job"
     )
     run.add_argument(
@@ -185,7 +191,8 @@ def _run_here(arguments: argparse.Namespace, inquiry: "Inquiry", early: "EarlySu
     options = LocalOptions(
         workspace=arguments.workspace,
         inquiry=inquiry,
-        in_place=arguments.in_place,
+        in_place=arguments.in_place or arguments.in_place_destructive,
+        is_destructive=arguments.in_place_destructive,
         keep=arguments.keep,
         event_name=arguments.event,
         event=read_event(arguments.event_file),

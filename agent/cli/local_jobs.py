@@ -43,6 +43,7 @@ class LocalOptions:
     workspace: Path
     inquiry: Inquiry  # what git says about it
     in_place: bool = False
+    is_destructive: bool = False  # actions may check out over the workspace
     keep: bool = False
     event_name: str = ""
     event: Mapping[str, object] = field(default_factory=dict)
@@ -172,6 +173,10 @@ class LocalJobs:
             )
         return workspace
 
+    @property
+    def _guards_workspace(self) -> bool:
+        return self._options.in_place and not self._options.is_destructive
+
     def _job_settings(self, workspace: Path) -> JobSettings:
         return JobSettings(
             work_folder=self._settings.work_folder,
@@ -187,6 +192,7 @@ class LocalJobs:
             agent_name=os.uname().nodename,
             labels=("self-hosted",),
             workspace=workspace,
+            belongings=self._folder / "belongings" if self._guards_workspace else None,
             environment={**scrub_environment(os.environ), "FLOW_ARTIFACTS": str(self._folder / "artifacts")},
         )
 

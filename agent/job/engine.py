@@ -21,7 +21,7 @@ from agent.job.handling import find_handler, stage_condition
 from agent.job.inputs import read_inputs
 from agent.job.interruption import Interruptible
 from agent.job.state import RunningJob, Scope
-from agent.job.steprun import Action, Stage, StepFailure, StepRun
+from agent.job.steprun import Action, Handler, Stage, StepFailure, StepRun
 from agent.job.steps import Actions, Instance, inner_steps
 from agent.job.streams import StepLog
 from agent.job.turns import CANCELLED, FAILED, SUCCESS, StepEnd, Turn, name_step, report
@@ -200,7 +200,7 @@ class Engine:
                 if turn.spec.uses and turn.instance is None:
                     turn.instance = await self._find_action(turn)
                 step = self._make_step(turn, log, env, own_env, effects)
-                handler = find_handler(step.action)
+                handler = self._find_handler(step)
                 if turn.instance is not None and turn.stage is not Stage.POST:
                     self._note_post(turn, turn.instance)
                 try:
@@ -210,6 +210,10 @@ class Engine:
         except TimeoutError:
             message = f"The action '{turn.name}' has timed out after {to_text(minutes)} minutes."
             raise StepFailure(message, FailureKind.TIMEOUT) from None
+
+    def _find_handler(self, step: StepRun) -> Handler:
+        handler, in_place = find_handler(step.action), self._job.in_place
+        return handler if in_place is None else in_place.guard(handler)
 
     async def _find_action(self, turn: Turn) -> Instance:
         origin = turn.scope.action

@@ -95,6 +95,7 @@ class Lifecycle:
         try:
             _greet(job, log)
             make_places(job.places)
+            await _note_belongings(job)
             write_event(job)
             for template in job.spec.env:
                 values = job.environment.values
@@ -337,6 +338,14 @@ PHASES = (
     Phase("completed hook", Lifecycle.run_completed_hook, is_second_half=True),
     Phase("complete", Lifecycle.complete, is_second_half=True),
 )
+
+
+async def _note_belongings(job: RunningJob) -> None:
+    """In somebody's own folder: what lies there before any step has run."""
+    if job.settings.belongings is not None:
+        from agent.job.in_place import note_belongings
+
+        job.in_place = await note_belongings(job.places.workspace, job.settings.belongings)
 
 
 def _greet(job: RunningJob, log: StepLog) -> None:

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from agent.errors import DamagedError
 
-_PATHS = ("work_folder", "identity_folder", "workspace", "policy_file", "job_groups")
+_PATHS = ("work_folder", "identity_folder", "workspace", "belongings", "policy_file", "job_groups")
 _MAPPINGS = ("environment", "machine", "given")
 _TUPLES = {"actions_urls", "labels", "gpus", "container_allow"}
 
@@ -27,6 +27,9 @@ class JobSettings:
     server_url: str = ""  # empty for a local run
     identity_folder: Path | None = None  # where the keys lie that open `sealed.json`
     workspace: Path | None = None  # an existing folder to work in as it is; None: a fresh one a job
+    belongings: Path | None = (
+        None  # where it is noted what `workspace`, its user's own folder, holds: agent.job.in_place; None: no guard
+    )
     environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))  # what jobs inherit
     machine: Mapping[str, object] = field(
         default_factory=lambda: MappingProxyType({})

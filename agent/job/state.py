@@ -115,6 +115,7 @@ class RunningJob:
     group: JobGroup = field(default_factory=lambda: JobGroup(None, ""))
     oom_kills: int = 0  # of its processes, those that some step has answered for
     latest: Any = None  # agent.job.steprun.StepRun: the step that started a process last
+    in_place: Any = None  # agent.job.in_place.InPlace, while the workspace is somebody's own folder
     view: Any = None  # agent.job.contexts.View, once it is needed
     command_folder: CommandFolder = field(init=False)
 

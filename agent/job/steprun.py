@@ -106,6 +106,7 @@ class StepRun:
     state: dict[str, str] = field(default_factory=dict)  # what earlier stages of this action saved
     action: Action | None = None
     effects: Effects = field(default_factory=Effects)
+    front: Path | None = None  # a folder in front of all others in PATH (agent.job.in_place)
     _files: CommandFiles | None = None  # for the next process; made early for `github.output` and its like
 
     @property
@@ -207,9 +208,11 @@ class StepRun:
             granted=host.granted,
             keeps_paths=host.keeps_paths,
         )
-        if host is usual and not self.job.is_in_container:
-            return built
-        return {name: host.paths.to_inside(usual.paths.to_host(value)) for name, value in built.items()}
+        if host is not usual or self.job.is_in_container:
+            built = {name: host.paths.to_inside(usual.paths.to_host(value)) for name, value in built.items()}
+        if self.front is not None:
+            built["PATH"] = f"{host.paths.to_inside(str(self.front))}:{built['PATH']}"
+        return built
 
     def service_variables(self) -> dict[str, str]:
         """What actions, as opposed to `run:` steps, are told: the server, a token for it, and where the code is."""

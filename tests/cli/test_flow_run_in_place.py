@@ -1,0 +1,203 @@
+"""`agent flow run --in-place`: whatever actions do, what only the user's folder had is still there, or the run is not green."""
+
+import json
+from pathlib import Path
+
+import pytest
+from support.git import Repository, make_repository
+from support.lab import Done, run_agent
+
+INPUTS = "{repository: {default: '${{ github.repository }}'}, ref: {}, path: {}, clean: {default: true}}"
+# Does what actions/checkout does: what is in the folder goes, by git or by hand; then the repository comes.
+CHECK_OUT = """
+import os, pathlib, shutil, subprocess, sys
+here = pathlib.Path(os.environ["GITHUB_WORKSPACE"], os.environ.get("INPUT_PATH", ""))
+here.mkdir(parents=True, exist_ok=True)
+url = os.environ["HOSTED"] + "/" + os.environ["INPUT_REPOSITORY"]
+def git(*words):
+    return subprocess.run(["git", "-C", here, *words]).returncode
+asked = subprocess.run(["git", "-C", here, "config", "remote.origin.url"], capture_output=True, text=True).stdout
+if not (here / ".git").is_dir() or asked.strip() != url or git("clean", "-ffdx") or git("reset", "--hard", "HEAD"):
+    for entry in here.iterdir():
+        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    git("init", "--quiet")
+    git("remote", "add", "origin", url)
+sys.exit(git("fetch", "--quiet", "origin", "main") or git("checkout", "--quiet", "--force", "-B", "main", "origin/main"))
+"""
+FORK = f"name: get\ninputs: {INPUTS}\nruns: {{using: python, main: main.py, post: post.py}}\n"
+
+
+class Place:
+    """The user's clone of `me/model`, with work in it that is nowhere else, and a host of repositories and actions."""
+
+    def __init__(self, folder: Path) -> None:
+        self.hosted = folder / "hosted"
+        make_repository(self.hosted / "me" / "model", {"a.txt": "one\n", ".gitignore": "*.log\n"})
+        make_repository(self.hosted / "acme" / "data", {"rows.csv": "1\n", ".gitignore": "cache\n"})
+        self.add_action("acme/get", FORK, **{"main.py": CHECK_OUT, "post.py": "print('tidied up')"})
+        self.folder = folder / "model"
+        make_repository(self.folder, {"unused": ""})
+        self.repository = Repository(self.folder)
+        self.repository.git("remote", "add", "origin", f"{self.hosted.as_uri()}/me/model")
+        self.repository.git("fetch", "--quiet", "origin")
+        self.repository.git("reset", "--quiet", "--hard", "origin/main")
+        self.mine = {"a.txt": "one\nedited\n", "notes.txt": "mine\n", "train.log": "hours\n"}
+        self.mine |= {"runs/1/weights": "days\n"}
+        for name, text in self.mine.items():
+            (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.folder / name).write_text(text)
+
+    def add_action(self, name: str, manifest: str, **files: str) -> None:
+        make_repository(self.hosted / name, {"action.yml": manifest, **files})
+
+    def run(self, steps: str, *options: str, flag: str = "--in-place") -> Done:
+        file = self.folder.parent / "flow.yml"
+        file.write_text(f"on: push\njobs:\n  a:\n    runs-on: x\n    steps:\n{steps}")
+        words = ("--format", "json", "--actions-url", f"{self.hosted.as_uri()}/{{owner}}/{{repo}}")
+        environment = {"AGENT_STATE": str(self.folder.parent / "state")}
+        hosted = f"HOSTED={self.hosted.as_uri()}"
+        return run_agent(
+            *("flow", "run", file, flag, "--env", hosted, *words, *options),
+            cwd=self.folder,
+            environment=environment,
+        )
+
+    def kept(self) -> dict[str, str]:
+        """Of the user's own work, what is there."""
+        files = {name: self.folder / name for name in self.mine}
+        return {name: file.read_text() for name, file in files.items() if file.exists()}
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+def message(done: Done) -> str:
+    (job,) = (record for record in done.records() if record["kind"] == "job")
+    return str(job.get("message", ""))
+
+
+def texts(done: Done) -> str:
+    return "\n".join(record["text"] for record in done.records() if record["kind"] == "log")
+
+
+@pytest.mark.parametrize("action", ["acme/get@v1", "flow-agent/checkout@v1"])
+@pytest.mark.parametrize(
+    "given",
+    [
+        "{}",
+        "{path: .}",
+        "{path: '${{ github.workspace }}'}",
+        "{path: runs/..}",
+        "{repository: ME/Model, ref: main}",
+    ],
+)
+def test_the_runs_own_repository_is_not_checked_out_over_itself(
+    place: Place, action: str, given: str
+) -> None:
+    done = place.run(
+        f"      - {{id: c, uses: '{action}', with: {given}}}\n"
+        "      - {run: 'echo ${{ steps.c.outputs.commit }} ${{ steps.c.outputs.ref }}; cat notes.txt'}\n"
+    )
+    assert place.kept() == place.mine
+    assert done.code == 0, done.out + done.err
+    assert "its code is there already, nothing is checked out" in texts(done)
+    assert f"{place.repository.head} " in texts(done)
+    assert "tidied up" not in texts(done), "what was not begun has nothing to tidy up"
+
+
+def test_the_folder_is_kept_through_composite_actions_too(place: Place) -> None:
+    place.add_action("acme/prepare", "name: p\nruns: {using: composite, steps: [{uses: acme/get@v1}]}\n")
+    done = place.run("      - uses: acme/prepare@v1\n")
+    assert place.kept() == place.mine
+    assert done.code == 0, done.out
+
+
+def test_consent_lets_a_checkout_have_the_folder(place: Place) -> None:
+    done = place.run("      - uses: acme/get@v1\n", flag="--in-place=destructive")
+    assert done.code == 0, done.out + done.err
+    assert place.kept() == {"a.txt": "one\n"}
+
+
+@pytest.mark.parametrize("action", ["acme/get@v1", "flow-agent/checkout@v1"])
+@pytest.mark.parametrize("given", ["repository: acme/data", "ref: v0"])
+def test_anything_else_over_the_folder_is_refused(place: Place, action: str, given: str) -> None:
+    done = place.run(f"      - {{uses: '{action}', with: {{{given}}}}}\n")
+    assert place.kept() == place.mine
+    assert done.code == 1
+    assert "would be checked out over" in message(done)
+    assert "--in-place=destructive" in message(done)
+
+
+def test_another_repository_goes_into_a_folder_of_its_own_again_and_again(place: Place) -> None:
+    steps = "      - {uses: acme/get@v1, with: {repository: acme/data, path: data}}\n      - run: cat data/rows.csv; touch data/cache\n"
+    for _ in range(2):
+        done = place.run(steps)
+        assert done.code == 0, done.out + done.err
+    assert (place.folder / "data" / "rows.csv").read_text() == "1\n"
+    assert place.kept() == place.mine
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "new.csv"])
+def test_a_folder_with_work_of_the_users_is_no_target(place: Place, name: str) -> None:
+    steps = "      - {uses: acme/get@v1, with: {repository: acme/data, path: data}}\n"
+    assert place.run(steps).code == 0
+    (place.folder / "data" / name).write_text("2\n")
+    done = place.run(steps)
+    assert (done.code, (place.folder / "data" / name).read_text()) == (1, "2\n")
+    assert "holds what is nowhere else" in message(done)
+    runs = place.run("      - {uses: flow-agent/checkout@v1, with: {path: runs}}\n")
+    assert runs.code == 1
+    assert place.kept() == place.mine
+
+
+@pytest.mark.parametrize(
+    "command", ["clean -ffdx", "reset --hard", "checkout -f", "checkout -- .", "stash -u"]
+)
+@pytest.mark.parametrize("kind", ["python", "composite"])
+def test_an_action_that_is_no_known_checkout_is_ended_before_git_throws_work_away(
+    place: Place, command: str, kind: str
+) -> None:
+    script = f"git -c a.b=c -C . {command} || rm -rf ./*"
+    composite = f"name: x\nruns: {{using: composite, steps: [{{shell: sh, run: '{script}'}}]}}\n"
+    python = "name: x\nruns: {using: python, main: main.py}\n"
+    main = f"import subprocess; subprocess.run({script!r}, shell=True)"
+    place.add_action("acme/fresh", composite if kind == "composite" else python, **{"main.py": main})
+    done = place.run("      - uses: acme/fresh@v1\n")
+    assert place.kept() == place.mine
+    assert done.code == 1
+    assert f"'git {command.split(maxsplit=1)[0]}' would throw away" in message(done)
+
+
+@pytest.mark.parametrize(
+    ("script", "lost"),
+    [("rm -rf runs notes.txt", "notes.txt, runs"), ("git show HEAD:a.txt > a.txt", "a.txt")],
+)
+def test_a_run_whose_action_lost_the_users_work_is_never_green(place: Place, script: str, lost: str) -> None:
+    manifest = f"name: x\nruns: {{using: composite, steps: [{{shell: sh, run: '{script}'}}]}}\n"
+    place.add_action("acme/sweep", manifest)
+    done = place.run("      - {uses: acme/sweep@v1, continue-on-error: true}\n")
+    assert done.code == 1
+    assert message(done) == f"the action lost what only this folder had: {lost}"
+
+
+def test_what_the_flow_itself_does_in_the_folder_is_its_authors_word(place: Place) -> None:
+    (place.folder / "act").mkdir()
+    (place.folder / "act" / "action.yml").write_text(
+        "name: x\nruns: {using: composite, steps: [{shell: sh, run: git reset --hard}]}\n"
+    )
+    done = place.run("      - run: rm notes.txt\n      - uses: ./act\n      - run: git clean -ffdxq\n")
+    assert done.code == 0, done.out + done.err
+    assert place.kept() == {"a.txt": "one\n"}
+
+
+def test_actions_work_with_git_in_the_folder_as_before(place: Place) -> None:
+    script = "git add -A && git -c user.name=a -c user.email=a@b commit -qm more && git log --oneline && git clean -n"
+    script += " && git clone -q . copy && git -C copy clean -ffdx && git -C copy reset --hard && rm -rf copy"
+    manifest = f"name: x\nruns: {{using: composite, steps: [{{shell: sh, run: '{script}'}}]}}\n"
+    place.add_action("acme/commit", manifest)
+    done = place.run("      - uses: acme/commit@v1\n")
+    assert done.code == 0, done.out + done.err
+    assert place.kept() == place.mine
+    assert json.dumps(place.repository.git("log", "--format=%s")).startswith('"more')
