@@ -14,13 +14,14 @@ from agent.cli.files import read_pins
 from agent.cli.interrupts import Interrupts
 from agent.cli.local_jobs import LocalOptions
 from agent.cli.local_run import LocalRun
+from agent.cli.masked_screen import MaskedScreen
 from agent.cli.screens import make_screen
 from agent.clock import SystemClock
 from agent.config import load_settings
 from agent.errors import InterruptedByUserError, UsageError
 from agent.flow.model import Flow
 from agent.ids import ENTROPY_BYTES, RunId
-from agent.job.launch import EarlySupervisor
+from agent.job.launch import EarlySupervisor, make_mask
 from agent.plan import RunRequest
 from agent.plan.request import Wish, make_request
 from agent.spec.job import Source, SourceKind
@@ -43,6 +44,8 @@ def run_flow_here(
                 hint=f"{label}=host",
             )
     screen = make_screen(output_format, out, shows_jobs=shows_jobs(flow))
+    if options.secrets:
+        screen = MaskedScreen(screen, make_mask(options.secrets.values()))
     settings = load_settings({"actions_url": options.actions_url})
     request = ask(flow, options)
     with _run_folder(options) as folder, Interrupts() as interrupts:

@@ -105,9 +105,7 @@ class LocalJobs:
             machine={"gpus": list(grant.shown)} if grant.shown else {},
         )
         folder = create_job_folder(self._folder / "jobs", spec, 1, settings, {})
-        wanted = {*spec.secrets, JOB_TOKEN}  # actions ask for the token by themselves, as `github.token`
-        secrets = {name: value for name, value in self._options.secrets.items() if name in wanted}
-        pid = fork_supervisor(folder, secrets, self._early)
+        pid = fork_supervisor(folder, self._choose_secrets(spec), self._early)
         journal = JournalReader(folder.journal)
         self._running[spec.job] = _Running(spec, folder, pid, os.pidfd_open(pid), journal)
 
@@ -137,6 +135,12 @@ class LocalJobs:
             _reap(running)
             _wait_until_unlocked(running.folder)
             bury(running.folder, FailureKind.CANCELLED, "killed")  # with all that it had started
+
+    def _choose_secrets(self, spec: JobSpec) -> dict[str, str]:
+        """All of them, so that all are masked; those that the job does not name go by a name that none can have."""
+        wanted = {*spec.secrets, JOB_TOKEN}  # actions ask for the token by themselves, as `github.token`
+        given = self._options.secrets.items()
+        return {name if name in wanted else f"({name})": value for name, value in given}
 
     def _finish(self, running: _Running) -> JobResult:
         del self._running[running.spec.job]

@@ -15,7 +15,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -49,6 +49,7 @@ __all__ = [
     "has_last_word",
     "is_running",
     "list_job_folders",
+    "make_mask",
     "open_job_folder",
     "read_result",
     "remove_job_folder",
@@ -159,6 +160,16 @@ def fork_supervisor(
 def fork_early() -> EarlySupervisor:
     """Fork this very process into a supervisor that gets its job later: `fork_supervisor`."""
     return EarlySupervisor(_get_ready)
+
+
+def make_mask(secrets: Iterable[str]) -> Callable[[str], str]:
+    """What gives a text with `***` in place of the secrets and their derived forms, as in a job's log."""
+    from agent.job.masking import Masker
+
+    masker = Masker()
+    for value in secrets:
+        masker.add(value)
+    return masker.mask_text
 
 
 def request_cancel(folder: JobFolder, reason: str) -> bool:
