@@ -42,6 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     run.add_argument(
         "--workspace", type=Path, default=Path(), metavar="DIR", help="jobs work in a copy of it (default: .)"
     )
+    run.add_argument("--with-ignored", action="store_true", help="copy what git ignores, too")
     run.add_argument("--in-place", action="store_true", help="work in DIR itself instead of a copy")
     run.add_argument(
         "--in-place=destructive",
@@ -192,6 +193,7 @@ def _run_here(arguments: argparse.Namespace, inquiry: "Inquiry", early: "EarlySu
         workspace=arguments.workspace,
         inquiry=inquiry,
         in_place=arguments.in_place or arguments.in_place_destructive,
+        with_ignored=arguments.with_ignored,
         is_destructive=arguments.in_place_destructive,
         keep=arguments.keep,
         event_name=arguments.event,

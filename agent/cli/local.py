@@ -1,8 +1,6 @@
 """`agent flow run`: what the command line said becomes a run on this machine, no server anywhere."""
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,6 +13,7 @@ from agent.cli.interrupts import Interrupts
 from agent.cli.local_jobs import LocalOptions
 from agent.cli.local_run import LocalRun
 from agent.cli.masked_screen import MaskedScreen
+from agent.cli.run_folders import open_run_folder
 from agent.cli.screens import make_screen
 from agent.clock import SystemClock
 from agent.config import load_settings
@@ -81,11 +80,10 @@ def ask(flow: Flow, options: LocalOptions) -> RunRequest:
 
 @contextmanager
 def _run_folder(options: LocalOptions) -> Iterator[Path]:
-    """A private folder for this run; removed afterwards unless it is to be kept."""
+    """A private folder for this run, which the jobs' copies of the workspace fit into."""
     if not options.workspace.is_dir():
         raise UsageError("the workspace is not a folder", where=str(options.workspace))
-    folder = Path(tempfile.mkdtemp(prefix="flow-run-")).resolve()
-    try:
+    with open_run_folder(keep=options.keep) as folder:
         if not options.in_place and folder.is_relative_to(options.workspace.resolve()):
             raise UsageError(
                 "the workspace contains the folder for temporary files",
@@ -93,6 +91,3 @@ def _run_folder(options: LocalOptions) -> Iterator[Path]:
                 hint="name another one with --workspace, or set TMPDIR",
             )
         yield folder
-    finally:
-        if not options.keep:
-            shutil.rmtree(folder, ignore_errors=True)

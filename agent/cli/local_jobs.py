@@ -3,7 +3,7 @@
 import os
 import select
 import signal
-import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -12,6 +12,8 @@ from pathlib import Path
 from agent.cli.checkout import Inquiry
 from agent.cli.local_machine import Grant
 from agent.cli.local_nodes import stand_in
+from agent.cli.progress import Progress
+from agent.cli.workspace_copy import Tick, copy_planned, plan_copy
 from agent.config import Settings
 from agent.errors import UsageError
 from agent.job.inheritance import scrub_environment
@@ -33,6 +35,7 @@ from agent.spec.job import JobSpec
 from agent.spec.outcome import FailureKind, JobResult
 
 _UNLOCK_SECONDS = 5.0
+_PATIENCE_SECONDS = 0.5  # a copy that takes longer is shown
 _POLL_MS = 20  # how soon new output is shown while a job runs; its end is noticed at once
 
 
@@ -43,6 +46,7 @@ class LocalOptions:
     workspace: Path
     inquiry: Inquiry  # what git says about it
     in_place: bool = False
+    with_ignored: bool = False  # copies hold what git ignores, too
     is_destructive: bool = False  # actions may check out over the workspace
     keep: bool = False
     event_name: str = ""
@@ -72,7 +76,7 @@ class _Running:
 class LocalJobs:
     """Starts jobs below `folder` and tells what becomes of them. `show` is given each record, with its job's key.
 
-    `early` is the supervisor of the first.
+    `early` is the supervisor of the first; `is_unwanted` says whether jobs are begun no more.
     """
 
     def __init__(
@@ -82,19 +86,25 @@ class LocalJobs:
         settings: Settings,
         early: EarlySupervisor,
         show: Callable[[str, Record], None],
+        is_unwanted: Callable[[], bool],
     ) -> None:
         self._folder = folder
         self._options = options
         self._settings = settings
         self._early = early
         self._show = show
+        self._is_unwanted = is_unwanted
+        self.left_out: set[str] = set()  # of the workspace, because git ignores it
         self._running: dict[str, _Running] = {}
 
     def __len__(self) -> int:
         return len(self._running)
 
     def start(self, spec: JobSpec, grant: Grant) -> None:
-        """Start a job with what it was granted. Raises UsageError when its workspace can't be made."""
+        """Start a job with what it was granted.
+
+        Raises UsageError when its workspace can't be made, and InterruptedByUserError when it is wanted no more before it is.
+        """
         workspace = self._make_workspace(spec)
         added = {name: _literal(value) for name, value in self._options.environment.items()}
         spec = replace(spec, env=(added, *spec.env)) if added else spec
@@ -163,19 +173,34 @@ class LocalJobs:
     def _make_workspace(self, spec: JobSpec) -> Path:
         if self._options.in_place:
             return self._options.workspace.resolve()
+        source = self._options.workspace.resolve()
         name = str(spec.contexts.github["repository"]).rpartition("/")[2]
         workspace = self._folder / "work" / spec.job / name / name
-        workspace.parent.mkdir(parents=True)
-        copy = ["cp", "-a", "--reflink=auto", f"{self._options.workspace.resolve()}/.", str(workspace)]
-        done = subprocess.run(copy, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
-        if done.returncode != 0:
-            last = done.stderr.strip().rpartition("\n")[2]
-            raise UsageError(
-                f"the workspace can't be copied: {last}",
-                where=str(self._options.workspace),
-                hint="name another one with --workspace, or work --in-place",
+        try:
+            plan = plan_copy(source, with_ignored=self._options.with_ignored)
+            self.left_out.update(plan.left_out)
+            shown = Progress(
+                "copy", plan.size_bytes, sys.stderr, time.monotonic, patience_seconds=_PATIENCE_SECONDS
             )
+            with shown:
+                copy_planned(plan, workspace, self._make_tick(shown))
+        except OSError as error:
+            raise UsageError(
+                f"the workspace can't be copied: {error.strerror}",
+                where=str(error.filename or self._options.workspace),
+                hint="name another one with --workspace, or work --in-place",
+            ) from None
         return workspace
+
+    def _make_tick(self, shown: Progress) -> Tick:
+        """Counts what is copied. Raises InterruptedByUserError when nobody wants the copy any more."""
+
+        def tick(size_bytes: int) -> None:
+            if self._is_unwanted():
+                shown.stopping.set()
+            shown.add(size_bytes)
+
+        return tick
 
     @property
     def _guards_workspace(self) -> bool:
@@ -196,6 +221,7 @@ class LocalJobs:
             agent_name=os.uname().nodename,
             labels=("self-hosted",),
             workspace=workspace,
+            ends_with=os.getpid(),
             belongings=self._folder / "belongings" if self._guards_workspace else None,
             environment={**scrub_environment(os.environ), "FLOW_ARTIFACTS": str(self._folder / "artifacts")},
         )

@@ -27,6 +27,11 @@ class LocalQueue:
         self._waiting.append(spec)
         self._has_news = True
 
+    def put_back(self, spec: JobSpec) -> None:
+        """The job that was taken last has not started after all: it is the next again."""
+        self._waiting.insert(0, spec)
+        self._has_news = True
+
     def look_again(self) -> None:
         """There may be more room than before."""
         self._has_news = True

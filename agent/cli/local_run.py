@@ -13,6 +13,7 @@ from agent.cli.local_jobs import LocalJobs, LocalOptions
 from agent.cli.local_machine import LocalMachine
 from agent.cli.local_queue import LocalQueue
 from agent.cli.screen import Screen
+from agent.cli.workspace_copy import name_some
 from agent.clock import Clock
 from agent.config import Settings
 from agent.errors import InterruptedByUserError
@@ -63,7 +64,9 @@ class LocalRun:
         early: EarlySupervisor,
     ) -> None:
         self._flow = flow
-        self._jobs = LocalJobs(folder, options, settings, early, screen.show_record)
+        self._jobs = LocalJobs(
+            folder, options, settings, early, screen.show_record, lambda: interrupts.count > 0
+        )
         self._screen = screen
         self._clock = clock
         self._interrupts = interrupts
@@ -89,7 +92,12 @@ class LocalRun:
 
     def _turn(self) -> None:
         for spec, grant in self._queue.take():
-            self._jobs.start(spec, grant)
+            try:
+                self._jobs.start(spec, grant)
+            except InterruptedByUserError:  # while its workspace was copied
+                self._machine.release(spec.job)
+                self._queue.put_back(spec)
+                break
             self._advance(JobStarted(spec.job))
         for spec, result in self._jobs.wait():
             self._machine.release(spec.job)
@@ -164,15 +172,8 @@ class LocalRun:
         self._screen.show_record(key, Closed(int(self._clock.now() * 1000), result))
 
     def _show_end(self, conclusion: Conclusion) -> None:
-        refused_jobs = [
-            job.key
-            for job in self._state.jobs.values()
-            if job.result is not None and job.result.was_refused and job.key not in self._state.scopes
-        ]
-        if refused_jobs and conclusion is Conclusion.FAILURE:
-            message = f"the run is not green: this machine can't run {', '.join(refused_jobs)}"
-            hint = "choose what it can with --job or --matrix"
-            self._screen.show({"kind": "warning", "message": f"{message}; {hint}"})
+        self._warn_of_refused(conclusion)
+        self._warn_of_left_out(conclusion)
         jobs = {
             job.key: {"conclusion": job.result.conclusion, "outputs": dict(job.result.outputs)}
             for job in self._state.jobs.values()
@@ -182,3 +183,20 @@ class LocalRun:
         self._screen.show(
             {"kind": "run", "name": self._name, "conclusion": conclusion, "jobs": jobs, "seconds": seconds}
         )
+
+    def _warn_of_refused(self, conclusion: Conclusion) -> None:
+        refused_jobs = [
+            job.key
+            for job in self._state.jobs.values()
+            if job.result is not None and job.result.was_refused and job.key not in self._state.scopes
+        ]
+        if refused_jobs and conclusion is Conclusion.FAILURE:
+            message = f"the run is not green: this machine can't run {', '.join(refused_jobs)}"
+            hint = "choose what it can with --job or --matrix"
+            self._screen.show({"kind": "warning", "message": f"{message}; {hint}"})
+
+    def _warn_of_left_out(self, conclusion: Conclusion) -> None:
+        if conclusion is Conclusion.FAILURE and self._jobs.left_out:
+            names = name_some(sorted(self._jobs.left_out))
+            message = f"the jobs' copies lack what git ignores ({names}); --with-ignored copies it, too"
+            self._screen.show({"kind": "warning", "message": message})

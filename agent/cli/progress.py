@@ -29,8 +29,16 @@ class Progress:
     """
 
     def __init__(
-        self, what: str, total_bytes: int, out: TextIO, monotonic: Callable[[], float], *, shown: bool = True
+        self,
+        what: str,
+        total_bytes: int,
+        out: TextIO,
+        monotonic: Callable[[], float],
+        *,
+        shown: bool = True,
+        patience_seconds: float | None = None,
     ) -> None:
+        """What takes less than `patience_seconds` is not shown at all; None: it is shown at once."""
         self._what = what
         self._total = total_bytes
         self._out = out
@@ -39,7 +47,9 @@ class Progress:
         self.stopping = threading.Event()
         self._lock = threading.Lock()
         self._done = 0
-        self._drawn_at = float("-inf")
+        self._has_drawn = False
+        wait = float("-inf") if patience_seconds is None else patience_seconds - _DRAW_SECONDS
+        self._drawn_at = monotonic() + wait
 
     def __enter__(self) -> Self:
         self.add(0)
@@ -48,7 +58,7 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._is_shown:
+        if self._has_drawn:
             self._out.write("\r\x1b[K")
             self._out.flush()
 
@@ -60,7 +70,7 @@ class Progress:
             self._done += size_bytes
             now = self._monotonic()
             if self._is_shown and now - self._drawn_at >= _DRAW_SECONDS:
-                self._drawn_at = now
+                self._drawn_at, self._has_drawn = now, True
                 self._out.write(f"\r{self.line()}\x1b[K")
                 self._out.flush()
 

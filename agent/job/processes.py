@@ -20,6 +20,7 @@ from agent.job.pipes import OutputPipe, Sink
 from agent.job.proc import is_alive, list_descendants, list_marked, list_processes, session_of, signal_all
 
 _OOM_SCORE = Path("/proc/self/oom_score_adj")
+_PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -112,6 +113,15 @@ def prepare_supervisor() -> None:
     libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     _give_up_protection()
     libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def end_with(parent: int) -> None:
+    """Have SIGTERM sent to this process when `parent`, which started it, ends; at once when it has."""
+    import ctypes
+
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _give_up_protection() -> None:

@@ -49,6 +49,9 @@ class JobSettings:
     job_groups: Path | None = (
         None  # the control group in which each job gets its own: agent.job.groups; None: none
     )
+    ends_with: int = (
+        0  # the process that started the job, and at whose end it is cancelled; 0: it outlives that
+    )
     interrupt_seconds: float = 7.5  # after SIGINT, until SIGTERM
     terminate_seconds: float = 2.5  # after SIGTERM, until SIGKILL
 

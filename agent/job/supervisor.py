@@ -24,7 +24,7 @@ from agent.job.groups import JobGroup
 from agent.job.lifecycle import Lifecycle
 from agent.job.masking import Masker
 from agent.job.proc import kill_tracked
-from agent.job.processes import prepare_supervisor
+from agent.job.processes import end_with, prepare_supervisor
 from agent.job.settings import JobSettings
 from agent.job.state import RunningJob, Scope, choose_places
 from agent.job.streams import Recorder
@@ -100,6 +100,8 @@ async def _run_job(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, lifecycle.cancel, "the supervisor was told to end")
+    if settings.ends_with:
+        end_with(settings.ends_with)
     try:
         return await lifecycle.run()
     finally:
