@@ -48,8 +48,9 @@ class Progress:
         self._lock = threading.Lock()
         self._done = 0
         self._has_drawn = False
-        wait = float("-inf") if patience_seconds is None else patience_seconds - _DRAW_SECONDS
-        self._drawn_at = monotonic() + wait
+        self._drawn_at = float("-inf")
+        if patience_seconds is not None:
+            self._drawn_at = monotonic() + patience_seconds - _DRAW_SECONDS
 
     def __enter__(self) -> Self:
         self.add(0)
