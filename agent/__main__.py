@@ -1,6 +1,8 @@
 """The `agent` command. Only `--version` is answered here, because it should cost no more than starting Python."""
 
+import contextlib
 import gc
+import os
 import sys
 
 _FEWER_COLLECTIONS = (
@@ -13,8 +15,12 @@ def main() -> int:
     if sys.argv[1:] == ["--version"]:
         from agent import __version__
 
-        sys.stdout.write(f"agent {__version__}\n")
+        with contextlib.suppress(OSError, AttributeError):  # whoever asked has gone, or there is no output
+            sys.stdout.write(f"agent {__version__}\n")
+            sys.stdout.flush()
         return 0
+    if sys.getfilesystemencoding() != "utf-8":
+        _begin_again_in_utf8()
     gc.set_threshold(_FEWER_COLLECTIONS, 10, 10)
     from agent.cli.main import run_command
 
@@ -22,6 +28,17 @@ def main() -> int:
         return run_command(sys.argv[1:])
     finally:
         gc.freeze()  # the process ends: looking for cycles in all that it has loaded would take longer than its work
+
+
+def _begin_again_in_utf8() -> None:
+    """This process, with Python's UTF-8 mode on; what the terminal speaks is passed on (`agent.cli.streams`).
+
+    Names of files, variables of jobs and flows are UTF-8 whatever the locale of the terminal says: in another one
+    half of what a flow may say could be no file's name.
+    """
+    terminal = getattr(sys.stdout, "encoding", None) or "ascii"
+    options = ["-X", "utf8", "-X", f"terminal={terminal}"]
+    os.execv(sys.executable, [sys.executable, *options, *sys.orig_argv[1:]])  # noqa: S606
 
 
 if __name__ == "__main__":

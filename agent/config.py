@@ -3,8 +3,10 @@
 Every setting is a row of `SETTINGS`; `agent doctor` prints each with the place that its value came from.
 """
 
+import contextlib
 import os
 import re
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -193,9 +195,38 @@ def config_file() -> Path:
     named = os.environ.get("AGENT_CONFIG")
     if named:
         return Path(named)
-    own = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "flow-agent" / "config.toml"
     machine = Path("/etc/flow-agent/config.toml")
+    home = find_home()
+    base = os.environ.get("XDG_CONFIG_HOME") or (home and home / ".config")
+    if not base:
+        return machine
+    own = Path(base) / "flow-agent" / "config.toml"
     return own if own.exists() or not machine.exists() else machine
+
+
+def find_home() -> Path | None:
+    """The user's home folder, whether it exists or not; None where nobody says one.
+
+    A container's user may be a bare number that the machine has no entry of (`docker run --user 12345`).
+    """
+    if os.environ.get("HOME"):
+        return Path(os.environ["HOME"])
+    import pwd
+
+    try:
+        return Path(pwd.getpwuid(os.getuid()).pw_dir)
+    except KeyError:
+        return None
+
+
+def user_name() -> str:
+    """Who runs this process: the account's name, or `uid 12345` where it has none."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"uid {os.getuid()}"
 
 
 def bundled(name: str) -> Path:
@@ -242,8 +273,38 @@ def _read_config(file: Path) -> dict[str, str]:
 
 
 def _user_folder(part: str) -> Path:
-    """`/var/lib/flow-agent/PART` for root, else the user's data folder."""
+    """`/var/lib/flow-agent/PART` for root, else the user's data folder.
+
+    Where a user has no home that they may write to, the agent's part lies below the folder for temporary files. The
+    server's part is meant to stay: then UsageError is raised.
+    """
     if os.geteuid() == 0 and not os.environ.get("XDG_DATA_HOME"):
         return Path("/var/lib/flow-agent") / part
-    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(base) / "flow-agent" / part
+    if os.environ.get("XDG_DATA_HOME"):
+        return Path(os.environ["XDG_DATA_HOME"]) / "flow-agent" / part
+    home = find_home()
+    if home is not None:
+        folder = home / ".local" / "share" / "flow-agent" / part
+        if folder.exists() or os.access(home, os.W_OK | os.X_OK):
+            return folder
+    if part != "agent":
+        what = f"{user_name()} has no home folder to keep the {part}'s data in"
+        raise UsageError(what, hint="name a folder with --data or AGENT_DATA")
+    return _temporary_folder() / part
+
+
+def _temporary_folder() -> Path:
+    """A folder of this user's own below the one for temporary files. Raises UsageError when somebody else made it."""
+    import tempfile
+
+    folder = Path(tempfile.gettempdir()) / f"flow-agent-{os.geteuid()}"
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        raise UsageError(
+            "this folder is not yours alone, and you have no home folder",
+            where=str(folder),
+            hint="set HOME, or name a folder with AGENT_STATE",
+        )
+    return folder

@@ -63,7 +63,7 @@ def _read(line: str, workspace: Path) -> Pattern:
     is_exclude = line.startswith("!")
     text = line.removeprefix("!").strip()
     if text == "~" or text.startswith("~/"):
-        text = str(Path.home()) + text[1:]
+        text = os.path.expanduser(text)  # noqa: PTH111 - Path's raises where there is no home
     if "\0" in text or not text:
         raise StepError(f"the pattern {line!a} names nothing")
     absolute = os.path.normpath(text if text.startswith("/") else f"{_escape(str(workspace))}/{text}")

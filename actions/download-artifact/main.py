@@ -20,7 +20,8 @@ def main() -> None:
     """Choose, fetch, check, unpack, and only then move into place."""
     name, pattern = get_input("name"), get_input("pattern")
     is_merged = get_flag("merge-multiple")
-    target = Path(os.path.normpath(find_workspace() / Path(get_input("path", ".")).expanduser()))
+    path = os.path.expanduser(get_input("path", "."))  # noqa: PTH111 - Path's raises where there is no home
+    target = Path(os.path.normpath(find_workspace() / path))
     store = open_store()
     chosen = choose(store.list(), name, pattern)
     with temporary_folder(target) as temporary:

@@ -1,6 +1,7 @@
 """What git says about a folder."""
 
 import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +50,14 @@ def _start(folder: Path, arguments: Sequence[str]) -> "subprocess.Popen[str] | N
     command = ["git", "-C", str(folder), *arguments]
     null = subprocess.DEVNULL
     try:
-        return subprocess.Popen(command, stdin=null, stdout=subprocess.PIPE, stderr=null, text=True)
+        return subprocess.Popen(
+            command,
+            stdin=null,
+            stdout=subprocess.PIPE,
+            stderr=null,
+            encoding=sys.getfilesystemencoding(),  # paths, most of all
+            errors=sys.getfilesystemencodeerrors(),
+        )
     except FileNotFoundError:
         return None
 

@@ -122,10 +122,10 @@ class Stage:
     def _run(self, *arguments: str, given: str = "", **more: str) -> None:
         environment = {**self._environment(), **more}
         done = subprocess.run(
-            _command(arguments), env=environment, input=given, capture_output=True, text=True, check=False
+            _command(arguments), env=environment, input=given.encode(), capture_output=True, check=False
         )
         if done.returncode != 0:
-            raise AgentError(f"`agent {' '.join(arguments)}` failed: {done.stderr.strip()}")
+            raise AgentError(f"`agent {' '.join(arguments)}` failed: {os.fsdecode(done.stderr).strip()}")
 
     def _environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("AGENT_")}

@@ -4,12 +4,12 @@ Both desks do the same and speak in the same JSON (docs/server.md); on the serve
 and the server need not run: who may write the data folder is its operator.
 """
 
-import getpass
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from agent.cli.client import Client
+from agent.config import user_name
 
 if TYPE_CHECKING:
     from agent.server.changes import Change
@@ -237,7 +237,7 @@ class LocalDesk:
         from agent.server import audit
 
         entry = audit.Entry(f"agent server {action}", target, address="", actor="operator")
-        entry.notes["account"] = getpass.getuser()
+        entry.notes["account"] = user_name()
         with audit.auditing(entry):
             return with_data(self._place, work)
 

@@ -3,13 +3,14 @@
 Only the module of the command that was asked for is imported, so that a quick command starts quickly.
 """
 
-import os
+import contextlib
 import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 
 from agent.cli.arguments import CommandParser
+from agent.cli.streams import is_unwritable, prepare_streams, silence_output
 from agent.errors import AgentError, InterruptedByUserError, UsageError
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -43,8 +44,12 @@ def run_command(arguments: Sequence[str]) -> int:
     """Run one command and give its exit code. Prints errors as `agent: what (where); what to do`."""
     words = [word for word in arguments if word != "--debug"]
     is_debug = len(words) != len(arguments)
+    prepare_streams()
     try:
-        return _dispatch(words)
+        try:
+            return _dispatch(words)
+        finally:
+            sys.stdout.flush()  # here, where it is known what an error of it means
     except AgentError as error:
         if is_debug:
             raise
@@ -52,15 +57,14 @@ def run_command(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return _report(InterruptedByUserError("interrupted"))
     except BrokenPipeError:  # the reader of our output (head, less) has gone: end as if killed by its signal
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence_output()
         return 128 + signal.SIGPIPE
     except (
         Exception
     ) as error:  # a bug of ours: the user gets a sentence, and the traceback only when they ask for it
         if is_debug:
             raise
-        what = f"a bug in the agent: {type(error).__name__}: {error}"
-        return _report(AgentError(what, hint="run the same command with --debug and report what it prints"))
+        return _report(_explain(error))
 
 
 def _dispatch(words: list[str]) -> int:
@@ -99,7 +103,20 @@ def _overview() -> str:
     )
 
 
+def _explain(error: Exception) -> AgentError:
+    """What the user is told of an error that nobody expected."""
+    if isinstance(error, OSError) and is_unwritable(error):
+        silence_output()
+        return AgentError(f"nothing can be written: {error.strerror}", where=error.filename or "")
+    if isinstance(error, UnicodeEncodeError) and "surrogates" in error.reason:
+        return UsageError("a word of the command line is not UTF-8 text", hint="write it as UTF-8")
+    what = f"a bug in the agent: {type(error).__name__}: {error}"
+    return AgentError(what, hint="run the same command with --debug and report what it prints")
+
+
 def _report(error: AgentError) -> int:
-    sys.stdout.flush()
-    sys.stderr.write(f"agent: {error}\n")
+    with contextlib.suppress(OSError):  # nobody can be told
+        sys.stdout.flush()
+        sys.stderr.write(f"agent: {error}\n")
+        sys.stderr.flush()
     return error.exit_code

@@ -4,12 +4,11 @@ Journals of this machine come record by record (`show_record`), the server's and
 (`show`). Output is by far the most of it: what has nothing special in it goes through whole, not line by line.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any, Protocol, TextIO
 
-from agent.cli.tables import MARKS, coloured, duration, plain
+from agent.cli.tables import MARKS, coloured, duration, json_text, plain
 from agent.journal.format import Log, Record
 from agent.journal.public import PublicRecords
 
@@ -52,7 +51,7 @@ class JsonScreen:
 
     def show(self, record: Mapping[str, Any]) -> None:
         """Write the record at once: a program follows."""
-        self._out.write(json.dumps(record, ensure_ascii=False) + "\n")
+        self._out.write(json_text(record, self._out) + "\n")
         self._out.flush()
 
     def show_record(self, job: str, record: Record) -> None:

@@ -54,11 +54,20 @@ def read_value(file: Path | None, what: str) -> str:
 
         value = getpass.getpass(f"{what}: ")
     else:
-        value = sys.stdin.read()
+        value = _read_input()
     value = value.removesuffix("\n").removesuffix("\r")
     if not value:
         raise UsageError(f"the value of {what} is empty", hint="give it on standard input, or with --file")
     return value
+
+
+def _read_input() -> str:
+    """Standard input as UTF-8, whatever the locale says: a value is the same from a file and from a pipe."""
+    data = sys.stdin.buffer.read() if hasattr(sys.stdin, "buffer") else sys.stdin.read().encode()
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise UsageError("the value is not UTF-8 text", where="standard input") from None
 
 
 def _set(arguments: argparse.Namespace) -> int:

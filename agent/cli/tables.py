@@ -5,6 +5,8 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
+from agent.cli.streams import holds_unicode
+
 _RESET = "\x1b[0m"
 COLOURS = {
     "success": "\x1b[32m",
@@ -21,7 +23,12 @@ MARKS = {"success": "✓", "failure": "✗", "cancelled": "!", "skipped": "-", "
 
 def print_json(data: Any, out: TextIO) -> None:
     """`data` as one indented JSON document."""
-    out.write(json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+    out.write(json_text(data, out, indent=2) + "\n")
+
+
+def json_text(data: Any, out: TextIO, *, indent: int | None = None) -> str:
+    """`data` as JSON in the characters that `out` can take: others are written as escapes, which mean the same."""
+    return json.dumps(data, indent=indent, ensure_ascii=not holds_unicode(out))
 
 
 def print_table(

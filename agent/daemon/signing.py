@@ -45,7 +45,7 @@ def sign_apart(identity: Path, message: bytes) -> bytes:
     Raises AgentError with what that process said, such as that the keys are readable to others; TimeoutError on a
     machine that is too busy.
     """
-    command = [sys.executable, "-P", "-m", "agent.daemon.signing", str(identity)]
+    command = [sys.executable, "-P", "-X", "utf8", "-m", "agent.daemon.signing", str(identity)]
     try:
         done = subprocess.run(command, input=message, capture_output=True, timeout=_SIGN_SECONDS, check=False)
     except subprocess.TimeoutExpired:

@@ -81,7 +81,7 @@ class ForkServer:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(  # noqa: ASYNC220 - a spawn takes about a millisecond
-                [sys.executable, "-P", "-m", "agent.job.forkserver", str(theirs.fileno())],
+                [sys.executable, "-P", "-X", "utf8", "-m", "agent.job.forkserver", str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],

@@ -70,7 +70,7 @@ def _name_root(root: Path) -> str:
 
 
 def _sweep(address: str, root: Path, jobs: Sequence[str], options: Sequence[str]) -> str:
-    program = [sys.executable, "-P", "-m", "agent.containers.sweep"]
+    program = [sys.executable, "-P", "-X", "utf8", "-m", "agent.containers.sweep"]
     command = [*program, *options, address, _name_root(root), *jobs]
     try:
         result = subprocess.run(
