@@ -42,8 +42,8 @@ def link_local(flow: Flow, file: Path) -> Flow:
 
 
 def shows_jobs(flow: Flow) -> bool:
-    """Whether a run of the flow has more than one job, so that it must be said whose each line is."""
-    return len(flow.jobs) > 1 or any(job.call for job in flow.jobs.values())
+    """Whether a run of the flow may have more than one job, so that it must be said whose each line is."""
+    return len(flow.jobs) > 1 or any(job.call or job.strategy.matrix for job in flow.jobs.values())
 
 
 class _Reader:

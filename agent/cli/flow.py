@@ -139,6 +139,12 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--matrix", action="append", default=[], metavar="K:V", help="only the matrix cells with this value"
     )
+    parser.add_argument(
+        "--log",
+        choices=["end", "all"],
+        default="end",
+        help="of each step's output: on a terminal the end, or all of it (default: end)",
+    )
     add_format(parser)
 
 
@@ -207,7 +213,7 @@ def _run_here(arguments: argparse.Namespace, inquiry: "Inquiry", early: "EarlySu
         images=dict(split_pair(pair, "--image") for pair in arguments.image),
         actions_url=arguments.actions_url,
     )
-    return run_flow_here(flow, options, early, arguments.format, sys.stdout)
+    return run_flow_here(flow, options, early, arguments.format, sys.stdout, log=arguments.log)
 
 
 def _submit(arguments: argparse.Namespace) -> int:
@@ -229,7 +235,12 @@ def _submit(arguments: argparse.Namespace) -> int:
     )
     client = connect(url=arguments.url, token=arguments.token, project=arguments.project)
     return submit_flow(
-        client, submission, follow=arguments.follow, output_format=arguments.format, out=sys.stdout
+        client,
+        submission,
+        follow=arguments.follow,
+        output_format=arguments.format,
+        log=arguments.log,
+        out=sys.stdout,
     )
 
 

@@ -28,7 +28,13 @@ from agent.spec.outcome import Conclusion
 
 
 def run_flow_here(
-    flow: Flow, options: LocalOptions, early: EarlySupervisor, output_format: str, out: TextIO
+    flow: Flow,
+    options: LocalOptions,
+    early: EarlySupervisor,
+    output_format: str,
+    out: TextIO,
+    *,
+    log: str = "end",
 ) -> int:
     """Run `flow` and show it on `out`; give the exit code: 0 success, 1 failure. `early` gets the first job.
 
@@ -42,7 +48,7 @@ def run_flow_here(
                 where="--image",
                 hint=f"{label}=host",
             )
-    screen = make_screen(output_format, out, shows_jobs=shows_jobs(flow))
+    screen = make_screen(output_format, out, shows_jobs=shows_jobs(flow), log=log, whole="--log all")
     if options.secrets:
         screen = MaskedScreen(screen, make_mask(options.secrets.values()))
     settings = load_settings({"actions_url": options.actions_url})

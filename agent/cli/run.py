@@ -16,12 +16,13 @@ from agent.cli.arguments import (
     read_number,
 )
 from agent.cli.client import Client, connect
-from agent.cli.follow import follow_job, follow_run
+from agent.cli.follow import follow_job, follow_run, show_job_so_far, write_raw_log
+from agent.cli.output import safe_text
 from agent.cli.run_steering import add_steering
-from agent.cli.screen import JsonScreen, Screen, TextScreen, safe_text
+from agent.cli.screen import JsonScreen, Screen, TextScreen
 from agent.cli.screens import make_screen
-from agent.cli.tables import coloured, plain, print_json, print_table
-from agent.errors import NotFoundError
+from agent.cli.tables import coloured, moment_text, plain, print_json, print_table, wants_colour
+from agent.errors import NotFoundError, UsageError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +39,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     logs = _add_run(commands, "logs", _logs, "The output of a run's jobs.")
     logs.add_argument("-f", "--follow", action="store_true", help="until the run ends")
     logs.add_argument("--job", metavar="KEY", help="only this job")
+    logs.add_argument(
+        "--raw", action="store_true", help="each byte as it was printed, progress bars and colours too"
+    )
     _add_run(commands, "watch", _watch, "Follow a run until it ends; exit 1 when it fails.")
     cancel = _add_run(commands, "cancel", _cancel, "End a run; steps that run always() get their turn.")
     cancel.add_argument("--force", action="store_true", help="now, without asking any condition")
@@ -87,7 +91,7 @@ def _show(arguments: argparse.Namespace) -> int:
     out = sys.stdout
     name = coloured(plain(run["run_name"]), "bold", out)
     attempt = f"  attempt {run['attempt']}" if run["attempt"] > 1 else ""
-    out.write(f"run {run['id']}  {name}{attempt}  {_state(run)}  {run['created']}\n")
+    out.write(f"run {run['id']}  {name}{attempt}  {_state(run)}  {moment_text(run['created'])}\n")
     out.write(f"{plain(run['url'])}\n\n" if "url" in run else "\n")
     rows = [
         [_show_key(job), _state(job), job["agent"] or "", job["waiting"] or job["message"] or ""]
@@ -100,13 +104,16 @@ def _show(arguments: argparse.Namespace) -> int:
             ["artifact", "bytes"], [[entry["name"], entry["size_bytes"]] for entry in run["artifacts"]], out
         )
     for summary in run["summaries"]:
-        text = "".join(f"  {safe_text(line)}\n" for line in summary["text"].splitlines())
+        colours = wants_colour(out)
+        text = "".join(f"  {safe_text(line, colours=colours)}\n" for line in summary["text"].splitlines())
         out.write(f"\nSummary of {plain(summary['job'])}\n{text}")
     return 0
 
 
 def _logs(arguments: argparse.Namespace) -> int:
     client = _connect(arguments)
+    if arguments.raw and (arguments.follow or arguments.format == "json"):
+        raise UsageError("--raw goes with neither --follow nor --format json")
     if arguments.follow and not arguments.job:
         follow_run(client, arguments.run, _screen(arguments, shows_jobs=True))
         return 0
@@ -120,15 +127,21 @@ def _logs(arguments: argparse.Namespace) -> int:
     if not any(job["started"] for job in jobs):
         sys.stderr.write(f"nothing has begun yet: `agent run show {run['id']}` says why\n")
     for job in jobs:
-        if job["started"] and (job["conclusion"] or arguments.follow):
-            follow_job(client, job["id"], _screen(arguments, shows_jobs=len(jobs) > 1))
-        elif job["started"]:
-            sys.stdout.write(safe_text(client.text(f"/api/v1/jobs/{job['id']}/log")))
+        if not job["started"]:
+            continue
+        screen = _screen(arguments, shows_jobs=len(jobs) > 1)
+        if arguments.raw:
+            write_raw_log(client, job["id"], sys.stdout)
+        elif job["conclusion"] or arguments.follow:
+            follow_job(client, job["id"], screen)
+        else:
+            show_job_so_far(client, job["id"], screen)
     return 0
 
 
 def _watch(arguments: argparse.Namespace) -> int:
-    screen = make_screen(arguments.format, sys.stdout, shows_jobs=True)
+    whole = f"agent run logs {arguments.run}"
+    screen = make_screen(arguments.format, sys.stdout, shows_jobs=True, whole=whole)
     conclusion = follow_run(_connect(arguments), arguments.run, screen)
     return 0 if conclusion in ("success", "skipped") else 1
 

@@ -4,12 +4,15 @@ Journals of this machine come record by record (`show_record`), the server's and
 (`show`). Output is by far the most of it: what has nothing special in it goes through whole, not line by line.
 """
 
-import re
+import os
+import shutil
 from collections.abc import Mapping
 from typing import Any, Protocol, TextIO
 
-from agent.cli.tables import MARKS, coloured, duration, json_text, plain
+from agent.cli.output import cut_line, safe_text, split_command
+from agent.cli.tables import MARKS, coloured, duration, json_text, plain, wants_colour
 from agent.journal.format import Log, Record
+from agent.journal.lines import Lines
 from agent.journal.public import PublicRecords
 
 _MARKERS = {
@@ -18,12 +21,6 @@ _MARKERS = {
     "notice": ("Notice: ", "running"),
 }
 _HARMLESS = bytes([*b"\t\n", *range(0x20, 0x7F)])
-_COMMAND = re.compile(r"##\[(\w+)\](.*)", re.DOTALL)
-# Job output is not trusted: colours pass, everything else that steers a terminal does not (security.md).
-_UNSAFE = re.compile(
-    r"\x1b(?!\[[0-9;:]*m)(?:\[[0-?]*[ -/]*[@-~]?|\][^\x07\x1b]*(?:\x07|\x1b\\)?)?"
-    r"|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
-)
 
 
 class Screen(Protocol):
@@ -50,7 +47,9 @@ class JsonScreen:
         self._journals: dict[str, PublicRecords] = {}
 
     def show(self, record: Mapping[str, Any]) -> None:
-        """Write the record at once: a program follows."""
+        """Write the record at once: a program follows. What only moves is no record."""
+        if record["kind"] == "progress":
+            return
         self._out.write(json_text(record, self._out) + "\n")
         self._out.flush()
 
@@ -63,15 +62,27 @@ class JsonScreen:
         """Nothing moves."""
 
 
+def can_move(out: TextIO) -> bool:
+    """Whether `out` is a terminal that can write over what stands on it."""
+    return out.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+
+
 class TextScreen:
-    """Lines for people: each begins with its job when there is more than one."""
+    """Lines for people: each begins with its job when there is more than one.
+
+    On a terminal, the line that is being printed (a progress bar) stands below and moves; elsewhere a line is written
+    when it is whole.
+    """
 
     def __init__(self, out: TextIO, *, shows_jobs: bool = True) -> None:
         self._out = out
         self._shows_jobs = shows_jobs
+        self._colours = wants_colour(out)
+        self._can_move = can_move(out)
+        self._moving: str | None = None  # the job whose unfinished line stands on the terminal
         self._summaries: list[tuple[str, str]] = []
         self._journals: dict[str, PublicRecords] = {}
-        self._rests: dict[tuple[str, int], bytes] = {}  # the unfinished last line of each step
+        self._lines: dict[tuple[str, int], Lines] = {}
 
     def show(self, record: Mapping[str, Any]) -> None:
         """Write the record's lines; what has no line for people is left out."""
@@ -79,6 +90,8 @@ class TextScreen:
         match record["kind"]:
             case "log":
                 self._line(job, self._log_line(str(record["text"])))
+            case "progress":
+                self._move(job, str(record["text"]))
             case "step":
                 self._show_step(job, record)
             case "job":
@@ -96,34 +109,36 @@ class TextScreen:
     def show_record(self, job: str, record: Record) -> None:
         """Write the record's lines."""
         if isinstance(record, Log):
-            self._show_output(job, record)
+            self.show_output(job, record.step, record.data)
             return
         for public in self._journals.setdefault(job, PublicRecords(job)).convert(record):
             if public["kind"] == "job" or public.get("state") == "completed":
-                self._show_rests(job, public.get("index"))
+                self.end_output(job, public.get("index"))
             self.show(public)
 
-    def tick(self) -> None:
-        """Nothing moves."""
-
-    def _show_output(self, job: str, record: Log) -> None:
-        whole, newline, rest = (self._rests.pop((job, record.step), b"") + record.data).rpartition(b"\n")
-        if rest:
-            self._rests[job, record.step] = rest
-        if not newline:
-            return
+    def show_output(self, job: str, step: int, data: bytes) -> None:
+        """Write the lines that end in the next bytes of a step's output."""
+        lines = self._lines.setdefault((job, step), Lines())
+        ended = lines.feed(data)
+        whole = b"\n".join(ended)
         if whole.translate(None, _HARMLESS) or b"##[" in whole:
-            for line in whole.split(b"\n"):
-                self._line(job, self._log_line(line.removesuffix(b"\r").decode("utf-8", "replace")))
-        else:
+            for line in ended:
+                self._line(job, self._log_line(line.decode("utf-8", "replace")))
+        elif ended:
             begin = f"{self._prefix(job)}  "
-            self._out.write(f"{begin}{whole.decode('ascii').replace(chr(10), chr(10) + begin)}\n")
+            self._write(f"{begin}{whole.decode('ascii').replace(chr(10), chr(10) + begin)}\n")
+        if self._can_move:
+            self._move(job, lines.pending().decode("utf-8", "replace"))
         self._out.flush()
 
-    def _show_rests(self, job: str, step: object) -> None:
-        """The last lines of a step that ends without a newline; those of all steps when the job ends."""
-        for key in [key for key in self._rests if key[0] == job and step in (None, key[1])]:
-            self._line(job, self._log_line(self._rests.pop(key).decode("utf-8", "replace")))
+    def end_output(self, job: str, step: int | None = None) -> None:
+        """Write the last line of a step that ends without a newline; those of all steps when the job ends."""
+        for key in [key for key in self._lines if key[0] == job and step in (None, key[1])]:
+            for line in self._lines.pop(key).finish():
+                self._line(job, self._log_line(line.decode("utf-8", "replace")))
+
+    def tick(self) -> None:
+        """Nothing moves by itself."""
 
     def _show_step(self, job: str, record: Mapping[str, Any]) -> None:
         indent = "  " if record["parent"] is not None else ""
@@ -139,39 +154,49 @@ class TextScreen:
     def _show_job(self, job: str, record: Mapping[str, Any]) -> None:
         conclusion = str(record["conclusion"])
         message = f": {plain(str(record['message']))}" if record.get("message") else ""
-        self._out.write(
-            coloured(f"{MARKS[conclusion]} job {job} {conclusion}{message}", conclusion, self._out) + "\n"
+        self._write(
+            coloured(f"{MARKS[conclusion]} job {plain(job)} {conclusion}{message}", conclusion, self._out)
+            + "\n"
         )
 
     def _show_run(self, record: Mapping[str, Any]) -> None:
         for job, text in self._summaries:
-            self._out.write(f"\n{coloured(f'Summary of {job}', 'bold', self._out)}\n")
-            self._out.write("".join(f"  {safe_text(line)}\n" for line in text.splitlines()))
+            self._write(f"\n{coloured(f'Summary of {plain(job)}', 'bold', self._out)}\n")
+            self._write(
+                "".join(f"  {safe_text(line, colours=self._colours)}\n" for line in text.splitlines())
+            )
         conclusion = str(record["conclusion"])
         seconds = duration(record.get("seconds"))
-        self._out.write("\n" + coloured(f"{MARKS[conclusion]} run {conclusion}", conclusion, self._out))
-        self._out.write(f"  {seconds}\n" if seconds else "\n")
+        self._write("\n" + coloured(f"{MARKS[conclusion]} run {conclusion}", conclusion, self._out))
+        self._write(f"  {seconds}\n" if seconds else "\n")
 
     def _log_line(self, text: str) -> str | None:
-        match = _COMMAND.match(text)
-        if match is None:
-            return f"  {safe_text(text)}"
-        kind, rest = match[1], safe_text(match[2])
+        kind, rest = split_command(text)
+        rest = safe_text(rest, colours=self._colours)
         if kind == "endgroup":
             return None
         if kind == "group":
             return f"  ▸ {rest}"
-        label, colour = _MARKERS.get(kind, ("", "dim"))
+        label, colour = _MARKERS.get(kind, ("", "dim" if kind else ""))
         return "  " + coloured(f"{label}{rest}", colour, self._out)
 
     def _line(self, job: str, text: str | None) -> None:
         if text is not None:
-            self._out.write(f"{self._prefix(job)}{text}\n")
+            self._write(f"{self._prefix(job)}{text}\n")
+
+    def _move(self, job: str, text: str) -> None:
+        """Let `text` stand on the last line until something else is written."""
+        if self._can_move and (text or self._moving == job):
+            line = f"{self._prefix(job)}  {safe_text(text, colours=self._colours)}"
+            end = "\x1b[0m" if self._colours else ""
+            self._write(cut_line(line, shutil.get_terminal_size().columns - 1) + end)
+            self._moving = job
+
+    def _write(self, text: str) -> None:
+        if self._moving is not None:
+            self._out.write("\r\x1b[K")
+            self._moving = None
+        self._out.write(text)
 
     def _prefix(self, job: str) -> str:
-        return f"{job} │ " if self._shows_jobs and job else ""
-
-
-def safe_text(text: str) -> str:
-    """`text` with its colours, without anything else that would move, retitle or reprogram a terminal."""
-    return _UNSAFE.sub("", text)
+        return f"{plain(job)} │ " if self._shows_jobs and job else ""

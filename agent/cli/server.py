@@ -133,6 +133,7 @@ def list_tokens(
 ) -> int:
     """Print the tokens, without what would let anybody use them."""
     _need_server()
+    from agent.cli.tables import moment_text
     from agent.server.store import tokens
 
     rows = with_data(data, lambda change: tokens.list_tokens(change.connection, kind))
@@ -144,7 +145,9 @@ def list_tokens(
     for token in shown:
         uses = "no limit" if token["uses_left"] is None else f"{token['uses_left']} left"
         ended = (
-            f"revoked {token['revoked']}" if token["revoked"] else f"expires {token['expires'] or 'never'}"
+            f"revoked {moment_text(token['revoked'])}"
+            if token["revoked"]
+            else f"expires {moment_text(token['expires'] or 'never')}"
         )
         print(f"{token['id']}  uses: {uses}  {ended}  {token['name']}".rstrip(), file=out)
     return 0

@@ -20,7 +20,7 @@ from agent.cli.arguments import (
     split_pair,
 )
 from agent.cli.client import Client, connect
-from agent.cli.tables import plain, print_json, print_table
+from agent.cli.tables import moment_text, plain, print_json, print_table
 from agent.errors import NotFoundError, UsageError
 
 _PATH = "/api/v1/agents"
@@ -171,7 +171,7 @@ def _tell(arguments: argparse.Namespace, row: dict[str, Any]) -> int:
         ("machine", f"{machine['os']} {machine['os_version']}, {machine['cpu_count']} CPUs"),
         ("gpus", ", ".join(gpus) or "none"),
         ("software", row["software"] or "not connected yet"),
-        ("last seen", row["last_seen"]),
+        ("last seen", moment_text(row["last_seen"])),
     ]
     for name, value in facts:
         lines = [plain(line) for line in str(value).split("\n")]

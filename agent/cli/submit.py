@@ -39,7 +39,13 @@ class Submission:
 
 
 def submit_flow(
-    client: Client, submission: Submission, *, follow: bool, output_format: str, out: TextIO
+    client: Client,
+    submission: Submission,
+    *,
+    follow: bool,
+    output_format: str,
+    out: TextIO,
+    log: str = "end",
 ) -> int:
     """Start the run; with `follow` show it until it ends and give 0 or 1 by its conclusion.
 
@@ -54,7 +60,9 @@ def submit_flow(
         return 0
     if output_format == "text":
         out.write(f"run {run} submitted: {plain(started['url'])}\n")
-    screen = make_screen(output_format, out, shows_jobs=shows_jobs(parcel.flow))
+    screen = make_screen(
+        output_format, out, shows_jobs=shows_jobs(parcel.flow), log=log, whole=f"agent run logs {run}"
+    )
     try:
         conclusion = follow_run(client, run, screen)
     except KeyboardInterrupt:

@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
 from agent.cli.streams import holds_unicode
 
+_MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?Z")
 _RESET = "\x1b[0m"
 COLOURS = {
     "success": "\x1b[32m",
@@ -34,8 +36,14 @@ def json_text(data: Any, out: TextIO, *, indent: int | None = None) -> str:
 def print_table(
     titles: Sequence[str], rows: Iterable[Sequence[object]], out: TextIO, *, state: int | None = None
 ) -> None:
-    """Aligned columns under `titles`; nothing but the titles when there are no rows. Column `state` is coloured."""
-    cells = [[str(title) for title in titles], *([plain(str(cell)) for cell in row] for row in rows)]
+    """Aligned columns under `titles`; nothing but the titles when there are no rows. Column `state` is coloured.
+
+    Moments are shown as `moment_text` says.
+    """
+    cells = [
+        [str(title) for title in titles],
+        *([moment_text(plain(str(cell))) for cell in row] for row in rows),
+    ]
     widths = [max(len(row[column]) for row in cells) for column in range(len(titles))]
     for row in cells:
         padded = [f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)]
@@ -43,6 +51,12 @@ def print_table(
         if state is not None:
             padded[state] = coloured(padded[state], row[state], out)
         out.write("  ".join(padded).rstrip() + "\n")
+
+
+def moment_text(text: str) -> str:
+    """A moment as the API writes it (RFC 3339, `2026-11-21T08:00:00.000Z`) as `2026-11-21 08:00:00 UTC`; else `text`."""
+    match = _MOMENT.fullmatch(text)
+    return f"{match[1]} {match[2]} UTC" if match else text
 
 
 def coloured(text: str, colour: str, out: TextIO) -> str:

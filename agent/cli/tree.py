@@ -1,59 +1,84 @@
-"""A run as a live tree on a terminal: jobs, steps, times; the last lines of what runs, and all the end of what failed.
+"""A run as a live tree on a terminal: jobs, steps, times, and the last lines of what each step printed.
 
 ✓ train  12s                      finished jobs are printed once and scroll away
-✓ Set up job  0.1s
-✗ Train  11s                    a failed step shows the end of its output, groups folded
-│ ▸ Run python train.py (4 lines)
-│ ValueError: the loss is not a number
+  ✓ Set up job  0.1s
+  ✓ Load data  0.3s
+    │ 60000 images                what a step printed stays: the end of it, without what ran it
+  ✗ Train  11s                    a failed step shows more of its end, groups folded
+    │ ▸ Run python train.py (4 lines)
+    │ ValueError: the loss is not a number
 ⠹ evaluate  3.2s                  the frame below is drawn again and again
-✓ Set up job  0.1s
-⠹ Evaluate  3.1s
-│ batch 17 of 40
+  ✓ Set up job  0.1s
+  ⠹ Evaluate  3.1s
+    │ batch 17 of 40              also a line that is written over and over, as it stands now
 """
 
-import re
 import shutil
-from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
-from agent.cli.screen import safe_text
-from agent.cli.tables import MARKS, coloured, duration, plain
+from agent.cli.output import KEPT_LINES, StepOutput, cut_line, safe_text
+from agent.cli.tables import MARKS, coloured, duration, plain, wants_colour
 from agent.clock import Clock
 from agent.journal.format import Log, Record
+from agent.journal.lines import Lines
 from agent.journal.public import PublicRecords
 
 _SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _FRAME_SECONDS = 0.1
-_TAIL_BYTES = 16 << 10
 _LIVE_LINES = 3
-_FAILED_LINES = 40
-_COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
+_SUCCESS_LINES = 10
+# Steps of ours around those of the flow: what they print is of interest when they fail.
+_HOUSEKEEPING = (
+    "__set_up",
+    "__image",
+    "__containers",
+    "__stop_containers",
+    "__complete",
+    "__hook_",
+    "__pre_",
+    "__post_",
+)
 
 
 @dataclass(slots=True)
 class _Step:
     """A step as it is shown, with the end of its output."""
 
+    id: str
     name: str
     depth: int
     began: float
+    output: StepOutput
+    lines: Lines = field(default_factory=Lines)  # of a journal of this machine
     conclusion: str = ""
     seconds: float | None = None
-    tail: deque[bytes] = field(default_factory=deque)
-    tail_bytes: int = 0
 
     def add_output(self, data: bytes) -> None:
-        """Keep the last `_TAIL_BYTES` or a little more."""
-        self.tail.append(data[-_TAIL_BYTES:])
-        self.tail_bytes += len(self.tail[-1])
-        while self.tail_bytes - len(self.tail[0]) > _TAIL_BYTES:
-            self.tail_bytes -= len(self.tail.popleft())
+        """The next bytes that it has printed."""
+        for line in self.lines.feed(data):
+            self.output.add(line.decode("utf-8", "replace"))
 
-    def lines(self) -> list[str]:
-        """The last lines of output."""
-        return b"".join(self.tail).decode("utf-8", "replace").rstrip("\n").split("\n")
+    def moving(self) -> list[str]:
+        """The last lines, of a step that runs."""
+        if pending := self.lines.pending():
+            self.output.set_pending(pending.decode("utf-8", "replace"))
+        return self.output.moving(_LIVE_LINES)
+
+    def end(self, conclusion: str, seconds: float) -> None:
+        """It is over."""
+        for line in self.lines.finish():
+            self.output.add(line.decode("utf-8", "replace"))
+        self.conclusion, self.seconds = conclusion, seconds
+
+    def kept(self) -> tuple[int, list[str]]:
+        """The lines that stay, of a step that is over, and how many came before them."""
+        if self.conclusion == "failure":
+            return self.output.kept(KEPT_LINES, with_header=True)
+        if self.id.startswith(_HOUSEKEEPING):
+            return 0, []
+        return self.output.kept(_SUCCESS_LINES, with_header=False)
 
 
 @dataclass(slots=True)
@@ -61,15 +86,25 @@ class _Job:
     """A job that is running or waiting."""
 
     began: float
+    opened_at: float | None = None  # by the machine's clock, as its end
     steps: dict[int, _Step] = field(default_factory=dict)
     waiting: str = ""
 
+    def find_step(self, step_id: str) -> _Step | None:
+        """The step of this id that began last."""
+        return next((step for step in reversed(self.steps.values()) if step.id == step_id), None)
+
 
 class TreeScreen:
-    """A `Screen` for terminals. `tick` has to be called now and then, so that the spinner turns."""
+    """A `Screen` for terminals. `tick` has to be called now and then, so that the spinner turns.
 
-    def __init__(self, out: TextIO, clock: Clock) -> None:
+    `whole` is how to see all that was printed, where only the end is shown.
+    """
+
+    def __init__(self, out: TextIO, clock: Clock, whole: str = "") -> None:
         self._out = out
+        self._whole = whole
+        self._colours = wants_colour(out)
         self._clock = clock
         self._began = clock.monotonic()
         self._drawn_at = 0.0
@@ -94,8 +129,10 @@ class TreeScreen:
         """Take in a public record."""
         job = str(record.get("job", ""))
         match record["kind"]:
-            case "log":
+            case "log" | "progress":
                 self._add_line(job, record)
+            case "machine":
+                self._job(job).opened_at = record["time"]
             case "step":
                 self._note_step(job, record)
             case "annotation":
@@ -130,28 +167,34 @@ class TreeScreen:
         parent = job.steps.get(record["parent"]) if record["parent"] is not None else None
         depth = 1 if parent is None else parent.depth + 1
         name = plain(str(record["name"]))
-        step = job.steps.setdefault(record["index"], _Step(name, depth, self._clock.monotonic()))
+        output = StepOutput(colours=self._colours)
+        new = _Step(str(record["step"]), name, depth, self._clock.monotonic(), output)
+        step = job.steps.setdefault(record["index"], new)
         if record["state"] == "completed":
-            step.conclusion, step.seconds = str(record["outcome"]), record["seconds"]
-            if step.conclusion != "failure":
-                step.tail.clear()
+            step.end(str(record["outcome"]), record["seconds"])
 
     def _add_line(self, key: str, record: Mapping[str, Any]) -> None:
-        running = [step for step in self._job(key).steps.values() if not step.conclusion]
-        if running:
-            running[-1].add_output(str(record["text"]).encode() + b"\n")
+        step = self._job(key).find_step(str(record["step"]))
+        if step is None:
+            return
+        if record["kind"] == "progress":
+            step.output.set_pending(str(record["text"]))
+        else:
+            step.output.add(str(record["text"]))
 
     def _end_job(self, key: str, record: Mapping[str, Any]) -> None:
         job = self._jobs.pop(key, None) or _Job(self._clock.monotonic())
         conclusion = str(record["conclusion"])
         head = coloured(f"{MARKS[conclusion]} {plain(key)}", conclusion, self._out)
         if job.steps:
-            seconds = duration(self._clock.monotonic() - job.began)
-            lines = [f"{head}  {coloured(seconds, 'dim', self._out)}"]
+            seconds = self._clock.monotonic() - job.began
+            if job.opened_at is not None and "time" in record:
+                seconds = record["time"] - job.opened_at
+            lines = [f"{head}  {coloured(duration(seconds), 'dim', self._out)}"]
         else:
             lines = [f"{head}: {plain(str(record['message']))}" if record.get("message") else head]
         for step in job.steps.values():
-            lines += [self._step_line(step), *self._failure(step)]
+            lines += [self._step_line(step), *self._kept(step)]
         self._print(lines)
 
     def _end_run(self, record: Mapping[str, Any]) -> None:
@@ -160,7 +203,7 @@ class TreeScreen:
             lines += ["", coloured("Annotations", "bold", self._out), *self._annotations]
         for job, text in self._summaries:
             lines += ["", coloured(f"Summary of {plain(job)}", "bold", self._out)]
-            lines += [f"  {safe_text(line)}" for line in text.splitlines()]
+            lines += [f"  {safe_text(line, colours=self._colours)}" for line in text.splitlines()]
         conclusion = str(record["conclusion"])
         seconds = duration(self._clock.monotonic() - self._began)
         lines += [
@@ -184,6 +227,8 @@ class TreeScreen:
                 yield self._step_line(step)
                 if not step.conclusion:
                     yield from self._tail(step)
+                elif len(self._jobs) == 1:  # of several, each would push the others off the screen
+                    yield from self._kept(step)
 
     def _step_line(self, step: _Step) -> str:
         mark = MARKS.get(step.conclusion) or self._spinner()
@@ -192,14 +237,21 @@ class TreeScreen:
         return f"{'  ' * step.depth}{text}  {coloured(duration(seconds), 'dim', self._out)}"
 
     def _tail(self, step: _Step) -> Iterator[str]:
-        lines = [line for line in _fold(step.lines()) if line]
-        for line in lines[-_LIVE_LINES:]:
-            yield coloured(f"{'  ' * step.depth}  │ {line}", "dim", self._out)
+        for line in step.moving():
+            yield self._output_line(step, line)
 
-    def _failure(self, step: _Step) -> Iterator[str]:
-        if step.conclusion == "failure":
-            for line in _fold(step.lines())[-_FAILED_LINES:]:
-                yield f"{'  ' * step.depth}  │ {line}"
+    def _kept(self, step: _Step) -> Iterator[str]:
+        more, lines = step.kept()
+        if more:
+            text = f"… {more} line{'' if more == 1 else 's'} above" + (
+                f": {self._whole}" if self._whole else ""
+            )
+            yield self._output_line(step, coloured(text, "dim", self._out))
+        for line in lines:
+            yield self._output_line(step, line)
+
+    def _output_line(self, step: _Step, line: str) -> str:
+        return f"{'  ' * step.depth}  {coloured('│', 'dim', self._out)} {line}"
 
     def _spinner(self) -> str:
         turn = int(self._clock.monotonic() / _FRAME_SECONDS)
@@ -207,54 +259,27 @@ class TreeScreen:
 
     def _print(self, lines: list[str]) -> None:
         """Print lines that stay, above the frame."""
-        self._draw([])
+        if (
+            self._height
+        ):  # line by line: a screen that is cleared at once goes into the history of some terminals
+            self._out.write(f"\x1b[{self._height}A" + "\x1b[K\n" * self._height + f"\x1b[{self._height}A")
+            self._height = 0
         self._out.write("".join(f"{line}\n" for line in lines))
         self._draw(list(self._frame()))
 
     def _draw(self, lines: list[str]) -> None:
         """Put `lines` where the last frame was; as many of the last ones as fit."""
         size = shutil.get_terminal_size()
-        shown = [_cut(line, size.columns - 1) for line in lines[-(size.lines - 1) :]]
+        shown = [cut_line(line, size.columns - 1) for line in lines[-(size.lines - 1) :]]
         up = f"\x1b[{self._height}A" if self._height else ""
-        self._out.write(f"{up}\x1b[J" + "".join(f"{line}\n" for line in shown))
+        down = "\x1b[J" if len(shown) < self._height else ""
+        self._out.write(up + "".join(f"{line}\x1b[K\n" for line in shown) + down)
         self._out.flush()
         self._height = len(shown)
 
 
 def _annotation(job: str, record: Mapping[str, Any]) -> str:
     place = f" {record['file']}:{record['line'] or 1}" if record["file"] else ""
-    return f"  {record['level']}: {plain(job)}{plain(place)}: {safe_text(str(record['message']))}"
-
-
-def _fold(lines: list[str]) -> list[str]:
-    """Lines of output for people: a group is one line with its count, other commands are their text."""
-    shown: list[str] = []
-    group, count = "", 0
-    for line in lines:
-        command, closed, rest = line.partition("]") if line.startswith("##[") else ("", "", line)
-        if command == "##[group" and closed:
-            group, count = rest, 0
-        elif command == "##[endgroup":
-            shown.append(f"▸ {safe_text(group)} ({count} line{'' if count == 1 else 's'})")
-            group = ""
-        elif group:
-            count += 1
-        else:
-            shown.append(safe_text(rest))
-    return [*shown, f"▸ {safe_text(group)}"] if group else shown
-
-
-def _cut(line: str, width: int) -> str:
-    """The beginning of `line` that fits into `width` columns; colours take none."""
-    visible = 0
-    position = 0
-    while position < len(line):
-        colour = _COLOUR.match(line, position)
-        if colour:
-            position = colour.end()
-            continue
-        if visible == width:
-            return line[:position] + "\x1b[0m"
-        visible += 1
-        position += 1
-    return line
+    return (
+        f"  {record['level']}: {plain(job)}{plain(place)}: {safe_text(str(record['message']), colours=False)}"
+    )

@@ -1,13 +1,14 @@
 """Journal records as the public JSON of `agent flow run --format json` and of the server's live events.
 
-The shapes are promises (docs/cli.md, *Records*). Chunks become lines here: a line is one `log` record, without its
-newline, however the bytes were cut when they were written.
+The shapes are promises (docs/cli.md, *Records*). Chunks become lines here: a line is one `log` record in its last state
+(`agent.journal.lines`), without its newline, however the bytes were cut when they were written.
 """
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from agent.journal.format import Annotation, Closed, Log, Opened, Record, StepChanged, Summary
+from agent.journal.lines import Lines
 from agent.spec import codec
 
 PublicRecord = dict[str, Any]
@@ -23,13 +24,16 @@ class PublicRecords:
         """
         self._job = job
         self._ids: dict[int, str] = dict(step_ids or {})
-        self._rest: dict[int, tuple[int, bytes]] = {}
+        self._lines: dict[int, Lines] = {}
+        self._times_ms: dict[int, int] = {}  # of each step's last output
+        self._moved: set[int] = set()  # the steps that have printed since their unfinished line was told
+        self._told: set[int] = set()  # those whose unfinished line has been told, and is not over
 
     def convert(self, record: Record) -> Iterator[PublicRecord]:
         """The public records that `record` gives, in order."""
         match record:
             case Log():
-                yield from self._lines(record)
+                yield from self._output(record)
             case StepChanged():
                 self._ids[record.step] = record.id
                 if record.state == "completed":
@@ -40,7 +44,7 @@ class PublicRecords:
             case Summary():
                 yield self._about(record.step, "summary", {"text": record.text})
             case Closed():
-                for step in list(self._rest):
+                for step in list(self._lines):
                     yield from self._flush(step)
                 yield {
                     "kind": "job",
@@ -52,22 +56,35 @@ class PublicRecords:
                 opened = {"kind": "machine", "job": self._job, "time": record.time_ms / 1000}
                 yield {**opened, "machine": record.machine}
 
-    def _lines(self, record: Log) -> Iterator[PublicRecord]:
-        _time, rest = self._rest.pop(record.step, (0, b""))
-        *lines, rest = (rest + record.data).split(b"\n")
-        if rest:
-            self._rest[record.step] = (record.time_ms, rest)
-        for line in lines:
-            yield self._log(record.step, record.time_ms, line)
+    def progress(self) -> Iterator[PublicRecord]:
+        """What stands on lines that have not ended, of the steps that have printed since this was last asked.
+
+        Only for who watches now: the whole line, in its last state, comes as a `log` record.
+        """
+        for step in sorted(self._moved):
+            text = self._lines[step].pending()
+            if text or step in self._told:
+                self._told.add(step)
+                yield self._line("progress", step, text)
+        self._moved.clear()
+
+    def _output(self, record: Log) -> Iterator[PublicRecord]:
+        step = record.step
+        self._times_ms[step] = record.time_ms
+        self._moved.add(step)
+        for line in self._lines.setdefault(step, Lines()).feed(record.data):
+            self._told.discard(step)
+            yield self._line("log", step, line)
 
     def _flush(self, step: int) -> Iterator[PublicRecord]:
-        time_ms, rest = self._rest.pop(step, (0, b""))
-        if rest:
-            yield self._log(step, time_ms, rest)
+        self._moved.discard(step)
+        lines = self._lines.pop(step, None)
+        for line in lines.finish() if lines else ():
+            yield self._line("log", step, line)
 
-    def _log(self, step: int, time_ms: int, line: bytes) -> PublicRecord:
-        text = line.removesuffix(b"\r").decode("utf-8", "replace")
-        return self._about(step, "log", {"time": time_ms / 1000, "text": text})
+    def _line(self, kind: str, step: int, line: bytes) -> PublicRecord:
+        text = line.decode("utf-8", "replace")
+        return self._about(step, kind, {"time": self._times_ms[step] / 1000, "text": text})
 
     def _about(self, step: int, kind: str, fields: PublicRecord) -> PublicRecord:
         return {"kind": kind, "job": self._job, "step": self._ids.get(step, str(step)), **fields}

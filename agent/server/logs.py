@@ -6,6 +6,7 @@ Never a query string, a header or a body: signatures, tokens and secrets stand t
 import json
 import logging
 import sys
+import time
 from collections.abc import Mapping
 from contextvars import ContextVar
 from types import MappingProxyType
@@ -21,14 +22,17 @@ _NAMED = ("run", "job", "agent")
 def set_up_logs(form: str, out: TextIO | None = None) -> None:
     """Log to `out` (standard error) as `text` or `json`."""
     handler = logging.StreamHandler(out or sys.stderr)
-    handler.setFormatter(
-        JsonFormatter()
-        if form == "json"
-        else logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
-    )
+    handler.setFormatter(JsonFormatter() if form == "json" else _make_text_formatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # it would log whole URLs
     logging.getLogger("httpx").setLevel(logging.WARNING)  # likewise
+
+
+def _make_text_formatter() -> logging.Formatter:
+    """Lines for people; times are UTC and say so."""
+    formatter = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%SZ")
+    formatter.converter = time.gmtime
+    return formatter
 
 
 def begin_request(request_id: str) -> None:

@@ -115,6 +115,12 @@ class ArtifactView(msgspec.Struct):
     expires: Moment | None
 
 
+def shown_time(seconds: float) -> str:
+    """Seconds since the epoch as `2026-11-21 08:00 UTC`, for people."""
+    text = time_text(seconds) or ""
+    return f"{text[:10]} {text[11:16]} UTC"
+
+
 def time_text(seconds: float | None) -> str | None:
     """Seconds since the epoch as `2026-11-21T08:00:00.000Z` (RFC 3339, UTC)."""
     if seconds is None:

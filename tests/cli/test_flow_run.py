@@ -1,7 +1,9 @@
 """`agent flow run`: the promises of docs/cli.md, with the real command."""
 
+import contextlib
 import json
 import os
+import pty
 import signal
 import subprocess
 from pathlib import Path
@@ -334,3 +336,68 @@ def test_a_job_for_several_machines_runs_as_the_only_node_and_that_is_said(proje
     assert "a: it asks for 4 machines, and runs on this one alone" in [
         record["message"] for record in of_kind(done, "warning")
     ]
+
+
+CELLS = """
+  a:
+    runs-on: self-hosted
+    strategy: {matrix: {size: [small, big]}}
+    steps:
+      - run: |
+          printf '\\r 10%%\\r 20%%\\r100%%\\n'
+          echo size=${{ matrix.size }}
+"""
+
+
+def run_text(project: Path, jobs: str, *options: str, **environment: str) -> Done:
+    state = {"AGENT_STATE": str(project.parent / "state"), "TMPDIR": str(project.parent)}
+    where = {**state, **environment}
+    return run_agent("flow", "run", write(project, jobs), *options, cwd=project, environment=where)
+
+
+def test_in_a_pipe_each_line_of_a_cell_says_whose_it_is(project: Path) -> None:
+    lines = run_text(project, CELLS).out.splitlines()
+    for size in ("small", "big"):
+        own = [line for line in lines if line.startswith(f"a ({size}) │ ")]
+        assert f"a ({size}) │   size={size}" in own
+        assert f"a ({size}) │   100%" in own
+    assert not [line for line in lines if line.startswith(("  ", "●"))]
+
+
+def test_json_has_a_line_in_its_last_state(project: Path) -> None:
+    assert texts(run(project, CELLS), "a (big)").count("100%") == 1
+
+
+def test_on_a_terminal_what_a_step_printed_stays_and_all_of_it_can_be_had(project: Path) -> None:
+    jobs = "  a:\n    runs-on: x\n    steps: [{run: 'seq -f line-%g 1 30'}]\n"
+    end = run_on_terminal(project, jobs)
+    assert "… 20 lines above: --log all" in end
+    assert "line-21" in end
+    assert end.rstrip().splitlines()[-1].startswith("✓ run success")
+    whole = run_on_terminal(project, jobs, "--log", "all")
+    assert [f"line-{number}" for number in range(1, 31)] == [
+        line.strip() for line in whole.splitlines() if line.strip().startswith("line-")
+    ]
+
+
+def run_on_terminal(project: Path, jobs: str, *options: str) -> str:
+    """What a flow's run writes on a terminal, without colours."""
+    environment = {"AGENT_STATE": str(project.parent / "state"), "TMPDIR": str(project.parent)}
+    terminal = {"TERM": "xterm", "NO_COLOR": "1", "COLUMNS": "80", "LINES": "24"}
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        command_line("flow", "run", write(project, jobs), *options),
+        cwd=project,
+        env={**os.environ, **environment, **terminal},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    written = b""
+    with contextlib.suppress(OSError):  # that is how a terminal ends
+        while data := os.read(ours, 65536):
+            written += data
+    os.close(ours)
+    assert process.wait() == 0
+    return written.decode()

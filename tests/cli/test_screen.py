@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.cli.screen import TextScreen, safe_text
+from agent.cli.output import safe_text
+from agent.cli.screen import JsonScreen, TextScreen
 from agent.cli.tables import duration, plain, print_table
 from agent.journal.format import Annotation, Log, Record, StepChanged
 from agent.journal.public import PublicRecords
@@ -93,6 +94,56 @@ def test_output_of_a_journal_looks_the_same_as_its_public_lines(text: str, cuts:
 def test_an_unfinished_line_waits_for_its_end_whatever_else_comes() -> None:
     cut = of_journal(step("running"), Log(1, 0, b"one "), Annotation(1, "notice", "x"), Log(1, 0, b"line\n"))
     assert cut.endswith("● S\n  one line\n")
+
+
+BAR = b"\r 10%\r 20%\r100%\n"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_in_a_pipe_of_a_line_that_is_written_over_the_last_state_is_written_once() -> None:
+    assert of_journal(Log(1, 0, b"\r 10%\r 2"), Log(1, 0, b"0%"), Log(1, 0, BAR)) == "  100%\n"
+    assert of_journal(step("running"), Log(1, 0, b"a\rbc"), step("completed")).splitlines()[1] == "  bc"
+
+
+def test_on_a_terminal_it_moves_and_what_comes_next_stands_in_its_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "20")
+    monkeypatch.setenv("NO_COLOR", "1")
+    out = Terminal()
+    screen = TextScreen(out, shows_jobs=False)
+    for data in (b"\r 10%", b"\r 20%", b"\r 30% and more than twenty columns"):
+        screen.show_record("a", Log(1, 0, data))
+    clear = "\r\x1b[K"
+    assert out.getvalue() == f"   10%{clear}   20%{clear}   30% and more tha"
+    screen.show(log("a line"))
+    assert out.getvalue().endswith(f"{clear}  a line\n")
+
+
+def test_without_colours_those_of_the_job_are_taken_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    red = "\x1b[31mred\x1b[0m"
+    assert shown(log(red), jobs=False) == "  red\n"
+    assert of_journal(Log(1, 0, f"{red}\n".encode())) == "  red\n"
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert shown(log(red), jobs=False) == f"  {red}\n"
+    assert of_journal(Log(1, 0, f"{red}\n".encode())) == f"  {red}\n"
+
+
+def test_what_only_moves_is_no_json_record() -> None:
+    out = io.StringIO()
+    JsonScreen(out).show({"kind": "progress", "job": "a", "step": "s", "time": 0.0, "text": " 10%"})
+    assert out.getvalue() == ""
+
+
+def test_moments_in_tables_say_that_they_are_utc() -> None:
+    out = io.StringIO()
+    print_table(["created"], [["2026-11-21T08:00:00.123Z"], ["2026-11-21T08:00"]], out)
+    assert out.getvalue() == "created\n2026-11-21 08:00:00 UTC\n2026-11-21T08:00\n"
 
 
 def test_summaries_stand_at_the_end() -> None:

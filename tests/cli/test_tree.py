@@ -7,12 +7,12 @@ import pytest
 
 from agent.cli.tree import TreeScreen
 from agent.clock import ManualClock
-from agent.journal.format import Annotation, Closed, Log, StepChanged, Summary
+from agent.journal.format import Annotation, Closed, Log, Opened, StepChanged, Summary
 from agent.spec.outcome import Conclusion, JobResult
 
 
 class Terminal(io.StringIO):
-    """A terminal of 40 columns and 12 lines that understands what the tree sends: cursor up, and clear to the end."""
+    """A terminal of 40 columns and 12 lines that understands what the tree sends: cursor up, and two ways of clearing."""
 
     def isatty(self) -> bool:
         return True
@@ -20,21 +20,23 @@ class Terminal(io.StringIO):
     def lines(self) -> list[str]:
         """What can be read on it, without colours."""
         rows: list[str] = [""]
-        row = 0
+        row = column = 0
         for part in re.findall(r"\x1b\[\d*[A-Z]|\x1b\[[\d;:]*m|\n|[^\x1b\n]+|\x1b", self.getvalue()):
             if up := re.fullmatch(r"\x1b\[(\d+)A", part):
-                row -= int(up[1])
-            elif part == "\x1b[J":
-                del rows[row:]
-                rows.append("")
+                row, column = row - int(up[1]), 0
+            elif part in ("\x1b[J", "\x1b[K"):
+                rows[row] = rows[row][:column]
+                if part == "\x1b[J":
+                    del rows[row + 1 :]
             elif part == "\n":
-                row += 1
+                row, column = row + 1, 0
                 if row == len(rows):
                     rows.append("")
             elif not part.startswith("\x1b["):
                 assert "\x1b" not in part
-                rows[row] += part
-        return rows[:-1]
+                rows[row] = rows[row][:column].ljust(column) + part + rows[row][column + len(part) :]
+                column += len(part)
+        return rows[:row]
 
 
 @pytest.fixture(autouse=True)
@@ -46,10 +48,10 @@ def small_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 class Play:
     """A run as the screen is told of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, whole: str = "") -> None:
         self.terminal = Terminal()
         self.clock = ManualClock()
-        self.screen = TreeScreen(self.terminal, self.clock)
+        self.screen = TreeScreen(self.terminal, self.clock, whole)
 
     def step(self, job: str, number: int, name: str, outcome: str = "", parent: int | None = None) -> None:
         end = Conclusion(outcome) if outcome else None
@@ -133,7 +135,7 @@ def test_what_a_job_prints_can_not_steer_the_terminal() -> None:
     play = Play()
     play.step("a", 0, "Name\x1b[2J")
     play.log("a", 0, "over\rwritten \x1b]0;title\x07 \x1b[5A \x1b[31mred\x1b[0m\n")
-    assert play.seen()[1:] == ["  * Name[2J  1.0s", "    │ overwritten   red"]
+    assert play.seen()[1:] == ["  * Name[2J  1.0s", "    │ written   red"]
 
 
 def test_annotations_and_summaries_stand_at_the_end() -> None:
@@ -156,3 +158,118 @@ def test_the_servers_records_are_shown_the_same_way() -> None:
     play.step("a", 0, "Train")
     play.screen.show({"kind": "log", "job": "a", "step": "s0", "time": 0.0, "text": "epoch 1"})
     assert play.seen()[-1] == "    │ epoch 1"
+
+
+def test_a_bar_that_is_written_over_moves_in_the_tree() -> None:
+    play = Play()
+    play.step("a", 0, "Train")
+    play.log("a", 0, "loading\n\r 10%")
+    assert play.seen()[2:] == ["    │ loading", "    │  10%"]
+    play.log("a", 0, "\r 20%")
+    assert play.seen()[2:] == ["    │ loading", "    │  20%"]
+    play.log("a", 0, "\r100%\ndone\n")
+    assert play.seen()[2:] == ["    │ loading", "    │ 100%", "    │ done"]
+
+
+def test_a_bar_of_the_servers_moves_too() -> None:
+    play = Play()
+    play.step("a", 0, "Train")
+    play.step("a", 1, "Beside")
+    for text in (" 10%", " 20%"):
+        play.screen.show({"kind": "progress", "job": "a", "step": "s0", "time": 0.0, "text": text})
+        assert play.seen()[2:3] == [f"    │ {text}"]
+
+
+def test_what_a_finished_step_printed_stays_without_what_ran_it() -> None:
+    play = Play()
+    play.step("a", 0, "Say")
+    play.log("a", 0, "##[group]Run echo hello\necho hello\n##[endgroup]\nhello\n\n")
+    play.step("a", 0, "Say", "success")
+    assert play.seen()[1:] == ["  ✓ Say  1.5s", "    │ hello"]
+    play.end("a", "success")
+    assert play.seen()[1:] == ["  ✓ Say  1.5s", "    │ hello"]
+
+
+def test_of_much_output_the_end_stays_and_how_to_see_the_rest() -> None:
+    play = Play("--log all")
+    play.step("a", 0, "Say")
+    play.log("a", 0, "".join(f"line {number}\n" for number in range(1, 225)))
+    play.step("a", 0, "Say", "success")
+    play.end("a", "success")
+    lines = [f"    │ line {number}" for number in range(215, 225)]
+    assert play.seen()[2:] == ["    │ … 214 lines above: --log all", *lines]
+
+
+def test_of_several_jobs_that_run_each_shows_only_what_moves() -> None:
+    play = Play()
+    play.step("b", 0, "Other")
+    play.step("a", 0, "Say")
+    play.log("a", 0, "hello\n")
+    play.step("a", 0, "Say", "success")
+    assert "    │ hello" not in play.seen()
+    play.end("a", "success")
+    assert play.seen()[:3] == ["✓ a  1.0s", "  ✓ Say  1.5s", "    │ hello"]
+
+
+def test_an_open_group_shows_what_happens_in_it_and_how_it_ended() -> None:
+    play = Play()
+    play.step("a", 0, "Train")
+    play.log("a", 0, "##[group]Epoch 1\nloss 0.3\n")
+    assert play.seen()[2:] == ["    │ ▸ Epoch 1", "    │ loss 0.3"]
+    play.step("a", 0, "Train", "failure")
+    play.end("a", "failure")
+    assert play.seen()[2:] == ["    │ ▸ Epoch 1", "    │ loss 0.3"]
+
+
+def test_our_own_steps_around_the_flows_show_nothing_but_their_failure() -> None:
+    play = Play()
+    for outcome in ("success", "failure"):
+        play.screen.show_record("a", StepChanged(0, "__set_up", "Set up job", "running", 0))
+        play.log("a", 0, "Machine: box\n")
+        end = Conclusion(outcome)
+        ended = StepChanged(0, "__set_up", "Set up job", "completed", 0, None, end, end, 1.5)
+        play.screen.show_record("a", ended)
+        play.end("a", outcome)
+    assert play.seen() == [
+        "✓ a  0.0s",
+        "  ✓ Set up job  1.5s",
+        "✗ a  0.0s",
+        "  ✗ Set up job  1.5s",
+        "    │ Machine: box",
+    ]
+
+
+def test_a_line_of_wide_characters_and_tabs_is_cut_where_the_terminal_ends() -> None:
+    play = Play()
+    play.step("a", 0, "Say")
+    play.log("a", 0, "日本語" * 20 + "\n\t\tx" + "y" * 60 + "\n")
+    wide, tabs = play.seen()[2:]
+    assert wide == "    │ " + "日本語" * 5 + "日"
+    assert (len(tabs), tabs.count("\t")) == (39, 0)
+
+
+def test_without_colours_those_of_the_job_are_taken_out_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    play = Play()
+    play.step("a", 0, "Say")
+    play.log("a", 0, "\x1b[31mred\x1b[0m\n")
+    play.step("a", 0, "Say", "success")
+    play.end("a", "success")
+    assert "    │ red" in play.seen()
+    assert not re.search(r"\x1b\[[\d;]*m", play.terminal.getvalue())
+
+
+def test_a_colour_that_is_left_on_ends_with_its_line() -> None:
+    play = Play()
+    play.step("a", 0, "Say")
+    play.log("a", 0, "\x1b[31mred\nplain\n")
+    play.seen()
+    assert "\x1b[31mred\x1b[0m" in play.terminal.getvalue()
+
+
+def test_a_jobs_time_is_its_own_and_not_that_of_who_watches() -> None:
+    play = Play()
+    play.screen.show_record("a", Opened("a", 1, 1_000))
+    play.step("a", 0, "Say", "success")
+    play.screen.show_record("a", Closed(9_000, JobResult(Conclusion.SUCCESS)))
+    assert play.seen()[0] == "✓ a  8.0s"

@@ -117,6 +117,10 @@ async def _follow(services: Services, job: str, after: int) -> AsyncIterator[byt
                     yield _events_of(list(public.convert(_closing(row))), offset)
                 yield event_streams.END
                 return
+            for (
+                moved
+            ) in public.progress():  # only for who has seen all the rest; it is no part of the journal
+                yield event_streams.event_bytes("progress", moved, None)
             if not await listener.wait(event_streams.HEARTBEAT_SECONDS):
                 yield event_streams.HEARTBEAT
 

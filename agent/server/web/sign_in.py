@@ -21,7 +21,7 @@ from agent.server.sign_in import check_password_of, check_token_of
 from agent.server.store import projects, tokens, users
 from agent.server.store.tokens import TokenRow
 from agent.server.store.users import UserRow
-from agent.server.views import time_text
+from agent.server.views import shown_time
 from agent.server.web.pages import HTML, own_path, redirect, render
 
 _DAY_SECONDS = 86400.0
@@ -178,8 +178,8 @@ def _shown(row: TokenRow, names: Mapping[int, str]) -> dict[str, str | None]:
         "name": row.name,
         "role": row.role,
         "project": None if row.project is None else names[row.project],
-        "expires": time_text(row.expires_at),
-        "last_used": time_text(row.last_used_at),
+        "expires": None if row.expires_at is None else shown_time(row.expires_at),
+        "last_used": None if row.last_used_at is None else shown_time(row.last_used_at),
     }
 
 

@@ -4,6 +4,7 @@ import msgspec
 from starlette.responses import Response
 
 from agent.errors import NotFoundError
+from agent.journal.lines import last_state
 from agent.server.auth.access import Access, Caller, nothing_there
 from agent.server.call import Call, view_response
 from agent.server.operation import Operation
@@ -12,13 +13,14 @@ from agent.server.services import Services
 from agent.server.store import agents, jobs, projects, queue, records, runs
 from agent.server.store.jobs import JobRow
 from agent.server.store.projects import ProjectRow
-from agent.server.views import time_text
+from agent.server.views import shown_time
 from agent.server.web.pages import HTML, redirect, render, wants_page
 
 _MOST_RUNS = 30
 _MOST_WAITING = 50
 _MOST_LINES = 200
 _LONGEST_LINE = 2000
+_MOST_STATES_BYTES = 8000
 
 
 class StatusQuery(msgspec.Struct):
@@ -127,7 +129,7 @@ def _shown_run(row: runs.RunRow, project: str, now: float) -> dict[str, object]:
         "actor": row.actor,
         "state": row.conclusion or row.status,
         "reason": row.cancel_reason or "",
-        "created": (time_text(row.created_at) or "")[:16].replace("T", " "),
+        "created": shown_time(row.created_at),
         "took": _duration(end - row.created_at),
     }
 
@@ -156,8 +158,8 @@ def _shown_agent(row: agents.AgentRow, held: list[JobRow], is_online: bool, now:
 
 async def _last_lines(services: Services, row: JobRow) -> list[str]:
     """The end of the output."""
-    text = (await services.logs.tail(row.id, row.lease, _MOST_LINES)).decode("utf-8", "replace")
-    return [line[:_LONGEST_LINE] for line in text.removesuffix("\n").split("\n")] if text else []
+    text = await services.logs.tail(row.id, row.lease, _MOST_LINES)
+    return [_shown_line(line) for line in text.removesuffix(b"\n").split(b"\n")] if text else []
 
 
 async def _explain_silence(services: Services, row: JobRow) -> str:
@@ -167,6 +169,13 @@ async def _explain_silence(services: Services, row: JobRow) -> str:
     if await services.logs.is_gone(row.id, row.lease):
         return "The log is gone: it was older, or more, than this project keeps."
     return "It printed nothing."
+
+
+def _shown_line(line: bytes) -> str:
+    """A line in its last state; of one that is written over without end, its last states are looked at."""
+    if len(line) > _MOST_STATES_BYTES and b"\r" in line:
+        line = line[-_MOST_STATES_BYTES:].partition(b"\r")[2]
+    return last_state(line[:_MOST_STATES_BYTES]).decode("utf-8", "replace")[:_LONGEST_LINE]
 
 
 def _duration(seconds: float | None) -> str:
