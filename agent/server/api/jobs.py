@@ -113,16 +113,18 @@ async def _follow(services: Services, job: str, after: int) -> AsyncIterator[byt
             if offset > before:
                 continue
             if row.status == "completed":
-                if not is_closed:
-                    yield _events_of(list(public.convert(_closing(row))), offset)
-                yield event_streams.END
+                yield _end_of(public, row, offset, is_closed=is_closed)
                 return
-            for (
-                moved
-            ) in public.progress():  # only for who has seen all the rest; it is no part of the journal
+            for moved in public.progress():  # for who has seen all the rest: it is no part of the journal
                 yield event_streams.event_bytes("progress", moved, None)
             if not await listener.wait(event_streams.HEARTBEAT_SECONDS):
                 yield event_streams.HEARTBEAT
+
+
+def _end_of(public: PublicRecords, row: jobs.JobRow, offset: int, *, is_closed: bool) -> bytes:
+    """The end of the stream; before it the last word that the journal does not have."""
+    last = b"" if is_closed else _events_of(list(public.convert(_closing(row))), offset)
+    return last + event_streams.END
 
 
 def _events_of(events: list[PublicRecord], end: int) -> bytes:
