@@ -6,6 +6,7 @@ content begins, behind an anchor or a tag.
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 from agent.flow.characters import count_wide, has_wide, protect_text, replace_tabs, restore_text
@@ -82,12 +83,28 @@ def compose(text: str, file: str, limits: Limits) -> tuple[Node, list[Problem]]:
             attempts -= 1
             repaired = replace_tabs(scanned, error) if attempts else None
             if repaired is None:
+                _measure_before(error, composer)
                 raise InvalidFlowError(file, [explain_error(first_error, text, file)]) from None
             scanned = repaired
         except UnicodeEncodeError as error:
             line = text.count("\n", 0, error.start) + 1
             column = error.start - text.rfind("\n", 0, error.start)
             raise refuse(file, line, column, "half of a surrogate pair is not a character") from None
+
+
+def _measure_before(error: Any, composer: "_Composer") -> None:
+    """Raises InvalidFlowError when what stands before a parser's error is over our own limits.
+
+    A parser reads ahead of what it tells, as far as a key may be long (1,024 characters), and may stop there by a bound
+    of its own before we hear of what it saw: libyaml 0.2.6 does so at 1,000 lists in one another.
+    """
+    from yaml import YAMLError
+
+    mark = getattr(error, "problem_mark", None)
+    before = composer.text[: mark.index] if mark is not None else ""
+    if before.count("[") + before.count("{") > composer.limits.depth:
+        with suppress(YAMLError):
+            composer.start_over(before).compose()
 
 
 class _Composer:
@@ -107,6 +124,10 @@ class _Composer:
         self.has_document = False
         self.nodes = 0
         self.characters = 0
+
+    def start_over(self, text: str) -> "_Composer":
+        """A composer of the same file with another text."""
+        return _Composer(text, self.file, self.limits, is_protected=self.is_protected, has_wide=self.has_wide)
 
     def compose(self) -> tuple[Node, list[Problem]]:
         """Follow the parser's events to the end."""

@@ -206,6 +206,22 @@ def test_limits_hold_while_reading(text, limits, words):
     assert words in refusal(text, **limits)
 
 
+@pytest.mark.parametrize("count", [52, 1_000, 1_001, 2_000])
+@pytest.mark.parametrize("opening", ["[", "{a: ", "{", "- [", "a: ["])
+@pytest.mark.parametrize("libyaml", [True, False])
+def test_our_bound_on_depth_speaks_before_any_of_the_parsers(monkeypatch, opening, count, libyaml):
+    """libyaml 0.2.6 has one of its own, of 1,000, and sees lists up to 1,024 characters before it tells of them."""
+    import yaml
+
+    monkeypatch.setattr(yaml, "__with_libyaml__", libyaml and yaml.__with_libyaml__)
+    text = opening * count if opening in ("[", "{", "{a: ") else f"{opening}{'[' * count}"
+    words = refusal(text)
+    if opening == "{":
+        assert "cannot be a key" in words
+    else:
+        assert "Maximum object depth exceeded" in words
+
+
 def test_what_just_fits_is_read():
     assert plain(read_source("[[1]]", "f", limits=Limits(depth=2, characters=5, nodes=5))) == [[1]]
 
