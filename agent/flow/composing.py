@@ -225,7 +225,7 @@ class _Composer:
         if event.anchor is not None:
             self.anchors[event.anchor] = None
         node = kind(self.file, line, column)
-        self._refuse_as_key(node)
+        self._refuse_as_key(node, is_brace=self.text.startswith("{", mark.index))
         self.stack.append(_Open(node, event.anchor, self.nodes - 1, self.characters))
 
     def _close(self, _event: Any) -> None:
@@ -272,26 +272,18 @@ class _Composer:
             parent.node.pairs.append((parent.key, node))  # type: ignore[union-attr]  # no items: a mapping
             parent.key = None
         else:
-            self._refuse_as_key(node)
+            self._refuse_as_key(node, is_brace=False)  # an alias; others were looked at when they began
             assert isinstance(node, Scalar)
             parent.key = node
 
-    def _refuse_as_key(self, node: Node) -> None:
+    def _refuse_as_key(self, node: Node, *, is_brace: bool) -> None:
         if not self.stack or isinstance(node, Scalar):
             return
         parent = self.stack[-1]
         if isinstance(parent.node, Mapping) and parent.key is None:
             outer = parent.node  # `{{ x }}` without quotes and `$` is what people mean by this
-            hint = (
-                "write `${{ }}`, and quotes where it begins a value"
-                if self._is_brace(node)
-                else "a key is text"
-            )
+            hint = "write `${{ }}`, and quotes where it begins a value" if is_brace else "a key is text"
             raise refuse(self.file, outer.line, outer.column, "A list or mapping cannot be a key", hint)
-
-    def _is_brace(self, node: Node) -> bool:
-        lines = self.text.split("\n", node.line)
-        return lines[node.line - 1][node.column - 1 : node.column] == "{"
 
     def _count(self, nodes: int, characters: int, mark: Any) -> None:
         self.nodes += nodes

@@ -222,6 +222,13 @@ def test_our_bound_on_depth_speaks_before_any_of_the_parsers(monkeypatch, openin
         assert "Maximum object depth exceeded" in words
 
 
+@pytest.mark.parametrize("end_of_line", ["\n", "\r", "\r\n"])
+def test_a_mapping_as_a_key_is_refused_in_its_place_whatever_ends_a_line(end_of_line):
+    assert "flow.yml:2:1: A list or mapping cannot be a key; write `${{ }}`" in refusal(
+        f"# what{end_of_line}{{{{ x }}: 1}}"
+    )
+
+
 def test_what_just_fits_is_read():
     assert plain(read_source("[[1]]", "f", limits=Limits(depth=2, characters=5, nodes=5))) == [[1]]
 
