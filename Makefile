@@ -1,19 +1,23 @@
-# `make demo` and `make test` do all of their own set-up: a virtual environment in .venv, packages from PyPI, and, as
-# root on Debian or Ubuntu, the few system packages that are missing. PYTHON=/path/to/python3 chooses the Python.
+# `make demo` and `make test` do all of their own set-up: a virtual environment in .venv, the locked packages by their
+# digests, and, as root on Debian or Ubuntu, the few system packages that are missing. PYTHON=/path/to/python3 chooses the Python.
 
 VENV := .venv
 BIN := $(VENV)/bin
 RUNS := $(VENV)/.runs
 TESTS := $(VENV)/.tests
+LOCKS := $(wildcard install/requirements/*.txt tests/requirements/*.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench clean
+.PHONY: help demo test quick check bench lock test-newest test-oldest clean
 
 help:
 	@echo "make demo    server, agent and a real training flow on this machine, end to end"
 	@echo "make test    formatting, lint, types, walls and all tests"
-	@echo "make check   the same without the tests"
+	@echo "make quick   formatting, lint, types, walls and the pure rooms' tests: a minute or two"
+	@echo "make check   formatting, lint, types, walls"
 	@echo "make bench   time and memory, as ratios against their floors"
+	@echo "make lock    the locked packages anew, from the ranges of pyproject.toml (KEEP=1: what is locked stays where it can)"
+	@echo "make test-newest, make test-oldest    the ranges of pyproject.toml at their two ends"
 	@echo "make clean   remove what these made"
 
 demo: $(RUNS)
@@ -28,14 +32,23 @@ check: $(TESTS)
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 
+quick: check
+	@tests/run tests/flow tests/spec tests/plan tests/wire tests/journal tests/test_*.py
+
+lock: $(TESTS)
+	@tests/lock $(BIN)/uv $(if $(KEEP),,--upgrade)
+
+test-newest test-oldest: $(TESTS)
+	@tests/try-ranges $(@:test-%=%)
+
 bench: $(TESTS)
 	@bench/run
 
-$(RUNS): pyproject.toml tests/set-up
+$(RUNS): pyproject.toml $(LOCKS) tests/set-up
 	@tests/set-up $(VENV) server
 	@touch $@
 
-$(TESTS): pyproject.toml tests/set-up
+$(TESTS): pyproject.toml $(LOCKS) tests/set-up
 	@tests/set-up $(VENV) server,dev
 	@touch $@ $(RUNS)
 
