@@ -4,7 +4,8 @@
 #   curl -fsSL https://flows.example.com/install.sh | sh -s -- --url https://flows.example.com --token TOKEN
 #
 # As root it makes a service for the whole machine (/opt/flow-agent, user flow-agent), else one for you
-# (~/.local/share/flow-agent). Each run builds a new environment beside the old one and switches to it in one step at the
+# (~/.local/share/flow-agent). The agent is the server's own wheel, checked against its digest, so that the two agree; what
+# it needs is installed by the digests that the wheel names. Each run builds a new environment beside the old one and switches to it in one step at the
 # end: when something fails, what was there before is untouched. Jobs that run keep the environment they started with.
 #
 # All of it is functions and the last line calls the first of them: a download that is cut off does nothing.
@@ -20,16 +21,16 @@ usage() {
     cat <<'END'
 Usage: install.sh [--url URL --token TOKEN] [options]
 
-  --url URL        the server to register with
+  --url URL        the server to install from and to register with
   --token TOKEN    a registration token (`agent server token create`); better given as AGENT_REGISTRATION_TOKEN in
                    the environment, because arguments can be seen by every user of this machine
   --name NAME      the agent's name (default: the host's name)
   --labels A,B     labels beside those that the machine has by nature
   --system         for the whole machine, needs root (the default for root)
   --user           for this user only (the default for everybody else)
-  --package SPEC   what to install: a name on PyPI with or without a version, a wheel, a URL (default: flow-agent)
+  --package WHEEL  what to install instead of the server's own wheel: a file or a URL
   --python PATH    the Python to use (default: the newest that is found; 3.11 or newer)
-  --pip-args ARGS  further arguments for pip, such as --index-url URL
+  --pip-args ARGS  further arguments for pip, such as --index-url URL (then the server's wheelhouse is not used)
   --no-service     do not set up a systemd service
   --help           show this
 
@@ -42,6 +43,7 @@ main() {
     choose_places
     check_places
     find_python
+    check_source
     install_package
     if [ "$SCOPE" = system ]; then make_user; fi
     link_command
@@ -62,7 +64,7 @@ fail() {
 }
 
 read_arguments() {
-    URL='' NAME='' LABELS='' SCOPE='' PACKAGE=flow-agent PYTHON='' PIP_ARGUMENTS='' WITH_SERVICE=yes
+    URL='' NAME='' LABELS='' SCOPE='' PACKAGE='' PYTHON='' PIP_ARGUMENTS='' WITH_SERVICE=yes
     TOKEN=${AGENT_REGISTRATION_TOKEN:-}
     unset AGENT_REGISTRATION_TOKEN # pip, and what it runs, has no business with it
     while [ $# -gt 0 ]; do
@@ -83,6 +85,8 @@ read_arguments() {
         shift
     done
     if [ -z "$URL" ] && [ -n "$TOKEN" ]; then URL=$DEFAULT_URL; fi
+    SERVER=${URL:-$DEFAULT_URL}
+    SERVER=${SERVER%/}
     if [ -n "$URL" ] && [ -z "$TOKEN" ]; then fail "--url needs a token" "add --token, or set AGENT_REGISTRATION_TOKEN" 2; fi
     if [ -z "$URL" ] && [ -n "$TOKEN" ]; then fail "a token needs the server that gave it" "add --url" 2; fi
 }
@@ -120,7 +124,7 @@ choose_places() {
 }
 
 check_places() {
-    if [ "$(uname -s)" != Linux ]; then fail "this installs on Linux only" "elsewhere: pip install flow-agent"; fi
+    if [ "$(uname -s)" != Linux ]; then fail "this installs on Linux only" "the agent runs nowhere else"; fi
     if [ -e "$COMMAND" ] && [ "$(readlink "$COMMAND" || true)" != "$VENV/bin/agent" ]; then
         fail "$COMMAND is some other program" "move it away, then run this again"
     fi
@@ -161,22 +165,88 @@ advise_package() {
     fi
 }
 
+# Nothing is ever asked of a package index by our name: what bears it there need not be ours.
+check_source() {
+    case $PACKAGE in
+        '') [ -n "$SERVER" ] || fail "nothing says what to install" "give --url of your server, or --package WHEEL" 2 ;;
+        *://*) ;;
+        *) [ -f "$PACKAGE" ] || fail "--package $PACKAGE is neither a file nor a URL" "see --help" 2 ;;
+    esac
+}
+
 install_package() {
     FRESH=$PREFIX/versions/$(date -u +%Y%m%dT%H%M%SZ)-$$
     trap undo EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM HUP
-    say "installing $PACKAGE into $PREFIX"
+    say "installing ${PACKAGE:-the agent of $SERVER} into $PREFIX"
     mkdir -p "$PREFIX/versions"
     "$PYTHON" -m venv "$FRESH" || fail "no virtual environment could be made in $FRESH" "see above"
-    # shellcheck disable=SC2086 # several arguments in one string: that is what --pip-args is
-    "$FRESH/bin/python" -m pip --disable-pip-version-check install --quiet $PIP_ARGUMENTS "$PACKAGE" ||
-        fail "pip could not install $PACKAGE" "see above; nothing was changed"
+    mkdir "$FRESH/from"
+    if [ -z "$PACKAGE" ]; then fetch_wheel; fi
+    pip_install --no-deps "$PACKAGE" || fail "pip could not install $PACKAGE" "see above; nothing was changed"
+    install_needs
+    rm -rf "$FRESH/from"
     "$FRESH/bin/agent" --version >/dev/null || fail "the installed agent does not start" "see above; nothing was changed"
     # A symbolic link can be replaced in one step, a folder can't; `mv` would move into the folder that the link names.
     "$FRESH/bin/python" -c 'import os, sys; os.symlink(*sys.argv[1:3]); os.replace(*sys.argv[2:4])' \
         "$FRESH" "$FRESH.link" "$VENV"
     trap - EXIT INT TERM HUP
+}
+
+pip_install() {
+    # shellcheck disable=SC2086 # several arguments in one string: that is what --pip-args is
+    "$FRESH/bin/python" -m pip --disable-pip-version-check install --quiet $PIP_ARGUMENTS "$@"
+}
+
+# The server's own wheel, whole and as the server says it is.
+fetch_wheel() {
+    fetch "$SERVER/install/agent.whl.sha256" "$FRESH/from/digest" ||
+        fail "$SERVER hands out no agent" "see above; is it the server's address?"
+    wheel=$(sed -n '1s/^[0-9a-f]\{64\}  \(gpu_flow_agent-[A-Za-z0-9_.+!-]*\.whl\)$/\1/p' "$FRESH/from/digest")
+    [ -n "$wheel" ] || fail "what $SERVER says of its wheel is no digest" "is it the server's address?"
+    PACKAGE=$FRESH/from/$wheel
+    fetch "$SERVER/install/wheels/$wheel" "$PACKAGE" || fail "the wheel could not be fetched" "see above; run this again"
+    (cd "$FRESH/from" && sha256sum -c digest >/dev/null) ||
+        fail "$wheel is not what $SERVER says that it is" "nothing was changed; run this again"
+}
+
+# What the agent needs, each package by the digests that the wheel names.
+install_needs() {
+    list=$("$FRESH/bin/python" -I -c 'import agent, pathlib
+print(pathlib.Path(agent.__file__).parent / "_bundled/install/requirements/agent.txt")')
+    [ -f "$list" ] || fail "$PACKAGE does not say what it needs" "is it a wheel of this product?"
+    set --
+    if has_wheelhouse; then
+        set -- --no-index --find-links "$SERVER/install/wheels/"
+        # pip reads no page over plain HTTP unless told; what it takes from there is checked by digest all the same.
+        case $SERVER in http://*)
+            host=${SERVER#http://}
+            set -- "$@" --trusted-host "${host%%/*}"
+            ;;
+        esac
+        say "what it needs comes from the server's wheelhouse"
+    fi
+    pip_install "$@" --require-hashes --requirement "$list" ||
+        fail "pip could not install what the agent needs" "see above; nothing was changed. Without a package \
+index: fill the server's wheelhouse (\`agent server wheelhouse\`)"
+}
+
+# Whether the server has more wheels than its own, and --pip-args names no other place to take packages from.
+has_wheelhouse() {
+    case $PIP_ARGUMENTS in *index* | *find-links*) return 1 ;; esac
+    [ -n "$SERVER" ] && fetch "$SERVER/install/wheels/" "$FRESH/from/wheels" 2>/dev/null &&
+        grep -F '.whl' "$FRESH/from/wheels" | grep -q -v gpu_flow_agent-
+}
+
+# fetch URL FILE: with Python, which is here for certain. It heeds SSL_CERT_FILE and http_proxy.
+fetch() {
+    "$PYTHON" -I -c 'import http.client, shutil, sys, urllib.request
+try:
+    with urllib.request.urlopen(sys.argv[1], timeout=60) as answer, open(sys.argv[2], "wb") as file:
+        shutil.copyfileobj(answer, file)
+except (OSError, ValueError, http.client.HTTPException) as error:
+    sys.exit(f"install.sh: {sys.argv[1]}: {error}")' "$1" "$2"
 }
 
 undo() {
@@ -264,7 +334,7 @@ install_service() {
         say "start it with: $COMMAND start"
         return
     fi
-    bundled=$("$VENV/bin/python" -c 'import agent, pathlib; print(pathlib.Path(agent.__file__).parent / "_bundled/systemd")')
+    bundled=$("$VENV/bin/python" -I -c 'import agent, pathlib; print(pathlib.Path(agent.__file__).parent / "_bundled/systemd")')
     mkdir -p "${UNIT%/*}"
     if [ "$SCOPE" = user ]; then
         sed "s|^ExecStart=.*|ExecStart=\"$VENV/bin/agent\" start|" "$bundled/user/flow-agent.service" >"$UNIT.new"

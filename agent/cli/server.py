@@ -173,7 +173,7 @@ def _need_server() -> None:
     if missing:
         raise AgentError(
             f"the server is not installed here: {', '.join(missing)} is missing",
-            hint="pip install 'flow-agent[server]'",
+            hint="install it with what servers need: docs/server.md",
         )
 
 

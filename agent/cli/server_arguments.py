@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from agent.cli import server_accounts, server_agents, server_triggers
+from agent.cli import server_accounts, server_agents, server_triggers, server_wheelhouse
 from agent.cli.arguments import (
     CommandParser,
     add_command,
@@ -119,6 +119,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     server_accounts.configure(nouns, _add_data, _store)
     server_agents.configure(nouns)
     server_triggers.configure(nouns)
+    server_wheelhouse.configure(nouns, _add_data)
 
 
 def _backup(arguments: argparse.Namespace) -> int:

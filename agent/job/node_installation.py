@@ -1,4 +1,4 @@
-"""A node of our own for machines that have none: installed from PyPI into the tool folder, once, for all jobs to come."""
+"""A node of our own for machines that have none: installed as a wheel into the tool folder, once, for all jobs to come."""
 
 import fcntl
 import os

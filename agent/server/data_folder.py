@@ -43,6 +43,11 @@ class DataFolder:
         return self.root / "journals"
 
     @property
+    def wheelhouse(self) -> Path:
+        """Wheels for agents on machines without a package index; the operator's to make."""
+        return self.root / "wheelhouse"
+
+    @property
     def address(self) -> Path:
         """Holds the URL that the running server listens on."""
         return self.root / "address"

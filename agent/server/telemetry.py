@@ -34,7 +34,7 @@ def open_traces(environ: Mapping[str, str] = os.environ) -> "Traces | None":
     if not any(environ.get(name) for name in _ENDPOINTS):
         return None
     if find_spec("opentelemetry.exporter") is None or find_spec("opentelemetry.sdk") is None:
-        log.warning("traces are not sent: pip install 'flow-agent[telemetry]'")
+        log.warning("traces are not sent: opentelemetry is not installed (docs/operations.md, Traces)")
         return None
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import Resource

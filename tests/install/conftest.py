@@ -34,15 +34,16 @@ def main():
 def make_wheel(folder: Path, version: str) -> Path:
     """A wheel of the stand-in; the version `broken` does not start."""
     number = "0.0" if version == "broken" else version
-    info = f"flow_agent-{number}.dist-info"
+    info = f"gpu_flow_agent-{number}.dist-info"
     files = {
         "agent/__init__.py": f"VERSION = {version!r}\n{PROGRAM}",
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: flow-agent\nVersion: {number}\n",
+        "agent/_bundled/install/requirements/agent.txt": "",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: gpu-flow-agent\nVersion: {number}\n",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         f"{info}/entry_points.txt": "[console_scripts]\nagent = agent:main\n",
     }
     record = "".join(f"{name},,\n" for name in [*files, f"{info}/RECORD"])
-    wheel = folder / f"flow_agent-{number}-py3-none-any.whl"
+    wheel = folder / f"gpu_flow_agent-{number}-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
         for name, text in {**files, f"{info}/RECORD": record}.items():
             archive.writestr(name, text)

@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -54,12 +53,11 @@ def test_installing_registers_once_and_again_is_an_upgrade(box: Box):
 
 
 def test_a_first_installation_that_fails_leaves_nothing(box: Box):
-    result = box.install("--package", "no-such-package.whl")
+    no_wheel = box.wheels / "no_wheel-1.0-py3-none-any.whl"
+    no_wheel.write_text("no wheel")
+    result = box.install("--package", str(no_wheel))
     assert result.returncode == 1
-    assert (
-        "install.sh: pip could not install no-such-package.whl; see above; nothing was changed"
-        in result.stderr
-    )
+    assert f"install.sh: pip could not install {no_wheel}; see above; nothing was changed" in result.stderr
     assert list((box.home / ".local").rglob("*")) == [box.home / ".local/share"]
 
 
@@ -130,6 +128,8 @@ def test_uninstalling_purges_nothing_that_belongs_to_a_server(box: Box):
         (["--url"], "--url needs a value"),
         (["--url", "https://x"], "--url needs a token"),
         (["--token", "t"], "a token needs the server that gave it"),
+        ([], "nothing says what to install"),
+        (["--package", "flow-agent"], "--package flow-agent is neither a file nor a URL"),
     ],
 )
 def test_wrong_arguments_are_refused_before_anything_is_done(box: Box, arguments: list[str], message: str):
@@ -217,30 +217,3 @@ def test_scripts_are_posix_shell(script: str, shell: str):
         pytest.skip(f"{shell} is not installed")
     options = ["--severity=warning"] if shell == "shellcheck" else ["-n"]
     subprocess.run([shell, *options, ROOT / "install" / script], check=True)
-
-
-@pytest.mark.end_to_end
-def test_the_real_package_installs_and_says_its_version(box: Box, tmp_path: Path):
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "--quiet",
-        "--no-deps",
-        "--wheel-dir",
-        tmp_path / "dist",
-        ROOT,
-    ]
-    built = subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
-    if "No matching distribution found for hatchling" in built.stderr:
-        pytest.skip("no network to fetch hatchling, the build's own tool, from")
-    assert built.returncode == 0, built.stderr
-    [wheel] = (tmp_path / "dist").iterdir()
-    result = box.install("--package", str(wheel))
-    assert (result.returncode, result.stderr) == (0, "")
-    assert "done: agent " in result.stdout
-    bundled = next((box.prefix / "venv").resolve().glob("lib/*/site-packages/agent/_bundled"))
-    assert (bundled / "systemd/flow-agent.service").is_file()
-    assert (bundled / "systemd/user/flow-agent.service").is_file()
-    assert (bundled / "install/install.sh").is_file()

@@ -102,7 +102,7 @@ def test_a_missing_extra_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.setattr(command, "find_spec", lambda name: None if name == "starlette" else real(name))
     with pytest.raises(AgentError, match="starlette is missing") as error:
         command.run_server(listen="127.0.0.1:0", data=tmp_path / "data")
-    assert error.value.hint == "pip install 'flow-agent[server]'"
+    assert error.value.hint == "install it with what servers need: docs/server.md"
 
 
 def test_a_folder_that_others_can_read_is_refused_before_anything_is_written(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from agent.server.api import (
     environments,
     feed,
     flows,
+    installation,
     jobs,
     lineage,
     members,
@@ -55,6 +56,7 @@ from agent.server.web.pages import page_of, redirect, wants_page
 
 OPERATIONS: tuple[Operation, ...] = (
     *system.OPERATIONS,
+    *installation.OPERATIONS,
     *operations.OPERATIONS,
     *document.OPERATIONS,
     *agents.OPERATIONS,
