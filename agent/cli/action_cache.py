@@ -1,9 +1,10 @@
 """`agent action cache`: the store of fetched actions on this machine."""
 
-from datetime import UTC, datetime
 from typing import Any, TextIO
 
+from agent.cli.progress import size_text
 from agent.cli.tables import print_json, print_table
+from agent.cli.times import show_moment
 from agent.config import load_settings, read_size
 from agent.resolve import ActionStore
 from agent.resolve.store import StoredCommit
@@ -17,7 +18,7 @@ def run_cache(what: str, to: str | None, work_folder: str | None, output_format:
     if what == "prune":
         return _prune(store, limit, output_format, out)
     if what == "size":
-        return _show_size(store, limit, output_format, out)
+        return _showsize_text(store, limit, output_format, out)
     return _list(store, output_format, out)
 
 
@@ -26,7 +27,10 @@ def _list(store: ActionStore, output_format: str, out: TextIO) -> int:
     if output_format == "json":
         print_json([_describe(entry) for entry in entries], out)
         return 0
-    rows = [[entry.url, entry.commit[:12], _size(entry.size_bytes), _time(entry.used)] for entry in entries]
+    rows = [
+        [entry.url, entry.commit[:12], size_text(entry.size_bytes), show_moment(entry.used, out)]
+        for entry in entries
+    ]
     print_table(["repository", "commit", "size", "last used"], rows, out)
     return 0
 
@@ -38,16 +42,16 @@ def _prune(store: ActionStore, limit: int, output_format: str, out: TextIO) -> i
         print_json({"removed": [_describe(entry) for entry in gone], "freed_bytes": freed}, out)
     else:
         what = "1 commit" if len(gone) == 1 else f"{len(gone)} commits"
-        out.write(f"{what} removed, {_size(freed)} freed, {_size(store.used_bytes)} left\n")
+        out.write(f"{what} removed, {size_text(freed)} freed, {size_text(store.used_bytes)} left\n")
     return 0
 
 
-def _show_size(store: ActionStore, limit: int, output_format: str, out: TextIO) -> int:
+def _showsize_text(store: ActionStore, limit: int, output_format: str, out: TextIO) -> int:
     used = store.used_bytes
     if output_format == "json":
         print_json({"used_bytes": used, "limit_bytes": limit, "folder": str(store.root)}, out)
     else:
-        out.write(f"{_size(used)} of {_size(limit)} in {store.root}\n")
+        out.write(f"{size_text(used)} of {size_text(limit)} in {store.root}\n")
     return 0
 
 
@@ -58,16 +62,3 @@ def _describe(entry: StoredCommit) -> dict[str, Any]:
         "size_bytes": entry.size_bytes,
         "used": entry.used,
     }
-
-
-def _size(size_bytes: int) -> str:
-    size = float(size_bytes)
-    for unit in ("B", "KiB", "MiB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} GiB"
-
-
-def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -80,11 +80,11 @@ def _print(data: dict[str, Any], out: TextIO) -> None:
     if data["inputs"]:
         out.write("\n")
         rows = [_input_row(each) for each in data["inputs"]]
-        print_table(["input", "default", "description"], rows, out)
+        print_table(["input", "default", "description"], rows, out, cuts=False)
     if data["outputs"]:
         out.write("\n")
         rows = [[each["name"], _first_line(each["description"])] for each in data["outputs"]]
-        print_table(["output", "description"], rows, out)
+        print_table(["output", "description"], rows, out, cuts=False)
 
 
 def _input_row(each: dict[str, Any]) -> list[str]:

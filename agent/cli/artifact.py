@@ -9,7 +9,9 @@ from typing import TextIO
 
 from agent.cli.arguments import add_command, add_format, add_server, add_subcommands, describe, read_number
 from agent.cli.client import Client, connect
+from agent.cli.progress import size_text
 from agent.cli.tables import print_json, print_table
+from agent.cli.times import show_moment
 from agent.errors import AgentError, NotFoundError
 
 
@@ -75,8 +77,16 @@ def _list(arguments: argparse.Namespace) -> int:
     if arguments.format == "json":
         print_json(artifacts, sys.stdout)
         return 0
-    rows = [[entry["id"], entry["name"], entry["size_bytes"], entry["created"]] for entry in artifacts]
-    print_table(["id", "name", "bytes", "created"], rows, sys.stdout)
+    rows = [
+        [
+            entry["id"],
+            entry["name"],
+            size_text(entry["size_bytes"]),
+            show_moment(entry["created"], sys.stdout),
+        ]
+        for entry in artifacts
+    ]
+    print_table(["id", "name", "size", "created"], rows, sys.stdout)
     return 0
 
 

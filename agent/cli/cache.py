@@ -5,7 +5,9 @@ import sys
 
 from agent.cli.arguments import add_command, add_format, add_project, add_server, add_subcommands, describe
 from agent.cli.client import connect
+from agent.cli.progress import size_text
 from agent.cli.tables import print_json, print_table
+from agent.cli.times import show_moment
 from agent.errors import NotFoundError
 
 
@@ -34,9 +36,16 @@ def _list(arguments: argparse.Namespace) -> int:
         print_json(found, sys.stdout)
         return 0
     rows = [
-        [row["id"], row["key"], row["ref"], row["size_bytes"], row["last_used"]] for row in found["caches"]
+        [
+            row["id"],
+            row["key"],
+            row["ref"],
+            size_text(row["size_bytes"]),
+            show_moment(row["last_used"], sys.stdout),
+        ]
+        for row in found["caches"]
     ]
-    print_table(["id", "key", "ref", "bytes", "last used"], rows, sys.stdout)
+    print_table(["id", "key", "ref", "size", "last used"], rows, sys.stdout)
     return 0
 
 

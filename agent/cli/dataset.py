@@ -22,6 +22,7 @@ from agent.cli.arguments import (
 from agent.cli.client import Client, connect_from_job
 from agent.cli.progress import size_text
 from agent.cli.tables import plain, print_json, print_table
+from agent.cli.times import show_moment
 from agent.spec.dataset import DatasetRef, read_ref
 
 _DATASETS = "/api/v1/datasets"
@@ -139,7 +140,12 @@ def _list(client: Client, arguments: argparse.Namespace) -> int:
 def _version_cells(version: dict[str, Any] | None) -> list[object]:
     if version is None:
         return ["-", "", "", ""]
-    return [version["version"], version["files"], size_text(version["size_bytes"]), version["created"]]
+    return [
+        version["version"],
+        version["files"],
+        size_text(version["size_bytes"]),
+        show_moment(version["created"], sys.stdout),
+    ]
 
 
 def _show(client: Client, arguments: argparse.Namespace) -> int:
@@ -174,8 +180,8 @@ def _show_version(client: Client, ref: DatasetRef, output_format: str) -> int:
     sys.stdout.write(
         f"{version['ref']}{tags}  {version['files']} files, {size}  {plain(version['message'])}\n"
     )
-    rows = [[file["path"], file["size_bytes"], file["mode"], file["digest"]] for file in files]
-    print_table(["path", "bytes", "mode", "digest"], rows, sys.stdout)
+    rows = [[file["path"], size_text(file["size_bytes"]), file["mode"], file["digest"]] for file in files]
+    print_table(["path", "size", "mode", "digest"], rows, sys.stdout)
     return 0
 
 
@@ -196,7 +202,10 @@ def _lineage(client: Client, arguments: argparse.Namespace) -> int:
         version = found["version"]
         maker = f"run {version['run']}, {version['job']}" if version["run"] else version["actor"]
         sys.stdout.write(f"{version['ref']} was made by {plain(maker)}\n")
-    rows = [[row["direction"], row["ref"], row["run"], row["job"], row["time"]] for row in uses]
+    rows = [
+        [row["direction"], row["ref"], row["run"], row["job"], show_moment(row["time"], sys.stdout)]
+        for row in uses
+    ]
     print_table(["", "version", "run", "job", "time"], rows, sys.stdout)
     return 0
 

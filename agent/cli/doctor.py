@@ -66,7 +66,7 @@ def _print(findings: list[Finding], shown: list[tuple[str, str, str]]) -> None:
         advice = f"; {finding.hint}" if finding.hint else ""
         sys.stdout.write(f"{mark} {finding.check}: {finding.found}{advice}\n")
     sys.stdout.write("\n")
-    print_table(["setting", "value", "from"], shown, sys.stdout)
+    print_table(["setting", "value", "from"], shown, sys.stdout, cuts=False)
 
 
 def _shown(settings: Settings, key: str) -> tuple[str, str, str]:

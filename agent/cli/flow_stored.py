@@ -9,6 +9,7 @@ from urllib.parse import quote
 from agent.cli.arguments import add_command, add_format, add_project, add_server, split_pair
 from agent.cli.files import read_flow
 from agent.cli.tables import plain, print_json, print_table
+from agent.cli.times import show_moment
 
 if TYPE_CHECKING:  # `agent flow run` passes here, and needs no server
     from agent.cli.client import Client
@@ -69,7 +70,14 @@ def _list(arguments: argparse.Namespace) -> int:
         print_json(found, sys.stdout)
         return 0
     rows = [
-        [row["id"], row["name"], row["repository"] or "stored here", _state(row), _next(row)] for row in found
+        [
+            row["id"],
+            row["name"],
+            row["repository"] or "stored here",
+            _state(row),
+            show_moment(_next(row), sys.stdout),
+        ]
+        for row in found
     ]
     print_table(["id", "flow", "where", "state", "next start"], rows, sys.stdout)
     return 0

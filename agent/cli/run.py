@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,13 @@ from agent.cli.arguments import (
 from agent.cli.client import Client, connect
 from agent.cli.follow import follow_job, follow_run, show_job_so_far, write_raw_log
 from agent.cli.output import safe_text
+from agent.cli.progress import size_text
+from agent.cli.run_list import facts_of, list_runs, run_page
 from agent.cli.run_steering import add_steering
 from agent.cli.screen import JsonScreen, Screen, TextScreen
 from agent.cli.screens import make_screen
-from agent.cli.tables import coloured, moment_text, plain, print_json, print_table, wants_colour
+from agent.cli.tables import coloured, duration, plain, print_json, print_table, wants_colour
+from agent.cli.times import show_moment
 from agent.errors import NotFoundError, UsageError
 
 
@@ -68,41 +72,35 @@ def _connect(arguments: argparse.Namespace) -> Client:
 
 def _list(arguments: argparse.Namespace) -> int:
     client = connect(url=arguments.url, token=arguments.token, project=arguments.project)
-    project = client.project or None
-    found = client.list_all(
-        "/api/v1/runs", "runs", most=arguments.limit, status=arguments.status, project=project
+    return list_runs(
+        client,
+        status=arguments.status,
+        limit=arguments.limit,
+        output_format=arguments.format,
+        out=sys.stdout,
     )
-    if arguments.format == "json":
-        print_json(found, sys.stdout)
-        return 0
-    rows = [
-        [run["id"], run["name"], run["run_name"], run["event"], _state_in_list(run), run["created"]]
-        for run in found
-    ]
-    print_table(["run", "flow", "name", "event", "state", "created"], rows, sys.stdout, state=4)
-    return 0
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    run = _connect(arguments).get(f"/api/v1/runs/{arguments.run}", attempt=arguments.attempt)
+    client = _connect(arguments)
+    run = client.get(f"/api/v1/runs/{arguments.run}", attempt=arguments.attempt)
     if arguments.format == "json":
         print_json(run, sys.stdout)
         return 0
     out = sys.stdout
     name = coloured(plain(run["run_name"]), "bold", out)
     attempt = f"  attempt {run['attempt']}" if run["attempt"] > 1 else ""
-    out.write(f"run {run['id']}  {name}{attempt}  {_state(run)}  {moment_text(run['created'])}\n")
-    out.write(f"{plain(run['url'])}\n\n" if "url" in run else "\n")
+    out.write(f"run {run['id']}  {name}{attempt}  {_state(run)}  {_course(run, client.url)}\n")
+    out.write(f"{run_page(client.url, run['id'])}\n\n")
     rows = [
         [_show_key(job), _state(job), job["agent"] or "", job["waiting"] or job["message"] or ""]
         for job in run["jobs"]
     ]
-    print_table(["job", "state", "agent", "why"], rows, out, state=1)
+    print_table(["job", "state", "agent", "why"], rows, out, state=1, cuts=False)
     if run["artifacts"]:
         out.write("\n")
-        print_table(
-            ["artifact", "bytes"], [[entry["name"], entry["size_bytes"]] for entry in run["artifacts"]], out
-        )
+        artifacts = [[entry["name"], size_text(entry["size_bytes"])] for entry in run["artifacts"]]
+        print_table(["artifact", "size"], artifacts, out)
     for summary in run["summaries"]:
         colours = wants_colour(out)
         text = "".join(f"  {safe_text(line, colours=colours)}\n" for line in summary["text"].splitlines())
@@ -180,7 +178,14 @@ def _state(thing: Mapping[str, Any]) -> str:
     return str(thing["conclusion"] or thing["status"])
 
 
-def _state_in_list(run: Mapping[str, Any]) -> str:
-    """With the jobs that wait for somebody to look."""
-    held = run.get("held", ())  # a server before this version does not say
-    return _state(run) + (f", held: {plain(', '.join(held))}" if held else "")
+def _course(run: Mapping[str, Any], server: str) -> str:
+    """Whose it is, of which branch, since when and for how long: `by ada, main, 3 min ago, took 12s`."""
+    facts = facts_of(run, server, time.time())
+    took = duration(facts["duration_seconds"])
+    words = [
+        f"by {plain(run['actor'])}" if run["actor"] else "",
+        plain(facts["branch"] or facts["ref"]),
+        show_moment(run["created"], sys.stdout),
+        took and (f"took {took}" if run["finished"] else f"for {took}"),
+    ]
+    return ", ".join(word for word in words if word)

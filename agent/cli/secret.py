@@ -16,6 +16,7 @@ from agent.cli.arguments import (
 from agent.cli.client import connect
 from agent.cli.files import read_text
 from agent.cli.tables import print_json, print_table
+from agent.cli.times import show_moment
 from agent.errors import UsageError
 
 
@@ -90,7 +91,7 @@ def _list(arguments: argparse.Namespace) -> int:
                 entry["name"],
                 entry["environment"] or entry["level"],
                 ", ".join(entry["refs"]),
-                entry["updated"],
+                show_moment(entry["updated"], sys.stdout),
             ]
             for entry in secrets
             if not arguments.environment or entry["environment"] == arguments.environment

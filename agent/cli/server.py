@@ -7,11 +7,13 @@ and work whether the server runs or not: who may write the folder is its operato
 import asyncio
 import json
 import sys
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
+from agent.cli.times import seconds_of, show_moment
 from agent.errors import AgentError, NotFoundError
 
 if TYPE_CHECKING:
@@ -133,7 +135,6 @@ def list_tokens(
 ) -> int:
     """Print the tokens, without what would let anybody use them."""
     _need_server()
-    from agent.cli.tables import moment_text
     from agent.server.store import tokens
 
     rows = with_data(data, lambda change: tokens.list_tokens(change.connection, kind))
@@ -144,13 +145,17 @@ def list_tokens(
         return 0
     for token in shown:
         uses = "no limit" if token["uses_left"] is None else f"{token['uses_left']} left"
-        ended = (
-            f"revoked {moment_text(token['revoked'])}"
-            if token["revoked"]
-            else f"expires {moment_text(token['expires'] or 'never')}"
-        )
-        print(f"{token['id']}  uses: {uses}  {ended}  {token['name']}".rstrip(), file=out)
+        print(f"{token['id']}  uses: {uses}  {_end_of(token, out)}  {token['name']}".rstrip(), file=out)
     return 0
+
+
+def _end_of(token: Mapping[str, Any], out: TextIO) -> str:
+    if token["revoked"]:
+        return f"revoked {show_moment(token['revoked'], out)}"
+    end = seconds_of(token["expires"])
+    if end is None:
+        return "expires never"
+    return f"{'expires' if end > time.time() else 'expired'} {show_moment(end, out)}"
 
 
 def revoke_token(data: Path | str, token: str, *, kind: str = "registration") -> int:

@@ -19,6 +19,7 @@ from agent.cli.client import connect
 from agent.cli.desk import Desk, HttpDesk, LocalDesk
 from agent.cli.secret import read_value
 from agent.cli.tables import print_json, print_table
+from agent.cli.times import utc_text
 from agent.config import load_settings
 from agent.errors import UsageError
 
@@ -264,7 +265,7 @@ def _list_audit(arguments: argparse.Namespace) -> int:
     given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
     shown = _desk(arguments).list_audit(**given)
     rows = [
-        [row["time"], row["actor"], row["outcome"], row["action"], row["target"], row["address"]]
+        [utc_text(row["time"]), row["actor"], row["outcome"], row["action"], row["target"], row["address"]]
         for row in shown
     ]
     return _table(arguments, shown, ["time", "who", "outcome", "action", "on", "from"], rows)

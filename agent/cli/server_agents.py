@@ -20,7 +20,8 @@ from agent.cli.arguments import (
     split_pair,
 )
 from agent.cli.client import Client, connect
-from agent.cli.tables import moment_text, plain, print_json, print_table
+from agent.cli.tables import plain, print_json, print_table
+from agent.cli.times import show_moment
 from agent.errors import NotFoundError, UsageError
 
 _PATH = "/api/v1/agents"
@@ -86,7 +87,7 @@ def _list(arguments: argparse.Namespace) -> int:
             len(row["inventory"].get("gpus") or ()),
             row["group"],
             ", ".join(row["labels"]),
-            row["last_seen"],
+            show_moment(row["last_seen"], sys.stdout),
         ]
         for row in found
     ]
@@ -171,7 +172,7 @@ def _tell(arguments: argparse.Namespace, row: dict[str, Any]) -> int:
         ("machine", f"{machine['os']} {machine['os_version']}, {machine['cpu_count']} CPUs"),
         ("gpus", ", ".join(gpus) or "none"),
         ("software", row["software"] or "not connected yet"),
-        ("last seen", moment_text(row["last_seen"])),
+        ("last seen", show_moment(row["last_seen"], sys.stdout)),
     ]
     for name, value in facts:
         lines = [plain(line) for line in str(value).split("\n")]

@@ -143,6 +143,7 @@ def _restore(arguments: argparse.Namespace) -> int:
 
 def _retention(arguments: argparse.Namespace) -> int:
     from agent.cli.client import connect
+    from agent.cli.progress import size_text
     from agent.cli.tables import print_json, print_table
 
     client = connect(url=arguments.url, token=arguments.token)
@@ -150,10 +151,12 @@ def _retention(arguments: argparse.Namespace) -> int:
     if arguments.format == "json":
         print_json(found, sys.stdout)
         return 0
-    rows = [[one["kind"], one["name"], one["project"], one["size_bytes"]] for one in found["items"]]
-    print_table(["what", "name", "project", "bytes"], rows, sys.stdout)
+    rows = [
+        [one["kind"], one["name"], one["project"], size_text(one["size_bytes"])] for one in found["items"]
+    ]
+    print_table(["what", "name", "project", "size"], rows, sys.stdout)
     verb = "would go" if arguments.dry_run else "have gone"
-    sys.stderr.write(f"{len(rows)} {verb}, {found['size_bytes']} bytes\n")
+    sys.stderr.write(f"{len(rows)} {verb}, {size_text(found['size_bytes'])}\n")
     return 0
 
 

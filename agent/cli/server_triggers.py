@@ -19,6 +19,7 @@ from agent.cli.arguments import (
 )
 from agent.cli.client import Client, connect
 from agent.cli.tables import plain, print_json, print_table
+from agent.cli.times import show_moment
 from agent.errors import NotFoundError
 
 Handler = Callable[[argparse.Namespace], int]
@@ -160,7 +161,7 @@ def _list_repositories(arguments: argparse.Namespace) -> int:
             row["provider"],
             row["default_branch"],
             row["head"][:12],
-            row["synced"] or "",
+            show_moment(row["synced"], sys.stdout),
             row["problem"],
         ]
         for row in found
@@ -208,7 +209,14 @@ def _list_deliveries(arguments: argparse.Namespace) -> int:
         print_json(found, sys.stdout)
         return 0
     rows = [
-        [row["id"], row["event"], row["subject"], row["status"], row["outcome"], row["received"]]
+        [
+            row["id"],
+            row["event"],
+            row["subject"],
+            row["status"],
+            row["outcome"],
+            show_moment(row["received"], sys.stdout),
+        ]
         for row in found
     ]
     print_table(["delivery", "event", "about", "status", "what became of it", "received"], rows, sys.stdout)
@@ -240,7 +248,7 @@ def _tell_delivery(arguments: argparse.Namespace, row: dict[str, Any]) -> int:
         for one in row["results"]
     ]
     if rows:
-        print_table(["flow", "event", "run", "why not"], rows, sys.stdout)
+        print_table(["flow", "event", "run", "why not"], rows, sys.stdout, cuts=False)
     return 0
 
 
@@ -257,7 +265,7 @@ def _list_webhooks(arguments: argparse.Namespace) -> int:
     if arguments.format == "json":
         print_json(found, sys.stdout)
         return 0
-    rows = [[row["name"], row["flow"], row["url"], row["created"]] for row in found]
+    rows = [[row["name"], row["flow"], row["url"], show_moment(row["created"], sys.stdout)] for row in found]
     print_table(["webhook", "flow", "url", "created"], rows, sys.stdout)
     return 0
 

@@ -2,14 +2,16 @@
 
 import json
 import os
-import re
+import shutil
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
 from agent.cli.streams import holds_unicode
 
-_MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?Z")
 _RESET = "\x1b[0m"
+_GAP = "  "
+_LEAST_WIDTH = 6  # of a column that is cut
 COLOURS = {
     "success": "\x1b[32m",
     "failure": "\x1b[31m",
@@ -34,29 +36,77 @@ def json_text(data: Any, out: TextIO, *, indent: int | None = None) -> str:
 
 
 def print_table(
-    titles: Sequence[str], rows: Iterable[Sequence[object]], out: TextIO, *, state: int | None = None
+    titles: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    out: TextIO,
+    *,
+    state: int | None = None,
+    spare: int | None = None,
+    cuts: bool = True,
 ) -> None:
     """Aligned columns under `titles`; nothing but the titles when there are no rows. Column `state` is coloured.
 
-    Moments are shown as `moment_text` says.
+    On a terminal a row is one line: column `spare` is left out where not all fit, then the widest are cut, with an
+    ellipsis; with `cuts` false, where a sentence is to be read, it is as long as it is. A file or a pipe gets everything.
     """
-    cells = [
-        [str(title) for title in titles],
-        *([moment_text(plain(str(cell))) for cell in row] for row in rows),
-    ]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(titles))]
+    cells = [[str(title) for title in titles], *([plain(str(cell)) for cell in row] for row in rows)]
+    widths = [max(columns_of(row[column]) for row in cells) for column in range(len(titles))]
+    if cuts and out.isatty():
+        most = shutil.get_terminal_size().columns
+        if spare is not None and _line_width(widths) > most:
+            cells = [[*row[:spare], *row[spare + 1 :]] for row in cells]
+            del widths[spare]
+        widths = fit_widths(widths, most)
     for row in cells:
-        padded = [f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)]
+        padded = [_pad(cut_text(cell, width), width) for cell, width in zip(row, widths, strict=True)]
         padded[-1] = padded[-1].rstrip()
         if state is not None:
             padded[state] = coloured(padded[state], row[state], out)
-        out.write("  ".join(padded).rstrip() + "\n")
+        out.write(_GAP.join(padded).rstrip() + "\n")
 
 
-def moment_text(text: str) -> str:
-    """A moment as the API writes it (RFC 3339, `2026-11-21T08:00:00.000Z`) as `2026-11-21 08:00:00 UTC`; else `text`."""
-    match = _MOMENT.fullmatch(text)
-    return f"{match[1]} {match[2]} UTC" if match else text
+def fit_widths(widths: Sequence[int], most: int) -> list[int]:
+    """The widths with which columns stand beside each other in `most` columns of a terminal: what is wider than a common
+    measure is cut to it, and that is a few letters at least.
+    """
+    measure = max(widths, default=0)
+    while measure > _LEAST_WIDTH and _line_width([min(width, measure) for width in widths]) > most:
+        measure -= 1
+    return [min(width, measure) for width in widths]
+
+
+def columns_of(text: str) -> int:
+    """How many columns of a terminal `text` takes: Chinese letters and most pictures take two, accents none."""
+    if text.isascii():
+        return len(text)
+    return sum(map(_columns_of_one, text))
+
+
+def cut_text(text: str, width: int) -> str:
+    """`text`, or its beginning and an ellipsis in `width` columns."""
+    if columns_of(text) <= width:
+        return text
+    taken, kept = 1, []
+    for character in text:
+        taken += _columns_of_one(character)
+        if taken > width:
+            break
+        kept.append(character)
+    return "".join(kept).rstrip() + "…"
+
+
+def _columns_of_one(character: str) -> int:
+    if unicodedata.combining(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def _line_width(widths: Sequence[int]) -> int:
+    return sum(widths) + len(_GAP) * (len(widths) - 1)
+
+
+def _pad(text: str, width: int) -> str:
+    return text + " " * (width - columns_of(text))
 
 
 def coloured(text: str, colour: str, out: TextIO) -> str:

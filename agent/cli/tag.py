@@ -17,6 +17,7 @@ from agent.cli.arguments import (
 )
 from agent.cli.client import Client, connect
 from agent.cli.tables import print_json, print_table
+from agent.cli.times import show_moment
 from agent.spec.dataset import read_ref
 
 
@@ -54,7 +55,10 @@ def _list(arguments: argparse.Namespace) -> int:
     if arguments.format == "json":
         print_json(found, sys.stdout)
         return 0
-    rows = [[row["tag"], row["kind"], row["id"], row["actor"], row["created"]] for row in found]
+    rows = [
+        [row["tag"], row["kind"], row["id"], row["actor"], show_moment(row["created"], sys.stdout)]
+        for row in found
+    ]
     print_table(["tag", "on", "number", "by", "created"], rows, sys.stdout)
     return 0
 
