@@ -2,9 +2,11 @@
 
 import argparse
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
+from agent.cli.spelling import advise, find_unknown_option
 from agent.config import load_settings
 from agent.errors import UsageError
 
@@ -14,16 +16,52 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 class CommandParser(argparse.ArgumentParser):
-    """An ArgumentParser whose mistakes are `UsageError`s with a hint, never a printed usage and an exit."""
+    """An ArgumentParser whose mistakes are `UsageError`s with a hint, never a printed usage and an exit.
+
+    An unknown option is said before anything else is missed: whatever else is wrong may come of it.
+    """
 
     def __init__(self, **settings: Any) -> None:
         settings.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
         settings.setdefault("allow_abbrev", False)
         super().__init__(**settings)
 
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """As argparse does, with nothing left over. Raises UsageError."""
+        words = list(sys.argv[1:] if args is None else args)
+        takes_value = {option: _takes_value(action) for option, action in self._option_string_actions.items()}
+        is_group = self._subparsers is not None
+        unknown = find_unknown_option(words, takes_value, is_group=is_group)
+        if unknown:
+            self._refuse(f"there is no option '{unknown}'", unknown, takes_value)
+        parsed, left = super().parse_known_args(words, namespace)
+        if left:
+            self.error(f"'{left[0]}' is a word too many")
+        return parsed, left
+
     def error(self, message: str) -> NoReturn:
         """Raise the mistake as a UsageError."""
         raise UsageError(message.replace("%", "%%"), where=self.prog, hint=f"see `{self.prog} --help`")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Argparse's own check of `choices`, with a word about what was meant."""
+        if action.choices is None or value in action.choices:
+            return
+        known = [str(choice) for choice in action.choices]
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 - argparse has no other way to ask
+            self._refuse(f"there is no command '{value}'", str(value), known)
+        name = "/".join(action.option_strings) or action.metavar or action.dest
+        self._refuse(f"{name} can't be '{value}': it is one of {', '.join(known)}", str(value), known)
+
+    def _refuse(self, what: str, word: str, known: Iterable[str]) -> NoReturn:
+        raise UsageError(what, where=self.prog, hint=advise(word, known, f"{self.prog} --help"))
+
+
+def _takes_value(action: argparse.Action) -> bool | None:
+    """Whether a value follows the option; None: all the rest of the line is its value."""
+    return None if action.nargs in (argparse.REMAINDER, "*", "+") else action.nargs != 0
 
 
 def describe(parser: argparse.ArgumentParser, meaning: str, *examples: str) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from agent.cli.arguments import CommandParser
+from agent.cli.spelling import advise
 from agent.cli.streams import is_unwritable, prepare_streams, silence_output
 from agent.errors import AgentError, InterruptedByUserError, UsageError
 
@@ -77,7 +78,9 @@ def _dispatch(words: list[str]) -> int:
         sys.stdout.write(f"agent {__version__}\n")
         return 0
     if words[0] not in COMMANDS:
-        raise UsageError(f"there is no command '{words[0]}'", hint="`agent --help` lists them")
+        kind = "option" if words[0].startswith("-") else "command"
+        known = ("--help", "--version", "--debug") if kind == "option" else COMMANDS
+        raise UsageError(f"there is no {kind} '{words[0]}'", hint=advise(words[0], known, "agent --help"))
     module = import_module(COMMANDS[words[0]][0])
     parser = CommandParser(prog=f"agent {words[0]}")
     module.configure(parser)
