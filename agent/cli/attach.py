@@ -21,6 +21,7 @@ from urllib.parse import urlsplit, urlunsplit
 from agent.cli.client import Client
 from agent.cli.escapes import Escapes
 from agent.errors import AgentError, NotFoundError, UnreachableError, UsageError
+from agent.wire.answers import explain_answer
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
@@ -110,8 +111,10 @@ class _Session:
             ) as socket:
                 return await self._converse(socket, is_silent=is_silent)
         except InvalidStatus as error:
+            answer = error.response
+            why = explain_answer(answer.status_code, answer.headers, bytes(answer.body or b""), self._url)
             raise AgentError(
-                f"the server refused to attach (HTTP {error.response.status_code})",
+                f"the server refused to attach: {why.what}",
                 where=self._url,
                 hint="does its proxy let websockets through? See docs/attach.md",
             ) from None

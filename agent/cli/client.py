@@ -3,12 +3,14 @@
 import json
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.config import Settings, load_settings
-from agent.errors import AgentError, NotFoundError, RefusedError, UnreachableError, UsageError
+from agent.errors import NotFoundError, UnreachableError, UsageError
+from agent.wire.answers import explain_answer, explain_silence, not_ours
 
 if TYPE_CHECKING:
     import httpx
@@ -47,8 +49,21 @@ class Client:
             )
         self.url = url.rstrip("/")
         self.project = project  # empty: the server's first one
+        if not (token.isascii() and token.isprintable()) or " " in token:
+            raise UsageError(
+                "this is no access token: it has blanks or odd letters in it", hint="`agent login`"
+            )
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._http = httpx.Client(base_url=self.url, headers=headers, timeout=_TIMEOUT_SECONDS)
+        try:
+            self._http = httpx.Client(base_url=self.url, headers=headers, timeout=_TIMEOUT_SECONDS)
+        except httpx.InvalidURL as error:
+            raise UsageError(f"this is not a server's address: {error}", where=url) from None
+        except (OSError, ValueError) as error:  # what the environment says: SSL_CERT_FILE, HTTPS_PROXY
+            raise UsageError(
+                f"the connection can't be set up: {error}",
+                where=url,
+                hint="check SSL_CERT_FILE, SSL_CERT_DIR, HTTPS_PROXY, HTTP_PROXY and ALL_PROXY",
+            ) from None
 
     def close(self) -> None:
         """Let the connections go; a command's end does so too."""
@@ -80,8 +95,10 @@ class Client:
         while len(found) < most:
             limit = min(most - len(found), _PAGE)
             page = self.get(path, limit=limit, cursor=page.get("next"), **query)
+            if not isinstance(page, dict) or not isinstance(page.get(key), list):
+                raise not_ours(self.url)
             found += page[key]
-            if page["next"] is None:
+            if page.get("next") is None:
                 break
         return {**{name: value for name, value in page.items() if name != "next"}, key: found}
 
@@ -142,7 +159,7 @@ class Client:
                     yield place, chunk
                     place += len(chunk)
         except httpx.HTTPError as error:
-            raise _unreachable(self.url, error) from None
+            raise explain_silence(type(error).__name__, str(error), self.url) from None
 
     def download(self, path: str, file: Path) -> None:
         """Write the bytes at `path` to `file`; it appears only when it is whole."""
@@ -156,7 +173,7 @@ class Client:
                     out.write(chunk)
             part.replace(file)
         except httpx.HTTPError as error:
-            raise _unreachable(self.url, error) from None
+            raise explain_silence(type(error).__name__, str(error), self.url) from None
         finally:
             part.unlink(missing_ok=True)
 
@@ -190,19 +207,15 @@ class Client:
         try:
             return json.loads(body) if body else None
         except ValueError:
-            raise _not_ours(self.url) from None
+            raise not_ours(self.url) from None
 
     def _send(self, method: str, path: str, **arguments: Any) -> bytes:
         content: bytes = self._request(method, path, **arguments).content
         return content
 
     def _request(self, method: str, path: str, **arguments: Any) -> "httpx.Response":
-        import httpx
-
-        try:
+        with _guarded(self.url):
             response = self._http.request(method, path, **arguments)
-        except httpx.HTTPError as error:
-            raise _unreachable(self.url, error) from None
         _check(response, response.content, self.url)
         return response
 
@@ -262,44 +275,37 @@ def parse_events(lines: Iterator[str]) -> Iterator[ServerEvent]:
         fields = {}
 
 
+def ask_openly(url: str, path: str, seconds: float) -> "httpx.Response":
+    """The server's answer to anybody, whatever it is. Raises UnreachableError, and UsageError for what is no address."""
+    with _guarded(url):
+        import httpx
+
+        return httpx.get(f"{url.rstrip('/')}{path}", timeout=seconds)
+
+
 def _check(response: Any, body: bytes, url: str) -> None:
-    """Raise what the server's answer means, when it is an error (RFC 9457 problem details)."""
-    if not response.is_error:
+    """Raise what the server's answer means, when it is no success."""
+    if not (response.is_error or response.is_redirect):
         return
-    try:
-        problem = json.loads(body) if body else {}
-        what = problem.get("detail") or problem.get("title") or f"the server answered {response.status_code}"
-        hint = problem.get("hint", "")
-    except (ValueError, AttributeError):
-        raise _not_ours(url) from None
-    problems = problem.get("problems")
-    if problems:
-        what += "".join(
-            f"\n  {line['file']}:{line['line']}:{line['column']}: {line['message']}" for line in problems
-        )
-    if response.status_code in (429, 503):
+    error = explain_answer(response.status_code, response.headers, body, url)
+    if isinstance(error, UnreachableError):
         wait = response.headers.get("Retry-After", "")
-        raise BusyError(what, where=url, hint=hint, retry_seconds=float(wait) if wait.isdigit() else 1.0)
-    kinds: dict[int, type[AgentError]] = {
-        401: RefusedError,
-        403: RefusedError,
-        404: NotFoundError,
-        422: UsageError,
-    }
-    if response.status_code == 401:
-        hint = hint or "`agent login` stores a new access token"
-    raise kinds.get(response.status_code, AgentError)(what, where=url, hint=hint)
+        seconds = float(wait) if wait.isdigit() else 1.0
+        raise BusyError(error.what, where=url, hint=error.hint, retry_seconds=seconds)
+    raise error
 
 
-def _unreachable(url: str, error: Exception) -> AgentError:
-    reason = str(error) or type(error).__name__
-    return UnreachableError(
-        f"the server can't be reached: {reason}", where=url, hint="is `agent server` running there?"
-    )
+@contextmanager
+def _guarded(url: str) -> Iterator[None]:
+    """All that keeps a request from an answer is an AgentError."""
+    import httpx
 
-
-def _not_ours(url: str) -> AgentError:
-    return AgentError("what answered is not a flow-agent server", where=url, hint="check the URL")
+    try:
+        yield
+    except httpx.HTTPError as error:
+        raise explain_silence(type(error).__name__, str(error), url) from None
+    except (httpx.InvalidURL, UnicodeError) as error:
+        raise UsageError(f"this is not a server's address: {error}", where=url) from None
 
 
 def _pause(failures: int) -> None:

@@ -13,6 +13,7 @@ from agent.cli.client import Client
 from agent.cli.secret import read_value
 from agent.config import config_file, load_settings
 from agent.errors import UsageError
+from agent.wire.answers import not_ours
 
 _LONGEST_SECONDS = 3.1e9  # about a century: `never`
 
@@ -44,11 +45,18 @@ def _login(arguments: argparse.Namespace) -> int:
     if not settings["url"]:
         raise UsageError("no server is named", hint="agent login --url https://…")
     token = _sign_in(settings["url"], arguments) if arguments.user else _read_token(arguments)
-    user = Client(settings["url"], token).get("/api/v1/user")["name"]
+    user = _name_of(Client(settings["url"], token))
     file = config_file()
     save_login(file, settings["url"], token)
     sys.stdout.write(f"logged in to {settings['url']} as {user}; remembered in {file}\n")
     return 0
+
+
+def _name_of(client: Client) -> str:
+    user = client.get("/api/v1/user")
+    if not isinstance(user, dict) or not isinstance(user.get("name"), str):
+        raise not_ours(client.url)
+    return str(user["name"])
 
 
 def _read_token(arguments: argparse.Namespace) -> str:

@@ -34,6 +34,17 @@ def connect_client(address: str) -> Any:
         ) from None
 
 
+def ask_version(address: str) -> str:
+    """What answers at `address`, and in which version: `Docker 27.1`. Raises AgentError."""
+    client = connect_client(address)
+    try:
+        found = translated(client.version)
+    finally:
+        client.close()
+    name = (found.get("Platform") or {}).get("Name") or "the container engine"
+    return f"{name} {found.get('Version', '')}".strip()
+
+
 def connect_builder(client: Any, address: str) -> Any:
     """A client of its own for one build: by BuildKit where the engine behind `client` has it, else by the classic builder.
 

@@ -21,6 +21,7 @@ from agent.daemon.state import Registration
 from agent.errors import RefusedError
 from agent.wire import messages as m
 from agent.wire.agent_side import AgentProtocol, Sign
+from agent.wire.answers import explain_answer, explain_silence
 from agent.wire.codec import MAX_FRAME_BYTES
 from agent.wire.errors import WireError
 
@@ -254,13 +255,14 @@ def explain_dial_failure(error: Exception) -> str:
 
     match error:
         case InvalidStatus():
-            return f"what answered is not a flow-agent server (HTTP {error.response.status_code})"
+            answer = error.response
+            return explain_answer(answer.status_code, answer.headers, bytes(answer.body or b""), "").what
         case ConnectionClosed():
             return "the connection to the server was lost"
         case TimeoutError():
             return "the server does not answer"
         case ssl.SSLError():
-            return f"the connection is not safe: {error.reason or error}"
+            return explain_silence(type(error).__name__, str(error), "").what
         case ConnectionRefusedError():
             return "the server can't be reached: nobody listens there"
         case _:

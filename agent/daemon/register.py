@@ -14,14 +14,18 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from agent.daemon.state import Registration, StateFolder
-from agent.errors import AgentError, RefusedError, UnreachableError, UsageError
+from agent.errors import AgentError, RefusedError, UsageError
 from agent.ids import is_id
 from agent.seal.identity import PublicIdentity, create_identity
 from agent.spec.resources import Inventory, derive_labels, to_json
+from agent.wire.answers import explain_answer, explain_silence, not_ours
+
+if TYPE_CHECKING:
+    import httpx
 
 _PATH = "/api/v1/agents/register"
 _TIMEOUT_SECONDS = 30.0
@@ -125,55 +129,37 @@ def _post(url: str, body: dict[str, object]) -> Any:
     try:
         response = httpx.post(f"{url}{_PATH}", json=body, timeout=_TIMEOUT_SECONDS)
     except httpx.HTTPError as error:
-        raise _explain_failure(url, error) from None
-    if response.is_redirect:
-        target = response.headers.get("location", "")
-        raise RefusedError(
-            f"the server sends us elsewhere, to {target}", where=url, hint="use that address as --url"
-        )
+        raise explain_silence(type(error).__name__, str(error), url) from None
+    except (httpx.InvalidURL, UnicodeError) as error:
+        raise UsageError(f"'{url}' is not a server's URL: {error}", where="--url") from None
+    if not response.is_success:
+        raise _explain_refusal(url, response)
     try:
-        answer = json.loads(response.content)
+        return json.loads(response.content)
     except ValueError:
-        raise _not_ours(url) from None
-    if response.is_error:
-        raise _explain_refusal(url, response.status_code, answer)
-    return answer
+        raise not_ours(url) from None
 
 
-def _explain_failure(url: str, error: Exception) -> AgentError:
-    reason = str(error) or type(error).__name__
-    if "certificate" in reason.lower() or "ssl" in reason.lower():
-        return UnreachableError(
-            f"the connection is not safe: {reason}",
-            where=url,
-            hint="for a certificate of your own, name its authority in SSL_CERT_FILE",
-        )
-    return UnreachableError(
-        f"the server can't be reached: {reason}", where=url, hint="is `agent server` running there?"
+def _explain_refusal(url: str, response: "httpx.Response") -> AgentError:
+    error = explain_answer(
+        response.status_code, response.headers, response.content, url, login_hint=_ASK_FOR_ANOTHER
     )
-
-
-def _explain_refusal(url: str, status: int, answer: Any) -> AgentError:
-    if not isinstance(answer, dict) or not isinstance(answer.get("title", answer.get("detail")), str):
-        return _not_ours(url)
-    what = str(answer.get("detail") or answer["title"])
-    hint = str(answer.get("hint") or "")
-    if status in (401, 403):
-        return RefusedError(what, where=url, hint=hint or _ASK_FOR_ANOTHER)
-    if status == 409:
-        return RefusedError(what, where=url, hint=hint or "choose another --name, or --replace that agent")
-    if status >= 500:
-        return UnreachableError(f"the server failed: {what}", where=url, hint=hint or "try again later")
-    return RefusedError(what, where=url, hint=hint)
+    if response.status_code == 422:
+        return RefusedError(error.what, where=url, hint=error.hint)
+    if response.status_code == 403:
+        error.hint = error.hint or _ASK_FOR_ANOTHER
+    elif response.status_code == 409:
+        error.hint = error.hint or "choose another --name, or --replace that agent"
+    return error
 
 
 def _read_answer(answer: Any, url: str, request: Request) -> Registration:
     values = [answer.get(key) for key in ("agent", "name", "server")] if isinstance(answer, dict) else []
     if not values or not all(isinstance(value, str) and value for value in values):
-        raise _not_ours(url)
+        raise not_ours(url)
     agent, name, server = (str(value) for value in values)
     if not is_id("agent", agent):
-        raise _not_ours(url)
+        raise not_ours(url)
     return Registration(
         agent=agent,
         server=server,
@@ -191,7 +177,3 @@ def _keep(state: StateFolder, keys: Path, registration: Registration) -> None:
     state.forget_registration()
     keys.rename(state.identity)
     state.save_registration(registration)
-
-
-def _not_ours(url: str) -> AgentError:
-    return AgentError("what answered is not a flow-agent server", where=url, hint="check the URL")

@@ -59,7 +59,7 @@ def _probe(name: str, tool: Tool, timeout_seconds: float) -> Finding:
     if executable is None:
         return Finding(problem=f"{name} is not installed: {tool.loss}" if tool.loss else None)
     try:
-        answer = _ask(executable, tool.argv[1:], timeout_seconds)
+        answer = ask_tool(executable, tool.argv[1:], timeout_seconds)
     except TimeoutError:
         return Finding(problem=f"{name} is installed but did not answer within {timeout_seconds:g} seconds")
     except OSError as error:
@@ -67,8 +67,11 @@ def _probe(name: str, tool: Tool, timeout_seconds: float) -> Finding:
     return tool.read(answer)
 
 
-def _ask(executable: str, arguments: tuple[str, ...], timeout_seconds: float) -> Answer:
-    """Run to the end, or kill its whole group: a child that it left behind would keep the pipe open for ever."""
+def ask_tool(executable: str, arguments: tuple[str, ...], timeout_seconds: float) -> Answer:
+    """Run to the end, or kill its whole group: a child that it left behind would keep the pipe open for ever.
+
+    Raises TimeoutError, and OSError when it can't be started.
+    """
     with subprocess.Popen(
         [executable, *arguments],
         stdin=subprocess.DEVNULL,
