@@ -50,6 +50,12 @@ SETTINGS: tuple[Setting, ...] = (
         "",
         "what containers may have of this machine, in words (docs/policy.md)",
     ),
+    Setting(
+        "snapshot_limit",
+        "AGENT_SNAPSHOT_LIMIT",
+        "200 MB",
+        "from which size of its files on `agent flow submit` asks before it sends a snapshot",
+    ),
     Setting("node20", "AGENT_NODE20", "", "the node 20 executable for actions"),
     Setting("node24", "AGENT_NODE24", "", "the node 24 executable for actions"),
     Setting(

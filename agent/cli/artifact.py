@@ -1,18 +1,19 @@
 """`agent artifact`: what runs brought back."""
 
 import argparse
-import hashlib
-import re
 import sys
+import time
 from pathlib import Path
-from typing import TextIO
+from urllib.parse import quote, urlencode
 
 from agent.cli.arguments import add_command, add_format, add_server, add_subcommands, describe, read_number
+from agent.cli.artifact_download import Wish, download_artifacts
 from agent.cli.client import Client, connect
-from agent.cli.progress import size_text
-from agent.cli.tables import print_json, print_table
+from agent.cli.progress import Progress, size_text
+from agent.cli.tables import plain, print_json, print_table
 from agent.cli.times import show_moment
-from agent.errors import AgentError, NotFoundError
+from agent.cli.transfers import hash_file, send_file, try_patiently
+from agent.errors import NotFoundError, RefusedError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         commands,
         "download",
         _download,
-        "Download artifacts of a run.",
+        "Download artifacts of a run, each into a folder of its name.",
         "agent artifact download 12 model --dir out",
     )
     upload = add_command(
@@ -38,37 +39,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         command.add_argument("run", type=read_number, metavar="RUN")
         add_format(command)
         add_server(command)
+    add_wish(download)
     download.add_argument("name", nargs="?", metavar="NAME", help="only this one (default: all)")
     upload.add_argument("file", type=Path, metavar="FILE")
     upload.add_argument("--name", help="another name than the file's")
     upload.add_argument("--overwrite", action="store_true", help="replace an artifact of the same name")
-    download.add_argument("--dir", type=Path, default=Path(), help="where to (default: .)")
-
-
-def download_artifacts(
-    client: Client, run: int, name: str | None, folder: Path, output_format: str, out: TextIO
-) -> int:
-    """Download the run's artifacts into `folder`, each as `NAME.zip`, or under its own name when it is one file.
-
-    Raises NotFoundError when the run has none, or none of that name.
-    """
-    artifacts = client.list_all(f"/api/v1/runs/{run}/artifacts", "artifacts")
-    wanted = [artifact for artifact in artifacts if name in (None, artifact["name"])]
-    if not wanted:
-        known = ", ".join(artifact["name"] for artifact in artifacts) or "none"
-        what = f"the run has no artifact '{name}'" if name else "the run has no artifacts"
-        raise NotFoundError(what, where=f"run {run}", hint=f"it has {known}" if name else "")
-    folder.mkdir(parents=True, exist_ok=True)
-    files = []
-    for artifact in wanted:
-        file = folder / _file_name(artifact["name"], artifact["mime_type"])
-        client.download(f"/api/v1/artifacts/{artifact['id']}/download", file)
-        files.append(str(file))
-        if output_format == "text":
-            out.write(f"{file}  {artifact['size_bytes']} bytes\n")
-    if output_format == "json":
-        print_json(files, out)
-    return 0
 
 
 def _list(arguments: argparse.Namespace) -> int:
@@ -92,31 +67,66 @@ def _list(arguments: argparse.Namespace) -> int:
 
 def _download(arguments: argparse.Namespace) -> int:
     client = connect(url=arguments.url, token=arguments.token)
-    return download_artifacts(
-        client, arguments.run, arguments.name, arguments.dir, arguments.format, sys.stdout
+    return download_artifacts(client, arguments.run, read_wish(arguments), arguments.format, sys.stdout)
+
+
+def add_wish(parser: argparse.ArgumentParser) -> None:
+    """Where to, and how, as `read_wish` reads it."""
+    parser.add_argument("--dir", type=Path, default=Path(), help="where to (default: .)")
+    parser.add_argument(
+        "--zip", "--keep-zip", action="store_true", help="leave each as NAME.zip instead of a folder NAME"
     )
+    parser.add_argument("--force", action="store_true", help="write over files that are there")
+
+
+def read_wish(arguments: argparse.Namespace) -> Wish:
+    """What is to be downloaded: one by `name`, where there is such an argument, or all."""
+    name = getattr(arguments, "name", None)
+    return Wish(name, arguments.dir, is_zipped=arguments.zip, is_forced=arguments.force)
 
 
 def _upload(arguments: argparse.Namespace) -> int:
-    from urllib.parse import quote, urlencode
-
     file: Path = arguments.file
     if not file.is_file():
         raise NotFoundError("there is no such file", where=str(file))
-    with file.open("rb") as content:
-        digest = f"sha256:{hashlib.file_digest(content, 'sha256').hexdigest()}"
-    query = urlencode({"digest": digest, "overwrite": "true" if arguments.overwrite else "false"})
-    name = quote(arguments.name or file.name, safe="")
+    name = arguments.name or file.name
     client = connect(url=arguments.url, token=arguments.token)
-    client.upload(f"/api/v1/runs/{arguments.run}/artifacts/{name}?{query}", file)
-    sys.stderr.write(f"{arguments.name or file.name} is an artifact of run {arguments.run}\n")
+    digest = upload_artifact(
+        client, arguments.run, file, name, overwrites=arguments.overwrite, shows=arguments.format == "text"
+    )
+    if arguments.format == "json":
+        print_json(
+            {"run": arguments.run, "name": name, "size_bytes": file.stat().st_size, "digest": digest},
+            sys.stdout,
+        )
+    else:
+        sys.stderr.write(f"{plain(name)} is an artifact of run {arguments.run}\n")
     return 0
 
 
-def _file_name(name: str, mime_type: str | None) -> str:
-    """A name that stays in its folder: what the server says is not trusted."""
-    if re.fullmatch(r"[^/\\\0]+", name) is None or name in (".", ".."):
-        raise AgentError(
-            f"the artifact's name {name!r} is not a file name", hint="download it from the web page"
-        )
-    return f"{name}.zip" if mime_type in (None, "", "application/zip") else name
+def upload_artifact(
+    client: Client, run: int, file: Path, name: str, *, overwrites: bool = False, shows: bool = True
+) -> str:
+    """Add `file` to the run as the artifact `name`; its digest. A cut is tried again. Raises RefusedError for a name that is taken."""
+    digest = hash_file(file)
+    query = urlencode({"digest": digest, "overwrite": "true" if overwrites else "false"})
+    path = f"/api/v1/runs/{run}/artifacts/{quote(name, safe='')}?{query}"
+    tries = 0
+    with Progress(name, file.stat().st_size, sys.stderr, time.monotonic, shown=shows) as progress:
+
+        def send() -> None:
+            nonlocal tries
+            tries += 1
+            try:
+                send_file(client, path, file, progress.add)
+            except RefusedError:
+                if tries == 1 or not _is_there(client, run, name, digest):
+                    raise  # else it was the answer to an earlier try that was lost
+
+        try_patiently(send)
+    return digest
+
+
+def _is_there(client: Client, run: int, name: str, digest: str) -> bool:
+    artifacts = client.list_all(f"/api/v1/runs/{run}/artifacts", "artifacts")
+    return any((artifact["name"], artifact["digest"]) == (name, digest) for artifact in artifacts)

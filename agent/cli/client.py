@@ -5,7 +5,6 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.config import Settings, load_settings
@@ -91,13 +90,14 @@ class Client:
     def read_list(self, path: str, key: str, *, most: int = _MOST, **query: Any) -> dict[str, Any]:
         """The same with what else the answer says beside the list."""
         found: list[Any] = []
-        page: dict[str, Any] = {}
+        page: Any = {}
         while len(found) < most:
             limit = min(most - len(found), _PAGE)
             page = self.get(path, limit=limit, cursor=page.get("next"), **query)
-            if not isinstance(page, dict) or not isinstance(page.get(key), list):
+            entries = page.get(key) if isinstance(page, dict) else None
+            if not isinstance(entries, list):
                 raise not_ours(self.url)
-            found += page[key]
+            found += entries
             if page.get("next") is None:
                 break
         return {**{name: value for name, value in page.items() if name != "next"}, key: found}
@@ -135,14 +135,10 @@ class Client:
             return False
         return True
 
-    def upload(self, path: str, file: Path) -> None:
-        """PUT the bytes of `file`."""
-        with file.open("rb") as content:
-            self._send("PUT", path, content=content, timeout=None)
-
-    def send(self, path: str, chunks: Iterable[bytes]) -> None:
-        """PUT what `chunks` give."""
-        self._send("PUT", path, content=chunks, timeout=_TRANSFER_SECONDS)
+    def send(self, path: str, chunks: Iterable[bytes], size_bytes: int) -> None:
+        """PUT what `chunks` give, `size_bytes` in all: a proxy learns it before the first of them."""
+        headers = {"Content-Length": str(size_bytes)}
+        self._send("PUT", path, content=chunks, headers=headers, timeout=_TRANSFER_SECONDS)
 
     def fetch(self, path: str, start: int = 0) -> Iterator[tuple[int, bytes]]:
         """The bytes at `path` in pieces, each with its place; from `start` on where the server can, else from 0."""
@@ -160,22 +156,6 @@ class Client:
                     place += len(chunk)
         except httpx.HTTPError as error:
             raise explain_silence(type(error).__name__, str(error), self.url) from None
-
-    def download(self, path: str, file: Path) -> None:
-        """Write the bytes at `path` to `file`; it appears only when it is whole."""
-        import httpx
-
-        part = file.with_name(file.name + ".part")
-        try:
-            with self._http.stream("GET", path, follow_redirects=True) as response, part.open("wb") as out:
-                _check(response, response.read() if response.is_error else b"", self.url)
-                for chunk in response.iter_bytes():
-                    out.write(chunk)
-            part.replace(file)
-        except httpx.HTTPError as error:
-            raise explain_silence(type(error).__name__, str(error), self.url) from None
-        finally:
-            part.unlink(missing_ok=True)
 
     def events(self, path: str, last_id: str = "") -> Iterator[ServerEvent]:
         """The server-sent events at `path`, reconnecting from the last one that came, up to the event `end`."""

@@ -9,7 +9,6 @@ Paths come from the server and are checked here once more: nothing is written ou
 """
 
 import fcntl
-import hashlib
 import os
 import shutil
 import sys
@@ -23,11 +22,9 @@ from urllib.parse import quote
 
 from agent.cli.client import Client
 from agent.cli.progress import Progress
-from agent.cli.transfers import do_all, try_patiently
+from agent.cli.transfers import do_all, fetch_rest, has_digest, try_patiently
 from agent.errors import DamagedError, UsageError
 from agent.spec.dataset import DatasetRef, ManifestDigest, ManifestFile, check_file
-
-_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,20 +144,8 @@ class _Puller:
         return file.size_bytes - before
 
     def _fetch_rest(self, file: ManifestFile, part: Path, progress: Progress) -> None:
-        start = part.stat().st_size if part.exists() else 0
-        if start >= file.size_bytes > 0:
-            return
         path = self._client.in_project(f"{self._place}/contents/{file.digest}")
-        with part.open("ab") as out:
-            for place, chunk in self._client.fetch(path, start):
-                if place != out.tell():
-                    progress.add(place - out.tell())
-                    out.truncate(place)
-                    out.seek(place)
-                if place + len(chunk) > file.size_bytes:
-                    raise DamagedError("more bytes came than the file has", where=file.path)
-                out.write(chunk)
-                progress.add(len(chunk))
+        fetch_rest(self._client, path, part, file.size_bytes, progress.add, where=file.path)
 
 
 def _settle(tree: Path, files: Sequence[ManifestFile]) -> None:
@@ -197,5 +182,4 @@ def _is_right(path: Path, file: ManifestFile) -> bool:
     """Whether the file at `path` has the bytes."""
     if path.is_symlink() or not path.is_file() or path.stat().st_size != file.size_bytes:
         return False
-    with path.open("rb") as content:
-        return f"sha256:{hashlib.file_digest(content, 'sha256').hexdigest()}" == file.digest
+    return has_digest(path, file.digest)

@@ -7,7 +7,7 @@ import itertools
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,11 @@ from urllib.parse import quote
 from agent.cli.client import Client
 from agent.cli.folder_scan import FoundFile, hash_file, scan_folder
 from agent.cli.progress import Progress
-from agent.cli.transfers import do_all, try_patiently
+from agent.cli.transfers import do_all, send_file, try_patiently
 from agent.errors import AgentError
 from agent.spec.dataset import ManifestDigest, ManifestFile
 
 _FILES_AT_ONCE = 1000
-_CHUNK_BYTES = 256 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,26 +112,11 @@ def _send_missing(
 
 
 def _send_once(client: Client, path: str, source: Path, on_bytes: Callable[[int], None]) -> None:
-    counted = 0
-
-    def count(size: int) -> None:
-        nonlocal counted
-        counted += size
-        on_bytes(size)
-
     try:
-        client.send(path, _read(source, count))
+        send_file(client, path, source, on_bytes)
     except AgentError as error:
-        on_bytes(-counted)
         if "have the digest" in error.what:
             raise AgentError(
                 "the file was changed while it was pushed", where=str(source), hint="push it again"
             ) from None
         raise
-
-
-def _read(source: Path, on_bytes: Callable[[int], None]) -> Iterator[bytes]:
-    with source.open("rb") as content:
-        while data := content.read(_CHUNK_BYTES):
-            yield data
-            on_bytes(len(data))

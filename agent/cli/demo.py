@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from agent.cli.arguments import describe
-from agent.cli.artifact import download_artifacts
+from agent.cli.artifact_download import Wish, download_artifacts
 from agent.cli.demo_checks import Evidence, check_promises
 from agent.cli.demo_stage import SECRET, Stage
 from agent.cli.follow import follow_run
@@ -90,7 +90,7 @@ def _perform(stage: Stage, out: TextIO) -> Evidence:
     run = start_run(client, Submission(file=flow))
     screen = _Recorder(out)
     follow_run(client, run, screen)
-    download_artifacts(client, run, None, stage.folder / "artifacts", "json", stage.discard)
+    download_artifacts(client, run, Wish(folder=stage.folder / "artifacts"), "json", stage.discard)
     view = client.get(f"/api/v1/runs/{run}")
     return Evidence(view, screen.records, screen.seen_at, stage.folder, stage.agent_state, stage.data, SECRET)
 

@@ -23,6 +23,7 @@ from agent.errors import UsageError
 
 if TYPE_CHECKING:
     from agent.cli.checkout import Inquiry
+    from agent.cli.snapshot import Care
     from agent.job.launch import EarlySupervisor
 
 
@@ -72,6 +73,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--source",
         choices=["git", "snapshot", "none"],
         help="the code that jobs check out (default: snapshot in git)",
+    )
+    submit.add_argument(
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="leave a folder, a file or a pattern such as '*.bin' out of the snapshot",
+    )
+    submit.add_argument(
+        "--yes", action="store_true", help="send a large snapshot (AGENT_SNAPSHOT_LIMIT) unasked"
     )
     add_hold(submit)
     submit.add_argument("--follow", "-f", action="store_true", help="show the run until it ends")
@@ -231,6 +242,7 @@ def _submit(arguments: argparse.Namespace) -> int:
         jobs=tuple(arguments.job),
         cells=_cells(arguments.matrix),
         source=arguments.source,
+        care=_care(arguments),
         hold_seconds=read_hold(arguments),
     )
     client = connect(url=arguments.url, token=arguments.token, project=arguments.project)
@@ -242,6 +254,17 @@ def _submit(arguments: argparse.Namespace) -> int:
         log=arguments.log,
         out=sys.stdout,
     )
+
+
+def _care(arguments: argparse.Namespace) -> "Care":
+    from agent.cli.snapshot import Care
+    from agent.config import load_settings, read_size
+
+    settings = load_settings()
+    limit = (
+        None if arguments.yes else read_size(settings["snapshot_limit"], settings.origins["snapshot_limit"])
+    )
+    return Care(tuple(arguments.exclude), limit, shows=arguments.format == "text")
 
 
 def _cells(pairs: list[str]) -> dict[str, str]:

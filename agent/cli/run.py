@@ -4,7 +4,6 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from agent.cli.arguments import (
@@ -16,6 +15,8 @@ from agent.cli.arguments import (
     describe,
     read_number,
 )
+from agent.cli.artifact import add_wish, read_wish
+from agent.cli.artifact_download import download_artifacts
 from agent.cli.client import Client, connect
 from agent.cli.follow import follow_job, follow_run, show_job_so_far, write_raw_log
 from agent.cli.output import safe_text
@@ -50,8 +51,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     cancel = _add_run(commands, "cancel", _cancel, "End a run; steps that run always() get their turn.")
     cancel.add_argument("--force", action="store_true", help="now, without asking any condition")
     add_steering(commands, _add_common)
-    download = _add_run(commands, "download", _download, "Download a run's artifacts.")
-    download.add_argument("--dir", type=Path, default=Path(), help="where to (default: .)")
+    download = _add_run(
+        commands, "download", _download, "Download a run's artifacts, each into a folder of its name."
+    )
+    add_wish(download)
 
 
 def _add_run(commands: Any, name: str, handler: Callable[[argparse.Namespace], int], meaning: str) -> Any:
@@ -156,10 +159,9 @@ def _cancel(arguments: argparse.Namespace) -> int:
 
 
 def _download(arguments: argparse.Namespace) -> int:
-    from agent.cli.artifact import download_artifacts
-
-    client = _connect(arguments)
-    return download_artifacts(client, arguments.run, None, arguments.dir, arguments.format, sys.stdout)
+    return download_artifacts(
+        _connect(arguments), arguments.run, read_wish(arguments), arguments.format, sys.stdout
+    )
 
 
 def _screen(arguments: argparse.Namespace, *, shows_jobs: bool) -> Screen:

@@ -3,10 +3,14 @@
 import gzip
 import hashlib
 import os
+import stat
 import subprocess
 import tarfile
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+from typing import IO, cast
 
 from agent.cli.checkout import Checkout, ask_git, find_checkout
 from agent.errors import UsageError
@@ -29,22 +33,43 @@ def choose_source(kind: str | None, folder: Path) -> Source:
     return Source(SourceKind.SNAPSHOT, url=checkout.url, ref=checkout.ref, commit=checkout.commit)
 
 
-def write_snapshot(folder: Path, archive: Path) -> str:
-    """Write the work tree around `folder` (or the folder, outside of git) to `archive`; give its `sha256:` digest.
+@dataclass(frozen=True, slots=True)
+class SnapshotFile:
+    """A file or link of a snapshot: its path below the top, and its bytes; those of a link count as none."""
 
-    The archive depends on names, modes and contents only, so that the same tree is uploaded once. What git ignores
-    stays out; what is not committed yet is in.
+    name: str
+    size_bytes: int
+
+
+def list_snapshot(folder: Path, excluded: Sequence[str] = ()) -> tuple[Path, list[SnapshotFile]]:
+    """The top of the work tree around `folder` (or the folder, outside of git), and what a snapshot of it has.
+
+    What git ignores stays out; what is not committed yet is in. `excluded` are patterns of paths below the top, or of
+    single names; a folder's pattern takes out all that is in it.
     """
     checkout = find_checkout(folder)
     top = checkout.top if checkout else folder
     names = _git_files(top) if checkout else _all_files(top)
+    return top, [_measure(top, name) for name in sorted(names) if not _is_excluded(name, excluded)]
+
+
+def write_snapshot(
+    top: Path,
+    files: Sequence[SnapshotFile],
+    archive: Path,
+    on_bytes: Callable[[int], object] = lambda _size: None,
+) -> str:
+    """Write `files` below `top` to `archive`; give its `sha256:` digest. `on_bytes` is told of each file's bytes.
+
+    The archive depends on names, modes and contents only, so that the same tree is uploaded once.
+    """
     with (
         archive.open("wb") as file,
         gzip.GzipFile("", "wb", compresslevel=1, fileobj=file, mtime=0) as zipped,
         tarfile.open(fileobj=zipped, mode="w|", format=tarfile.PAX_FORMAT) as tar,
     ):
-        for name in sorted(names):
-            _add(tar, top, name)
+        for one in files:
+            _add(tar, top, one.name, on_bytes)
     with archive.open("rb") as written:
         return "sha256:" + hashlib.file_digest(written, "sha256").hexdigest()
 
@@ -78,7 +103,35 @@ def _all_files(top: Path) -> Iterator[str]:
             yield str((Path(folder) / name).relative_to(top))
 
 
-def _add(tar: tarfile.TarFile, top: Path, name: str) -> None:
+def _measure(top: Path, name: str) -> SnapshotFile:
+    facts = (top / name).lstat()
+    return SnapshotFile(name, facts.st_size if stat.S_ISREG(facts.st_mode) else 0)
+
+
+def _is_excluded(name: str, patterns: Sequence[str]) -> bool:
+    path = PurePosixPath(name)
+    paths = (path, *(parent for parent in path.parents if parent.name))
+    return any(
+        fnmatchcase(str(one), pattern.strip("/")) or fnmatchcase(one.name, pattern.strip("/"))
+        for pattern in patterns
+        for one in paths
+    )
+
+
+class _Counted:
+    """A file that tells how much of it has been read."""
+
+    def __init__(self, file: IO[bytes], on_bytes: Callable[[int], object]) -> None:
+        self._file = file
+        self._on_bytes = on_bytes
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(size)
+        self._on_bytes(len(data))
+        return data
+
+
+def _add(tar: tarfile.TarFile, top: Path, name: str, on_bytes: Callable[[int], object]) -> None:
     path = top / name
     member = tar.gettarinfo(path, arcname=name)
     member.uid = member.gid = 0
@@ -89,6 +142,6 @@ def _add(tar: tarfile.TarFile, top: Path, name: str) -> None:
         member.type = tarfile.REGTYPE  # a second name of the same file is a file of its own
         member.size = path.stat().st_size
         with path.open("rb") as file:
-            tar.addfile(member, file)
+            tar.addfile(member, cast("IO[bytes]", _Counted(file, on_bytes)))
     elif member.issym():
         tar.addfile(member)

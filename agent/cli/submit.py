@@ -1,6 +1,5 @@
 """`agent flow submit`: the flow's text, its inputs and its source go to the server; agents do the rest."""
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,7 +11,8 @@ from agent.cli.files import read_flow, read_lock
 from agent.cli.follow import follow_run
 from agent.cli.outputs import warn_of_outputs
 from agent.cli.screens import make_screen
-from agent.cli.source import choose_source, write_snapshot
+from agent.cli.snapshot import Care, send_snapshot
+from agent.cli.source import choose_source
 from agent.cli.tables import plain, print_json
 from agent.errors import InterruptedByUserError
 from agent.flow.called import link_flow
@@ -35,6 +35,7 @@ class Submission:
     jobs: tuple[str, ...] = ()
     cells: Mapping[str, str] = field(default_factory=dict)
     source: str | None = None
+    care: Care = field(default_factory=Care)  # of a snapshot
     hold_seconds: float = 0  # jobs that fail wait for so long for somebody to attach
 
 
@@ -105,10 +106,10 @@ def _start(client: Client, submission: Submission, parcel: _Parcel) -> Mapping[s
 
 
 def _request(client: Client, submission: Submission, parcel: _Parcel) -> dict[str, Any]:
-    file = submission.file
-    source = _send_source(client, choose_source(submission.source, file.resolve().parent), file)
+    source = choose_source(submission.source, submission.file.resolve().parent)
+    source = _send_source(client, source, submission)
     flow = {
-        "file": str(file),
+        "file": str(submission.file),
         "text": parcel.text,
         "dialect": submission.dialect,
         "called": parcel.called,
@@ -128,17 +129,11 @@ def _request(client: Client, submission: Submission, parcel: _Parcel) -> dict[st
     }
 
 
-def _send_source(client: Client, source: Source, file: Path) -> Source:
+def _send_source(client: Client, source: Source, submission: Submission) -> Source:
     """Upload a snapshot when the server does not have it yet; give the source with its digest."""
     if source.kind is not SourceKind.SNAPSHOT:
         return source
-    with tempfile.TemporaryDirectory(prefix="flow-snapshot-") as folder:
-        archive = Path(folder) / "snapshot.tar.gz"
-        digest = write_snapshot(file.resolve().parent, archive)
-        path = client.in_project(f"/api/v1/snapshots/{digest}")
-        if not client.has(path):
-            client.upload(path, archive)
-    return replace(source, digest=digest)
+    return replace(source, digest=send_snapshot(client, submission.file.resolve().parent, submission.care))
 
 
 def _say_submitted(started: Mapping[str, Any], output_format: str, out: TextIO) -> None:

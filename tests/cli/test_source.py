@@ -7,9 +7,14 @@ import pytest
 from support.git import make_repository
 
 from agent.cli.checkout import find_checkout
-from agent.cli.source import choose_source, write_snapshot
+from agent.cli.source import choose_source, list_snapshot, write_snapshot
 from agent.errors import UsageError
 from agent.spec.job import SourceKind
+
+
+def pack(folder: Path, archive: Path, *excluded: str) -> str:
+    top, files = list_snapshot(folder, excluded)
+    return write_snapshot(top, files, archive)
 
 
 def names(archive: Path) -> list[str]:
@@ -49,7 +54,7 @@ def test_a_snapshot_has_what_is_not_committed_and_not_what_is_ignored(tmp_path: 
     (top / "run.sh").write_text("#!/bin/sh\n")
     (top / "run.sh").chmod(0o700)
     (top / "link").symlink_to("kept")
-    write_snapshot(top, tmp_path / "s.tar.gz")
+    pack(top, tmp_path / "s.tar.gz")
     assert names(tmp_path / "s.tar.gz") == [".gitignore", "kept", "link", "new", "run.sh"]
     with tarfile.open(tmp_path / "s.tar.gz") as tar:
         assert tar.getmember("run.sh").mode == 0o755
@@ -60,16 +65,16 @@ def test_the_same_tree_gives_the_same_digest_wherever_and_whenever(tmp_path: Pat
     digests = set()
     for name in ("one", "two"):
         make_repository(tmp_path / name, {"file": "x", "folder/other": "y"})
-        digests.add(write_snapshot(tmp_path / name, tmp_path / f"{name}.tar.gz"))
+        digests.add(pack(tmp_path / name, tmp_path / f"{name}.tar.gz"))
     assert len(digests) == 1
     (tmp_path / "two" / "file").write_text("changed")
-    assert write_snapshot(tmp_path / "two", tmp_path / "two.tar.gz") not in digests
+    assert pack(tmp_path / "two", tmp_path / "two.tar.gz") not in digests
 
 
 def test_a_folder_outside_of_git_can_be_a_snapshot_too(tmp_path: Path) -> None:
     (tmp_path / "f" / "sub").mkdir(parents=True)
     (tmp_path / "f" / "sub" / "file").write_text("x")
-    write_snapshot(tmp_path / "f", tmp_path / "s.tar.gz")
+    pack(tmp_path / "f", tmp_path / "s.tar.gz")
     assert names(tmp_path / "s.tar.gz") == ["sub/file"]
     assert choose_source("snapshot", tmp_path / "f").kind is SourceKind.SNAPSHOT
 
@@ -89,3 +94,25 @@ def test_a_git_source_has_to_be_pushed(tmp_path: Path) -> None:
         choose_source("git", tmp_path / "clone")
     with pytest.raises(UsageError, match="needs a git work tree with a remote"):
         choose_source("git", tmp_path / "origin")
+
+
+def test_what_is_excluded_is_not_in_a_snapshot(tmp_path: Path) -> None:
+    top = tmp_path / "r"
+    make_repository(
+        top, {"a.py": "x", "data/1.bin": "x", "data/deep/2.txt": "x", "lib/data.py": "x", "lib/m.bin": "x"}
+    )
+    pack(top, tmp_path / "s.tar.gz", "data/")
+    assert names(tmp_path / "s.tar.gz") == ["a.py", "lib/data.py", "lib/m.bin"]
+    pack(top, tmp_path / "s.tar.gz", "*.bin", "lib/data.py")
+    assert names(tmp_path / "s.tar.gz") == ["a.py", "data/deep/2.txt"]
+
+
+def test_the_bytes_of_a_snapshot_are_counted_as_they_are_packed(tmp_path: Path) -> None:
+    top = tmp_path / "r"
+    make_repository(top, {"a": "x" * 10, "b": "y" * 100_000})
+    (top / "link").symlink_to("a")
+    _top, files = list_snapshot(top)
+    counted: list[int] = []
+    write_snapshot(top, files, tmp_path / "s.tar.gz", counted.append)
+    assert sum(counted) == sum(file.size_bytes for file in files) == 100_010
+    assert len(counted) > 2

@@ -87,3 +87,49 @@ def test_sizes_are_written_for_people() -> None:
     assert [size_text(size) for size in (0, 1023, 1024, 5 << 20, 3 << 40, 9 << 50)] == [
         *("0 bytes", "1023 bytes", "1.0 KiB", "5.0 MiB", "3.0 TiB", "9216.0 TiB"),
     ]
+
+
+def test_progress_says_rate_and_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "200")
+    now, terminal = [0.0], Terminal()
+    with Progress("push", 100 << 20, terminal, lambda: now[0]) as progress:
+        assert "left" not in progress.line()
+        for now[0] in range(1, 11):
+            progress.add(2 << 20)
+        assert progress.line().endswith("20%  20.0 MiB of 100.0 MiB  2.0 MiB/s  40s left")
+        for now[0] in range(11, 14):
+            progress.add(20 << 20)  # faster now: the last seconds count
+        assert progress.line().endswith("20.0 MiB/s  1s left") or "MiB/s  2s left" in progress.line()
+        now[0] = 100.0
+        progress.add(0)
+        now[0] = 101.0
+        progress.add(0)
+        assert progress.line().endswith("stalled")
+
+
+def test_progress_is_never_wider_than_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "40")
+    now, terminal = [0.0], Terminal()
+    with Progress("a long name " * 9, 100, terminal, lambda: now[0]) as progress:
+        for now[0] in range(5):
+            progress.add(1)
+    lines = terminal.getvalue().replace("\x1b[K", "").split("\r")
+    assert all(len(line) < 40 for line in lines)
+
+
+def test_where_no_terminal_is_a_long_transfer_says_a_line_now_and_then() -> None:
+    now, file = [0.0], io.StringIO()
+    with Progress("push", 100 << 20, file, lambda: now[0]) as progress:
+        for now[0] in range(46):
+            progress.add(1 << 20)
+    lines = file.getvalue().splitlines()
+    assert len(lines) == 3
+    assert lines[0] == "push: 16.0 MiB of 100.0 MiB"
+    assert lines[1] == "push: 31.0 MiB of 100.0 MiB  1.0 MiB/s  1m 09s left"
+    quiet = io.StringIO()
+    with Progress("push", 1, quiet, lambda: now[0], shown=False) as progress:
+        now[0] += 1000
+        progress.add(1)
+    assert quiet.getvalue() == ""

@@ -14,7 +14,7 @@ from agent.server.problems import ConflictError
 from agent.server.store import artifacts, retention, runs
 from agent.server.store.artifacts import ArtifactRow
 from agent.server.toolkit.artifacts import check_mime_type, check_name
-from agent.server.toolkit.blobs import redirect_or_send, remove_all
+from agent.server.toolkit.blobs import read_start, redirect_or_send, remove_all
 from agent.server.toolkit.shelves import ARTIFACTS, artifact_headers, stored_artifact
 from agent.server.views import ArtifactView, view_artifact
 
@@ -45,12 +45,12 @@ async def list_artifacts(call: Call) -> Response:
 
 
 async def download_artifact(call: Call) -> Response:
-    """The artifact's bytes, as a file to save; 302 to the bucket that has them, where there is one."""
+    """The artifact's bytes, as a file to save; 302 to the bucket that has them, where there is one. `Range: bytes=N-` goes on after a cut."""
     async with call.services.database.read() as connection:
         row = await artifacts.find_artifact(connection, call.number("artifact"))
     if row is None or row.status != "final":
         raise NotFoundError("there is no such artifact")
-    return await redirect_or_send(call.services, stored_artifact(row))
+    return await redirect_or_send(call.services, stored_artifact(row), read_start(call, row.size_bytes))
 
 
 async def upload_artifact(call: Call) -> Response:
@@ -137,6 +137,6 @@ OPERATIONS = (
         f"{V1}/artifacts/{{artifact:int}}/download",
         Access.VIEWER,
         download_artifact,
-        answers={200: ANY, 302: None},
+        answers={200: ANY, 206: ANY, 302: None},
     ),
 )

@@ -3,7 +3,6 @@
 New versions come by `agent.server.api.dataset_drafts`; who has read and made them is `agent.server.api.lineage`'s.
 """
 
-import re
 from typing import Annotated
 
 import msgspec
@@ -35,10 +34,9 @@ from agent.server.paging import Next, Page, RowId, cut, next_cursor
 from agent.server.store import dataset_files, datasets
 from agent.server.store.database import Connection
 from agent.server.store.datasets import DatasetRow, VersionRow
-from agent.server.toolkit.blobs import redirect_or_send
+from agent.server.toolkit.blobs import read_start, redirect_or_send
 from agent.server.toolkit.shelves import Stored
 
-_REST = re.compile(r"bytes=([0-9]{1,18})-")
 _Description = Annotated[str, msgspec.Meta(max_length=1000)]
 
 
@@ -190,10 +188,8 @@ async def download_content(call: Call) -> Response:
     if size is None or content is None:
         raise NotFoundError("the version has no file with this digest", where=digest[:80])
     await note_read(call.services, call.caller, version)
-    rest = _REST.fullmatch(call.request.headers.get("range", ""))
-    start = int(rest[1]) if rest else 0
     stored = Stored(version.id, content.blob, content.size_bytes, is_final=True, headers=CONTENT_HEADERS)
-    return await redirect_or_send(call.services, stored, start if start < content.size_bytes else 0)
+    return await redirect_or_send(call.services, stored, read_start(call, stored.size_bytes))
 
 
 async def find_named(connection: Connection, call: Call) -> tuple[DatasetRow, VersionRow]:

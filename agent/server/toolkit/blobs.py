@@ -34,6 +34,7 @@ _UPLOAD_SECONDS: Final = 6 * 3600.0
 _DOWNLOAD_SECONDS: Final = 3600.0
 _LONGEST_BLOCK_ID: Final = 256
 _LONGEST_LIST_BYTES: Final = 16 << 20  # 50,000 blocks at most, Azure says
+_REST: Final = re.compile(r"bytes=([0-9]{1,18})-")
 _BLOCK: Final = re.compile(rb"<(?:Latest|Uncommitted|Committed)>\s*([A-Za-z0-9+/=_-]*)\s*</")
 
 
@@ -102,6 +103,13 @@ async def upload_pieces(services: Services, shelf: Shelf, number: int) -> list[t
 async def join_pieces(call: Call, shelf: Shelf, stored: Stored, pieces: list[tuple[int, int, str]]) -> None:
     """Make the pieces the thing's bytes."""
     await _join(call, shelf, stored, [key for _start, _end, key in pieces])
+
+
+def read_start(call: Call, size_bytes: int) -> int:
+    """Where a download goes on that broke off (`Range: bytes=N-`); 0 for any other range, which need not be served (RFC 9110, 14.2)."""
+    rest = _REST.fullmatch(call.request.headers.get("range", ""))
+    start = int(rest[1]) if rest else 0
+    return start if start < size_bytes else 0
 
 
 async def redirect_or_send(services: Services, stored: Stored, start: int = 0) -> Response:
