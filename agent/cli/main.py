@@ -60,6 +60,10 @@ def run_command(arguments: Sequence[str]) -> int:
     except BrokenPipeError:  # the reader of our output (head, less) has gone: end as if killed by its signal
         silence_output()
         return 128 + signal.SIGPIPE
+    except OSError as error:
+        if is_debug:
+            raise
+        return _report(_explain_refusal(error))
     except (
         Exception
     ) as error:  # a bug of ours: the user gets a sentence, and the traceback only when they ask for it
@@ -108,13 +112,18 @@ def _overview() -> str:
 
 def _explain(error: Exception) -> AgentError:
     """What the user is told of an error that nobody expected."""
-    if isinstance(error, OSError) and is_unwritable(error):
-        silence_output()
-        return AgentError(f"nothing can be written: {error.strerror}", where=error.filename or "")
     if isinstance(error, UnicodeEncodeError) and "surrogates" in error.reason:
         return UsageError("a word of the command line is not UTF-8 text", hint="write it as UTF-8")
     what = f"a bug in the agent: {type(error).__name__}: {error}"
     return AgentError(what, hint="run the same command with --debug and report what it prints")
+
+
+def _explain_refusal(error: OSError) -> AgentError:
+    """What the user is told of what the machine refuses: a full disk, a folder that is not ours, too many open files."""
+    if is_unwritable(error):
+        silence_output()
+        return AgentError(f"nothing can be written: {error.strerror}", where=error.filename or "")
+    return AgentError(f"the system says no: {error.strerror or error}", where=str(error.filename or ""))
 
 
 def _report(error: AgentError) -> int:

@@ -1,5 +1,9 @@
 """What a newcomer gets wrong is said in a sentence that helps."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from agent.cli.main import run_command
@@ -90,3 +94,16 @@ def test_an_unknown_option_is_told_from_what_belongs_to_a_known_one(words: str, 
 def test_what_follows_a_command_is_for_that_command() -> None:
     assert find_unknown_option(["list", "--nope"], {}, is_group=True) == ""
     assert find_unknown_option(["a text -x with spaces"], {}, is_group=False) == ""
+
+
+@pytest.mark.parametrize("words", [["doctor"], ["flow", "eval", "1"], ["--help"]])
+def test_a_full_disk_under_the_output_is_said(words: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "agent", *words],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (1, "agent: the system says no: No space left on device\n")
