@@ -36,9 +36,13 @@ def connect_client(address: str) -> Any:
 
 def ask_version(address: str) -> str:
     """What answers at `address`, and in which version: `Docker 27.1`. Raises AgentError."""
-    client = connect_client(address)
+    from docker.api.client import APIClient
+    from docker.constants import MINIMUM_DOCKER_API_VERSION
+
+    make: Any = APIClient
+    client = make(base_url=address, version=MINIMUM_DOCKER_API_VERSION)  # "auto" asks, and leaves it open
     try:
-        found = translated(client.version)
+        found = translated(lambda: client.version(api_version=False))
     finally:
         client.close()
     name = (found.get("Platform") or {}).get("Name") or "the container engine"

@@ -437,7 +437,7 @@ def test_the_store_is_listed_measured_and_pruned(desk: Desk) -> None:
     assert size["limit_bytes"] == 20 * 1024**3
     assert desk.json("cache", "prune")["removed"] == []
     assert desk.json("cache", "prune", "--to", "0")["freed_bytes"] == size["used_bytes"]
-    assert desk.action("cache", "size").out.startswith("0 B of 20.0 GiB")
+    assert desk.action("cache", "size").out.startswith("0 bytes of 20.0 GiB")
     assert desk.action("cache", "prune", "--to", "much").code == 2
 
 
