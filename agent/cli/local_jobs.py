@@ -177,7 +177,9 @@ class LocalJobs:
         name = str(spec.contexts.github["repository"]).rpartition("/")[2]
         workspace = self._folder / "work" / spec.job / name / name
         try:
-            plan = plan_copy(source, with_ignored=self._options.with_ignored)
+            own = (self._folder, self._settings.state_folder, self._settings.work_folder)
+            without = [folder.resolve() for folder in own]
+            plan = plan_copy(source, with_ignored=self._options.with_ignored, without=without)
             self.left_out.update(plan.left_out)
             shown = Progress(
                 "copy", plan.size_bytes, sys.stderr, time.monotonic, patience_seconds=_PATIENCE_SECONDS

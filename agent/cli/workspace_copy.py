@@ -11,9 +11,10 @@ import os
 import shutil
 import stat
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 Tick = Callable[[int], None]  # told how many bytes are done, often; it may raise to end the copying
 
@@ -36,15 +37,21 @@ class CopyPlan:
     size_bytes: int = 0
 
 
-def plan_copy(source: Path, *, with_ignored: bool = False) -> CopyPlan:
-    """What a copy of `source` holds. Raises OSError for a folder that can't be read."""
+def plan_copy(source: Path, *, with_ignored: bool = False, without: Iterable[Path] = ()) -> CopyPlan:
+    """What a copy of `source` holds: nothing of the folders `without`, which change under our hands.
+
+    Raises OSError for a folder that can't be read.
+    """
     plan = CopyPlan(source)
-    _look_into(plan, "", set() if with_ignored else _list_ignored(source), with_ignored=with_ignored)
+    ours = {str(folder.relative_to(source)) for folder in without if folder.is_relative_to(source)}
+    waiting = [_Look("", set() if with_ignored else _list_ignored(source), with_ignored)]
+    while waiting:  # folders lie in one another deeper than calls may
+        waiting += reversed(list(_look_into(plan, waiting.pop(), ours)))
     return plan
 
 
 def copy_planned(plan: CopyPlan, target: Path, tick: Tick) -> None:
-    """Make `target`, which must not exist, the copy. Raises OSError. A file that has gone meanwhile is passed over."""
+    """Make `target`, which must not exist, the copy. Raises OSError. What has gone meanwhile is passed over."""
     target.mkdir(parents=True)
     for name in plan.folders:
         (target / name).mkdir(mode=0o700)
@@ -54,7 +61,8 @@ def copy_planned(plan: CopyPlan, target: Path, tick: Tick) -> None:
     for name in plan.links:
         _bring_repository(plan.source / name, target / name, tick)
     for name in reversed(plan.folders):
-        _copy_properties(f"{plan.source}/{name}", f"{target}/{name}")
+        with contextlib.suppress(FileNotFoundError):
+            _copy_properties(f"{plan.source}/{name}", f"{target}/{name}")
     _copy_properties(str(plan.source), str(target))
 
 
@@ -64,25 +72,46 @@ def name_some(paths: Sequence[str]) -> str:
     return ", ".join(paths[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-def _look_into(plan: CopyPlan, name: str, ignored: set[str], *, with_ignored: bool) -> None:
-    """Plan what lies in the folder `name`, which the plan has already."""
+class _Look(NamedTuple):
+    """A folder that is still to be looked into, and what of the files in it is ignored."""
+
+    name: str
+    ignored: set[str]
+    with_ignored: bool
+
+
+def _look_into(plan: CopyPlan, look: _Look, ours: set[str]) -> Iterator[_Look]:
+    """Plan what lies in a folder, which the plan has already. Gives the folders in it."""
+    name, ignored, with_ignored = look
     prefix = f"{name}/" if name else ""
-    with os.scandir(plan.source / name) as found:
-        entries = list(found)
+    entries = _list_entries(plan.source / name, may_be_gone=bool(name))
     if name and not with_ignored and any(entry.name == ".git" for entry in entries):
         ignored = {prefix + path for path in _list_ignored(plan.source / name)}
     for entry in entries:
         path = prefix + entry.name
+        if path in ours:
+            continue
         if path in ignored:
             plan.left_out.append(path)
         elif entry.is_dir(follow_symlinks=False):
             plan.folders.append(path)
-            _look_into(plan, path, ignored, with_ignored=with_ignored or entry.name == ".git")
+            yield _Look(path, ignored, with_ignored or entry.name == ".git")
         elif entry.name == ".git" and _lies_elsewhere(plan.source, Path(entry.path)):
             plan.links.append(path)
         else:
             plan.files.append(path)
-            plan.size_bytes += entry.stat(follow_symlinks=False).st_size
+            with contextlib.suppress(FileNotFoundError):
+                plan.size_bytes += entry.stat(follow_symlinks=False).st_size
+
+
+def _list_entries(folder: Path, *, may_be_gone: bool) -> "list[os.DirEntry[str]]":
+    try:
+        with os.scandir(folder) as found:
+            return list(found)
+    except FileNotFoundError:
+        if may_be_gone:
+            return []
+        raise
 
 
 def _list_ignored(folder: Path) -> set[str]:

@@ -11,6 +11,8 @@ import pytest
 from support.git import make_repository
 from support.lab import Done, command_line, run_agent, wait_for
 
+from agent.cli.workspace_copy import plan_copy
+
 LIST = "git status --short; find . -name .git -prune -o -print | sort"
 
 
@@ -71,6 +73,27 @@ def test_a_folder_outside_of_git_is_copied_whole(tmp_path: Path) -> None:
     (folder / ".gitignore").write_text("*")
     (folder / "data" / "a").write_text("there")
     assert "there" in lines(run(folder, "cat data/a"))
+
+
+def test_the_agents_own_folders_are_no_part_of_a_copy(tmp_path: Path) -> None:
+    """Jobs come and go in them while others are copied."""
+    folder = tmp_path / "plain"
+    (folder / "state").mkdir(parents=True)
+    (folder / "mine").touch()
+    done = run(folder, "ls", AGENT_STATE=str(folder / "state"), TMPDIR=str(folder))
+    assert done.code == 0, done.out
+    assert [line for line in lines(done) if line in ("state", "mine")] == ["mine"]
+
+
+def test_folders_may_lie_in_one_another_deeper_than_calls_may(tmp_path: Path) -> None:
+    folder = tmp_path / "deep"
+    folder.mkdir()
+    for depth in range(1, 1101):
+        (folder / "/".join(["d"] * depth)).mkdir()
+    try:
+        assert len(plan_copy(folder).folders) == 1100
+    finally:
+        subprocess.run(["rm", "-rf", folder], check=True)
 
 
 def test_submodules_and_other_clones_are_asked_by_themselves(project: Path) -> None:

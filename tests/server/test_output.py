@@ -175,7 +175,7 @@ def test_the_page_of_a_job_shows_lines_in_their_last_state(own: ServerProcess, m
     agent.ship(assign, journal(assign, step(), log(f"{BAR}\nwindows\r\n{long}\n\r 10%\r 20%"), closes=False))
     headers = {"Authorization": f"Bearer {own.token}", "Accept": "text/html"}
     page = own.http.get(f"/status/jobs/{assign.job}", headers=headers).text
-    shown = page.partition("<pre>")[2].partition("</pre>")[0]
+    shown = page.partition('<pre id="log"')[2].partition(">")[2].partition("</pre>")[0]
     assert shown.splitlines() == [LAST, "windows", "     9999 of it", " 20%"]
 
 
