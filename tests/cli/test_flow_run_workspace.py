@@ -80,7 +80,7 @@ def test_the_agents_own_folders_are_no_part_of_a_copy(tmp_path: Path) -> None:
     folder = tmp_path / "plain"
     (folder / "state").mkdir(parents=True)
     (folder / "mine").touch()
-    done = run(folder, "ls", AGENT_STATE=str(folder / "state"), TMPDIR=str(folder))
+    done = run(folder, "ls", AGENT_STATE=str(folder / "state"))
     assert done.code == 0, done.out
     assert [line for line in lines(done) if line in ("state", "mine")] == ["mine"]
 
