@@ -59,5 +59,9 @@ class DamagedError(AgentError):
     """Stored data is not what was written: a bad checksum, a torn file, an unknown version."""
 
 
+class SpoiledError(DamagedError):
+    """Something else lies where a file of ours should be: a FIFO, a link, a folder, a file without rights, another file."""
+
+
 class StaleLeaseError(RefusedError):
     """A message carried a lease number that is no longer the current one (design: fencing)."""

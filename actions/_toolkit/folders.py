@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +20,7 @@ def temporary_folder(near: Path) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder)
 
 
 def move_into(source: Path, target: Path) -> None:
@@ -44,6 +44,19 @@ def empty(folder: Path, keep: Path) -> None:
         if Path(entry.path) == keep:
             continue
         if entry.is_dir(follow_symlinks=False):
-            shutil.rmtree(entry.path)
+            _remove(Path(entry.path))
         else:
             os.unlink(entry.path)  # noqa: PTH108  (an entry's path is text)
+
+
+def _remove(folder: Path) -> None:
+    """Python's own removal recurses, and a job may nest a thousand folders."""
+    done = subprocess.run(
+        ["rm", "-rf", "--", str(folder)],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise StepError(f"'{folder}' can't be removed: {done.stderr.strip().splitlines()[-1]}")

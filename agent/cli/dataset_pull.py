@@ -25,6 +25,7 @@ from agent.cli.progress import Progress
 from agent.cli.transfers import do_all, fetch_rest, has_digest, try_patiently
 from agent.errors import DamagedError, UsageError
 from agent.spec.dataset import DatasetRef, ManifestDigest, ManifestFile, check_file
+from agent.trees import remove_tree, walk_tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ def pull_version(client: Client, ref: DatasetRef, folder: Path, *, shows: bool =
         received = _Puller(client, place, staging, shows=shows).bring(files)
         _settle(staging / "tree", files)
         (staging / "tree").replace(folder)
-        shutil.rmtree(staging)
+        remove_tree(staging)
     return Pulled(version, received)
 
 
@@ -154,8 +155,8 @@ def _settle(tree: Path, files: Sequence[ManifestFile]) -> None:
     os.umask(mask)
     for file in files:
         (tree / file.path).chmod(int(file.mode, 8) & ~mask)
-    for folder, _, _ in os.walk(tree):
-        Path(folder).chmod(0o777 & ~mask)
+    for folder, _below, _entries in walk_tree(tree):
+        os.fchmod(folder, 0o777 & ~mask)
 
 
 def _remove_others(tree: Path, paths: set[str]) -> None:

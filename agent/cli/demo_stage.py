@@ -13,6 +13,7 @@ from pathlib import Path
 from agent.cli.client import Client
 from agent.config import bundled
 from agent.errors import AgentError
+from agent.trees import remove_tree
 
 SECRET = "iris-4d8f-Xq9-provider-key"  # noqa: S105 - it is here to be looked for, and not found, everywhere else
 _PATIENCE_SECONDS = 60.0
@@ -108,7 +109,7 @@ class Stage:
             process.terminate()
             process.wait()
         if not self.keeps_folder:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            remove_tree(self.folder)
 
     def _start(self, name: str, *arguments: str) -> Path:
         log = self.folder / f"{name}.log"

@@ -15,6 +15,7 @@ from typing import IO, cast
 from agent.cli.checkout import Checkout, ask_git, find_checkout
 from agent.errors import UsageError
 from agent.spec.job import Source, SourceKind
+from agent.trees import walk_tree
 
 
 def choose_source(kind: str | None, folder: Path) -> Source:
@@ -98,9 +99,10 @@ def _git_files(top: Path) -> list[str]:
 
 
 def _all_files(top: Path) -> Iterator[str]:
-    for folder, _folders, files in os.walk(top):
-        for name in files:
-            yield str((Path(folder) / name).relative_to(top))
+    for _file, below, entries in walk_tree(top):
+        for entry in entries:
+            if not entry.is_dir(follow_symlinks=False):
+                yield f"{below}/{entry.name}" if below else entry.name
 
 
 def _measure(top: Path, name: str) -> SnapshotFile:

@@ -9,6 +9,7 @@ from pathlib import Path
 from agent.containers.engine import Credentials, Engine, EngineError, ImageError, Say
 from agent.containers.policy import ContainerPolicy
 from agent.errors import AgentError, UnreachableError
+from agent.trees import walk_tree
 
 TRIES = 3
 FIRST_PAUSE_SECONDS = 2.0
@@ -84,10 +85,9 @@ def _advise(said: str) -> str:
 def _digest(folder: Path, instructions: str) -> str:
     """One name for all that a build can see: every path, kind, mode and content, and what is done with them."""
     digest = hashlib.sha256(os.fsencode(instructions) + b"\0")
-    for parent, folders, files in os.walk(folder):
-        folders.sort()
-        for name in sorted([*folders, *files]):
-            path = Path(parent, name)
+    for _file, below, entries in walk_tree(folder):
+        for entry in entries:
+            path = folder / below / entry.name
             status = path.lstat()
             digest.update(os.fsencode(path.relative_to(folder)) + f"\0{status.st_mode:o}\0".encode())
             if stat.S_ISLNK(status.st_mode):

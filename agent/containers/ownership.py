@@ -5,6 +5,7 @@ machine's own programs are mounted, read-only.
 """
 
 import asyncio
+import contextlib
 import os
 import secrets
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from pathlib import Path
 from agent.containers.blueprint import Blueprint
 from agent.containers.engine import Engine, EngineError
 from agent.containers.mounts import mount_own_folder
+from agent.trees import walk_tree
 
 _TOOLS = ("/bin", "/lib", "/lib64", "/usr")
 _INSIDE = "/job"
@@ -54,11 +56,11 @@ def _machine_programs() -> list[str]:
 
 
 def _holds_foreign(folder: Path, user: int) -> bool:
-    for parent, folders, files in os.walk(folder):
-        for name in (*folders, *files):
-            try:
-                if os.lstat(os.path.join(parent, name)).st_uid != user:  # noqa: PTH118 - a million times over
-                    return True
-            except OSError:
-                continue
+    """Whether something below is somebody else's, or can't be looked at: then it may be."""
+    with contextlib.suppress(FileNotFoundError):
+        for _file, _below, entries in walk_tree(folder):
+            for entry in entries:
+                with contextlib.suppress(FileNotFoundError):
+                    if entry.stat(follow_symlinks=False).st_uid != user:
+                        return True
     return False

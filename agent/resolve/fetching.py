@@ -1,7 +1,6 @@
 """A repository's files in a job's own copy: from the store, or fetched into it from the first place that has them."""
 
 import contextlib
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from agent.resolve.sources import git
 from agent.resolve.store import ActionStore
 from agent.resolve.stored_repository import Made, Make, StoredRepository
 from agent.resolve.tree import read_commit, write_tree
+from agent.trees import remove_tree
 
 Admit = Callable[[str], None]  # raises RefusedError for a URL that nothing may come from
 _MOST_MOVES = 4
@@ -123,7 +123,7 @@ class Fetcher:
                 large = find_pointers(bare, commit, files)
                 return Made(commit, read_commit(bare, commit), submodules, large)
             finally:
-                shutil.rmtree(bare, ignore_errors=True)
+                remove_tree(bare)
 
         return make
 

@@ -23,6 +23,7 @@ from agent.errors import AgentError, DamagedError
 from agent.redaction import redact
 from agent.resolve.sources.git import FETCH_SECONDS
 from agent.resolve.sources.git_command import run_git, too_big
+from agent.trees import walk_tree
 
 LONGEST = 1024  # bytes: a longer file is no pointer
 
@@ -115,11 +116,11 @@ def _take(found: Path, target: Path) -> None:
 
 def _list(files: Path, name: str) -> Iterable[Path]:
     """The files (no links) below `files`; those called `name`, if it is given."""
-    for parent, _folders, names in os.walk(files):
-        for each in names:
-            path = Path(parent, each)
-            if (not name or each == name) and not path.is_symlink():
-                yield path
+    for _file, below, entries in walk_tree(files):
+        for entry in entries:
+            is_wanted = not name or entry.name == name
+            if is_wanted and not entry.is_symlink() and not entry.is_dir(follow_symlinks=False):
+                yield files / below / entry.name
 
 
 def _expect_pointer(files: Path, path: str) -> Pointer:

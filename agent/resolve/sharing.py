@@ -4,11 +4,11 @@ import contextlib
 import fcntl
 import os
 import secrets
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from agent.errors import AgentError
+from agent.trees import remove_tree
 
 TEMPORARY = ".making-"  # how the name of a folder begins that is half made, or half removed
 
@@ -76,7 +76,7 @@ def remove(folder: Path) -> None:
     going = folder.with_name(f"{TEMPORARY}{folder.name}-{secrets.token_hex(6)}")
     with contextlib.suppress(FileNotFoundError):
         folder.rename(going)
-    shutil.rmtree(going, ignore_errors=True)
+    remove_tree(going)
 
 
 def sweep(lock: Path) -> None:
@@ -89,6 +89,6 @@ def clear(folder: Path) -> None:
     """Remove what writers that died have left in a repository's folder."""
     for left in folder.glob(f"{TEMPORARY}*"):
         if left.is_dir() and not left.is_symlink():
-            shutil.rmtree(left, ignore_errors=True)
+            remove_tree(left)
         else:
             left.unlink(missing_ok=True)

@@ -17,6 +17,7 @@ from agent.resolve.lfs import Bring, Pointer, put_contents
 from agent.resolve.sharing import TEMPORARY, clear, hold_lock, lock_folder, remove
 from agent.resolve.sources.git_command import measure
 from agent.resolve.tree import Submodules, check_tree
+from agent.trees import remove_tree
 
 LARGE = "large"  # the folder of contents that Git LFS keeps
 
@@ -86,7 +87,7 @@ class StoredRepository:
         else:
             return (warning,) if warning else ()
         finally:
-            shutil.rmtree(making, ignore_errors=True)
+            remove_tree(making)
 
     def drop(self, commit: str) -> None:
         """Forget `commit`: it is damaged."""
@@ -127,7 +128,7 @@ class StoredRepository:
                     for pointer in pointers:
                         with contextlib.suppress(FileNotFoundError):
                             (making / pointer.oid).rename(contents / pointer.oid)
-                    shutil.rmtree(making, ignore_errors=True)
+                    remove_tree(making)
 
         return bring_alone
 
@@ -155,7 +156,7 @@ class StoredRepository:
         else:
             return made.commit
         finally:
-            shutil.rmtree(making, ignore_errors=True)
+            remove_tree(making)
 
     def _publish(self, making: Path, commit: str, held: contextlib.ExitStack) -> None:
         """Give `making` its name, unless that is taken by what is the same."""

@@ -15,7 +15,6 @@ import io
 import json
 import os
 import re
-import shutil
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from agent.server.journals.files import FileJournals
 from agent.server.store.copy import NamedBytes, copy_database, make_embedded, make_plain, read_named
 from agent.server.store.migrate import migrate
 from agent.server.store.transfer import Tell, export_store, import_store, list_applied
+from agent.trees import remove_tree
 
 _FORMAT = 1
 _ATTEMPTS = 5
@@ -65,7 +65,7 @@ def make_backup(
     staging = file.with_name(f"{file.name}.staging")
     try:
         for _ in range(_ATTEMPTS):
-            shutil.rmtree(staging, ignore_errors=True)
+            remove_tree(staging)
             make_folders(staging)
             staged = _stage(data, staging, database_url, tell)
             with os.fdopen(os.open(part, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
@@ -77,7 +77,7 @@ def make_backup(
                 return made
     finally:
         part.unlink(missing_ok=True)
-        shutil.rmtree(staging, ignore_errors=True)
+        remove_tree(staging)
     raise AgentError(
         "bytes that the rows name are not there, or go faster than they can be copied",
         where=missing,
@@ -102,7 +102,7 @@ def restore_backup(
     if data.exists() and (not data.is_dir() or any(data.iterdir())):
         raise UsageError("the folder is not empty", where=str(data), hint="restore into a new one")
     fresh = data.with_name(f"{data.name}.restoring")
-    shutil.rmtree(fresh, ignore_errors=True)
+    remove_tree(fresh)
     make_folders(fresh)
     try:
         made = _read(file, fresh, tell)
@@ -116,7 +116,7 @@ def restore_backup(
             data.rmdir()
         fresh.replace(data)
     finally:
-        shutil.rmtree(fresh, ignore_errors=True)
+        remove_tree(fresh)
     return made
 
 

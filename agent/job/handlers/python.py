@@ -10,7 +10,6 @@ import asyncio
 import fcntl
 import hashlib
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -21,6 +20,7 @@ from agent.job.hosts import MachineHost
 from agent.job.steprun import Action, RunSteps, Stage, StepFailure, StepRun
 from agent.resolve.manifest import PythonRuns
 from agent.spec.outcome import FailureKind
+from agent.trees import remove_tree
 
 _NEEDS = ("requirements.txt", "pyproject.toml")
 _INSTALL_SECONDS = 1800
@@ -90,7 +90,7 @@ def _prepare_environment(store: Path, base: str, needs: Path, env: Mapping[str, 
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / ".complete").exists():
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_tree(folder)
             _make_environment(folder, base, needs, env)
             (folder / ".complete").touch()
     finally:

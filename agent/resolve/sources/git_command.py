@@ -19,6 +19,7 @@ from urllib.parse import unquote, urlsplit
 from agent.errors import AgentError, NotFoundError, RefusedError, UnreachableError
 from agent.redaction import redact
 from agent.resolve.sources.moves import find_move
+from agent.trees import walk_tree
 
 _PROTOCOLS = "https:http:ssh:file"
 
@@ -225,12 +226,12 @@ def too_big(limit_bytes: int, where: str) -> RefusedError:
 def measure(folder: Path) -> int:
     """The bytes in all files below `folder`; files that vanish meanwhile count nothing."""
     total = 0
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            try:
-                total += os.lstat(os.path.join(parent, name)).st_size  # noqa: PTH118  (a Path each would cost more)
-            except FileNotFoundError:
-                continue
+    with contextlib.suppress(FileNotFoundError):
+        for _file, _below, entries in walk_tree(folder):
+            for entry in entries:
+                if not entry.is_dir(follow_symlinks=False):
+                    with contextlib.suppress(FileNotFoundError):
+                        total += entry.stat(follow_symlinks=False).st_size
     return total
 
 

@@ -5,7 +5,6 @@ import fcntl
 import hashlib
 import os
 import secrets
-import shutil
 import stat
 from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 from contextlib import suppress
@@ -15,6 +14,7 @@ from typing import BinaryIO
 from agent.errors import AgentError, DamagedError, NotFoundError
 from agent.server.blobs.store import Found, Written, check_key
 from agent.server.problems import TooLargeError
+from agent.trees import remove_tree
 
 _BATCH_BYTES = 1 << 20  # handed to a thread at a time
 _READ_BYTES = 256 << 10
@@ -102,7 +102,7 @@ class DiskBlobStore:
 
     def _remove(self, path: Path) -> None:
         if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
+            remove_tree(path)
         else:
             path.unlink(missing_ok=True)
 

@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import json
 import os
-import shutil
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from agent.resolve.reference import RepositoryReference, UrlReference, parse_ref
 from agent.resolve.sources.bundled import refuse_reserved
 from agent.server.triggers.mirror import FoundFile, Mirror
 from agent.server.triggers.outside import Outside, check_url
+from agent.trees import remove_tree
 
 _MOST_COPIES = 100
 ReadOthers = Callable[[str, Pins], str]  # the text behind a reference to another repository
@@ -90,7 +90,7 @@ class OtherRepositories:
         for copy in copies[: -_MOST_COPIES + 1]:
             turn = self._turns.setdefault(copy.name, threading.Lock())
             if turn.acquire(blocking=False):
-                shutil.rmtree(copy, ignore_errors=True)
+                remove_tree(copy)
                 turn.release()
 
 

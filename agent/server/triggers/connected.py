@@ -5,7 +5,6 @@ import contextlib
 import json
 import re
 import secrets
-import shutil
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -35,6 +34,7 @@ from agent.server.triggers.known import store_repository_flows
 from agent.server.triggers.mirror import Mirror
 from agent.server.triggers.outside import Outside, check_url
 from agent.server.vault import Vault
+from agent.trees import remove_tree
 
 PROVIDERS: Final = ("github", "gitea", "gitlab", "git")
 FORKS: Final = ("approve", "run", "never")
@@ -125,7 +125,7 @@ class Connected:
         async with self._changes.begin() as change:
             await repositories.remove_repository(change.connection, row.id)
         async with self._turn(row.id):
-            await asyncio.to_thread(shutil.rmtree, self._folder / row.id, ignore_errors=True)
+            await asyncio.to_thread(remove_tree, self._folder / row.id)
 
     async def load(self, repository: str) -> RepositoryRow:
         """The repository. Raises NotFoundError."""

@@ -5,7 +5,6 @@ The copy is a cache: losing it costs a fetch. All functions block; one thread at
 """
 
 import contextlib
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from agent.resolve.reference import check_ref
 from agent.resolve.sources.git import FETCH_SECONDS, LOOKUP_SECONDS, is_commit
 from agent.resolve.sources.git_command import measure, run_git, too_big
 from agent.server.triggers.outside import Place
+from agent.trees import remove_tree
 
 MOST_PATHS = 300  # of a diff: GitHub's limit, what lies beyond it does not count
 MOST_COMMITS = 1000  # of a push: GitHub's limit, a larger one passes every path filter
@@ -194,12 +194,12 @@ class Mirror:
         return tuple(names[:MOST_PATHS])
 
     def _make(self) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
+        remove_tree(self._folder)
         listing = self._run("ls-remote", "--", "{url}", is_local=False)
         is_sha256 = len(listing.partition(b"\t")[0]) == 64
         kind = "--object-format=sha256" if is_sha256 else "--object-format=sha1"
         made = self._folder.with_name(f"{self._folder.name}.new")
-        shutil.rmtree(made, ignore_errors=True)
+        remove_tree(made)
         run_git(["init", "--quiet", "--bare", "--template=", kind, "--", str(made)])
         for name, value in (
             ("remote.origin.url", self._place.url),
@@ -218,10 +218,10 @@ class Mirror:
         try:
             self._run("fetch", *quiet, *options, "--", "origin", *names, is_local=False)
         except RefusedError:
-            shutil.rmtree(self._folder, ignore_errors=True)  # what is too large does not stay on disk
+            remove_tree(self._folder)  # what is too large does not stay on disk
             raise
         if measure(self._folder) > self._limit_bytes:  # it came quicker than git was looked after
-            shutil.rmtree(self._folder, ignore_errors=True)
+            remove_tree(self._folder)
             raise too_big(self._limit_bytes, self._place.url)
 
     def _run(self, *arguments: str, is_local: bool = True) -> bytes:

@@ -1,0 +1,122 @@
+"""Trees that a hostile job left: removed or looked through, whatever their depth, rights and kinds."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.rights import without_override
+
+from agent.trees import Remains, remove_tree, walk_tree
+
+
+def nest(top: Path, depth: int) -> None:
+    """`depth` folders inside each other, each with a file."""
+    top.mkdir()
+    place = os.open(top, os.O_RDONLY)
+    for _ in range(depth):
+        os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=place))
+        os.mkdir("deep", dir_fd=place)
+        below = os.open("deep", os.O_RDONLY, dir_fd=place)
+        os.close(place)
+        place = below
+    os.close(place)
+
+
+@pytest.mark.parametrize("depth", [1_100, 2_500])
+def test_depth_is_no_obstacle_to_removing_or_to_looking(tmp_path, depth):
+    top = tmp_path / "top"
+    nest(top, depth)
+    assert sum(len(entries) for _file, _below, entries in walk_tree(top)) == 2 * depth
+    assert not remove_tree(top)
+    assert not top.exists()
+
+
+def test_wide_and_deep_trees_go_within_a_small_stock_of_waiting_folders(tmp_path, monkeypatch):
+    monkeypatch.setattr("agent.trees._MOST_WAITING", 3)
+    top = tmp_path / "top"
+    for way in ("a/b/c/d", "a/b/c/e", "a/f", "g/h", "i", "j/k/l", "m", "n/o"):
+        (top / way).mkdir(parents=True)
+        (top / way / "file").touch()
+    assert not remove_tree(top)
+    assert not top.exists()
+
+
+def test_links_fifos_and_sockets_go_and_nothing_behind_a_link_is_touched(tmp_path):
+    precious = tmp_path / "precious"
+    precious.mkdir(mode=0o500)
+    (tmp_path / "top" / "a").mkdir(parents=True)
+    os.mkfifo(tmp_path / "top" / "fifo")
+    (tmp_path / "top" / "a" / "link").symlink_to(precious)
+    (tmp_path / "top" / "link").symlink_to(precious)
+    (tmp_path / "top" / b"\xff".decode("utf-8", "surrogateescape")).mkdir()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "top" / "socket"))
+    (tmp_path / "top" / "a").chmod(0o500)
+    (tmp_path / "other").symlink_to(precious)
+    assert not remove_tree(tmp_path / "top")
+    assert not remove_tree(tmp_path / "other")
+    assert not remove_tree(tmp_path / "none" / "at all")
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["precious"]
+    assert precious.stat().st_mode & 0o777 == 0o500
+
+
+def test_folders_without_rights_are_opened_up_and_a_links_target_is_not(tmp_path):
+    """As a user whom rights bind: root is bound by none."""
+    precious = tmp_path / "precious"
+    precious.mkdir(mode=0o500)
+    way = tmp_path / "top" / "a" / "b" / "c"
+    way.mkdir(parents=True)
+    (way / "file").touch()
+    (way / "link").symlink_to(precious)
+    for folder in (way, way.parent, way.parent.parent, tmp_path / "top"):
+        folder.chmod(0)
+    program = "import sys, pathlib, agent.trees as t; print(t.remove_tree(pathlib.Path(sys.argv[1])), end='')"
+    done = subprocess.run(
+        [*without_override(), sys.executable, "-c", program, str(tmp_path / "top")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == ""
+    assert not os.path.lexists(tmp_path / "top")
+    assert precious.stat().st_mode & 0o777 == 0o500
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting, and files that are immutable, are for root")
+def test_what_can_not_go_is_counted_and_stops_nothing_else(tmp_path):
+    owners = tmp_path / "owners"
+    owners.mkdir()
+    (owners / "data").touch()
+    top = tmp_path / "top"
+    for name in ("a", "m", "z"):
+        (top / name / "deep").mkdir(parents=True)
+        (top / name / "deep" / "file").touch()
+    mounted = top / "m" / "deep"
+    subprocess.run(["mount", "--bind", str(owners), str(mounted)], check=True)
+    try:
+        remains = remove_tree(top)
+    finally:
+        left = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+        for place in (place for place in left if place.startswith(str(top))):
+            subprocess.run(["umount", place], check=True)
+    assert remains.count == 1
+    assert "/m/deep: Device or resource busy" in str(remains)
+    assert (owners / "data").exists()
+    assert not any((top / name).exists() for name in ("a", "m", "z"))
+    assert remove_tree(top) == Remains()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting is for root")
+def test_a_tree_that_is_a_mount_itself_is_left_alone(tmp_path):
+    (tmp_path / "owners").mkdir()
+    (tmp_path / "owners" / "data").touch()
+    (tmp_path / "top").mkdir()
+    subprocess.run(["mount", "--bind", str(tmp_path / "owners"), str(tmp_path / "top")], check=True)
+    try:
+        assert str(remove_tree(tmp_path / "top")).endswith("/top: a file system is mounted there")
+        assert (tmp_path / "owners" / "data").exists()
+    finally:
+        subprocess.run(["umount", str(tmp_path / "top")], check=True)
