@@ -7,22 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.nesting import nest
 from support.rights import without_override
 
 from agent.trees import Remains, remove_tree, walk_tree
-
-
-def nest(top: Path, depth: int) -> None:
-    """`depth` folders inside each other, each with a file."""
-    top.mkdir()
-    place = os.open(top, os.O_RDONLY)
-    for _ in range(depth):
-        os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=place))
-        os.mkdir("deep", dir_fd=place)
-        below = os.open("deep", os.O_RDONLY, dir_fd=place)
-        os.close(place)
-        place = below
-    os.close(place)
 
 
 @pytest.mark.parametrize("depth", [1_100, 2_500])

@@ -10,6 +10,7 @@ from agent.cli.doctor_checks import (
     check_disk,
     check_docker,
     check_gpus,
+    check_leftovers,
     check_node,
     check_policy,
     check_server,
@@ -26,6 +27,7 @@ CHECKS: dict[str, Callable[[Settings], Iterator[Finding]]] = {
     "node": check_node,
     "gpu": check_gpus,
     "disk": check_disk,
+    "leftovers": check_leftovers,
     "policy": check_policy,
     "server": check_server,
 }

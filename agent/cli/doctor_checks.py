@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from agent.config import Settings
-from agent.errors import AgentError, UnreachableError
+from agent.errors import AgentError, NotFoundError, UnreachableError
 
 T = TypeVar("T")
 _ANSWER_SECONDS = 5.0
@@ -131,6 +131,24 @@ def check_disk(settings: Settings) -> Iterator[Finding]:
                 if is_little
                 else Finding("disk", "ok", found)
             )
+
+
+def check_leftovers(settings: Settings) -> Iterator[Finding]:
+    """What jobs left that the agent may not remove."""
+    import shlex
+
+    from agent.daemon.state import StateFolder, choose_work_folder
+    from agent.job.folder import list_leftovers
+
+    state = StateFolder(settings.state_folder.absolute())
+    try:
+        work_folder = choose_work_folder(state.load_registration(), settings)
+    except NotFoundError:
+        work_folder = settings.work_folder
+    left = list_leftovers(state.jobs, work_folder.absolute())
+    if left:
+        hint = f"sudo rm -rf {shlex.join(map(str, left))}"
+        yield Finding("leftovers", "warning", f"{len(left)} of jobs that are gone can't be removed", hint)
 
 
 def check_policy(settings: Settings) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ from agent.cli.local_nodes import stand_in
 from agent.cli.progress import Progress
 from agent.cli.workspace_copy import Tick, copy_planned, plan_copy
 from agent.config import Settings
-from agent.errors import UsageError
+from agent.errors import DamagedError, UsageError
 from agent.job.inheritance import scrub_environment
 from agent.job.launch import (
     EarlySupervisor,
@@ -23,6 +23,7 @@ from agent.job.launch import (
     JobSettings,
     bury,
     create_job_folder,
+    end_attempt,
     fork_supervisor,
     is_running,
     remove_job_folder,
@@ -143,8 +144,11 @@ class LocalJobs:
         for running in self._running.values():
             os.kill(running.pid, signal.SIGKILL)
             _reap(running)
-            _wait_until_unlocked(running.folder)
-            bury(running.folder, FailureKind.CANCELLED, "killed")  # with all that it had started
+            try:
+                _wait_until_unlocked(running.folder)
+                bury(running.folder, FailureKind.CANCELLED, "killed")  # with all that it had started
+            except DamagedError:  # the job did something to its folder
+                end_attempt(running.folder)
 
     def _choose_secrets(self, spec: JobSpec) -> dict[str, str]:
         """All of them, so that all are masked; those that the job does not name go by a name that none can have."""

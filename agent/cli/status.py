@@ -2,12 +2,15 @@
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Mapping
 from typing import Any, TextIO
 
 from agent.cli.arguments import add_format, describe
 from agent.config import Settings, load_settings
+
+_MOST_SHOWN = 3
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +27,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run_status(settings: Settings, *, output_format: str = "text", out: TextIO) -> int:
     """Print the status; 0 when the agent runs, 1 when it does not. Raises NotFoundError when nothing is registered."""
     from agent.daemon.local import ask_daemon
-    from agent.daemon.state import StateFolder
+    from agent.daemon.state import StateFolder, choose_work_folder
+    from agent.job.folder import list_leftovers
 
     state = StateFolder(settings.state_folder.absolute())
     registration = state.load_registration()
@@ -35,6 +39,9 @@ def run_status(settings: Settings, *, output_format: str = "text", out: TextIO) 
         "url": registration.url,
         "state": str(state.path),
         "running": answer is not None,
+        "leftovers": [
+            str(path) for path in list_leftovers(state.jobs, choose_work_folder(registration, settings))
+        ],
         **(answer or {"is_draining": state.is_draining, "jobs": _list_jobs(state)}),
     }
     if output_format == "json":
@@ -46,10 +53,10 @@ def run_status(settings: Settings, *, output_format: str = "text", out: TextIO) 
 
 def _list_jobs(state: Any) -> list[dict[str, object]]:
     """The jobs of an agent that does not run; their supervisors go on without it."""
-    from agent.job.launch import is_running, list_job_folders
+    from agent.job.launch import list_job_folders, may_run
 
     return [
-        {"job": folder.job, "lease": folder.lease, "state": "running" if is_running(folder) else "ended"}
+        {"job": folder.job, "lease": folder.lease, "state": "running" if may_run(folder) else "ended"}
         for folder in list_job_folders(state.jobs)
     ]
 
@@ -66,4 +73,8 @@ def _print_text(status: Mapping[str, Any], out: TextIO) -> None:
     rows += [("job", f"{job['job']} (lease {job['lease']}): {job['state']}") for job in status["jobs"]]
     if not status["jobs"]:
         rows.append(("jobs", "none"))
+    if status["leftovers"]:
+        left = status["leftovers"]
+        command = f"sudo rm -rf {shlex.join(left[:_MOST_SHOWN])}{' …' if len(left) > _MOST_SHOWN else ''}"
+        rows.append(("left over", f"{len(left)} of jobs that are gone can't be removed: {command}"))
     out.writelines(f"{name:<10}  {value}\n" for name, value in rows)

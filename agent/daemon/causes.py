@@ -3,16 +3,19 @@
 'Lost communication' with no cause is what people hate most (users.md), so each clue that there is becomes a sentence.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent.job.groups import group_of
 from agent.job.launch import JobFolder
+from agent.plain_files import open_plain
 from agent.spec.outcome import FailureKind
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _VMSTAT = Path("/proc/vmstat")
 _LONGEST = 300
+_TAIL_BYTES = 64 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +28,7 @@ class Clues:
 
 def explain_death(folder: JobFolder, clues: Clues) -> tuple[FailureKind, str]:
     """The failure's kind and a sentence for the person whose job it was."""
-    crash = _read_last_line(folder.crash_log)
+    crash = _read_last_line(folder.crash_log)  # a SpoiledError is the caller's to explain
     if crash:
         return FailureKind.INFRASTRUCTURE, f"the job's supervisor crashed: {crash}"
     if clues.has_rebooted:
@@ -58,7 +61,15 @@ def count_oom_kills() -> int:
 
 
 def _read_last_line(file: Path) -> str:
-    lines = [line.strip() for line in _read(file).splitlines() if line.strip()]
+    try:
+        handle = open_plain(file, os.O_RDONLY)
+    except FileNotFoundError:
+        return ""
+    try:
+        tail = os.pread(handle, _TAIL_BYTES, max(0, os.fstat(handle).st_size - _TAIL_BYTES))
+    finally:
+        os.close(handle)
+    lines = [line.strip() for line in tail.decode("utf-8", "replace").splitlines() if line.strip()]
     return lines[-1][:_LONGEST] if lines else ""
 
 

@@ -6,16 +6,15 @@ To leave is not to stop: the daemon goes, its jobs go on, and the next daemon ta
 """
 
 import asyncio
-import contextlib
 import logging
 import os
 import random
+import shlex
 import signal
 import sys
 import time
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from agent.clock import SystemClock
@@ -31,11 +30,11 @@ from agent.daemon.leases import Leases
 from agent.daemon.machine import Machine
 from agent.daemon.shipping import Shipper
 from agent.daemon.signing import make_signer, sign_apart
-from agent.daemon.state import Registration, StateFolder
+from agent.daemon.state import Registration, StateFolder, choose_work_folder
 from agent.errors import InterruptedByUserError
 from agent.job.groups import find_job_groups
 from agent.job.inheritance import scrub_environment
-from agent.job.launch import ForkServer, JobSettings, sweep_containers
+from agent.job.launch import ForkServer, JobSettings, remove_leftovers, sweep_containers
 from agent.wire import messages as m
 
 log = logging.getLogger("agent.daemon")
@@ -75,6 +74,7 @@ class Daemon:
         self._drain = Drain(state)
         self._started_at = SystemClock().now()
         job_settings = make_job_settings(state, registration, settings, environment)
+        self._work_folder = job_settings.work_folder
         job_settings.work_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         machine = Machine(job_settings.work_folder, runs_one_job=registration.max_jobs == 1)
         self._jobs = JobTable(state.jobs, job_settings, self._forks, machine.equip)
@@ -102,7 +102,8 @@ class Daemon:
 
     async def run(self) -> None:
         """Work until SIGTERM, ctrl-C, or the end of the registration."""
-        self._jobs.adopt(has_rebooted=self._note_boot())
+        await asyncio.to_thread(self._clear_up)
+        self._jobs.adopt(has_rebooted=self._state.note_boot(read_boot_id()))
         await self._forks.start()
         unswept = await asyncio.to_thread(sweep_containers, self._state.jobs)  # before there can be a new job
         if unswept:
@@ -117,6 +118,16 @@ class Daemon:
         if received is signal.SIGINT:
             raise InterruptedByUserError(
                 "the agent was interrupted", hint="its jobs go on; `agent start` takes them over"
+            )
+
+    def _clear_up(self) -> None:
+        """What of jobs that are gone could not be removed: once more, now that somebody may have seen to it."""
+        left = remove_leftovers(self._state.jobs, self._work_folder)
+        if left:
+            log.warning(
+                "%d things that jobs left can't be removed: sudo rm -rf %s",
+                len(left),
+                shlex.join(map(str, left[:3])),
             )
 
     async def _work_until_told(self) -> signal.Signals | None:
@@ -155,16 +166,6 @@ class Daemon:
         if self._registration.is_ephemeral:
             self._link.leave()
 
-    def _note_boot(self) -> bool:
-        """Whether the machine was booted again since a daemon ran here."""
-        current = read_boot_id()
-        with contextlib.suppress(FileNotFoundError):
-            if self._state.boot.read_text(encoding="utf-8") == current:
-                return False
-        is_first = not self._state.boot.exists()
-        self._state.boot.write_text(current, encoding="utf-8")
-        return not is_first
-
     def _describe(self) -> Mapping[str, object]:
         """What `agent status` shows."""
         return {
@@ -185,7 +186,7 @@ def make_job_settings(
 ) -> JobSettings:
     """How jobs are run on this machine."""
     return JobSettings(
-        work_folder=_choose_work_folder(registration, settings).absolute(),
+        work_folder=choose_work_folder(registration, settings).absolute(),
         actions_urls=settings.actions_urls,
         actions_limit_bytes=settings.actions_limit_bytes,
         policy_file=settings.policy_file.absolute(),
@@ -215,13 +216,6 @@ def log_to_stderr() -> None:
     logger.handlers = [handler]
     logger.setLevel(logging.INFO)
     logger.propagate = False
-
-
-def _choose_work_folder(registration: Registration, settings: Settings) -> Path:
-    """What was said at registration, unless something nearer says otherwise."""
-    if registration.work_folder and settings.origins["work_dir"] == "default":
-        return Path(registration.work_folder)
-    return settings.work_folder
 
 
 def _leave_on_signals(told: "asyncio.Future[signal.Signals]") -> None:

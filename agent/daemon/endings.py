@@ -8,6 +8,7 @@ import asyncio
 import os
 from collections.abc import Callable
 
+from agent.errors import SpoiledError
 from agent.job.launch import JobFolder, is_running
 
 
@@ -24,7 +25,7 @@ class Endings:
             pidfd = os.pidfd_open(pid)
         except OSError:  # it has ended, or the system is out of descriptors: its lock tells
             return
-        if not is_running(folder):  # it has ended, and the number may be somebody else's by now
+        if not _holds_lock(folder):  # it has ended, and the number may be somebody else's by now
             os.close(pidfd)
             return
         self._watched.add(folder)
@@ -41,3 +42,10 @@ class Endings:
         # finds the lock held must look again.
         self._watched.discard(folder)
         self._notify()
+
+
+def _holds_lock(folder: JobFolder) -> bool:
+    try:
+        return is_running(folder)
+    except SpoiledError:  # whoever looks after the job sees it too
+        return False

@@ -8,7 +8,7 @@ from agent.daemon.connection import Connection, Link
 from agent.daemon.signing import make_signer, sign_apart
 from agent.daemon.state import Registration, StateFolder
 from agent.errors import RefusedError, UnreachableError
-from agent.job.launch import is_running, list_job_folders
+from agent.job.launch import list_job_folders, may_run
 from agent.machine.inventory import take_inventory
 from agent.wire import messages as m
 
@@ -33,7 +33,7 @@ def unregister(state: StateFolder, *, is_local: bool = False) -> Registration:
 
 def _check_idle(state: StateFolder, *, is_local: bool) -> None:
     folders = list_job_folders(state.jobs)
-    if any(is_running(folder) for folder in folders):
+    if any(may_run(folder) for folder in folders):
         raise RefusedError("jobs still run here", where=str(state.jobs), hint=_FINISH)
     if folders and not is_local:
         raise RefusedError(

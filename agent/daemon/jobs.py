@@ -5,67 +5,50 @@
        +----------------------------- revoke, release ------------------+---> leaving ---supervisor ended---> gone
 
 The folders are the memory: a daemon that starts adopts what it finds. A supervisor that ended without a last word is
-buried, so that every journal comes to an end. Nothing here waits for the server.
+buried, so that every journal comes to an end. One that does not end its job in time is killed (`agent.daemon.escalation`),
+and a job that has spoiled its folder is ended and its folder set aside. A job has ended, and its room is another's, when
+none of its processes lives. Nothing here waits for the server, and no job's trouble is another's.
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
 from agent.daemon.causes import Clues, count_oom_kills, explain_death
 from agent.daemon.endings import Endings
-from agent.errors import AgentError
+from agent.daemon.enforcing import Enforcer, wait_for_event
+from agent.daemon.job import Fate, Job, JobState, LastWord, Limits, describe_spoil
+from agent.errors import AgentError, DamagedError, SpoiledError
+from agent.job.groups import JobGroup
 from agent.job.launch import (
     JobFolder,
     JobSettings,
     bury,
+    bury_spoiled,
     create_job_folder,
+    end_attempt,
+    find_supervisors,
     has_last_word,
     is_running,
     list_job_folders,
     remove_job_folder,
-    request_cancel,
 )
-from agent.journal.file import size
+from agent.job.proc import age_seconds, wait_until_gone
 from agent.spec.outcome import FailureKind
 from agent.wire import messages as m
 
 _LOOK_SECONDS = 0.2  # how often the locks of supervisors are looked at whose end nobody tells us
 _COUNT_SECONDS = 1.0  # how often the kernel's OOM kills are counted, while there are supervisors
+_RETRY_SECONDS = 5.0  # until what could not be done for a job is tried again
+_EXIT_SECONDS = 2.0  # for a supervisor that has given its lock back to be gone
 
 log = logging.getLogger("agent.daemon")
 
 
-Explain = Callable[[], tuple[FailureKind, str]]
+Explain = Callable[[], Fate]
 Equip = Callable[[JobSettings, m.Assign], Awaitable[JobSettings]]
-
-
-class JobState(StrEnum):
-    """Where a job attempt on this machine stands."""
-
-    WAITING = "waiting"
-    STARTING = "starting"
-    RUNNING = "running"
-    ENDED = "ended"
-    LEAVING = "leaving"
-
-
-@dataclass(slots=True)
-class Job:
-    """One attempt: its folder, and where it stands."""
-
-    folder: JobFolder
-    state: JobState
-    has_begun: asyncio.Event = field(default_factory=asyncio.Event)  # or will not any more
-
-    @property
-    def key(self) -> tuple[str, int]:
-        """(job, lease): what every message names."""
-        return self.folder.job, self.folder.lease
 
 
 class Launcher(Protocol):
@@ -100,6 +83,7 @@ class JobTable:
         self._jobs: dict[tuple[str, int], Job] = {}
         self._has_news = asyncio.Event()
         self._has_removed = asyncio.Event()
+        self._enforcer = Enforcer(self._note_ending, self._end_processes)
         self._clues = Clues()
         self._oom_kills = count_oom_kills()
         self.growth = asyncio.Event()  # set when there may be something to ship
@@ -111,10 +95,7 @@ class JobTable:
         """Take over what an earlier daemon left. A job that never ran waits for the server to say that it is ours."""
         self._clues = Clues(has_rebooted=has_rebooted)
         for folder in list_job_folders(self._root):
-            has_started = is_running(folder) or size(folder.journal) > 0
-            job = Job(folder, JobState.RUNNING if has_started else JobState.WAITING)
-            if has_started:
-                job.has_begun.set()
+            job = self._adopt(folder)
             self._jobs[job.key] = job
         if self._jobs:
             log.info("found %s here from before", _count(len(self._jobs)))
@@ -123,7 +104,7 @@ class JobTable:
     def describe_held(self) -> tuple[m.HeldJob, ...]:
         """The attempts that are ours, for `ready` and `heartbeat`."""
         return tuple(
-            m.HeldJob(*job.key, size(job.folder.journal), job.state in (JobState.STARTING, JobState.RUNNING))
+            m.HeldJob(*job.key, job.count_journal_bytes(), job.is_alive)
             for job in self
             if job.state is not JobState.LEAVING
         )
@@ -131,11 +112,11 @@ class JobTable:
     @property
     def has_living(self) -> bool:
         """Whether a supervisor runs or is about to."""
-        return any(job.state in (JobState.STARTING, JobState.RUNNING) for job in self)
+        return any(job.is_alive for job in self)
 
     def count_active(self) -> int:
-        """How many attempts have not ended."""
-        return sum(job.state in (JobState.WAITING, JobState.STARTING, JobState.RUNNING) for job in self)
+        """How many attempts have not ended: those included that are not ours any more and still have a process."""
+        return sum(job.state is not JobState.ENDED and not job.is_complete for job in self)
 
     def newest_lease(self, job: str) -> int:
         """The highest lease under which `job` was given to this machine and is still here; 0 for none."""
@@ -170,7 +151,7 @@ class JobTable:
         folder = await asyncio.to_thread(
             create_job_folder, self._root, assign.spec, assign.lease, settings, assign.sealed
         )
-        job = Job(folder, JobState.WAITING)
+        job = Job(folder, JobState.WAITING, Limits.of(assign.spec))
         self._jobs.setdefault(job.key, job)
 
     async def start(self, job: str, lease: int) -> None:
@@ -183,32 +164,34 @@ class JobTable:
             try:
                 pid = await self._launcher.launch(held.folder)
             except (AgentError, OSError) as error:
-                if not is_running(held.folder):
-                    cause = FailureKind.INFRASTRUCTURE, f"the job could not be started: {error}"
-                    await self._end(held, lambda: cause)
+                if self._has_ended(held):
+                    fate = Fate(FailureKind.INFRASTRUCTURE, f"the job could not be started: {error}")
+                    self._settling.add(held.key)
+                    await self._settle(held, lambda: fate)
                     return
             else:
                 self._endings.watch(held.folder, pid)
             held.state = JobState.RUNNING
             held.has_begun.set()
+            self._enforcer.set_deadline(held)
             log.info("job %s started (lease %d)", *held.key)
         self._has_news.set()
         self.growth.set()
 
     async def cancel(self, job: str, lease: int, reason: str) -> None:
-        """Ask the attempt's supervisor to end it."""
+        """Have the attempt end: its supervisor is asked, and killed when it does not see to it."""
         held = self._jobs.get((job, lease))
         if held is None:
             return
         async with self._launching:
             pass  # a supervisor that was being started listens now
         log.info("job %s is to be cancelled: %s", job, reason)
-        if not await asyncio.to_thread(request_cancel, held.folder, reason):
-            log.info("job %s had ended already", job)
+        if held.state in (JobState.RUNNING, JobState.LEAVING):
+            self._enforcer.cancel(held, reason)
 
     async def release(self, job: str, lease: int) -> None:
         """The server has all of it: the folder goes as soon as the supervisor is gone."""
-        await self._leave(job, lease, "is complete on the server")
+        await self._leave(job, lease, "is complete on the server", is_complete=True)
 
     async def revoke(self, job: str, lease: int, reason: str) -> None:
         """The attempt is not ours any more: it is cancelled, nothing of it is shipped, and its folder goes."""
@@ -238,7 +221,7 @@ class JobTable:
             for job in self
             if job.state in (JobState.RUNNING, JobState.LEAVING)
             and job.key not in self._settling
-            and not is_running(job.folder)
+            and self._has_ended(job)
         ]
 
     def _choose_pause(self) -> float | None:
@@ -253,64 +236,142 @@ class JobTable:
         self._has_news.set()
         self.growth.set()
 
-    async def _leave(self, job: str, lease: int, why: str) -> bool:
+    async def _leave(self, job: str, lease: int, why: str, *, is_complete: bool = False) -> bool:
         held = self._jobs.get((job, lease))
         if held is None or held.state is JobState.LEAVING:
             return False
         async with self._launching:
             log.info("job %s (lease %d) %s", job, lease, why)
             held.state = JobState.LEAVING
+            held.is_complete = is_complete
             held.has_begun.set()
         self._has_news.set()
         return True
 
+    def note_spoil(self, job: Job, error: DamagedError) -> None:
+        """Something is wrong with the job's folder: whoever reads it, says so."""
+        job.note_spoil(error)
+        self._has_news.set()
+
+    def _adopt(self, folder: JobFolder) -> Job:
+        """What an earlier daemon left. Trouble with one folder is that job's alone."""
+        job = Job(folder, JobState.RUNNING)
+        job.has_begun.set()
+        try:
+            if folder.read_ending() is not None:  # set aside, and not shipped yet
+                return job
+            job.limits = Limits.of(folder.read_spec())
+            if not is_running(folder) and job.journal.size() == 0:
+                job.has_begun.clear()
+                job.state = JobState.WAITING
+            for supervisor in find_supervisors(folder)[:1]:
+                self._enforcer.set_deadline(job, age_seconds(supervisor))
+        except DamagedError as error:
+            job.note_spoil(error)
+        return job
+
+    def _has_ended(self, job: Job) -> bool:
+        """Whether no supervisor works on the job: by its lock, or because its folder is spoiled, which is seen to first."""
+        try:
+            return bool(job.spoil) or not is_running(job.folder)
+        except SpoiledError as error:
+            job.note_spoil(error)
+            return True
+        except OSError as error:  # the machine's trouble: it is looked at again
+            log.warning("job %s: its lock can't be looked at: %s", job.folder.job, error)
+            return False
+
     def _find_explanation(self, folder: JobFolder) -> Explain:
         """What explains the death of a supervisor that was found dead just now, should it have died."""
         has_rebooted, known_kills = self._clues.has_rebooted, self._oom_kills
-        return lambda: explain_death(folder, Clues(has_rebooted, count_oom_kills() - known_kills))
+        return lambda: Fate(*explain_death(folder, Clues(has_rebooted, count_oom_kills() - known_kills)))
 
     async def _settle(self, job: Job, explain: Explain) -> None:
-        """The supervisor of `job` is gone."""
-        if job.state is JobState.LEAVING:
-            await self._remove(job)
-        else:
-            await self._end(job, explain)
-        self._settling.discard(job.key)
-        self._has_news.set()  # it may have begun to leave in the meantime
+        """The supervisor of `job` is gone, or is to be. Whatever goes wrong here ends at this job."""
+        try:
+            if job.state is JobState.LEAVING:
+                await self._remove(job)
+            else:
+                await self._end(job, explain)
+        except (AgentError, OSError) as error:
+            log.warning("job %s can't be ended: %s; trying again", job.folder.job, error)
+            await asyncio.sleep(_RETRY_SECONDS)
+        except Exception:  # a bug of ours must cost neither the other jobs nor the daemon
+            log.exception("a bug in the agent while it ended job %s; trying again", job.folder.job)
+            await asyncio.sleep(_RETRY_SECONDS)
+        finally:
+            self._settling.discard(job.key)
+            self._has_news.set()  # it may have begun to leave in the meantime
 
     async def _end(self, job: Job, explain: Explain) -> None:
-        """See to it that the journal has a last word; one that the supervisor wrote stays."""
+        """See to it that all of the job is dead and its journal has a last word; one that the supervisor wrote stays.
 
-        def close() -> None:
-            if not has_last_word(job.folder):
-                bury(job.folder, *explain())
-
-        try:
-            await asyncio.to_thread(close)
-        except (AgentError, OSError) as error:
-            log.warning("job %s: its journal can't be ended: %s", job.folder.job, error)
+        Raises AgentError when that can't be done now.
+        """
+        if not job.spoil:
+            try:
+                await asyncio.to_thread(self._close, job, explain)
+            except DamagedError as error:
+                job.note_spoil(error)
+        if job.spoil:
+            await self._end_spoiled(job)
         if job.state is not JobState.LEAVING:
             job.state = JobState.ENDED
-            job.has_begun.set()
             log.info("job %s has ended (lease %d)", *job.key)
+        job.note_end()
         self.growth.set()
 
+    def _close(self, job: Job, explain: Explain) -> None:
+        """Raises DamagedError when the folder or the journal is not what it was."""
+        folder = job.folder
+        ending = folder.read_ending()
+        if ending is not None and job.journal.size() == 0:
+            job.last_word = LastWord(folder, ending)
+            return
+        if has_last_word(folder):
+            return
+        if ending is not None:
+            fate = Fate(ending.failure_kind or FailureKind.INFRASTRUCTURE, ending.message)
+        elif job.fate is None and not wait_until_gone(find_supervisors(folder), _EXIT_SECONDS):
+            raise SpoiledError("'lock' was replaced by another file", where=str(folder.lock))
+        else:
+            fate = job.fate or explain()
+        bury(folder, fate.kind, fate.message, fate.conclusion)
+
+    async def _end_spoiled(self, job: Job) -> None:
+        message = describe_spoil(job.spoil)
+        log.warning("job %s: %s; ending it", job.folder.job, message)
+        held = job.journal.held
+        aside = await asyncio.to_thread(bury_spoiled, job.folder, message, self._settings, held)
+        if aside.exists():
+            log.warning(
+                "job %s: some of its folder can't be removed and is left at %s", job.folder.job, aside
+            )
+        job.journal.close()
+        job.spoil = ""
+        if job.count_journal_bytes() == 0:
+            job.last_word = LastWord(job.folder, job.find_result(""))
+
+    def _end_processes(self, folder: JobFolder) -> None:
+        end_attempt(folder, group=JobGroup(self._settings.job_groups, folder.tracking_id))
+
     async def _remove(self, job: Job) -> None:
+        if not job.is_complete:
+            await asyncio.to_thread(self._end_processes, job.folder)
         try:
-            await asyncio.to_thread(remove_job_folder, job.folder)
+            remains = await asyncio.to_thread(remove_job_folder, job.folder, self._settings.work_folder)
         except (AgentError, OSError) as error:
             log.warning("job %s: its folder can't be removed: %s", job.folder.job, error)
+        else:
+            if remains:
+                log.warning(
+                    "job %s: %d things that it left can't be removed and were set aside: %s",
+                    *(job.folder.job, remains.count, remains),
+                )
+        job.journal.close()
+        job.note_end()
         del self._jobs[job.key]
         self._has_removed.set()
-
-
-async def wait_for_event(event: asyncio.Event, timeout_seconds: float | None) -> bool:
-    """Wait until `event` is set, at most `timeout_seconds`; whether it is."""
-    try:
-        async with asyncio.timeout(timeout_seconds):
-            return await event.wait()
-    except TimeoutError:
-        return False
 
 
 def _count(jobs: int) -> str:

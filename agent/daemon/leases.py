@@ -68,7 +68,7 @@ class Leases:
             try:
                 # Shielded: a connection that breaks now must not leave a folder that nobody knows of.
                 await asyncio.shield(self._spawn(self._jobs.store(assign)))
-            except AgentError as error:
+            except (AgentError, OSError) as error:
                 refusal = str(error)
                 is_changed = isinstance(error, GpuGoneError)
         if refusal:

@@ -7,8 +7,11 @@ ever waits. After a reconnect each journal goes on from the offset that the serv
 import asyncio
 
 from agent.daemon.connection import Connection
-from agent.daemon.jobs import Job, JobState, JobTable, wait_for_event
-from agent.journal.file import read_from, size
+from agent.daemon.enforcing import wait_for_event
+from agent.daemon.job import Job, JobState
+from agent.daemon.jobs import JobTable
+from agent.errors import DamagedError, SpoiledError
+from agent.journal.format import whole_length
 from agent.wire.codec import MAX_CHUNK_BYTES
 
 _FRESH_BYTES = (
@@ -35,13 +38,13 @@ class Shipper:
         """Send the next bytes of one journal, if there are any and may be sent."""
         protocol = connection.protocol
         offset = protocol.next_offset(*job.key)
-        if offset is None or job.state is JobState.LEAVING:
+        if offset is None or job.spoil or job.state is JobState.LEAVING:
             return False
-        new_bytes = size(job.folder.journal) - offset
-        most_bytes = min(new_bytes, protocol.room_bytes, MAX_CHUNK_BYTES)
-        if most_bytes <= 0:
+        try:
+            data = await _read_new(job, offset, min(protocol.room_bytes, MAX_CHUNK_BYTES))
+        except DamagedError as error:
+            self._jobs.note_spoil(job, error)
             return False
-        data = await _read(job, offset, most_bytes, is_fresh=new_bytes <= _FRESH_BYTES)
         if not data or protocol.next_offset(*job.key) != offset:  # released or revoked in the meantime
             return False
         protocol.ship(*job.key, offset, data)
@@ -49,7 +52,26 @@ class Shipper:
         return True
 
 
-async def _read(job: Job, offset: int, most_bytes: int, *, is_fresh: bool) -> bytes:
-    if is_fresh:
-        return read_from(job.folder.journal, offset, most_bytes)
-    return await asyncio.to_thread(read_from, job.folder.journal, offset, most_bytes)
+async def _read_new(job: Job, offset: int, room_bytes: int) -> bytes:
+    """The next bytes from `offset`. Raises SpoiledError when the journal is not the file that it was."""
+    if room_bytes <= 0:
+        return b""
+    if job.last_word is not None:
+        return job.last_word.read(offset, room_bytes)
+    new_bytes = job.journal.size() - offset
+    if new_bytes < 0:
+        raise SpoiledError("'journal' has less than the server has of it", where=str(job.folder.journal))
+    most_bytes = min(new_bytes, room_bytes)
+    if most_bytes == 0:
+        return b""
+    if new_bytes <= _FRESH_BYTES:
+        return _cut(job.journal.read(offset, most_bytes), offset)
+    return _cut(await asyncio.to_thread(job.journal.read_apart(offset, most_bytes)), offset)
+
+
+def _cut(data: bytes, offset: int) -> bytes:
+    """Whole records, if there are any: then the server's copy ends where another word can follow, whatever happens here."""
+    try:
+        return data[: whole_length(data, offset=offset)] or data
+    except DamagedError:  # the server says so
+        return data

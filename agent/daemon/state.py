@@ -12,14 +12,18 @@ STATE/lock            held (flock) by the running daemon: there is one
 import contextlib
 import fcntl
 import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.errors import AgentError, DamagedError, NotFoundError, RefusedError
+from agent.config import Settings
+from agent.errors import AgentError, DamagedError, NotFoundError, RefusedError, SpoiledError
+from agent.plain_files import open_plain, read_plain
 from agent.seal.files import write_private_file
 from agent.spec import codec
+from agent.trees import remove_tree
+
+_MOST_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +96,14 @@ class StateFolder:
     def load_registration(self) -> Registration:
         """The registration. Raises NotFoundError when this machine has none, DamagedError when it can't be read."""
         try:
-            text = self.registration.read_text(encoding="utf-8")
+            text = read_plain(self.registration, _MOST_BYTES).decode()
         except (FileNotFoundError, NotADirectoryError):
             raise NotFoundError(
                 "this machine is not registered",
                 where=str(self.path),
                 hint="run `agent register --url URL --token TOKEN`",
             ) from None
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, UnicodeDecodeError, SpoiledError) as error:
             raise DamagedError(
                 f"the registration can't be read: {error}", where=str(self.registration)
             ) from None
@@ -113,7 +117,18 @@ class StateFolder:
         """Remove the registration, the keys and the mark of draining; job folders stay for who looks for them."""
         self.registration.unlink(missing_ok=True)
         self.draining.unlink(missing_ok=True)
-        shutil.rmtree(self.identity, ignore_errors=True)
+        remove_tree(self.identity)
+
+    def note_boot(self, current: str) -> bool:
+        """Note during which boot the daemon runs; whether the machine was booted again since one ran here."""
+        try:
+            known = read_plain(self.boot, _MOST_BYTES).decode(errors="replace")
+        except FileNotFoundError:
+            known = current
+        except SpoiledError:
+            known = ""
+        write_private_file(self.boot, current.encode())
+        return known != current
 
     @property
     def is_draining(self) -> bool:
@@ -141,7 +156,7 @@ class StateFolder:
     def hold_lock(self) -> Iterator[None]:
         """Be the one daemon of this state. Raises RefusedError when there is one."""
         self.make()
-        self.lock.touch(mode=0o600)
+        os.close(open_plain(self.lock, os.O_WRONLY | os.O_CREAT))
         try:
             with self._take(fcntl.LOCK_EX):
                 yield
@@ -154,9 +169,16 @@ class StateFolder:
 
     @contextlib.contextmanager
     def _take(self, kind: int) -> Iterator[None]:
-        file = os.open(self.lock, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        file = open_plain(self.lock, os.O_RDONLY)
         try:
             fcntl.flock(file, kind | fcntl.LOCK_NB)
             yield
         finally:
             os.close(file)
+
+
+def choose_work_folder(registration: Registration, settings: Settings) -> Path:
+    """Where jobs work: what was said at registration, unless something nearer says otherwise."""
+    if registration.work_folder and settings.origins["work_dir"] == "default":
+        return Path(registration.work_folder)
+    return settings.work_folder

@@ -61,8 +61,7 @@ class Attachment:
             case None:
                 return Ended(None, _GONE)
             case (FrameKind.ENDED, payload):
-                ending = json.loads(payload)
-                return Ended(ending["exit_code"], ending["message"])
+                return _read_ending(payload)
             case (kind, data):
                 return Output(int(kind), data)
 
@@ -89,5 +88,17 @@ class Attachment:
             answer = json.loads(await self._reader.readline())
         except (OSError, ValueError):
             raise AgentError(_GONE) from None
+        if not isinstance(answer, dict):
+            raise AgentError(_GONE)
         if not answer.get("ok"):
             raise AgentError(str(answer.get("error", _GONE)))
+
+
+def _read_ending(payload: bytes) -> Ended:
+    """The job may have put a socket of its own there: what it says is not to be believed."""
+    try:
+        ending = json.loads(payload)
+        code = ending["exit_code"]
+        return Ended(None if code is None else int(code), str(ending["message"]))
+    except (ValueError, TypeError, KeyError):
+        return Ended(None, _GONE)

@@ -3,9 +3,13 @@
     spec.json       what is to be done                settings.json   how this machine does it
     sealed.json     secrets, still sealed             journal         everything that the job produced
     control.sock    cancel, ping, attach              lock            held (flock) by the supervisor as long as it lives
-    supervisor.err  a crash of our own code           work/           files of the running job that are nobody else's
+    supervisor.err  a crash of our own code           ending.json     how it ended, of a job whose folder was spoiled
 
 'The job is accepted' means: its folder is there. It is made under a temporary name, synced, and moved.
+
+A job that runs as the agent's own user can reach its folder. So each file in it is opened as a plain file or not at all
+(SpoiledError), and `set_aside` puts a folder that was spoiled out of the way, with what is left of it under a name that
+says so. `.spoiled-*` and `.left-*`, here and in the work folder, are what could not be removed; each start tries again.
 """
 
 import base64
@@ -14,20 +18,27 @@ import fcntl
 import json
 import os
 import re
-import shutil
-from collections.abc import Callable, Iterator, Mapping
+import stat
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from agent.errors import AgentError, DamagedError, UsageError
+from agent.errors import AgentError, DamagedError, SpoiledError, UsageError
 from agent.job.settings import JobSettings, dump_settings, parse_settings
+from agent.plain_files import describe_kind, open_plain, read_plain
 from agent.spec import codec
 from agent.spec.job import JobSpec
+from agent.spec.outcome import JobResult
+from agent.trees import Remains, remove_tree
 
 _NAME = re.compile(r"(?P<job>[A-Za-z0-9_][A-Za-z0-9_.-]*)-(?P<lease>[1-9][0-9]*)")
 _HALF_MADE = ".new-"
 _DOOMED = ".old-"
+_SPOILED = ".spoiled-"
+_LEFT = ".left-"
+_OUR_FILES = ("spec.json", "settings.json", "sealed.json", "journal", "lock", "ending.json")
+_MOST_BYTES = 64 << 20  # of a specification; what a server may send is less
+_COPY_BYTES = 1 << 30  # of one call of the kernel's
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +79,11 @@ class JobFolder:
         """What every process of this attempt carries in its environment as RUNNER_TRACKING_ID."""
         return f"flow_{self.name}"
 
+    @property
+    def ending(self) -> Path:
+        """How the job ended whose folder this one stands for."""
+        return self.path / "ending.json"
+
     def read_spec(self) -> JobSpec:
         """What is to be done. Raises DamagedError."""
         file = self.path / "spec.json"
@@ -77,6 +93,12 @@ class JobFolder:
         """How this machine does it. Raises DamagedError."""
         file = self.path / "settings.json"
         return parse_settings(_read(file), where=str(file))
+
+    def read_ending(self) -> JobResult | None:
+        """How the job ended whose spoiled folder was set aside; None for every other."""
+        if not os.path.lexists(self.ending):
+            return None
+        return codec.parse(JobResult, _read(self.ending), where=str(self.ending))
 
     def has_sealed(self) -> bool:
         """Whether there are sealed secrets, or what was meant to be some."""
@@ -120,7 +142,7 @@ def create_job_folder(
             making.rename(folder.path)
             os.fsync(root_file)
         except OSError as error:
-            shutil.rmtree(making, ignore_errors=True)
+            remove_tree(making)
             raise AgentError(f"the job cannot be stored: {error.strerror}", where=str(root)) from None
     return folder
 
@@ -133,39 +155,91 @@ def list_job_folders(root: Path) -> list[JobFolder]:
     if leftovers:
         with _locked(root):  # nobody is making one just now
             for entry in leftovers:
-                with contextlib.suppress(
-                    AgentError
-                ):  # what can't be removed today is tried again another day
-                    _remove_tree(entry)
+                remove_tree(entry)  # what can't be removed today is tried again another day
     return [folder for entry in sorted(root.iterdir()) if (folder := open_job_folder(entry)) is not None]
 
 
 def open_job_folder(path: Path) -> JobFolder | None:
-    """The job folder at `path`, or None when there is none."""
+    """The job folder at `path`, or None when there is none. One that is spoiled is one too."""
     match = _NAME.fullmatch(path.name)
-    if match is None or not (path / "spec.json").is_file():
+    if match is None or not _is_ours(path):
         return None
     return JobFolder(path, match["job"], int(match["lease"]))
 
 
-def remove_job_folder(folder: JobFolder) -> None:
+def remove_job_folder(folder: JobFolder, work_folder: Path | None = None) -> Remains:
     """Forget the job: its folder and its workspace. Links are removed, never followed. Doing it again does no harm.
 
-    Raises AgentError naming a file that this user may not remove.
+    The job is off the list first. What could not be removed is what this gives; it stays under another name, for
+    `remove_leftovers`. `work_folder` is where its workspace lies when its settings can't be read. Raises AgentError when
+    the folder can't be taken off the list.
     """
     with contextlib.suppress(DamagedError, FileNotFoundError):
-        _remove_tree(folder.read_settings().work_folder / folder.name)
+        work_folder = folder.read_settings().work_folder
     doomed = folder.path.with_name(f"{_DOOMED}{os.urandom(8).hex()}")
     try:
         folder.path.rename(doomed)
     except FileNotFoundError:
-        return
-    _remove_tree(doomed)
+        pass
+    except OSError as error:
+        raise AgentError(
+            f"the job's folder can't be moved: {error.strerror}", where=str(folder.path)
+        ) from None
+    remains = [_remove_or_leave(doomed, folder.name)]
+    if work_folder is not None:
+        remains.append(_remove_or_leave(work_folder / folder.name, folder.name))
+    named = tuple(name for one in remains for name in one.named)
+    return Remains(sum(one.count for one in remains), named[:3])
+
+
+def list_leftovers(root: Path, work_folder: Path) -> list[Path]:
+    """What could not be removed of jobs that are gone: in the folder of jobs, and in the work folder."""
+    found: list[Path] = []
+    for folder in (root, work_folder):
+        with contextlib.suppress(OSError):
+            found += sorted(entry for entry in folder.iterdir() if entry.name.startswith((_LEFT, _SPOILED)))
+    return found
+
+
+def remove_leftovers(root: Path, work_folder: Path) -> list[Path]:
+    """Try once more to remove what is left of jobs that are gone; gives what is left still."""
+    for path in list_leftovers(root, work_folder):
+        remove_tree(path)
+    return list_leftovers(root, work_folder)
+
+
+def set_aside(folder: JobFolder, result: JobResult, journal: int | None) -> Path:
+    """Put a spoiled folder out of the way, and a fresh one there that says that the job ended as `result`.
+
+    `journal` is the job's journal, open, where somebody had it before it was spoiled: the fresh folder gets its bytes; else
+    those of the file that is there, if one is. Gives where the spoiled one is now. Raises AgentError when that can't be done;
+    nothing has changed then.
+    """
+    root = folder.path.parent
+    aside = root / f"{_SPOILED}{folder.name}-{os.urandom(4).hex()}"
+    making = root / f"{_HALF_MADE}{os.urandom(8).hex()}"
+    try:
+        with _locked(root) as root_file:
+            making.mkdir(mode=0o700)
+            _write(making / folder.ending.name, codec.dump(result))
+            _write(making / folder.lock.name, "")
+            _rescue_journal(folder, journal, making / folder.journal.name)
+            _sync_folder(making)
+            with contextlib.suppress(FileNotFoundError):
+                folder.path.rename(aside)
+            making.rename(folder.path)
+            os.fsync(root_file)
+    except OSError as error:
+        remove_tree(making)
+        raise AgentError(
+            f"the job's folder can't be set aside: {error.strerror}", where=str(folder.path)
+        ) from None
+    return aside
 
 
 def take_lock(folder: JobFolder) -> int | None:
-    """The lock's file descriptor (close-on-exec), or None when a supervisor holds it."""
-    file = os.open(folder.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    """The lock's file descriptor (close-on-exec), or None when a supervisor holds it. Raises SpoiledError."""
+    file = open_plain(folder.lock, os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -175,10 +249,15 @@ def take_lock(folder: JobFolder) -> int | None:
 
 
 def is_running(folder: JobFolder) -> bool:
-    """Whether a supervisor lives in `folder`. True from the moment that its launch returned."""
+    """Whether a supervisor lives in `folder`. True from the moment that its launch returned.
+
+    Raises SpoiledError when the lock can't tell: it is no file, or gone though the job has begun.
+    """
     try:
-        file = os.open(folder.lock, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        file = open_plain(folder.lock, os.O_RDONLY)
     except FileNotFoundError:
+        if os.path.lexists(folder.journal):
+            raise SpoiledError("'lock' is gone", where=str(folder.lock)) from None
         return False
     try:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -192,9 +271,16 @@ def is_running(folder: JobFolder) -> bool:
 
 @contextlib.contextmanager
 def reach_control(folder: JobFolder) -> Iterator[str]:
-    """The control socket's path by way of an open folder: the real one may be over the 107 bytes that Linux allows."""
-    handle = os.open(folder.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    """The control socket's path by way of an open folder: the real one may be over the 107 bytes that Linux allows.
+
+    Raises OSError, also when something else than a socket lies there: a link may lead to anybody's.
+    """
+    handle = os.open(folder.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
+        with contextlib.suppress(FileNotFoundError):
+            facts = os.stat(folder.control.name, dir_fd=handle, follow_symlinks=False)
+            if not stat.S_ISSOCK(facts.st_mode):
+                raise ConnectionRefusedError(f"'{folder.control.name}' is {describe_kind(facts)}, no socket")
         yield f"/proc/self/fd/{handle}/{folder.control.name}"
     finally:
         os.close(handle)
@@ -221,9 +307,58 @@ def _write(file: Path, text: str) -> None:
 
 def _read(file: Path) -> bytes:
     try:
-        return file.read_bytes()
+        return read_plain(file, _MOST_BYTES)
     except OSError as error:
-        raise DamagedError(f"a file of the job cannot be read: {error.strerror}", where=str(file)) from None
+        raise DamagedError(f"'{file.name}' can't be read: {error.strerror}", where=str(file)) from None
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether this is a job's folder, or what became of one. A folder that holds none of our files is not ours to judge."""
+    try:
+        if not stat.S_ISDIR(os.lstat(path).st_mode):
+            return True
+        for name in _OUR_FILES:
+            with contextlib.suppress(FileNotFoundError):
+                os.lstat(path / name)
+                return True
+    except FileNotFoundError:
+        return False
+    except OSError:  # its rights were taken away
+        return True
+    return False
+
+
+def _remove_or_leave(path: Path, name: str) -> Remains:
+    """Remove a tree of the job `name`; what can't go is left under a name that says so."""
+    remains = remove_tree(path)
+    if remains:
+        with contextlib.suppress(OSError):
+            path.rename(path.with_name(f"{_LEFT}{name}-{os.urandom(4).hex()}"))
+    return remains
+
+
+def _rescue_journal(folder: JobFolder, journal: int | None, target: Path) -> None:
+    """Bring what the job has said so far to `target`; where that can't be had there is no journal."""
+    opened = -1
+    if journal is None:
+        try:
+            journal = opened = open_plain(folder.journal, os.O_RDONLY)
+        except (SpoiledError, FileNotFoundError):
+            return
+    file = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        size = os.fstat(journal).st_size
+        offset = 0
+        while offset < size:
+            copied = os.copy_file_range(journal, file, min(size - offset, _COPY_BYTES), offset)
+            if copied == 0:
+                break
+            offset += copied
+        os.fsync(file)
+    finally:
+        os.close(file)
+        if opened >= 0:
+            os.close(opened)
 
 
 def _sync_folder(path: Path) -> None:
@@ -232,30 +367,3 @@ def _sync_folder(path: Path) -> None:
         os.fsync(file)
     finally:
         os.close(file)
-
-
-def _remove_tree(path: Path) -> None:
-    """Remove `path` with all below it; folders that their owner made unwritable are opened up on the way."""
-
-    def open_up(function: Callable[..., Any], name: str, information: Any) -> None:
-        error = information[1]
-        if isinstance(error, FileNotFoundError):
-            return
-        try:
-            Path(name).parent.chmod(0o700)
-            if function in (os.scandir, os.open, os.lstat) or Path(name).is_dir():
-                Path(name).chmod(0o700, follow_symlinks=True)
-                shutil.rmtree(name)
-            else:
-                function(name)
-        except OSError:
-            raise AgentError(
-                f"a file that the job left cannot be removed: {error.strerror}",
-                where=name,
-                hint="it belongs to another user: remove it as root",
-            ) from None
-
-    if path.is_symlink() or path.is_file():
-        path.unlink(missing_ok=True)
-    elif path.exists():
-        shutil.rmtree(path, onerror=open_up)

@@ -6,6 +6,7 @@ Life of an attempt, as the folder tells it:
     no lock held, a journal without Closed at its end   its supervisor died: bury
     lock held                                           a supervisor works on it
     no lock held, Closed is the journal's last record   done: ship the journal, then remove the folder
+    SpoiledError, whatever was asked                    the job did something to its folder: bury_spoiled
 """
 
 import contextlib
@@ -19,45 +20,58 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from agent.errors import AgentError, DamagedError
+from agent.errors import AgentError, DamagedError, SpoiledError
 from agent.job import folder as folders
+from agent.job.asking import Reply, ask_supervisor, request_cancel, try_cancel
 from agent.job.early import Become, EarlySupervisor
+from agent.job.ending import end_attempt, find_supervisors, tell_to_end
 from agent.job.folder import (
     JobFolder,
     create_job_folder,
     is_running,
     list_job_folders,
+    list_leftovers,
     open_job_folder,
     reach_control,
+    remove_leftovers,
     take_lock,
 )
 from agent.job.settings import JobSettings
-from agent.job.sweeping import sweep_job, sweep_others
+from agent.job.sweeping import sweep_job, sweep_others, sweep_spoiled
 from agent.journal.file import JournalReader, JournalWriter, size
 from agent.journal.format import MAGIC, Closed, Opened, StepChanged
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
+from agent.trees import Remains, remove_tree
 
 __all__ = [
     "EarlySupervisor",
     "ForkServer",
     "JobFolder",
     "JobSettings",
+    "Reply",
+    "ask_supervisor",
     "bury",
+    "bury_spoiled",
     "create_job_folder",
+    "end_attempt",
+    "find_supervisors",
     "fork_early",
     "fork_supervisor",
     "has_last_word",
     "is_running",
     "list_job_folders",
+    "list_leftovers",
     "make_mask",
+    "may_run",
     "open_job_folder",
     "read_result",
     "remove_job_folder",
+    "remove_leftovers",
     "request_cancel",
     "sweep_containers",
+    "tell_to_end",
+    "try_cancel",
 ]
-
-_CONTROL_SECONDS = 5.0
 
 
 class ForkServer:
@@ -172,63 +186,70 @@ def make_mask(secrets: Iterable[str]) -> Callable[[str], str]:
     return masker.mask_text
 
 
-def request_cancel(folder: JobFolder, reason: str) -> bool:
-    """Ask the supervisor to cancel its job. False when nobody listens any more. Asking twice does no harm."""
-    return ask_supervisor(folder, {"kind": "cancel", "reason": reason}) is not None
-
-
-def ask_supervisor(folder: JobFolder, request: Mapping[str, object]) -> dict[str, Any] | None:
-    """The supervisor's answer to one request (`agent.job.control`), or None when nobody answers."""
-    with contextlib.suppress(OSError, ValueError), socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(_CONTROL_SECONDS)
-        with reach_control(folder) as path:
-            client.connect(path)
-        client.sendall(json.dumps(request).encode() + b"\n")
-        reply: dict[str, Any] = json.loads(client.makefile("rb").readline())
-        return reply
-    return None
-
-
-def bury(folder: JobFolder, kind: FailureKind, message: str) -> None:
-    """Give the journal of a dead supervisor its last word: Closed(failure, `kind`, `message`).
+def bury(
+    folder: JobFolder, kind: FailureKind, message: str, conclusion: Conclusion = Conclusion.FAILURE
+) -> None:
+    """Give the journal of a dead supervisor its last word: Closed(`conclusion`, `kind`, `message`).
 
     What is left of the job's processes is killed, its containers are removed, a torn tail is cut, steps that were running end as failed. A journal
     that is closed already stays as it is: before its supervisor wrote that, it had ended all of the job. Raises AgentError
-    when the supervisor lives.
+    when the supervisor lives, or processes will not end; SpoiledError when the folder is not what it was.
     """
-    from agent.job.groups import group_of
-    from agent.job.proc import kill_tracked
-
     lock = take_lock(folder)
     if lock is None:
         raise AgentError("the job is still running", where=str(folder.path), hint="cancel it first")
     try:
         if has_last_word(folder):
             return
-        group = group_of(folder)
-        group.kill()
-        kill_tracked(folder.tracking_id)
+        end_attempt(folder)
         unswept = sweep_job(folder)
-        writer = JournalWriter(folder.journal)
-        try:
-            _close_journal(folder, writer, kind, f"{message} ({unswept})" if unswept else message)
-        finally:
-            writer.close()
+        message = f"{message} ({unswept})" if unswept else message
+        _end_journal(folder, JobResult(conclusion, failure_kind=kind, message=message))
     finally:
         os.close(lock)
 
 
-def remove_job_folder(folder: JobFolder) -> None:
+def bury_spoiled(folder: JobFolder, message: str, settings: JobSettings, journal: int | None = None) -> Path:
+    """End the job whose folder was spoiled, as a failure of the infrastructure with `message`, and set the folder aside.
+
+    What takes its place has a journal with a last word when the journal could be had (`journal`: open since before), else
+    `ending.json` alone. `settings` are the daemon's own: those in the folder are not to be believed. Gives where the
+    spoiled folder is now. Raises AgentError when processes of the job will not end, or the folder can't be moved.
+    """
+    from agent.job.groups import JobGroup
+
+    end_attempt(folder, group=JobGroup(settings.job_groups, folder.tracking_id))
+    sweep_spoiled(folder, settings)
+    result = JobResult(Conclusion.FAILURE, failure_kind=FailureKind.INFRASTRUCTURE, message=message)
+    aside = folders.set_aside(folder, result, journal)
+    try:
+        if size(folder.journal) > 0:
+            _end_journal(folder, result)
+    except DamagedError:  # it was no journal
+        folder.journal.unlink(missing_ok=True)
+    remove_tree(aside)  # what can't go stays there, under a name that says so
+    return aside
+
+
+def remove_job_folder(folder: JobFolder, work_folder: Path | None = None) -> Remains:
     """Forget the job: its folder, its workspace, and what it may have left at the container engine.
 
-    Links are removed, never followed. Doing it again does no harm. Raises AgentError naming a file that this user may not
-    remove.
+    Links are removed, never followed. Doing it again does no harm. What could not be removed is what this gives. `work_folder`
+    is where the workspace lies when the job's settings can't be read. Raises AgentError when the folder can't be moved.
     """
     from agent.job.groups import group_of
 
     sweep_job(folder)
     group_of(folder).remove()
-    folders.remove_job_folder(folder)
+    return folders.remove_job_folder(folder, work_folder)
+
+
+def may_run(folder: JobFolder) -> bool:
+    """Whether a supervisor lives in `folder`, also when its lock was spoiled and can't tell."""
+    try:
+        return is_running(folder)
+    except SpoiledError:
+        return bool(find_supervisors(folder))
 
 
 def sweep_containers(root: Path) -> str:
@@ -236,10 +257,18 @@ def sweep_containers(root: Path) -> str:
 
     Returns why that was not possible; empty when it was, or when there is no container engine.
     """
-    return sweep_others(root, [folder for folder in list_job_folders(root) if is_running(folder)])
+    return sweep_others(root, [folder for folder in list_job_folders(root) if may_run(folder)])
 
 
-def _close_journal(folder: JobFolder, writer: JournalWriter, kind: FailureKind, message: str) -> None:
+def _end_journal(folder: JobFolder, result: JobResult) -> None:
+    writer = JournalWriter(folder.journal)
+    try:
+        _close_journal(folder, writer, result)
+    finally:
+        writer.close()
+
+
+def _close_journal(folder: JobFolder, writer: JournalWriter, result: JobResult) -> None:
     running: dict[int, StepChanged] = {}
     last: object = None
     for _end, last in JournalReader(folder.journal):
@@ -250,18 +279,19 @@ def _close_journal(folder: JobFolder, writer: JournalWriter, kind: FailureKind, 
     if isinstance(last, Closed):
         return
     now = int(time.time() * 1000)
+    outcome = Conclusion.CANCELLED if result.conclusion is Conclusion.CANCELLED else Conclusion.FAILURE
     if last is None:
         writer.append(Opened(folder.job, folder.lease, now))
     for step in running.values():
         writer.append(
             StepChanged(
                 *(step.step, step.id, step.name, "completed", now, step.parent),
-                outcome=Conclusion.FAILURE,
-                conclusion=Conclusion.FAILURE,
+                outcome=outcome,
+                conclusion=outcome,
                 seconds=max(0.0, (now - step.time_ms) / 1000),
             )
         )
-    writer.append(Closed(now, JobResult(Conclusion.FAILURE, failure_kind=kind, message=message)))
+    writer.append(Closed(now, result))
     writer.sync()
 
 

@@ -20,7 +20,6 @@ Source: actions/runner `JobRunner.cs`, `JobExtension.cs`; github-facts section 3
 
 import asyncio
 import os
-import shutil
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
@@ -43,6 +42,7 @@ from agent.journal.format import Annotation
 from agent.spec import codec
 from agent.spec.job import StepSpec
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
+from agent.trees import remove_tree
 
 _MAX_OUTPUT_CHARACTERS = 1_000_000
 _MAX_MESSAGE = 4096
@@ -216,7 +216,7 @@ class Lifecycle:
         if peak:
             log.say(f"The job's processes had {peak / (1 << 20):,.0f} MiB of memory at most")
         job.command_folder.close()
-        shutil.rmtree(job.places.temp, ignore_errors=True)
+        await asyncio.to_thread(remove_tree, job.places.temp)  # it may take long, and cancels are heard
         log.end(Conclusion.SUCCESS, Conclusion.SUCCESS)
 
     async def _resolve_actions(self, log: StepLog) -> None:

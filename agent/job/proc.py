@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+import select
 import signal
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -33,6 +35,47 @@ def list_marked(variable: str) -> list[int]:
             if mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
                 found.append(pid)
     return found
+
+
+def list_named(name: str) -> list[int]:
+    """The process ids of all whose first thread calls itself `name`; zombies left out."""
+    wanted = f"{name}\n".encode()
+    found: list[int] = []
+    for pid in filter(str.isdecimal, os.listdir("/proc")):  # noqa: PTH208 - names are all that is wanted
+        with contextlib.suppress(OSError):
+            if Path("/proc", pid, "comm").read_bytes() == wanted and is_alive(int(pid)):
+                found.append(int(pid))
+    return found
+
+
+def age_seconds(pid: int) -> float:
+    """How long `pid` has lived, but for the time that the machine slept; 0 when there is no such process."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return 0.0
+    started = int(stat[stat.rindex(b")") + 2 :].split()[19]) / os.sysconf("SC_CLK_TCK")  # proc(5): field 22
+    since_boot = time.clock_gettime(time.CLOCK_BOOTTIME)
+    asleep = since_boot - time.monotonic()
+    return max(0.0, since_boot - started - asleep)
+
+
+def wait_until_gone(pids: Iterable[int], seconds: float) -> bool:
+    """Wait until none of `pids` (which need not be children) lives, at most `seconds`; whether that is so."""
+    deadline = time.monotonic() + seconds
+    for pid in pids:
+        try:
+            pidfd = os.pidfd_open(pid)
+        except OSError:
+            continue
+        try:
+            poll = select.poll()
+            poll.register(pidfd, select.POLLIN)
+            if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+                return False
+        finally:
+            os.close(pidfd)
+    return True
 
 
 def kill_tracked(tracking_id: str) -> None:

@@ -11,10 +11,11 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from agent.errors import AgentError
+from agent.errors import AgentError, SpoiledError
 from agent.job.masking import Masker, MaskStream
 from agent.journal.file import JournalWriter
 from agent.journal.format import Annotation, Closed, Log, Opened, Record, StepChanged, Summary
+from agent.plain_files import open_plain
 from agent.spec.outcome import Conclusion, JobResult
 
 _CHUNK_BYTES = 64 << 10
@@ -112,14 +113,18 @@ class Recorder:
         for log in reversed(self._open.copy()):
             self.write(*log.finish(Conclusion.FAILURE, Conclusion.FAILURE))
         self.write()
-        self._reserve.unlink(missing_ok=True)
+        self._give_up_reserve()
         self._writer.append(Closed(now_ms(), result))
         self._writer.sync()
         self._writer.close()
 
+    def _give_up_reserve(self) -> None:
+        with contextlib.suppress(OSError):  # the job may have put something else there
+            self._reserve.unlink()
+
     def _fail(self, error: AgentError) -> None:
         self.failure = error
-        self._reserve.unlink(missing_ok=True)
+        self._give_up_reserve()
         if self.on_failure is not None:
             self.on_failure()
 
@@ -216,8 +221,12 @@ class StepLog:
 
 
 def _reserve_disk(path: Path) -> None:
-    with contextlib.suppress(OSError), path.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, _RESERVE_BYTES)
+    with contextlib.suppress(OSError, SpoiledError):
+        file = open_plain(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        try:
+            os.posix_fallocate(file, 0, _RESERVE_BYTES)
+        finally:
+            os.close(file)
 
 
 def now_ms() -> int:

@@ -18,6 +18,7 @@ from agent.errors import AgentError, DamagedError
 from agent.job.called_secrets import hand_on_secrets
 from agent.job.commands.problem_matchers import ProblemMatchers
 from agent.job.control import ControlServer
+from agent.job.ending import take_name
 from agent.job.environment import JobEnvironment
 from agent.job.folder import JobFolder
 from agent.job.groups import JobGroup
@@ -29,6 +30,7 @@ from agent.job.settings import JobSettings
 from agent.job.state import RunningJob, Scope, choose_places
 from agent.job.streams import Recorder
 from agent.job.sweeping import sweep_job
+from agent.plain_files import open_plain
 from agent.spec.job import JobSpec
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
 
@@ -40,6 +42,7 @@ def run(folder: JobFolder, secrets: Mapping[str, str] | None, lock: int, listene
 
     `secrets` of None means the sealed ones. `lock` is held, and `listener` listens, from before this process was made.
     """
+    take_name(folder)
     _leave_home(folder, {lock, listener.fileno()})
     prepare_supervisor()
     masker = Masker()
@@ -61,7 +64,8 @@ def run(folder: JobFolder, secrets: Mapping[str, str] | None, lock: int, listene
         )
         _clean_up(folder, group)
     recorder.close(result)
-    folder.control.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # the job may have put something else there
+        folder.control.unlink(missing_ok=True)
 
 
 async def _run_job(
@@ -145,7 +149,7 @@ def _leave_home(folder: JobFolder, kept: set[int]) -> None:
     with contextlib.suppress(PermissionError):  # the leader of a session is in its own already
         os.setsid()
     nowhere = os.open(os.devnull, os.O_RDWR)
-    crash_log = os.open(folder.crash_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+    crash_log = open_plain(folder.crash_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for number, target in enumerate((nowhere, nowhere, crash_log)):
         os.dup2(target, number)
     sys.stderr = os.fdopen(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)

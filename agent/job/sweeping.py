@@ -13,6 +13,7 @@ from pathlib import Path
 from agent.errors import DamagedError
 from agent.job.folder import JobFolder
 from agent.job.settings import JobSettings
+from agent.plain_files import open_plain
 
 _MARK = "containers"
 _DEFAULT = "unix:///var/run/docker.sock"
@@ -33,7 +34,7 @@ def job_labels(folder: JobFolder) -> dict[str, str]:
 
 def mark_engine_used(folder: JobFolder) -> None:
     """Leave word in the job folder that the job may have something at the engine."""
-    (folder.path / _MARK).touch()
+    os.close(open_plain(folder.path / _MARK, os.O_WRONLY | os.O_CREAT))
 
 
 def unmark_engine_used(folder: JobFolder) -> None:
@@ -43,7 +44,7 @@ def unmark_engine_used(folder: JobFolder) -> None:
 
 def sweep_job(folder: JobFolder) -> str:
     """Remove what the dead job made at the engine. Returns why that was not possible; empty when all is gone."""
-    if not (folder.path / _MARK).exists():
+    if not os.path.lexists(folder.path / _MARK):
         return ""
     settings: JobSettings | None = None
     options: list[str] = []
@@ -57,12 +58,25 @@ def sweep_job(folder: JobFolder) -> str:
     return unswept
 
 
+def sweep_spoiled(folder: JobFolder, settings: JobSettings) -> str:
+    """The same, where the folder can't be asked what there was; `settings` are the daemon's own."""
+    address = engine_address(settings)
+    if _is_absent(address):
+        return ""
+    options = [f"--folder={settings.work_folder / folder.name}"]
+    return _sweep(address, folder.path.parent, [folder.tracking_id], options)
+
+
 def sweep_others(root: Path, living: Sequence[JobFolder], address: str = "") -> str:
     """Remove what jobs under `root` made at the engine, but for those that live. Returns why that was not possible."""
     address = address or engine_address()
-    if address.startswith("unix://") and not Path(address.removeprefix("unix://")).exists():
+    if _is_absent(address):
         return ""
     return _sweep(address, root, [folder.tracking_id for folder in living], ["--spare"])
+
+
+def _is_absent(address: str) -> bool:
+    return address.startswith("unix://") and not os.path.exists(address.removeprefix("unix://"))  # noqa: PTH110 - no error
 
 
 def _name_root(root: Path) -> str:

@@ -4,6 +4,7 @@ All of it at once would be too much for an agent that never has a job: `warm_up`
 """
 
 import asyncio
+import concurrent.futures.thread  # noqa: F401 - of asyncio.to_thread
 import ctypes
 import gc
 import pwd  # noqa: F401

@@ -6,11 +6,12 @@ has returned survives the death of the process; what `sync` has returned survive
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from agent.errors import AgentError, DamagedError
+from agent.errors import AgentError, DamagedError, SpoiledError
 from agent.journal.format import MAGIC, Record, decode, encode, whole_length
+from agent.plain_files import check_plain, open_plain
 
 _BLOCK_BYTES = 4 << 20  # more than any one frame
 
@@ -20,13 +21,13 @@ class JournalWriter:
 
     A journal that a killed writer left is taken up: its torn tail is cut off first, and so is what a loss of power
     damaged, which is kept in a file beside. The caller sees to it that there is
-    one writer at a time (`agent.job.folder`: the lock). Raises DamagedError when the file is no journal.
+    one writer at a time (`agent.job.folder`: the lock). Raises DamagedError when the file is no journal, SpoiledError when
+    something else than a file lies there.
     """
 
     def __init__(self, path: Path) -> None:
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         self._path = path
-        self._file = os.open(path, flags, 0o600)
+        self._file = open_plain(path, os.O_RDWR | os.O_CREAT)
         try:
             self._end = self._cut_torn_tail()
         except BaseException:
@@ -81,7 +82,8 @@ class JournalWriter:
         return end
 
     def _keep_damage(self, offset: int) -> None:
-        with self._path.with_name(f"{self._path.name}.damaged-{offset}").open("wb") as file:
+        kept = self._path.with_name(f"{self._path.name}.damaged-{offset}")
+        with os.fdopen(open_plain(kept, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as file:
             while block := os.pread(self._file, _BLOCK_BYTES, offset):
                 file.write(block)
                 offset += len(block)
@@ -118,21 +120,93 @@ class JournalReader:
                 self.offset += whole  # nothing but records of kinds that this reader does not know
 
 
+class JournalTail:
+    """A journal that grows while it is read, in a folder where others may write too: it stays the file that it was.
+
+    The file is held open from the first look at it (`held`). Each look raises SpoiledError when the name stands for another
+    file by now, or for none.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = -1
+
+    def size(self) -> int:
+        """How many bytes the journal has; 0 when it is not there yet."""
+        return os.fstat(self._file).st_size if self._is_there() else 0
+
+    def read(self, offset: int, limit_bytes: int) -> bytes:
+        """At most `limit_bytes` from `offset`, as they are; empty when there is no more, or no file yet."""
+        return os.pread(self._file, limit_bytes, offset) if self._is_there() else b""
+
+    def read_apart(self, offset: int, limit_bytes: int) -> Callable[[], bytes]:
+        """The same for another thread, in which it is called once: it reads on even when this one lets the file go."""
+        if not self._is_there():
+            return bytes
+        file = os.dup(self._file)
+
+        def read() -> bytes:
+            try:
+                return os.pread(file, limit_bytes, offset)
+            finally:
+                os.close(file)
+
+        return read
+
+    @property
+    def held(self) -> int | None:
+        """The descriptor of the file as it was first seen; None when it never was."""
+        return self._file if self._file >= 0 else None
+
+    def close(self) -> None:
+        """Let the file go. The next look takes what is there then."""
+        if self._file >= 0:
+            os.close(self._file)
+        self._file = -1
+
+    def _is_there(self) -> bool:
+        if self._file < 0:
+            try:
+                self._file = open_plain(self._path, os.O_RDONLY)
+            except FileNotFoundError:
+                return False
+        try:
+            there = os.lstat(self._path)
+        except OSError as error:
+            raise SpoiledError(
+                f"'{self._path.name}' can't be reached any more: {error.strerror}", where=str(self._path)
+            ) from None
+        check_plain(self._path, there)
+        if not os.path.samestat(there, os.fstat(self._file)):
+            raise SpoiledError(f"'{self._path.name}' was replaced by another file", where=str(self._path))
+        return True
+
+
 def read_from(path: Path, offset: int, limit_bytes: int) -> bytes:
-    """At most `limit_bytes` of the journal from `offset`, as they are; empty when there is no more, or no file."""
+    """At most `limit_bytes` of the journal from `offset`, as they are; empty when there is no more, or no file.
+
+    Raises SpoiledError when something else lies there.
+    """
     try:
-        with path.open("rb") as file:
-            return os.pread(file.fileno(), limit_bytes, offset)
+        file = open_plain(path, os.O_RDONLY)
     except FileNotFoundError:
         return b""
+    try:
+        return os.pread(file, limit_bytes, offset)
+    finally:
+        os.close(file)
 
 
 def size(path: Path) -> int:
-    """How many bytes the journal has; 0 when it is not there yet."""
+    """How many bytes the journal has; 0 when it is not there yet. Raises SpoiledError when it is no file."""
     try:
-        return path.stat().st_size
+        facts = os.lstat(path)
     except FileNotFoundError:
         return 0
+    except OSError as error:
+        raise SpoiledError(f"'{path.name}' can't be reached: {error.strerror}", where=str(path)) from None
+    check_plain(path, facts)
+    return facts.st_size
 
 
 def _expect_journal(head: bytes, path: Path) -> None:

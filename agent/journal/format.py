@@ -23,6 +23,7 @@ from agent.spec.outcome import Conclusion, JobResult
 MAGIC = b"FLOWJNL1"
 MAX_PAYLOAD_BYTES = 1 << 20
 
+_PADDING = 255  # a kind that no record has
 _HEAD = struct.Struct("<IB")
 _CRC = struct.Struct("<I")
 _LOG = struct.Struct("<IQ")
@@ -116,6 +117,13 @@ def encode(record: Record) -> bytes:
     if len(payload) > MAX_PAYLOAD_BYTES:
         raise ValueError(f"a journal record holds at most {MAX_PAYLOAD_BYTES} bytes, not {len(payload)}")
     head = _HEAD.pack(len(payload), record.KIND)
+    return b"".join((head, payload, _CRC.pack(zlib.crc32(payload, zlib.crc32(head)))))
+
+
+def pad() -> bytes:
+    """A frame of no known kind, which every reader skips, longer than any: what follows a record cut in the middle."""
+    head = _HEAD.pack(MAX_PAYLOAD_BYTES, _PADDING)
+    payload = bytes(MAX_PAYLOAD_BYTES)
     return b"".join((head, payload, _CRC.pack(zlib.crc32(payload, zlib.crc32(head)))))
 
 

@@ -145,6 +145,28 @@ def test_a_killed_supervisor_ends_its_job_as_lost_not_as_the_users_failure(lab: 
     assert counted == [f"line {n}" for n in range(1, LINES // 2 + 1)], "what was said is kept"
 
 
+def test_a_journal_that_its_job_swapped_while_the_daemon_was_dead_ends_that_job_on_the_server(
+    lab: Lab, counting: Path
+) -> None:
+    lab.add_agent("box")
+    run = lab.submit(counting)
+    wait_for_half(lab)
+    (folder,) = job_folders(lab, "box")
+    shipped = lab.data / "journals" / folder.name
+    half = f"line {LINES // 2}\n".encode()
+    wait_for(lambda: shipped.exists() and half in shipped.read_bytes(), "half of the lines on the server")
+    lab.kill("box")
+    (folder / "journal").unlink()
+    os.mkfifo(folder / "journal")
+    lab.start_agent("box")
+    view = lab.wait_for_run(run)
+    (job,) = view["jobs"]
+    assert (view["conclusion"], job["failure_kind"]) == ("failure", "infrastructure"), view
+    assert job["message"] == "the job's folder was tampered with: 'journal' is a FIFO, not a file"
+    wait_for(lambda: not job_folders(lab, "box"), "the finished job's folder to go")
+    assert lab.agent_view("box")["status"] == "online"
+
+
 def test_a_queued_job_survives_a_restart_of_the_server(lab: Lab) -> None:
     flow = lab.write_flow("  a:\n    runs-on: self-hosted\n    steps: [{run: 'true'}]\n")
     run = lab.submit(flow)

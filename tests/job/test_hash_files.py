@@ -1,12 +1,15 @@
 """hashFiles names files as @actions/glob does."""
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
+from support.nesting import nest
 
 from agent.flow.expressions import ExpressionError
 from agent.job.hash_files import hash_files
+from agent.trees import remove_tree
 
 
 @pytest.fixture
@@ -59,3 +62,22 @@ def test_links_to_folders_are_followed_only_on_request(workspace: Path) -> None:
 def test_an_unknown_option_is_an_error(workspace: Path) -> None:
     with pytest.raises(ExpressionError, match="Invalid glob option --x"):
         hash_files(workspace, ["--x", "a.txt"])
+
+
+def test_hundreds_of_nested_folders_are_looked_through(workspace: Path) -> None:
+    nest(workspace / "top", 700)
+    assert hash_files(workspace, ["top/**"]) == expected(*[""] * 700)
+    assert hash_files(workspace, ["--follow-symbolic-links", "top/**"]) == expected(*[""] * 700)
+    assert not remove_tree(workspace)
+
+
+def test_a_path_that_no_system_call_takes_is_an_error_of_the_expression(workspace: Path) -> None:
+    nest(workspace / "top", 1_100)
+    with pytest.raises(ExpressionError, match="hashFiles failed: File name too long"):
+        hash_files(workspace, ["**"])
+    assert not remove_tree(workspace)
+
+
+def test_a_fifo_is_passed_over(workspace: Path) -> None:
+    os.mkfifo(workspace / "fifo")
+    assert hash_files(workspace, ["fifo", "a.txt"]) == expected("a.txt")

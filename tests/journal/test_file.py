@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.errors import AgentError, DamagedError
+from agent.errors import AgentError, DamagedError, SpoiledError
 from agent.journal.file import JournalReader, JournalWriter, read_from, size
 from agent.journal.format import MAGIC, Log, encode
 
@@ -79,7 +79,7 @@ def test_a_file_that_is_no_journal_is_left_as_it_is(tmp_path: Path) -> None:
 
 def test_a_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "journal").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(OSError, match="journal"):
+    with pytest.raises(SpoiledError, match="journal"):
         JournalWriter(tmp_path / "journal")
     assert not (tmp_path / "elsewhere").exists()
 

@@ -5,7 +5,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 from agent.daemon.state import StateFolder
@@ -33,12 +33,17 @@ class DaemonProcess:
 
 
 @contextlib.asynccontextmanager
-async def daemon_process(state: StateFolder, **environment: str) -> AsyncIterator[DaemonProcess]:
-    """`agent start` on `state`; whatever happens it is gone at the end. Its jobs are the caller's business."""
+async def daemon_process(
+    state: StateFolder, *, prefix: Sequence[str] = (), **environment: str
+) -> AsyncIterator[DaemonProcess]:
+    """`agent start` on `state`; whatever happens it is gone at the end. Its jobs are the caller's business.
+
+    `prefix` is a command that runs it.
+    """
     log_file = state.path / "daemon.log"
     with log_file.open("ab") as log:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "agent", "start"),
+            *(*prefix, sys.executable, "-m", "agent", "start"),
             env={**os.environ, "AGENT_STATE": str(state.path), "NO_PROXY": "*", **environment},
             stdin=asyncio.subprocess.DEVNULL,
             stderr=log,

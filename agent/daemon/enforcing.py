@@ -1,0 +1,119 @@
+"""Brings jobs to their end whose supervisors do not do so themselves: `agent.daemon.escalation`, carried out.
+
+Of each job that is to end there is one task; what was found out stands in `Job.fate`, for whoever writes the last word.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from agent.daemon import escalation as rules
+from agent.daemon.escalation import Action, Event, Stage
+from agent.daemon.job import Fate, Job
+from agent.errors import AgentError
+from agent.job.launch import JobFolder, Reply, end_attempt, tell_to_end, try_cancel
+from agent.spec.outcome import FailureKind
+
+_RETRY_SECONDS = 5.0
+_EVENTS = {Reply.ANSWERED: Event.ANSWERED, Reply.ABSENT: Event.ABSENT}
+
+log = logging.getLogger("agent.daemon")
+
+
+class Enforcer:
+    """Ends jobs. `end` kills all processes of one; `notify` is called when a supervisor may be gone."""
+
+    def __init__(
+        self,
+        notify: Callable[[], None],
+        end: Callable[[JobFolder], None] = end_attempt,
+    ) -> None:
+        self._notify = notify
+        self._end = end
+        self._tasks: dict[tuple[str, int], asyncio.Task[None]] = {}
+
+    def cancel(self, job: Job, reason: str) -> None:
+        """The job is to end. Asking again changes nothing."""
+        reason = reason or "the job was cancelled"
+        fate = Fate(FailureKind.CANCELLED, f"{reason}; its supervisor did not end it and was killed")
+        now = asyncio.get_running_loop().time()
+        self._begin(job, fate, reason, rules.begin(now, job.limits.cancel_seconds))
+
+    def set_deadline(self, job: Job, age_seconds: float = 0.0) -> None:
+        """See to it that the job, which began so long ago, is over in its time."""
+        loop = asyncio.get_running_loop()
+        limits = job.limits
+        began = loop.time() - age_seconds
+        deadline = rules.choose_deadline(began, limits.timeout_seconds, limits.cancel_seconds)
+        if deadline is not None:
+            timer = loop.call_at(deadline, self._end_late, job)
+            job.on_end(timer.cancel)
+
+    def _end_late(self, job: Job) -> None:
+        minutes = f"{job.limits.timeout_seconds / 60:g}"
+        message = f"The job has exceeded the maximum execution time of {minutes} minutes."
+        fate = Fate(FailureKind.TIMEOUT, f"{message} Its supervisor did not end it and was killed.")
+        self._begin(job, fate, "its time is over", rules.begin_at_deadline(asyncio.get_running_loop().time()))
+
+    def _begin(self, job: Job, fate: Fate, reason: str, first: tuple[rules.Escalation, Action]) -> None:
+        if job.key in self._tasks or job.has_ended.is_set():
+            return
+        task = asyncio.create_task(self._drive(job, fate, reason, *first))
+        self._tasks[job.key] = task
+        task.add_done_callback(lambda done: self._finish(job, done))
+
+    def _finish(self, job: Job, task: asyncio.Task[None]) -> None:
+        """One job's trouble is nobody else's."""
+        self._tasks.pop(job.key, None)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            log.error("a bug in the agent while it ended job %s", job.folder.job, exc_info=error)
+
+    async def _drive(
+        self, job: Job, fate: Fate, reason: str, escalation: rules.Escalation, action: Action | None
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        while not job.has_ended.is_set():
+            if escalation.stage is Stage.KILLED:
+                log.warning("job %s: its supervisor does not end it; killing all of it", job.folder.job)
+                job.fate = fate
+                await self._kill(job)
+                return
+            event = await self._act(job, action, reason) if action else None
+            if event is None:
+                due_at = escalation.due_at or loop.time()
+                if await wait_for_event(job.has_ended, max(0.0, due_at - loop.time())):
+                    return
+                event = Event.DUE
+            escalation, action = rules.advance(escalation, event, loop.time())
+
+    async def _act(self, job: Job, action: Action, reason: str) -> Event | None:
+        is_told = action is not Action.ASK and await asyncio.to_thread(tell_to_end, job.folder)
+        if is_told:
+            log.warning("job %s: its supervisor does not answer; it was sent SIGTERM", job.folder.job)
+        if action is Action.TELL:
+            return None
+        return _EVENTS.get(await asyncio.to_thread(try_cancel, job.folder, reason))
+
+    async def _kill(self, job: Job) -> None:
+        said = ""
+        while not job.has_ended.is_set():
+            try:
+                await asyncio.to_thread(self._end, job.folder)
+            except AgentError as error:
+                if str(error) != said:
+                    said = str(error)
+                    log.warning("job %s: %s", job.folder.job, said)
+            else:
+                self._notify()
+                return
+            await wait_for_event(job.has_ended, _RETRY_SECONDS)
+
+
+async def wait_for_event(event: asyncio.Event, timeout_seconds: float | None) -> bool:
+    """Wait until `event` is set, at most `timeout_seconds`; whether it is."""
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            return await event.wait()
+    except TimeoutError:
+        return False

@@ -1,0 +1,102 @@
+"""How a job is brought to its end that was cancelled or whose time is over: asked, told, killed. Pure.
+
+    stage      what was done                          when it is over                           and then
+    asked      `cancel` on the control socket         answered: heard                           the supervisor ends the job
+                                                      nobody listens: signalled                 SIGTERM
+                                                      no answer for SILENT_SECONDS: told        SIGTERM, SIGCONT, asked again
+    told       SIGTERM to who did not answer          answered: heard
+                                                      no answer for SILENT_SECONDS: killed      SIGKILL to all of the job
+    heard      the supervisor has answered            its time to cancel is over: killed
+    signalled  SIGTERM to who has no socket any more  its time to cancel is over: killed
+    killed     SIGKILL
+
+Who answers, or has lost its socket and may well live, has the job's own `cancel-timeout-minutes` and a grace; who has a
+socket and says nothing on it is stopped or spins, and has no claim to more than a minute. Beyond all that a job has a
+deadline: its `timeout-minutes`, its time to cancel and a grace, for supervisors that do not end it themselves.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+SILENT_SECONDS = 10.0
+GRACE_SECONDS = 180.0  # for post steps, containers and the owner's hook, beyond the time to cancel
+
+
+class Stage(StrEnum):
+    """What was done last to a job that is to end."""
+
+    ASKED = "asked"
+    TOLD = "told"
+    HEARD = "heard"
+    SIGNALLED = "signalled"
+    KILLED = "killed"
+
+
+class Event(StrEnum):
+    """What came of it."""
+
+    ANSWERED = "answered"
+    ABSENT = "absent"  # nobody listens on the control socket
+    DUE = "due"  # the stage's time is over
+
+
+class Action(StrEnum):
+    """What is to be done."""
+
+    ASK = "ask"
+    TELL = "tell"
+    TELL_AND_ASK = "tell and ask"
+    KILL = "kill"
+
+
+_NEXT: dict[tuple[Stage, Event], tuple[Stage, Action | None]] = {
+    (Stage.ASKED, Event.ANSWERED): (Stage.HEARD, None),
+    (Stage.ASKED, Event.ABSENT): (Stage.SIGNALLED, Action.TELL),
+    (Stage.ASKED, Event.DUE): (Stage.TOLD, Action.TELL_AND_ASK),
+    (Stage.TOLD, Event.ANSWERED): (Stage.HEARD, None),
+    (Stage.TOLD, Event.DUE): (Stage.KILLED, Action.KILL),
+    (Stage.HEARD, Event.DUE): (Stage.KILLED, Action.KILL),
+    (Stage.SIGNALLED, Event.DUE): (Stage.KILLED, Action.KILL),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Escalation:
+    """How far it has come with one job. Times are seconds of one clock that only goes forward."""
+
+    stage: Stage
+    due_at: float | None  # None: nothing more is waited for
+    cancel_seconds: float  # the job's time to cancel
+
+
+def begin(now: float, cancel_seconds: float) -> tuple[Escalation, Action]:
+    """The end was asked for."""
+    return _enter(Stage.ASKED, now, cancel_seconds), Action.ASK
+
+
+def begin_at_deadline(now: float) -> tuple[Escalation, Action]:
+    """The supervisor has had all the time that there is."""
+    return _enter(Stage.KILLED, now, 0.0), Action.KILL
+
+
+def advance(escalation: Escalation, event: Event, now: float) -> tuple[Escalation, Action | None]:
+    """What follows from `event`. One that means nothing at this stage, or comes too early, changes nothing."""
+    if event is Event.DUE and (escalation.due_at is None or now < escalation.due_at):
+        return escalation, None
+    if (escalation.stage, event) not in _NEXT:
+        return escalation, None
+    stage, action = _NEXT[escalation.stage, event]
+    return _enter(stage, now, escalation.cancel_seconds), action
+
+
+def choose_deadline(began: float, timeout_seconds: float, cancel_seconds: float) -> float | None:
+    """When a job that began at `began` must be over, whatever its supervisor does; None for one without a time-out."""
+    return began + timeout_seconds + cancel_seconds + GRACE_SECONDS if timeout_seconds > 0 else None
+
+
+def _enter(stage: Stage, now: float, cancel_seconds: float) -> Escalation:
+    if stage is Stage.KILLED:
+        return Escalation(stage, None, cancel_seconds)
+    is_silent = stage in (Stage.ASKED, Stage.TOLD)
+    wait = SILENT_SECONDS if is_silent else cancel_seconds + GRACE_SECONDS
+    return Escalation(stage, now + wait, cancel_seconds)

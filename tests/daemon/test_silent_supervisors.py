@@ -1,0 +1,161 @@
+"""A supervisor that does not answer, because it is stopped or spins, ends all the same, and all that it had started."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support.daemon_process import daemon_process, wait_until
+from support.fake_server import FakeServer, fake_server, job_folders
+from support.jobs import make_settings
+from support.wire import job_spec
+
+from agent.daemon import escalation
+from agent.daemon.job import JobState
+from agent.daemon.jobs import JobTable
+from agent.daemon.state import StateFolder
+from agent.ids import ENTROPY_BYTES, make_id
+from agent.job.ending import find_supervisors
+from agent.job.launch import ForkServer, end_attempt, list_job_folders, read_result
+from agent.job.proc import is_alive
+from agent.spec.outcome import Conclusion, FailureKind
+from agent.wire import messages as m
+
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(200)]
+
+# It stops its own supervisor, again and again: SIGCONT is no way out.
+STOPS = "echo $PPID $$ > '{0}'; mv '{0}' '{1}'; (setsid sleep 1000 &); while :; do kill -STOP $PPID; sleep 0.02; done"
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[FakeServer]:
+    async with fake_server() as fake:
+        yield fake
+
+
+@pytest.fixture
+async def state(tmp_path: Path, server: FakeServer) -> AsyncIterator[StateFolder]:
+    """A registered agent's state. Jobs that a failed test left are killed."""
+    folder = StateFolder(tmp_path / "state")
+    server.register(folder, max_jobs=2)
+    yield folder
+    for job in list_job_folders(folder.jobs):
+        end_attempt(job)
+
+
+def new_job() -> str:
+    return make_id("job", os.urandom(ENTROPY_BYTES))
+
+
+def stops(tmp_path: Path) -> str:
+    return STOPS.format(tmp_path / "making", tmp_path / "pids")
+
+
+async def read_pids(tmp_path: Path) -> list[int]:
+    await wait_until((tmp_path / "pids").exists)
+    return [int(pid) for pid in (tmp_path / "pids").read_text().split()]
+
+
+async def check_cancelled(server: FakeServer, state: StateFolder, job: str, pids: list[int]) -> None:
+    async with asyncio.timeout(120):
+        await server.wait_for(lambda: server.result(job))
+    result = server.result(job)
+    assert (result.conclusion, result.failure_kind) == (Conclusion.CANCELLED, FailureKind.CANCELLED)
+    assert result.message.startswith("by ada")
+    assert not [pid for pid in pids if is_alive(pid)]
+    await wait_until(lambda: not job_folders(state))
+
+
+async def test_a_stopped_supervisor_is_cancelled_and_nothing_of_its_job_lives_on(server, state, tmp_path):
+    job = new_job()
+    async with daemon_process(state) as daemon:
+        await server.assign(job, stops(tmp_path))
+        pids = await read_pids(tmp_path)
+        await server.say("cancel", job, 1, "by ada")
+        await check_cancelled(server, state, job, pids)
+        assert "killing all of it" in daemon.log
+        assert "Traceback" not in daemon.log
+
+
+async def test_a_supervisor_that_was_stopped_before_the_daemon_came_is_cancelled_too(server, state, tmp_path):
+    job = new_job()
+    async with daemon_process(state) as daemon:
+        await server.assign(job, stops(tmp_path))
+        pids = await read_pids(tmp_path)
+        await daemon.kill()
+    async with daemon_process(state):
+        await server.wait_ready()
+        await server.say("cancel", job, 1, "by ada")
+        await check_cancelled(server, state, job, pids)
+
+
+async def test_a_supervisor_whose_socket_was_removed_is_told_by_a_signal(server, state, tmp_path):
+    job = new_job()
+    async with daemon_process(state):
+        await server.assign(job, f"rm '{state.jobs}/{job}-1/control.sock'; echo before; exec sleep 1000")
+        await server.wait_for(lambda: b"before" in server.lines(job))
+        await server.say("cancel", job, 1, "by ada")
+        await server.wait_for(lambda: server.result(job))
+    assert server.result(job).conclusion is Conclusion.CANCELLED
+
+
+async def test_a_stopped_supervisor_whose_job_was_given_away_dies_before_its_room_is_given_on(
+    server, state, tmp_path
+):
+    job, other = new_job(), new_job()
+    async with daemon_process(state):
+        await server.assign(job, stops(tmp_path))
+        pids = await read_pids(tmp_path)
+        await server.assign(other, "sleep 1000")
+        await server.say("revoke", job, 1, "given away")
+        third = new_job()
+        await server.assign(third, "true")
+        await server.wait_for(lambda: server.count(m.Refuse))
+        await wait_until(lambda: len(job_folders(state)) == 1, timeout_seconds=90)
+        assert not [pid for pid in pids if is_alive(pid)]
+
+
+async def test_a_job_whose_supervisor_keeps_no_time_ends_at_the_daemons_own_deadline(tmp_path, monkeypatch):
+    monkeypatch.setattr(escalation, "GRACE_SECONDS", 0.5)
+    job = new_job()
+    spec = replace(job_spec(job, stops(tmp_path)), timeout_minutes=0.02, cancel_timeout_minutes=0.01)
+    launcher = ForkServer()
+    jobs = JobTable(tmp_path / "jobs", make_settings(tmp_path), launcher)
+    watching = asyncio.create_task(jobs.watch())
+    await jobs.store(m.Assign(job, 1, spec, {}))
+    await jobs.start(job, 1)
+    (held,) = jobs
+    try:
+        async with asyncio.timeout(60):
+            await held.has_ended.wait()
+        assert held.state is JobState.ENDED
+        result = read_result(held.folder.journal)
+        assert (result.conclusion, result.failure_kind) == (Conclusion.CANCELLED, FailureKind.TIMEOUT)
+        assert "maximum execution time of 0.02 minutes" in result.message
+        assert not find_supervisors(held.folder)
+    finally:
+        watching.cancel()
+        end_attempt(held.folder)
+        await launcher.close()
+
+
+async def test_a_bug_at_one_job_costs_no_other_and_not_the_loop(tmp_path, monkeypatch):
+    jobs = JobTable(tmp_path / "jobs", make_settings(tmp_path), ForkServer())
+    unlucky, lucky = new_job(), new_job()
+    remove = jobs._remove
+
+    async def stumble(job):
+        if job.folder.job == unlucky:
+            raise RecursionError("a bug")
+        await remove(job)
+
+    monkeypatch.setattr(jobs, "_remove", stumble)
+    for job in (unlucky, lucky):
+        await jobs.store(m.Assign(job, 1, job_spec(job, "true"), {}))
+        await jobs.revoke(job, 1, "not ours")
+    watching = asyncio.create_task(jobs.watch())
+    await wait_until(lambda: not jobs.holds(lucky, 1) and len(tuple(jobs)) == 1)
+    assert not watching.done()
+    watching.cancel()
