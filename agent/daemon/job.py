@@ -82,6 +82,7 @@ class Job:
     folder: JobFolder
     state: JobState
     limits: Limits = Limits()
+    gpus: frozenset[str] = frozenset()  # UUIDs of those that are its own
     has_begun: asyncio.Event = field(default_factory=asyncio.Event)  # or will not any more
     has_ended: asyncio.Event = field(default_factory=asyncio.Event)  # its processes too
     is_complete: bool = False  # the server has all of it

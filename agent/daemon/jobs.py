@@ -12,7 +12,7 @@ none of its processes lives. Nothing here waits for the server, and no job's tro
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -118,6 +118,11 @@ class JobTable:
         """How many attempts have not ended: those included that are not ours any more and still have a process."""
         return sum(job.state is not JobState.ENDED and not job.is_complete for job in self)
 
+    def list_occupied(self, gpus: Iterable[str]) -> list[str]:
+        """Those of `gpus` that a job still has which the server has taken from this machine: not all of it is dead."""
+        left = [job.gpus for job in self if job.state is JobState.LEAVING and not job.is_complete]
+        return sorted(set(gpus) & set[str]().union(*left))
+
     def newest_lease(self, job: str) -> int:
         """The highest lease under which `job` was given to this machine and is still here; 0 for none."""
         return max((lease for name, lease in self._jobs if name == job), default=0)
@@ -151,7 +156,7 @@ class JobTable:
         folder = await asyncio.to_thread(
             create_job_folder, self._root, assign.spec, assign.lease, settings, assign.sealed
         )
-        job = Job(folder, JobState.WAITING, Limits.of(assign.spec))
+        job = Job(folder, JobState.WAITING, Limits.of(assign.spec), frozenset(assign.gpus or ()))
         self._jobs.setdefault(job.key, job)
 
     async def start(self, job: str, lease: int) -> None:
@@ -261,6 +266,7 @@ class JobTable:
             if folder.read_ending() is not None:  # set aside, and not shipped yet
                 return job
             job.limits = Limits.of(folder.read_spec())
+            job.gpus = frozenset(folder.read_settings().gpus)
             if not is_running(folder) and job.journal.size() == 0:
                 job.has_begun.clear()
                 job.state = JobState.WAITING

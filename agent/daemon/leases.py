@@ -92,6 +92,8 @@ class Leases:
             return "the agent takes no new jobs"
         if self._jobs.count_active() >= self._max_jobs:
             return f"the agent has {self._max_jobs} of {self._max_jobs} jobs"
+        if occupied := self._jobs.list_occupied(assign.gpus or ()):
+            return f"processes of a job that was taken from here still have GPU {', '.join(occupied)}"
         return ""
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

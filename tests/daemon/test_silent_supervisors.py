@@ -159,3 +159,16 @@ async def test_a_bug_at_one_job_costs_no_other_and_not_the_loop(tmp_path, monkey
     await wait_until(lambda: not jobs.holds(lucky, 1) and len(tuple(jobs)) == 1)
     assert not watching.done()
     watching.cancel()
+
+
+async def test_a_gpu_of_a_job_that_was_taken_away_is_nobodys_until_its_processes_are_dead(tmp_path):
+    jobs = JobTable(tmp_path / "jobs", make_settings(tmp_path), ForkServer())
+    job = new_job()
+    await jobs.store(m.Assign(job, 1, job_spec(job, "true"), {}, gpus=("GPU-1", "GPU-2")))
+    assert jobs.list_occupied(["GPU-1"]) == []  # the server knows
+    await jobs.revoke(job, 1, "not ours")
+    assert jobs.list_occupied(["GPU-2", "GPU-3"]) == ["GPU-2"]
+    watching = asyncio.create_task(jobs.watch())
+    await wait_until(lambda: not tuple(jobs))
+    assert jobs.list_occupied(["GPU-2"]) == []
+    watching.cancel()
