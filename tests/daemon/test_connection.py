@@ -61,6 +61,7 @@ class Agent:
         """A job folder whose journal holds `chunks`; its supervisor is gone and it was not buried yet."""
         settings = JobSettings(work_folder=self.state.path / "work")
         folder = create_job_folder(self.state.jobs, job_spec(job), lease, settings, {})
+        folder.lock.touch()
         writer = JournalWriter(folder.journal)
         if writer.end <= 8:
             writer.append(Opened(job, lease, 1))

@@ -63,7 +63,8 @@ async def check_cancelled(server: FakeServer, state: StateFolder, job: str, pids
         await server.wait_for(lambda: server.result(job))
     result = server.result(job)
     assert (result.conclusion, result.failure_kind) == (Conclusion.CANCELLED, FailureKind.CANCELLED)
-    assert result.message.startswith("by ada")
+    # SIGTERM may meet it in a moment in which it runs: then it has the last word.
+    assert result.message.startswith(("by ada", "the supervisor was told to end"))
     assert not [pid for pid in pids if is_alive(pid)]
     await wait_until(lambda: not job_folders(state))
 
@@ -75,7 +76,7 @@ async def test_a_stopped_supervisor_is_cancelled_and_nothing_of_its_job_lives_on
         pids = await read_pids(tmp_path)
         await server.say("cancel", job, 1, "by ada")
         await check_cancelled(server, state, job, pids)
-        assert "killing all of it" in daemon.log
+        assert "does not answer; it was sent SIGTERM" in daemon.log
         assert "Traceback" not in daemon.log
 
 
