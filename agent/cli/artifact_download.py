@@ -8,7 +8,6 @@ DIR/NAME.zip           with `is_zipped`
 
 import os
 import re
-import shutil
 import sys
 import tempfile
 import time
@@ -24,6 +23,7 @@ from agent.cli.tables import print_json
 from agent.cli.transfers import fetch_rest, has_digest, try_patiently
 from agent.cli.unpacking import unzip_into
 from agent.errors import AgentError, DamagedError, NotFoundError, UsageError
+from agent.trees import remove_tree
 
 _ZIP_TYPES = (None, "", "application/zip")
 _LONGEST_NAME_BYTES = 250
@@ -137,7 +137,7 @@ def _staging(folder: Path) -> Iterator[Path]:
         raise AgentError(f"it can't be written: {error.strerror or error}", where=where) from None
     finally:
         if staging is not None:
-            shutil.rmtree(staging, ignore_errors=True)
+            remove_tree(staging)
 
 
 def _settle_file(part: Path, place: Path) -> None:

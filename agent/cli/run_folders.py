@@ -8,13 +8,13 @@ no lock                 kept for a look (`--keep`), or not ready yet: left alone
 import contextlib
 import fcntl
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from agent.errors import AgentError
+from agent.trees import remove_tree
 
 _PREFIX = "flow-run-"
 _LOCK = "lock"
@@ -30,7 +30,7 @@ def open_run_folder(*, keep: bool) -> Iterator[Path]:
         yield folder
     finally:
         if lock is not None:
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_tree(folder)
             os.close(lock)
 
 
@@ -50,7 +50,7 @@ def _sweep(folder: Path) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if _end_jobs(folder / "jobs"):
-            shutil.rmtree(folder)
+            remove_tree(folder)
     finally:
         os.close(lock)
 
