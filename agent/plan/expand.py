@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from agent.errors import AgentError, UsageError
+from agent.plan.chosen import choose_cells
 from agent.plan.contexts import evaluate_strategy, node_contexts, show_name
 from agent.plan.draft import Draft
 from agent.plan.ends import end_job, is_wanted, make_job_id
@@ -45,7 +46,11 @@ def renew_job(draft: Draft, key: str, node: str, index: int, cell: Cell) -> JobS
 def _expand(draft: Draft, node: str) -> None:
     contexts = node_contexts(draft.flow, draft.state, node)
     matrix, fail_fast, limit = evaluate_strategy(draft.written(node).strategy, contexts)
-    cells = [Cell({}, "")] if matrix is None else _selected(draft, expand_matrix(matrix))
+    cells = (
+        [Cell({}, "")]
+        if matrix is None
+        else choose_cells(expand_matrix(matrix), draft.state.request.only_cells)
+    )
     if len(draft.jobs) + len(cells) > MAX_JOBS:
         raise UsageError(f"the run has more than {MAX_JOBS} jobs", where=node)
     jobs = [_new_job(draft, node, index, cell) for index, cell in enumerate(cells)]
@@ -53,13 +58,6 @@ def _expand(draft: Draft, node: str) -> None:
         node,
         NodeState(tuple(job.key for job in jobs), is_expanded=True, fail_fast=fail_fast, max_parallel=limit),
     )
-
-
-def _selected(draft: Draft, cells: list[Cell]) -> list[Cell]:
-    wanted = draft.state.request.only_cells
-    return [
-        cell for cell in cells if all(str(cell.values.get(key)) == value for key, value in wanted.items())
-    ]
 
 
 def _new_job(draft: Draft, node: str, index: int, cell: Cell) -> JobState:

@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from agent.errors import UsageError
 from agent.flow.model import Flow
 from agent.ids import JobId
 from agent.plan.admit import enter_groups
+from agent.plan.chosen import check_cells, choose_jobs
 from agent.plan.contexts import evaluate_place, flow_contexts
 from agent.plan.decisions import Decision, JoinGroup
 from agent.plan.draft import Draft
@@ -22,7 +22,6 @@ from agent.plan.events import (
     RunCancelled,
     TimePassed,
 )
-from agent.plan.needs import ancestors
 from agent.plan.results import failed
 from agent.plan.settle import settle
 from agent.plan.state import JobPhase, JobState, NodeState, Place, RunRequest, RunState
@@ -37,9 +36,10 @@ def begin(flow: Flow, request: RunRequest, *, now: float) -> Step:
     """The first state of a run, and what to do first. `now`: seconds since the epoch.
 
     `flow` has the flows that it calls joined to it (agent.flow.called). Raises UsageError when `request.only_jobs` names
-    a job that the flow does not have, and when its concurrency group can't be evaluated.
+    a job or a matrix cell that the flow does not have, and when its concurrency group can't be evaluated.
     """
-    chosen = _chosen_jobs(flow, request.only_jobs)
+    chosen = choose_jobs(flow, request.only_jobs)
+    check_cells(flow, request.only_cells)
     state = RunState(request, {name: NodeState() for name in chosen})
     draft = Draft(flow, state, now)
     join_group_of_run(draft)
@@ -65,19 +65,6 @@ def join_group_of_run(draft: Draft) -> None:
     place = evaluate_place(concurrency, flow_contexts(draft.state, ""), f"{draft.flow.file}: concurrency")
     draft.change(replace(draft.state, place=place))
     draft.decide(JoinGroup("", place))
-
-
-def _chosen_jobs(flow: Flow, only: tuple[str, ...]) -> list[str]:
-    """The flow's jobs in its order: all, or the named ones with all that they need."""
-    for name in only:
-        if name not in flow.jobs:
-            raise UsageError(
-                f"the flow has no job '{name}'", where=flow.file, hint=f"it has {', '.join(flow.jobs)}"
-            )
-    if not only:
-        return list(flow.jobs)
-    wanted = set(only).union(*(ancestors(flow, name) for name in only))
-    return [name for name in flow.jobs if name in wanted]
 
 
 def _heed(draft: Draft, event: Event) -> None:

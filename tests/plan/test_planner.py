@@ -227,6 +227,40 @@ def test_only_cells_picks_from_the_matrix() -> None:
     assert run.queued() == ["a (y)"]
 
 
+def test_cells_are_left_out_by_the_keys_that_they_have() -> None:
+    flow = flow_of(
+        f"a: {{strategy: {{matrix: {{v: [x, y], w: [1, 2]}}}}, {STEPS}}}\n"
+        f"    b: {{strategy: {{matrix: {{os: [u]}}}}, {STEPS}}}\nc: {{{STEPS}}}"
+    )
+    assert Run(flow, request(only_cells={"v": "y"})).queued() == ["a (y, 1)", "a (y, 2)", "b (u)", "c"]
+
+
+@pytest.mark.parametrize(
+    ("matrix", "cells", "said"),
+    [
+        ("{v: [x, y]}", {"w": "x"}, "no matrix has the key 'w'.*they have v"),
+        ("{v: [x, y]}", {"v": "z"}, "no matrix has 'z' for 'v'.*there is x, y"),
+        ("{v: [1, true]}", {"v": "2"}, "there is 1, True"),
+        ("{v: [x], include: [{w: q}]}", {"v": "x", "w": "r"}, "no matrix has 'r' for 'w'"),
+        ("{v: [x, y], w: [1, 2], exclude: [{v: x, w: 2}]}", {"v": "x", "w": "2"}, "no cell .* is v:x, w:2"),
+    ],
+)
+def test_a_cell_that_no_matrix_has_is_an_error(matrix: str, cells: dict[str, str], said: str) -> None:
+    flow = flow_of(f"a: {{strategy: {{matrix: {matrix}}}, {STEPS}}}")
+    with pytest.raises(UsageError, match=said):
+        begin(flow, request(only_cells=cells), now=0)
+
+
+def test_of_a_flow_without_a_matrix_no_cell_can_be_asked_for() -> None:
+    with pytest.raises(UsageError, match="the flow has no matrix"):
+        begin(flow_of(CHAIN), request(only_cells={"v": "x"}), now=0)
+
+
+def test_what_a_matrix_made_by_an_expression_has_is_seen_when_it_is_made() -> None:
+    flow = flow_of(f"a: {{strategy: {{matrix: {{v: '${{{{ fromJSON(vars.x) }}}}'}}}}, {STEPS}}}")
+    begin(flow, request(only_cells={"v": "x"}), now=0)
+
+
 def test_job_identifiers_are_the_same_when_a_run_is_planned_again() -> None:
     first, again = Run(flow_of(CHAIN)), Run(flow_of(CHAIN))
     assert first.id("a") == again.id("a")
