@@ -73,31 +73,35 @@ function drop(node) {
   return next;
 }
 
-// A log has new lines at its end and loses old ones at its beginning. The characters between stay the same ones, so that
-// a selection stays on them; the last line may have been half a line.
+// Of a log the page that was asked for has the last lines only. What is shown already stays, so that nothing slides away under
+// who reads, scrolls or selects; only when it is very long its beginning goes. The last line may have been half a line.
+const MOST_CHARACTERS = 4 << 20;
+const LEFT_OUT = "⋯ there was more than the page could follow: all of it is below ⋯\n";
+
 function updateText(node, text) {
-  const kept = node.data.lastIndexOf("\n", node.data.length - 2) + 1;
-  const gone = findGone(node.data.slice(0, kept), text);
-  if (gone < 0) {
-    node.data = text;
-    return;
-  }
   const pre = node.parentElement.closest("pre");
-  const { scrollTop, scrollHeight } = pre || {};
-  node.deleteData(0, gone);
-  if (pre) pre.scrollTop = scrollTop - (scrollHeight - pre.scrollHeight);
-  let same = kept - gone;
-  while (same < node.data.length && node.data[same] === text[same]) same++;
-  node.replaceData(same, node.data.length - same, text.slice(same));
+  const kept = node.data.lastIndexOf("\n", node.data.length - 2) + 1;
+  const shared = pre ? findShared(node.data.slice(0, kept), text) : -1;
+  if (!pre) node.data = text;
+  else if (shared < 0) node.appendData((node.data.endsWith("\n") ? "" : "\n") + LEFT_OUT + text);
+  else node.replaceData(kept, node.data.length - kept, text.slice(kept - shared));
+  if (pre && node.data.length > MOST_CHARACTERS) shorten(pre, node);
 }
 
-// How many characters at the beginning of `old` are not there any more; -1: `text` is another one.
-function findGone(old, text) {
+// Where in `old` that begins which `text` goes on from; -1: they have nothing in common.
+function findShared(old, text) {
   const first = text.slice(0, text.indexOf("\n") + 1);
   for (let at = 0; at >= 0 && at < old.length; at = first ? old.indexOf(first, at + 1) : -1) {
     if (text.startsWith(old.slice(at)) && (at === 0 || old[at - 1] === "\n")) return at;
   }
   return -1;
+}
+
+// Take lines away at the beginning; what is seen stays where it is on the screen.
+function shorten(pre, node) {
+  const { scrollTop, scrollHeight } = pre;
+  node.deleteData(0, node.data.indexOf("\n", node.data.length - MOST_CHARACTERS / 2) + 1);
+  pre.scrollTop = scrollTop - (scrollHeight - pre.scrollHeight);
 }
 
 // Who reads in the middle of a log stays there; who is at its end sees what comes.
