@@ -6,12 +6,14 @@ that came, so a server restart in the middle is not seen.
 """
 
 import threading
+import time
 from collections import deque
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, TextIO
 
 from agent.cli.client import Client
+from agent.cli.run_list import duration_of
 from agent.cli.screen import Screen
 from agent.errors import AgentError
 from agent.journal.lines import Lines
@@ -161,7 +163,8 @@ def run_record(view: Mapping[str, Any]) -> dict[str, Any]:
     """The closing record of a run, from the server's view of it."""
     jobs = {job["key"]: {"conclusion": job["conclusion"], "outputs": job["outputs"]} for job in view["jobs"]}
     named = {"run": view["id"], "name": view["run_name"]}
-    return {"kind": "run", **named, "conclusion": view["conclusion"], "jobs": jobs}
+    seconds = duration_of(view, time.time())
+    return {"kind": "run", **named, "conclusion": view["conclusion"], "jobs": jobs, "seconds": seconds}
 
 
 def _ending(job: Mapping[str, Any]) -> dict[str, Any]:

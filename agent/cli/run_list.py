@@ -43,15 +43,19 @@ def facts_of(run: Mapping[str, Any], server: str, now: float) -> dict[str, Any]:
     """What the API's entry of a run does not say in so many words: how long it took, or has taken until `now` (seconds
     since the epoch; null before its start), the ref and the branch of its code (empty for none), and its page.
     """
-    started, finished = seconds_of(run["started"]), seconds_of(run["finished"])
-    end = now if finished is None else finished
     ref = str((run.get("source") or {}).get("ref", ""))
     return {
-        "duration_seconds": None if started is None else round(max(end - started, 0.0), 3),
+        "duration_seconds": duration_of(run, now),
         "ref": ref,
         "branch": ref.removeprefix(_BRANCHES) if ref.startswith(_BRANCHES) else "",
         "url": run_page(server, run["id"]),
     }
+
+
+def duration_of(run: Mapping[str, Any], now: float) -> float | None:
+    """How many seconds the run took, or has taken until `now`; None before its start."""
+    started, finished = seconds_of(run["started"]), seconds_of(run["finished"])
+    return None if started is None else round(max((now if finished is None else finished) - started, 0.0), 3)
 
 
 def run_page(server: str, run: int) -> str:

@@ -14,6 +14,7 @@
 """
 
 import shutil
+import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TextIO
@@ -28,6 +29,7 @@ from agent.journal.public import PublicRecords
 _SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _FRAME_SECONDS = 0.1
 _LIVE_LINES = 3
+_LEAST_COLUMNS = 20
 _SUCCESS_LINES = 10
 # Steps of ours around those of the flow: what they print is of interest when they fail.
 _HOUSEKEEPING = (
@@ -132,7 +134,8 @@ class TreeScreen:
             case "log" | "progress":
                 self._add_line(job, record)
             case "machine":
-                self._job(job).opened_at = record["time"]
+                opened = self._job(job)
+                opened.opened_at, opened.began = record["time"], self._began_at(record["time"])
             case "step":
                 self._note_step(job, record)
             case "annotation":
@@ -161,6 +164,10 @@ class TreeScreen:
     def _job(self, key: str) -> _Job:
         return self._jobs.setdefault(key, _Job(self._clock.monotonic()))
 
+    def _began_at(self, time: float) -> float:
+        """When that was by our own hand: who comes late counts from the beginning, not from when he came."""
+        return self._clock.monotonic() - max(0.0, self._clock.now() - time)
+
     def _note_step(self, key: str, record: Mapping[str, Any]) -> None:
         job = self._job(key)
         job.waiting = ""
@@ -168,7 +175,7 @@ class TreeScreen:
         depth = 1 if parent is None else parent.depth + 1
         name = plain(str(record["name"]))
         output = StepOutput(colours=self._colours)
-        new = _Step(str(record["step"]), name, depth, self._clock.monotonic(), output)
+        new = _Step(str(record["step"]), name, depth, self._began_at(record["time"]), output)
         step = job.steps.setdefault(record["index"], new)
         if record["state"] == "completed":
             step.end(str(record["outcome"]), record["seconds"])
@@ -205,7 +212,8 @@ class TreeScreen:
             lines += ["", coloured(f"Summary of {plain(job)}", "bold", self._out)]
             lines += [f"  {safe_text(line, colours=self._colours)}" for line in text.splitlines()]
         conclusion = str(record["conclusion"])
-        seconds = duration(self._clock.monotonic() - self._began)
+        took = record.get("seconds")
+        seconds = duration(self._clock.monotonic() - self._began if took is None else took)
         lines += [
             "",
             coloured(f"{MARKS[conclusion]} run {conclusion}", conclusion, self._out) + f"  {seconds}",
@@ -219,7 +227,8 @@ class TreeScreen:
         """The lines for what is not over yet."""
         for key, job in self._jobs.items():
             if not job.steps:
-                yield coloured(f"  {plain(key)}  {job.waiting or 'starting'}", "dim", self._out)
+                for line in _wrap(f"{plain(key)}  {job.waiting or 'starting'}"):
+                    yield coloured(line, "dim", self._out)
                 continue
             seconds = duration(self._clock.monotonic() - job.began)
             yield f"{self._spinner()} {plain(key)}  {coloured(seconds, 'dim', self._out)}"
@@ -276,6 +285,19 @@ class TreeScreen:
         self._out.write(up + "".join(f"{line}\x1b[K\n" for line in shown) + down)
         self._out.flush()
         self._height = len(shown)
+
+
+def _wrap(text: str) -> list[str]:
+    """A sentence in lines that fit the terminal: why a job waits may end with the command that helps."""
+    width = max(shutil.get_terminal_size().columns - 1, _LEAST_COLUMNS)
+    wrapper = textwrap.TextWrapper(
+        width,
+        initial_indent="  ",
+        subsequent_indent="      ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return wrapper.wrap(text)
 
 
 def _annotation(job: str, record: Mapping[str, Any]) -> str:

@@ -140,12 +140,6 @@ def test_what_only_moves_is_no_json_record() -> None:
     assert out.getvalue() == ""
 
 
-def test_moments_in_tables_say_that_they_are_utc() -> None:
-    out = io.StringIO()
-    print_table(["created"], [["2026-11-21T08:00:00.123Z"], ["2026-11-21T08:00"]], out)
-    assert out.getvalue() == "created\n2026-11-21 08:00:00 UTC\n2026-11-21T08:00\n"
-
-
 def test_summaries_stand_at_the_end() -> None:
     summary = {"kind": "summary", "job": "a", "step": "s", "text": "# Done\n"}
     end = {"kind": "run", "conclusion": "success", "jobs": {}, "seconds": 1.25}

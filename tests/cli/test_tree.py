@@ -53,19 +53,23 @@ class Play:
         self.clock = ManualClock()
         self.screen = TreeScreen(self.terminal, self.clock, whole)
 
+    @property
+    def now_ms(self) -> int:
+        return int(self.clock.now() * 1000)
+
     def step(self, job: str, number: int, name: str, outcome: str = "", parent: int | None = None) -> None:
         end = Conclusion(outcome) if outcome else None
         state = "completed" if outcome else "running"
         seconds = 1.5 if outcome else None
         self.screen.show_record(
-            job, StepChanged(number, f"s{number}", name, state, 0, parent, end, end, seconds)
+            job, StepChanged(number, f"s{number}", name, state, self.now_ms, parent, end, end, seconds)
         )
 
     def log(self, job: str, number: int, text: str) -> None:
-        self.screen.show_record(job, Log(number, 0, text.encode()))
+        self.screen.show_record(job, Log(number, self.now_ms, text.encode()))
 
     def end(self, job: str, conclusion: str) -> None:
-        self.screen.show_record(job, Closed(0, JobResult(Conclusion(conclusion))))
+        self.screen.show_record(job, Closed(self.now_ms, JobResult(Conclusion(conclusion))))
 
     def seen(self) -> list[str]:
         """The screen, a moment later; the spinner shown as `*`."""
@@ -273,3 +277,23 @@ def test_a_jobs_time_is_its_own_and_not_that_of_who_watches() -> None:
     play.step("a", 0, "Say", "success")
     play.screen.show_record("a", Closed(9_000, JobResult(Conclusion.SUCCESS)))
     assert play.seen()[0] == "✓ a  8.0s"
+
+
+def test_who_comes_late_sees_times_from_the_beginning() -> None:
+    play = Play()
+    began = play.now_ms
+    play.clock.advance(40)
+    play.screen.show_record("train", Opened("train", 1, began))
+    play.screen.show_record("train", StepChanged(0, "s", "Train", "running", began + 10_000))
+    assert play.seen() == ["* train  41s", "  * Train  31s"]
+    play.screen.show({"kind": "run", "conclusion": "success", "jobs": {}, "seconds": 33.0})
+    assert play.seen()[-1] == "✓ run success  33s"
+
+
+def test_why_a_job_waits_is_read_to_its_end_on_a_narrow_terminal() -> None:
+    play = Play()
+    reason = "no agent has the label [big]; `agent server agent set box labels=big` lends box the label"
+    play.screen.show({"kind": "waiting", "job": "train", "reason": reason})
+    seen = play.seen()
+    assert max(map(len, seen)) < 40
+    assert " ".join(" ".join(seen).split()) == f"train {reason}"
