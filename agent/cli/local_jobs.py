@@ -1,5 +1,6 @@
 """The jobs of a run on this machine: each in a folder of its own, under a supervisor that is this process's child."""
 
+import contextlib
 import os
 import select
 import signal
@@ -34,6 +35,7 @@ from agent.journal.format import Closed, Record
 from agent.plan.request import JOB_TOKEN
 from agent.spec.job import JobSpec
 from agent.spec.outcome import FailureKind, JobResult
+from agent.trees import remove_tree
 
 _UNLOCK_SECONDS = 5.0
 _PATIENCE_SECONDS = 0.5  # a copy that takes longer is shown
@@ -188,7 +190,7 @@ class LocalJobs:
             shown = Progress(
                 "copy", plan.size_bytes, sys.stderr, time.monotonic, patience_seconds=_PATIENCE_SECONDS
             )
-            with shown:
+            with shown, _removed_unless_whole(workspace):
                 copy_planned(plan, workspace, self._make_tick(shown))
         except OSError as error:
             raise UsageError(
@@ -231,6 +233,16 @@ class LocalJobs:
             belongings=self._folder / "belongings" if self._guards_workspace else None,
             environment={**scrub_environment(os.environ), "FLOW_ARTIFACTS": str(self._folder / "artifacts")},
         )
+
+
+@contextlib.contextmanager
+def _removed_unless_whole(folder: Path) -> Iterator[None]:
+    """Leave no half of a copy: the job may be begun again."""
+    try:
+        yield
+    except BaseException:
+        remove_tree(folder)
+        raise
 
 
 def _reap(running: _Running) -> None:

@@ -64,9 +64,7 @@ class LocalRun:
         early: EarlySupervisor,
     ) -> None:
         self._flow = flow
-        self._jobs = LocalJobs(
-            folder, options, settings, early, screen.show_record, lambda: interrupts.count > 0
-        )
+        self._jobs = LocalJobs(folder, options, settings, early, screen.show_record, self._is_unwanted)
         self._screen = screen
         self._clock = clock
         self._interrupts = interrupts
@@ -89,6 +87,10 @@ class LocalRun:
         finally:
             self._jobs.kill()
         return self._state.conclusion
+
+    def _is_unwanted(self) -> bool:
+        """Whether there was a ctrl-C that nobody has heeded yet; jobs for `always()` begin after the first."""
+        return self._interrupts.count > int(self._is_cancelling)
 
     def _turn(self) -> None:
         for spec, grant in self._queue.take():

@@ -106,4 +106,4 @@ def test_a_full_disk_under_the_output_is_said(words: list[str]) -> None:
             text=True,
             check=False,
         )
-    assert (done.returncode, done.stderr) == (1, "agent: the system says no: No space left on device\n")
+    assert (done.returncode, done.stderr) == (1, "agent: nothing can be written: No space left on device\n")

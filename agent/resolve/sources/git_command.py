@@ -226,7 +226,7 @@ def too_big(limit_bytes: int, where: str) -> RefusedError:
 def measure(folder: Path) -> int:
     """The bytes in all files below `folder`; files that vanish meanwhile count nothing."""
     total = 0
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # it is gone, or a link
         for _file, _below, entries in walk_tree(folder):
             for entry in entries:
                 if not entry.is_dir(follow_symlinks=False):

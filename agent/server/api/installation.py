@@ -38,7 +38,7 @@ async def show_requirements(_call: Call) -> Response:
     return PlainTextResponse(text, headers={"Cache-Control": "no-cache"})
 
 
-async def list_house(call: Call) -> Response:
+async def show_house(call: Call) -> Response:
     """A page of links for `pip --find-links`: this server's wheel, and those that its operator put beside it."""
     wheel = await _own_wheel()
     names = await asyncio.to_thread(list_wheels, call.services.folder.wheelhouse)
@@ -84,6 +84,6 @@ OPERATIONS = (
     _row("/install/agent.whl", show_wheel, _WHEEL),
     _row("/install/agent.whl.sha256", show_digest, TEXT),
     _row("/install/requirements.txt", show_requirements, TEXT),
-    _row(_HOUSE, list_house, Media("text/html")),
+    _row(_HOUSE, show_house, Media("text/html")),
     _row(_HOUSE + "{wheel}", show_house_wheel, _WHEEL),
 )
