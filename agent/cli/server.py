@@ -63,6 +63,7 @@ def run_server(
     _need_server()
     from agent.server.auth.oidc import read_oidc
     from agent.server.logs import set_up_logs
+    from agent.server.own_url import check_own_url
     from agent.server.proxies import read_proxies
     from agent.server.serve import serve
     from agent.server.settings import ServerSettings
@@ -73,8 +74,8 @@ def run_server(
     settings = ServerSettings(
         listen=listen,
         data=data,
-        public_url=public_url.rstrip("/"),
-        peer_url=peer_url.rstrip("/"),
+        public_url=check_own_url(public_url, "--public-url"),
+        peer_url=check_own_url(peer_url, "--peer-url"),
         allow_attach=allow_attach,
         blobs_url=blobs_url,
         database_url=database_url,

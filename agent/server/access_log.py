@@ -4,6 +4,7 @@ import logging
 import secrets
 from time import perf_counter
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agent.server.logs import begin_request
@@ -12,6 +13,7 @@ log = logging.getLogger("agent.server.access")
 
 REQUEST_ID = "X-Request-ID"
 _ID_BYTES = 8
+_HUNG_UP = 499  # nginx's number for a client that was gone before its answer
 
 
 class AccessLog:
@@ -42,6 +44,9 @@ class AccessLog:
 
         try:
             await self._app(scope, receive, note_status)
+        except ClientDisconnect:  # nobody is left to be told anything, and it is no fault of the server's
+            status = _HUNG_UP
+            log.debug("%s %r: the client has hung up", scope["method"], scope["path"])
         finally:
             seconds = perf_counter() - start
             fields = {

@@ -11,13 +11,13 @@ from starlette.responses import JSONResponse, Response
 
 from agent.errors import NotFoundError, UsageError
 from agent.server.auth.access import Caller
+from agent.server.own_url import request_url
 from agent.server.problems import MalformedError, TooLargeError, UnsupportedMediaError
 from agent.server.services import Services
 from agent.server.store.projects import ProjectRow
 
 T = TypeVar("T")
 S = TypeVar("S", bound=msgspec.Struct)
-_HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?|\[[0-9a-fA-F:.]{2,45}\](:[0-9]{1,5})?")
 _LARGEST_ID = (1 << 63) - 1
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _HEADERS = {"Cache-Control": "no-store"}
@@ -98,10 +98,8 @@ class Call:
     @property
     def base_url(self) -> str:
         """Where this server is for the caller: the public URL, else the address that the request came to."""
-        host = self.request.headers.get("host", "")
-        if self.services.settings.public_url or not _HOST.fullmatch(host):
-            return self.services.settings.public_url or self.services.folder.read_address()
-        return f"{self.request.url.scheme}://{host}"
+        own = self.services.settings.public_url or request_url(self.request)
+        return own or self.services.folder.read_address()
 
     def page_url(self, run: int) -> str:
         """Where people look at the run."""

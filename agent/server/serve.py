@@ -1,6 +1,8 @@
 """One server process, from taking its data folder to giving it back."""
 
 import asyncio
+import ipaddress
+import logging
 import os
 import socket
 from collections.abc import Callable
@@ -23,6 +25,8 @@ from agent.server.store.database import open_database
 from agent.server.store.locks import lock_name
 from agent.server.store.users import FIRST
 from agent.wire.codec import MAX_FRAME_BYTES
+
+log = logging.getLogger("agent.server")
 
 _FIRST_TOKEN_USES = 10
 _FIRST_TOKEN_SECONDS = 24 * 3600.0
@@ -49,6 +53,7 @@ def serve(settings: ServerSettings, announce: Callable[[Started], None]) -> None
     folder = open_installation(settings, SystemClock())
     folder.address.unlink(missing_ok=True)
     listener = _listen(settings.listen)
+    _advise(settings, listener)
     settings = replace(settings, listen=_url_of(listener).removeprefix("http://"))  # its port may have been 0
     try:
         asyncio.run(_serve(settings, folder, listener, announce))
@@ -146,6 +151,14 @@ def _listen(address: str) -> socket.socket:
     # part of an answer waits for the acknowledgement of the first, for 40 ms as a rule.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
+
+
+def _advise(settings: ServerSettings, listener: socket.socket) -> None:
+    if not settings.public_url and not ipaddress.ip_address(listener.getsockname()[0]).is_loopback:
+        log.warning(
+            "without --public-url (AGENT_PUBLIC_URL) links name the host that each request names, and the installer "
+            "for agents has to be told --url; say how people and agents reach this server"
+        )
 
 
 def _url_of(listener: socket.socket) -> str:

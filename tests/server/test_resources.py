@@ -4,9 +4,16 @@ import hashlib
 import json
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
+import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from server.vocabulary import ONE_JOB, TWO_JOBS, ServerProcess, TestAgent, journal
+
+from agent.errors import UsageError
+from agent.server.own_url import check_own_url, is_host
 
 Servers = Callable[..., ServerProcess]
 Agents = Callable[..., TestAgent]
@@ -256,8 +263,63 @@ def test_the_installer_names_this_server(server: ServerProcess) -> None:
     script = server.http.get("/install.sh").text
     assert script.startswith("#!")
     assert f"DEFAULT_URL={server.url} " in script
-    evil = server.http.get("/install.sh", headers={"Host": "x$(id)"}).text
-    assert "$(id)" not in evil
+    assert server.http.get("/install.sh").headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "evil.example:80",
+        "127.0.0.2",
+        "x$(id)",
+        "[::1",
+        "127.0.0.1:99999",
+        "a'b",
+        "[::1]x",
+    ],
+)
+def test_the_installer_names_no_host_that_anybody_could_have_written(
+    server: ServerProcess, host: str
+) -> None:
+    script = server.http.get("/install.sh", headers={"Host": host}).text
+    assert f"://{host}" not in script
+    assert "evil" not in script
+    assert "$(id)" not in script
+
+
+def test_the_public_url_is_what_answers_name_whatever_the_host_says(make_server: Servers) -> None:
+    server = make_server(public_url="https://flows.example.com")
+    address = (server.data / "address").read_text().strip()
+    evil = {"Host": "evil.example", "Authorization": f"Bearer {server.token}"}
+    assert "DEFAULT_URL=https://flows.example.com " in httpx.get(f"{address}/install.sh", headers=evil).text
+    submit = {"flow": {"file": "flow.yml", "text": ONE_JOB}}
+    started = httpx.post(f"{address}/api/v1/runs", json=submit, headers=evil).json()
+    assert started["url"].startswith("https://flows.example.com/status/runs/")
+
+
+@pytest.mark.parametrize("host", ["x$(id)", "[::1", "127.0.0.1:99999", "a/b", "[::1]x", "[1.2.3.4]"])
+def test_no_answer_names_a_host_that_can_be_none(server: ServerProcess, host: str) -> None:
+    run = server.submit(ONE_JOB)
+    shown = server.api.get(f"/runs/{run}", headers={"Host": host})
+    assert (shown.status_code, shown.json()["url"]) == (200, f"{server.url}/status/runs/{run}")
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://[::1", "http://host:99999", "ftp://host", "http://user:pw@host", "https://host/a b", "host"],
+)
+def test_a_public_url_that_can_be_none_is_told_at_the_start(url: str) -> None:
+    with pytest.raises(UsageError, match="no address of a server"):
+        check_own_url(url, "--public-url")
+
+
+@given(st.text("[]:.%1af@/x-"))
+def test_a_host_of_the_right_form_always_makes_a_url(text: str) -> None:
+    if is_host(text):
+        parts = urlsplit(f"http://{text}")
+        assert parts.hostname
+        assert parts.port is None or parts.port > 0
 
 
 def test_an_agent_is_shown_with_its_machine_and_labels(server: ServerProcess) -> None:

@@ -9,6 +9,7 @@ import base64
 import contextlib
 import os
 import re
+import shlex
 import signal
 import subprocess
 import time
@@ -66,6 +67,7 @@ def run_git(
     arguments: Sequence[str],
     *,
     url: str = "",
+    ssh_options: Sequence[str] = (),
     folder: Path | None = None,
     seconds: float = 60,
     limit_bytes: int | None = None,
@@ -73,11 +75,14 @@ def run_git(
 ) -> bytes:
     """Run `git ARGUMENTS` on `data` and give its output. `{url}` among the arguments stands for `url`, without credentials.
 
-    `folder` is a bare repository to work on; with `limit_bytes` git is ended when that folder outgrows it. Raises
+    `ssh_options` go to ssh before all that its own files say. `folder` is a bare repository to work on; with `limit_bytes` git is ended when that folder outgrows it. Raises
     NotFoundError (no such repository or ref), MovedError (it is somewhere else), RefusedError (too big, or not ours to read), UnreachableError (nobody
     answered, or not in `seconds`), AgentError with git's own words for anything else.
     """
     bare_url, environment = _hide_credentials(url)
+    if ssh_options:  # the command is the shell's to read, so it is left as it is
+        own = git_environment()["GIT_SSH_COMMAND"]
+        environment = {**environment, "GIT_SSH_COMMAND": f"{own} {shlex.join(ssh_options)}"}
     command = ["git", *(part for setting in _CONFIG for part in ("-c", setting))]
     if folder is not None:
         command.append(f"--git-dir={folder}")

@@ -9,18 +9,21 @@ from agent.errors import NotFoundError
 from agent.server.auth.access import Access
 from agent.server.call import Call
 from agent.server.operation import Media, Operation
+from agent.server.own_url import names_this_machine
 
 _NO_DEFAULT = "DEFAULT_URL=''"  # in install.sh: the server, when --url is not said
 
 
 async def show_installer(call: Call) -> Response:
-    """The installer for agents, with this server's address in it."""
+    """The installer for agents, with this server's address in it where that is known for certain."""
     file = bundled("install") / "install.sh"
     if not file.is_file():
         raise NotFoundError("this server was installed without the installer for agents")
-    default = f"DEFAULT_URL={shlex.quote(call.base_url)}"
-    script = file.read_text(encoding="utf-8").replace(_NO_DEFAULT, default)
-    return PlainTextResponse(script, media_type="text/x-shellscript")
+    script = file.read_text(encoding="utf-8")
+    if call.services.settings.public_url or names_this_machine(call.request):
+        script = script.replace(_NO_DEFAULT, f"DEFAULT_URL={shlex.quote(call.base_url)}")
+    headers = {"Cache-Control": "no-store"}
+    return PlainTextResponse(script, headers=headers, media_type="text/x-shellscript")
 
 
 OPERATIONS = (

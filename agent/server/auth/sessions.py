@@ -19,6 +19,7 @@ from starlette.responses import Response
 
 from agent.errors import RefusedError
 from agent.server.auth.keys import derive_key
+from agent.server.own_url import request_url
 
 SESSION_SECONDS = 7 * 86400.0
 _FORM_SECONDS = 3600
@@ -109,7 +110,7 @@ def own_origin(request: Request) -> str:
     if public_url:
         parts = urlsplit(public_url)
         return f"{parts.scheme}://{parts.netloc}"
-    return f"{request.url.scheme}://{request.headers.get('host', '')}"
+    return request_url(request)
 
 
 def is_secure(request: Request) -> bool:

@@ -32,7 +32,7 @@ from agent.server.triggers.called import (
 )
 from agent.server.triggers.known import store_repository_flows
 from agent.server.triggers.mirror import Mirror
-from agent.server.triggers.outside import Outside, check_url
+from agent.server.triggers.outside import Outside, check_api_url, check_url
 from agent.server.vault import Vault
 from agent.trees import remove_tree
 
@@ -318,7 +318,7 @@ _CHECKS: Final[Mapping[str, Callable[[Any], object]]] = {
     "name": _check_name,
     "provider": lambda value: _check_choice(value, "provider", PROVIDERS),
     "url": check_url,
-    "api_url": lambda value: check_url(value) if value else "",
+    "api_url": lambda value: check_api_url(value) if value else "",
     "default_branch": _check_branch,
     "folders": lambda value: json.dumps([_check_folder(folder) for folder in value]),
     "forks": lambda value: _check_choice(value, "rule for forks", FORKS),

@@ -229,6 +229,7 @@ class Mirror:
         return run_git(
             [*self._place.git_options, *arguments],
             url=self._url,
+            ssh_options=self._place.ssh_options,
             folder=None if is_listing else self._folder,
             seconds=LOOKUP_SECONDS if is_local or is_listing else FETCH_SECONDS,
             limit_bytes=None if is_local or is_listing else self._limit_bytes,

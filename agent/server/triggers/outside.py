@@ -8,16 +8,22 @@ something else a moment later is of no use. Redirects are not followed.
 """
 
 import ipaddress
+import re
 import socket
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from agent.errors import RefusedError, UnreachableError, UsageError
 from agent.redaction import redact
+from agent.server.triggers.addresses import is_public, meant_address
 
 _PORTS = {"https": 443, "http": 80, "ssh": 22}
-_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+# A host as it stands in a URL: dotted names in ASCII (other letters in their IDNA form), or an IPv6 address in brackets.
+_NAME = re.compile(
+    r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*"
+)
+_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+@-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,32 +37,75 @@ class Place:
 
     @property
     def git_options(self) -> list[str]:
-        """What keeps git to these addresses."""
+        """What keeps git to these addresses, where it speaks http."""
         options = ["-c", "http.followRedirects=false"]
-        if self.addresses and not self.url.startswith("ssh:"):
+        if self.addresses and not self.url.startswith("ssh:") and ":" not in self.host:
             shown = ",".join(f"[{one}]" if ":" in one else one for one in self.addresses)
             options += ["-c", f"http.curloptResolve={self.host}:{self.port}:{shown}"]
         return options
 
+    @property
+    def ssh_options(self) -> list[str]:
+        """What keeps ssh to these addresses: to the first, since it can't be given more. The host's key is the one that
+        known_hosts has for its name, for another port than 22 under `[name]:port`.
+        """
+        if not self.addresses or not self.url.startswith("ssh:"):
+            return []
+        alias = self.host if self.port == _PORTS["ssh"] else f"[{self.host}]:{self.port}"
+        return [f"-oHostName={self.addresses[0]}", f"-oHostKeyAlias={alias}"]
+
+
+def split_url(url: str) -> SplitResult:
+    """The parts of `url`, its host as it is looked up. Raises UsageError for a host or port that there can't be."""
+    try:
+        parts = urlsplit(url)
+        host = (parts.hostname or "").lower()
+        is_bracketed = "[" in parts.netloc
+        is_known = parts.scheme == "file" or (_is_host(host, is_bracketed=is_bracketed) and parts.port != 0)
+    except ValueError:  # brackets that are not closed, no address within them, a port beyond 65535
+        is_known = False
+    if not is_known:
+        raise UsageError(
+            "the URL's host or port can't be",
+            where=redact(url[:200]),
+            hint="write https://HOST/OWNER/NAME, with HOST:PORT a port of 1 to 65535; no dot at HOST's end, "
+            "letters beyond a to z as xn--",
+        )
+    return parts
+
+
+def _is_host(host: str, *, is_bracketed: bool) -> bool:
+    if not is_bracketed:
+        return bool(_NAME.fullmatch(host))
+    return "%" not in host and isinstance(ipaddress.ip_address(host), ipaddress.IPv6Address)
+
 
 def check_url(url: str) -> str:
     """`url` of a repository as it is stored. Raises UsageError for one that no git host has."""
-    parts = urlsplit(url)
-    if parts.scheme not in {*_PORTS, "file"} or not url.isprintable() or " " in url or url.startswith("-"):
+    is_plain = url.isprintable() and not {" ", "\\"} & set(url) and not url.startswith("-")
+    if url.partition("://")[0].lower() not in {*_PORTS, "file"} or not is_plain or "://" not in url:
         raise UsageError(
             "this is not the URL of a git repository",
             where=redact(url[:200]),
             hint="write it as https://HOST/OWNER/NAME or ssh://git@HOST/OWNER/NAME",
         )
+    parts = split_url(url)
     if parts.scheme != "ssh" and "@" in parts.netloc:
         raise UsageError(
             "credentials don't belong into the URL", where=redact(url), hint="give them as the token"
         )
-    if parts.scheme != "file" and (not parts.hostname or parts.hostname.startswith("-")):
-        raise UsageError("the URL names no host", where=redact(url))
-    if parts.scheme == "ssh" and (parts.username or "").startswith("-"):
-        raise UsageError("the URL's user begins with '-'", where=redact(url))
+    if parts.scheme == "ssh" and "@" in parts.netloc and not _USER.fullmatch(parts.username or ""):
+        raise UsageError("the URL's user can't be one", where=redact(url), hint="ssh://git@HOST/OWNER/NAME")
     return url.rstrip("/")
+
+
+def check_api_url(url: str) -> str:
+    """`url` of a host's API as it is stored. Raises UsageError for one that is no http."""
+    if url.partition("://")[0].lower() not in {"http", "https"}:
+        raise UsageError(
+            "this is not the URL of an API", where=redact(url[:200]), hint="write it as https://HOST/PATH"
+        )
+    return check_url(url)
 
 
 class Outside:
@@ -77,12 +126,12 @@ class Outside:
 
         Raises RefusedError when the server may not speak to it, UnreachableError when the name is not known.
         """
-        parts = urlsplit(url)
+        if url.partition(":")[0].lower() not in {*_PORTS, "file"}:
+            raise RefusedError("the server speaks https, http and ssh only", where=redact(url))
+        parts = split_url(url)
         if parts.scheme == "file":
             return self._check_file(url, unquote(parts.path))
-        if parts.scheme not in _PORTS or not parts.hostname:
-            raise RefusedError("the server speaks https, http and ssh only", where=redact(url))
-        host, port = parts.hostname.lower(), parts.port or _PORTS[parts.scheme]
+        host, port = (parts.hostname or "").lower(), parts.port or _PORTS[parts.scheme]
         addresses = _look_up(host, port)
         if not self._is_named(host):
             for address in addresses:
@@ -106,11 +155,10 @@ class Outside:
 
     def _check_address(self, host: str, text: str) -> None:
         address = ipaddress.ip_address(text)
-        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-            address = address.ipv4_mapped
-        if address.is_global and not address.is_multicast:
+        if is_public(address):
             return
-        if not any(address in network for network in self._networks):
+        spellings = {address, meant_address(address)}
+        if not any(one in network for one in spellings for network in self._networks):
             raise RefusedError(
                 f"{host} is {address}, which is not a public address",
                 where=host,
