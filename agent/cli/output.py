@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Iterator
 
 from agent.journal.row import width
+from agent.visible import DIRECTIONS
 
 KEPT_LINES = 40
 _LONGEST_KEPT = 4000  # characters of a line that is kept
@@ -14,7 +15,7 @@ _TAB_COLUMNS = 8
 # Job output is not trusted: colours pass, everything else that steers a terminal does not (security.md).
 _UNSAFE = re.compile(
     r"\x1b(?!\[[0-9;:]*m)(?:\[[0-?]*[ -/]*[@-~]?|\][^\x07\x1b]*(?:\x07|\x1b\\)?)?"
-    r"|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
+    rf"|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f\u2028\u2029{DIRECTIONS}]"
 )
 
 

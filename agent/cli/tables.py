@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
 from agent.cli.streams import holds_unicode
+from agent.visible import show_name
 
 _RESET = "\x1b[0m"
 _GAP = "  "
@@ -124,8 +125,8 @@ def wants_colour(out: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
 
 
 def plain(text: str) -> str:
-    """`text` without the control characters that would play with a terminal (names and messages are not trusted)."""
-    return "".join(character for character in text if character == "\t" or character.isprintable())
+    """`text` with escapes for the characters that would play with a terminal (names and messages are not trusted)."""
+    return show_name(text)
 
 
 def duration(seconds: float | None) -> str:

@@ -1,6 +1,6 @@
 """`***` in place of secrets, in bytes that come in chunks of any size.
 
-A secret is masked as it is and in the forms in which programs commonly print one (`agent.job.mask_forms`). No form holds a
+A secret is masked as it is and in the forms in which programs commonly print one (`agent.mask_forms`). No form holds a
 newline, so a chunk that ends a line is never held back; of one that does not, only what may be the beginning of a secret is.
 
 What a job asks to be masked (`::add-mask::`) is bounded: the work for a byte of output must not grow with what a job says.
@@ -9,8 +9,8 @@ What a job asks to be masked (`::add-mask::`) is bounded: the work for a byte of
 from bisect import insort
 from collections.abc import Iterator
 
-from agent.job.mask_forms import derive_forms, encode_printed
 from agent.job.mask_search import FewForms, ManyForms, find_unfinished, is_known
+from agent.mask_forms import derive_forms, encode_printed
 
 MASK = b"***"
 MOST_ASKED = 5_000  # values that a job may ask to be masked
@@ -120,8 +120,10 @@ class MaskStream:
         """
         if not self._shown < len(self._carry) <= most_bytes or self._covered:
             return b""
-        early = self._carry[self._shown :]
-        self._shown = len(self._carry)
+        # What is held back may be a whole secret already, and the beginning of a longer one.
+        end = next((start for start, _ in self._masker.matches(self._carry)), len(self._carry))
+        early = self._carry[self._shown : end]
+        self._shown = max(self._shown, end)
         return early
 
     def _release(self, buffer: bytes, keep: int) -> bytes:

@@ -49,9 +49,10 @@ class AccessLog:
             log.debug("%s %r: the client has hung up", scope["method"], scope["path"])
         finally:
             seconds = perf_counter() - start
+            path = scope.get("shown_path", scope["path"])  # a job may have put a secret into it
             fields = {
                 "method": scope["method"],
-                "path": scope["path"],
+                "path": path,
                 "status": status,
                 "ms": round(seconds * 1000, 1),
             }
@@ -61,7 +62,7 @@ class AccessLog:
             log.info(
                 "%s %r %d %.1f ms",
                 scope["method"],
-                scope["path"],
+                path,
                 status,
                 seconds * 1000,
                 extra={"fields": fields},

@@ -73,6 +73,15 @@ def say_where(project: int | None) -> None:
         entry.project = project
 
 
+def hide_target(shown: str) -> str:
+    """Say `shown` for what is called; gives what was said before."""
+    entry = _current.get()
+    if entry is None:
+        return ""
+    before, entry.target = entry.target, shown
+    return before
+
+
 async def write(connection: Connection, entry: Entry, now: float, outcome: Outcome = "done") -> None:
     """Add the row of `entry`. The caller says `is_written` once the transaction is through."""
     await audit.add_entry(

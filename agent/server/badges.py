@@ -2,6 +2,8 @@
 
 from html import escape
 
+from agent.visible import show_name
+
 _COLOURS = {
     "success": "#2e7d32",
     "failure": "#c62828",
@@ -41,6 +43,6 @@ def _width(text: str) -> int:
 
 
 def _plain(text: str) -> str:
-    """Printable, and not too long."""
-    text = "".join(character for character in text if character.isprintable())
+    """On one line, with nothing unseen in it, and not too long."""
+    text = show_name(text)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"

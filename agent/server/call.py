@@ -1,7 +1,7 @@
 """A request that may be made, as its handler sees it: the typed parts of it, and answers."""
 
 import re
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from agent.errors import NotFoundError, UsageError
 from agent.server.auth.access import Caller
+from agent.server.job_secrets import texts_of
 from agent.server.own_url import request_url
 from agent.server.problems import MalformedError, TooLargeError, UnsupportedMediaError
 from agent.server.services import Services
@@ -75,10 +76,17 @@ class Call:
         raw = await self.raw_body(self.services.settings.limits.json_bytes)
         if _NUL.search(raw):
             raise UsageError("the request's body holds the character U+0000, which no text may have")
+        await self.refuse_secrets(texts_of(raw))
         try:
             return msgspec.json.decode(raw or b"{}", type=kind)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise MalformedError(f"the request's body is not what it should be: {error}") from None
+
+    async def refuse_secrets(self, texts: Iterable[str]) -> None:
+        """Raises UsageError when a job calls, and one of `texts` holds a secret that it was given."""
+        if self.caller.job is not None:
+            token = self.request.headers.get("authorization", "").partition(" ")[2].strip()
+            await self.services.job_secrets.refuse(self.caller.job, token, texts)
 
     async def raw_body(self, limit_bytes: int) -> bytes:
         """The body's bytes. Raises TooLargeError above `limit_bytes`."""

@@ -56,7 +56,9 @@ class Guard:
             _refuse_nul(request)
             admitted = await admit(request, services, self.operation.access)
             standing = self._take_turn(request, services, admitted)
-            response = await self._carry_out(self._make_call(request, services, admitted))
+            call = self._make_call(request, services, admitted)
+            await self._refuse_secrets(call)
+            response = await self._carry_out(call)
             self._check_answer(response)
         except UnauthorizedError as error:
             response = self._say_error(request, count_failure(request, services, error))
@@ -84,6 +86,17 @@ class Guard:
             log.warning("%s by %s is not in the audit log: %s", entry.action, entry.actor, error)
             return
         entry.is_written = True
+
+    async def _refuse_secrets(self, call: Call) -> None:
+        """Raises UsageError when a job's request names a secret of its; no log says what the path was."""
+        if call.caller.job is None:
+            return
+        request = call.request
+        request.scope["shown_path"] = self.operation.path
+        if request.method not in SAFE_METHODS:
+            path = audit.hide_target(self.operation.path)
+            await call.refuse_secrets(_words(request))
+            audit.hide_target(path)
 
     def _take_turn(self, request: Request, services: Services, admitted: Admitted) -> Standing | None:
         """Count the request of a person, or of an address that shows no token. Raises TooManyError."""
@@ -136,6 +149,12 @@ class Guard:
             is_declared = response.status_code in answers
         if self.operation.documented and not is_declared:
             log.error("undocumented answer: %s, status %d", self.operation.name, response.status_code)
+
+
+def _words(request: Request) -> list[str]:
+    """What path and query name."""
+    named = [value for value in request.path_params.values() if isinstance(value, str)]
+    return [*named, *(text for pair in request.query_params.multi_items() for text in pair)]
 
 
 def _refuse_nul(request: Request) -> None:

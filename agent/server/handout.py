@@ -1,7 +1,7 @@
 """From an offer to the message that the agent gets: the specification, and its secrets, sealed for this lease."""
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 from agent.errors import AgentError
@@ -9,21 +9,19 @@ from agent.plan.request import JOB_TOKEN
 from agent.seal.identity import PublicIdentity
 from agent.server import gangs
 from agent.server.auth.runtime import JobIdentity, RuntimeTokens
+from agent.server.job_secrets import FindJobToken, make_asker
 from agent.server.leases import Offer
 from agent.server.levels import nearest
-from agent.server.store import agents, deliveries, jobs, settings
+from agent.server.store import agents, jobs, settings
 from agent.server.store.agents import AgentRow
 from agent.server.store.database import Connection
 from agent.server.store.jobs import JobRow
-from agent.server.vault import Asker, Vault
+from agent.server.vault import Vault
 from agent.spec.job import JobSpec
 from agent.wire import messages as m
 
 RUNTIME_TOKEN_NAME = "ACTIONS_RUNTIME_TOKEN"  # noqa: S105 - a name
 _DAY_SECONDS = 86_400.0
-
-# The token of a run's repository, which its jobs have as `GITHUB_TOKEN`; "" when it has none, or the run is a stranger's.
-FindJobToken = Callable[[Connection, int], Awaitable[str]]
 
 
 class Handout:
@@ -86,22 +84,11 @@ class Handout:
             connection,
             spec.secrets,
             own=own,
-            asker=await _make_asker(connection, spec, project),
+            asker=await make_asker(connection, spec, project),
             identity=PublicIdentity.from_json(json.loads(agent.identity)),
             job=offer.job,
             lease=offer.lease,
         )
-
-
-async def _make_asker(connection: Connection, spec: JobSpec, project: int) -> Asker:
-    origin = await deliveries.find_origin(connection, spec.run)
-    return Asker(
-        project=project,
-        run=int(spec.run),
-        environment=spec.environment,
-        ref=str(spec.contexts.github.get("ref", "")),
-        is_trusted=origin is None or origin.is_trusted,
-    )
 
 
 async def _add_variables(connection: Connection, spec: JobSpec, project: int) -> JobSpec:

@@ -30,6 +30,7 @@ from agent.server.handout import Handout
 from agent.server.hub import Hub
 from agent.server.idempotency import Idempotency
 from agent.server.job_logs import JobLogs
+from agent.server.job_secrets import JobSecrets
 from agent.server.journals import Journals
 from agent.server.journals.files import FileJournals
 from agent.server.journals.table import TableJournals
@@ -68,6 +69,7 @@ class Services:
     registry: Registry
     pulse: Pulse
     vault: Vault
+    job_secrets: JobSecrets
     journals: Journals
     logs: JobLogs
     archiver: Archiver
@@ -154,6 +156,7 @@ def _assemble(
         registry=registry,
         pulse=Pulse(changes, settings.lease_terms),
         vault=vault,
+        job_secrets=JobSecrets(database, vault, triggers.connected.find_job_token),
         journals=journals,
         logs=JobLogs(database, journals, blobs, log_indexes),
         archiver=Archiver(changes, bus, journals, blobs),

@@ -16,6 +16,7 @@ from agent.server.levels import may_be_used, nearest
 from agent.server.store import run_secrets, settings
 from agent.server.store.database import Connection
 from agent.server.store.settings import Level
+from agent.visible import check_visible
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 MAX_VALUE_BYTES = 48 * 1024  # as at GitHub, and so are the counts
@@ -92,6 +93,19 @@ class Vault:
     ) -> dict[str, bytes]:
         """The secrets `names` and the job's `own` ones, each sealed to `identity` for this job and lease.
 
+        See `open_for` for which these are. Raises DamagedError when one does not open.
+        """
+        values = await self.open_for(connection, names, asker)
+        values |= {name: value.encode() for name, value in own.items()}
+        return {
+            name: seal(identity, value, job_id=job, lease=lease, name=name) for name, value in values.items()
+        }
+
+    async def open_for(
+        self, connection: Connection, names: tuple[str, ...], asker: "Asker"
+    ) -> dict[str, bytes]:
+        """The secrets `names` of a job, in clear.
+
         What was given to the run itself comes first, and all of it, under whatever name: a job that names it not still
         masks it. Of several levels the nearest counts; a name whose secret is gone meanwhile, or that the asker's ref
         may not use, is left out, and so are all when its run is not trusted. Raises DamagedError when one does not open.
@@ -102,11 +116,7 @@ class Vault:
             connection, {name: key for name, key in wanted.items() if key not in given}, asker
         )
         values |= {name: given[key] for name, key in wanted.items() if key in given}
-        values |= {key: value for key, value in given.items() if key not in wanted.values()}
-        values |= {name: value.encode() for name, value in own.items()}
-        return {
-            name: seal(identity, value, job_id=job, lease=lease, name=name) for name, value in values.items()
-        }
+        return values | {key: value for key, value in given.items() if key not in wanted.values()}
 
     async def _open_of_run(self, connection: Connection, asker: "Asker") -> dict[str, bytes]:
         found = await run_secrets.list_secrets(connection, asker.run) if asker.is_trusted else {}
@@ -185,7 +195,7 @@ def check_environment(environment: str) -> str:
     """Raises UsageError unless it may be the name of an environment, or is empty."""
     if environment and not _ENVIRONMENT.fullmatch(environment):
         raise UsageError("this is no name for an environment", where=repr(environment[:80]))
-    return environment
+    return check_visible(environment, "an environment")
 
 
 def check_refs(refs: Sequence[str]) -> None:

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 
 from agent.errors import UsageError
+from agent.visible import check_visible
 
 LATEST = "latest"
 MODES = ("644", "755")
@@ -119,6 +120,4 @@ def check_path(path: str) -> str:
         raise UsageError(
             "the path does not stay in the dataset, or a part of it is too long", where=path[:120]
         )
-    if any(ord(character) < 0x20 or ord(character) == 0x7F for character in path):
-        raise UsageError("a path may not hold control characters", where=repr(path)[:120])
-    return path
+    return check_visible(path, "a file of a dataset")

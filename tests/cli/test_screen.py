@@ -149,8 +149,8 @@ def test_summaries_stand_at_the_end() -> None:
 def test_tables_align_and_print_no_control_characters() -> None:
     out = io.StringIO()
     print_table(["name", "n"], [["a\x1b[31m", 1], ["longer", 22]], out)
-    assert out.getvalue() == "name    n\na[31m   1\nlonger  22\n"
-    assert plain("x\ny") == "xy"
+    assert out.getvalue() == "name       n\na\\x1b[31m  1\nlonger     22\n"
+    assert plain("x\ny") == "x y"
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,7 @@ def test_what_a_job_prints_can_not_steer_the_terminal() -> None:
     play = Play()
     play.step("a", 0, "Name\x1b[2J")
     play.log("a", 0, "over\rwritten \x1b]0;title\x07 \x1b[5A \x1b[31mred\x1b[0m\n")
-    assert play.seen()[1:] == ["  * Name[2J  1.0s", "    │ written   red"]
+    assert play.seen()[1:] == [r"  * Name\x1b[2J  1.0s", "    │ written   red"]
 
 
 def test_annotations_and_summaries_stand_at_the_end() -> None:

@@ -129,6 +129,12 @@ def test_a_finished_artifact_cannot_be_changed_with_its_old_url(server: ServerPr
         'a"b',
         "x" * 256,
         "\x1b[0m",
+        "model\u202egnp.exe",
+        "a\u2066b",
+        "a\u200fb",
+        "a\u2028b",
+        "a\x85b",
+        "a\u200bb",
     ],
 )
 def test_names_that_could_be_paths_are_refused(job: Job, name: str) -> None:

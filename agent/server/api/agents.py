@@ -21,6 +21,7 @@ from agent.server.store import agents, jobs, projects
 from agent.server.store.agents import AgentRow
 from agent.server.views import Moment, time_text
 from agent.spec.resources import inventory_from_json
+from agent.visible import HIDDEN
 
 
 class RegistrationBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -45,8 +46,8 @@ class Registered(msgspec.Struct):
     server: str
 
 
-_Label = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f,]+$")]
-_Name = Annotated[str, msgspec.Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+_Label = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=f"^[^{HIDDEN},]+$")]
+_Name = Annotated[str, msgspec.Meta(max_length=200, pattern=f"^[^{HIDDEN}]*$")]
 
 
 class AgentChange(msgspec.Struct, forbid_unknown_fields=True):

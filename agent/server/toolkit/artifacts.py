@@ -23,6 +23,7 @@ from agent.server.toolkit.blobs import download_url, remove_all, remove_parts, u
 from agent.server.toolkit.shelves import ARTIFACTS, stored_artifact
 from agent.server.toolkit.twirp import number_field, read_fields, text_field
 from agent.server.views import time_text
+from agent.visible import check_visible, show_name
 
 SERVICE = "/twirp/github.actions.results.api.v1.ArtifactService"
 _FORBIDDEN = re.compile(r'["<>|*?:\r\n\\/\x00-\x1f\x7f]')
@@ -129,12 +130,13 @@ def _is_job_id(text: str) -> bool:
 def check_name(name: str) -> str:
     """`name`, when an artifact may have it. Raises UsageError."""
     if not name or name in (".", "..") or len(name.encode("utf-8", "replace")) > _MOST_NAME_BYTES:
-        raise UsageError("the artifact has no name, or a far too long one", where=name[:80])
+        raise UsageError("the artifact has no name, or a far too long one", where=show_name(name[:80]))
     if _FORBIDDEN.search(name):
         raise UsageError(
-            "an artifact's name may not hold \" : < > | * ? \\ / or control characters", where=name[:80]
+            "an artifact's name may not hold \" : < > | * ? \\ / or control characters",
+            where=show_name(name[:80]),
         )
-    return name
+    return check_visible(name, "an artifact")
 
 
 def _mime_type(fields: dict[str, object]) -> str:

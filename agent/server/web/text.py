@@ -2,13 +2,15 @@
 
 import re
 
+from agent.visible import HIDDEN
+
 _ESCAPES = re.compile(
     r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?"  # OSC: titles, links (8), the clipboard (52)
     r"|\x1b[PX^_][^\x1b]*(?:\x1b\\)?"  # DCS, SOS, PM, APC
     r"|[\x1b\x9b]\[?[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
     r"|\x1b"
 )
-_ODD = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
+_ODD = re.compile(rf"(?![\t\n])[{HIDDEN}]")
 
 
 def plain_text(value: object) -> object:
