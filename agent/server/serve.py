@@ -16,6 +16,7 @@ from agent.errors import AgentError, UsageError
 from agent.seal.files import write_private_file
 from agent.server.app import make_app
 from agent.server.auth.tokens import API, REGISTRATION, create_token
+from agent.server.blobs.location import open_blobs
 from agent.server.data_folder import DataFolder, lock_data_folder
 from agent.server.installation import open_installation
 from agent.server.services import Services
@@ -51,6 +52,9 @@ def serve(settings: ServerSettings, announce: Callable[[Started], None]) -> None
     """
     lock = lock_data_folder(settings.data)
     folder = open_installation(settings, SystemClock())
+    open_blobs(
+        settings.blobs_url, folder.blobs
+    )  # what is wrong with the setting is told here, not by uvicorn
     folder.address.unlink(missing_ok=True)
     listener = _listen(settings.listen)
     _advise(settings, listener)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,6 +15,8 @@ from server.vocabulary import ONE_JOB, TWO_JOBS, ServerProcess, TestAgent, journ
 
 from agent.errors import UsageError
 from agent.server.own_url import check_own_url, is_host
+from agent.server.serve import serve
+from agent.server.settings import ServerSettings
 
 Servers = Callable[..., ServerProcess]
 Agents = Callable[..., TestAgent]
@@ -312,6 +315,12 @@ def test_no_answer_names_a_host_that_can_be_none(server: ServerProcess, host: st
 def test_a_public_url_that_can_be_none_is_told_at_the_start(url: str) -> None:
     with pytest.raises(UsageError, match="no address of a server"):
         check_own_url(url, "--public-url")
+
+
+@pytest.mark.parametrize("url", ["s3://[", "http://x", "s3://a@b/c"])
+def test_a_place_for_blobs_that_can_be_none_is_told_at_the_start(tmp_path: Path, url: str) -> None:
+    with pytest.raises(UsageError, match="not a place for blobs"):
+        serve(ServerSettings(listen="127.0.0.1:0", data=tmp_path / "data", blobs_url=url), lambda _: None)
 
 
 @given(st.text("[]:.%1af@/x-"))

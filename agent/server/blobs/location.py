@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from agent.errors import UsageError
+from agent.redaction import redact
 from agent.server.blobs.disk import DiskBlobStore
 from agent.server.blobs.store import BlobStore
 
@@ -23,14 +24,17 @@ def open_blobs(url: str, folder: Path) -> BlobStore:
     """The blobs at `url`; empty: in `folder`. Raises UsageError for a URL that is none of the above."""
     if not url:
         return DiskBlobStore(folder)
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # brackets that are not closed
+        parts = urlsplit("")
     if parts.scheme == "file" and not parts.netloc and parts.path.startswith("/") and not parts.query:
         return DiskBlobStore(Path(unquote(parts.path)))
     if parts.scheme == "s3" and parts.hostname and parts.netloc == parts.hostname:
         return _open_bucket(url, dict(parse_qsl(parts.query, keep_blank_values=True)))
     raise UsageError(
         "not a place for blobs",
-        where=f"{parts.scheme}://{parts.hostname or ''}{parts.path}",
+        where=redact(url.partition("?")[0]),
         hint="write file:///FOLDER or s3://BUCKET/PREFIX?endpoint=URL; credentials come from the environment",
     )
 
