@@ -9,7 +9,7 @@ from agent.errors import AgentError
 from agent.job.masking import Masker
 from agent.job.streams import Recorder
 from agent.journal.file import JournalReader, JournalWriter
-from agent.journal.format import Closed, Log, Record, StepChanged
+from agent.journal.format import Annotation, Closed, Log, Record, StepChanged
 from agent.spec.outcome import Conclusion, JobResult
 
 SUCCESS = Conclusion.SUCCESS
@@ -83,5 +83,26 @@ def test_on_a_full_disk_output_is_dropped_and_the_ends_of_steps_are_not(
         recorder.begin_step("b", "b")
         assert read(tmp_path / "journal") == ["a running", "a completed", "b running"]
         assert str(recorder.failure) == "the disk is full"
+
+    asyncio.run(run())
+
+
+def test_a_secret_as_the_name_of_a_step_an_output_or_an_annotation_is_not_in_the_journal(
+    tmp_path: Path,
+) -> None:
+    async def run() -> None:
+        masker = Masker()
+        masker.add("s3cr3t-name")
+        recorder = Recorder(tmp_path / "journal", masker)
+        step = recorder.begin_step("a", "Train s3cr3t-name")
+        recorder.annotate(Annotation(step.step, "error", "m s3cr3t-name", "t s3cr3t-name", "f s3cr3t-name"))
+        recorder.summarise(step.step, "# s3cr3t-name")
+        step.end(SUCCESS, SUCCESS, {"s3cr3t-name": "x", "y": "s3cr3t-name"})
+        await asyncio.sleep(0)
+        ended = [
+            record for _, record in JournalReader(tmp_path / "journal") if isinstance(record, StepChanged)
+        ]
+        assert ended[-1].outputs == {"***": "x", "y": "***"}
+        assert b"s3cr3t" not in (tmp_path / "journal").read_bytes()
 
     asyncio.run(run())
