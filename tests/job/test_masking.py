@@ -6,7 +6,7 @@ import json
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agent.job.mask_search import FewForms, ManyForms, find_unfinished
@@ -57,6 +57,7 @@ def test_no_secret_survives(secrets: list[str], text: str, cuts: list[int]) -> N
     st.text("xyz01 \n", max_size=60),
     CUTS,
 )
+@example(secrets=["0001", "000"], text="", cuts=[])
 def test_no_secret_survives_though_what_may_begin_one_is_shown_early(
     secrets: list[str], text: str, cuts: list[int]
 ) -> None:
