@@ -14,7 +14,7 @@ from agent.plan.state import RunRequest
 from agent.spec.job import Source
 
 JOB_TOKEN = "GITHUB_TOKEN"  # noqa: S105 - a secret's name: every job has it, nobody sets it
-_BY_HAND = "workflow_dispatch"
+BY_HAND = "workflow_dispatch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def make_request(
     event_name = choose_event(flow, wish.event_name)
     inputs = _resolve(flow, event_name, wish.inputs)
     event = dict(wish.event)
-    if event_name == _BY_HAND:  # GitHub: typed in `inputs`, always text in `github.event.inputs`
+    if event_name == BY_HAND:  # GitHub: typed in `inputs`, always text in `github.event.inputs`
         event.setdefault("inputs", {name: to_text(value) for name, value in inputs.items()})
     github = make_github_context(
         run=run,
@@ -82,8 +82,8 @@ def choose_event(flow: Flow, wanted: str) -> str:
     """The event of a run: what was asked for, else by hand where the flow allows it, else the flow's first."""
     if wanted:
         return wanted
-    if flow.trigger(_BY_HAND) or not flow.triggers:
-        return _BY_HAND
+    if flow.trigger(BY_HAND) or not flow.triggers:
+        return BY_HAND
     return flow.triggers[0].event
 
 

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 from agent.errors import UsageError
 from agent.server.auth.runtime import JobIdentity
-from agent.server.cache_scopes import Scopes, scopes_of
+from agent.server.cache_scopes import Scopes
 from agent.server.changes import Change
+from agent.server.run_scopes import find_scopes
 from agent.server.services import Services
-from agent.server.store import caches, deliveries, jobs, projects
+from agent.server.store import caches, jobs, projects, runs
 from agent.server.store.caches import CacheRow
 from agent.server.store.database import Connection
 
@@ -35,12 +36,11 @@ class Place:
 async def find_place(services: Services, identity: JobIdentity) -> Place:
     """The project and the scopes of a job that runs: from what is stored of it, not from what it says."""
     async with services.database.read() as connection:
-        spec = await jobs.load_spec(connection, identity.job)
+        run = await runs.find_run(connection, identity.run)
         project = await jobs.project_of(connection, identity.job)
-        origin = await deliveries.find_origin(connection, identity.run)
-    assert project is not None
-    is_trusted = origin is None or origin.is_trusted
-    return Place(identity.job, project, scopes_of(spec.contexts.github, is_trusted=is_trusted))
+        assert run is not None
+        assert project is not None
+        return Place(identity.job, project, await find_scopes(connection, run))
 
 
 async def reserve(change: Change, place: Place, key: str, version: str) -> int | None:

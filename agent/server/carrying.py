@@ -6,7 +6,6 @@ becomes a letter that the keeper of the groups heeds in a transaction of its own
 
 from dataclasses import replace
 
-from agent.flow.filters import matches_patterns
 from agent.flow.model import Flow
 from agent.ids import JobId
 from agent.plan import (
@@ -29,9 +28,10 @@ from agent.plan import (
 )
 from agent.server import plan_states
 from agent.server.changes import Change
+from agent.server.levels import fits_refs
 from agent.server.live import GROUPS, TIMERS
 from agent.server.platform_events import tell_of_run
-from agent.server.store import environments, groups, jobs, leases, runs
+from agent.server.store import environments, groups, jobs, leases, run_branches, runs
 from agent.server.store import gangs as gang_store
 from agent.server.store.groups import Letter
 
@@ -135,11 +135,13 @@ async def _ask_gate(change: Change, state: RunState, project: int, job: JobId, n
     found = await environments.find_environment(change.connection, project, name)
     if found is None:
         return GateSet(job)
-    ref = str(state.request.github.get("ref_name", ""))
-    if found.branches and not matches_patterns(found.branches, ref):
+    branch = await run_branches.find_branch(change.connection, state.request.run)
+    ref = "" if branch is None else branch.ref
+    if not fits_refs(found.branches, ref):
+        who = f"'{ref.removeprefix('refs/heads/')}'" if ref else "a run that is on no branch"
         return GateSet(
             job,
-            refusal=f"'{ref}' may not enter the environment '{found.name}': it is for {', '.join(found.branches)}",
+            refusal=f"{who} may not enter the environment '{found.name}': it is for {', '.join(found.branches)}",
         )
     return GateSet(job, found.approvals, found.wait_minutes * 60)
 

@@ -12,7 +12,8 @@ from agent.server.auth.runtime import JobIdentity, RuntimeTokens
 from agent.server.job_secrets import FindJobToken, make_asker
 from agent.server.leases import Offer
 from agent.server.levels import nearest
-from agent.server.store import agents, jobs, settings
+from agent.server.run_scopes import find_scopes
+from agent.server.store import agents, jobs, runs, settings
 from agent.server.store.agents import AgentRow
 from agent.server.store.database import Connection
 from agent.server.store.jobs import JobRow
@@ -73,7 +74,7 @@ class Handout:
         minutes = spec.timeout_minutes + spec.cancel_timeout_minutes
         token = self._runtime_tokens.mint(
             JobIdentity(spec.run, offer.job, offer.lease),
-            ref=str(spec.contexts.github.get("ref", "")),
+            scope=await _find_scope(connection, spec.run),
             lifetime_seconds=60 * minutes if spec.timeout_minutes else 365 * _DAY_SECONDS,
             now=now,
         )
@@ -89,6 +90,12 @@ class Handout:
             job=offer.job,
             lease=offer.lease,
         )
+
+
+async def _find_scope(connection: Connection, run: int) -> str:
+    """Where the run's caches are written; empty: nowhere."""
+    row = await runs.find_run(connection, run)
+    return "" if row is None else (await find_scopes(connection, row)).write or ""
 
 
 async def _add_variables(connection: Connection, spec: JobSpec, project: int) -> JobSpec:

@@ -13,7 +13,7 @@ import msgspec
 from agent.errors import UsageError
 from agent.mask_forms import derive_forms, encode_printed
 from agent.server.auth.runtime import JobIdentity
-from agent.server.store import deliveries, jobs
+from agent.server.store import deliveries, jobs, run_branches
 from agent.server.store.database import Connection, Database
 from agent.server.vault import Asker, Vault
 from agent.spec.job import JobSpec
@@ -63,11 +63,12 @@ class JobSecrets:
 async def make_asker(connection: Connection, spec: JobSpec, project: int) -> Asker:
     """Whom secrets are for, of the job with `spec`."""
     origin = await deliveries.find_origin(connection, spec.run)
+    branch = await run_branches.find_branch(connection, spec.run)
     return Asker(
         project=project,
         run=int(spec.run),
         environment=spec.environment,
-        ref=str(spec.contexts.github.get("ref", "")),
+        ref="" if branch is None else branch.ref,
         is_trusted=origin is None or origin.is_trusted,
     )
 

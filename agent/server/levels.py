@@ -3,7 +3,7 @@
 environment of the job > project > organisation
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol, TypeVar
 
 from agent.flow.filters import matches_patterns
@@ -33,8 +33,16 @@ def nearest(rows: Iterable[R], environment: str = "") -> dict[str, R]:
 
 
 def may_be_used(row: SecretRow, ref: str) -> bool:
-    """Whether a run on the git ref `ref` gets the secret. A pattern is of branches unless it begins with `refs/`."""
-    return not row.refs or matches_patterns([_whole(pattern) for pattern in row.refs], ref)
+    """Whether a run on the git ref `ref` gets the secret."""
+    return fits_refs(row.refs, ref)
+
+
+def fits_refs(patterns: Sequence[str], ref: str) -> bool:
+    """Whether `ref`, in full, is among the refs that `patterns` are of; none are of all, "" (no branch) is in none.
+
+    A pattern is of branches unless it begins with `refs/`: a tag that is called `main` is not the branch.
+    """
+    return not patterns or matches_patterns([_whole(pattern) for pattern in patterns], ref)
 
 
 def _whole(pattern: str) -> str:

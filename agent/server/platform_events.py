@@ -2,8 +2,8 @@
 
 | event of `on` | happens when | `ref` for `branches`, `tags` | `action` for `types` |
 | --- | --- | --- | --- |
-| `workflow_run` | a run was asked for, began, ended | the run's branch | `requested`, `in_progress`, `completed` |
-| `run_finished` | a run ended | the run's branch | its conclusion: `success`, `failure`, `cancelled` ... |
+| `workflow_run` | a run was asked for, began, ended | the run's branch, as the server has found it | `requested`, `in_progress`, `completed` |
+| `run_finished` | a run ended | the run's branch, as the server has found it | its conclusion: `success`, `failure`, `cancelled` ... |
 | `agent_lost` | an agent was silent for too long, and its job is lost | | |
 | `artifact_tagged` | a tag was put on an artifact | `refs/tags/TAG` | |
 | `dataset_version` | a dataset has a new version | | |
@@ -16,17 +16,21 @@ Nothing is written when no flow of the project waits for the event. Runs that st
 import json
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
 
 import msgspec
 
 from agent.ids import ENTROPY_BYTES, make_id
+from agent.plan.request import BY_HAND
 from agent.server.changes import Change
-from agent.server.store import deliveries, flows, repositories, runs, status_reports
+from agent.server.store import deliveries, flows, repositories, run_branches, runs, status_reports
+from agent.server.store.run_branches import RunBranch
 from agent.server.store.runs import RunRow
 from agent.server.views import time_text, view_run
+from agent.spec import codec
+from agent.spec.job import Source
 
 TRIGGERS: Final = "triggers"  # the topic of what is to be worked off
 DEEPEST: Final = 3  # as at GitHub: a run, which starts a run, which starts a run
@@ -94,9 +98,22 @@ async def tell_of_run(change: Change, run: int, action: str) -> None:
         return
     if origin is not None and is_reported:
         await _report(change, origin, row)
+    branch = await run_branches.find_branch(change.connection, run)
+    known = _without_claims(row, branch, is_by_itself=origin is not None)
     for name in names:
         if await flows.is_awaited(change.connection, row.project, name):
-            await emit(change, _make_event(name, row, action))
+            await emit(change, _make_event(name, known, action))
+
+
+def _without_claims(row: RunRow, branch: RunBranch | None, *, is_by_itself: bool) -> RunRow:
+    """The run as others may believe it: where the server has found it, and by hand unless an event started it.
+
+    Flows of the default branch are started by this, and judge by `head_branch`, `head_sha` and `event` what they may do.
+    """
+    source = codec.parse(Source, row.source, where=f"run {row.id}")
+    ref, commit = ("", "") if branch is None else (branch.ref, branch.commit)
+    event = row.event if is_by_itself else BY_HAND
+    return replace(row, source=codec.dump(replace(source, ref=ref, commit=commit)), event=event)
 
 
 def _make_event(name: str, row: RunRow, action: str) -> PlatformEvent:
@@ -153,7 +170,7 @@ def _describe_run(row: RunRow, action: str) -> dict[str, object]:
             "run_started_at": time_text(row.started_at),
             "updated_at": time_text(row.finished_at or row.started_at or row.created_at),
         },
-        "run": msgspec.structs.asdict(view_run(row)),
+        "run": msgspec.to_builtins(view_run(row)),
     }
 
 

@@ -14,7 +14,7 @@ from agent.flow.model import Flow
 from agent.plan import RunState, explain_waiting
 from agent.server import plan_states
 from agent.server.services import Services
-from agent.server.store import agents, artifacts, jobs, records, runs
+from agent.server.store import agents, artifacts, jobs, records, run_branches, runs
 from agent.server.store.database import Connection
 from agent.server.store.jobs import JobRow
 from agent.server.store.runs import AttemptRow
@@ -41,6 +41,9 @@ class SummaryView(msgspec.Struct):
 class RunDetails(RunView, kw_only=True):
     """A run with all that belongs to it."""
 
+    branch: (
+        str  # the ref that the server itself has found it on, in full; empty: on none, whatever `source` says
+    )
     jobs: list[JobView]
     retried: list[JobView]
     summaries: list[SummaryView]
@@ -62,6 +65,7 @@ async def load_run(services: Services, run: int, number: int = 0) -> RunDetails:
         row = await runs.find_run(connection, run)
         if row is None:
             raise NotFoundError(f"there is no run {run}")
+        branch = await run_branches.find_branch(connection, run)
         attempt = await find_attempt(connection, services, run, number)
         rows = await jobs.list_of_run(connection, run)
         names = await agents.names_of(connection, [job.agent for job in rows])
@@ -76,6 +80,7 @@ async def load_run(services: Services, run: int, number: int = 0) -> RunDetails:
         ]
     return RunDetails(
         **msgspec.structs.asdict(_of_attempt(view_run(row), attempt)),
+        branch="" if branch is None else branch.ref,
         jobs=shown,
         retried=list_retried(attempt, rows, names),
         summaries=[summary for summary in summaries if summary.text],

@@ -39,6 +39,7 @@ from agent.server.store.database import Connection
 from agent.server.store.deliveries import OriginRow, add_origin
 from agent.server.store.jobs import JobRow
 from agent.server.store.projects import DEFAULT
+from agent.server.store.run_branches import RunBranch, add_branch
 from agent.server.store.runs import StoredPlan
 from agent.server.vault import Vault, check_run_secrets
 from agent.spec import codec
@@ -57,6 +58,9 @@ class Submission:
     called: Mapping[str, str] = field(default_factory=dict)  # texts of the flows that it calls, by reference
     project: int = DEFAULT
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)  # of this run alone
+    branch: RunBranch | None = (
+        None  # that the server has found it on; None: on no branch, whatever `wish` says
+    )
     origin: OriginRow | None = (
         None  # what starts it, when that is no person with the text; its `run` is filled in
     )
@@ -89,6 +93,8 @@ class Runs:
         await self._vault.put_for_run(change.connection, request.run, own)
         if submission.origin is not None:
             await add_origin(change.connection, replace(submission.origin, run=request.run))
+        if submission.branch is not None:
+            await add_branch(change.connection, request.run, submission.branch)
         await tell_of_run(change, request.run, "requested")
         await carry_out(change, flow, submission.project, begin(flow, request, now=change.now))
         await change.tell_run(request.run)

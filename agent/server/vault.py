@@ -155,7 +155,7 @@ class Asker:
     project: int
     run: int
     environment: str
-    ref: str
+    ref: str  # as the server has found it; "": the run is on no branch
     is_trusted: bool
 
 

@@ -314,7 +314,7 @@ def test_a_jobs_token_is_what_githubs_clients_want(running: Any) -> None:
     _, assign, token = running
     claims = json.loads(_decode(token.split(".")[1]))
     assert claims["scp"] == f"Actions.Results:{assign.spec.run}:{assign.job}"
-    assert json.loads(claims["ac"]) == [{"Scope": "refs/heads/main", "Permission": 3}]
+    assert json.loads(claims["ac"]) == [{"Scope": "user/admin", "Permission": 3}]
     assert claims["exp"] - claims["iat"] == 60 * 365 + 3600
     assert sorted(assign.sealed) == ["ACTIONS_RUNTIME_TOKEN"], "the agent makes it the GITHUB_TOKEN too"
 

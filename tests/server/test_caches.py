@@ -26,15 +26,22 @@ def on(server: ServerProcess) -> Iterator[Callable[..., Job]]:
     jobs: list[Job] = []
 
     def make(ref: str = "refs/heads/main", **more: Any) -> Job:
-        name = f"on-{uuid4()}"
-        jobs.append(
-            Job(more.pop("server", server), name, source={"kind": "git", "url": "u", "ref": ref}, **more)
-        )
-        return jobs[-1]
+        job = Job(more.pop("server", server), f"on-{uuid4()}")
+        have_trunk(job.server)
+        job.server.put_on(job.run, ref, **more)
+        jobs.append(job)
+        return job
 
     yield make
     for job in jobs:
         job.end()
+
+
+def have_trunk(server: ServerProcess) -> None:
+    """A repository of the project, whose default branch's caches all may read."""
+    columns = "id, name, provider, url, api_url, default_branch, folders, forks, reports_status, head, problem, created_at"
+    values = "'repo_1', 'a/b', 'git', 'https://x/a/b', '', 'main', '[]', 'never', FALSE, '', '', 0"
+    server.sql(f"INSERT INTO repositories ({columns}) VALUES ({values}) ON CONFLICT DO NOTHING")
 
 
 def save(job: Job, key: str, content: bytes, version: str = VERSION) -> httpx.Response:
@@ -136,19 +143,9 @@ def test_what_a_pull_request_writes_is_never_restored_by_the_branch_it_goes_to(
     stem = f"poison-{uuid4()}-"
     main = on()
     for event, ref in (("pull_request", "refs/pull/7/merge"), ("pull_request_target", "refs/heads/main")):
-        text = f"on: {event}\njobs:\n  train:\n    runs-on: linux\n    steps:\n      - run: echo hello\n"
-        payload = {"number": 7, "pull_request": {"number": 7, "base": {"ref": "main"}}}
-        pull = Job(
-            main.server,
-            f"pull-{uuid4()}",
-            flow={"file": "flow.yml", "text": text},
-            event=event,
-            event_payload=payload,
-            source={"kind": "git", "url": "u", "ref": ref},
-        )
+        pull = on(ref, base="refs/heads/main", scope="refs/pull/7/merge")
         save(pull, f"{stem}{event}", b"evil")
         assert look(pull, f"{stem}{event}") == (f"{stem}{event}", b"evil")
-        pull.end()
     assert look(main, f"{stem}pull_request", stem) is None
 
 

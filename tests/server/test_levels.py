@@ -102,8 +102,13 @@ def test_a_secret_for_some_refs_is_not_sealed_for_others(make_server: Servers, m
     for ref, expected in (
         ("refs/heads/main", {"OWN", "SHARED", "NEAR"}),
         ("refs/heads/x", {"SHARED", "NEAR"}),
+        ("", {"SHARED", "NEAR"}),
     ):
-        server.submit(FLOW % "", source={"kind": "git", "url": "u", "ref": ref})
+        agent.disconnect()
+        run = server.submit(FLOW % "")
+        if ref:
+            server.put_on(run, ref)
+        agent.connect()
         assign = agent.take()
         assert set(opened(agent, assign)) == expected
         agent.finish(assign, journal(assign))

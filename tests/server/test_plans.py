@@ -130,12 +130,13 @@ def test_an_approval_is_of_one_attempt(own: ServerProcess, make_agent: Agents) -
 def test_a_wait_timer_and_the_branches_of_an_environment(own: ServerProcess, make_agent: Agents) -> None:
     own.api.put("/environments/slow", json={"wait_minutes": 0.005})
     own.api.put("/environments/main-only", json={"branches": ["main"]})
-    source = {"kind": "none", "ref": "refs/heads/side"}
     jobs = job("slow", "environment: slow, ") + job("refused", "environment: main-only, ")
-    run = own.submit(flow(jobs), source=source)
+    run = own.submit(flow(jobs))
     succeed(make_agent(own).connect(), "slow")
     shown = ended(own, run, "failure")
-    assert "'side' may not enter the environment 'main-only'" in shown["jobs"][1]["message"]
+    assert (
+        "a run that is on no branch may not enter the environment 'main-only'" in shown["jobs"][1]["message"]
+    )
 
 
 def test_environments_are_made_shown_listed_and_forgotten(own: ServerProcess) -> None:

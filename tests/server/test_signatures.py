@@ -55,7 +55,7 @@ def test_no_byte_moves_between_purpose_path_and_expiry(
 
 def test_a_jobs_token_names_its_job_until_it_expires() -> None:
     tokens = RuntimeTokens(b"k" * 32, "server_1")
-    token = tokens.mint(JOB, ref="refs/heads/main", lifetime_seconds=60, now=NOW)
+    token = tokens.mint(JOB, scope="refs/heads/main", lifetime_seconds=60, now=NOW)
     assert tokens.read(token, NOW) == JOB
     assert tokens.read(token, NOW + 3600) == JOB
     with pytest.raises(RefusedError):
@@ -66,7 +66,7 @@ def test_a_jobs_token_names_its_job_until_it_expires() -> None:
     "other", [RuntimeTokens(b"x" * 32, "server_1"), RuntimeTokens(b"k" * 32, "server_2")]
 )
 def test_another_servers_token_is_none_here(other: RuntimeTokens) -> None:
-    token = other.mint(JOB, ref="", lifetime_seconds=60, now=NOW)
+    token = other.mint(JOB, scope="", lifetime_seconds=60, now=NOW)
     with pytest.raises(RefusedError):
         RuntimeTokens(b"k" * 32, "server_1").read(token, NOW)
 
@@ -89,7 +89,7 @@ def test_the_throttle_counts_by_client_and_minute() -> None:
 def test_claims_are_what_githubs_clients_read() -> None:
     import base64
 
-    token = RuntimeTokens(b"k" * 32, "s").mint(JOB, ref="refs/heads/x", lifetime_seconds=1, now=NOW)
+    token = RuntimeTokens(b"k" * 32, "s").mint(JOB, scope="refs/heads/x", lifetime_seconds=1, now=NOW)
     body = token.split(".")[1]
     claims = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
     (scope,) = claims["scp"].split(" ")

@@ -177,6 +177,14 @@ class ServerProcess:
 
         return wait_for(is_there, f"{key} of run {run} to be {wanted}")
 
+    def put_on(self, run: int, ref: str, *, base: str = "", scope: str | None = None) -> None:
+        """As if the server had found the run on this ref of a repository."""
+        values = (run, "repo_1", ref, "1" * 40, base, ref if scope is None else scope)
+        self.sql(
+            'INSERT INTO run_branches (run, repository, ref, "commit", base, scope) VALUES (?, ?, ?, ?, ?, ?)',
+            *values,
+        )
+
     def set_secret(self, name: str, value: str) -> None:
         assert self.api.put(f"/secrets/{name}", json={"value": value}).status_code == 200
 

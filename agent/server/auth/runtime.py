@@ -35,8 +35,8 @@ class RuntimeTokens:
         self._key = OctKey.import_key(derive_key(signing_key, "runtime-token/1"))
         self._server_id = server_id
 
-    def mint(self, identity: JobIdentity, *, ref: str, lifetime_seconds: float, now: float) -> str:
-        """A token for `identity`; `ref` is the git ref whose caches the job may use."""
+    def mint(self, identity: JobIdentity, *, scope: str, lifetime_seconds: float, now: float) -> str:
+        """A token for `identity`; `scope` is that of the caches that the job may write (mostly a git ref)."""
         claims = {
             "iss": self._server_id,
             "aud": "job",
@@ -46,7 +46,7 @@ class RuntimeTokens:
             "job": identity.job,
             "lease": identity.lease,
             "scp": f"Actions.Results:{identity.run}:{identity.job}",
-            "ac": json.dumps([{"Scope": ref, "Permission": _READ_WRITE}]),
+            "ac": json.dumps([{"Scope": scope, "Permission": _READ_WRITE}]),
         }
         return jwt.encode({"alg": _ALGORITHM, "typ": "JWT"}, claims, self._key)
 

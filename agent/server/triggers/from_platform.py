@@ -10,6 +10,7 @@ from agent.server.store import flows, repositories
 from agent.server.store.database import Connection, Database
 from agent.server.store.deliveries import DeliveryRow
 from agent.server.store.flows import FlowRow
+from agent.server.store.run_branches import RunBranch
 from agent.server.triggers.delivery import items, part, text
 from agent.server.triggers.known import explain_flow_error
 from agent.server.triggers.starting import Result, Start, Starter
@@ -71,7 +72,10 @@ def make_start(
     delivery: int | None = None,
     depth: int = 0,
 ) -> Start:
-    """The start of a flow that the server knows."""
+    """The start of a flow that the server knows; `source` is what its repository's mirror has, none of a stored flow."""
+    branch = None
+    if flow.repository is not None and source.commit:
+        branch = RunBranch(flow.repository, source.ref, source.commit, scope=source.ref)
     return Start(
         key=key,
         project=flow.project,
@@ -86,6 +90,7 @@ def make_start(
         repository=flow.repository,
         delivery=delivery,
         commit=source.commit,
+        branch=branch,
         depth=depth,
     )
 

@@ -19,11 +19,13 @@ from typing import Final
 from agent.errors import AgentError, UnreachableError, UsageError
 from agent.flow.load import load_flow
 from agent.flow.problems import InvalidFlowError
+from agent.server.cache_scopes import choose_scope
 from agent.server.store.deliveries import DeliveryRow
 from agent.server.store.repositories import RepositoryRow
+from agent.server.store.run_branches import RunBranch
 from agent.server.triggers.called import ReadOthers, read_beside, read_called
 from agent.server.triggers.connected import Connected, read_flows
-from agent.server.triggers.delivery import Delivery, PullRequest, part, text
+from agent.server.triggers.delivery import Delivery, PullRequest, branch_ref, part, text
 from agent.server.triggers.known import explain_flow_error
 from agent.server.triggers.matching import event_names, explain_no_start, find_skip, wants_paths
 from agent.server.triggers.mirror import Mirror
@@ -167,8 +169,20 @@ class _Look:
             repository=self._repository.id,
             delivery=self._row.id,
             commit=target.reported,
+            branch=self._find_branch(target),
             is_trusted=target.is_trusted,
             depth=self._row.depth,
+        )
+
+    def _find_branch(self, target: Target) -> RunBranch:
+        pull = self._delivery.pull
+        number = None if pull is None else pull.number
+        return RunBranch(
+            self._repository.id,
+            target.ref,
+            target.commit,
+            base="" if pull is None else branch_ref(pull.base_branch),
+            scope=choose_scope(self._event, target.ref, number, is_trusted=target.is_trusted),
         )
 
     def _locate(self) -> Target:

@@ -15,6 +15,7 @@ from agent.server.changes import Changes
 from agent.server.runs import Runs, Submission
 from agent.server.store import deliveries
 from agent.server.store.deliveries import OriginRow
+from agent.server.store.run_branches import RunBranch
 from agent.server.triggers.known import explain_flow_error
 from agent.spec.job import Source
 
@@ -42,6 +43,7 @@ class Start:
     repository: str | None = None
     delivery: int | None = None
     commit: str = ""  # that statuses are reported of
+    branch: RunBranch | None = None  # that the server has found it on
     is_trusted: bool = True
     is_by_hand: bool = False
     depth: int = 0
@@ -126,5 +128,6 @@ def _submission(wanted: Start) -> Submission:
         wish,
         called=wanted.called,
         project=wanted.project,
+        branch=wanted.branch,
         origin=origin,
     )

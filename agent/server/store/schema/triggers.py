@@ -126,6 +126,17 @@ origins = Table(
 )
 Index("origins_delivery", origins.c.delivery)
 
+run_branches = Table(
+    "run_branches",
+    metadata,
+    Column("run", Whole, ForeignKey("runs.id"), primary_key=True, autoincrement=False),
+    Column("repository", String, nullable=False),  # a connected one's id
+    Column("ref", String, nullable=False),  # in full
+    Column("commit", String, nullable=False),
+    Column("base", String, nullable=False),  # of a request to merge, in full; else ""
+    Column("scope", String, nullable=False),  # where the run's caches are written; "": nowhere
+)
+
 status_reports = Table(
     "status_reports",
     metadata,
