@@ -16,6 +16,8 @@ from agent.daemon.machine import GpuGoneError
 from agent.errors import AgentError
 from agent.wire import messages as m
 
+_LONGEST_REASON = 2000  # the server takes no longer one (`agent.wire.validate`)
+
 log = logging.getLogger("agent.daemon")
 
 
@@ -71,9 +73,12 @@ class Leases:
             except (AgentError, OSError) as error:
                 refusal = str(error)
                 is_changed = isinstance(error, GpuGoneError)
+            except Exception as error:  # one job's odd values end no connection, with all others' jobs on it
+                log.exception("job %s can't be kept", assign.job)
+                refusal = f"{m.CANNOT_KEEP}: {type(error).__name__}: {str(error)[:200]}"
         if refusal:
             log.info("job %s is refused: %s", assign.job, refusal)
-            connection.protocol.refuse(assign.job, assign.lease, refusal)
+            connection.protocol.refuse(assign.job, assign.lease, refusal[:_LONGEST_REASON])
         else:
             connection.protocol.accept(assign.job, assign.lease)
             if assign.node is None:  # else it waits for the others: the server's `ack` lets all of them begin

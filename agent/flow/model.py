@@ -12,6 +12,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 Template = object
+MOST_MINUTES = 366 * 24 * 60  # of a time-out: a year; 0 is for those without an end
 
 
 def _nothing() -> Mapping[str, Template]:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from agent.errors import AgentError, UnreachableError
 from agent.flow.expressions import is_truthy, to_number, to_text
+from agent.flow.model import MOST_MINUTES
 from agent.job.background import Background
 from agent.job.contexts import evaluate_condition, evaluate_mapping, evaluate_value
 from agent.job.effects import Effects
@@ -288,8 +289,11 @@ class Engine:
         written, place = turn.spec.timeout_minutes, turn.spec.place
         value = evaluate_value(self._job, turn.scope, env, written, place, turn.own)
         minutes = to_number(value)
-        if minutes != minutes:  # noqa: PLR0124 - not a number
-            raise AgentError(f"timeout-minutes is not a number: '{to_text(value)}'", where=turn.spec.place)
+        if minutes != minutes or minutes > MOST_MINUTES:  # noqa: PLR0124 - not a number
+            raise AgentError(
+                f"timeout-minutes is not a number up to {MOST_MINUTES}: '{to_text(value)[:80]}'",
+                where=turn.spec.place,
+            )
         return minutes if turn.stage is Stage.MAIN else 0
 
     def _count(self, turn: Turn, end: StepEnd) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from agent.errors import UsageError
 from agent.flow.called import refer, split_reference
 from agent.flow.expressions import evaluate_template, to_text
-from agent.flow.model import Flow, Job, Step, StepKind
+from agent.flow.model import MOST_MINUTES, Flow, Job, Step, StepKind
 from agent.plan.contexts import evaluate_environment, inputs_of, job_contexts, read_amount, show_name
 from agent.plan.scopes import calling_jobs, flow_of, scope_of, written_job
 from agent.plan.secret_names import list_secrets
@@ -42,9 +42,13 @@ def compile_job(flow: Flow, state: RunState, job: JobState) -> spec.JobSpec:
         shell=own.defaults.shell if shell is None else shell,
         working_directory=own.defaults.working_directory if folder is None else folder,
         outputs=written.outputs,
-        timeout_minutes=read_amount(evaluate_template(written.timeout_minutes, contexts), "timeout-minutes"),
+        timeout_minutes=read_amount(
+            evaluate_template(written.timeout_minutes, contexts), "timeout-minutes", MOST_MINUTES
+        ),
         cancel_timeout_minutes=read_amount(
-            evaluate_template(written.cancel_timeout_minutes, contexts), "cancel-timeout-minutes"
+            evaluate_template(written.cancel_timeout_minutes, contexts),
+            "cancel-timeout-minutes",
+            MOST_MINUTES,
         ),
         continue_on_error=evaluate_template(written.continue_on_error, contexts) is True,
         container=written.container,

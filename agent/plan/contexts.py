@@ -11,6 +11,7 @@ from agent.plan.scopes import calling_jobs, name_of, scope_of, written_job
 from agent.plan.state import JobState, Place, RunState
 
 MAX_GROUP_LENGTH = 400
+_MOST_PARALLEL = 1_000_000
 
 
 def inputs_of(state: RunState, scope: str) -> Mapping[str, object]:
@@ -51,7 +52,7 @@ def evaluate_strategy(strategy: Strategy, contexts: Mapping[str, object]) -> tup
     return (
         matrix,
         fail_fast is not False,
-        0 if limit is None else int(read_amount(limit, "strategy.max-parallel")),
+        0 if limit is None else int(read_amount(limit, "strategy.max-parallel", _MOST_PARALLEL)),
     )
 
 
@@ -105,9 +106,9 @@ def _own_name(flow: Flow, state: RunState, job: JobState) -> str:
     return evaluate_text(to_text(written.name), job_contexts(flow, state, job))
 
 
-def read_amount(value: object, key: str) -> float:
-    """A number of at least 0. Raises UsageError naming `key`."""
+def read_amount(value: object, key: str, most: int) -> float:
+    """A number from 0 to `most`. Raises UsageError naming `key`."""
     number = to_number(value)
-    if not 0 <= number < float("inf"):
-        raise UsageError(f"'{key}' is not a number of at least 0: {to_text(value)!r}", where=key)
+    if not 0 <= number <= most:
+        raise UsageError(f"'{key}' is not a number from 0 to {most}: {to_text(value)[:80]!r}", where=key)
     return number

@@ -30,6 +30,7 @@ from agent.server.pulse import Pulse
 from agent.server.registry import Registry
 from agent.server.scheduler import ReadyAgent
 from agent.server.settler import Settler
+from agent.server.store.leases import LOST_OFFER
 from agent.wire import messages as m
 from agent.wire.errors import IllegalVerbError, WireError
 from agent.wire.lease import LeaseState
@@ -255,7 +256,7 @@ class AgentConnection:
         for held in ready.held:
             await self._resume(held)
         holding = {(held.job, held.lease) for held in ready.held}
-        await self._leases.forsake(self.agent, holding, "its agent came back without it", self._number)
+        await self._leases.forsake(self.agent, holding, LOST_OFFER, self._number)
         if self._protocol.is_closed or not await self._tell_ready(row):
             return  # replaced meanwhile: what the newer connection says counts
         self.ready = row

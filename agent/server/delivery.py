@@ -1,10 +1,10 @@
 """What was offered to an agent on its way to it: by the server that holds its connection, whoever has offered it."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from agent.clock import Clock
-from agent.errors import AgentError
+from agent.errors import AgentError, RefusedError
 from agent.server.changes import Changes
 from agent.server.fleet import Fleet
 from agent.server.handout import Handout
@@ -12,7 +12,8 @@ from agent.server.hub import Hub
 from agent.server.leases import Leases, Offer
 from agent.server.runs import Runs
 from agent.server.store import leases as lease_store
-from agent.server.store.failures import UnavailableError
+from agent.server.store.database import Connection
+from agent.server.store.failures import DATABASE_ERRORS, UnavailableError, translate_failures
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
 from agent.wire import messages as m
 
@@ -36,31 +37,46 @@ class Delivery:
     async def deliver(self, offers: Sequence[Offer]) -> None:
         """Send the jobs with their secrets; what can't be handed out ends, what nobody is there for goes back."""
         for offer, made in await self._make(offers):
-            if isinstance(made, AgentError):
-                await self._give_up(offer, made)
-            elif self._hub.assign(offer.agent, made):
-                log.info("job %s: given to %s under lease %d", offer.job, offer.agent, offer.lease)
-            else:
-                await self._leases.give_up(offer.job, offer.lease, offer.agent, "its agent went away")
+            try:
+                await self._send(offer, made)
+            except UnavailableError:
+                raise
+            except (
+                Exception
+            ):  # a bug that one job has met: the others are handed out; the offer ends by its deadline
+                log.exception("job %s: its offer to %s could not be sent", offer.job, offer.agent)
+
+    async def _send(self, offer: Offer, made: m.Assign | AgentError) -> None:
+        if isinstance(made, AgentError):
+            await self._give_up(offer, made)
+        elif self._hub.assign(offer.agent, made):
+            log.info("job %s: given to %s under lease %d", offer.job, offer.agent, offer.lease)
+        else:
+            await self._leases.give_up(offer.job, offer.lease, offer.agent, "its agent went away")
 
     async def _make(self, offers: Sequence[Offer]) -> list[tuple[Offer, m.Assign | AgentError]]:
         """What is to be sent, or why it can't be made."""
-        made: list[tuple[Offer, m.Assign | AgentError]] = []
         if not offers:
-            return made
+            return []
         async with self._changes.database.read() as connection:
             ready = (*self._hub.ready_agents(), *await self._fleet.ready_elsewhere(connection))
             addresses = {agent.id: agent.address for agent in ready}
-            for offer in offers:
-                try:
-                    message = await self._handout.make(connection, offer, addresses, self._clock.now())
-                except UnavailableError:
-                    raise
-                except AgentError as error:
-                    made.append((offer, error))
-                else:
-                    made.append((offer, message))
-        return made
+            return [(offer, await self._make_one(connection, offer, addresses)) for offer in offers]
+
+    async def _make_one(
+        self, connection: Connection, offer: Offer, addresses: Mapping[str, str]
+    ) -> m.Assign | AgentError:
+        """The message, or why this one job can't be handed out; what the database raises is of no job."""
+        try:
+            with translate_failures(f"job {offer.job}"):
+                return await self._handout.make(connection, offer, addresses, self._clock.now())
+        except (UnavailableError, RefusedError, *DATABASE_ERRORS):
+            raise
+        except AgentError as error:
+            return error
+        except Exception as error:  # values that nobody has thought of end their job, and no other's turn
+            log.exception("job %s: it can't be handed out", offer.job)
+            return AgentError(f"the job can't be handed out: {type(error).__name__}: {str(error)[:200]}")
 
     async def deliver_to(self, agent: str) -> None:
         """Send what another server has offered to an agent that is connected here."""

@@ -26,11 +26,11 @@ _FIRST_PORT, _PORTS = 20_000, 10_000
 
 
 async def list_ids(change: Change, gang: str, count: int) -> list[str]:
-    """The jobs that are the nodes of `gang`, by rank; rows that are not there yet are made."""
+    """The jobs that are the nodes of `gang`, by rank; rows that are not there yet are made. Raises DamagedError."""
     known = await gangs.list_nodes(change.connection, gang)
     if not known:
-        await gangs.form_gang(change.connection, gang)
         spec = await jobs.load_spec(change.connection, gang)
+        await gangs.form_gang(change.connection, gang)
         for rank in range(1, count):
             identifier = JobId(make_id("job", secrets.token_bytes(ENTROPY_BYTES)))
             node = describe_node(spec, identifier, rank, count)

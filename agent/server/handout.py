@@ -20,9 +20,11 @@ from agent.server.store.jobs import JobRow
 from agent.server.vault import Vault
 from agent.spec.job import JobSpec
 from agent.wire import messages as m
+from agent.wire.codec import check_sendable
+from agent.wire.errors import WireError
 
 RUNTIME_TOKEN_NAME = "ACTIONS_RUNTIME_TOKEN"  # noqa: S105 - a name
-_DAY_SECONDS = 86_400.0
+_YEAR_SECONDS = 365 * 86_400.0
 
 
 class Handout:
@@ -38,7 +40,7 @@ class Handout:
     ) -> m.Assign:
         """The message for `offer`; `addresses` says where agents are reached.
 
-        Raises AgentError when the job's rows can't be read, or its agent is gone.
+        Raises AgentError when the job's rows can't be read, its agent is gone, or no agent could read the message.
         """
         row = await jobs.find_job(connection, offer.job)
         agent = await agents.find_agent(connection, offer.agent)
@@ -46,7 +48,7 @@ class Handout:
             raise AgentError("the agent was removed")
         spec = await jobs.load_spec(connection, offer.job)
         master = await self._find_master(connection, row, addresses)
-        return m.Assign(
+        message = m.Assign(
             offer.job,
             offer.lease,
             await _add_variables(connection, spec, row.project),
@@ -54,6 +56,15 @@ class Handout:
             offer.gpus,
             gangs.place_node(row, master),
         )
+        try:
+            check_sendable(message)
+        except WireError as error:
+            raise AgentError(
+                f"the job can't be sent to an agent: {error.what}",
+                where=error.where,
+                hint="outputs of the jobs that it needs, its matrix, inputs and event have to be smaller or simpler",
+            ) from None
+        return message
 
     async def _find_master(self, connection: Connection, row: JobRow, addresses: Mapping[str, str]) -> str:
         """Where the first node of a gang is reached; empty for a job that runs alone."""
@@ -75,7 +86,7 @@ class Handout:
         token = self._runtime_tokens.mint(
             JobIdentity(spec.run, offer.job, offer.lease),
             scope=await _find_scope(connection, spec.run),
-            lifetime_seconds=60 * minutes if spec.timeout_minutes else 365 * _DAY_SECONDS,
+            lifetime_seconds=min(60 * minutes, _YEAR_SECONDS) if spec.timeout_minutes else _YEAR_SECONDS,
             now=now,
         )
         own = {RUNTIME_TOKEN_NAME: token}

@@ -8,7 +8,7 @@ journal is stored: then that counts.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from agent.errors import StaleLeaseError
+from agent.errors import DamagedError, StaleLeaseError
 from agent.ids import JobId
 from agent.plan import JobStarted, cancelled
 from agent.server import gangs
@@ -24,6 +24,8 @@ from agent.server.store.jobs import JobRow
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
 from agent.wire import lease as lease_rules
 from agent.wire.lease import Lease, LeaseEvent, LeaseState, LeaseTerms
+
+MOST_FRUITLESS = 10  # offers of one job that come to nothing (`leases.count_fruitless`)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,12 @@ class Leases:
         first = await self._claim(change, pick.job, pick.seats[0])
         if first is None or len(pick.seats) == 1:
             return [first] if first else []
-        nodes = await gangs.list_ids(change, pick.job, len(pick.seats))
+        try:
+            nodes = await gangs.list_ids(change, pick.job, len(pick.seats))
+        except DamagedError as error:  # this job's own trouble: the other picks are offered
+            await self._runs.finish_job(change, pick.job, _failed(f"the job can't be handed out: {error}"))
+            await leases.end_now(change.connection, first.job, first.lease, change.now)
+            return []
         others = [
             await self._claim(change, node, seat)
             for node, seat in zip(nodes[1:], pick.seats[1:], strict=True)
@@ -127,7 +134,7 @@ class Leases:
         async with self._changes.begin() as change:
             await change.lock_job(job)
             await self._move(change, job, number, agent, LeaseEvent.REFUSE, reason)
-            await self._take_back(change, job, number)
+            await self._take_back(change, job, number, reason)
 
     async def give_up(self, job: str, number: int, agent: str, reason: str, epoch: int | None = None) -> None:
         """The agent holds the job no longer, or not as it should: back to the queue, or lost.
@@ -236,23 +243,31 @@ class Leases:
         except StaleLeaseError:
             return False
         if before is LeaseState.OFFERED or is_forming:
-            await self._take_back(change, job, number)
+            await self._take_back(change, job, number, reason)
         else:
             if event is LeaseEvent.EXPIRE:
                 await _tell_of_agent(change, job, agent, reason)
             await self._runs.finish_job(change, job, await _lost(change, job, reason))
         return True
 
-    async def _take_back(self, change: Change, job: str, number: int) -> None:
-        """Back to the queue; or to its end, when it was to be cancelled anyway. A gang goes as a whole."""
+    async def _take_back(self, change: Change, job: str, number: int, reason: str) -> None:
+        """Back to the queue; or to its end, when it was to be cancelled anyway, or has come back too often.
+
+        A gang goes as a whole.
+        """
         row = await change.lock_job(job)
         if row is not None and row.gang is not None:
             await self._take_back_others(change, row.gang, job)
         if row is not None and row.lease == number and row.cancel_reason is not None:
             await self._runs.finish_job(change, job, cancelled(row.cancel_reason))
+        elif row is not None and row.lease == number and await self._is_hopeless(change, job):
+            await self._runs.finish_job(change, job, _hopeless(reason))
         elif back := await jobs.requeue_job(change.connection, job, number):
             await change.tell_job(back)
         change.wake_queue()
+
+    async def _is_hopeless(self, change: Change, job: str) -> bool:
+        return await leases.count_fruitless(change.connection, job) >= MOST_FRUITLESS
 
     async def _take_back_others(self, change: Change, gang: str, job: str) -> None:
         """The other nodes of a gang that has lost one before it began. Their agents hear it from the dispatcher."""
@@ -266,6 +281,16 @@ class Leases:
                 await self._runs.finish_job(change, row.id, cancelled(row.cancel_reason))
             elif back := await jobs.requeue_job(change.connection, row.id, row.lease):
                 await change.tell_job(back)
+
+
+def _hopeless(reason: str) -> JobResult:
+    return _failed(
+        f"{MOST_FRUITLESS} times the job was offered and no agent could begin it; the last time: {reason}"
+    )
+
+
+def _failed(message: str) -> JobResult:
+    return JobResult(Conclusion.FAILURE, failure_kind=FailureKind.INFRASTRUCTURE, message=message)
 
 
 def _is_forming(row: JobRow | None) -> bool:

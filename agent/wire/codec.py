@@ -40,6 +40,20 @@ def encode_text(message: Message) -> str:
     return text
 
 
+def check_sendable(message: Message) -> None:
+    """Raises WireError when the other side would not read `message`, or there is no frame of it.
+
+    The other side ends the connection over such a frame, with all that is under way on it: what comes out of other
+    people's flows is looked at before it is sent.
+    """
+    try:
+        text = encode_text(message)
+        text.encode()
+    except (ValueError, RecursionError, OverflowError) as error:
+        raise WireError("bad_message", f"it has no form as a message: {type(error).__name__}") from None
+    decode_text(text)
+
+
 def decode_text(text: str) -> Message:
     """The message in a text frame.
 

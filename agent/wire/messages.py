@@ -130,9 +130,16 @@ class Accept:
     lease: int
 
 
+# How the reason of a refusal begins that is the job's own: no other try would go better.
+CANNOT_KEEP = "the agent can't keep this job"
+
+
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """The agent will not run the job (draining, policy, disk); it goes back to the queue, with the reason shown."""
+    """The agent will not run the job (draining, policy, disk); it goes back to the queue, with the reason shown.
+
+    One that begins with `CANNOT_KEEP` is counted against the job, which ends when there are too many.
+    """
 
     KIND: ClassVar[str] = "refuse"
     job: str

@@ -212,6 +212,18 @@ async def test_more_jobs_than_there_is_room_for_and_old_leases_are_refused(serve
     assert reasons == ["the agent has 1 of 1 jobs", "lease 1 is old"]
 
 
+async def test_a_job_that_can_not_be_kept_is_refused_and_the_connection_stays(server, agent):
+    async def stumble(assign: m.Assign) -> None:
+        raise ValueError("embedded null byte " + "x" * 9000)
+
+    agent.jobs.store = stumble
+    async with agent.at_work():
+        await server.assign(JOB, "true")
+        await server.wait_for(lambda: server.count(m.Refuse))
+        assert server.heard[-1].reason.startswith(f"{m.CANNOT_KEEP}: ValueError: embedded null byte")
+        assert server.count(m.Ready) == 1
+
+
 async def never(job: str, lease: int) -> None:
     """A start that does not start."""
 

@@ -18,6 +18,7 @@ from agent.server.store.repositories import RepositoryRow
 from agent.server.triggers.connected import Connecting
 from agent.server.triggers.dispatching import dispatch_at
 from agent.server.triggers.from_platform import dump_content
+from agent.server.triggers.inbox import check_payload
 from agent.server.triggers.starting import new_key
 from agent.server.views import Moment, RunStarted, time_text
 
@@ -155,6 +156,7 @@ async def send_project_event(call: Call) -> Response:
 async def add_event(call: Call, scope: str) -> Response:
     """Put a `repository_dispatch` into the inbox."""
     body = await call.body(EventBody)
+    check_payload(body.client_payload, "the event", "client_payload")
     payload = {
         "action": body.event_type,
         "client_payload": body.client_payload,

@@ -18,6 +18,7 @@ from agent.server.run_details import RunDetails, load_run
 from agent.server.runs import Submission
 from agent.server.services import Services
 from agent.server.store import events, jobs, runs
+from agent.server.triggers.inbox import check_payload
 from agent.server.views import HoldMinutes, RunStarted, RunView, view_run
 from agent.spec import codec
 from agent.spec.job import Source
@@ -86,6 +87,7 @@ class RunId(msgspec.Struct):
 async def submit_run(call: Call) -> Response:
     """Start a run."""
     body = await call.body(RunBody)
+    check_payload(body.event_payload, "the event", "event_payload")
     wish = Wish(
         event_name=body.event,
         event=body.event_payload,

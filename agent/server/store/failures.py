@@ -4,10 +4,12 @@ A transaction that ends in one of these was undone, or (the connection broke dur
 whoever tries again must bear both.
 """
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from agent.errors import AgentError, RefusedError, UsageError
@@ -23,6 +25,7 @@ _PASSING_CODES = (
 )
 _PASSING_WORDS = ("database is locked", "database or disk is full", "connection is closed")
 _UNSTORABLE = "22"  # data exceptions
+DATABASE_ERRORS: Final = (SQLAlchemyError, sqlite3.Error)  # those of ours for them are in the classes below
 _REFUSING = ("28", "3D", "42501")  # wrong password, no such database, no right
 
 

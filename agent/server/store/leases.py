@@ -4,7 +4,7 @@ import json
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Select, bindparam, func, insert, select, tuple_, update
+from sqlalchemy import Select, and_, bindparam, func, insert, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.errors import StaleLeaseError
@@ -13,7 +13,9 @@ from agent.server.store.hot import Hot
 from agent.server.store.schema import jobs, leases
 from agent.server.store.text import without_nul
 from agent.wire.lease import Lease, LeaseState
+from agent.wire.messages import CANNOT_KEEP
 
+LOST_OFFER = "its agent came back without it"
 _REST_SECONDS = 5.0  # viewers who follow the job have its end by then
 _COLUMNS = [leases.c[name] for name in Lease.__slots__]
 _ADD = Hot(insert(leases))
@@ -85,6 +87,19 @@ async def list_refusals(connection: AsyncConnection, since: float) -> dict[str, 
     for job, agent, reason in rows:
         refusals.setdefault(job, {})[agent] = reason
     return refusals
+
+
+async def count_fruitless(connection: AsyncConnection, job: str) -> int:
+    """How many offers of the job have come to nothing in a way that speaks against the job, not against the moment.
+
+    Those that no agent could keep, were lost with their connection, or got no answer: what an agent refuses because it
+    is busy, leaves, or has no room for it, is not counted, nor what was taken back for the sake of others.
+    """
+    lost = and_(leases.c.state == LeaseState.REVOKED.value, leases.c.reason == LOST_OFFER)
+    refused = and_(leases.c.state == LeaseState.REFUSED.value, leases.c.reason.startswith(CANNOT_KEEP))
+    against = or_(lost, refused, leases.c.state == LeaseState.EXPIRED.value)
+    query = select(func.count()).select_from(leases).where(leases.c.job == job, against)
+    return int((await connection.execute(query)).scalar_one())
 
 
 async def is_released(connection: AsyncConnection, job: str, number: int) -> bool:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
 
@@ -16,7 +17,7 @@ from agent.server.triggers.delivery import Delivery, Payload, UnknownEventError
 from agent.server.triggers.providers import EVENT_HEADERS, ID_HEADERS, READERS
 from agent.server.triggers.signatures import BadSignatureError, check_signature
 
-_DEEPEST = 100  # of a payload's JSON
+_DEEPEST = 50  # of a payload's JSON; it travels to agents within a message (`agent.wire.codec.MAX_DEPTH`)
 _LONGEST = 200  # characters of what is shown of it
 _NO_TEXT = re.compile(r"[\x00\ud800-\udfff]")
 
@@ -112,17 +113,19 @@ def read_payload(body: bytes, content_type: str = "") -> Payload:
     return payload
 
 
-def check_payload(payload: object, deepest: int = _DEEPEST) -> None:
-    """Raise MalformedError when `payload` is nested deeper than anybody needs, or holds what no text may have."""
+def check_payload(payload: object, what: str = "the delivery", where: str = "") -> None:
+    """Raise MalformedError when `payload`, called `what`, is nested deeper than anybody needs, or holds what no text may have."""
     level = [payload]
-    for _ in range(deepest):
+    for _ in range(_DEEPEST):
         if not level:
             return
         for text in level:
             if isinstance(text, str) and _NO_TEXT.search(text):
-                raise MalformedError("the delivery holds characters that no text may have")
+                raise MalformedError(f"{what} holds characters that no text may have", where=where)
+            if isinstance(text, float) and not math.isfinite(text):
+                raise MalformedError(f"{what} holds a number that is none", where=where)
         level = [inner for outer in level for inner in _parts(outer)]
-    raise MalformedError(f"the delivery is nested more than {deepest} deep")
+    raise MalformedError(f"{what} is nested more than {_DEEPEST} deep", where=where)
 
 
 def _parts(value: object) -> Iterable[object]:

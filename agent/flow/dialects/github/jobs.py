@@ -17,7 +17,7 @@ from agent.flow.dialects.github.parts import (
     template_of,
     text_of,
 )
-from agent.flow.dialects.github.resources import read_resources, read_whole
+from agent.flow.dialects.github.resources import read_minutes, read_resources, read_whole
 from agent.flow.dialects.github.steps import check_credentials, read_steps
 from agent.flow.dialects.github.strategy import read_strategy
 from agent.flow.graph import find_needs_problems
@@ -78,8 +78,8 @@ def _read_job(reader: Reader, key: Scalar, node: Mapping) -> Job:
         defaults=read_defaults(fields.get("defaults")),
         steps=read_steps(reader, fields.get("steps")),
         outputs=map_of(fields.get("outputs")),
-        timeout_minutes=template_of(fields.get("timeout-minutes"), default=360.0),
-        cancel_timeout_minutes=template_of(fields.get("cancel-timeout-minutes"), default=5.0),
+        timeout_minutes=read_minutes(reader, fields.get("timeout-minutes"), default=360.0),
+        cancel_timeout_minutes=read_minutes(reader, fields.get("cancel-timeout-minutes"), default=5.0),
         continue_on_error=template_of(fields.get("continue-on-error"), default=False),
         container=template_of(fields.get("container")),
         services=template_of(fields.get("services")),

@@ -3,7 +3,7 @@
 from agent.config import read_size
 from agent.errors import UsageError
 from agent.flow.dialects.github.parts import is_expression, list_fields, template_of, text_of
-from agent.flow.model import Template
+from agent.flow.model import MOST_MINUTES, Template
 from agent.flow.reading import Reader
 from agent.flow.source import Mapping, Node, Scalar
 
@@ -24,11 +24,21 @@ def read_whole(reader: Reader, node: Node | None, *, least: int, most: int, defa
     return template_of(node, default=default)
 
 
+def read_minutes(reader: Reader, node: Node | None, *, default: Template = None) -> Template:
+    """A key that is a number of minutes, or an expression that gives one."""
+    value = node.value if isinstance(node, Scalar) and not is_expression(node) else 0
+    if isinstance(value, (int, float)) and not 0 <= value <= MOST_MINUTES:
+        assert node is not None
+        found = f"expected minutes from 0 to {MOST_MINUTES} (a year), found {text_of(node)}"
+        reader.report(node, found, "0 is without an end")
+    return template_of(node, default=default)
+
+
 def _check_whole(reader: Reader, node: Node | None, least: int, most: int) -> None:
     if not isinstance(node, Scalar) or is_expression(node):
         return
     value = node.value
-    if isinstance(value, (int, float)) and (value != int(value) or not least <= value <= most):
+    if isinstance(value, (int, float)) and (not least <= value <= most or value != int(value)):
         reader.report(node, f"expected a whole number from {least} to {most}, found {text_of(node)}")
 
 

@@ -13,6 +13,7 @@ from agent.flow.dialects.github.parts import (
     text_of,
     texts_of,
 )
+from agent.flow.dialects.github.resources import read_minutes
 from agent.flow.identifiers import StepIds, name_action
 from agent.flow.model import Step, StepKind
 from agent.flow.reading import Reader
@@ -113,7 +114,7 @@ def _read_step(job: _JobSteps, node: Node, *, group: Node | None = None) -> Step
         with_=map_of(fields.get("with")),
         env=template_of(fields.get("env")),
         continue_on_error=template_of(fields.get("continue-on-error"), default=False),
-        timeout_minutes=template_of(fields.get("timeout-minutes")),
+        timeout_minutes=read_minutes(job.reader, fields.get("timeout-minutes")),
         background=group is not None or template_of(fields.get("background")) is True,
     )
     if own_id:
