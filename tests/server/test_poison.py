@@ -133,6 +133,16 @@ def test_whatever_stands_in_a_specification_it_is_handed_out_or_ends(
     assert offers <= MOST_FRUITLESS
 
 
+def refuse_next(agent: TestAgent, reason: str) -> None:
+    """Refuse the next offer, and let it be so long ago that the job is offered to this agent again."""
+    assign = agent.connect().hear(m.Assign)
+    agent.protocol.refuse(assign.job, assign.lease, reason)
+    agent.flush()
+    query = "SELECT state FROM leases WHERE job = ? AND number = ?"
+    wait_for(lambda: agent.server.sql(query, assign.job, assign.lease) == [("refused",)])
+    agent.server.sql("UPDATE leases SET ended_at = ended_at - 3600")
+
+
 def test_a_job_that_no_agent_can_keep_is_offered_a_few_times_and_ends(
     make_server: Servers, make_agent: Agents
 ) -> None:
@@ -140,12 +150,7 @@ def test_a_job_that_no_agent_can_keep_is_offered_a_few_times_and_ends(
     agent = make_agent(server)
     run = server.submit()
     for _ in range(MOST_FRUITLESS):
-        agent.connect()
-        assign = agent.hear(m.Assign)
-        agent.protocol.refuse(assign.job, assign.lease, f"{CANNOT_KEEP}: the name of its folder is too long")
-        agent.flush()
-        _wait_for_refusal(server, assign)
-        server.sql("UPDATE leases SET ended_at = ended_at - 3600")  # as if a minute had passed
+        refuse_next(agent, f"{CANNOT_KEEP}: the name of its folder is too long")
     job = server.wait_for_job(run, status="completed")
     assert (job["conclusion"], job["failure_kind"]) == ("failure", "infrastructure")
     assert "the name of its folder is too long" in job["message"]
@@ -171,12 +176,7 @@ def test_agents_that_are_busy_do_not_end_a_job(make_server: Servers, make_agent:
     agent = make_agent(server)
     run = server.submit()
     for _ in range(MOST_FRUITLESS + 2):
-        agent.connect()
-        assign = agent.hear(m.Assign)
-        agent.protocol.refuse(assign.job, assign.lease, "the agent takes no new jobs")
-        agent.flush()
-        _wait_for_refusal(server, assign)
-        server.sql("UPDATE leases SET ended_at = ended_at - 3600")
+        refuse_next(agent, "the agent takes no new jobs")
     assert agent.connect().take().spec.run == run
 
 
@@ -210,8 +210,3 @@ def test_an_event_that_is_nested_too_deep_is_refused_at_submit(make_server: Serv
         answer = server.api.post("/runs", json=body)
         assert answer.status_code in (400, 422), answer.text
         assert "deep" in answer.text or "recursion" in answer.text
-
-
-def _wait_for_refusal(server: ServerProcess, assign: m.Assign) -> None:
-    query = "SELECT state FROM leases WHERE job = ? AND number = ?"
-    wait_for(lambda: server.sql(query, assign.job, assign.lease) == [("refused",)])
