@@ -49,9 +49,8 @@ async def _join(settings: ServerSettings, clock: Clock) -> DataFolder:
 
 async def _found(connection: Connection, settings: ServerSettings, now: float) -> DataFolder:
     """The first server: what its folder has becomes everybody's, so that agents still know an embedded one that moved."""
-    folder = await asyncio.to_thread(
-        open_data_folder, settings.data, settings.master_key, settings.database_url
-    )
+    # Nothing else runs yet: it may block.
+    folder = open_data_folder(settings.data, settings.master_key, settings.database_url)
     sealed = encrypt(folder.master_key, folder.signing_key, scope=_SCOPE)
     await fleet.add_installation(connection, fleet.Installation(folder.server_id, sealed), now)
     return folder

@@ -3,12 +3,14 @@
 Names of projects and flows come from users, so there is a bound: after so many, the rest is called `other`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from agent import __version__
+from agent.server.pool_metrics import PoolCollector
+from agent.server.pools import Figures
 from agent.server.store.jobs import JobRow
 from agent.server.store.runs import RunRow
 
@@ -32,8 +34,9 @@ Told = RunRow | JobRow | FirstStep
 class Metrics:
     """The figures of one server process, in a registry of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, pools: Callable[[], Mapping[str, Figures]] = dict) -> None:
         self._registry = registry = CollectorRegistry()
+        registry.register(PoolCollector(pools))
         self._flows: set[tuple[str, str]] = set()
         Gauge("flow_agent_info", "What runs here", ["version"], registry=registry).labels(__version__).set(1)
         self._submitted = Counter("flow_agent_runs_submitted", "Runs", ["project", "flow"], registry=registry)

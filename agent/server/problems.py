@@ -19,10 +19,11 @@ from agent.errors import (
     UsageError,
 )
 from agent.flow.problems import InvalidFlowError
+from agent.server.pools import BusyError
 from agent.server.store.failures import UnavailableError
 
 MEDIA_TYPE = "application/problem+json"
-_RETRY_SECONDS = 2  # until a database that restarts, or fails over, may be asked again
+_RETRY_SECONDS = 2  # until a database that restarts, or fails over, or a full queue, may be asked again
 
 
 class TooLargeError(AgentError):
@@ -99,6 +100,7 @@ _STATUSES: tuple[tuple[type[AgentError], int], ...] = (
     (ConflictError, 409),
     (TooManyError, 429),
     (StaleLeaseError, 409),
+    (BusyError, 503),
     (UnavailableError, 503),
     (RefusedError, 403),
     (NotFoundError, 404),
@@ -165,7 +167,7 @@ def problem_of(error: AgentError) -> Response:
 def _headers_of(error: AgentError) -> Mapping[str, str]:
     if isinstance(error, TooManyError):
         return {"Retry-After": str(error.retry_seconds)}
-    if isinstance(error, UnavailableError):
+    if isinstance(error, (BusyError, UnavailableError)):
         return {"Retry-After": str(_RETRY_SECONDS)}
     return {}
 

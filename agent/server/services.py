@@ -1,6 +1,5 @@
 """The parts of one running server, put together once at its start."""
 
-import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -40,6 +39,7 @@ from agent.server.live import Bus, SharedBus
 from agent.server.log_index import LogIndexes
 from agent.server.metrics import Metrics
 from agent.server.observer import Observer
+from agent.server.pools import Pools, open_pools
 from agent.server.pulse import Pulse
 from agent.server.registry import Registry
 from agent.server.retention import Retention
@@ -59,6 +59,7 @@ class Services:
     settings: ServerSettings
     folder: DataFolder
     clock: Clock
+    pools: Pools
     database: Database
     bus: Bus
     changes: Changes
@@ -100,39 +101,49 @@ async def open_services(
     settings: ServerSettings, folder: DataFolder, clock: Clock
 ) -> AsyncIterator[Services]:
     """All parts over the data folder; the database is closed at the end."""
-    database = await open_database(folder.database, pool_size=settings.database_pool)
+    pools = open_pools()
+    database = await open_database(folder.database, pool_size=settings.database_pool, threads=pools.store)
     traces = open_traces()
     try:
-        yield _assemble(settings, folder, clock, database, traces)
+        yield _assemble(settings, folder, clock, pools, database, traces)
     finally:
         await database.close()
         if traces is not None:
-            await asyncio.to_thread(traces.close)
+            await pools.outside.run(traces.close)
+        pools.close()
 
 
 def _assemble(
-    settings: ServerSettings, folder: DataFolder, clock: Clock, database: Database, traces: Traces | None
+    settings: ServerSettings,
+    folder: DataFolder,
+    clock: Clock,
+    pools: Pools,
+    database: Database,
+    traces: Traces | None,
 ) -> Services:
     process = make_id("process", secrets.token_bytes(ENTROPY_BYTES))
     bus = SharedBus(process) if database.is_shared else Bus()
     changes = Changes(database, bus, clock)
-    metrics = Metrics()
+    metrics = Metrics(pools.figures)
     observer = Observer(database, metrics, traces)
     changes.on_told = observer.tell
     flows = FlowCache()
     vault = Vault(folder.master_key)
     runs = Runs(changes, flows, vault)
     registry = Registry(changes)
-    journals = TableJournals(database, bus) if database.is_shared else FileJournals(folder.journals)
+    journals = (
+        TableJournals(database, bus) if database.is_shared else FileJournals(folder.journals, pools.files)
+    )
     log_indexes = LogIndexes()
     ledger = Ledger(changes, journals, runs, settings.lease_terms, log_indexes)
     leases = Leases(changes, runs, ledger, settings.lease_terms)
-    blobs = open_blobs(settings.blobs_url, folder.blobs)
+    blobs = open_blobs(settings.blobs_url, folder.blobs, pools.files)
     hub = Hub(bus)
     runtime_tokens = RuntimeTokens(folder.signing_key, folder.server_id)
     fleet = Fleet(process, changes, leases)
     triggers = make_triggers(
         settings.triggers,
+        pools=pools,
         changes=changes,
         bus=bus,
         runs=runs,
@@ -146,6 +157,7 @@ def _assemble(
         settings=settings,
         folder=folder,
         clock=clock,
+        pools=pools,
         database=database,
         bus=bus,
         changes=changes,
@@ -180,7 +192,7 @@ def _assemble(
         signed_urls=SignedUrls(folder.signing_key),
         tickets=Tickets(folder.signing_key, folder.server_id, clock),
         sessions=Sessions(folder.signing_key),
-        oidc=None if settings.oidc is None else OidcClient(settings.oidc, clock),
+        oidc=None if settings.oidc is None else OidcClient(settings.oidc, clock, pools.outside),
         throttle=Throttle(clock, settings.limits.failures_per_minute),
         rates=Rates(clock, settings.limits.requests_per_second, settings.limits.requests_burst),
         idempotency=Idempotency(database, clock, folder.master_key, folder.signing_key),

@@ -1,7 +1,5 @@
 """Signing in: with a name and a password, or with a personal token."""
 
-import asyncio
-
 from agent.server import audit
 from agent.server.auth.callers import find_holder
 from agent.server.auth.passwords import password_matches
@@ -34,7 +32,7 @@ async def check_password_of(
     audit.note(user=name[:_LONGEST_NAME])
     async with services.database.read() as connection:
         user = await users.find_by_name(connection, name)
-    is_right = await asyncio.to_thread(password_matches, password, user.password if user else None)
+    is_right = await services.pools.passwords.run(password_matches, password, user.password if user else None)
     if user is None or not is_right or user.disabled_at is not None:
         raise UnauthorizedError(
             "the name or the password is not right", hint="ask an admin to set a new password"

@@ -1,6 +1,5 @@
 """`/api/v1/user`: the caller's own account; `/api/v1/login`: a token for a name and a password."""
 
-import asyncio
 from typing import Annotated
 
 import msgspec
@@ -98,7 +97,7 @@ async def change_password(call: Call) -> Response:
     if user.password is not None:
         address, known = address_of(call.request), f"token {call.caller.token}"
         await check_password_of(call.services, user.name, body.current, address, known=known)
-    hashed = await asyncio.to_thread(hash_password, body.new)
+    hashed = await call.services.pools.passwords.run(hash_password, body.new)
     async with call.services.changes.begin() as change:
         await accounts.change_user(change, user, password=hashed)
     return empty_response()

@@ -1,6 +1,5 @@
 """What an agent is installed from: this server's own wheel, what it needs by digest, and the operator's wheelhouse."""
 
-import asyncio
 import base64
 import html
 
@@ -18,30 +17,30 @@ _WHEEL = Media("application/x-wheel+zip")
 _HOUSE = "/install/wheels/"
 
 
-async def show_wheel(_call: Call) -> Response:
+async def show_wheel(call: Call) -> Response:
     """The wheel of what runs here, as a file to save."""
-    return _send(await _own_wheel())
+    return _send(await _own_wheel(call))
 
 
-async def show_digest(_call: Call) -> Response:
+async def show_digest(call: Call) -> Response:
     """The wheel's SHA-256 and file name, as `sha256sum --check` reads them."""
-    wheel = await _own_wheel()
+    wheel = await _own_wheel(call)
     return PlainTextResponse(f"{wheel.digest}  {wheel.name}\n", headers={"Cache-Control": "no-cache"})
 
 
-async def show_requirements(_call: Call) -> Response:
+async def show_requirements(call: Call) -> Response:
     """The packages that an agent needs, each by version and digests, as pip reads them."""
     file = bundled("install") / "requirements" / "agent.txt"
     if not file.is_file():
         raise NotFoundError("this server was installed without the list of what agents need")
-    text = await asyncio.to_thread(file.read_text, encoding="utf-8")
+    text = await call.services.pools.files.run(file.read_text, encoding="utf-8")
     return PlainTextResponse(text, headers={"Cache-Control": "no-cache"})
 
 
 async def show_house(call: Call) -> Response:
     """A page of links for `pip --find-links`: this server's wheel, and those that its operator put beside it."""
-    wheel = await _own_wheel()
-    names = await asyncio.to_thread(list_wheels, call.services.folder.wheelhouse)
+    wheel = await _own_wheel(call)
+    names = await call.services.pools.files.run(list_wheels, call.services.folder.wheelhouse)
     links = [(wheel.name, f"{wheel.name}#sha256={wheel.digest}"), *((name, name) for name in names)]
     lines = [f'<a href="{html.escape(link)}">{html.escape(name)}</a><br>' for name, link in links]
     page = ["<!DOCTYPE html>", "<title>Wheels</title>", *lines, ""]
@@ -51,16 +50,16 @@ async def show_house(call: Call) -> Response:
 async def show_house_wheel(call: Call) -> Response:
     """One wheel of that page."""
     name = call.text("wheel")
-    wheel = await _own_wheel()
+    wheel = await _own_wheel(call)
     if name == wheel.name:
         return _send(wheel)
-    file = await asyncio.to_thread(find_wheel, call.services.folder.wheelhouse, name)
+    file = await call.services.pools.files.run(find_wheel, call.services.folder.wheelhouse, name)
     return FileResponse(file, media_type=_WHEEL.type)
 
 
-async def _own_wheel() -> Wheel:
+async def _own_wheel(call: Call) -> Wheel:
     try:
-        return await asyncio.to_thread(own_wheel)
+        return await call.services.pools.files.run(own_wheel)
     except AgentError as error:
         raise NotFoundError(error.what, hint=error.hint) from None
 

@@ -1,6 +1,5 @@
 """For operators and readmes: `/metrics`, `/readyz`, `/healthz`, `/schema/flow.json`, `/badge/PROJECT/FLOW.svg`."""
 
-import asyncio
 import json
 import shutil
 from collections import Counter
@@ -68,7 +67,10 @@ async def find_problems(services: Services) -> list[str]:
         await services.blobs.size(_PROBE_KEY)
     except (AgentError, OSError) as error:
         found.append(f"blobs: {error}")
-    free = (await asyncio.to_thread(shutil.disk_usage, services.folder.root)).free
+    try:
+        free = (await services.pools.files.run(shutil.disk_usage, services.folder.root)).free
+    except AgentError as error:
+        return [*found, f"disk: {error.what}"]
     if free < services.settings.limits.least_free_bytes:
         found.append(f"disk: {free >> 20} MiB are left for the data folder")
     return found

@@ -1,6 +1,5 @@
 """`/api/v1/users`: accounts of people and programs, and their tokens, for admins of the organisation."""
 
-import asyncio
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -120,7 +119,11 @@ async def list_users(call: Call) -> Response:
 async def create_user(call: Call) -> Response:
     """Make a user."""
     body = await call.body(UserBody)
-    hashed = None if body.password is None else await asyncio.to_thread(hash_password, body.password)
+    hashed = (
+        None
+        if body.password is None
+        else await call.services.pools.passwords.run(hash_password, body.password)
+    )
     async with call.services.changes.begin() as change:
         user = await accounts.create_user(
             change, body.name, kind=body.kind, is_admin=body.admin, password=hashed
@@ -141,7 +144,11 @@ async def show_user(call: Call) -> Response:
 async def change_user(call: Call) -> Response:
     """Make a user an admin or not, disable or enable them, set a password."""
     body = await call.body(UserChange)
-    hashed = None if body.password is None else await asyncio.to_thread(hash_password, body.password)
+    hashed = (
+        None
+        if body.password is None
+        else await call.services.pools.passwords.run(hash_password, body.password)
+    )
     async with call.services.changes.begin() as changing:
         user = await accounts.find_user(changing.connection, call.text("user"))
         user = await accounts.change_user(

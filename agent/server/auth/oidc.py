@@ -21,6 +21,7 @@ from joserfc.jwk import KeySet
 from agent.clock import Clock
 from agent.errors import RefusedError, UnreachableError, UsageError
 from agent.server.auth.roles import Role, read_role
+from agent.server.pools import Pool
 
 _ALGORITHMS = ["RS256", "ES256", "PS256", "EdDSA"]
 _KEPT_SECONDS = 3600.0
@@ -110,9 +111,10 @@ def challenge_of(verifier: str) -> str:
 class OidcClient:
     """Speaks with the provider."""
 
-    def __init__(self, settings: OidcSettings, clock: Clock) -> None:
+    def __init__(self, settings: OidcSettings, clock: Clock, threads: Pool) -> None:
         self.settings = settings
         self._clock = clock
+        self._threads = threads
         self._provider: _Provider | None = None
 
     async def authorization_url(self, *, redirect_uri: str, state: str, nonce: str, verifier: str) -> str:
@@ -226,14 +228,20 @@ class OidcClient:
         form: Mapping[str, str] | None = None,
         secret: tuple[str, str] | None = None,
     ) -> dict[str, Any]:
-        import httpx
+        # As a whole in a thread: an asynchronous client looks names up in the threads that asyncio shares.
+        return await self._threads.run(_fetch, verb, url, form, secret)
 
-        try:
-            async with httpx.AsyncClient(timeout=_TIMEOUT_SECONDS) as client:
-                response = await client.request(verb, url, data=form, auth=secret)
-                answer = response.json()
-        except (httpx.HTTPError, ValueError):
-            raise UnreachableError("the sign-in provider does not answer", where=url) from None
-        if response.status_code >= 400 or not isinstance(answer, dict):
-            raise RefusedError("the sign-in provider refused the sign-in", hint="begin again")
-        return answer
+
+def _fetch(
+    verb: str, url: str, form: Mapping[str, str] | None, secret: tuple[str, str] | None
+) -> dict[str, Any]:
+    import httpx
+
+    try:
+        response = httpx.request(verb, url, data=form, auth=secret, timeout=_TIMEOUT_SECONDS)
+        answer = response.json()
+    except (httpx.HTTPError, ValueError):
+        raise UnreachableError("the sign-in provider does not answer", where=url) from None
+    if response.status_code >= 400 or not isinstance(answer, dict):
+        raise RefusedError("the sign-in provider refused the sign-in", hint="begin again")
+    return answer

@@ -1,6 +1,5 @@
 """Bulk bytes as plain files: `FOLDER/<key>`, made in `FOLDER/.new` and moved into place."""
 
-import asyncio
 import fcntl
 import hashlib
 import os
@@ -13,6 +12,7 @@ from typing import BinaryIO
 
 from agent.errors import AgentError, DamagedError, NotFoundError
 from agent.server.blobs.store import Found, Written, check_key
+from agent.server.pools import FILES, Pool
 from agent.server.problems import TooLargeError
 from agent.trees import remove_tree
 
@@ -23,8 +23,9 @@ _READ_BYTES = 256 << 10
 class DiskBlobStore:
     """The blobs in one folder, which is made when it is missing."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, threads: Pool | None = None) -> None:
         self._folder = folder
+        self._threads = threads or Pool(FILES)
         self._new = folder / ".new"
         self._new.mkdir(mode=0o700, parents=True, exist_ok=True)
         _sweep(self._new)
@@ -40,30 +41,30 @@ class DiskBlobStore:
     ) -> Written:
         """See `BlobStore.write`. Files have no `headers`."""
         del headers
-        draft = await asyncio.to_thread(_Draft, self._new, limit_bytes)
+        draft = await self._threads.run(_Draft, self._new, limit_bytes)
         try:
             async for batch in _batches(chunks):
-                await asyncio.to_thread(draft.add, batch)
-            return await asyncio.to_thread(draft.finish, self._path(key), digest)
+                await self._threads.run(draft.add, batch)
+            return await self._threads.run(draft.finish, self._path(key), digest)
         finally:
-            await asyncio.to_thread(draft.discard)
+            await self._threads.run(draft.discard)
 
     async def join(
         self, key: str, parts: Sequence[str], *, limit_bytes: int, headers: Mapping[str, str] | None = None
     ) -> Written:
         """See `BlobStore.join`."""
         del headers
-        return await asyncio.to_thread(
+        return await self._threads.run(
             self._join, self._path(key), [self._path(part) for part in parts], limit_bytes
         )
 
     async def read(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         """See `BlobStore.read`."""
-        file = await asyncio.to_thread(_open, self._path(key))
+        file = await self._threads.run(_open, self._path(key))
         left = _READ_BYTES if end is None else end - start
         try:
             file.seek(start)
-            while data := await asyncio.to_thread(file.read, max(min(_READ_BYTES, left), 0)):
+            while data := await self._threads.run(file.read, max(min(_READ_BYTES, left), 0)):
                 yield data
                 left -= len(data) if end is not None else 0
         finally:
@@ -72,17 +73,17 @@ class DiskBlobStore:
     async def size(self, key: str) -> int | None:
         """See `BlobStore.size`."""
         with suppress(FileNotFoundError):
-            return (await asyncio.to_thread(self._path(key).stat)).st_size
+            return (await self._threads.run(self._path(key).stat)).st_size
         return None
 
     async def find(self, prefix: str) -> AsyncIterator[Found]:
         """See `BlobStore.find`."""
-        for found in await asyncio.to_thread(self._find, self._path(prefix)):
+        for found in await self._threads.run(self._find, self._path(prefix)):
             yield found
 
     async def remove(self, prefix: str) -> None:
         """See `BlobStore.remove`."""
-        await asyncio.to_thread(self._remove, self._path(prefix))
+        await self._threads.run(self._remove, self._path(prefix))
 
     async def direct_url(self, key: str, seconds: float) -> str | None:
         """See `BlobStore.direct_url`: nobody but us reads our files."""

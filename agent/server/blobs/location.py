@@ -15,21 +15,22 @@ from agent.errors import UsageError
 from agent.redaction import redact
 from agent.server.blobs.disk import DiskBlobStore
 from agent.server.blobs.store import BlobStore
+from agent.server.pools import Pool
 
 _OPTIONS = {"endpoint", "region", "direct"}
 _RETRY_SECONDS = 30
 
 
-def open_blobs(url: str, folder: Path) -> BlobStore:
+def open_blobs(url: str, folder: Path, threads: Pool | None = None) -> BlobStore:
     """The blobs at `url`; empty: in `folder`. Raises UsageError for a URL that is none of the above."""
     if not url:
-        return DiskBlobStore(folder)
+        return DiskBlobStore(folder, threads)
     try:
         parts = urlsplit(url)
     except ValueError:  # brackets that are not closed
         parts = urlsplit("")
     if parts.scheme == "file" and not parts.netloc and parts.path.startswith("/") and not parts.query:
-        return DiskBlobStore(Path(unquote(parts.path)))
+        return DiskBlobStore(Path(unquote(parts.path)), threads)
     if parts.scheme == "s3" and parts.hostname and parts.netloc == parts.hostname:
         return _open_bucket(url, dict(parse_qsl(parts.query, keep_blank_values=True)))
     raise UsageError(

@@ -4,7 +4,6 @@ What was only appended may be torn after a power cut; it is cut off at the last 
 where to go on.
 """
 
-import asyncio
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,33 +11,35 @@ from pathlib import Path
 from agent.errors import AgentError, DamagedError
 from agent.journal.format import decode
 from agent.server.journals import READ_BYTES, Key
+from agent.server.pools import FILES, Pool
 
 
 class FileJournals:
     """The journals in one folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, threads: Pool | None = None) -> None:
         self._folder = folder
+        self._threads = threads or Pool(FILES)
 
     async def append(self, job: str, lease: int, offset: int, data: bytes) -> None:
         """See `Journals.append`."""
-        await asyncio.to_thread(self._append, job, lease, offset, data)
+        await self._threads.run(self._append, job, lease, offset, data)
 
     async def sync(self, keys: Sequence[Key]) -> list[int]:
         """See `Journals.sync`."""
-        return await asyncio.to_thread(self._sync, keys)
+        return await self._threads.run(self._sync, keys)
 
     async def read(self, job: str, lease: int, offset: int, limit_bytes: int = READ_BYTES) -> bytes:
         """See `Journals.read`."""
-        return await asyncio.to_thread(self._read, self._file(job, lease), offset, limit_bytes)
+        return await self._threads.run(self._read, self._file(job, lease), offset, limit_bytes)
 
     async def cut_tail(self, job: str, lease: int, applied: int) -> None:
         """See `Journals.cut_tail`."""
-        await asyncio.to_thread(self._cut_tail, self._file(job, lease), applied)
+        await self._threads.run(self._cut_tail, self._file(job, lease), applied)
 
     async def remove(self, job: str, lease: int) -> None:
         """See `Journals.remove`."""
-        await asyncio.to_thread(self._file(job, lease).unlink, missing_ok=True)
+        await self._threads.run(self._file(job, lease).unlink, missing_ok=True)
 
     def _append(self, job: str, lease: int, offset: int, data: bytes) -> None:
         try:

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection as Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from agent.errors import DamagedError
+from agent.server.pools import Pool
 from agent.server.store import migrations
 from agent.server.store.embedded import EmbeddedStore
 from agent.server.store.engines import Where, make_engine, read_where
@@ -94,13 +95,19 @@ class Database:
             await connection.close()
 
 
-async def open_database(place: Path | str, *, pool_size: int = DEFAULT_POOL) -> Database:
+async def open_database(
+    place: Path | str, *, pool_size: int = DEFAULT_POOL, threads: Pool | None = None
+) -> Database:
     """The database at `place` (a SQLite file, or a URL), its tables made when it is empty.
+
+    `threads` are those in which an embedded one waits for its disk.
 
     Raises DamagedError when another version of this software has made it, UnavailableError, RefusedError.
     """
     where = Where(place) if isinstance(place, Path) else read_where(place)
-    database = Database(make_engine(where, pool_size=pool_size), where, max(1, pool_size // 2))
+    database = Database(
+        make_engine(where, pool_size=pool_size, threads=threads), where, max(1, pool_size // 2)
+    )
     try:
         async with database.write() as connection:
             await connection.run_sync(_create_or_check, str(where))

@@ -17,6 +17,7 @@ from sqlalchemy.engine import Connection as SyncConnection
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from agent.errors import UsageError
+from agent.server.pools import STORE, Pool
 from agent.server.store.sqlite_driver import connect_quickly
 
 _PRAGMAS = (
@@ -70,11 +71,18 @@ def read_where(text: str) -> Where:
     )
 
 
-def make_engine(where: Where, *, pool_size: int, foreign_keys: bool = True) -> AsyncEngine:
-    """An engine; nothing is connected yet. `foreign_keys` off is for SQLite's migrations, which rebuild tables."""
+def make_engine(
+    where: Where, *, pool_size: int, foreign_keys: bool = True, threads: Pool | None = None
+) -> AsyncEngine:
+    """An engine; nothing is connected yet. `foreign_keys` off is for SQLite's migrations, which rebuild tables.
+
+    `threads` are those in which the embedded store waits.
+    """
     if isinstance(where.place, Path):
         url = URL.create("sqlite+aiosqlite", database=str(where.place))
-        engine = create_async_engine(url, async_creator=partial(connect_quickly, where.place))
+        engine = create_async_engine(
+            url, async_creator=partial(connect_quickly, where.place, threads or Pool(STORE))
+        )
         event.listen(engine.sync_engine, "connect", _make_prepare(is_checked=foreign_keys))
         event.listen(engine.sync_engine, "begin", _begin)
         return _without_nul(engine)

@@ -13,6 +13,8 @@ from typing import Any, Self
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from agent.server.pools import Pool
+
 _PATIENCE_MS = 10_000  # how long another process may hold the lock
 
 
@@ -86,8 +88,9 @@ class QuickCursor:
 class QuickConnection:
     """A connection; transactions are begun by statements, never by the driver."""
 
-    def __init__(self, plain: sqlite3.Connection) -> None:
+    def __init__(self, plain: sqlite3.Connection, threads: Pool) -> None:
         self.plain = plain
+        self._threads = threads
         self._is_open = True
         self._changes_before = 0
 
@@ -146,7 +149,7 @@ class QuickConnection:
 
     async def _apart(self, work: Callable[[], Any]) -> None:
         """In a thread; whoever gives up waiting waits all the same until the connection is free again."""
-        task = asyncio.ensure_future(asyncio.to_thread(work))
+        task = asyncio.ensure_future(self._threads.run(work))
         try:
             await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -154,10 +157,10 @@ class QuickConnection:
             raise
 
 
-async def connect_quickly(file: Path) -> QuickConnection:
-    """Open the database in `file`."""
+async def connect_quickly(file: Path, threads: Pool) -> QuickConnection:
+    """Open the database in `file`; what waits does so in `threads`."""
     plain = sqlite3.connect(file, timeout=0, isolation_level=None, check_same_thread=False)
-    return QuickConnection(plain)
+    return QuickConnection(plain, threads)
 
 
 def plain_connection(connection: AsyncConnection) -> sqlite3.Connection:

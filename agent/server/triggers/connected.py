@@ -8,7 +8,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, ParamSpec, TypeVar
 
 from agent.errors import AgentError, NotFoundError, UnreachableError, UsageError
 from agent.flow.load import load_flow
@@ -17,6 +17,7 @@ from agent.ids import ENTROPY_BYTES, make_id
 from agent.resolve.reference import check_ref, check_segments
 from agent.seal.tokens import new_token
 from agent.server.changes import Changes
+from agent.server.pools import Pools
 from agent.server.problems import ConflictError
 from agent.server.store import deliveries, repositories
 from agent.server.store.database import Connection
@@ -35,6 +36,9 @@ from agent.server.triggers.mirror import Mirror
 from agent.server.triggers.outside import Outside, check_api_url, check_url
 from agent.server.vault import Vault
 from agent.trees import remove_tree
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 PROVIDERS: Final = ("github", "gitea", "gitlab", "git")
 FORKS: Final = ("approve", "run", "never")
@@ -75,11 +79,18 @@ class Connected:
     """The repositories of this server."""
 
     def __init__(
-        self, changes: Changes, vault: Vault, outside: Outside, folder: Path, limit_bytes: int
+        self,
+        changes: Changes,
+        vault: Vault,
+        outside: Outside,
+        pools: Pools,
+        folder: Path,
+        limit_bytes: int,
     ) -> None:
         self._changes = changes
         self._vault = vault
         self._outside = outside
+        self._pools = pools
         self._folder = folder
         self._limit_bytes = limit_bytes
         self._locks: dict[str, asyncio.Lock] = {}
@@ -125,7 +136,7 @@ class Connected:
         async with self._changes.begin() as change:
             await repositories.remove_repository(change.connection, row.id)
         async with self._turn(row.id):
-            await asyncio.to_thread(remove_tree, self._folder / row.id)
+            await self._pools.files.run(remove_tree, self._folder / row.id)
 
     async def load(self, repository: str) -> RepositoryRow:
         """The repository. Raises NotFoundError."""
@@ -150,19 +161,20 @@ class Connected:
     async def open(self, row: RepositoryRow) -> AsyncIterator[Mirror]:
         """The repository's mirror, fresh, for as long as the block runs; one at a time."""
         async with self._turn(row.id):
-            await asyncio.to_thread(self._folder.mkdir, mode=0o700, parents=True, exist_ok=True)
-            mirror = await asyncio.to_thread(self._make_mirror, row)
-            await asyncio.to_thread(mirror.refresh)
-            yield mirror
+            yield await self.ask(self._refresh_mirror, row)
+
+    async def ask(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What `work` on a mirror gives: it may wait for other machines. Raises BusyError."""
+        return await self._pools.outside.run(work, *args, **kwargs)
 
     async def learn(self, row: RepositoryRow, mirror: Mirror, *, is_afresh: bool = False) -> None:
         """Write down the flows of the default branch, when it has moved since this was done last; or in any case."""
-        head = await asyncio.to_thread(mirror.find, f"refs/heads/{row.default_branch}")
+        head = await self.ask(mirror.find, f"refs/heads/{row.default_branch}")
         problem = "" if head else f"it has no branch '{row.default_branch}'"
         if head and head == row.head and not row.problem and not is_afresh:
             return
         others = await self.open_others(row)
-        found = _Found() if not head else await asyncio.to_thread(_read_all, mirror, head, row, others)
+        found = _Found() if not head else await self.ask(_read_all, mirror, head, row, others)
         async with self._changes.begin() as change:
             await store_repository_flows(
                 change, row.project, row.id, found.texts, found.called, found.problems
@@ -232,15 +244,21 @@ class Connected:
     async def _check_place(self, url: str) -> None:
         """Raise RefusedError for what the server may not speak to; that it does not answer now is another matter."""
         with contextlib.suppress(UnreachableError):
-            await asyncio.to_thread(self._outside.check, url)
+            await self.ask(self._outside.check, url)
 
     async def _find_default_branch(self, row: RepositoryRow) -> str:
         try:
-            branch = await asyncio.to_thread(lambda: self._make_mirror(row).find_default_branch())
+            branch = await self.ask(lambda: self._make_mirror(row).find_default_branch())
         except UnreachableError as error:
             hint = "say its default branch to connect it all the same"
             raise UsageError(error.what, where=error.where, hint=hint) from None
         return _check_branch(branch)
+
+    def _refresh_mirror(self, row: RepositoryRow) -> Mirror:
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        mirror = self._make_mirror(row)
+        mirror.refresh()
+        return mirror
 
     def _make_mirror(self, row: RepositoryRow) -> Mirror:
         place = self._outside.check(row.url)

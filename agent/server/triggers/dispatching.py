@@ -1,6 +1,5 @@
 """Flows that a person or a program starts by name: `workflow_dispatch` with typed inputs."""
 
-import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -61,7 +60,7 @@ async def dispatch_at(
     async with connected.open(repository) as mirror:
         await connected.learn(repository, mirror)
         others = await connected.open_others(repository)
-        at, source, lock = await asyncio.to_thread(_read_at, mirror, repository, flow, ref, others)
+        at, source, lock = await connected.ask(_read_at, mirror, repository, flow, ref, others)
     return await dispatch(starter, at, source, inputs, actor=actor, lock=lock)
 
 

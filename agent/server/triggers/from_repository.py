@@ -11,7 +11,6 @@
 Source: GitHub's documentation, "Events that trigger workflows", as of December 2025 for pull_request_target.
 """
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
@@ -79,7 +78,7 @@ async def start_from_repository(
         }
         for event in event_names(delivery):
             look = _Look(mirror, row, delivery, repository, event, others)
-            starts, told, why = await asyncio.to_thread(look.find)
+            starts, told, why = await connected.ask(look.find)
             is_held = is_held or why == HELD
             words += [why] if why else []
             results += told

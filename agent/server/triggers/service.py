@@ -6,6 +6,7 @@ from pathlib import Path
 
 from agent.server.changes import Changes
 from agent.server.live import Bus
+from agent.server.pools import Pools
 from agent.server.runs import Runs
 from agent.server.triggers.clockwork import Clockwork
 from agent.server.triggers.connected import Connected
@@ -33,6 +34,7 @@ class Triggers:
 def make_triggers(
     settings: TriggerSettings,
     *,
+    pools: Pools,
     changes: Changes,
     bus: Bus,
     runs: Runs,
@@ -42,10 +44,10 @@ def make_triggers(
 ) -> Triggers:
     """The parts; `mirrors` is the folder of the repositories' copies."""
     outside = Outside(settings.outside_hosts)
-    connected = Connected(changes, vault, outside, mirrors, settings.repository_bytes)
+    connected = Connected(changes, vault, outside, pools, mirrors, settings.repository_bytes)
     starter = Starter(changes, runs)
     clockwork = Clockwork(changes, starter, settings.late_seconds)
-    statuses = Statuses(changes, connected, outside, public_url)
+    statuses = Statuses(changes, connected, outside, pools.outside, public_url)
     return Triggers(
         connected=connected,
         inbox=Inbox(changes, connected),

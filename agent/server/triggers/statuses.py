@@ -3,7 +3,6 @@
 Reports of a run go out in their order; one that can't be sent is tried again, later and later, and given up in the end.
 """
 
-import asyncio
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from urllib.parse import quote, urlsplit
 from agent.errors import AgentError, RefusedError, UnreachableError
 from agent.plan.github_context import split_repository
 from agent.server.changes import Changes
+from agent.server.pools import Pool
 from agent.server.store import repositories, status_reports
 from agent.server.store.repositories import RepositoryRow
 from agent.server.store.status_reports import StatusReportRow
@@ -78,11 +78,17 @@ class Statuses:
     """Sends reports."""
 
     def __init__(
-        self, changes: Changes, connected: Connected, outside: Outside, public_url: Callable[[], str]
+        self,
+        changes: Changes,
+        connected: Connected,
+        outside: Outside,
+        threads: Pool,
+        public_url: Callable[[], str],
     ) -> None:
         self._changes = changes
         self._connected = connected
         self._outside = outside
+        self._threads = threads
         self._public_url = public_url
 
     async def work(self) -> None:
@@ -124,14 +130,14 @@ class Statuses:
         token = self._connected.read_credentials(repository).rpartition(":")[2]
         base = self._public_url()
         target = f"{base}/status/runs/{row.run}" if base and row.run else base
-        await post(self._outside, make_request(repository, row, token, target))
+        request = make_request(repository, row, token, target)
+        await post(request, await self._threads.run(self._outside.check, request.url))
 
 
-async def post(outside: Outside, request: StatusRequest) -> None:
-    """Send it. Raises UnreachableError when it may work later, RefusedError when it will not."""
+async def post(request: StatusRequest, place: Place) -> None:
+    """Send it to `place`, which its URL was found to be. Raises UnreachableError when it may work later, RefusedError when it will not."""
     import httpx  # the first report waits for it, not each start of a server
 
-    place = await asyncio.to_thread(outside.check, request.url)
     url, headers, extensions = _pin(place, request)
     content = json.dumps({name: value for name, value in request.body.items() if value})
     try:

@@ -1,0 +1,160 @@
+"""The threads of a server, in separate pools, so that what waits for one thing never delays what waits for another.
+
+| pool | what its threads wait for |
+| --- | --- |
+| store | the embedded database: commits, and locks that another process holds |
+| files | the server's own disk: journals, blobs, mirrors that are removed |
+| passwords | the processor: hashes of passwords, slow on purpose |
+| outside | other people's machines: git hosts, name servers, the sign-in provider |
+| plans | the processor: runs that are long to plan |
+
+Each is bounded in threads, in how many may wait for one, and in how long. Work that has begun is never broken off: it has time
+limits of its own (git's, the HTTP client's, the resolver's). asyncio's own threads, which everything in a process shares, are
+left to the look-up of the database's host.
+"""
+
+import asyncio
+import contextvars
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from typing import Final, ParamSpec, TypeVar
+
+from agent.errors import AgentError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class BusyError(AgentError):
+    """Too much waits for the same thing already; the same may work in a moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How many threads a pool has, how many calls may wait for one, and for how long."""
+
+    name: str
+    threads: int
+    queue: int
+    wait_seconds: float
+
+
+STORE: Final = Terms("store", threads=8, queue=1024, wait_seconds=30)
+FILES: Final = Terms("files", threads=8, queue=4096, wait_seconds=60)
+PASSWORDS: Final = Terms("passwords", threads=2, queue=64, wait_seconds=15)
+OUTSIDE: Final = Terms("outside", threads=16, queue=256, wait_seconds=120)
+PLANS: Final = Terms("plans", threads=2, queue=1024, wait_seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """How a pool stands, and what it has seen since its start."""
+
+    threads: int
+    busy: int = 0
+    queued: int = 0
+    begun: int = 0
+    waited_seconds: float = 0.0
+    refused: int = 0
+
+
+class Pool:
+    """Threads for one kind of blocking work."""
+
+    def __init__(self, terms: Terms) -> None:
+        self.terms = terms
+        self._threads = ThreadPoolExecutor(terms.threads, thread_name_prefix=f"pool-{terms.name}")
+        self._lock = threading.Lock()
+        self._figures = Figures(terms.threads)
+
+    @property
+    def figures(self) -> Figures:
+        """As it is now."""
+        return self._figures
+
+    async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What `work` gives, done in a thread. Who gives up waiting for it lets it go on.
+
+        Raises BusyError when too much waits already, or no thread came free in time: then `work` has not begun.
+        """
+        if self._figures.queued >= self.terms.queue:
+            raise self._refuse()
+        inner = partial(contextvars.copy_context().run, work, *args, **kwargs)
+        self._note(queued=1)
+        job = self._threads.submit(self._do, inner, time.monotonic())
+        job.add_done_callback(self._note_end)
+        return await self._wait_for(job)
+
+    async def _wait_for(self, job: Future[T]) -> T:
+        is_late = False
+
+        def expire() -> None:
+            nonlocal is_late
+            is_late = job.cancel()
+
+        timer = asyncio.get_running_loop().call_later(self.terms.wait_seconds, expire)
+        try:
+            return await asyncio.wrap_future(job)
+        except asyncio.CancelledError:
+            if is_late:
+                raise self._refuse() from None
+            raise
+        finally:
+            timer.cancel()
+
+    def close(self) -> None:
+        """Begin nothing more."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _do(self, work: Callable[[], T], asked_at: float) -> T:
+        self._note(queued=-1, busy=1, begun=1, waited_seconds=time.monotonic() - asked_at)
+        try:
+            return work()
+        finally:
+            self._note(busy=-1)
+
+    def _note_end(self, job: Future[T]) -> None:
+        if job.cancelled():  # it never began
+            self._note(queued=-1)
+
+    def _refuse(self) -> BusyError:
+        self._note(refused=1)
+        return BusyError(
+            f"the server has too much to do already (its pool '{self.terms.name}')",
+            hint="try again in a moment",
+        )
+
+    def _note(self, **more: float) -> None:
+        with self._lock:
+            values = {name: getattr(self._figures, name) + value for name, value in more.items()}
+            self._figures = replace(self._figures, **values)
+
+
+@dataclass(frozen=True, slots=True)
+class Pools:
+    """The pools of one server."""
+
+    store: Pool
+    files: Pool
+    passwords: Pool
+    outside: Pool
+    plans: Pool
+
+    def figures(self) -> dict[str, Figures]:
+        """How each stands, by name."""
+        pools: list[Pool] = [getattr(self, field.name) for field in fields(self)]
+        return {pool.terms.name: pool.figures for pool in pools}
+
+    def close(self) -> None:
+        """Begin nothing more."""
+        for field in fields(self):
+            getattr(self, field.name).close()
+
+
+def open_pools() -> Pools:
+    """The pools of a server; a thread is started when there is work for it."""
+    return Pools(Pool(STORE), Pool(FILES), Pool(PASSWORDS), Pool(OUTSIDE), Pool(PLANS))

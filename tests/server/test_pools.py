@@ -1,0 +1,154 @@
+"""The server's threads: whoever asks the outside world holds up nobody but others who ask it."""
+
+import ast
+import asyncio
+import contextlib
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from server.triggers.lab import LOOPBACK
+from server.vocabulary import ONE_JOB, ServerProcess, TestAgent, journal, log, wait_for
+
+import agent.server
+from agent.server.pools import BusyError, Pool, Terms
+
+LOOK_UPS = min(32, (os.cpu_count() or 1) + 4)  # as many as asyncio's own threads, which all parts once shared
+ALLOWED = {"to_thread": set(), "run_in_executor": set(), "getaddrinfo": {"triggers/outside.py"}}
+
+
+class SilentHost:
+    """A host that takes connections and never answers."""
+
+    def __init__(self) -> None:
+        self._listening = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self._taken: list[socket.socket] = []
+        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
+        self._thread = threading.Thread(target=self._take)
+        self._thread.start()
+
+    @property
+    def asked(self) -> int:
+        return len(self._taken)
+
+    def _take(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                self._taken.append(self._listening.accept()[0])
+
+    def release(self) -> None:
+        if self._listening.fileno() < 0:
+            return
+        self._listening.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._listening.close()
+        for connection in self._taken:
+            connection.close()
+
+
+@pytest.fixture
+def silent_host() -> Iterator[SilentHost]:
+    host = SilentHost()
+    yield host
+    host.release()
+
+
+def test_look_ups_at_a_host_that_never_answers_delay_no_commit_no_log_and_no_readiness(
+    make_server: Callable[..., ServerProcess],
+    make_agent: Callable[..., TestAgent],
+    silent_host: SilentHost,
+) -> None:
+    server = make_server(triggers=LOOPBACK)
+    box = make_agent(server).connect()
+
+    def look_up(number: int) -> None:
+        body = {"url": f"{silent_host.url}/acme/lab-{number}", "provider": "git"}
+        with contextlib.suppress(httpx.HTTPError):  # it ends when the server does
+            server.api.post("/repositories", json=body, timeout=None)
+
+    asking = [threading.Thread(target=look_up, args=(number,)) for number in range(LOOK_UPS)]
+    for thread in asking:
+        thread.start()
+    wait_for(lambda: silent_host.asked >= min(LOOK_UPS, 6), "the look-ups hang")
+
+    run = server.submit(ONE_JOB)
+    assign = box.take()
+    box.finish(assign, journal(assign, log("hello\n")))
+    server.wait_for_job(run, status="completed")
+    assert "hello" in server.api.get(f"/jobs/{assign.job}/log").text
+    assert server.http.get("/readyz").text == "ready\n"
+    assert figures(server)[("flow_agent_pool_busy_threads", "outside")] >= min(LOOK_UPS, 6)
+    assert figures(server)[("flow_agent_pool_busy_threads", "store")] == 0
+
+    silent_host.release()
+    for thread in asking:
+        thread.join()
+
+
+def figures(server: ServerProcess) -> dict[tuple[str, str], float]:
+    text = server.api.get(f"{server.url}/metrics").text
+    return {
+        (sample.name, sample.labels["pool"]): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if "pool" in sample.labels
+    }
+
+
+def test_nothing_on_the_server_uses_the_threads_that_asyncio_shares() -> None:
+    root = Path(agent.server.__file__).parent
+    found = {
+        (node.attr, file.relative_to(root).as_posix())
+        for file in root.rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr in ALLOWED
+    }
+    assert {(name, file) for name, file in found if file not in ALLOWED[name]} == set()
+
+
+async def test_a_pool_whose_queue_is_full_refuses_at_once() -> None:
+    pool, gate = Pool(Terms("few", threads=1, queue=1, wait_seconds=60)), threading.Event()
+    held = [asyncio.ensure_future(pool.run(gate.wait)) for _ in range(2)]
+    while (pool.figures.busy, pool.figures.queued) != (1, 1):
+        await asyncio.sleep(0)
+    with pytest.raises(BusyError, match="few"):
+        await pool.run(gate.wait)
+    gate.set()
+    assert await asyncio.gather(*held) == [True, True]
+    assert pool.figures.refused == 1
+    pool.close()
+
+
+async def test_who_waits_too_long_for_a_thread_is_refused_and_its_work_never_begins() -> None:
+    pool, gate = Pool(Terms("slow", threads=1, queue=9, wait_seconds=0.01)), threading.Event()
+    held = asyncio.ensure_future(pool.run(gate.wait))
+    while pool.figures.busy != 1:
+        await asyncio.sleep(0)
+    done: list[str] = []
+    with pytest.raises(BusyError):
+        await pool.run(done.append, "begun")
+    gate.set()
+    await held
+    await pool.run(lambda: None)
+    assert done == []
+    assert pool.figures.queued == 0
+    pool.close()
+
+
+async def test_a_thread_whose_asker_gave_up_counts_until_it_ends() -> None:
+    pool, gate = Pool(Terms("few", threads=1, queue=1, wait_seconds=60)), threading.Event()
+    asking = asyncio.ensure_future(pool.run(gate.wait))
+    while pool.figures.busy != 1:
+        await asyncio.sleep(0)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert pool.figures.busy == 1
+    gate.set()
+    await pool.run(lambda: None)
+    pool.close()
