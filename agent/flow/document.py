@@ -48,6 +48,12 @@ the same repository does not declare; keys that neither the matrix nor its `incl
 what a `workflow_dispatch` does not say where nothing else starts the flow. `validate` and `agent action info` do the same for
 the inputs and steps of composite actions. What only a run can tell is not judged: `env`,
 `vars`, `secrets`, outputs of scripts and of actions from elsewhere, a matrix that is an expression, the payloads of events.
+
+What expressions may cost is bounded. Planning what follows from one event of a run (its start, a job's end) has 32 million
+characters and 500,000 steps, one key of a job or a step on its machine 512 million and 5 million. A step is an operator, a
+name or a call, or an item that is searched; a text costs its characters each time that it is compared, searched or put
+together, and JSON four times as many when it is read or written (the same object once). What costs more fails its job, or
+its step, with the place. A matrix may have 65,536 cells before `exclude`.
 """
 
 _SECTION_NOTES: Final = {

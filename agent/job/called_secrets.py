@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from agent.flow.expressions import evaluate_template, to_text
+from agent.flow.expressions import RUNNING, evaluate_template, spending, to_text
 from agent.job.masking import Masker
 from agent.spec.job import JobSpec
 
@@ -26,7 +26,8 @@ def hand_on_secrets(spec: JobSpec, secrets: Mapping[str, str], masker: Masker) -
             "vars": settled.vars,
             "secrets": handed,
         }
-        written = evaluate_template(caller.secrets, contexts)
+        with spending(RUNNING):
+            written = evaluate_template(caller.secrets, contexts)
         assert isinstance(written, Mapping)
         token = {_TOKEN: handed[_TOKEN]} if _TOKEN in handed else {}
         handed = {**token, **{str(name): to_text(value) for name, value in written.items()}}

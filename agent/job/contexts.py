@@ -10,11 +10,13 @@ from types import MappingProxyType
 
 from agent.errors import AgentError
 from agent.flow.expressions import (
+    RUNNING,
     CaseSensitive,
     ExpressionError,
     evaluate,
     evaluate_template,
     is_truthy,
+    spending,
     to_text,
 )
 from agent.job.hash_files import hash_files
@@ -188,7 +190,8 @@ def evaluate_condition(
         return _status_of(job, judged) is Conclusion.SUCCESS
     functions = status_functions(job, judged)
     try:
-        return is_truthy(evaluate(condition, make_contexts(job, scope, env, own), functions))
+        with spending(RUNNING):
+            return is_truthy(evaluate(condition, make_contexts(job, scope, env, own), functions))
     except ExpressionError as error:
         raise invalid_template(error, place) from None
 
@@ -205,7 +208,8 @@ def evaluate_value(
     if is_settled(template):
         return template
     try:
-        return evaluate_template(template, make_contexts(job, scope, env, own), make_functions(job))
+        with spending(RUNNING):
+            return evaluate_template(template, make_contexts(job, scope, env, own), make_functions(job))
     except ExpressionError as error:
         raise invalid_template(error, place) from None
 
@@ -238,4 +242,6 @@ def evaluate_mapping(
 
 def invalid_template(error: ExpressionError, place: str) -> AgentError:
     """GitHub's way to say that an expression is wrong."""
-    return AgentError(f"The template is not valid. {f'{place}: ' if place else ''}{error.message}")
+    return AgentError(
+        f"The template is not valid. {f'{place}: ' if place else ''}{error.message}", where=error.where
+    )

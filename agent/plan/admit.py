@@ -76,7 +76,7 @@ def _admit(draft: Draft, job: JobState) -> None:
             draft.flow, draft.state, job
         )  # what is wrong with it is told now, not at the first failure
     except AgentError as error:
-        end_job(draft, job, impossible(error), announce=True)
+        end_job(draft, job, impossible(error, draft.written(job.node)), announce=True)
         return
     job = draft.put(replace(job, places=places))
     if not environment:
@@ -119,7 +119,7 @@ def _launch(draft: Draft, job: JobState) -> None:
             return
         spec = compile_job(draft.flow, draft.state, job)
     except AgentError as error:
-        end_job(draft, job, impossible(error), announce=True)
+        end_job(draft, job, impossible(error, draft.written(job.node)), announce=True)
         return
     phase = next_phase(job.phase, Move.QUEUE)
     draft.put(replace(job, phase=phase, continue_on_error=spec.continue_on_error, retry_at=None))

@@ -59,7 +59,7 @@ def close_when_done(draft: Draft, job: JobState) -> None:
         is_cut = found in (Conclusion.SUCCESS, Conclusion.SKIPPED)
         result = replace(refusal, outputs=outputs) if is_cut and refusal else JobResult(found, outputs)
     except AgentError as error:
-        result = impossible(error)
+        result = impossible(error, draft.written(job.node))
     end_job(draft, job, result)
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from hashlib import sha256
 
 from agent.errors import AgentError
-from agent.flow.expressions import evaluate, is_truthy
+from agent.flow.expressions import CostError, evaluate, is_truthy
 from agent.ids import JobId, make_id
 from agent.plan.contexts import evaluate_retry, node_contexts
 from agent.plan.decisions import CancelJob, EndJob, LeaveGroup
@@ -93,14 +93,16 @@ def cancel_scope(draft: Draft, scope: str, reason: str, *, is_forced: bool = Fal
 
 
 def is_wanted(draft: Draft, node: str, *, default_when_broken: bool = True) -> bool:
-    """Whether the node's `if` holds now. A running job whose condition can't be evaluated is left alone."""
+    """Whether the node's `if` holds now. A running job whose condition can't be evaluated is left alone; one whose
+    condition costs too much is not, or nobody could cancel it.
+    """
     try:
         functions = status_functions(draft.flow, draft.state, node)
         contexts = node_contexts(draft.flow, draft.state, node)
         return is_truthy(evaluate(draft.written(node).condition, contexts, functions))
-    except AgentError:
+    except AgentError as error:
         if default_when_broken:
-            return True
+            return not isinstance(error, CostError)
         raise
 
 

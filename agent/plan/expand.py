@@ -33,7 +33,7 @@ def expand_when_ready(draft: Draft, node: str) -> None:
         else:
             _end_unexpanded(draft, node, JobResult(Conclusion.SKIPPED))
     except AgentError as error:
-        _end_unexpanded(draft, node, impossible(error))
+        _end_unexpanded(draft, node, impossible(error, draft.written(node)))
 
 
 def renew_job(draft: Draft, key: str, node: str, index: int, cell: Cell) -> JobState:

@@ -9,11 +9,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
+from math import prod
 
 from agent.errors import UsageError
-from agent.flow.expressions import loose_equal, to_text
+from agent.flow.expressions import loose_equal, spend, to_text
 
 MAX_CELLS = 256
+MAX_PRODUCT = 65_536  # cells before `exclude`: nobody could read a matrix that needs more
 MAX_LABEL = 100
 
 
@@ -29,7 +31,7 @@ def expand_matrix(matrix: object) -> list[Cell]:
     """The cells of an evaluated `strategy.matrix`.
 
     Raises UsageError when it is not a mapping of lists, a vector is empty, an `exclude` names an unknown key, or
-    there are more than 256 cells.
+    there are more than 256 cells, or by far too many before some were excluded. Draws on the open budget.
     """
     if not isinstance(matrix, Mapping):
         raise UsageError("the matrix is not a mapping", where="strategy.matrix")
@@ -41,6 +43,7 @@ def expand_matrix(matrix: object) -> list[Cell]:
     includes, excludes = _filters(matrix, "include"), _filters(matrix, "exclude")
     for exclude in excludes:
         _check_exclude(exclude, vectors)
+    _check_size(vectors, includes, excludes)
     originals = (
         [dict(zip(vectors, values, strict=True)) for values in product(*vectors.values())] if vectors else []
     )
@@ -51,6 +54,16 @@ def expand_matrix(matrix: object) -> list[Cell]:
             f"the matrix gives {len(cells)} jobs; at most {MAX_CELLS} are allowed", where="strategy.matrix"
         )
     return cells
+
+
+def _check_size(vectors: Mapping[str, list[object]], *filters: list[Mapping[str, object]]) -> None:
+    size = prod(map(len, vectors.values()))
+    if size > MAX_PRODUCT:
+        raise UsageError(
+            f"the matrix gives {size} jobs before any are excluded; at most {MAX_PRODUCT} are looked at",
+            where="strategy.matrix",
+        )
+    spend(steps=size * (1 + sum(map(len, filters))))  # each is held against each
 
 
 def _vector(key: str, value: object) -> list[object]:

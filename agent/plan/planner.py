@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+from agent.errors import UsageError
+from agent.flow.expressions import PLANNING, ExpressionError, spending
 from agent.flow.model import Flow
 from agent.ids import JobId
 from agent.plan.admit import enter_groups
@@ -39,11 +41,12 @@ def begin(flow: Flow, request: RunRequest, *, now: float) -> Step:
     a job or a matrix cell that the flow does not have, and when its concurrency group can't be evaluated.
     """
     chosen = choose_jobs(flow, request.only_jobs)
-    check_cells(flow, request.only_cells)
     state = RunState(request, {name: NodeState() for name in chosen})
     draft = Draft(flow, state, now)
-    join_group_of_run(draft)
-    settle(draft)
+    with spending(PLANNING):
+        check_cells(flow, request.only_cells)
+        join_group_of_run(draft)
+        settle(draft)
     return draft.freeze(), tuple(draft.decisions)
 
 
@@ -52,17 +55,22 @@ def advance(flow: Flow, state: RunState, event: Event, *, now: float) -> Step:
     if state.conclusion is not None:
         return state, ()
     draft = Draft(flow, state, now)
-    _heed(draft, event)
-    settle(draft)
+    with spending(PLANNING):
+        _heed(draft, event)
+        settle(draft)
     return draft.freeze(), tuple(draft.decisions)
 
 
 def join_group_of_run(draft: Draft) -> None:
-    """Ask for the run's own place in a concurrency group, when it has one."""
+    """Ask for the run's own place in a concurrency group, when it has one. Raises UsageError."""
     concurrency = draft.flow.concurrency
     if concurrency is None:
         return
-    place = evaluate_place(concurrency, flow_contexts(draft.state, ""), f"{draft.flow.file}: concurrency")
+    where = f"{draft.flow.file}: concurrency"
+    try:
+        place = evaluate_place(concurrency, flow_contexts(draft.state, ""), where)
+    except ExpressionError as error:
+        raise UsageError(f"the run's group can't be evaluated: {error}", where=where) from None
     draft.change(replace(draft.state, place=place))
     draft.decide(JoinGroup("", place))
 

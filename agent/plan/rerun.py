@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from agent.errors import UsageError
+from agent.flow.expressions import PLANNING, spending
 from agent.flow.model import Flow
 from agent.plan.draft import Draft
 from agent.plan.expand import renew_job
@@ -47,8 +48,9 @@ def rerun(flow: Flow, state: RunState, again: Again, *, now: float) -> Step:
     fresh = replace(state, request=request, conclusion=None, cancel_reason=None, is_forced=False, place=None)
     draft = Draft(flow, fresh, now)
     _Reset(draft, _choose(state, again)).reset_scope("")
-    join_group_of_run(draft)
-    settle(draft)
+    with spending(PLANNING):
+        join_group_of_run(draft)
+        settle(draft)
     return draft.freeze(), tuple(draft.decisions)
 
 

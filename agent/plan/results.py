@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from agent.errors import AgentError
+from agent.flow.expressions import CostError
+from agent.flow.model import Job
 from agent.plan.draft import Draft
 from agent.plan.state import NodeState
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
@@ -50,9 +52,10 @@ def refused(reason: str) -> JobResult:
     return JobResult(Conclusion.SKIPPED, failure_kind=FailureKind.INFRASTRUCTURE, message=reason)
 
 
-def impossible(error: AgentError) -> JobResult:
-    """The result of a job that can't be made ready to run: its flow is at fault."""
-    return failed(str(error))
+def impossible(error: AgentError, written: Job) -> JobResult:
+    """The result of a job that can't be made ready to run: its flow is at fault, where the job is `written`."""
+    place = f"{written.position}: " if isinstance(error, CostError) else ""
+    return failed(f"{place}{error}")
 
 
 def failed(message: str) -> JobResult:

@@ -1,7 +1,7 @@
 """`run-name`: what to show for one run."""
 
 from agent.errors import UsageError
-from agent.flow.expressions import ExpressionError, evaluate_text, to_text
+from agent.flow.expressions import PLANNING, ExpressionError, evaluate_text, spending, to_text
 from agent.flow.model import Flow
 from agent.plan.state import RunRequest
 
@@ -17,7 +17,8 @@ def name_run(flow: Flow, request: RunRequest) -> str:
         return flow.title
     contexts = {"github": request.github, "inputs": request.inputs, "vars": request.vars}
     try:
-        name = evaluate_text(to_text(flow.run_name), contexts)
+        with spending(PLANNING):
+            name = evaluate_text(to_text(flow.run_name), contexts)
     except ExpressionError as error:
         raise UsageError(
             f"the run's name can't be evaluated: {error}", where=f"{flow.file}: run-name"

@@ -22,24 +22,24 @@ from agent.plan import (
     LeaveGroup,
     QueueJob,
     RunState,
-    advance,
     cancelled,
     explain_waiting,
 )
+from agent.plan.planner import Step
 from agent.server import plan_states
 from agent.server.changes import Change
 from agent.server.levels import fits_refs
 from agent.server.live import GROUPS, TIMERS
+from agent.server.planning import Planner
 from agent.server.platform_events import tell_of_run
 from agent.server.store import environments, groups, jobs, leases, run_branches, runs
 from agent.server.store import gangs as gang_store
 from agent.server.store.groups import Letter
 
 _SAID = (JobPhase.GATED, JobPhase.GROUPED, JobPhase.RESTING)  # waits that no row tells of
-_Step = tuple[RunState, tuple[Decision, ...]]
 
 
-async def carry_out(change: Change, flow: Flow, project: int, step: _Step) -> None:
+async def carry_out(change: Change, planner: Planner, flow: Flow, project: int, step: Step) -> None:
     """Store the planner's state and decisions, and what follows from these at once."""
     state, decisions = step
     run = state.request.run
@@ -47,7 +47,7 @@ async def carry_out(change: Change, flow: Flow, project: int, step: _Step) -> No
     while waiting:
         event = await _apply(change, state, project, waiting.pop(0))
         if event is not None:
-            state, more = advance(flow, state, event, now=change.now)
+            state, more = await planner.advance(flow, state, event, now=change.now)
             waiting += more
     await runs.save_plan(change.connection, run, plan_states.dump(state), state.due_at)
     if state.due_at is not None:

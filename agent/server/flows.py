@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from agent.flow.called import link_flow
 from agent.flow.load import load_flow
 from agent.flow.model import Flow
+from agent.server.pools import Pool
 
 _MOST_FLOWS = 64
+_QUICK_CHARACTERS = 8_000  # what is read in some hundredths of a second
 
 
 class FlowCache:
@@ -25,6 +27,13 @@ class FlowCache:
         if len(self._flows) > _MOST_FLOWS:
             self._flows.popitem(last=False)
         return flow
+
+    async def read(self, file: str, text: str, dialect: str | None, called: str, threads: Pool) -> Flow:
+        """As `parse`, a long one in a thread; for those who are not sure that it was read lately."""
+        key = (file, text, dialect, called)
+        if key not in self._flows and len(text) + len(called) > _QUICK_CHARACTERS:
+            self._flows[key] = await threads.run(self._load, file, text, dialect, json.loads(called))
+        return self.parse(file, text, dialect, called)
 
     def _load(self, file: str, text: str, dialect: str | None, called: Mapping[str, str]) -> Flow:
         return link_flow(load_flow(text, file, dialect=dialect).flow, called)

@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import Final, ParamSpec, TypeVar
 
@@ -68,25 +68,37 @@ class Pool:
     def __init__(self, terms: Terms) -> None:
         self.terms = terms
         self._threads = ThreadPoolExecutor(terms.threads, thread_name_prefix=f"pool-{terms.name}")
-        self._lock = threading.Lock()
-        self._figures = Figures(terms.threads)
+        self._lock = threading.Lock()  # of the figures
+        self._busy = self._queued = self._begun = self._refused = 0
+        self._waited_seconds = 0.0
 
     @property
     def figures(self) -> Figures:
         """As it is now."""
-        return self._figures
+        with self._lock:
+            return Figures(
+                self.terms.threads,
+                self._busy,
+                self._queued,
+                self._begun,
+                self._waited_seconds,
+                self._refused,
+            )
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What `work` gives, done in a thread. Who gives up waiting for it lets it go on.
 
         Raises BusyError when too much waits already, or no thread came free in time: then `work` has not begun.
         """
-        if self._figures.queued >= self.terms.queue:
+        if self._queued >= self.terms.queue:
             raise self._refuse()
         inner = partial(contextvars.copy_context().run, work, *args, **kwargs)
-        self._note(queued=1)
+        with self._lock:
+            self._queued += 1
         job = self._threads.submit(self._do, inner, time.monotonic())
         job.add_done_callback(self._note_end)
+        if self._busy + self._queued <= self.terms.threads:  # there is a thread for each
+            return await asyncio.wrap_future(job)
         return await self._wait_for(job)
 
     async def _wait_for(self, job: Future[T]) -> T:
@@ -111,27 +123,29 @@ class Pool:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _do(self, work: Callable[[], T], asked_at: float) -> T:
-        self._note(queued=-1, busy=1, begun=1, waited_seconds=time.monotonic() - asked_at)
+        with self._lock:
+            self._queued -= 1
+            self._busy += 1
+            self._begun += 1
+            self._waited_seconds += time.monotonic() - asked_at
         try:
             return work()
         finally:
-            self._note(busy=-1)
+            with self._lock:
+                self._busy -= 1
 
     def _note_end(self, job: Future[T]) -> None:
         if job.cancelled():  # it never began
-            self._note(queued=-1)
+            with self._lock:
+                self._queued -= 1
 
     def _refuse(self) -> BusyError:
-        self._note(refused=1)
+        with self._lock:
+            self._refused += 1
         return BusyError(
             f"the server has too much to do already (its pool '{self.terms.name}')",
             hint="try again in a moment",
         )
-
-    def _note(self, **more: float) -> None:
-        with self._lock:
-            values = {name: getattr(self._figures, name) + value for name, value in more.items()}
-            self._figures = replace(self._figures, **values)
 
 
 @dataclass(frozen=True, slots=True)

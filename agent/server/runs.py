@@ -19,11 +19,7 @@ from agent.plan import (
     RunCancelled,
     RunRequest,
     RunState,
-    advance,
-    begin,
     cancelled,
-    name_run,
-    rerun,
 )
 from agent.plan.request import JOB_TOKEN, Wish, choose_event, make_request
 from agent.server import audit, gangs, plan_states
@@ -31,7 +27,9 @@ from agent.server.carrying import carry_out
 from agent.server.changes import Change, Changes
 from agent.server.flows import FlowCache
 from agent.server.levels import nearest
+from agent.server.planning import Planner
 from agent.server.platform_events import tell_of_run
+from agent.server.pools import Pool
 from agent.server.problems import ConflictError, TooManyError
 from agent.server.store import gangs as gang_store
 from agent.server.store import jobs, projects, queue, run_secrets, runs, settings, snapshots
@@ -69,10 +67,12 @@ class Submission:
 class Runs:
     """The runs of this server."""
 
-    def __init__(self, changes: Changes, flows: FlowCache, vault: Vault) -> None:
+    def __init__(self, changes: Changes, flows: FlowCache, vault: Vault, plans: Pool) -> None:
         self._changes = changes
         self._flows = flows
         self._vault = vault
+        self._plans = plans
+        self._planner = Planner(plans)
 
     async def submit(self, submission: Submission) -> int:
         """Start a run and return its id.
@@ -85,18 +85,21 @@ class Runs:
     async def start(self, change: Change, submission: Submission) -> int:
         """Like `submit`, in a change that does more."""
         called = json.dumps(dict(submission.called), sort_keys=True)
-        flow = self._flows.parse(submission.file, submission.text, submission.dialect, called)
+        flow = await self._flows.read(
+            submission.file, submission.text, submission.dialect, called, self._plans
+        )
         await _check_quota(change.connection, submission.project)
         await _check_snapshot(change.connection, submission.project, submission.wish.source)
         own = check_run_secrets(submission.secrets)
-        request = await _add_run(change, flow, submission, own)
+        request = await _add_run(change, self._planner, flow, submission, own)
         await self._vault.put_for_run(change.connection, request.run, own)
         if submission.origin is not None:
             await add_origin(change.connection, replace(submission.origin, run=request.run))
         if submission.branch is not None:
             await add_branch(change.connection, request.run, submission.branch)
         await tell_of_run(change, request.run, "requested")
-        await carry_out(change, flow, submission.project, begin(flow, request, now=change.now))
+        step = await self._planner.begin(flow, request, now=change.now)
+        await carry_out(change, self._planner, flow, submission.project, step)
         await change.tell_run(request.run)
         audit.note(run=request.run, **({"secrets": sorted(own)} if own else {}))
         return request.run
@@ -122,9 +125,10 @@ class Runs:
         plan = await runs.load_plan(change.connection, run)
         if plan is None or plan.status == "completed":
             return
-        flow, state = self.read(plan, run)
+        flow, state = await self._read(plan, run)
         if attempt in (0, state.request.attempt):
-            await carry_out(change, flow, plan.project, advance(flow, state, event, now=change.now))
+            step = await self._planner.advance(flow, state, event, now=change.now)
+            await carry_out(change, self._planner, flow, plan.project, step)
 
     async def rerun(self, run: int, again: Again) -> int:
         """Begin the run's next attempt, and give its number. Raises NotFoundError, and what the planner raises."""
@@ -133,12 +137,13 @@ class Runs:
             plan = await runs.load_plan(change.connection, run)
             if plan is None:
                 raise NotFoundError(f"there is no run {run}")
-            flow, state = self.read(plan, run)
+            flow, state = await self._read(plan, run)
             own = await run_secrets.list_secrets(change.connection, run)
             known = await _known_secrets(change.connection, plan.project, own)
-            step = rerun(flow, state, replace(again, secrets=(JOB_TOKEN, *known)), now=change.now)
+            again = replace(again, secrets=(JOB_TOKEN, *known))
+            step = await self._planner.rerun(flow, state, again, now=change.now)
             await runs.archive_attempt(change.connection, run, again.actor)
-            await carry_out(change, flow, plan.project, step)
+            await carry_out(change, self._planner, flow, plan.project, step)
             await change.tell_run(run)
         return step[0].request.attempt
 
@@ -146,6 +151,10 @@ class Runs:
         """The flow and the state of a stored plan."""
         flow = self._flows.parse(plan.file, plan.text, plan.dialect, plan.called)
         return flow, plan_states.parse(plan.state, where=f"run {run}")
+
+    async def _read(self, plan: StoredPlan, run: int) -> tuple[Flow, RunState]:
+        await self._flows.read(plan.file, plan.text, plan.dialect, plan.called, self._plans)
+        return self.read(plan, run)
 
     async def finish_job(self, change: Change, job: str, result: JobResult) -> bool:
         """A job's end, and what follows from it in its run; False when it had ended already."""
@@ -196,7 +205,9 @@ class Runs:
                     await self._finish_node(change, node.job, cancelled(reason))
 
 
-async def _add_run(change: Change, flow: Flow, submission: Submission, own: Mapping[str, str]) -> RunRequest:
+async def _add_run(
+    change: Change, planner: Planner, flow: Flow, submission: Submission, own: Mapping[str, str]
+) -> RunRequest:
     wish = submission.wish
     number = await runs.next_number(change.connection, submission.project, submission.file)
     run = await runs.add_run(
@@ -224,7 +235,7 @@ async def _add_run(change: Change, flow: Flow, submission: Submission, own: Mapp
         seed=entropy.token_bytes(16),
         secrets=known,
     )
-    await runs.name_run(change.connection, run, name_run(flow, request))
+    await runs.name_run(change.connection, run, await planner.name_run(flow, request))
     return request
 
 

@@ -129,7 +129,7 @@ def _assemble(
     changes.on_told = observer.tell
     flows = FlowCache()
     vault = Vault(folder.master_key)
-    runs = Runs(changes, flows, vault)
+    runs = Runs(changes, flows, vault, pools.plans)
     registry = Registry(changes)
     journals = (
         TableJournals(database, bus) if database.is_shared else FileJournals(folder.journals, pools.files)

@@ -152,3 +152,26 @@ async def test_a_thread_whose_asker_gave_up_counts_until_it_ends() -> None:
     gate.set()
     await pool.run(lambda: None)
     pool.close()
+
+
+@pytest.mark.store("sqlite")
+def test_a_run_that_is_long_to_plan_holds_up_no_request(make_server: Callable[..., ServerProcess]) -> None:
+    server = make_server()
+    values, name = ", ".join(map(str, range(256))), " || ".join(["matrix.a == 999"] * 300)
+    text = (
+        f"on: push\njobs:\n  train:\n    runs-on: linux\n    strategy: {{matrix: {{a: [{values}]}}}}\n"
+        f"    name: ${{{{ {name} }}}}\n    steps: [{{run: echo}}]\n"
+    )
+    body = {"flow": {"file": "flow.yml", "text": text}}
+    answers: list[httpx.Response] = []
+    submitting = threading.Thread(
+        target=lambda: answers.append(server.api.post("/runs", json=body, timeout=None))
+    )
+    submitting.start()
+    was_seen = False
+    while submitting.is_alive():
+        was_seen = was_seen or figures(server)[("flow_agent_pool_busy_threads", "plans")] == 1
+        assert server.http.get("/readyz").text == "ready\n"
+    submitting.join()
+    assert was_seen
+    assert answers[0].status_code == 201

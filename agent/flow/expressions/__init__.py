@@ -1,5 +1,16 @@
 """The expression language of `${{ }}` and `if:`. Pure: status functions and hashFiles are handed in by callers."""
 
+from agent.flow.expressions.budget import (
+    PLANNING,
+    QUICK_PLANNING,
+    RUNNING,
+    Allowance,
+    CostError,
+    LongWorkError,
+    spend,
+    spending,
+    trying,
+)
 from agent.flow.expressions.condition import HASH_FILES, STATUS_FUNCTIONS, to_condition
 from agent.flow.expressions.errors import ErrorKind, ExpressionError
 from agent.flow.expressions.evaluate import MAX_BYTES, evaluate
@@ -48,10 +59,15 @@ __all__ = [
     "MAX_BYTES",
     "MAX_DEPTH",
     "MAX_LENGTH",
+    "PLANNING",
+    "QUICK_PLANNING",
+    "RUNNING",
     "STATUS_FUNCTIONS",
+    "Allowance",
     "Call",
     "CaseSensitive",
     "Comparison",
+    "CostError",
     "ErrorKind",
     "Expression",
     "ExpressionError",
@@ -61,6 +77,7 @@ __all__ = [
     "Kind",
     "Literal",
     "Logical",
+    "LongWorkError",
     "NamedValue",
     "Node",
     "Not",
@@ -77,10 +94,13 @@ __all__ = [
     "member_paths",
     "named_values",
     "parse",
+    "spend",
+    "spending",
     "split_template",
     "to_condition",
     "to_json_text",
     "to_number",
     "to_text",
+    "trying",
     "walk",
 ]

@@ -17,8 +17,8 @@ class ExpressionError(AgentError):
     Python characters from 0, for those who point at a column; None where no single place is to blame.
     """
 
-    def __init__(self, kind: ErrorKind, message: str, *, offset: int | None = None) -> None:
-        super().__init__(message)
+    def __init__(self, kind: ErrorKind, message: str, *, offset: int | None = None, where: str = "") -> None:
+        super().__init__(message, where=where)
         self.kind = kind
         self.message = message
         self.offset = offset

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
+from agent.flow.expressions.budget import spend
 from agent.flow.expressions.errors import ExpressionError
 from agent.flow.expressions.evaluate import evaluate
 from agent.flow.expressions.values import WHITESPACE, fold_case, is_array, is_primitive, to_text
@@ -63,10 +64,13 @@ def evaluate_text(text: str, contexts: Mapping[str, object], functions: Function
     """`text` with every `${{ }}` replaced by its value as text. Raises ExpressionError."""
     if not has_expression(text):
         return text
-    return "".join(
-        to_text(evaluate(piece.text, contexts, functions)) if piece.is_expression else piece.text
-        for piece in split_template(text)
-    )
+    parts: list[str] = []
+    for piece in split_template(text):
+        parts.append(
+            to_text(evaluate(piece.text, contexts, functions)) if piece.is_expression else piece.text
+        )
+        spend(characters=len(parts[-1]))  # before the next one is held as well
+    return "".join(parts)
 
 
 def evaluate_template(
@@ -133,6 +137,7 @@ def _evaluate_items(
     for item in items:
         result = evaluate_template(item, contexts, functions)
         if isinstance(item, str) and is_array(result):
+            spend(steps=len(result))
             yield from result
         else:
             yield result
@@ -148,6 +153,7 @@ def _evaluate_pairs(
             inserted = evaluate_template(item, contexts, functions)
             if not isinstance(inserted, Mapping):
                 raise ExpressionError("evaluation", "Expected a mapping")
+            spend(steps=len(inserted))
             yield from inserted.items()
         else:
             name = _evaluate_string(key, contexts, functions)

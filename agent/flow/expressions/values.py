@@ -122,7 +122,7 @@ def format_number(value: float) -> str:
 
 def fold_case(text: str) -> str:
     """The form of `text` under which strings are compared: .NET's OrdinalIgnoreCase, one character to one."""
-    return text.upper() if text.isascii() else "".join(map(_fold_character, text))
+    return text.upper() if text.isascii() else text.translate(_FOLDS)
 
 
 def loose_equal(left: object, right: object) -> bool:
@@ -181,6 +181,17 @@ def _fold_character(character: str) -> str:
         return upper
     title = character.title()  # where upper case needs two letters, title case may still be one
     return title if len(title) == 1 else character
+
+
+class _Folds(dict[int, str]):
+    """`_fold_character` by code point, each worked out once."""
+
+    def __missing__(self, point: int) -> str:
+        folded = self[point] = _fold_character(chr(point))
+        return folded
+
+
+_FOLDS = _Folds()
 
 
 def _sort_key(text: str) -> bytes:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
 
 from agent.errors import AgentError, NotFoundError, UnreachableError, UsageError
-from agent.flow.load import load_flow
+from agent.flow.model import Flow
 from agent.flow.problems import InvalidFlowError
 from agent.ids import ENTROPY_BYTES, make_id
 from agent.resolve.reference import check_ref, check_segments
@@ -31,7 +31,7 @@ from agent.server.triggers.called import (
     read_beside,
     read_called,
 )
-from agent.server.triggers.known import store_repository_flows
+from agent.server.triggers.known import FoundFlow, read_found, store_repository_flows
 from agent.server.triggers.mirror import Mirror
 from agent.server.triggers.outside import Outside, check_api_url, check_url
 from agent.server.vault import Vault
@@ -70,7 +70,7 @@ class Connecting:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    texts: Mapping[str, str] = field(default_factory=dict)
+    flows: Mapping[str, FoundFlow] = field(default_factory=dict)
     called: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     problems: Mapping[str, str] = field(default_factory=dict)
 
@@ -177,7 +177,7 @@ class Connected:
         found = _Found() if not head else await self.ask(_read_all, mirror, head, row, others)
         async with self._changes.begin() as change:
             await store_repository_flows(
-                change, row.project, row.id, found.texts, found.called, found.problems
+                change, row.project, row.id, found.flows, found.called, found.problems
             )
             values = {"head": head, "problem": problem, "synced_at": change.now}
             await repositories.change_repository(change.connection, row.id, **values)
@@ -286,16 +286,19 @@ def read_flows(mirror: Mirror, commit: str, row: RepositoryRow) -> tuple[dict[st
 def _read_all(mirror: Mirror, commit: str, row: RepositoryRow, others: ReadOthers) -> "_Found":
     texts, problems = read_flows(mirror, commit, row)
     called: dict[str, Mapping[str, str]] = {}
-    for path in list(texts):
+    flows: dict[str, FoundFlow] = {}
+    for path, text in texts.items():
         try:
-            lock = read_beside(mirror, commit, path, "flow.lock")
-            called[path] = read_called(mirror, commit, load_flow(texts[path], path).flow, lock, others)
-        except InvalidFlowError:  # it is read again, and told, by who stores it
+            flow = flows[path] = read_found(path, text)
+            if isinstance(flow.read, Flow):
+                lock = read_beside(mirror, commit, path, "flow.lock")
+                called[path] = read_called(mirror, commit, flow.read, lock, others)
+        except InvalidFlowError:  # one that it calls: told when it is to start
             continue
         except AgentError as error:
             problems[path] = str(error)
-            del texts[path]
-    return _Found(texts, called, problems)
+            del flows[path]
+    return _Found(flows, called, problems)
 
 
 def _checked(wanted: Connecting) -> dict[str, object]:

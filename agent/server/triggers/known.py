@@ -7,6 +7,7 @@ waits for and when its next times are; what is not valid is written down with it
 import json
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from agent.errors import AgentError, UsageError
 from agent.flow.load import load_flow
@@ -34,25 +35,43 @@ async def store_flow(change: Change, project: int, name: str, text: str, dialect
     return await _put(change, project, None, name, text, dialect, flow, times, [])
 
 
+@dataclass(frozen=True, slots=True)
+class FoundFlow:
+    """A file of a repository: its text, and the flow that it is, or why it is none."""
+
+    text: str
+    read: Flow | AgentError
+
+
+def read_found(path: str, text: str) -> FoundFlow:
+    """The file as a flow. Takes time when it is long."""
+    try:
+        return FoundFlow(text, load_flow(text, path).flow)
+    except AgentError as error:
+        return FoundFlow(text, error)
+
+
 async def store_repository_flows(
     change: Change,
     project: int,
     repository: str,
-    texts: Mapping[str, str],
+    found: Mapping[str, FoundFlow],
     called: Mapping[str, Mapping[str, str]],
     problems: Mapping[str, str],
 ) -> None:
-    """What a repository's default branch holds now: `texts` by path, `problems` of files that can't be read.
+    """What a repository's default branch holds now: what was `found` by path, `problems` of files that can't be read.
 
     `called` are, by path, the texts of the flows that a flow calls.
     """
     for row in await flows.list_flows(change.connection, project, repository):
-        if row.name not in texts and row.name not in problems:
+        if row.name not in found and row.name not in problems:
             await flows.remove_flow(change.connection, row.id)
-    for path, text in texts.items():
+    for path, file in found.items():
+        text, read = file.text, file.read
         try:
-            flow = load_flow(text, path).flow
-            times = _read_times(flow, change.now)
+            if isinstance(read, AgentError):
+                raise read
+            flow, times = read, _read_times(read, change.now)
         except AgentError as error:
             await _put(change, project, repository, path, text, None, None, {}, explain_flow_error(error))
         else:

@@ -1,0 +1,18 @@
+"""No expression keeps a job's supervisor from hearing its cancel."""
+
+from pathlib import Path
+
+from support.jobs import run_job, script
+
+from agent.spec.outcome import Conclusion
+
+LARGE = {"event": {"text": "." * 4_000_000}}
+
+
+def test_a_step_whose_expressions_cost_too_much_fails_with_its_place(tmp_path: Path) -> None:
+    costly = "${{ contains(github.event.text, 'x') }} " * 130
+    report = run_job(tmp_path, script("fit", f"echo {costly}"), github=LARGE)
+    assert report.conclusion is Conclusion.FAILURE
+    told = " ".join(item.message for item in report.annotations())
+    assert "the expressions cost too much" in told
+    assert "(contains(github.event.text, 'x'))" in told
