@@ -2,7 +2,8 @@
 
 Most plans take a millisecond and are made where they are asked for, within a small budget. One that needs more is begun
 again in a thread, with all that a plan may cost: the planner is pure, so what was begun leaves nothing behind. What comes
-of it is stored in the same transaction, under the run's lock.
+of it is stored in the same transaction, under the run's lock: who reads goes on meanwhile, who writes to an embedded store
+waits as long as the budget lasts.
 """
 
 from collections.abc import Callable

@@ -155,7 +155,9 @@ async def test_a_thread_whose_asker_gave_up_counts_until_it_ends() -> None:
 
 
 @pytest.mark.store("sqlite")
-def test_a_run_that_is_long_to_plan_holds_up_no_request(make_server: Callable[..., ServerProcess]) -> None:
+def test_a_run_that_is_long_to_plan_holds_up_no_request_that_reads(
+    make_server: Callable[..., ServerProcess],
+) -> None:
     server = make_server()
     values, name = ", ".join(map(str, range(256))), " || ".join(["matrix.a == 999"] * 300)
     text = (
@@ -167,6 +169,9 @@ def test_a_run_that_is_long_to_plan_holds_up_no_request(make_server: Callable[..
     submitting = threading.Thread(
         target=lambda: answers.append(server.api.post("/runs", json=body, timeout=None))
     )
+    assert (
+        figures(server)[("flow_agent_pool_calls_total", "plans")] == 0
+    )  # and that the token is used is noted
     submitting.start()
     was_seen = False
     while submitting.is_alive():
