@@ -14,10 +14,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "agent start",
     )
     parser.add_argument("--work-dir", help="where jobs work (AGENT_WORK_DIR)")
-    parser.set_defaults(handler=lambda arguments: run_start(load_settings({"work_dir": arguments.work_dir})))
+    parser.add_argument(
+        "--moved",
+        action="store_true",
+        help="the agent's state was moved here, and the original is gone for good",
+    )
+    parser.set_defaults(handler=_handle)
 
 
-def run_start(settings: Settings) -> int:
+def _handle(arguments: argparse.Namespace) -> int:
+    return run_start(load_settings({"work_dir": arguments.work_dir}), is_moved=arguments.moved)
+
+
+def run_start(settings: Settings, *, is_moved: bool = False) -> int:
     """Run the daemon; 0 after SIGTERM or the end of an ephemeral agent. Events go to stderr, one line each.
 
     Raises the AgentErrors of `agent.daemon.daemon`.
@@ -25,5 +34,5 @@ def run_start(settings: Settings) -> int:
     from agent.daemon.daemon import log_to_stderr, run_daemon
 
     log_to_stderr()
-    run_daemon(settings)
+    run_daemon(settings, is_moved=is_moved)
     return 0

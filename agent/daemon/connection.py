@@ -119,6 +119,7 @@ class Link:
         obey: Obey,
         crew: Sequence[CrewMember] = (),
         random: Callable[[], float],
+        boot: str = "",
         ping_seconds: float = _PING_SECONDS,
     ) -> None:
         self.state = "connecting"
@@ -129,6 +130,7 @@ class Link:
         self._obey = obey
         self._crew = crew
         self._random = random
+        self._boot = boot
         self._ping_seconds = ping_seconds
         self._leaving = asyncio.Event()
         self._failures = 0
@@ -174,7 +176,9 @@ class Link:
             close_timeout=2,
             user_agent_header=SOFTWARE,
         ) as socket:
-            connection = Connection(AgentProtocol(self._registration.agent, SOFTWARE, self._sign), socket)
+            connection = Connection(
+                AgentProtocol(self._registration.agent, SOFTWARE, self._sign, self._boot), socket
+            )
             await self._open(connection)
             return await self._serve(connection)
 

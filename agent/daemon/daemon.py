@@ -28,6 +28,7 @@ from agent.daemon.health import Health
 from agent.daemon.jobs import JobTable
 from agent.daemon.leases import Leases
 from agent.daemon.machine import Machine
+from agent.daemon.place import claim_place, describe_boot
 from agent.daemon.shipping import Shipper
 from agent.daemon.signing import make_signer, sign_apart
 from agent.daemon.state import Registration, StateFolder, choose_work_folder
@@ -43,10 +44,11 @@ log = logging.getLogger("agent.daemon")
 _FOREIGN_SECRETS = ("AGENT_TOKEN", "AGENT_REGISTRATION_TOKEN", "AGENT_MASTER_KEY")
 
 
-def run_daemon(settings: Settings) -> None:
+def run_daemon(settings: Settings, *, is_moved: bool = False) -> None:
     """Be this machine's agent until told to leave (SIGTERM), or until its registration ends.
 
-    Raises NotFoundError when the machine is not registered, RefusedError when an agent runs already or the server has
+    `is_moved`: the owner says that the state was moved here, and the original is gone. Raises ForeignStateError for a copy that
+    nobody said that of, NotFoundError when the machine is not registered, RefusedError when an agent runs already or the server has
     said no for good, InterruptedByUserError after ctrl-C.
     """
     state = StateFolder(settings.state_folder)
@@ -55,6 +57,7 @@ def run_daemon(settings: Settings) -> None:
     for name in _FOREIGN_SECRETS:
         os.environ.pop(name, None)
     with state.hold_lock():
+        claim_place(state, is_moved=is_moved)
         asyncio.run(Daemon(state, registration, settings, environment).run())
 
 
@@ -90,11 +93,14 @@ class Daemon:
             await leases.obey(message, connection)
             attachments.obey(message, connection)
 
-        health = Health(registration, self._jobs, self._drain, machine)
+        self._boot = describe_boot(read_boot_id())
+        self._health = health = Health(registration, self._jobs, self._drain, machine, self._boot)
+        self._has_adopted = False
         self._link = Link(
             registration,
             make_signer(registration, partial(sign_apart, state.identity)),
-            make_ready=health.make_ready,
+            make_ready=self._make_ready,
+            boot=self._boot,
             obey=obey,
             crew=(Shipper(self._jobs).run, health.beat, self._drain.tell, attachments.run),
             random=random.SystemRandom().random,
@@ -103,7 +109,9 @@ class Daemon:
     async def run(self) -> None:
         """Work until SIGTERM, ctrl-C, or the end of the registration."""
         await asyncio.to_thread(self._clear_up)
-        self._jobs.adopt(has_rebooted=self._state.note_boot(read_boot_id()))
+        # After a start of the machine no job can run: nothing is lost by asking the server first whether this is a copy.
+        if not self._state.has_rebooted(read_boot_id()):
+            self._adopt()
         await self._forks.start()
         unswept = await asyncio.to_thread(sweep_containers, self._state.jobs)  # before there can be a new job
         if unswept:
@@ -119,6 +127,17 @@ class Daemon:
             raise InterruptedByUserError(
                 "the agent was interrupted", hint="its jobs go on; `agent start` takes them over"
             )
+
+    async def _make_ready(self) -> m.Ready:
+        if not self._has_adopted:
+            self._adopt()
+        return await self._health.make_ready()
+
+    def _adopt(self) -> None:
+        boot = read_boot_id()
+        self._jobs.adopt(has_rebooted=self._state.has_rebooted(boot))
+        self._state.note_boot(boot)
+        self._has_adopted = True
 
     def _clear_up(self) -> None:
         """What of jobs that are gone could not be removed: once more, now that somebody may have seen to it."""

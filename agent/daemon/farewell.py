@@ -5,6 +5,7 @@ import random
 from functools import partial
 
 from agent.daemon.connection import Connection, Link
+from agent.daemon.place import claim_place
 from agent.daemon.signing import make_signer, sign_apart
 from agent.daemon.state import Registration, StateFolder
 from agent.errors import RefusedError, UnreachableError
@@ -24,6 +25,8 @@ def unregister(state: StateFolder, *, is_local: bool = False) -> Registration:
     """
     registration = state.load_registration()
     with state.hold_lock():
+        if not is_local:
+            claim_place(state)  # a copy that says goodbye would end the original's identity
         _check_idle(state, is_local=is_local)
         if not is_local:
             asyncio.run(_say_goodbye(state, registration))

@@ -20,11 +20,14 @@ if TYPE_CHECKING:
 class Health:
     """What is told of this machine."""
 
-    def __init__(self, registration: Registration, jobs: JobTable, drain: Drain, machine: Machine) -> None:
+    def __init__(
+        self, registration: Registration, jobs: JobTable, drain: Drain, machine: Machine, boot: str = ""
+    ) -> None:
         self._registration = registration
         self._jobs = jobs
         self._drain = drain
         self._machine = machine
+        self._boot = boot
         self._sampler: Sampler | None = None
         self._sampling: asyncio.Task[None] | None = None
         self._figures: Mapping[str, object] = {}
@@ -38,6 +41,7 @@ class Health:
             max_jobs=self._registration.max_jobs,
             held=self._jobs.describe_held(),
             is_draining=self._drain.is_draining,
+            boot=self._boot,
         )
 
     async def beat(self, connection: Connection) -> None:

@@ -212,12 +212,12 @@ class JobTable:
                 for job in self._find_ended():
                     self._settling.add(job.key)
                     group.create_task(self._settle(job, self._find_explanation(job.folder)))
+                # What happened before the jobs were adopted explains only what was found then.
+                self._clues = Clues()
                 if is_due:
                     self._oom_kills = count_oom_kills()
                 pause = self._choose_pause()
                 is_due = not await wait_for_event(self._has_news, pause) or pause is None
-                # What happened before the daemon started explains only what it found then.
-                self._clues = Clues()
 
     def _find_ended(self) -> list[Job]:
         """The jobs whose supervisor is gone, and of whom nobody has taken care yet."""

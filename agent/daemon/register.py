@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from agent.daemon.place import claim_place, set_copied_jobs_aside
 from agent.daemon.state import Registration, StateFolder
 from agent.errors import AgentError, RefusedError, UsageError
 from agent.ids import is_id
@@ -174,6 +175,8 @@ def _read_answer(answer: Any, url: str, request: Request) -> Registration:
 
 
 def _keep(state: StateFolder, keys: Path, registration: Registration) -> None:
+    set_copied_jobs_aside(state)
     state.forget_registration()
     keys.rename(state.identity)
     state.save_registration(registration)
+    claim_place(state)

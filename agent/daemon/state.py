@@ -1,9 +1,10 @@
 """What an agent keeps on its machine: one folder, and what lies where in it.
 
 STATE/agent.json      the registration: there means registered
-STATE/identity/       the private keys (agent.seal)
+STATE/identity/       the private keys (agent.seal), and where they belong (agent.daemon.place)
 STATE/jobs/           a folder per job attempt (agent.job)
 STATE/draining        there means: no new jobs, also after a restart
+STATE/policy.seen     where the owner's policy was: it must not vanish unnoticed
 STATE/boot            the boot during which the daemon ran last
 STATE/agent.sock      where the running daemon answers `agent status` and `agent drain`
 STATE/lock            held (flock) by the running daemon: there is one
@@ -58,6 +59,11 @@ class StateFolder:
         return self.path / "identity"
 
     @property
+    def place(self) -> Path:
+        """Where the identity belongs (agent.daemon.place)."""
+        return self.identity / "place.json"
+
+    @property
     def jobs(self) -> Path:
         """The job folders."""
         return self.path / "jobs"
@@ -66,6 +72,11 @@ class StateFolder:
     def draining(self) -> Path:
         """The mark of an agent that takes no new jobs."""
         return self.path / "draining"
+
+    @property
+    def seen_policy(self) -> Path:
+        """Where the path of the policy file is noted that the daemon has read."""
+        return self.path / "policy.seen"
 
     @property
     def boot(self) -> Path:
@@ -119,16 +130,18 @@ class StateFolder:
         self.draining.unlink(missing_ok=True)
         remove_tree(self.identity)
 
-    def note_boot(self, current: str) -> bool:
-        """Note during which boot the daemon runs; whether the machine was booted again since one ran here."""
+    def has_rebooted(self, current: str) -> bool:
+        """Whether the machine was booted again since a daemon ran here; `current` is the boot's identifier."""
         try:
-            known = read_plain(self.boot, _MOST_BYTES).decode(errors="replace")
+            return read_plain(self.boot, _MOST_BYTES).decode(errors="replace") != current
         except FileNotFoundError:
-            known = current
+            return False
         except SpoiledError:
-            known = ""
+            return True
+
+    def note_boot(self, current: str) -> None:
+        """Note during which boot the daemon runs, once it has taken its jobs up."""
         write_private_file(self.boot, current.encode())
-        return known != current
 
     @property
     def is_draining(self) -> bool:

@@ -217,8 +217,7 @@ class AgentConnection:
     async def _handle(self, event: Event) -> None:
         match event:
             case m.Hello():
-                self._software = event.software
-                self._protocol.challenge(await self._registry.find_known(event.agent))
+                await self._greet(event)
             case Authenticated():
                 await self._enter(event.agent)
             case m.Ready():
@@ -237,6 +236,16 @@ class AgentConnection:
                 await self._leases.forsake(self.agent, set(), "its agent has unregistered", self._number)
                 await self._registry.remove(self.agent)
                 self._pulse.forget(self.agent)
+
+    async def _greet(self, hello: m.Hello) -> None:
+        self._software = hello.software
+        if await self._fleet.runs_elsewhere(hello.agent, hello.boot):
+            self._protocol.reject(
+                "running_elsewhere",
+                "this agent is at work on another machine, or before this one's last start: is this a copy of it?",
+            )
+            return
+        self._protocol.challenge(await self._registry.find_known(hello.agent))
 
     async def _enter(self, agent: str) -> None:
         """From now on only this connection of the agent counts."""

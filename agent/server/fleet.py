@@ -107,6 +107,18 @@ class Fleet:
             change.wake(agent_topic(agent))
             return await fleet.connect_agent(change.connection, agent, self.process)
 
+    async def runs_elsewhere(self, agent: str, boot: str) -> bool:
+        """Whether the agent is at work from another start of its machine than `boot`: whoever says so is a copy of it.
+
+        Or its machine was started again, and the old connection has not been found dead yet: then for some seconds only.
+        """
+        if not boot:
+            return False
+        async with self._changes.database.read() as connection:
+            since = self._dead_before(self._changes.clock.now())
+            text = await fleet.find_readiness(connection, agent, since)
+        return text is not None and msgspec.json.decode(text, type=ReadyAgent).boot not in {"", boot}
+
     async def disconnect(self, agent: str, number: int) -> None:
         """The agent's connection is over. When the database is away, that is said later."""
         self._gone[agent] = number

@@ -144,6 +144,7 @@ def make_ready_agent(row: AgentRow, ready: m.Ready) -> ReadyAgent:
         memory_bytes=ready.inventory.memory_bytes,
         gpus=ready.inventory.gpus,
         address=row.address or ready.inventory.hostname,
+        boot=ready.boot,
     )
 
 

@@ -30,11 +30,12 @@ class AgentProtocol:
     connection verbs do nothing.
     """
 
-    def __init__(self, agent: str, software: str, sign: Sign) -> None:
+    def __init__(self, agent: str, software: str, sign: Sign, boot: str = "") -> None:
         self.phase = Phase.NEW
         self._agent = agent
         self._software = software
         self._sign = sign
+        self._boot = boot
         self._window = Window(0)
         self._announced: set[_Lease] = set()
         self._assigned: set[_Lease] = set()
@@ -141,7 +142,7 @@ class AgentProtocol:
 
     def hello(self) -> None:
         """Open the conversation."""
-        self._say(m.Hello(self._agent, m.PROTOCOL_VERSIONS, self._software))
+        self._say(m.Hello(self._agent, m.PROTOCOL_VERSIONS, self._software, self._boot))
 
     def ready(self, message: m.Ready) -> None:
         """Say what this machine is and holds; the server answers each held job with an offset or a `revoke`."""

@@ -52,6 +52,7 @@ class Hello:
     agent: str
     versions: tuple[int, ...]
     software: str  # such as `flow-agent/0.1.0`
+    boot: str = ""  # of its machine (agent.daemon.place.describe_boot); empty: it does not say
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,7 @@ class Ready:
     max_jobs: int
     held: tuple[HeldJob, ...] = ()
     is_draining: bool = False
+    boot: str = ""  # as in `hello`
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,7 +301,7 @@ class Rejected:
     """Why the server ends the connection: `code` for programs, `message` for people."""
 
     KIND: ClassVar[str] = "rejected"
-    code: str  # unsupported_version, unknown_agent, bad_signature, bad_message, too_large, replaced, shutting_down
+    code: str  # unsupported_version, unknown_agent, bad_signature, bad_message, too_large, replaced, running_elsewhere, shutting_down
     message: str
 
 

@@ -10,7 +10,7 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import OctKey
 from server.routes import HttpRoute, http_routes
-from server.vocabulary import INVENTORY, ServerProcess, TestAgent, closing, frames, journal
+from server.vocabulary import INVENTORY, ServerProcess, TestAgent, closing, frames, journal, wait_for
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
@@ -199,6 +199,32 @@ def test_another_agents_key_does_not_open_a_connection(server: ServerProcess, ma
     with pytest.raises(ConnectionClosed):
         two.connect()
     assert two.heard[-1].code == "bad_signature"
+
+
+def test_a_copy_on_another_machine_does_not_take_the_place_of_an_agent_at_work(
+    server: ServerProcess, make_agent: Agents
+) -> None:
+    agent = make_agent(server, name="original", token=server.registration())
+    clone = make_agent(server, name="copy", token=server.registration())
+    clone.id, clone.identity = agent.id, agent.identity
+
+    def is_at_work() -> bool:
+        return server.sql("SELECT ready FROM agents WHERE id = ?", agent.id) != [(None,)]
+
+    agent.connect(boot="a")
+    wait_for(is_at_work)
+    with pytest.raises(ConnectionClosed):
+        clone.connect(boot="b")
+    assert clone.heard[-1].code == "running_elsewhere"
+    agent.protocol.heartbeat((), {})
+    agent.flush()
+    agent.connect(
+        boot="a"
+    )  # it may connect anew itself, and once it has gone its machine may have been started again
+    wait_for(is_at_work)
+    agent.disconnect()
+    wait_for(lambda: not is_at_work())
+    agent.connect(boot="b")
 
 
 def test_a_second_connection_replaces_the_first(server: ServerProcess, make_agent: Agents) -> None:

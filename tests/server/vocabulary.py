@@ -263,11 +263,11 @@ class TestAgent:
         )
 
     def connect(
-        self, *, held: tuple[m.HeldJob, ...] = (), max_jobs: int = 1, ready: bool = True
+        self, *, held: tuple[m.HeldJob, ...] = (), max_jobs: int = 1, ready: bool = True, boot: str = ""
     ) -> "TestAgent":
         self.disconnect()
         self.heard = []
-        self.protocol = AgentProtocol(self.id, "flow-agent/test", self.sign)
+        self.protocol = AgentProtocol(self.id, "flow-agent/test", self.sign, boot)
         url = self.server.url.replace("http", "ws") + "/api/v1/agent"
         self._stack = ExitStack()
         self.socket = self._stack.enter_context(connect(url, compression=None, max_size=8 << 20, proxy=None))
@@ -275,7 +275,7 @@ class TestAgent:
         self.flush()
         self.hear(m.Welcome)
         if ready:
-            self.protocol.ready(m.Ready(INVENTORY, (), max_jobs, held))
+            self.protocol.ready(m.Ready(INVENTORY, (), max_jobs, held, boot=boot))
             self.flush()
         return self
 

@@ -59,6 +59,7 @@ class ReadyAgent:
     memory_bytes: int = 0
     gpus: tuple[Gpu, ...] = ()
     address: str = ""  # where the other members of a gang reach it
+    boot: str = ""  # of its machine: of two that say to be this agent, one is a copy
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,6 +113,13 @@ async def note_readiness(connection: AsyncConnection, agent: str, number: int, r
     return (await connection.execute(statement.values(ready=ready))).rowcount == 1
 
 
+async def find_readiness(connection: AsyncConnection, agent: str, since: float) -> str | None:
+    """What the agent can be given, JSON, when a server that was alive since `since` holds its connection."""
+    alive = select(servers.c.id).where(servers.c.heartbeat_at >= since)
+    query = select(agents.c.ready).where(agents.c.id == agent, agents.c.connected_to.in_(alive))
+    return (await connection.execute(query)).scalar_one_or_none()
+
+
 async def list_ready(connection: AsyncConnection, *, besides: str, since: float) -> list[str]:
     """What the agents can be given whose connections other servers than `besides`, alive since `since`, hold: JSON."""
     alive = select(servers.c.id).where(servers.c.heartbeat_at >= since, servers.c.id != besides)
