@@ -45,6 +45,12 @@ SETTINGS: tuple[Setting, ...] = (
         "what this machine lets jobs have (default: STATE/policy.toml, docs/policy.md)",
     ),
     Setting(
+        "git_config",
+        "AGENT_GIT_CONFIG",
+        "",
+        "the git configuration with which this agent's jobs fetch actions (default: STATE/gitconfig)",
+    ),
+    Setting(
         "container_allow",
         "AGENT_CONTAINER_ALLOW",
         "",
@@ -156,6 +162,11 @@ class Settings:
     def policy_file(self) -> Path:
         """The owner's rules for jobs on this machine, whether the file exists or not."""
         return Path(self["policy"]) if self["policy"] else self.state_folder / "policy.toml"
+
+    @property
+    def git_config(self) -> Path:
+        """The git configuration for the agent's jobs, whether the file exists or not."""
+        return Path(self["git_config"]) if self["git_config"] else self.state_folder / "gitconfig"
 
     @property
     def data_folder(self) -> Path:

@@ -1,7 +1,8 @@
 """The policy file of a machine's owner, as a table: `agent.resolve.policy` reads its `[actions]`, `agent.containers.policy_file` the
-tables on images and containers, and `[attach]` is read here. docs/policy.md shows it.
+tables on images and containers; `[attach]` and `[environment]` are read here. docs/policy.md shows it.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +10,21 @@ from typing import Any
 
 from agent.errors import UsageError
 
-TABLES = ("actions", "images", "containers", "attach")
+TABLES = ("actions", "images", "containers", "attach", "environment")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _IDLE_MINUTES = 60.0
 _MOST_MINUTES = 7 * 24 * 60
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """All that a policy file says, as it was read when the agent started: a job can't change it any more. Shown as the file."""
+
+    tables: Mapping[str, Mapping[str, Any]]
+    file: str
+
+    def __str__(self) -> str:
+        return self.file
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +35,17 @@ class AttachPolicy:
     idle_minutes: float = _IDLE_MINUTES
 
 
-def read_policy_file(file: Path | None, *, must_exist: bool = False) -> dict[str, dict[str, Any]] | None:
-    """The tables of the policy in `file`; None without a file, unless it `must_exist`.
+def read_policy_file(
+    file: Path | Rules | None, *, must_exist: bool = False
+) -> Mapping[str, Mapping[str, Any]] | None:
+    """The tables of the policy in `file`, or those that were read before; None without a file, unless it `must_exist`.
 
     Raises UsageError when it can't be read or has a table that nobody knows: a rule must not be lost to a typo.
     """
     if file is None:
         return None
+    if isinstance(file, Rules):
+        return file.tables
     import tomllib
 
     try:
@@ -50,7 +67,7 @@ def read_policy_file(file: Path | None, *, must_exist: bool = False) -> dict[str
     return data
 
 
-def load_attach_policy(file: Path | None, *, must_exist: bool = False) -> AttachPolicy:
+def load_attach_policy(file: Path | Rules | None, *, must_exist: bool = False) -> AttachPolicy:
     """What `file` says about attaching; without a file everybody whom the server lets may. Raises UsageError."""
     data = read_policy_file(file, must_exist=must_exist)
     if data is None:
@@ -65,6 +82,20 @@ def load_attach_policy(file: Path | None, *, must_exist: bool = False) -> Attach
             hint=f"more than 0, at most {_MOST_MINUTES}",
         )
     return AttachPolicy(read_flag(table, "allow", where, default=True), float(minutes))
+
+
+def load_environment(file: Path | Rules | None, *, must_exist: bool = False) -> dict[str, str]:
+    """The variables that the owner gives to all jobs: where caches lie that they are to share. Raises UsageError."""
+    data = read_policy_file(file, must_exist=must_exist)
+    table, where = (data or {}).get("environment", {}), f"{file}: environment"
+    for name, value in table.items():
+        if _NAME.fullmatch(name) is None or name.startswith(("GITHUB_", "RUNNER_", "ACTIONS_", "INPUT_")):
+            raise UsageError(
+                f"{name!a} can't be given to jobs", where=where, hint="as HF_HOME or UV_CACHE_DIR"
+            )
+        if not isinstance(value, str) or "\0" in value:
+            raise UsageError("a text was expected", where=f"{where}.{name}", hint='as HF_HOME = "/data/hf"')
+    return dict(table)
 
 
 def expect_keys(table: Mapping[str, object], known: Iterable[str], where: str) -> None:

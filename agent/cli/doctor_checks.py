@@ -154,13 +154,14 @@ def check_leftovers(settings: Settings) -> Iterator[Finding]:
 def check_policy(settings: Settings) -> Iterator[Finding]:
     """The machine owner's policy: that all of it can be read."""
     from agent.containers.policy_file import load_container_policy
-    from agent.policy import load_attach_policy
+    from agent.policy import load_attach_policy, load_environment
     from agent.resolve.policy import load_policy
 
     must_exist = bool(settings["policy"])
     policy = load_policy(settings.policy_file, must_exist=must_exist)
     load_container_policy(settings.policy_file, settings.container_allow, must_exist=must_exist)
     load_attach_policy(settings.policy_file, must_exist=must_exist)
+    load_environment(settings.policy_file, must_exist=must_exist)
     yield Finding("policy", "ok", policy.file or "no file: every action and image is allowed")
 
 

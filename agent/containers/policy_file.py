@@ -6,7 +6,7 @@ from pathlib import Path
 
 from agent.containers.policy import FLAGS, ContainerPolicy
 from agent.errors import UsageError
-from agent.policy import expect_keys, read_flag, read_policy_file, read_texts
+from agent.policy import Rules, expect_keys, read_flag, read_policy_file, read_texts
 
 _IMAGES = ("allow", "deny", "local", "require_pins")
 _LISTS = {"mounts": "mount", "devices": "device", "capabilities": "cap", "runtimes": "runtime"}
@@ -14,7 +14,7 @@ _CONTAINERS = ("allow", "deny_options", "users", "dockerfiles", *_LISTS)
 
 
 def load_container_policy(
-    file: Path | None, words: Iterable[str] = (), *, must_exist: bool = False
+    file: Path | Rules | None, words: Iterable[str] = (), *, must_exist: bool = False
 ) -> ContainerPolicy:
     """What `file` says, where there is one, and beside it what `words` grant.
 

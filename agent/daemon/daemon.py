@@ -15,10 +15,11 @@ import sys
 import time
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from agent.clock import SystemClock
-from agent.config import Settings
+from agent.config import Settings, find_home
 from agent.daemon.attachments import Attachments
 from agent.daemon.causes import read_boot_id
 from agent.daemon.connection import Connection, Link
@@ -29,6 +30,7 @@ from agent.daemon.jobs import JobTable
 from agent.daemon.leases import Leases
 from agent.daemon.machine import Machine
 from agent.daemon.place import claim_place, describe_boot
+from agent.daemon.rules import OwnerRules
 from agent.daemon.shipping import Shipper
 from agent.daemon.signing import make_signer, sign_apart
 from agent.daemon.state import Registration, StateFolder, choose_work_folder
@@ -36,6 +38,7 @@ from agent.errors import InterruptedByUserError
 from agent.job.groups import find_job_groups
 from agent.job.inheritance import scrub_environment
 from agent.job.launch import ForkServer, JobSettings, remove_leftovers, sweep_containers
+from agent.resolve.sources.owners_config import read_git_config, seclude_git
 from agent.wire import messages as m
 
 log = logging.getLogger("agent.daemon")
@@ -56,9 +59,24 @@ def run_daemon(settings: Settings, *, is_moved: bool = False) -> None:
     environment = scrub_environment(os.environ)
     for name in _FOREIGN_SECRETS:
         os.environ.pop(name, None)
+    _seclude_git(settings)
     with state.hold_lock():
         claim_place(state, is_moved=is_moved)
         asyncio.run(Daemon(state, registration, settings, environment).run())
+
+
+def _seclude_git(settings: Settings) -> None:
+    """From now on git has the owner's file alone, as it is now. Raises UsageError when one is named and can't be read."""
+    file = settings.git_config.absolute()
+    is_needed = bool(settings["git_config"]) or file.exists()
+    home = find_home()
+    if not is_needed and home is not None and (home / ".gitconfig").exists():
+        log.warning(
+            "%s is not read for jobs, who could have written it; what it says of git hosts belongs into %s",
+            home / ".gitconfig",
+            file,
+        )
+    seclude_git(os.environ, read_git_config(file) if is_needed else ())
 
 
 class Daemon:
@@ -76,11 +94,17 @@ class Daemon:
         self._forks = ForkServer()
         self._drain = Drain(state)
         self._started_at = SystemClock().now()
-        job_settings = make_job_settings(state, registration, settings, environment)
+        rules = OwnerRules.load(state, settings)
+        job_settings = make_job_settings(state, registration, settings, environment, rules)
         self._work_folder = job_settings.work_folder
         job_settings.work_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         machine = Machine(job_settings.work_folder, runs_one_job=registration.max_jobs == 1)
-        self._jobs = JobTable(state.jobs, job_settings, self._forks, machine.equip)
+
+        async def equip(common: JobSettings, assign: m.Assign) -> JobSettings:
+            rules.require_presence()
+            return await machine.equip(common, assign)
+
+        self._jobs = JobTable(state.jobs, job_settings, self._forks, equip)
         leases = Leases(
             self._jobs,
             max_jobs=registration.max_jobs,
@@ -201,15 +225,20 @@ class Daemon:
 
 
 def make_job_settings(
-    state: StateFolder, registration: Registration, settings: Settings, environment: Mapping[str, str]
+    state: StateFolder,
+    registration: Registration,
+    settings: Settings,
+    environment: Mapping[str, str],
+    owner: OwnerRules,
 ) -> JobSettings:
     """How jobs are run on this machine."""
     return JobSettings(
         work_folder=choose_work_folder(registration, settings).absolute(),
         actions_urls=settings.actions_urls,
         actions_limit_bytes=settings.actions_limit_bytes,
-        policy_file=settings.policy_file.absolute(),
-        policy_must_exist=bool(settings["policy"]),
+        policy_file=Path(owner.rules.file),
+        policy=owner.rules.tables,
+        has_own_home=True,
         node20=settings["node20"],
         node24=settings["node24"],
         hook_job_started=settings["hook_job_started"],
@@ -220,7 +249,7 @@ def make_job_settings(
         labels=registration.labels,
         server_url=registration.url,
         identity_folder=state.identity.absolute(),
-        environment=environment,
+        environment={**environment, **owner.environment},
         job_groups=find_job_groups(),
     )
 

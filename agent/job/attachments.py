@@ -92,7 +92,7 @@ class Attachments:
         from agent.policy import load_attach_policy
 
         settings = self._job.settings
-        policy = load_attach_policy(settings.policy_file, must_exist=settings.policy_must_exist)
+        policy = load_attach_policy(settings.rules, must_exist=settings.policy_must_exist)
         if not policy.allow:
             raise RefusedError(
                 "the policy of this machine lets nobody attach to jobs",

@@ -63,6 +63,6 @@ class Hold:
     def _is_forbidden(self) -> bool:
         settings = self._job.settings
         try:
-            return not load_attach_policy(settings.policy_file, must_exist=settings.policy_must_exist).allow
+            return not load_attach_policy(settings.rules, must_exist=settings.policy_must_exist).allow
         except AgentError:
             return True

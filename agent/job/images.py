@@ -18,7 +18,7 @@ def container_policy(job: RunningJob) -> ContainerPolicy:
     if job.containers.policy is None:
         settings = job.settings
         job.containers.policy = load_container_policy(
-            settings.policy_file, settings.container_allow, must_exist=settings.policy_must_exist
+            settings.rules, settings.container_allow, must_exist=settings.policy_must_exist
         )
     policy: ContainerPolicy = job.containers.policy
     return policy

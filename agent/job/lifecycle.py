@@ -216,7 +216,8 @@ class Lifecycle:
         if peak:
             log.say(f"The job's processes had {peak / (1 << 20):,.0f} MiB of memory at most")
         job.command_folder.close()
-        await asyncio.to_thread(remove_tree, job.places.temp)  # it may take long, and cancels are heard
+        for folder in (job.places.temp, job.places.home):  # it may take long, and cancels are heard
+            await asyncio.to_thread(remove_tree, folder)
         log.end(Conclusion.SUCCESS, Conclusion.SUCCESS)
 
     async def _resolve_actions(self, log: StepLog) -> None:

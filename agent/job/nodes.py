@@ -17,7 +17,7 @@ from pathlib import Path
 
 from agent.errors import AgentError
 from agent.job.hosts import StepHost
-from agent.job.node_installation import installed_node
+from agent.job.node_installation import MAJOR, find_installed_node
 from agent.job.processes import Graces
 from agent.job.settings import JobSettings
 
@@ -29,11 +29,11 @@ _MARK = "FLOW_AGENT_LOOKS_FOR=node"
 
 def find_node(major: int, configured: Mapping[int, str], path: str, tools: Path) -> str | None:
     """The node executable for actions that want `major`, or None when this machine has none."""
-    for candidate in (*_candidates(major, configured, path), str(installed_node(tools))):
+    for candidate in _candidates(major, configured, path):
         found = _major_of(candidate)
         if found is not None and found >= major:
             return candidate
-    return None
+    return find_installed_node(tools) if major <= MAJOR else None
 
 
 def find_portable_nodes(settings: JobSettings) -> dict[int, str]:
@@ -45,10 +45,14 @@ def find_portable_nodes(settings: JobSettings) -> dict[int, str]:
     found: dict[int, str] = {}
     for major in MAJORS:
         wanted = [configured[number] for number in MAJORS if number >= major and configured[number]]
-        for candidate in (*wanted, *_packaged(), str(installed_node(settings.tool_folder))):
+        for candidate in (*wanted, *_packaged()):
             if (_major_of(candidate) or 0) >= major:
                 found[major] = candidate
                 break
+        else:
+            installed = find_installed_node(settings.tool_folder)
+            if installed is not None and major <= MAJOR:
+                found[major] = installed
     return found
 
 

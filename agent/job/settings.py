@@ -5,11 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from agent.errors import DamagedError
+from agent.policy import Rules
 
 _PATHS = ("work_folder", "identity_folder", "workspace", "belongings", "policy_file", "job_groups")
-_MAPPINGS = ("environment", "machine", "given")
+_MAPPINGS = ("environment", "machine", "given")  # never None
 _TUPLES = {"actions_urls", "labels", "gpus", "container_allow"}
 
 
@@ -44,7 +46,10 @@ class JobSettings:
     docker_host: str = ""  # the container engine's address; empty: DOCKER_HOST, or Docker's usual socket
     container_allow: tuple[str, ...] = ()  # what containers may have of the machine: agent.containers.policy
     actions_limit_bytes: int | None = None  # what the store of fetched actions may hold; None: no limit
-    policy_file: Path | None = None  # the owner's rules; read as each job begins
+    policy_file: Path | None = None  # where the owner's rules are, or were; read only where `policy` is None
+    policy: Mapping[str, Mapping[str, Any]] | None = (
+        None  # what they say, as the daemon read them at its start
+    )
     policy_must_exist: bool = False  # it was named by its owner, so that its absence is no permission
     job_groups: Path | None = (
         None  # the control group in which each job gets its own: agent.job.groups; None: none
@@ -54,6 +59,13 @@ class JobSettings:
     )
     interrupt_seconds: float = 7.5  # after SIGINT, until SIGTERM
     terminate_seconds: float = 2.5  # after SIGTERM, until SIGKILL
+
+    has_own_home: bool = False  # HOME is a folder of the job's own, empty at first, and goes with the job
+
+    @property
+    def rules(self) -> Path | Rules | None:
+        """The owner's rules: what was read before any job ran, else (a local run, an older daemon's job) the file."""
+        return self.policy_file if self.policy is None else Rules(self.policy, str(self.policy_file or ""))
 
     @property
     def tool_folder(self) -> Path:

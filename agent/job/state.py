@@ -31,6 +31,7 @@ class Places:
     tools: Path
     actions: Path
     action_copies: Path  # this job's own: what an action writes into its folder, no other job sees
+    home: Path  # this job's own HOME, where it has one: what programs note there, no other job sees
 
     @property
     def event(self) -> Path:
@@ -171,11 +172,14 @@ def choose_places(folder: JobFolder, spec: JobSpec, settings: JobSettings) -> Pl
         tools=settings.tool_folder,
         actions=settings.action_folder,
         action_copies=root / "_actions",
+        home=root / "_home",
     )
 
 
 def make_places(places: Places) -> None:
     """Make the folders; what an earlier try left in the job's temporary folder is removed."""
     remove_tree(places.temp)
+    remove_tree(places.home)
     for folder in (places.workspace, places.tools, places.actions, places.event.parent, places.command_files):
         folder.mkdir(parents=True, exist_ok=True)
+    places.home.mkdir(mode=0o700)

@@ -95,7 +95,7 @@ class Actions:
                 copies=places.action_copies,
                 source=self._job.spec.source,
                 pins=Pins(self._job.spec.pins),
-                policy=load_policy(settings.policy_file, must_exist=settings.policy_must_exist),
+                policy=load_policy(settings.rules, must_exist=settings.policy_must_exist),
             )
         reference: Reference = parse_reference(uses)
         found: Action = self._resolver.resolve(reference, within=origin)

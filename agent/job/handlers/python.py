@@ -7,22 +7,24 @@ In a job with a container they run on the machine all the same, and see the job'
 """
 
 import asyncio
-import fcntl
 import hashlib
-import os
+import re
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from agent.errors import AgentError
 from agent.job.hosts import MachineHost
+from agent.job.kept import clean_home, digest_tree, keep
 from agent.job.steprun import Action, RunSteps, Stage, StepFailure, StepRun
 from agent.resolve.manifest import PythonRuns
 from agent.spec.outcome import FailureKind
-from agent.trees import remove_tree
 
 _NEEDS = ("requirements.txt", "pyproject.toml")
+_NAMED = re.compile(r"([A-Za-z0-9][\w.\[\],<>=!~*+;'\"() -]*?( +--hash=sha256:[0-9a-f]{64})*)?", re.ASCII)
 _INSTALL_SECONDS = 1800
 _SHOWN_CHARACTERS = 2000
 
@@ -42,7 +44,7 @@ class PythonHandler:
         step.show_action()
         python = await asyncio.to_thread(_find_python, step, step.action)
         code = await step.run_process(
-            [python, "-I", "-u", str(file)], extra=step.service_variables(), host=MachineHost()
+            [python, "-I", "-B", "-u", str(file)], extra=step.service_variables(), host=MachineHost()
         )
         if code != 0:
             raise StepFailure(f"Process completed with exit code {code}.", exit_code=code)
@@ -55,7 +57,9 @@ def _find_python(step: StepRun, action: Action) -> str:
     if needs is None:
         return str(_make_bare_environment(step.job.places.temp / "_python", base))
     store = step.job.places.actions / "_python"
-    return str(_prepare_environment(store, base, needs, step.job.environment.granted) / "bin" / "python")
+    granted = step.job.environment.granted
+    with clean_home(store, granted, is_needed=step.job.settings.has_own_home) as environment:
+        return str(_prepare_environment(store, base, needs, environment) / "bin" / "python")
 
 
 def _base_python() -> str:
@@ -82,39 +86,35 @@ def _make_bare_environment(folder: Path, base: str) -> Path:
 
 
 def _prepare_environment(store: Path, base: str, needs: Path, env: Mapping[str, str]) -> Path:
-    """The virtual environment for what `needs` lists; it counts once it is complete."""
-    digest = hashlib.sha256(f"{base}\0{needs.name}\0".encode() + needs.read_bytes())
+    """The virtual environment for what `needs` lists; it counts once it is complete, and as long as nobody changes it."""
+    content = needs.read_bytes()
+    # A list of names means the same to every action; what it refers to beside itself is the action's own.
+    scope = "" if needs.name == _NEEDS[0] and _lists_names(content) else digest_tree(needs.parent)
+    digest = hashlib.sha256(f"{base}\0{needs.name}\0{scope}\0".encode() + content)
     folder = store / digest.hexdigest()[:32]
-    store.mkdir(parents=True, exist_ok=True)
-    lock = os.open(store / f"{folder.name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / ".complete").exists():
-            remove_tree(folder)
-            _make_environment(folder, base, needs, env)
-            (folder / ".complete").touch()
-    finally:
-        os.close(lock)
+    keep(folder, lambda: _make_environment(folder, base, needs, env))
     return folder
 
 
+def _lists_names(content: bytes) -> bool:
+    """Whether a requirements.txt has names, versions and digests alone: no file, no folder, no address, no option else."""
+    lines = content.decode("utf-8", "replace").replace("\\\n", " ").splitlines()
+    return all(_NAMED.fullmatch(line.partition("#")[0].strip()) for line in lines)
+
+
 def _make_environment(folder: Path, base: str, needs: Path, env: Mapping[str, str]) -> None:
-    wanted = ["-r", str(needs)] if needs.name == "requirements.txt" else [str(needs.parent)]
     _run([base, "-I", "-m", "venv", str(folder)], env, "a virtual environment cannot be made")
-    _run(
-        [
-            str(folder / "bin" / "python"),
-            "-I",
-            "-m",
-            "pip",
-            "install",
-            "--disable-pip-version-check",
-            "-q",
-            *wanted,
-        ],
-        env,
-        f"what the action needs ({needs.name}) cannot be installed",
-    )
+    pip = [str(folder / "bin" / "python"), "-I", "-m", "pip", "install", "--disable-pip-version-check", "-q"]
+    complaint = f"what the action needs ({needs.name}) cannot be installed"
+    if needs.name == _NEEDS[0]:
+        _run([*pip, "-r", str(needs)], env, complaint)
+        return
+    with tempfile.TemporaryDirectory(prefix=".source-", dir=folder.parent) as place:
+        source = (
+            Path(place) / needs.parent.name
+        )  # building leaves files beside the code, which would then be other code
+        shutil.copytree(needs.parent, source, symlinks=True)
+        _run([*pip, str(source)], env, complaint)
 
 
 def _run(arguments: list[str], env: Mapping[str, str], complaint: str) -> None:

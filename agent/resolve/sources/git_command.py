@@ -1,7 +1,8 @@
 """The `git` command, run so that neither a flow nor a repository can make it do anything but fetch.
 
 No shell; no prompt; no hook, filter, submodule or helper protocol; a time limit and a limit on what may pile up on
-disk. Credentials come from the host's own git configuration (credential helpers, `http.extraHeader`, ssh keys).
+disk. Credentials come from git's configuration (credential helpers, `http.extraHeader`, ssh keys): that of whoever runs us,
+for the daemon's jobs the owner's file alone (`agent.resolve.sources.owners_config`).
 Credentials inside a URL are taken out of it and handed over in the environment: arguments are for all to see.
 """
 
@@ -20,6 +21,7 @@ from urllib.parse import unquote, urlsplit
 from agent.errors import AgentError, NotFoundError, RefusedError, UnreachableError
 from agent.redaction import redact
 from agent.resolve.sources.moves import find_move
+from agent.resolve.sources.owners_config import secluded
 from agent.trees import walk_tree
 
 _PROTOCOLS = "https:http:ssh:file"
@@ -105,7 +107,13 @@ def git_environment() -> dict[str, str]:
     """The environment that git runs in."""
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
     kept.setdefault("GIT_SSH_COMMAND", "ssh -oBatchMode=yes -oConnectTimeout=20")
-    return {**kept, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": _PROTOCOLS}
+    return {
+        **kept,
+        **secluded(os.environ),
+        "LC_ALL": "C",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_ALLOW_PROTOCOL": _PROTOCOLS,
+    }
 
 
 def explain(errors: str, where: str) -> AgentError:
@@ -171,10 +179,11 @@ def _hide_credentials(url: str) -> tuple[str, Mapping[str, str]]:
     user, _, password = userinfo.partition(":")
     pair = base64.b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
     bare = parts._replace(netloc=host).geturl()
+    number = git_environment().get("GIT_CONFIG_COUNT", "0")
     return bare, {
-        "GIT_CONFIG_COUNT": "1",
-        "GIT_CONFIG_KEY_0": f"http.{parts.scheme}://{host}/.extraHeader",
-        "GIT_CONFIG_VALUE_0": f"Authorization: Basic {pair}",
+        "GIT_CONFIG_COUNT": str(int(number) + 1),
+        f"GIT_CONFIG_KEY_{number}": f"http.{parts.scheme}://{host}/.extraHeader",
+        f"GIT_CONFIG_VALUE_{number}": f"Authorization: Basic {pair}",
     }
 
 
