@@ -53,13 +53,20 @@ def test_the_owner_of_an_agent_forbids_an_action_whatever_the_server_says(
     lab.add_agent("box")
     flow = write_flow(lab)
     policy = lab.state("box") / "policy.toml"
-    policy.write_text('[actions]\nallow = ["actions/*"]\n')  # a running agent heeds it from the next job on
+
+    def set_policy(text: str) -> None:
+        """It counts from the agent's next start."""
+        lab.stop("box")
+        policy.write_text(text)
+        lab.start_agent("box")
+
+    set_policy('[actions]\nallow = ["actions/*"]\n')
     view = lab.wait_for_run(lab.submit(flow))
     (job,) = view["jobs"]
     assert (job["conclusion"], job["failure_kind"]) == ("failure", "action")
     assert f"(acme/greet@v1); {policy}: nothing in `allow` names it" in job["message"]
-    policy.write_text('[actions]\nallow = ["acme/greet"]\nrequire_pins = true\n')
+    set_policy('[actions]\nallow = ["acme/greet"]\nrequire_pins = true\n')
     view = lab.wait_for_run(lab.submit(flow))
     assert "`require_pins`" in view["jobs"][0]["message"]
-    policy.unlink()
+    set_policy("")
     assert lab.wait_for_run(lab.submit(flow))["conclusion"] == "success"
