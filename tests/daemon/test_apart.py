@@ -4,19 +4,16 @@ Both jobs run as the daemon's own user. What such a job can't be kept from is sa
 """
 
 import os
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from support.daemon_process import daemon_process, wait_until
-from support.fake_server import FakeServer, fake_server
+from support.daemon_process import daemon_process
+from support.fake_server import FakeServer
 from support.git import make_repository
 from support.jobs import uses
 from support.wire import job_spec
 
-from agent.daemon.state import StateFolder
 from agent.ids import ENTROPY_BYTES, JobId, RunId, make_id
-from agent.job.launch import is_running, list_job_folders, request_cancel
 from agent.spec.job import JobSpec
 from agent.spec.outcome import Conclusion
 from agent.wire import messages as m
@@ -32,22 +29,6 @@ PLANTED = "import sys; sys.stdout.write('planted\\n')"
 def jobs() -> list[str]:
     """Identifiers that no other test run has: stray processes of a job are found by them."""
     return [make_id("job", os.urandom(ENTROPY_BYTES)) for _ in range(3)]
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[FakeServer]:
-    async with fake_server() as fake:
-        yield fake
-
-
-@pytest.fixture
-async def state(tmp_path: Path, server: FakeServer) -> AsyncIterator[StateFolder]:
-    folder = StateFolder(tmp_path / "state")
-    server.register(folder, max_jobs=4)
-    yield folder
-    for job in list_job_folders(folder.jobs):
-        request_cancel(job, "the test is over")
-        await wait_until(lambda job=job: not is_running(job))
 
 
 def using(job: str, action: str) -> JobSpec:

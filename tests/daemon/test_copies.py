@@ -3,40 +3,23 @@
 import json
 import os
 import shutil
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from support.daemon_process import daemon_process, wait_until
-from support.fake_server import FakeServer, fake_server, job_folders
+from support.fake_server import FakeServer, job_folders
 
 from agent.daemon.place import ForeignStateError, claim_place, set_copied_jobs_aside
 from agent.daemon.state import StateFolder
 from agent.errors import DamagedError
 from agent.ids import ENTROPY_BYTES, make_id
-from agent.job.launch import is_running, list_job_folders, request_cancel
+from agent.job.launch import is_running, list_job_folders
 from agent.seal.identity import create_identity
 from agent.spec.outcome import Conclusion
 
 JOB = make_id("job", os.urandom(ENTROPY_BYTES))
 
 pytestmark = pytest.mark.end_to_end
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[FakeServer]:
-    async with fake_server() as fake:
-        yield fake
-
-
-@pytest.fixture
-async def state(tmp_path: Path, server: FakeServer) -> AsyncIterator[StateFolder]:
-    folder = StateFolder(tmp_path / "state")
-    server.register(folder, max_jobs=4)
-    yield folder
-    for job in list_job_folders(folder.jobs):
-        request_cancel(job, "the test is over")
-        await wait_until(lambda job=job: not is_running(job))
 
 
 async def begin(server: FakeServer, gate: Path) -> None:

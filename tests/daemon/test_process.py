@@ -4,17 +4,16 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from support.daemon_process import daemon_process, wait_until
-from support.fake_server import FakeServer, fake_server, job_folders
+from support.fake_server import job_folders
 
 from agent.daemon.local import ask_daemon
 from agent.daemon.state import StateFolder
 from agent.ids import ENTROPY_BYTES, make_id
-from agent.job.launch import is_running, list_job_folders, request_cancel
+from agent.job.launch import is_running, list_job_folders
 from agent.spec.job import Node
 from agent.spec.outcome import Conclusion, FailureKind
 from agent.wire import messages as m
@@ -23,23 +22,6 @@ from agent.wire import messages as m
 JOB = make_id("job", os.urandom(ENTROPY_BYTES))
 
 pytestmark = pytest.mark.end_to_end
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[FakeServer]:
-    async with fake_server() as fake:
-        yield fake
-
-
-@pytest.fixture
-async def state(tmp_path: Path, server: FakeServer) -> AsyncIterator[StateFolder]:
-    """A registered agent's state. Jobs that a failed test left are ended."""
-    folder = StateFolder(tmp_path / "state")
-    server.register(folder, max_jobs=4)
-    yield folder
-    for job in list_job_folders(folder.jobs):
-        request_cancel(job, "the test is over")
-        await wait_until(lambda job=job: not is_running(job))
 
 
 def until_file(path: Path) -> str:
