@@ -158,5 +158,5 @@ def test_a_state_is_coloured_and_the_columns_stay_aligned(monkeypatch: pytest.Mo
     out = io.StringIO()
     print_table(["run", "state", "who"], [[1, "success", "ada"], [2, "\x1b[5mx", "bob"]], out, state=1)
     lines = out.getvalue().splitlines()
-    assert lines[1] == "1    \x1b[32msuccess\x1b[0m  ada"
-    assert lines[2] == "2    [5mx     bob"
+    assert lines[1] == "1    \x1b[32msuccess \x1b[0m  ada"
+    assert lines[2] == "2    \\x1b[5mx  bob"

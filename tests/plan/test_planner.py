@@ -230,7 +230,7 @@ def test_only_cells_picks_from_the_matrix() -> None:
 def test_cells_are_left_out_by_the_keys_that_they_have() -> None:
     flow = flow_of(
         f"a: {{strategy: {{matrix: {{v: [x, y], w: [1, 2]}}}}, {STEPS}}}\n"
-        f"    b: {{strategy: {{matrix: {{os: [u]}}}}, {STEPS}}}\nc: {{{STEPS}}}"
+        f"b: {{strategy: {{matrix: {{os: [u]}}}}, {STEPS}}}\nc: {{{STEPS}}}"
     )
     assert Run(flow, request(only_cells={"v": "y"})).queued() == ["a (y, 1)", "a (y, 2)", "b (u)", "c"]
 
