@@ -21,7 +21,7 @@ from agent.server.pools import Pool
 from agent.server.store import migrations
 from agent.server.store.embedded import EmbeddedStore
 from agent.server.store.engines import Where, make_engine, read_where
-from agent.server.store.failures import translate_failures
+from agent.server.store.failures import UnavailableError, translate_failures
 from agent.server.store.locks import lock_name
 
 __all__ = ["Connection", "Database", "open_database"]
@@ -30,6 +30,7 @@ DEFAULT_POOL = 16
 SCHEMA_LOCK = (
     0x666C6F77_0001  # of whoever makes or upgrades the tables: PostgreSQL's advisory locks are numbers
 )
+_TURN_SECONDS = 10.0
 _SNAPSHOT = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 
 
@@ -65,8 +66,25 @@ class Database:
             async with self._embedded.write() as connection:
                 yield connection
             return
-        async with self._writing, self._connect() as plain, plain.begin():
+        async with self._turn(), self._connect() as plain, plain.begin():
             yield plain
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """One of those who may write. Raises UnavailableError when those before don't get on."""
+        try:
+            async with asyncio.timeout(_TURN_SECONDS):
+                await self._writing.acquire()
+        except TimeoutError:
+            raise UnavailableError(
+                "the database can't be used right now: too many wait for it",
+                where=str(self.where),
+                hint="try again in a moment",
+            ) from None
+        try:
+            yield
+        finally:
+            self._writing.release()
 
     @asynccontextmanager
     async def hold(self, name: str) -> AsyncIterator[None]:

@@ -7,6 +7,9 @@ A change that raises is undone alone. One that comes when there is no other wait
                  first change          queue is empty          disk has it
     no group ------------------> open ------------------> committing ------> all its changes are done
                                    |  SQLite gave up the transaction (disk full) --> all its changes have failed
+
+Another process may hold the file's lock. A change waits for it so long and no longer, in the queue or at its head; and once one
+has waited in vain, those that follow don't, until one of them gets through: who asks is told to come back, and is not kept.
 """
 
 import asyncio
@@ -17,10 +20,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection as Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from agent.server.store.engines import Where
-from agent.server.store.failures import translate_failures
-from agent.server.store.sqlite_driver import plain_connection
+from agent.server.store.failures import UnavailableError, translate_failures
+from agent.server.store.sqlite_driver import PATIENCE_SECONDS, plain_connection, quick_connection
 
 _SPARE_READERS = 8
+_IMPATIENCE_SECONDS = 0.1  # with a lock that somebody is known to hold
 
 
 class Group:
@@ -43,6 +47,7 @@ class EmbeddedStore:
         self._engine = engine
         self._where = where
         self._turn = asyncio.Lock()
+        self._patience = PATIENCE_SECONDS
         self._writer: Connection | None = None
         self._group: Group | None = None
         self._readers: list[Connection] = []
@@ -68,7 +73,8 @@ class EmbeddedStore:
     async def write(self) -> AsyncIterator[Connection]:
         """One change: on the disk when the block has ended, undone when it raises."""
         with translate_failures(str(self._where)):
-            async with self._turn:
+            await self._take_turn()
+            try:
                 group = await self._join()
                 plain = plain_connection(group.connection)
                 try:
@@ -78,6 +84,8 @@ class EmbeddedStore:
                 except BaseException as error:
                     await self._undo(group, error)
                     raise
+            finally:
+                self._turn.release()
             await asyncio.shield(group.done)
 
     async def close(self) -> None:
@@ -88,6 +96,18 @@ class EmbeddedStore:
         self._readers.clear()
         self._writer = None
 
+    async def _take_turn(self) -> None:
+        """Be the one whose change is made next. Raises UnavailableError when those before don't get on."""
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._turn.acquire()
+        except TimeoutError:
+            raise UnavailableError(
+                "the database can't be used right now: those before wait for its lock, too",
+                where=str(self._where),
+                hint="try again in a moment",
+            ) from None
+
     async def _join(self) -> Group:
         """The group that is open; the first of a group sees to it that it is committed after those that wait now."""
         if self._group is None:
@@ -95,7 +115,13 @@ class EmbeddedStore:
                 if self._writer is None:
                     opened = await self._connect()
                     self._writer = await opened.execution_options(writes=True)
-                await self._writer.begin()
+                quick_connection(self._writer).patience_seconds = self._patience
+                try:
+                    await self._writer.begin()
+                except Exception:
+                    self._patience = _IMPATIENCE_SECONDS
+                    raise
+                self._patience = PATIENCE_SECONDS
             self._group = Group(self._writer)
             task = asyncio.create_task(self._commit(self._group))
             self._committing.add(task)

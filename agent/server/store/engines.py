@@ -27,7 +27,7 @@ _PRAGMAS = (
 )  # waiting: sqlite_driver
 _SESSION = {  # what a server process that hangs or vanishes may not hold for longer
     "application_name": "flow-agent",
-    "lock_timeout": "30s",
+    "lock_timeout": "10s",
     "statement_timeout": "60s",
     "idle_in_transaction_session_timeout": "60s",
     "tcp_keepalives_idle": "15",
@@ -35,7 +35,7 @@ _SESSION = {  # what a server process that hangs or vanishes may not hold for lo
     "tcp_keepalives_count": "3",
 }
 _CONNECT_SECONDS = 10.0
-_POOL_SECONDS = 30.0
+_POOL_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,12 @@ _PASSING_CODES = (
     "40P01",  # deadlock
     "55P03",  # lock time-out
 )
-_PASSING_WORDS = ("database is locked", "database or disk is full", "connection is closed")
+_PASSING_WORDS = (
+    "database is locked",
+    "database or disk is full",
+    "connection is closed",
+    "unable to open database file",
+)
 _UNSTORABLE = "22"  # data exceptions
 DATABASE_ERRORS: Final = (SQLAlchemyError, sqlite3.Error)  # those of ours for them are in the classes below
 _REFUSING = ("28", "3D", "42501")  # wrong password, no such database, no right

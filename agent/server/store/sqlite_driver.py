@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.server.pools import Pool
 
-_PATIENCE_MS = 10_000  # how long another process may hold the lock
+PATIENCE_SECONDS = 5.0  # how long another process may hold the lock
 
 
 class QuickCursor:
@@ -93,6 +93,7 @@ class QuickConnection:
         self._threads = threads
         self._is_open = True
         self._changes_before = 0
+        self.patience_seconds = PATIENCE_SECONDS
 
     @property
     def _connection(self) -> "QuickConnection | None":
@@ -139,7 +140,7 @@ class QuickConnection:
         """Do `work` in a thread, waiting there for whoever has the lock."""
 
         def wait() -> None:
-            self.plain.execute(f"PRAGMA busy_timeout={_PATIENCE_MS}")
+            self.plain.execute(f"PRAGMA busy_timeout={round(self.patience_seconds * 1000)}")
             try:
                 work()
             finally:
@@ -165,8 +166,13 @@ async def connect_quickly(file: Path, threads: Pool) -> QuickConnection:
 
 def plain_connection(connection: AsyncConnection) -> sqlite3.Connection:
     """The driver's own connection under SQLAlchemy's; only for the embedded store."""
+    return quick_connection(connection).plain
+
+
+def quick_connection(connection: AsyncConnection) -> QuickConnection:
+    """Our connection under SQLAlchemy's; only for the embedded store."""
     sync = connection.sync_connection
     assert sync is not None
     driver: Any = sync.connection.driver_connection
-    plain: sqlite3.Connection = driver.plain
-    return plain
+    assert isinstance(driver, QuickConnection)
+    return driver
