@@ -5,18 +5,18 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from agent.asking import Answer, ask, read_content, read_lines
 from agent.config import Settings, load_settings
 from agent.errors import NotFoundError, UnreachableError, UsageError
 from agent.wire.answers import explain_answer, explain_silence, not_ours
 
-if TYPE_CHECKING:
-    import httpx
-
 _TIMEOUT_SECONDS = 30.0
 _PAGE = 200  # entries of a list at a time
 _MOST = 100_000  # of a list that is wanted whole
+_MOST_ANSWER_BYTES = 256 << 20
+_MOST_ANSWER_SECONDS = 600.0
 
 
 class BusyError(UnreachableError):
@@ -149,7 +149,7 @@ class Client:
             with self._http.stream(
                 "GET", path, headers=headers, follow_redirects=True, timeout=_TRANSFER_SECONDS
             ) as response:
-                _check(response, response.read() if response.is_error else b"", self.url)
+                _check(response, read_content(response) if response.is_error else b"", self.url)
                 place = start if response.status_code == httpx.codes.PARTIAL_CONTENT else 0
                 for chunk in response.iter_raw(_CHUNK_BYTES):
                     yield place, chunk
@@ -179,8 +179,8 @@ class Client:
     def _events_once(self, path: str, last_id: str) -> Iterator[ServerEvent]:
         headers = {"Last-Event-ID": last_id} if last_id else {}
         with self._http.stream("GET", path, headers=headers, timeout=_EVENT_TIMEOUT_SECONDS) as response:
-            _check(response, response.read() if response.is_error else b"", self.url)
-            yield from parse_events(response.iter_lines())
+            _check(response, read_content(response) if response.is_error else b"", self.url)
+            yield from parse_events(read_lines(response))
 
     def _json(self, method: str, path: str, **arguments: Any) -> Any:
         body = self._send(method, path, **arguments)
@@ -193,9 +193,16 @@ class Client:
         content: bytes = self._request(method, path, **arguments).content
         return content
 
-    def _request(self, method: str, path: str, **arguments: Any) -> "httpx.Response":
+    def _request(self, method: str, path: str, **arguments: Any) -> Answer:
         with _guarded(self.url):
-            response = self._http.request(method, path, **arguments)
+            response = ask(
+                method,
+                path,
+                client=self._http,
+                most_bytes=_MOST_ANSWER_BYTES,
+                answer_seconds=_MOST_ANSWER_SECONDS,
+                **arguments,
+            )
         _check(response, response.content, self.url)
         return response
 
@@ -255,17 +262,15 @@ def parse_events(lines: Iterator[str]) -> Iterator[ServerEvent]:
         fields = {}
 
 
-def ask_openly(url: str, path: str, seconds: float) -> "httpx.Response":
+def ask_openly(url: str, path: str, seconds: float) -> Answer:
     """The server's answer to anybody, whatever it is. Raises UnreachableError, and UsageError for what is no address."""
     with _guarded(url):
-        import httpx
-
-        return httpx.get(f"{url.rstrip('/')}{path}", timeout=seconds)
+        return ask("GET", f"{url.rstrip('/')}{path}", timeout=seconds)
 
 
 def _check(response: Any, body: bytes, url: str) -> None:
     """Raise what the server's answer means, when it is no success."""
-    if not (response.is_error or response.is_redirect):
+    if response.status_code < 300:
         return
     error = explain_answer(response.status_code, response.headers, body, url)
     if isinstance(error, UnreachableError):

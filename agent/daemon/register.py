@@ -13,9 +13,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
+from agent.asking import Answer, ask
 from agent.daemon.place import claim_place, set_copied_jobs_aside
 from agent.daemon.state import Registration, StateFolder
 from agent.errors import AgentError, RefusedError, UsageError
@@ -24,9 +25,6 @@ from agent.seal.identity import PublicIdentity, create_identity
 from agent.spec.resources import Inventory, derive_labels, to_json
 from agent.trees import remove_tree
 from agent.wire.answers import explain_answer, explain_silence, not_ours
-
-if TYPE_CHECKING:
-    import httpx
 
 _PATH = "/api/v1/agents/register"
 _TIMEOUT_SECONDS = 30.0
@@ -128,7 +126,7 @@ def _post(url: str, body: dict[str, object]) -> Any:
     import httpx
 
     try:
-        response = httpx.post(f"{url}{_PATH}", json=body, timeout=_TIMEOUT_SECONDS)
+        response = ask("POST", f"{url}{_PATH}", json=body, timeout=_TIMEOUT_SECONDS)
     except httpx.HTTPError as error:
         raise explain_silence(type(error).__name__, str(error), url) from None
     except (httpx.InvalidURL, UnicodeError) as error:
@@ -141,7 +139,7 @@ def _post(url: str, body: dict[str, object]) -> Any:
         raise not_ours(url) from None
 
 
-def _explain_refusal(url: str, response: "httpx.Response") -> AgentError:
+def _explain_refusal(url: str, response: Answer) -> AgentError:
     error = explain_answer(
         response.status_code, response.headers, response.content, url, login_hint=_ASK_FOR_ANOTHER
     )

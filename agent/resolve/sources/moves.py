@@ -6,6 +6,8 @@ new place is not spoken to, and credentials are not sent to it.
 
 from urllib.parse import urljoin, urlsplit
 
+from agent.asking import ask_place
+
 _SERVICE = "/info/refs?service=git-upload-pack"
 _SECONDS = 20.0
 _CODES = (301, 302, 303, 307, 308)
@@ -16,10 +18,10 @@ def find_move(url: str) -> str:
     import httpx
 
     try:
-        with httpx.stream("GET", f"{url}{_SERVICE}", follow_redirects=False, timeout=_SECONDS) as answer:
-            if answer.status_code not in _CODES:
-                return ""
-            target: str = urljoin(url, str(answer.headers.get("location", "")))
+        status, location = ask_place(f"{url}{_SERVICE}", _SECONDS)
+        if status not in _CODES:
+            return ""
+        target = urljoin(url, location)
     except (httpx.HTTPError, httpx.InvalidURL, ValueError):
         return ""
     place = target.removesuffix(_SERVICE)

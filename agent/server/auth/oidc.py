@@ -8,6 +8,7 @@ provider's settings and keys are read from its discovery document and kept for a
 
 import hashlib
 import hmac
+import json
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
+from agent.asking import ask
 from agent.clock import Clock
 from agent.errors import RefusedError, UnreachableError, UsageError
 from agent.server.auth.roles import Role, read_role
@@ -238,9 +240,11 @@ def _fetch(
     import httpx
 
     try:
-        response = httpx.request(verb, url, data=form, auth=secret, timeout=_TIMEOUT_SECONDS)
-        answer = response.json()
-    except (httpx.HTTPError, ValueError):
+        response = ask(
+            verb, url, data=form, auth=secret, timeout=_TIMEOUT_SECONDS, answer_seconds=_TIMEOUT_SECONDS
+        )
+        answer = json.loads(response.content)
+    except (httpx.HTTPError, UnreachableError, ValueError, RecursionError):
         raise UnreachableError("the sign-in provider does not answer", where=url) from None
     if response.status_code >= 400 or not isinstance(answer, dict):
         raise RefusedError("the sign-in provider refused the sign-in", hint="begin again")

@@ -11,6 +11,7 @@ from urllib.parse import quote, urlsplit
 
 from agent.errors import AgentError, RefusedError, UnreachableError
 from agent.plan.github_context import split_repository
+from agent.server.asking import ask
 from agent.server.changes import Changes
 from agent.server.pools import Pool
 from agent.server.store import repositories, status_reports
@@ -136,22 +137,23 @@ class Statuses:
 
 async def post(request: StatusRequest, place: Place) -> None:
     """Send it to `place`, which its URL was found to be. Raises UnreachableError when it may work later, RefusedError when it will not."""
-    import httpx  # the first report waits for it, not each start of a server
-
     url, headers, extensions = _pin(place, request)
     content = json.dumps({name: value for name, value in request.body.items() if value})
-    try:
-        async with httpx.AsyncClient(timeout=_SECONDS, follow_redirects=False, trust_env=False) as client:
-            answer = await client.post(url, headers=headers, content=content, extensions=extensions)
-    except httpx.HTTPError as error:
-        reason = str(error) or type(error).__name__
-        raise UnreachableError(f"the host can't be told: {reason}", where=request.url) from None
+    answer = await ask(
+        *("POST", url),
+        seconds=_SECONDS,
+        where=request.url,
+        trust_env=False,
+        headers=headers,
+        content=content,
+        extensions=extensions,
+    )
     if answer.is_success:
         return
-    said = f"the host answered {answer.status_code}"
-    if answer.status_code == 429 or answer.is_server_error:
+    said = f"the host answered {answer.status}"
+    if answer.status == 429 or answer.status >= 500:
         raise UnreachableError(said, where=request.url)
-    hint = "may its token set commit statuses?" if answer.status_code in (401, 403, 404) else ""
+    hint = "may its token set commit statuses?" if answer.status in (401, 403, 404) else ""
     raise RefusedError(said, where=request.url, hint=hint)
 
 

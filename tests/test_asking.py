@@ -1,0 +1,149 @@
+"""Whoever answers over HTTP takes neither memory nor time without end, of the server, the agent or the command line."""
+
+import ast
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from support.endless_host import serve_endlessly
+
+import agent
+from agent.asking import ask, read_content, read_lines
+from agent.cli.client import Client
+from agent.clock import SystemClock
+from agent.daemon.register import Request, register
+from agent.daemon.state import StateFolder
+from agent.errors import AgentError, UnreachableError
+from agent.resolve.sources.moves import find_move
+from agent.server.asking import ask as ask_from_server
+from agent.server.auth.oidc import OidcClient, OidcSettings
+from agent.server.pools import OUTSIDE, Pool
+from agent.server.triggers.outside import Outside
+from agent.server.triggers.statuses import StatusRequest, post
+from agent.spec.resources import Inventory
+
+WITHOUT_END = ["large", "slow"]
+# The two places that read answers, and the one that holds the command line's connection.
+ALLOWED = {"asking.py", "server/asking.py", "cli/client.py"}
+# What reads, or leads to reading, an answer; names of errors and of facts are free.
+READERS = {
+    "get",
+    "post",
+    "put",
+    "patch",
+    "delete",
+    "head",
+    "options",
+    "request",
+    "stream",
+    "send",
+    "build_request",
+}
+READERS |= {
+    "Client",
+    "AsyncClient",
+    "HTTPTransport",
+    "AsyncHTTPTransport",
+    "urlopen",
+    "HTTPConnection",
+    "HTTPSConnection",
+}
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[str]:
+    with serve_endlessly() as url:
+        yield url
+
+
+@pytest.mark.parametrize("kind", WITHOUT_END)
+def test_the_server_reads_no_answer_without_end(host: str, kind: str) -> None:
+    with pytest.raises(UnreachableError, match=r"over 1048576 bytes|within 1 s"):
+        asyncio.run(ask_from_server("GET", f"{host}/{kind}", seconds=1))
+
+
+@pytest.mark.parametrize("kind", WITHOUT_END)
+def test_the_agent_reads_no_answer_without_end(host: str, kind: str) -> None:
+    with pytest.raises(UnreachableError, match=r"is over|come to an end"):
+        ask("GET", f"{host}/{kind}", answer_seconds=1)
+
+
+def test_what_unpacks_to_gigabytes_is_not_unpacked(host: str) -> None:
+    assert len(ask("GET", f"{host}/packed").content) < 1 << 20
+    assert len(asyncio.run(ask_from_server("GET", f"{host}/packed", seconds=20)).content) < 1 << 20
+
+
+def test_a_line_without_end_is_given_up(host: str) -> None:
+    with httpx.stream("GET", f"{host}/line") as response, pytest.raises(UnreachableError, match="line"):
+        list(read_lines(response))
+
+
+def test_an_error_without_end_is_given_up(host: str) -> None:
+    with httpx.stream("GET", f"{host}/large") as response, pytest.raises(UnreachableError):
+        read_content(response)
+
+
+def test_a_host_of_statuses_that_answers_for_ever_is_given_up(host: str) -> None:
+    request = StatusRequest(f"{host}/large", {}, {"state": "success"})
+    with pytest.raises(UnreachableError):
+        asyncio.run(post(request, Outside(("127.0.0.0/8",)).check(request.url)))
+
+
+def test_a_sign_in_provider_that_answers_for_ever_is_given_up(host: str) -> None:
+    client = OidcClient(OidcSettings(f"{host}/large", "id", "secret"), SystemClock(), Pool(OUTSIDE))
+    with pytest.raises(AgentError):
+        asyncio.run(client.authorization_url(redirect_uri="", state="", nonce="", verifier=""))
+
+
+def test_a_server_that_answers_a_registration_for_ever_is_given_up(host: str, tmp_path: Path) -> None:
+    inventory = Inventory("box", "Linux", "24.04", "X64", "6.8.0", "a cpu", 8, 1 << 34)
+    with pytest.raises(UnreachableError):
+        register(StateFolder(tmp_path), Request(f"{host}/large", "token", "box"), inventory)
+
+
+def test_the_command_line_follows_no_event_without_end(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.cli.client._EVENT_RETRIES", 0)
+    with pytest.raises(UnreachableError):
+        list(Client(host, "token").events("/line"))
+
+
+def test_of_a_repository_that_may_have_moved_only_the_address_is_read(host: str) -> None:
+    assert find_move(f"{host}/large") == ""
+
+
+def test_answers_over_http_are_read_in_one_place_on_each_side() -> None:
+    root = Path(agent.__file__).parent
+    found = {
+        f"{name}:{node.lineno}"
+        for file in root.rglob("*.py")
+        if (name := file.relative_to(root).as_posix()) not in ALLOWED
+        for node in ast.walk(ast.parse(file.read_text()))
+        if _reads_answers(node)
+    }
+    assert not found, "use agent.asking or agent.server.asking, which bound what they read"
+
+
+def _reads_answers(node: ast.AST) -> bool:
+    if isinstance(node, ast.ImportFrom):
+        modules = ("httpx", "urllib.request", "http.client", "requests", "aiohttp", "urllib3")
+        return node.module in modules and any(alias.name in READERS for alias in node.names)
+    if isinstance(node, ast.Import):
+        return any(
+            alias.name in ("urllib.request", "http.client", "requests", "aiohttp") for alias in node.names
+        )
+    is_name = isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+    return is_name and node.value.id == "httpx" and node.attr in READERS  # type: ignore[attr-defined]
+
+
+def test_the_command_lines_own_connection_reads_nothing_whole() -> None:
+    """Its requests go through `ask`, and what it streams is read in pieces."""
+    file = Path(agent.__file__).parent / "cli" / "client.py"
+    read = [
+        node.attr
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Attribute)
+        and node.attr in {"request", "read", "iter_lines", "iter_text", "aread"}
+    ]
+    assert not read
