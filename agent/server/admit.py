@@ -13,6 +13,7 @@ from agent.server.auth.place import describe_asked, find_project
 from agent.server.auth.roles import Role
 from agent.server.auth.sessions import CSRF_FIELD, CSRF_HEADER, check_origin
 from agent.server.auth.tokens import API, SESSION
+from agent.server.doorkeeper import group_of, prove
 from agent.server.forms import is_form, read_form
 from agent.server.problems import ConflictError, TooManyError, UnauthorizedError
 from agent.server.services import Services
@@ -37,6 +38,7 @@ async def admit(request: Request, services: Services, access: Access) -> Admitte
         return Admitted(Caller())
     async with services.database.read() as connection:
         known = await _identify(request, services, access, connection)
+        prove(request.scope)
         audit.say_who(known.caller.name, known.caller.user, known.caller.token)
         project = await _check_rights(request, access, connection, known.caller)
     audit.say_where(None if project is None else project.id)
@@ -48,7 +50,7 @@ async def admit(request: Request, services: Services, access: Access) -> Admitte
 
 def count_failure(request: Request, services: Services, error: AgentError) -> AgentError:
     """`error`, or, when this client has failed too often, a word about that."""
-    if services.throttle.count_failure(address_of(request)):
+    if services.throttle.count_failure(group_of(address_of(request))):
         return error
     return TooManyError("too many failures from this address", hint="try again in a minute")
 

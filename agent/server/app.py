@@ -15,6 +15,7 @@ from starlette.responses import Response
 from agent.clock import Clock, SystemClock
 from agent.server.access_log import REQUEST_ID, AccessLog
 from agent.server.api.routes import OPERATIONS, make_routes
+from agent.server.counted import CountedBehindProxies
 from agent.server.data_folder import DataFolder
 from agent.server.live import SharedBus
 from agent.server.openapi import make_document
@@ -59,7 +60,11 @@ def make_app(
 
     app = Starlette(
         routes=make_routes(),
-        middleware=[Middleware(BehindProxies, proxies=settings.proxies), Middleware(AccessLog)],
+        middleware=[
+            Middleware(BehindProxies, proxies=settings.proxies),
+            Middleware(AccessLog),
+            Middleware(CountedBehindProxies),
+        ],
         exception_handlers={HTTPException: _on_http_error, Exception: _on_bug},
         lifespan=live,
     )

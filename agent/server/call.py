@@ -89,14 +89,19 @@ class Call:
             await self.services.job_secrets.refuse(self.caller.job, token, texts)
 
     async def raw_body(self, limit_bytes: int) -> bytes:
-        """The body's bytes. Raises TooLargeError above `limit_bytes`."""
+        """The body's bytes. Raises TooLargeError above `limit_bytes`; TooManyError, BusyError when too much is sent at a time."""
         if self.read is not None:
             return self.read
+        too_large = TooLargeError(f"the request's body is over {limit_bytes} bytes")
+        announced = self.request.headers.get("content-length", "")
+        if announced.isascii() and announced.isdigit() and int(announced[:18]) > limit_bytes:
+            raise too_large
         body = bytearray()
         async for chunk in self.request.stream():
+            self.services.bodies.take(self.request.scope, len(chunk))
             body += chunk
             if len(body) > limit_bytes:
-                raise TooLargeError(f"the request's body is over {limit_bytes} bytes")
+                raise too_large
         return bytes(body)
 
     async def with_body(self) -> "Call":

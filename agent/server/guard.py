@@ -12,6 +12,7 @@ from agent.server.admit import Admitted, address_of, admit, count_failure
 from agent.server.auth.access import SAFE_METHODS, Access
 from agent.server.auth.rates import Standing
 from agent.server.call import Call, ViewResponse, read_query
+from agent.server.doorkeeper import group_of
 from agent.server.idempotency import HEADER, Claim
 from agent.server.logs import note_request
 from agent.server.operation import ANY, Media, Operation
@@ -37,6 +38,12 @@ class Guard:
         """Answer `request`; that it changed something, or was refused to, stands in the audit log."""
         services: Services = request.app.state.services
         note_request(request, self.operation.path)
+        try:
+            return await self._answer_audited(request, services)
+        finally:
+            services.bodies.release(request.scope)
+
+    async def _answer_audited(self, request: Request, services: Services) -> Response:
         if not self.operation.is_audited:
             return await self._answer(request, services)
         path = request.url.path[:_LONGEST_TARGET]
@@ -103,7 +110,9 @@ class Guard:
         if admitted.caller.job is not None or self.operation.access is Access.SIGNED:
             return None  # what jobs send is bounded by how many of them run
         token = admitted.caller.token
-        standing = services.rates.take(*(("token", token) if token else ("address", address_of(request))))
+        standing = services.rates.take(
+            *(("token", token) if token else ("address", group_of(address_of(request))))
+        )
         if standing is not None and standing.retry_seconds:
             raise TooManyError(
                 "too many requests", hint="wait a moment", retry_seconds=standing.retry_seconds

@@ -79,7 +79,7 @@ def _any_json(kind: type) -> dict[str, Any]:
 
 def problems_of(row: Operation) -> list[int]:
     """The statuses of the problems that may come back."""
-    found = {429, 503, *row.problems}
+    found = {408, 429, 503, *row.problems}
     if row.access.admits_people or row.access.admits_jobs:
         found |= {401, 403}
     if row.access.role is not None:

@@ -70,6 +70,7 @@ KINDS = (
     Kind("refused", 403, "Refused", "Ask somebody who has the right, or for the right."),
     Kind("not-found", 404, "Not found", "It was never there, was removed, or is not yours to see."),
     Kind("method", 405, "Method not allowed", "The header Allow lists the verbs of this path."),
+    Kind("too-slow", 408, "Request Timeout", "Send the request's head and its body without long pauses."),
     Kind("conflict", 409, "Conflict", "Look at what is there now, then decide again."),
     Kind("too-large", 413, "Too large", "Send less, or have the server's limit raised."),
     Kind("media-type", 415, "Media type not supported", "Send JSON as application/json."),
@@ -80,6 +81,7 @@ KINDS = (
         "The request was read, but what it asks for makes no sense; see `detail`.",
     ),
     Kind("too-many", 429, "Too many requests", "Wait as long as Retry-After says."),
+    Kind("head-too-large", 431, "Request head too large", "Send shorter headers and a shorter path."),
     Kind("internal", 500, "The server failed", "A bug of ours: the server's log has it under `request_id`."),
     Kind("upstream", 502, "Somebody else did not answer", "Try again later."),
     Kind(

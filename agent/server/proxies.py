@@ -45,15 +45,23 @@ class TrustedProxies:
     def find_client(self, peer: str, headers: Headers) -> Hop:
         """Who asks, when `peer` is at the other end of the connection."""
         found = Hop(peer)
-        if not self._is_trusted(peer):
+        if not self.is_trusted(peer):
             return found
         for hop in self._hops(headers):
             if hop.address is None:  # hidden or unreadable: what is known is who said so
                 return Hop(found.address, hop.scheme or found.scheme)
             found = Hop(hop.address, hop.scheme or found.scheme)
-            if not self._is_trusted(hop.address):
+            if not self.is_trusted(hop.address):
                 break
         return found
+
+    def is_trusted(self, text: str) -> bool:
+        """Whether the address `text` is one of the operator's proxies."""
+        plain = read_address(text)
+        if plain is None:
+            return False
+        address = ipaddress.ip_address(plain)
+        return any(address in network for network in self.networks)
 
     def _hops(self, headers: Headers) -> Iterator[Hop]:
         """The way back from us, nearest first."""
@@ -64,13 +72,6 @@ class TrustedProxies:
         for place, word in enumerate(_words(headers.getlist(X_FORWARDED))):
             scheme = schemes[min(place, len(schemes) - 1)] if schemes else ""
             yield Hop(read_address(word), _SCHEMES.get(scheme.lower(), ""))
-
-    def _is_trusted(self, text: str) -> bool:
-        plain = read_address(text)
-        if plain is None:
-            return False
-        address = ipaddress.ip_address(plain)
-        return any(address in network for network in self.networks)
 
 
 class BehindProxies:

@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from types import FrameType
 
 import uvicorn
@@ -18,6 +19,7 @@ from agent.server.app import make_app
 from agent.server.auth.tokens import API, REGISTRATION, create_token
 from agent.server.blobs.location import open_blobs
 from agent.server.data_folder import DataFolder, lock_data_folder
+from agent.server.doorkeeper import Doorkeeper, make_room
 from agent.server.installation import open_installation
 from agent.server.services import Services
 from agent.server.settings import ServerSettings
@@ -25,6 +27,7 @@ from agent.server.store import tokens
 from agent.server.store.database import open_database
 from agent.server.store.locks import lock_name
 from agent.server.store.users import FIRST
+from agent.server.transports import Door, FullNotes, HttpConnection, WebsocketConnection
 from agent.wire.codec import MAX_FRAME_BYTES
 
 log = logging.getLogger("agent.server")
@@ -50,6 +53,7 @@ def serve(settings: ServerSettings, announce: Callable[[Started], None]) -> None
 
     Raises AgentError when the folder is taken or the address can't be listened on.
     """
+    most = make_room()
     lock = lock_data_folder(settings.data)
     folder = open_installation(settings, SystemClock())
     open_blobs(
@@ -60,7 +64,7 @@ def serve(settings: ServerSettings, announce: Callable[[Started], None]) -> None
     _advise(settings, listener)
     settings = replace(settings, listen=_url_of(listener).removeprefix("http://"))  # its port may have been 0
     try:
-        asyncio.run(_serve(settings, folder, listener, announce))
+        asyncio.run(_serve(settings, folder, listener, announce, settings.limits.connections or most))
     finally:
         folder.address.unlink(missing_ok=True)
         listener.close()
@@ -72,7 +76,11 @@ async def _serve(
     folder: DataFolder,
     listener: socket.socket,
     announce: Callable[[Started], None],
+    most_connections: int,
 ) -> None:
+    asyncio.get_running_loop().set_exception_handler(FullNotes())
+    keeper = Doorkeeper(most_connections, settings.limits.connections_of_stranger)
+    door = Door(keeper, settings.proxies, settings.limits.deadlines, {})
     url = settings.public_url or _url_of(listener)
     admin, registration = await make_first_tokens(folder, SystemClock())
     server: _Server
@@ -86,7 +94,8 @@ async def _serve(
     server = _Server(
         uvicorn.Config(
             app,
-            ws="websockets-sansio",
+            http=partial(HttpConnection, door),  # type: ignore[arg-type]  # it is called as the class would be
+            ws=partial(WebsocketConnection, door),  # type: ignore[arg-type]
             ws_max_size=MAX_FRAME_BYTES,
             ws_per_message_deflate=False,
             log_config=None,

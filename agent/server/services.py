@@ -18,6 +18,7 @@ from agent.server.auth.throttle import Throttle
 from agent.server.auth.tickets import Tickets
 from agent.server.blobs.location import open_blobs
 from agent.server.blobs.store import BlobStore
+from agent.server.bodies import Bodies
 from agent.server.changes import Changes
 from agent.server.data_folder import DataFolder
 from agent.server.delivery import Delivery
@@ -89,6 +90,7 @@ class Services:
     sessions: Sessions
     oidc: OidcClient | None
     throttle: Throttle
+    bodies: Bodies
     rates: Rates
     idempotency: Idempotency
     metrics: Metrics
@@ -194,6 +196,7 @@ def _assemble(
         sessions=Sessions(folder.signing_key),
         oidc=None if settings.oidc is None else OidcClient(settings.oidc, clock, pools.outside),
         throttle=Throttle(clock, settings.limits.failures_per_minute),
+        bodies=Bodies(settings.limits.bodies_bytes, settings.limits.bodies_of_client_bytes),
         rates=Rates(clock, settings.limits.requests_per_second, settings.limits.requests_burst),
         idempotency=Idempotency(database, clock, folder.master_key, folder.signing_key),
         metrics=metrics,

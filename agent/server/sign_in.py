@@ -4,6 +4,7 @@ from agent.server import audit
 from agent.server.auth.callers import find_holder
 from agent.server.auth.passwords import password_matches
 from agent.server.auth.tokens import API
+from agent.server.doorkeeper import group_of
 from agent.server.problems import TooManyError, UnauthorizedError
 from agent.server.services import Services
 from agent.server.store import users
@@ -23,7 +24,7 @@ async def check_password_of(
     same words and after the same work for a name that nobody has; TooManyError when there were too many guesses in this minute.
     """
     name = name.lower()
-    clients = [f"known {known}"] if known else [f"sign-in {address}", f"user {name}"]
+    clients = [f"known {known}"] if known else [f"sign-in {group_of(address)}", f"user {name}"]
     if not services.throttle.attempt(clients):
         raise TooManyError(
             "too many failed sign-ins",

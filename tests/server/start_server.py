@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.server.auth.oidc import read_oidc
+from agent.server.deadlines import Deadlines
 from agent.server.logs import set_up_logs
 from agent.server.proxies import read_proxies
 from agent.server.serve import serve
@@ -34,7 +35,7 @@ def run(given: dict[str, Any]) -> None:
             proxies=read_proxies(
                 given.get("trusted_proxies", ""), given.get("proxy_header", "X-Forwarded-For")
             ),
-            limits=Limits(**given.get("limits", {})),
+            limits=_read_limits(given.get("limits", {})),
             triggers=TriggerSettings(
                 **{
                     name: tuple(value) if isinstance(value, list) else value
@@ -44,3 +45,7 @@ def run(given: dict[str, Any]) -> None:
         ),
         lambda started: print(json.dumps(asdict(started)), flush=True),  # noqa: T201 - what the test reads
     )
+
+
+def _read_limits(given: dict[str, Any]) -> Limits:
+    return Limits(**{**given, "deadlines": Deadlines(**given.get("deadlines", {}))})

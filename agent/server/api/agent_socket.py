@@ -7,6 +7,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from agent.errors import AgentError
 from agent.server.connection import AgentConnection
+from agent.server.doorkeeper import prove
 from agent.server.live import QUEUE
 from agent.server.services import Services
 from agent.wire.server_side import ServerProtocol
@@ -58,7 +59,7 @@ async def connect_agent(websocket: WebSocket) -> None:
         await websocket.close(_TRY_AGAIN_LATER)
         return
     await websocket.accept()
-    connection = _make_connection(services, _Socket(websocket))
+    connection = _make_connection(services, websocket)
     services.hub.enter(connection)
     try:
         await connection.serve()
@@ -71,13 +72,18 @@ async def connect_agent(websocket: WebSocket) -> None:
         await connection.leave()
 
 
-def _make_connection(services: Services, socket: _Socket) -> AgentConnection:
+def _make_connection(services: Services, websocket: WebSocket) -> AgentConnection:
     settings = services.settings
+
+    def on_proven(agent: str, connection: AgentConnection) -> None:
+        prove(websocket.scope)
+        services.hub.add(agent, connection)
+
     protocol = ServerProtocol(
         services.folder.server_id, secrets.token_bytes(_NONCE_BYTES), settings.connection_terms
     )
     return AgentConnection(
-        socket,
+        _Socket(websocket),
         protocol,
         registry=services.registry,
         leases=services.leases,
@@ -88,7 +94,7 @@ def _make_connection(services: Services, socket: _Socket) -> AgentConnection:
         bus=services.bus,
         heartbeat_seconds=settings.connection_terms.heartbeat_seconds,
         handshake_seconds=settings.limits.handshake_seconds,
-        on_proven=services.hub.add,
+        on_proven=on_proven,
         on_offers=services.delivery.deliver_to,
         on_ready=lambda: services.bus.wake(QUEUE),
         on_bytes=services.metrics.note_journal,

@@ -21,6 +21,7 @@ from agent.errors import AgentError, RefusedError
 from agent.server import audit
 from agent.server.attachments import Attachment
 from agent.server.auth.tickets import Ticket
+from agent.server.doorkeeper import group_of, prove
 from agent.server.problems import ConflictError
 from agent.server.relay import HEADER, relay
 from agent.server.services import Services
@@ -43,9 +44,10 @@ async def connect_viewer(websocket: WebSocket) -> None:
     try:
         ticket = _read_ticket(websocket, services)
     except RefusedError:
-        services.throttle.count_failure(websocket.client.host if websocket.client else "")
+        services.throttle.count_failure(group_of(websocket.client.host if websocket.client else ""))
         await websocket.close(_POLICY_VIOLATION)
         return
+    prove(websocket.scope)
     await websocket.accept()
     ending: dict[str, Any] = {"exit_code": None, "message": "the server has failed", "hint": ""}
     try:

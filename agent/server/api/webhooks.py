@@ -109,16 +109,18 @@ async def receive_from_gitlab(call: Call) -> Response:
 
 async def receive_named(call: Call) -> Response:
     """Start the flow of a named webhook."""
+    named, name, headers = call.services.triggers.named, call.text("hook"), call.request.headers
+    await named.check(name, headers, None)
     body = await call.raw_body(call.services.settings.limits.hook_bytes)
-    run = await call.services.triggers.named.receive(call.text("hook"), call.request.headers, body)
+    run = await named.receive(name, headers, body)
     return view_response(Started(run), 202)
 
 
 async def _receive(call: Call, provider: str) -> Response:
+    inbox, name, headers = call.services.triggers.inbox, call.text("hook"), call.request.headers
+    await inbox.check(provider, name, headers, None)
     body = await call.raw_body(call.services.settings.limits.hook_bytes)
-    number, outcome = await call.services.triggers.inbox.receive(
-        provider, call.text("hook"), call.request.headers, body
-    )
+    number, outcome = await inbox.receive(provider, name, headers, body)
     return view_response(Received(number, outcome), 202)
 
 

@@ -24,6 +24,7 @@ from agent.errors import NotFoundError, UsageError
 from agent.server.auth.access import Access
 from agent.server.blobs.store import Written
 from agent.server.call import Call
+from agent.server.doorkeeper import prove
 from agent.server.operation import Operation
 from agent.server.problems import ConflictError, MalformedError
 from agent.server.services import Services
@@ -158,6 +159,7 @@ def _check_signature(call: Call, purpose: str) -> Shelf:
     query = call.request.query_params.multi_items()
     path = call.request.url.path
     call.services.signed_urls.check(f"{name}-{purpose}", path, query, call.services.clock.now())
+    prove(call.request.scope)
     return SHELVES[name]  # nothing is signed for a shelf that is not there
 
 

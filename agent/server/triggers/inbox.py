@@ -29,15 +29,28 @@ class Inbox:
         self._changes = changes
         self._connected = connected
 
+    async def check(
+        self, provider: str, repository: str, headers: Mapping[str, str], body: bytes | None
+    ) -> RepositoryRow:
+        """Whose webhook this is. `body` None: asked before it is read. Raises BadSignatureError."""
+        found = await self._connected.find_secret(repository)
+        if found is None or found[0].provider != provider:
+            raise BadSignatureError(
+                "there is no such webhook, or its signature is not right", where=f"/hooks/{provider}"
+            )
+        row, secret = found
+        check_signature(provider, secret, headers, body, self._changes.clock.now())
+        return row
+
     async def receive(
         self, provider: str, repository: str, headers: Mapping[str, str], body: bytes
     ) -> tuple[int | None, str]:
-        """Take a delivery in: its number (None: it was here already), and what is to be said of it.
+        """Take a delivery in that `check` let pass: its number (None: it was here already), and what is to be said of it.
 
         `headers` have lower-case names. Raises BadSignatureError, also when there is no such repository: who does not
         know the secret learns nothing; MalformedError.
         """
-        row = await self._check(provider, repository, headers, body)
+        row = await self.check(provider, repository, headers, body)
         event = _header(headers, EVENT_HEADERS[provider])
         payload = dict(read_payload(body, headers.get("content-type", "")))
         payload.pop("secret", None)  # old versions of Gitea send it along
@@ -47,18 +60,6 @@ class Inbox:
         except UnknownEventError as error:
             delivery, outcome = Delivery(provider, event), error.what
         return await self._write_down(row, delivery, headers, body, payload, outcome)
-
-    async def _check(
-        self, provider: str, repository: str, headers: Mapping[str, str], body: bytes
-    ) -> RepositoryRow:
-        found = await self._connected.find_secret(repository)
-        if found is None or found[0].provider != provider:
-            raise BadSignatureError(
-                "there is no such webhook, or its signature is not right", where=f"/hooks/{provider}"
-            )
-        row, secret = found
-        check_signature(provider, secret, headers, body, self._changes.clock.now())
-        return row
 
     async def _write_down(
         self,

@@ -46,18 +46,23 @@ class NamedWebhooks:
         await webhooks.add_webhook(change.connection, row)
         return secret
 
-    async def receive(self, name: str, headers: Mapping[str, str], body: bytes) -> int | None:
-        """Start the webhook's flow: its run, or None for a delivery that was here before.
-
-        Raises BadSignatureError, also when there is no such webhook; MalformedError; UsageError for inputs that the
-        flow does not take.
-        """
+    async def check(self, name: str, headers: Mapping[str, str], body: bytes | None) -> WebhookRow:
+        """Which webhook this is. `body` None: asked before it is read. Raises BadSignatureError."""
         async with self._changes.database.read() as connection:
             row = await webhooks.find_webhook(connection, name)
         if row is None:
             raise BadSignatureError("there is no such webhook, or its secret is not right", where="/hooks")
         secret = self._vault.unlock(row.secret, make_scope(name))
         check_signature("webhook", secret, headers, body, self._changes.clock.now())
+        return row
+
+    async def receive(self, name: str, headers: Mapping[str, str], body: bytes) -> int | None:
+        """Start the webhook's flow: its run, or None for a delivery that was here before.
+
+        Raises BadSignatureError, also when there is no such webhook; MalformedError; UsageError for inputs that the
+        flow does not take.
+        """
+        row = await self.check(name, headers, body)
         inputs = read_inputs(body, headers.get("content-type", ""))
         async with self._changes.database.read() as connection:
             flow = await flows.find_flow(connection, row.flow)

@@ -15,6 +15,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -22,6 +23,8 @@ from agent.errors import RefusedError
 
 _TOLERANCE_SECONDS: Final = 300.0
 _WHSEC: Final = "whsec_"
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+_STANDARD: Final = re.compile(r"v1,[A-Za-z0-9+/]{43}=")
 
 Headers = Mapping[str, str]
 
@@ -30,8 +33,11 @@ class BadSignatureError(RefusedError):
     """Who sent this has not shown that they know the secret."""
 
 
-def check_signature(provider: str, secret: str, headers: Headers, body: bytes, now: float) -> None:
-    """Raise BadSignatureError unless `headers` prove that the sender of `body` knows `secret`. Names are lower-case."""
+def check_signature(provider: str, secret: str, headers: Headers, body: bytes | None, now: float) -> None:
+    """Raise BadSignatureError unless `headers` prove that the sender of `body` knows `secret`. Names are lower-case.
+
+    `body` None: it has not been read yet; what can be said without it is checked, so that nobody's body is read in vain.
+    """
     _CHECKS[provider](secret, headers, body, now)
 
 
@@ -47,25 +53,25 @@ def sign_standard(secret: str, identifier: str, timestamp: str, body: bytes) -> 
     return "v1," + base64.b64encode(digest).decode()
 
 
-def _check_github(secret: str, headers: Headers, body: bytes, _now: float) -> None:
+def _check_github(secret: str, headers: Headers, body: bytes | None, _now: float) -> None:
     given = headers.get("x-hub-signature-256", "")
     if not given:
         raise _missing("X-Hub-Signature-256")
     algorithm, _, digest = given.partition("=")
     if algorithm != "sha256":
         raise BadSignatureError("the signature is not HMAC-SHA256", where="X-Hub-Signature-256")
-    _compare(digest, sign_body(secret, body), "X-Hub-Signature-256")
+    _compare_signature(digest, secret, body, "X-Hub-Signature-256")
 
 
-def _check_gitea(secret: str, headers: Headers, body: bytes, now: float) -> None:
+def _check_gitea(secret: str, headers: Headers, body: bytes | None, now: float) -> None:
     for name in ("X-Forgejo-Signature", "X-Gitea-Signature"):
         if name.lower() in headers:
-            _compare(headers[name.lower()], sign_body(secret, body), name)
+            _compare_signature(headers[name.lower()], secret, body, name)
             return
     _check_github(secret, headers, body, now)
 
 
-def _check_gitlab(secret: str, headers: Headers, body: bytes, now: float) -> None:
+def _check_gitlab(secret: str, headers: Headers, body: bytes | None, now: float) -> None:
     if "webhook-signature" in headers:
         _check_standard(secret, headers, body, now)
     elif "x-gitlab-token" in headers:
@@ -74,7 +80,7 @@ def _check_gitlab(secret: str, headers: Headers, body: bytes, now: float) -> Non
         raise _missing("webhook-signature or X-Gitlab-Token")
 
 
-def _check_named(secret: str, headers: Headers, body: bytes, now: float) -> None:
+def _check_named(secret: str, headers: Headers, body: bytes | None, now: float) -> None:
     if "webhook-signature" in headers:
         _check_standard(secret, headers, body, now)
         return
@@ -84,14 +90,17 @@ def _check_named(secret: str, headers: Headers, body: bytes, now: float) -> None
     _compare(token.strip(), secret, "Authorization")
 
 
-def _check_standard(secret: str, headers: Headers, body: bytes, now: float) -> None:
+def _check_standard(secret: str, headers: Headers, body: bytes | None, now: float) -> None:
     identifier, timestamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
     is_number = timestamp.isascii() and timestamp.isdigit() and len(timestamp) < 12
     if not identifier or not is_number:
         raise _missing("webhook-id and webhook-timestamp")
-    expected = sign_standard(secret, identifier, timestamp, body).encode()
-    given = headers["webhook-signature"].split(" ")
-    if not any(hmac.compare_digest(one.encode("utf-8", "replace"), expected) for one in given[:10]):
+    given = headers["webhook-signature"].split(" ")[:10]
+    if body is not None:
+        expected = sign_standard(secret, identifier, timestamp, body).encode()
+        if not any(hmac.compare_digest(one.encode("utf-8", "replace"), expected) for one in given):
+            raise _wrong("webhook-signature")
+    elif not any(_STANDARD.fullmatch(one) for one in given):
         raise _wrong("webhook-signature")
     if abs(now - int(timestamp)) > _TOLERANCE_SECONDS:
         raise BadSignatureError(
@@ -101,12 +110,19 @@ def _check_standard(secret: str, headers: Headers, body: bytes, now: float) -> N
         )
 
 
-_CHECKS: Final[Mapping[str, Callable[[str, Headers, bytes, float], None]]] = {
+_CHECKS: Final[Mapping[str, Callable[[str, Headers, bytes | None, float], None]]] = {
     "github": _check_github,
     "gitea": _check_gitea,
     "gitlab": _check_gitlab,
     "webhook": _check_named,
 }
+
+
+def _compare_signature(given: str, secret: str, body: bytes | None, where: str) -> None:
+    if body is not None:
+        _compare(given, sign_body(secret, body), where)
+    elif not _DIGEST.fullmatch(given):
+        raise _wrong(where)
 
 
 def _compare(given: str, expected: str, where: str) -> None:
