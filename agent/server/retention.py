@@ -6,8 +6,8 @@ has not ended is touched.
 
 | what | goes when | setting of the project |
 | --- | --- | --- |
-| artifacts | their own time is over, or they are too old; uploads of ended runs that were broken off | keep_artifacts_days |
-| caches | nobody has used them for so long | keep_caches_days |
+| artifacts | their own time is over, or they are too old; uploads that their job broke off | keep_artifacts_days |
+| caches | nobody has used them for so long; uploads that their job broke off | keep_caches_days |
 | logs | their run ended so long ago; the oldest, when there is no room | keep_logs_days, max_log_bytes |
 | runs, with all that is theirs | they ended so long ago | keep_runs_days |
 | snapshots | no run of the project works on them, a week after their upload | |
@@ -31,6 +31,8 @@ from agent.server.journals import Journals
 from agent.server.problems import ConflictError
 from agent.server.store import caches, dataset_files, datasets, projects, retention, snapshots
 from agent.server.store.archives import ArchiveRow
+from agent.server.store.artifacts import ArtifactRow
+from agent.server.store.caches import CacheRow
 from agent.server.store.dataset_files import ContentRow
 from agent.server.store.outage import Outage
 from agent.server.store.projects import ProjectRow
@@ -119,7 +121,6 @@ class Retention:
         keep = project.settings
         for days, find in (
             (keep.keep_runs_days, self._old_runs),
-            (keep.keep_caches_days, self._old_caches),
             (keep.keep_logs_days, self._old_logs),
             (_SNAPSHOT_DAYS, self._unused_snapshots),
             (keep.keep_deliveries_days, self._old_deliveries),
@@ -128,6 +129,8 @@ class Retention:
                 async for doomed in find(project, now - days * _DAY_SECONDS):
                     yield doomed
         async for doomed in self._old_artifacts(project, now):
+            yield doomed
+        async for doomed in self._old_caches(project, now):
             yield doomed
         async for doomed in self._old_datasets(project, now):
             yield doomed
@@ -164,10 +167,12 @@ class Retention:
                 await retention.forget_artifacts(change.connection, [number])
 
             name = f"{row.name} of run {row.run}"
-            keys = (row.blob,) if row.blob else ()
+            keys = _keys_of("artifacts", row)
             yield Doomed("artifact", name, project.name, row.size_bytes, forget, keys)
 
-    async def _old_caches(self, project: ProjectRow, unused_since: float) -> AsyncIterator[Doomed]:
+    async def _old_caches(self, project: ProjectRow, now: float) -> AsyncIterator[Doomed]:
+        days = project.settings.keep_caches_days
+        unused_since = None if days is None else now - days * _DAY_SECONDS
         async with self._changes.database.read() as connection:
             rows = await retention.find_caches(connection, project.id, unused_since)
         for row in rows:
@@ -175,7 +180,7 @@ class Retention:
             async def forget(change: Change, number: int = row.id) -> None:
                 await caches.remove_caches(change.connection, [number])
 
-            keys = (row.blob,) if row.blob else ()
+            keys = _keys_of("caches", row)
             yield Doomed("cache", row.key, project.name, row.size_bytes, forget, keys)
 
     async def _old_datasets(self, project: ProjectRow, now: float) -> AsyncIterator[Doomed]:
@@ -269,6 +274,12 @@ class Retention:
                     is_named = await retention.is_named(connection, found.key)
                 if not is_named:
                     yield Doomed("leftover", found.key, "", found.size_bytes, forget, (found.key,))
+
+
+def _keys_of(shelf: str, row: ArtifactRow | CacheRow) -> tuple[str, ...]:
+    """The bytes of an artifact or a cache, and the parts of an upload that was broken off."""
+    parts = f"parts/{shelf}/{row.id}"
+    return (row.blob, parts) if row.blob else (parts,)
 
 
 def _doom_log(project: ProjectRow, row: ArchiveRow) -> Doomed:

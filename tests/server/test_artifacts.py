@@ -255,9 +255,9 @@ def test_uploads_have_a_limit_and_leave_nothing_behind(make_server: Servers) -> 
     job = Job(server)
     url = job.create("big")
     assert server.http.put(url, content=b"x" * 1001).status_code == 413
-    for number in range(2):
-        assert server.http.put(block_url(url, number), content=b"x" * 600).status_code == 201
-    assert server.http.put(f"{url}&comp=blocklist", content=block_list(0, 1)).status_code == 413
+    blocks = [server.http.put(block_url(url, number), content=b"x" * 600) for number in range(2)]
+    assert [answer.status_code for answer in blocks] == [201, 413]
+    assert server.http.put(f"{url}&comp=blocklist", content=block_list(0, 1)).status_code == 422
     assert job.names() == []
     assert list((server.data / "blobs" / ".new").iterdir()) == []
 
@@ -278,6 +278,82 @@ def test_downloads_come_from_the_bucket_itself_where_it_can_be_reached(make_serv
         down = httpx.get(there)
         assert (down.text, down.headers["content-type"]) == ("<html>", "text/html")
         assert down.headers["content-disposition"].startswith("attachment;")
+
+
+# What an upload may store before it is whole
+
+
+@pytest.fixture
+def small(make_server: Servers) -> Job:
+    """A job in a project with room for 1,000 bytes of artifacts, and for 1,000 of caches."""
+    server = make_server()
+    server.sql('UPDATE projects SET settings = \'{"max_artifact_bytes": 1000, "max_cache_bytes": 1000}\'')
+    return Job(server)
+
+
+def stored_bytes(job: Job) -> int:
+    """What lies on the disk of the job's server, of uploads."""
+    folder = job.server.data / "blobs"
+    places = [folder / "parts", folder / "artifacts", folder / "caches"]
+    return sum(file.stat().st_size for place in places for file in place.rglob("*") if file.is_file())
+
+
+def test_blocks_count_against_the_quota_when_they_are_written(small: Job) -> None:
+    put, before = small.server.http.put, stored_bytes(small)
+    first, second = small.create("first"), small.create("second")
+    assert put(block_url(first, 0), content=b"x" * 600).status_code == 201
+    assert put(block_url(first, 0), content=b"y" * 400).status_code == 201, "the same block again counts once"
+    assert put(block_url(second, 0), content=b"x" * 600).status_code == 201
+    for number in range(1, 20):
+        answer = put(block_url(second, number), content=b"x" * 600)
+        assert answer.status_code == 413
+        assert "insufficient usage" in answer.text
+    assert stored_bytes(small) - before <= 1000
+    assert put(first, content=b"x" * 600).status_code == 413
+    small.call("DeleteArtifact", name="second")
+    assert put(f"{first}&comp=blocklist", content=block_list(0)).status_code == 201
+    assert small.call("FinalizeArtifact", name="first", size="400").status_code == 200
+    third = small.create("third")
+    assert put(block_url(third, 0), content=b"x" * 600).status_code == 201, "joined blocks count once"
+
+
+def test_a_block_list_writes_no_more_than_was_sent(make_server: Servers) -> None:
+    job = Job(make_server())
+    url, put = job.create("bomb of blocks"), job.server.http.put
+    assert put(block_url(url, 0), content=b"x" * 100_000).status_code == 201
+    before = stored_bytes(job)
+    assert put(f"{url}&comp=blocklist", content=block_list(*[0] * 100)).status_code == 422
+    assert stored_bytes(job) == before
+    for _ in range(2):  # the answer to the first may have been lost
+        assert put(f"{url}&comp=blocklist", content=block_list(0)).status_code == 201
+    assert stored_bytes(job) == before, "joined blocks are not kept a second time"
+    assert put(block_url(url, 1), content=b"x").status_code == 409
+    assert job.call("FinalizeArtifact", name="bomb of blocks", size="100000").status_code == 200
+
+
+def test_after_its_jobs_end_an_upload_takes_nothing_and_is_swept(small: Job) -> None:
+    server = small.server
+    url = small.create("late")
+    reserved = small.cache("CreateCacheEntry", key="late", version="v").json()["signed_upload_url"]
+    for mine in (url, reserved):
+        assert server.http.put(block_url(mine, 0), content=b"x" * 100).status_code == 201
+    assert stored_bytes(small) == 200
+    small.end()
+    for mine in (url, reserved):
+        for late in (block_url(mine, 1), mine, f"{mine}&comp=blocklist"):
+            answer = server.http.put(late, content=b"x" * 100)
+            assert answer.status_code == 409, late
+            assert "has ended" in answer.text
+    assert stored_bytes(small) == 200
+    server.api.post("/retention", json={})
+    assert stored_bytes(small) == 0
+
+
+def test_blocks_of_caches_have_the_projects_room_too(small: Job) -> None:
+    urls = [small.cache("CreateCacheEntry", key=key, version="v").json()["signed_upload_url"] for key in "ab"]
+    answers = [small.server.http.put(block_url(url, n), content=b"x" * 300) for n in range(3) for url in urls]
+    assert [answer.status_code for answer in answers] == [201, 201, 201, 413, 413, 413]
+    assert stored_bytes(small) == 900
 
 
 @pytest.mark.timeout(3600)

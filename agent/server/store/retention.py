@@ -11,6 +11,7 @@ from agent.server.store.artifacts import ArtifactRow
 from agent.server.store.caches import CacheRow
 from agent.server.store.datasets import TAGGED, VersionRow
 from agent.server.store.deliveries import GONE
+from agent.server.store.jobs import ACTIVE
 from agent.server.store.schema import (
     archives,
     artifacts,
@@ -31,6 +32,7 @@ from agent.server.store.schema import (
     tags,
 )
 
+_RUNNING = select(jobs.c.id).where(jobs.c.status.in_(ACTIVE))
 SIGNED_ALONE = ("github", "gitea")  # without a time: what is not remembered could be sent again for ever
 
 
@@ -48,13 +50,14 @@ class OldDelivery:
 async def find_artifacts(
     connection: AsyncConnection, project: int, now: float, kept_since: float | None
 ) -> list[ArtifactRow]:
-    """The project's artifacts that are over: by their own word, or made before `kept_since`; and uploads of ended runs."""
+    """The project's artifacts that are over: by their own word, or made before `kept_since`; and uploads of ended jobs."""
     is_over = artifacts.c.expires_at <= now
     if kept_since is not None:
         is_over |= artifacts.c.created_at < kept_since
-    is_broken_off = (artifacts.c.status != "final") & (runs.c.status == "completed")
+    is_broken_off = (artifacts.c.status != "final") & artifacts.c.job.not_in(_RUNNING)
     query = select(artifacts).join(runs, runs.c.id == artifacts.c.run)
-    query = query.where(runs.c.project == project, runs.c.status == "completed", is_over | is_broken_off)
+    is_gone = ((runs.c.status == "completed") & is_over) | is_broken_off
+    query = query.where(runs.c.project == project, is_gone)
     return [ArtifactRow(**row) for row in (await connection.execute(query)).mappings()]
 
 
@@ -64,9 +67,14 @@ async def forget_artifacts(connection: AsyncConnection, ids: Sequence[int]) -> N
     await connection.execute(delete(artifacts).where(artifacts.c.id.in_(ids)))
 
 
-async def find_caches(connection: AsyncConnection, project: int, unused_since: float) -> list[CacheRow]:
-    """The project's caches that nobody has used since then; uploads that were broken off among them."""
-    query = select(caches).where(caches.c.project == project, caches.c.used_at < unused_since)
+async def find_caches(
+    connection: AsyncConnection, project: int, unused_since: float | None
+) -> list[CacheRow]:
+    """The project's caches that nobody has used since then (None: these stay); and uploads of ended jobs."""
+    is_gone = (caches.c.status != "final") & caches.c.job.not_in(_RUNNING)
+    if unused_since is not None:
+        is_gone |= caches.c.used_at < unused_since
+    query = select(caches).where(caches.c.project == project, is_gone)
     return [CacheRow(**row) for row in (await connection.execute(query)).mappings()]
 
 

@@ -9,7 +9,8 @@ The path has three parts and more: Azure's client takes the first for an account
 for a container. Block ids and block lists are strangers' texts: an id becomes a hash, the list is read by pattern.
 
 Each complete upload gets a key of its own in the blob store and becomes visible by its row: bytes that are on their way
-while an upload is finalized can't change what was finalized.
+while an upload is finalized can't change what was finalized. Blocks count against the project's room before they are written,
+are taken for as long as the job runs that began the upload (`agent.server.toolkit.uploads`), and are gone when they are joined.
 """
 
 import hashlib
@@ -29,11 +30,13 @@ from agent.server.operation import Operation
 from agent.server.problems import ConflictError, MalformedError
 from agent.server.services import Services
 from agent.server.toolkit.shelves import SHELVES, Shelf, Stored
+from agent.server.toolkit.uploads import alone, check_open, metered, reserved
 
 PATH = "/blobs/{shelf}/{number:int}/content"
 _UPLOAD_SECONDS: Final = 6 * 3600.0
 _DOWNLOAD_SECONDS: Final = 3600.0
 _LONGEST_BLOCK_ID: Final = 256
+_LONGEST_NUMBER: Final = 15
 _LONGEST_LIST_BYTES: Final = 16 << 20  # 50,000 blocks at most, Azure says
 _REST: Final = re.compile(r"bytes=([0-9]{1,18})-")
 _BLOCK: Final = re.compile(rb"<(?:Latest|Uncommitted|Committed)>\s*([A-Za-z0-9+/=_-]*)\s*</")
@@ -59,6 +62,7 @@ async def put_bytes(call: Call) -> Response:
     stored = await shelf.find(call.services, call.number("number"))
     if stored.is_final:
         raise ConflictError("it is complete; nothing can be added")
+    await check_open(call.services, shelf, stored)
     command = _single(call, "comp")
     if command == "block":
         await _put_block(call, shelf, stored)
@@ -83,10 +87,11 @@ async def get_bytes(call: Call) -> Response:
 async def put_piece(call: Call, shelf: Shelf, stored: Stored, start: int, size: int) -> None:
     """Take the body for the `size` bytes from `start` on. Raises DamagedError when it has another length."""
     key = f"{_parts_key(shelf, stored.id)}/{start:020}-{start + size:020}"
-    written = await call.services.blobs.write(key, call.request.stream(), limit_bytes=size)
-    if written.size_bytes != size:
-        await call.services.blobs.remove(key)
-        raise MalformedError(f"the piece has {written.size_bytes} bytes, not {size}")
+    async with reserved(call.services, shelf, stored, key, size):
+        written = await call.services.blobs.write(key, call.request.stream(), limit_bytes=size)
+        if written.size_bytes != size:
+            await call.services.blobs.remove(key)
+            raise MalformedError(f"the piece has {written.size_bytes} bytes, not {size}")
 
 
 async def upload_pieces(services: Services, shelf: Shelf, number: int) -> list[tuple[int, int, str]]:
@@ -103,7 +108,7 @@ async def upload_pieces(services: Services, shelf: Shelf, number: int) -> list[t
 
 async def join_pieces(call: Call, shelf: Shelf, stored: Stored, pieces: list[tuple[int, int, str]]) -> None:
     """Make the pieces the thing's bytes."""
-    await _join(call, shelf, stored, [key for _start, _end, key in pieces])
+    await _join(call, shelf, stored, [key for _start, _end, key in pieces], _new_key(shelf, stored.id))
 
 
 def read_start(call: Call, size_bytes: int) -> int:
@@ -167,35 +172,51 @@ async def _put_block(call: Call, shelf: Shelf, stored: Stored) -> None:
     block = _single(call, "blockid") or ""
     if not 0 < len(block) <= _LONGEST_BLOCK_ID:
         raise MalformedError("'blockid' is missing or too long")
-    await call.services.blobs.write(
-        _block_key(shelf, stored, block.encode()),
-        call.request.stream(),
-        limit_bytes=await shelf.limit(call.services, stored),
-    )
+    size = call.request.headers.get("content-length", "")
+    if not (size.isascii() and size.isdigit() and len(size) < _LONGEST_NUMBER):
+        raise MalformedError(
+            "a block says how long it is", hint="send Content-Length, as Azure's Put Block does"
+        )
+    key = _block_key(shelf, stored, block.encode())
+    async with reserved(call.services, shelf, stored, key, int(size)):
+        await call.services.blobs.write(key, call.request.stream(), limit_bytes=int(size))
 
 
 async def _put_all(call: Call, shelf: Shelf, stored: Stored) -> None:
-    key = _new_key(shelf, stored.id)
-    limit_bytes = await shelf.limit(call.services, stored)
-    written = await call.services.blobs.write(
-        key, call.request.stream(), limit_bytes=limit_bytes, headers=stored.headers
-    )
-    await _mark_uploaded(call.services, shelf, stored, key, written)
+    async with alone(shelf, stored):
+        stored = await shelf.find(call.services, stored.id)
+        key = _new_key(shelf, stored.id)
+        limit_bytes = await shelf.limit(call.services, stored)
+        async with metered(call.services, shelf, stored, call.request.stream()) as chunks:
+            written = await call.services.blobs.write(
+                key, chunks, limit_bytes=limit_bytes, headers=stored.headers
+            )
+        await _mark_uploaded(call.services, shelf, stored, key, written)
+        await remove_parts(call.services, shelf, stored.id)
 
 
 async def _join_blocks(call: Call, shelf: Shelf, stored: Stored) -> None:
-    blocks = _BLOCK.findall(await call.raw_body(_LONGEST_LIST_BYTES))
-    try:
-        await _join(call, shelf, stored, [_block_key(shelf, stored, block) for block in blocks])
-    except NotFoundError:
-        raise UsageError("the block list names a block that was never sent") from None
+    listed = await call.raw_body(_LONGEST_LIST_BYTES)
+    blocks = _BLOCK.findall(listed)
+    if len(set(blocks)) < len(blocks):
+        raise UsageError("the block list names a block twice")
+    prefix = f"{shelf.name}/{stored.id}/{hashlib.sha256(listed).hexdigest()[:32]}"
+    async with alone(shelf, stored):
+        stored = await shelf.find(call.services, stored.id)
+        if stored.blob.startswith(prefix):
+            return  # the same list again: its first answer was lost
+        try:
+            parts = [_block_key(shelf, stored, block) for block in blocks]
+            await _join(call, shelf, stored, parts, f"{prefix}{secrets.token_hex(8)}")
+        except NotFoundError:
+            raise UsageError("the block list names a block that was never sent") from None
 
 
-async def _join(call: Call, shelf: Shelf, stored: Stored, parts: list[str]) -> None:
-    key = _new_key(shelf, stored.id)
+async def _join(call: Call, shelf: Shelf, stored: Stored, parts: list[str], key: str) -> None:
     limit_bytes = await shelf.limit(call.services, stored)
     written = await call.services.blobs.join(key, parts, limit_bytes=limit_bytes, headers=stored.headers)
     await _mark_uploaded(call.services, shelf, stored, key, written)
+    await remove_parts(call.services, shelf, stored.id)  # their bytes are in it, and count once
 
 
 async def _mark_uploaded(

@@ -14,6 +14,7 @@ from agent.server.store import artifacts, caches, projects
 from agent.server.store.artifacts import ArtifactRow
 from agent.server.store.caches import CacheRow
 from agent.server.store.database import Connection
+from agent.server.store.projects import ProjectSettings
 
 _UNSAFE: Final = re.compile(r'[^\x20-\x7e]|["\\]')
 
@@ -43,6 +44,10 @@ class Shelf(Protocol):
 
     async def limit(self, services: Services, stored: Stored) -> int:
         """How many bytes it may have. Raises TooLargeError when there is no room at all."""
+        ...
+
+    def room_of(self, settings: ProjectSettings) -> int | None:
+        """How many bytes a project with these settings may have of them; None: no bound."""
         ...
 
     async def mark_uploaded(self, connection: Connection, number: int, blob: str, written: Written) -> bool:
@@ -86,6 +91,10 @@ class ArtifactShelf:
             )
         return min(most, room - used)
 
+    def room_of(self, settings: ProjectSettings) -> int | None:
+        """See `Shelf.room_of`."""
+        return settings.max_artifact_bytes
+
     async def mark_uploaded(self, connection: Connection, number: int, blob: str, written: Written) -> bool:
         """See `Shelf.mark_uploaded`."""
         return await artifacts.mark_uploaded(connection, number, blob, written.size_bytes, written.digest)
@@ -112,6 +121,10 @@ class CacheShelf:
         most = services.settings.limits.artifact_bytes
         room = None if project is None else project.settings.max_cache_bytes
         return most if room is None else min(most, room)
+
+    def room_of(self, settings: ProjectSettings) -> int | None:
+        """See `Shelf.room_of`."""
+        return settings.max_cache_bytes
 
     async def mark_uploaded(self, connection: Connection, number: int, blob: str, written: Written) -> bool:
         """See `Shelf.mark_uploaded`."""

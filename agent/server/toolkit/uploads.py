@@ -1,0 +1,121 @@
+"""What an upload in parts may write: no more than the project has room for, counted before it is written, while its job runs."""
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator
+from contextlib import asynccontextmanager
+from weakref import WeakValueDictionary
+
+from agent.server.problems import ConflictError, TooLargeError
+from agent.server.services import Services
+from agent.server.store import projects, uploads
+from agent.server.store.locks import lock_name
+from agent.server.store.uploads import Upload
+from agent.server.toolkit.shelves import Shelf, Stored
+
+_STEP_BYTES = 8 << 20
+_turns: WeakValueDictionary[tuple[str, int], asyncio.Lock] = WeakValueDictionary()
+
+
+async def check_open(services: Services, shelf: Shelf, stored: Stored) -> None:
+    """Raises ConflictError when the job that began the upload has ended: nobody waits for it any more."""
+    async with services.database.read() as connection:
+        _check(await uploads.find_upload(connection, shelf.name, stored.id))
+
+
+@asynccontextmanager
+async def reserved(
+    services: Services, shelf: Shelf, stored: Stored, key: str, size_bytes: int
+) -> AsyncIterator[None]:
+    """Room for a part of `size_bytes` that is written under `key` meanwhile; it is given back when that fails.
+
+    Raises TooLargeError when there is none, ConflictError when the upload takes no parts (any more).
+    """
+    await _take(services, shelf, stored, size_bytes)
+    try:
+        older = await services.blobs.size(key) or 0
+        yield
+    except BaseException:
+        await asyncio.shield(_give_back(services, shelf, stored, size_bytes))
+        raise
+    try:
+        await _settle(services, shelf, stored, older)
+    except ConflictError:
+        await services.blobs.remove(key)  # it came too late: nobody would join or sweep it
+        raise
+
+
+@asynccontextmanager
+async def metered(
+    services: Services, shelf: Shelf, stored: Stored, chunks: AsyncIterable[bytes]
+) -> AsyncIterator[AsyncIterator[bytes]]:
+    """The `chunks` of all of the thing, counted as they come; they are given back when that fails. Raises as `reserved`.
+
+    A thing that is whole already has its size counted: what replaces it is bounded by the room that is left.
+    """
+    taken = 0
+
+    async def count() -> AsyncIterator[bytes]:
+        nonlocal taken
+        pending = 0
+        async for chunk in chunks:
+            pending += len(chunk)
+            if pending >= _STEP_BYTES and not stored.blob:
+                await _take(services, shelf, stored, pending)
+                taken, pending = taken + pending, 0
+            yield chunk
+
+    try:
+        yield count()
+    except BaseException:
+        if taken:
+            await asyncio.shield(_give_back(services, shelf, stored, taken))
+        raise
+
+
+@asynccontextmanager
+async def alone(shelf: Shelf, stored: Stored) -> AsyncIterator[None]:
+    """Be the only request of this server that makes the thing whole: many at once would each write all of it."""
+    turn = _turns.setdefault((shelf.name, stored.id), asyncio.Lock())
+    async with turn:
+        yield
+
+
+async def _take(services: Services, shelf: Shelf, stored: Stored, size_bytes: int) -> None:
+    most = services.settings.limits.artifact_bytes
+    async with services.changes.begin() as change:
+        found = _check(await uploads.find_upload(change.connection, shelf.name, stored.id))
+        await lock_name(change.connection, f"uploads of {found.project}")
+        found = _check(await uploads.find_upload(change.connection, shelf.name, stored.id))
+        project = await projects.find_project(change.connection, found.project)
+        room = None if project is None else shelf.room_of(project.settings)
+        if found.size_bytes + size_bytes > most:
+            raise TooLargeError(f"insufficient usage: it would have more than {most} bytes")
+        if room is not None and found.others_bytes + found.size_bytes + size_bytes > room:
+            # "insufficient usage" is what GitHub's client takes for final, instead of trying again
+            raise TooLargeError(
+                f"insufficient usage: the project has room for {room} bytes of {shelf.name}",
+                hint="delete some, or ask an admin of the project for more",
+            )
+        if not await uploads.count_bytes(change.connection, shelf.name, stored.id, size_bytes):
+            raise ConflictError("its blocks were joined; no others are taken")
+
+
+async def _settle(services: Services, shelf: Shelf, stored: Stored, older_bytes: int) -> None:
+    """A part is there; the one that it has replaced counts no more. Raises ConflictError when it came too late."""
+    async with services.changes.begin() as change:
+        _check(await uploads.find_upload(change.connection, shelf.name, stored.id))
+        if not await uploads.count_bytes(change.connection, shelf.name, stored.id, -older_bytes):
+            raise ConflictError("it was completed meanwhile")
+
+
+async def _give_back(services: Services, shelf: Shelf, stored: Stored, size_bytes: int) -> None:
+    async with services.changes.begin() as change:
+        await uploads.count_bytes(change.connection, shelf.name, stored.id, -size_bytes)
+
+
+def _check(found: Upload | None) -> Upload:
+    if found is None:
+        raise ConflictError("it was deleted meanwhile")
+    if not found.is_open:
+        raise ConflictError("the job that began this upload has ended")
+    return found
