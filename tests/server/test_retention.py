@@ -2,7 +2,9 @@
 
 import hashlib
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from server.dataset_words import Pusher, file_of
@@ -54,6 +56,29 @@ def test_a_project_has_so_much_room_for_artifacts(make_server: Servers) -> None:
     full = server.api.put(f"/runs/{run}/artifacts/b", content=b"x")
     assert full.status_code == 413
     assert "insufficient usage" in full.text
+
+
+def test_two_uploads_at_once_have_the_room_of_one(make_server: Servers) -> None:
+    server = make_server()
+    server.sql('UPDATE projects SET settings = \'{"max_artifact_bytes": 10, "max_snapshot_bytes": 10}\'')
+    run = server.submit()
+    digests = [f"sha256:{hashlib.sha256(letter.encode() * 8).hexdigest()}" for letter in "ab"]
+    for paths in (
+        [f"/runs/{run}/artifacts/{letter}" for letter in "ab"],
+        [f"/snapshots/{one}" for one in digests],
+    ):
+        is_sent = threading.Barrier(2)
+
+        def put(path: str, letter: str, is_sent: threading.Barrier = is_sent) -> int:
+            def halves() -> Iterator[bytes]:
+                yield letter.encode() * 4
+                is_sent.wait(20)
+                yield letter.encode() * 4
+
+            return server.api.put(path, content=halves()).status_code
+
+        with ThreadPoolExecutor(2) as threads:
+            assert sorted(threads.map(put, paths, "ab")) == [201, 413], paths
 
 
 def test_tags_are_put_on_listed_and_taken_off(server: ServerProcess) -> None:

@@ -7,15 +7,17 @@ from starlette.responses import Response
 
 from agent.errors import NotFoundError
 from agent.server.auth.access import Access
+from agent.server.blobs.store import Written
 from agent.server.call import Call, empty_response, view_response
 from agent.server.operation import ANY, BYTES, V1, Operation
 from agent.server.paging import Next, Page, part
-from agent.server.problems import ConflictError
+from agent.server.problems import ConflictError, TooLargeError
 from agent.server.store import artifacts, retention, runs
 from agent.server.store.artifacts import ArtifactRow
+from agent.server.store.locks import lock_name
 from agent.server.toolkit.artifacts import check_mime_type, check_name
 from agent.server.toolkit.blobs import read_start, redirect_or_send, remove_all
-from agent.server.toolkit.shelves import ARTIFACTS, artifact_headers, stored_artifact
+from agent.server.toolkit.shelves import ARTIFACTS, artifact_headers, check_quota, stored_artifact
 from agent.server.views import ArtifactView, view_artifact
 
 
@@ -67,7 +69,23 @@ async def upload_artifact(call: Call) -> Response:
         digest=query.digest,
         headers=artifact_headers(name, mime_type),
     )
+    try:
+        row, old = await _write_down(call, name, mime_type, key, written)
+    except (ConflictError, TooLargeError):
+        await call.services.blobs.remove(key)
+        raise
+    if old is not None:
+        await remove_all(call.services, ARTIFACTS, stored_artifact(old))
+    return view_response(view_artifact(row), 201)
+
+
+async def _write_down(
+    call: Call, name: str, mime_type: str, key: str, written: Written
+) -> tuple[ArtifactRow, ArtifactRow | None]:
+    """The new row, and the one that it has replaced. Raises TooLargeError when others have taken the room meanwhile."""
+    query, run = call.query(UploadQuery), call.number("run")
     async with call.services.changes.begin() as change:
+        await lock_name(change.connection, f"uploads of {call.project.id}")
         old = await artifacts.find_by_name(change.connection, run, name)
         _check_free(old, query)
         if old is not None:
@@ -83,14 +101,14 @@ async def upload_artifact(call: Call) -> Response:
         )
         if number is None:
             raise ConflictError("another upload of this name was quicker", where=name)
+        used = await artifacts.size_of_all(change.connection, call.project.id)
+        check_quota(call.project.settings.max_artifact_bytes, used, written.size_bytes)
         await artifacts.mark_uploaded(change.connection, number, key, written.size_bytes, written.digest)
         await artifacts.mark_final(change.connection, number)
         await change.tell_run(run)
         row = await artifacts.find_artifact(change.connection, number)
-    if old is not None:
-        await remove_all(call.services, ARTIFACTS, stored_artifact(old))
     assert row is not None
-    return view_response(view_artifact(row), 201)
+    return row, old
 
 
 def _check_free(row: ArtifactRow | None, query: UploadQuery) -> None:

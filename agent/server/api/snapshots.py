@@ -12,6 +12,7 @@ from agent.server.call import Call, view_response
 from agent.server.operation import BYTES, V1, Media, Operation
 from agent.server.problems import MalformedError, TooLargeError
 from agent.server.store import jobs, snapshots
+from agent.server.store.locks import lock_name
 from agent.server.store.snapshots import SnapshotRow
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -37,9 +38,18 @@ async def put_snapshot(call: Call) -> Response:
     written = await call.services.blobs.write(
         blob, call.request.stream(), limit_bytes=_room(call, used), digest=digest
     )
-    async with call.services.changes.begin() as change:
-        row = SnapshotRow(project.id, digest, written.size_bytes, change.now, blob)
-        is_new = await snapshots.put_snapshot(change.connection, row)
+    try:
+        async with call.services.changes.begin() as change:
+            await lock_name(change.connection, f"snapshots of {project.id}")
+            row = SnapshotRow(project.id, digest, written.size_bytes, change.now, blob)
+            is_new = await snapshots.put_snapshot(change.connection, row)
+            used = await snapshots.size_of_all(change.connection, project.id)
+            _room(
+                call, used - written.size_bytes, needed=written.size_bytes
+            )  # others may have come meanwhile
+    except TooLargeError:
+        await call.services.blobs.remove(blob)
+        raise
     if not is_new:
         await call.services.blobs.remove(blob)
     return view_response(SnapshotView(digest, written.size_bytes), 201)
@@ -71,12 +81,12 @@ async def _project_of_job(call: Call, digest: str) -> int:
     return project
 
 
-def _room(call: Call, used: int) -> int:
-    """How many bytes another snapshot of the project may have. Raises TooLargeError."""
+def _room(call: Call, used: int, *, needed: int = 1) -> int:
+    """How many bytes another snapshot of the project may have. Raises TooLargeError for fewer than are needed."""
     most, room = call.services.settings.limits.snapshot_bytes, call.project.settings.max_snapshot_bytes
     if room is None:
         return most
-    if used >= room:
+    if used + needed > room:
         raise TooLargeError(
             f"the project's snapshots have {used} of {room} bytes",
             hint="those that no run works on go a week after their upload; or have the operator raise max_snapshot_bytes",

@@ -27,10 +27,10 @@ from agent.server.blobs.store import Written
 from agent.server.call import Call
 from agent.server.doorkeeper import prove
 from agent.server.operation import Operation
-from agent.server.problems import ConflictError, MalformedError
+from agent.server.problems import ConflictError, MalformedError, TooLargeError
 from agent.server.services import Services
 from agent.server.toolkit.shelves import SHELVES, Shelf, Stored
-from agent.server.toolkit.uploads import alone, check_open, metered, reserved
+from agent.server.toolkit.uploads import alone, check_open, check_room, metered, reserved
 
 PATH = "/blobs/{shelf}/{number:int}/content"
 _UPLOAD_SECONDS: Final = 6 * 3600.0
@@ -222,8 +222,14 @@ async def _join(call: Call, shelf: Shelf, stored: Stored, parts: list[str], key:
 async def _mark_uploaded(
     services: Services, shelf: Shelf, stored: Stored, key: str, written: Written
 ) -> None:
-    async with services.changes.begin() as change:
-        is_marked = await shelf.mark_uploaded(change.connection, stored.id, key, written)
+    is_marked = False
+    try:
+        async with services.changes.begin() as change:
+            await check_room(change.connection, shelf, stored, written.size_bytes)
+            is_marked = await shelf.mark_uploaded(change.connection, stored.id, key, written)
+    except (ConflictError, TooLargeError):
+        await services.blobs.remove(key)
+        raise
     if not is_marked:
         await services.blobs.remove(key)
         raise ConflictError("it was completed or deleted meanwhile")

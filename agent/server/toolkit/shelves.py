@@ -83,12 +83,7 @@ class ArtifactShelf:
                 return most
             used = await artifacts.size_of_all(connection, row.id, but=but)
         room = row.settings.max_artifact_bytes
-        if used >= room:
-            # "insufficient usage" is what GitHub's client takes for final, instead of trying again
-            raise TooLargeError(
-                f"insufficient usage: the project's artifacts have {used} of {room} bytes",
-                hint="delete some, or ask an admin of the project for more",
-            )
+        check_quota(room, used, 1)
         return min(most, room - used)
 
     def room_of(self, settings: ProjectSettings) -> int | None:
@@ -134,6 +129,16 @@ class CacheShelf:
 ARTIFACTS: Final = ArtifactShelf()
 CACHES: Final = CacheShelf()
 SHELVES: Final[Mapping[str, Shelf]] = {shelf.name: shelf for shelf in (ARTIFACTS, CACHES)}
+
+
+def check_quota(room: int | None, used: int, needed: int, what: str = "artifacts") -> None:
+    """Raises TooLargeError when `needed` bytes more are too many for a project that has used so many of its room (None: any)."""
+    if room is not None and used + needed > room:
+        # "insufficient usage" is what GitHub's client takes for final, instead of trying again
+        raise TooLargeError(
+            f"insufficient usage: the project's {what} have {used} of {room} bytes",
+            hint="delete some, or ask an admin of the project for more",
+        )
 
 
 def stored_artifact(row: ArtifactRow) -> Stored:

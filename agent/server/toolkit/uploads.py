@@ -8,9 +8,10 @@ from weakref import WeakValueDictionary
 from agent.server.problems import ConflictError, TooLargeError
 from agent.server.services import Services
 from agent.server.store import projects, uploads
+from agent.server.store.database import Connection
 from agent.server.store.locks import lock_name
 from agent.server.store.uploads import Upload
-from agent.server.toolkit.shelves import Shelf, Stored
+from agent.server.toolkit.shelves import Shelf, Stored, check_quota
 
 _STEP_BYTES = 8 << 20
 _turns: WeakValueDictionary[tuple[str, int], asyncio.Lock] = WeakValueDictionary()
@@ -80,22 +81,19 @@ async def alone(shelf: Shelf, stored: Stored) -> AsyncIterator[None]:
         yield
 
 
+async def check_room(connection: Connection, shelf: Shelf, stored: Stored, size_bytes: int) -> None:
+    """Raises TooLargeError when a whole thing of so many bytes has no room any more; ConflictError as `check_open`."""
+    found, room = await _look(connection, shelf, stored)
+    check_quota(room, found.others_bytes, size_bytes, shelf.name)
+
+
 async def _take(services: Services, shelf: Shelf, stored: Stored, size_bytes: int) -> None:
     most = services.settings.limits.artifact_bytes
     async with services.changes.begin() as change:
-        found = _check(await uploads.find_upload(change.connection, shelf.name, stored.id))
-        await lock_name(change.connection, f"uploads of {found.project}")
-        found = _check(await uploads.find_upload(change.connection, shelf.name, stored.id))
-        project = await projects.find_project(change.connection, found.project)
-        room = None if project is None else shelf.room_of(project.settings)
+        found, room = await _look(change.connection, shelf, stored)
         if found.size_bytes + size_bytes > most:
             raise TooLargeError(f"insufficient usage: it would have more than {most} bytes")
-        if room is not None and found.others_bytes + found.size_bytes + size_bytes > room:
-            # "insufficient usage" is what GitHub's client takes for final, instead of trying again
-            raise TooLargeError(
-                f"insufficient usage: the project has room for {room} bytes of {shelf.name}",
-                hint="delete some, or ask an admin of the project for more",
-            )
+        check_quota(room, found.others_bytes + found.size_bytes, size_bytes, shelf.name)
         if not await uploads.count_bytes(change.connection, shelf.name, stored.id, size_bytes):
             raise ConflictError("its blocks were joined; no others are taken")
 
@@ -111,6 +109,15 @@ async def _settle(services: Services, shelf: Shelf, stored: Stored, older_bytes:
 async def _give_back(services: Services, shelf: Shelf, stored: Stored, size_bytes: int) -> None:
     async with services.changes.begin() as change:
         await uploads.count_bytes(change.connection, shelf.name, stored.id, -size_bytes)
+
+
+async def _look(connection: Connection, shelf: Shelf, stored: Stored) -> tuple[Upload, int | None]:
+    """How the upload stands while nobody else changes that, and the project's room (None: any)."""
+    found = _check(await uploads.find_upload(connection, shelf.name, stored.id))
+    await lock_name(connection, f"uploads of {found.project}")
+    found = _check(await uploads.find_upload(connection, shelf.name, stored.id))
+    project = await projects.find_project(connection, found.project)
+    return found, None if project is None else shelf.room_of(project.settings)
 
 
 def _check(found: Upload | None) -> Upload:
