@@ -12,7 +12,9 @@ from server.vocabulary import ServerProcess, TestAgent, wait_for
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from agent.server.bodies import Bodies
 from agent.server.doorkeeper import Doorkeeper, group_of
+from agent.server.problems import BusyError, TooManyError
 
 Servers = Callable[..., ServerProcess]
 Agents = Callable[..., TestAgent]
@@ -178,30 +180,24 @@ def test_the_body_for_a_webhook_that_is_not_there_is_not_read(server: ServerProc
 
 def test_bodies_in_memory_are_bounded_for_each_address(make_server: Servers) -> None:
     server = make_server(limits={"bodies_of_client_bytes": 100_000})
-    body = b'{"name": "' + b"x" * 60_000
-    head = f"POST /api/v1/projects HTTP/1.1\r\nHost: here\r\nAuthorization: Bearer {server.token}\r\n"
-    head += "Content-Length: 70000\r\n\r\n"
-    with dial(server) as first, dial(server, NEIGHBOUR) as neighbour:
-        first.sendall(head.encode() + body)
-        neighbour.sendall(head.encode() + body)
-        refused = wait_for(lambda: _second(server, head.encode() + body))
-        assert b"retry-after" in refused.lower()
-        for client in (first, neighbour):
-            client.sendall(b"x" * 10_000 + b"x" * (70_000 - len(body) - 10_000))
-            assert client.recv(1 << 16).startswith(b"HTTP/1.1 400 ")
-    assert server.api.post("/projects", json={"name": "after"}).status_code == 201
+    refused = server.api.post("/projects", content=b"x" * 200_000)
+    assert refused.status_code == 429
+    assert int(refused.headers["Retry-After"]) > 0
+    for number in range(3):  # what was answered is not held any more
+        assert server.api.post("/projects", content=b"x" * 60_000).status_code == 400, number
 
 
-def _second(server: ServerProcess, request: bytes) -> bytes:
-    """What is said to one body more; nothing as long as the others have not arrived."""
-    with dial(server) as client:
-        client.settimeout(1)
-        client.sendall(request)
-        with contextlib.suppress(TimeoutError):
-            said = client.recv(1 << 16)
-            assert said.startswith(b"HTTP/1.1 429 ")
-            return said
-    return b""
+def test_bodies_in_memory_are_bounded_in_all() -> None:
+    bodies = Bodies(100, 60)
+    requests: list[dict[str, Any]] = [{"client": (f"192.0.2.{number}", 1)} for number in range(3)]
+    bodies.take(requests[0], 60)
+    with pytest.raises(TooManyError):
+        bodies.take({"client": ("192.0.2.0", 2)}, 1)
+    bodies.take(requests[1], 40)
+    with pytest.raises(BusyError):
+        bodies.take(requests[2], 1)
+    bodies.release(requests[0])
+    bodies.take(requests[2], 60)
 
 
 def test_behind_a_proxy_an_address_is_the_clients(make_server: Servers) -> None:
