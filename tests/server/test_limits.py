@@ -14,7 +14,8 @@ from websockets.sync.client import ClientConnection, connect
 
 from agent.server.bodies import Bodies
 from agent.server.doorkeeper import Doorkeeper, group_of
-from agent.server.problems import BusyError, TooManyError
+from agent.server.pools import BusyError
+from agent.server.problems import TooManyError
 
 Servers = Callable[..., ServerProcess]
 Agents = Callable[..., TestAgent]
