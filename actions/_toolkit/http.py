@@ -18,13 +18,8 @@ from urllib.parse import urlsplit
 
 from _toolkit.step import StepError, human, say
 
-DELAYS_SECONDS = (
-    0.2,
-    0.8,
-    3.0,
-    10.0,
-    30.0,
-)  # between tries; 45 s in all: a server that restarts is waited for
+# Between tries; ten minutes in all: days of training do not end for a server that is away for a while.
+DELAYS_SECONDS = (0.2, 0.8, 3.0, *[10.0] * 60)
 TIMEOUT_SECONDS = 60.0  # of silence
 PROGRESS_BYTES = 256 << 20
 _CHUNK_BYTES = 1 << 20

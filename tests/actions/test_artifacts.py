@@ -192,6 +192,17 @@ def test_a_server_that_is_gone_is_given_up_after_the_last_try(monkeypatch: pytes
         http.request("GET", "file:///etc/passwd")
 
 
+def test_a_server_that_is_away_for_minutes_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(http.time, "sleep", pauses.append)
+    with serve_results() as service:
+        service.faults = [Fault("GET", times=40, status=503)]
+        service.add("a", b"content")
+        assert http.request("GET", f"{service.url}/blob/1?sig=x").body == b"content"
+    assert sum(pauses) > 150
+    assert max(pauses) < 20, "who comes back is found soon"
+
+
 def test_a_server_that_refuses_is_quoted(step: Step, service: ResultsService) -> None:
     step.put("a.txt")
     service.faults = [Fault("CreateArtifact", status=403)]
