@@ -4,6 +4,7 @@ One SOCK_SEQPACKET message asks, one answers: {"folder": PATH} -> {"pid": N} | {
 side is closed. Supervisors that have ended are reaped by the kernel (SIGCHLD is ignored).
 """
 
+import contextlib
 import json
 import signal
 import socket
@@ -18,7 +19,8 @@ def main() -> None:
     """Serve launches on the socket whose number is the first argument."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     warming.warm_up()
-    with socket.socket(fileno=int(sys.argv[1])) as requests:
+    # A daemon that is killed while it waits for an answer needs none: the next one finds the job by its folder.
+    with socket.socket(fileno=int(sys.argv[1])) as requests, contextlib.suppress(ConnectionError):
         while data := requests.recv(1 << 16):
             requests.sendall(json.dumps(_answer(data)).encode())
             warming.warm_up_actions()  # while nobody waits

@@ -2,8 +2,12 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
+import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -326,6 +330,23 @@ async def test_a_fork_server_that_died_is_started_again(tmp_path: Path) -> None:
     with pytest.raises(AgentError, match="no such job folder"):
         await server.launch(JobFolder(tmp_path / "none-1", "none", 1))
     await server.close()
+
+
+def test_a_fork_server_whose_daemon_dies_in_the_middle_of_a_launch_ends_without_a_word(
+    tmp_path: Path,
+) -> None:
+    folder = create_job_folder(
+        tmp_path / "jobs", make_spec(script("a", "echo on")), 1, make_settings(tmp_path), {}
+    )
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        command = [sys.executable, "-P", "-m", "agent.job.forkserver", str(theirs.fileno())]
+        server = subprocess.Popen(command, pass_fds=[theirs.fileno()], stderr=subprocess.PIPE, text=True)
+        ours.sendall(json.dumps({"folder": str(folder.path)}).encode())
+    _, said = server.communicate()
+    assert (server.returncode, said) == (0, "")
+    wait_for(lambda: read_result(folder.journal))
+    assert read_report(folder).output_of("a") == ["on"]
 
 
 async def test_a_job_of_scripts_finds_all_that_it_needs_imported(tmp_path: Path, monkeypatch) -> None:
