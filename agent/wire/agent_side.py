@@ -226,8 +226,8 @@ class AgentProtocol:
         return self._window.room_bytes
 
     def next_offset(self, job: str, lease: int) -> int | None:
-        """Where this job's next chunk begins; None while the server has not said from where."""
-        return self._window.next_offset(job, lease)
+        """Where this job's next chunk begins; None while the server has not said from where, and when the conversation is over."""
+        return None if self.phase is Phase.CLOSED else self._window.next_offset(job, lease)
 
     def _answer_assign(self, message: m.Accept | m.Refuse) -> None:
         if self.phase is Phase.CLOSED:

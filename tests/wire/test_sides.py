@@ -112,6 +112,15 @@ def test_a_held_job_goes_on_from_the_offset_that_the_server_has():
     assert pair.agent.next_offset(JOB, 1) == 40
 
 
+def test_nothing_may_be_shipped_when_the_server_has_ended_the_conversation():
+    """Whoever ships as long as it may would else do so for ever: nothing that it says goes out any more."""
+    pair = assigned_pair()
+    assert pair.agent.next_offset(JOB, 1) == 0
+    pair.server.reject("shutting_down", "the server is stopping")
+    rejection(pair)
+    assert pair.agent.next_offset(JOB, 1) is None
+
+
 def test_a_held_job_of_an_old_lease_is_revoked_and_never_shipped():
     pair = ready_pair(held())
     pair.server.revoke(JOB, 1, "given to another agent")
