@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from agent.errors import AgentError, RefusedError, UsageError
@@ -22,6 +22,7 @@ from agent.server.store.failures import UnavailableError
 
 log = logging.getLogger("agent.server")
 _LONGEST_TARGET = 500
+_CLIENT_GONE = 499  # as nginx has it in its logs
 _SIGNED = (Access.SIGNED, Access.HOOK)  # a refusal here is a guess that went wrong
 
 SayError = Callable[[Request, AgentError], Response]
@@ -67,6 +68,8 @@ class Guard:
             await self._refuse_secrets(call)
             response = await self._carry_out(call)
             self._check_answer(response)
+        except ClientDisconnect:  # cut off in the middle of its body: only our own logs hear of this answer
+            response = Response(status_code=_CLIENT_GONE)
         except UnauthorizedError as error:
             response = self._say_error(request, count_failure(request, services, error))
         except AgentError as error:

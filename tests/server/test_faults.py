@@ -438,3 +438,19 @@ def test_what_a_job_says_a_million_times_is_cut_short_and_that_is_said_once(
     ]
     assert own.run(run)["conclusion"] == "success"
     assert own.log.read_text().count("this one has more") == 3
+
+
+@pytest.mark.store("sqlite")
+@pytest.mark.parametrize("target", ["POST /api/v1/runs", "PUT /api/v1/runs/1/artifacts/a"])
+def test_a_request_that_is_cut_off_in_its_body_is_a_line_of_the_access_log_and_no_bug(
+    own: ServerProcess, target: str
+) -> None:
+    own.submit()
+    head = f"Host: x\r\nAuthorization: Bearer {own.token}\r\nContent-Length: 100\r\n\r\n"
+    with socket.create_connection((own.http.base_url.host, own.http.base_url.port)) as line:
+        line.sendall(f"{target} HTTP/1.1\r\n{head}{{".encode())
+    verb, _, path = target.partition(" ")
+    wait_for(lambda: f"{verb} '{path}' 499" in own.log.read_text())
+    assert "Traceback" not in own.log.read_text()
+    left = [file for file in own.data.glob("blobs/**/*") if file.is_file()]
+    assert not left
