@@ -8,13 +8,17 @@ TESTS := $(VENV)/.tests
 LOCKS := $(wildcard install/requirements/*.txt tests/requirements/*.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick check bench lock test-newest test-oldest clean
+KILLS := 100
+STORE := sqlite
+
+.PHONY: help demo test quick check soak bench lock test-newest test-oldest clean
 
 help:
 	@echo "make demo    server, agent and a real training flow on this machine, end to end"
 	@echo "make test    formatting, lint, types, walls and all tests"
 	@echo "make quick   formatting, lint, types, walls and the pure rooms' tests: a minute or two"
 	@echo "make check   formatting, lint, types, walls"
+	@echo "make soak    KILLS=100 random kills and other faults under running jobs (SEED=N: that schedule again; STORE=postgresql)"
 	@echo "make bench   time and memory, as ratios against their floors"
 	@echo "make lock    the locked packages anew, from the ranges of pyproject.toml (KEEP=1: what is locked stays where it can)"
 	@echo "make test-newest, make test-oldest    the ranges of pyproject.toml at their two ends"
@@ -34,6 +38,9 @@ check: $(TESTS)
 
 quick: check
 	@tests/run tests/flow tests/spec tests/plan tests/wire tests/journal tests/test_*.py
+
+soak: $(TESTS)
+	@PYTHONPATH=tests $(BIN)/python -m faults.soak --kills $(KILLS) --store $(STORE) $(if $(SEED),--seed $(SEED))
 
 lock: $(TESTS)
 	@tests/lock $(BIN)/uv $(if $(KEEP),,--upgrade)
