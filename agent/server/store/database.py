@@ -106,11 +106,12 @@ class Database:
     async def _connect(self) -> AsyncIterator[Connection]:
         with translate_failures(str(self.where), connecting=True):
             connection = await self._engine.connect()
-        try:
-            with translate_failures(str(self.where)):
+        with translate_failures(str(self.where)):
+            try:
                 yield connection
-        finally:
-            await connection.close()
+            finally:
+                # It ends what a reader has begun, and the database may be lost just then.
+                await connection.close()
 
 
 async def open_database(

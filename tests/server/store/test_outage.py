@@ -4,7 +4,10 @@ import asyncio
 import logging
 
 import pytest
+from sqlalchemy import text
+from support.postgres import Cluster
 
+from agent.server.store.database import open_database
 from agent.server.store.failures import UnavailableError
 from agent.server.store.outage import Outage
 
@@ -45,3 +48,24 @@ def test_a_bug_is_told_with_its_traceback_and_ends_no_loop(caplog: pytest.LogCap
 def test_a_loop_that_is_cancelled_ends() -> None:
     with pytest.raises(asyncio.CancelledError), Outage(LOG, "the timers"):
         raise asyncio.CancelledError
+
+
+async def test_a_connection_that_is_lost_while_it_is_given_back_is_an_outage_and_no_loss_to_the_pool(
+    postgres: Cluster,
+) -> None:
+    url = postgres.make_database()
+    name = url.partition("@/")[2].partition("?")[0]
+    end_all = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+    database = await open_database(url, pool_size=1)
+
+    async def read_and_lose() -> None:
+        async with database.read() as connection:
+            await connection.execute(text("SELECT 1"))
+            postgres.execute(end_all)
+
+    for _ in range(3):
+        with pytest.raises(UnavailableError, match="the database can't be used right now"):
+            await read_and_lose()
+    async with database.read() as connection:
+        assert (await connection.execute(text("SELECT 1"))).scalar_one() == 1
+    await database.close()
