@@ -104,6 +104,13 @@ def test_a_second_artifact_of_the_same_name_already_exists(job: Job) -> None:
     job.upload("twice", b"2")
 
 
+def test_a_job_that_asks_again_because_the_answer_was_lost_goes_on_with_the_same_artifact(job: Job) -> None:
+    job.create("asked twice")
+    answer = job.call("CreateArtifact", name="asked twice")
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["signed_upload_url"]
+
+
 def test_a_finished_artifact_cannot_be_changed_with_its_old_url(server: ServerProcess, job: Job) -> None:
     url = job.create("fixed")
     server.http.put(url, content=b"good")

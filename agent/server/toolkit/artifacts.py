@@ -31,7 +31,7 @@ _MOST_NAME_BYTES = 255
 
 
 async def create_artifact(call: Call) -> Response:
-    """Reserve a name in the run, and say where its bytes go."""
+    """Reserve a name in the run, and say where its bytes go. Asked again by the same job, whose answer was lost: the same."""
     fields = await read_fields(call)
     job = _check_caller(call, fields)
     name = check_name(text_field(fields, "name"))
@@ -45,6 +45,10 @@ async def create_artifact(call: Call) -> Response:
             created_at=change.now,
             expires_at=_expiry(text_field(fields, "expires_at")),
         )
+        if artifact is None:
+            taken = await artifacts.find_by_name(change.connection, job.run, name)
+            if taken is not None and taken.job == job.job and taken.status == "uploading":
+                artifact = taken.id
     if artifact is None:
         raise ConflictError(f"an artifact with this name already exists on the run: {name}")
     return json_response({"ok": True, "signed_upload_url": upload_url(call, ARTIFACTS, artifact)})
