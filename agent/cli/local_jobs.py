@@ -16,7 +16,7 @@ from agent.cli.local_nodes import stand_in
 from agent.cli.progress import Progress
 from agent.cli.workspace_copy import Tick, copy_planned, plan_copy
 from agent.config import Settings
-from agent.errors import DamagedError, UsageError
+from agent.errors import AgentError, DamagedError, UsageError
 from agent.job.inheritance import scrub_environment
 from agent.job.launch import (
     EarlySupervisor,
@@ -142,7 +142,7 @@ class LocalJobs:
                 yield running.spec, self._finish(running)
 
     def kill(self) -> None:
-        """End all that still run, and what they have started."""
+        """End all that still run, what they have started, and what they have left."""
         for running in self._running.values():
             os.kill(running.pid, signal.SIGKILL)
             _reap(running)
@@ -151,6 +151,9 @@ class LocalJobs:
                 bury(running.folder, FailureKind.CANCELLED, "killed")  # with all that it had started
             except DamagedError:  # the job did something to its folder
                 end_attempt(running.folder)
+            if not self._options.keep:
+                with contextlib.suppress(AgentError):  # the run's own folder goes too, and this one with it
+                    remove_job_folder(running.folder, self._settings.work_folder)
 
     def _choose_secrets(self, spec: JobSpec) -> dict[str, str]:
         """All of them, so that all are masked; those that the job does not name go by a name that none can have."""

@@ -21,7 +21,7 @@ from agent.cli.client import Client, connect
 from agent.cli.follow import follow_job, follow_run, show_job_so_far, write_raw_log
 from agent.cli.output import safe_text
 from agent.cli.progress import size_text
-from agent.cli.run_list import facts_of, list_runs, run_page
+from agent.cli.run_list import facts_of, list_runs, page_of
 from agent.cli.run_steering import add_steering
 from agent.cli.screen import JsonScreen, Screen, TextScreen
 from agent.cli.screens import make_screen
@@ -94,7 +94,7 @@ def _show(arguments: argparse.Namespace) -> int:
     name = coloured(plain(run["run_name"]), "bold", out)
     attempt = f"  attempt {run['attempt']}" if run["attempt"] > 1 else ""
     out.write(f"run {run['id']}  {name}{attempt}  {_state(run)}  {_course(run, client.url)}\n")
-    out.write(f"{run_page(client.url, run['id'])}\n\n")
+    out.write(f"{plain(page_of(run, client.url))}\n\n")
     rows = [
         [_show_key(job), _state(job), job["agent"] or "", job["waiting"] or job["message"] or ""]
         for job in run["jobs"]

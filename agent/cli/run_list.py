@@ -48,7 +48,7 @@ def facts_of(run: Mapping[str, Any], server: str, now: float) -> dict[str, Any]:
         "duration_seconds": duration_of(run, now),
         "ref": ref,
         "branch": ref.removeprefix(_BRANCHES) if ref.startswith(_BRANCHES) else "",
-        "url": run_page(server, run["id"]),
+        "url": page_of(run, server),
     }
 
 
@@ -58,9 +58,9 @@ def duration_of(run: Mapping[str, Any], now: float) -> float | None:
     return None if started is None else round(max((now if finished is None else finished) - started, 0.0), 3)
 
 
-def run_page(server: str, run: int) -> str:
-    """The run's page for browsers."""
-    return f"{server.rstrip('/')}/status/runs/{quote(str(run), safe='')}"
+def page_of(run: Mapping[str, Any], server: str) -> str:
+    """The run's page for browsers: where the server says that it is, else below the address that we know."""
+    return str(run.get("url") or f"{server.rstrip('/')}/status/runs/{quote(str(run['id']), safe='')}")
 
 
 def _name(run: Mapping[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """`agent flow submit`: the flow's text, its inputs and its source go to the server; agents do the rest."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -106,7 +107,12 @@ def _start(client: Client, submission: Submission, parcel: _Parcel) -> Mapping[s
 
 
 def _request(client: Client, submission: Submission, parcel: _Parcel) -> dict[str, Any]:
-    source = choose_source(submission.source, submission.file.resolve().parent)
+    folder = submission.file.resolve().parent
+    source = choose_source(submission.source, folder)
+    if submission.source is None and source.kind is SourceKind.NONE:
+        sys.stderr.write(
+            f"no code goes along: {folder} is in no git work tree; --source snapshot sends the folder\n"
+        )
     source = _send_source(client, source, submission)
     flow = {
         "file": str(submission.file),

@@ -207,6 +207,16 @@ def test_a_run_whose_terminal_is_closed_cancels_its_jobs_and_leaves_nothing(proj
     assert runs_in(project.parent) == []
 
 
+def test_a_run_whose_reader_goes_leaves_nothing(project: Path) -> None:
+    with start(project, "seq 100000; sleep 600") as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.stdout.close()
+        process.wait(60)
+    assert runs_in(project.parent) == []
+    assert [path.name for path in (project.parent / "state" / "work").glob("job_*")] == []
+
+
 def test_the_next_run_sweeps_what_a_killed_one_left_and_nothing_else(project: Path) -> None:
     half, pid = project.parent / "half", project.parent / "pid"
     killed = start(project, f"echo $$ > {pid}; touch {half}; sleep 600")
