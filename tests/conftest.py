@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from support.postgres import Cluster, run_cluster
 
-# Whoever started the tests in the background told them to ignore ctrl-C; the commands that they start must not.
+# Whoever started the tests in the background told them to ignore ctrl-C, and with `nohup` the end of the terminal; the
+# commands that they start must not.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)

@@ -140,6 +140,7 @@ def refuse_next(agent: TestAgent, reason: str) -> None:
     agent.flush()
     query = "SELECT state FROM leases WHERE job = ? AND number = ?"
     wait_for(lambda: agent.server.sql(query, assign.job, assign.lease) == [("refused",)])
+    agent.disconnect()  # else the next offer may come on this connection, just before it is replaced
     agent.server.sql("UPDATE leases SET ended_at = ended_at - 3600")
 
 
