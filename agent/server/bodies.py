@@ -3,7 +3,7 @@
 from typing import Any
 
 from agent.server.doorkeeper import group_of
-from agent.server.pools import BusyError
+from agent.server.pools import OverloadedError
 from agent.server.problems import TooManyError
 
 _KEY = "agent_body_bytes"
@@ -20,7 +20,7 @@ class Bodies:
         self._of_clients: dict[str, int] = {}
 
     def take(self, scope: Any, size_bytes: int) -> None:
-        """The request of `scope` will hold so many more. Raises TooManyError, BusyError when that is too much."""
+        """The request of `scope` will hold so many more. Raises TooManyError, OverloadedError when that is too much."""
         client = _client(scope)
         of_client = self._of_clients.get(client, 0) + size_bytes
         if of_client > self._most_of_client:
@@ -28,7 +28,7 @@ class Bodies:
                 "this address sends too much at a time", hint="wait a moment", retry_seconds=_RETRY_SECONDS
             )
         if self._held + size_bytes > self._most:
-            raise BusyError("the server is sent too much at a time", hint="try again in a moment")
+            raise OverloadedError("the server is sent too much at a time", hint="try again in a moment")
         self._held += size_bytes
         self._of_clients[client] = of_client
         scope[_KEY] = scope.get(_KEY, 0) + size_bytes

@@ -89,7 +89,7 @@ class Call:
             await self.services.job_secrets.refuse(self.caller.job, token, texts)
 
     async def raw_body(self, limit_bytes: int) -> bytes:
-        """The body's bytes. Raises TooLargeError above `limit_bytes`; TooManyError, BusyError when too much is sent at a time."""
+        """The body's bytes. Raises TooLargeError above `limit_bytes`; TooManyError, OverloadedError when too much is sent at a time."""
         if self.read is not None:
             return self.read
         too_large = TooLargeError(f"the request's body is over {limit_bytes} bytes")

@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class Planner:
-    """`agent.plan`'s functions for a loop that others wait for too. All raise what those raise, and BusyError."""
+    """`agent.plan`'s functions for a loop that others wait for too. All raise what those raise, and OverloadedError."""
 
     def __init__(self, threads: Pool) -> None:
         self._threads = threads

@@ -29,7 +29,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class BusyError(AgentError):
+class OverloadedError(AgentError):
     """Too much waits for the same thing already; the same may work in a moment."""
 
 
@@ -88,7 +88,7 @@ class Pool:
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What `work` gives, done in a thread. Who gives up waiting for it lets it go on.
 
-        Raises BusyError when too much waits already, or no thread came free in time: then `work` has not begun.
+        Raises OverloadedError when too much waits already, or no thread came free in time: then `work` has not begun.
         """
         if self._queued >= self.terms.queue:
             raise self._refuse()
@@ -139,10 +139,10 @@ class Pool:
             with self._lock:
                 self._queued -= 1
 
-    def _refuse(self) -> BusyError:
+    def _refuse(self) -> OverloadedError:
         with self._lock:
             self._refused += 1
-        return BusyError(
+        return OverloadedError(
             f"the server has too much to do already (its pool '{self.terms.name}')",
             hint="try again in a moment",
         )

@@ -19,7 +19,7 @@ from agent.errors import (
     UsageError,
 )
 from agent.flow.problems import InvalidFlowError
-from agent.server.pools import BusyError
+from agent.server.pools import OverloadedError
 from agent.server.store.failures import UnavailableError
 
 MEDIA_TYPE = "application/problem+json"
@@ -102,7 +102,7 @@ _STATUSES: tuple[tuple[type[AgentError], int], ...] = (
     (ConflictError, 409),
     (TooManyError, 429),
     (StaleLeaseError, 409),
-    (BusyError, 503),
+    (OverloadedError, 503),
     (UnavailableError, 503),
     (RefusedError, 403),
     (NotFoundError, 404),
@@ -169,7 +169,7 @@ def problem_of(error: AgentError) -> Response:
 def _headers_of(error: AgentError) -> Mapping[str, str]:
     if isinstance(error, TooManyError):
         return {"Retry-After": str(error.retry_seconds)}
-    if isinstance(error, (BusyError, UnavailableError)):
+    if isinstance(error, (OverloadedError, UnavailableError)):
         return {"Retry-After": str(_RETRY_SECONDS)}
     return {}
 

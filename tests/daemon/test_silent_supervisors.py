@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.daemon_process import daemon_process, wait_until
-from support.fake_server import FakeServer, fake_server, job_folders
+from support.fake_server import FakeServer, job_folders
 from support.jobs import make_settings
 from support.wire import job_spec
 
@@ -27,12 +27,6 @@ pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(200)]
 
 # It stops its own supervisor, again and again: SIGCONT is no way out.
 STOPS = "echo $PPID $$ > '{0}'; mv '{0}' '{1}'; (setsid sleep 1000 &); while :; do kill -STOP $PPID; sleep 0.02; done"
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[FakeServer]:
-    async with fake_server() as fake:
-        yield fake
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.daemon_process import daemon_process, wait_until
-from support.fake_server import FakeServer, fake_server, job_folders
+from support.fake_server import FakeServer, job_folders
 from support.rights import without_override
 
 from agent.cli.status import run_status
@@ -49,12 +49,6 @@ AWAY = {
     "folder rights": DEEDS["folder rights"],
     "folder file": ("cd ..; rm -r $me; touch $me", "Not a directory"),
 }
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[FakeServer]:
-    async with fake_server() as fake:
-        yield fake
 
 
 @pytest.fixture

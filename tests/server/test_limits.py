@@ -14,7 +14,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from agent.server.bodies import Bodies
 from agent.server.doorkeeper import Doorkeeper, group_of
-from agent.server.pools import BusyError
+from agent.server.pools import OverloadedError
 from agent.server.problems import TooManyError
 
 Servers = Callable[..., ServerProcess]
@@ -195,7 +195,7 @@ def test_bodies_in_memory_are_bounded_in_all() -> None:
     with pytest.raises(TooManyError):
         bodies.take({"client": ("192.0.2.0", 2)}, 1)
     bodies.take(requests[1], 40)
-    with pytest.raises(BusyError):
+    with pytest.raises(OverloadedError):
         bodies.take(requests[2], 1)
     bodies.release(requests[0])
     bodies.take(requests[2], 60)

@@ -16,7 +16,7 @@ from server.triggers.lab import LOOPBACK
 from server.vocabulary import ONE_JOB, ServerProcess, TestAgent, journal, log, wait_for
 
 import agent.server
-from agent.server.pools import BusyError, Pool, Terms
+from agent.server.pools import OverloadedError, Pool, Terms
 
 LOOK_UPS = min(32, (os.cpu_count() or 1) + 4)  # as many as asyncio's own threads, which all parts once shared
 ALLOWED = {"to_thread": set(), "run_in_executor": set(), "getaddrinfo": {"triggers/outside.py"}}
@@ -116,7 +116,7 @@ async def test_a_pool_whose_queue_is_full_refuses_at_once() -> None:
     held = [asyncio.ensure_future(pool.run(gate.wait)) for _ in range(2)]
     while (pool.figures.busy, pool.figures.queued) != (1, 1):
         await asyncio.sleep(0)
-    with pytest.raises(BusyError, match="few"):
+    with pytest.raises(OverloadedError, match="few"):
         await pool.run(gate.wait)
     gate.set()
     assert await asyncio.gather(*held) == [True, True]
@@ -130,7 +130,7 @@ async def test_who_waits_too_long_for_a_thread_is_refused_and_its_work_never_beg
     while pool.figures.busy != 1:
         await asyncio.sleep(0)
     done: list[str] = []
-    with pytest.raises(BusyError):
+    with pytest.raises(OverloadedError):
         await pool.run(done.append, "begun")
     gate.set()
     await held

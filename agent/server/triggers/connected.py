@@ -164,7 +164,7 @@ class Connected:
             yield await self.ask(self._refresh_mirror, row)
 
     async def ask(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """What `work` on a mirror gives: it may wait for other machines. Raises BusyError."""
+        """What `work` on a mirror gives: it may wait for other machines. Raises OverloadedError."""
         return await self._pools.outside.run(work, *args, **kwargs)
 
     async def learn(self, row: RepositoryRow, mirror: Mirror, *, is_afresh: bool = False) -> None:
