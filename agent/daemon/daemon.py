@@ -160,7 +160,12 @@ class Daemon:
     def _adopt(self) -> None:
         boot = read_boot_id()
         self._jobs.adopt(has_rebooted=self._state.has_rebooted(boot))
-        self._state.note_boot(boot)
+        try:
+            self._state.note_boot(boot)
+        except OSError as error:  # a full disk ends no daemon: its next start takes the machine for one that was started anew
+            log.warning(
+                "this start of the machine can't be noted in %s: %s", self._state.boot, error.strerror
+            )
         self._has_adopted = True
 
     def _clear_up(self) -> None:

@@ -140,8 +140,9 @@ class StateFolder:
             return True
 
     def note_boot(self, current: str) -> None:
-        """Note during which boot the daemon runs, once it has taken its jobs up."""
-        write_private_file(self.boot, current.encode())
+        """Note during which boot the daemon runs, once it has taken its jobs up. Raises OSError, of a full disk above all."""
+        if self.has_rebooted(current) or not self.boot.exists():
+            write_private_file(self.boot, current.encode())
 
     @property
     def is_draining(self) -> bool:

@@ -36,8 +36,17 @@ def check_private_folder(folder: Path) -> None:
 def write_private_file(file: Path, content: bytes, *, replace: bool = True) -> bool:
     """Write `content` to `file` (0600) in one step that survives a power cut; readers see the old file or the new.
 
-    With `replace` off an existing file is kept, and False is returned: of two who create, one wins.
+    With `replace` off an existing file is kept, and False is returned: of two who create, one wins. Raises OSError that names
+    `file`.
     """
+    try:
+        return _write(file, content, replace=replace)
+    except OSError as error:
+        error.filename = str(file)  # a write says none, and a temporary name tells nobody anything
+        raise
+
+
+def _write(file: Path, content: bytes, *, replace: bool) -> bool:
     descriptor, name = tempfile.mkstemp(
         dir=file.parent, prefix=f".{file.name}."
     )  # 0600 by itself, whatever the umask

@@ -14,6 +14,7 @@ from agent.daemon.state import StateFolder
 from agent.errors import DamagedError
 from agent.ids import ENTROPY_BYTES, make_id
 from agent.job.launch import is_running, list_job_folders
+from agent.seal.files import write_private_file
 from agent.seal.identity import create_identity
 from agent.spec.outcome import Conclusion
 
@@ -152,3 +153,22 @@ def test_a_note_that_makes_no_sense_is_no_leave(tmp_path: Path) -> None:
     state.place.write_text("{")
     with pytest.raises(DamagedError, match="belongs"):
         claim_place(state)
+
+
+def test_the_same_start_of_the_machine_is_noted_once(tmp_path: Path) -> None:
+    """A daemon starts on a full disk too."""
+    state = StateFolder(tmp_path / "state")
+    state.make()
+    state.note_boot("one")
+    noted = state.boot.stat().st_ino
+    state.note_boot("one")
+    assert state.boot.stat().st_ino == noted
+    state.note_boot("two")
+    assert (state.boot.read_text(), state.has_rebooted("two")) == ("two", False)
+
+
+def test_what_can_not_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file" / "in").mkdir(parents=True)
+    with pytest.raises(OSError, match="file") as refused:
+        write_private_file(tmp_path / "file", b"x")
+    assert refused.value.filename == str(tmp_path / "file")
