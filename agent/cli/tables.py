@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
@@ -80,26 +79,24 @@ def columns_of(text: str) -> int:
     """How many columns of a terminal `text` takes: Chinese letters and most pictures take two, accents none."""
     if text.isascii():
         return len(text)
-    return sum(map(_columns_of_one, text))
+    from agent.journal.row import width  # most tables are ASCII
+
+    return sum(map(width, text))
 
 
 def cut_text(text: str, width: int) -> str:
     """`text`, or its beginning and an ellipsis in `width` columns."""
     if columns_of(text) <= width:
         return text
+    from agent.journal.row import width as width_of
+
     taken, kept = 1, []
     for character in text:
-        taken += _columns_of_one(character)
+        taken += width_of(character)
         if taken > width:
             break
         kept.append(character)
     return "".join(kept).rstrip() + "…"
-
-
-def _columns_of_one(character: str) -> int:
-    if unicodedata.combining(character):
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
 def _line_width(widths: Sequence[int]) -> int:
