@@ -31,7 +31,7 @@ def main() -> int:
 
 
 def _begin_again_in_utf8() -> None:
-    """This process, with Python's UTF-8 mode on; what the terminal speaks is passed on (`agent.cli.streams`).
+    """This process, with Python's UTF-8 mode on; what the terminal speaks is passed on (`agent.cli.terminal.streams`).
 
     Names of files, variables of jobs and flows are UTF-8 whatever the locale of the terminal says: in another one
     half of what a flow may say could be no file's name.

@@ -1,6 +1,6 @@
 """Answers over HTTP, read with bounds: who answers may be hostile, or no flow-agent server at all, and answer for ever.
 
-All of the agent and of the command line that reads an answer whole does it here. (The server's side: `agent.server.asking`.)
+All of the agent and of the command line that reads an answer whole does it here. (The server's side: `agent.server.process.asking`.)
 """
 
 import time

@@ -15,7 +15,7 @@ SETTLE_SECONDS = 5.0
 
 def main() -> int:
     """Print the figures; exit 1 when the goal is missed."""
-    from agent.cli.demo_stage import Stage
+    from agent.cli.demo.stage import Stage
 
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         stage = Stage(Path(name))

@@ -70,7 +70,7 @@ def main() -> None:
 def measure(folder: Path) -> dict[str, float]:
     """Seconds by label."""
     files = sorted(str(path) for path in folder.glob("*.yml"))
-    script = "import sys; from pathlib import Path; from agent.cli.flow_language import run_validate; "
+    script = "import sys; from pathlib import Path; from agent.cli.flow.language import run_validate; "
     script += "raise SystemExit(run_validate([Path(a) for a in sys.argv[1:]], None, 'json', sys.stdout))"
     seconds = {
         "validate": best_of(lambda: wall([sys.executable, "-c", script, *files])),

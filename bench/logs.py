@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agent.cli.client import Client
-from agent.cli.demo_stage import Stage
+from agent.cli.demo.stage import Stage
 
 LINES = 1_000_000
 TRIES = 5

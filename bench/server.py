@@ -14,7 +14,7 @@ import httpx
 import psutil
 from fleet import Tally, register_fleet, start_fleet
 
-from agent.cli.demo_stage import Stage
+from agent.cli.demo.stage import Stage
 
 STARTS = 40
 ONE_STEP_JOBS = 200

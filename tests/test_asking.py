@@ -17,16 +17,16 @@ from agent.daemon.register import Request, register
 from agent.daemon.state import StateFolder
 from agent.errors import AgentError, UnreachableError
 from agent.resolve.sources.moves import find_move
-from agent.server.asking import ask as ask_from_server
-from agent.server.auth.oidc import OidcClient, OidcSettings
+from agent.server.people.auth.oidc import OidcClient, OidcSettings
 from agent.server.pools import OUTSIDE, Pool
+from agent.server.process.asking import ask as ask_from_server
 from agent.server.triggers.outside import Outside
 from agent.server.triggers.statuses import StatusRequest, post
 from agent.spec.resources import Inventory
 
 WITHOUT_END = ["large", "slow"]
 # The two places that read answers, and the one that holds the command line's connection.
-ALLOWED = {"asking.py", "server/asking.py", "cli/client.py"}
+ALLOWED = {"asking.py", "server/process/asking.py", "cli/client.py"}
 # What reads, or leads to reading, an answer; names of errors and of facts are free.
 READERS = {
     "get",
@@ -122,7 +122,7 @@ def test_answers_over_http_are_read_in_one_place_on_each_side() -> None:
         for node in ast.walk(ast.parse(file.read_text()))
         if _reads_answers(node)
     }
-    assert not found, "use agent.asking or agent.server.asking, which bound what they read"
+    assert not found, "use agent.asking or agent.server.process.asking, which bound what they read"
 
 
 def _reads_answers(node: ast.AST) -> bool:

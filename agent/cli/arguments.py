@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
-from agent.cli.spelling import advise, find_unknown_option
+from agent.cli.terminal.spelling import advise, find_unknown_option
 from agent.config import load_settings
 from agent.errors import UsageError
 

@@ -9,9 +9,9 @@ from urllib.parse import quote, urlencode
 from agent.cli.arguments import add_command, add_format, add_server, add_subcommands, describe, read_number
 from agent.cli.artifact_download import Wish, download_artifacts
 from agent.cli.client import Client, connect
-from agent.cli.progress import Progress, size_text
-from agent.cli.tables import plain, print_json, print_table
-from agent.cli.times import show_moment
+from agent.cli.terminal.progress import Progress, size_text
+from agent.cli.terminal.tables import plain, print_json, print_table
+from agent.cli.terminal.times import show_moment
 from agent.cli.transfers import hash_file, send_file, try_patiently
 from agent.errors import NotFoundError, RefusedError
 

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from agent.cli.client import Client
-from agent.cli.progress import Progress, size_text
-from agent.cli.tables import print_json
+from agent.cli.terminal.progress import Progress, size_text
+from agent.cli.terminal.tables import print_json
 from agent.cli.transfers import fetch_rest, has_digest, try_patiently
 from agent.cli.unpacking import unzip_into
 from agent.errors import AgentError, DamagedError, NotFoundError, UsageError

@@ -5,9 +5,9 @@ import sys
 
 from agent.cli.arguments import add_command, add_format, add_project, add_server, add_subcommands, describe
 from agent.cli.client import connect
-from agent.cli.progress import size_text
-from agent.cli.tables import print_json, print_table
-from agent.cli.times import show_moment
+from agent.cli.terminal.progress import size_text
+from agent.cli.terminal.tables import print_json, print_table
+from agent.cli.terminal.times import show_moment
 from agent.errors import NotFoundError
 
 

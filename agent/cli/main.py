@@ -10,32 +10,41 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from agent.cli.arguments import CommandParser
-from agent.cli.spelling import advise
-from agent.cli.streams import is_unwritable, prepare_streams, silence_output
+from agent.cli.terminal.spelling import advise
+from agent.cli.terminal.streams import is_unwritable, prepare_streams, silence_output
 from agent.errors import AgentError, InterruptedByUserError, UsageError
 
 COMMANDS: dict[str, tuple[str, str]] = {
-    "demo": ("agent.cli.demo", "server, agent and a real flow, end to end, in a temporary folder"),
-    "doctor": ("agent.cli.doctor", "check this machine and show where each setting comes from"),
-    "flow": ("agent.cli.flow", "validate, show, evaluate, run here, submit to or store on the server"),
-    "run": ("agent.cli.run", "list, watch, cancel, rerun, approve and download the runs on the server"),
-    "action": ("agent.cli.action", "lock, verify, show and begin actions; the fetched ones on disk"),
+    "demo": ("agent.cli.demo.command", "server, agent and a real flow, end to end, in a temporary folder"),
+    "doctor": ("agent.cli.machine.doctor", "check this machine and show where each setting comes from"),
+    "flow": (
+        "agent.cli.flow.command",
+        "validate, show, evaluate, run here, submit to or store on the server",
+    ),
+    "run": (
+        "agent.cli.run.command",
+        "list, watch, cancel, rerun, approve and download the runs on the server",
+    ),
+    "action": ("agent.cli.action.command", "lock, verify, show and begin actions; the fetched ones on disk"),
     "artifact": ("agent.cli.artifact", "list, download and upload artifacts of a run"),
-    "dataset": ("agent.cli.dataset", "datasets and their versions: list, push, pull, where they come from"),
+    "dataset": (
+        "agent.cli.dataset.command",
+        "datasets and their versions: list, push, pull, where they come from",
+    ),
     "cache": ("agent.cli.cache", "list and delete what flows have cached"),
     "tag": ("agent.cli.tag", "put tags on runs, artifacts and datasets, list and take them off"),
     "secret": ("agent.cli.secret", "set, list and delete secrets"),
     "variable": ("agent.cli.variable", "set, list and delete variables"),
     "login": ("agent.cli.login", "remember the server and your access token"),
-    "register": ("agent.cli.register", "register this machine as an agent of a server"),
-    "start": ("agent.cli.start", "run this machine's agent"),
-    "status": ("agent.cli.status", "what this machine's agent is doing"),
-    "drain": ("agent.cli.drain", "take no new jobs; finish those that run"),
-    "unregister": ("agent.cli.unregister", "remove this machine from its server"),
-    "machine": ("agent.cli.machine", "show what this machine would be registered with"),
+    "register": ("agent.cli.machine.register", "register this machine as an agent of a server"),
+    "start": ("agent.cli.machine.start", "run this machine's agent"),
+    "status": ("agent.cli.machine.status", "what this machine's agent is doing"),
+    "drain": ("agent.cli.machine.drain", "take no new jobs; finish those that run"),
+    "unregister": ("agent.cli.machine.unregister", "remove this machine from its server"),
+    "machine": ("agent.cli.machine.inventory", "show what this machine would be registered with"),
     "completion": ("agent.cli.completion", "what makes your shell complete these commands"),
     "server": (
-        "agent.cli.server_arguments",
+        "agent.cli.server.command",
         "run the central server; look after its users, projects, agents and triggers",
     ),
 }

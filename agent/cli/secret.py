@@ -14,9 +14,9 @@ from agent.cli.arguments import (
     level_path,
 )
 from agent.cli.client import connect
-from agent.cli.files import read_text
-from agent.cli.tables import print_json, print_table
-from agent.cli.times import show_moment
+from agent.cli.local_files.files import read_text
+from agent.cli.terminal.tables import print_json, print_table
+from agent.cli.terminal.times import show_moment
 from agent.errors import UsageError
 
 

@@ -16,8 +16,8 @@ from agent.cli.arguments import (
     read_number,
 )
 from agent.cli.client import Client, connect
-from agent.cli.tables import print_json, print_table
-from agent.cli.times import show_moment
+from agent.cli.terminal.tables import print_json, print_table
+from agent.cli.terminal.times import show_moment
 from agent.spec.dataset import read_ref
 
 

@@ -15,7 +15,7 @@ from agent.cli.arguments import (
 )
 from agent.cli.client import connect
 from agent.cli.secret import read_value
-from agent.cli.tables import print_json, print_table
+from agent.cli.terminal.tables import print_json, print_table
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 from agent.daemon.connection import Connection
 from agent.errors import AgentError
-from agent.job.attaching import Attachment, Ended
-from agent.job.launch import JobFolder
+from agent.job.attach.client import Attachment, Ended
+from agent.job.launch.launcher import JobFolder
 from agent.wire import messages as m
 
 MOST_SESSIONS = 16  # of one agent at a time

@@ -7,8 +7,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.job.groups import group_of
-from agent.job.launch import JobFolder
+from agent.job.launch.launcher import JobFolder
+from agent.job.process.cgroup import group_of
 from agent.plain_files import open_plain
 from agent.spec.outcome import FailureKind
 

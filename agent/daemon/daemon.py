@@ -35,9 +35,9 @@ from agent.daemon.shipping import Shipper
 from agent.daemon.signing import make_signer, sign_apart
 from agent.daemon.state import Registration, StateFolder, choose_work_folder
 from agent.errors import InterruptedByUserError
-from agent.job.groups import find_job_groups
-from agent.job.inheritance import scrub_environment
-from agent.job.launch import ForkServer, JobSettings, remove_leftovers, sweep_containers
+from agent.job.launch.launcher import ForkServer, JobSettings, remove_leftovers, sweep_containers
+from agent.job.process.cgroup import find_job_groups
+from agent.job.process.inheritance import scrub_environment
 from agent.resolve.sources.owners_config import read_git_config, seclude_git
 from agent.wire import messages as m
 

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable
 
 from agent.errors import SpoiledError
-from agent.job.launch import JobFolder, is_running
+from agent.job.launch.launcher import JobFolder, is_running
 
 
 class Endings:

@@ -11,7 +11,7 @@ from agent.daemon import escalation as rules
 from agent.daemon.escalation import Action, Event, Stage
 from agent.daemon.job import Fate, Job
 from agent.errors import AgentError
-from agent.job.launch import JobFolder, Reply, end_attempt, tell_to_end, try_cancel
+from agent.job.launch.launcher import JobFolder, Reply, end_attempt, tell_to_end, try_cancel
 from agent.spec.outcome import FailureKind
 
 _RETRY_SECONDS = 5.0

@@ -9,7 +9,7 @@ from agent.daemon.place import claim_place
 from agent.daemon.signing import make_signer, sign_apart
 from agent.daemon.state import Registration, StateFolder
 from agent.errors import RefusedError, UnreachableError
-from agent.job.launch import list_job_folders, may_run
+from agent.job.launch.launcher import list_job_folders, may_run
 from agent.machine.inventory import take_inventory
 from agent.wire import messages as m
 

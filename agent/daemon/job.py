@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from agent.errors import DamagedError
-from agent.job.launch import JobFolder, read_result
+from agent.job.launch.launcher import JobFolder, read_result
 from agent.journal.file import JournalTail
 from agent.journal.format import MAGIC, Closed, Opened, encode, pad
 from agent.spec.job import JobSpec

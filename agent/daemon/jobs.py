@@ -21,8 +21,7 @@ from agent.daemon.endings import Endings
 from agent.daemon.enforcing import Enforcer, wait_for_event
 from agent.daemon.job import Fate, Job, JobState, LastWord, Limits, describe_spoil
 from agent.errors import AgentError, DamagedError, SpoiledError
-from agent.job.groups import JobGroup
-from agent.job.launch import (
+from agent.job.launch.launcher import (
     JobFolder,
     JobSettings,
     bury,
@@ -35,7 +34,8 @@ from agent.job.launch import (
     list_job_folders,
     remove_job_folder,
 )
-from agent.job.proc import age_seconds, wait_until_gone
+from agent.job.process.cgroup import JobGroup
+from agent.job.process.proc import age_seconds, wait_until_gone
 from agent.spec.outcome import FailureKind
 from agent.wire import messages as m
 
@@ -52,7 +52,7 @@ Equip = Callable[[JobSettings, m.Assign], Awaitable[JobSettings]]
 
 
 class Launcher(Protocol):
-    """Starts supervisors; `agent.job.launch.ForkServer` is the one that is used."""
+    """Starts supervisors; `agent.job.launch.launcher.ForkServer` is the one that is used."""
 
     async def launch(self, folder: JobFolder) -> int:
         """Start the supervisor of `folder`, and return its process id. Raises AgentError."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.errors import AgentError
-from agent.job.launch import JobSettings
+from agent.job.launch.launcher import JobSettings
 from agent.spec.job import Node
 from agent.spec.resources import Inventory
 from agent.spec.room import gpu_variables

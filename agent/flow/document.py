@@ -13,7 +13,7 @@ from agent.flow.source import GITHUB_LIMITS
 _HEAD: Final = f"""\
 # The flow language
 
-<!-- Made by `python -m agent.cli.flow_language` from the table in agent/flow/schema. Change the table, not this page. -->
+<!-- Made by `python -m agent.cli.flow.language` from the table in agent/flow/schema. Change the table, not this page. -->
 
 A flow is a YAML file in GitHub Actions' workflow language. This page has every key: what it may hold, which expressions
 may stand in it, and what it means. A key in **bold** must be there.

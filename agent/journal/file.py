@@ -21,7 +21,7 @@ class JournalWriter:
 
     A journal that a killed writer left is taken up: its torn tail is cut off first, and so is what a loss of power
     damaged, which is kept in a file beside. The caller sees to it that there is
-    one writer at a time (`agent.job.folder`: the lock). Raises DamagedError when the file is no journal, SpoiledError when
+    one writer at a time (`agent.job.folder.attempt`: the lock). Raises DamagedError when the file is no journal, SpoiledError when
     something else than a file lies there.
     """
 

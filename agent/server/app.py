@@ -13,15 +13,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from agent.clock import Clock, SystemClock
-from agent.server.access_log import REQUEST_ID, AccessLog
-from agent.server.api.routes import OPERATIONS, make_routes
-from agent.server.counted import CountedBehindProxies
-from agent.server.data_folder import DataFolder
-from agent.server.live import SharedBus
-from agent.server.openapi import make_document
-from agent.server.problems import problem_response
-from agent.server.proxies import BehindProxies
+from agent.server.events.live import SharedBus
+from agent.server.http.openapi import make_document
+from agent.server.http.proxied_clients import CountedBehindProxies
+from agent.server.http.proxies import BehindProxies
+from agent.server.http.rooms import Rooms
+from agent.server.process.access_log import REQUEST_ID, AccessLog
+from agent.server.process.data_folder import DataFolder
+from agent.server.process.problems import problem_response
 from agent.server.rotation import move_to_current_key
+from agent.server.routes import OPERATIONS, make_routes
 from agent.server.services import Services, open_services
 from agent.server.settings import ServerSettings
 from agent.server.store import jobs
@@ -43,20 +44,21 @@ def make_app(
     @asynccontextmanager
     async def live(app: Starlette) -> AsyncIterator[None]:
         async with open_services(settings, folder, clock or SystemClock()) as services:
-            app.state.services = services
-            await recover(services)
-            await services.fleet.join(settings.peer_url or f"http://{settings.listen}")
+            app.state.rooms = rooms = services.rooms
+            app.state.metrics = rooms.process.metrics
+            await recover(rooms)
+            await rooms.agents.peers.join(settings.peer_url or f"http://{settings.listen}")
             loops = [asyncio.create_task(loop) for loop in _loops(services)]
             on_started(services)
             try:
                 yield
             finally:
-                services.bus.close()
+                rooms.bus.close()
                 for loop in loops:
                     loop.cancel()
                     with suppress(asyncio.CancelledError):
                         await loop
-                await services.fleet.leave()
+                await rooms.agents.peers.leave()
 
     app = Starlette(
         routes=make_routes(),
@@ -68,6 +70,7 @@ def make_app(
         exception_handlers={HTTPException: _on_http_error, Exception: _on_bug},
         lifespan=live,
     )
+    app.state.public_url = settings.public_url
     app.state.document = msgspec.json.encode(make_document(OPERATIONS))
     app.router.redirect_slashes = False  # the table is the whole truth: no path is answered that is not in it
     return app
@@ -75,32 +78,33 @@ def make_app(
 
 def _loops(services: Services) -> Iterator[Coroutine[None, None, None]]:
     """What runs for as long as the server does."""
+    rooms = services.rooms
 
     def let_go() -> None:
-        services.hub.reject_all("shutting_down", "the servers have lost sight of each other; come back")
+        rooms.agents.hub.reject_all("shutting_down", "the servers have lost sight of each other; come back")
 
     yield services.dispatcher.run()
-    yield services.observer.run()
+    yield services.telemetry.run()
     yield services.timers.run()
     yield services.group_keeper.run()
-    yield services.triggers.worker.run()
+    yield rooms.triggers.worker.run()
     yield services.archiver.run()
-    yield services.retention.run()
-    yield services.fleet.run(let_go)
-    yield services.pulse.run()
-    if isinstance(services.bus, SharedBus):
-        yield services.bus.run(services.database.where)
+    yield rooms.data.retention.run()
+    yield rooms.agents.peers.run(let_go)
+    yield rooms.agents.heartbeats.run()
+    if isinstance(rooms.bus, SharedBus):
+        yield rooms.bus.run(rooms.database.where)
 
 
-async def recover(services: Services) -> None:
+async def recover(rooms: Rooms) -> None:
     """Make good what a crash may have left: torn journal tails, records not yet in rows; and follow a new master key."""
-    async with services.database.read() as connection:
+    async with rooms.database.read() as connection:
         active = await jobs.list_active(connection)
-    await move_to_current_key(services.database, services.folder.master_key)
+    await move_to_current_key(rooms.database, rooms.process.folder.master_key)
     for row in active:
-        await services.journals.cut_tail(row.id, row.lease, row.journal_applied)
-        (durable,) = await services.journals.sync([(row.id, row.lease)])
-        await services.ledger.apply(row.id, row.lease, durable)
+        await rooms.data.journals.cut_tail(row.id, row.lease, row.journal_applied)
+        (durable,) = await rooms.data.journals.sync([(row.id, row.lease)])
+        await rooms.agents.job_records.apply(row.id, row.lease, durable)
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import IO, BinaryIO
 
 from agent.errors import AgentError, DamagedError, UsageError
-from agent.server.data_folder import make_folders, write_server_id
-from agent.server.journals.files import FileJournals
+from agent.server.data.journals.files import FileJournals
+from agent.server.process.data_folder import make_folders, write_server_id
 from agent.server.store.copy import NamedBytes, copy_database, make_embedded, make_plain, read_named
 from agent.server.store.migrate import migrate
 from agent.server.store.transfer import Tell, export_store, import_store, list_applied

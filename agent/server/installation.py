@@ -10,7 +10,7 @@ from pathlib import Path
 from agent.clock import Clock
 from agent.errors import DamagedError, NotFoundError, RefusedError
 from agent.seal.envelope import MasterKey, decrypt, encrypt, is_current, rewrap
-from agent.server.data_folder import DataFolder, make_folders, open_data_folder
+from agent.server.process.data_folder import DataFolder, make_folders, open_data_folder
 from agent.server.settings import ServerSettings
 from agent.server.store import fleet
 from agent.server.store.database import Connection, open_database

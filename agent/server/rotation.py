@@ -10,7 +10,8 @@ from typing import Any
 
 from agent.errors import DamagedError
 from agent.seal.envelope import MasterKey, is_current, rewrap
-from agent.server import idempotency, vault
+from agent.server.people import vault
+from agent.server.process import idempotency
 from agent.server.store.database import Database
 from agent.server.store.sealed import list_sealed, replace_sealed
 from agent.server.store.settings import Level

@@ -16,18 +16,18 @@ from agent.clock import Clock, SystemClock
 from agent.errors import AgentError, UsageError
 from agent.seal.files import write_private_file
 from agent.server.app import make_app
-from agent.server.auth.tokens import API, REGISTRATION, create_token
-from agent.server.blobs.location import open_blobs
-from agent.server.data_folder import DataFolder, lock_data_folder
-from agent.server.doorkeeper import Doorkeeper, make_room
+from agent.server.data.blobs.location import open_blobs
+from agent.server.http.connection_limits import Doorkeeper, make_room
+from agent.server.http.transports import Door, FullNotes, HttpConnection, WebsocketConnection
 from agent.server.installation import open_installation
+from agent.server.people.auth.tokens import API, REGISTRATION, create_token
+from agent.server.process.data_folder import DataFolder, lock_data_folder
 from agent.server.services import Services
 from agent.server.settings import ServerSettings
 from agent.server.store import tokens
 from agent.server.store.database import open_database
 from agent.server.store.locks import lock_name
 from agent.server.store.users import FIRST
-from agent.server.transports import Door, FullNotes, HttpConnection, WebsocketConnection
 from agent.wire.codec import MAX_FRAME_BYTES
 
 log = logging.getLogger("agent.server")
@@ -119,8 +119,10 @@ class _Server(uvicorn.Server):
         self.force_exit = self.should_exit
         self.should_exit = True
         if self.services is not None:
-            self.services.bus.close()
-            self.services.hub.reject_all("shutting_down", "the server is stopping; come back soon")
+            self.services.rooms.bus.close()
+            self.services.rooms.agents.hub.reject_all(
+                "shutting_down", "the server is stopping; come back soon"
+            )
 
 
 async def make_first_tokens(folder: DataFolder, clock: Clock) -> tuple[str | None, str | None]:

@@ -7,95 +7,71 @@ from dataclasses import dataclass
 
 from agent.clock import Clock
 from agent.ids import ENTROPY_BYTES, make_id
-from agent.server.approvals import Approvals
-from agent.server.archive.archiver import Archiver
-from agent.server.auth.oidc import OidcClient
-from agent.server.auth.rates import Rates
-from agent.server.auth.runtime import RuntimeTokens
-from agent.server.auth.sessions import Sessions
-from agent.server.auth.signed_urls import SignedUrls
-from agent.server.auth.throttle import Throttle
-from agent.server.auth.tickets import Tickets
-from agent.server.blobs.location import open_blobs
-from agent.server.blobs.store import BlobStore
-from agent.server.bodies import Bodies
-from agent.server.changes import Changes
-from agent.server.data_folder import DataFolder
-from agent.server.delivery import Delivery
-from agent.server.dispatch import Dispatcher
-from agent.server.fleet import Fleet
-from agent.server.flows import FlowCache
-from agent.server.groups import GroupKeeper
-from agent.server.handout import Handout
-from agent.server.hub import Hub
-from agent.server.idempotency import Idempotency
-from agent.server.job_logs import JobLogs
-from agent.server.job_secrets import JobSecrets
-from agent.server.journals import Journals
-from agent.server.journals.files import FileJournals
-from agent.server.journals.table import TableJournals
-from agent.server.leases import Leases
-from agent.server.ledger import Ledger
-from agent.server.live import Bus, SharedBus
-from agent.server.log_index import LogIndexes
-from agent.server.metrics import Metrics
-from agent.server.observer import Observer
+from agent.server.agents.assignment import Assignments
+from agent.server.agents.dispatch import Dispatcher
+from agent.server.agents.heartbeats import Heartbeats
+from agent.server.agents.hub import Hub
+from agent.server.agents.job_records import JobRecords
+from agent.server.agents.leases import Leases
+from agent.server.agents.offers import Offers
+from agent.server.agents.peers import Peers
+from agent.server.agents.registry import Registry
+from agent.server.agents.room import AgentRoom
+from agent.server.data.archive.archiver import Archiver
+from agent.server.data.blobs.location import open_blobs
+from agent.server.data.datasets import Datasets
+from agent.server.data.job_logs import JobLogs
+from agent.server.data.journals.files import FileJournals
+from agent.server.data.journals.table import TableJournals
+from agent.server.data.log_index import LogIndexes
+from agent.server.data.retention import Retention
+from agent.server.data.room import DataRoom
+from agent.server.events.changes import Changes
+from agent.server.events.live import Bus, SharedBus
+from agent.server.http.bodies import Bodies
+from agent.server.http.room import HttpRoom
+from agent.server.http.rooms import Rooms
+from agent.server.people.auth.oidc import OidcClient
+from agent.server.people.auth.rates import Rates
+from agent.server.people.auth.runtime import RuntimeTokens
+from agent.server.people.auth.sessions import Sessions
+from agent.server.people.auth.signed_urls import SignedUrls
+from agent.server.people.auth.throttle import Throttle
+from agent.server.people.auth.tickets import Tickets
+from agent.server.people.job_secrets import JobSecrets
+from agent.server.people.room import PeopleRoom
+from agent.server.people.sign_in import SignIn
+from agent.server.people.vault import Vault
 from agent.server.pools import Pools, open_pools
-from agent.server.pulse import Pulse
-from agent.server.registry import Registry
-from agent.server.retention import Retention
-from agent.server.runs import Runs
+from agent.server.process.data_folder import DataFolder
+from agent.server.process.idempotency import Idempotency
+from agent.server.process.metrics import Metrics
+from agent.server.process.room import ProcessRoom
+from agent.server.process.traces import Traces, open_traces
+from agent.server.runs.approvals import Approvals
+from agent.server.runs.flow_cache import FlowCache
+from agent.server.runs.groups import GroupKeeper
+from agent.server.runs.room import RunRoom
+from agent.server.runs.runs import Runs
+from agent.server.runs.timers import Timers
 from agent.server.settings import ServerSettings
 from agent.server.store.database import Database, open_database
-from agent.server.telemetry import Traces, open_traces
-from agent.server.timers import Timers
+from agent.server.telemetry import Telemetry
 from agent.server.triggers.service import Triggers, make_triggers
-from agent.server.vault import Vault
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What requests and connections work with."""
+    """One server: the rooms that requests ask, and what goes on by itself."""
 
     settings: ServerSettings
     folder: DataFolder
-    clock: Clock
-    pools: Pools
-    database: Database
-    bus: Bus
-    changes: Changes
-    flows: FlowCache
-    runs: Runs
-    leases: Leases
-    fleet: Fleet
-    registry: Registry
-    pulse: Pulse
-    vault: Vault
-    job_secrets: JobSecrets
-    journals: Journals
-    logs: JobLogs
-    archiver: Archiver
-    retention: Retention
-    ledger: Ledger
-    hub: Hub
-    delivery: Delivery
+    rooms: Rooms
+    telemetry: Telemetry
     dispatcher: Dispatcher
-    approvals: Approvals
     timers: Timers
     group_keeper: GroupKeeper
-    blobs: BlobStore
-    runtime_tokens: RuntimeTokens
-    signed_urls: SignedUrls
-    tickets: Tickets
-    sessions: Sessions
-    oidc: OidcClient | None
-    throttle: Throttle
-    bodies: Bodies
-    rates: Rates
-    idempotency: Idempotency
-    metrics: Metrics
-    observer: Observer
-    triggers: Triggers
+    archiver: Archiver
 
 
 @asynccontextmanager
@@ -127,23 +103,64 @@ def _assemble(
     bus = SharedBus(process) if database.is_shared else Bus()
     changes = Changes(database, bus, clock)
     metrics = Metrics(pools.figures)
-    observer = Observer(database, metrics, traces)
-    changes.on_told = observer.tell
-    flows = FlowCache()
-    vault = Vault(folder.master_key)
-    runs = Runs(changes, flows, vault, pools.plans)
-    registry = Registry(changes)
-    journals = (
-        TableJournals(database, bus) if database.is_shared else FileJournals(folder.journals, pools.files)
+    telemetry = Telemetry(database, metrics, traces)
+    changes.on_told = telemetry.tell
+    own = ProcessRoom(
+        folder=folder,
+        pools=pools,
+        limits=settings.limits,
+        metrics=metrics,
+        idempotency=Idempotency(database, clock, folder.master_key, folder.signing_key),
+        public_url=settings.public_url,
+        scrapers=settings.metrics,
     )
+    vault = Vault(folder.master_key)
+    runs = Runs(changes, FlowCache(), vault, pools.plans)
+    triggers = _make_triggers(settings, folder, pools, changes, bus, runs, vault)
+    people = _make_people(settings, folder, clock, pools, database, vault, triggers)
     log_indexes = LogIndexes()
-    ledger = Ledger(changes, journals, runs, settings.lease_terms, log_indexes)
-    leases = Leases(changes, runs, ledger, settings.lease_terms)
-    blobs = open_blobs(settings.blobs_url, folder.blobs, pools.files)
-    hub = Hub(bus)
-    runtime_tokens = RuntimeTokens(folder.signing_key, folder.server_id)
-    fleet = Fleet(process, changes, leases)
-    triggers = make_triggers(
+    data = _make_data(settings, folder, clock, pools, database, changes, bus, log_indexes)
+    agents = _make_agents(settings, process, changes, bus, runs, people, data, log_indexes, triggers)
+    rooms = Rooms(
+        clock=clock,
+        database=database,
+        changes=changes,
+        bus=bus,
+        process=own,
+        people=people,
+        runs=RunRoom(runs, Approvals(changes, runs)),
+        data=data,
+        triggers=triggers,
+        agents=agents,
+        http=HttpRoom(
+            Bodies(settings.limits.bodies_bytes, settings.limits.bodies_of_client_bytes),
+            Rates(clock, settings.limits.requests_per_second, settings.limits.requests_burst),
+        ),
+    )
+    return Services(
+        settings=settings,
+        folder=folder,
+        rooms=rooms,
+        telemetry=telemetry,
+        dispatcher=Dispatcher(
+            changes, bus, agents.hub, leases=agents.leases, peers=agents.peers, offers=agents.offers
+        ),
+        timers=Timers(changes, bus, runs),
+        group_keeper=GroupKeeper(changes, bus, runs),
+        archiver=Archiver(changes, bus, data.journals, data.blobs),
+    )
+
+
+def _make_triggers(
+    settings: ServerSettings,
+    folder: DataFolder,
+    pools: Pools,
+    changes: Changes,
+    bus: Bus,
+    runs: Runs,
+    vault: Vault,
+) -> Triggers:
+    return make_triggers(
         settings.triggers,
         pools=pools,
         changes=changes,
@@ -153,53 +170,78 @@ def _assemble(
         mirrors=folder.root / "mirrors",
         public_url=lambda: settings.public_url or folder.read_address(),
     )
-    handout = Handout(vault, runtime_tokens, triggers.connected.find_job_token)
-    delivery = Delivery(changes, hub, fleet, leases=leases, runs=runs, handout=handout)
-    return Services(
-        settings=settings,
-        folder=folder,
-        clock=clock,
-        pools=pools,
-        database=database,
-        bus=bus,
-        changes=changes,
-        flows=flows,
-        runs=runs,
-        leases=leases,
-        fleet=fleet,
-        registry=registry,
-        pulse=Pulse(changes, settings.lease_terms),
-        vault=vault,
-        job_secrets=JobSecrets(database, vault, triggers.connected.find_job_token),
-        journals=journals,
-        logs=JobLogs(database, journals, blobs, log_indexes),
-        archiver=Archiver(changes, bus, journals, blobs),
-        retention=Retention(changes, journals, blobs),
-        ledger=ledger,
-        hub=hub,
-        delivery=delivery,
-        dispatcher=Dispatcher(
-            changes,
-            bus,
-            hub,
-            leases=leases,
-            fleet=fleet,
-            delivery=delivery,
-        ),
-        approvals=Approvals(changes, runs),
-        timers=Timers(changes, bus, runs),
-        group_keeper=GroupKeeper(changes, bus, runs),
-        blobs=blobs,
-        runtime_tokens=runtime_tokens,
-        signed_urls=SignedUrls(folder.signing_key),
-        tickets=Tickets(folder.signing_key, folder.server_id, clock),
+
+
+def _make_people(
+    settings: ServerSettings,
+    folder: DataFolder,
+    clock: Clock,
+    pools: Pools,
+    database: Database,
+    vault: Vault,
+    triggers: Triggers,
+) -> PeopleRoom:
+    throttle = Throttle(clock, settings.limits.failures_per_minute)
+    return PeopleRoom(
+        sign_in=SignIn(database, throttle, pools.passwords, clock),
         sessions=Sessions(folder.signing_key),
         oidc=None if settings.oidc is None else OidcClient(settings.oidc, clock, pools.outside),
-        throttle=Throttle(clock, settings.limits.failures_per_minute),
-        bodies=Bodies(settings.limits.bodies_bytes, settings.limits.bodies_of_client_bytes),
-        rates=Rates(clock, settings.limits.requests_per_second, settings.limits.requests_burst),
-        idempotency=Idempotency(database, clock, folder.master_key, folder.signing_key),
-        metrics=metrics,
-        observer=observer,
-        triggers=triggers,
+        throttle=throttle,
+        runtime_tokens=RuntimeTokens(folder.signing_key, folder.server_id),
+        signed_urls=SignedUrls(folder.signing_key),
+        tickets=Tickets(folder.signing_key, folder.server_id, clock),
+        vault=vault,
+        job_secrets=JobSecrets(database, vault, triggers.connected.find_job_token),
+    )
+
+
+def _make_data(
+    settings: ServerSettings,
+    folder: DataFolder,
+    clock: Clock,
+    pools: Pools,
+    database: Database,
+    changes: Changes,
+    bus: Bus,
+    log_indexes: LogIndexes,
+) -> DataRoom:
+    journals = (
+        TableJournals(database, bus) if database.is_shared else FileJournals(folder.journals, pools.files)
+    )
+    blobs = open_blobs(settings.blobs_url, folder.blobs, pools.files)
+    return DataRoom(
+        blobs=blobs,
+        journals=journals,
+        logs=JobLogs(database, journals, blobs, log_indexes),
+        datasets=Datasets(database, blobs, clock, settings.limits),
+        retention=Retention(changes, journals, blobs),
+    )
+
+
+def _make_agents(
+    settings: ServerSettings,
+    process: str,
+    changes: Changes,
+    bus: Bus,
+    runs: Runs,
+    people: PeopleRoom,
+    data: DataRoom,
+    log_indexes: LogIndexes,
+    triggers: Triggers,
+) -> AgentRoom:
+    job_records = JobRecords(changes, data.journals, runs, settings.lease_terms, log_indexes)
+    leases = Leases(changes, runs, job_records, settings.lease_terms)
+    peers = Peers(process, changes, leases)
+    hub = Hub(bus)
+    assignments = Assignments(people.vault, people.runtime_tokens, triggers.connected.find_job_token)
+    return AgentRoom(
+        registry=Registry(changes),
+        hub=hub,
+        peers=peers,
+        heartbeats=Heartbeats(changes, settings.lease_terms),
+        offers=Offers(changes, hub, peers, leases=leases, runs=runs, assignments=assignments),
+        leases=leases,
+        job_records=job_records,
+        terms=settings.connection_terms,
+        allow_attach=settings.allow_attach,
     )

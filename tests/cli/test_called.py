@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from support.git import make_repository
 
-from agent.cli.called import link_called, read_called
-from agent.cli.files import load_file
-from agent.cli.flow_language import run_validate
-from agent.cli.flow_show import show_flow
+from agent.cli.flow.language import run_validate
+from agent.cli.flow.show import show_flow
+from agent.cli.local_files.called import link_called, read_called
+from agent.cli.local_files.files import load_file
 from agent.errors import AgentError, UsageError
 
 INNER = "on: workflow_call\njobs: {work: {runs-on: x, steps: [{run: x}]}}\n"

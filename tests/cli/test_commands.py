@@ -12,7 +12,7 @@ import pytest
 from agent.cli.command_tree import Command, read_commands
 from agent.cli.completion import write_bash, write_fish, write_zsh
 from agent.cli.main import run_command
-from agent.cli.tables import print_table, wants_colour
+from agent.cli.terminal.tables import print_table, wants_colour
 
 COMMANDS = {" ".join(command.path): command for command in read_commands()}
 LEAVES = [command for command in COMMANDS.values() if command.path and not command.commands]

@@ -13,9 +13,9 @@ import pytest
 from support.nvml import FakeGpu, build_nvml, nvml_env
 from support.other_servers import other_server
 
-from agent.cli import doctor, doctor_checks
-from agent.cli.doctor import CHECKS
-from agent.cli.doctor_checks import Finding
+from agent.cli.machine import doctor, doctor_checks
+from agent.cli.machine.doctor import CHECKS
+from agent.cli.machine.doctor_checks import Finding
 from agent.config import load_settings
 
 SAID_BY = {"tools": ("git", "bash"), "disk": ("disk", "state"), "server": ("server", "clock", "login")}

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.cli.escapes import Escapes
+from agent.cli.run.escapes import Escapes
 
 
 def feed(*pieces: bytes) -> tuple[bytes, bool]:

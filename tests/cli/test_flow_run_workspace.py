@@ -11,7 +11,7 @@ import pytest
 from support.git import make_repository
 from support.lab import Done, command_line, run_agent, wait_for
 
-from agent.cli.workspace_copy import plan_copy
+from agent.cli.local_run.workspace_copy import plan_copy
 
 LIST = "git status --short; find . -name .git -prune -o -print | sort"
 

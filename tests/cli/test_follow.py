@@ -2,7 +2,7 @@
 
 import threading
 
-from agent.cli.follow import _MOST_WAITING, _Box
+from agent.cli.run.follow import _MOST_WAITING, _Box
 
 
 def test_streams_wait_when_much_is_still_to_be_shown_and_nothing_is_lost() -> None:

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.cli.run_list import facts_of
-from agent.cli.tables import columns_of, cut_text, fit_widths, print_table
-from agent.cli.times import relative_text, seconds_of, show_moment, utc_text
+from agent.cli.run.list import facts_of
+from agent.cli.terminal.tables import columns_of, cut_text, fit_widths, print_table
+from agent.cli.terminal.times import relative_text, seconds_of, show_moment, utc_text
 
 NOON = 1_795_435_200.0  # 2026-11-23 12:00:00 UTC
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from support.lab import run_agent
 
-from agent.cli.flow_language import run_validate
+from agent.cli.flow.language import run_validate
 
 GREET = """\
 name: greet

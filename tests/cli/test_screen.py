@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.cli.output import safe_text
-from agent.cli.screen import JsonScreen, TextScreen
-from agent.cli.tables import duration, plain, print_table
+from agent.cli.terminal.output import safe_text
+from agent.cli.terminal.screen import JsonScreen, TextScreen
+from agent.cli.terminal.tables import duration, plain, print_table
 from agent.journal.format import Annotation, Log, Record, StepChanged
 from agent.journal.public import PublicRecords
 from agent.spec.outcome import Conclusion

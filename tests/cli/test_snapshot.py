@@ -9,10 +9,10 @@ import pytest
 from server.vocabulary import ServerProcess
 from support.git import make_repository
 
-from agent.cli import snapshot
 from agent.cli.client import Client
-from agent.cli.snapshot import Care, find_largest, send_snapshot
-from agent.cli.source import SnapshotFile
+from agent.cli.flow import snapshot
+from agent.cli.flow.snapshot import Care, find_largest, send_snapshot
+from agent.cli.flow.source import SnapshotFile
 from agent.errors import InterruptedByUserError
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from support.git import make_repository
 
-from agent.cli.checkout import find_checkout
-from agent.cli.source import choose_source, list_snapshot, write_snapshot
+from agent.cli.flow.source import choose_source, list_snapshot, write_snapshot
+from agent.cli.local_files.checkout import find_checkout
 from agent.errors import UsageError
 from agent.spec.job import SourceKind
 

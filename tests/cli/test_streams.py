@@ -13,8 +13,8 @@ from support.lab import command_line
 from agent.cli.command_tree import read_commands
 from agent.cli.main import run_command
 from agent.cli.secret import read_value
-from agent.cli.streams import prepare_streams
-from agent.cli.tables import print_json
+from agent.cli.terminal.streams import prepare_streams
+from agent.cli.terminal.tables import print_json
 from agent.errors import UsageError
 
 NAMES = sorted(" ".join(command.path) for command in read_commands())

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from agent.cli.client import BusyError
-from agent.cli.progress import Progress, size_text
+from agent.cli.terminal.progress import Progress, size_text
 from agent.cli.transfers import DELAYS_SECONDS, do_all, try_patiently
 from agent.errors import InterruptedByUserError, RefusedError, UnreachableError
 

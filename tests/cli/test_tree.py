@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from agent.cli.tree import TreeScreen
+from agent.cli.terminal.tree import TreeScreen
 from agent.clock import ManualClock
 from agent.journal.format import Annotation, Closed, Log, Opened, StepChanged, Summary
 from agent.spec.outcome import Conclusion, JobResult

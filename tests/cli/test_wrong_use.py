@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent.cli.main import run_command
-from agent.cli.spelling import find_unknown_option
+from agent.cli.terminal.spelling import find_unknown_option
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ from pathlib import Path
 from support.docker import BUSYBOX, leftovers
 from support.jobs import finish_job, script, start_job
 
-from agent.job.attaching import Attachment, Ended, Output
-from agent.job.launch import JobFolder
-from agent.job.sweeping import job_labels
+from agent.job.attach.client import Attachment, Ended, Output
+from agent.job.containers.sweeping import job_labels
+from agent.job.launch.launcher import JobFolder
 
 _numbers = itertools.count(1)
 TERMINAL = {"rows": 30, "columns": 101, "kind": "vt100"}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.cli.doctor_checks import check_docker
+from agent.cli.machine.doctor_checks import check_docker
 from agent.config import load_settings
 
 

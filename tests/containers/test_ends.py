@@ -12,9 +12,9 @@ import pytest
 from support.docker import BUSYBOX, DEBIAN, connect, leftovers
 from support.jobs import JobReport, finish_job, read_report, script, start_job, uses
 
-from agent.job.folder import is_running
-from agent.job.launch import JobFolder, bury, remove_job_folder, request_cancel, sweep_containers
-from agent.job.sweeping import job_labels
+from agent.job.containers.sweeping import job_labels
+from agent.job.folder.attempt import is_running
+from agent.job.launch.launcher import JobFolder, bury, remove_job_folder, request_cancel, sweep_containers
 from agent.spec.outcome import Conclusion, FailureKind
 
 SERVICE = {"image": BUSYBOX, "command": "httpd -f -p 80", "volumes": ["shared:/shared", "/nameless"]}

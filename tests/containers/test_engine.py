@@ -125,8 +125,8 @@ def test_an_engine_that_is_not_there_is_unreachable(tmp_path: Path) -> None:
 
 def test_neither_the_supervisor_nor_the_agent_loads_the_client() -> None:
     code = (
-        "import sys; import agent.job.warming, agent.job.handlers.docker, agent.job.containers, agent.daemon.daemon;"
-        "agent.job.warming.warm_up(); agent.job.warming.warm_up_actions(); print([name for name in sys.modules if name in ('docker', 'requests')])"
+        "import sys; import agent.job.launch.warming, agent.job.handlers.docker, agent.job.containers.lifecycle, agent.daemon.daemon;"
+        "agent.job.launch.warming.warm_up(); agent.job.launch.warming.warm_up_actions(); print([name for name in sys.modules if name in ('docker', 'requests')])"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"

@@ -13,7 +13,7 @@ from support.docker import BUSYBOX, DEBIAN, connect, leftovers
 from support.jobs import JobReport, run_job, script, uses, write_action
 from support.wheels import offer_node
 
-from agent.job.sweeping import job_labels
+from agent.job.containers.sweeping import job_labels
 from agent.spec.outcome import Conclusion, FailureKind
 
 

@@ -7,7 +7,7 @@ import pytest
 from support.docker import BUSYBOX, leftovers
 from support.jobs import JobReport, run_job, script
 
-from agent.job.sweeping import job_labels
+from agent.job.containers.sweeping import job_labels
 from agent.spec.outcome import Conclusion
 
 WEB = {

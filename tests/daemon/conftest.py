@@ -8,7 +8,7 @@ from support.daemon_process import wait_until
 from support.fake_server import FakeServer, fake_server
 
 from agent.daemon.state import StateFolder
-from agent.job.launch import is_running, list_job_folders, request_cancel
+from agent.job.launch.launcher import is_running, list_job_folders, request_cancel
 
 
 @pytest.fixture

@@ -11,15 +11,15 @@ from support.daemon_process import daemon_process
 from support.fake_server import FakeServer, fake_server
 from support.wire import job_id, job_spec
 
-from agent.cli.drain import run_drain
+from agent.cli.machine.drain import run_drain
+from agent.cli.machine.register import run_register
+from agent.cli.machine.status import run_status
+from agent.cli.machine.unregister import run_unregister
 from agent.cli.main import run_command
-from agent.cli.register import run_register
-from agent.cli.status import run_status
-from agent.cli.unregister import run_unregister
 from agent.config import Settings, load_settings
 from agent.daemon.state import StateFolder
 from agent.errors import NotFoundError, RefusedError, UnreachableError, UsageError
-from agent.job.launch import JobSettings, create_job_folder
+from agent.job.launch.launcher import JobSettings, create_job_folder
 from agent.wire import messages as m
 
 

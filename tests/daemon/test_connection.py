@@ -17,7 +17,7 @@ from agent.daemon.shipping import Shipper
 from agent.daemon.signing import make_signer
 from agent.daemon.state import StateFolder
 from agent.errors import AgentError
-from agent.job.launch import JobFolder, JobSettings, create_job_folder
+from agent.job.launch.launcher import JobFolder, JobSettings, create_job_folder
 from agent.journal.file import JournalWriter
 from agent.journal.format import Log, Opened
 from agent.seal.identity import load_identity

@@ -13,7 +13,7 @@ from agent.daemon.place import ForeignStateError, claim_place, set_copied_jobs_a
 from agent.daemon.state import StateFolder
 from agent.errors import DamagedError
 from agent.ids import ENTROPY_BYTES, make_id
-from agent.job.launch import is_running, list_job_folders
+from agent.job.launch.launcher import is_running, list_job_folders
 from agent.seal.files import write_private_file
 from agent.seal.identity import create_identity
 from agent.spec.outcome import Conclusion

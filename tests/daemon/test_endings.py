@@ -7,7 +7,7 @@ from pathlib import Path
 from support.jobs import run_job, script, start_job
 
 from agent.daemon.endings import Endings
-from agent.job.launch import is_running, request_cancel
+from agent.job.launch.launcher import is_running, request_cancel
 
 
 async def test_the_end_of_a_supervisor_is_told_at_once_and_its_lock_is_free_then(tmp_path: Path) -> None:

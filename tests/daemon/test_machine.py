@@ -7,7 +7,7 @@ from support.wire import job_spec
 
 from agent.daemon import machine as machine_module
 from agent.daemon.machine import GpuGoneError, Machine
-from agent.job.launch import JobSettings
+from agent.job.launch.launcher import JobSettings
 from agent.machine.probes.nvidia import GpuListing
 from agent.spec.job import Node
 from agent.spec.resources import Gpu, Inventory

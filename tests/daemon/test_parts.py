@@ -13,8 +13,8 @@ from agent.daemon.local import ask_daemon, listen_locally
 from agent.daemon.signing import sign_apart
 from agent.daemon.state import Registration, StateFolder
 from agent.errors import AgentError, DamagedError, NotFoundError, RefusedError
-from agent.job.inheritance import scrub_environment
-from agent.job.launch import JobFolder
+from agent.job.launch.launcher import JobFolder
+from agent.job.process.inheritance import scrub_environment
 from agent.seal.identity import create_identity, verify
 from agent.spec.outcome import FailureKind
 

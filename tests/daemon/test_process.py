@@ -13,7 +13,7 @@ from support.fake_server import job_folders
 from agent.daemon.local import ask_daemon
 from agent.daemon.state import StateFolder
 from agent.ids import ENTROPY_BYTES, make_id
-from agent.job.launch import is_running, list_job_folders
+from agent.job.launch.launcher import is_running, list_job_folders
 from agent.spec.job import Node
 from agent.spec.outcome import Conclusion, FailureKind
 from agent.wire import messages as m

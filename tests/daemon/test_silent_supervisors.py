@@ -17,9 +17,9 @@ from agent.daemon.job import JobState
 from agent.daemon.jobs import JobTable
 from agent.daemon.state import StateFolder
 from agent.ids import ENTROPY_BYTES, make_id
-from agent.job.ending import find_supervisors
-from agent.job.launch import ForkServer, end_attempt, list_job_folders, read_result
-from agent.job.proc import is_alive
+from agent.job.launch.launcher import ForkServer, end_attempt, list_job_folders, read_result
+from agent.job.process.ending import find_supervisors
+from agent.job.process.proc import is_alive
 from agent.spec.outcome import Conclusion, FailureKind
 from agent.wire import messages as m
 

@@ -13,11 +13,11 @@ from support.daemon_process import daemon_process, wait_until
 from support.fake_server import FakeServer, job_folders
 from support.rights import without_override
 
-from agent.cli.status import run_status
+from agent.cli.machine.status import run_status
 from agent.config import load_settings
 from agent.daemon.state import StateFolder
 from agent.ids import ENTROPY_BYTES, make_id
-from agent.job.launch import end_attempt, list_job_folders
+from agent.job.launch.launcher import end_attempt, list_job_folders
 from agent.spec.outcome import Conclusion, FailureKind
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(240)]

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from support.lab import PATIENCE_SECONDS, Lab, command_line, wait_for
 
-from agent.job.proc import is_alive
+from agent.job.process.proc import is_alive
 
 FLOW = """
   train:

@@ -20,8 +20,8 @@ from support.lab import Lab
 from support.postgres import Cluster
 from support.small_disk import SmallDisk, small_disk, why_no_small_disks
 
-from agent.job.ending import find_supervisors
-from agent.job.launch import JobFolder, list_job_folders
+from agent.job.launch.launcher import JobFolder, list_job_folders
+from agent.job.process.ending import find_supervisors
 from agent.journal.file import JournalReader
 from agent.journal.format import Closed, Log
 

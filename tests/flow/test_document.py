@@ -9,7 +9,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "flow-language.md"
 
 
 def test_the_page_is_up_to_date():
-    assert PAGE.read_text() == make_page(), "run: python -m agent.cli.flow_language > docs/flow-language.md"
+    assert PAGE.read_text() == make_page(), "run: python -m agent.cli.flow.language > docs/flow-language.md"
 
 
 def test_every_key_of_a_job_and_a_step_is_on_the_page():

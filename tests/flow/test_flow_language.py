@@ -5,7 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-from agent.cli.flow_language import run_document, run_schema, run_validate
+from agent.cli.flow.language import run_document, run_schema, run_validate
 
 GOOD = "on: push\njobs:\n  a:\n    runs-on: x\n    steps:\n      - run: echo\n"
 BAD = "on: push\njobs:\n  a:\n    run-on: x\n    steps:\n      - run: echo\n"

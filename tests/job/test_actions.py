@@ -272,7 +272,7 @@ def test_an_action_that_is_not_in_the_workspace_fails_its_step(tmp_path: Path) -
 
 
 def test_a_configured_node_comes_first(tmp_path: Path) -> None:
-    from agent.job.nodes import find_node
+    from agent.job.runtimes.node import find_node
 
     for version in (18, 24):
         fake = tmp_path / f"node-{version}"

@@ -13,9 +13,9 @@ import pytest
 from support.jobs import JobReport, finish_job, read_report, script, start_job
 
 from agent.errors import AgentError
-from agent.job.attaching import Attachment, Ended
-from agent.job.launch import JobFolder, request_cancel
-from agent.job.proc import is_alive, kill_tracked, list_marked
+from agent.job.attach.client import Attachment, Ended
+from agent.job.launch.launcher import JobFolder, request_cancel
+from agent.job.process.proc import is_alive, kill_tracked, list_marked
 from agent.journal.format import StepChanged
 
 TERMINAL = {"rows": 30, "columns": 101, "kind": "vt100"}

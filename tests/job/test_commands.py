@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.jobs import run_job, script
 
+from agent.job.commands.effects import Effects
 from agent.job.commands.files import CommandFiles, CommandFolder, FileCommandError, parse_pairs
 from agent.job.commands.stdout import Command, CommandStream, parse_command
-from agent.job.effects import Effects
 from agent.spec.outcome import Conclusion
 
 KNOWN = ("error", "set-output", "group")

@@ -1,4 +1,4 @@
-"""agent/job/early.py: a supervisor that waits for its job."""
+"""agent/job/launch/early.py: a supervisor that waits for its job."""
 
 import os
 import signal
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from support.jobs import finish_job, make_settings, make_spec, script
 
-from agent.job.launch import create_job_folder, fork_early, fork_supervisor, is_running
+from agent.job.launch.launcher import create_job_folder, fork_early, fork_supervisor, is_running
 from agent.spec.outcome import Conclusion
 
 

@@ -14,8 +14,8 @@ import pytest
 from support.jobs import finish_job, read_report, run_job, script, start_job
 
 from agent.daemon.causes import Clues, explain_death
-from agent.job.groups import JobGroup
-from agent.job.launch import bury, remove_job_folder
+from agent.job.launch.launcher import bury, remove_job_folder
+from agent.job.process.cgroup import JobGroup
 from agent.spec.outcome import Conclusion, FailureKind
 
 # It drops the environment by which we know our own, and leaves its parent, its session and its output.
@@ -92,7 +92,7 @@ def test_without_a_group_jobs_run_all_the_same(tmp_path: Path) -> None:
 
 def test_killing_a_group_from_within_spares_who_does_it(groups: Path) -> None:
     program = (
-        "import subprocess, sys; from pathlib import Path; from agent.job.groups import JobGroup\n"
+        "import subprocess, sys; from pathlib import Path; from agent.job.process.cgroup import JobGroup\n"
         "group = JobGroup(Path(sys.argv[1]), 'flow_x'); group.enter()\n"
         "child = subprocess.Popen(['sleep', '1000']); group.kill(); print(child.wait())"
     )

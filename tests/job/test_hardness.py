@@ -10,7 +10,7 @@ from secrets import token_hex
 import pytest
 from support.jobs import finish_job, make_settings, make_spec, run_job, script
 
-from agent.job.launch import create_job_folder, fork_supervisor
+from agent.job.launch.launcher import create_job_folder, fork_supervisor
 from agent.spec.outcome import Conclusion, FailureKind
 
 

@@ -8,7 +8,7 @@ import pytest
 from support.nesting import nest
 
 from agent.flow.expressions import ExpressionError
-from agent.job.hash_files import hash_files
+from agent.job.steps.hash_files import hash_files
 from agent.trees import remove_tree
 
 

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from agent.job.interruption import Interruptible
+from agent.job.process.interruption import Interruptible
 
 
 async def wait_for_ever() -> None:

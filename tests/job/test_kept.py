@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent.job.handlers.python import _lists_names
-from agent.job.kept import clean_home, digest_tree, is_kept, keep
+from agent.job.runtimes.kept import clean_home, digest_tree, is_kept, keep
 
 
 def make_at(folder: Path) -> Callable[[], None]:

@@ -16,7 +16,8 @@ import pytest
 from support.jobs import finish_job, make_settings, make_spec, read_report, run_job, script, start_job
 
 from agent.errors import AgentError, UsageError
-from agent.job.launch import (
+from agent.job.folder.settings import JobSettings, dump_settings, parse_settings
+from agent.job.launch.launcher import (
     ForkServer,
     JobFolder,
     ask_supervisor,
@@ -31,7 +32,6 @@ from agent.job.launch import (
     remove_job_folder,
     request_cancel,
 )
-from agent.job.settings import JobSettings, dump_settings, parse_settings
 from agent.seal.identity import create_identity
 from agent.seal.secrets import seal
 from agent.spec.outcome import Conclusion, FailureKind
@@ -340,7 +340,7 @@ def test_a_fork_server_whose_daemon_dies_in_the_middle_of_a_launch_ends_without_
     )
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs:
-        command = [sys.executable, "-P", "-m", "agent.job.forkserver", str(theirs.fileno())]
+        command = [sys.executable, "-P", "-m", "agent.job.launch.forkserver", str(theirs.fileno())]
         server = subprocess.Popen(command, pass_fds=[theirs.fileno()], stderr=subprocess.PIPE, text=True)
         ours.sendall(json.dumps({"folder": str(folder.path)}).encode())
     _, said = server.communicate()

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from agent.job.mask_search import FewForms, ManyForms, find_unfinished
-from agent.job.masking import MOST_ASKED, Masker, MaskStream
+from agent.job.output.mask_search import FewForms, ManyForms, find_unfinished
+from agent.job.output.masking import MOST_ASKED, Masker, MaskStream
 from agent.mask_forms import derive_forms
 
 SECRETS = st.lists(st.text("abc\"'& =+/\\é", min_size=1, max_size=8), min_size=1, max_size=4)

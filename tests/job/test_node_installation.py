@@ -7,8 +7,8 @@ import pytest
 from support.wheels import offer_node
 
 from agent.errors import AgentError
-from agent.job.node_installation import install_node, installed_node
-from agent.job.nodes import find_node
+from agent.job.runtimes.node import find_node
+from agent.job.runtimes.node_installation import install_node, installed_node
 
 
 @pytest.fixture

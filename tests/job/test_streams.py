@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from agent.errors import AgentError
-from agent.job.masking import Masker
-from agent.job.streams import Recorder
+from agent.job.output.masking import Masker
+from agent.job.output.recorder import Recorder
 from agent.journal.file import JournalReader, JournalWriter
 from agent.journal.format import Annotation, Closed, Log, Record, StepChanged
 from agent.spec.outcome import Conclusion, JobResult

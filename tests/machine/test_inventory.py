@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support.nvml import FakeGpu, FakeInstance, nvml_env
 
-from agent.cli.machine import show_machine
+from agent.cli.machine.inventory import show_machine
 from agent.clock import ManualClock
 from agent.machine import inventory as inventory_module
 from agent.machine.inventory import take_inventory
@@ -19,7 +19,7 @@ from agent.spec.resources import inventory_from_json, to_json
 
 SHOW = """
 import sys
-from agent.cli.machine import show_machine
+from agent.cli.machine.inventory import show_machine
 raise SystemExit(show_machine(sys.argv[1], sys.stdout))
 """
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from hypothesis import strategies as st
 from support.flows import Run, calling
 
-from agent.cli.local_groups import LocalGroups
+from agent.cli.local_run.groups import LocalGroups
 from agent.flow.model import Flow
 from agent.plan import (
     AskGate,

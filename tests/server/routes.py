@@ -3,8 +3,8 @@
 import re
 from dataclasses import dataclass
 
-from agent.server.api.routes import OPERATIONS
-from agent.server.auth.access import Access
+from agent.server.people.auth.access import Access
+from agent.server.routes import OPERATIONS
 
 _KNOWN = {"digest": "sha256:" + "0" * 64, "problem": "refused", "file": "style.css"}
 

@@ -5,12 +5,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from agent.server.auth.oidc import read_oidc
-from agent.server.deadlines import Deadlines
-from agent.server.logs import set_up_logs
-from agent.server.proxies import read_proxies
+from agent.server.http.proxies import read_proxies
+from agent.server.people.auth.oidc import read_oidc
+from agent.server.process.deadlines import Deadlines
+from agent.server.process.limits import Limits
+from agent.server.process.logs import set_up_logs
 from agent.server.serve import serve
-from agent.server.settings import Limits, ServerSettings
+from agent.server.settings import ServerSettings
 from agent.server.triggers.settings import TriggerSettings
 from agent.wire.lease import LeaseTerms
 from agent.wire.server_side import ConnectionTerms

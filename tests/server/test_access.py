@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from agent.seal.identity import create_identity
-from agent.server.auth.access import Access
+from agent.server.people.auth.access import Access
 from agent.spec.resources import to_json
 from agent.wire import messages as m
 

@@ -12,8 +12,8 @@ import pytest
 from server.vocabulary import ServerProcess
 
 from agent.cli.client import Client
-from agent.cli.desk import Desk, HttpDesk, LocalDesk
 from agent.cli.main import run_command
+from agent.cli.server.account_backends import Desk, HttpDesk, LocalDesk
 from agent.errors import AgentError, NotFoundError
 
 PASSWORD = "correct horse battery"

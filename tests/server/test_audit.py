@@ -7,7 +7,7 @@ import pytest
 from server.routes import HttpRoute, http_routes
 from server.vocabulary import ServerProcess, TestAgent
 
-from agent.server.auth.access import SAFE_METHODS
+from agent.server.people.auth.access import SAFE_METHODS
 
 Servers = Callable[..., ServerProcess]
 CHANGING = [

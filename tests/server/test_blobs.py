@@ -10,10 +10,10 @@ import pytest
 from support.s3 import S3
 
 from agent.errors import DamagedError, NotFoundError, UnreachableError, UsageError
-from agent.server.blobs.disk import DiskBlobStore
-from agent.server.blobs.location import open_blobs
-from agent.server.blobs.store import BlobStore, Written
-from agent.server.problems import TooLargeError
+from agent.server.data.blobs.disk import DiskBlobStore
+from agent.server.data.blobs.location import open_blobs
+from agent.server.data.blobs.store import BlobStore, Written
+from agent.server.process.problems import TooLargeError
 
 pytestmark = pytest.mark.anyio
 LIMIT = 64 << 20

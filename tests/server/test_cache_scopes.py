@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.server.cache_scopes import Scopes, choose_scope, scopes_of
+from agent.server.data.cache_scopes import Scopes, choose_scope, scopes_of
 from agent.server.store.run_branches import RunBranch
 
 MAIN, TRUNK, PULL = "refs/heads/main", "refs/heads/trunk", "refs/pull/7/merge"

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from agent.cli import server as command
+from agent.cli.server import serve as command
 from agent.errors import AgentError, NotFoundError, RefusedError
 
 
@@ -114,7 +114,7 @@ def test_a_folder_that_others_can_read_is_refused_before_anything_is_written(tmp
 
 def test_other_commands_import_nothing_of_the_server() -> None:
     script = (
-        "import sys, agent.cli.main, agent.cli.server; print([m for m in sys.modules if m.split('.')[0] in "
+        "import sys, agent.cli.main, agent.cli.server.serve; print([m for m in sys.modules if m.split('.')[0] in "
         "('starlette', 'uvicorn', 'sqlalchemy', 'joserfc', 'msgspec') or m.startswith('agent.server')])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

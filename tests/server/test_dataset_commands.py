@@ -16,7 +16,7 @@ from server.dataset_words import Pusher, digest_of
 from server.vocabulary import ServerProcess
 
 from agent.cli.client import Client, connect_from_job
-from agent.cli.folder_scan import scan_folder
+from agent.cli.dataset.folder_scan import scan_folder
 from agent.cli.main import run_command
 from agent.errors import UsageError
 

@@ -10,8 +10,8 @@ import pytest
 from server.routes import HttpRoute
 from server.vocabulary import ServerProcess
 
-from agent.server.api.routes import OPERATIONS
-from agent.server.operation import NoQuery, Operation
+from agent.server.http.operation import NoQuery, Operation
+from agent.server.routes import OPERATIONS
 
 Servers = Callable[..., ServerProcess]
 SQL = ["' OR 1=1 --", "1; DROP TABLE users", '"', "%", "\\", "1 UNION SELECT hash FROM tokens"]

@@ -10,8 +10,8 @@ from server.routes import HttpRoute, http_routes
 from server.toolkit_job import CACHES, Job
 from server.vocabulary import ServerProcess
 
-from agent.server.auth.access import SAFE_METHODS
-from agent.server.job_secrets import texts_of
+from agent.server.people.auth.access import SAFE_METHODS
+from agent.server.people.job_secrets import texts_of
 
 SECRET = "s3cr3t-Of/the job+1"
 PIN = "4711"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from server.vocabulary import ServerProcess, TestAgent, journal
 
-from agent.server.levels import may_be_used, nearest
+from agent.server.people.levels import may_be_used, nearest
 from agent.server.store.settings import Level, SecretRow
 
 Servers = Callable[..., ServerProcess]

@@ -12,10 +12,11 @@ from server.vocabulary import ServerProcess, TestAgent, wait_for
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
-from agent.server.bodies import Bodies
-from agent.server.doorkeeper import Doorkeeper, group_of
+from agent.server.http.bodies import Bodies
+from agent.server.http.connection_limits import Doorkeeper
 from agent.server.pools import OverloadedError
-from agent.server.problems import TooManyError
+from agent.server.process.client_groups import group_of
+from agent.server.process.problems import TooManyError
 
 Servers = Callable[..., ServerProcess]
 Agents = Callable[..., TestAgent]

@@ -12,9 +12,9 @@ from support.commands import clients_closed
 
 from agent.cli import client as cli_client
 from agent.cli.main import run_command
-from agent.server.api.routes import OPERATIONS
-from agent.server.operation import Operation
-from agent.server.paging import Page
+from agent.server.http.operation import Operation
+from agent.server.http.paging import Page
+from agent.server.routes import OPERATIONS
 
 NOWHERE = {"provider": "git", "default_branch": "main"}  # so that the repository need not answer
 LISTS = [row for row in OPERATIONS if row.documented and row.handler.__name__.startswith("list_")]

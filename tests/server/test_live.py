@@ -6,7 +6,7 @@ from contextlib import suppress
 import pytest
 from support.postgres import Cluster
 
-from agent.server.live import Bus, SharedBus
+from agent.server.events.live import Bus, SharedBus
 from agent.server.store.database import open_database
 
 pytestmark = pytest.mark.anyio

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from agent.journal.format import MAGIC, Annotation, Closed, Log, Record, StepChanged, encode
 from agent.journal.public import PublicRecord, PublicRecords
-from agent.server.archive.lines import Cut, Tail, text_of
-from agent.server.blobs.disk import DiskBlobStore
-from agent.server.job_logs import JobLogs
-from agent.server.journals.files import FileJournals
-from agent.server.log_index import LogIndex, LogIndexes
+from agent.server.data.archive.lines import Cut, Tail, text_of
+from agent.server.data.blobs.disk import DiskBlobStore
+from agent.server.data.job_logs import JobLogs
+from agent.server.data.journals.files import FileJournals
+from agent.server.data.log_index import LogIndex, LogIndexes
 from agent.server.store.database import open_database
 from agent.spec.outcome import Conclusion, JobResult
 

@@ -14,8 +14,8 @@ from server.vocabulary import PATIENCE_SECONDS, ServerProcess
 from support import oidc_provider
 
 from agent.errors import UsageError
-from agent.server.auth.oidc import challenge_of, read_oidc
-from agent.server.auth.roles import Role
+from agent.server.people.auth.oidc import challenge_of, read_oidc
+from agent.server.people.auth.roles import Role
 
 pytestmark = pytest.mark.store("sqlite")
 NOTHING = dict.fromkeys(

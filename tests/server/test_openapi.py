@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from server.vocabulary import ServerProcess
 
-from agent.server.api.routes import OPERATIONS
-from agent.server.openapi import make_document
+from agent.server.http.openapi import make_document
+from agent.server.routes import OPERATIONS
 
 Servers = Callable[..., ServerProcess]
 EXAMPLES = os.environ.get("SCHEMATHESIS_EXAMPLES", "1")

@@ -2,7 +2,7 @@
 
 from starlette.routing import Route, WebSocketRoute
 
-from agent.server.api.routes import OPERATIONS, make_routes
+from agent.server.routes import OPERATIONS, make_routes
 
 
 def test_nothing_is_served_but_the_rows() -> None:

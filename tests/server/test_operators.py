@@ -13,8 +13,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from prometheus_client.parser import text_string_to_metric_families
 from server.vocabulary import ServerProcess, TestAgent, journal, log, step, wait_for
 
-from agent.server.badges import draw_badge
-from agent.server.metrics import MOST_FLOWS, Metrics
+from agent.server.process.metrics import MOST_FLOWS, Metrics
+from agent.server.runs.badges import draw_badge
 from agent.server.store.runs import RunRow
 from agent.spec.outcome import Conclusion
 
@@ -112,7 +112,7 @@ def test_a_server_whose_disk_is_full_is_not_ready(make_server: Servers) -> None:
 def test_the_flow_schema_is_the_one_of_the_command_line(server: ServerProcess) -> None:
     import io
 
-    from agent.cli.flow_language import run_schema
+    from agent.cli.flow.language import run_schema
 
     out = io.StringIO()
     run_schema(out)

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from server.vocabulary import ServerProcess, TestAgent, journal, wait_for
 
-from agent.server.leases import MOST_FRUITLESS
+from agent.server.agents.leases import MOST_FRUITLESS
 from agent.wire import messages as m
 from agent.wire.messages import CANNOT_KEEP
 

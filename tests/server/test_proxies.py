@@ -12,7 +12,7 @@ from starlette.datastructures import Headers
 from support.balancer import run_balancer
 
 from agent.errors import UsageError
-from agent.server.proxies import FORWARDED, Hop, TrustedProxies, read_address, read_proxies
+from agent.server.http.proxies import FORWARDED, Hop, TrustedProxies, read_address, read_proxies
 
 OURS = read_proxies("10.0.0.0/8, 2001:db8:1::/48")
 OURS_BY_RFC = read_proxies("10.0.0.0/8 2001:db8:1::/48", "forwarded")

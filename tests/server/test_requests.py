@@ -9,8 +9,8 @@ import pytest
 from server.vocabulary import ONE_JOB, ServerProcess
 
 from agent.clock import Clock
-from agent.server.auth.rates import Rates
-from agent.server.problems import KINDS
+from agent.server.people.auth.rates import Rates
+from agent.server.process.problems import KINDS
 
 Servers = Callable[..., ServerProcess]
 SUBMIT = {"flow": {"file": "flow.yml", "text": ONE_JOB}}

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from server.vocabulary import ONE_JOB, TWO_JOBS, ServerProcess, TestAgent, journal
 
 from agent.errors import UsageError
-from agent.server.own_url import check_own_url, is_host
+from agent.server.process.own_url import check_own_url, is_host
 from agent.server.serve import serve
 from agent.server.settings import ServerSettings
 

@@ -10,10 +10,10 @@ from server.routes import HttpRoute, http_routes
 from server.vocabulary import ServerProcess, TestAgent, journal
 
 from agent.errors import NotFoundError, RefusedError, UsageError
-from agent.server.auth.access import SAFE_METHODS, Access, Caller, check_organisation, check_role
-from agent.server.auth.callers import make_caller
-from agent.server.auth.place import OWNERS
-from agent.server.auth.roles import Role, read_role
+from agent.server.people.auth.access import SAFE_METHODS, Access, Caller, check_organisation, check_role
+from agent.server.people.auth.callers import make_caller
+from agent.server.people.auth.place import OWNERS
+from agent.server.people.auth.roles import Role, read_role
 from agent.server.store.tokens import TokenRow
 from agent.server.store.users import UserRow
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from agent.clock import ManualClock
 from agent.errors import RefusedError
-from agent.server.auth.runtime import JobIdentity, RuntimeTokens
-from agent.server.auth.signed_urls import SignedUrls
-from agent.server.auth.throttle import Throttle
+from agent.server.people.auth.runtime import JobIdentity, RuntimeTokens
+from agent.server.people.auth.signed_urls import SignedUrls
+from agent.server.people.auth.throttle import Throttle
 
 NOW = 1_800_000_000.0
 URLS = SignedUrls(b"k" * 32)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from agent.cli.client import Client
-from agent.cli.follow import run_record
-from agent.cli.submit import Submission, start_run
+from agent.cli.flow.submit import Submission, start_run
+from agent.cli.run.follow import run_record
 from agent.errors import AgentError
 from support.behaviours import Behaviour, Seen, read_table, write_project
 from support.lab import Lab, make_lab, wait_for

@@ -58,7 +58,7 @@ def connect(address: str) -> Any:
 
 
 def leftovers(address: str, labels: Mapping[str, str]) -> list[str]:
-    """What the engine still has of a job (`agent.job.sweeping.job_labels`)."""
+    """What the engine still has of a job (`agent.job.containers.sweeping.job_labels`)."""
     wanted = {"label": [f"{name}={value}" for name, value in labels.items()]}
     with contextlib.closing(connect(address)) as client:
         found = [item["Names"][0] for item in client.containers(all=True, filters=wanted)]

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
-from agent.server.scheduler import Holding, ReadyAgent, WaitingJob
-from agent.server.scheduler.model import FOREVER, Shape
+from agent.server.agents.scheduler import Holding, ReadyAgent, WaitingJob
+from agent.server.agents.scheduler.model import FOREVER, Shape
 from agent.spec.request import GpuRequest, Request
 from agent.spec.resources import Gpu
 

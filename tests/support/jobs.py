@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agent.ids import JobId, RunId
-from agent.job.launch import JobFolder, JobSettings, create_job_folder, fork_supervisor
+from agent.job.launch.launcher import JobFolder, JobSettings, create_job_folder, fork_supervisor
 from agent.journal.file import JournalReader
 from agent.journal.format import Annotation, Closed, Log, Record, StepChanged, Summary
 from agent.spec.job import Contexts, JobSpec, StepKind, StepSpec

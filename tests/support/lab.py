@@ -218,7 +218,7 @@ class Lab:
 
     def _kill_supervisors(self, state: Path) -> None:
         """A test that failed in the middle leaves no job behind."""
-        from agent.job.launch import is_running, list_job_folders
+        from agent.job.launch.launcher import is_running, list_job_folders
 
         for folder in list_job_folders(state / "jobs"):
             if is_running(folder):

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agent.errors import AgentError
-from agent.job.effects import Effects
+from agent.job.commands.effects import Effects
 
 _PREFIXES = {
     "GITHUB_ENV": "set_env_",

@@ -6,11 +6,11 @@ Source: actions/runner `ActionCommandManager.cs`; github-facts: *Commands*. Mess
 from collections.abc import Callable, Mapping
 from typing import ClassVar
 
+from agent.job.commands.effects import Effects
 from agent.job.commands.problem_matchers import MatcherError, Problem, ProblemMatchers
 from agent.job.commands.stdout import Command, parse_command
-from agent.job.effects import Effects
-from agent.job.masking import MOST_ASKED, MOST_ASKED_BYTES
-from agent.job.streams import StepLog
+from agent.job.output.masking import MOST_ASKED, MOST_ASKED_BYTES
+from agent.job.output.recorder import StepLog
 from agent.journal.format import Annotation
 
 _DEPRECATED = (

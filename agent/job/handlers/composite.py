@@ -7,9 +7,9 @@ Source: actions/runner `CompositeActionHandler.cs`.
 import asyncio
 
 from agent.flow.expressions import to_text
-from agent.job.contexts import evaluate_value
-from agent.job.state import Scope
-from agent.job.steprun import RunSteps, StepFailure, StepRun
+from agent.job.steps.contexts import evaluate_value
+from agent.job.steps.state import Scope
+from agent.job.steps.steprun import RunSteps, StepFailure, StepRun
 from agent.resolve.manifest import CompositeRuns
 from agent.spec.outcome import Conclusion, FailureKind
 

@@ -17,14 +17,14 @@ from agent.containers.mounts import mount_own_folder
 from agent.containers.paths import PathMap
 from agent.errors import AgentError
 from agent.flow.expressions import to_text
-from agent.job.action_images import find_image
-from agent.job.containers import SOCKET, check_folder, open_engine
-from agent.job.contexts import evaluate_value
-from agent.job.hosts import ActionHost
-from agent.job.images import container_policy
-from agent.job.state import RunningJob, Scope
-from agent.job.steprun import RunSteps, Stage, StepFailure, StepRun
-from agent.job.sweeping import job_labels
+from agent.job.containers.action_images import find_image
+from agent.job.containers.images import container_policy
+from agent.job.containers.lifecycle import SOCKET, check_folder, open_engine
+from agent.job.containers.sweeping import job_labels
+from agent.job.process.hosts import ActionHost
+from agent.job.steps.contexts import evaluate_value
+from agent.job.steps.state import RunningJob, Scope
+from agent.job.steps.steprun import RunSteps, Stage, StepFailure, StepRun
 from agent.resolve.manifest import DockerRuns
 from agent.spec.outcome import FailureKind
 

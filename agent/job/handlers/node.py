@@ -9,11 +9,11 @@ from functools import partial
 from pathlib import Path
 
 from agent.errors import AgentError
-from agent.job.kept import clean_home
-from agent.job.node_installation import MAJOR, install_musl_node, install_node
-from agent.job.nodes import find_node, find_node_inside
-from agent.job.state import RunningJob
-from agent.job.steprun import RunSteps, Stage, StepFailure, StepRun
+from agent.job.runtimes.kept import clean_home
+from agent.job.runtimes.node import find_node, find_node_inside
+from agent.job.runtimes.node_installation import MAJOR, install_musl_node, install_node
+from agent.job.steps.state import RunningJob
+from agent.job.steps.steprun import RunSteps, Stage, StepFailure, StepRun
 from agent.resolve.manifest import NodeRuns
 
 _FORCE = "FORCE_JAVASCRIPT_ACTIONS_TO_NODE24"

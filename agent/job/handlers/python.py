@@ -17,9 +17,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from agent.errors import AgentError
-from agent.job.hosts import MachineHost
-from agent.job.kept import clean_home, digest_tree, keep
-from agent.job.steprun import Action, RunSteps, Stage, StepFailure, StepRun
+from agent.job.process.hosts import MachineHost
+from agent.job.runtimes.kept import clean_home, digest_tree, keep
+from agent.job.steps.steprun import Action, RunSteps, Stage, StepFailure, StepRun
 from agent.resolve.manifest import PythonRuns
 from agent.spec.outcome import FailureKind
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from agent.errors import AgentError
 from agent.flow.expressions import to_text
-from agent.job.contexts import is_settled
-from agent.job.programs import find_executable
-from agent.job.steprun import RunSteps, StepFailure, StepRun
+from agent.job.process.programs import find_executable
+from agent.job.steps.contexts import is_settled
+from agent.job.steps.steprun import RunSteps, StepFailure, StepRun
 
 _BUILT_IN = {
     "bash": "bash --noprofile --norc -e -o pipefail {0}",

@@ -6,16 +6,16 @@ import msgspec
 from starlette.responses import Response
 
 from agent.errors import NotFoundError, RefusedError
-from agent.server import accounts, audit
-from agent.server.admit import address_of
 from agent.server.api.users import NewToken, TokenBody, TokenList, list_tokens_of, make_token, token_fields
-from agent.server.auth.access import Access
-from agent.server.auth.passwords import hash_password
-from agent.server.auth.tokens import API
-from agent.server.call import Call, empty_response, view_response
-from agent.server.operation import V1, Operation
-from agent.server.paging import LongPage
-from agent.server.sign_in import check_password_of
+from agent.server.events import audit
+from agent.server.http.admission import address_of
+from agent.server.http.call import Call, empty_response, view_response
+from agent.server.http.operation import V1, Operation
+from agent.server.http.paging import LongPage
+from agent.server.people import accounts
+from agent.server.people.auth.access import Access
+from agent.server.people.auth.passwords import hash_password
+from agent.server.people.auth.tokens import API
 from agent.server.store import projects, tokens, users
 from agent.server.store.database import Connection
 from agent.server.store.users import UserRow
@@ -59,8 +59,8 @@ class AccountView(msgspec.Struct):
 async def sign_in(call: Call) -> Response:
     """A personal token for a name and a password; it ends after 90 days when nothing else is said."""
     body = await call.body(SignInBody)
-    user = await check_password_of(call.services, body.user, body.password, address_of(call.request))
-    async with call.services.changes.begin() as change:
+    user = await call.rooms.people.sign_in.by_password(body.user, body.password, address_of(call.request))
+    async with call.rooms.changes.begin() as change:
         row, token = await accounts.create_personal_token(
             change, user, name=body.name, expires_seconds=body.expires_seconds
         )
@@ -69,7 +69,7 @@ async def sign_in(call: Call) -> Response:
 
 async def show_account(call: Call) -> Response:
     """Who the caller is, and what they may do where."""
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         user = await _own(call, connection)
         names = await projects.names(connection)
     caller = call.caller
@@ -92,34 +92,34 @@ async def change_password(call: Call) -> Response:
         raise RefusedError(
             "a limited token changes no password", hint="sign in, or use a token without limits"
         )
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         user = await _own(call, connection)
     if user.password is not None:
         address, known = address_of(call.request), f"token {call.caller.token}"
-        await check_password_of(call.services, user.name, body.current, address, known=known)
-    hashed = await call.services.pools.passwords.run(hash_password, body.new)
-    async with call.services.changes.begin() as change:
+        await call.rooms.people.sign_in.by_password(user.name, body.current, address, known=known)
+    hashed = await call.rooms.process.pools.passwords.run(hash_password, body.new)
+    async with call.rooms.changes.begin() as change:
         await accounts.change_user(change, user, password=hashed)
     return empty_response()
 
 
 async def list_own_tokens(call: Call) -> Response:
     """The caller's own tokens, without what would let anybody use them."""
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         return await list_tokens_of(call, connection, call.caller.user or 0)
 
 
 async def create_own_token(call: Call) -> Response:
     """A token of one's own; one that is made with a limited token is limited likewise."""
     body = await call.body(TokenBody)
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         user = await _own(call, connection)
     return await make_token(call, user, body)
 
 
 async def revoke_own_token(call: Call) -> Response:
     """End one of one's own tokens."""
-    async with call.services.changes.begin() as change:
+    async with call.rooms.changes.begin() as change:
         token, user = call.text("token"), call.caller.user
         audit.note(token=token)
         if not await tokens.revoke_token(change.connection, token, API, change.now, user):

@@ -6,13 +6,13 @@ import secrets
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from agent.errors import AgentError
-from agent.server.connection import AgentConnection
-from agent.server.doorkeeper import prove
-from agent.server.live import QUEUE
-from agent.server.services import Services
+from agent.server.agents.connection import AgentConnection
+from agent.server.events.live import QUEUE
+from agent.server.http.connection_limits import prove
+from agent.server.http.rooms import Rooms
 from agent.wire.server_side import ServerProtocol
 
-log = logging.getLogger("agent.server.hub")
+log = logging.getLogger("agent.server.agents.hub")
 
 _NONCE_BYTES = 32
 _POLICY_VIOLATION = 1008
@@ -49,18 +49,16 @@ class _Socket:
 
 async def connect_agent(websocket: WebSocket) -> None:
     """Run one agent's connection. Browsers are turned away: no agent sends an `Origin`."""
-    services: Services = websocket.app.state.services
+    rooms: Rooms = websocket.app.state.rooms
     if "origin" in websocket.headers:
         await websocket.close(_POLICY_VIOLATION)
         return
-    if services.bus.is_closing or not services.hub.may_enter(
-        services.settings.limits.connections_before_proof
-    ):
+    if rooms.bus.is_closing or not rooms.agents.hub.may_enter(rooms.process.limits.connections_before_proof):
         await websocket.close(_TRY_AGAIN_LATER)
         return
     await websocket.accept()
-    connection = _make_connection(services, websocket)
-    services.hub.enter(connection)
+    connection = _make_connection(rooms, websocket)
+    rooms.agents.hub.enter(connection)
     try:
         await connection.serve()
     except* (WebSocketDisconnect, OSError):
@@ -68,34 +66,32 @@ async def connect_agent(websocket: WebSocket) -> None:
     except* AgentError as group:
         log.error("agent %s: %s", connection.agent, "; ".join(map(str, group.exceptions)))  # noqa: TRY400 - no bug
     finally:
-        services.hub.leave(connection)
+        rooms.agents.hub.leave(connection)
         await connection.leave()
 
 
-def _make_connection(services: Services, websocket: WebSocket) -> AgentConnection:
-    settings = services.settings
+def _make_connection(rooms: Rooms, websocket: WebSocket) -> AgentConnection:
+    terms = rooms.agents.terms
 
     def on_proven(agent: str, connection: AgentConnection) -> None:
         prove(websocket.scope)
-        services.hub.add(agent, connection)
+        rooms.agents.hub.add(agent, connection)
 
-    protocol = ServerProtocol(
-        services.folder.server_id, secrets.token_bytes(_NONCE_BYTES), settings.connection_terms
-    )
+    protocol = ServerProtocol(rooms.process.folder.server_id, secrets.token_bytes(_NONCE_BYTES), terms)
     return AgentConnection(
         _Socket(websocket),
         protocol,
-        registry=services.registry,
-        leases=services.leases,
-        journals=services.journals,
-        ledger=services.ledger,
-        fleet=services.fleet,
-        pulse=services.pulse,
-        bus=services.bus,
-        heartbeat_seconds=settings.connection_terms.heartbeat_seconds,
-        handshake_seconds=settings.limits.handshake_seconds,
+        registry=rooms.agents.registry,
+        leases=rooms.agents.leases,
+        journals=rooms.data.journals,
+        job_records=rooms.agents.job_records,
+        peers=rooms.agents.peers,
+        heartbeats=rooms.agents.heartbeats,
+        bus=rooms.bus,
+        heartbeat_seconds=terms.heartbeat_seconds,
+        handshake_seconds=rooms.process.limits.handshake_seconds,
         on_proven=on_proven,
-        on_offers=services.delivery.deliver_to,
-        on_ready=lambda: services.bus.wake(QUEUE),
-        on_bytes=services.metrics.note_journal,
+        on_offers=rooms.agents.offers.deliver_to,
+        on_ready=lambda: rooms.bus.wake(QUEUE),
+        on_bytes=rooms.process.metrics.note_journal,
     )

@@ -10,16 +10,16 @@ from starlette.responses import Response
 
 from agent.errors import NotFoundError, RefusedError
 from agent.seal.identity import PublicIdentity
-from agent.server.admit import count_failure
-from agent.server.auth.access import Access
-from agent.server.call import Call, empty_response, view_response
-from agent.server.operation import V1, Operation
-from agent.server.paging import Next, Page, part
-from agent.server.registry import Registration, labels_of
-from agent.server.services import Services
+from agent.server.agents.registry import Registration, labels_of
+from agent.server.events.views import Moment, time_text
+from agent.server.http.admission import count_failure
+from agent.server.http.call import Call, empty_response, view_response
+from agent.server.http.operation import V1, Operation
+from agent.server.http.paging import Next, Page, part
+from agent.server.http.rooms import Rooms
+from agent.server.people.auth.access import Access
 from agent.server.store import agents, jobs, projects
 from agent.server.store.agents import AgentRow
-from agent.server.views import Moment, time_text
 from agent.spec.resources import inventory_from_json
 from agent.visible import HIDDEN
 
@@ -122,20 +122,20 @@ async def register_agent(call: Call) -> Response:
         replace=body.replace,
     )
     try:
-        row, replaced = await call.services.registry.register(registration)
+        row, replaced = await call.rooms.agents.registry.register(registration)
     except RefusedError as error:
-        raise count_failure(call.request, call.services, error) from None
+        raise count_failure(call.request, call.rooms, error) from None
     if replaced is not None:
-        await _let_go(call.services, replaced, "its agent was replaced by a new registration")
-    return view_response(Registered(row.id, row.name, call.services.folder.server_id), 201)
+        await _let_go(call.rooms, replaced, "its agent was replaced by a new registration")
+    return view_response(Registered(row.id, row.name, call.rooms.process.folder.server_id), 201)
 
 
 async def list_agents(call: Call) -> Response:
     """All agents by name."""
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         found = await agents.list_agents(connection)
         held = Counter(job.agent or "" for job in await jobs.list_active(connection))
-        connected = await call.services.fleet.connected(connection)
+        connected = await call.rooms.agents.peers.connected(connection)
     rows, after = part(found, call.query(Page), lambda row: row.name, str)
     shown = [AgentView(**_fields(row, held[row.id], is_online=row.id in connected)) for row in rows]
     return view_response(AgentList(shown, after))
@@ -143,16 +143,16 @@ async def list_agents(call: Call) -> Response:
 
 async def show_agent(call: Call) -> Response:
     """One agent with its machine; of the jobs that it holds and its projects, those that the caller may see."""
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         row = await agents.find_agent(connection, call.text("agent"))
         if row is None:
             raise NotFoundError("there is no such agent")
         held = await jobs.list_active(connection, row.id)
-        connected = await call.services.fleet.connected(connection)
+        connected = await call.rooms.agents.peers.connected(connection)
         noted = await agents.find_figures(connection, row.id)
         names = await projects.names(connection)
     shown = [job.id for job in held if call.caller.role_in(job.project)]
-    figures = dict(call.services.pulse.figures_of(row.id)) or noted
+    figures = dict(call.rooms.agents.heartbeats.figures_of(row.id)) or noted
     fields = _fields(row, len(held), is_online=row.id in connected)
     visible = {project: name for project, name in names.items() if call.caller.role_in(project)}
     return view_response(
@@ -177,9 +177,9 @@ async def change_agent(call: Call) -> Response:
         values["set_labels"] = None if body.labels is None else json.dumps(body.labels)
     if body.projects is not msgspec.UNSET:
         values["projects"] = await _project_ids(call, body.projects)
-    if values and not await call.services.registry.arrange(agent, values):
+    if values and not await call.rooms.agents.registry.arrange(agent, values):
         raise NotFoundError("there is no such agent")
-    await call.services.hub.refresh(agent)
+    await call.rooms.agents.hub.refresh(agent)
     return await show_agent(call)
 
 
@@ -188,7 +188,7 @@ async def _project_ids(call: Call, names: list[str] | None) -> str | None:
     if names is None:
         return None
     found = []
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         for name in names:
             row = await projects.find_by_name(connection, name)
             if row is None:
@@ -200,9 +200,9 @@ async def _project_ids(call: Call, names: list[str] | None) -> str | None:
 async def remove_agent(call: Call) -> Response:
     """End an agent's identity; the jobs that it holds are lost."""
     agent = call.text("agent")
-    if not await call.services.registry.remove(agent):
+    if not await call.rooms.agents.registry.remove(agent):
         raise NotFoundError("there is no such agent")
-    await _let_go(call.services, agent, "its agent was removed")
+    await _let_go(call.rooms, agent, "its agent was removed")
     return empty_response()
 
 
@@ -214,10 +214,10 @@ def _arranged(row: AgentRow, project_names: Mapping[int, str]) -> Arranged:
     return Arranged(labels, own_projects, row.set_max_jobs, row.set_draining, row.address)
 
 
-async def _let_go(services: Services, agent: str, reason: str) -> None:
+async def _let_go(rooms: Rooms, agent: str, reason: str) -> None:
     """What an agent leaves behind whose identity has ended: its connection closes, its jobs are lost."""
-    services.pulse.forget(agent)
-    await services.leases.forsake(agent, set(), reason)
+    rooms.agents.heartbeats.forget(agent)
+    await rooms.agents.leases.forsake(agent, set(), reason)
 
 
 def _fields(row: AgentRow, jobs_held: int, *, is_online: bool) -> dict[str, Any]:

@@ -6,19 +6,19 @@ import msgspec
 from starlette.responses import Response
 
 from agent.errors import NotFoundError
-from agent.server.auth.access import Access
-from agent.server.blobs.store import Written
-from agent.server.call import Call, empty_response, view_response
-from agent.server.operation import ANY, BYTES, V1, Operation
-from agent.server.paging import Next, Page, part
-from agent.server.problems import ConflictError, TooLargeError
+from agent.server.data.blobs.store import Written
+from agent.server.events.views import ArtifactView, view_artifact
+from agent.server.http.call import Call, empty_response, view_response
+from agent.server.http.operation import ANY, BYTES, V1, Operation
+from agent.server.http.paging import Next, Page, part
+from agent.server.people.auth.access import Access
+from agent.server.process.problems import ConflictError, TooLargeError
 from agent.server.store import artifacts, retention, runs
 from agent.server.store.artifacts import ArtifactRow
 from agent.server.store.locks import lock_name
 from agent.server.toolkit.artifacts import check_mime_type, check_name
 from agent.server.toolkit.blobs import read_start, redirect_or_send, remove_all
 from agent.server.toolkit.shelves import ARTIFACTS, artifact_headers, check_quota, stored_artifact
-from agent.server.views import ArtifactView, view_artifact
 
 
 class ArtifactList(msgspec.Struct):
@@ -38,7 +38,7 @@ class UploadQuery(msgspec.Struct, forbid_unknown_fields=True):
 async def list_artifacts(call: Call) -> Response:
     """The run's finished artifacts."""
     run = call.number("run")
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         if await runs.find_run(connection, run) is None:
             raise NotFoundError(f"there is no run {run}")
         found = await artifacts.list_final(connection, run)
@@ -48,34 +48,34 @@ async def list_artifacts(call: Call) -> Response:
 
 async def download_artifact(call: Call) -> Response:
     """The artifact's bytes, as a file to save; 302 to the bucket that has them, where there is one. `Range: bytes=N-` goes on after a cut."""
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         row = await artifacts.find_artifact(connection, call.number("artifact"))
     if row is None or row.status != "final":
         raise NotFoundError("there is no such artifact")
-    return await redirect_or_send(call.services, stored_artifact(row), read_start(call, row.size_bytes))
+    return await redirect_or_send(call.rooms, stored_artifact(row), read_start(call, row.size_bytes))
 
 
 async def upload_artifact(call: Call) -> Response:
     """Add an artifact to a run; it is final at once. Its digest may be named; a taken name needs `overwrite`."""
     query, name, run = call.query(UploadQuery), check_name(call.text("artifact_name")), call.number("run")
     mime_type = check_mime_type(call.request.headers.get("content-type", "application/octet-stream"))
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         _check_free(await artifacts.find_by_name(connection, run, name), query)
     key = f"artifacts/{run}/by-hand-{secrets.token_hex(8)}"
-    written = await call.services.blobs.write(
+    written = await call.rooms.data.blobs.write(
         key,
         call.request.stream(),
-        limit_bytes=await ARTIFACTS.room(call.services, call.project.id),
+        limit_bytes=await ARTIFACTS.room(call.rooms, call.project.id),
         digest=query.digest,
         headers=artifact_headers(name, mime_type),
     )
     try:
         row, old = await _write_down(call, name, mime_type, key, written)
     except (ConflictError, TooLargeError):
-        await call.services.blobs.remove(key)
+        await call.rooms.data.blobs.remove(key)
         raise
     if old is not None:
-        await remove_all(call.services, ARTIFACTS, stored_artifact(old))
+        await remove_all(call.rooms, ARTIFACTS, stored_artifact(old))
     return view_response(view_artifact(row), 201)
 
 
@@ -84,7 +84,7 @@ async def _write_down(
 ) -> tuple[ArtifactRow, ArtifactRow | None]:
     """The new row, and the one that it has replaced. Raises TooLargeError when others have taken the room meanwhile."""
     query, run = call.query(UploadQuery), call.number("run")
-    async with call.services.changes.begin() as change:
+    async with call.rooms.changes.begin() as change:
         await lock_name(change.connection, f"uploads of {call.project.id}")
         old = await artifacts.find_by_name(change.connection, run, name)
         _check_free(old, query)
@@ -120,13 +120,13 @@ def _check_free(row: ArtifactRow | None, query: UploadQuery) -> None:
 
 async def delete_artifact(call: Call) -> Response:
     """Forget an artifact."""
-    async with call.services.changes.begin() as change:
+    async with call.rooms.changes.begin() as change:
         row = await artifacts.find_artifact(change.connection, call.number("artifact"))
         if row is None:
             raise NotFoundError("there is no such artifact")
         await retention.forget_artifacts(change.connection, [row.id])
         await change.tell_run(row.run)
-    await remove_all(call.services, ARTIFACTS, stored_artifact(row))
+    await remove_all(call.rooms, ARTIFACTS, stored_artifact(row))
     return empty_response()
 
 

@@ -10,14 +10,14 @@ from starlette.responses import Response
 
 from agent.errors import NotFoundError, RefusedError
 from agent.ids import ENTROPY_BYTES, make_id
-from agent.server import audit
-from agent.server.admit import address_of
-from agent.server.auth.access import Access
-from agent.server.auth.roles import Role
-from agent.server.auth.tickets import TICKET_SECONDS, Ticket
-from agent.server.call import Call, view_response
-from agent.server.operation import V1, Operation
-from agent.server.problems import ConflictError, TooLargeError
+from agent.server.events import audit
+from agent.server.http.admission import address_of
+from agent.server.http.call import Call, view_response
+from agent.server.http.operation import V1, Operation
+from agent.server.people.auth.access import Access
+from agent.server.people.auth.roles import Role
+from agent.server.people.auth.tickets import TICKET_SECONDS, Ticket
+from agent.server.process.problems import ConflictError, TooLargeError
 from agent.server.store import agents, deliveries, jobs, runs
 from agent.server.store.database import Connection
 from agent.server.store.jobs import JobRow
@@ -64,7 +64,7 @@ async def attach_job(call: Call) -> Response:
             f"the command is longer than {ATTACH_COMMAND_CHARACTERS} characters",
             hint="attach without one, and send it as input",
         )
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         row = await _find(connection, call.text("job"))
         await _check_rights(connection, call, row)
         names = await agents.names_of(connection, [row.agent])
@@ -87,7 +87,7 @@ async def attach_job(call: Call) -> Response:
         is_resume=body.resume,
     )
     audit.note(session=ticket.session, resume=body.resume)
-    made = call.services.tickets.make(ticket)
+    made = call.rooms.people.tickets.make(ticket)
     return view_response(TicketView(ticket.session, made, f"{V1}/attach", TICKET_SECONDS, row.key, name), 201)
 
 
@@ -107,7 +107,7 @@ async def _find(connection: Connection, job: str) -> JobRow:
 
 async def _check_rights(connection: Connection, call: Call, row: JobRow) -> None:
     """A maintainer, or who has started the run by hand; with a stranger's code only an admin. Raises RefusedError."""
-    if not call.services.settings.allow_attach:
+    if not call.rooms.agents.allow_attach:
         raise RefusedError(
             "this server lets nobody attach to jobs", hint="its operator can change that: AGENT_ATTACH"
         )

@@ -1,4 +1,4 @@
-"""`/api/v1/attach`: the websocket of somebody who is attached to a job. The bearer token is a ticket (`agent.server.auth.tickets`).
+"""`/api/v1/attach`: the websocket of somebody who is attached to a job. The bearer token is a ticket (`agent.server.people.auth.tickets`).
 
     viewer -> server   binary: input        text: {"kind": "resize", "rows": N, "columns": N} | {"kind": "end"}
     server -> viewer   binary: the stream's number (1, 2), then output
@@ -18,13 +18,14 @@ from typing import Any
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from agent.errors import AgentError, RefusedError
-from agent.server import audit
-from agent.server.attachments import Attachment
-from agent.server.auth.tickets import Ticket
-from agent.server.doorkeeper import group_of, prove
-from agent.server.problems import ConflictError
-from agent.server.relay import HEADER, relay
-from agent.server.services import Services
+from agent.server.agents.attachments import Attachment
+from agent.server.events import audit
+from agent.server.http.connection_limits import prove
+from agent.server.http.relay import HEADER, relay
+from agent.server.http.rooms import Rooms
+from agent.server.people.auth.tickets import Ticket
+from agent.server.process.client_groups import group_of
+from agent.server.process.problems import ConflictError
 from agent.server.store import jobs
 from agent.server.store.failures import UnavailableError
 from agent.wire import messages as m
@@ -37,21 +38,21 @@ _TRY_AGAIN_LATER = 1013
 
 async def connect_viewer(websocket: WebSocket) -> None:
     """Run one session. Browsers are turned away: the command line sends no `Origin`."""
-    services: Services = websocket.app.state.services
-    if services.bus.is_closing:
+    rooms: Rooms = websocket.app.state.rooms
+    if rooms.bus.is_closing:
         await websocket.close(_TRY_AGAIN_LATER)
         return
     try:
-        ticket = _read_ticket(websocket, services)
+        ticket = _read_ticket(websocket, rooms)
     except RefusedError:
-        services.throttle.count_failure(group_of(websocket.client.host if websocket.client else ""))
+        rooms.people.throttle.count_failure(group_of(websocket.client.host if websocket.client else ""))
         await websocket.close(_POLICY_VIOLATION)
         return
     prove(websocket.scope)
     await websocket.accept()
     ending: dict[str, Any] = {"exit_code": None, "message": "the server has failed", "hint": ""}
     try:
-        ending = await _run(websocket, services, ticket)
+        ending = await _run(websocket, rooms, ticket)
     except AgentError as error:
         ending |= {"message": str(error).removesuffix(f"; {error.hint}"), "hint": error.hint}
     except (WebSocketDisconnect, OSError):
@@ -60,18 +61,18 @@ async def connect_viewer(websocket: WebSocket) -> None:
         await _say_end(websocket, ending)
 
 
-def _read_ticket(websocket: WebSocket, services: Services) -> Ticket:
+def _read_ticket(websocket: WebSocket, rooms: Rooms) -> Ticket:
     scheme, _, text = websocket.headers.get("authorization", "").partition(" ")
     if "origin" in websocket.headers or scheme.lower() != "bearer":
         raise RefusedError("a ticket is needed")
-    return services.tickets.read(text.strip())
+    return rooms.people.tickets.read(text.strip())
 
 
-async def _run(websocket: WebSocket, services: Services, ticket: Ticket) -> dict[str, Any]:
+async def _run(websocket: WebSocket, rooms: Rooms, ticket: Ticket) -> dict[str, Any]:
     """The session here, or at the server that holds the agent's connection; how it ended. Raises AgentError."""
-    async with services.database.read() as connection:
+    async with rooms.database.read() as connection:
         row = await jobs.find_job(connection, ticket.job)
-        holder = await services.fleet.find_holder(connection, ticket.agent)
+        holder = await rooms.agents.peers.find_holder(connection, ticket.agent)
     if row is None or row.lease != ticket.lease or row.status not in jobs.ACTIVE:
         raise ConflictError("the job has ended")
     if holder is None:
@@ -82,8 +83,8 @@ async def _run(websocket: WebSocket, services: Services, ticket: Ticket) -> dict
         if HEADER in websocket.headers:
             raise ConflictError("the agent has moved to another server just now", hint="attach again")
         return await relay(websocket, holder, ticket.agent_name)
-    services.tickets.spend(ticket)
-    sessions = services.hub.sessions_of(ticket.agent)
+    rooms.people.tickets.spend(ticket)
+    sessions = rooms.agents.hub.sessions_of(ticket.agent)
     if sessions is None:
         raise ConflictError(f"the agent {ticket.agent_name} is just connecting", hint="attach again")
     attachment = sessions.open(_make_wish(ticket), ticket.agent_name)
@@ -94,7 +95,7 @@ async def _run(websocket: WebSocket, services: Services, ticket: Ticket) -> dict
     finally:
         attachment.leave()
         sessions.close(ticket.session)
-        await asyncio.shield(_write_down(services, ticket, monotonic() - started, ending))
+        await asyncio.shield(_write_down(rooms, ticket, monotonic() - started, ending))
     return ending
 
 
@@ -172,7 +173,7 @@ async def _say_end(websocket: WebSocket, ending: dict[str, Any]) -> None:
             await websocket.close()
 
 
-async def _write_down(services: Services, ticket: Ticket, seconds: float, ending: dict[str, Any]) -> None:
+async def _write_down(rooms: Rooms, ticket: Ticket, seconds: float, ending: dict[str, Any]) -> None:
     """The end of a session in the audit log; its beginning is the row of the call that gave the ticket."""
     entry = audit.Entry(
         "attachment ended",
@@ -191,7 +192,7 @@ async def _write_down(services: Services, ticket: Ticket, seconds: float, ending
         },
     )
     try:
-        async with services.database.write() as connection:
-            await audit.write(connection, entry, services.clock.now())
+        async with rooms.database.write() as connection:
+            await audit.write(connection, entry, rooms.clock.now())
     except UnavailableError as error:
         log.warning("the end of %s's session is not in the audit log: %s", ticket.name, error)

@@ -9,15 +9,15 @@ import msgspec
 from starlette.responses import Response
 
 from agent.errors import UsageError
-from agent.server import accounts
-from agent.server.auth.access import Access
-from agent.server.call import Call, view_response
-from agent.server.operation import V1, Operation
-from agent.server.paging import Next, Page, RowId, cut, next_cursor
+from agent.server.events.views import Moment, time_text
+from agent.server.http.call import Call, view_response
+from agent.server.http.operation import V1, Operation
+from agent.server.http.paging import Next, Page, RowId, cut, next_cursor
+from agent.server.people import accounts
+from agent.server.people.auth.access import Access
 from agent.server.store import audit, projects
 from agent.server.store.audit import AuditRow
 from agent.server.store.database import Connection
-from agent.server.views import Moment, time_text
 
 _Text = Annotated[str, msgspec.Meta(max_length=500)]
 
@@ -64,7 +64,7 @@ async def list_audit(call: Call) -> Response:
     query = call.query(OrganisationAuditQuery)
     project = None
     if query.project:
-        async with call.services.database.read() as connection:
+        async with call.rooms.database.read() as connection:
             project = (await accounts.find_project(connection, query.project)).id
     return await _list(call, query, project)
 
@@ -75,7 +75,7 @@ async def list_audit_of_project(call: Call) -> Response:
 
 
 async def _list(call: Call, query: AuditQuery, project: int | None) -> Response:
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         found = await _find(connection, query, project)
         names = await projects.names(connection)
     shown = cut(found, query.limit)

@@ -4,15 +4,15 @@ import msgspec
 from starlette.responses import Response
 
 from agent.errors import NotFoundError
-from agent.server.auth.access import Access
-from agent.server.call import Call, empty_response, view_response
-from agent.server.operation import V1, Operation
-from agent.server.paging import LongPage, Next, RowId, cut, next_cursor
+from agent.server.events.views import Moment, time_text
+from agent.server.http.call import Call, empty_response, view_response
+from agent.server.http.operation import V1, Operation
+from agent.server.http.paging import LongPage, Next, RowId, cut, next_cursor
+from agent.server.people.auth.access import Access
 from agent.server.store import caches
 from agent.server.store.caches import CacheRow
 from agent.server.toolkit.blobs import remove_all
 from agent.server.toolkit.shelves import CACHES, stored_cache
-from agent.server.views import Moment, time_text
 
 
 class CacheQuery(LongPage):
@@ -47,7 +47,7 @@ async def list_caches(call: Call) -> Response:
     """The project's caches, the last used first."""
     query, project = call.query(CacheQuery), call.project
     after = query.after(tuple[float, RowId])
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         found = await caches.list_caches(
             connection, project.id, limit=query.limit + 1, after=after, prefix=query.prefix
         )
@@ -62,12 +62,12 @@ async def list_caches(call: Call) -> Response:
 async def delete_cache(call: Call) -> Response:
     """Forget a cache: its key is free again."""
     number = call.number("cache")
-    async with call.services.changes.begin() as change:
+    async with call.rooms.changes.begin() as change:
         row = await caches.find_cache(change.connection, number)
         if row is None:
             raise NotFoundError(f"there is no cache {number}")
         await caches.remove_caches(change.connection, [number])
-    await remove_all(call.services, CACHES, stored_cache(row))
+    await remove_all(call.rooms, CACHES, stored_cache(row))
     return empty_response()
 
 

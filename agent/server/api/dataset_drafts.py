@@ -10,21 +10,19 @@ from typing import Annotated
 import msgspec
 from starlette.responses import Response
 
-from agent.server import audit
 from agent.server.api.datasets import DATASET
-from agent.server.auth.access import Access
-from agent.server.call import Call, empty_response, view_response
-from agent.server.dataset_commit import Wanted, commit_draft
-from agent.server.dataset_views import Digest, FileView, VersionView, view_version
-from agent.server.datasets import (
+from agent.server.data.dataset_commit import Wanted, commit_draft
+from agent.server.data.dataset_views import Digest, FileView, VersionView, view_version
+from agent.server.data.datasets import (
     begin_draft,
     check_may_write,
     find_dataset,
     find_draft,
-    name_files,
-    store_content,
 )
-from agent.server.operation import BYTES, Operation
+from agent.server.events import audit
+from agent.server.http.call import Call, empty_response, view_response
+from agent.server.http.operation import BYTES, Operation
+from agent.server.people.auth.access import Access
 from agent.server.store import datasets
 from agent.server.store.database import Connection
 from agent.server.store.datasets import DatasetRow, VersionRow
@@ -73,7 +71,7 @@ class Commit(msgspec.Struct, forbid_unknown_fields=True):
 async def add_draft(call: Call) -> Response:
     """Begin a new version of a dataset."""
     body = await call.body(NewDraft)
-    async with call.services.changes.begin() as change:
+    async with call.rooms.changes.begin() as change:
         dataset = await find_dataset(change.connection, call.project.id, call.text("name"))
         audit.note(dataset=dataset.name)
         draft = await begin_draft(change, dataset, call.caller, message=body.message, metadata=body.metadata)
@@ -83,35 +81,37 @@ async def add_draft(call: Call) -> Response:
 async def add_files(call: Call) -> Response:
     """Name files of the draft: the answer says which of their contents are missing."""
     body = await call.body(DraftFiles)
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         _, draft = await _find(connection, call)
         await check_may_write(connection, call.caller)
     files = [ManifestFile(file.path, file.size_bytes, file.digest, file.mode) for file in body.files]
-    return view_response(MissingView(await name_files(call.services, call.project, draft, files)))
+    return view_response(MissingView(await call.rooms.data.datasets.name_files(call.project, draft, files)))
 
 
 async def put_content(call: Call) -> Response:
     """Send the bytes of files that the draft names; they are held against the digest."""
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         _, draft = await _find(connection, call)
         await check_may_write(connection, call.caller)
-    await store_content(call.services, call.project, draft, call.text("digest"), call.request.stream())
+    await call.rooms.data.datasets.store_content(
+        call.project, draft, call.text("digest"), call.request.stream()
+    )
     return empty_response()
 
 
 async def commit(call: Call) -> Response:
     """Make the draft the dataset's next version: 201. Sent again it gives the same version: 200."""
     body = await call.body(Commit)
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         dataset, draft = await _find(connection, call)
     wanted = Wanted(body.digest, body.tags, body.unless_same)
-    done = await commit_draft(call.services, dataset, draft, call.caller, wanted)
+    done = await commit_draft(call.rooms.changes, dataset, draft, call.caller, wanted)
     return view_response(view_version(dataset, done.version, done.tags), 201 if done.is_new else 200)
 
 
 async def delete_draft(call: Call) -> Response:
     """Give a draft up. What it alone has named goes with the next retention."""
-    async with call.services.changes.begin() as change:
+    async with call.rooms.changes.begin() as change:
         _, draft = await _find(change.connection, call)
         await datasets.lock_contents(change.connection, call.project.id)
         await datasets.forget_draft(change.connection, draft.id)

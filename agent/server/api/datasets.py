@@ -9,10 +9,7 @@ import msgspec
 from starlette.responses import Response
 
 from agent.errors import NotFoundError
-from agent.server import audit
-from agent.server.auth.access import Access
-from agent.server.call import Call, empty_response, view_response
-from agent.server.dataset_views import (
+from agent.server.data.dataset_views import (
     DatasetView,
     FileView,
     VersionView,
@@ -20,17 +17,18 @@ from agent.server.dataset_views import (
     view_file,
     view_version,
 )
-from agent.server.datasets import (
+from agent.server.data.datasets import (
     CONTENT_HEADERS,
     check_may_write,
     create_dataset,
     find_dataset,
     find_version,
-    note_read,
-    sweep_contents,
 )
-from agent.server.operation import ANY, V1, Operation
-from agent.server.paging import Next, Page, RowId, cut, next_cursor
+from agent.server.events import audit
+from agent.server.http.call import Call, empty_response, view_response
+from agent.server.http.operation import ANY, V1, Operation
+from agent.server.http.paging import Next, Page, RowId, cut, next_cursor
+from agent.server.people.auth.access import Access
 from agent.server.store import dataset_files, datasets
 from agent.server.store.database import Connection
 from agent.server.store.datasets import DatasetRow, VersionRow
@@ -77,7 +75,7 @@ class FileList(msgspec.Struct):
 async def list_datasets(call: Call) -> Response:
     """The project's datasets by name, each with its newest version."""
     page = call.query(Page)
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         found = await datasets.list_datasets(
             connection, call.project.id, after=page.after(str), limit=page.limit + 1
         )
@@ -96,7 +94,7 @@ async def list_datasets(call: Call) -> Response:
 async def add_dataset(call: Call) -> Response:
     """Make a dataset, which has no version yet."""
     body = await call.body(NewDataset)
-    async with call.services.changes.begin() as change:
+    async with call.rooms.changes.begin() as change:
         actor = await check_may_write(change.connection, call.caller)
         audit.note(dataset=body.name)
         row = await create_dataset(change, call.project.id, body.name, body.description, actor)
@@ -105,7 +103,7 @@ async def add_dataset(call: Call) -> Response:
 
 async def show_dataset(call: Call) -> Response:
     """A dataset and its newest version."""
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         row = await find_dataset(connection, call.project.id, call.text("name"))
         return view_response(await _view(connection, row))
 
@@ -113,7 +111,7 @@ async def show_dataset(call: Call) -> Response:
 async def change_dataset(call: Call) -> Response:
     """Change a dataset's description; its versions never change."""
     body = await call.body(DatasetChange)
-    async with call.services.changes.begin() as change:
+    async with call.rooms.changes.begin() as change:
         row = await find_dataset(change.connection, call.project.id, call.text("name"))
         await datasets.describe_dataset(change.connection, row.id, body.description)
         row = await find_dataset(change.connection, call.project.id, row.name)
@@ -123,18 +121,18 @@ async def change_dataset(call: Call) -> Response:
 
 async def delete_dataset(call: Call) -> Response:
     """Delete a dataset with all its versions."""
-    async with call.services.changes.begin() as change:
+    async with call.rooms.changes.begin() as change:
         row = await find_dataset(change.connection, call.project.id, call.text("name"))
         await datasets.lock_contents(change.connection, row.project)
         await datasets.remove_dataset(change.connection, row.id)
-    await sweep_contents(call.services, call.project.id)
+    await call.rooms.data.datasets.sweep_contents(call.project.id)
     return empty_response()
 
 
 async def list_versions(call: Call) -> Response:
     """A dataset's versions, newest first."""
     page = call.query(Page)
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         dataset = await find_dataset(connection, call.project.id, call.text("name"))
         found = await datasets.list_versions(
             connection, dataset.id, before=page.after(RowId), limit=page.limit + 1
@@ -147,7 +145,7 @@ async def list_versions(call: Call) -> Response:
 
 async def show_version(call: Call) -> Response:
     """A version, by its number, a tag or `latest`."""
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         dataset, version = await find_named(connection, call)
         tags = await datasets.tags_of(connection, [version.id])
     return view_response(view_version(dataset, version, tags.get(version.id, ())))
@@ -155,24 +153,24 @@ async def show_version(call: Call) -> Response:
 
 async def delete_version(call: Call) -> Response:
     """Delete a version; its number is not given again."""
-    async with call.services.changes.begin() as change:
+    async with call.rooms.changes.begin() as change:
         dataset, version = await find_named(change.connection, call)
         audit.note(dataset=dataset.name, version=version.number)
         await datasets.lock_contents(change.connection, dataset.project)
         await datasets.remove_versions(change.connection, [version.id])
-    await sweep_contents(call.services, call.project.id)
+    await call.rooms.data.datasets.sweep_contents(call.project.id)
     return empty_response()
 
 
 async def list_files(call: Call) -> Response:
     """The files of a version. A job that asks has read it: its run's lineage says so."""
     page = call.query(Page)
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         _, version = await find_named(connection, call)
         found = await dataset_files.list_files(
             connection, call.project.id, version.id, after=page.after(str), limit=page.limit + 1
         )
-    await note_read(call.services, call.caller, version)
+    await call.rooms.data.datasets.note_read(call.caller, version)
     shown = cut(found, page.limit)
     after = next_cursor(found, page.limit, shown[-1].file.path if shown else "")
     return view_response(FileList([view_file(named.file) for named in shown], after))
@@ -181,15 +179,15 @@ async def list_files(call: Call) -> Response:
 async def download_content(call: Call) -> Response:
     """The bytes of a file of the version, by their digest; `Range: bytes=N-` goes on where a download broke off."""
     digest = call.text("digest")
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         _, version = await find_named(connection, call)
         size = await dataset_files.size_in(connection, version.id, digest)
         content = await dataset_files.find_content(connection, call.project.id, digest)
     if size is None or content is None:
         raise NotFoundError("the version has no file with this digest", where=digest[:80])
-    await note_read(call.services, call.caller, version)
+    await call.rooms.data.datasets.note_read(call.caller, version)
     stored = Stored(version.id, content.blob, content.size_bytes, is_final=True, headers=CONTENT_HEADERS)
-    return await redirect_or_send(call.services, stored, read_start(call, stored.size_bytes))
+    return await redirect_or_send(call.rooms, stored, read_start(call, stored.size_bytes))
 
 
 async def find_named(connection: Connection, call: Call) -> tuple[DatasetRow, VersionRow]:

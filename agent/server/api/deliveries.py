@@ -7,15 +7,15 @@ import msgspec
 from starlette.responses import Response
 
 from agent.errors import NotFoundError
-from agent.server.auth.access import Access
-from agent.server.call import Call, view_response
-from agent.server.operation import V1, Operation
-from agent.server.paging import Next, Page, RowId, cut, next_cursor
-from agent.server.platform_events import TRIGGERS
-from agent.server.problems import ConflictError
+from agent.server.events.views import Moment, time_text
+from agent.server.http.call import Call, view_response
+from agent.server.http.operation import V1, Operation
+from agent.server.http.paging import Next, Page, RowId, cut, next_cursor
+from agent.server.people.auth.access import Access
+from agent.server.process.problems import ConflictError
+from agent.server.runs.platform_events import TRIGGERS
 from agent.server.store import deliveries
 from agent.server.store.deliveries import DeliveryRow
-from agent.server.views import Moment, time_text
 
 _PATH = f"{V1}/deliveries/{{delivery:int}}"
 _MOVES = (
@@ -75,7 +75,7 @@ class DeliveryList(msgspec.Struct):
 async def list_deliveries(call: Call) -> Response:
     """Deliveries, newest first."""
     query = call.query(DeliveryQuery)
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         found = await deliveries.list_deliveries(
             connection,
             call.project.id,
@@ -97,7 +97,7 @@ async def show_delivery(call: Call) -> Response:
 async def approve_delivery(call: Call) -> Response:
     """Let what a stranger's request to merge wants to run go on, for exactly the commits that it was about."""
     row = await _load(call)
-    async with call.services.changes.begin() as change:
+    async with call.rooms.changes.begin() as change:
         newer = await deliveries.find_newer(change.connection, row, _MOVES)
         if row.status != "held":
             raise ConflictError(f"the delivery is {row.status}: there is nothing to approve")
@@ -113,7 +113,7 @@ async def approve_delivery(call: Call) -> Response:
 async def repeat_delivery(call: Call) -> Response:
     """Work a delivery off again; what it has started is not started twice."""
     row = await _load(call)
-    async with call.services.changes.begin() as change:
+    async with call.rooms.changes.begin() as change:
         if row.status not in ("done", "failed") or row.provider == "webhook":
             raise ConflictError(f"the delivery is {row.status}: it can't be repeated")
         await deliveries.wake_delivery(change.connection, row.id, change.now)
@@ -122,7 +122,7 @@ async def repeat_delivery(call: Call) -> Response:
 
 
 async def _load(call: Call) -> DeliveryRow:
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         row = await deliveries.find_delivery(connection, call.number("delivery"))
     if row is None:
         raise NotFoundError("there is no such delivery")

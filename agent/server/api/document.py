@@ -3,10 +3,10 @@
 from starlette.responses import PlainTextResponse, Response
 
 from agent.errors import NotFoundError
-from agent.server.auth.access import Access
-from agent.server.call import Call
-from agent.server.operation import TEXT, V1, Media, Operation
-from agent.server.problems import KINDS
+from agent.server.http.call import Call
+from agent.server.http.operation import TEXT, V1, Media, Operation
+from agent.server.people.auth.access import Access
+from agent.server.process.problems import KINDS
 
 
 async def show_document(call: Call) -> Response:

@@ -7,10 +7,10 @@ from starlette.responses import Response
 
 from agent.errors import NotFoundError, UsageError
 from agent.flow.filters import explain_pattern
-from agent.server.auth.access import Access
-from agent.server.call import Call, empty_response, view_response
-from agent.server.operation import V1, Operation
-from agent.server.paging import LongPage, Next, part
+from agent.server.http.call import Call, empty_response, view_response
+from agent.server.http.operation import V1, Operation
+from agent.server.http.paging import LongPage, Next, part
+from agent.server.people.auth.access import Access
 from agent.server.store import environments
 from agent.server.store.environments import Environment
 
@@ -46,7 +46,7 @@ class EnvironmentList(msgspec.Struct):
 
 async def list_environments(call: Call) -> Response:
     """The project's environments."""
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         found = await environments.list_environments(connection, call.project.id)
     shown, after = part(found, call.query(LongPage), lambda environment: environment.name.casefold(), str)
     return view_response(EnvironmentList([_view(environment) for environment in shown], after))
@@ -54,7 +54,7 @@ async def list_environments(call: Call) -> Response:
 
 async def show_environment(call: Call) -> Response:
     """What an environment asks for."""
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         found = await environments.find_environment(connection, call.project.id, call.text("name"))
     if found is None:
         raise _nothing(call)
@@ -79,14 +79,14 @@ async def put_environment(call: Call) -> Response:
         body.wait_minutes,
         tuple(body.branches),
     )
-    async with call.services.changes.begin() as change:
+    async with call.rooms.changes.begin() as change:
         await environments.put_environment(change.connection, call.project.id, environment, change.now)
     return view_response(_view(environment))
 
 
 async def delete_environment(call: Call) -> Response:
     """Forget an environment: it asks for nothing any more."""
-    async with call.services.changes.begin() as change:
+    async with call.rooms.changes.begin() as change:
         if not await environments.remove_environment(change.connection, call.project.id, call.text("name")):
             raise _nothing(call)
     return empty_response()

@@ -10,8 +10,8 @@ from typing import Annotated
 import msgspec
 from starlette.responses import StreamingResponse
 
-from agent.server.call import Call
-from agent.server.problems import MalformedError
+from agent.server.http.call import Call
+from agent.server.process.problems import MalformedError
 
 HEARTBEAT_SECONDS = 15.0
 LARGEST = 10**18 - 1

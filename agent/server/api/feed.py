@@ -7,11 +7,11 @@ import msgspec
 from starlette.responses import Response
 
 from agent.server.api import event_streams
-from agent.server.auth.access import Access
-from agent.server.call import Call
-from agent.server.live import project_topic
-from agent.server.operation import EVENTS, V1, Operation
-from agent.server.services import Services
+from agent.server.events.live import project_topic
+from agent.server.http.call import Call
+from agent.server.http.operation import EVENTS, V1, Operation
+from agent.server.http.rooms import Rooms
+from agent.server.people.auth.access import Access
 from agent.server.store import events
 
 
@@ -28,17 +28,17 @@ async def follow_project(call: Call) -> Response:
     if "last-event-id" in call.request.headers:
         after = event_streams.read_last_event_id(call.request.headers["last-event-id"])
     if after is None:
-        async with call.services.database.read() as connection:
+        async with call.rooms.database.read() as connection:
             after = await events.last_number(connection)
-    return event_streams.stream_response(_events(call.services, call.project.id, after))
+    return event_streams.stream_response(_events(call.rooms, call.project.id, after))
 
 
-async def _events(services: Services, project: int, after: int) -> AsyncIterator[bytes]:
+async def _events(rooms: Rooms, project: int, after: int) -> AsyncIterator[bytes]:
     """Without an end: only the server's stop ends it, and then the viewer comes back."""
     yield f"id: {after}\n\n".encode()  # so that also one who saw nothing yet can go on from here
-    with services.bus.listen(project_topic(project)) as listener:
-        while not services.bus.is_closing:
-            async with services.database.read() as connection:
+    with rooms.bus.listen(project_topic(project)) as listener:
+        while not rooms.bus.is_closing:
+            async with rooms.database.read() as connection:
                 found = await events.list_of_project(connection, project, after)
             for event in found:
                 after = event.id

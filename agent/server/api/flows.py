@@ -7,17 +7,17 @@ import msgspec
 from starlette.responses import Response
 
 from agent.errors import NotFoundError, UsageError
-from agent.server.auth.access import Access
-from agent.server.call import Call, empty_response, view_response
-from agent.server.operation import V1, Operation
-from agent.server.paging import LongPage, Next, part
+from agent.server.events.views import Moment, RunStarted, time_text
+from agent.server.http.call import Call, empty_response, view_response
+from agent.server.http.operation import V1, Operation
+from agent.server.http.paging import LongPage, Next, part
+from agent.server.people.auth.access import Access
 from agent.server.store import flows
 from agent.server.store.database import Connection
 from agent.server.store.flows import FlowRow
 from agent.server.triggers.dispatching import dispatch
 from agent.server.triggers.from_platform import find_source
 from agent.server.triggers.known import check_flow_name, store_flow
-from agent.server.views import Moment, RunStarted, time_text
 
 _PATH = f"{V1}/flows/{{name}}"
 
@@ -74,7 +74,7 @@ class FlowList(msgspec.Struct):
 
 async def list_flows(call: Call) -> Response:
     """The flows of the project: stored ones, and those of repositories' default branches."""
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         found = await flows.list_flows(connection, call.project.id)
         rows, after = part(found, call.query(LongPage), _place, tuple[str, str, int])
         shown = [FlowView(**await _facts(connection, row)) for row in rows]
@@ -83,7 +83,7 @@ async def list_flows(call: Call) -> Response:
 
 async def show_flow(call: Call) -> Response:
     """One flow with its text."""
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         row = await _find(connection, call)
         facts = await _facts(connection, row)
     return view_response(FlowDetails(**facts, text=row.text, dialect=row.dialect))
@@ -93,7 +93,7 @@ async def put_flow(call: Call) -> Response:
     """Store a flow."""
     body = await call.body(FlowText)
     name = check_flow_name(call.text("name"))
-    async with call.services.changes.begin() as change:
+    async with call.rooms.changes.begin() as change:
         await store_flow(change, call.project.id, name, body.text, body.dialect)
         row = await _find(change.connection, call)
         facts = await _facts(change.connection, row)
@@ -102,7 +102,7 @@ async def put_flow(call: Call) -> Response:
 
 async def delete_flow(call: Call) -> Response:
     """Forget a stored flow; its runs stay."""
-    async with call.services.changes.begin() as change:
+    async with call.rooms.changes.begin() as change:
         row = await _find(change.connection, call)
         if row.repository is not None:
             raise UsageError(
@@ -127,10 +127,10 @@ async def disable_flow(call: Call) -> Response:
 async def dispatch_flow(call: Call) -> Response:
     """Start a flow by hand, with typed inputs."""
     body = await call.body(InputsBody)
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         row = await _find(connection, call)
         source = await find_source(connection, row)
-    run = await dispatch(call.services.triggers.starter, row, source, body.inputs, actor=call.caller.name)
+    run = await dispatch(call.rooms.triggers.starter, row, source, body.inputs, actor=call.caller.name)
     return view_response(RunStarted(run, call.page_url(run)), 201)
 
 
@@ -140,7 +140,7 @@ def _place(row: FlowRow) -> tuple[str, str, int]:
 
 
 async def _set_enabled(call: Call, *, is_enabled: bool) -> Response:
-    async with call.services.changes.begin() as change:
+    async with call.rooms.changes.begin() as change:
         row = await _find(change.connection, call)
         await flows.set_enabled(change.connection, row.id, is_enabled=is_enabled)
         facts = await _facts(change.connection, await _find(change.connection, call))

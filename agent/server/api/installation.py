@@ -7,9 +7,9 @@ from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, R
 
 from agent.config import bundled
 from agent.errors import AgentError, NotFoundError
-from agent.server.auth.access import Access
-from agent.server.call import Call, Handler
-from agent.server.operation import TEXT, Media, Operation
+from agent.server.http.call import Call, Handler
+from agent.server.http.operation import TEXT, Media, Operation
+from agent.server.people.auth.access import Access
 from agent.server.wheels.house import find_wheel, list_wheels
 from agent.server.wheels.own import Wheel, own_wheel
 
@@ -33,14 +33,14 @@ async def show_requirements(call: Call) -> Response:
     file = bundled("install") / "requirements" / "agent.txt"
     if not file.is_file():
         raise NotFoundError("this server was installed without the list of what agents need")
-    text = await call.services.pools.files.run(file.read_text, encoding="utf-8")
+    text = await call.rooms.process.pools.files.run(file.read_text, encoding="utf-8")
     return PlainTextResponse(text, headers={"Cache-Control": "no-cache"})
 
 
 async def show_house(call: Call) -> Response:
     """A page of links for `pip --find-links`: this server's wheel, and those that its operator put beside it."""
     wheel = await _own_wheel(call)
-    names = await call.services.pools.files.run(list_wheels, call.services.folder.wheelhouse)
+    names = await call.rooms.process.pools.files.run(list_wheels, call.rooms.process.folder.wheelhouse)
     links = [(wheel.name, f"{wheel.name}#sha256={wheel.digest}"), *((name, name) for name in names)]
     lines = [f'<a href="{html.escape(link)}">{html.escape(name)}</a><br>' for name, link in links]
     page = ["<!DOCTYPE html>", "<title>Wheels</title>", *lines, ""]
@@ -53,13 +53,13 @@ async def show_house_wheel(call: Call) -> Response:
     wheel = await _own_wheel(call)
     if name == wheel.name:
         return _send(wheel)
-    file = await call.services.pools.files.run(find_wheel, call.services.folder.wheelhouse, name)
+    file = await call.rooms.process.pools.files.run(find_wheel, call.rooms.process.folder.wheelhouse, name)
     return FileResponse(file, media_type=_WHEEL.type)
 
 
 async def _own_wheel(call: Call) -> Wheel:
     try:
-        return await call.services.pools.files.run(own_wheel)
+        return await call.rooms.process.pools.files.run(own_wheel)
     except AgentError as error:
         raise NotFoundError(error.what, hint=error.hint) from None
 

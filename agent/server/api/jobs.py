@@ -11,14 +11,14 @@ from agent.errors import NotFoundError
 from agent.journal.format import Closed
 from agent.journal.public import PublicRecord, PublicRecords
 from agent.server.api import event_streams
-from agent.server.auth.access import Access
-from agent.server.call import Call, view_response
-from agent.server.live import job_topic
-from agent.server.operation import EVENTS, TEXT, V1, Operation
-from agent.server.problems import MalformedError
-from agent.server.services import Services
+from agent.server.events.live import job_topic
+from agent.server.events.views import JobView, StepView, view_job, view_step
+from agent.server.http.call import Call, view_response
+from agent.server.http.operation import EVENTS, TEXT, V1, Operation
+from agent.server.http.rooms import Rooms
+from agent.server.people.auth.access import Access
+from agent.server.process.problems import MalformedError
 from agent.server.store import agents, jobs, records
-from agent.server.views import JobView, StepView, view_job, view_step
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
 
 _Line = Annotated[int, msgspec.Meta(ge=1, le=1 << 53)]
@@ -44,7 +44,7 @@ class JobDetails(JobView, kw_only=True):
 async def show_job(call: Call) -> Response:
     """A job with its steps and annotations."""
     job = call.text("job")
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         row = await jobs.find_job(connection, job)
         if row is None:
             raise NotFoundError(f"there is no job {job}")
@@ -67,8 +67,8 @@ async def show_log(call: Call) -> Response:
     query = call.query(LogQuery)
     if query.tail is not None and (query.from_line != 1 or query.lines is not None):
         raise MalformedError("`tail` goes with neither `from_line` nor `lines`")
-    row = await _find(call.services, call.text("job"))
-    logs = call.services.logs
+    row = await _find(call.rooms, call.text("job"))
+    logs = call.rooms.data.logs
     if query.tail is not None:
         output = _once(await logs.tail(row.id, row.lease, query.tail, query.step))
     else:
@@ -79,32 +79,32 @@ async def show_log(call: Call) -> Response:
 
 async def follow_job(call: Call) -> Response:
     """The job's journal as it grows: a record an event, its id the journal's offset behind it."""
-    row = await _find(call.services, call.text("job"))
+    row = await _find(call.rooms, call.text("job"))
     after = event_streams.last_event_id(call)
-    return event_streams.stream_response(_follow(call.services, row.id, after))
+    return event_streams.stream_response(_follow(call.rooms, row.id, after))
 
 
-async def _find(services: Services, job: str) -> jobs.JobRow:
-    async with services.database.read() as connection:
+async def _find(rooms: Rooms, job: str) -> jobs.JobRow:
+    async with rooms.database.read() as connection:
         row = await jobs.find_job(connection, job)
     if row is None:
         raise NotFoundError(f"there is no job {job}")
     return row
 
 
-async def _follow(services: Services, job: str, after: int) -> AsyncIterator[bytes]:
+async def _follow(rooms: Rooms, job: str, after: int) -> AsyncIterator[bytes]:
     """Events behind `after`. The journal is read from where the lines that end there begin."""
-    row = await _find(services, job)
-    start = await services.logs.resume(row.id, row.lease, after)
+    row = await _find(rooms, job)
+    start = await rooms.data.logs.resume(row.id, row.lease, after)
     public, offset = PublicRecords(row.key, start.step_ids), start.offset
     lease, is_closed = row.lease, False
-    with services.bus.listen(job_topic(job)) as listener:
-        while not services.bus.is_closing:
-            row = await _find(services, job)
+    with rooms.bus.listen(job_topic(job)) as listener:
+        while not rooms.bus.is_closing:
+            row = await _find(rooms, job)
             if row.lease != lease:
                 public, offset, lease = PublicRecords(row.key), 0, row.lease
             before = offset
-            async for found in services.logs.read(job, lease, offset):
+            async for found in rooms.data.logs.read(job, lease, offset):
                 for end, record in found:
                     offset, is_closed = end, isinstance(record, Closed)
                     events = list(public.convert(record))

@@ -2,9 +2,9 @@
 
 import msgspec
 
-from agent.server.call import Call
+from agent.server.http.call import Call
+from agent.server.people.vault import check_environment
 from agent.server.store.settings import Level
-from agent.server.vault import check_environment
 
 
 class LevelQuery(msgspec.Struct, forbid_unknown_fields=True):

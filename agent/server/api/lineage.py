@@ -4,11 +4,11 @@ import msgspec
 from starlette.responses import Response
 
 from agent.server.api.datasets import VERSION, find_named
-from agent.server.auth.access import Access
-from agent.server.call import Call, view_response
-from agent.server.dataset_views import UseView, VersionView, view_use, view_version
-from agent.server.operation import V1, Operation
-from agent.server.paging import Next, Page, cut, next_cursor, part
+from agent.server.data.dataset_views import UseView, VersionView, view_use, view_version
+from agent.server.http.call import Call, view_response
+from agent.server.http.operation import V1, Operation
+from agent.server.http.paging import Next, Page, cut, next_cursor, part
+from agent.server.people.auth.access import Access
 from agent.server.store import datasets, lineage
 
 
@@ -32,7 +32,7 @@ async def show_lineage(call: Call) -> Response:
     """Where a version comes from, and who has read it."""
     page = call.query(Page)
     before = page.after(tuple[int, str])
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         dataset, row = await find_named(connection, call)
         tags = await datasets.tags_of(connection, [row.id])
         found = await lineage.list_readers(connection, row.id, before=before, limit=page.limit + 1)
@@ -49,7 +49,7 @@ async def show_lineage(call: Call) -> Response:
 
 async def list_of_run(call: Call) -> Response:
     """The versions of datasets that a run has read and made."""
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         rows = await lineage.list_of_run(connection, call.number("run"))
     shown, after = part(
         rows,

@@ -3,11 +3,11 @@
 import msgspec
 from starlette.responses import Response
 
-from agent.server import accounts
-from agent.server.auth.access import Access
-from agent.server.call import Call, empty_response, view_response
-from agent.server.operation import V1, Operation
-from agent.server.paging import LongPage, Next, part
+from agent.server.http.call import Call, empty_response, view_response
+from agent.server.http.operation import V1, Operation
+from agent.server.http.paging import LongPage, Next, part
+from agent.server.people import accounts
+from agent.server.people.auth.access import Access
 from agent.server.store import users
 
 
@@ -34,7 +34,7 @@ class MemberList(msgspec.Struct):
 
 async def list_members(call: Call) -> Response:
     """The members by name. Admins of the organisation have all rights without being members."""
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         found = await users.list_members(connection, call.project.id)
     rows, after = part(found, call.query(LongPage), lambda row: row.name, str)
     return view_response(MemberList([MemberView(row.name, row.role, row.origin) for row in rows], after))
@@ -43,7 +43,7 @@ async def list_members(call: Call) -> Response:
 async def put_member(call: Call) -> Response:
     """Give a user a role."""
     body = await call.body(RoleBody)
-    async with call.services.changes.begin() as change:
+    async with call.rooms.changes.begin() as change:
         user = await accounts.find_user(change.connection, call.text("user"))
         await accounts.set_role(change, user, call.project, body.role)
     return view_response(MemberView(user.name, body.role, "set"))
@@ -51,7 +51,7 @@ async def put_member(call: Call) -> Response:
 
 async def remove_member(call: Call) -> Response:
     """Take a user's role away."""
-    async with call.services.changes.begin() as change:
+    async with call.rooms.changes.begin() as change:
         user = await accounts.find_user(change.connection, call.text("user"))
         await accounts.set_role(change, user, call.project, None)
     return empty_response()

@@ -8,14 +8,14 @@ from functools import cache
 from starlette.responses import PlainTextResponse, Response
 
 from agent.errors import AgentError
-from agent.server.admit import admit
-from agent.server.auth.access import Access, check_role, nothing_there
-from agent.server.auth.roles import Role
-from agent.server.badges import draw_badge
-from agent.server.call import Call
-from agent.server.metrics import MEDIA_TYPE
-from agent.server.operation import TEXT, Media, Operation
-from agent.server.services import Services
+from agent.server.http.admission import admit
+from agent.server.http.call import Call
+from agent.server.http.operation import TEXT, Media, Operation
+from agent.server.http.rooms import Rooms
+from agent.server.people.auth.access import Access, check_role, nothing_there
+from agent.server.people.auth.roles import Role
+from agent.server.process.metrics import MEDIA_TYPE
+from agent.server.runs.badges import draw_badge
 from agent.server.store import agents, jobs, projects, runs
 
 _PROBE_KEY = "probe"  # never written: asking for it shows that the blobs' place answers
@@ -28,16 +28,16 @@ _BADGE_HEADERS = {
 
 async def show_metrics(call: Call) -> Response:
     """The server's figures, for Prometheus."""
-    services = call.services
-    async with services.database.read() as connection:
+    rooms = call.rooms
+    async with rooms.database.read() as connection:
         states = await jobs.count_open(connection)
         rows = await agents.list_agents(connection)
-        connected = await services.fleet.connected(connection)
+        connected = await rooms.agents.peers.connected(connection)
     found = Counter(
         "offline" if row.id not in connected else "draining" if row.is_draining else "online" for row in rows
     )
     shown = {state: found[state] for state in ("online", "draining", "offline")}
-    return Response(services.metrics.render(states, shown), media_type=f"{MEDIA_TYPE}; charset=utf-8")
+    return Response(rooms.process.metrics.render(states, shown), media_type=f"{MEDIA_TYPE}; charset=utf-8")
 
 
 async def check_health(_call: Call) -> Response:
@@ -47,31 +47,31 @@ async def check_health(_call: Call) -> Response:
 
 async def check_readiness(call: Call) -> Response:
     """Whether it can serve: database, blobs and disk, and that it is not stopping."""
-    problems = await find_problems(call.services)
+    problems = await find_problems(call.rooms)
     if problems:
         return PlainTextResponse("".join(f"{problem}\n" for problem in problems), 503)
     return PlainTextResponse("ready\n")
 
 
-async def find_problems(services: Services) -> list[str]:
+async def find_problems(rooms: Rooms) -> list[str]:
     """Why requests had better go to another server, a sentence each."""
-    if services.bus.is_closing:
+    if rooms.bus.is_closing:
         return ["stopping"]
     found = []
     try:
-        async with services.database.read() as connection:
+        async with rooms.database.read() as connection:
             await projects.find_project(connection, projects.DEFAULT)
     except AgentError as error:
         found.append(f"database: {error.what}")
     try:
-        await services.blobs.size(_PROBE_KEY)
+        await rooms.data.blobs.size(_PROBE_KEY)
     except (AgentError, OSError) as error:
         found.append(f"blobs: {error}")
     try:
-        free = (await services.pools.files.run(shutil.disk_usage, services.folder.root)).free
+        free = (await rooms.process.pools.files.run(shutil.disk_usage, rooms.process.folder.root)).free
     except AgentError as error:
         return [*found, f"disk: {error.what}"]
-    if free < services.settings.limits.least_free_bytes:
+    if free < rooms.process.limits.least_free_bytes:
         found.append(f"disk: {free >> 20} MiB are left for the data folder")
     return found
 
@@ -84,7 +84,7 @@ async def show_flow_schema(_call: Call) -> Response:
 async def show_badge(call: Call) -> Response:
     """How the newest run of a flow stands, as a picture."""
     flow = call.text("flow").removesuffix(".svg")
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         project = await projects.find_by_name(connection, call.text("project"))
         state = None if project is None else await runs.find_state(connection, project.id, flow)
     if project is None or not project.settings.public_badges:
@@ -94,7 +94,7 @@ async def show_badge(call: Call) -> Response:
 
 async def _check_viewer(call: Call, project: projects.ProjectRow | None) -> None:
     """Who shows no good token can't tell a project that is not public from one that is not there."""
-    caller = (await admit(call.request, call.services, Access.MEMBER)).caller
+    caller = (await admit(call.request, call.rooms, Access.MEMBER)).caller
     if project is None:
         raise nothing_there()
     check_role(caller, Role.VIEWER, project.id, project.name)

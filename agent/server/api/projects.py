@@ -3,15 +3,15 @@
 import msgspec
 from starlette.responses import Response
 
-from agent.server import projects as domain
-from agent.server.auth.access import Access, Caller
-from agent.server.auth.roles import Role
-from agent.server.call import Call, view_response
-from agent.server.operation import V1, Operation
-from agent.server.paging import Next, Page, part
+from agent.server.events.views import Moment, time_text
+from agent.server.http.call import Call, view_response
+from agent.server.http.operation import V1, Operation
+from agent.server.http.paging import Next, Page, part
+from agent.server.people import projects as domain
+from agent.server.people.auth.access import Access, Caller
+from agent.server.people.auth.roles import Role
 from agent.server.store import projects
 from agent.server.store.projects import ProjectRow, ProjectSettings
-from agent.server.views import Moment, time_text
 
 
 class ProjectBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -48,7 +48,7 @@ class ProjectList(msgspec.Struct):
 
 async def list_projects(call: Call) -> Response:
     """The projects that the caller has a role in, by name."""
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         rows = await projects.list_projects(connection)
     visible = [row for row in rows if call.caller.role_in(row.id) is not None]
     page, after = part(visible, call.query(Page), lambda row: row.name, str)
@@ -58,7 +58,7 @@ async def list_projects(call: Call) -> Response:
 async def create_project(call: Call) -> Response:
     """Make a project."""
     body = await call.body(ProjectBody)
-    async with call.services.changes.begin() as change:
+    async with call.rooms.changes.begin() as change:
         row = await domain.create_project(change, body.name, body.settings)
     return view_response(view_project(row, call.caller), 201)
 
@@ -71,7 +71,7 @@ async def show_project(call: Call) -> Response:
 async def change_project(call: Call) -> Response:
     """Set a project up, archive it, or open it again."""
     body = await call.body(ProjectChange)
-    async with call.services.changes.begin() as changing:
+    async with call.rooms.changes.begin() as changing:
         row = await domain.change_project(
             changing, call.project, settings=body.settings, is_archived=body.archived, caller=call.caller
         )

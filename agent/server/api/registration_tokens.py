@@ -8,18 +8,19 @@ import msgspec
 from starlette.responses import Response
 
 from agent.errors import NotFoundError
-from agent.server import accounts, audit
-from agent.server.auth import tokens as auth_tokens
-from agent.server.auth.access import Access
-from agent.server.auth.tokens import REGISTRATION
-from agent.server.call import Call, empty_response, view_response
-from agent.server.operation import V1, Operation
-from agent.server.paging import Next, Page, part
+from agent.server.events import audit
+from agent.server.events.views import Moment, time_text
+from agent.server.http.call import Call, empty_response, view_response
+from agent.server.http.operation import V1, Operation
+from agent.server.http.paging import Next, Page, part
+from agent.server.people import accounts
+from agent.server.people.auth import tokens as auth_tokens
+from agent.server.people.auth.access import Access
+from agent.server.people.auth.tokens import REGISTRATION
 from agent.server.store import projects, tokens
 from agent.server.store.database import Connection
 from agent.server.store.projects import ProjectRow
 from agent.server.store.tokens import TokenRow
-from agent.server.views import Moment, time_text
 
 
 class TokenBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -66,7 +67,7 @@ class RegistrationTokenList(msgspec.Struct):
 async def create_token(call: Call) -> Response:
     """Make a token; the answer is the only place that shows it."""
     body = await call.body(TokenBody)
-    async with call.services.changes.begin() as change:
+    async with call.rooms.changes.begin() as change:
         project = await _find_project(change.connection, body.project)
         row, token = await auth_tokens.create_token(
             change.connection,
@@ -87,7 +88,7 @@ async def create_token(call: Call) -> Response:
 
 async def list_tokens(call: Call) -> Response:
     """The tokens, without what would let anybody use them."""
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         found = await tokens.list_tokens(connection, REGISTRATION)
         names = await projects.names(connection)
     rows, after = part(found, call.query(Page), lambda row: (row.created_at, row.id), tuple[float, str])
@@ -97,7 +98,7 @@ async def list_tokens(call: Call) -> Response:
 
 async def revoke_token(call: Call) -> Response:
     """End a token."""
-    async with call.services.changes.begin() as change:
+    async with call.rooms.changes.begin() as change:
         if not await tokens.revoke_token(change.connection, call.text("token"), REGISTRATION, change.now):
             raise NotFoundError("there is no such token, or it was revoked already")
     return empty_response()

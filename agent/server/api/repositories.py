@@ -7,12 +7,13 @@ import msgspec
 from starlette.responses import Response
 
 from agent.errors import NotFoundError
-from agent.server.auth.access import Access
-from agent.server.call import Call, empty_response, view_response
-from agent.server.operation import V1, Operation
-from agent.server.paging import LongPage, Next, part
-from agent.server.platform_events import TRIGGERS
-from agent.server.problems import ConflictError
+from agent.server.events.views import Moment, RunStarted, time_text
+from agent.server.http.call import Call, empty_response, view_response
+from agent.server.http.operation import V1, Operation
+from agent.server.http.paging import LongPage, Next, part
+from agent.server.people.auth.access import Access
+from agent.server.process.problems import ConflictError
+from agent.server.runs.platform_events import TRIGGERS
 from agent.server.store import deliveries, flows, repositories
 from agent.server.store.repositories import RepositoryRow
 from agent.server.triggers.connected import Connecting
@@ -20,7 +21,6 @@ from agent.server.triggers.dispatching import dispatch_at
 from agent.server.triggers.from_platform import dump_content
 from agent.server.triggers.inbox import check_payload
 from agent.server.triggers.starting import new_key
-from agent.server.views import Moment, RunStarted, time_text
 
 _PATH = f"{V1}/repositories/{{repository}}"
 Provider = Literal["github", "gitea", "gitlab", "git"]
@@ -101,7 +101,7 @@ class DispatchBody(msgspec.Struct, forbid_unknown_fields=True):
 
 async def list_repositories(call: Call) -> Response:
     """The repositories that are connected."""
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         found = await repositories.list_repositories(connection, call.project.id)
     rows, after = part(found, call.query(LongPage), lambda row: (row.name, row.id), tuple[str, str])
     return view_response(RepositoryList([RepositoryView(**_facts(call, row)) for row in rows], after))
@@ -110,34 +110,34 @@ async def list_repositories(call: Call) -> Response:
 async def connect_repository(call: Call) -> Response:
     """Connect a repository; the answer is the only place that shows its webhook's secret."""
     body = await call.body(RepositoryBody)
-    row, secret = await call.services.triggers.connected.connect(call.project.id, _wanted(body))
+    row, secret = await call.rooms.triggers.connected.connect(call.project.id, _wanted(body))
     return view_response(ConnectedView(**_facts(call, row), secret=secret), 201)
 
 
 async def show_repository(call: Call) -> Response:
     """One repository."""
-    row = await call.services.triggers.connected.load(call.text("repository"))
+    row = await call.rooms.triggers.connected.load(call.text("repository"))
     return view_response(RepositoryView(**_facts(call, row)))
 
 
 async def change_repository(call: Call) -> Response:
     """Change what is said of a repository."""
     body = await call.body(RepositoryBody)
-    connected = call.services.triggers.connected
+    connected = call.rooms.triggers.connected
     row = await connected.change(await connected.load(call.text("repository")), _wanted(body))
     return view_response(RepositoryView(**_facts(call, row)))
 
 
 async def remove_repository(call: Call) -> Response:
     """Forget a repository and its flows; its runs stay."""
-    connected = call.services.triggers.connected
+    connected = call.rooms.triggers.connected
     await connected.remove(await connected.load(call.text("repository")))
     return empty_response()
 
 
 async def sync_repository(call: Call) -> Response:
     """Fetch, and look at the flows of the default branch again; what goes wrong is its `problem`."""
-    connected = call.services.triggers.connected
+    connected = call.rooms.triggers.connected
     await connected.sync(call.text("repository"))
     row = await connected.load(call.text("repository"))
     return view_response(RepositoryView(**_facts(call, row)))
@@ -162,7 +162,7 @@ async def add_event(call: Call, scope: str) -> Response:
         "client_payload": body.client_payload,
         "sender": {"login": call.caller.name},
     }
-    async with call.services.changes.begin() as change:
+    async with call.rooms.changes.begin() as change:
         identifier = new_key()
         number = await deliveries.add_delivery(
             change.connection,
@@ -185,9 +185,9 @@ async def add_event(call: Call, scope: str) -> Response:
 async def dispatch_flow(call: Call) -> Response:
     """Start a flow of the repository at a branch or tag."""
     body = await call.body(DispatchBody)
-    triggers = call.services.triggers
+    triggers = call.rooms.triggers
     row = await triggers.connected.load(call.text("repository"))
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         known = await flows.list_flows(connection, row.project, row.id)
     found = [flow for flow in known if body.flow in (flow.name, flow.name.rpartition("/")[2])]
     if not found:

@@ -3,10 +3,10 @@
 import msgspec
 from starlette.responses import Response
 
-from agent.server.auth.access import Access
-from agent.server.call import Call, view_response
-from agent.server.operation import V1, Operation
-from agent.server.retention import Doomed
+from agent.server.data.retention import Doomed
+from agent.server.http.call import Call, view_response
+from agent.server.http.operation import V1, Operation
+from agent.server.people.auth.access import Access
 
 
 class DoomedView(msgspec.Struct):
@@ -27,12 +27,12 @@ class RetentionView(msgspec.Struct):
 
 async def show_doomed(call: Call) -> Response:
     """What would go now; nothing is changed."""
-    return view_response(_view([doomed async for doomed in call.services.retention.find()]))
+    return view_response(_view([doomed async for doomed in call.rooms.data.retention.find()]))
 
 
 async def apply(call: Call) -> Response:
     """Let it go now: what has gone."""
-    return view_response(_view(await call.services.retention.apply()))
+    return view_response(_view(await call.rooms.data.retention.apply()))
 
 
 def _view(found: list[Doomed]) -> RetentionView:

@@ -9,17 +9,17 @@ from starlette.responses import Response
 from agent.errors import NotFoundError
 from agent.plan.request import Wish
 from agent.server.api import event_streams
-from agent.server.auth.access import Access
-from agent.server.call import Call, view_response
-from agent.server.live import run_topic
-from agent.server.operation import EVENTS, V1, Operation
-from agent.server.paging import Next, Page, RowId, cut, next_cursor
-from agent.server.run_details import RunDetails, load_run
-from agent.server.runs import Submission
-from agent.server.services import Services
+from agent.server.events.live import run_topic
+from agent.server.events.views import HoldMinutes, RunStarted, RunView, view_run
+from agent.server.http.call import Call, view_response
+from agent.server.http.operation import EVENTS, V1, Operation
+from agent.server.http.paging import Next, Page, RowId, cut, next_cursor
+from agent.server.http.rooms import Rooms
+from agent.server.people.auth.access import Access
+from agent.server.runs.run_details import RunDetails, load_run
+from agent.server.runs.runs import Submission
 from agent.server.store import events, jobs, runs
 from agent.server.triggers.inbox import check_payload
-from agent.server.views import HoldMinutes, RunStarted, RunView, view_run
 from agent.spec import codec
 from agent.spec.job import Source
 
@@ -104,14 +104,14 @@ async def submit_run(call: Call) -> Response:
     submission = Submission(
         flow.file, flow.text, flow.dialect, wish, flow.called, call.project.id, secrets=body.secrets
     )
-    run = await call.services.runs.submit(submission)
+    run = await call.rooms.runs.runs.submit(submission)
     return view_response(RunStarted(run, call.page_url(run)), 201)
 
 
 async def list_runs(call: Call) -> Response:
     """Runs, newest first."""
     query = call.query(RunQuery)
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         found = await runs.list_runs(
             connection,
             call.project.id,
@@ -131,7 +131,9 @@ async def list_runs(call: Call) -> Response:
 async def show_run(call: Call) -> Response:
     """A run with its jobs, summaries and artifacts."""
     attempt = call.query(DetailsQuery).attempt
-    details = await load_run(call.services, call.number("run"), attempt)
+    details = await load_run(
+        call.rooms.database, call.rooms.runs.runs, call.number("run"), attempt, now=call.rooms.clock.now()
+    )
     details.url = call.page_url(details.id)
     return view_response(details)
 
@@ -141,19 +143,19 @@ async def cancel_run(call: Call) -> Response:
     run = call.number("run")
     body = await call.body(CancelBody)
     reason = body.reason[:_LONGEST_REASON] or "cancelled by a person"
-    await call.services.runs.cancel(run, reason, is_forced=body.force)
+    await call.rooms.runs.runs.cancel(run, reason, is_forced=body.force)
     return view_response(RunId(run))
 
 
 async def follow_run(call: Call) -> Response:
     """The run's changes as they happen."""
     run = call.number("run")
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         row = await runs.find_run(connection, run)
     if row is None:
         raise NotFoundError(f"there is no run {run}")
     after = event_streams.last_event_id(call) or row.events_after
-    return event_streams.stream_response(_events(call.services, run, after))
+    return event_streams.stream_response(_events(call.rooms, run, after))
 
 
 def _read_pins(lock: str | None) -> Mapping[str, str] | None:
@@ -165,10 +167,10 @@ def _read_pins(lock: str | None) -> Mapping[str, str] | None:
     return parse_lock(lock).pins
 
 
-async def _events(services: Services, run: int, after: int) -> AsyncIterator[bytes]:
-    with services.bus.listen(run_topic(run)) as listener:
-        while not services.bus.is_closing:
-            async with services.database.read() as connection:
+async def _events(rooms: Rooms, run: int, after: int) -> AsyncIterator[bytes]:
+    with rooms.bus.listen(run_topic(run)) as listener:
+        while not rooms.bus.is_closing:
+            async with rooms.database.read() as connection:
                 row = await runs.find_run(connection, run)
                 found = await events.list_events(connection, run, after)
             for event in found:

@@ -4,13 +4,13 @@ import msgspec
 from starlette.responses import Response
 
 from agent.server.api.level import LevelQuery, read_level
-from agent.server.auth.access import Access
-from agent.server.call import Call, empty_response, view_response
-from agent.server.operation import V1, Operation
-from agent.server.paging import LongPage, Next, part
+from agent.server.events.views import Moment, Named, time_text
+from agent.server.http.call import Call, empty_response, view_response
+from agent.server.http.operation import V1, Operation
+from agent.server.http.paging import LongPage, Next, part
+from agent.server.people.auth.access import Access
 from agent.server.store import settings
 from agent.server.store.settings import Level, SecretRow
-from agent.server.views import Moment, Named, time_text
 
 
 class SecretBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -71,7 +71,7 @@ async def delete_shared(call: Call) -> Response:
 
 
 async def _list(call: Call, project: int) -> Response:
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         found = await settings.list_secrets(connection, project)
     rows, after = part(found, call.query(LongPage), lambda row: row.key, tuple[int, str, str])
     return view_response(SecretList([_view(row) for row in rows], after))
@@ -79,16 +79,16 @@ async def _list(call: Call, project: int) -> Response:
 
 async def _put(call: Call, level: Level) -> Response:
     body = await call.body(SecretBody)
-    async with call.services.changes.begin() as change:
-        name = await call.services.vault.put(
+    async with call.rooms.changes.begin() as change:
+        name = await call.rooms.people.vault.put(
             change.connection, level, call.text("name"), body.value, refs=body.refs, now=change.now
         )
     return view_response(Named(name))
 
 
 async def _delete(call: Call, level: Level) -> Response:
-    async with call.services.changes.begin() as change:
-        await call.services.vault.remove(change.connection, level, call.text("name"))
+    async with call.rooms.changes.begin() as change:
+        await call.rooms.people.vault.remove(change.connection, level, call.text("name"))
     return empty_response()
 
 

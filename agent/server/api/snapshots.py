@@ -7,10 +7,10 @@ import msgspec
 from starlette.responses import Response, StreamingResponse
 
 from agent.errors import NotFoundError, RefusedError
-from agent.server.auth.access import Access
-from agent.server.call import Call, view_response
-from agent.server.operation import BYTES, V1, Media, Operation
-from agent.server.problems import MalformedError, TooLargeError
+from agent.server.http.call import Call, view_response
+from agent.server.http.operation import BYTES, V1, Media, Operation
+from agent.server.people.auth.access import Access
+from agent.server.process.problems import MalformedError, TooLargeError
 from agent.server.store import jobs, snapshots
 from agent.server.store.locks import lock_name
 from agent.server.store.snapshots import SnapshotRow
@@ -29,17 +29,17 @@ async def put_snapshot(call: Call) -> Response:
     """Store the archive in the body for the project, when its digest is the one that the path says."""
     digest = _read_digest(call)
     project = call.project
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         known = await snapshots.find_snapshot(connection, project.id, digest)
         used = await snapshots.size_of_all(connection, project.id)
     if known is not None:
         return view_response(SnapshotView(digest, known.size_bytes))
     blob = f"snapshots/{project.id}/{digest.removeprefix('sha256:')}/{secrets.token_hex(8)}"
-    written = await call.services.blobs.write(
+    written = await call.rooms.data.blobs.write(
         blob, call.request.stream(), limit_bytes=_room(call, used), digest=digest
     )
     try:
-        async with call.services.changes.begin() as change:
+        async with call.rooms.changes.begin() as change:
             await lock_name(change.connection, f"snapshots of {project.id}")
             row = SnapshotRow(project.id, digest, written.size_bytes, change.now, blob)
             is_new = await snapshots.put_snapshot(change.connection, row)
@@ -48,10 +48,10 @@ async def put_snapshot(call: Call) -> Response:
                 call, used - written.size_bytes, needed=written.size_bytes
             )  # others may have come meanwhile
     except TooLargeError:
-        await call.services.blobs.remove(blob)
+        await call.rooms.data.blobs.remove(blob)
         raise
     if not is_new:
-        await call.services.blobs.remove(blob)
+        await call.rooms.data.blobs.remove(blob)
     return view_response(SnapshotView(digest, written.size_bytes), 201)
 
 
@@ -59,7 +59,7 @@ async def get_snapshot(call: Call) -> Response:
     """The project's archive; a job gets the one that its run works on, no other."""
     digest = _read_digest(call)
     project = await _project_of_job(call, digest) if call.caller.job is not None else call.project.id
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         row = await snapshots.find_snapshot(connection, project, digest)
     if row is None:
         raise NotFoundError(f"there is no snapshot {digest}")
@@ -67,13 +67,13 @@ async def get_snapshot(call: Call) -> Response:
     if call.request.method == "HEAD":
         return Response(media_type="application/gzip", headers=headers)
     return StreamingResponse(
-        call.services.blobs.read(row.blob), media_type="application/gzip", headers=headers
+        call.rooms.data.blobs.read(row.blob), media_type="application/gzip", headers=headers
     )
 
 
 async def _project_of_job(call: Call, digest: str) -> int:
     assert call.caller.job is not None
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         spec = await jobs.load_spec(connection, call.caller.job.job)
         project = await jobs.project_of(connection, call.caller.job.job)
     if spec.source.digest != digest or project is None:
@@ -83,7 +83,7 @@ async def _project_of_job(call: Call, digest: str) -> int:
 
 def _room(call: Call, used: int, *, needed: int = 1) -> int:
     """How many bytes another snapshot of the project may have. Raises TooLargeError for fewer than are needed."""
-    most, room = call.services.settings.limits.snapshot_bytes, call.project.settings.max_snapshot_bytes
+    most, room = call.rooms.process.limits.snapshot_bytes, call.project.settings.max_snapshot_bytes
     if room is None:
         return most
     if used + needed > room:

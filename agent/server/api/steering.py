@@ -5,14 +5,14 @@ from starlette.responses import Response
 
 from agent.errors import NotFoundError
 from agent.plan import Again, JobPhase, RunState
-from agent.server.approvals import Word
-from agent.server.auth.access import Access
-from agent.server.call import Call, view_response
-from agent.server.operation import V1, Operation
-from agent.server.paging import LongPage, Next, part
+from agent.server.events.views import HoldMinutes, Moment, time_text
+from agent.server.http.call import Call, view_response
+from agent.server.http.operation import V1, Operation
+from agent.server.http.paging import LongPage, Next, part
+from agent.server.people.auth.access import Access
+from agent.server.runs.approvals import Word
 from agent.server.store import environments, runs
 from agent.server.store.environments import ApprovalRow
-from agent.server.views import HoldMinutes, Moment, time_text
 
 _PATH = f"{V1}/runs/{{run:int}}"
 _LONGEST_COMMENT = 2000
@@ -90,7 +90,7 @@ async def rerun_run(call: Call) -> Response:
         hold_minutes=body.hold_minutes,
         actor=call.caller.name,
     )
-    attempt = await call.services.runs.rerun(run, again)
+    attempt = await call.rooms.runs.runs.rerun(run, again)
     return view_response(AttemptView(run, attempt), 201)
 
 
@@ -107,13 +107,13 @@ async def reject_run(call: Call) -> Response:
 async def list_approvals(call: Call) -> Response:
     """Jobs that wait for their environments, and what was said."""
     run = call.number("run")
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         plan = await runs.load_plan(connection, run)
         if plan is None:
             raise NotFoundError(f"there is no run {run}")
         found = await environments.list_approvals(connection, run)
     given, after = part(found, call.query(LongPage), _place, tuple[float, str, str])
-    _flow, state = call.services.runs.read(plan, run)
+    _flow, state = call.rooms.runs.runs.read(plan, run)
     said = [
         ApprovalView(
             row.key,
@@ -152,7 +152,7 @@ async def _decide(call: Call, *, is_approved: bool) -> Response:
     run = call.number("run")
     body = await call.body(WordBody)
     word = Word(is_approved, tuple(body.jobs), body.comment[:_LONGEST_COMMENT])
-    keys = await call.services.approvals.decide(run, word, call.caller, call.project)
+    keys = await call.rooms.runs.approvals.decide(run, word, call.caller, call.project)
     return view_response(WordView(run, keys))
 
 

@@ -6,10 +6,10 @@ from starlette.responses import PlainTextResponse, Response
 
 from agent.config import bundled
 from agent.errors import NotFoundError
-from agent.server.auth.access import Access
-from agent.server.call import Call
-from agent.server.operation import Media, Operation
-from agent.server.own_url import names_this_machine
+from agent.server.http.call import Call
+from agent.server.http.operation import Media, Operation
+from agent.server.people.auth.access import Access
+from agent.server.process.own_url import names_this_machine
 
 _NO_DEFAULT = "DEFAULT_URL=''"  # in install.sh: the server, when --url is not said
 
@@ -20,7 +20,7 @@ async def show_installer(call: Call) -> Response:
     if not file.is_file():
         raise NotFoundError("this server was installed without the installer for agents")
     script = file.read_text(encoding="utf-8")
-    if call.services.settings.public_url or names_this_machine(call.request):
+    if call.rooms.process.public_url or names_this_machine(call.request):
         script = script.replace(_NO_DEFAULT, f"DEFAULT_URL={shlex.quote(call.base_url)}")
     headers = {"Cache-Control": "no-store"}
     return PlainTextResponse(script, headers=headers, media_type="text/x-shellscript")

@@ -11,16 +11,16 @@ from starlette.responses import Response
 
 from agent.errors import NotFoundError, UsageError
 from agent.server.api.datasets import VERSION, find_named
-from agent.server.auth.access import Access
-from agent.server.call import Call, empty_response, view_response
-from agent.server.dataset_commit import put_tag
-from agent.server.operation import V1, Operation
-from agent.server.paging import LongPage, Next, RowId, cut, next_cursor
-from agent.server.platform_events import PlatformEvent, emit
+from agent.server.data.dataset_commit import put_tag
+from agent.server.events.views import Moment, time_text, view_artifact
+from agent.server.http.call import Call, empty_response, view_response
+from agent.server.http.operation import V1, Operation
+from agent.server.http.paging import LongPage, Next, RowId, cut, next_cursor
+from agent.server.people.auth.access import Access
+from agent.server.runs.platform_events import PlatformEvent, emit
 from agent.server.store import artifacts, tags
 from agent.server.store.datasets import TAGGED
 from agent.server.store.tags import TagRow
-from agent.server.views import Moment, time_text, view_artifact
 
 _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
@@ -75,7 +75,7 @@ async def list_of_artifact(call: Call) -> Response:
 async def tag_run(call: Call) -> Response:
     """Put a tag on a run; once more changes nothing."""
     row = _row(call, "run")
-    async with call.services.changes.begin() as change:
+    async with call.rooms.changes.begin() as change:
         await tags.add_tag(change.connection, row)
     return view_response(_view(row))
 
@@ -83,7 +83,7 @@ async def tag_run(call: Call) -> Response:
 async def tag_artifact(call: Call) -> Response:
     """Put a tag on an artifact; once more changes nothing. Flows with `on: artifact_tagged` hear of it."""
     row = _row(call, "artifact")
-    async with call.services.changes.begin() as change:
+    async with call.rooms.changes.begin() as change:
         artifact = await artifacts.find_artifact(change.connection, row.thing)
         if artifact is None or artifact.status != "final":
             raise NotFoundError("there is no such artifact")
@@ -101,14 +101,14 @@ async def tag_artifact(call: Call) -> Response:
 
 async def list_of_version(call: Call) -> Response:
     """The tags of a version of a dataset."""
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         _, version = await find_named(connection, call)
     return await _list(call, call.query(LongPage), kind=TAGGED, thing=version.id)
 
 
 async def tag_version(call: Call) -> Response:
     """Put a tag on a version of a dataset; the dataset's other versions lose it."""
-    async with call.services.changes.begin() as change:
+    async with call.rooms.changes.begin() as change:
         dataset, version = await find_named(change.connection, call)
         row = await put_tag(change, dataset, version, call.text("tag"), call.caller.name)
     return view_response(_view(row))
@@ -116,7 +116,7 @@ async def tag_version(call: Call) -> Response:
 
 async def untag_version(call: Call) -> Response:
     """Take a tag off a version of a dataset."""
-    async with call.services.changes.begin() as change:
+    async with call.rooms.changes.begin() as change:
         _, version = await find_named(change.connection, call)
         if not await tags.remove_tag(change.connection, TAGGED, version.id, call.text("tag")):
             raise NotFoundError("there is no such tag on it")
@@ -141,7 +141,7 @@ async def _list(
     call: Call, page: LongPage, *, kind: str = "", thing: int | None = None, tag: str = ""
 ) -> Response:
     limit, after = page.limit, page.after(_Place)
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         found = await tags.list_tags(
             connection, call.project.id, limit=limit + 1, after=after, kind=kind, thing=thing, tag=tag
         )
@@ -151,7 +151,7 @@ async def _list(
 
 
 async def _remove(call: Call, kind: str) -> Response:
-    async with call.services.changes.begin() as change:
+    async with call.rooms.changes.begin() as change:
         if not await tags.remove_tag(change.connection, kind, call.number(kind), call.text("tag")):
             raise NotFoundError("there is no such tag on it")
     return empty_response()
@@ -166,7 +166,7 @@ def _row(call: Call, kind: str) -> TagRow:
             where=name[:80],
             hint="use letters, digits, dots, - and _; at most 128",
         )
-    now = call.services.clock.now()
+    now = call.rooms.clock.now()
     return TagRow(kind, call.number(kind), name, call.project.id, call.caller.name, now)
 
 

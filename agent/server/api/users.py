@@ -7,20 +7,21 @@ import msgspec
 from starlette.responses import Response
 
 from agent.errors import NotFoundError, RefusedError
-from agent.server import accounts, audit
-from agent.server.accounts import Kind
-from agent.server.auth.access import Access, Caller, nothing_there
-from agent.server.auth.passwords import hash_password
-from agent.server.auth.roles import Role, read_role
-from agent.server.auth.tokens import API
-from agent.server.call import Call, empty_response, view_response
-from agent.server.operation import V1, Operation
-from agent.server.paging import LongPage, Next, Page, part
+from agent.server.events import audit
+from agent.server.events.views import Moment, time_text
+from agent.server.http.call import Call, empty_response, view_response
+from agent.server.http.operation import V1, Operation
+from agent.server.http.paging import LongPage, Next, Page, part
+from agent.server.people import accounts
+from agent.server.people.accounts import Kind
+from agent.server.people.auth.access import Access, Caller, nothing_there
+from agent.server.people.auth.passwords import hash_password
+from agent.server.people.auth.roles import Role, read_role
+from agent.server.people.auth.tokens import API
 from agent.server.store import projects, tokens, users
 from agent.server.store.database import Connection
 from agent.server.store.tokens import TokenRow
 from agent.server.store.users import UserRow
-from agent.server.views import Moment, time_text
 
 _Password = Annotated[str, msgspec.Meta(max_length=1024)]
 
@@ -110,7 +111,7 @@ class TokenList(msgspec.Struct):
 
 async def list_users(call: Call) -> Response:
     """All users by name."""
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         found = await users.list_users(connection)
     rows, after = part(found, call.query(Page), lambda row: row.name, str)
     return view_response(UserList([view_user(row) for row in rows], after))
@@ -122,9 +123,9 @@ async def create_user(call: Call) -> Response:
     hashed = (
         None
         if body.password is None
-        else await call.services.pools.passwords.run(hash_password, body.password)
+        else await call.rooms.process.pools.passwords.run(hash_password, body.password)
     )
-    async with call.services.changes.begin() as change:
+    async with call.rooms.changes.begin() as change:
         user = await accounts.create_user(
             change, body.name, kind=body.kind, is_admin=body.admin, password=hashed
         )
@@ -133,7 +134,7 @@ async def create_user(call: Call) -> Response:
 
 async def show_user(call: Call) -> Response:
     """A user with their roles."""
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         user = await accounts.find_user(connection, call.text("user"))
         names = await projects.names(connection)
         roles = await users.roles_of(connection, user.id)
@@ -147,9 +148,9 @@ async def change_user(call: Call) -> Response:
     hashed = (
         None
         if body.password is None
-        else await call.services.pools.passwords.run(hash_password, body.password)
+        else await call.rooms.process.pools.passwords.run(hash_password, body.password)
     )
-    async with call.services.changes.begin() as changing:
+    async with call.rooms.changes.begin() as changing:
         user = await accounts.find_user(changing.connection, call.text("user"))
         user = await accounts.change_user(
             changing, user, is_admin=body.admin, is_disabled=body.disabled, password=hashed
@@ -159,7 +160,7 @@ async def change_user(call: Call) -> Response:
 
 async def list_tokens_of_user(call: Call) -> Response:
     """The user's tokens, without what would let anybody use them."""
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         user = await accounts.find_user(connection, call.text("user"))
         return await list_tokens_of(call, connection, user.id)
 
@@ -167,14 +168,14 @@ async def list_tokens_of_user(call: Call) -> Response:
 async def create_token_of_user(call: Call) -> Response:
     """A token for another's account: a program's, say."""
     body = await call.body(TokenBody)
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         user = await accounts.find_user(connection, call.text("user"))
     return await make_token(call, user, body)
 
 
 async def revoke_token_of_user(call: Call) -> Response:
     """End a token of the user."""
-    async with call.services.changes.begin() as changing:
+    async with call.rooms.changes.begin() as changing:
         user = await accounts.find_user(changing.connection, call.text("user"))
         audit.note(user=user.name, token=call.text("token"))
         if not await tokens.revoke_token(changing.connection, call.text("token"), API, changing.now, user.id):
@@ -194,7 +195,7 @@ async def list_tokens_of(call: Call, connection: Connection, user: int) -> Respo
 async def make_token(call: Call, user: UserRow, body: TokenBody) -> Response:
     """A token for `user`, not stronger and not longer-lived than the one that asks for it."""
     caller = call.caller
-    async with call.services.changes.begin() as changing:
+    async with call.rooms.changes.begin() as changing:
         row, token = await accounts.create_personal_token(
             changing,
             user,

@@ -5,14 +5,14 @@ from starlette.responses import Response
 
 from agent.errors import NotFoundError
 from agent.server.api.level import LevelQuery, read_level
-from agent.server.auth.access import Access
-from agent.server.call import Call, empty_response, view_response
-from agent.server.operation import V1, Operation
-from agent.server.paging import LongPage, Next, part
+from agent.server.events.views import Moment, Named, time_text
+from agent.server.http.call import Call, empty_response, view_response
+from agent.server.http.operation import V1, Operation
+from agent.server.http.paging import LongPage, Next, part
+from agent.server.people.auth.access import Access
+from agent.server.people.vault import check_name, check_room, check_value
 from agent.server.store import settings
 from agent.server.store.settings import Level, VariableRow
-from agent.server.vault import check_name, check_room, check_value
-from agent.server.views import Moment, Named, time_text
 
 
 class VariableBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -69,7 +69,7 @@ async def delete_shared(call: Call) -> Response:
 
 
 async def _list(call: Call, project: int) -> Response:
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         found = await settings.list_variables(connection, project)
     rows, after = part(found, call.query(LongPage), lambda row: row.key, tuple[int, str, str])
     return view_response(VariableList([_view(row) for row in rows], after))
@@ -78,7 +78,7 @@ async def _list(call: Call, project: int) -> Response:
 async def _put(call: Call, level: Level) -> Response:
     body = await call.body(VariableBody)
     name = check_name(call.text("name"), "variable")
-    async with call.services.changes.begin() as change:
+    async with call.rooms.changes.begin() as change:
         count = await settings.count_variables(change.connection, level, but=name)
         check_room(level, count, "variables")
         value = check_value(body.value, name, "variable")
@@ -87,7 +87,7 @@ async def _put(call: Call, level: Level) -> Response:
 
 
 async def _delete(call: Call, level: Level) -> Response:
-    async with call.services.changes.begin() as change:
+    async with call.rooms.changes.begin() as change:
         if not await settings.remove_variable(change.connection, level, call.text("name").upper()):
             raise NotFoundError(
                 f"there is no variable '{call.text('name')[:80]}' at this level", where=level.name

@@ -6,12 +6,12 @@ import msgspec
 from starlette.responses import Response
 
 from agent.errors import NotFoundError
-from agent.server.auth.access import Access
-from agent.server.call import Call, empty_response, view_response
-from agent.server.operation import ANY, V1, Operation
-from agent.server.paging import LongPage, Next, part
+from agent.server.events.views import Moment, time_text
+from agent.server.http.call import Call, empty_response, view_response
+from agent.server.http.operation import ANY, V1, Operation
+from agent.server.http.paging import LongPage, Next, part
+from agent.server.people.auth.access import Access
 from agent.server.store import flows, webhooks
-from agent.server.views import Moment, time_text
 
 _PATH = f"{V1}/webhooks/{{webhook}}"
 
@@ -60,7 +60,7 @@ class Started(msgspec.Struct):
 
 async def list_webhooks(call: Call) -> Response:
     """The project's webhooks."""
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         found = await webhooks.list_webhooks(connection, call.project.id)
     rows, after = part(found, call.query(LongPage), lambda row: row.name, str)
     return view_response(WebhookList([WebhookView(**_facts(call, row)) for row in rows], after))
@@ -69,7 +69,7 @@ async def list_webhooks(call: Call) -> Response:
 async def add_webhook(call: Call) -> Response:
     """Make a webhook; the answer is the only place that shows its secret."""
     body = await call.body(WebhookBody)
-    async with call.services.changes.begin() as change:
+    async with call.rooms.changes.begin() as change:
         if isinstance(body.flow, int):
             flow = await flows.find_flow(change.connection, body.flow)
         else:
@@ -78,7 +78,7 @@ async def add_webhook(call: Call) -> Response:
             raise NotFoundError(
                 f"there is no flow '{body.flow}' in this project", hint="see: agent flow list"
             )
-        named = call.services.triggers.named
+        named = call.rooms.triggers.named
         secret = await named.add(change, call.project.id, body.name, flow.id)
         row = await webhooks.find_webhook(change.connection, body.name)
     assert row is not None
@@ -87,7 +87,7 @@ async def add_webhook(call: Call) -> Response:
 
 async def remove_webhook(call: Call) -> Response:
     """Forget a webhook."""
-    async with call.services.changes.begin() as change:
+    async with call.rooms.changes.begin() as change:
         await webhooks.remove_webhook(change.connection, call.text("webhook"))
     return empty_response()
 
@@ -109,17 +109,17 @@ async def receive_from_gitlab(call: Call) -> Response:
 
 async def receive_named(call: Call) -> Response:
     """Start the flow of a named webhook."""
-    named, name, headers = call.services.triggers.named, call.text("hook"), call.request.headers
+    named, name, headers = call.rooms.triggers.named, call.text("hook"), call.request.headers
     await named.check(name, headers, None)
-    body = await call.raw_body(call.services.settings.limits.hook_bytes)
+    body = await call.raw_body(call.rooms.process.limits.hook_bytes)
     run = await named.receive(name, headers, body)
     return view_response(Started(run), 202)
 
 
 async def _receive(call: Call, provider: str) -> Response:
-    inbox, name, headers = call.services.triggers.inbox, call.text("hook"), call.request.headers
+    inbox, name, headers = call.rooms.triggers.inbox, call.text("hook"), call.request.headers
     await inbox.check(provider, name, headers, None)
-    body = await call.raw_body(call.services.settings.limits.hook_bytes)
+    body = await call.raw_body(call.rooms.process.limits.hook_bytes)
     number, outcome = await inbox.receive(provider, name, headers, body)
     return view_response(Received(number, outcome), 202)
 

@@ -1,7 +1,7 @@
 """The database: how it is opened, and the two kinds of connection, `read` and `write`.
 
 On SQLite writers come one after the other and share commits (`agent.server.store.embedded`); on PostgreSQL they run side
-by side, and whoever changes a run's rows locks the run first (`agent.server.changes`). Readers see one snapshot and wait
+by side, and whoever changes a run's rows locks the run first (`agent.server.events.changes`). Readers see one snapshot and wait
 for nobody.
 """
 

@@ -12,17 +12,17 @@ from datetime import datetime
 from starlette.responses import Response
 
 from agent.errors import NotFoundError, RefusedError, UsageError
-from agent.server.auth.access import Access
-from agent.server.auth.runtime import JobIdentity
-from agent.server.call import Call, json_response
-from agent.server.operation import Operation
-from agent.server.problems import ConflictError, UnauthorizedError
+from agent.server.events.views import time_text
+from agent.server.http.call import Call, json_response
+from agent.server.http.operation import Operation
+from agent.server.people.auth.access import Access
+from agent.server.people.auth.runtime import JobIdentity
+from agent.server.process.problems import ConflictError, UnauthorizedError
 from agent.server.store import artifacts
 from agent.server.store.artifacts import ArtifactRow
 from agent.server.toolkit.blobs import download_url, remove_all, remove_parts, upload_url
 from agent.server.toolkit.shelves import ARTIFACTS, stored_artifact
 from agent.server.toolkit.twirp import number_field, read_fields, text_field
-from agent.server.views import time_text
 from agent.visible import check_visible, show_name
 
 SERVICE = "/twirp/github.actions.results.api.v1.ArtifactService"
@@ -35,7 +35,7 @@ async def create_artifact(call: Call) -> Response:
     fields = await read_fields(call)
     job = _check_caller(call, fields)
     name = check_name(text_field(fields, "name"))
-    async with call.services.changes.begin() as change:
+    async with call.rooms.changes.begin() as change:
         artifact = await artifacts.add_artifact(
             change.connection,
             run=job.run,
@@ -65,11 +65,11 @@ async def finalize_artifact(call: Call) -> Response:
         raise UsageError(f"the artifact has {row.size_bytes} bytes here, not {size}", where=row.name)
     if digest and digest != row.digest:
         raise UsageError(f"the artifact has the hash {row.digest} here, not {digest}", where=row.name)
-    async with call.services.changes.begin() as change:
+    async with call.rooms.changes.begin() as change:
         if row.status != "final" and not await artifacts.mark_final(change.connection, row.id):
             raise ConflictError("the artifact was changed meanwhile")
         await change.tell_run(row.run)
-    await remove_parts(call.services, ARTIFACTS, row.id)
+    await remove_parts(call.rooms, ARTIFACTS, row.id)
     return json_response({"ok": True, "artifact_id": str(row.id)})
 
 
@@ -78,7 +78,7 @@ async def list_artifacts(call: Call) -> Response:
     fields = await read_fields(call)
     job = _check_caller(call, fields)
     name, number = text_field(fields, "name_filter"), number_field(fields, "id_filter")
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         rows = await artifacts.list_final(connection, job.run)
     shown = [
         _artifact_json(row)
@@ -98,17 +98,17 @@ async def sign_artifact(call: Call) -> Response:
 async def delete_artifact(call: Call) -> Response:
     """Forget an artifact: also an upload that was broken off, so that its name is free again."""
     row = await _find(call, await read_fields(call))
-    async with call.services.changes.begin() as change:
+    async with call.rooms.changes.begin() as change:
         await artifacts.remove_artifact(change.connection, row.id)
         await change.tell_run(row.run)
-    await remove_all(call.services, ARTIFACTS, stored_artifact(row))
+    await remove_all(call.rooms, ARTIFACTS, stored_artifact(row))
     return json_response({"ok": True, "artifact_id": str(row.id)})
 
 
 async def _find(call: Call, fields: dict[str, object], *, only_final: bool = False) -> ArtifactRow:
     job = _check_caller(call, fields)
     name = text_field(fields, "name")
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         row = await artifacts.find_by_name(connection, job.run, name)
     if row is None or (only_final and row.status != "final"):
         raise NotFoundError(f"this run has no artifact '{name[:80]}'")

@@ -22,13 +22,13 @@ from typing import Final
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from agent.errors import NotFoundError, UsageError
-from agent.server.auth.access import Access
-from agent.server.blobs.store import Written
-from agent.server.call import Call
-from agent.server.doorkeeper import prove
-from agent.server.operation import Operation
-from agent.server.problems import ConflictError, MalformedError, TooLargeError
-from agent.server.services import Services
+from agent.server.data.blobs.store import Written
+from agent.server.http.call import Call
+from agent.server.http.connection_limits import prove
+from agent.server.http.operation import Operation
+from agent.server.http.rooms import Rooms
+from agent.server.people.auth.access import Access
+from agent.server.process.problems import ConflictError, MalformedError, TooLargeError
 from agent.server.toolkit.shelves import SHELVES, Shelf, Stored
 from agent.server.toolkit.uploads import alone, check_open, check_room, metered, reserved
 
@@ -52,17 +52,17 @@ def upload_url(call: Call, shelf: Shelf, number: int) -> str:
 
 async def download_url(call: Call, shelf: Shelf, stored: Stored) -> str:
     """A URL with which anybody may download the thing for a while: straight from the bucket, where there is one."""
-    direct = await call.services.blobs.direct_url(stored.blob, _DOWNLOAD_SECONDS)
+    direct = await call.rooms.data.blobs.direct_url(stored.blob, _DOWNLOAD_SECONDS)
     return direct or _signed_url(call, "download", shelf, stored.id, _DOWNLOAD_SECONDS)
 
 
 async def put_bytes(call: Call) -> Response:
     """One request of an upload."""
     shelf = _check_signature(call, "upload")
-    stored = await shelf.find(call.services, call.number("number"))
+    stored = await shelf.find(call.rooms, call.number("number"))
     if stored.is_final:
         raise ConflictError("it is complete; nothing can be added")
-    await check_open(call.services, shelf, stored)
+    await check_open(call.rooms, shelf, stored)
     command = _single(call, "comp")
     if command == "block":
         await _put_block(call, shelf, stored)
@@ -78,25 +78,25 @@ async def put_bytes(call: Call) -> Response:
 async def get_bytes(call: Call) -> Response:
     """What was finished."""
     shelf = _check_signature(call, "download")
-    stored = await shelf.find(call.services, call.number("number"))
+    stored = await shelf.find(call.rooms, call.number("number"))
     if not stored.is_final:
         raise NotFoundError("there is no such thing here")
-    return _send(call.services, stored)
+    return _send(call.rooms, stored)
 
 
 async def put_piece(call: Call, shelf: Shelf, stored: Stored, start: int, size: int) -> None:
     """Take the body for the `size` bytes from `start` on. Raises DamagedError when it has another length."""
     key = f"{_parts_key(shelf, stored.id)}/{start:020}-{start + size:020}"
-    async with reserved(call.services, shelf, stored, key, size):
-        written = await call.services.blobs.write(key, call.request.stream(), limit_bytes=size)
+    async with reserved(call.rooms, shelf, stored, key, size):
+        written = await call.rooms.data.blobs.write(key, call.request.stream(), limit_bytes=size)
         if written.size_bytes != size:
-            await call.services.blobs.remove(key)
+            await call.rooms.data.blobs.remove(key)
             raise MalformedError(f"the piece has {written.size_bytes} bytes, not {size}")
 
 
-async def upload_pieces(services: Services, shelf: Shelf, number: int) -> list[tuple[int, int, str]]:
+async def upload_pieces(rooms: Rooms, shelf: Shelf, number: int) -> list[tuple[int, int, str]]:
     """The pieces that have arrived, from the first byte on without a gap or an overlap: start, end, key."""
-    keys = sorted([found.key async for found in services.blobs.find(_parts_key(shelf, number))])
+    keys = sorted([found.key async for found in rooms.data.blobs.find(_parts_key(shelf, number))])
     pieces: list[tuple[int, int, str]] = []
     for key in keys:
         start, end = map(int, key.rpartition("/")[2].split("-"))
@@ -118,27 +118,27 @@ def read_start(call: Call, size_bytes: int) -> int:
     return start if start < size_bytes else 0
 
 
-async def redirect_or_send(services: Services, stored: Stored, start: int = 0) -> Response:
+async def redirect_or_send(rooms: Rooms, stored: Stored, start: int = 0) -> Response:
     """The thing's bytes from `start` on, or the way to them: a bucket reads the request's range itself."""
-    direct = await services.blobs.direct_url(stored.blob, _DOWNLOAD_SECONDS)
+    direct = await rooms.data.blobs.direct_url(stored.blob, _DOWNLOAD_SECONDS)
     if direct is not None:
         return RedirectResponse(direct, 302, {"Cache-Control": "no-store"})
-    return _send(services, stored, start)
+    return _send(rooms, stored, start)
 
 
-async def remove_parts(services: Services, shelf: Shelf, number: int) -> None:
+async def remove_parts(rooms: Rooms, shelf: Shelf, number: int) -> None:
     """Forget the blocks of an upload that is over."""
-    await services.blobs.remove(_parts_key(shelf, number))
+    await rooms.data.blobs.remove(_parts_key(shelf, number))
 
 
-async def remove_all(services: Services, shelf: Shelf, stored: Stored) -> None:
+async def remove_all(rooms: Rooms, shelf: Shelf, stored: Stored) -> None:
     """Forget the bytes of a thing that has no row any more."""
-    await remove_parts(services, shelf, stored.id)
+    await remove_parts(rooms, shelf, stored.id)
     if stored.blob:
-        await services.blobs.remove(stored.blob)
+        await rooms.data.blobs.remove(stored.blob)
 
 
-def _send(services: Services, stored: Stored, start: int = 0) -> Response:
+def _send(rooms: Rooms, stored: Stored, start: int = 0) -> Response:
     """The bytes as a file to save; nothing in it can act on this origin."""
     headers = {
         **stored.headers,
@@ -149,13 +149,17 @@ def _send(services: Services, stored: Stored, start: int = 0) -> Response:
     }
     if start:
         headers["Content-Range"] = f"bytes {start}-{stored.size_bytes - 1}/{stored.size_bytes}"
-    return StreamingResponse(services.blobs.read(stored.blob, start), 206 if start else 200, headers=headers)
+    return StreamingResponse(
+        rooms.data.blobs.read(stored.blob, start), 206 if start else 200, headers=headers
+    )
 
 
 def _signed_url(call: Call, purpose: str, shelf: Shelf, number: int, seconds: float) -> str:
     path = PATH.replace("{shelf}", shelf.name).replace("{number:int}", str(number))
-    expires = call.services.clock.now() + seconds
-    return call.base_url + call.services.signed_urls.sign(f"{shelf.name}-{purpose}", path, expires=expires)
+    expires = call.rooms.clock.now() + seconds
+    return call.base_url + call.rooms.people.signed_urls.sign(
+        f"{shelf.name}-{purpose}", path, expires=expires
+    )
 
 
 def _check_signature(call: Call, purpose: str) -> Shelf:
@@ -163,7 +167,7 @@ def _check_signature(call: Call, purpose: str) -> Shelf:
     name = call.text("shelf")
     query = call.request.query_params.multi_items()
     path = call.request.url.path
-    call.services.signed_urls.check(f"{name}-{purpose}", path, query, call.services.clock.now())
+    call.rooms.people.signed_urls.check(f"{name}-{purpose}", path, query, call.rooms.clock.now())
     prove(call.request.scope)
     return SHELVES[name]  # nothing is signed for a shelf that is not there
 
@@ -178,21 +182,21 @@ async def _put_block(call: Call, shelf: Shelf, stored: Stored) -> None:
             "a block says how long it is", hint="send Content-Length, as Azure's Put Block does"
         )
     key = _block_key(shelf, stored, block.encode())
-    async with reserved(call.services, shelf, stored, key, int(size)):
-        await call.services.blobs.write(key, call.request.stream(), limit_bytes=int(size))
+    async with reserved(call.rooms, shelf, stored, key, int(size)):
+        await call.rooms.data.blobs.write(key, call.request.stream(), limit_bytes=int(size))
 
 
 async def _put_all(call: Call, shelf: Shelf, stored: Stored) -> None:
     async with alone(shelf, stored):
-        stored = await shelf.find(call.services, stored.id)
+        stored = await shelf.find(call.rooms, stored.id)
         key = _new_key(shelf, stored.id)
-        limit_bytes = await shelf.limit(call.services, stored)
-        async with metered(call.services, shelf, stored, call.request.stream()) as chunks:
-            written = await call.services.blobs.write(
+        limit_bytes = await shelf.limit(call.rooms, stored)
+        async with metered(call.rooms, shelf, stored, call.request.stream()) as chunks:
+            written = await call.rooms.data.blobs.write(
                 key, chunks, limit_bytes=limit_bytes, headers=stored.headers
             )
-        await _mark_uploaded(call.services, shelf, stored, key, written)
-        await remove_parts(call.services, shelf, stored.id)
+        await _mark_uploaded(call.rooms, shelf, stored, key, written)
+        await remove_parts(call.rooms, shelf, stored.id)
 
 
 async def _join_blocks(call: Call, shelf: Shelf, stored: Stored) -> None:
@@ -202,7 +206,7 @@ async def _join_blocks(call: Call, shelf: Shelf, stored: Stored) -> None:
         raise UsageError("the block list names a block twice")
     prefix = f"{shelf.name}/{stored.id}/{hashlib.sha256(listed).hexdigest()[:32]}"
     async with alone(shelf, stored):
-        stored = await shelf.find(call.services, stored.id)
+        stored = await shelf.find(call.rooms, stored.id)
         if stored.blob.startswith(prefix):
             return  # the same list again: its first answer was lost
         try:
@@ -213,28 +217,26 @@ async def _join_blocks(call: Call, shelf: Shelf, stored: Stored) -> None:
 
 
 async def _join(call: Call, shelf: Shelf, stored: Stored, parts: list[str], key: str) -> None:
-    limit_bytes = await shelf.limit(call.services, stored)
-    written = await call.services.blobs.join(key, parts, limit_bytes=limit_bytes, headers=stored.headers)
-    await _mark_uploaded(call.services, shelf, stored, key, written)
-    await remove_parts(call.services, shelf, stored.id)  # their bytes are in it, and count once
+    limit_bytes = await shelf.limit(call.rooms, stored)
+    written = await call.rooms.data.blobs.join(key, parts, limit_bytes=limit_bytes, headers=stored.headers)
+    await _mark_uploaded(call.rooms, shelf, stored, key, written)
+    await remove_parts(call.rooms, shelf, stored.id)  # their bytes are in it, and count once
 
 
-async def _mark_uploaded(
-    services: Services, shelf: Shelf, stored: Stored, key: str, written: Written
-) -> None:
+async def _mark_uploaded(rooms: Rooms, shelf: Shelf, stored: Stored, key: str, written: Written) -> None:
     is_marked = False
     try:
-        async with services.changes.begin() as change:
+        async with rooms.changes.begin() as change:
             await check_room(change.connection, shelf, stored, written.size_bytes)
             is_marked = await shelf.mark_uploaded(change.connection, stored.id, key, written)
     except (ConflictError, TooLargeError):
-        await services.blobs.remove(key)
+        await rooms.data.blobs.remove(key)
         raise
     if not is_marked:
-        await services.blobs.remove(key)
+        await rooms.data.blobs.remove(key)
         raise ConflictError("it was completed or deleted meanwhile")
     if stored.blob:
-        await services.blobs.remove(stored.blob)
+        await rooms.data.blobs.remove(stored.blob)
 
 
 def _new_key(shelf: Shelf, number: int) -> str:

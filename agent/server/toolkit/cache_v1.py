@@ -12,16 +12,16 @@ import msgspec
 from starlette.responses import Response
 
 from agent.errors import NotFoundError, UsageError
-from agent.server import caches as shelf
-from agent.server.auth.access import Access
-from agent.server.call import Call, empty_response, json_response
-from agent.server.operation import Operation
-from agent.server.problems import ConflictError, MalformedError, TooLargeError
+from agent.server.data import caches as shelf
+from agent.server.events.views import time_text
+from agent.server.http.call import Call, empty_response, json_response
+from agent.server.http.operation import Operation
+from agent.server.people.auth.access import Access
+from agent.server.process.problems import ConflictError, MalformedError, TooLargeError
 from agent.server.store import caches
 from agent.server.toolkit.blobs import download_url, join_pieces, put_piece, upload_pieces
 from agent.server.toolkit.caches import finish, job_of, look_up
 from agent.server.toolkit.shelves import CACHES, stored_cache
-from agent.server.views import time_text
 
 BASE = "/_apis/artifactcache"
 _RANGE = re.compile(r"bytes ([0-9]{1,15})-([0-9]{1,15})/\*")
@@ -62,8 +62,8 @@ async def find(call: Call) -> Response:
 async def reserve(call: Call) -> Response:
     """Take a key."""
     body = await call.body(ReserveBody)
-    place = await shelf.find_place(call.services, job_of(call))
-    async with call.services.changes.begin() as change:
+    place = await shelf.find_place(call.rooms.database, job_of(call))
+    async with call.rooms.changes.begin() as change:
         cache = await shelf.reserve(change, place, body.key, body.version)
     if cache is None:
         raise ConflictError("the key is taken, or this run may write no caches", where=body.key[:80])
@@ -77,7 +77,7 @@ async def put(call: Call) -> Response:
     if span is None or int(span[1]) > int(span[2]):
         raise MalformedError("the header Content-Range is to say which piece this is: bytes FIRST-LAST/*")
     start, size = int(span[1]), int(span[2]) - int(span[1]) + 1
-    if start + size > await CACHES.limit(call.services, stored_cache(row)):
+    if start + size > await CACHES.limit(call.rooms, stored_cache(row)):
         raise TooLargeError("the cache is larger than the project has room for")
     await put_piece(call, CACHES, stored_cache(row), start, size)
     return empty_response()
@@ -88,18 +88,18 @@ async def commit(call: Call) -> Response:
     row = await _find_own(call)
     body = await call.body(CommitBody)
     if row.status != "final":
-        pieces = await upload_pieces(call.services, CACHES, row.id)
+        pieces = await upload_pieces(call.rooms, CACHES, row.id)
         if not pieces or pieces[-1][1] != body.size:
             raise UsageError("the pieces that have arrived do not make up the archive", where=row.key)
         await join_pieces(call, CACHES, stored_cache(row), pieces)
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         row = await caches.find_cache(connection, row.id) or row
     await finish(call, row, body.size)
     return empty_response()
 
 
 async def _find_own(call: Call) -> caches.CacheRow:
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         row = await caches.find_cache(connection, call.number("cache"))
     if row is None or row.job != job_of(call).job:
         raise NotFoundError("this job has reserved no such cache")

@@ -9,12 +9,12 @@
 from starlette.responses import Response
 
 from agent.errors import NotFoundError, UsageError
-from agent.server import caches as shelf
-from agent.server.auth.access import Access
-from agent.server.auth.runtime import JobIdentity
-from agent.server.call import Call, json_response
-from agent.server.operation import Operation
-from agent.server.problems import ConflictError, MalformedError, UnauthorizedError
+from agent.server.data import caches as shelf
+from agent.server.http.call import Call, json_response
+from agent.server.http.operation import Operation
+from agent.server.people.auth.access import Access
+from agent.server.people.auth.runtime import JobIdentity
+from agent.server.process.problems import ConflictError, MalformedError, UnauthorizedError
 from agent.server.store import caches
 from agent.server.toolkit.blobs import download_url, remove_all, remove_parts, upload_url
 from agent.server.toolkit.shelves import CACHES, stored_cache
@@ -26,9 +26,9 @@ SERVICE = "/twirp/github.actions.results.api.v1.CacheService"
 async def create_entry(call: Call) -> Response:
     """Reserve a key in the job's scope, and say where the bytes go."""
     fields = await read_fields(call)
-    place = await shelf.find_place(call.services, job_of(call))
+    place = await shelf.find_place(call.rooms.database, job_of(call))
     key, version = text_field(fields, "key"), text_field(fields, "version")
-    async with call.services.changes.begin() as change:
+    async with call.rooms.changes.begin() as change:
         cache = await shelf.reserve(change, place, key, version)
     if cache is None:
         why = "the key is taken" if place.scopes.write else "this run may write no caches"
@@ -40,7 +40,7 @@ async def finalize_entry(call: Call) -> Response:
     """The cache is complete: it is found from now on."""
     fields = await read_fields(call)
     key, version = text_field(fields, "key"), text_field(fields, "version")
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         row = await caches.find_reserved(connection, job_of(call).job, key, version)
     if row is None:
         raise NotFoundError(f"this job has reserved no cache '{key[:80]}'")
@@ -63,11 +63,11 @@ async def find_entry(call: Call) -> Response:
 
 async def look_up(call: Call, keys: list[str], version: str) -> caches.CacheRow | None:
     """The cache that the calling job is to restore; its use is noted."""
-    place = await shelf.find_place(call.services, job_of(call))
-    async with call.services.database.read() as connection:
+    place = await shelf.find_place(call.rooms.database, job_of(call))
+    async with call.rooms.database.read() as connection:
         row = await shelf.look_up(connection, place, keys, version)
     if row is not None:
-        async with call.services.changes.begin() as change:
+        async with call.rooms.changes.begin() as change:
             await caches.note_use(change.connection, row.id, change.now)
     return row
 
@@ -79,13 +79,13 @@ async def finish(call: Call, row: caches.CacheRow, size: int | None) -> int:
     if size is not None and size != row.size_bytes:
         raise UsageError(f"the cache has {row.size_bytes} bytes here, not {size}", where=row.key)
     if row.status != "final":
-        async with call.services.changes.begin() as change:
+        async with call.rooms.changes.begin() as change:
             gone = await shelf.finish(change, row)
         if gone is None:
             raise ConflictError("the cache was changed meanwhile")
         for cache in gone:
-            await remove_all(call.services, CACHES, stored_cache(cache))
-    await remove_parts(call.services, CACHES, row.id)
+            await remove_all(call.rooms, CACHES, stored_cache(cache))
+    await remove_parts(call.rooms, CACHES, row.id)
     return row.id
 
 

@@ -7,9 +7,9 @@ from typing import Final, Protocol
 from urllib.parse import quote
 
 from agent.errors import NotFoundError
-from agent.server.blobs.store import Written
-from agent.server.problems import TooLargeError
-from agent.server.services import Services
+from agent.server.data.blobs.store import Written
+from agent.server.http.rooms import Rooms
+from agent.server.process.problems import TooLargeError
 from agent.server.store import artifacts, caches, projects
 from agent.server.store.artifacts import ArtifactRow
 from agent.server.store.caches import CacheRow
@@ -38,11 +38,11 @@ class Shelf(Protocol):
         """`artifacts`, `caches`."""
         ...
 
-    async def find(self, services: Services, number: int) -> Stored:
+    async def find(self, rooms: Rooms, number: int) -> Stored:
         """The thing with this id. Raises NotFoundError."""
         ...
 
-    async def limit(self, services: Services, stored: Stored) -> int:
+    async def limit(self, rooms: Rooms, stored: Stored) -> int:
         """How many bytes it may have. Raises TooLargeError when there is no room at all."""
         ...
 
@@ -60,24 +60,24 @@ class ArtifactShelf:
 
     name = "artifacts"
 
-    async def find(self, services: Services, number: int) -> Stored:
+    async def find(self, rooms: Rooms, number: int) -> Stored:
         """See `Shelf.find`."""
-        async with services.database.read() as connection:
+        async with rooms.database.read() as connection:
             row = await artifacts.find_artifact(connection, number)
         if row is None:
             raise NotFoundError("there is no such artifact")
         return stored_artifact(row)
 
-    async def limit(self, services: Services, stored: Stored) -> int:
+    async def limit(self, rooms: Rooms, stored: Stored) -> int:
         """See `Shelf.limit`."""
-        async with services.database.read() as connection:
+        async with rooms.database.read() as connection:
             project = await artifacts.project_of(connection, stored.id)
-        return await self.room(services, project, but=stored.id)
+        return await self.room(rooms, project, but=stored.id)
 
-    async def room(self, services: Services, project: int | None, *, but: int = 0) -> int:
+    async def room(self, rooms: Rooms, project: int | None, *, but: int = 0) -> int:
         """How many bytes another artifact of `project` may have. Raises TooLargeError when there is no room at all."""
-        most = services.settings.limits.artifact_bytes
-        async with services.database.read() as connection:
+        most = rooms.process.limits.artifact_bytes
+        async with rooms.database.read() as connection:
             row = None if project is None else await projects.find_project(connection, project)
             if row is None or row.settings.max_artifact_bytes is None:
                 return most
@@ -96,24 +96,24 @@ class ArtifactShelf:
 
 
 class CacheShelf:
-    """Caches: when there is no room the least used ones go (`agent.server.caches`)."""
+    """Caches: when there is no room the least used ones go (`agent.server.data.caches`)."""
 
     name = "caches"
 
-    async def find(self, services: Services, number: int) -> Stored:
+    async def find(self, rooms: Rooms, number: int) -> Stored:
         """See `Shelf.find`."""
-        async with services.database.read() as connection:
+        async with rooms.database.read() as connection:
             row = await caches.find_cache(connection, number)
         if row is None:
             raise NotFoundError("there is no such cache")
         return stored_cache(row)
 
-    async def limit(self, services: Services, stored: Stored) -> int:
+    async def limit(self, rooms: Rooms, stored: Stored) -> int:
         """See `Shelf.limit`."""
-        async with services.database.read() as connection:
+        async with rooms.database.read() as connection:
             number = await caches.project_of(connection, stored.id)
             project = None if number is None else await projects.find_project(connection, number)
-        most = services.settings.limits.artifact_bytes
+        most = rooms.process.limits.artifact_bytes
         room = None if project is None else project.settings.max_cache_bytes
         return most if room is None else min(most, room)
 

@@ -10,8 +10,8 @@ import msgspec
 from starlette.responses import JSONResponse
 
 from agent.errors import AgentError
-from agent.server.call import Call
-from agent.server.problems import MalformedError, status_of
+from agent.server.http.call import Call
+from agent.server.process.problems import MalformedError, status_of
 
 _CODES = {
     400: "malformed",

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import asynccontextmanager
 from weakref import WeakValueDictionary
 
-from agent.server.problems import ConflictError, TooLargeError
-from agent.server.services import Services
+from agent.server.http.rooms import Rooms
+from agent.server.process.problems import ConflictError, TooLargeError
 from agent.server.store import projects, uploads
 from agent.server.store.database import Connection
 from agent.server.store.locks import lock_name
@@ -17,37 +17,37 @@ _STEP_BYTES = 8 << 20
 _turns: WeakValueDictionary[tuple[str, int], asyncio.Lock] = WeakValueDictionary()
 
 
-async def check_open(services: Services, shelf: Shelf, stored: Stored) -> None:
+async def check_open(rooms: Rooms, shelf: Shelf, stored: Stored) -> None:
     """Raises ConflictError when the job that began the upload has ended: nobody waits for it any more."""
-    async with services.database.read() as connection:
+    async with rooms.database.read() as connection:
         _check(await uploads.find_upload(connection, shelf.name, stored.id))
 
 
 @asynccontextmanager
 async def reserved(
-    services: Services, shelf: Shelf, stored: Stored, key: str, size_bytes: int
+    rooms: Rooms, shelf: Shelf, stored: Stored, key: str, size_bytes: int
 ) -> AsyncIterator[None]:
     """Room for a part of `size_bytes` that is written under `key` meanwhile; it is given back when that fails.
 
     Raises TooLargeError when there is none, ConflictError when the upload takes no parts (any more).
     """
-    await _take(services, shelf, stored, size_bytes)
+    await _take(rooms, shelf, stored, size_bytes)
     try:
-        older = await services.blobs.size(key) or 0
+        older = await rooms.data.blobs.size(key) or 0
         yield
     except BaseException:
-        await asyncio.shield(_give_back(services, shelf, stored, size_bytes))
+        await asyncio.shield(_give_back(rooms, shelf, stored, size_bytes))
         raise
     try:
-        await _settle(services, shelf, stored, older)
+        await _settle(rooms, shelf, stored, older)
     except ConflictError:
-        await services.blobs.remove(key)  # it came too late: nobody would join or sweep it
+        await rooms.data.blobs.remove(key)  # it came too late: nobody would join or sweep it
         raise
 
 
 @asynccontextmanager
 async def metered(
-    services: Services, shelf: Shelf, stored: Stored, chunks: AsyncIterable[bytes]
+    rooms: Rooms, shelf: Shelf, stored: Stored, chunks: AsyncIterable[bytes]
 ) -> AsyncIterator[AsyncIterator[bytes]]:
     """The `chunks` of all of the thing, counted as they come; they are given back when that fails. Raises as `reserved`.
 
@@ -61,7 +61,7 @@ async def metered(
         async for chunk in chunks:
             pending += len(chunk)
             if pending >= _STEP_BYTES and not stored.blob:
-                await _take(services, shelf, stored, pending)
+                await _take(rooms, shelf, stored, pending)
                 taken, pending = taken + pending, 0
             yield chunk
 
@@ -69,7 +69,7 @@ async def metered(
         yield count()
     except BaseException:
         if taken:
-            await asyncio.shield(_give_back(services, shelf, stored, taken))
+            await asyncio.shield(_give_back(rooms, shelf, stored, taken))
         raise
 
 
@@ -87,9 +87,9 @@ async def check_room(connection: Connection, shelf: Shelf, stored: Stored, size_
     check_quota(room, found.others_bytes, size_bytes, shelf.name)
 
 
-async def _take(services: Services, shelf: Shelf, stored: Stored, size_bytes: int) -> None:
-    most = services.settings.limits.artifact_bytes
-    async with services.changes.begin() as change:
+async def _take(rooms: Rooms, shelf: Shelf, stored: Stored, size_bytes: int) -> None:
+    most = rooms.process.limits.artifact_bytes
+    async with rooms.changes.begin() as change:
         found, room = await _look(change.connection, shelf, stored)
         if found.size_bytes + size_bytes > most:
             raise TooLargeError(f"insufficient usage: it would have more than {most} bytes")
@@ -98,16 +98,16 @@ async def _take(services: Services, shelf: Shelf, stored: Stored, size_bytes: in
             raise ConflictError("its blocks were joined; no others are taken")
 
 
-async def _settle(services: Services, shelf: Shelf, stored: Stored, older_bytes: int) -> None:
+async def _settle(rooms: Rooms, shelf: Shelf, stored: Stored, older_bytes: int) -> None:
     """A part is there; the one that it has replaced counts no more. Raises ConflictError when it came too late."""
-    async with services.changes.begin() as change:
+    async with rooms.changes.begin() as change:
         _check(await uploads.find_upload(change.connection, shelf.name, stored.id))
         if not await uploads.count_bytes(change.connection, shelf.name, stored.id, -older_bytes):
             raise ConflictError("it was completed meanwhile")
 
 
-async def _give_back(services: Services, shelf: Shelf, stored: Stored, size_bytes: int) -> None:
-    async with services.changes.begin() as change:
+async def _give_back(rooms: Rooms, shelf: Shelf, stored: Stored, size_bytes: int) -> None:
+    async with rooms.changes.begin() as change:
         await uploads.count_bytes(change.connection, shelf.name, stored.id, -size_bytes)
 
 

@@ -4,13 +4,13 @@ import json
 from dataclasses import dataclass
 
 from agent.errors import UsageError
-from agent.server.changes import Change, Changes
+from agent.server.events.changes import Change, Changes
+from agent.server.events.views import time_text
 from agent.server.store import flows
 from agent.server.store.flows import FlowRow, ScheduleRow
 from agent.server.triggers.from_platform import find_source, make_start
 from agent.server.triggers.starting import Start, Starter
 from agent.server.triggers.timetable import find_missed, next_time
-from agent.server.views import time_text
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,10 @@ from agent.flow.problems import InvalidFlowError
 from agent.ids import ENTROPY_BYTES, make_id
 from agent.resolve.reference import check_ref, check_segments
 from agent.seal.tokens import new_token
-from agent.server.changes import Changes
+from agent.server.events.changes import Changes
+from agent.server.people.vault import Vault
 from agent.server.pools import Pools
-from agent.server.problems import ConflictError
+from agent.server.process.problems import ConflictError
 from agent.server.store import deliveries, repositories
 from agent.server.store.database import Connection
 from agent.server.store.repositories import RepositoryRow
@@ -34,7 +35,6 @@ from agent.server.triggers.called import (
 from agent.server.triggers.known import FoundFlow, read_found, store_repository_flows
 from agent.server.triggers.mirror import Mirror
 from agent.server.triggers.outside import Outside, check_api_url, check_url
-from agent.server.vault import Vault
 from agent.trees import remove_tree
 
 P = ParamSpec("P")

@@ -7,7 +7,7 @@ from dataclasses import replace
 from agent.errors import NotFoundError, UsageError
 from agent.flow.inputs import Value
 from agent.flow.load import load_flow
-from agent.server.problems import ConflictError
+from agent.server.process.problems import ConflictError
 from agent.server.store.flows import FlowRow
 from agent.server.store.repositories import RepositoryRow
 from agent.server.triggers.called import ReadOthers, read_beside, read_called

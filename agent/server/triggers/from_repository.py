@@ -18,7 +18,7 @@ from typing import Final
 from agent.errors import AgentError, UnreachableError, UsageError
 from agent.flow.load import load_flow
 from agent.flow.problems import InvalidFlowError
-from agent.server.cache_scopes import choose_scope
+from agent.server.data.cache_scopes import choose_scope
 from agent.server.store.deliveries import DeliveryRow
 from agent.server.store.repositories import RepositoryRow
 from agent.server.store.run_branches import RunBranch

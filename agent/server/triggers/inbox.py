@@ -6,9 +6,9 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 
-from agent.server.changes import Changes
-from agent.server.platform_events import TRIGGERS
-from agent.server.problems import MalformedError
+from agent.server.events.changes import Changes
+from agent.server.process.problems import MalformedError
+from agent.server.runs.platform_events import TRIGGERS
 from agent.server.store import deliveries
 from agent.server.store.repositories import RepositoryRow
 from agent.server.store.retention import SIGNED_ALONE

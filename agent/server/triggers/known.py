@@ -13,8 +13,8 @@ from agent.errors import AgentError, UsageError
 from agent.flow.load import load_flow
 from agent.flow.model import Flow
 from agent.flow.problems import InvalidFlowError
-from agent.server.changes import Change
-from agent.server.platform_events import TRIGGERS
+from agent.server.events.changes import Change
+from agent.server.runs.platform_events import TRIGGERS
 from agent.server.store import flows
 from agent.server.triggers.timetable import next_time
 

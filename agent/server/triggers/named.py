@@ -8,8 +8,9 @@ from typing import Final
 from agent.errors import NotFoundError, UsageError
 from agent.flow.inputs import Value
 from agent.seal.tokens import new_token
-from agent.server.changes import Change, Changes
-from agent.server.problems import ConflictError, MalformedError
+from agent.server.events.changes import Change, Changes
+from agent.server.people.vault import Vault
+from agent.server.process.problems import ConflictError, MalformedError
 from agent.server.store import deliveries, flows, webhooks
 from agent.server.store.webhooks import WebhookRow
 from agent.server.triggers.dispatching import dispatch
@@ -17,7 +18,6 @@ from agent.server.triggers.from_platform import find_source
 from agent.server.triggers.inbox import read_payload
 from agent.server.triggers.signatures import BadSignatureError, check_signature
 from agent.server.triggers.starting import Starter, new_key
-from agent.server.vault import Vault
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 _TAKEN: Final = ("github", "gitea", "gitlab")

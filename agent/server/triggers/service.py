@@ -4,10 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agent.server.changes import Changes
-from agent.server.live import Bus
+from agent.server.events.changes import Changes
+from agent.server.events.live import Bus
+from agent.server.people.vault import Vault
 from agent.server.pools import Pools
-from agent.server.runs import Runs
+from agent.server.runs.runs import Runs
 from agent.server.triggers.clockwork import Clockwork
 from agent.server.triggers.connected import Connected
 from agent.server.triggers.inbox import Inbox
@@ -17,7 +18,6 @@ from agent.server.triggers.settings import TriggerSettings
 from agent.server.triggers.starting import Starter
 from agent.server.triggers.statuses import Statuses
 from agent.server.triggers.worker import Worker
-from agent.server.vault import Vault
 
 
 @dataclass(frozen=True, slots=True)

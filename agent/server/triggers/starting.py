@@ -11,8 +11,8 @@ from agent.flow.problems import InvalidFlowError
 from agent.ids import ENTROPY_BYTES, make_id
 from agent.plan.request import Wish
 from agent.resolve.lock import parse_lock
-from agent.server.changes import Changes
-from agent.server.runs import Runs, Submission
+from agent.server.events.changes import Changes
+from agent.server.runs.runs import Runs, Submission
 from agent.server.store import deliveries
 from agent.server.store.deliveries import OriginRow
 from agent.server.store.run_branches import RunBranch

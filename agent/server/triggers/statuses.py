@@ -11,9 +11,9 @@ from urllib.parse import quote, urlsplit
 
 from agent.errors import AgentError, RefusedError, UnreachableError
 from agent.plan.github_context import split_repository
-from agent.server.asking import ask
-from agent.server.changes import Changes
+from agent.server.events.changes import Changes
 from agent.server.pools import Pool
+from agent.server.process.asking import ask
 from agent.server.store import repositories, status_reports
 from agent.server.store.repositories import RepositoryRow
 from agent.server.store.status_reports import StatusReportRow

@@ -13,9 +13,9 @@ from dataclasses import replace
 from typing import Final
 
 from agent.errors import AgentError, UnreachableError
-from agent.server.changes import Change, Changes
-from agent.server.live import Bus
-from agent.server.platform_events import TRIGGERS
+from agent.server.events.changes import Change, Changes
+from agent.server.events.live import Bus
+from agent.server.runs.platform_events import TRIGGERS
 from agent.server.store import deliveries, flows, repositories, status_reports
 from agent.server.store.database import Connection
 from agent.server.store.deliveries import DeliveryRow

@@ -11,10 +11,10 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from agent.errors import AgentError, NotFoundError
-from agent.server.auth.access import Access
-from agent.server.call import Call
-from agent.server.operation import ANY, Media, Operation
-from agent.server.problems import status_of, title_of
+from agent.server.http.call import Call
+from agent.server.http.operation import ANY, Media, Operation
+from agent.server.people.auth.access import Access
+from agent.server.process.problems import status_of, title_of
 from agent.server.web.text import plain_text
 
 HTML = Media("text/html")
@@ -36,10 +36,10 @@ _STATIC = {"style.css": "text/css", "live.js": "text/javascript"}
 
 def render(call: Call, template: str, status: int = 200, **values: object) -> Response:
     """A page. Templates see `user` (a name; empty: nobody is signed in), `csrf` for their forms, and `values`."""
-    token = call.services.sessions.read(call.request)
+    token = call.rooms.people.sessions.read(call.request)
     known = {
         "user": call.caller.name,
-        "csrf": call.services.sessions.csrf_token(token) if token and call.caller.name else "",
+        "csrf": call.rooms.people.sessions.csrf_token(token) if token and call.caller.name else "",
     }
     return render_plain(template, status, **{**known, **values})
 

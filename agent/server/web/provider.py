@@ -1,4 +1,4 @@
-"""`/login/oidc`: to the sign-in provider and back (`agent.server.auth.oidc`)."""
+"""`/login/oidc`: to the sign-in provider and back (`agent.server.people.auth.oidc`)."""
 
 import hmac
 import json
@@ -9,13 +9,14 @@ import msgspec
 from starlette.responses import Response
 
 from agent.errors import NotFoundError, RefusedError
-from agent.server import accounts, audit
-from agent.server.auth.access import Access
-from agent.server.auth.oidc import Identity, OidcClient
-from agent.server.auth.roles import Role
-from agent.server.call import Call
-from agent.server.changes import Change
-from agent.server.operation import Operation
+from agent.server.events import audit
+from agent.server.events.changes import Change
+from agent.server.http.call import Call
+from agent.server.http.operation import Operation
+from agent.server.people import accounts
+from agent.server.people.auth.access import Access
+from agent.server.people.auth.oidc import Identity, OidcClient
+from agent.server.people.auth.roles import Role
 from agent.server.store import projects, users
 from agent.server.store.users import UserRow
 from agent.server.web.pages import HTML, own_path, redirect
@@ -64,7 +65,7 @@ async def begin(call: Call) -> Response:
     )
     response = redirect(url)
     kept = msgspec.json.encode(way).hex()
-    call.services.sessions.write(call.request, response, kept, name=_COOKIE, seconds=_WAY_SECONDS)
+    call.rooms.people.sessions.write(call.request, response, kept, name=_COOKIE, seconds=_WAY_SECONDS)
     return response
 
 
@@ -82,21 +83,21 @@ async def finish(call: Call) -> Response:
     identity = await client.redeem(
         query.code, redirect_uri=_redirect_uri(call), nonce=way.nonce, verifier=way.verifier
     )
-    async with call.services.changes.begin() as change:
+    async with call.rooms.changes.begin() as change:
         user = await _find_or_make(change, client.settings.issuer, identity)
         await users.replace_claimed(
             change.connection, user.id, await _claimed_roles(change, client, identity), change.now
         )
         token = await begin_session(change, call, user)
     response = enter(call, token, way.next)
-    call.services.sessions.forget(call.request, response, _COOKIE)
+    call.rooms.people.sessions.forget(call.request, response, _COOKIE)
     return response
 
 
 def _client(call: Call) -> OidcClient:
-    if call.services.oidc is None:
+    if call.rooms.people.oidc is None:
         raise NotFoundError("this server has no sign-in provider")
-    return call.services.oidc
+    return call.rooms.people.oidc
 
 
 def _redirect_uri(call: Call) -> str:
@@ -106,7 +107,7 @@ def _redirect_uri(call: Call) -> str:
 def _read_way(call: Call) -> _Way | None:
     try:
         return msgspec.json.decode(
-            bytes.fromhex(call.services.sessions.read(call.request, _COOKIE)), type=_Way
+            bytes.fromhex(call.rooms.people.sessions.read(call.request, _COOKIE)), type=_Way
         )
     except (ValueError, msgspec.DecodeError):
         return None

@@ -7,21 +7,21 @@ from starlette.responses import Response
 
 from agent.errors import AgentError, RefusedError, UsageError
 from agent.seal.tokens import hash_token
-from agent.server import accounts, audit
-from agent.server.admit import address_of
-from agent.server.auth.access import Access
-from agent.server.auth.sessions import CSRF_FIELD, SESSION_SECONDS, check_origin
-from agent.server.auth.tokens import API, SESSION, create_token, is_token
-from agent.server.call import Call, Handler
-from agent.server.changes import Change
-from agent.server.forms import read_form
-from agent.server.operation import Operation
-from agent.server.problems import TooManyError, UnauthorizedError
-from agent.server.sign_in import check_password_of, check_token_of
+from agent.server.events import audit
+from agent.server.events.changes import Change
+from agent.server.events.views import shown_time
+from agent.server.http.admission import address_of
+from agent.server.http.call import Call, Handler
+from agent.server.http.forms import read_form
+from agent.server.http.operation import Operation
+from agent.server.people import accounts
+from agent.server.people.auth.access import Access
+from agent.server.people.auth.sessions import CSRF_FIELD, SESSION_SECONDS, check_origin
+from agent.server.people.auth.tokens import API, SESSION, create_token, is_token
+from agent.server.process.problems import TooManyError, UnauthorizedError
 from agent.server.store import projects, tokens, users
 from agent.server.store.tokens import TokenRow
 from agent.server.store.users import UserRow
-from agent.server.views import shown_time
 from agent.server.web.pages import HTML, own_path, redirect, render
 
 _DAY_SECONDS = 86400.0
@@ -43,33 +43,33 @@ async def sign_in(call: Call) -> Response:
     """Sign a browser in by name and password, or by a personal token: always with a fresh session."""
     form = await read_form(call.request)
     check_origin(call.request)
-    call.services.sessions.check_csrf(
-        call.services.sessions.read(call.request, "form"), form.get(CSRF_FIELD, "")
+    call.rooms.people.sessions.check_csrf(
+        call.rooms.people.sessions.read(call.request, "form"), form.get(CSRF_FIELD, "")
     )
     name, secret, address = form.get("user", ""), form.get("password", ""), address_of(call.request)
     by_token: TokenRow | None = None
     try:
         if is_token(API, secret):
-            user, by_token = await check_token_of(call.services, secret)
+            user, by_token = await call.rooms.people.sign_in.by_token(secret)
         else:
-            known = call.services.sessions.find_known(call.request, name)
-            user = await check_password_of(call.services, name, secret, address, known=known)
+            known = call.rooms.people.sessions.find_known(call.request, name)
+            user = await call.rooms.people.sign_in.by_password(name, secret, address, known=known)
     except (UnauthorizedError, TooManyError) as error:
         return _form(call, form.get("next", "/"), error, name)
-    async with call.services.changes.begin() as change:
+    async with call.rooms.changes.begin() as change:
         token = await begin_session(change, call, user, by_token)
     response = enter(call, token, form.get("next", "/"))
     if user.password is not None:
-        call.services.sessions.know(call.request, response, user.name)
+        call.rooms.people.sessions.know(call.request, response, user.name)
     return response
 
 
 async def sign_out(call: Call) -> Response:
     """End the session, here and on the server."""
-    async with call.services.changes.begin() as change:
+    async with call.rooms.changes.begin() as change:
         await tokens.revoke_token(change.connection, call.caller.token, SESSION, change.now, call.caller.user)
     response = redirect("/login")
-    call.services.sessions.forget(call.request, response)
+    call.rooms.people.sessions.forget(call.request, response)
     return response
 
 
@@ -84,7 +84,7 @@ async def make_token(call: Call) -> Response:
     days = form.get("days", "90")
     if not (days.isascii() and days.isdigit() and 1 <= int(days[:6]) <= _MOST_DAYS):
         raise UsageError("that is no number of days", where="days")
-    async with call.services.changes.begin() as change:
+    async with call.rooms.changes.begin() as change:
         user = await users.find_user(change.connection, call.caller.user or 0)
         if user is None or call.caller.is_limited:
             raise RefusedError("tokens are made here by people who are signed in; programs use the API")
@@ -96,7 +96,7 @@ async def make_token(call: Call) -> Response:
 
 async def end_token(call: Call) -> Response:
     """End a token of one's own."""
-    async with call.services.changes.begin() as change:
+    async with call.rooms.changes.begin() as change:
         audit.note(token=call.text("token"))
         await tokens.revoke_token(change.connection, call.text("token"), API, change.now, call.caller.user)
     return redirect("/account")
@@ -107,7 +107,7 @@ async def begin_session(change: Change, call: Call, user: UserRow, by: TokenRow 
 
     One that was begun `by` a personal token may do what the token may, and ends with it.
     """
-    older = call.services.sessions.read(call.request)
+    older = call.rooms.people.sessions.read(call.request)
     if older:
         await tokens.revoke_hash(change.connection, hash_token(older), SESSION, change.now)
     _, token = await create_token(
@@ -133,15 +133,15 @@ def _lifetime(by: TokenRow | None, now: float) -> float:
 def enter(call: Call, token: str, wanted: str) -> Response:
     """Hand the browser its session, and go where it wanted to go."""
     response = redirect(own_path(wanted))
-    call.services.sessions.write(call.request, response, token, seconds=SESSION_SECONDS)
-    call.services.sessions.forget(call.request, response, "form")
+    call.rooms.people.sessions.write(call.request, response, token, seconds=SESSION_SECONDS)
+    call.rooms.people.sessions.forget(call.request, response, "form")
     return response
 
 
 def _form(call: Call, wanted: str, error: AgentError | None = None, name: str = "") -> Response:
     status = 200 if error is None else 429 if isinstance(error, TooManyError) else 401
     kept = Response()
-    csrf = call.services.sessions.begin_form(call.request, kept)
+    csrf = call.rooms.people.sessions.begin_form(call.request, kept)
     response = render(
         call,
         "sign_in.html",
@@ -150,18 +150,18 @@ def _form(call: Call, wanted: str, error: AgentError | None = None, name: str = 
         form_csrf=csrf,
         next=own_path(wanted),
         name=name,
-        provider=call.services.oidc.settings.name if call.services.oidc else "",
+        provider=call.rooms.people.oidc.settings.name if call.rooms.people.oidc else "",
     )
     response.headers["set-cookie"] = kept.headers["set-cookie"]
     return response
 
 
 async def _account(call: Call, new_token: str = "") -> Response:
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         names = await projects.names(connection)
         rows = await tokens.list_tokens(connection, API, call.caller.user)
     roles = [(name, call.caller.role_in(project)) for project, name in names.items()]
-    now = call.services.clock.now()
+    now = call.rooms.clock.now()
     return render(
         call,
         "account.html",

@@ -5,15 +5,15 @@ from starlette.responses import Response
 
 from agent.errors import NotFoundError
 from agent.journal.lines import last_state
-from agent.server.auth.access import Access, Caller, nothing_there
-from agent.server.call import Call, view_response
-from agent.server.operation import Operation
-from agent.server.run_details import load_run
-from agent.server.services import Services
+from agent.server.events.views import shown_time
+from agent.server.http.call import Call, view_response
+from agent.server.http.operation import Operation
+from agent.server.http.rooms import Rooms
+from agent.server.people.auth.access import Access, Caller, nothing_there
+from agent.server.runs.run_details import load_run
 from agent.server.store import agents, jobs, projects, queue, records, runs
 from agent.server.store.jobs import JobRow
 from agent.server.store.projects import ProjectRow
-from agent.server.views import shown_time
 from agent.server.web.pages import HTML, redirect, render, wants_page
 
 _MOST_RUNS = 30
@@ -49,7 +49,7 @@ async def show_start(call: Call) -> Response:
 async def show_status(call: Call) -> Response:
     """The newest runs, the queue, and the agents."""
     wanted = call.query(StatusQuery).project
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         names = {row.id: row.name for row in _visible(await projects.list_projects(connection), call.caller)}
         chosen = {number: name for number, name in names.items() if wanted in ("", name)}
         if wanted and not chosen:
@@ -57,9 +57,9 @@ async def show_status(call: Call) -> Response:
         rows = await runs.list_newest(connection, list(chosen), _MOST_RUNS)
         waiting = [row for row in await queue.list_queued(connection) if row.project in chosen]
         machines = await agents.list_agents(connection)
-        connected = await call.services.fleet.connected(connection)
+        connected = await call.rooms.agents.peers.connected(connection)
         held = [row for row in await jobs.list_active(connection) if row.project in names]
-    now = call.services.clock.now()
+    now = call.rooms.clock.now()
     return render(
         call,
         "status.html",
@@ -74,24 +74,26 @@ async def show_status(call: Call) -> Response:
 
 async def show_run_page(call: Call) -> Response:
     """A run with its jobs, and why those that wait do so."""
-    details = await load_run(call.services, call.number("run"))
-    async with call.services.database.read() as connection:
+    details = await load_run(
+        call.rooms.database, call.rooms.runs.runs, call.number("run"), now=call.rooms.clock.now()
+    )
+    async with call.rooms.database.read() as connection:
         row = await runs.find_run(connection, details.id)
     if row is None:
         raise NotFoundError(f"there is no run {details.id}")
-    shown = _shown_run(row, call.project.name, call.services.clock.now())
+    shown = _shown_run(row, call.project.name, call.rooms.clock.now())
     return render(call, "run.html", run=shown, details=details, project=call.project.name)
 
 
 async def show_job_page(call: Call) -> Response:
     """A job with its steps and the end of its output."""
-    async with call.services.database.read() as connection:
+    async with call.rooms.database.read() as connection:
         row = await jobs.find_job(connection, call.text("job"))
         if row is None:
             raise NotFoundError("there is no such job")
         steps = await records.list_steps(connection, row.id, row.lease)
         names = await agents.names_of(connection, [row.agent])
-    lines = await _last_lines(call.services, row)
+    lines = await _last_lines(call.rooms, row)
     return render(
         call,
         "job.html",
@@ -108,7 +110,7 @@ async def show_job_page(call: Call) -> Response:
             for step in steps
         ],
         lines=lines,
-        silence="" if lines else await _explain_silence(call.services, row),
+        silence="" if lines else await _explain_silence(call.rooms, row),
         project=call.project.name,
     )
 
@@ -156,17 +158,17 @@ def _shown_agent(row: agents.AgentRow, held: list[JobRow], is_online: bool, now:
     }
 
 
-async def _last_lines(services: Services, row: JobRow) -> list[str]:
+async def _last_lines(rooms: Rooms, row: JobRow) -> list[str]:
     """The end of the output."""
-    text = await services.logs.tail(row.id, row.lease, _MOST_LINES)
+    text = await rooms.data.logs.tail(row.id, row.lease, _MOST_LINES)
     return [_shown_line(line) for line in text.removesuffix(b"\n").split(b"\n")] if text else []
 
 
-async def _explain_silence(services: Services, row: JobRow) -> str:
+async def _explain_silence(rooms: Rooms, row: JobRow) -> str:
     """Why a job has no output to show."""
     if row.status != "completed":
         return "Nothing yet."
-    if await services.logs.is_gone(row.id, row.lease):
+    if await rooms.data.logs.is_gone(row.id, row.lease):
         return "The log is gone: it was older, or more, than this project keeps."
     return "It printed nothing."
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.cli.flow_eval import run_eval
+from agent.cli.flow.eval import run_eval
 
 VECTORS = Path(__file__).parents[4] / "shared" / "conformance" / "expressions-dev.jsonl"
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from agent.cli.flow_eval import run_eval
+from agent.cli.flow.eval import run_eval
 from agent.errors import UsageError
 
 
@@ -136,7 +136,7 @@ def test_memory_is_limited_to_a_megabyte(tmp_path):
 
 def test_it_starts_with_nothing_heavy():
     code = (
-        "import sys, agent.cli.flow_eval; "
+        "import sys, agent.cli.flow.eval; "
         "heavy = {'dataclasses', 'inspect', 'logging', 'asyncio', 'yaml', 'httpx', 'docker', 'random', 'socket'} & set(sys.modules); "
         "sys.exit(str(heavy) if heavy else 0)"
     )

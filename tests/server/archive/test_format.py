@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from agent.errors import DamagedError
 from agent.journal.format import MAGIC, Closed, Log, Opened, Record, encode
-from agent.server.archive.format import FOOTER, Packer
-from agent.server.archive.lines import Cut, Tail, text_of
-from agent.server.archive.reader import ArchiveReader
+from agent.server.data.archive.format import FOOTER, Packer
+from agent.server.data.archive.lines import Cut, Tail, text_of
+from agent.server.data.archive.reader import ArchiveReader
 from agent.spec.outcome import Conclusion, JobResult
 
 pytestmark = pytest.mark.anyio

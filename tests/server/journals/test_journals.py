@@ -11,10 +11,10 @@ from support.postgres import Cluster
 
 from agent.errors import AgentError, DamagedError
 from agent.journal.format import MAGIC, Log, decode, encode
-from agent.server.journals import Journals, read_records
-from agent.server.journals.files import FileJournals
-from agent.server.journals.table import TableJournals
-from agent.server.live import Bus
+from agent.server.data.journals import Journals, read_records
+from agent.server.data.journals.files import FileJournals
+from agent.server.data.journals.table import TableJournals
+from agent.server.events.live import Bus
 from agent.server.store.database import Database, open_database
 
 pytestmark = pytest.mark.anyio

@@ -4,7 +4,7 @@ from typing import Any
 
 from support.fleet import GB, agent, gpu, holding, job, names
 
-from agent.server.scheduler import Holding, Project, Usage, choose
+from agent.server.agents.scheduler import Holding, Project, Usage, choose
 from agent.spec.request import GpuRequest
 
 

@@ -8,10 +8,10 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from support.fleet import GB, agent, holding, job
 
-from agent.server.scheduler import Choice, Holding, Project, ReadyAgent, Usage, WaitingJob, choose
-from agent.server.scheduler.model import Shape
-from agent.server.scheduler.order import Order
-from agent.server.scheduler.usage import Fleet
+from agent.server.agents.scheduler import Choice, Holding, Project, ReadyAgent, Usage, WaitingJob, choose
+from agent.server.agents.scheduler.model import Shape
+from agent.server.agents.scheduler.order import Order
+from agent.server.agents.scheduler.usage import Capacity
 from agent.spec.request import matches, wanted_gpus
 
 LABELS = ("linux", "gpu", "arm")
@@ -179,7 +179,7 @@ def test_every_job_that_fits_somewhere_runs_in_the_end(
             for number in (1, 2, 3)
             for n in range(2)
         ]
-        usage.advance(now, held, Fleet.of(fleet))
+        usage.advance(now, held, Capacity.of(fleet))
         queued = [*waiting.values(), *small]
         choice = choose(queued, fleet, held, projects=known, usage=usage, now=now)
         held += carry_out(fleet, queued, choice, now)
@@ -199,7 +199,7 @@ def test_the_order_is_that_of_a_slow_model(
     fleet = [agent("a", slots=10, gpus=4, cpus=16.0, memory_bytes=64 * GB)]
     held = [holding(f"h{n}", "a", project=project) for n, project in enumerate(held_by)]
     now, usage = 50_000.0, Usage(50_000.0, {1: 30.0, 2: 10.0})
-    order = Order(queue, known, holdings=held, usage=usage, fleet=Fleet.of(fleet), now=now)
+    order = Order(queue, known, holdings=held, usage=usage, fleet=Capacity.of(fleet), now=now)
     left = sorted(queue, key=lambda one: one.rank)
     used = {number: usage.of(number) for number in (1, 2, 3)}
     running, latest = Counter(held_by), dict.fromkeys(held_by, 0.0)

@@ -13,7 +13,7 @@ from server.vocabulary import ServerProcess, TestAgent, journal, wait_for
 from support.status_host import Recorder
 
 from agent.clock import ManualClock
-from agent.server.data_folder import open_data_folder
+from agent.server.process.data_folder import open_data_folder
 from agent.server.services import Services, open_services
 from agent.server.settings import ServerSettings
 from agent.server.store import flows, runs
@@ -41,19 +41,19 @@ class Timekeeper:
         self.clock = clock
 
     async def store(self, text: str) -> int:
-        async with self.services[0].changes.begin() as change:
+        async with self.services[0].rooms.changes.begin() as change:
             return await store_flow(change, 1, "hourly", text, None)
 
     async def work(self) -> None:
         """All servers look at the same moment."""
-        await asyncio.gather(*(one.triggers.worker._clockwork.work() for one in self.services))
+        await asyncio.gather(*(one.rooms.triggers.worker._clockwork.work() for one in self.services))
 
     async def runs(self) -> list[runs.RunRow]:
-        async with self.services[0].database.read() as connection:
+        async with self.services[0].rooms.database.read() as connection:
             return await runs.list_runs(connection, 1, limit=100, before=None, status=None)
 
     async def schedule(self) -> flows.ScheduleRow:
-        async with self.services[0].database.read() as connection:
+        async with self.services[0].rooms.database.read() as connection:
             (row,) = await flows.list_schedules(connection)
         return row
 
@@ -118,7 +118,7 @@ def test_a_disabled_flow_starts_nothing_and_storing_it_again_keeps_its_times(
         keeper.clock.advance(1800)
         await keeper.store(EVERY_HOUR + "# changed\n")
         assert (await keeper.schedule()).due_at == due_at
-        async with keeper.services[0].changes.begin() as change:
+        async with keeper.services[0].rooms.changes.begin() as change:
             await flows.set_enabled(change.connection, flow, is_enabled=False)
         keeper.clock.advance(3600)
         await keeper.work()

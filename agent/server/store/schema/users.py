@@ -23,7 +23,7 @@ memberships = Table(
     metadata,
     Column("user", Whole, ForeignKey("users.id"), primary_key=True),
     Column("project", Whole, ForeignKey("projects.id"), primary_key=True),
-    Column("role", String, nullable=False),  # agent.server.auth.roles.Role
+    Column("role", String, nullable=False),  # agent.server.people.auth.roles.Role
     Column("origin", String, nullable=False),  # set: by a person; claim: by what the sign-in provider says
     Column("created_at", Time, nullable=False),
 )

@@ -1,0 +1,1 @@
+"""`agent action`: what `uses:` means here. `command` declares, the others do."""

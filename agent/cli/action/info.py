@@ -1,0 +1,99 @@
+"""`agent action info`: an action as its manifest describes it."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TextIO
+
+from agent.cli.local_files.files import warn_of
+from agent.cli.local_files.uses import Context, open_resolver, warn
+from agent.cli.terminal.tables import plain, print_json, print_table
+from agent.errors import UsageError
+from agent.resolve import (
+    CompositeRuns,
+    DockerRuns,
+    ImageReference,
+    NodeRuns,
+    Pins,
+    ResolvedAction,
+    check_manifest,
+    parse_reference,
+)
+
+
+def show_action(text: str, actions_url: str | None, output_format: str, out: TextIO) -> int:
+    """Show the action that `text` names. Raises UsageError for an image, and what resolving raises."""
+    reference = parse_reference(text)
+    if isinstance(reference, ImageReference):
+        raise UsageError("an image has no manifest", where=text)
+    context = Context(workspace=Path(), actions_url=actions_url)
+    with open_resolver(Path(), context, Pins()) as resolver:
+        action = resolver.resolve(reference)
+        warn_of(check_manifest(action.folder, text))
+    for warning in action.warnings:
+        warn(warning)
+    data = _describe(text, action)
+    if output_format == "json":
+        print_json(data, out)
+    else:
+        _print(data, out)
+    return 0
+
+
+def _describe(text: str, action: ResolvedAction) -> dict[str, Any]:
+    manifest = action.manifest
+    return {
+        "reference": text,
+        "name": manifest.name,
+        "description": manifest.description,
+        "origin": action.origin,
+        "commit": action.commit,
+        "runs": _describe_runs(manifest.runs),
+        "inputs": [asdict(each) for each in manifest.inputs.values()],
+        "outputs": [
+            {"name": each.name, "description": each.description} for each in manifest.outputs.values()
+        ],
+    }
+
+
+def _describe_runs(runs: object) -> dict[str, Any]:
+    if isinstance(runs, CompositeRuns):
+        uses = [step.uses for step in runs.steps if step.uses]
+        return {"using": "composite", "steps": len(runs.steps), "uses": uses}
+    if isinstance(runs, DockerRuns):
+        return {"using": "docker", "image": runs.image}
+    using = f"node{runs.version}" if isinstance(runs, NodeRuns) else "python"
+    stages = {stage: getattr(runs, stage) for stage in ("pre", "main", "post")}
+    return {"using": using, **{stage: script for stage, script in stages.items() if script}}
+
+
+def _print(data: dict[str, Any], out: TextIO) -> None:
+    out.write(f"{plain(data['name'] or data['reference'])}\n")
+    if data["description"]:
+        out.write("".join(f"{plain(line)}\n" for line in data["description"].strip().splitlines()))
+    commit = f" at {data['commit']}" if data["commit"] else ""
+    out.write(f"\nfrom  {plain(data['origin'])}{commit}\n")
+    runs = [
+        f"{key} {', '.join(value) if isinstance(value, list) else value}"
+        for key, value in data["runs"].items()
+    ]
+    out.write(plain(f"runs  {'; '.join(line for line in runs if not line.endswith(' '))}") + "\n")
+    if data["inputs"]:
+        out.write("\n")
+        rows = [_input_row(each) for each in data["inputs"]]
+        print_table(["input", "default", "description"], rows, out, cuts=False)
+    if data["outputs"]:
+        out.write("\n")
+        rows = [[each["name"], _first_line(each["description"])] for each in data["outputs"]]
+        print_table(["output", "description"], rows, out, cuts=False)
+
+
+def _input_row(each: dict[str, Any]) -> list[str]:
+    default = "(required)" if each["required"] and each["default"] is None else each["default"]
+    described = (
+        f"deprecated: {each['deprecation_message']}" if each["deprecation_message"] else each["description"]
+    )
+    return [each["name"], "" if default is None else _first_line(str(default)), _first_line(described)]
+
+
+def _first_line(text: str) -> str:
+    return text.strip().partition("\n")[0]

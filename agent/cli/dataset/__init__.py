@@ -1,0 +1,1 @@
+"""`agent dataset`: `command` declares, `push` and `pull` move the files."""

@@ -1,0 +1,1 @@
+"""`agent demo`: everything that this product promises, once, for real."""

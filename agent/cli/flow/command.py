@@ -1,0 +1,277 @@
+"""`agent flow`: validate, show, eval, schema, run here, submit to the server."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agent.cli.arguments import (
+    add_command,
+    add_format,
+    add_hold,
+    add_project,
+    add_server,
+    add_subcommands,
+    describe,
+    read_hold,
+    split_pair,
+)
+from agent.cli.flow import stored as flow_stored
+from agent.cli.local_files.called import link_called, link_local
+from agent.cli.local_files.files import load_file, read_event, read_secrets
+from agent.errors import UsageError
+
+if TYPE_CHECKING:
+    from agent.cli.flow.snapshot import Care
+    from agent.cli.local_files.checkout import Inquiry
+    from agent.job.launch.launcher import EarlySupervisor
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the sub-commands."""
+    describe(parser, "Work with flow files.", "agent flow run examples/hello.yml")
+    commands = add_subcommands(parser)
+    _configure_language(commands)
+    run = add_command(
+        commands,
+        "run",
+        _run,
+        "Run a flow on this machine, without a server.",
+        "agent flow run train.yml --input epochs=3 --secret API_KEY",
+    )
+    _add_run_arguments(run)
+    run.add_argument(
+        "--workspace", type=Path, default=Path(), metavar="DIR", help="jobs work in a copy of it (default: .)"
+    )
+    run.add_argument("--with-ignored", action="store_true", help="copy what git ignores, too")
+    run.add_argument("--in-place", action="store_true", help="work in DIR itself instead of a copy")
+    run.add_argument(
+        "--in-place=destructive",
+        dest="in_place_destructive",
+        action="store_true",
+        help="the same, and actions may check out over DIR: edits and files that are not committed are lost",
+    )
+    run.add_argument(
+        "--env", action="append", default=[], metavar="K=V", help="an environment variable for every job"
+    )
+    run.add_argument(
+        "--image", action="append", default=[], metavar="LABEL=IMAGE", help="`host` runs LABEL here"
+    )
+    run.add_argument(
+        "--keep", action="store_true", help="leave the job folders for a look, and say where they are"
+    )
+    run.add_argument("--actions-url", help="where `uses:` looks (AGENT_ACTIONS_URL)")
+    submit = add_command(
+        commands,
+        "submit",
+        _submit,
+        "Run a flow on the server's agents.",
+        "agent flow submit train.yml --follow",
+    )
+    _add_run_arguments(submit)
+    submit.add_argument(
+        "--source",
+        choices=["git", "snapshot", "none"],
+        help="the code that jobs check out (default: snapshot in git)",
+    )
+    submit.add_argument(
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="leave a folder, a file or a pattern such as '*.bin' out of the snapshot",
+    )
+    submit.add_argument(
+        "--yes", action="store_true", help="send a large snapshot (AGENT_SNAPSHOT_LIMIT) unasked"
+    )
+    add_hold(submit)
+    submit.add_argument("--follow", "-f", action="store_true", help="show the run until it ends")
+    add_server(submit)
+    add_project(submit)
+    flow_stored.configure(commands)
+
+
+def _configure_language(commands: Any) -> None:
+    validate = add_command(
+        commands,
+        "validate",
+        _validate,
+        "Print every problem of flow files.",
+        "agent flow validate .github/workflows/*.yml",
+    )
+    validate.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    validate.add_argument("--dialect", help="read as this language instead of finding out")
+    add_format(validate)
+    show = add_command(
+        commands, "show", _show, "Show a flow's plan.", "agent flow show train.yml --format mermaid"
+    )
+    show.add_argument("file", type=Path, metavar="FILE")
+    show.add_argument("--dialect", help="read as this language instead of finding out")
+    show.add_argument("--format", choices=["text", "json", "mermaid"], default="text")
+    evaluate = add_command(
+        commands,
+        "eval",
+        _eval,
+        "Evaluate an expression.",
+        "agent flow eval \"format('{0}!', github.ref)\" --contexts c.json",
+    )
+    evaluate.add_argument("expression", nargs="?", metavar="EXPR")
+    evaluate.add_argument("--contexts", type=Path, metavar="F.json", help="the contexts, as one JSON object")
+    evaluate.add_argument("--batch", type=Path, metavar="F.jsonl", help='lines of {"expr", "contexts"}')
+    evaluate.add_argument("--format", choices=["text", "json"], default="json")
+    add_command(
+        commands, "schema", _schema, "Print the JSON schema for editors.", "agent flow schema > flow.json"
+    )
+
+
+def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, metavar="FILE")
+    parser.add_argument("--dialect", help="read as this language instead of finding out")
+    parser.add_argument(
+        "--job", action="append", default=[], metavar="ID", help="only this job and what it needs"
+    )
+    parser.add_argument(
+        "--event",
+        default="",
+        metavar="NAME",
+        help="what starts the run (default: workflow_dispatch, or the flow's first)",
+    )
+    parser.add_argument("--event-file", type=Path, metavar="F", help="the event's payload, as JSON")
+    parser.add_argument("--input", action="append", default=[], metavar="K=V", help="an input of the flow")
+    parser.add_argument(
+        "--secret",
+        action="append",
+        default=[],
+        metavar="K[=V]",
+        help="a secret; without V: from the environment",
+    )
+    parser.add_argument("--secret-file", type=Path, metavar="F", help="secrets, one K=V a line")
+    parser.add_argument("--var", action="append", default=[], metavar="K=V", help="a variable")
+    parser.add_argument(
+        "--matrix", action="append", default=[], metavar="K:V", help="only the matrix cells with this value"
+    )
+    parser.add_argument(
+        "--log",
+        choices=["end", "all"],
+        default="end",
+        help="of each step's output: on a terminal the end, or all of it (default: end)",
+    )
+    add_format(parser)
+
+
+def _validate(arguments: argparse.Namespace) -> int:
+    from agent.cli.flow.language import run_validate
+
+    return run_validate(arguments.files, arguments.dialect, arguments.format, sys.stdout)
+
+
+def _eval(arguments: argparse.Namespace) -> int:
+    from agent.cli.flow.eval import run_eval
+
+    if (arguments.expression is None) == (arguments.batch is None):
+        raise UsageError("give either an expression or --batch", hint="see `agent flow eval --help`")
+    return run_eval(arguments.expression, arguments.contexts, arguments.batch, arguments.format, sys.stdout)
+
+
+def _schema(_arguments: argparse.Namespace) -> int:
+    from agent.cli.flow.language import run_schema
+
+    return run_schema(sys.stdout)
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    from agent.cli.flow.show import show_flow
+
+    flow = link_local(load_file(arguments.file, arguments.dialect), arguments.file)
+    return show_flow(flow, arguments.format, sys.stdout)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from agent.cli.local_files.checkout import Inquiry
+
+    inquiry = Inquiry(arguments.workspace)  # git answers while the rest is imported
+    import agent.flow.expressions  # noqa: F401 - what both processes need is imported once, before they part
+    from agent.job.launch.launcher import fork_early
+
+    with fork_early() as early:
+        return _run_here(arguments, inquiry, early)
+
+
+def _run_here(arguments: argparse.Namespace, inquiry: "Inquiry", early: "EarlySupervisor") -> int:
+    from agent.cli.local_files.outputs import warn_of_outputs
+    from agent.cli.local_run.command import run_flow_here
+    from agent.cli.local_run.jobs import LocalOptions
+
+    flow = link_called(
+        load_file(arguments.file, arguments.dialect), arguments.file, actions_url=arguments.actions_url
+    )
+    warn_of_outputs(flow, arguments.file)
+    options = LocalOptions(
+        workspace=arguments.workspace,
+        inquiry=inquiry,
+        in_place=arguments.in_place or arguments.in_place_destructive,
+        with_ignored=arguments.with_ignored,
+        is_destructive=arguments.in_place_destructive,
+        keep=arguments.keep,
+        event_name=arguments.event,
+        event=read_event(arguments.event_file),
+        inputs=dict(split_pair(pair, "--input") for pair in arguments.input),
+        secrets=read_secrets(arguments.secret, arguments.secret_file),
+        variables=dict(split_pair(pair, "--var") for pair in arguments.var),
+        environment=dict(split_pair(pair, "--env") for pair in arguments.env),
+        jobs=tuple(arguments.job),
+        cells=_cells(arguments.matrix),
+        images=dict(split_pair(pair, "--image") for pair in arguments.image),
+        actions_url=arguments.actions_url,
+    )
+    return run_flow_here(flow, options, early, arguments.format, sys.stdout, log=arguments.log)
+
+
+def _submit(arguments: argparse.Namespace) -> int:
+    from agent.cli.client import connect
+    from agent.cli.flow.submit import Submission, submit_flow
+
+    submission = Submission(
+        file=arguments.file,
+        dialect=arguments.dialect,
+        event_name=arguments.event,
+        event=read_event(arguments.event_file),
+        inputs=dict(split_pair(pair, "--input") for pair in arguments.input),
+        secrets=read_secrets(arguments.secret, arguments.secret_file),
+        variables=dict(split_pair(pair, "--var") for pair in arguments.var),
+        jobs=tuple(arguments.job),
+        cells=_cells(arguments.matrix),
+        source=arguments.source,
+        care=_care(arguments),
+        hold_seconds=read_hold(arguments),
+    )
+    client = connect(url=arguments.url, token=arguments.token, project=arguments.project)
+    return submit_flow(
+        client,
+        submission,
+        follow=arguments.follow,
+        output_format=arguments.format,
+        log=arguments.log,
+        out=sys.stdout,
+    )
+
+
+def _care(arguments: argparse.Namespace) -> "Care":
+    from agent.cli.flow.snapshot import Care
+    from agent.config import load_settings, read_size
+
+    settings = load_settings()
+    limit = (
+        None if arguments.yes else read_size(settings["snapshot_limit"], settings.origins["snapshot_limit"])
+    )
+    return Care(tuple(arguments.exclude), limit, shows=arguments.format == "text")
+
+
+def _cells(pairs: list[str]) -> dict[str, str]:
+    cells = {}
+    for pair in pairs:
+        key, colon, value = pair.partition(":")
+        if not colon or not key:
+            raise UsageError(f"'{pair}' is not of the form KEY:VALUE", where="--matrix")
+        cells[key] = value
+    return cells

@@ -1,0 +1,131 @@
+"""`agent flow store|list|start|enable|disable|delete`: the flows that the server knows."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from agent.cli.arguments import add_command, add_format, add_project, add_server, split_pair
+from agent.cli.local_files.files import read_flow
+from agent.cli.terminal.tables import plain, print_json, print_table
+from agent.cli.terminal.times import show_moment
+
+if TYPE_CHECKING:  # `agent flow run` passes here, and needs no server
+    from agent.cli.client import Client
+
+
+def configure(commands: Any) -> None:
+    """Declare the sub-commands among those of `agent flow`."""
+    store = _add(commands, "store", _store, "Store a flow on the server.", "agent flow store nightly.yml")
+    store.add_argument("file", type=Path, metavar="FILE")
+    store.add_argument("--name", help="what it is called there (default: the file's name without its ending)")
+    store.add_argument("--dialect", help="read as this language instead of finding out")
+    _add(commands, "list", _list, "The flows that the server knows.", "agent flow list")
+    start = _add(
+        commands, "start", _start, "Start a flow of the server.", "agent flow start nightly --input a=1"
+    )
+    start.add_argument("--input", action="append", default=[], metavar="K=V", help="an input of the flow")
+    delete = _add(commands, "delete", _delete, "Forget a stored flow.", "agent flow delete nightly")
+    enable = _add(
+        commands, "enable", _enable, "Let a flow start by itself again.", "agent flow enable nightly"
+    )
+    disable = _add(commands, "disable", _disable, "Let a flow start no more.", "agent flow disable nightly")
+    for parser in (start, delete, enable, disable):
+        parser.add_argument("name", metavar="FLOW", help="a stored flow's name, or any one's number")
+
+
+def _add(commands: Any, name: str, handler: Any, meaning: str, example: str) -> Any:
+    parser = add_command(commands, name, handler, meaning, example)
+    add_format(parser)
+    add_server(parser)
+    add_project(parser)
+    return parser
+
+
+def _connect(arguments: argparse.Namespace) -> "Client":
+    from agent.cli.client import connect
+
+    return connect(url=arguments.url, token=arguments.token, project=arguments.project)
+
+
+def _path(client: "Client", name: str, verb: str = "") -> str:
+    return client.in_project(f"/api/v1/flows/{quote(name, safe='')}{verb}")
+
+
+def _store(arguments: argparse.Namespace) -> int:
+    read = read_flow(
+        arguments.file, arguments.dialect
+    )  # every problem with its place, before anything is sent
+    client = _connect(arguments)
+    name = arguments.name or arguments.file.stem
+    body = {"text": read.text, "dialect": arguments.dialect}
+    return _tell(arguments, client.put(_path(client, name), body), f"{name} is stored")
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    client = _connect(arguments)
+    found = client.list_all(client.in_project("/api/v1/flows"), "flows")
+    if arguments.format == "json":
+        print_json(found, sys.stdout)
+        return 0
+    rows = [
+        [
+            row["id"],
+            row["name"],
+            row["repository"] or "stored here",
+            _state(row),
+            show_moment(_next(row), sys.stdout),
+        ]
+        for row in found
+    ]
+    print_table(["id", "flow", "where", "state", "next start"], rows, sys.stdout)
+    return 0
+
+
+def _start(arguments: argparse.Namespace) -> int:
+    client = _connect(arguments)
+    inputs = dict(split_pair(text, "--input") for text in arguments.input)
+    started = client.post(_path(client, arguments.name, "/dispatch"), {"inputs": inputs})
+    link = f": {started['url']}" if "url" in started else ""
+    return _tell(
+        arguments,
+        started,
+        f"run {started['run']} started{link}; `agent run watch {started['run']}` follows it",
+    )
+
+
+def _delete(arguments: argparse.Namespace) -> int:
+    client = _connect(arguments)
+    client.delete(_path(client, arguments.name))
+    return _tell(arguments, {"deleted": arguments.name}, f"{arguments.name} is forgotten")
+
+
+def _enable(arguments: argparse.Namespace) -> int:
+    client = _connect(arguments)
+    row = client.post(_path(client, arguments.name, "/enable"))
+    return _tell(arguments, row, f"{row['name']} starts by itself")
+
+
+def _disable(arguments: argparse.Namespace) -> int:
+    client = _connect(arguments)
+    row = client.post(_path(client, arguments.name, "/disable"))
+    return _tell(arguments, row, f"{row['name']} starts no more")
+
+
+def _tell(arguments: argparse.Namespace, facts: Any, words: str) -> int:
+    if arguments.format == "json":
+        print_json(facts, sys.stdout)
+    else:
+        sys.stdout.write(f"{plain(words)}\n")
+    return 0
+
+
+def _state(row: dict[str, Any]) -> str:
+    if row["problems"]:
+        return f"not valid: {row['problems'][0]}"
+    return "enabled" if row["enabled"] else "disabled"
+
+
+def _next(row: dict[str, Any]) -> str:
+    return min((str(time["next"]) for time in row["schedules"]), default="")

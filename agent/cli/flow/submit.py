@@ -1,0 +1,150 @@
+"""`agent flow submit`: the flow's text, its inputs and its source go to the server; agents do the rest."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TextIO
+
+from agent.cli.client import Client
+from agent.cli.flow.snapshot import Care, send_snapshot
+from agent.cli.flow.source import choose_source
+from agent.cli.local_files.called import read_called, shows_jobs
+from agent.cli.local_files.files import read_flow, read_lock
+from agent.cli.local_files.outputs import warn_of_outputs
+from agent.cli.run.follow import follow_run
+from agent.cli.terminal.screens import make_screen
+from agent.cli.terminal.tables import plain, print_json
+from agent.errors import InterruptedByUserError
+from agent.flow.called import link_flow
+from agent.flow.model import Flow
+from agent.spec import codec
+from agent.spec.job import Source, SourceKind
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What the command line said about a run on the server."""
+
+    file: Path
+    dialect: str | None = None
+    event_name: str = ""
+    event: Mapping[str, object] = field(default_factory=dict)
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)  # of this run alone
+    variables: Mapping[str, str] = field(default_factory=dict)
+    jobs: tuple[str, ...] = ()
+    cells: Mapping[str, str] = field(default_factory=dict)
+    source: str | None = None
+    care: Care = field(default_factory=Care)  # of a snapshot
+    hold_seconds: float = 0  # jobs that fail wait for so long for somebody to attach
+
+
+def submit_flow(
+    client: Client,
+    submission: Submission,
+    *,
+    follow: bool,
+    output_format: str,
+    out: TextIO,
+    log: str = "end",
+) -> int:
+    """Start the run; with `follow` show it until it ends and give 0 or 1 by its conclusion.
+
+    Raises UsageError for an invalid flow, before anything is sent. Ctrl-C while following leaves the run running.
+    """
+    parcel = _read(submission)
+    warn_of_outputs(parcel.flow, submission.file)
+    started = _start(client, submission, parcel)
+    run = int(started["run"])
+    if not follow:
+        _say_submitted(started, output_format, out)
+        return 0
+    if output_format == "text":
+        out.write(f"run {run} submitted: {plain(started['url'])}\n")
+    screen = make_screen(
+        output_format, out, shows_jobs=shows_jobs(parcel.flow), log=log, whole=f"agent run logs {run}"
+    )
+    try:
+        conclusion = follow_run(client, run, screen)
+    except KeyboardInterrupt:
+        raise InterruptedByUserError(
+            f"stopped following; run {run} goes on", hint=f"`agent run cancel {run}` ends it"
+        ) from None
+    return 0 if conclusion in ("success", "skipped") else 1
+
+
+def start_run(client: Client, submission: Submission) -> int:
+    """Send what the run needs and start it; give its number. Raises as `submit_flow`."""
+    return int(_start(client, submission, _read(submission))["run"])
+
+
+@dataclass(frozen=True, slots=True)
+class _Parcel:
+    """The texts that are sent: each was read once, and is what was checked."""
+
+    text: str
+    flow: Flow
+    called: Mapping[str, str]
+    lock: str | None
+
+
+def _read(submission: Submission) -> _Parcel:
+    """All that the run's flow is made of, checked as a whole."""
+    read = read_flow(submission.file, submission.dialect)
+    lock = read_lock(submission.file)
+    pins = None if lock is None else lock.pins
+    called = read_called(read.flow, submission.file, find_pins=lambda _file: pins)
+    flow = link_flow(read.flow, called)
+    return _Parcel(read.text, flow, called, None if lock is None else lock.text)
+
+
+def _start(client: Client, submission: Submission, parcel: _Parcel) -> Mapping[str, Any]:
+    """The run that was started, and the address of its page."""
+    body = _request(client, submission, parcel)
+    started: Mapping[str, Any] = client.post(client.in_project("/api/v1/runs"), body)
+    return {"run": started["run"], "url": started.get("url") or f"{client.url}/status/runs/{started['run']}"}
+
+
+def _request(client: Client, submission: Submission, parcel: _Parcel) -> dict[str, Any]:
+    folder = submission.file.resolve().parent
+    source = choose_source(submission.source, folder)
+    if submission.source is None and source.kind is SourceKind.NONE:
+        sys.stderr.write(
+            f"no code goes along: {folder} is in no git work tree; --source snapshot sends the folder\n"
+        )
+    source = _send_source(client, source, submission)
+    flow = {
+        "file": str(submission.file),
+        "text": parcel.text,
+        "dialect": submission.dialect,
+        "called": parcel.called,
+    }
+    return {
+        "flow": flow,
+        "event": submission.event_name,
+        "event_payload": submission.event,
+        "inputs": submission.inputs,
+        "vars": submission.variables,
+        **({"secrets": submission.secrets} if submission.secrets else {}),
+        "jobs": submission.jobs,
+        "matrix": submission.cells,
+        "source": codec.to_json(source),
+        **({"hold_minutes": submission.hold_seconds / 60} if submission.hold_seconds else {}),
+        **({} if parcel.lock is None else {"lock": parcel.lock}),
+    }
+
+
+def _send_source(client: Client, source: Source, submission: Submission) -> Source:
+    """Upload a snapshot when the server does not have it yet; give the source with its digest."""
+    if source.kind is not SourceKind.SNAPSHOT:
+        return source
+    return replace(source, digest=send_snapshot(client, submission.file.resolve().parent, submission.care))
+
+
+def _say_submitted(started: Mapping[str, Any], output_format: str, out: TextIO) -> None:
+    if output_format == "json":
+        print_json(started, out)
+    else:
+        run = started["run"]
+        out.write(f"run {run} submitted: {plain(started['url'])}\n`agent run watch {run}` follows it\n")

@@ -1,0 +1,26 @@
+"""The repository that a flow's file lies in, and the files that it names there with `./path`."""
+
+from pathlib import Path
+
+from agent.cli.local_files.checkout import find_checkout
+from agent.cli.local_files.files import read_text
+from agent.errors import UsageError
+
+
+def find_root(file: Path) -> Path:
+    """The folder that `./` means in a flow's calls: the top of its work tree, or what stands above `.github/workflows`."""
+    folder = file.resolve().parent
+    checkout = find_checkout(folder)
+    if checkout is not None:
+        return checkout.top
+    return folder.parents[1] if folder.parts[-2:] == (".github", "workflows") else folder
+
+
+def read_local(root: Path, reference: str) -> str | None:
+    """The text of a file of the run's own repository; None for a reference to another one."""
+    if not reference.startswith("./"):
+        return None
+    file = (root / reference).resolve()
+    if not file.is_relative_to(root.resolve()):
+        raise UsageError("the called flow lies outside of the repository", where=reference)
+    return read_text(file)

@@ -1,0 +1,99 @@
+"""`agent flow run`: what the command line said becomes a run on this machine, no server anywhere."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TextIO
+
+from agent.cli.local_files.called import shows_jobs
+from agent.cli.local_files.files import read_pins
+from agent.cli.local_run.interrupts import Interrupts
+from agent.cli.local_run.jobs import LocalOptions
+from agent.cli.local_run.masked_screen import MaskedScreen
+from agent.cli.local_run.run import LocalRun
+from agent.cli.local_run.run_folders import open_run_folder
+from agent.cli.terminal.screens import make_screen
+from agent.clock import SystemClock
+from agent.config import load_settings
+from agent.errors import InterruptedByUserError, UsageError
+from agent.flow.model import Flow
+from agent.ids import ENTROPY_BYTES, RunId
+from agent.job.launch.launcher import EarlySupervisor, make_mask
+from agent.plan import RunRequest
+from agent.plan.request import Wish, make_request
+from agent.spec.job import Source, SourceKind
+from agent.spec.outcome import Conclusion
+
+
+def run_flow_here(
+    flow: Flow,
+    options: LocalOptions,
+    early: EarlySupervisor,
+    output_format: str,
+    out: TextIO,
+    *,
+    log: str = "end",
+) -> int:
+    """Run `flow` and show it on `out`; give the exit code: 0 success, 1 failure. `early` gets the first job.
+
+    Raises UsageError before anything starts when an input, secret or folder is wrong, and InterruptedByUserError
+    after the jobs have ended when the user pressed ctrl-C.
+    """
+    for label, image in options.images.items():
+        if image != "host":
+            raise UsageError(
+                f"this version can't run label '{label}' in an image yet",
+                where="--image",
+                hint=f"{label}=host",
+            )
+    screen = make_screen(output_format, out, shows_jobs=shows_jobs(flow), log=log, whole="--log all")
+    if options.secrets:
+        screen = MaskedScreen(screen, make_mask(options.secrets.values()))
+    settings = load_settings({"actions_url": options.actions_url})
+    request = ask(flow, options)
+    with _run_folder(options) as folder, Interrupts() as interrupts:
+        run = LocalRun(flow, request, options, settings, folder, screen, SystemClock(), interrupts, early)
+        conclusion = run.drive()
+        if options.keep:
+            screen.show({"kind": "warning", "message": f"job folders are kept in {folder}"})
+    if interrupts.count:
+        raise InterruptedByUserError("interrupted; the jobs were cancelled")
+    return 0 if conclusion in (Conclusion.SUCCESS, Conclusion.SKIPPED) else 1
+
+
+def ask(flow: Flow, options: LocalOptions) -> RunRequest:
+    """What the planner starts from. Raises UsageError for a wrong input or a secret that nobody gave."""
+    checkout = options.inquiry.read()
+    source = Source(SourceKind.FOLDER)
+    if checkout:
+        source = replace(source, url=checkout.url, ref=checkout.ref, commit=checkout.commit)
+    wish = Wish(
+        event_name=options.event_name,
+        event=options.event,
+        inputs=options.inputs,
+        vars=options.variables,
+        source=source,
+        actor=os.environ.get("USER", "local"),
+        jobs=options.jobs,
+        cells=options.cells,
+        pins=read_pins(Path(flow.file)),
+    )
+    seed = os.urandom(ENTROPY_BYTES)
+    return make_request(flow, wish, run=RunId(1), number=1, seed=seed, secrets=tuple(options.secrets))
+
+
+@contextmanager
+def _run_folder(options: LocalOptions) -> Iterator[Path]:
+    """A private folder for this run, which the jobs' copies of the workspace fit into."""
+    if not options.workspace.is_dir():
+        raise UsageError("the workspace is not a folder", where=str(options.workspace))
+    with open_run_folder(keep=options.keep) as folder:
+        if not options.in_place and folder.is_relative_to(options.workspace.resolve()):
+            raise UsageError(
+                "the workspace contains the folder for temporary files",
+                where=str(options.workspace),
+                hint="name another one with --workspace, or set TMPDIR",
+            )
+        yield folder

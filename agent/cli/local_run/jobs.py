@@ -1,0 +1,266 @@
+"""The jobs of a run on this machine: each in a folder of its own, under a supervisor that is this process's child."""
+
+import contextlib
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from agent.cli.local_files.checkout import Inquiry
+from agent.cli.local_run.machine import Grant
+from agent.cli.local_run.nodes import stand_in
+from agent.cli.local_run.workspace_copy import Tick, copy_planned, plan_copy
+from agent.cli.terminal.progress import Progress
+from agent.config import Settings
+from agent.errors import AgentError, DamagedError, UsageError
+from agent.job.launch.launcher import (
+    EarlySupervisor,
+    JobFolder,
+    JobSettings,
+    bury,
+    create_job_folder,
+    end_attempt,
+    fork_supervisor,
+    is_running,
+    remove_job_folder,
+    request_cancel,
+)
+from agent.job.process.inheritance import scrub_environment
+from agent.journal.file import JournalReader
+from agent.journal.format import Closed, Record
+from agent.plan.request import JOB_TOKEN
+from agent.spec.job import JobSpec
+from agent.spec.outcome import FailureKind, JobResult
+from agent.trees import remove_tree
+
+_UNLOCK_SECONDS = 5.0
+_PATIENCE_SECONDS = 0.5  # a copy that takes longer is shown
+_POLL_MS = 20  # how soon new output is shown while a job runs; its end is noticed at once
+
+
+@dataclass(frozen=True, slots=True)
+class LocalOptions:
+    """What the command line said about a local run."""
+
+    workspace: Path
+    inquiry: Inquiry  # what git says about it
+    in_place: bool = False
+    with_ignored: bool = False  # copies hold what git ignores, too
+    is_destructive: bool = False  # actions may check out over the workspace
+    keep: bool = False
+    event_name: str = ""
+    event: Mapping[str, object] = field(default_factory=dict)
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    jobs: tuple[str, ...] = ()
+    cells: Mapping[str, str] = field(default_factory=dict)
+    images: Mapping[str, str] = field(default_factory=dict)
+    actions_url: str | None = None
+
+
+@dataclass(slots=True)
+class _Running:
+    """A supervisor that this run started."""
+
+    spec: JobSpec
+    folder: JobFolder
+    pid: int
+    pidfd: int
+    journal: JournalReader
+    result: JobResult | None = None
+
+
+class LocalJobs:
+    """Starts jobs below `folder` and tells what becomes of them. `show` is given each record, with its job's key.
+
+    `early` is the supervisor of the first; `is_unwanted` says whether jobs are begun no more.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        options: LocalOptions,
+        settings: Settings,
+        early: EarlySupervisor,
+        show: Callable[[str, Record], None],
+        is_unwanted: Callable[[], bool],
+    ) -> None:
+        self._folder = folder
+        self._options = options
+        self._settings = settings
+        self._early = early
+        self._show = show
+        self._is_unwanted = is_unwanted
+        self.left_out: set[str] = set()  # of the workspace, because git ignores it
+        self._running: dict[str, _Running] = {}
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    def start(self, spec: JobSpec, grant: Grant) -> None:
+        """Start a job with what it was granted.
+
+        Raises UsageError when its workspace can't be made, and InterruptedByUserError when it is wanted no more before it is.
+        """
+        workspace = self._make_workspace(spec)
+        added = {name: _literal(value) for name, value in self._options.environment.items()}
+        spec = replace(spec, env=(added, *spec.env)) if added else spec
+        settings = replace(
+            self._job_settings(workspace),
+            given={**stand_in(spec), **grant.given},
+            gpus=grant.gpus,
+            machine={"gpus": list(grant.shown)} if grant.shown else {},
+        )
+        folder = create_job_folder(self._folder / "jobs", spec, 1, settings, {})
+        pid = fork_supervisor(folder, self._choose_secrets(spec), self._early)
+        journal = JournalReader(folder.journal)
+        self._running[spec.job] = _Running(spec, folder, pid, os.pidfd_open(pid), journal)
+
+    def cancel(self, job: str, reason: str) -> bool:
+        """Ask a job's supervisor to end it; False when it does not run."""
+        running = self._running.get(job)
+        if running is None:
+            return False
+        request_cancel(running.folder, reason)
+        return True
+
+    def wait(self) -> Iterator[tuple[JobSpec, JobResult]]:
+        """Show what is new, after a moment at most; the jobs that have ended, as they are taken care of."""
+        poll = select.poll()
+        for running in self._running.values():
+            poll.register(running.pidfd, select.POLLIN)
+        ended = {descriptor for descriptor, _event in poll.poll(_POLL_MS)}
+        for running in list(self._running.values()):
+            self._show_news(running)
+            if running.pidfd in ended:
+                yield running.spec, self._finish(running)
+
+    def kill(self) -> None:
+        """End all that still run, what they have started, and what they have left."""
+        for running in self._running.values():
+            os.kill(running.pid, signal.SIGKILL)
+            _reap(running)
+            try:
+                _wait_until_unlocked(running.folder)
+                bury(running.folder, FailureKind.CANCELLED, "killed")  # with all that it had started
+            except DamagedError:  # the job did something to its folder
+                end_attempt(running.folder)
+            if not self._options.keep:
+                with contextlib.suppress(AgentError):  # the run's own folder goes too, and this one with it
+                    remove_job_folder(running.folder, self._settings.work_folder)
+
+    def _choose_secrets(self, spec: JobSpec) -> dict[str, str]:
+        """All of them, so that all are masked; those that the job does not name go by a name that none can have."""
+        wanted = {*spec.secrets, JOB_TOKEN}  # actions ask for the token by themselves, as `github.token`
+        given = self._options.secrets.items()
+        return {name if name in wanted else f"({name})": value for name, value in given}
+
+    def _finish(self, running: _Running) -> JobResult:
+        del self._running[running.spec.job]
+        _reap(running)
+        self._show_news(running)
+        if running.result is None:
+            bury(running.folder, FailureKind.LOST, "its supervisor died (killed, or out of memory)")
+            self._show_news(running)
+        assert running.result is not None
+        if not self._options.keep:
+            remove_job_folder(running.folder)
+        return running.result
+
+    def _show_news(self, running: _Running) -> None:
+        for _end, record in running.journal:
+            if isinstance(record, Closed):
+                running.result = record.result
+            self._show(running.spec.key, record)
+
+    def _make_workspace(self, spec: JobSpec) -> Path:
+        if self._options.in_place:
+            return self._options.workspace.resolve()
+        source = self._options.workspace.resolve()
+        name = str(spec.contexts.github["repository"]).rpartition("/")[2]
+        workspace = self._folder / "work" / spec.job / name / name
+        try:
+            own = (self._folder, self._settings.state_folder, self._settings.work_folder)
+            without = [folder.resolve() for folder in own]
+            plan = plan_copy(source, with_ignored=self._options.with_ignored, without=without)
+            self.left_out.update(plan.left_out)
+            shown = Progress(
+                "copy", plan.size_bytes, sys.stderr, time.monotonic, patience_seconds=_PATIENCE_SECONDS
+            )
+            with shown, _removed_unless_whole(workspace):
+                copy_planned(plan, workspace, self._make_tick(shown))
+        except OSError as error:
+            raise UsageError(
+                f"the workspace can't be copied: {error.strerror}",
+                where=str(error.filename or self._options.workspace),
+                hint="name another one with --workspace, or work --in-place",
+            ) from None
+        return workspace
+
+    def _make_tick(self, shown: Progress) -> Tick:
+        """Counts what is copied. Raises InterruptedByUserError when nobody wants the copy any more."""
+
+        def tick(size_bytes: int) -> None:
+            if self._is_unwanted():
+                shown.stopping.set()
+            shown.add(size_bytes)
+
+        return tick
+
+    @property
+    def _guards_workspace(self) -> bool:
+        return self._options.in_place and not self._options.is_destructive
+
+    def _job_settings(self, workspace: Path) -> JobSettings:
+        return JobSettings(
+            work_folder=self._settings.work_folder,
+            actions_urls=self._settings.actions_urls,
+            actions_limit_bytes=self._settings.actions_limit_bytes,
+            policy_file=self._settings.policy_file.absolute(),
+            policy_must_exist=bool(self._settings["policy"]),
+            node20=self._settings["node20"],
+            node24=self._settings["node24"],
+            hook_job_started=self._settings["hook_job_started"],
+            hook_job_completed=self._settings["hook_job_completed"],
+            container_allow=self._settings.container_allow,
+            agent_name=os.uname().nodename,
+            labels=("self-hosted",),
+            workspace=workspace,
+            ends_with=os.getpid(),
+            belongings=self._folder / "belongings" if self._guards_workspace else None,
+            environment={**scrub_environment(os.environ), "FLOW_ARTIFACTS": str(self._folder / "artifacts")},
+        )
+
+
+@contextlib.contextmanager
+def _removed_unless_whole(folder: Path) -> Iterator[None]:
+    """Leave no half of a copy: the job may be begun again."""
+    try:
+        yield
+    except BaseException:
+        remove_tree(folder)
+        raise
+
+
+def _reap(running: _Running) -> None:
+    os.waitpid(running.pid, 0)
+    os.close(running.pidfd)
+
+
+def _wait_until_unlocked(folder: JobFolder) -> None:
+    """A process that the supervisor was just starting shares its lock for a moment, until it is the new program."""
+    deadline = time.monotonic() + _UNLOCK_SECONDS
+    while is_running(folder) and time.monotonic() < deadline:
+        time.sleep(_POLL_MS / 1000)
+
+
+def _literal(text: str) -> str:
+    """`text` as a template that gives `text`, whatever is in it."""
+    quoted = text.replace("'", "''")
+    return f"${{{{ '{quoted}' }}}}" if "${{" in text else text

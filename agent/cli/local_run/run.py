@@ -1,0 +1,204 @@
+"""A run on this machine: the planner and the supervisors, no server between them.
+
+planner decision -> job folder -> forked supervisor -> journal -> screen
+^------------- the journal's last record <------'
+"""
+
+import os
+from pathlib import Path
+
+from agent.cli.local_run.groups import LocalGroups
+from agent.cli.local_run.interrupts import Interrupts
+from agent.cli.local_run.jobs import LocalJobs, LocalOptions
+from agent.cli.local_run.machine import LocalMachine
+from agent.cli.local_run.queue import LocalQueue
+from agent.cli.local_run.workspace_copy import name_some
+from agent.cli.terminal.screen import Screen
+from agent.clock import Clock
+from agent.config import Settings
+from agent.errors import InterruptedByUserError
+from agent.flow.model import Flow
+from agent.ids import JobId
+from agent.job.launch.launcher import EarlySupervisor
+from agent.journal.format import Closed
+from agent.plan import (
+    AskGate,
+    CancelJob,
+    Decision,
+    EndJob,
+    EndRun,
+    Event,
+    GateSet,
+    JobFinished,
+    JobStarted,
+    JoinGroup,
+    LeaveGroup,
+    QueueJob,
+    RunCancelled,
+    RunRequest,
+    RunState,
+    TimePassed,
+    advance,
+    begin,
+    cancelled,
+    name_run,
+    refused,
+)
+from agent.spec.job import JobSpec
+from agent.spec.outcome import Conclusion, JobResult
+
+
+class LocalRun:
+    """One run from its first decision to its last."""
+
+    def __init__(
+        self,
+        flow: Flow,
+        request: RunRequest,
+        options: LocalOptions,
+        settings: Settings,
+        folder: Path,
+        screen: Screen,
+        clock: Clock,
+        interrupts: Interrupts,
+        early: EarlySupervisor,
+    ) -> None:
+        self._flow = flow
+        self._jobs = LocalJobs(folder, options, settings, early, screen.show_record, self._is_unwanted)
+        self._screen = screen
+        self._clock = clock
+        self._interrupts = interrupts
+        self._is_cancelling = False
+        self._machine = LocalMachine(flow, slots=os.cpu_count() or 1, mapped=options.images)
+        self._queue = LocalQueue(self._machine, screen)
+        self._groups = LocalGroups()
+        self._name = name_run(flow, request)
+        self._began = clock.monotonic()
+        self._state: RunState
+        self._state, self._first = begin(flow, request, now=clock.now())
+
+    def drive(self) -> Conclusion:
+        """Run to the end. The first ctrl-C cancels the jobs, a second one kills them."""
+        try:
+            self._carry_out(self._first)
+            while self._state.conclusion is None:
+                self._turn()
+                self._heed_interrupts()
+        finally:
+            self._jobs.kill()
+        return self._state.conclusion
+
+    def _is_unwanted(self) -> bool:
+        """Whether there was a ctrl-C that nobody has heeded yet; jobs for `always()` begin after the first."""
+        return self._interrupts.count > int(self._is_cancelling)
+
+    def _turn(self) -> None:
+        for spec, grant in self._queue.take():
+            try:
+                self._jobs.start(spec, grant)
+            except InterruptedByUserError:  # while its workspace was copied
+                self._machine.release(spec.job)
+                self._queue.put_back(spec)
+                break
+            self._advance(JobStarted(spec.job))
+        for spec, result in self._jobs.wait():
+            self._machine.release(spec.job)
+            self._queue.look_again()
+            self._advance(JobFinished(spec.job, result))
+        due = self._state.due_at
+        if due is not None and self._clock.now() >= due:
+            self._advance(TimePassed())
+        self._screen.tick()
+
+    def _heed_interrupts(self) -> None:
+        if self._interrupts.count > 1:
+            raise InterruptedByUserError("interrupted twice; the jobs were killed")
+        if self._interrupts.count and not self._is_cancelling:
+            self._is_cancelling = True
+            self._screen.show(
+                {"kind": "warning", "message": "cancelling; press ctrl-C again to kill the jobs"}
+            )
+            self._advance(RunCancelled("interrupted"))
+
+    def _advance(self, event: Event) -> None:
+        self._state, decisions = advance(self._flow, self._state, event, now=self._clock.now())
+        self._carry_out(decisions)
+
+    def _carry_out(self, decisions: tuple[Decision, ...]) -> None:
+        for decision in decisions:
+            match decision:
+                case QueueJob(spec):
+                    self._enqueue(spec)
+                case CancelJob(job, reason):
+                    self._cancel(job, reason)
+                case EndJob(_job, key, result):
+                    self._show_unstarted(key, result)
+                case AskGate(job, key, environment):
+                    self._pass_gate(JobId(job), key, environment)
+                case JoinGroup(member, place):
+                    self._advance_all(self._groups.join(member, place))
+                case LeaveGroup(member, group):
+                    self._advance_all(self._groups.leave(member, group))
+                case EndRun(conclusion):
+                    self._show_end(conclusion)
+
+    def _enqueue(self, spec: JobSpec) -> None:
+        refusal = self._machine.find_refusal(spec)
+        if refusal:
+            self._end_unstarted(spec, refused(refusal))
+        else:
+            self._queue.add(spec)
+
+    def _advance_all(self, events: list[Event]) -> None:
+        for event in events:
+            self._advance(event)
+
+    def _pass_gate(self, job: JobId, key: str, environment: str) -> None:
+        """Who asks for approval is the server; here the person who started the run is the one who would be asked."""
+        message = f"{key}: what the environment '{environment}' asks for on the server is not asked for here"
+        self._screen.show({"kind": "warning", "message": message})
+        self._advance(GateSet(job))
+
+    def _cancel(self, job: str, reason: str) -> None:
+        if self._jobs.cancel(job, reason):
+            return
+        spec = self._queue.remove(job)
+        if spec is not None:
+            self._end_unstarted(spec, cancelled(reason))
+
+    def _end_unstarted(self, spec: JobSpec, result: JobResult) -> None:
+        self._show_unstarted(spec.key, result)
+        self._advance(JobFinished(spec.job, result))
+
+    def _show_unstarted(self, key: str, result: JobResult) -> None:
+        self._screen.show_record(key, Closed(int(self._clock.now() * 1000), result))
+
+    def _show_end(self, conclusion: Conclusion) -> None:
+        self._warn_of_refused(conclusion)
+        self._warn_of_left_out(conclusion)
+        jobs = {
+            job.key: {"conclusion": job.result.conclusion, "outputs": dict(job.result.outputs)}
+            for job in self._state.jobs.values()
+            if job.result is not None and job.key not in self._state.scopes
+        }
+        seconds = round(self._clock.monotonic() - self._began, 3)
+        self._screen.show(
+            {"kind": "run", "name": self._name, "conclusion": conclusion, "jobs": jobs, "seconds": seconds}
+        )
+
+    def _warn_of_refused(self, conclusion: Conclusion) -> None:
+        refused_jobs = [
+            job.key
+            for job in self._state.jobs.values()
+            if job.result is not None and job.result.was_refused and job.key not in self._state.scopes
+        ]
+        if refused_jobs and conclusion is Conclusion.FAILURE:
+            message = f"the run is not green: this machine can't run {', '.join(refused_jobs)}"
+            hint = "choose what it can with --job or --matrix"
+            self._screen.show({"kind": "warning", "message": f"{message}; {hint}"})
+
+    def _warn_of_left_out(self, conclusion: Conclusion) -> None:
+        if conclusion is Conclusion.FAILURE and self._jobs.left_out:
+            names = name_some(sorted(self._jobs.left_out))
+            message = f"the jobs' copies lack what git ignores ({names}); --with-ignored copies it, too"
+            self._screen.show({"kind": "warning", "message": message})

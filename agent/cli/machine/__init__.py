@@ -1,0 +1,1 @@
+"""This machine and its agent: what it would register, `register`, `start`, `status`, `drain`, `unregister`, `doctor`."""

@@ -1,0 +1,1 @@
+"""`agent run`: the runs on the server: listed, followed, steered, attached to."""

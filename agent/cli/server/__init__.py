@@ -1,0 +1,1 @@
+"""`agent server`: `command` declares; serve, and look after accounts, agents, triggers, backups and wheels."""

@@ -1,0 +1,102 @@
+"""How a machine runs jobs: what the daemon or the command line decides, as opposed to what a flow asks for."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from agent.errors import DamagedError
+from agent.policy import Rules
+
+_PATHS = ("work_folder", "identity_folder", "workspace", "belongings", "policy_file", "job_groups")
+_MAPPINGS = ("environment", "machine", "given")  # never None
+_TUPLES = {"actions_urls", "labels", "gpus", "container_allow"}
+
+
+@dataclass(frozen=True, slots=True)
+class JobSettings:
+    """Everything that a supervisor has to know beside its JobSpec. It is stored as `settings.json` in the job folder."""
+
+    work_folder: Path  # workspaces, tools (`_tool`) and fetched actions (`_actions`)
+    actions_urls: tuple[str, ...] = ("https://github.com/{owner}/{repo}",)  # where `uses:` looks, in order
+    node20: str = ""  # node executables; empty: look for one
+    node24: str = ""
+    agent_name: str = "local"
+    agent_id: str = ""
+    labels: tuple[str, ...] = ()
+    server_url: str = ""  # empty for a local run
+    identity_folder: Path | None = None  # where the keys lie that open `sealed.json`
+    workspace: Path | None = None  # an existing folder to work in as it is; None: a fresh one a job
+    belongings: Path | None = (
+        None  # where it is noted what `workspace`, its user's own folder, holds: agent.job.in_place.protection; None: no guard
+    )
+    environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))  # what jobs inherit
+    machine: Mapping[str, object] = field(
+        default_factory=lambda: MappingProxyType({})
+    )  # for the journal's head
+    debug: bool = False
+    hook_job_started: str = ""  # the owner's script before each job (agent.job.supervisor.hooks); empty: none
+    hook_job_completed: str = ""  # and after it
+    gpus: tuple[str, ...] = ()  # UUIDs of the GPUs that the job's containers are given
+    given: Mapping[str, str] = field(
+        default_factory=lambda: MappingProxyType({})
+    )  # variables that say what is the job's own here; no flow overrides them
+    docker_host: str = ""  # the container engine's address; empty: DOCKER_HOST, or Docker's usual socket
+    container_allow: tuple[str, ...] = ()  # what containers may have of the machine: agent.containers.policy
+    actions_limit_bytes: int | None = None  # what the store of fetched actions may hold; None: no limit
+    policy_file: Path | None = None  # where the owner's rules are, or were; read only where `policy` is None
+    policy: Mapping[str, Mapping[str, Any]] | None = (
+        None  # what they say, as the daemon read them at its start
+    )
+    policy_must_exist: bool = False  # it was named by its owner, so that its absence is no permission
+    job_groups: Path | None = (
+        None  # the control group in which each job gets its own: agent.job.process.cgroup; None: none
+    )
+    ends_with: int = (
+        0  # the process that started the job, and at whose end it is cancelled; 0: it outlives that
+    )
+    interrupt_seconds: float = 7.5  # after SIGINT, until SIGTERM
+    terminate_seconds: float = 2.5  # after SIGTERM, until SIGKILL
+
+    has_own_home: bool = False  # HOME is a folder of the job's own, empty at first, and goes with the job
+
+    @property
+    def rules(self) -> Path | Rules | None:
+        """The owner's rules: what was read before any job ran, else (a local run, an older daemon's job) the file."""
+        return self.policy_file if self.policy is None else Rules(self.policy, str(self.policy_file or ""))
+
+    @property
+    def tool_folder(self) -> Path:
+        """Tools that actions install; kept from job to job."""
+        return self.work_folder / "_tool"
+
+    @property
+    def action_folder(self) -> Path:
+        """The store of fetched actions; kept from job to job."""
+        return self.work_folder / "_actions"
+
+
+def dump_settings(settings: JobSettings) -> str:
+    """`settings` as JSON text."""
+    data = {item.name: getattr(settings, item.name) for item in fields(settings)}
+    for name in _PATHS:
+        data[name] = None if data[name] is None else str(data[name])
+    for name in _MAPPINGS:
+        data[name] = dict(data[name])
+    return json.dumps(data)
+
+
+def parse_settings(text: str | bytes, *, where: str) -> JobSettings:
+    """The settings that `dump_settings` wrote. Keys that this version does not know are ignored. Raises DamagedError."""
+    known = {item.name for item in fields(JobSettings)}
+    try:
+        data = {name: value for name, value in json.loads(text).items() if name in known}
+        for name in _PATHS:
+            data[name] = None if data.get(name) is None else Path(data[name])
+        for name in _TUPLES & data.keys():
+            data[name] = tuple(data[name])
+        return JobSettings(**data)
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        raise DamagedError(f"not the settings of a job: {error}", where=where) from None

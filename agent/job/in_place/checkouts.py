@@ -1,0 +1,112 @@
+"""Actions that fill a folder with a repository: told by what they ask for, whoever publishes them.
+
+GitHub's actions/checkout, its forks and ours declare the same inputs (`repository`, `ref`, `path`, and how to clean or how
+much to fetch); a list of names would miss the next fork. Composite actions are made of steps, and those are looked at.
+"""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.flow.expressions import to_text
+from agent.job.in_place.belongings import ask_git
+from agent.job.steps.steprun import Action, StepRun
+
+_ALL_OF = {"repository", "ref", "path"}
+_ONE_OF = {"clean", "fetch-depth", "submodules", "lfs", "sparse-checkout"}
+_SUFFIX = re.compile(r"(?:\.git)?/*$")
+_MARK = "flow-checkout"  # in `.git` of what a checkout made: the commit that it checked out
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a checkout is asked for; `target` is the folder on this machine, its links followed."""
+
+    repository: str
+    ref: str
+    target: Path
+
+
+def is_checkout(action: Action | None) -> bool:
+    """Whether the action checks out a repository, as far as its manifest tells."""
+    if action is None or type(action.manifest.runs).__name__ == "CompositeRuns":
+        return False
+    names = {name.lower() for name in action.manifest.inputs}
+    return names >= _ALL_OF and bool(names & _ONE_OF)
+
+
+def read_wanted(step: StepRun) -> Wanted:
+    """What the step asks its checkout for."""
+    inputs = {name.lower(): value.strip() for name, value in step.inputs.items()}
+    job = step.job
+    inside = os.path.join(job.show_path(job.places.workspace), inputs.get("path", ""))  # noqa: PTH118
+    target = Path(os.path.realpath(job.host.paths.to_host(os.path.normpath(inside))))
+    repository = inputs.get("repository", "")
+    server = inputs.get("github-server-url", "")
+    if server and repository:
+        repository = f"{server.rstrip('/')}/{repository}"
+    return Wanted(repository, inputs.get("ref", ""), target)
+
+
+def is_own_repository(step: StepRun, repository: str) -> bool:
+    """Whether `repository` (a name, a URL, nothing) is the one that the run is about."""
+    github = step.github()
+    name = to_text(github.get("repository"))
+    own = {name, f"{to_text(github.get('server_url'))}/{name}", step.job.spec.source.url or ""}
+    return not repository or _plain(repository) in {_plain(text) for text in own if text}
+
+
+def is_here(step: StepRun, ref: str) -> bool:
+    """Whether the branch, tag or commit `ref` of the run's own repository is what lies in the workspace."""
+    github = step.github()
+    if not ref or ref in {to_text(github.get(name)) for name in ("ref", "ref_name", "sha")}:
+        return True
+    workspace = step.job.places.workspace
+    verify = ("rev-parse", "--verify", "--quiet", "--end-of-options")
+    found = ask_git(workspace, *verify, f"{ref}^{{commit}}")
+    return bool(found) and found == ask_git(workspace, *verify, "HEAD^{commit}")
+
+
+def is_replaceable(folder: Path) -> bool:
+    """Whether nothing is lost when `folder` becomes something else.
+
+    It is not there, or empty, or a clone that has nothing which the repository that it came from lacks. What a checkout of
+    an earlier run made may have ignored files besides (caches); those are not asked about.
+    """
+    if not folder.is_dir() or not any(os.scandir(folder)):
+        return not os.path.lexists(folder) or folder.is_dir()
+    if not (folder / ".git").is_dir():
+        return False
+    made = _read_mark(folder)
+    ignored = [] if made else ["--ignored"]
+    status = ask_git(folder, "status", "--porcelain", "--untracked-files=normal", *ignored)
+    known = ["--not", "--remotes", "--tags", *([made] if made else [])]
+    head = (
+        ["HEAD"] if ask_git(folder, "rev-parse", "--verify", "--quiet", "HEAD") else []
+    )  # else it has no commit yet
+    commits = ask_git(folder, "rev-list", "--max-count=1", "--branches", *head, *known)
+    stashed = ask_git(folder, "rev-parse", "--verify", "--quiet", "refs/stash")
+    return status == "" and commits == "" and not stashed
+
+
+def mark_checkout(folder: Path) -> None:
+    """Remember in a fresh clone that a run made it."""
+    if (folder / ".git").is_dir() and (commit := ask_git(folder, "rev-parse", "HEAD")):
+        (folder / ".git" / _MARK).write_text(commit, encoding="utf-8")
+
+
+def _read_mark(folder: Path) -> str:
+    """The commit that a run checked out in `folder`; empty when none did, or it is known no more."""
+    try:
+        commit = (folder / ".git" / _MARK).read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""
+    is_known = (
+        re.fullmatch(r"[0-9a-f]{40,64}", commit) and ask_git(folder, "cat-file", "-e", commit) is not None
+    )
+    return commit if is_known else ""
+
+
+def _plain(repository: str) -> str:
+    return _SUFFIX.sub("", repository).casefold()

@@ -1,0 +1,150 @@
+"""A job in somebody's own folder (`agent flow run --in-place`): no action loses what is in it.
+
+    a checkout over the folder        of the run's own code: it is there, nothing is done; of anything else: refused
+    a checkout into another folder    goes on where nothing is lost, else it is refused
+    git of an action                  refused what throws away files, edits or branches (agent.job.in_place.git_guard)
+    any action                        fails, and its job with it, when what only the folder had is gone afterwards
+
+What the flow's own `run:` steps do, and those of composite actions in the folder itself, is its author's word.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agent.job.in_place.belongings import find_losses, look_at, share_belongings
+from agent.job.in_place.checkouts import (
+    Wanted,
+    is_checkout,
+    is_here,
+    is_own_repository,
+    is_replaceable,
+    mark_checkout,
+    read_wanted,
+)
+from agent.job.in_place.git_guard import set_up_guard, take_refusals
+from agent.job.process.programs import find_executable
+from agent.job.steps.steprun import Handler, RunSteps, Stage, StepFailure, StepRun
+from agent.spec.outcome import FailureKind
+
+_WAY_OUT = "leave out --in-place to work in a copy, or allow it with --in-place=destructive"
+_ANSWERED = "flow_answered"  # state of a checkout that was not run: it has nothing to tidy up
+_MOST_NAMED = 5
+
+
+@dataclass(slots=True)
+class InPlace:
+    """What stands between the actions of one job and the folder of its user."""
+
+    workspace: Path
+    belongings: Mapping[str, bool]
+    made: set[Path] = field(default_factory=set)  # folders that checkouts of this job filled
+
+    def guard(self, handler: Handler) -> Handler:
+        """`handler`, with an eye on it."""
+        return _GuardedHandler(self, handler)
+
+
+async def note_belongings(workspace: Path, file: Path) -> InPlace:
+    """The guard of one job; `file`, where the belongings are noted, is one for all jobs of the run."""
+    return InPlace(workspace, await asyncio.to_thread(share_belongings, workspace, file))
+
+
+@dataclass(frozen=True, slots=True)
+class _GuardedHandler:
+    place: InPlace
+    handler: Handler
+
+    async def run(self, step: StepRun, run_steps: RunSteps) -> None:
+        """See Handler."""
+        if step.state.get(_ANSWERED):
+            step.log.say("Nothing was checked out: there is nothing to tidy up.")
+        elif is_checkout(step.action) and step.stage is not Stage.POST:
+            await self._check_out(step, run_steps)
+        elif _is_foreign(step):
+            await self._watch(step, run_steps)
+        else:
+            await self.handler.run(step, run_steps)
+
+    async def _check_out(self, step: StepRun, run_steps: RunSteps) -> None:
+        wanted = read_wanted(step)
+        if self.place.workspace.is_relative_to(wanted.target):
+            step.effects.state[_ANSWERED] = "true"
+            if step.stage is Stage.MAIN:
+                step.show_action()
+                _answer(step, wanted)
+            return
+        if wanted.target not in self.place.made:
+            if not await asyncio.to_thread(is_replaceable, wanted.target):
+                step.effects.state[_ANSWERED] = "true"
+                raise StepFailure(
+                    f"'{wanted.target}' holds what is nowhere else, and a checkout would replace it;"
+                    f" move it away or give another `path:`, or {_WAY_OUT}",
+                    FailureKind.ACTION,
+                )
+            self.place.made.add(wanted.target)
+        await self._watch(step, run_steps)
+        if step.stage is Stage.MAIN:
+            await asyncio.to_thread(mark_checkout, wanted.target)
+
+    async def _watch(self, step: StepRun, run_steps: RunSteps) -> None:
+        """Run the step, and fail when it lost something, whatever it says of itself."""
+        place = self.place
+        front = step.job.places.temp / "_guard"
+        if step.job.is_in_container or find_executable("git", step.job.environment.search_path(step.env)):
+            set_up_guard(front)
+            step.front = front
+        before = await asyncio.to_thread(look_at, place.belongings)
+        failure: StepFailure | None = None
+        try:
+            await self.handler.run(step, run_steps)
+        except StepFailure as error:
+            failure = error
+        lost = await asyncio.to_thread(find_losses, place.workspace, before)
+        refused = take_refusals(front)
+        if lost:
+            message = f"the action lost what only this folder had: {_name_some(lost, place.workspace)}"
+            step.job.fail(FailureKind.ACTION, message)  # no `continue-on-error` makes that good
+            raise StepFailure(message, FailureKind.ACTION)
+        if refused:
+            raise StepFailure(
+                f"the action was ended: its '{refused[0]}' would throw away what is in '{place.workspace}'; {_WAY_OUT}",
+                FailureKind.ACTION,
+            )
+        if failure is not None:
+            raise failure
+
+
+def _is_foreign(step: StepRun) -> bool:
+    """Whether what runs is an action's doing: its program, or a script in one that is not of the workspace itself."""
+    if step.action is not None:
+        return type(step.action.manifest.runs).__name__ != "CompositeRuns"
+    return step.scope.action is not None and bool(step.scope.action.commit)
+
+
+def _answer(step: StepRun, wanted: Wanted) -> None:
+    """What the checkout gives for the folder as it is. Raises StepFailure when something else is asked for."""
+    workspace = step.job.places.workspace
+    if not is_own_repository(step, wanted.repository):
+        raise StepFailure(
+            f"'{wanted.repository}' would be checked out over '{workspace}', which this run works in;"
+            f" give it a `path:` of its own, or {_WAY_OUT}",
+            FailureKind.ACTION,
+        )
+    if not is_here(step, wanted.ref):
+        raise StepFailure(
+            f"'{wanted.ref}' is not what lies in '{workspace}', and would be checked out over it; {_WAY_OUT}",
+            FailureKind.ACTION,
+        )
+    source = step.job.spec.source
+    step.effects.outputs |= {"ref": wanted.ref or source.ref or "", "commit": source.commit or ""}
+    step.log.say(
+        f"The run works in {workspace} itself (--in-place): its code is there already, nothing is checked out."
+    )
+
+
+def _name_some(paths: list[str], workspace: Path) -> str:
+    names = [path.removeprefix(f"{workspace}/").rstrip("/") for path in paths]
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more

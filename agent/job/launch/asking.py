@@ -1,0 +1,70 @@
+"""Asking a supervisor, from another process (`agent.job.supervisor.control`): one question, one answer, in a time that is bounded."""
+
+import contextlib
+import json
+import socket
+import time
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+from agent.job.folder.attempt import JobFolder, reach_control
+
+_SECONDS = 5.0  # for the whole of one question and its answer
+_MOST_ANSWER_BYTES = 1 << 16
+
+
+class Reply(StrEnum):
+    """What came of asking a supervisor for its job's end."""
+
+    ANSWERED = "answered"
+    SILENT = "silent"  # somebody has the socket, and does not answer in time
+    ABSENT = "absent"  # nobody listens there
+
+
+def request_cancel(folder: JobFolder, reason: str) -> bool:
+    """Ask the supervisor to cancel its job. False when nobody listens any more. Asking twice does no harm."""
+    return try_cancel(folder, reason) is Reply.ANSWERED
+
+
+def try_cancel(folder: JobFolder, reason: str) -> Reply:
+    """`request_cancel`, telling who does not answer from who is not there."""
+    try:
+        reply = _ask(folder, {"kind": "cancel", "reason": reason})
+    except (TimeoutError, BlockingIOError, ValueError):
+        return Reply.SILENT
+    except OSError:
+        return Reply.ABSENT
+    return Reply.ANSWERED if reply.get("ok") is True else Reply.SILENT
+
+
+def ask_supervisor(folder: JobFolder, request: Mapping[str, object]) -> dict[str, Any] | None:
+    """The supervisor's answer to one request (`agent.job.supervisor.control`), or None when nobody answers in time."""
+    with contextlib.suppress(OSError, ValueError):
+        return _ask(folder, request)
+    return None
+
+
+def _ask(folder: JobFolder, request: Mapping[str, object]) -> dict[str, Any]:
+    with socket.socket(socket.AF_UNIX) as client:
+        deadline = time.monotonic() + _SECONDS
+        client.settimeout(_SECONDS)
+        with reach_control(folder) as path:
+            client.connect(path)
+        client.sendall(json.dumps(request).encode() + b"\n")
+        reply = json.loads(_read_line(client, deadline))
+        if not isinstance(reply, dict):
+            raise ValueError("an answer is a JSON object")  # noqa: TRY004 - said of what came, not of what was called
+        return reply
+
+
+def _read_line(client: socket.socket, deadline: float) -> bytes:
+    """One line, by `deadline` as a whole: whoever listens there may send it byte by byte for ever."""
+    data = b""
+    while not data.endswith(b"\n") and len(data) < _MOST_ANSWER_BYTES:
+        client.settimeout(max(0.001, deadline - time.monotonic()))
+        chunk = client.recv(_MOST_ANSWER_BYTES)
+        if not chunk:
+            break
+        data += chunk
+    return data

@@ -1,0 +1,358 @@
+"""The front door of a job: make its folder, start its supervisor, ask, cancel, bury. All that others may use.
+
+Life of an attempt, as the folder tells it:
+
+    folder is there, no lock held, no journal           not started: launch
+    no lock held, a journal without Closed at its end   its supervisor died: bury
+    lock held                                           a supervisor works on it
+    no lock held, Closed is the journal's last record   done: ship the journal, then remove the folder
+    SpoiledError, whatever was asked                    the job did something to its folder: bury_spoiled
+"""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+from agent.errors import AgentError, DamagedError, SpoiledError
+from agent.job.containers.sweeping import sweep_job, sweep_others, sweep_spoiled
+from agent.job.folder import attempt as folders
+from agent.job.folder.attempt import (
+    JobFolder,
+    create_job_folder,
+    is_running,
+    list_job_folders,
+    list_leftovers,
+    open_job_folder,
+    reach_control,
+    remove_leftovers,
+    take_lock,
+)
+from agent.job.folder.settings import JobSettings
+from agent.job.launch.asking import Reply, ask_supervisor, request_cancel, try_cancel
+from agent.job.launch.early import Become, EarlySupervisor
+from agent.job.process.ending import end_attempt, find_supervisors, tell_to_end
+from agent.journal.file import JournalReader, JournalWriter, size
+from agent.journal.format import MAGIC, Closed, Opened, StepChanged
+from agent.spec.outcome import Conclusion, FailureKind, JobResult
+from agent.trees import Remains, remove_tree
+
+__all__ = [
+    "EarlySupervisor",
+    "ForkServer",
+    "JobFolder",
+    "JobSettings",
+    "Reply",
+    "ask_supervisor",
+    "bury",
+    "bury_spoiled",
+    "create_job_folder",
+    "end_attempt",
+    "find_supervisors",
+    "fork_early",
+    "fork_supervisor",
+    "has_last_word",
+    "is_running",
+    "list_job_folders",
+    "list_leftovers",
+    "make_mask",
+    "may_run",
+    "open_job_folder",
+    "read_result",
+    "remove_job_folder",
+    "remove_leftovers",
+    "request_cancel",
+    "sweep_containers",
+    "tell_to_end",
+    "try_cancel",
+]
+
+
+class ForkServer:
+    """A small process that has everything imported and forks a supervisor in milliseconds.
+
+    Supervisors are its children, each in a session of its own; they go on when it, or the daemon, is gone. It ends by
+    itself when the daemon does. One launch at a time.
+    """
+
+    def __init__(self) -> None:
+        self._process: Any = None
+        self._socket: socket.socket | None = None
+
+    async def start(self) -> None:
+        """Start the process when none lives. `launch` does it too; starting early saves the first job the wait."""
+        import subprocess
+
+        if self._process is not None and self._process.poll() is None:
+            return
+        await self.close()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: ASYNC220 - a spawn takes about a millisecond
+                [
+                    sys.executable,
+                    "-P",
+                    "-X",
+                    "utf8",
+                    "-m",
+                    "agent.job.launch.forkserver",
+                    str(theirs.fileno()),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
+        ours.setblocking(False)
+        self._socket = ours
+
+    async def launch(self, folder: JobFolder) -> int:
+        """Start the supervisor of `folder` and return its process id. Raises AgentError when one lives already."""
+        try:
+            reply = await self._ask(folder)
+        except OSError:  # it died between two jobs: a fresh one is as good
+            await self.close()
+            reply = await self._ask(folder)
+        if "error" in reply:
+            raise AgentError(reply["error"], where=str(folder.path))
+        return int(reply["pid"])
+
+    async def close(self) -> None:
+        """Let the process end; supervisors go on."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        if self._process is not None:
+            self._process.wait()
+            self._process = None
+
+    async def _ask(self, folder: JobFolder) -> dict[str, Any]:
+        import asyncio
+
+        await self.start()
+        if self._socket is None:
+            raise AgentError("the fork server is not running")
+        loop = asyncio.get_running_loop()
+        await loop.sock_sendall(self._socket, json.dumps({"folder": str(folder.path)}).encode())
+        data = await loop.sock_recv(self._socket, 1 << 16)
+        if not data:
+            raise ConnectionResetError
+        reply: dict[str, Any] = json.loads(data)
+        return reply
+
+
+def fork_supervisor(
+    folder: JobFolder, secrets: Mapping[str, str] | None = None, early: EarlySupervisor | None = None
+) -> int:
+    """Fork this very process into the supervisor of `folder` and return its process id.
+
+    `secrets` never touch the disk; None means: open the folder's sealed ones. The caller is the parent and reaps it.
+    `early` is the process to take, while it is free. Raises AgentError when a supervisor lives already.
+    """
+    lock = take_lock(folder)
+    if lock is None:
+        raise AgentError("a supervisor is already running", where=str(folder.path))
+    if size(folder.journal) > len(MAGIC):
+        os.close(lock)
+        raise AgentError(
+            "this attempt was started before", where=str(folder.path), hint="bury it: no attempt runs twice"
+        )
+    listener = _listen(folder)
+    try:
+        if early is not None and early.is_free:
+            with contextlib.suppress(OSError):  # it was killed while it waited: another is as good
+                return early.take_over(folder.path, secrets, lock, listener)
+        from agent.job.supervisor import process as supervisor
+
+        pid = os.fork()
+        if pid == 0:
+            _become(supervisor.run, folder, secrets, lock, listener)
+    finally:
+        os.close(lock)
+        listener.close()
+    return pid
+
+
+def fork_early() -> EarlySupervisor:
+    """Fork this very process into a supervisor that gets its job later: `fork_supervisor`."""
+    return EarlySupervisor(_get_ready)
+
+
+def make_mask(secrets: Iterable[str]) -> Callable[[str], str]:
+    """What gives a text with `***` in place of the secrets and their derived forms, as in a job's log."""
+    from agent.job.output.masking import Masker
+
+    masker = Masker()
+    for value in secrets:
+        masker.add(value)
+    return masker.mask_text
+
+
+def bury(
+    folder: JobFolder, kind: FailureKind, message: str, conclusion: Conclusion = Conclusion.FAILURE
+) -> None:
+    """Give the journal of a dead supervisor its last word: Closed(`conclusion`, `kind`, `message`).
+
+    What is left of the job's processes is killed, its containers are removed, a torn tail is cut, steps that were running end as failed. A journal
+    that is closed already stays as it is: before its supervisor wrote that, it had ended all of the job. Raises AgentError
+    when the supervisor lives, or processes will not end; SpoiledError when the folder is not what it was.
+    """
+    lock = take_lock(folder)
+    if lock is None:
+        raise AgentError("the job is still running", where=str(folder.path), hint="cancel it first")
+    try:
+        if has_last_word(folder):
+            return
+        end_attempt(folder)
+        unswept = sweep_job(folder)
+        message = f"{message} ({unswept})" if unswept else message
+        _end_journal(folder, JobResult(conclusion, failure_kind=kind, message=message))
+    finally:
+        os.close(lock)
+
+
+def bury_spoiled(folder: JobFolder, message: str, settings: JobSettings, journal: int | None = None) -> Path:
+    """End the job whose folder was spoiled, as a failure of the infrastructure with `message`, and set the folder aside.
+
+    What takes its place has a journal with a last word when the journal could be had (`journal`: open since before), else
+    `ending.json` alone. `settings` are the daemon's own: those in the folder are not to be believed. Gives where the
+    spoiled folder is now. Raises AgentError when processes of the job will not end, or the folder can't be moved.
+    """
+    from agent.job.process.cgroup import JobGroup
+
+    end_attempt(folder, group=JobGroup(settings.job_groups, folder.tracking_id))
+    sweep_spoiled(folder, settings)
+    result = JobResult(Conclusion.FAILURE, failure_kind=FailureKind.INFRASTRUCTURE, message=message)
+    aside = folders.set_aside(folder, result, journal)
+    try:
+        if size(folder.journal) > 0:
+            _end_journal(folder, result)
+    except DamagedError:  # it was no journal
+        folder.journal.unlink(missing_ok=True)
+    remove_tree(aside)  # what can't go stays there, under a name that says so
+    return aside
+
+
+def remove_job_folder(folder: JobFolder, work_folder: Path | None = None) -> Remains:
+    """Forget the job: its folder, its workspace, and what it may have left at the container engine.
+
+    Links are removed, never followed. Doing it again does no harm. What could not be removed is what this gives. `work_folder`
+    is where the workspace lies when the job's settings can't be read. Raises AgentError when the folder can't be moved.
+    """
+    from agent.job.process.cgroup import group_of
+
+    sweep_job(folder)
+    group_of(folder).remove()
+    return folders.remove_job_folder(folder, work_folder)
+
+
+def may_run(folder: JobFolder) -> bool:
+    """Whether a supervisor lives in `folder`, also when its lock was spoiled and can't tell."""
+    try:
+        return is_running(folder)
+    except SpoiledError:
+        return bool(find_supervisors(folder))
+
+
+def sweep_containers(root: Path) -> str:
+    """Remove the containers, networks and volumes of jobs under `root` that run no longer: for the daemon's start.
+
+    Returns why that was not possible; empty when it was, or when there is no container engine.
+    """
+    return sweep_others(root, [folder for folder in list_job_folders(root) if may_run(folder)])
+
+
+def _end_journal(folder: JobFolder, result: JobResult) -> None:
+    writer = JournalWriter(folder.journal)
+    try:
+        _close_journal(folder, writer, result)
+    finally:
+        writer.close()
+
+
+def _close_journal(folder: JobFolder, writer: JournalWriter, result: JobResult) -> None:
+    running: dict[int, StepChanged] = {}
+    last: object = None
+    for _end, last in JournalReader(folder.journal):
+        if isinstance(last, StepChanged):
+            running.pop(last.step, None)
+            if last.state == "running":
+                running[last.step] = last
+    if isinstance(last, Closed):
+        return
+    now = int(time.time() * 1000)
+    outcome = Conclusion.CANCELLED if result.conclusion is Conclusion.CANCELLED else Conclusion.FAILURE
+    if last is None:
+        writer.append(Opened(folder.job, folder.lease, now))
+    for step in running.values():
+        writer.append(
+            StepChanged(
+                *(step.step, step.id, step.name, "completed", now, step.parent),
+                outcome=outcome,
+                conclusion=outcome,
+                seconds=max(0.0, (now - step.time_ms) / 1000),
+            )
+        )
+    writer.append(Closed(now, result))
+    writer.sync()
+
+
+def _listen(folder: JobFolder) -> socket.socket:
+    """The control socket, listening before the supervisor lives: a request that comes early waits, and is not lost."""
+    folder.control.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX)
+    with reach_control(folder) as path:
+        listener.bind(path)
+    folder.control.chmod(0o600)
+    listener.listen(16)
+    return listener
+
+
+def _get_ready() -> Become:
+    from agent.job.supervisor import process as supervisor
+
+    def become(path: Path, secrets: Mapping[str, str] | None, lock: int, listener: socket.socket) -> None:
+        folder = open_job_folder(path)
+        assert folder is not None
+        _become(supervisor.run, folder, secrets, lock, listener)
+
+    return become
+
+
+def _become(
+    run: Any, folder: JobFolder, secrets: Mapping[str, str] | None, lock: int, listener: socket.socket
+) -> NoReturn:
+    """In the fork: forget the parent's signals, files and loop, be the supervisor, and never come back."""
+    status = 70
+    try:
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # who asks something and hangs up must not end the job
+        run(folder, secrets, lock, listener)
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def has_last_word(folder: JobFolder) -> bool:
+    """Whether the journal is closed, and nothing before its end is damaged."""
+    try:
+        return read_result(folder.journal) is not None
+    except DamagedError:
+        return False
+
+
+def read_result(path: Path) -> JobResult | None:
+    """How the attempt whose journal is at `path` ended; None while it has not."""
+    result: JobResult | None = None
+    for _end, record in JournalReader(path):
+        if isinstance(record, Closed):
+            result = record.result
+    return result

@@ -1,0 +1,147 @@
+"""`***` in place of secrets, in bytes that come in chunks of any size.
+
+A secret is masked as it is and in the forms in which programs commonly print one (`agent.mask_forms`). No form holds a
+newline, so a chunk that ends a line is never held back; of one that does not, only what may be the beginning of a secret is.
+
+What a job asks to be masked (`::add-mask::`) is bounded: the work for a byte of output must not grow with what a job says.
+"""
+
+from bisect import insort
+from collections.abc import Iterator
+
+from agent.job.output.mask_search import FewForms, ManyForms, find_unfinished, is_known
+from agent.mask_forms import derive_forms, encode_printed
+
+MASK = b"***"
+MOST_ASKED = 5_000  # values that a job may ask to be masked
+MOST_ASKED_BYTES = 64 << 10  # of one of them
+_MOST_ASKED_BYTES_IN_ALL = 4 << 20
+_MANY = 500  # forms: from so many on, they are searched for in the way that is made for many
+
+
+class Masker:
+    """All that must not be seen in one job. Values can be added at any time; they hold from then on."""
+
+    def __init__(self) -> None:
+        self._ordered: list[bytes] = []  # all forms, sorted
+        self._longest = 0
+        self._few: FewForms | None = None  # made when it is needed, and again when a form has come
+        self._many: ManyForms | None = None
+        self._asked = 0
+        self._asked_bytes = 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to mask."""
+        return not self._ordered
+
+    @property
+    def forms(self) -> tuple[bytes, ...]:
+        """All that is masked, sorted."""
+        return tuple(self._ordered)
+
+    def add(self, value: str) -> None:
+        """Mask `value` and its derived forms. Blank text is no secret."""
+        known = self._ordered
+        for form in derive_forms(value):
+            if not is_known(known, form):
+                insort(known, form)
+                self._longest = max(self._longest, len(form))
+                self._few = None
+                if self._many is not None:
+                    self._many.admit(form)
+        if self._many is None and len(known) >= _MANY:
+            self._many = ManyForms(known)
+
+    def ask(self, value: str) -> bool:
+        """Mask what the job itself asks for. False, and nothing is done, beyond what one job may ask for."""
+        size = len(value.encode("utf-8", "replace"))
+        if (
+            self._asked >= MOST_ASKED
+            or size > MOST_ASKED_BYTES
+            or self._asked_bytes + size > _MOST_ASKED_BYTES_IN_ALL
+        ):
+            return False
+        self._asked += 1
+        self._asked_bytes += size
+        self.add(value)
+        return True
+
+    def mask(self, data: bytes) -> bytes:
+        """`data`, which is whole, with every secret replaced."""
+        stream = MaskStream(self)
+        return stream.feed(data) + stream.finish()
+
+    def mask_text(self, text: str) -> str:
+        """`text`, which is whole, with every secret replaced, and with nothing in it that UTF-8 cannot say."""
+        return self.mask(text.encode("utf-8", "replace")).decode("utf-8", "replace")
+
+    def holds_secret(self, text: str) -> bool:
+        """Whether something in `text` would be masked."""
+        return next(self.matches(encode_printed(text)), None) is not None
+
+    def matches(self, data: bytes) -> Iterator[tuple[int, int]]:
+        """(start, end) of the longest form at every place where one begins; they may overlap."""
+        if self._many is not None:
+            return self._many.matches(data)
+        if self._few is None:
+            self._few = FewForms(self._ordered)
+        return self._few.matches(data)
+
+    def hold_start(self, data: bytes) -> int:
+        """Where the earliest unfinished form at the end of `data` begins; its length when there is none."""
+        return find_unfinished(self._ordered, self._longest, data)
+
+
+class MaskStream:
+    """One stream through a `Masker`. However it is cut into chunks, what comes out is the same."""
+
+    def __init__(self, masker: Masker) -> None:
+        self._masker = masker
+        self._carry = b""  # held back: may be the beginning of a secret
+        self._covered = 0  # so much of it belongs to a secret whose mask is out already
+        self._shown = 0  # so much of it was let out early: see `peek`
+
+    def feed(self, data: bytes) -> bytes:
+        """What can be shown now that `data` has come."""
+        if self._masker.is_empty and not self._carry:
+            return data
+        buffer = self._carry + data if self._carry else data
+        return self._release(buffer, self._masker.hold_start(buffer))
+
+    def finish(self) -> bytes:
+        """What was held back; nothing more will come."""
+        return self._release(self._carry, len(self._carry))
+
+    def peek(self, most_bytes: int) -> bytes:
+        """What is held back, let out early if it is no more than `most_bytes`: for somebody who types and looks.
+
+        Should it turn out to be the beginning of a secret, the rest of that is masked all the same.
+        """
+        if not self._shown < len(self._carry) <= most_bytes or self._covered:
+            return b""
+        # What is held back may be a whole secret already, and the beginning of a longer one.
+        end = next((start for start, _ in self._masker.matches(self._carry)), len(self._carry))
+        early = self._carry[self._shown : end]
+        self._shown = max(self._shown, end)
+        return early
+
+    def _release(self, buffer: bytes, keep: int) -> bytes:
+        """The masked form of `buffer[:keep]`; the rest is carried on."""
+        pieces: list[bytes] = []
+        end, shown = self._covered, self._shown  # up to here, `buffer` is out
+        for start, stop in self._masker.matches(buffer):
+            if start >= keep:
+                break
+            if start >= end:
+                pieces += (buffer[max(end, shown) : start], MASK)
+                end = stop
+            else:
+                end = max(end, stop)
+        self._carry = buffer[keep:]
+        self._covered = max(0, end - keep)
+        self._shown = max(0, shown - keep)
+        if not pieces and end == shown == 0 and keep == len(buffer):
+            return buffer
+        pieces.append(buffer[max(end, shown) : keep])
+        return b"".join(pieces)

@@ -1,0 +1,83 @@
+"""The end of an attempt by force: its supervisor and all that it started, whatever they do, and whatever was done to the folder.
+
+A supervisor is known by the name that it gives itself (`/proc/PID/comm`): nobody else can take that from it, and no file
+can be swapped for it. Its offspring is known by its descent as long as it lives, by RUNNER_TRACKING_ID, and by the control
+group. It is stopped while they are killed, so that it starts nothing more, and goes last.
+"""
+
+import contextlib
+import os
+import signal
+import time
+import zlib
+from pathlib import Path
+
+from agent.errors import AgentError
+from agent.job.folder.attempt import JobFolder
+from agent.job.process.cgroup import JobGroup, group_of
+from agent.job.process.proc import list_descendants, list_marked, list_named, signal_all, wait_until_gone
+
+PATIENCE_SECONDS = 30.0  # until those that a SIGKILL does not end (they wait for a device) are told of
+_LOOK_SECONDS = 0.5
+
+
+def name_supervisor(folder: JobFolder) -> str:
+    """The name of the process that is the supervisor of `folder`: at most the 15 bytes that Linux keeps."""
+    path = os.fsencode(os.path.abspath(folder.path))  # noqa: PTH100 - links stay as they are
+    return f"job-{zlib.crc32(path):08x}{zlib.adler32(path) & 0xFFF:03x}"
+
+
+def take_name(folder: JobFolder) -> None:
+    """Be known as the supervisor of `folder`."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/comm").write_text(name_supervisor(folder), encoding="ascii")
+
+
+def find_supervisors(folder: JobFolder) -> list[int]:
+    """The process ids of the supervisors of `folder` that live: one at most, but for a process that one is just starting."""
+    return list_named(name_supervisor(folder))
+
+
+def tell_to_end(folder: JobFolder) -> bool:
+    """SIGTERM to the supervisor, which cancels its job then; one that was stopped goes on. False when none lives."""
+    supervisors = find_supervisors(folder)
+    for number in (signal.SIGTERM, signal.SIGCONT):
+        signal_all(supervisors, number)
+    return bool(supervisors)
+
+
+def end_attempt(
+    folder: JobFolder, *, group: JobGroup | None = None, patience_seconds: float = PATIENCE_SECONDS
+) -> None:
+    """SIGKILL all processes of the attempt, and return when none lives.
+
+    `group` is its control group, where the folder can't say. Raises AgentError naming those that would not end in time.
+    """
+    group = group or group_of(folder)
+    deadline = time.monotonic() + patience_seconds
+    supervisors = find_supervisors(folder)
+    signal_all(supervisors, signal.SIGSTOP)
+    while members := _list_offspring(folder, supervisors, group):
+        signal_all(members, signal.SIGKILL)
+        wait_until_gone(members, min(_LOOK_SECONDS, max(0.0, deadline - time.monotonic())))
+        if time.monotonic() >= deadline:
+            raise _unkillable(folder, members)
+    signal_all(supervisors, signal.SIGKILL)
+    if not wait_until_gone(supervisors, max(_LOOK_SECONDS, deadline - time.monotonic())):
+        raise _unkillable(folder, set(supervisors))
+
+
+def _list_offspring(folder: JobFolder, supervisors: list[int], group: JobGroup) -> set[int]:
+    found = {*list_marked(f"RUNNER_TRACKING_ID={folder.tracking_id}"), *group.list_members()}
+    for supervisor in supervisors:
+        found.update(list_descendants(supervisor))
+    return found - {*supervisors, os.getpid()}
+
+
+def _unkillable(folder: JobFolder, members: set[int]) -> AgentError:
+    names = ", ".join(map(str, sorted(members)[:5]))
+    return AgentError(
+        f"processes of the job do not end, not even by SIGKILL: {names}",
+        where=str(folder.path),
+        hint="they wait for a device (state D in `ps`): look at the kernel's log, or restart the machine",
+    )

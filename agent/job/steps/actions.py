@@ -1,0 +1,115 @@
+"""The actions of a job: every `uses:` is resolved before the first step runs, those within composite actions too.
+
+A folder of the workspace (`./path`) is the exception: it is read when its step begins, because a step before it may be
+the one that checks it out.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from agent.errors import AgentError
+from agent.job.steps.state import RunningJob
+from agent.job.steps.steprun import Action
+from agent.spec.job import StepKind, StepSpec
+
+if TYPE_CHECKING:
+    from agent.resolve.reference import Reference
+
+_MAX_DEPTH = 10
+
+
+@dataclass(slots=True)
+class Instance:
+    """An action at one place of the job: what its stages share."""
+
+    action: Action
+    state: dict[str, str] = field(default_factory=dict)
+    post_is_due: bool = False
+
+
+class Actions:
+    """Finds the action behind a `uses:`; each reference is resolved once a job."""
+
+    def __init__(self, job: RunningJob) -> None:
+        self._job = job
+        self._resolver: Any = None
+        self._found: dict[str, Action] = {}
+        self._instances: dict[tuple[str, ...], Instance] = {}
+
+    async def prepare(self, steps: Sequence[StepSpec], say: Callable[[str], None]) -> None:
+        """Resolve all that `steps` use, however deep. `say` is told what was found.
+
+        Raises AgentError when one cannot be resolved, or is none.
+        """
+        await self._prepare(steps, None, 1, say)
+
+    def found(self) -> dict[str, Action]:
+        """What was resolved so far, by what the steps say."""
+        return {key.rpartition(":$/")[2] if ":$/" in key else key: item for key, item in self._found.items()}
+
+    async def instance(self, path: tuple[str, ...], uses: str, origin: Action | None) -> Instance:
+        """The action of the step at `path`; `origin` is the action that the step is part of."""
+        known = self._instances.get(path)
+        if known is None:
+            known = self._instances[path] = Instance(await self._find(uses, origin))
+        return known
+
+    async def _prepare(
+        self, steps: Sequence[StepSpec], origin: Action | None, depth: int, say: Callable[[str], None]
+    ) -> None:
+        if depth > _MAX_DEPTH:
+            raise AgentError(f"composite actions are nested more than {_MAX_DEPTH} deep")
+        for step in steps:
+            if step.kind is not StepKind.USES or not step.uses or step.uses.startswith("./"):
+                continue
+            is_new = _key(step.uses, origin) not in self._found
+            action = await self._find(step.uses, origin)
+            if is_new:
+                commit = f" (SHA:{action.commit})" if action.commit else ""
+                if not step.uses.startswith("docker://"):
+                    say(f"Download action repository '{step.uses}'{commit}")
+                for warning in action.warnings:
+                    say(f"##[warning]{warning}")
+                await self._prepare(inner_steps(action), action, depth + 1, say)
+
+    async def _find(self, uses: str, origin: Action | None) -> Action:
+        key = _key(uses, origin)
+        action = self._found.get(key)
+        if action is None:
+            action = await asyncio.to_thread(self._resolve, uses, origin)
+            if not uses.startswith("./"):  # the workspace may change
+                self._found[key] = action
+        return action
+
+    def _resolve(self, uses: str, origin: Action | None) -> Action:
+        from agent.resolve import ActionStore, Pins, Resolver, load_policy, parse_reference
+
+        if self._resolver is None:
+            places, settings = self._job.places, self._job.settings
+            self._resolver = Resolver(
+                ActionStore(places.actions, settings.actions_limit_bytes),
+                settings.actions_urls,
+                places.workspace,
+                copies=places.action_copies,
+                source=self._job.spec.source,
+                pins=Pins(self._job.spec.pins),
+                policy=load_policy(settings.rules, must_exist=settings.policy_must_exist),
+            )
+        reference: Reference = parse_reference(uses)
+        found: Action = self._resolver.resolve(reference, within=origin)
+        return found
+
+
+def inner_steps(action: Action) -> Sequence[StepSpec]:
+    """The steps of a composite action; none of any other."""
+    from agent.resolve.manifest import CompositeRuns
+
+    runs = action.manifest.runs
+    return runs.steps if isinstance(runs, CompositeRuns) else ()
+
+
+def _key(uses: str, origin: Action | None) -> str:
+    """`$/path` means another thing in each repository."""
+    return f"{origin.folder}:{uses}" if origin is not None and uses.startswith("$/") else uses

@@ -1,0 +1,247 @@
+"""What expressions see on the machine: contexts, status functions, and GitHub's words for what is wrong.
+
+Source: actions/runner `GitHubContext.cs`, `RunnerContext.cs`, `ConditionTraceWriter`; github-facts sections 2 and 3.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from agent.errors import AgentError
+from agent.flow.expressions import (
+    RUNNING,
+    CaseSensitive,
+    ExpressionError,
+    evaluate,
+    evaluate_template,
+    is_truthy,
+    spending,
+    to_text,
+)
+from agent.job.process.hosts import StepHost
+from agent.job.steps.hash_files import hash_files
+from agent.job.steps.state import RunningJob, Scope
+from agent.spec.outcome import Conclusion
+
+_NOTHING: Mapping[str, object] = MappingProxyType({})
+# Members of `github` that every process finds as GITHUB_*.
+_EXPORTED = {
+    *("action", "action_path", "action_ref", "action_repository", "actor", "actor_id", "api_url"),
+    *("base_ref", "event_name", "event_path", "graphql_url", "head_ref", "job", "ref", "ref_name"),
+    *("ref_protected", "ref_type", "repository", "repository_id", "repository_owner"),
+    *("repository_owner_id", "retention_days", "run_attempt", "run_id", "run_number", "server_url"),
+    *("sha", "triggering_actor", "workflow", "workflow_ref", "workflow_sha", "workspace"),
+}
+_ARCHITECTURES = {"x86_64": "X64", "aarch64": "ARM64", "armv7l": "ARM", "i686": "X86"}
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What is the same for all steps that run at one host: made once, for most of a step's variables are these."""
+
+    host: StepHost
+    runner: Mapping[str, object]  # the `runner` context
+    github: Mapping[str, object]  # `github`, less what is the step's or its scope's own
+    variables: Mapping[str, str]  # GITHUB_* and RUNNER_* of these two
+
+
+def view_of(job: RunningJob) -> View:
+    """The view of the host at which the job's steps run just now."""
+    view: View | None = job.view
+    if view is None or view.host is not job.host:
+        view = job.view = _make_view(job)
+    return view
+
+
+def _make_view(job: RunningJob) -> View:
+    runner = _runner_context(job)
+    github: dict[str, object] = {
+        **job.spec.contexts.github,
+        "workspace": job.show_path(job.places.workspace),
+        "event_path": job.show_path(job.places.event),
+        "token": job.secrets.get("GITHUB_TOKEN", ""),
+    }
+    github.setdefault("job", job.spec.key.partition(" (")[0])
+    variables = {
+        **_export(github),
+        **{f"RUNNER_{name.upper()}": to_text(value) for name, value in runner.items()},
+        "RUNNER_TRACKING_ID": job.folder.tracking_id,
+        "AGENT_TOOLSDIRECTORY": job.show_path(job.places.tools),
+    }
+    return View(job.host, runner, github, variables)
+
+
+def _runner_context(job: RunningJob) -> dict[str, object]:
+    machine = os.uname()
+    context: dict[str, object] = {
+        "name": job.settings.agent_name,
+        "os": "Linux" if machine.sysname == "Linux" else "macOS",
+        "arch": _ARCHITECTURES.get(machine.machine, machine.machine.upper()),
+        "temp": job.show_path(job.places.temp),
+        "tool_cache": job.show_path(job.places.tools),
+        "workspace": job.show_path(job.places.root),
+        "environment": "self-hosted",
+    }
+    if job.shows_debug:
+        context["debug"] = "1"
+    return context
+
+
+def make_contexts(
+    job: RunningJob, scope: Scope, env: Mapping[str, str], own: Mapping[str, object] = _NOTHING
+) -> dict[str, object]:
+    """The contexts of a step: in a composite action `secrets`, `needs` and `vars` are not among them.
+
+    `own` are members of `github` that are this very step's (`github.action`).
+    """
+    settled = job.spec.contexts
+    contexts: dict[str, object] = {
+        "github": {**github_context(job, scope), **own},
+        "runner": view_of(job).runner,
+        "env": CaseSensitive(env),
+        "job": _job_context(job),
+        "steps": scope.steps,
+        "strategy": settled.strategy,
+        "matrix": settled.matrix,
+        "inputs": scope.inputs,
+    }
+    if not scope.is_composite:
+        contexts |= {"vars": settled.vars, "needs": settled.needs, "secrets": job.secrets}
+    return contexts
+
+
+def github_context(job: RunningJob, scope: Scope) -> dict[str, object]:
+    """The `github` context as the steps of `scope` see it."""
+    context: dict[str, object] = {**view_of(job).github, **scope.github}
+    if scope.is_composite:
+        context["action_status"] = scope.status.value
+    return context
+
+
+def _job_context(job: RunningJob) -> dict[str, object]:
+    services = {
+        service.name: {"id": service.id, "network": service.network, "ports": service.ports}
+        for service in job.containers.services.values()
+    }
+    github = job.spec.contexts.github
+    repository, reference = to_text(github.get("repository")), to_text(github.get("workflow_ref"))
+    return {
+        "status": job.status.value,
+        "container": job.containers.container,
+        "services": services,
+        "workflow_ref": reference,
+        "workflow_sha": github.get("workflow_sha"),
+        "workflow_repository": repository,
+        "workflow_file_path": reference.removeprefix(f"{repository}/").partition("@")[0],
+        **job.spec.contexts.job,
+    }
+
+
+def exported_variables(job: RunningJob, own: Mapping[str, object]) -> dict[str, str]:
+    """GITHUB_* and RUNNER_*: what no flow can override. `own` are members of `github` that are not all steps'."""
+    return {**view_of(job).variables, **_export(own)}
+
+
+def _export(github: Mapping[str, object]) -> dict[str, str]:
+    return {
+        f"GITHUB_{name.upper()}": to_text(value)
+        for name, value in github.items()
+        if name in _EXPORTED and value is not None
+    }
+
+
+def make_functions(job: RunningJob) -> dict[str, Callable[..., object]]:
+    """The functions that templates may call beside the built-in ones."""
+    return {
+        "hashFiles": lambda *patterns: hash_files(job.places.workspace, [to_text(item) for item in patterns])
+    }
+
+
+def status_functions(job: RunningJob, scope: Scope) -> dict[str, Callable[..., object]]:
+    """The functions of a condition. Steps of a composite look at how the composite stands, `cancelled()` at the job."""
+    status = _status_of(job, scope)
+    return {
+        **make_functions(job),
+        "success": lambda *_names: status is Conclusion.SUCCESS,
+        "failure": lambda *_names: status is Conclusion.FAILURE,
+        "cancelled": lambda: job.status is Conclusion.CANCELLED,
+        "always": lambda: True,
+    }
+
+
+def _status_of(job: RunningJob, scope: Scope) -> Conclusion:
+    return scope.status if scope.is_composite and job.status is not Conclusion.CANCELLED else job.status
+
+
+def evaluate_condition(
+    job: RunningJob,
+    scope: Scope,
+    env: Mapping[str, str],
+    condition: str,
+    place: str,
+    judged: Scope,
+    own: Mapping[str, object] = _NOTHING,
+) -> bool:
+    """Whether a step's turn has come, as `judged` stands. Raises AgentError when its `if` cannot be evaluated."""
+    if condition == "always()":
+        return True
+    if condition == "success()":
+        return _status_of(job, judged) is Conclusion.SUCCESS
+    functions = status_functions(job, judged)
+    try:
+        with spending(RUNNING):
+            return is_truthy(evaluate(condition, make_contexts(job, scope, env, own), functions))
+    except ExpressionError as error:
+        raise invalid_template(error, place) from None
+
+
+def evaluate_value(
+    job: RunningJob,
+    scope: Scope,
+    env: Mapping[str, str],
+    template: object,
+    place: str,
+    own: Mapping[str, object] = _NOTHING,
+) -> object:
+    """The value of a template. Raises AgentError with GitHub's sentence and the place."""
+    if is_settled(template):
+        return template
+    try:
+        with spending(RUNNING):
+            return evaluate_template(template, make_contexts(job, scope, env, own), make_functions(job))
+    except ExpressionError as error:
+        raise invalid_template(error, place) from None
+
+
+def is_settled(template: object) -> bool:
+    """Whether there is nothing in `template` to evaluate."""
+    if isinstance(template, str):
+        return "${{" not in template
+    return template is None or isinstance(template, (bool, int, float))
+
+
+def evaluate_mapping(
+    job: RunningJob,
+    scope: Scope,
+    env: Mapping[str, str],
+    template: object,
+    place: str,
+    own: Mapping[str, object] = _NOTHING,
+) -> dict[str, str]:
+    """The value of a template that must be a mapping, its values as text (`env`, `with`)."""
+    if not template:
+        return {}
+    value = evaluate_value(job, scope, env, template, place, own)
+    if value is None or value == "":
+        return {}
+    if not isinstance(value, Mapping):
+        raise invalid_template(ExpressionError("evaluation", "A mapping was expected"), place)
+    return {str(key): to_text(item) for key, item in value.items()}
+
+
+def invalid_template(error: ExpressionError, place: str) -> AgentError:
+    """GitHub's way to say that an expression is wrong."""
+    return AgentError(
+        f"The template is not valid. {f'{place}: ' if place else ''}{error.message}", where=error.where
+    )

@@ -1,0 +1,46 @@
+"""An action's inputs: what was written under `with:`, and the defaults of what was not.
+
+Source: actions/runner `ActionRunner.cs`. `required` is not enforced; an unknown input is warned about, and passed on.
+"""
+
+from agent.flow.expressions import to_text
+from agent.job.steps.contexts import evaluate_mapping
+from agent.job.steps.state import Scope
+from agent.job.steps.steprun import Action, Stage, StepRun
+
+
+def read_inputs(step: StepRun, action: Action) -> dict[str, str]:
+    """The inputs by name. Raises AgentError when a template cannot be evaluated."""
+    declared = action.manifest.inputs
+    written = evaluate_mapping(
+        step.job, step.scope, step.env, dict(step.spec.with_), step.place, {"action": step.spec.id}
+    )
+    names = {name.lower(): name for name in declared}
+    inputs = {names.get(name.lower(), name): value for name, value in written.items()}
+    own_scope = Scope(path=("__defaults",), github=step.github())
+    for name, item in declared.items():
+        if name not in inputs:
+            values = evaluate_mapping(step.job, own_scope, {}, {name: item.default}, step.place)
+            inputs[name] = to_text(values[name])
+    if step.stage is Stage.MAIN:
+        _warn(step, action, list(inputs), names)
+    return inputs
+
+
+def _warn(step: StepRun, action: Action, given: list[str], names: dict[str, str]) -> None:
+    unknown = [
+        name for name in given if name.lower() not in names and name.lower() not in ("entrypoint", "args")
+    ]
+    if unknown and not (step.spec.uses or "").startswith("docker://"):
+        quoted = ", ".join(f"'{name}'" for name in unknown)
+        valid = ", ".join(f"'{name}'" for name in names.values())
+        step.log.say(f"##[warning]Unexpected input(s) {quoted}, valid inputs are [{valid}]")
+    has_pre: object = getattr(action.manifest.runs, "pre", None)
+    if has_pre and (step.spec.uses or "").startswith("./"):
+        step.log.say(f"##[warning]`pre` execution is not supported for local action from '{step.spec.uses}'")
+    for name in step.spec.with_:
+        item = action.manifest.inputs.get(names.get(name.lower(), ""))
+        if item is not None and item.deprecation_message:
+            step.log.say(
+                f"##[warning]Input '{name}' has been deprecated with message: {item.deprecation_message}"
+            )

@@ -1,0 +1,187 @@
+"""What is known of one job while it runs, and where its files lie."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from agent.job.commands.files import CommandFolder
+from agent.job.commands.problem_matchers import ProblemMatchers
+from agent.job.folder.attempt import JobFolder
+from agent.job.folder.settings import JobSettings
+from agent.job.output.masking import Masker
+from agent.job.output.recorder import Recorder, StepLog
+from agent.job.process.cgroup import JobGroup
+from agent.job.process.environment import JobEnvironment
+from agent.job.process.hosts import MachineHost, StepHost
+from agent.job.process.processes import Graces
+from agent.spec.job import JobSpec
+from agent.spec.outcome import Conclusion, FailureKind
+from agent.trees import remove_tree
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The folders of one job: `<work>/<job>-<lease>/{<repo>/<repo>,_temp}`, and `_tool` and `_actions` of all jobs."""
+
+    root: Path  # RUNNER_WORKSPACE
+    workspace: Path
+    temp: Path
+    tools: Path
+    actions: Path
+    action_copies: Path  # this job's own: what an action writes into its folder, no other job sees
+    home: Path  # this job's own HOME, where it has one: what programs note there, no other job sees
+
+    @property
+    def event(self) -> Path:
+        """The event's payload."""
+        return self.temp / "_github_workflow" / "event.json"
+
+    @property
+    def command_files(self) -> Path:
+        """Where GITHUB_ENV and its like are made."""
+        return self.temp / "_runner_file_commands"
+
+
+@dataclass(slots=True)
+class Scope:
+    """What steps see together: the job's own, or those of one composite action."""
+
+    parent: int | None = None  # the number of the composite step
+    path: tuple[str, ...] = ()  # ids from the job down
+    steps: dict[str, object] = field(default_factory=dict)  # the `steps` context
+    inputs: Mapping[str, object] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)  # a composite's own step env: wins over the job's
+    github: Mapping[str, object] = field(default_factory=dict)  # members that differ in here
+    status: Conclusion = Conclusion.SUCCESS  # of a composite: how it stands
+    # Why, when a step of a composite failed: kind, message, exit code.
+    failure: tuple[FailureKind, str, int | None] | None = None
+    action: Any = None  # the composite action itself (agent.job.steps.steprun.Action)
+
+    @property
+    def is_composite(self) -> bool:
+        """Whether these are the steps of a composite action."""
+        return bool(self.path)
+
+
+@dataclass(slots=True)
+class Service:
+    """A service of the job, running."""
+
+    name: str
+    id: str
+    image: str
+    network: str
+    ports: Mapping[str, str] = field(default_factory=dict)  # the container's port -> the machine's
+
+
+@dataclass(slots=True)
+class Containers:
+    """What the job has at the container engine."""
+
+    engine: Any = None  # agent.containers.engine.Engine, once it is needed
+    network: str = ""  # its name; empty: none was made
+    container: Mapping[str, str] = field(default_factory=dict)  # the context `job.container`
+    services: dict[str, Service] = field(default_factory=dict)
+    images: dict[str, str] = field(default_factory=dict)  # of container actions
+    nodes: dict[int, str] = field(default_factory=dict)  # in the job's container, by major
+    policy: Any = None  # agent.containers.policy.ContainerPolicy, once it is read
+
+
+@dataclass(slots=True)
+class RunningJob:
+    """One job: what was asked, what it may know, and how it stands."""
+
+    folder: JobFolder
+    spec: JobSpec
+    settings: JobSettings
+    secrets: Mapping[str, str]  # as the `secrets` context shows them
+    runtime_token: str  # ACTIONS_RUNTIME_TOKEN; empty without a server
+    places: Places
+    masker: Masker
+    recorder: Recorder
+    environment: JobEnvironment
+    scope: Scope
+    log: StepLog  # of the job's own set-up
+    matchers: ProblemMatchers
+    status: Conclusion = Conclusion.SUCCESS
+    failure_kind: FailureKind | None = None
+    message: str = ""
+    exit_code: int | None = None
+    environment_url: str = ""
+    outputs: dict[str, str] = field(default_factory=dict)
+    host: StepHost = field(default_factory=MachineHost)  # where steps run
+    containers: Containers = field(default_factory=Containers)
+    group: JobGroup = field(default_factory=lambda: JobGroup(None, ""))
+    oom_kills: int = 0  # of its processes, those that some step has answered for
+    latest: Any = None  # agent.job.steps.steprun.StepRun: the step that started a process last
+    in_place: Any = (
+        None  # agent.job.in_place.protection.InPlace, while the workspace is somebody's own folder
+    )
+    view: Any = None  # agent.job.steps.contexts.View, once it is needed
+    command_folder: CommandFolder = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.command_folder = CommandFolder(self.places.command_files)
+
+    @property
+    def graces(self) -> Graces:
+        """How long processes may take to end."""
+        return Graces(self.settings.interrupt_seconds, self.settings.terminate_seconds)
+
+    @property
+    def is_in_container(self) -> bool:
+        """Whether steps run in the job's container."""
+        return bool(self.containers.container)
+
+    def show_path(self, path: Path) -> str:
+        """A folder or file of the machine as steps see it."""
+        return self.host.paths.to_inside(str(path))
+
+    @property
+    def shows_debug(self) -> bool:
+        """Whether debug lines are shown: the agent's setting, or ACTIONS_STEP_DEBUG among secrets or variables."""
+        asked = self.secrets.get("ACTIONS_STEP_DEBUG") or self.spec.contexts.vars.get(
+            "ACTIONS_STEP_DEBUG", ""
+        )
+        return self.settings.debug or asked.lower() == "true"
+
+    def fail(self, kind: FailureKind, message: str, exit_code: int | None = None) -> None:
+        """The job has failed, unless it was cancelled; the first reason is the one that is kept."""
+        if self.status is Conclusion.SUCCESS:
+            self.status = Conclusion.FAILURE
+        if self.failure_kind is None:
+            self.failure_kind, self.message, self.exit_code = kind, message, exit_code
+
+    def cancel(self, kind: FailureKind, message: str) -> None:
+        """The job is cancelled, however it stood."""
+        if self.status is not Conclusion.CANCELLED:
+            self.status, self.failure_kind, self.message = Conclusion.CANCELLED, kind, message
+
+
+def choose_places(folder: JobFolder, spec: JobSpec, settings: JobSettings) -> Places:
+    """Where the job works. Its workspace is `settings.workspace`, or a fresh folder named after the repository."""
+    repository = spec.contexts.github.get("repository")
+    name = repository.rpartition("/")[2] if isinstance(repository, str) else ""
+    name = re.sub(r"[^\w.-]+", "-", name).strip(".-") or "work"
+    root = settings.work_folder / folder.name
+    workspace = settings.workspace or root / name / name
+    return Places(
+        root=workspace.parent,
+        workspace=workspace,
+        temp=root / "_temp",
+        tools=settings.tool_folder,
+        actions=settings.action_folder,
+        action_copies=root / "_actions",
+        home=root / "_home",
+    )
+
+
+def make_places(places: Places) -> None:
+    """Make the folders; what an earlier try left in the job's temporary folder is removed."""
+    remove_tree(places.temp)
+    remove_tree(places.home)
+    for folder in (places.workspace, places.tools, places.actions, places.event.parent, places.command_files):
+        folder.mkdir(parents=True, exist_ok=True)
+    places.home.mkdir(mode=0o700)

@@ -1,0 +1,274 @@
+"""What a handler is given: one stage of one step, with all that it may use to do its work."""
+
+import asyncio
+import json
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlsplit
+
+from agent.flow.expressions import to_text
+from agent.job.commands.effects import Effects
+from agent.job.commands.files import CommandFiles
+from agent.job.commands.meaning import CommandMeaning
+from agent.job.commands.problem_matchers import LineWatcher
+from agent.job.commands.stdout import CommandStream
+from agent.job.output.recorder import StepLog
+from agent.job.process.hosts import StepHost
+from agent.job.steps.contexts import evaluate_value, exported_variables, github_context, is_settled
+from agent.job.steps.state import RunningJob, Scope
+from agent.spec import codec
+from agent.spec.job import StepKind, StepSpec
+from agent.spec.outcome import FailureKind
+
+if TYPE_CHECKING:  # it brings the YAML reader along, which a job of nothing but scripts never needs
+    from agent.resolve.manifest import ActionManifest
+
+
+# GitHub's artifact actions refuse to work for code that lies on any other host ("GHES"): they are told one that they take.
+_ARTIFACT_ACTIONS = ("actions/upload-artifact", "actions/download-artifact")
+_SERVED_HOSTS = re.compile(r"github\.com|.+\.ghe\.com|.+\.localhost")
+
+
+class Stage(Enum):
+    """The three times at which an action may run."""
+
+    PRE = "pre"
+    MAIN = "main"
+    POST = "post"
+
+
+class StepFailure(Exception):  # noqa: N818 - a failure is what it is called in this language
+    """The step failed. The text is for the user; `is_said` when a log tells it already (an inner step's)."""
+
+    def __init__(
+        self,
+        message: str,
+        kind: FailureKind = FailureKind.USER,
+        *,
+        is_said: bool = False,
+        exit_code: int | None = None,  # of the command, where one failed
+    ) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.is_said = is_said
+        self.exit_code = exit_code
+
+
+class Action(Protocol):
+    """What is known of an action that a `uses:` named (agent.resolve.ResolvedAction)."""
+
+    @property
+    def folder(self) -> Path:
+        """Where its files lie."""
+        ...
+
+    @property
+    def root(self) -> Path:
+        """The repository that it lies in."""
+        ...
+
+    @property
+    def commit(self) -> str:
+        """The commit that its ref stood for; empty for a folder of the workspace."""
+        ...
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the user should be told about how it was found."""
+        ...
+
+    @property
+    def manifest(self) -> "ActionManifest":
+        """What it says about itself."""
+        ...
+
+
+@dataclass(slots=True)
+class StepRun:
+    """One stage of one step.
+
+    `env` is its env context and `own_env` the part of it that it, or a composite step around it, set; `inputs` is what
+    was written under `with:`, and the defaults.
+    """
+
+    job: RunningJob
+    scope: Scope
+    spec: StepSpec
+    stage: Stage
+    log: StepLog
+    env: Mapping[str, str]
+    own_env: Mapping[str, str] = field(default_factory=dict)
+    inputs: dict[str, str] = field(default_factory=dict)
+    state: dict[str, str] = field(default_factory=dict)  # what earlier stages of this action saved
+    action: Action | None = None
+    effects: Effects = field(default_factory=Effects)
+    front: Path | None = None  # a folder in front of all others in PATH (agent.job.in_place.protection)
+    _files: CommandFiles | None = None  # for the next process; made early for `github.output` and its like
+
+    @property
+    def place(self) -> str:
+        """Where the step stands in its file."""
+        return self.spec.place
+
+    def evaluate(self, template: object) -> object:
+        """The value of a template in the step's contexts. Raises AgentError."""
+        if is_settled(template):
+            return template
+        if self._files is None:
+            self._files = self.job.command_folder.take()
+        files = {name: self.job.host.paths.to_inside(path) for name, path in self._files.members.items()}
+        own = {"action": self.spec.id, **files}
+        return evaluate_value(self.job, self.scope, self.env, template, self.place, own)
+
+    def close(self) -> None:
+        """Remove what no process of the step has used."""
+        if self._files is not None:
+            self.job.command_folder.give_back(self._files)
+
+    def github(self) -> dict[str, object]:
+        """The `github` context of this very step."""
+        return {**github_context(self.job, self.scope), **self._own_github()}
+
+    def _own_github(self) -> dict[str, object]:
+        """The members of `github` that are this step's."""
+        members: dict[str, object] = {"action": self.spec.id}
+        if self.action is not None:
+            if not (self.spec.uses or "").startswith("docker://"):
+                members["action_path"] = self.job.show_path(self.action.folder)
+            repository, _, ref = (self.spec.uses or "").partition("@")
+            if ref and "://" not in repository:
+                members["action_repository"] = "/".join(repository.split("/")[:2])
+                members["action_ref"] = ref
+        return members
+
+    async def run_process(
+        self,
+        arguments: Sequence[str],
+        *,
+        cwd: Path | str | None = None,
+        extra: Mapping[str, str] | None = None,
+        host: StepHost | None = None,
+    ) -> int:
+        """Run a program as this step and return its exit code; its commands and command files go to `effects`.
+
+        `extra` is environment of the handler's own, which nothing overrides. `host` is where it runs, if that is not where
+        the job's steps do. Raises AgentError when it cannot start.
+        """
+        host = host or self.job.host
+        self.job.latest = self
+        folder = self.job.command_folder
+        files, self._files = self._files or folder.take(), None
+        matchers = self.job.matchers
+        meaning = CommandMeaning(self.log, self.effects, self.env, matchers, shows_debug=self.job.shows_debug)
+        watcher = LineWatcher(matchers, self.log.write, meaning.report_problem, meaning.warn)
+        stream = CommandStream(watcher.feed, meaning.handle)
+        environment = self._build_environment(host, {**files.variables, **(extra or {})})
+        asyncio.get_running_loop().call_soon(folder.tidy)  # once the process has begun
+        try:
+            return await host.run(
+                arguments,
+                cwd=host.paths.to_inside(str(cwd or self.job.places.workspace)),
+                env=environment,
+                sink=stream.feed,
+                graces=self.job.graces,
+                mark=f"GITHUB_ENV={environment['GITHUB_ENV']}",
+            )
+        finally:
+            self.effects.memory_kills += host.take_memory_kills()
+            stream.finish()
+            watcher.finish()
+            summary = files.collect(self.effects)
+            folder.give_back(files)
+            if summary:
+                self.log.recorder.summarise(self.log.step, summary)
+
+    def describe_environment(self, extra: Mapping[str, str]) -> dict[str, str]:
+        """What a process beside this step begins with, where the job's steps run: what it changed for later ones counts."""
+        env = {**self.job.environment.values, **self.own_env}
+        return self._build_environment(self.job.host, extra, env)
+
+    def _build_environment(
+        self, host: StepHost, extra: Mapping[str, str], env: Mapping[str, str] | None = None
+    ) -> dict[str, str]:
+        """The process's environment, its paths as `host` sees them; `env` is another env context than the step's."""
+        usual = self.job.host
+        built = self.job.environment.build(
+            self.env if env is None else env,
+            state=self.state,
+            inputs=self.inputs,
+            own={
+                **exported_variables(self.job, {**self.scope.github, **self._own_github()}),
+                **self.job.settings.given,
+                **extra,
+            },
+            granted=host.granted,
+            keeps_paths=host.keeps_paths,
+        )
+        if host is not usual or self.job.is_in_container:
+            built = {name: host.paths.to_inside(usual.paths.to_host(value)) for name, value in built.items()}
+        if self.front is not None:
+            built["PATH"] = f"{host.paths.to_inside(str(self.front))}:{built['PATH']}"
+        return built
+
+    def service_variables(self) -> dict[str, str]:
+        """What actions, as opposed to `run:` steps, are told: the server, a token for it, and where the code is."""
+        variables = {"FLOW_SOURCE": codec.dump(self.job.spec.source)}
+        url, token = self.job.settings.server_url, self.job.runtime_token
+        if url and token:
+            base = url.rstrip("/") + "/"
+            variables |= {
+                "ACTIONS_RUNTIME_URL": base,
+                "ACTIONS_RESULTS_URL": base,
+                "ACTIONS_CACHE_URL": base,
+                "ACTIONS_CACHE_SERVICE_V2": "True",
+                "ACTIONS_RUNTIME_TOKEN": token,
+            }
+        if (self.spec.uses or "").lower().startswith(_ARTIFACT_ACTIONS):
+            host = urlsplit(to_text(self.github().get("server_url"))).hostname or ""
+            if not _SERVED_HOSTS.fullmatch(host):
+                variables["GITHUB_SERVER_URL"] = "http://flows.localhost"
+        return variables
+
+    def show_group(self, title: str, lines: Sequence[str] = (), details: Sequence[str] = ()) -> None:
+        """The head of a step's log: what runs, with which environment."""
+        shown = [f"##[group]{title}", *lines, *details]
+        if self.env:
+            shown += ["env:", *(f"  {name}: {value}" for name, value in self.env.items())]
+        self.log.say("\n".join([*shown, "##[endgroup]"]))
+
+    def show_action(self) -> None:
+        """The head of an action's log."""
+        given = {name: value for name, value in self.inputs.items() if value}
+        details = ["with:", *(f"  {name}: {value}" for name, value in given.items())] if given else []
+        self.show_group(f"Run {self.spec.uses or self.spec.id}", details=details)
+
+
+def make_bystander(job: RunningJob) -> StepRun:
+    """A step of nobody's, for who wants to know what a step would begin with while there was none."""
+    spec = StepSpec(StepKind.RUN, "__nobody")
+    return StepRun(job, job.scope, spec, Stage.MAIN, job.log, dict(job.environment.values))
+
+
+RunSteps = Callable[[Sequence[StepSpec], Scope], Awaitable[None]]
+
+
+class Handler(Protocol):
+    """How one kind of step is done. `run` returns when the stage is done and raises StepFailure when it failed.
+
+    It may be cancelled at any time; `StepRun.run_process` then ends what it started. `run_steps` is for handlers whose
+    work is made of steps.
+    """
+
+    async def run(self, step: StepRun, run_steps: RunSteps) -> None:
+        """Do `step.stage` of the step."""
+        ...
+
+
+def write_event(job: RunningJob) -> None:
+    """The event's payload, where GITHUB_EVENT_PATH says."""
+    event = job.spec.contexts.github.get("event") or {}
+    job.places.event.write_text(json.dumps(event, ensure_ascii=False), encoding="utf-8")

@@ -1,0 +1,36 @@
+"""The secrets of a job of a called flow: what each call on the way to it makes of its caller's."""
+
+from collections.abc import Mapping
+
+from agent.flow.expressions import RUNNING, evaluate_template, spending, to_text
+from agent.job.output.masking import Masker
+from agent.spec.job import JobSpec
+
+_TOKEN = "GITHUB_TOKEN"  # noqa: S105 - a secret's name: every job has it, whatever its caller says
+
+
+def hand_on_secrets(spec: JobSpec, secrets: Mapping[str, str], masker: Masker) -> dict[str, str]:
+    """The job's `secrets` context, made from that of the run; what comes about on the way is masked too.
+
+    Raises ExpressionError when a `secrets:` can't be evaluated.
+    """
+    handed = dict(secrets)
+    for caller in spec.callers:
+        settled = caller.contexts
+        contexts: dict[str, object] = {
+            "github": settled.github,
+            "inputs": settled.inputs,
+            "needs": settled.needs,
+            "strategy": settled.strategy,
+            "matrix": settled.matrix,
+            "vars": settled.vars,
+            "secrets": handed,
+        }
+        with spending(RUNNING):
+            written = evaluate_template(caller.secrets, contexts)
+        assert isinstance(written, Mapping)
+        token = {_TOKEN: handed[_TOKEN]} if _TOKEN in handed else {}
+        handed = {**token, **{str(name): to_text(value) for name, value in written.items()}}
+        for value in handed.values():
+            masker.add(value)
+    return handed

@@ -1,0 +1,52 @@
+"""Which handler does what: a kind of action is a file in `handlers/` and a row here."""
+
+from collections.abc import Callable
+
+from agent.job.handlers.script import ScriptHandler
+from agent.job.steps.steprun import Action, Handler, Stage
+
+
+def find_handler(action: Action | None) -> Handler:
+    """The handler of a step: by its action's `runs`, or that of scripts when it has none."""
+    return ScriptHandler() if action is None else _HANDLERS[type(action.manifest.runs).__name__]()
+
+
+def stage_condition(action: Action, stage: Stage) -> str:
+    """The `pre-if` or `post-if` of an action; empty when it has no such stage."""
+    runs = action.manifest.runs
+    has_stage = getattr(runs, stage.value, "") or getattr(runs, f"{stage.value}_entrypoint", "")
+    condition: str = getattr(runs, f"{stage.value}_if") if has_stage else ""
+    return condition
+
+
+def _composite() -> Handler:
+    from agent.job.handlers.composite import CompositeHandler
+
+    return CompositeHandler()
+
+
+def _docker() -> Handler:
+    from agent.job.handlers.docker import DockerHandler
+
+    return DockerHandler()
+
+
+def _node() -> Handler:
+    from agent.job.handlers.node import NodeHandler
+
+    return NodeHandler()
+
+
+def _python() -> Handler:
+    from agent.job.handlers.python import PythonHandler
+
+    return PythonHandler()
+
+
+# By the names of the classes in agent.resolve.manifest; each is imported when a job has such an action.
+_HANDLERS: dict[str, Callable[[], Handler]] = {
+    "CompositeRuns": _composite,
+    "DockerRuns": _docker,
+    "NodeRuns": _node,
+    "PythonRuns": _python,
+}

@@ -1,0 +1,373 @@
+"""A job's life, phase by phase. Whatever happens in the first half, the second half runs.
+
+    set up      folders, the job's env, every `uses:` resolved        what fails here ends the first half
+    images      those of container actions are pulled or built        the same
+    containers  the job's container and services start                the same
+    hook        the owner's script before each job
+    open        people may attach to the job from now on
+    pre         `pre` stages of all actions
+    main        the steps
+    hold        a job that failed waits for somebody to look, when that was asked for
+    ------------------------------------------------------------- the second half
+    post        `post` stages, the last action's first
+    detach      whoever is attached is told that it is over
+    stop        containers, services and their network are removed
+    hook        the owner's script after each job
+    complete    outputs, stray processes ended, temporary files gone
+
+Source: actions/runner `JobRunner.cs`, `JobExtension.cs`; github-facts section 3.
+"""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+from agent.errors import AgentError, RefusedError, UsageError
+from agent.flow.expressions import to_text
+from agent.job.attach.attachments import Attachments
+from agent.job.folder.settings import JobSettings
+from agent.job.output.recorder import StepLog
+from agent.job.process.hosts import MachineHost
+from agent.job.process.processes import end_descendants
+from agent.job.steps.actions import Actions
+from agent.job.steps.contexts import evaluate_mapping, evaluate_value
+from agent.job.steps.state import RunningJob, make_places
+from agent.job.steps.steprun import write_event
+from agent.job.steps.turns import settle
+from agent.job.supervisor.engine import Engine
+from agent.job.supervisor.holding import Hold
+from agent.job.supervisor.hooks import completed_hook, started_hook
+from agent.journal.format import Annotation
+from agent.spec import codec
+from agent.spec.job import StepSpec
+from agent.spec.outcome import Conclusion, FailureKind, JobResult
+from agent.trees import remove_tree
+
+_MAX_OUTPUT_CHARACTERS = 1_000_000
+_MAX_MESSAGE = 4096
+
+
+class Phase(NamedTuple):
+    """One part of a job's life."""
+
+    name: str
+    run: Callable[["Lifecycle"], Awaitable[None]]
+    is_second_half: bool
+
+
+class Lifecycle:
+    """Takes one job through its phases."""
+
+    def __init__(self, job: RunningJob) -> None:
+        self._hold = Hold(job)
+        self.attachments = Attachments(job, on_left=self._hold.end, on_resume=self._hold.resume)
+        self._job = job
+        self._actions = Actions(job)
+        self._engine = Engine(job, self._actions)
+        self._timers: list[asyncio.TimerHandle] = []
+        self._is_set_up = False
+        self._has_started = False
+        self._preparation: asyncio.Future[object] | None = None
+
+    async def run(self) -> JobResult:
+        """The job from its first to its last phase, and how it ended."""
+        job = self._job
+        job.recorder.on_failure = self._stop_on_full_disk
+        if job.spec.timeout_minutes > 0:
+            self._start_timer(job.spec.timeout_minutes * 60, self._time_out)
+        try:
+            for phase in PHASES:
+                if phase.is_second_half or self._is_set_up or phase is PHASES[0]:
+                    await phase.run(self)
+        finally:
+            for timer in self._timers:
+                timer.cancel()
+        return self._result()
+
+    def cancel(self, reason: str) -> None:
+        """Somebody asked for the job's end. Asking again changes nothing."""
+        self._end_early(FailureKind.CANCELLED, reason or "the job was cancelled")
+
+    async def set_up(self) -> None:
+        """Everything that has to be there before the first step."""
+        job, log = self._job, self._job.log
+        try:
+            _greet(job, log)
+            make_places(job.places)
+            await _note_belongings(job)
+            write_event(job)
+            for template in job.spec.env:
+                values = job.environment.values
+                values.update(evaluate_mapping(job, job.scope, values, template, "env"))
+            await self._resolve_actions(log)
+        except (AgentError, OSError) as error:
+            kind = FailureKind.INFRASTRUCTURE if isinstance(error, OSError) else FailureKind.USER
+            self._fail(log, kind, str(error))
+        self._is_set_up = job.status is not Conclusion.FAILURE
+        outcome = Conclusion.SUCCESS if self._is_set_up else Conclusion.FAILURE
+        log.end(outcome, outcome)
+
+    async def bring_images(self) -> None:
+        """The images of the container actions that are known by now."""
+        found = self._actions.found()
+        if not found:
+            return
+        from functools import partial
+
+        from agent.job.containers.action_images import describe_image, find_image, needs_image
+
+        for uses, action in found.items():
+            if self._is_set_up and needs_image(action):
+                name = describe_image(action, uses)
+                await self._prepare("__image", name, partial(find_image, self._job, action))
+
+    async def start_containers(self) -> None:
+        """The job's container, services, and the network between them."""
+        spec = self._job.spec
+        if not spec.container and not spec.services:
+            return
+        from agent.job.containers.lifecycle import start_containers
+
+        await self._prepare(
+            "__containers", "Initialize containers", lambda log: start_containers(self._job, log)
+        )
+
+    async def stop_containers(self) -> None:
+        """The end of all that the job has at the container engine."""
+        if self._job.containers.engine is None:
+            return
+        from agent.job.containers.lifecycle import stop_containers
+
+        log = self._job.recorder.begin_step("__stop_containers", "Stop containers")
+        try:
+            await stop_containers(self._job, log)
+        except AgentError as error:  # the job has its result; what is left is swept when the daemon starts
+            log.say(f"##[warning]{error}")
+            log.recorder.annotate(Annotation(log.step, "warning", str(error)))
+        log.end(Conclusion.SUCCESS, Conclusion.SUCCESS)
+
+    async def _prepare(self, step: str, name: str, work: Callable[[StepLog], Awaitable[object]]) -> None:
+        """A step of our own before the first of the job's. It may be cancelled; failing, it ends the first half."""
+        if (
+            self._job.status is not Conclusion.SUCCESS
+        ):  # cancelled by now: steps without their container are none
+            self._is_set_up = False
+            return
+        log = self._job.recorder.begin_step(step, name)
+        task = self._preparation = asyncio.ensure_future(work(log))
+        await settle(task)
+        outcome = Conclusion.SUCCESS
+        error = None if task.cancelled() else task.exception()
+        if task.cancelled():
+            outcome = Conclusion.CANCELLED
+        elif isinstance(error, AgentError):
+            outcome = Conclusion.FAILURE
+            self._fail(log, _blame(error), str(error))
+        elif error is not None:
+            raise error
+        self._is_set_up = outcome is Conclusion.SUCCESS
+        log.end(outcome, outcome)
+
+    async def run_started_hook(self) -> None:
+        """The owner's script before the job."""
+        self._has_started = True
+        await self._guarded(lambda: self._run_hook(started_hook))
+
+    async def run_completed_hook(self) -> None:
+        """The owner's script after the job."""
+        if self._has_started:
+            await self._guarded(lambda: self._run_hook(completed_hook))
+
+    async def open_doors(self) -> None:
+        """People may attach: there is something to attach to."""
+        self.attachments.open()
+
+    async def run_pre(self) -> None:
+        """The `pre` stages."""
+        await self._guarded(self._engine.run_pre)
+
+    async def run_main(self) -> None:
+        """The steps."""
+        await self._guarded(self._engine.run_main)
+
+    async def hold(self) -> None:
+        """A failed job waits, when that was asked for."""
+        await self._hold.wait()
+
+    async def run_post(self) -> None:
+        """The `post` stages."""
+        await self._guarded(self._engine.run_post)
+
+    async def detach(self) -> None:
+        """Nobody stays attached to what is about to go."""
+        await self.attachments.close()
+
+    async def complete(self) -> None:
+        """Outputs, and the cleaning."""
+        job = self._job
+        log = job.recorder.begin_step("__complete", "Complete job")
+        self._write_outputs(log)
+        self._write_environment_url(log)
+        strays = await end_descendants(job.graces)
+        if strays:
+            log.say(f"Terminated {strays} orphan process{'es' if strays > 1 else ''}")
+        peak = job.group.peak_bytes()
+        if peak:
+            log.say(f"The job's processes had {peak / (1 << 20):,.0f} MiB of memory at most")
+        job.command_folder.close()
+        for folder in (job.places.temp, job.places.home):  # it may take long, and cancels are heard
+            await asyncio.to_thread(remove_tree, folder)
+        log.end(Conclusion.SUCCESS, Conclusion.SUCCESS)
+
+    async def _resolve_actions(self, log: StepLog) -> None:
+        try:
+            await self._actions.prepare(self._job.spec.steps, log.say)
+        except AgentError as error:
+            self._fail(log, FailureKind.ACTION, str(error))
+
+    async def _guarded(self, run: Callable[[], Awaitable[None]]) -> None:
+        """Run a phase; an error that no step could be blamed for fails the job."""
+        try:
+            await run()
+        except AgentError as error:
+            self._job.fail(FailureKind.USER, str(error))
+            self._job.recorder.annotate(Annotation(self._job.log.step, "error", str(error)))
+
+    async def _run_hook(self, find: Callable[[JobSettings], tuple[StepSpec, ...]]) -> None:
+        """The script runs on the machine, whatever the job's own steps run in."""
+        job = self._job
+        inside = job.host, job.containers.container
+        job.host, job.containers.container = MachineHost(), {}
+        try:
+            await self._engine.run_steps(find(job.settings), job.scope)
+        finally:
+            job.host, job.containers.container = inside
+
+    def _write_outputs(self, log: StepLog) -> None:
+        job = self._job
+        for name, template in job.spec.outputs.items():
+            try:
+                value = to_text(
+                    evaluate_value(job, job.scope, job.environment.values, template, f"outputs.{name}")
+                )
+            except AgentError as error:
+                self._fail(log, FailureKind.USER, str(error))
+                continue
+            if value and job.masker.holds_secret(value):
+                log.say(f"##[warning]Skip output '{name}' since it may contain secret.")
+            elif value:
+                job.outputs[name] = job.masker.mask_text(value)
+        if len(codec.dump(job.outputs)) > _MAX_OUTPUT_CHARACTERS:
+            job.outputs.clear()
+            self._fail(log, FailureKind.USER, "The outputs of the job are more than 1 MB together")
+
+    def _write_environment_url(self, log: StepLog) -> None:
+        job = self._job
+        if job.spec.environment_url is None:
+            return
+        try:
+            written = evaluate_value(
+                job, job.scope, job.environment.values, job.spec.environment_url, "environment.url"
+            )
+        except AgentError as error:
+            self._fail(log, FailureKind.USER, str(error))
+            return
+        url = to_text(written)
+        if job.masker.holds_secret(url):
+            log.say("##[warning]Skip the environment's url since it may contain secret.")
+        else:
+            job.environment_url = job.masker.mask_text(url)[:_MAX_MESSAGE]
+
+    def _fail(self, log: StepLog, kind: FailureKind, message: str) -> None:
+        log.say(f"##[error]{message}")
+        log.recorder.annotate(Annotation(log.step, "error", message))
+        self._job.fail(kind, message)
+
+    def _time_out(self) -> None:
+        minutes = to_text(self._job.spec.timeout_minutes)
+        self._end_early(
+            FailureKind.TIMEOUT, f"The job has exceeded the maximum execution time of {minutes} minutes."
+        )
+
+    def _stop_on_full_disk(self) -> None:
+        self._end_early(FailureKind.INFRASTRUCTURE, str(self._job.recorder.failure))
+
+    def _end_early(self, kind: FailureKind, message: str) -> None:
+        if self._job.status is Conclusion.CANCELLED:
+            return
+        self._start_timer(self._job.spec.cancel_timeout_minutes * 60, self._engine.give_up)
+        self._engine.cancel(kind, message)
+        self._hold.end(message)
+        if self._preparation is not None:
+            self._preparation.cancel()
+
+    def _start_timer(self, seconds: float, action: Callable[[], None]) -> None:
+        self._timers.append(asyncio.get_running_loop().call_later(seconds, action))
+
+    def _result(self) -> JobResult:
+        job = self._job
+        failure = job.recorder.failure
+        if failure is not None:  # what the log lacks, no success makes good
+            return JobResult(
+                Conclusion.FAILURE, failure_kind=FailureKind.INFRASTRUCTURE, message=str(failure)
+            )
+        if job.status is Conclusion.SUCCESS:
+            return JobResult(job.status, job.outputs, environment_url=job.environment_url)
+        return JobResult(
+            job.status,
+            job.outputs,
+            job.failure_kind,
+            job.masker.mask_text(job.message)[:_MAX_MESSAGE],
+            job.exit_code,
+            job.environment_url,
+        )
+
+
+PHASES = (
+    Phase("set up", Lifecycle.set_up, is_second_half=False),
+    Phase("started hook", Lifecycle.run_started_hook, is_second_half=False),
+    Phase("images", Lifecycle.bring_images, is_second_half=False),
+    Phase("containers", Lifecycle.start_containers, is_second_half=False),
+    Phase("open", Lifecycle.open_doors, is_second_half=False),
+    Phase("pre", Lifecycle.run_pre, is_second_half=False),
+    Phase("main", Lifecycle.run_main, is_second_half=False),
+    Phase("hold", Lifecycle.hold, is_second_half=False),
+    Phase("post", Lifecycle.run_post, is_second_half=True),
+    Phase("detach", Lifecycle.detach, is_second_half=True),
+    Phase("stop containers", Lifecycle.stop_containers, is_second_half=True),
+    Phase("completed hook", Lifecycle.run_completed_hook, is_second_half=True),
+    Phase("complete", Lifecycle.complete, is_second_half=True),
+)
+
+
+async def _note_belongings(job: RunningJob) -> None:
+    """In somebody's own folder: what lies there before any step has run."""
+    if job.settings.belongings is not None:
+        from agent.job.in_place.protection import note_belongings
+
+        job.in_place = await note_belongings(job.places.workspace, job.settings.belongings)
+
+
+def _greet(job: RunningJob, log: StepLog) -> None:
+    from agent import __version__
+
+    machine = os.uname()
+    log.say(f"Current agent version: '{__version__}'")
+    log.say(f"Agent name: '{job.settings.agent_name}'")
+    log.say(f"Machine: {machine.nodename}, {machine.sysname} {machine.release} {machine.machine}")
+    gpus = job.settings.given.get("AGENT_GPUS")
+    if gpus is not None:  # the machine has some
+        log.say(f"GPUs: {gpus or 'none; `resources: {gpus: 1}` sets one aside for a job'}")
+    log.say(f"Job: {job.spec.name}")
+    if any(len(value.strip()) == 1 for value in job.secrets.values()):
+        log.say("##[warning]A secret of one character hides that character everywhere in the log.")
+
+
+def _blame(error: AgentError) -> FailureKind:
+    """Whose fault it is that images or containers are not there."""
+    from agent.containers.engine import ImageError
+
+    if isinstance(error, UsageError | RefusedError):
+        return FailureKind.USER
+    return FailureKind.IMAGE if isinstance(error, ImageError) else FailureKind.INFRASTRUCTURE

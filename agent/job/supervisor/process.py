@@ -1,0 +1,202 @@
+"""The process that runs one job and outlives the daemon: it needs neither daemon nor server to finish.
+
+Born by `agent.job.launch.launcher.fork_supervisor` with the folder's lock and its listening control socket in hand; it writes Closed
+as the journal's last record whatever happens, and ends.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Mapping
+
+from agent import __version__
+from agent.errors import AgentError, DamagedError
+from agent.job.commands.problem_matchers import ProblemMatchers
+from agent.job.containers.sweeping import sweep_job
+from agent.job.folder.attempt import JobFolder
+from agent.job.folder.settings import JobSettings
+from agent.job.output.masking import Masker
+from agent.job.output.recorder import Recorder
+from agent.job.process.cgroup import JobGroup
+from agent.job.process.ending import take_name
+from agent.job.process.environment import JobEnvironment
+from agent.job.process.proc import kill_tracked
+from agent.job.process.processes import end_with, prepare_supervisor
+from agent.job.steps.state import Places, RunningJob, Scope, choose_places
+from agent.job.supervisor.called_secrets import hand_on_secrets
+from agent.job.supervisor.control import ControlServer
+from agent.job.supervisor.lifecycle import Lifecycle
+from agent.plain_files import open_plain
+from agent.spec.job import JobSpec
+from agent.spec.outcome import Conclusion, FailureKind, JobResult
+
+RUNTIME_TOKEN = "ACTIONS_RUNTIME_TOKEN"  # noqa: S105 - a name, not a token
+
+
+def run(folder: JobFolder, secrets: Mapping[str, str] | None, lock: int, listener: socket.socket) -> None:
+    """Be the supervisor of `folder`: run its job and write the journal to its end.
+
+    `secrets` of None means the sealed ones. `lock` is held, and `listener` listens, from before this process was made.
+    """
+    take_name(folder)
+    _leave_home(folder, {lock, listener.fileno()})
+    prepare_supervisor()
+    masker = Masker()
+    recorder = Recorder(folder.journal, masker)
+    settings = _read_settings(folder)
+    stamp = settings.machine if settings else {}
+    recorder.open(folder.job, folder.lease, {**_describe_machine(), **stamp})
+    group = JobGroup(settings.job_groups if settings else None, folder.tracking_id)
+    group.enter()
+    try:
+        result = asyncio.run(_run_job(folder, settings, secrets, recorder, listener, group))
+    except AgentError as error:
+        result = _infrastructure(masker.mask_text(str(error)))
+        _clean_up(folder, group)
+    except BaseException as error:  # noqa: BLE001 - a bug of ours must still end the journal; the crash log has it all
+        traceback.print_exc()
+        result = _infrastructure(
+            f"a bug in the agent ended this job: {type(error).__name__}; see {folder.crash_log.name} in its folder"
+        )
+        _clean_up(folder, group)
+    recorder.close(result)
+    with contextlib.suppress(OSError):  # the job may have put something else there
+        folder.control.unlink(missing_ok=True)
+
+
+async def _run_job(
+    folder: JobFolder,
+    settings: JobSettings | None,
+    secrets: Mapping[str, str] | None,
+    recorder: Recorder,
+    listener: socket.socket,
+    group: JobGroup,
+) -> JobResult:
+    log = recorder.begin_step("__set_up", "Set up job")
+    spec, settings = folder.read_spec(), settings or folder.read_settings()  # or DamagedError
+    opened = dict(_open_sealed(folder, settings) if secrets is None else secrets)
+    for value in opened.values():
+        recorder.masker.add(value)
+    token = opened.pop(RUNTIME_TOKEN, "")
+    places = choose_places(folder, spec, settings)
+    job = RunningJob(
+        folder=folder,
+        spec=spec,
+        settings=settings,
+        secrets=hand_on_secrets(spec, _visible_secrets(spec, opened, token), recorder.masker),
+        runtime_token=token,
+        places=places,
+        masker=recorder.masker,
+        recorder=recorder,
+        environment=JobEnvironment(_grant(settings, places)),
+        scope=Scope(inputs=spec.contexts.inputs),
+        log=log,
+        matchers=ProblemMatchers(places.workspace),
+        group=group,
+    )
+    lifecycle = Lifecycle(job)
+    control = ControlServer(listener, lifecycle.cancel, lifecycle.attachments.serve)
+    await control.start()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, lifecycle.cancel, "the supervisor was told to end")
+    if settings.ends_with:
+        end_with(settings.ends_with)
+    try:
+        return await lifecycle.run()
+    finally:
+        control.close()
+
+
+def _grant(settings: JobSettings, places: Places) -> dict[str, str]:
+    """What the job inherits. Its HOME is no other job's, where it has its own: what git, pip and their like read there, it wrote."""
+    own = {"HOME": str(places.home)} if settings.has_own_home else {}
+    return {**_describe_user(), **settings.environment, **own}
+
+
+def _clean_up(folder: JobFolder, group: JobGroup) -> None:
+    """End what a job leaves whose last phase, which does it otherwise, was not reached: Closed means that nothing is left."""
+    group.kill()
+    kill_tracked(folder.tracking_id)
+    sweep_job(folder)
+
+
+def _visible_secrets(spec: JobSpec, opened: Mapping[str, str], token: str) -> dict[str, str]:
+    """The `secrets` context: what the job names, and its own token."""
+    visible = {name: opened[name] for name in spec.secrets if name in opened}
+    own_token = opened.get("GITHUB_TOKEN") or token
+    if own_token:
+        visible["GITHUB_TOKEN"] = own_token
+    return visible
+
+
+def _open_sealed(folder: JobFolder, settings: JobSettings) -> dict[str, str]:
+    sealed = folder.read_sealed()
+    if not sealed:
+        return {}
+    if settings.identity_folder is None:
+        raise AgentError("the job's secrets are sealed, and this agent has no identity to open them with")
+    from agent.seal.identity import load_identity
+    from agent.seal.secrets import open_sealed
+
+    identity = load_identity(settings.identity_folder)
+    return {
+        name: open_sealed(identity, data, job_id=folder.job, lease=folder.lease, name=name).decode()
+        for name, data in sealed.items()
+    }
+
+
+def _leave_home(folder: JobFolder, kept: set[int]) -> None:
+    """A session of our own, standard streams that lead nowhere, and no file of the parent's but those `kept`."""
+    with contextlib.suppress(PermissionError):  # the leader of a session is in its own already
+        os.setsid()
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    crash_log = open_plain(folder.crash_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for number, target in enumerate((nowhere, nowhere, crash_log)):
+        os.dup2(target, number)
+    sys.stderr = os.fdopen(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
+    first = 3
+    for number in sorted(kept):
+        os.closerange(first, number)
+        first = number + 1
+    os.closerange(first, os.sysconf("SC_OPEN_MAX"))
+    os.chdir("/")
+
+
+def _describe_user() -> dict[str, str]:
+    """Who the job runs as: programs look for these."""
+    import pwd
+
+    try:
+        user = pwd.getpwuid(os.geteuid())
+    except KeyError:  # a user without an entry, as containers have them
+        return {"HOME": "/tmp"}  # noqa: S108 - the one folder that such a user can count on
+    return {"HOME": user.pw_dir, "USER": user.pw_name, "LOGNAME": user.pw_name}
+
+
+def _describe_machine() -> dict[str, object]:
+    """What the result was made on."""
+    machine = os.uname()
+    return {
+        "agent_version": __version__,
+        "kernel": f"{machine.sysname} {machine.release}",
+        "arch": machine.machine,
+        "hostname": machine.nodename,
+        "python": ".".join(map(str, sys.version_info[:3])),
+    }
+
+
+def _read_settings(folder: JobFolder) -> JobSettings | None:
+    """How this machine does it. Settings that can't be read end the job a moment later, saying so."""
+    try:
+        return folder.read_settings()
+    except DamagedError:
+        return None
+
+
+def _infrastructure(message: str) -> JobResult:
+    return JobResult(Conclusion.FAILURE, failure_kind=FailureKind.INFRASTRUCTURE, message=message)

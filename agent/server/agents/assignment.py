@@ -1,0 +1,118 @@
+"""From an offer to the message that the agent gets: the specification, and its secrets, sealed for this lease."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+
+from agent.errors import AgentError
+from agent.plan.request import JOB_TOKEN
+from agent.seal.identity import PublicIdentity
+from agent.server.agents.leases import Offer
+from agent.server.data.run_scopes import find_scopes
+from agent.server.people.auth.runtime import JobIdentity, RuntimeTokens
+from agent.server.people.job_secrets import FindJobToken, make_asker
+from agent.server.people.levels import nearest
+from agent.server.people.vault import Vault
+from agent.server.runs import gangs
+from agent.server.store import agents, jobs, runs, settings
+from agent.server.store.agents import AgentRow
+from agent.server.store.database import Connection
+from agent.server.store.jobs import JobRow
+from agent.spec.job import JobSpec
+from agent.wire import messages as m
+from agent.wire.codec import check_sendable
+from agent.wire.errors import WireError
+
+RUNTIME_TOKEN_NAME = "ACTIONS_RUNTIME_TOKEN"  # noqa: S105 - a name
+_YEAR_SECONDS = 365 * 86_400.0
+
+
+class Assignments:
+    """Makes what agents are sent."""
+
+    def __init__(self, vault: Vault, runtime_tokens: RuntimeTokens, find_job_token: FindJobToken) -> None:
+        self._vault = vault
+        self._runtime_tokens = runtime_tokens
+        self._find_job_token = find_job_token
+
+    async def make(
+        self, connection: Connection, offer: Offer, addresses: Mapping[str, str], now: float
+    ) -> m.Assign:
+        """The message for `offer`; `addresses` says where agents are reached.
+
+        Raises AgentError when the job's rows can't be read, its agent is gone, or no agent could read the message.
+        """
+        row = await jobs.find_job(connection, offer.job)
+        agent = await agents.find_agent(connection, offer.agent)
+        if row is None or agent is None:
+            raise AgentError("the agent was removed")
+        spec = await jobs.load_spec(connection, offer.job)
+        master = await self._find_master(connection, row, addresses)
+        message = m.Assign(
+            offer.job,
+            offer.lease,
+            await _add_variables(connection, spec, row.project),
+            await self._seal(connection, spec, offer, agent, row.project, now),
+            offer.gpus,
+            gangs.place_node(row, master),
+        )
+        try:
+            check_sendable(message)
+        except WireError as error:
+            raise AgentError(
+                f"the job can't be sent to an agent: {error.what}",
+                where=error.where,
+                hint="outputs of the jobs that it needs, its matrix, inputs and event have to be smaller or simpler",
+            ) from None
+        return message
+
+    async def _find_master(self, connection: Connection, row: JobRow, addresses: Mapping[str, str]) -> str:
+        """Where the first node of a gang is reached; empty for a job that runs alone."""
+        if row.gang is None:
+            return ""
+        first = await jobs.find_job(connection, row.gang)
+        return addresses.get((first.agent if first else None) or "", "")
+
+    async def _seal(
+        self,
+        connection: Connection,
+        spec: JobSpec,
+        offer: Offer,
+        agent: AgentRow,
+        project: int,
+        now: float,
+    ) -> dict[str, bytes]:
+        minutes = spec.timeout_minutes + spec.cancel_timeout_minutes
+        token = self._runtime_tokens.mint(
+            JobIdentity(spec.run, offer.job, offer.lease),
+            scope=await _find_scope(connection, spec.run),
+            lifetime_seconds=min(60 * minutes, _YEAR_SECONDS) if spec.timeout_minutes else _YEAR_SECONDS,
+            now=now,
+        )
+        own = {RUNTIME_TOKEN_NAME: token}
+        if found := await self._find_job_token(connection, spec.run):
+            own[JOB_TOKEN] = found  # without one the agent gives the job its runtime token there
+        return await self._vault.seal_for(
+            connection,
+            spec.secrets,
+            own=own,
+            asker=await make_asker(connection, spec, project),
+            identity=PublicIdentity.from_json(json.loads(agent.identity)),
+            job=offer.job,
+            lease=offer.lease,
+        )
+
+
+async def _find_scope(connection: Connection, run: int) -> str:
+    """Where the run's caches are written; empty: nowhere."""
+    row = await runs.find_run(connection, run)
+    return "" if row is None else (await find_scopes(connection, row)).write or ""
+
+
+async def _add_variables(connection: Connection, spec: JobSpec, project: int) -> JobSpec:
+    """The specification with its environment's own variables: who plans the run does not see them, as at GitHub."""
+    if not spec.environment:
+        return spec
+    rows = nearest(await settings.list_variables(connection, project), spec.environment)
+    own = {row.name: row.value for row in rows.values() if row.level.environment}
+    return replace(spec, contexts=replace(spec.contexts, vars={**spec.contexts.vars, **own}))

@@ -1,0 +1,15 @@
+"""Who gets which job: a pure choice, and for each job that nobody gets the reason in words. docs/scheduling.md.
+
+order.py      which job is next: overlooked projects, projects' priority, share by usage over weight, then age
+machines.py   what an agent has left, and when it will have more
+choice.py     one round: place, or reserve for the first who can't be placed, and fill up behind it
+reasons.py    why a job waits
+lending.py    the command that lends an agent the label of GitHub's machines
+usage.py      what projects have used lately
+"""
+
+from agent.server.agents.scheduler.choice import choose
+from agent.server.agents.scheduler.model import Choice, Holding, Pick, Project, ReadyAgent, Seat, WaitingJob
+from agent.server.agents.scheduler.usage import Usage
+
+__all__ = ["Choice", "Holding", "Pick", "Project", "ReadyAgent", "Seat", "Usage", "WaitingJob", "choose"]

@@ -1,0 +1,35 @@
+"""The rooms that a request may ask: each handler takes the one that it is about.
+
+`agent.server.services` puts them together; no room knows this list.
+"""
+
+from dataclasses import dataclass
+
+from agent.clock import Clock
+from agent.server.agents.room import AgentRoom
+from agent.server.data.room import DataRoom
+from agent.server.events.changes import Changes
+from agent.server.events.live import Bus
+from agent.server.http.room import HttpRoom
+from agent.server.people.room import PeopleRoom
+from agent.server.process.room import ProcessRoom
+from agent.server.runs.room import RunRoom
+from agent.server.store.database import Database
+from agent.server.triggers.service import Triggers
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """One server, as requests see it. Reads go to `database`, what changes something through `changes`, who waits hears the `bus`."""
+
+    clock: Clock
+    database: Database
+    changes: Changes
+    bus: Bus
+    process: ProcessRoom
+    people: PeopleRoom
+    runs: RunRoom
+    data: DataRoom
+    triggers: Triggers
+    agents: AgentRoom
+    http: HttpRoom

@@ -1,0 +1,69 @@
+"""A job's own token (`ACTIONS_RUNTIME_TOKEN`): a JWT that is good for one run, job and lease, while the job runs.
+
+GitHub's clients decode it and want `scp` to name `Actions.Results:<run>:<job>`; buildkit also reads `ac`
+(github-facts.md, sections 0 and 4). We believe nothing of it but what our signature and the jobs table say.
+"""
+
+import json
+from dataclasses import dataclass
+
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import OctKey
+
+from agent.errors import RefusedError
+from agent.server.people.auth.keys import derive_key
+
+_ALGORITHM = "HS256"
+_SPARE_SECONDS = 3600  # on top of the job's own time-outs; the jobs table ends a token earlier
+_READ_WRITE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class JobIdentity:
+    """The job that a runtime token speaks for."""
+
+    run: int
+    job: str
+    lease: int
+
+
+class RuntimeTokens:
+    """Mints and reads runtime tokens."""
+
+    def __init__(self, signing_key: bytes, server_id: str) -> None:
+        self._key = OctKey.import_key(derive_key(signing_key, "runtime-token/1"))
+        self._server_id = server_id
+
+    def mint(self, identity: JobIdentity, *, scope: str, lifetime_seconds: float, now: float) -> str:
+        """A token for `identity`; `scope` is that of the caches that the job may write (mostly a git ref)."""
+        claims = {
+            "iss": self._server_id,
+            "aud": "job",
+            "iat": int(now),
+            "exp": int(now + lifetime_seconds + _SPARE_SECONDS),
+            "run": identity.run,
+            "job": identity.job,
+            "lease": identity.lease,
+            "scp": f"Actions.Results:{identity.run}:{identity.job}",
+            "ac": json.dumps([{"Scope": scope, "Permission": _READ_WRITE}]),
+        }
+        return jwt.encode({"alg": _ALGORITHM, "typ": "JWT"}, claims, self._key)
+
+    def read(self, token: str, now: float) -> JobIdentity:
+        """Whose token this is. Whether the job still runs is the caller's to check.
+
+        Raises RefusedError for every other signature, algorithm, server or time.
+        """
+        rules = jwt.JWTClaimsRegistry(
+            now=int(now),
+            iss={"essential": True, "value": self._server_id},
+            aud={"essential": True, "value": "job"},
+            exp={"essential": True},
+        )
+        try:
+            claims = jwt.decode(token, self._key, algorithms=[_ALGORITHM]).claims
+            rules.validate(claims)
+            return JobIdentity(int(claims["run"]), str(claims["job"]), int(claims["lease"]))
+        except (JoseError, ValueError, KeyError, TypeError):
+            raise RefusedError("the job's token is not valid, or is over") from None

@@ -1,0 +1,22 @@
+"""The room's parts: what one server process is, whoever asks."""
+
+from dataclasses import dataclass
+
+from agent.server.pools import Pools
+from agent.server.process.data_folder import DataFolder
+from agent.server.process.idempotency import Idempotency
+from agent.server.process.limits import Limits
+from agent.server.process.metrics import Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessRoom:
+    """`public_url` is empty where the operator has not said how people reach the server; `scrapers` who sees `/metrics`."""
+
+    folder: DataFolder
+    pools: Pools
+    limits: Limits
+    metrics: Metrics
+    idempotency: Idempotency
+    public_url: str
+    scrapers: str

@@ -1,0 +1,137 @@
+"""All operations, and the routes made from them. Nothing is served that is not here."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from itertools import groupby
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+
+from agent.errors import AgentError
+from agent.server.api import (
+    account,
+    agents,
+    artifacts,
+    attach,
+    audit_log,
+    caches,
+    dataset_drafts,
+    datasets,
+    deliveries,
+    document,
+    environments,
+    feed,
+    flows,
+    installation,
+    jobs,
+    lineage,
+    members,
+    operations,
+    projects,
+    registration_tokens,
+    repositories,
+    retention,
+    runs,
+    secrets,
+    snapshots,
+    steering,
+    system,
+    tags,
+    users,
+    variables,
+    webhooks,
+)
+from agent.server.api.agent_socket import connect_agent
+from agent.server.api.attach_socket import connect_viewer
+from agent.server.http.guard import Guard
+from agent.server.http.operation import V1, Operation
+from agent.server.process.problems import problem_of
+from agent.server.toolkit import artifacts as toolkit
+from agent.server.toolkit import blobs, cache_v1
+from agent.server.toolkit import caches as cache_toolkit
+from agent.server.toolkit.twirp import error_response
+from agent.server.web import pages, provider, sign_in, status
+from agent.server.web.pages import page_of, redirect, wants_page
+
+OPERATIONS: tuple[Operation, ...] = (
+    *system.OPERATIONS,
+    *installation.OPERATIONS,
+    *operations.OPERATIONS,
+    *document.OPERATIONS,
+    *agents.OPERATIONS,
+    *runs.OPERATIONS,
+    *steering.OPERATIONS,
+    *environments.OPERATIONS,
+    *jobs.OPERATIONS,
+    *attach.OPERATIONS,
+    *feed.OPERATIONS,
+    *artifacts.OPERATIONS,
+    *caches.OPERATIONS,
+    *datasets.OPERATIONS,
+    *dataset_drafts.OPERATIONS,
+    *lineage.OPERATIONS,
+    *tags.OPERATIONS,
+    *retention.OPERATIONS,
+    *secrets.OPERATIONS,
+    *variables.OPERATIONS,
+    *snapshots.OPERATIONS,
+    *registration_tokens.OPERATIONS,
+    *account.OPERATIONS,
+    *users.OPERATIONS,
+    *projects.OPERATIONS,
+    *members.OPERATIONS,
+    *audit_log.OPERATIONS,
+    *sign_in.OPERATIONS,
+    *provider.OPERATIONS,
+    *status.OPERATIONS,
+    *pages.OPERATIONS,
+    *repositories.OPERATIONS,
+    *flows.OPERATIONS,
+    *deliveries.OPERATIONS,
+    *webhooks.OPERATIONS,
+    *blobs.OPERATIONS,
+    *toolkit.OPERATIONS,
+    *cache_toolkit.OPERATIONS,
+    *cache_v1.OPERATIONS,
+)
+
+
+def make_routes(operations: Sequence[Operation] = OPERATIONS) -> list[BaseRoute]:
+    """A route for each path, in the order of the rows, and the websockets of agents and of people who are attached."""
+    paths = list(dict.fromkeys(operation.path for operation in operations))
+    rows = sorted(operations, key=lambda operation: paths.index(operation.path))
+    routes: list[BaseRoute] = [
+        Route(path, _dispatch(verbs), methods=list(verbs))
+        for path, group in groupby(rows, key=lambda operation: operation.path)
+        for verbs in [{row.verb: _guard(row) for row in group}]
+    ]
+    routes.append(WebSocketRoute(f"{V1}/agent", connect_agent))
+    routes.append(WebSocketRoute(f"{V1}/attach", connect_viewer))
+    return routes
+
+
+def _guard(row: Operation) -> Guard:
+    if row.is_page:
+        return Guard(row, lambda _request, error: page_of(error))
+    if row.path.startswith("/twirp/"):
+        return Guard(row, lambda _request, error: error_response(error))
+    return Guard(row, _say_error)
+
+
+def _say_error(request: Request, error: AgentError) -> Response:
+    """To a person with a browser as a page, to programs as problem details."""
+    return page_of(error) if wants_page(request) else problem_of(error)
+
+
+def _dispatch(verbs: Mapping[str, Guard]) -> Callable[[Request], Awaitable[Response]]:
+    """One path's endpoint: Starlette answers other verbs itself, with all of these in `Allow`."""
+
+    async def answer(request: Request) -> Response:
+        verb = "GET" if request.method == "HEAD" else request.method
+        response = await verbs[verb].answer(request)
+        if response.status_code == 401 and verbs[verb].operation.is_page and verb == "GET":
+            return redirect(f"/login?next={quote(request.url.path)}")
+        return response
+
+    return answer

@@ -1,0 +1,268 @@
+"""Runs: submitted, driven by the planner, cancelled, run again.
+
+The planner says what follows from an event; `agent.server.runs.decisions` makes rows of that, in the transaction that the event
+came in.
+"""
+
+import json
+import secrets as entropy
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from agent.errors import NotFoundError, UsageError
+from agent.flow.model import Flow
+from agent.ids import JobId, RunId
+from agent.plan import (
+    Again,
+    Event,
+    JobFinished,
+    RunCancelled,
+    RunRequest,
+    RunState,
+    cancelled,
+)
+from agent.plan.request import JOB_TOKEN, Wish, choose_event, make_request
+from agent.server.events import audit
+from agent.server.events.changes import Change, Changes
+from agent.server.people.levels import nearest
+from agent.server.people.vault import Vault, check_run_secrets
+from agent.server.pools import Pool
+from agent.server.process.problems import ConflictError, TooManyError
+from agent.server.runs import gangs, plan_states
+from agent.server.runs.decisions import carry_out
+from agent.server.runs.flow_cache import FlowCache
+from agent.server.runs.planning import Planner
+from agent.server.runs.platform_events import tell_of_run
+from agent.server.store import gangs as gang_store
+from agent.server.store import jobs, projects, queue, run_secrets, runs, settings, snapshots
+from agent.server.store.database import Connection
+from agent.server.store.deliveries import OriginRow, add_origin
+from agent.server.store.jobs import JobRow
+from agent.server.store.projects import DEFAULT
+from agent.server.store.run_branches import RunBranch, add_branch
+from agent.server.store.runs import StoredPlan
+from agent.spec import codec
+from agent.spec.job import Source, SourceKind
+from agent.spec.outcome import Conclusion, JobResult
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A flow's text, what is wanted of it, and the project (its id) that the run belongs to."""
+
+    file: str
+    text: str
+    dialect: str | None = None
+    wish: Wish = field(default_factory=Wish)
+    called: Mapping[str, str] = field(default_factory=dict)  # texts of the flows that it calls, by reference
+    project: int = DEFAULT
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)  # of this run alone
+    branch: RunBranch | None = (
+        None  # that the server has found it on; None: on no branch, whatever `wish` says
+    )
+    origin: OriginRow | None = (
+        None  # what starts it, when that is no person with the text; its `run` is filled in
+    )
+
+
+class Runs:
+    """The runs of this server."""
+
+    def __init__(self, changes: Changes, flows: FlowCache, vault: Vault, plans: Pool) -> None:
+        self._changes = changes
+        self._flows = flows
+        self._vault = vault
+        self._plans = plans
+        self._planner = Planner(plans)
+
+    async def submit(self, submission: Submission) -> int:
+        """Start a run and return its id.
+
+        Raises InvalidFlowError; UsageError for a secret, an input, a job or a snapshot that does not exist.
+        """
+        async with self._changes.begin() as change:
+            return await self.start(change, submission)
+
+    async def start(self, change: Change, submission: Submission) -> int:
+        """Like `submit`, in a change that does more."""
+        called = json.dumps(dict(submission.called), sort_keys=True)
+        flow = await self._flows.read(
+            submission.file, submission.text, submission.dialect, called, self._plans
+        )
+        await _check_quota(change.connection, submission.project)
+        await _check_snapshot(change.connection, submission.project, submission.wish.source)
+        own = check_run_secrets(submission.secrets)
+        request = await _add_run(change, self._planner, flow, submission, own)
+        await self._vault.put_for_run(change.connection, request.run, own)
+        if submission.origin is not None:
+            await add_origin(change.connection, replace(submission.origin, run=request.run))
+        if submission.branch is not None:
+            await add_branch(change.connection, request.run, submission.branch)
+        await tell_of_run(change, request.run, "requested")
+        step = await self._planner.begin(flow, request, now=change.now)
+        await carry_out(change, self._planner, flow, submission.project, step)
+        await change.tell_run(request.run)
+        audit.note(run=request.run, **({"secrets": sorted(own)} if own else {}))
+        return request.run
+
+    async def cancel(self, run: int, reason: str, *, is_forced: bool = False) -> None:
+        """End a run. `is_forced`: now, whatever conditions say. Raises NotFoundError, and ConflictError when it is over."""
+        async with self._changes.begin() as change:
+            await change.lock_run(run)
+            row = await runs.find_run(change.connection, run)
+            if row is None:
+                raise NotFoundError(f"there is no run {run}")
+            if row.status == "completed":
+                raise ConflictError(
+                    f"run {run} is over already: {row.conclusion}", hint=f"`agent run show {run}` says more"
+                )
+            await runs.mark_cancelled(change.connection, run, reason)
+            await change.tell_run(run)
+            await self.advance(change, run, RunCancelled(reason, is_forced))
+
+    async def advance(self, change: Change, run: int, event: Event, *, attempt: int = 0) -> None:
+        """Let the planner see `event`, and store what it decides. With `attempt`: only if that is the run's present one."""
+        await change.lock_run(run)
+        plan = await runs.load_plan(change.connection, run)
+        if plan is None or plan.status == "completed":
+            return
+        flow, state = await self._read(plan, run)
+        if attempt in (0, state.request.attempt):
+            step = await self._planner.advance(flow, state, event, now=change.now)
+            await carry_out(change, self._planner, flow, plan.project, step)
+
+    async def rerun(self, run: int, again: Again) -> int:
+        """Begin the run's next attempt, and give its number. Raises NotFoundError, and what the planner raises."""
+        async with self._changes.begin() as change:
+            await change.lock_run(run)
+            plan = await runs.load_plan(change.connection, run)
+            if plan is None:
+                raise NotFoundError(f"there is no run {run}")
+            flow, state = await self._read(plan, run)
+            own = await run_secrets.list_secrets(change.connection, run)
+            known = await _known_secrets(change.connection, plan.project, own)
+            again = replace(again, secrets=(JOB_TOKEN, *known))
+            step = await self._planner.rerun(flow, state, again, now=change.now)
+            await runs.archive_attempt(change.connection, run, again.actor)
+            await carry_out(change, self._planner, flow, plan.project, step)
+            await change.tell_run(run)
+        return step[0].request.attempt
+
+    def read(self, plan: StoredPlan, run: int) -> tuple[Flow, RunState]:
+        """The flow and the state of a stored plan."""
+        flow = self._flows.parse(plan.file, plan.text, plan.dialect, plan.called)
+        return flow, plan_states.parse(plan.state, where=f"run {run}")
+
+    async def _read(self, plan: StoredPlan, run: int) -> tuple[Flow, RunState]:
+        await self._flows.read(plan.file, plan.text, plan.dialect, plan.called, self._plans)
+        return self.read(plan, run)
+
+    async def finish_job(self, change: Change, job: str, result: JobResult) -> bool:
+        """A job's end, and what follows from it in its run; False when it had ended already."""
+        row = await change.lock_job(job)
+        return row is not None and await self.finish_row(change, row, result)
+
+    async def finish_row(self, change: Change, row: JobRow, result: JobResult) -> bool:
+        """As `finish_job`, for who has locked the job in this change."""
+        if row.gang is not None:
+            return await self._finish_node(change, row, result)
+        ended = await jobs.finish_job(change.connection, row.id, result, change.now)
+        if ended is None:
+            return False
+        await change.tell_job(ended)
+        await self.advance(change, row.run, JobFinished(JobId(row.id), result))
+        change.wake_queue()
+        return True
+
+    async def _finish_node(self, change: Change, row: JobRow, result: JobResult) -> bool:
+        """One node of a gang has ended: one that did not succeed ends the others, and the last one ends the job."""
+        gang = row.gang or row.id
+        is_first = row.id == gang
+        noted = (
+            await gang_store.note_end(change.connection, row.id, result)
+            if is_first
+            else await jobs.finish_job(change.connection, row.id, result, change.now)
+        )
+        if not noted:
+            return False
+        await change.tell_job(row.id)
+        if result.conclusion is not Conclusion.SUCCESS:
+            await self._end_gang(change, gang, gangs.explain_failure(row, result))
+        nodes = [node.job for node in await gang_store.list_nodes(change.connection, gang)]
+        if all(gangs.has_ended(node) for node in nodes):
+            verdict = gangs.judge(nodes)
+            await jobs.finish_job(change.connection, gang, verdict, change.now)
+            await change.tell_job(gang)
+            await self.advance(change, row.run, JobFinished(JobId(gang), verdict))
+        change.wake_queue()
+        return True
+
+    async def _end_gang(self, change: Change, gang: str, reason: str) -> None:
+        """Ask every node that still runs to end; those that nobody holds end here and now."""
+        for node in await gang_store.list_nodes(change.connection, gang):
+            if not gangs.has_ended(node.job):
+                await jobs.request_cancel(change.connection, node.job.id, reason)
+                if node.job.status == "queued":
+                    await self._finish_node(change, node.job, cancelled(reason))
+
+
+async def _add_run(
+    change: Change, planner: Planner, flow: Flow, submission: Submission, own: Mapping[str, str]
+) -> RunRequest:
+    wish = submission.wish
+    number = await runs.next_number(change.connection, submission.project, submission.file)
+    run = await runs.add_run(
+        change.connection,
+        project=submission.project,
+        number=number,
+        file=submission.file,
+        dialect=submission.dialect,
+        title=flow.title,
+        text=submission.text,
+        event=choose_event(flow, wish.event_name),
+        actor=wish.actor,
+        source=codec.dump(wish.source),
+        called=json.dumps(dict(submission.called), sort_keys=True),
+        created_at=change.now,
+    )
+    stored = nearest(await settings.list_variables(change.connection, submission.project))
+    variables = {**{name: row.value for name, row in stored.items()}, **wish.vars}
+    known = await _known_secrets(change.connection, submission.project, own)
+    request = make_request(
+        flow,
+        replace(wish, vars=variables),
+        run=RunId(run),
+        number=number,
+        seed=entropy.token_bytes(16),
+        secrets=known,
+    )
+    await runs.name_run(change.connection, run, await planner.name_run(flow, request))
+    return request
+
+
+async def _known_secrets(connection: Connection, project: int, own: Iterable[str]) -> tuple[str, ...]:
+    """The names of the secrets that there are for a run: its project's, and its `own`."""
+    stored = nearest(await settings.list_secrets(connection, project))
+    return tuple(dict.fromkeys((*stored, *own)))
+
+
+async def _check_quota(connection: Connection, project: int) -> None:
+    """Raises TooManyError when the project has as many jobs waiting as it may."""
+    row = await projects.find_project(connection, project)
+    most = None if row is None else row.settings.max_queued_jobs
+    if row is not None and most is not None and await queue.count_queued(connection, project) >= most:
+        raise TooManyError(
+            f"the project '{row.name}' has {most} jobs waiting already, as many as it may",
+            hint="wait for some to run, or have an admin of the project raise max_queued_jobs",
+        )
+
+
+async def _check_snapshot(connection: Connection, project: int, source: Source) -> None:
+    if source.kind is not SourceKind.SNAPSHOT:
+        return
+    if await snapshots.find_snapshot(connection, project, source.digest) is None:
+        raise UsageError(
+            "the snapshot that the run works on is not in this project",
+            where=source.digest or "source.digest",
+            hint="upload it first: PUT /api/v1/snapshots/sha256:HEX",
+        )
