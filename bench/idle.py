@@ -15,10 +15,10 @@ SETTLE_SECONDS = 5.0
 
 def main() -> int:
     """Print the figures; exit 1 when the goal is missed."""
-    from agent.cli.demo.stage import Stage
+    from agent.cli.demo.stage import DemoWorld
 
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
-        stage = Stage(Path(name))
+        stage = DemoWorld(Path(name))
         stage.keeps_folder = True
         try:
             stage.start_server()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agent.cli.client import Client
-from agent.cli.demo.stage import Stage
+from agent.cli.demo.stage import DemoWorld
 
 LINES = 1_000_000
 TRIES = 5
@@ -30,7 +30,7 @@ def main() -> int:
     """Print the figures; exit 1 when the goal is missed."""
     print(f"load of the machine before: {os.getloadavg()[0]:.1f}")
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        stage = Stage(Path(folder))
+        stage = DemoWorld(Path(folder))
         stage.keeps_folder = True
         try:
             stage.start_server()
@@ -41,7 +41,7 @@ def main() -> int:
             stage.strike()
 
 
-def measure(stage: Stage) -> bool:
+def measure(stage: DemoWorld) -> bool:
     """A viewer that comes back, and parts of the log of a job that runs."""
     client = stage.client()
     run = client.post("/api/v1/runs", {"flow": {"file": "flow.yml", "text": FLOW}})["run"]

@@ -14,7 +14,7 @@ import httpx
 import psutil
 from fleet import Tally, register_fleet, start_fleet
 
-from agent.cli.demo.stage import Stage
+from agent.cli.demo.stage import DemoWorld
 
 STARTS = 40
 ONE_STEP_JOBS = 200
@@ -33,7 +33,7 @@ def main() -> int:
     results = []
     for name in wanted:
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-            stage = Stage(Path(folder))
+            stage = DemoWorld(Path(folder))
             stage.keeps_folder = True
             try:
                 stage.start_server()
@@ -43,7 +43,7 @@ def main() -> int:
     return 0 if all(results) else 1
 
 
-def measure_start(stage: Stage) -> bool:
+def measure_start(stage: DemoWorld) -> bool:
     """From the request that submits a run to the first line of its first step, with an idle agent."""
     stage.register_agent()
     stage.start_agent()
@@ -71,7 +71,7 @@ def measure_start(stage: Stage) -> bool:
     return is_met
 
 
-def measure_jobs(stage: Stage) -> bool:
+def measure_jobs(stage: DemoWorld) -> bool:
     """One-step jobs that one real agent completes a second, eight at a time."""
     stage.register_agent("--max-jobs", "8")
     client = _client(stage)
@@ -97,7 +97,7 @@ def measure_jobs(stage: Stage) -> bool:
     return is_met
 
 
-def measure_idle(stage: Stage) -> bool:
+def measure_idle(stage: DemoWorld) -> bool:
     """What a thousand connected agents that do nothing but beat cost the server."""
     server = psutil.Process(stage.process_ids()[0])
     time.sleep(2)
@@ -131,7 +131,7 @@ def measure_idle(stage: Stage) -> bool:
     return is_small and is_quiet
 
 
-def measure_flood(stage: Stage) -> bool:
+def measure_flood(stage: DemoWorld) -> bool:
     """Jobs a second through their whole life: given out, accepted, their journals stored, released."""
     client = _client(stage)
     for _ in range(SIMULATED_JOBS // 20):
@@ -180,13 +180,13 @@ def _commits_a_second(folder: Path) -> float:
     return count / (time.perf_counter() - began)
 
 
-def _client(stage: Stage) -> httpx.Client:
+def _client(stage: DemoWorld) -> httpx.Client:
     settings = stage.settings()
     headers = {"Authorization": f"Bearer {settings['AGENT_TOKEN']}"}
     return httpx.Client(base_url=settings["AGENT_URL"], headers=headers, timeout=60)
 
 
-def _async_client(stage: Stage) -> httpx.AsyncClient:
+def _async_client(stage: DemoWorld) -> httpx.AsyncClient:
     settings = stage.settings()
     headers = {"Authorization": f"Bearer {settings['AGENT_TOKEN']}"}
     return httpx.AsyncClient(base_url=settings["AGENT_URL"], headers=headers, timeout=60)

@@ -13,14 +13,14 @@ import agent
 from agent.asking import ask, read_content, read_lines
 from agent.cli.client import Client
 from agent.clock import SystemClock
-from agent.daemon.register import Request, register
+from agent.daemon.register import RegisterOptions, register
 from agent.daemon.state import StateFolder
 from agent.errors import AgentError, UnreachableError
 from agent.resolve.sources.moves import find_move
 from agent.server.people.auth.oidc import OidcClient, OidcSettings
 from agent.server.pools import OUTSIDE, Pool
 from agent.server.process.asking import ask as ask_from_server
-from agent.server.triggers.outside import Outside
+from agent.server.triggers.outside import OutsideRule
 from agent.server.triggers.statuses import StatusRequest, post
 from agent.spec.resources import Inventory
 
@@ -88,7 +88,7 @@ def test_an_error_without_end_is_given_up(host: str) -> None:
 def test_a_host_of_statuses_that_answers_for_ever_is_given_up(host: str) -> None:
     request = StatusRequest(f"{host}/large", {}, {"state": "success"})
     with pytest.raises(UnreachableError):
-        asyncio.run(post(request, Outside(("127.0.0.0/8",)).check(request.url)))
+        asyncio.run(post(request, OutsideRule(("127.0.0.0/8",)).check(request.url)))
 
 
 def test_a_sign_in_provider_that_answers_for_ever_is_given_up(host: str) -> None:
@@ -100,7 +100,7 @@ def test_a_sign_in_provider_that_answers_for_ever_is_given_up(host: str) -> None
 def test_a_server_that_answers_a_registration_for_ever_is_given_up(host: str, tmp_path: Path) -> None:
     inventory = Inventory("box", "Linux", "24.04", "X64", "6.8.0", "a cpu", 8, 1 << 34)
     with pytest.raises(UnreachableError):
-        register(StateFolder(tmp_path), Request(f"{host}/large", "token", "box"), inventory)
+        register(StateFolder(tmp_path), RegisterOptions(f"{host}/large", "token", "box"), inventory)
 
 
 def test_the_command_line_follows_no_event_without_end(host: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import quote, urlencode
 
 from agent.cli.arguments import add_command, add_format, add_server, add_subcommands, describe, read_number
-from agent.cli.artifact_download import Wish, download_artifacts
+from agent.cli.artifact_download import DownloadRequest, download_artifacts
 from agent.cli.client import Client, connect
 from agent.cli.terminal.progress import Progress, size_text
 from agent.cli.terminal.tables import plain, print_json, print_table
@@ -79,10 +79,10 @@ def add_wish(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="write over files that are there")
 
 
-def read_wish(arguments: argparse.Namespace) -> Wish:
+def read_wish(arguments: argparse.Namespace) -> DownloadRequest:
     """What is to be downloaded: one by `name`, where there is such an argument, or all."""
     name = getattr(arguments, "name", None)
-    return Wish(name, arguments.dir, is_zipped=arguments.zip, is_forced=arguments.force)
+    return DownloadRequest(name, arguments.dir, is_zipped=arguments.zip, is_forced=arguments.force)
 
 
 def _upload(arguments: argparse.Namespace) -> int:

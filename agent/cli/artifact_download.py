@@ -30,7 +30,7 @@ _LONGEST_NAME_BYTES = 250
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class DownloadRequest:
     """Which artifacts, where to, and how. `name` None: all. `is_zipped`: not unpacked. `is_forced`: over files that are there."""
 
     name: str | None = None
@@ -39,7 +39,9 @@ class Wish:
     is_forced: bool = False
 
 
-def download_artifacts(client: Client, run: int, wish: Wish, output_format: str, out: TextIO) -> int:
+def download_artifacts(
+    client: Client, run: int, wish: DownloadRequest, output_format: str, out: TextIO
+) -> int:
     """Download artifacts of the run and say where they are.
 
     Raises NotFoundError when the run has none, or none of that name; UsageError, before anything is fetched, when a file is
@@ -77,7 +79,7 @@ def _find(client: Client, run: int, name: str | None) -> list[dict[str, Any]]:
     return wanted
 
 
-def _place(wish: Wish, artifact: dict[str, Any]) -> Path:
+def _place(wish: DownloadRequest, artifact: dict[str, Any]) -> Path:
     """A place in the folder, whatever the name is: what the server says is not trusted."""
     name = artifact["name"]
     is_name = re.fullmatch(r"[^/\\\0]+", name) is not None and name not in (".", "..")
@@ -104,7 +106,7 @@ def _check_free(places: Sequence[Path]) -> None:
 
 
 def _bring(
-    client: Client, artifact: dict[str, Any], place: Path, wish: Wish, progress: Progress
+    client: Client, artifact: dict[str, Any], place: Path, wish: DownloadRequest, progress: Progress
 ) -> int | None:
     """Put one artifact in its place; the number of its files when it was unpacked."""
     with _staging(wish.folder) as staging:

@@ -3,7 +3,7 @@
 import csv
 
 from agent.containers.mounts import mount_asked_folder, mount_volume
-from agent.containers.option_values import Flag, Target
+from agent.containers.option_values import Flag, OptionTarget
 from agent.containers.volumes import read_port, read_volume
 from agent.errors import RefusedError, UsageError
 
@@ -11,7 +11,7 @@ from agent.errors import RefusedError, UsageError
 def share_namespace(place: str, word: str, private: tuple[str, ...]) -> Flag:
     """A namespace: of its own, or the machine's, for which the policy is asked; never another container's."""
 
-    def apply(target: Target, value: str) -> None:
+    def apply(target: OptionTarget, value: str) -> None:
         if value not in private:
             if value != "host" or not word:
                 raise RefusedError(f"the option '{place}={value}' is not supported", where=target.where)
@@ -29,7 +29,7 @@ _NAMESPACES = {
 }
 
 
-def add_env(target: Target, value: str) -> None:
+def add_env(target: OptionTarget, value: str) -> None:
     """`--env NAME=VALUE`; without a value it would be the agent's own."""
     name, equals, text = value.partition("=")
     if not equals:
@@ -41,7 +41,7 @@ def add_env(target: Target, value: str) -> None:
     target.blueprint.env[name] = text
 
 
-def add_label(target: Target, value: str) -> None:
+def add_label(target: OptionTarget, value: str) -> None:
     """`--label`; those by which a job's things are found are ours."""
     name, _, text = value.partition("=")
     if name.startswith("flow-agent."):
@@ -49,20 +49,20 @@ def add_label(target: Target, value: str) -> None:
     target.blueprint.config.setdefault("Labels", {})[name] = text
 
 
-def add_ulimit(target: Target, value: str) -> None:
+def add_ulimit(target: OptionTarget, value: str) -> None:
     """`--ulimit name=soft[:hard]`."""
     name, _, limits = value.partition("=")
     soft, _, hard = limits.partition(":")
     target.append("Ulimits", {"Name": name, "Soft": int(soft), "Hard": int(hard or soft)})
 
 
-def add_capability(target: Target, value: str) -> None:
+def add_capability(target: OptionTarget, value: str) -> None:
     """`--cap-add`."""
     target.policy.require_capability(value, target.where)
     target.append("CapAdd", value)
 
 
-def add_device(target: Target, value: str) -> None:
+def add_device(target: OptionTarget, value: str) -> None:
     """`--device /dev/x[:/dev/y[:rwm]]`."""
     host, _, rest = value.partition(":")
     inside, _, rights = rest.partition(":")
@@ -71,7 +71,7 @@ def add_device(target: Target, value: str) -> None:
     target.append("Devices", entry)
 
 
-def add_security(target: Target, value: str) -> None:
+def add_security(target: OptionTarget, value: str) -> None:
     """`--security-opt`: the two that free from confinement ask the policy."""
     if value not in ("no-new-privileges", "no-new-privileges:true", "no-new-privileges=true"):
         if value.replace("=", ":") not in ("seccomp:unconfined", "apparmor:unconfined"):
@@ -80,13 +80,13 @@ def add_security(target: Target, value: str) -> None:
     target.append("SecurityOpt", value)
 
 
-def add_volume(target: Target, value: str) -> None:
+def add_volume(target: OptionTarget, value: str) -> None:
     """`--volume`."""
     mount = read_volume(value, target.policy, target.own_folders, target.where)
     target.blueprint.mounts.append(mount)
 
 
-def add_mount(target: Target, value: str) -> None:
+def add_mount(target: OptionTarget, value: str) -> None:
     """`--mount type=bind,source=/x,target=/y,readonly`; without a type it is a volume."""
     parts = _read_mount(value, target.where)
     kind, inside, source = parts.get("type", "volume"), parts.get("target", ""), parts.get("source", "")
@@ -129,18 +129,18 @@ def _read_mount(text: str, where: str) -> dict[str, str]:
     return parts
 
 
-def add_tmpfs(target: Target, value: str) -> None:
+def add_tmpfs(target: OptionTarget, value: str) -> None:
     """`--tmpfs path[:settings]`."""
     path, _, settings = value.partition(":")
     target.blueprint.host_config.setdefault("Tmpfs", {})[path] = settings
 
 
-def publish_port(target: Target, value: str) -> None:
+def publish_port(target: OptionTarget, value: str) -> None:
     """`--publish`."""
     target.blueprint.ports.append(read_port(value, target.where))
 
 
-def choose_gpus(target: Target, value: str) -> None:
+def choose_gpus(target: OptionTarget, value: str) -> None:
     """GPUs are given by the agent, by name: this may ask for fewer of them, never for others."""
     given = target.blueprint.gpus
     wanted = value.removeprefix("device=").strip('"')
@@ -163,7 +163,7 @@ def choose_gpus(target: Target, value: str) -> None:
     target.blueprint.gpus = names
 
 
-def set_restart(target: Target, value: str) -> None:
+def set_restart(target: OptionTarget, value: str) -> None:
     """`--restart policy[:count]`."""
     name, _, count = value.partition(":")
     policy: dict[str, object] = {"Name": "" if name == "no" else name}
@@ -172,13 +172,13 @@ def set_restart(target: Target, value: str) -> None:
     target.blueprint.host_config["RestartPolicy"] = policy
 
 
-def choose_runtime(target: Target, value: str) -> None:
+def choose_runtime(target: OptionTarget, value: str) -> None:
     """`--runtime`."""
     target.policy.require(f"runtime:{value}", f"the runtime {value}", target.where)
     target.blueprint.host_config["Runtime"] = value
 
 
-def choose_network(target: Target, value: str) -> None:
+def choose_network(target: OptionTarget, value: str) -> None:
     """`--network`: the job's own, or the machine's."""
     if value in ("bridge", "default"):
         return
@@ -192,12 +192,12 @@ def choose_network(target: Target, value: str) -> None:
     target.blueprint.network = "host"
 
 
-def be_privileged(target: Target) -> None:
+def be_privileged(target: OptionTarget) -> None:
     """`--privileged`."""
     target.policy.require("privileged", "all privileges", target.where)
     target.blueprint.host_config["Privileged"] = True
 
 
-def drop_health_check(target: Target) -> None:
+def drop_health_check(target: OptionTarget) -> None:
     """`--no-healthcheck`."""
     target.blueprint.config["Healthcheck"] = {"Test": ["NONE"]}

@@ -8,7 +8,7 @@ from agent.containers.blueprint import Blueprint
 from agent.containers.policy import ContainerPolicy
 
 
-class Target:
+class OptionTarget:
     """A blueprint that options change, and whom they ask. `own_folders` are those that need nobody's leave to be mounted."""
 
     def __init__(
@@ -29,8 +29,8 @@ class Target:
         return check
 
 
-Flag = Callable[[Target, str], None]
-Switch = Callable[[Target], None]
+Flag = Callable[[OptionTarget, str], None]
+Switch = Callable[[OptionTarget], None]
 
 _BYTES = re.compile(r"(\d+(?:\.\d+)?)\s*([bkmgt]?)i?b?", re.IGNORECASE)
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ns|us|ms|s|m|h)")
@@ -60,7 +60,7 @@ def read_duration(text: str) -> int:
 def set_host(place: str, read: Callable[[str], object] = str) -> Flag:
     """A flag whose value is a member of the host configuration."""
 
-    def apply(target: Target, value: str) -> None:
+    def apply(target: OptionTarget, value: str) -> None:
         target.blueprint.host_config[place] = read(value)
 
     return apply
@@ -69,7 +69,7 @@ def set_host(place: str, read: Callable[[str], object] = str) -> Flag:
 def set_config(place: str) -> Flag:
     """A flag whose value is a member of the container configuration."""
 
-    def apply(target: Target, value: str) -> None:
+    def apply(target: OptionTarget, value: str) -> None:
         target.blueprint.config[place] = value
 
     return apply
@@ -78,7 +78,7 @@ def set_config(place: str) -> Flag:
 def add_host(place: str) -> Flag:
     """A flag whose values make a list of the host configuration."""
 
-    def apply(target: Target, value: str) -> None:
+    def apply(target: OptionTarget, value: str) -> None:
         target.append(place, value)
 
     return apply
@@ -87,7 +87,7 @@ def add_host(place: str) -> Flag:
 def set_pair(place: str) -> Flag:
     """A flag `name=value` that fills a mapping of the host configuration."""
 
-    def apply(target: Target, value: str) -> None:
+    def apply(target: OptionTarget, value: str) -> None:
         name, _, text = value.partition("=")
         target.blueprint.host_config.setdefault(place, {})[name] = text
 
@@ -97,7 +97,7 @@ def set_pair(place: str) -> Flag:
 def set_health(place: str, read: Callable[[str], object]) -> Flag:
     """A flag of the health check."""
 
-    def apply(target: Target, value: str) -> None:
+    def apply(target: OptionTarget, value: str) -> None:
         target.check_health()[place] = read(value)
 
     return apply
@@ -106,11 +106,11 @@ def set_health(place: str, read: Callable[[str], object]) -> Flag:
 def switch_host(place: str) -> Switch:
     """A switch of the host configuration."""
 
-    def apply(target: Target) -> None:
+    def apply(target: OptionTarget) -> None:
         target.blueprint.host_config[place] = True
 
     return apply
 
 
-def mean_nothing(_target: Target) -> None:
+def mean_nothing(_target: OptionTarget) -> None:
     """Means nothing for a container that the agent makes, keeps and removes itself."""

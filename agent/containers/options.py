@@ -29,8 +29,8 @@ from agent.containers.option_rules import (
 )
 from agent.containers.option_values import (
     Flag,
+    OptionTarget,
     Switch,
-    Target,
     add_host,
     mean_nothing,
     read_bytes,
@@ -44,7 +44,7 @@ from agent.containers.option_values import (
 from agent.errors import RefusedError, UsageError
 
 
-class OptionReader(Target):
+class OptionReader(OptionTarget):
     """Applies one text of options to a blueprint. `own_folders` are those that need nobody's leave to be mounted."""
 
     def apply(self, text: str) -> None:

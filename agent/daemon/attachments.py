@@ -30,7 +30,7 @@ class _Session:
     task: asyncio.Task[None] | None = None
 
 
-class Attachments:
+class OpenSessions:
     """All sessions of this agent."""
 
     def __init__(self, find_running: FindRunning) -> None:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from agent.daemon.drain import Drain
+from agent.daemon.drain import Draining
 from agent.daemon.local import MAX_LINE_BYTES, listen_locally
 from agent.daemon.state import StateFolder
 
@@ -16,7 +16,7 @@ Describe = Callable[[], Mapping[str, object]]
 class Control:
     """Serves the control socket; `describe` gives the answer to `status`."""
 
-    def __init__(self, state: StateFolder, drain: Drain, describe: Describe) -> None:
+    def __init__(self, state: StateFolder, drain: Draining, describe: Describe) -> None:
         self._state = state
         self._drain = drain
         self._describe = describe

@@ -20,14 +20,14 @@ from typing import Any
 
 from agent.clock import SystemClock
 from agent.config import Settings, find_home
-from agent.daemon.attachments import Attachments
+from agent.daemon.attachments import OpenSessions
 from agent.daemon.causes import read_boot_id
 from agent.daemon.connection import Connection, Link
 from agent.daemon.control import Control
-from agent.daemon.drain import Drain
+from agent.daemon.drain import Draining
 from agent.daemon.health import Health
 from agent.daemon.jobs import JobTable
-from agent.daemon.leases import Leases
+from agent.daemon.leases import HeldLeases
 from agent.daemon.machine import Machine
 from agent.daemon.place import claim_place, describe_boot
 from agent.daemon.rules import OwnerRules
@@ -92,7 +92,7 @@ class Daemon:
         self._state = state
         self._registration = registration
         self._forks = ForkServer()
-        self._drain = Drain(state)
+        self._drain = Draining(state)
         self._started_at = SystemClock().now()
         rules = OwnerRules.load(state, settings)
         job_settings = make_job_settings(state, registration, settings, environment, rules)
@@ -105,13 +105,13 @@ class Daemon:
             return await machine.equip(common, assign)
 
         self._jobs = JobTable(state.jobs, job_settings, self._forks, equip)
-        leases = Leases(
+        leases = HeldLeases(
             self._jobs,
             max_jobs=registration.max_jobs,
             is_closed=lambda: self._drain.is_draining or self._is_spent,
             on_release=self._end_ephemeral,
         )
-        attachments = Attachments(self._jobs.find_running)
+        attachments = OpenSessions(self._jobs.find_running)
 
         async def obey(message: m.ServerMessage, connection: Connection) -> None:
             await leases.obey(message, connection)

@@ -6,7 +6,7 @@ from agent.daemon.connection import Connection
 from agent.daemon.state import StateFolder
 
 
-class Drain:
+class Draining:
     """Whether this agent takes new jobs."""
 
     def __init__(self, state: StateFolder) -> None:

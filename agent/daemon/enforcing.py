@@ -8,14 +8,14 @@ import logging
 from collections.abc import Callable
 
 from agent.daemon import escalation as rules
-from agent.daemon.escalation import Action, Event, Stage
-from agent.daemon.job import Fate, Job
+from agent.daemon.escalation import EscalationEvent, EscalationStage, Measure
+from agent.daemon.job import DaemonJob, Fate
 from agent.errors import AgentError
 from agent.job.launch.launcher import JobFolder, Reply, end_attempt, tell_to_end, try_cancel
 from agent.spec.outcome import FailureKind
 
 _RETRY_SECONDS = 5.0
-_EVENTS = {Reply.ANSWERED: Event.ANSWERED, Reply.ABSENT: Event.ABSENT}
+_EVENTS = {Reply.ANSWERED: EscalationEvent.ANSWERED, Reply.ABSENT: EscalationEvent.ABSENT}
 
 log = logging.getLogger("agent.daemon")
 
@@ -32,14 +32,14 @@ class Enforcer:
         self._end = end
         self._tasks: dict[tuple[str, int], asyncio.Task[None]] = {}
 
-    def cancel(self, job: Job, reason: str) -> None:
+    def cancel(self, job: DaemonJob, reason: str) -> None:
         """The job is to end. Asking again changes nothing."""
         reason = reason or "the job was cancelled"
         fate = Fate(FailureKind.CANCELLED, f"{reason}; its supervisor did not end it and was killed")
         now = asyncio.get_running_loop().time()
         self._begin(job, fate, reason, rules.begin(now, job.limits.cancel_seconds))
 
-    def set_deadline(self, job: Job, age_seconds: float = 0.0) -> None:
+    def set_deadline(self, job: DaemonJob, age_seconds: float = 0.0) -> None:
         """See to it that the job, which began so long ago, is over in its time."""
         loop = asyncio.get_running_loop()
         limits = job.limits
@@ -49,20 +49,22 @@ class Enforcer:
             timer = loop.call_at(deadline, self._end_late, job)
             job.on_end(timer.cancel)
 
-    def _end_late(self, job: Job) -> None:
+    def _end_late(self, job: DaemonJob) -> None:
         minutes = f"{job.limits.timeout_seconds / 60:g}"
         message = f"The job has exceeded the maximum execution time of {minutes} minutes."
         fate = Fate(FailureKind.TIMEOUT, f"{message} Its supervisor did not end it and was killed.")
         self._begin(job, fate, "its time is over", rules.begin_at_deadline(asyncio.get_running_loop().time()))
 
-    def _begin(self, job: Job, fate: Fate, reason: str, first: tuple[rules.Escalation, Action]) -> None:
+    def _begin(
+        self, job: DaemonJob, fate: Fate, reason: str, first: tuple[rules.Escalation, Measure]
+    ) -> None:
         if job.key in self._tasks or job.has_ended.is_set():
             return
         task = asyncio.create_task(self._drive(job, fate, reason, *first))
         self._tasks[job.key] = task
         task.add_done_callback(lambda done: self._finish(job, done))
 
-    def _finish(self, job: Job, task: asyncio.Task[None]) -> None:
+    def _finish(self, job: DaemonJob, task: asyncio.Task[None]) -> None:
         """One job's trouble is nobody else's."""
         self._tasks.pop(job.key, None)
         error = None if task.cancelled() else task.exception()
@@ -70,11 +72,11 @@ class Enforcer:
             log.error("a bug in the agent while it ended job %s", job.folder.job, exc_info=error)
 
     async def _drive(
-        self, job: Job, fate: Fate, reason: str, escalation: rules.Escalation, action: Action | None
+        self, job: DaemonJob, fate: Fate, reason: str, escalation: rules.Escalation, action: Measure | None
     ) -> None:
         loop = asyncio.get_running_loop()
         while not job.has_ended.is_set():
-            if escalation.stage is Stage.KILLED:
+            if escalation.stage is EscalationStage.KILLED:
                 log.warning("job %s: its supervisor does not end it; killing all of it", job.folder.job)
                 job.fate = fate
                 await self._kill(job)
@@ -84,18 +86,18 @@ class Enforcer:
                 due_at = escalation.due_at or loop.time()
                 if await wait_for_event(job.has_ended, max(0.0, due_at - loop.time())):
                     return
-                event = Event.DUE
+                event = EscalationEvent.DUE
             escalation, action = rules.advance(escalation, event, loop.time())
 
-    async def _act(self, job: Job, action: Action, reason: str) -> Event | None:
-        is_told = action is not Action.ASK and await asyncio.to_thread(tell_to_end, job.folder)
+    async def _act(self, job: DaemonJob, action: Measure, reason: str) -> EscalationEvent | None:
+        is_told = action is not Measure.ASK and await asyncio.to_thread(tell_to_end, job.folder)
         if is_told:
             log.warning("job %s: its supervisor does not answer; it was sent SIGTERM", job.folder.job)
-        if action is Action.TELL:
+        if action is Measure.TELL:
             return None
         return _EVENTS.get(await asyncio.to_thread(try_cancel, job.folder, reason))
 
-    async def _kill(self, job: Job) -> None:
+    async def _kill(self, job: DaemonJob) -> None:
         said = ""
         while not job.has_ended.is_set():
             try:

@@ -22,7 +22,7 @@ SILENT_SECONDS = 10.0
 GRACE_SECONDS = 180.0  # for post steps, containers and the owner's hook, beyond the time to cancel
 
 
-class Stage(StrEnum):
+class EscalationStage(StrEnum):
     """What was done last to a job that is to end."""
 
     ASKED = "asked"
@@ -32,7 +32,7 @@ class Stage(StrEnum):
     KILLED = "killed"
 
 
-class Event(StrEnum):
+class EscalationEvent(StrEnum):
     """What came of it."""
 
     ANSWERED = "answered"
@@ -40,7 +40,7 @@ class Event(StrEnum):
     DUE = "due"  # the stage's time is over
 
 
-class Action(StrEnum):
+class Measure(StrEnum):
     """What is to be done."""
 
     ASK = "ask"
@@ -49,14 +49,14 @@ class Action(StrEnum):
     KILL = "kill"
 
 
-_NEXT: dict[tuple[Stage, Event], tuple[Stage, Action | None]] = {
-    (Stage.ASKED, Event.ANSWERED): (Stage.HEARD, None),
-    (Stage.ASKED, Event.ABSENT): (Stage.SIGNALLED, Action.TELL),
-    (Stage.ASKED, Event.DUE): (Stage.TOLD, Action.TELL_AND_ASK),
-    (Stage.TOLD, Event.ANSWERED): (Stage.HEARD, None),
-    (Stage.TOLD, Event.DUE): (Stage.KILLED, Action.KILL),
-    (Stage.HEARD, Event.DUE): (Stage.KILLED, Action.KILL),
-    (Stage.SIGNALLED, Event.DUE): (Stage.KILLED, Action.KILL),
+_NEXT: dict[tuple[EscalationStage, EscalationEvent], tuple[EscalationStage, Measure | None]] = {
+    (EscalationStage.ASKED, EscalationEvent.ANSWERED): (EscalationStage.HEARD, None),
+    (EscalationStage.ASKED, EscalationEvent.ABSENT): (EscalationStage.SIGNALLED, Measure.TELL),
+    (EscalationStage.ASKED, EscalationEvent.DUE): (EscalationStage.TOLD, Measure.TELL_AND_ASK),
+    (EscalationStage.TOLD, EscalationEvent.ANSWERED): (EscalationStage.HEARD, None),
+    (EscalationStage.TOLD, EscalationEvent.DUE): (EscalationStage.KILLED, Measure.KILL),
+    (EscalationStage.HEARD, EscalationEvent.DUE): (EscalationStage.KILLED, Measure.KILL),
+    (EscalationStage.SIGNALLED, EscalationEvent.DUE): (EscalationStage.KILLED, Measure.KILL),
 }
 
 
@@ -64,24 +64,24 @@ _NEXT: dict[tuple[Stage, Event], tuple[Stage, Action | None]] = {
 class Escalation:
     """How far it has come with one job. Times are seconds of one clock that only goes forward."""
 
-    stage: Stage
+    stage: EscalationStage
     due_at: float | None  # None: nothing more is waited for
     cancel_seconds: float  # the job's time to cancel
 
 
-def begin(now: float, cancel_seconds: float) -> tuple[Escalation, Action]:
+def begin(now: float, cancel_seconds: float) -> tuple[Escalation, Measure]:
     """The end was asked for."""
-    return _enter(Stage.ASKED, now, cancel_seconds), Action.ASK
+    return _enter(EscalationStage.ASKED, now, cancel_seconds), Measure.ASK
 
 
-def begin_at_deadline(now: float) -> tuple[Escalation, Action]:
+def begin_at_deadline(now: float) -> tuple[Escalation, Measure]:
     """The supervisor has had all the time that there is."""
-    return _enter(Stage.KILLED, now, 0.0), Action.KILL
+    return _enter(EscalationStage.KILLED, now, 0.0), Measure.KILL
 
 
-def advance(escalation: Escalation, event: Event, now: float) -> tuple[Escalation, Action | None]:
+def advance(escalation: Escalation, event: EscalationEvent, now: float) -> tuple[Escalation, Measure | None]:
     """What follows from `event`. One that means nothing at this stage, or comes too early, changes nothing."""
-    if event is Event.DUE and (escalation.due_at is None or now < escalation.due_at):
+    if event is EscalationEvent.DUE and (escalation.due_at is None or now < escalation.due_at):
         return escalation, None
     if (escalation.stage, event) not in _NEXT:
         return escalation, None
@@ -94,9 +94,9 @@ def choose_deadline(began: float, timeout_seconds: float, cancel_seconds: float)
     return began + timeout_seconds + cancel_seconds + GRACE_SECONDS if timeout_seconds > 0 else None
 
 
-def _enter(stage: Stage, now: float, cancel_seconds: float) -> Escalation:
-    if stage is Stage.KILLED:
+def _enter(stage: EscalationStage, now: float, cancel_seconds: float) -> Escalation:
+    if stage is EscalationStage.KILLED:
         return Escalation(stage, None, cancel_seconds)
-    is_silent = stage in (Stage.ASKED, Stage.TOLD)
+    is_silent = stage in (EscalationStage.ASKED, EscalationStage.TOLD)
     wait = SILENT_SECONDS if is_silent else cancel_seconds + GRACE_SECONDS
     return Escalation(stage, now + wait, cancel_seconds)

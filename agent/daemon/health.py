@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from agent.clock import SystemClock
 from agent.daemon.connection import Connection
-from agent.daemon.drain import Drain
+from agent.daemon.drain import Draining
 from agent.daemon.jobs import JobTable
 from agent.daemon.machine import Machine
 from agent.daemon.state import Registration
@@ -21,7 +21,7 @@ class Health:
     """What is told of this machine."""
 
     def __init__(
-        self, registration: Registration, jobs: JobTable, drain: Drain, machine: Machine, boot: str = ""
+        self, registration: Registration, jobs: JobTable, drain: Draining, machine: Machine, boot: str = ""
     ) -> None:
         self._registration = registration
         self._jobs = jobs

@@ -14,7 +14,7 @@ from agent.spec.outcome import Conclusion, FailureKind, JobResult
 from agent.wire.validate import MAX_OFFSET
 
 
-class JobState(StrEnum):
+class DaemonJobState(StrEnum):
     """Where a job attempt on this machine stands."""
 
     WAITING = "waiting"
@@ -25,14 +25,14 @@ class JobState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class JobLimits:
     """How long the job may take, and how long it may take to be cancelled. 0: no time-out."""
 
     timeout_seconds: float = 0.0
     cancel_seconds: float = 0.0
 
     @classmethod
-    def of(cls, spec: JobSpec) -> "Limits":
+    def of(cls, spec: JobSpec) -> "JobLimits":
         """Those that a job asks for."""
         return cls(spec.timeout_minutes * 60, spec.cancel_timeout_minutes * 60)
 
@@ -76,12 +76,12 @@ class LastWord:
 
 
 @dataclass(slots=True)
-class Job:
+class DaemonJob:
     """One attempt: its folder, and where it stands."""
 
     folder: JobFolder
-    state: JobState
-    limits: Limits = Limits()
+    state: DaemonJobState
+    limits: JobLimits = JobLimits()
     gpus: frozenset[str] = frozenset()  # UUIDs of those that are its own
     has_begun: asyncio.Event = field(default_factory=asyncio.Event)  # or will not any more
     has_ended: asyncio.Event = field(default_factory=asyncio.Event)  # its processes too
@@ -103,7 +103,7 @@ class Job:
     @property
     def is_alive(self) -> bool:
         """Whether a supervisor works on it, as far as is known."""
-        return self.state in (JobState.STARTING, JobState.RUNNING)
+        return self.state in (DaemonJobState.STARTING, DaemonJobState.RUNNING)
 
     def on_end(self, call: Callable[[], object]) -> None:
         """Have `call` called when it has ended."""
@@ -129,7 +129,7 @@ class Job:
 
     def note_spoil(self, error: DamagedError) -> None:
         """The folder is not what it was; whoever looks after the job settles it."""
-        if self.state is not JobState.ENDED:
+        if self.state is not DaemonJobState.ENDED:
             self.spoil = self.spoil or error.what
         elif self.last_word is None:
             self.last_word = LastWord(self.folder, self.find_result(error.what))

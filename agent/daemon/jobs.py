@@ -19,7 +19,7 @@ from typing import Protocol
 from agent.daemon.causes import Clues, count_oom_kills, explain_death
 from agent.daemon.endings import Endings
 from agent.daemon.enforcing import Enforcer, wait_for_event
-from agent.daemon.job import Fate, Job, JobState, LastWord, Limits, describe_spoil
+from agent.daemon.job import DaemonJob, DaemonJobState, Fate, JobLimits, LastWord, describe_spoil
 from agent.errors import AgentError, DamagedError, SpoiledError
 from agent.job.launch.launcher import (
     JobFolder,
@@ -80,7 +80,7 @@ class JobTable:
         self._launching = asyncio.Lock()
         self._endings = Endings(self._note_ending)
         self._settling: set[tuple[str, int]] = set()
-        self._jobs: dict[tuple[str, int], Job] = {}
+        self._jobs: dict[tuple[str, int], DaemonJob] = {}
         self._has_news = asyncio.Event()
         self._has_removed = asyncio.Event()
         self._enforcer = Enforcer(self._note_ending, self._end_processes)
@@ -88,7 +88,7 @@ class JobTable:
         self._oom_kills = count_oom_kills()
         self.growth = asyncio.Event()  # set when there may be something to ship
 
-    def __iter__(self) -> Iterator[Job]:
+    def __iter__(self) -> Iterator[DaemonJob]:
         return iter(tuple(self._jobs.values()))
 
     def adopt(self, *, has_rebooted: bool) -> None:
@@ -106,7 +106,7 @@ class JobTable:
         return tuple(
             m.HeldJob(*job.key, job.count_journal_bytes(), job.is_alive)
             for job in self
-            if job.state is not JobState.LEAVING
+            if job.state is not DaemonJobState.LEAVING
         )
 
     @property
@@ -116,11 +116,11 @@ class JobTable:
 
     def count_active(self) -> int:
         """How many attempts have not ended: those included that are not ours any more and still have a process."""
-        return sum(job.state is not JobState.ENDED and not job.is_complete for job in self)
+        return sum(job.state is not DaemonJobState.ENDED and not job.is_complete for job in self)
 
     def list_occupied(self, gpus: Iterable[str]) -> list[str]:
         """Those of `gpus` that a job still has which the server has taken from this machine: not all of it is dead."""
-        left = [job.gpus for job in self if job.state is JobState.LEAVING and not job.is_complete]
+        left = [job.gpus for job in self if job.state is DaemonJobState.LEAVING and not job.is_complete]
         return sorted(set(gpus) & set[str]().union(*left))
 
     def newest_lease(self, job: str) -> int:
@@ -130,23 +130,23 @@ class JobTable:
     def holds(self, job: str, lease: int) -> bool:
         """Whether this attempt is here and ours."""
         held = self._jobs.get((job, lease))
-        return held is not None and held.state is not JobState.LEAVING
+        return held is not None and held.state is not DaemonJobState.LEAVING
 
     async def find_running(self, job: str, lease: int) -> JobFolder | None:
         """The folder of an attempt that runs; one that is about to is waited for. None when it has ended, or is not ours."""
         held = self._jobs.get((job, lease))
         if held is not None:
             await held.has_begun.wait()
-        return held.folder if held is not None and held.state is JobState.RUNNING else None
+        return held.folder if held is not None and held.state is DaemonJobState.RUNNING else None
 
     def is_waiting(self, job: str, lease: int) -> bool:
         """Whether this attempt is here and was never started."""
         held = self._jobs.get((job, lease))
-        return held is not None and held.state is JobState.WAITING
+        return held is not None and held.state is DaemonJobState.WAITING
 
     async def wait_until_removed(self) -> None:
         """Wait until no folder is left that is about to go."""
-        while any(job.state is JobState.LEAVING for job in self):
+        while any(job.state is DaemonJobState.LEAVING for job in self):
             self._has_removed.clear()
             await self._has_removed.wait()
 
@@ -156,16 +156,18 @@ class JobTable:
         folder = await asyncio.to_thread(
             create_job_folder, self._root, assign.spec, assign.lease, settings, assign.sealed
         )
-        job = Job(folder, JobState.WAITING, Limits.of(assign.spec), frozenset(assign.gpus or ()))
+        job = DaemonJob(
+            folder, DaemonJobState.WAITING, JobLimits.of(assign.spec), frozenset(assign.gpus or ())
+        )
         self._jobs.setdefault(job.key, job)
 
     async def start(self, job: str, lease: int) -> None:
         """Start the supervisor of a waiting attempt. One that can't be started ends, saying why."""
         held = self._jobs.get((job, lease))
         async with self._launching:
-            if held is None or held.state is not JobState.WAITING:
+            if held is None or held.state is not DaemonJobState.WAITING:
                 return
-            held.state = JobState.STARTING
+            held.state = DaemonJobState.STARTING
             try:
                 pid = await self._launcher.launch(held.folder)
             except (AgentError, OSError) as error:
@@ -176,7 +178,7 @@ class JobTable:
                     return
             else:
                 self._endings.watch(held.folder, pid)
-            held.state = JobState.RUNNING
+            held.state = DaemonJobState.RUNNING
             held.has_begun.set()
             self._enforcer.set_deadline(held)
             log.info("job %s started (lease %d)", *held.key)
@@ -191,7 +193,7 @@ class JobTable:
         async with self._launching:
             pass  # a supervisor that was being started listens now
         log.info("job %s is to be cancelled: %s", job, reason)
-        if held.state in (JobState.RUNNING, JobState.LEAVING):
+        if held.state in (DaemonJobState.RUNNING, DaemonJobState.LEAVING):
             self._enforcer.cancel(held, reason)
 
     async def release(self, job: str, lease: int) -> None:
@@ -219,19 +221,19 @@ class JobTable:
                 pause = self._choose_pause()
                 is_due = not await wait_for_event(self._has_news, pause) or pause is None
 
-    def _find_ended(self) -> list[Job]:
+    def _find_ended(self) -> list[DaemonJob]:
         """The jobs whose supervisor is gone, and of whom nobody has taken care yet."""
         return [
             job
             for job in self
-            if job.state in (JobState.RUNNING, JobState.LEAVING)
+            if job.state in (DaemonJobState.RUNNING, DaemonJobState.LEAVING)
             and job.key not in self._settling
             and self._has_ended(job)
         ]
 
     def _choose_pause(self) -> float | None:
         """How many seconds there may be nothing to do; None for as long as there is no news."""
-        states = (JobState.RUNNING, JobState.LEAVING)
+        states = (DaemonJobState.RUNNING, DaemonJobState.LEAVING)
         living = [job for job in self if job.state in states and job.key not in self._settling]
         if all(self._endings.covers(job.folder) for job in living):
             return _COUNT_SECONDS if living else None
@@ -243,40 +245,40 @@ class JobTable:
 
     async def _leave(self, job: str, lease: int, why: str, *, is_complete: bool = False) -> bool:
         held = self._jobs.get((job, lease))
-        if held is None or held.state is JobState.LEAVING:
+        if held is None or held.state is DaemonJobState.LEAVING:
             return False
         async with self._launching:
             log.info("job %s (lease %d) %s", job, lease, why)
-            held.state = JobState.LEAVING
+            held.state = DaemonJobState.LEAVING
             held.is_complete = is_complete
             held.has_begun.set()
         self._has_news.set()
         return True
 
-    def note_spoil(self, job: Job, error: DamagedError) -> None:
+    def note_spoil(self, job: DaemonJob, error: DamagedError) -> None:
         """Something is wrong with the job's folder: whoever reads it, says so."""
         job.note_spoil(error)
         self._has_news.set()
 
-    def _adopt(self, folder: JobFolder) -> Job:
+    def _adopt(self, folder: JobFolder) -> DaemonJob:
         """What an earlier daemon left. Trouble with one folder is that job's alone."""
-        job = Job(folder, JobState.RUNNING)
+        job = DaemonJob(folder, DaemonJobState.RUNNING)
         job.has_begun.set()
         try:
             if folder.read_ending() is not None:  # set aside, and not shipped yet
                 return job
-            job.limits = Limits.of(folder.read_spec())
+            job.limits = JobLimits.of(folder.read_spec())
             job.gpus = frozenset(folder.read_settings().gpus)
             if not is_running(folder) and job.journal.size() == 0:
                 job.has_begun.clear()
-                job.state = JobState.WAITING
+                job.state = DaemonJobState.WAITING
             for supervisor in find_supervisors(folder)[:1]:
                 self._enforcer.set_deadline(job, age_seconds(supervisor))
         except DamagedError as error:
             job.note_spoil(error)
         return job
 
-    def _has_ended(self, job: Job) -> bool:
+    def _has_ended(self, job: DaemonJob) -> bool:
         """Whether no supervisor works on the job: by its lock, or because its folder is spoiled, which is seen to first."""
         try:
             return bool(job.spoil) or not is_running(job.folder)
@@ -292,10 +294,10 @@ class JobTable:
         has_rebooted, known_kills = self._clues.has_rebooted, self._oom_kills
         return lambda: Fate(*explain_death(folder, Clues(has_rebooted, count_oom_kills() - known_kills)))
 
-    async def _settle(self, job: Job, explain: Explain) -> None:
+    async def _settle(self, job: DaemonJob, explain: Explain) -> None:
         """The supervisor of `job` is gone, or is to be. Whatever goes wrong here ends at this job."""
         try:
-            if job.state is JobState.LEAVING:
+            if job.state is DaemonJobState.LEAVING:
                 await self._remove(job)
             else:
                 await self._end(job, explain)
@@ -309,7 +311,7 @@ class JobTable:
             self._settling.discard(job.key)
             self._has_news.set()  # it may have begun to leave in the meantime
 
-    async def _end(self, job: Job, explain: Explain) -> None:
+    async def _end(self, job: DaemonJob, explain: Explain) -> None:
         """See to it that all of the job is dead and its journal has a last word; one that the supervisor wrote stays.
 
         Raises AgentError when that can't be done now.
@@ -321,13 +323,13 @@ class JobTable:
                 job.note_spoil(error)
         if job.spoil:
             await self._end_spoiled(job)
-        if job.state is not JobState.LEAVING:
-            job.state = JobState.ENDED
+        if job.state is not DaemonJobState.LEAVING:
+            job.state = DaemonJobState.ENDED
             log.info("job %s has ended (lease %d)", *job.key)
         job.note_end()
         self.growth.set()
 
-    def _close(self, job: Job, explain: Explain) -> None:
+    def _close(self, job: DaemonJob, explain: Explain) -> None:
         """Raises DamagedError when the folder or the journal is not what it was."""
         folder = job.folder
         ending = folder.read_ending()
@@ -344,7 +346,7 @@ class JobTable:
             fate = job.fate or explain()
         bury(folder, fate.kind, fate.message, fate.conclusion)
 
-    async def _end_spoiled(self, job: Job) -> None:
+    async def _end_spoiled(self, job: DaemonJob) -> None:
         message = describe_spoil(job.spoil)
         log.warning("job %s: %s; ending it", job.folder.job, message)
         held = job.journal.held
@@ -361,7 +363,7 @@ class JobTable:
     def _end_processes(self, folder: JobFolder) -> None:
         end_attempt(folder, group=JobGroup(self._settings.job_groups, folder.tracking_id))
 
-    async def _remove(self, job: Job) -> None:
+    async def _remove(self, job: DaemonJob) -> None:
         if not job.is_complete:
             await asyncio.to_thread(self._end_processes, job.folder)
         try:

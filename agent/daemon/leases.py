@@ -21,7 +21,7 @@ _LONGEST_REASON = 2000  # the server takes no longer one (`agent.wire.validate`)
 log = logging.getLogger("agent.daemon")
 
 
-class Leases:
+class HeldLeases:
     """Obeys the server. What it begins goes on when the connection is lost.
 
     `is_closed` says whether new jobs are refused; `on_release` is called when a job was done and is forgotten.

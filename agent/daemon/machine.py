@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from agent.errors import AgentError
 from agent.job.launch.launcher import JobSettings
-from agent.spec.job import Node
+from agent.spec.job import GangNode
 from agent.spec.resources import Inventory
 from agent.spec.room import gpu_variables
 from agent.wire import messages as m
@@ -85,7 +85,7 @@ class Machine:
             raise GpuGoneError(gone, listing.problems)
 
 
-def describe_node(node: Node) -> dict[str, str]:
+def describe_node(node: GangNode) -> dict[str, str]:
     """The variables that tell a job its place among the machines that run it together."""
     return {
         "AGENT_NODE_RANK": str(node.rank),

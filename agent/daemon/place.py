@@ -35,14 +35,14 @@ class ForeignStateError(RefusedError):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class StatePlace:
     """A machine (hashed: machine-id(5) asks to keep it from others; empty where there is none), and where the keys lie."""
 
     machine: str
     path: str
     inode: int
 
-    def is_same(self, other: "Place") -> bool:
+    def is_same(self, other: "StatePlace") -> bool:
         """Whether both are one place."""
         return self.machine == other.machine and (self.path == other.path or self.inode == other.inode)
 
@@ -87,13 +87,13 @@ def set_copied_jobs_aside(state: StateFolder) -> Path | None:
     return aside
 
 
-def _find(state: StateFolder) -> Place | None:
+def _find(state: StateFolder) -> StatePlace | None:
     file = state.identity / FILE_NAME
     try:
         inode = file.lstat().st_ino
     except FileNotFoundError:
         return None
-    return Place(_hash_machine(), str(state.identity.resolve()), inode)
+    return StatePlace(_hash_machine(), str(state.identity.resolve()), inode)
 
 
 def _hash_machine() -> str:
@@ -105,9 +105,9 @@ def _hash_machine() -> str:
     return hmac.new(machine, _APPLICATION.encode(), hashlib.sha256).hexdigest()[:32] if machine else ""
 
 
-def _read(file: Path) -> Place | None:
+def _read(file: Path) -> StatePlace | None:
     try:
-        return Place(**json.loads(read_plain(file, _MOST_BYTES)))
+        return StatePlace(**json.loads(read_plain(file, _MOST_BYTES)))
     except FileNotFoundError:
         return None
     except (SpoiledError, OSError, ValueError, TypeError) as error:

@@ -33,7 +33,7 @@ _ASK_FOR_ANOTHER = "make a new one with `agent server token create` on the serve
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class RegisterOptions:
     """What the owner asks for."""
 
     url: str
@@ -47,7 +47,7 @@ class Request:
     work_folder: str = ""
 
 
-def register(state: StateFolder, request: Request, inventory: Inventory) -> Registration:
+def register(state: StateFolder, request: RegisterOptions, inventory: Inventory) -> Registration:
     """Register this machine and store who it is.
 
     Raises UsageError for a request that can't be right, RefusedError when this machine has a registration already or the
@@ -64,7 +64,7 @@ def register(state: StateFolder, request: Request, inventory: Inventory) -> Regi
     return registration
 
 
-def _check_request(request: Request) -> str:
+def _check_request(request: RegisterOptions) -> str:
     parts = urlsplit(request.url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise UsageError(
@@ -108,7 +108,7 @@ def _new_keys(state: StateFolder) -> Iterator[tuple[Path, PublicIdentity]]:
         remove_tree(folder)
 
 
-def _body(request: Request, inventory: Inventory, public: PublicIdentity) -> dict[str, object]:
+def _body(request: RegisterOptions, inventory: Inventory, public: PublicIdentity) -> dict[str, object]:
     return {
         "token": request.token.strip(),
         "name": request.name,
@@ -152,7 +152,7 @@ def _explain_refusal(url: str, response: Answer) -> AgentError:
     return error
 
 
-def _read_answer(answer: Any, url: str, request: Request) -> Registration:
+def _read_answer(answer: Any, url: str, request: RegisterOptions) -> Registration:
     values = [answer.get(key) for key in ("agent", "name", "server")] if isinstance(answer, dict) else []
     if not values or not all(isinstance(value, str) and value for value in values):
         raise not_ours(url)

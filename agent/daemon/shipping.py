@@ -8,7 +8,7 @@ import asyncio
 
 from agent.daemon.connection import Connection
 from agent.daemon.enforcing import wait_for_event
-from agent.daemon.job import Job, JobState
+from agent.daemon.job import DaemonJob, DaemonJobState
 from agent.daemon.jobs import JobTable
 from agent.errors import DamagedError, SpoiledError
 from agent.journal.format import whole_length
@@ -34,11 +34,11 @@ class Shipper:
             if not any([await self._ship_chunk(job, connection) for job in self._jobs]):
                 await wait_for_event(self._jobs.growth, _POLL_SECONDS if self._jobs.has_living else None)
 
-    async def _ship_chunk(self, job: Job, connection: Connection) -> bool:
+    async def _ship_chunk(self, job: DaemonJob, connection: Connection) -> bool:
         """Send the next bytes of one journal, if there are any and may be sent."""
         protocol = connection.protocol
         offset = protocol.next_offset(*job.key)
-        if offset is None or job.spoil or job.state is JobState.LEAVING:
+        if offset is None or job.spoil or job.state is DaemonJobState.LEAVING:
             return False
         try:
             data = await _read_new(job, offset, min(protocol.room_bytes, MAX_CHUNK_BYTES))
@@ -52,7 +52,7 @@ class Shipper:
         return True
 
 
-async def _read_new(job: Job, offset: int, room_bytes: int) -> bytes:
+async def _read_new(job: DaemonJob, offset: int, room_bytes: int) -> bytes:
     """The next bytes from `offset`. Raises SpoiledError when the journal is not the file that it was."""
     if room_bytes <= 0:
         return b""

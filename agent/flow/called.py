@@ -17,7 +17,7 @@ from types import MappingProxyType
 from agent.errors import UsageError
 from agent.flow.calls import check_call, find_excess_permissions
 from agent.flow.load import load_flow
-from agent.flow.model import Call, Flow, Job
+from agent.flow.model import Flow, FlowCall, Job
 from agent.flow.problems import InvalidFlowError, Problem
 
 MAX_DEPTH = 10  # flows in a chain of calls, the first one among them
@@ -92,7 +92,7 @@ def split_reference(reference: str) -> tuple[str, str, str]:
     return "/".join(names[:count]), "/".join(names[count:]), ref
 
 
-def _calls(flow: Flow) -> list[tuple[Job, Call]]:
+def _calls(flow: Flow) -> list[tuple[Job, FlowCall]]:
     return [(job, job.call) for job in flow.jobs.values() if job.call is not None]
 
 
@@ -142,7 +142,7 @@ class _Linker:
         return "" if target in self._flows else f"the flow '{target}' was not found"
 
 
-def _check(flow: Flow, job: Job, call: Call, called: Flow) -> list[Problem]:
+def _check(flow: Flow, job: Job, call: FlowCall, called: Flow) -> list[Problem]:
     problems = check_call(call, called, job.position)
     allowed = flow.permissions if job.permissions is None else job.permissions
     requests = [called.permissions, *(inner.permissions for inner in called.jobs.values())]

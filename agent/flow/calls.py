@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from typing import Final
 
 from agent.flow.expressions import has_expression, to_text
-from agent.flow.model import Call, Flow, Input, Position, Template, Trigger
+from agent.flow.model import Flow, FlowCall, Input, Position, Template, Trigger
 from agent.flow.problems import Problem
 
 _LEVELS: Final = ("none", "read", "write")
 
 
-def check_call(caller: Call, called: Flow, position: Position) -> list[Problem]:
+def check_call(caller: FlowCall, called: Flow, position: Position) -> list[Problem]:
     """What is wrong with the call of `called` by `caller`, which stands at `position`."""
     trigger = called.trigger("workflow_call")
     if trigger is None:
@@ -40,7 +40,7 @@ def find_excess_permissions(
     }
 
 
-def _check_inputs(caller: Call, trigger: Trigger) -> list[str]:
+def _check_inputs(caller: FlowCall, trigger: Trigger) -> list[str]:
     given = {name.lower(): value for name, value in caller.with_.items()}
     declared = {declaration.name.lower() for declaration in trigger.inputs}
     complaints = []
@@ -68,7 +68,7 @@ def _check_type(declaration: Input, value: Template) -> str:
     return "" if fits else f"Input {declaration.name} must be a {declaration.type}, not '{to_text(value)}'."
 
 
-def _check_secrets(caller: Call, trigger: Trigger) -> list[str]:
+def _check_secrets(caller: FlowCall, trigger: Trigger) -> list[str]:
     if caller.inherits_secrets:
         return []
     given = {name.lower() for name in caller.secrets}

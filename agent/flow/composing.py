@@ -16,7 +16,7 @@ from agent.flow.problems import InvalidFlowError, Problem
 from agent.flow.yaml_errors import explain_error, refuse
 
 
-class Limits(NamedTuple):
+class YamlLimits(NamedTuple):
     """What a file may cost; GitHub's own figures."""
 
     depth: int = 50  # nested lists and mappings
@@ -25,7 +25,7 @@ class Limits(NamedTuple):
     expanded_characters: int = 5 * 1024 * 1024  # of all scalars after aliases: 10 MiB as GitHub keeps them
 
 
-GITHUB_LIMITS: Final = Limits()
+GITHUB_LIMITS: Final = YamlLimits()
 
 
 _MOST_SCANNED: Final = 4_000_000  # characters, in all attempts at one file together
@@ -66,7 +66,7 @@ class _Anchored(NamedTuple):
     height: int
 
 
-def compose(text: str, file: str, limits: Limits) -> tuple[Node, list[Problem]]:
+def compose(text: str, file: str, limits: YamlLimits) -> tuple[Node, list[Problem]]:
     """The nodes of one document, and what is odd but readable. Raises InvalidFlowError where nothing can be read."""
     from yaml import YAMLError
 
@@ -110,7 +110,9 @@ def _measure_before(error: Any, composer: "_Composer") -> None:
 class _Composer:
     """Builds nodes from events with a stack of its own, so that depth costs no recursion."""
 
-    def __init__(self, text: str, file: str, limits: Limits, *, is_protected: bool, has_wide: bool) -> None:
+    def __init__(
+        self, text: str, file: str, limits: YamlLimits, *, is_protected: bool, has_wide: bool
+    ) -> None:
         self.text = text
         self.file = file
         self.limits = limits

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from agent.flow.identifiers import MAX_LENGTH as MAX_ID_LENGTH
-from agent.flow.schema.contexts import NOWHERE, Scope
+from agent.flow.schema.contexts import NOWHERE, ContextScope
 from agent.flow.schema.events import EVENTS
 from agent.flow.schema.flow import FLOW_FIELDS
 from agent.flow.schema.shapes import ANYTHING, Fields, Key, Shape
@@ -101,7 +101,7 @@ def describe_shape(shape: Shape) -> str:
     return " or ".join(parts)
 
 
-def describe_scope(scope: Scope) -> str:
+def describe_scope(scope: ContextScope) -> str:
     """The contexts and functions of a place."""
     names = [*scope.contexts, *(f"{info.name}()" for info in scope.functions)]
     return " ".join(names) or "–"
@@ -125,9 +125,9 @@ def _write_sections() -> Iterator[str]:
             yield from _write_keys(fields, scope)
 
 
-def _list_sections() -> Iterator[tuple[Fields, Scope]]:
+def _list_sections() -> Iterator[tuple[Fields, ContextScope]]:
     """Every mapping with known keys, in the order in which a reader meets them; events with the same keys in one."""
-    waiting: list[tuple[Fields, Scope]] = [(FLOW_FIELDS, NOWHERE)]
+    waiting: list[tuple[Fields, ContextScope]] = [(FLOW_FIELDS, NOWHERE)]
     seen: set[str] = set()
     while waiting:
         fields, scope = waiting.pop(0)
@@ -140,10 +140,10 @@ def _list_sections() -> Iterator[tuple[Fields, Scope]]:
                 waiting += _list_inner(key.shape, scope.joined(key.scope))
 
 
-def _list_inner(shape: Shape, scope: Scope) -> list[tuple[Fields, Scope]]:
+def _list_inner(shape: Shape, scope: ContextScope) -> list[tuple[Fields, ContextScope]]:
     if shape is ANYTHING:
         return []
-    found: list[tuple[Fields, Scope]] = []
+    found: list[tuple[Fields, ContextScope]] = []
     for fields in shape.mappings:
         if fields.keys:
             found.append((fields, scope))
@@ -182,7 +182,7 @@ def _write_events() -> Iterator[str]:
     yield _PATTERNS
 
 
-def _write_keys(fields: Fields, scope: Scope) -> Iterator[str]:
+def _write_keys(fields: Fields, scope: ContextScope) -> Iterator[str]:
     yield "| key | value | expressions | meaning |\n| --- | --- | --- | --- |"
     for key in fields.keys.values():
         inner = scope.joined(key.scope)
@@ -196,7 +196,7 @@ def _write_keys(fields: Fields, scope: Scope) -> Iterator[str]:
         )
 
 
-def _innermost(shape: Shape, scope: Scope) -> Scope:
+def _innermost(shape: Shape, scope: ContextScope) -> ContextScope:
     """Where only a mapping's values take expressions, theirs is the scope to show."""
     for fields in shape.mappings:
         if not fields.keys and fields.entry_scope is not NOWHERE:

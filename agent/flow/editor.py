@@ -6,7 +6,7 @@ contexts an expression may use, that ids exist, case of keys). Names and meaning
 
 from typing import Any, Final
 
-from agent.flow.schema.contexts import NOWHERE, Scope
+from agent.flow.schema.contexts import NOWHERE, ContextScope
 from agent.flow.schema.flow import FLOW_SHAPE
 from agent.flow.schema.shapes import ANYTHING, Fields, Key, Shape
 
@@ -38,7 +38,7 @@ class _Writer:
         self.definitions: Json = {}
         self._names: dict[tuple[int, bool], str] = {}
 
-    def write(self, shape: Shape, scope: Scope) -> Json:
+    def write(self, shape: Shape, scope: ContextScope) -> Json:
         """The schema of a value of that shape at a place with that scope."""
         if shape is ANYTHING:
             return {}
@@ -63,7 +63,7 @@ class _Writer:
             choices.append({"type": "string", "pattern": _QUOTED_TEXT})
         return choices
 
-    def _define(self, fields: Fields, scope: Scope) -> str:
+    def _define(self, fields: Fields, scope: ContextScope) -> str:
         identity = (id(fields), bool(scope.contexts))
         if identity not in self._names:
             name = fields.name.replace(" ", "-")
@@ -76,7 +76,7 @@ class _Writer:
             self.definitions[name] = self._write_fields(fields, scope)
         return self._names[identity]
 
-    def _write_fields(self, fields: Fields, scope: Scope) -> Json:
+    def _write_fields(self, fields: Fields, scope: ContextScope) -> Json:
         written: Json = {
             "type": "object",
             "properties": {key.name: self._write_key(key, scope) for key in fields.keys.values()},
@@ -96,5 +96,5 @@ class _Writer:
             written["required"] = required
         return written
 
-    def _write_key(self, key: Key, scope: Scope) -> Json:
+    def _write_key(self, key: Key, scope: ContextScope) -> Json:
         return {"description": key.about, **self.write(key.shape, scope.joined(key.scope))}

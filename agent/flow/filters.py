@@ -21,7 +21,7 @@ DEFAULT_TYPES: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class Happening:
     """What happened, as far as filters ask."""
 
     name: str
@@ -33,12 +33,12 @@ class Event:
     versions: Sequence[str] = ()  # image_version: its version
 
 
-def matches(trigger: Trigger, event: Event) -> bool:
+def matches(trigger: Trigger, event: Happening) -> bool:
     """Whether `event` starts a flow that has this trigger."""
     return trigger.event == event.name and not explain_mismatch(trigger, event)
 
 
-def explain_mismatch(trigger: Trigger, event: Event) -> str:
+def explain_mismatch(trigger: Trigger, event: Happening) -> str:
     """Which filter keeps an event of the trigger's name out, as a sentence without its end; "" when none does."""
     filters = trigger.filters
     if not _type_counts(trigger, event):
@@ -68,12 +68,12 @@ def matches_patterns(patterns: Sequence[str], text: str) -> bool:
 
 
 @lru_cache(maxsize=512)
-def compile_pattern(pattern: str) -> "Pattern":
+def compile_pattern(pattern: str) -> "FilterPattern":
     """A filter pattern, ready to be asked."""
-    return Pattern(_read_steps(pattern))
+    return FilterPattern(_read_steps(pattern))
 
 
-class Pattern:
+class FilterPattern:
     """A pattern as steps through a text.
 
     All ways through are followed at once, so that asking costs at most steps times characters: patterns come from other
@@ -195,12 +195,12 @@ def _short(ref: str) -> str:
     return ref.removeprefix("refs/heads/").removeprefix("refs/tags/")
 
 
-def _type_counts(trigger: Trigger, event: Event) -> bool:
+def _type_counts(trigger: Trigger, event: Happening) -> bool:
     types = trigger.filters.get("types") or DEFAULT_TYPES.get(trigger.event, ())
     return not types or not event.action or event.action in types
 
 
-def _ref_counts(filters: Mapping[str, Sequence[str]], event: Event) -> bool:
+def _ref_counts(filters: Mapping[str, Sequence[str]], event: Happening) -> bool:
     """Only-tags filters keep branches out, and the other way round."""
     wants_branches = "branches" in filters or "branches-ignore" in filters
     wants_tags = "tags" in filters or "tags-ignore" in filters
@@ -217,7 +217,7 @@ def _kind_counts(filters: Mapping[str, Sequence[str]], kind: str, name: str) -> 
     return f"{kind}-ignore" not in filters or not matches_patterns(filters[f"{kind}-ignore"], name)
 
 
-def _paths_count(filters: Mapping[str, Sequence[str]], event: Event) -> bool:
+def _paths_count(filters: Mapping[str, Sequence[str]], event: Happening) -> bool:
     """A tag has no changed files to ask about."""
     if event.paths is None or event.ref.startswith("refs/tags/"):
         return True

@@ -77,14 +77,14 @@ class Members:
         return [name for name, _ in self._inner.values()]
 
 
-class Outside(NamedTuple):
+class DeclaredElsewhere(NamedTuple):
     """Outputs that another file declares: the flow (`is_call`) or the action behind `uses`."""
 
     uses: str
     is_call: bool
 
 
-Known = Members | Outside | None
+Known = Members | DeclaredElsewhere | None
 
 
 class Missing(NamedTuple):
@@ -119,12 +119,12 @@ def list_doubts(expression: Expression) -> tuple[Path, ...]:
     return tuple(dict.fromkeys(path for path in member_paths(expression) if _is_doubtful(path)))
 
 
-def follow(known: Known, path: Path) -> Missing | tuple[Outside, str] | None:
+def follow(known: Known, path: Path) -> Missing | tuple[DeclaredElsewhere, str] | None:
     """What is wrong with a path whose context has the members `known`; or the outside output that it reads."""
     for index, name in enumerate(path[1:], start=1):
         if known is None:
             return None
-        if isinstance(known, Outside):
+        if isinstance(known, DeclaredElsewhere):
             return known, name
         if not known.has(name):
             return None if known.is_open else Missing(path[: index + 1], known)

@@ -85,7 +85,7 @@ class Strategy:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class FlowCall:
     """A job that is another flow: `jobs.<id>.uses`."""
 
     uses: str
@@ -155,7 +155,7 @@ class Job:
     priority: Template = 0
     nodes: Template = 1
     retry: Template = None  # a number, or {max, on, backoff: {seconds, factor, most}}: an addition of ours
-    call: Call | None = None
+    call: FlowCall | None = None
 
 
 @dataclass(frozen=True, slots=True)

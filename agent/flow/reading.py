@@ -24,7 +24,7 @@ from agent.flow.expressions import (
 from agent.flow.members import Missing, Path, explain_missing, find_close, list_doubts
 from agent.flow.model import Position
 from agent.flow.problems import Problem, Severity
-from agent.flow.schema.contexts import NOWHERE, Scope
+from agent.flow.schema.contexts import NOWHERE, ContextScope
 from agent.flow.schema.shapes import ANYTHING, Fields, Key, Shape, name_alternatives
 from agent.flow.source import Mapping, Node, Scalar, Sequence, key_text
 
@@ -43,12 +43,12 @@ class Reader:
 
     def __init__(self) -> None:
         self._problems: dict[tuple[Position, str], Problem] = {}
-        self._verdicts: dict[tuple[str, Scope], _Verdict] = {}
+        self._verdicts: dict[tuple[str, ContextScope], _Verdict] = {}
         self._missing: set[tuple[int, Path]] = set()  # by node
         # By the id of a tidied node: the paths of its expressions that only what surrounds it can bear out.
         self.doubts: dict[int, dict[Path, None]] = {}
         self._conditions: dict[str, tuple[str, str]] = {}
-        self._scopes: dict[tuple[Scope, Scope], Scope] = {}
+        self._scopes: dict[tuple[ContextScope, ContextScope], ContextScope] = {}
 
     @property
     def problems(self) -> list[Problem]:
@@ -68,7 +68,7 @@ class Reader:
         """Note a warning at a node."""
         self._add(Problem(node.position, message, hint, Severity.WARNING))
 
-    def read(self, node: Node, shape: Shape, scope: Scope = NOWHERE) -> Node:
+    def read(self, node: Node, shape: Shape, scope: ContextScope = NOWHERE) -> Node:
         """The node as `shape` wants it; what does not fit is reported."""
         if isinstance(node, Scalar):
             return self._read_scalar(node, shape, scope)
@@ -77,7 +77,7 @@ class Reader:
         assert isinstance(node, Mapping)
         return self._read_mapping(node, shape, scope)
 
-    def check_expression(self, node: Node, text: str, scope: Scope) -> bool:
+    def check_expression(self, node: Node, text: str, scope: ContextScope) -> bool:
         """Whether `text` is an expression that may stand at `node`; if not, that is reported."""
         if len(text) <= _SHORT:
             complaint, doubts = _judge_short_expression(text, scope)
@@ -111,7 +111,7 @@ class Reader:
             self.report(node, complaint)
         return condition
 
-    def _judge_long_expression(self, text: str, scope: Scope) -> "_Verdict":
+    def _judge_long_expression(self, text: str, scope: ContextScope) -> "_Verdict":
         """Remembered for this file alone: one long expression may stand behind thousands of aliases."""
         verdict = self._verdicts.get((text, scope))
         if verdict is None:
@@ -124,7 +124,7 @@ class Reader:
 
     # --- scalars ---------------------------------------------------------------------------------------------------
 
-    def _read_scalar(self, node: Scalar, shape: Shape, scope: Scope) -> Scalar:
+    def _read_scalar(self, node: Scalar, shape: Shape, scope: ContextScope) -> Scalar:
         value = node.value
         if isinstance(value, str):
             if has_expression(value):
@@ -140,7 +140,7 @@ class Reader:
         self.report(node, f"Unexpected value '{to_text(value)}'", self._explain_scalar(node, shape))
         return node
 
-    def _read_template(self, node: Scalar, text: str, shape: Shape, scope: Scope) -> Scalar:
+    def _read_template(self, node: Scalar, text: str, shape: Shape, scope: ContextScope) -> Scalar:
         try:
             pieces = split_template(text)
         except ExpressionError as error:
@@ -163,7 +163,9 @@ class Reader:
                         "text around `${{ }}` counts too; hand the values over in `env`")  # fmt: skip
         return node
 
-    def _check_piece(self, node: Scalar, piece: TemplatePiece, scope: Scope, *, is_whole: bool) -> None:
+    def _check_piece(
+        self, node: Scalar, piece: TemplatePiece, scope: ContextScope, *, is_whole: bool
+    ) -> None:
         words = piece.text.split(None, 1)
         if words[0] != INSERT:
             self.check_expression(node, piece.text, scope)
@@ -180,7 +182,7 @@ class Reader:
 
     # --- lists and mappings ----------------------------------------------------------------------------------------
 
-    def _read_sequence(self, node: Sequence, shape: Shape, scope: Scope) -> Sequence:
+    def _read_sequence(self, node: Sequence, shape: Shape, scope: ContextScope) -> Sequence:
         result = Sequence(node.file, node.line, node.column)
         if shape.items is None:
             self.report(node, "A sequence was not expected", _describe_expected(shape))
@@ -189,7 +191,7 @@ class Reader:
             result.items.append(self.read(item, shape.items, scope))
         return result
 
-    def _read_mapping(self, node: Mapping, shape: Shape, scope: Scope) -> Mapping:
+    def _read_mapping(self, node: Mapping, shape: Shape, scope: ContextScope) -> Mapping:
         result = Mapping(node.file, node.line, node.column)
         if not shape.mappings:
             self.report(node, "A mapping was not expected", _describe_expected(shape))
@@ -217,7 +219,7 @@ class Reader:
         self._check_complete(node, candidates, seen, has_expression_key=has_expression_key)
         return result
 
-    def _read_key_template(self, key: Scalar, scope: Scope) -> bool:
+    def _read_key_template(self, key: Scalar, scope: ContextScope) -> bool:
         if not scope.contexts:
             self.report(key, _NOT_ALLOWED)
             return False
@@ -234,7 +236,7 @@ class Reader:
         return True
 
     def _read_pair(
-        self, key: Scalar, name: str, value: Node, candidates: list[Fields], scope: Scope
+        self, key: Scalar, name: str, value: Node, candidates: list[Fields], scope: ContextScope
     ) -> Node | None:
         """The value as its key wants it; None where the key is not known. Narrows `candidates` to those that know it."""
         knowing = [fields for fields in candidates if name in fields.keys]
@@ -265,7 +267,7 @@ class Reader:
                 if key.required and key.name.upper() not in seen:
                     self.report(node, f"Required property is missing: {key.name}")
 
-    def _join(self, outer: Scope, own: Scope) -> Scope:
+    def _join(self, outer: ContextScope, own: ContextScope) -> ContextScope:
         if own is NOWHERE or own is outer:
             return outer
         joined = self._scopes.get((outer, own))
@@ -324,7 +326,7 @@ class _Verdict(NamedTuple):
     doubts: tuple[Path, ...]
 
 
-def _judge_expression(text: str, scope: Scope) -> _Verdict:
+def _judge_expression(text: str, scope: ContextScope) -> _Verdict:
     try:
         expression = parse(
             text, contexts=scope.contexts, functions={info.name: info for info in scope.functions}
@@ -335,12 +337,12 @@ def _judge_expression(text: str, scope: Scope) -> _Verdict:
 
 
 @lru_cache(maxsize=2048)
-def _judge_short_expression(text: str, scope: Scope) -> _Verdict:
+def _judge_short_expression(text: str, scope: ContextScope) -> _Verdict:
     """The same, remembered: `matrix.os` and its like stand in flow after flow."""
     return _judge_expression(text, scope)
 
 
-def _explain_context(complaint: str, scope: Scope) -> str:
+def _explain_context(complaint: str, scope: ContextScope) -> str:
     if complaint.startswith("Unrecognized named-value"):
         return f"available here: {', '.join(scope.contexts)}"
     return ""

@@ -7,14 +7,14 @@ arrive: depth, size, number of nodes and the size after aliases are all counted 
 
 from typing import Final
 
-from agent.flow.composing import Limits, compose
+from agent.flow.composing import YamlLimits, compose
 from agent.flow.nodes import Mapping, Node, Scalar, Sequence, key_text, plain
 from agent.flow.problems import InvalidFlowError, Problem, Severity
 from agent.flow.yaml_errors import refuse
 
 __all__ = [
     "GITHUB_LIMITS",
-    "Limits",
+    "YamlLimits",
     "Mapping",
     "Node",
     "Scalar",
@@ -26,10 +26,10 @@ __all__ = [
     "read_source",
 ]
 
-GITHUB_LIMITS: Final = Limits()
+GITHUB_LIMITS: Final = YamlLimits()
 
 
-def read_source(text: str, file: str, *, limits: Limits = GITHUB_LIMITS) -> Node:
+def read_source(text: str, file: str, *, limits: YamlLimits = GITHUB_LIMITS) -> Node:
     """Read one YAML document for a reader that wants plain data: a key that stands twice is an error here.
 
     Raises InvalidFlowError, with every problem's position, when the text is not acceptable YAML.
@@ -41,7 +41,7 @@ def read_source(text: str, file: str, *, limits: Limits = GITHUB_LIMITS) -> Node
     return node
 
 
-def read_nodes(text: str, file: str, *, limits: Limits = GITHUB_LIMITS) -> tuple[Node, list[Problem]]:
+def read_nodes(text: str, file: str, *, limits: YamlLimits = GITHUB_LIMITS) -> tuple[Node, list[Problem]]:
     """Read one YAML document; repeated keys stay in the nodes, and what is odd but readable comes back as problems.
 
     Raises InvalidFlowError when no nodes can be made of the text at all.

@@ -35,7 +35,7 @@ from agent.plan.planner import advance, begin
 from agent.plan.rerun import Again, rerun
 from agent.plan.results import cancelled, refused
 from agent.plan.run_name import name_run
-from agent.plan.state import JobPhase, JobState, NodeState, Place, RunRequest, RunState
+from agent.plan.state import GroupPlace, JobPhase, JobState, NodeState, RunStart, RunState
 from agent.plan.waiting import explain_waiting
 
 __all__ = [
@@ -58,10 +58,10 @@ __all__ = [
     "JoinGroup",
     "LeaveGroup",
     "NodeState",
-    "Place",
+    "GroupPlace",
     "QueueJob",
     "RunCancelled",
-    "RunRequest",
+    "RunStart",
     "RunState",
     "TimePassed",
     "advance",

@@ -14,7 +14,7 @@ from agent.plan.draft import Draft
 from agent.plan.ends import end_job
 from agent.plan.results import cancelled, failed, impossible
 from agent.plan.scopes import calling_jobs, scope_of
-from agent.plan.state import Gate, JobPhase, JobState, Place
+from agent.plan.state import Gate, GroupPlace, JobPhase, JobState
 from agent.plan.transitions import Move, next_phase
 
 _WAITS = (JobPhase.HELD, JobPhase.ENDED)
@@ -86,10 +86,10 @@ def _admit(draft: Draft, job: JobState) -> None:
     draft.decide(AskGate(job.id, job.key, environment))
 
 
-def _places(draft: Draft, job: JobState) -> tuple[Place, ...]:
+def _places(draft: Draft, job: JobState) -> tuple[GroupPlace, ...]:
     """The groups of a job, each once: its own, and that of the flow that it calls."""
     written = draft.written(job.node)
-    places: list[Place] = []
+    places: list[GroupPlace] = []
     if written.concurrency is not None:
         contexts = job_contexts(draft.flow, draft.state, job)
         places.append(evaluate_place(written.concurrency, contexts, f"{written.position}: concurrency"))
@@ -98,7 +98,7 @@ def _places(draft: Draft, job: JobState) -> tuple[Place, ...]:
     return tuple({place.group.casefold(): place for place in reversed(places)}.values())[::-1]
 
 
-def _owner_above(draft: Draft, job: JobState, place: Place) -> str:
+def _owner_above(draft: Draft, job: JobState, place: GroupPlace) -> str:
     """Who of those that wait for this job's end is in the group that it wants: then neither could ever go on."""
     group = place.group.casefold()
     run = draft.state.place

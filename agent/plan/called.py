@@ -6,7 +6,7 @@ from dataclasses import replace
 from agent.errors import AgentError, UsageError
 from agent.flow.expressions import evaluate_template, has_expression, to_text
 from agent.flow.inputs import Value, resolve_inputs
-from agent.flow.model import Call, Flow, Trigger
+from agent.flow.model import Flow, FlowCall, Trigger
 from agent.plan.contexts import evaluate_place, flow_contexts, job_contexts
 from agent.plan.draft import Draft
 from agent.plan.ends import end_job
@@ -14,7 +14,7 @@ from agent.plan.expand import MAX_JOBS
 from agent.plan.needs import show_node
 from agent.plan.results import find_refusal, impossible, worst
 from agent.plan.scopes import flow_of, join_key, name_of, scope_of
-from agent.plan.state import JobPhase, JobState, NodeState, Place, ScopeState
+from agent.plan.state import GroupPlace, JobPhase, JobState, NodeState, ScopeState
 from agent.spec.outcome import Conclusion, JobResult
 
 
@@ -34,7 +34,7 @@ def open_scope(draft: Draft, job: JobState) -> None:
         draft.put_node(join_key(job.key, name), NodeState())
 
 
-def places_of_call(draft: Draft, job: JobState) -> list[Place]:
+def places_of_call(draft: Draft, job: JobState) -> list[GroupPlace]:
     """The concurrency group of the called flow itself."""
     called = _called_flow(draft, job)
     if called.concurrency is None:
@@ -74,7 +74,7 @@ def _called_flow(draft: Draft, job: JobState) -> Flow:
     return called
 
 
-def _call(draft: Draft, job: JobState) -> Call:
+def _call(draft: Draft, job: JobState) -> FlowCall:
     call = draft.written(job.node).call
     assert call is not None
     return call

@@ -14,8 +14,8 @@ from agent.plan.state import JobState, RunState
 from agent.spec import job as spec
 from agent.spec.request import MOST_NODES, MOST_PRIORITY, read_request, read_whole
 
-_SPEC_KINDS: dict[StepKind, spec.StepKind] = {
-    kind: spec.StepKind(kind.value) for kind in StepKind if kind is not StepKind.PARALLEL
+_SPEC_KINDS: dict[StepKind, spec.SpecStepKind] = {
+    kind: spec.SpecStepKind(kind.value) for kind in StepKind if kind is not StepKind.PARALLEL
 }
 
 
@@ -78,7 +78,7 @@ def lower_steps(steps: tuple[Step, ...]) -> Iterator[spec.StepSpec]:
         for child in step.children:
             yield _step_spec(replace(child, background=True))
         yield spec.StepSpec(
-            kind=spec.StepKind.WAIT,
+            kind=spec.SpecStepKind.WAIT,
             id=step.id,
             name=step.name,
             condition="always()",
@@ -139,11 +139,11 @@ def _settled(
     )
 
 
-def _caller(flow: Flow, state: RunState, job: JobState) -> spec.Caller:
+def _caller(flow: Flow, state: RunState, job: JobState) -> spec.CallerSecrets:
     """A call's `secrets:` with the contexts that they are evaluated in."""
     call = written_job(flow, state, job.node).call
     assert call is not None
-    return spec.Caller(call.secrets, _settled(state, job, job_contexts(flow, state, job), {}))
+    return spec.CallerSecrets(call.secrets, _settled(state, job, job_contexts(flow, state, job), {}))
 
 
 def _describe_workflow(state: RunState, file: str) -> dict[str, object]:

@@ -20,7 +20,7 @@ M = TypeVar("M", bound=Hashable)
 
 
 @dataclass(frozen=True)
-class Group(Generic[M]):
+class ConcurrencyGroup(Generic[M]):
     """Who is in the group, and who waits, oldest first. Members are whatever the driver names them by."""
 
     inside: M | None = None
@@ -35,12 +35,14 @@ class Verdicts(Generic[M]):
     lost: tuple[tuple[M, str], ...] = ()
 
 
-def join(group: Group[M], member: M, *, cancel_in_progress: bool, queue: str) -> tuple[Group[M], Verdicts[M]]:
+def join(
+    group: ConcurrencyGroup[M], member: M, *, cancel_in_progress: bool, queue: str
+) -> tuple[ConcurrencyGroup[M], Verdicts[M]]:
     """The group after `member` asked for a place."""
     if member == group.inside or member in group.waiting:
         return group, Verdicts()
     if group.inside is None:
-        return Group(member, group.waiting), Verdicts((member,))
+        return ConcurrencyGroup(member, group.waiting), Verdicts((member,))
     lost: list[tuple[M, str]] = []
     waiting = group.waiting
     if queue != "max":
@@ -50,17 +52,19 @@ def join(group: Group[M], member: M, *, cancel_in_progress: bool, queue: str) ->
         return group, Verdicts(lost=((member, f"{MAX_WAITING} others wait for the concurrency group"),))
     if cancel_in_progress:
         lost.append((group.inside, "a newer one of its concurrency group cancels what is in progress"))
-    return Group(group.inside, (*waiting, member)), Verdicts(lost=tuple(lost))
+    return ConcurrencyGroup(group.inside, (*waiting, member)), Verdicts(lost=tuple(lost))
 
 
-def leave(group: Group[M], member: M) -> tuple[Group[M], Verdicts[M]]:
+def leave(group: ConcurrencyGroup[M], member: M) -> tuple[ConcurrencyGroup[M], Verdicts[M]]:
     """The group after `member` gave up its place, or its wish for one."""
     if member != group.inside:
-        return Group(group.inside, tuple(other for other in group.waiting if other != member)), Verdicts()
+        return ConcurrencyGroup(
+            group.inside, tuple(other for other in group.waiting if other != member)
+        ), Verdicts()
     if not group.waiting:
-        return Group(), Verdicts()
+        return ConcurrencyGroup(), Verdicts()
     first, *rest = group.waiting
-    return Group(first, tuple(rest)), Verdicts((first,))
+    return ConcurrencyGroup(first, tuple(rest)), Verdicts((first,))
 
 
 @dataclass(frozen=True, slots=True)

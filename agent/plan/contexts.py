@@ -8,7 +8,7 @@ from agent.flow.model import Concurrency, Flow, Strategy
 from agent.flow.retry import Retry, read_retry
 from agent.plan.needs import needs_context
 from agent.plan.scopes import calling_jobs, name_of, scope_of, written_job
-from agent.plan.state import JobState, Place, RunState
+from agent.plan.state import GroupPlace, JobState, RunState
 
 MAX_GROUP_LENGTH = 400
 _MOST_PARALLEL = 1_000_000
@@ -56,7 +56,7 @@ def evaluate_strategy(strategy: Strategy, contexts: Mapping[str, object]) -> tup
     )
 
 
-def evaluate_place(concurrency: Concurrency, contexts: Mapping[str, object], where: str) -> Place:
+def evaluate_place(concurrency: Concurrency, contexts: Mapping[str, object], where: str) -> GroupPlace:
     """The concurrency group to enter. Raises ExpressionError, and UsageError for a name that can't be one."""
     group = to_text(evaluate_template(concurrency.group, contexts)).strip()
     if not group:
@@ -66,7 +66,7 @@ def evaluate_place(concurrency: Concurrency, contexts: Mapping[str, object], whe
             f"Concurrency group name must be less than {MAX_GROUP_LENGTH} characters", where=where
         )
     cancels = is_truthy(evaluate_template(concurrency.cancel_in_progress, contexts))
-    return Place(group, cancels, concurrency.queue)
+    return GroupPlace(group, cancels, concurrency.queue)
 
 
 def evaluate_environment(flow: Flow, state: RunState, job: JobState) -> str:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from agent.ids import JobId
-from agent.plan.state import Place
+from agent.plan.state import GroupPlace
 from agent.spec.job import JobSpec
 from agent.spec.outcome import Conclusion, JobResult
 
@@ -48,7 +48,7 @@ class JoinGroup:
     """Get the member (a job's key, or "" for the run) a place in the group: `GroupEntered` or `GroupLost` comes back."""
 
     member: str
-    place: Place
+    place: GroupPlace
 
 
 @dataclass(frozen=True, slots=True)

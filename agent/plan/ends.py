@@ -12,14 +12,14 @@ from agent.plan.draft import Draft
 from agent.plan.needs import is_cancelled, status_functions
 from agent.plan.results import cancelled
 from agent.plan.scopes import scope_of
-from agent.plan.state import JobPhase, JobState, Place, RunRequest
+from agent.plan.state import GroupPlace, JobPhase, JobState, RunStart
 from agent.plan.transitions import Move, next_phase
 from agent.spec.outcome import Conclusion, JobResult
 
 _OUT = (JobPhase.QUEUED, JobPhase.RUNNING)
 
 
-def make_job_id(request: RunRequest, key: str, attempt: int) -> JobId:
+def make_job_id(request: RunStart, key: str, attempt: int) -> JobId:
     """The identifier of a try of a job: the same whenever the same run is planned again."""
     name = f"/{request.attempt}/{key}" + (f"\0{attempt}" if attempt > 1 else "")  # no key holds a NUL
     return JobId(make_id("job", sha256(request.seed + name.encode()).digest()))
@@ -106,7 +106,7 @@ def is_wanted(draft: Draft, node: str, *, default_when_broken: bool = True) -> b
         raise
 
 
-def entered_places(job: JobState) -> tuple[Place, ...]:
+def entered_places(job: JobState) -> tuple[GroupPlace, ...]:
     """The groups that a job holds or waits for: those that it has to leave."""
     held = tuple(place for place in job.places if place.is_held)
     waits = job.phase is JobPhase.GROUPED and len(held) < len(job.places)

@@ -26,7 +26,7 @@ from agent.plan.events import (
 )
 from agent.plan.results import failed
 from agent.plan.settle import settle
-from agent.plan.state import JobPhase, JobState, NodeState, Place, RunRequest, RunState
+from agent.plan.state import GroupPlace, JobPhase, JobState, NodeState, RunStart, RunState
 from agent.plan.transitions import Move, next_phase
 
 Step = tuple[RunState, tuple[Decision, ...]]
@@ -34,7 +34,7 @@ Step = tuple[RunState, tuple[Decision, ...]]
 APPROVAL_SECONDS = 30 * 24 * 3600.0  # how long an approval is waited for, as on GitHub
 
 
-def begin(flow: Flow, request: RunRequest, *, now: float) -> Step:
+def begin(flow: Flow, request: RunStart, *, now: float) -> Step:
     """The first state of a run, and what to do first. `now`: seconds since the epoch.
 
     `flow` has the flows that it calls joined to it (agent.flow.called). Raises UsageError when `request.only_jobs` names
@@ -151,7 +151,7 @@ def _reject(draft: Draft, event: JobRejected) -> None:
         end_job(draft, job, failed(f"{event.by} did not let the job pass{comment}"), announce=True)
 
 
-def _waiting_place(draft: Draft, member: str, group: str) -> tuple[JobState, Place] | None:
+def _waiting_place(draft: Draft, member: str, group: str) -> tuple[JobState, GroupPlace] | None:
     """The job `member` and its place in `group`, when that is what the job waits for."""
     job = draft.jobs.get(member)
     if job is None or job.phase is not JobPhase.GROUPED:

@@ -1,4 +1,4 @@
-"""What a person or a trigger asked for, checked against the flow and made into a `RunRequest`."""
+"""What a person or a trigger asked for, checked against the flow and made into a `RunStart`."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from agent.flow.model import Flow, Trigger
 from agent.ids import RunId
 from agent.plan.github_context import make_github_context
 from agent.plan.secret_names import named_secrets
-from agent.plan.state import RunRequest
+from agent.plan.state import RunStart
 from agent.spec.job import Source
 
 JOB_TOKEN = "GITHUB_TOKEN"  # noqa: S105 - a secret's name: every job has it, nobody sets it
@@ -18,7 +18,7 @@ BY_HAND = "workflow_dispatch"
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class RunRequest:
     """A run as it is asked for. `event_name` empty: the flow's own choice (see `choose_event`)."""
 
     event_name: str = ""
@@ -36,8 +36,8 @@ class Wish:
 
 
 def make_request(
-    flow: Flow, wish: Wish, *, run: RunId, number: int, seed: bytes, secrets: Collection[str]
-) -> RunRequest:
+    flow: Flow, wish: RunRequest, *, run: RunId, number: int, seed: bytes, secrets: Collection[str]
+) -> RunStart:
     """The request of a run of `flow`.
 
     `secrets` are the names that exist. Raises UsageError for an input that is unknown, missing or of the wrong type,
@@ -61,7 +61,7 @@ def make_request(
         source=wish.source,
         actor=wish.actor,
     )
-    return RunRequest(
+    return RunStart(
         run,
         number=number,
         seed=seed,

@@ -17,7 +17,7 @@ from agent.plan.needs import ancestors
 from agent.plan.planner import Step, begin, join_group_of_run
 from agent.plan.scopes import flow_of, join_key, name_of
 from agent.plan.settle import settle
-from agent.plan.state import JobState, NodeState, RunRequest, RunState
+from agent.plan.state import JobState, NodeState, RunStart, RunState
 from agent.spec.outcome import Conclusion
 
 _DEBUG: Mapping[str, str] = {"ACTIONS_STEP_DEBUG": "true", "ACTIONS_RUNNER_DEBUG": "true"}
@@ -54,7 +54,7 @@ def rerun(flow: Flow, state: RunState, again: Again, *, now: float) -> Step:
     return draft.freeze(), tuple(draft.decisions)
 
 
-def _next_request(request: RunRequest, again: Again) -> RunRequest:
+def _next_request(request: RunStart, again: Again) -> RunStart:
     attempt = request.attempt + 1
     github = {**request.github, "run_attempt": str(attempt)}
     if again.actor:

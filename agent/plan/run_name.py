@@ -3,12 +3,12 @@
 from agent.errors import UsageError
 from agent.flow.expressions import PLANNING, ExpressionError, evaluate_text, spending, to_text
 from agent.flow.model import Flow
-from agent.plan.state import RunRequest
+from agent.plan.state import RunStart
 
 _LONGEST = 1000
 
 
-def name_run(flow: Flow, request: RunRequest) -> str:
+def name_run(flow: Flow, request: RunStart) -> str:
     """The run's name: `run-name` evaluated; where there is none, or it is blank, the flow's title.
 
     Raises UsageError when it can't be evaluated.

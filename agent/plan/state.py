@@ -32,7 +32,7 @@ class JobPhase(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class RunRequest:
+class RunStart:
     """Everything that a run is started with; a re-run changes `attempt` and what follows from it, nothing else."""
 
     run: RunId
@@ -52,7 +52,7 @@ class RunRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class GroupPlace:
     """A concurrency group that a run or a job must be in while it runs."""
 
     group: str
@@ -90,7 +90,7 @@ class JobState:
     run_attempt: int = 1  # the attempt of the run that it belongs to; a re-run keeps jobs of earlier ones
     attempt: int = 1  # of this job in that: grows with each retry
     stands_in: bool = False  # for a node that ended without being expanded
-    places: tuple[Place, ...] = ()  # its concurrency groups, in the order in which they are entered
+    places: tuple[GroupPlace, ...] = ()  # its concurrency groups, in the order in which they are entered
     gate: Gate | None = None
     retry_at: float | None = None  # when a RESTING job is tried again
 
@@ -118,11 +118,11 @@ class ScopeState:
 class RunState:
     """The whole of a run as the planner sees it. `nodes` and `jobs` are in the flow file's order."""
 
-    request: RunRequest
+    request: RunStart
     nodes: Mapping[str, NodeState]
     jobs: Mapping[str, JobState] = field(default_factory=lambda: MappingProxyType({}))
     scopes: Mapping[str, ScopeState] = field(default_factory=lambda: MappingProxyType({}))
-    place: Place | None = None  # the run's own concurrency group
+    place: GroupPlace | None = None  # the run's own concurrency group
     cancel_reason: str | None = None
     is_forced: bool = False  # cancelled, and no condition keeps a job going
     conclusion: Conclusion | None = None

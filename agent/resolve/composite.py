@@ -10,7 +10,7 @@ from types import MappingProxyType
 from agent.flow.expressions import ExpressionError, to_condition, to_text
 from agent.flow.problems import Problem
 from agent.flow.source import Mapping, Node, Scalar, Sequence, key_text, plain
-from agent.spec.job import StepKind, StepSpec
+from agent.spec.job import SpecStepKind, StepSpec
 
 RUN_KEYS = frozenset({"name", "id", "if", "run", "shell", "env", "continue-on-error", "working-directory"})
 USES_KEYS = frozenset({"name", "id", "if", "uses", "with", "env", "continue-on-error"})
@@ -95,7 +95,7 @@ def _subject(uses: str) -> str:
 def _read_step(node: Node, ids: _Ids, problems: list[Problem]) -> StepSpec:
     assert isinstance(node, Mapping)
     pairs = {key_text(key): value for key, value in node.pairs}
-    kind = StepKind.USES if "uses" in pairs else StepKind.RUN
+    kind = SpecStepKind.USES if "uses" in pairs else SpecStepKind.RUN
     _check_keys(node, pairs, kind, problems)
     uses = _text(pairs.get("uses"))
     written_id = _text(pairs.get("id"))
@@ -116,13 +116,13 @@ def _read_step(node: Node, ids: _Ids, problems: list[Problem]) -> StepSpec:
     )
 
 
-def _check_keys(node: Mapping, pairs: dict[str, Node], kind: StepKind, problems: list[Problem]) -> None:
-    known = USES_KEYS if kind is StepKind.USES else RUN_KEYS
+def _check_keys(node: Mapping, pairs: dict[str, Node], kind: SpecStepKind, problems: list[Problem]) -> None:
+    known = USES_KEYS if kind is SpecStepKind.USES else RUN_KEYS
     for written, _ in node.pairs:
         if key_text(written) not in known:
             hint = f"a step of a composite action knows {', '.join(sorted(known))}"
             problems.append(Problem(written.position, f"Unexpected value '{key_text(written)}'", hint))
-    for key in ("uses",) if kind is StepKind.USES else ("run", "shell"):
+    for key in ("uses",) if kind is SpecStepKind.USES else ("run", "shell"):
         if not _text(pairs.get(key)):
             hint = "in a composite action each `run:` names its `shell:`" if key == "shell" else ""
             place = pairs.get(key, node).position

@@ -12,7 +12,7 @@ from agent.redaction import redact
 from agent.resolve.lfs import fetch_contents, find_pointers
 from agent.resolve.sources import git
 from agent.resolve.store import ActionStore
-from agent.resolve.stored_repository import Made, Make, StoredRepository
+from agent.resolve.stored_repository import Make, StoredFiles, StoredRepository
 from agent.resolve.tree import read_commit, write_tree
 from agent.trees import remove_tree
 
@@ -114,14 +114,14 @@ class Fetcher:
             yield commit
 
     def _make_fetch(self, url: str, ref: str, found: git.FoundRef) -> Make:
-        def make(files: Path) -> Made:
+        def make(files: Path) -> StoredFiles:
             bare = files.with_name("repository")
             try:
                 commit = git.fetch(url, ref, found, bare, limit_bytes=self._limit_bytes)
                 where = f"{redact(url)} at {commit}"
                 submodules = write_tree(bare, commit, files, limit_bytes=self._limit_bytes, where=where)
                 large = find_pointers(bare, commit, files)
-                return Made(commit, read_commit(bare, commit), submodules, large)
+                return StoredFiles(commit, read_commit(bare, commit), submodules, large)
             finally:
                 remove_tree(bare)
 

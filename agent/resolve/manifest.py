@@ -16,11 +16,11 @@ from agent.flow.action_members import check_action_members
 from agent.flow.expressions import to_text
 from agent.flow.problems import InvalidFlowError, Problem
 from agent.flow.source import (
-    Limits,
     Mapping,
     Node,
     Scalar,
     Sequence,
+    YamlLimits,
     key_text,
     plain,
     read_source,
@@ -32,7 +32,7 @@ MANIFESTS = ("action.yml", "action.yaml")
 DOCKERFILES = ("Dockerfile", "dockerfile")
 ALWAYS = "always()"
 
-_LIMITS = Limits(depth=100, characters=10 * 1024 * 1024)  # GitHub's for a manifest
+_LIMITS = YamlLimits(depth=100, characters=10 * 1024 * 1024)  # GitHub's for a manifest
 _NOTHING: AnyMapping[str, object] = MappingProxyType({})
 
 

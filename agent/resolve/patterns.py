@@ -19,7 +19,7 @@ _DEFAULT_PORTS = {"https": 443, "http": 80, "ssh": 22}
 
 
 @dataclass(frozen=True, slots=True)
-class Pattern:
+class ActionPattern:
     """A pattern, ready to be matched. `ref` is None where it is for every ref."""
 
     name: re.Pattern[str]
@@ -32,19 +32,19 @@ class Pattern:
         return any(self.name.fullmatch(name) for name in names)
 
 
-def compile_permission(pattern: str) -> Pattern:
+def compile_permission(pattern: str) -> ActionPattern:
     """A pattern of `allow`: case, scheme and port count."""
     scheme, host, path, ref = _split(pattern)
     prefix = f"{scheme.lower()}://{host.lower()}" if scheme else ""
-    return Pattern(_glob(f"{prefix}{path}"), None if ref is None else _glob(ref))
+    return ActionPattern(_glob(f"{prefix}{path}"), None if ref is None else _glob(ref))
 
 
-def compile_denial(pattern: str) -> Pattern:
+def compile_denial(pattern: str) -> ActionPattern:
     """A pattern of `deny`: case, scheme and port don't count."""
     scheme, host, path, ref = _split(pattern)
     prefix = f"://{re.sub(r':[0-9*]+$', '', host)}" if scheme else ""
     name = _glob(f"{prefix}{path}", re.IGNORECASE)
-    return Pattern(name, None if ref is None else _glob(ref, re.IGNORECASE))
+    return ActionPattern(name, None if ref is None else _glob(ref, re.IGNORECASE))
 
 
 def allowed_names(reference: Fetched, url: str) -> Iterator[str]:

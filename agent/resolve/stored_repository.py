@@ -23,7 +23,7 @@ LARGE = "large"  # the folder of contents that Git LFS keeps
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class StoredFiles:
     """What is known of files that were just fetched."""
 
     commit: str
@@ -32,7 +32,7 @@ class Made:
     large: tuple[str, ...] = ()  # paths of files that Git LFS keeps
 
 
-Make = Callable[[Path], Made]  # fills the folder that it is given
+Make = Callable[[Path], StoredFiles]  # fills the folder that it is given
 
 
 class StoredRepository:

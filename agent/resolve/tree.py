@@ -29,7 +29,7 @@ _SUBMODULE = "160000"
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TreeEntry:
     """One entry of a commit's tree: a file, a link or a submodule."""
 
     mode: str
@@ -53,7 +53,7 @@ def write_tree(repository: Path, commit: str, folder: Path, *, limit_bytes: int,
         _check_name(entry, where)
     folder.mkdir()
     submodules: dict[str, str] = {}
-    links: list[tuple[Entry, str]] = []
+    links: list[tuple[TreeEntry, str]] = []
     with _Objects(repository) as objects:
         for entry in entries:
             target = folder / entry.path
@@ -89,16 +89,16 @@ def check_tree(folder: Path, commit: str, commit_bytes: bytes, submodules: Submo
         raise DamagedError("the stored files are not those that were fetched", where=str(folder))
 
 
-def _list_entries(repository: Path, commit: str) -> Iterator[Entry]:
+def _list_entries(repository: Path, commit: str) -> Iterator[TreeEntry]:
     listing = run_git(["ls-tree", "-r", "-z", "--long", "--full-tree", commit], folder=repository)
     for line in listing.split(b"\0"):
         if line:
             facts, _, path = line.partition(b"\t")
             mode, _, name, size = facts.decode().split()
-            yield Entry(mode, name, 0 if size == "-" else int(size), os.fsdecode(path))
+            yield TreeEntry(mode, name, 0 if size == "-" else int(size), os.fsdecode(path))
 
 
-def _check_name(entry: Entry, where: str) -> None:
+def _check_name(entry: TreeEntry, where: str) -> None:
     segments = entry.path.split("/")
     if any(segment in {"", ".", ".."} or segment.lower() == ".git" for segment in segments):
         raise RefusedError(f"the repository holds a file named {entry.path!a}", where=where)
@@ -117,7 +117,7 @@ def _write_file(path: Path, chunks: Iterator[bytes], mode: int) -> None:
         file.writelines(chunks)
 
 
-def _make_links(folder: Path, links: list[tuple[Entry, str]], where: str) -> None:
+def _make_links(folder: Path, links: list[tuple[TreeEntry, str]], where: str) -> None:
     """Make the links last, when nothing is written any more that could go through one."""
     for entry, target in links:
         if target.startswith("/") or "\0" in target:
@@ -129,7 +129,7 @@ def _make_links(folder: Path, links: list[tuple[Entry, str]], where: str) -> Non
             raise _leads_out(entry, where)
 
 
-def _leads_out(entry: Entry, where: str) -> RefusedError:
+def _leads_out(entry: TreeEntry, where: str) -> RefusedError:
     return RefusedError(
         f"the link {entry.path!a} leads out of the repository",
         where=where,
@@ -157,7 +157,7 @@ class _Objects:
         self._process.kill()
         self._process.communicate()
 
-    def read(self, entry: Entry) -> Iterator[bytes]:
+    def read(self, entry: TreeEntry) -> Iterator[bytes]:
         """The contents of `entry`, in chunks."""
         asked, answered = self._process.stdin, self._process.stdout
         assert asked is not None

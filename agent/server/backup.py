@@ -41,7 +41,7 @@ def _say_nothing(_what: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class BackupSummary:
     """What a backup holds. `blobs` is empty when the bytes are in it, else where they are."""
 
     files: int
@@ -51,7 +51,7 @@ class Made:
 
 def make_backup(
     data: Path, file: Path, *, blobs_url: str = "", database_url: str = "", tell: Tell = _say_nothing
-) -> Made:
+) -> BackupSummary:
     """Write the backup of the data folder to `file`, which appears when it is whole. The server may run.
 
     With `database_url` rows and journals are PostgreSQL's, of one moment, and the folder is that which has the blobs.
@@ -93,7 +93,7 @@ def restore_backup(
     replaces: bool = False,
     now: float = 0.0,
     tell: Tell = _say_nothing,
-) -> Made:
+) -> BackupSummary:
     """Make the data folder `data`, which must not be there or be empty, from a backup of either store.
 
     With `database_url` its rows and journals go there; `replaces`: also when it is not empty. Nothing is at `data` or
@@ -152,7 +152,7 @@ def _stage(data: Path, staging: Path, database_url: str, tell: Tell) -> _Staged:
     return _Staged(copy, staging, data / "blobs")
 
 
-def _write(staged: _Staged, out: BinaryIO, blobs_url: str, tell: Tell) -> tuple[Made, str]:
+def _write(staged: _Staged, out: BinaryIO, blobs_url: str, tell: Tell) -> tuple[BackupSummary, str]:
     """What was written, and the name of something that the rows name and that is not there (any more)."""
     named = read_named(staged.database)
     held: dict[str, dict[str, object]] = {}
@@ -164,7 +164,7 @@ def _write(staged: _Staged, out: BinaryIO, blobs_url: str, tell: Tell) -> tuple[
         manifest = {"version": _FORMAT, "blobs": blobs_url, "files": held}
         _add_bytes(tar, _MANIFEST, json.dumps(manifest).encode())
     size = sum(int(str(about["size"])) for about in held.values())
-    return Made(len(held), size, blobs_url), _find_missing(named, held, with_blobs=not blobs_url)
+    return BackupSummary(len(held), size, blobs_url), _find_missing(named, held, with_blobs=not blobs_url)
 
 
 def _files(staged: _Staged, *, with_blobs: bool) -> Iterator[tuple[str, Path]]:
@@ -222,7 +222,7 @@ def _entry(name: str, size: int) -> tarfile.TarInfo:
     return entry
 
 
-def _read(file: Path, folder: Path, tell: Tell) -> Made:
+def _read(file: Path, folder: Path, tell: Tell) -> BackupSummary:
     """Unpack what is named as ours is, plain files only, and hold all of it against the manifest at the end."""
     seen: dict[str, dict[str, object]] = {}
     manifest: bytes | None = None
@@ -249,7 +249,7 @@ def _read(file: Path, folder: Path, tell: Tell) -> Made:
         raise UsageError("there is no such file", where=str(file)) from None
     except (tarfile.TarError, ValueError, KeyError, TypeError, EOFError) as error:
         raise DamagedError(f"the backup can't be read: {error}", where=str(file)) from None
-    return Made(len(seen), sum(int(str(one["size"])) for one in seen.values()), blobs)
+    return BackupSummary(len(seen), sum(int(str(one["size"])) for one in seen.values()), blobs)
 
 
 def _unpack(content: IO[bytes], path: Path) -> dict[str, object]:

@@ -28,7 +28,7 @@ _SCOPES: Mapping[tuple[str, str], Callable[..., str]] = {
     ("repositories", "credentials"): lambda id: connected.make_scope(id, "credentials"),  # noqa: A006 - the column
     ("repositories", "secret"): lambda id: connected.make_scope(id, "secret"),  # noqa: A006
     ("webhooks", "secret"): named.make_scope,
-    ("idempotency_keys", "answer"): lambda owner, key: idempotency.Claim(owner, key).scope,
+    ("idempotency_keys", "answer"): lambda owner, key: idempotency.KeyClaim(owner, key).scope,
 }
 
 

@@ -38,7 +38,7 @@ _SHUTDOWN_SECONDS = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Started:
+class ServerStarted:
     """What the person who started the server is told. The tokens are there at the very first start only."""
 
     url: str
@@ -48,7 +48,7 @@ class Started:
     registration_token: str | None = field(default=None, repr=False)
 
 
-def serve(settings: ServerSettings, announce: Callable[[Started], None]) -> None:
+def serve(settings: ServerSettings, announce: Callable[[ServerStarted], None]) -> None:
     """Serve until SIGTERM or SIGINT; `announce` is called once, when requests are answered.
 
     Raises AgentError when the folder is taken or the address can't be listened on.
@@ -75,7 +75,7 @@ async def _serve(
     settings: ServerSettings,
     folder: DataFolder,
     listener: socket.socket,
-    announce: Callable[[Started], None],
+    announce: Callable[[ServerStarted], None],
     most_connections: int,
 ) -> None:
     asyncio.get_running_loop().set_exception_handler(FullNotes())
@@ -88,7 +88,7 @@ async def _serve(
     def on_started(services: Services) -> None:
         server.services = services
         write_private_file(folder.address, f"{_url_of(listener)}\n".encode())
-        announce(Started(url, folder.server_id, str(folder.root), admin, registration))
+        announce(ServerStarted(url, folder.server_id, str(folder.root), admin, registration))
 
     app = make_app(settings, folder, on_started=on_started)
     server = _Server(

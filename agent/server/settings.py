@@ -5,7 +5,7 @@ from pathlib import Path
 
 from agent.server.http.proxies import TrustedProxies
 from agent.server.people.auth.oidc import OidcSettings
-from agent.server.process.limits import Limits
+from agent.server.process.limits import ServerLimits
 from agent.server.triggers.settings import TriggerSettings
 from agent.wire.lease import LeaseTerms
 from agent.wire.server_side import ConnectionTerms
@@ -33,6 +33,6 @@ class ServerSettings:
     oidc: OidcSettings | None = None
     lease_terms: LeaseTerms = field(default_factory=LeaseTerms)
     connection_terms: ConnectionTerms = field(default_factory=ConnectionTerms)
-    limits: Limits = field(default_factory=Limits)
+    limits: ServerLimits = field(default_factory=ServerLimits)
     allow_attach: bool = True
     triggers: TriggerSettings = field(default_factory=TriggerSettings)

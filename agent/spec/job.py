@@ -10,14 +10,14 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from agent.ids import JobId, RunId
-from agent.spec.request import Request
+from agent.spec.request import ResourceRequest
 
 SPEC_VERSION = 1
 
 _NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
-class StepKind(StrEnum):
+class SpecStepKind(StrEnum):
     """The forms of a step. `parallel` has been lowered to background steps and a wait."""
 
     RUN = "run"
@@ -31,7 +31,7 @@ class StepKind(StrEnum):
 class StepSpec:
     """One step; every `object` is a template."""
 
-    kind: StepKind
+    kind: SpecStepKind
     id: str
     name: object = None
     condition: str = "success()"
@@ -82,7 +82,7 @@ class Contexts:
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
+class CallerSecrets:
     """A call on the way to the job: what its `secrets:` makes of the caller's. Templates, evaluated on the machine."""
 
     secrets: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
@@ -90,7 +90,7 @@ class Caller:
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class GangNode:
     """One machine's place among those that run a job together; the first one, rank 0, is the master."""
 
     rank: int
@@ -121,7 +121,7 @@ class JobSpec:
     services: object = None
     secrets: tuple[str, ...] = ()  # names that this job may see
     callers: tuple[
-        Caller, ...
+        CallerSecrets, ...
     ] = ()  # those that name secrets, outermost first; none: `secrets` are the job's own
     environment: str = ""  # the deployment environment, "" for none
     environment_url: object = None  # a template, evaluated when the steps have ended
@@ -130,7 +130,7 @@ class JobSpec:
     contexts: Contexts = field(default_factory=Contexts)
     source: Source = field(default_factory=Source)
     pins: Mapping[str, str] | None = None  # from flow.lock: reference -> commit; None: there is no lock
-    resources: Request = field(default_factory=Request)  # on each of its machines
+    resources: ResourceRequest = field(default_factory=ResourceRequest)  # on each of its machines
     priority: int = 0  # higher ones of the same project go first
     hold_minutes: float = (
         0.0  # after a failure it waits for so long, before its post steps, for somebody to look

@@ -29,7 +29,7 @@ class Platform:
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class LabelClaim:
     """What a label says of the machine; empty: nothing of this. `ubuntu` is the release, `latest` for whichever."""
 
     os: str = ""
@@ -37,15 +37,15 @@ class Claim:
     ubuntu: str = ""
 
 
-def read_label(label: str) -> Claim:
+def read_label(label: str) -> LabelClaim:
     """What `label` says of the machine."""
     word = label.lower()
     hosted = _HOSTED.fullmatch(word)
     if hosted is None:
-        return Claim(os=_SYSTEMS.get(word, ""), arch=_PROCESSORS.get(word, ""))
+        return LabelClaim(os=_SYSTEMS.get(word, ""), arch=_PROCESSORS.get(word, ""))
     family, release, more = hosted.groups()
     arch = "ARM64" if more and "arm" in more.split("-") else ""
-    return Claim(_HOSTED_SYSTEMS[family], arch, (release or "latest") if family == "ubuntu" else "")
+    return LabelClaim(_HOSTED_SYSTEMS[family], arch, (release or "latest") if family == "ubuntu" else "")
 
 
 def find_misfit(labels: Iterable[str], machine: Platform) -> str:

@@ -35,7 +35,7 @@ class GpuRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ResourceRequest:
     """What one job (one node of a gang) has for itself on its machine. `gpus` None: nothing was said of GPUs."""
 
     cpus: float = 0.0
@@ -43,15 +43,15 @@ class Request:
     gpus: GpuRequest | None = None
 
 
-NOTHING = Request()
+NOTHING = ResourceRequest()
 
 
-def read_request(value: object, where: str = "resources") -> Request:
+def read_request(value: object, where: str = "resources") -> ResourceRequest:
     """The request in an evaluated `resources:`; None is one for nothing. Raises UsageError."""
     if value is None:
         return NOTHING
     written = _mapping(value, where, ("cpus", "memory", "gpus"))
-    return Request(
+    return ResourceRequest(
         cpus=_number(written.get("cpus", 0.0), f"{where}.cpus"),
         memory_bytes=_size(written.get("memory"), f"{where}.memory"),
         gpus=_read_gpus(written["gpus"], f"{where}.gpus") if "gpus" in written else None,
@@ -69,7 +69,7 @@ def read_whole(value: object, where: str, *, least: int, most: int) -> int:
     return int(number)
 
 
-def wanted_gpus(request: Request, labels: Collection[str], gpus: Collection[Gpu]) -> GpuRequest:
+def wanted_gpus(request: ResourceRequest, labels: Collection[str], gpus: Collection[Gpu]) -> GpuRequest:
     """The GPUs that a job asks for on a machine with `gpus`: by number, or one of them by a label in its `runs-on`.
 
     A label that the machine has only because of its GPUs (`h200`, `gpu`, `cuda-12`) asks for one that carries it. With a
@@ -101,12 +101,12 @@ def matches(wanted: GpuRequest, gpu: Gpu) -> bool:
     return not models or any(model <= words for model in models)
 
 
-def describe(request: Request, gpus: GpuRequest) -> str:
+def describe(request: ResourceRequest, gpus: GpuRequest) -> str:
     """The request in words: `4 h100 GPUs with 80 GB, 16 cpus and 64 GB of memory`; empty for nothing."""
     return join_words(list_wanted(request, gpus))
 
 
-def list_wanted(request: Request, gpus: GpuRequest, *, adjective: str = "") -> list[str]:
+def list_wanted(request: ResourceRequest, gpus: GpuRequest, *, adjective: str = "") -> list[str]:
     """What is asked for, thing by thing; with the adjective `free`: `4 free h100 GPUs`, `64 GB of free memory`."""
     said = f"{adjective} " if adjective else ""
     parts = [_describe_gpus(gpus, said)] if gpus.count else []

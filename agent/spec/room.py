@@ -6,7 +6,7 @@ A job takes what it asks for and gives it back when it ends. What it does not as
 from collections.abc import Collection, Iterable, Mapping
 from typing import Self
 
-from agent.spec.request import GpuRequest, Request, join_words, list_wanted, matches
+from agent.spec.request import GpuRequest, ResourceRequest, join_words, list_wanted, matches
 from agent.spec.resources import Gpu
 
 _ROUNDING = 1e-9  # cores are fractions, and fractions add up badly
@@ -27,11 +27,11 @@ class Room:
         """The same room, to be changed apart."""
         return type(self)(self.slots, self.cpus, self.memory_bytes, self.gpus)
 
-    def holds(self, request: Request, gpus: GpuRequest) -> bool:
+    def holds(self, request: ResourceRequest, gpus: GpuRequest) -> bool:
         """Whether there is room for this now."""
         return self.slots >= 1 and self.has(request, gpus)
 
-    def has(self, request: Request, gpus: GpuRequest) -> bool:
+    def has(self, request: ResourceRequest, gpus: GpuRequest) -> bool:
         """Whether these cores, this memory and these GPUs are free, with a free slot or without."""
         return (
             request.cpus <= self.cpus + _ROUNDING
@@ -47,7 +47,7 @@ class Room:
         found.sort(key=lambda gpu: (gpu.memory_bytes or 0, gpu.index, gpu.uuid))
         return tuple(gpu.uuid for gpu in found[: wanted.count])
 
-    def take(self, request: Request, gpus: Iterable[str]) -> None:
+    def take(self, request: ResourceRequest, gpus: Iterable[str]) -> None:
         """This is somebody's from now on."""
         self.slots -= 1
         self.cpus -= request.cpus
@@ -55,14 +55,14 @@ class Room:
         for uuid in gpus:
             self.gpus.pop(uuid, None)
 
-    def give_back(self, request: Request, gpus: Iterable[str], machine: Mapping[str, Gpu]) -> None:
+    def give_back(self, request: ResourceRequest, gpus: Iterable[str], machine: Mapping[str, Gpu]) -> None:
         """This is free again. A GPU that the machine does not have any more stays away."""
         self.slots += 1
         self.cpus += request.cpus
         self.memory_bytes += request.memory_bytes
         self.gpus.update((uuid, machine[uuid]) for uuid in gpus if uuid in machine)
 
-    def lacks(self, request: Request, gpus: GpuRequest) -> str:
+    def lacks(self, request: ResourceRequest, gpus: GpuRequest) -> str:
         """What of this is not free now: `2 free GPUs`, `a free slot`, both; empty when there is room."""
         parts = [] if self.has(request, gpus) else list_wanted(request, gpus, adjective="free")
         return join_words([*parts, "a free slot"] if self.slots < 1 else parts)

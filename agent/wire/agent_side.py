@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping
 
 from agent.wire import messages as m
 from agent.wire.codec import decode_text, encode_chunk, encode_text
-from agent.wire.conversation import Phase, hear, say
+from agent.wire.conversation import ConversationPhase, hear, say
 from agent.wire.errors import IllegalVerbError, WireError
-from agent.wire.sessions import Sessions
+from agent.wire.sessions import AttachSessions
 from agent.wire.window import Window
 
 Sign = Callable[[m.Challenge], bytes]
@@ -31,7 +31,7 @@ class AgentProtocol:
     """
 
     def __init__(self, agent: str, software: str, sign: Sign, boot: str = "") -> None:
-        self.phase = Phase.NEW
+        self.phase = ConversationPhase.NEW
         self._agent = agent
         self._software = software
         self._sign = sign
@@ -39,7 +39,7 @@ class AgentProtocol:
         self._window = Window(0)
         self._announced: set[_Lease] = set()
         self._assigned: set[_Lease] = set()
-        self._sessions = Sessions()
+        self._sessions = AttachSessions()
         self._outgoing: list[str | bytes] = []
 
     def outgoing(self) -> list[str | bytes]:
@@ -54,19 +54,19 @@ class AgentProtocol:
 
         Raises WireError, and is closed then, when the server broke the protocol.
         """
-        if self.phase is Phase.CLOSED:
+        if self.phase is ConversationPhase.CLOSED:
             return ()
         try:
             return self._hear(decode_text(text))
         except WireError:
-            self.phase = Phase.CLOSED
+            self.phase = ConversationPhase.CLOSED
             raise
 
     def receive_bytes(self, _frame: bytes) -> tuple[m.ServerMessage, ...]:
         """Raises WireError: a server sends no binary frames."""
-        if self.phase is Phase.CLOSED:
+        if self.phase is ConversationPhase.CLOSED:
             return ()
-        self.phase = Phase.CLOSED
+        self.phase = ConversationPhase.CLOSED
         raise WireError("bad_message", "a binary frame came from the server")
 
     def _hear(self, message: m.Message) -> tuple[m.ServerMessage, ...]:
@@ -161,7 +161,7 @@ class AgentProtocol:
 
     def ship(self, job: str, lease: int, offset: int, data: bytes) -> None:
         """Send journal bytes; `next_offset` and `room_bytes` say what is allowed. Raises IllegalVerbError otherwise."""
-        if self.phase is Phase.CLOSED:
+        if self.phase is ConversationPhase.CLOSED:
             return
         chunk = m.JournalChunk(job, lease, offset, data)
         after = say(self.phase, chunk)
@@ -213,12 +213,12 @@ class AgentProtocol:
     @property
     def is_welcome(self) -> bool:
         """Whether the server knows who we are, and `ready` is due."""
-        return self.phase is Phase.WELCOMED
+        return self.phase is ConversationPhase.WELCOMED
 
     @property
     def is_ready(self) -> bool:
         """Whether the opening is over, and the work goes on."""
-        return self.phase is Phase.READY
+        return self.phase is ConversationPhase.READY
 
     @property
     def room_bytes(self) -> int:
@@ -227,10 +227,10 @@ class AgentProtocol:
 
     def next_offset(self, job: str, lease: int) -> int | None:
         """Where this job's next chunk begins; None while the server has not said from where, and when the conversation is over."""
-        return None if self.phase is Phase.CLOSED else self._window.next_offset(job, lease)
+        return None if self.phase is ConversationPhase.CLOSED else self._window.next_offset(job, lease)
 
     def _answer_assign(self, message: m.Accept | m.Refuse) -> None:
-        if self.phase is Phase.CLOSED:
+        if self.phase is ConversationPhase.CLOSED:
             return
         if (message.job, message.lease) not in self._assigned:
             raise IllegalVerbError(
@@ -240,7 +240,7 @@ class AgentProtocol:
         self._assigned.discard((message.job, message.lease))
 
     def _say(self, message: m.AgentMessage) -> None:
-        if self.phase is Phase.CLOSED:
+        if self.phase is ConversationPhase.CLOSED:
             return
         frame = encode_text(message)
         self.phase = say(self.phase, message)

@@ -15,7 +15,7 @@ from agent.wire import messages as m
 from agent.wire.errors import IllegalVerbError, WireError
 
 
-class Phase(StrEnum):
+class ConversationPhase(StrEnum):
     """How far a connection has come."""
 
     NEW = "new"
@@ -35,19 +35,23 @@ _IN_READY: tuple[type[AnyMessage], ...] = (
     *(m.Attach, m.AttachOpened, m.AttachInput, m.AttachOutput, m.AttachTaken, m.AttachLeave, m.AttachEnded),
 )
 
-TRANSITIONS: dict[tuple[Phase, type[AnyMessage]], Phase] = {
-    (Phase.NEW, m.Hello): Phase.GREETED,
-    (Phase.GREETED, m.Challenge): Phase.CHALLENGED,
-    (Phase.CHALLENGED, m.Proof): Phase.PROVEN,
-    (Phase.PROVEN, m.Welcome): Phase.WELCOMED,
-    (Phase.WELCOMED, m.Ready): Phase.READY,
-    **{(Phase.READY, kind): Phase.READY for kind in _IN_READY},
-    (Phase.READY, m.Goodbye): Phase.CLOSED,
-    **{(phase, m.Rejected): Phase.CLOSED for phase in Phase if phase is not Phase.CLOSED},
+TRANSITIONS: dict[tuple[ConversationPhase, type[AnyMessage]], ConversationPhase] = {
+    (ConversationPhase.NEW, m.Hello): ConversationPhase.GREETED,
+    (ConversationPhase.GREETED, m.Challenge): ConversationPhase.CHALLENGED,
+    (ConversationPhase.CHALLENGED, m.Proof): ConversationPhase.PROVEN,
+    (ConversationPhase.PROVEN, m.Welcome): ConversationPhase.WELCOMED,
+    (ConversationPhase.WELCOMED, m.Ready): ConversationPhase.READY,
+    **{(ConversationPhase.READY, kind): ConversationPhase.READY for kind in _IN_READY},
+    (ConversationPhase.READY, m.Goodbye): ConversationPhase.CLOSED,
+    **{
+        (phase, m.Rejected): ConversationPhase.CLOSED
+        for phase in ConversationPhase
+        if phase is not ConversationPhase.CLOSED
+    },
 }
 
 
-def hear(phase: Phase, message: AnyMessage) -> Phase:
+def hear(phase: ConversationPhase, message: AnyMessage) -> ConversationPhase:
     """The phase after `message` came in. Raises WireError('bad_message') when it may not come now."""
     after = TRANSITIONS.get((phase, type(message)))
     if after is None:
@@ -55,7 +59,7 @@ def hear(phase: Phase, message: AnyMessage) -> Phase:
     return after
 
 
-def say(phase: Phase, message: AnyMessage) -> Phase:
+def say(phase: ConversationPhase, message: AnyMessage) -> ConversationPhase:
     """The phase after `message` went out. Raises IllegalVerbError when it may not be sent now."""
     after = TRANSITIONS.get((phase, type(message)))
     if after is None:

@@ -34,7 +34,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import ClassVar, get_args
 
-from agent.spec.job import JobSpec, Node
+from agent.spec.job import GangNode, JobSpec
 from agent.spec.resources import Inventory
 
 PROTOCOL_VERSIONS = (1, 2)  # that this code speaks, best last
@@ -120,7 +120,7 @@ class Assign:
     spec: JobSpec
     sealed: Mapping[str, bytes] = field(default_factory=lambda: MappingProxyType({}))
     gpus: tuple[str, ...] | None = None
-    node: Node | None = None
+    node: GangNode | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 
 from agent.wire import messages as m
 from agent.wire.codec import decode_chunk, decode_text, encode_text
-from agent.wire.conversation import Phase, hear, say
+from agent.wire.conversation import ConversationPhase, hear, say
 from agent.wire.errors import IllegalVerbError, WireError
-from agent.wire.sessions import Sessions
+from agent.wire.sessions import AttachSessions
 from agent.wire.window import Window
 
 _Lease = tuple[str, int]
@@ -76,7 +76,7 @@ class ServerProtocol:
     """
 
     def __init__(self, server: str, nonce: bytes, terms: ConnectionTerms) -> None:
-        self.phase = Phase.NEW
+        self.phase = ConversationPhase.NEW
         self.agent = ""
         self._server = server
         self._nonce = nonce
@@ -87,13 +87,13 @@ class ServerProtocol:
         self._window = Window(terms.window_bytes)
         self._announced: dict[_Lease, int] = {}
         self._offered: set[_Lease] = set()
-        self._sessions = Sessions()
+        self._sessions = AttachSessions()
         self._outgoing: list[str] = []
 
     @property
     def is_closed(self) -> bool:
         """Whether the connection is to be closed once `outgoing` is sent."""
-        return self.phase is Phase.CLOSED
+        return self.phase is ConversationPhase.CLOSED
 
     @property
     def unanswered(self) -> frozenset[_Lease]:

@@ -17,7 +17,7 @@ class _Frames:
     come: int = 0  # and not taken by ours
 
 
-class Sessions:
+class AttachSessions:
     """Which sessions are open, and how many frames of each are not taken."""
 
     def __init__(self) -> None:

@@ -12,7 +12,7 @@ from support.wire import INVENTORY, job_id, job_spec
 
 from agent.daemon.connection import Link, RejectedError, websocket_url
 from agent.daemon.jobs import JobTable
-from agent.daemon.leases import Leases
+from agent.daemon.leases import HeldLeases
 from agent.daemon.shipping import Shipper
 from agent.daemon.signing import make_signer
 from agent.daemon.state import StateFolder
@@ -42,7 +42,7 @@ class Agent:
         self.state = state
         self.jobs = JobTable(state.jobs, settings, RefusingLauncher())
         self.is_closed = False
-        leases = Leases(self.jobs, max_jobs=1, is_closed=lambda: self.is_closed)
+        leases = HeldLeases(self.jobs, max_jobs=1, is_closed=lambda: self.is_closed)
         registration = state.load_registration()
         self.link = Link(
             registration,

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from agent.daemon.escalation import (
     GRACE_SECONDS,
     SILENT_SECONDS,
-    Action,
-    Event,
-    Stage,
+    EscalationEvent,
+    EscalationStage,
+    Measure,
     advance,
     begin,
     begin_at_deadline,
@@ -18,37 +18,43 @@ from agent.daemon.escalation import (
 
 def test_who_answers_has_its_time_to_cancel_and_a_grace():
     escalation, action = begin(100.0, 300.0)
-    assert (escalation.stage, action) == (Stage.ASKED, Action.ASK)
-    escalation, action = advance(escalation, Event.ANSWERED, 101.0)
-    assert (escalation.stage, escalation.due_at, action) == (Stage.HEARD, 401.0 + GRACE_SECONDS, None)
-    assert advance(escalation, Event.DUE, 401.0) == (escalation, None)
-    assert advance(escalation, Event.DUE, 401.0 + GRACE_SECONDS)[1] is Action.KILL
+    assert (escalation.stage, action) == (EscalationStage.ASKED, Measure.ASK)
+    escalation, action = advance(escalation, EscalationEvent.ANSWERED, 101.0)
+    assert (escalation.stage, escalation.due_at, action) == (
+        EscalationStage.HEARD,
+        401.0 + GRACE_SECONDS,
+        None,
+    )
+    assert advance(escalation, EscalationEvent.DUE, 401.0) == (escalation, None)
+    assert advance(escalation, EscalationEvent.DUE, 401.0 + GRACE_SECONDS)[1] is Measure.KILL
 
 
 def test_who_is_silent_is_told_by_a_signal_and_then_killed():
     escalation, _ask = begin(100.0, 300.0)
-    escalation, action = advance(escalation, Event.DUE, 100.0 + SILENT_SECONDS)
-    assert (escalation.stage, action) == (Stage.TOLD, Action.TELL_AND_ASK)
-    heard, action = advance(escalation, Event.ANSWERED, 111.0)
-    assert (heard.stage, action) == (Stage.HEARD, None)
-    escalation, action = advance(escalation, Event.DUE, 100.0 + 2 * SILENT_SECONDS)
-    assert (escalation.stage, escalation.due_at, action) == (Stage.KILLED, None, Action.KILL)
-    assert advance(escalation, Event.ANSWERED, 500.0) == (escalation, None)
+    escalation, action = advance(escalation, EscalationEvent.DUE, 100.0 + SILENT_SECONDS)
+    assert (escalation.stage, action) == (EscalationStage.TOLD, Measure.TELL_AND_ASK)
+    heard, action = advance(escalation, EscalationEvent.ANSWERED, 111.0)
+    assert (heard.stage, action) == (EscalationStage.HEARD, None)
+    escalation, action = advance(escalation, EscalationEvent.DUE, 100.0 + 2 * SILENT_SECONDS)
+    assert (escalation.stage, escalation.due_at, action) == (EscalationStage.KILLED, None, Measure.KILL)
+    assert advance(escalation, EscalationEvent.ANSWERED, 500.0) == (escalation, None)
 
 
 def test_who_has_no_socket_any_more_is_told_by_a_signal_and_has_its_time():
-    escalation, action = advance(begin(0.0, 60.0)[0], Event.ABSENT, 1.0)
-    assert (escalation.stage, action) == (Stage.SIGNALLED, Action.TELL)
-    assert advance(escalation, Event.DUE, 61.0 + GRACE_SECONDS)[1] is Action.KILL
+    escalation, action = advance(begin(0.0, 60.0)[0], EscalationEvent.ABSENT, 1.0)
+    assert (escalation.stage, action) == (EscalationStage.SIGNALLED, Measure.TELL)
+    assert advance(escalation, EscalationEvent.DUE, 61.0 + GRACE_SECONDS)[1] is Measure.KILL
 
 
 def test_a_deadline_leaves_the_supervisor_all_that_is_its_own_and_then_asks_no_more():
     assert choose_deadline(10.0, 3600.0, 300.0) == 3910.0 + GRACE_SECONDS
     assert choose_deadline(10.0, 0.0, 300.0) is None
-    assert begin_at_deadline(0.0)[1] is Action.KILL
+    assert begin_at_deadline(0.0)[1] is Measure.KILL
 
 
-@given(st.lists(st.tuples(st.sampled_from(Event), st.floats(0, 100)), max_size=30), st.floats(0, 1000))
+@given(
+    st.lists(st.tuples(st.sampled_from(EscalationEvent), st.floats(0, 100)), max_size=30), st.floats(0, 1000)
+)
 def test_whatever_happens_it_comes_to_an_end_and_kills_once(events, cancel_seconds):
     now = 0.0
     escalation, action = begin(now, cancel_seconds)
@@ -59,7 +65,7 @@ def test_whatever_happens_it_comes_to_an_end_and_kills_once(events, cancel_secon
         actions.append(action)
     while escalation.due_at is not None:
         now = max(now, escalation.due_at)
-        escalation, action = advance(escalation, Event.DUE, now)
+        escalation, action = advance(escalation, EscalationEvent.DUE, now)
         actions.append(action)
-    assert escalation.stage is Stage.KILLED
-    assert actions.count(Action.KILL) == 1
+    assert escalation.stage is EscalationStage.KILLED
+    assert actions.count(Measure.KILL) == 1

@@ -9,7 +9,7 @@ from agent.daemon import machine as machine_module
 from agent.daemon.machine import GpuGoneError, Machine
 from agent.job.launch.launcher import JobSettings
 from agent.machine.probes.nvidia import GpuListing
-from agent.spec.job import Node
+from agent.spec.job import GangNode
 from agent.spec.resources import Gpu, Inventory
 from agent.wire import messages as m
 
@@ -82,7 +82,7 @@ async def test_a_job_that_was_given_all_gpus_may_number_them_as_it_likes(tmp_pat
 
 
 async def test_a_node_knows_its_place(tmp_path: Path) -> None:
-    settings = await equip(tmp_path, runs_one_job=True, node=Node(1, 4, "gpu-box-1", 23_456))
+    settings = await equip(tmp_path, runs_one_job=True, node=GangNode(1, 4, "gpu-box-1", 23_456))
     assert settings.given == {
         "AGENT_NODE_RANK": "1",
         "AGENT_NODES": "4",

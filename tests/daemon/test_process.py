@@ -14,7 +14,7 @@ from agent.daemon.local import ask_daemon
 from agent.daemon.state import StateFolder
 from agent.ids import ENTROPY_BYTES, make_id
 from agent.job.launch.launcher import is_running, list_job_folders
-from agent.spec.job import Node
+from agent.spec.job import GangNode
 from agent.spec.outcome import Conclusion, FailureKind
 from agent.wire import messages as m
 
@@ -42,7 +42,9 @@ async def test_a_job_runs_its_journal_arrives_and_its_folder_goes(server, state)
 
 async def test_a_node_of_several_begins_when_all_are_there(server, state):
     async with daemon_process(state):
-        await server.assign(JOB, "echo $AGENT_NODE_RANK of $AGENT_NODES", node=Node(1, 2, "box-1", 20_001))
+        await server.assign(
+            JOB, "echo $AGENT_NODE_RANK of $AGENT_NODES", node=GangNode(1, 2, "box-1", 20_001)
+        )
         await server.wait_for(lambda: server.count(m.Accept))
         (folder,) = list_job_folders(state.jobs)
         assert not is_running(folder)

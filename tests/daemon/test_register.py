@@ -20,7 +20,7 @@ from support.fake_server import SERVER_ID
 from support.nvml import FakeGpu, build_nvml, nvml_env
 from support.wire import AGENT, INVENTORY
 
-from agent.daemon.register import Request, register
+from agent.daemon.register import RegisterOptions, register
 from agent.daemon.state import StateFolder
 from agent.errors import AgentError, RefusedError, UnreachableError, UsageError
 from agent.seal.identity import PublicIdentity, load_identity
@@ -73,8 +73,10 @@ def state(tmp_path: Path) -> StateFolder:
     return StateFolder(tmp_path / "state")
 
 
-def request_to(server: Answer, **changes: object) -> Request:
-    return replace(Request(server.url, "the-token", "box", labels=("fast-disk",), max_jobs=2), **changes)
+def request_to(server: Answer, **changes: object) -> RegisterOptions:
+    return replace(
+        RegisterOptions(server.url, "the-token", "box", labels=("fast-disk",), max_jobs=2), **changes
+    )
 
 
 def files_of(state: StateFolder) -> list[str]:
@@ -177,7 +179,7 @@ def test_a_server_that_is_not_there_is_unreachable(state):
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
         with pytest.raises(UnreachableError, match="can't be reached"):
-            register(state, Request(url, "the-token", "box"), INVENTORY)
+            register(state, RegisterOptions(url, "the-token", "box"), INVENTORY)
     assert files_of(state) == []
 
 

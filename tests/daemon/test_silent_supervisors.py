@@ -13,7 +13,7 @@ from support.jobs import make_settings
 from support.wire import job_spec
 
 from agent.daemon import escalation
-from agent.daemon.job import JobState
+from agent.daemon.job import DaemonJobState
 from agent.daemon.jobs import JobTable
 from agent.daemon.state import StateFolder
 from agent.ids import ENTROPY_BYTES, make_id
@@ -125,7 +125,7 @@ async def test_a_job_whose_supervisor_keeps_no_time_ends_at_the_daemons_own_dead
     try:
         async with asyncio.timeout(60):
             await held.has_ended.wait()
-        assert held.state is JobState.ENDED
+        assert held.state is DaemonJobState.ENDED
         result = read_result(held.folder.journal)
         assert (result.conclusion, result.failure_kind) == (Conclusion.CANCELLED, FailureKind.TIMEOUT)
         assert "maximum execution time of 0.02 minutes" in result.message

@@ -4,7 +4,7 @@ import pytest
 
 from agent.flow.calls import check_call, find_excess_permissions
 from agent.flow.load import load_flow
-from agent.flow.model import Call, Position
+from agent.flow.model import FlowCall, Position
 
 HERE = Position("caller.yml", 9, 11)
 CALLED = """\
@@ -24,7 +24,7 @@ jobs:
 
 def complaints(**call):
     called = load_flow(CALLED, "called.yml").flow
-    return [str(problem) for problem in check_call(Call("./called.yml", **call), called, HERE)]
+    return [str(problem) for problem in check_call(FlowCall("./called.yml", **call), called, HERE)]
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_a_wrong_secret_is_named(secrets, words):
 
 def test_a_flow_that_cannot_be_called_is_not_called():
     called = load_flow("on: push\njobs: {a: {runs-on: x, steps: [{run: a}]}}", "c.yml").flow
-    (problem,) = check_call(Call("./c.yml"), called, HERE)
+    (problem,) = check_call(FlowCall("./c.yml"), called, HERE)
     assert problem.message == "workflow_call key is not defined in the referenced workflow."
 
 

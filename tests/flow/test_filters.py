@@ -4,14 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.flow.filters import Event, compile_pattern, explain_pattern, matches, matches_patterns
+from agent.flow.filters import Happening, compile_pattern, explain_pattern, matches, matches_patterns
 from agent.flow.model import Position, Trigger
 
 HERE = Position("f.yml", 1, 1)
 
 
 def starts(event, filters, **facts):
-    return matches(Trigger(event, HERE, filters=filters), Event(event, **facts))
+    return matches(Trigger(event, HERE, filters=filters), Happening(event, **facts))
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_activity_types_count_as_named_or_by_default(event, types, action, does_
 
 
 def test_other_events_names_and_workflows_do_not_start():
-    assert not matches(Trigger("push", HERE), Event("pull_request"))
+    assert not matches(Trigger("push", HERE), Happening("pull_request"))
     assert starts("workflow_run", {"workflows": ("CI",)}, workflow="CI")
     assert not starts("workflow_run", {"workflows": ("CI",)}, workflow="Docs")
     assert starts("image_version", {"names": ("a*",), "versions": ("1.*",)}, names=["ab"], versions=["1.2"])

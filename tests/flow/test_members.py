@@ -6,9 +6,9 @@ from agent.flow.expressions import member_paths, parse
 from agent.flow.members import (
     FIXED,
     Declared,
+    DeclaredElsewhere,
     Members,
     Missing,
-    Outside,
     check_outputs,
     explain_missing,
     find_close,
@@ -49,7 +49,7 @@ def test_what_every_flow_has_and_what_nobody_can_know_leaves_no_doubt():
 
 KNOWN = Members(
     {
-        "Build": Members({"result": None, "outputs": Outside("./x.yml", is_call=True)}, "no"),
+        "Build": Members({"result": None, "outputs": DeclaredElsewhere("./x.yml", is_call=True)}, "no"),
         "open": Members({"a": names_of(["b"], "no b")}, "", is_open=True),
         "loose": Members({"target": None}, "no such key", is_loose=True),
     },
@@ -76,7 +76,10 @@ def test_anything_may_be_behind_what_is_not_known():
 
 
 def test_an_output_of_another_file_is_left_to_who_has_the_file():
-    assert follow(KNOWN, ("c", "build", "outputs", "sum")) == (Outside("./x.yml", is_call=True), "sum")
+    assert follow(KNOWN, ("c", "build", "outputs", "sum")) == (
+        DeclaredElsewhere("./x.yml", is_call=True),
+        "sum",
+    )
     assert follow(KNOWN, ("c", "build", "outputs")) is None
 
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from agent.flow import nodes
 from agent.flow.problems import InvalidFlowError
 from agent.flow.source import (
-    Limits,
     Mapping,
     Sequence,
+    YamlLimits,
     find_repeated_keys,
     plain,
     read_nodes,
@@ -25,7 +25,7 @@ def read(text: str) -> object:
 
 def refusal(text: str, **limits: int) -> str:
     with pytest.raises(InvalidFlowError) as caught:
-        read_source(text, "flow.yml", limits=Limits(**limits))
+        read_source(text, "flow.yml", limits=YamlLimits(**limits))
     return str(caught.value.problems[0])
 
 
@@ -230,7 +230,7 @@ def test_a_mapping_as_a_key_is_refused_in_its_place_whatever_ends_a_line(end_of_
 
 
 def test_what_just_fits_is_read():
-    assert plain(read_source("[[1]]", "f", limits=Limits(depth=2, characters=5, nodes=5))) == [[1]]
+    assert plain(read_source("[[1]]", "f", limits=YamlLimits(depth=2, characters=5, nodes=5))) == [[1]]
 
 
 BOMB = "a: &a [x,x,x]\n" + "\n".join(

@@ -11,7 +11,7 @@ from support.jobs import run_job, script
 
 from agent.job.commands.effects import Effects
 from agent.job.commands.files import CommandFiles, CommandFolder, FileCommandError, parse_pairs
-from agent.job.commands.stdout import Command, CommandStream, parse_command
+from agent.job.commands.stdout import CommandStream, WorkflowCommand, parse_command
 from agent.spec.outcome import Conclusion
 
 KNOWN = ("error", "set-output", "group")
@@ -20,14 +20,14 @@ KNOWN = ("error", "set-output", "group")
 @pytest.mark.parametrize(
     ("line", "command"),
     [
-        ("::error::bad", Command("error", "bad")),
-        ("  ::ERROR file=a.py,line=3::bad", Command("error", "bad", {"file": "a.py", "line": "3"})),
+        ("::error::bad", WorkflowCommand("error", "bad")),
+        ("  ::ERROR file=a.py,line=3::bad", WorkflowCommand("error", "bad", {"file": "a.py", "line": "3"})),
         (
             "::error file=a%3Ab%2Cc,title=%25::x%0Ay%250A",
-            Command("error", "x\ny%0A", {"file": "a:b,c", "title": "%"}),
+            WorkflowCommand("error", "x\ny%0A", {"file": "a:b,c", "title": "%"}),
         ),
-        ("::error ::a::b", Command("error", "a::b")),
-        ("##[error file=a;line=1]bad%5D", Command("error", "bad]", {"file": "a", "line": "1"})),
+        ("::error ::a::b", WorkflowCommand("error", "a::b")),
+        ("##[error file=a;line=1]bad%5D", WorkflowCommand("error", "bad]", {"file": "a", "line": "1"})),
         ("::unknown::x", None),
         ("::error", None),
         ("##[error", None),
@@ -35,7 +35,7 @@ KNOWN = ("error", "set-output", "group")
         (":: error::x", None),
     ],
 )
-def test_a_command_is_read_as_github_reads_it(line: str, command: Command | None) -> None:
+def test_a_command_is_read_as_github_reads_it(line: str, command: WorkflowCommand | None) -> None:
     assert parse_command(line, KNOWN) == command
 
 

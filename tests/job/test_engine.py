@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from support.jobs import run_job, script
 
-from agent.spec.job import StepKind, StepSpec
+from agent.spec.job import SpecStepKind, StepSpec
 from agent.spec.outcome import Conclusion, FailureKind
 
 
@@ -195,7 +195,7 @@ def test_background_steps_run_beside_the_others_and_count_when_they_are_waited_f
             "serve", "until test -e go; do sleep 0.01; done; echo x=done >> $GITHUB_OUTPUT", background=True
         ),
         script("early", 'touch go; echo "[${{ steps.serve.outputs.x }}]"'),
-        StepSpec(StepKind.WAIT, "__wait", targets=("serve",)),
+        StepSpec(SpecStepKind.WAIT, "__wait", targets=("serve",)),
         script("later", 'echo "[${{ steps.serve.outputs.x }}]"'),
     )
     assert report.conclusion is Conclusion.SUCCESS
@@ -207,7 +207,7 @@ def test_a_cancelled_background_step_does_no_harm_and_a_failed_one_does(tmp_path
     report = run_job(
         tmp_path,
         script("serve", "sleep 60", background=True),
-        StepSpec(StepKind.CANCEL, "__cancel", targets=("serve",)),
+        StepSpec(SpecStepKind.CANCEL, "__cancel", targets=("serve",)),
         script("fine", "echo ${{ steps.serve.conclusion }}"),
         script("breaks", "exit 1", background=True),
     )

@@ -15,7 +15,7 @@ from agent.plan import (
     RunCancelled,
     explain_waiting,
 )
-from agent.plan.concurrency import MAX_WAITING, Group, join, leave
+from agent.plan.concurrency import MAX_WAITING, ConcurrencyGroup, join, leave
 
 STEPS = "runs-on: x, steps: [{run: 'true'}]"
 DEPLOY = f"deploy: {{environment: {{name: prod, url: 'https://x/${{{{ steps.a.outputs.b }}}}'}}, {STEPS}}}"
@@ -197,12 +197,14 @@ def test_a_forced_cancel_asks_no_condition_and_waits_for_nobody() -> None:
 # The rule of a group by itself
 
 
-def enter(group: Group[str], member: str, *, cancels: bool = False, queue: str = "single") -> Group[str]:
+def enter(
+    group: ConcurrencyGroup[str], member: str, *, cancels: bool = False, queue: str = "single"
+) -> ConcurrencyGroup[str]:
     return join(group, member, cancel_in_progress=cancels, queue=queue)[0]
 
 
 def test_the_first_enters_the_newest_waits_and_sends_away_who_waited() -> None:
-    group, verdicts = join(Group[str](), "a", cancel_in_progress=False, queue="single")
+    group, verdicts = join(ConcurrencyGroup[str](), "a", cancel_in_progress=False, queue="single")
     assert verdicts.entered == ("a",)
     group = enter(group, "b")
     group, verdicts = join(group, "c", cancel_in_progress=False, queue="single")
@@ -212,13 +214,13 @@ def test_the_first_enters_the_newest_waits_and_sends_away_who_waited() -> None:
 
 
 def test_cancel_in_progress_asks_the_one_inside_to_end_and_waits_for_it() -> None:
-    group, verdicts = join(enter(Group[str](), "a"), "b", cancel_in_progress=True, queue="single")
+    group, verdicts = join(enter(ConcurrencyGroup[str](), "a"), "b", cancel_in_progress=True, queue="single")
     assert (group.inside, group.waiting) == ("a", ("b",))
     assert [member for member, _ in verdicts.lost] == ["a"]
 
 
 def test_a_long_queue_is_served_in_order_up_to_a_hundred() -> None:
-    group = enter(Group[str](), "a")
+    group = enter(ConcurrencyGroup[str](), "a")
     for number in range(MAX_WAITING):
         group = enter(group, f"m{number}", queue="max")
     full, verdicts = join(group, "late", cancel_in_progress=False, queue="max")
@@ -229,7 +231,7 @@ def test_a_long_queue_is_served_in_order_up_to_a_hundred() -> None:
 
 
 def test_joining_and_leaving_twice_changes_nothing() -> None:
-    group = enter(enter(Group[str](), "a"), "b")
+    group = enter(enter(ConcurrencyGroup[str](), "a"), "b")
     assert enter(group, "b") == group
     assert enter(group, "a") == group
     assert leave(group, "nobody")[0] == group

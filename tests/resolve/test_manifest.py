@@ -16,7 +16,7 @@ from agent.resolve.manifest import (
     parse_manifest,
     read_manifest,
 )
-from agent.spec.job import StepKind, StepSpec
+from agent.spec.job import SpecStepKind, StepSpec
 
 
 def test_a_node_action_is_read_in_full() -> None:
@@ -136,7 +136,9 @@ runs:
         "__selfRepository",
         "__alpine_3",
     ]
-    assert steps[0] == StepSpec(StepKind.RUN, "__run", run="echo 1", shell="bash", place="act/action.yml:7:7")
+    assert steps[0] == StepSpec(
+        SpecStepKind.RUN, "__run", run="echo 1", shell="bash", place="act/action.yml:7:7"
+    )
     assert steps[1].condition == "success() && (inputs.a != '')"
     assert (steps[1].shell, steps[1].working_directory) == ("${{ inputs.shell }}", "sub")
     assert (steps[1].name, steps[1].env, steps[1].continue_on_error) == (
@@ -145,7 +147,7 @@ runs:
         True,
     )
     assert steps[2].condition == "always()"
-    assert (steps[3].kind, steps[3].uses) == (StepKind.USES, "actions/checkout/deep@v4")
+    assert (steps[3].kind, steps[3].uses) == (SpecStepKind.USES, "actions/checkout/deep@v4")
     assert steps[3].with_ == {"fetch-depth": 0}
     assert manifest.outputs["sum"].value == "${{ steps.add.outputs.sum }}"
 

@@ -8,7 +8,7 @@ from typing import Any
 from agent.server.http.proxies import read_proxies
 from agent.server.people.auth.oidc import read_oidc
 from agent.server.process.deadlines import Deadlines
-from agent.server.process.limits import Limits
+from agent.server.process.limits import ServerLimits
 from agent.server.process.logs import set_up_logs
 from agent.server.serve import serve
 from agent.server.settings import ServerSettings
@@ -48,5 +48,5 @@ def run(given: dict[str, Any]) -> None:
     )
 
 
-def _read_limits(given: dict[str, Any]) -> Limits:
-    return Limits(**{**given, "deadlines": Deadlines(**given.get("deadlines", {}))})
+def _read_limits(given: dict[str, Any]) -> ServerLimits:
+    return ServerLimits(**{**given, "deadlines": Deadlines(**given.get("deadlines", {}))})

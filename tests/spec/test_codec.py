@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from agent.errors import DamagedError
 from agent.ids import JobId, RunId
 from agent.spec import codec
-from agent.spec.job import Contexts, JobSpec, Source, SourceKind, StepKind, StepSpec
+from agent.spec.job import Contexts, JobSpec, Source, SourceKind, SpecStepKind, StepSpec
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
 
 json_values = st.recursive(
@@ -21,7 +21,7 @@ json_values = st.recursive(
 texts = st.dictionaries(st.text(), st.text(), max_size=3)
 steps = st.builds(
     StepSpec,
-    kind=st.sampled_from(StepKind),
+    kind=st.sampled_from(SpecStepKind),
     id=st.text(),
     run=json_values,
     env=json_values,

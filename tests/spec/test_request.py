@@ -6,7 +6,7 @@ from agent.errors import UsageError
 from agent.spec.request import (
     NOTHING,
     GpuRequest,
-    Request,
+    ResourceRequest,
     describe,
     format_size,
     list_wanted,
@@ -25,7 +25,7 @@ MIG = Gpu(2, "MIG-1", "NVIDIA A100-SXM4-80GB MIG 1g.10gb", memory_bytes=10 * GB,
 
 def test_a_request_is_read_from_what_the_flow_gives() -> None:
     written = {"cpus": "8", "memory": "64GB", "gpus": {"count": "2", "model": "h100", "memory": "80 GB"}}
-    assert read_request(written) == Request(8.0, 64 * GB, GpuRequest(2, ("h100",), 80 * GB))
+    assert read_request(written) == ResourceRequest(8.0, 64 * GB, GpuRequest(2, ("h100",), 80 * GB))
     assert read_request({"gpus": 4.0}).gpus == GpuRequest(4)
     assert read_request({"gpus": {"model": ["a100", "h100"]}}).gpus == GpuRequest(1, ("a100", "h100"))
     assert read_request({"gpus": None, "memory": ""}).gpus == GpuRequest(0)
@@ -86,10 +86,12 @@ def test_a_label_of_gpus_asks_for_one_unless_a_number_is_said() -> None:
     assert wanted_gpus(NOTHING, ("h100",), [RTX]) == GpuRequest(0), (
         "an owner's word, for all that is known here"
     )
-    assert wanted_gpus(Request(gpus=GpuRequest(0)), ("gpu",), [H100]).count == 0
-    assert wanted_gpus(Request(gpus=GpuRequest(2)), ("h100",), [H100]) == GpuRequest(2, labels=("h100",))
+    assert wanted_gpus(ResourceRequest(gpus=GpuRequest(0)), ("gpu",), [H100]).count == 0
+    assert wanted_gpus(ResourceRequest(gpus=GpuRequest(2)), ("h100",), [H100]) == GpuRequest(
+        2, labels=("h100",)
+    )
     model = GpuRequest(2, ("rtx 4090",))
-    assert wanted_gpus(Request(gpus=model), ("h100",), [H100, RTX]) == model
+    assert wanted_gpus(ResourceRequest(gpus=model), ("h100",), [H100, RTX]) == model
 
 
 def test_a_label_that_speaks_of_gpus_asks_for_one_where_they_have_failed() -> None:
@@ -110,11 +112,11 @@ def test_a_gpu_that_a_label_asks_for_carries_the_label() -> None:
 
 
 def test_requests_are_said_in_words() -> None:
-    asked = Request(16, 64 * GB)
+    asked = ResourceRequest(16, 64 * GB)
     assert describe(asked, GpuRequest(4, ("h100",), 80 * GB)) == (
         "4 h100 GPUs with 80 GB, 16 cpus and 64 GB of memory"
     )
-    assert describe(Request(1), GpuRequest()) == "1 cpu"
+    assert describe(ResourceRequest(1), GpuRequest()) == "1 cpu"
     assert describe(NOTHING, GpuRequest(1)) == "1 GPU"
     assert describe(NOTHING, GpuRequest()) == ""
     assert describe(NOTHING, GpuRequest(1, labels=("gpu", "h200"))) == "1 h200 GPU"

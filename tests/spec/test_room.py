@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.spec.request import GpuRequest, Request
+from agent.spec.request import GpuRequest, ResourceRequest
 from agent.spec.resources import Gpu
 from agent.spec.room import Room, choose_slots, describe_machine, gpu_variables
 
@@ -13,12 +13,12 @@ GPUS = {f"GPU-{n}": Gpu(n, f"GPU-{n}", "NVIDIA H200", memory_bytes=141 * GB) for
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 8), st.booleans()), max_size=30))
 def test_nothing_is_granted_twice_and_all_comes_back(wishes: list[tuple[int, int, bool]]) -> None:
-    room, held = Room(3, 8.0, 64 * GB, GPUS), list[tuple[Request, tuple[str, ...]]]()
+    room, held = Room(3, 8.0, 64 * GB, GPUS), list[tuple[ResourceRequest, tuple[str, ...]]]()
     for count, cpus, ends in wishes:
         if ends and held:
             request, gpus = held.pop(0)
             room.give_back(request, gpus, GPUS)
-        request, wanted = Request(cpus / 3), GpuRequest(count)
+        request, wanted = ResourceRequest(cpus / 3), GpuRequest(count)
         if room.holds(request, wanted):
             found = room.find_gpus(wanted)
             room.take(request, found)
@@ -35,18 +35,18 @@ def test_nothing_is_granted_twice_and_all_comes_back(wishes: list[tuple[int, int
 
 def test_what_lacks_is_said_in_words() -> None:
     room = Room(1, 4.0, 8 * GB, {"GPU-0": GPUS["GPU-0"]})
-    assert room.lacks(Request(2), GpuRequest(1)) == ""
-    assert room.lacks(Request(), GpuRequest(2)) == "2 free GPUs"
-    room.take(Request(), ("GPU-0",))
-    assert room.lacks(Request(), GpuRequest(1)) == "1 free GPU and a free slot"
-    assert room.lacks(Request(), GpuRequest()) == "a free slot"
+    assert room.lacks(ResourceRequest(2), GpuRequest(1)) == ""
+    assert room.lacks(ResourceRequest(), GpuRequest(2)) == "2 free GPUs"
+    room.take(ResourceRequest(), ("GPU-0",))
+    assert room.lacks(ResourceRequest(), GpuRequest(1)) == "1 free GPU and a free slot"
+    assert room.lacks(ResourceRequest(), GpuRequest()) == "a free slot"
 
 
 def test_a_gpu_that_has_gone_does_not_come_back() -> None:
     room = Room(2, 4.0, 8 * GB, GPUS)
-    room.take(Request(), ("GPU-0", "GPU-1"))
+    room.take(ResourceRequest(), ("GPU-0", "GPU-1"))
     left = {uuid: gpu for uuid, gpu in GPUS.items() if uuid != "GPU-1"}
-    room.give_back(Request(), ("GPU-0", "GPU-1"), left)
+    room.give_back(ResourceRequest(), ("GPU-0", "GPU-1"), left)
     assert set(room.gpus) == {"GPU-0", "GPU-2", "GPU-3"}
 
 

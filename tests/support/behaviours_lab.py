@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.cli.client import Client
-from agent.cli.flow.submit import Submission, start_run
+from agent.cli.flow.submit import SubmitOptions, start_run
 from agent.cli.run.follow import run_record
 from agent.errors import AgentError
 from support.behaviours import Behaviour, Seen, read_table, write_project
@@ -50,7 +50,7 @@ class BehaviourLab:
     def _submit(self, behaviour: Behaviour) -> int | str:
         given = behaviour.given
         folder = self.lab.folder / "projects" / behaviour.name
-        submission = Submission(
+        submission = SubmitOptions(
             file=write_project(behaviour, folder),
             event_name=given.get("event", ""),
             event=_payload(given),

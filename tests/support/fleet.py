@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from agent.server.agents.scheduler import Holding, ReadyAgent, WaitingJob
-from agent.server.agents.scheduler.model import FOREVER, Shape
-from agent.spec.request import GpuRequest, Request
+from agent.server.agents.scheduler.model import FOREVER, JobShape
+from agent.spec.request import GpuRequest, ResourceRequest
 from agent.spec.resources import Gpu
 
 GB = 10**9
@@ -38,11 +38,11 @@ def job(
     **more: Any,
 ) -> WaitingJob:
     wanted = GpuRequest(gpus) if isinstance(gpus, int) else gpus
-    shape = Shape(
+    shape = JobShape(
         labels=frozenset(label.lower() for label in labels),
         group=more.pop("group", ""),
         project=project,
-        request=Request(cpus, memory * GB, wanted),
+        request=ResourceRequest(cpus, memory * GB, wanted),
         nodes=nodes,
         limit_seconds=limit,
     )
@@ -50,7 +50,7 @@ def job(
 
 
 def holding(name: str, agent: str, **more: Any) -> Holding:
-    request = Request(more.pop("cpus", 0.0), more.pop("memory", 0) * GB)
+    request = ResourceRequest(more.pop("cpus", 0.0), more.pop("memory", 0) * GB)
     return Holding(name, agent, f"job {name} of run 12", request=request, **more)
 
 

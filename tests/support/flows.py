@@ -17,7 +17,7 @@ from agent.plan import (
     JobStarted,
     QueueJob,
     RunCancelled,
-    RunRequest,
+    RunStart,
     RunState,
     TimePassed,
     advance,
@@ -41,9 +41,9 @@ def calling(text: str, **called: str) -> Flow:
     return link_flow(flow, {f"./{name}.yml": dedent(called_text) for name, called_text in called.items()})
 
 
-def request(**more: Any) -> RunRequest:
+def request(**more: Any) -> RunStart:
     """A run number 1 of everything."""
-    return RunRequest(RunId(1), number=1, seed=b"0123456789abc", **more)
+    return RunStart(RunId(1), number=1, seed=b"0123456789abc", **more)
 
 
 @dataclass
@@ -51,7 +51,7 @@ class Run:
     """A run driven by hand; the state goes through its JSON form after every event, as in a real store."""
 
     flow: Flow
-    request: RunRequest = field(default_factory=request)
+    request: RunStart = field(default_factory=request)
     decisions: list[Decision] = field(default_factory=list)
     now: float = 0.0
 

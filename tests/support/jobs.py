@@ -10,7 +10,7 @@ from agent.ids import JobId, RunId
 from agent.job.launch.launcher import JobFolder, JobSettings, create_job_folder, fork_supervisor
 from agent.journal.file import JournalReader
 from agent.journal.format import Annotation, Closed, Log, Record, StepChanged, Summary
-from agent.spec.job import Contexts, JobSpec, StepKind, StepSpec
+from agent.spec.job import Contexts, JobSpec, SpecStepKind, StepSpec
 from agent.spec.outcome import Conclusion, JobResult
 
 _numbers = itertools.count(1)
@@ -62,12 +62,12 @@ class JobReport:
 
 def script(step_id: str, text: str, **fields: object) -> StepSpec:
     """A `run:` step."""
-    return StepSpec(StepKind.RUN, step_id, run=text, **fields)  # type: ignore[arg-type]
+    return StepSpec(SpecStepKind.RUN, step_id, run=text, **fields)  # type: ignore[arg-type]
 
 
 def uses(step_id: str, action: str, **fields: object) -> StepSpec:
     """A `uses:` step."""
-    return StepSpec(StepKind.USES, step_id, uses=action, **fields)  # type: ignore[arg-type]
+    return StepSpec(SpecStepKind.USES, step_id, uses=action, **fields)  # type: ignore[arg-type]
 
 
 def make_spec(*steps: StepSpec, **fields: object) -> JobSpec:

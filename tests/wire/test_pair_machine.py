@@ -14,7 +14,7 @@ from support.wire import Pair, job_id, job_spec, ready
 
 from agent.errors import StaleLeaseError
 from agent.wire import messages as m
-from agent.wire.conversation import Phase
+from agent.wire.conversation import ConversationPhase
 from agent.wire.lease import check
 from agent.wire.server_side import Authenticated, Event
 
@@ -127,7 +127,7 @@ class PairMachine(RuleBasedStateMachine):
                 pair.server.assign(m.Assign(job, lease, job_spec(job)))
 
     def server_is_ready(self) -> bool:
-        return self.pair is not None and self.pair.server.phase is Phase.READY
+        return self.pair is not None and self.pair.server.phase is ConversationPhase.READY
 
     @precondition(server_is_ready)
     @rule(job=st.sampled_from(JOBS))
@@ -175,7 +175,7 @@ class PairMachine(RuleBasedStateMachine):
         self.disk[key] += text
         self.written[key] = self.disk[key]
 
-    @precondition(lambda self: self.pair is not None and self.pair.agent.phase is Phase.READY)
+    @precondition(lambda self: self.pair is not None and self.pair.agent.phase is ConversationPhase.READY)
     @rule(most=st.integers(1, 50))
     def ship(self, most: int) -> None:
         assert self.pair is not None
@@ -212,7 +212,7 @@ class PairMachine(RuleBasedStateMachine):
                 else:
                     self.deliver_to_agent()
             assert self.pair is not None
-            if self.pair.agent.phase is Phase.READY:
+            if self.pair.agent.phase is ConversationPhase.READY:
                 self.ship(50)
                 is_moving = is_moving or bool(self.pair.to_server)
         assert set(self.disk) == set(self.store.lease.items())

@@ -7,7 +7,7 @@ from support.wire import AGENT, Pair, job_id, job_spec, ready, ready_pair
 
 from agent.wire import messages as m
 from agent.wire.codec import encode_chunk, encode_text
-from agent.wire.conversation import Phase
+from agent.wire.conversation import ConversationPhase
 from agent.wire.errors import IllegalVerbError, WireError
 from agent.wire.server_side import Authenticated, ConnectionTerms, ServerProtocol
 
@@ -41,7 +41,7 @@ def test_an_agent_that_signs_the_challenge_is_welcomed_and_says_what_it_holds():
     pair = Pair()
     told = pair.open(held())
     assert [type(item) for item in told] == [m.Hello, Authenticated, m.Welcome, m.Ready]
-    assert pair.agent.phase is pair.server.phase is Phase.READY
+    assert pair.agent.phase is pair.server.phase is ConversationPhase.READY
     assert pair.server.agent == AGENT
     assert pair.server.unanswered == {(JOB, 1)}
 
@@ -55,7 +55,7 @@ def test_a_wrong_signature_is_rejected_by_name():
     assert caught.value.code == "bad_signature"
     assert rejection(pair).code == "bad_signature"
     assert pair.server.is_closed
-    assert pair.agent.phase is Phase.CLOSED
+    assert pair.agent.phase is ConversationPhase.CLOSED
 
 
 def test_an_agent_that_nobody_knows_is_rejected_by_name():
@@ -180,7 +180,7 @@ def test_an_accept_or_bytes_of_a_lease_that_was_taken_away_are_dropped_and_answe
     pair.server.revoke(JOB, 1, "too late")
     told = pair.exchange()
     assert [type(item) for item in told] == [m.Revoke] * 3
-    assert pair.agent.phase is Phase.READY
+    assert pair.agent.phase is ConversationPhase.READY
 
 
 def test_a_refusal_of_a_lease_that_was_taken_away_is_passed_over():
@@ -307,7 +307,7 @@ def test_small_talk_reaches_the_other_side():
         m.Drain(is_draining=True),
         m.Goodbye(),
     ]
-    assert pair.agent.phase is pair.server.phase is Phase.CLOSED
+    assert pair.agent.phase is pair.server.phase is ConversationPhase.CLOSED
 
 
 def test_a_cancel_reaches_the_agent():

@@ -22,7 +22,7 @@ _SHOWN = 12  # digits of a commit
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class LockChange:
     """What has happened to one pin."""
 
     change: str  # added, moved, removed
@@ -134,7 +134,7 @@ def _report(
         raise AgentError(f"{what} can't be pinned", hint="the lock file is as it was")
 
 
-def _write(file: Path, old: Lock, new: Lock) -> tuple[Path, Lock, list[Change]]:
+def _write(file: Path, old: Lock, new: Lock) -> tuple[Path, Lock, list[LockChange]]:
     if new != old or not file.exists():
         _replace(file, format_lock(new))
     return file, new, _compare(old, new)
@@ -157,7 +157,7 @@ def _replace(file: Path, text: str) -> None:
         raise AgentError(f"the lock file can't be written: {error.strerror}", where=str(file)) from None
 
 
-def _compare(old: Lock, new: Lock) -> list[Change]:
+def _compare(old: Lock, new: Lock) -> list[LockChange]:
     changes = []
     for key in sorted({*old.pins, *new.pins}):
         before, after = old.pins.get(key, ""), new.pins.get(key, "")
@@ -165,11 +165,11 @@ def _compare(old: Lock, new: Lock) -> list[Change]:
         url = pin.url if pin else ""
         if before != after:
             what = "moved" if before and after else "added" if after else "removed"
-            changes.append(Change(what, key, before, after, url))
+            changes.append(LockChange(what, key, before, after, url))
     return changes
 
 
-def _show(locks: Sequence[tuple[Path, Lock, list[Change]]], output_format: str, out: TextIO) -> int:
+def _show(locks: Sequence[tuple[Path, Lock, list[LockChange]]], output_format: str, out: TextIO) -> int:
     if output_format == "json":
         data = [
             {"lock": str(file), "pins": lock.pins, "changes": [asdict(change) for change in changes]}

@@ -14,7 +14,7 @@ _CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class FoundFile:
+class ScannedFile:
     """A file in the folder: its path there, and what it is of the dataset."""
 
     source: Path
@@ -23,7 +23,7 @@ class FoundFile:
     mode: str
 
 
-def scan_folder(folder: Path, *, follows_links: bool = False) -> list[FoundFile]:
+def scan_folder(folder: Path, *, follows_links: bool = False) -> list[ScannedFile]:
     """All files below `folder`, by path. Empty folders are not kept.
 
     Raises UsageError for a symbolic link (unless `follows_links`: then it is what it leads to), for what is neither file
@@ -37,7 +37,7 @@ def scan_folder(folder: Path, *, follows_links: bool = False) -> list[FoundFile]
     return sorted(found, key=lambda file: file.path.encode())
 
 
-def hash_file(file: FoundFile, on_bytes: Callable[[int], None]) -> ManifestFile:
+def hash_file(file: ScannedFile, on_bytes: Callable[[int], None]) -> ManifestFile:
     """The file with the digest of its bytes; `on_bytes` is told of each piece."""
     digest = hashlib.sha256()
     size = 0
@@ -51,7 +51,7 @@ def hash_file(file: FoundFile, on_bytes: Callable[[int], None]) -> ManifestFile:
 
 def _walk(
     folder: Path, prefix: str, *, follows_links: bool, above: frozenset[tuple[int, int]]
-) -> Iterator[FoundFile]:
+) -> Iterator[ScannedFile]:
     about = folder.stat()
     here = (about.st_dev, about.st_ino)
     if here in above:
@@ -72,7 +72,7 @@ def _walk(
                 )
             elif stat.S_ISREG(kind.st_mode):
                 mode = "755" if kind.st_mode & stat.S_IXUSR else "644"
-                yield FoundFile(Path(entry.path), path, kind.st_size, mode)
+                yield ScannedFile(Path(entry.path), path, kind.st_size, mode)
             else:
                 raise UsageError("this is neither a file nor a folder", where=entry.path)
 

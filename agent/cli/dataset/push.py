@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 from agent.cli.client import Client
-from agent.cli.dataset.folder_scan import FoundFile, hash_file, scan_folder
+from agent.cli.dataset.folder_scan import ScannedFile, hash_file, scan_folder
 from agent.cli.terminal.progress import Progress
 from agent.cli.transfers import do_all, send_file, try_patiently
 from agent.errors import AgentError
@@ -63,12 +63,12 @@ def push_folder(client: Client, folder: Path, name: str, push: Push, *, shows: b
     return Pushed(version, is_new, sent_bytes)
 
 
-def _hash_all(found: Sequence[FoundFile], *, shows: bool) -> dict[Path, ManifestFile]:
-    hashed: dict[FoundFile, ManifestFile] = {}
+def _hash_all(found: Sequence[ScannedFile], *, shows: bool) -> dict[Path, ManifestFile]:
+    hashed: dict[ScannedFile, ManifestFile] = {}
     total = sum(file.size_bytes for file in found)
     with Progress("read", total, sys.stderr, time.monotonic, shown=shows) as progress:
 
-        def hash_one(file: FoundFile) -> None:
+        def hash_one(file: ScannedFile) -> None:
             hashed[file] = hash_file(file, progress.add)
 
         do_all(hash_one, found, progress.stopping, at_once=os.cpu_count() or 1)

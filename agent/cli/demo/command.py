@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from agent.cli.arguments import describe
-from agent.cli.artifact_download import Wish, download_artifacts
+from agent.cli.artifact_download import DownloadRequest, download_artifacts
 from agent.cli.demo.checks import Evidence, check_promises
-from agent.cli.demo.stage import SECRET, Stage
-from agent.cli.flow.submit import Submission, start_run
+from agent.cli.demo.stage import SECRET, DemoWorld
+from agent.cli.flow.submit import SubmitOptions, start_run
 from agent.cli.run.follow import follow_run
 from agent.cli.terminal.screen import TextScreen
 from agent.cli.terminal.tables import coloured, duration
@@ -38,7 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def _demo(arguments: argparse.Namespace) -> int:
     folder = Path(tempfile.mkdtemp(prefix="flow-demo-")).resolve()
-    stage = Stage(folder)
+    stage = DemoWorld(folder)
     out = sys.stdout
     began = time.monotonic()
     try:
@@ -46,7 +46,7 @@ def _demo(arguments: argparse.Namespace) -> int:
         is_complete = _print_promises(evidence, time.monotonic() - began, out)
         if arguments.keep and is_complete:
             _print_how_to_explore(stage, out)
-            stage = Stage(folder)  # what runs is no longer ours to stop
+            stage = DemoWorld(folder)  # what runs is no longer ours to stop
     except AgentError as error:
         error.hint = error.hint or f"the logs are in {folder}"
         stage.keeps_folder = True
@@ -72,7 +72,7 @@ class _Recorder(TextScreen):
         super().show(record)
 
 
-def _perform(stage: Stage, out: TextIO) -> Evidence:
+def _perform(stage: DemoWorld, out: TextIO) -> Evidence:
     """Set the stage, run the flow, and gather what there is to see."""
     _say(out, f"a server, on a free port of this machine, its data in {stage.data}")
     stage.start_server()
@@ -87,10 +87,10 @@ def _perform(stage: Stage, out: TextIO) -> Evidence:
     flow = stage.make_project()
     _say(out, f"the flow {flow.name}, submitted with a snapshot of its folder\n")
     client = stage.client()
-    run = start_run(client, Submission(file=flow))
+    run = start_run(client, SubmitOptions(file=flow))
     screen = _Recorder(out)
     follow_run(client, run, screen)
-    download_artifacts(client, run, Wish(folder=stage.folder / "artifacts"), "json", stage.discard)
+    download_artifacts(client, run, DownloadRequest(folder=stage.folder / "artifacts"), "json", stage.discard)
     view = client.get(f"/api/v1/runs/{run}")
     return Evidence(view, screen.records, screen.seen_at, stage.folder, stage.agent_state, stage.data, SECRET)
 
@@ -110,7 +110,7 @@ def _print_promises(evidence: Evidence, seconds: float, out: TextIO) -> bool:
     return is_complete
 
 
-def _print_how_to_explore(stage: Stage, out: TextIO) -> None:
+def _print_how_to_explore(stage: DemoWorld, out: TextIO) -> None:
     settings = " ".join(f"{name}={value}" for name, value in stage.settings().items())
     out.write(
         f"""

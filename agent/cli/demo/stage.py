@@ -21,7 +21,7 @@ _POLL_SECONDS = 0.02
 _TOKEN = re.compile(r"\bfa_[a-z]+_[0-9A-Za-z]{43}\b")
 
 
-class Stage:
+class DemoWorld:
     """A server and an agent in one temporary folder."""
 
     def __init__(self, folder: Path) -> None:

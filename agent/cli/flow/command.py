@@ -229,9 +229,9 @@ def _run_here(arguments: argparse.Namespace, inquiry: "Inquiry", early: "EarlySu
 
 def _submit(arguments: argparse.Namespace) -> int:
     from agent.cli.client import connect
-    from agent.cli.flow.submit import Submission, submit_flow
+    from agent.cli.flow.submit import SubmitOptions, submit_flow
 
-    submission = Submission(
+    submission = SubmitOptions(
         file=arguments.file,
         dialect=arguments.dialect,
         event_name=arguments.event,

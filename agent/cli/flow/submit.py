@@ -23,7 +23,7 @@ from agent.spec.job import Source, SourceKind
 
 
 @dataclass(frozen=True, slots=True)
-class Submission:
+class SubmitOptions:
     """What the command line said about a run on the server."""
 
     file: Path
@@ -42,7 +42,7 @@ class Submission:
 
 def submit_flow(
     client: Client,
-    submission: Submission,
+    submission: SubmitOptions,
     *,
     follow: bool,
     output_format: str,
@@ -74,7 +74,7 @@ def submit_flow(
     return 0 if conclusion in ("success", "skipped") else 1
 
 
-def start_run(client: Client, submission: Submission) -> int:
+def start_run(client: Client, submission: SubmitOptions) -> int:
     """Send what the run needs and start it; give its number. Raises as `submit_flow`."""
     return int(_start(client, submission, _read(submission))["run"])
 
@@ -89,7 +89,7 @@ class _Parcel:
     lock: str | None
 
 
-def _read(submission: Submission) -> _Parcel:
+def _read(submission: SubmitOptions) -> _Parcel:
     """All that the run's flow is made of, checked as a whole."""
     read = read_flow(submission.file, submission.dialect)
     lock = read_lock(submission.file)
@@ -99,14 +99,14 @@ def _read(submission: Submission) -> _Parcel:
     return _Parcel(read.text, flow, called, None if lock is None else lock.text)
 
 
-def _start(client: Client, submission: Submission, parcel: _Parcel) -> Mapping[str, Any]:
+def _start(client: Client, submission: SubmitOptions, parcel: _Parcel) -> Mapping[str, Any]:
     """The run that was started, and the address of its page."""
     body = _request(client, submission, parcel)
     started: Mapping[str, Any] = client.post(client.in_project("/api/v1/runs"), body)
     return {"run": started["run"], "url": started.get("url") or f"{client.url}/status/runs/{started['run']}"}
 
 
-def _request(client: Client, submission: Submission, parcel: _Parcel) -> dict[str, Any]:
+def _request(client: Client, submission: SubmitOptions, parcel: _Parcel) -> dict[str, Any]:
     folder = submission.file.resolve().parent
     source = choose_source(submission.source, folder)
     if submission.source is None and source.kind is SourceKind.NONE:
@@ -135,7 +135,7 @@ def _request(client: Client, submission: Submission, parcel: _Parcel) -> dict[st
     }
 
 
-def _send_source(client: Client, source: Source, submission: Submission) -> Source:
+def _send_source(client: Client, source: Source, submission: SubmitOptions) -> Source:
     """Upload a snapshot when the server does not have it yet; give the source with its digest."""
     if source.kind is not SourceKind.SNAPSHOT:
         return source

@@ -21,8 +21,8 @@ from agent.errors import InterruptedByUserError, UsageError
 from agent.flow.model import Flow
 from agent.ids import ENTROPY_BYTES, RunId
 from agent.job.launch.launcher import EarlySupervisor, make_mask
-from agent.plan import RunRequest
-from agent.plan.request import Wish, make_request
+from agent.plan import RunStart
+from agent.plan.request import RunRequest, make_request
 from agent.spec.job import Source, SourceKind
 from agent.spec.outcome import Conclusion
 
@@ -63,13 +63,13 @@ def run_flow_here(
     return 0 if conclusion in (Conclusion.SUCCESS, Conclusion.SKIPPED) else 1
 
 
-def ask(flow: Flow, options: LocalOptions) -> RunRequest:
+def ask(flow: Flow, options: LocalOptions) -> RunStart:
     """What the planner starts from. Raises UsageError for a wrong input or a secret that nobody gave."""
     checkout = options.inquiry.read()
     source = Source(SourceKind.FOLDER)
     if checkout:
         source = replace(source, url=checkout.url, ref=checkout.ref, commit=checkout.commit)
-    wish = Wish(
+    wish = RunRequest(
         event_name=options.event_name,
         event=options.event,
         inputs=options.inputs,

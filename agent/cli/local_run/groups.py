@@ -3,24 +3,24 @@
 from collections.abc import Iterator
 from itertools import count
 
-from agent.plan import Event, GroupEntered, GroupLost, Place
-from agent.plan.concurrency import Group, Verdicts, Waiter, find_deadlocked, join, leave
+from agent.plan import Event, GroupEntered, GroupLost, GroupPlace
+from agent.plan.concurrency import ConcurrencyGroup, Verdicts, Waiter, find_deadlocked, join, leave
 
 
 class LocalGroups:
     """Groups by name; the case of names does not matter. Members are keys of jobs, and "" for the run."""
 
     def __init__(self) -> None:
-        self._groups: dict[str, Group[str]] = {}
+        self._groups: dict[str, ConcurrencyGroup[str]] = {}
         self._numbers = count(1)
         self._joined: dict[tuple[str, str], int] = {}  # (group, member) -> the later, the larger
 
-    def join(self, member: str, place: Place) -> list[Event]:
+    def join(self, member: str, place: GroupPlace) -> list[Event]:
         """What follows from the member's wish for the place."""
         name = place.group.casefold()
         self._joined.setdefault((name, member), next(self._numbers))
         group, verdicts = join(
-            self._groups.get(name, Group()),
+            self._groups.get(name, ConcurrencyGroup()),
             member,
             cancel_in_progress=place.cancel_in_progress,
             queue=place.queue,
@@ -32,7 +32,7 @@ class LocalGroups:
         """What follows from the member's leaving."""
         name = name.casefold()
         self._joined.pop((name, member), None)
-        self._groups[name], verdicts = leave(self._groups.get(name, Group()), member)
+        self._groups[name], verdicts = leave(self._groups.get(name, ConcurrencyGroup()), member)
         return [*_events(name, verdicts), *self._break_deadlocks()]
 
     def _break_deadlocks(self) -> Iterator[Event]:

@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 from agent.flow.model import Flow
 from agent.spec.job import JobSpec
-from agent.spec.labels import Claim, Platform, find_difference, find_misfit, read_label
+from agent.spec.labels import LabelClaim, Platform, find_difference, find_misfit, read_label
 from agent.spec.request import NOTHING, GpuRequest, describe, wanted_gpus
 from agent.spec.resources import Gpu
 from agent.spec.room import Room, describe_machine, gpu_variables
@@ -200,7 +200,7 @@ def _literal_labels(runs_on: object) -> list[str]:
 
 def _is_name(label: str) -> bool:
     """Whether the label is neither `self-hosted` nor one that speaks of system and processor."""
-    return label.lower() != "self-hosted" and read_label(label) == Claim()
+    return label.lower() != "self-hosted" and read_label(label) == LabelClaim()
 
 
 def _show(uuids: Collection[str], gpus: Collection[Gpu]) -> tuple[Mapping[str, object], ...]:

@@ -3,7 +3,7 @@
 import socket
 from collections.abc import Mapping
 
-from agent.spec.job import JobSpec, Node
+from agent.spec.job import GangNode, JobSpec
 
 
 def stand_in(spec: JobSpec) -> Mapping[str, str]:
@@ -18,4 +18,4 @@ def stand_in(spec: JobSpec) -> Mapping[str, str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    return describe_node(Node(rank=0, count=1, master_address="127.0.0.1", master_port=port))
+    return describe_node(GangNode(rank=0, count=1, master_address="127.0.0.1", master_port=port))

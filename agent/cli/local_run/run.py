@@ -35,7 +35,7 @@ from agent.plan import (
     LeaveGroup,
     QueueJob,
     RunCancelled,
-    RunRequest,
+    RunStart,
     RunState,
     TimePassed,
     advance,
@@ -54,7 +54,7 @@ class LocalRun:
     def __init__(
         self,
         flow: Flow,
-        request: RunRequest,
+        request: RunStart,
         options: LocalOptions,
         settings: Settings,
         folder: Path,

@@ -72,7 +72,7 @@ def run_register(
     `max_jobs` None: as many as the machine has GPUs, at least one. Raises the AgentErrors of `agent.daemon.register`.
     """
     from agent.cli.machine.lending import lend
-    from agent.daemon.register import Request, register
+    from agent.daemon.register import RegisterOptions, register
     from agent.daemon.state import StateFolder
     from agent.machine.inventory import take_inventory
     from agent.spec.room import choose_slots
@@ -87,7 +87,7 @@ def run_register(
     labels = lend(labels, lends_ubuntu, may_ask=output_format == "text")
     inventory = take_inventory(settings.work_folder)
     slots = choose_slots(inventory.gpus, is_ephemeral=is_ephemeral) if max_jobs is None else max_jobs
-    request = Request(
+    request = RegisterOptions(
         url=settings["url"],
         token=settings["registration_token"],
         name=name or platform.node() or "agent",

@@ -236,7 +236,7 @@ class LocalDesk:
         from agent.cli.server.serve import with_data
         from agent.server.events import audit
 
-        entry = audit.Entry(f"agent server {action}", target, address="", actor="operator")
+        entry = audit.AuditedCall(f"agent server {action}", target, address="", actor="operator")
         entry.notes["account"] = user_name()
         with audit.auditing(entry):
             return with_data(self._place, work)

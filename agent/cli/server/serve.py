@@ -18,7 +18,7 @@ from agent.errors import AgentError, NotFoundError
 
 if TYPE_CHECKING:
     from agent.server.events.changes import Change
-    from agent.server.serve import Started
+    from agent.server.serve import ServerStarted
     from agent.server.store.tokens import TokenRow
 
 T = TypeVar("T")
@@ -183,7 +183,7 @@ def _need_server() -> None:
         )
 
 
-def _announce(started: "Started", output_format: str, out: TextIO) -> None:
+def _announce(started: "ServerStarted", output_format: str, out: TextIO) -> None:
     if output_format == "json":
         facts = {
             "url": started.url,

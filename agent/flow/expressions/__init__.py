@@ -17,9 +17,9 @@ from agent.flow.expressions.evaluate import MAX_BYTES, evaluate
 from agent.flow.expressions.functions import BUILTINS, FunctionInfo
 from agent.flow.expressions.json_text import to_json_text
 from agent.flow.expressions.nodes import (
-    Call,
     Comparison,
     Expression,
+    FunctionCall,
     Index,
     Literal,
     Logical,
@@ -64,7 +64,7 @@ __all__ = [
     "RUNNING",
     "STATUS_FUNCTIONS",
     "Allowance",
-    "Call",
+    "FunctionCall",
     "CaseSensitive",
     "Comparison",
     "CostError",

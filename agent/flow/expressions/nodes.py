@@ -48,7 +48,7 @@ class Logical(NamedTuple):
     operands: "tuple[Node, ...]"
 
 
-class Call(NamedTuple):
+class FunctionCall(NamedTuple):
     """A function call, by the name as written, and where it stands."""
 
     name: str
@@ -56,7 +56,7 @@ class Call(NamedTuple):
     offset: int
 
 
-Node = Literal | NamedValue | Index | Not | Comparison | Logical | Call
+Node = Literal | NamedValue | Index | Not | Comparison | Logical | FunctionCall
 
 
 class Expression(NamedTuple):
@@ -77,7 +77,7 @@ def walk(expression: Expression) -> Iterator[Node]:
 
 def called_functions(expression: Expression) -> set[str]:
     """The names of all functions that are called, in lower case."""
-    return {node.name.lower() for node in walk(expression) if isinstance(node, Call)}
+    return {node.name.lower() for node in walk(expression) if isinstance(node, FunctionCall)}
 
 
 def named_values(expression: Expression) -> set[str]:
@@ -118,7 +118,7 @@ def _list_children(node: Node) -> tuple[Node, ...]:
             return (left, right)
         case Logical(_, operands):
             return operands
-        case Call(_, arguments):
+        case FunctionCall(_, arguments):
             return arguments
         case _:
             return ()

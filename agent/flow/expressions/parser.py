@@ -14,9 +14,9 @@ from agent.flow.expressions.errors import ExpressionError, locate
 from agent.flow.expressions.functions import CASE, FunctionInfo, find_function
 from agent.flow.expressions.lexer import Token, TokenKind, lex
 from agent.flow.expressions.nodes import (
-    Call,
     Comparison,
     Expression,
+    FunctionCall,
     Index,
     Literal,
     Logical,
@@ -208,7 +208,7 @@ class _Parser:
         if function is CASE and len(arguments) % 2 == 0:
             complaint = "Even number of parameters supplied, requires an odd number of parameters"
             raise self._error(complaint, opened.token)
-        call = Call(opened.token.text, tuple(node for node, _ in arguments), opened.token.offset)
+        call = FunctionCall(opened.token.text, tuple(node for node, _ in arguments), opened.token.offset)
         self._push(call, max((depth for _, depth in arguments), default=0) + 1)
 
     def _finish(self, end: Token) -> None:

@@ -9,15 +9,15 @@ from typing import NamedTuple
 from agent.flow.expressions import HASH_FILES, STATUS_FUNCTIONS, FunctionInfo
 
 
-class Scope(NamedTuple):
+class ContextScope(NamedTuple):
     """The contexts, and the functions beyond the common ones, of one place."""
 
     contexts: tuple[str, ...] = ()
     functions: tuple[FunctionInfo, ...] = ()
 
-    def joined(self, other: "Scope") -> "Scope":
+    def joined(self, other: "ContextScope") -> "ContextScope":
         """This place's and the other's together; a place inherits what surrounds it."""
-        return Scope(
+        return ContextScope(
             tuple(dict.fromkeys(self.contexts + other.contexts)),
             tuple({info.name: info for info in self.functions + other.functions}.values()),
         )
@@ -27,17 +27,17 @@ class Scope(NamedTuple):
 _JOB_STATUS = tuple(STATUS_FUNCTIONS.values())
 _STEP_STATUS = tuple(FunctionInfo(info.name, 0, 0) for info in _JOB_STATUS)
 
-NOWHERE = Scope()
-FLOW = Scope(("github", "inputs", "vars"))
-FLOW_SECRETS = Scope((*FLOW.contexts, "secrets"))
-OUTPUTS = Scope((*FLOW.contexts, "jobs"))
-NEEDS = Scope((*FLOW.contexts, "needs"))
-MATRIX = Scope((*NEEDS.contexts, "strategy", "matrix"))
-MATRIX_SECRETS = Scope((*MATRIX.contexts, "secrets"))
-MATRIX_ENV = Scope((*MATRIX.contexts, "env"))
-CREDENTIALS = Scope((*FLOW_SECRETS.contexts, "env"))
-RUNNER_OPEN = Scope((*MATRIX.contexts, "steps", "job", "runner", "env"))  # shown to people: no secrets
-RUNNER = Scope((*MATRIX_SECRETS.contexts, "steps", "job", "runner", "env"))
-STEP = Scope(RUNNER.contexts, (HASH_FILES,))
-JOB_IF = Scope(NEEDS.contexts, _JOB_STATUS)
-STEP_IF = Scope(RUNNER_OPEN.contexts, (*_STEP_STATUS, HASH_FILES))
+NOWHERE = ContextScope()
+FLOW = ContextScope(("github", "inputs", "vars"))
+FLOW_SECRETS = ContextScope((*FLOW.contexts, "secrets"))
+OUTPUTS = ContextScope((*FLOW.contexts, "jobs"))
+NEEDS = ContextScope((*FLOW.contexts, "needs"))
+MATRIX = ContextScope((*NEEDS.contexts, "strategy", "matrix"))
+MATRIX_SECRETS = ContextScope((*MATRIX.contexts, "secrets"))
+MATRIX_ENV = ContextScope((*MATRIX.contexts, "env"))
+CREDENTIALS = ContextScope((*FLOW_SECRETS.contexts, "env"))
+RUNNER_OPEN = ContextScope((*MATRIX.contexts, "steps", "job", "runner", "env"))  # shown to people: no secrets
+RUNNER = ContextScope((*MATRIX_SECRETS.contexts, "steps", "job", "runner", "env"))
+STEP = ContextScope(RUNNER.contexts, (HASH_FILES,))
+JOB_IF = ContextScope(NEEDS.contexts, _JOB_STATUS)
+STEP_IF = ContextScope(RUNNER_OPEN.contexts, (*_STEP_STATUS, HASH_FILES))

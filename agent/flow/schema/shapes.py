@@ -7,7 +7,7 @@ docs/flow-language.md are all made from these.
 
 from collections.abc import Iterable
 
-from agent.flow.schema.contexts import NOWHERE, Scope
+from agent.flow.schema.contexts import NOWHERE, ContextScope
 
 
 class Shape:
@@ -43,7 +43,7 @@ class Key:
     __slots__ = ("about", "name", "required", "scope", "shape")
 
     def __init__(
-        self, name: str, shape: Shape, about: str, *, scope: Scope = NOWHERE, required: bool = False
+        self, name: str, shape: Shape, about: str, *, scope: ContextScope = NOWHERE, required: bool = False
     ) -> None:
         self.name = name
         self.shape = shape
@@ -63,7 +63,7 @@ class Fields:
         *keys: Key,
         entries: Shape | None = None,
         entry_name: str = "name",
-        entry_scope: Scope = NOWHERE,
+        entry_scope: ContextScope = NOWHERE,
         may_be_blank: bool = False,
     ) -> None:
         self.name = name  # as docs and editors call it
@@ -103,7 +103,7 @@ def mapping(*fields: Fields) -> Shape:
     return Shape(mappings=fields)
 
 
-def map_of(entries: Shape, *, name: str, entry_name: str = "name", scope: Scope = NOWHERE) -> Shape:
+def map_of(entries: Shape, *, name: str, entry_name: str = "name", scope: ContextScope = NOWHERE) -> Shape:
     """A mapping from free, non-empty names to values of that shape."""
     return Shape(mappings=(Fields(name, entries=entries, entry_name=entry_name, entry_scope=scope),))
 

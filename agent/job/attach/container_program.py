@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from agent.containers.stop import stop_program
-from agent.job.attach.program import Show, Window
+from agent.job.attach.program import Show, TerminalSize
 from agent.job.steps.state import RunningJob
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ async def open_in_container(
     arguments: Sequence[str],
     *,
     env: Mapping[str, str],
-    window: Window | None,
+    window: TerminalSize | None,
     mark: str,
 ) -> ContainerProgram:
     """Start a program in the job's container. Raises AgentError."""

@@ -25,7 +25,7 @@ _LINGER_SECONDS = 0.25  # for output after the program's end, from children that
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class TerminalSize:
     """A terminal's size, and its kind (`TERM`)."""
 
     rows: int
@@ -155,7 +155,7 @@ def open_program(
     *,
     cwd: Path,
     env: Mapping[str, str],
-    window: Window | None,
+    window: TerminalSize | None,
     graces: Graces,
     mark: str,
 ) -> LocalProgram:
@@ -188,7 +188,12 @@ def open_program(
 
 
 def _open_at_terminal(
-    arguments: Sequence[str], cwd: Path, env: Mapping[str, str], window: Window, graces: Graces, mark: str
+    arguments: Sequence[str],
+    cwd: Path,
+    env: Mapping[str, str],
+    window: TerminalSize,
+    graces: Graces,
+    mark: str,
 ) -> LocalProgram:
     master, slave = os.openpty()  # neither is inherited
     try:

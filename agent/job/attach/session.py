@@ -16,7 +16,7 @@ from typing import Any
 
 from agent.errors import AgentError, DamagedError
 from agent.job.attach.frames import FRAME_BYTES, FrameKind, make_frame, read_frame, read_size
-from agent.job.attach.program import Program, Window, open_program
+from agent.job.attach.program import Program, TerminalSize, open_program
 from agent.job.commands.files import CommandFiles
 from agent.job.output.masking import MaskStream
 from agent.job.process.programs import find_executable
@@ -32,14 +32,14 @@ _SHELL = ("sh", "-c", 'exec "$(command -v bash || command -v sh)"')
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class AttachRequest:
     """What somebody asks for. No command: a shell; of one word: for `sh -c`; of several: a program and its arguments."""
 
     session: str
     user: str
     address: str
     command: tuple[str, ...]
-    window: Window | None
+    window: TerminalSize | None
 
     @property
     def arguments(self) -> Sequence[str]:
@@ -59,7 +59,7 @@ class Session:
     """One session."""
 
     def __init__(
-        self, job: RunningJob, wish: Wish, policy: AttachPolicy, writer: asyncio.StreamWriter
+        self, job: RunningJob, wish: AttachRequest, policy: AttachPolicy, writer: asyncio.StreamWriter
     ) -> None:
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._job = job
@@ -217,16 +217,16 @@ def make_refusal(error: AgentError) -> bytes:
     return json.dumps({"ok": False, "error": str(error)}).encode() + b"\n"
 
 
-def read_wish(request: Mapping[str, Any]) -> Wish:
+def read_wish(request: Mapping[str, Any]) -> AttachRequest:
     """What is asked for. Raises AgentError when nobody understands it."""
     try:
         terminal = request.get("terminal")
         window = (
             None
             if terminal is None
-            else Window(int(terminal["rows"]), int(terminal["columns"]), str(terminal["kind"]))
+            else TerminalSize(int(terminal["rows"]), int(terminal["columns"]), str(terminal["kind"]))
         )
-        return Wish(
+        return AttachRequest(
             str(request["session"]),
             str(request["user"]),
             str(request["address"]),

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 from agent.job.commands.effects import Effects
-from agent.job.commands.problem_matchers import MatcherError, Problem, ProblemMatchers
-from agent.job.commands.stdout import Command, parse_command
+from agent.job.commands.problem_matchers import MatchedProblem, MatcherError, ProblemMatchers
+from agent.job.commands.stdout import WorkflowCommand, parse_command
 from agent.job.output.masking import MOST_ASKED, MOST_ASKED_BYTES
 from agent.job.output.recorder import StepLog
 from agent.journal.format import Annotation
@@ -76,7 +76,7 @@ class CommandMeaning:
             self._effects.errors += [f"Unable to process command '{shown}' successfully.", str(error)]
         return True
 
-    def report_problem(self, line: str, problem: Problem) -> None:
+    def report_problem(self, line: str, problem: MatchedProblem) -> None:
         """A problem matcher has found `problem` in `line`."""
         self.annotate(
             Annotation(
@@ -110,7 +110,7 @@ class CommandMeaning:
         self._log.say(text)
         return True
 
-    def _stop(self, command: Command) -> None:
+    def _stop(self, command: WorkflowCommand) -> None:
         token = command.data
         is_taken = not token or token.lower() == "pause-logging" or token.lower() in self._TABLE
         if is_taken and not _is_true(self._env.get("ACTIONS_ALLOW_UNSECURE_STOPCOMMAND_TOKENS")):
@@ -120,7 +120,7 @@ class CommandMeaning:
             self._log.recorder.masker.ask(token)
         self._log.say(f"::stop-commands::{token}")
 
-    def _add_mask(self, command: Command) -> None:
+    def _add_mask(self, command: WorkflowCommand) -> None:
         if not command.data.strip():
             raise CommandError("Can't add secret mask for empty string in ##[add-mask] command.")
         if self._has_too_many_masks or self._log.recorder.masker.ask(command.data):
@@ -131,11 +131,11 @@ class CommandMeaning:
             f" {MOST_ASKED_BYTES >> 10} KiB, 4 MiB in all. Put many values into one secret, which is masked line by line."
         )
 
-    def _debug(self, command: Command) -> None:
+    def _debug(self, command: WorkflowCommand) -> None:
         if self._shows_debug:
             self._log.say(f"##[debug]{command.data}")
 
-    def _annotate(self, command: Command) -> None:
+    def _annotate(self, command: WorkflowCommand) -> None:
         properties = command.properties
         self.annotate(
             Annotation(
@@ -151,10 +151,10 @@ class CommandMeaning:
             )
         )
 
-    def _group(self, command: Command) -> None:
+    def _group(self, command: WorkflowCommand) -> None:
         self._log.say(f"##[{command.name}]{command.data}")
 
-    def _echo(self, command: Command) -> None:
+    def _echo(self, command: WorkflowCommand) -> None:
         switch = command.data.strip().lower()
         if switch not in ("on", "off"):
             raise CommandError(
@@ -162,37 +162,37 @@ class CommandMeaning:
             )
         self._echoes = switch == "on"
 
-    def _set_output(self, command: Command) -> None:
+    def _set_output(self, command: WorkflowCommand) -> None:
         self.annotate(Annotation(self._log.step, "warning", _DEPRECATED.format(command.name)))
         self._effects.outputs[_require_name(command)] = command.data
 
-    def _save_state(self, command: Command) -> None:
+    def _save_state(self, command: WorkflowCommand) -> None:
         self.annotate(Annotation(self._log.step, "warning", _DEPRECATED.format(command.name)))
         self._effects.state[_require_name(command)] = command.data
 
-    def _set_env(self, command: Command) -> None:
+    def _set_env(self, command: WorkflowCommand) -> None:
         self._expect_unsecure_allowed(command)
         name = _require_name(command)
         if name.upper() == "NODE_OPTIONS":
             raise CommandError("Can't update NODE_OPTIONS environment variable using ::set-env:: command.")
         self._effects.env[name] = command.data
 
-    def _add_path(self, command: Command) -> None:
+    def _add_path(self, command: WorkflowCommand) -> None:
         self._expect_unsecure_allowed(command)
         if not command.data:
             raise CommandError("Can't add empty path in ##[add-path] command.")
         self._effects.paths.append(command.data)
 
-    def _expect_unsecure_allowed(self, command: Command) -> None:
+    def _expect_unsecure_allowed(self, command: WorkflowCommand) -> None:
         if not _is_true(self._env.get("ACTIONS_ALLOW_UNSECURE_COMMANDS")):
             raise CommandError(_DISABLED.format(command.name))
 
-    def _add_matcher(self, command: Command) -> None:
+    def _add_matcher(self, command: WorkflowCommand) -> None:
         if not command.data.strip():
             raise CommandError("File path must be specified.")
         self._matchers.add(command.data.strip())
 
-    def _remove_matcher(self, command: Command) -> None:
+    def _remove_matcher(self, command: WorkflowCommand) -> None:
         owner, path = command.properties.get("owner", ""), command.data.strip()
         if bool(owner) == bool(path):
             raise CommandError("Either owner or a file path must be specified, not both.")
@@ -201,7 +201,7 @@ class CommandMeaning:
         else:
             self._matchers.remove_file(path)
 
-    _TABLE: ClassVar[Mapping[str, Callable[["CommandMeaning", Command], None]]] = {
+    _TABLE: ClassVar[Mapping[str, Callable[["CommandMeaning", WorkflowCommand], None]]] = {
         "add-mask": _add_mask,
         "debug": _debug,
         "notice": _annotate,
@@ -225,7 +225,7 @@ _NEVER_ECHOED = frozenset(
 )
 
 
-def _require_name(command: Command) -> str:
+def _require_name(command: WorkflowCommand) -> str:
     name = command.properties.get("name")
     if not name:
         raise CommandError(f"Required field 'name' is missing in ##[{command.name}] command.")

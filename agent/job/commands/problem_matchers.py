@@ -33,7 +33,7 @@ class _TooSlowError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class MatchedProblem:
     """A problem that was found in a step's output; `file` is relative to the workspace, or empty."""
 
     severity: str
@@ -130,7 +130,7 @@ class ProblemMatchers:
         for matcher in self._matchers:
             matcher.reset()
 
-    def find(self, line: str, warn: Callable[[str], None]) -> tuple[str, Problem] | None:
+    def find(self, line: str, warn: Callable[[str], None]) -> tuple[str, MatchedProblem] | None:
         """The problem that ends with `line`, and the line without its colours."""
         plain = _COLOUR.sub("", line)
         for matcher in tuple(self._matchers):
@@ -151,13 +151,13 @@ class ProblemMatchers:
                 return plain, problem
         return None
 
-    def _describe(self, matcher: _Matcher, parts: Mapping[str, str]) -> Problem | None:
+    def _describe(self, matcher: _Matcher, parts: Mapping[str, str]) -> MatchedProblem | None:
         severity = (parts.get("severity") or matcher.severity or "error").lower()
         message = parts.get("message", "")
         if severity not in _SEVERITIES or not message.strip():
             return None
         file = self._locate(parts.get("file", ""), parts.get("fromPath") or matcher.from_path)
-        return Problem(
+        return MatchedProblem(
             severity, message, file, _read_number(parts.get("line")), _read_number(parts.get("column"))
         )
 
@@ -180,7 +180,7 @@ class LineWatcher:
         self,
         matchers: ProblemMatchers,
         pass_on: Callable[[bytes], None],
-        report: Callable[[str, Problem], None],
+        report: Callable[[str, MatchedProblem], None],
         warn: Callable[[str], None],
     ) -> None:
         self._matchers = matchers

@@ -17,7 +17,7 @@ _MAX_HELD_BYTES = 4 << 20  # an unfinished line longer than this is output, what
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
+class WorkflowCommand:
     """One command as written; property names are in lower case."""
 
     name: str
@@ -84,7 +84,7 @@ class CommandStream:
         self._at_line_start = bool(self._held) or buffer.endswith(b"\n")
 
 
-def parse_command(line: str, known: Collection[str]) -> Command | None:
+def parse_command(line: str, known: Collection[str]) -> WorkflowCommand | None:
     """The command on `line`, or None when there is none of the `known` names (lower case)."""
     text = line.lstrip()
     if text.startswith("::"):
@@ -108,22 +108,24 @@ def _may_be_command(buffer: bytes, line: int) -> bool:
     return _AT_START.match(buffer, line) is not None or _MAY_BECOME.fullmatch(buffer, line) is not None
 
 
-def _parse_new_form(text: str, known: Collection[str]) -> Command | None:
+def _parse_new_form(text: str, known: Collection[str]) -> WorkflowCommand | None:
     information, separator, data = text[2:].partition("::")
     name, _space, properties = information.partition(" ")
     if not separator or name.lower() not in known:
         return None
-    return Command(
+    return WorkflowCommand(
         name.lower(), _unescape(data, _DATA), _parse_properties(properties.strip(), ",", _PROPERTY)
     )
 
 
-def _parse_old_form(text: str, known: Collection[str]) -> Command | None:
+def _parse_old_form(text: str, known: Collection[str]) -> WorkflowCommand | None:
     information, separator, data = text[3:].partition("]")
     name, _space, properties = information.partition(" ")
     if not separator or name.lower() not in known:
         return None
-    return Command(name.lower(), _unescape(data, _OLD), _parse_properties(properties.strip(), ";", _OLD))
+    return WorkflowCommand(
+        name.lower(), _unescape(data, _OLD), _parse_properties(properties.strip(), ";", _OLD)
+    )
 
 
 def _parse_properties(text: str, separator: str, escapes: "dict[str, str]") -> dict[str, str]:

@@ -7,7 +7,7 @@ from agent.job.containers.images import container_policy, pin_bases, settle_imag
 from agent.job.containers.lifecycle import open_engine
 from agent.job.output.recorder import StepLog
 from agent.job.steps.state import RunningJob
-from agent.job.steps.steprun import Action
+from agent.job.steps.steprun import StepAction
 from agent.resolve.dockerfile import list_bases
 from agent.resolve.manifest import DockerRuns
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 _SCHEME = "docker://"
 
 
-def needs_image(action: Action) -> bool:
+def needs_image(action: StepAction) -> bool:
     """Whether this is a container action."""
     return isinstance(action.manifest.runs, DockerRuns)
 
 
-def describe_image(action: Action, uses: str) -> str:
+def describe_image(action: StepAction, uses: str) -> str:
     """What getting the image is called in the log."""
     runs = action.manifest.runs
     assert isinstance(runs, DockerRuns)
     return f"Pull {runs.image.removeprefix(_SCHEME)}" if _is_named(runs) else f"Build {uses}"
 
 
-async def find_image(job: RunningJob, action: Action, log: StepLog) -> str:
+async def find_image(job: RunningJob, action: StepAction, log: StepLog) -> str:
     """The name of the image to run; it is here when this returns. Raises AgentError."""
     from agent.containers.description import check_image
     from agent.containers.images import bring_image, build_image

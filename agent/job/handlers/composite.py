@@ -8,7 +8,7 @@ import asyncio
 
 from agent.flow.expressions import to_text
 from agent.job.steps.contexts import evaluate_value
-from agent.job.steps.state import Scope
+from agent.job.steps.state import StepScope
 from agent.job.steps.steprun import RunSteps, StepFailure, StepRun
 from agent.resolve.manifest import CompositeRuns
 from agent.spec.outcome import Conclusion, FailureKind
@@ -39,13 +39,13 @@ class CompositeHandler:
             raise StepFailure(message, kind, is_said=True, exit_code=code)
 
 
-def enter_scope(step: StepRun, parent: int | None) -> Scope:
+def enter_scope(step: StepRun, parent: int | None) -> StepScope:
     """The scope of the steps within the composite action `step`, shown under the step `parent`. Raises StepFailure when it is nested too deep."""
     path = (*step.scope.path, step.spec.id)
     if len(path) > MAX_DEPTH:
         raise StepFailure(f"composite actions are nested more than {MAX_DEPTH} deep", FailureKind.ACTION)
     github = {name: value for name, value in step.github().items() if name.startswith("action")}
-    return Scope(
+    return StepScope(
         parent=parent,
         path=path,
         inputs=dict(step.inputs),

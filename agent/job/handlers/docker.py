@@ -23,8 +23,8 @@ from agent.job.containers.lifecycle import SOCKET, check_folder, open_engine
 from agent.job.containers.sweeping import job_labels
 from agent.job.process.hosts import ActionHost
 from agent.job.steps.contexts import evaluate_value
-from agent.job.steps.state import RunningJob, Scope
-from agent.job.steps.steprun import RunSteps, Stage, StepFailure, StepRun
+from agent.job.steps.state import RunningJob, StepScope
+from agent.job.steps.steprun import RunSteps, StepFailure, StepRun, StepStage
 from agent.resolve.manifest import DockerRuns
 from agent.spec.outcome import FailureKind
 
@@ -54,7 +54,7 @@ class DockerHandler:
         host = ActionHost(engine, name, blueprint, paths, granted)
         usual = step.job.host.paths
         step.job.matchers.to_host = lambda path: usual.to_host(paths.to_host(path))
-        scope = Scope(path=("__args",), inputs=step.inputs)
+        scope = StepScope(path=("__args",), inputs=step.inputs)
         step.env = MappingProxyType({**_own_env(step, runs, scope), **step.env})
         extra = {**step.service_variables(), "HOME": "/github/home"}
         extra.pop("ACTIONS_CACHE_SERVICE_V2", None)  # as at GitHub: only node actions hear of it
@@ -101,14 +101,14 @@ def _make_blueprint(
 
 
 def _entrypoint(step: StepRun, runs: DockerRuns) -> str:
-    if step.stage is Stage.PRE:
+    if step.stage is StepStage.PRE:
         return runs.pre_entrypoint
-    if step.stage is Stage.POST:
+    if step.stage is StepStage.POST:
         return runs.post_entrypoint
     return runs.entrypoint or _input(step, "entrypoint")
 
 
-def _arguments(step: StepRun, runs: DockerRuns, scope: Scope) -> list[str]:
+def _arguments(step: StepRun, runs: DockerRuns, scope: StepScope) -> list[str]:
     """What follows the entrypoint: the manifest's list, or the words of the input `args`."""
     if runs.args:
         return [to_text(evaluate_value(step.job, scope, {}, item, step.place)) for item in runs.args]
@@ -118,7 +118,7 @@ def _arguments(step: StepRun, runs: DockerRuns, scope: Scope) -> list[str]:
         raise AgentError(f"the input 'args' cannot be read: {error}", where=step.place) from None
 
 
-def _own_env(step: StepRun, runs: DockerRuns, scope: Scope) -> Mapping[str, str]:
+def _own_env(step: StepRun, runs: DockerRuns, scope: StepScope) -> Mapping[str, str]:
     return {
         name: to_text(evaluate_value(step.job, scope, {}, value, step.place))
         for name, value in runs.env.items()

@@ -13,7 +13,7 @@ from agent.job.runtimes.kept import clean_home
 from agent.job.runtimes.node import find_node, find_node_inside
 from agent.job.runtimes.node_installation import MAJOR, install_musl_node, install_node
 from agent.job.steps.state import RunningJob
-from agent.job.steps.steprun import RunSteps, Stage, StepFailure, StepRun
+from agent.job.steps.steprun import RunSteps, StepFailure, StepRun, StepStage
 from agent.resolve.manifest import NodeRuns
 
 _FORCE = "FORCE_JAVASCRIPT_ACTIONS_TO_NODE24"
@@ -27,7 +27,7 @@ class NodeHandler:
         assert step.action is not None
         runs = step.action.manifest.runs
         assert isinstance(runs, NodeRuns)
-        script = {Stage.PRE: runs.pre, Stage.MAIN: runs.main, Stage.POST: runs.post}[step.stage]
+        script = {StepStage.PRE: runs.pre, StepStage.MAIN: runs.main, StepStage.POST: runs.post}[step.stage]
         file = step.action.folder / script
         if not file.is_file():
             raise AgentError(

@@ -19,7 +19,7 @@ from pathlib import Path
 from agent.errors import AgentError
 from agent.job.process.hosts import MachineHost
 from agent.job.runtimes.kept import clean_home, digest_tree, keep
-from agent.job.steps.steprun import Action, RunSteps, Stage, StepFailure, StepRun
+from agent.job.steps.steprun import RunSteps, StepAction, StepFailure, StepRun, StepStage
 from agent.resolve.manifest import PythonRuns
 from agent.spec.outcome import FailureKind
 
@@ -37,7 +37,7 @@ class PythonHandler:
         assert step.action is not None
         runs = step.action.manifest.runs
         assert isinstance(runs, PythonRuns)
-        script = {Stage.PRE: runs.pre, Stage.MAIN: runs.main, Stage.POST: runs.post}[step.stage]
+        script = {StepStage.PRE: runs.pre, StepStage.MAIN: runs.main, StepStage.POST: runs.post}[step.stage]
         file = step.action.folder / script
         if not file.is_file():
             raise AgentError(f"the action's script '{script}' is missing", where=str(step.spec.uses))
@@ -50,7 +50,7 @@ class PythonHandler:
             raise StepFailure(f"Process completed with exit code {code}.", exit_code=code)
 
 
-def _find_python(step: StepRun, action: Action) -> str:
+def _find_python(step: StepRun, action: StepAction) -> str:
     """The interpreter for `action`: one with what it needs."""
     base = _base_python()
     needs = next((action.folder / name for name in _NEEDS if (action.folder / name).is_file()), None)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from agent.flow.expressions import to_text
 from agent.job.in_place.belongings import ask_git
-from agent.job.steps.steprun import Action, StepRun
+from agent.job.steps.steprun import StepAction, StepRun
 
 _ALL_OF = {"repository", "ref", "path"}
 _ONE_OF = {"clean", "fetch-depth", "submodules", "lfs", "sparse-checkout"}
@@ -20,7 +20,7 @@ _MARK = "flow-checkout"  # in `.git` of what a checkout made: the commit that it
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class WantedCheckout:
     """What a checkout is asked for; `target` is the folder on this machine, its links followed."""
 
     repository: str
@@ -28,7 +28,7 @@ class Wanted:
     target: Path
 
 
-def is_checkout(action: Action | None) -> bool:
+def is_checkout(action: StepAction | None) -> bool:
     """Whether the action checks out a repository, as far as its manifest tells."""
     if action is None or type(action.manifest.runs).__name__ == "CompositeRuns":
         return False
@@ -36,7 +36,7 @@ def is_checkout(action: Action | None) -> bool:
     return names >= _ALL_OF and bool(names & _ONE_OF)
 
 
-def read_wanted(step: StepRun) -> Wanted:
+def read_wanted(step: StepRun) -> WantedCheckout:
     """What the step asks its checkout for."""
     inputs = {name.lower(): value.strip() for name, value in step.inputs.items()}
     job = step.job
@@ -46,7 +46,7 @@ def read_wanted(step: StepRun) -> Wanted:
     server = inputs.get("github-server-url", "")
     if server and repository:
         repository = f"{server.rstrip('/')}/{repository}"
-    return Wanted(repository, inputs.get("ref", ""), target)
+    return WantedCheckout(repository, inputs.get("ref", ""), target)
 
 
 def is_own_repository(step: StepRun, repository: str) -> bool:

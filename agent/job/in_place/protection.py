@@ -15,7 +15,7 @@ from pathlib import Path
 
 from agent.job.in_place.belongings import find_losses, look_at, share_belongings
 from agent.job.in_place.checkouts import (
-    Wanted,
+    WantedCheckout,
     is_checkout,
     is_here,
     is_own_repository,
@@ -25,7 +25,7 @@ from agent.job.in_place.checkouts import (
 )
 from agent.job.in_place.git_guard import set_up_guard, take_refusals
 from agent.job.process.programs import find_executable
-from agent.job.steps.steprun import Handler, RunSteps, Stage, StepFailure, StepRun
+from agent.job.steps.steprun import Handler, RunSteps, StepFailure, StepRun, StepStage
 from agent.spec.outcome import FailureKind
 
 _WAY_OUT = "leave out --in-place to work in a copy, or allow it with --in-place=destructive"
@@ -60,7 +60,7 @@ class _GuardedHandler:
         """See Handler."""
         if step.state.get(_ANSWERED):
             step.log.say("Nothing was checked out: there is nothing to tidy up.")
-        elif is_checkout(step.action) and step.stage is not Stage.POST:
+        elif is_checkout(step.action) and step.stage is not StepStage.POST:
             await self._check_out(step, run_steps)
         elif _is_foreign(step):
             await self._watch(step, run_steps)
@@ -71,7 +71,7 @@ class _GuardedHandler:
         wanted = read_wanted(step)
         if self.place.workspace.is_relative_to(wanted.target):
             step.effects.state[_ANSWERED] = "true"
-            if step.stage is Stage.MAIN:
+            if step.stage is StepStage.MAIN:
                 step.show_action()
                 _answer(step, wanted)
             return
@@ -85,7 +85,7 @@ class _GuardedHandler:
                 )
             self.place.made.add(wanted.target)
         await self._watch(step, run_steps)
-        if step.stage is Stage.MAIN:
+        if step.stage is StepStage.MAIN:
             await asyncio.to_thread(mark_checkout, wanted.target)
 
     async def _watch(self, step: StepRun, run_steps: RunSteps) -> None:
@@ -123,7 +123,7 @@ def _is_foreign(step: StepRun) -> bool:
     return step.scope.action is not None and bool(step.scope.action.commit)
 
 
-def _answer(step: StepRun, wanted: Wanted) -> None:
+def _answer(step: StepRun, wanted: WantedCheckout) -> None:
     """What the checkout gives for the folder as it is. Raises StepFailure when something else is asked for."""
     workspace = step.job.places.workspace
     if not is_own_repository(step, wanted.repository):

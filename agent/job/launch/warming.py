@@ -19,7 +19,7 @@ from agent.job.folder.settings import JobSettings
 from agent.job.steps.state import choose_places
 from agent.journal.format import Closed, Opened, StepChanged, encode
 from agent.spec import codec
-from agent.spec.job import JobSpec, StepKind, StepSpec
+from agent.spec.job import JobSpec, SpecStepKind, StepSpec
 from agent.spec.outcome import Conclusion, JobResult
 
 
@@ -56,7 +56,7 @@ def warm_up_actions() -> None:
 
 def _rehearse() -> None:
     """Make what is made when it is first used: readers and writers of our records, patterns."""
-    step = StepSpec(StepKind.RUN, "step", run="true")
+    step = StepSpec(SpecStepKind.RUN, "step", run="true")
     spec = JobSpec(RunId(1), JobId("job"), "job", "job", (step,))
     codec.parse(JobSpec, codec.dump(spec))
     choose_places(JobFolder(Path("/job-1"), "job", 1), spec, JobSettings(Path("/")))

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from agent.errors import AgentError
 from agent.job.steps.state import RunningJob
-from agent.job.steps.steprun import Action
-from agent.spec.job import StepKind, StepSpec
+from agent.job.steps.steprun import StepAction
+from agent.spec.job import SpecStepKind, StepSpec
 
 if TYPE_CHECKING:
     from agent.resolve.reference import Reference
@@ -24,7 +24,7 @@ _MAX_DEPTH = 10
 class Instance:
     """An action at one place of the job: what its stages share."""
 
-    action: Action
+    action: StepAction
     state: dict[str, str] = field(default_factory=dict)
     post_is_due: bool = False
 
@@ -35,7 +35,7 @@ class Actions:
     def __init__(self, job: RunningJob) -> None:
         self._job = job
         self._resolver: Any = None
-        self._found: dict[str, Action] = {}
+        self._found: dict[str, StepAction] = {}
         self._instances: dict[tuple[str, ...], Instance] = {}
 
     async def prepare(self, steps: Sequence[StepSpec], say: Callable[[str], None]) -> None:
@@ -45,11 +45,11 @@ class Actions:
         """
         await self._prepare(steps, None, 1, say)
 
-    def found(self) -> dict[str, Action]:
+    def found(self) -> dict[str, StepAction]:
         """What was resolved so far, by what the steps say."""
         return {key.rpartition(":$/")[2] if ":$/" in key else key: item for key, item in self._found.items()}
 
-    async def instance(self, path: tuple[str, ...], uses: str, origin: Action | None) -> Instance:
+    async def instance(self, path: tuple[str, ...], uses: str, origin: StepAction | None) -> Instance:
         """The action of the step at `path`; `origin` is the action that the step is part of."""
         known = self._instances.get(path)
         if known is None:
@@ -57,12 +57,12 @@ class Actions:
         return known
 
     async def _prepare(
-        self, steps: Sequence[StepSpec], origin: Action | None, depth: int, say: Callable[[str], None]
+        self, steps: Sequence[StepSpec], origin: StepAction | None, depth: int, say: Callable[[str], None]
     ) -> None:
         if depth > _MAX_DEPTH:
             raise AgentError(f"composite actions are nested more than {_MAX_DEPTH} deep")
         for step in steps:
-            if step.kind is not StepKind.USES or not step.uses or step.uses.startswith("./"):
+            if step.kind is not SpecStepKind.USES or not step.uses or step.uses.startswith("./"):
                 continue
             is_new = _key(step.uses, origin) not in self._found
             action = await self._find(step.uses, origin)
@@ -74,7 +74,7 @@ class Actions:
                     say(f"##[warning]{warning}")
                 await self._prepare(inner_steps(action), action, depth + 1, say)
 
-    async def _find(self, uses: str, origin: Action | None) -> Action:
+    async def _find(self, uses: str, origin: StepAction | None) -> StepAction:
         key = _key(uses, origin)
         action = self._found.get(key)
         if action is None:
@@ -83,7 +83,7 @@ class Actions:
                 self._found[key] = action
         return action
 
-    def _resolve(self, uses: str, origin: Action | None) -> Action:
+    def _resolve(self, uses: str, origin: StepAction | None) -> StepAction:
         from agent.resolve import ActionStore, Pins, Resolver, load_policy, parse_reference
 
         if self._resolver is None:
@@ -98,11 +98,11 @@ class Actions:
                 policy=load_policy(settings.rules, must_exist=settings.policy_must_exist),
             )
         reference: Reference = parse_reference(uses)
-        found: Action = self._resolver.resolve(reference, within=origin)
+        found: StepAction = self._resolver.resolve(reference, within=origin)
         return found
 
 
-def inner_steps(action: Action) -> Sequence[StepSpec]:
+def inner_steps(action: StepAction) -> Sequence[StepSpec]:
     """The steps of a composite action; none of any other."""
     from agent.resolve.manifest import CompositeRuns
 
@@ -110,6 +110,6 @@ def inner_steps(action: Action) -> Sequence[StepSpec]:
     return runs.steps if isinstance(runs, CompositeRuns) else ()
 
 
-def _key(uses: str, origin: Action | None) -> str:
+def _key(uses: str, origin: StepAction | None) -> str:
     """`$/path` means another thing in each repository."""
     return f"{origin.folder}:{uses}" if origin is not None and uses.startswith("$/") else uses

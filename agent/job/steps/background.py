@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from agent.job.output.recorder import StepLog
 from agent.job.steps.turns import CANCELLED, FAILED, SUCCESS, StepEnd, Turn, settle
-from agent.spec.job import StepKind, StepSpec
+from agent.spec.job import SpecStepKind, StepSpec
 from agent.spec.outcome import Conclusion
 
 MAX_RUNNING = 10  # more than these wait for one of them to end
@@ -42,7 +42,7 @@ class Background:
 
     def select(self, spec: StepSpec) -> list[Item]:
         """The steps that a control step is about, less those that have been counted."""
-        names = tuple(self._items) if spec.kind is StepKind.WAIT_ALL else spec.targets
+        names = tuple(self._items) if spec.kind is SpecStepKind.WAIT_ALL else spec.targets
         items = (self._items[name] for name in names if name in self._items)
         return [item for item in items if item.end is None]
 

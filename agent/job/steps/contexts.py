@@ -21,7 +21,7 @@ from agent.flow.expressions import (
 )
 from agent.job.process.hosts import StepHost
 from agent.job.steps.hash_files import hash_files
-from agent.job.steps.state import RunningJob, Scope
+from agent.job.steps.state import RunningJob, StepScope
 from agent.spec.outcome import Conclusion
 
 _NOTHING: Mapping[str, object] = MappingProxyType({})
@@ -89,7 +89,7 @@ def _runner_context(job: RunningJob) -> dict[str, object]:
 
 
 def make_contexts(
-    job: RunningJob, scope: Scope, env: Mapping[str, str], own: Mapping[str, object] = _NOTHING
+    job: RunningJob, scope: StepScope, env: Mapping[str, str], own: Mapping[str, object] = _NOTHING
 ) -> dict[str, object]:
     """The contexts of a step: in a composite action `secrets`, `needs` and `vars` are not among them.
 
@@ -111,7 +111,7 @@ def make_contexts(
     return contexts
 
 
-def github_context(job: RunningJob, scope: Scope) -> dict[str, object]:
+def github_context(job: RunningJob, scope: StepScope) -> dict[str, object]:
     """The `github` context as the steps of `scope` see it."""
     context: dict[str, object] = {**view_of(job).github, **scope.github}
     if scope.is_composite:
@@ -158,7 +158,7 @@ def make_functions(job: RunningJob) -> dict[str, Callable[..., object]]:
     }
 
 
-def status_functions(job: RunningJob, scope: Scope) -> dict[str, Callable[..., object]]:
+def status_functions(job: RunningJob, scope: StepScope) -> dict[str, Callable[..., object]]:
     """The functions of a condition. Steps of a composite look at how the composite stands, `cancelled()` at the job."""
     status = _status_of(job, scope)
     return {
@@ -170,17 +170,17 @@ def status_functions(job: RunningJob, scope: Scope) -> dict[str, Callable[..., o
     }
 
 
-def _status_of(job: RunningJob, scope: Scope) -> Conclusion:
+def _status_of(job: RunningJob, scope: StepScope) -> Conclusion:
     return scope.status if scope.is_composite and job.status is not Conclusion.CANCELLED else job.status
 
 
 def evaluate_condition(
     job: RunningJob,
-    scope: Scope,
+    scope: StepScope,
     env: Mapping[str, str],
     condition: str,
     place: str,
-    judged: Scope,
+    judged: StepScope,
     own: Mapping[str, object] = _NOTHING,
 ) -> bool:
     """Whether a step's turn has come, as `judged` stands. Raises AgentError when its `if` cannot be evaluated."""
@@ -198,7 +198,7 @@ def evaluate_condition(
 
 def evaluate_value(
     job: RunningJob,
-    scope: Scope,
+    scope: StepScope,
     env: Mapping[str, str],
     template: object,
     place: str,
@@ -223,7 +223,7 @@ def is_settled(template: object) -> bool:
 
 def evaluate_mapping(
     job: RunningJob,
-    scope: Scope,
+    scope: StepScope,
     env: Mapping[str, str],
     template: object,
     place: str,

@@ -5,11 +5,11 @@ Source: actions/runner `ActionRunner.cs`. `required` is not enforced; an unknown
 
 from agent.flow.expressions import to_text
 from agent.job.steps.contexts import evaluate_mapping
-from agent.job.steps.state import Scope
-from agent.job.steps.steprun import Action, Stage, StepRun
+from agent.job.steps.state import StepScope
+from agent.job.steps.steprun import StepAction, StepRun, StepStage
 
 
-def read_inputs(step: StepRun, action: Action) -> dict[str, str]:
+def read_inputs(step: StepRun, action: StepAction) -> dict[str, str]:
     """The inputs by name. Raises AgentError when a template cannot be evaluated."""
     declared = action.manifest.inputs
     written = evaluate_mapping(
@@ -17,17 +17,17 @@ def read_inputs(step: StepRun, action: Action) -> dict[str, str]:
     )
     names = {name.lower(): name for name in declared}
     inputs = {names.get(name.lower(), name): value for name, value in written.items()}
-    own_scope = Scope(path=("__defaults",), github=step.github())
+    own_scope = StepScope(path=("__defaults",), github=step.github())
     for name, item in declared.items():
         if name not in inputs:
             values = evaluate_mapping(step.job, own_scope, {}, {name: item.default}, step.place)
             inputs[name] = to_text(values[name])
-    if step.stage is Stage.MAIN:
+    if step.stage is StepStage.MAIN:
         _warn(step, action, list(inputs), names)
     return inputs
 
 
-def _warn(step: StepRun, action: Action, given: list[str], names: dict[str, str]) -> None:
+def _warn(step: StepRun, action: StepAction, given: list[str], names: dict[str, str]) -> None:
     unknown = [
         name for name in given if name.lower() not in names and name.lower() not in ("entrypoint", "args")
     ]

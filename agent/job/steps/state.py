@@ -45,7 +45,7 @@ class Places:
 
 
 @dataclass(slots=True)
-class Scope:
+class StepScope:
     """What steps see together: the job's own, or those of one composite action."""
 
     parent: int | None = None  # the number of the composite step
@@ -102,7 +102,7 @@ class RunningJob:
     masker: Masker
     recorder: Recorder
     environment: JobEnvironment
-    scope: Scope
+    scope: StepScope
     log: StepLog  # of the job's own set-up
     matchers: ProblemMatchers
     status: Conclusion = Conclusion.SUCCESS

@@ -19,9 +19,9 @@ from agent.job.commands.stdout import CommandStream
 from agent.job.output.recorder import StepLog
 from agent.job.process.hosts import StepHost
 from agent.job.steps.contexts import evaluate_value, exported_variables, github_context, is_settled
-from agent.job.steps.state import RunningJob, Scope
+from agent.job.steps.state import RunningJob, StepScope
 from agent.spec import codec
-from agent.spec.job import StepKind, StepSpec
+from agent.spec.job import SpecStepKind, StepSpec
 from agent.spec.outcome import FailureKind
 
 if TYPE_CHECKING:  # it brings the YAML reader along, which a job of nothing but scripts never needs
@@ -33,7 +33,7 @@ _ARTIFACT_ACTIONS = ("actions/upload-artifact", "actions/download-artifact")
 _SERVED_HOSTS = re.compile(r"github\.com|.+\.ghe\.com|.+\.localhost")
 
 
-class Stage(Enum):
+class StepStage(Enum):
     """The three times at which an action may run."""
 
     PRE = "pre"
@@ -58,7 +58,7 @@ class StepFailure(Exception):  # noqa: N818 - a failure is what it is called in 
         self.exit_code = exit_code
 
 
-class Action(Protocol):
+class StepAction(Protocol):
     """What is known of an action that a `uses:` named (agent.resolve.ResolvedAction)."""
 
     @property
@@ -96,15 +96,15 @@ class StepRun:
     """
 
     job: RunningJob
-    scope: Scope
+    scope: StepScope
     spec: StepSpec
-    stage: Stage
+    stage: StepStage
     log: StepLog
     env: Mapping[str, str]
     own_env: Mapping[str, str] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)
     state: dict[str, str] = field(default_factory=dict)  # what earlier stages of this action saved
-    action: Action | None = None
+    action: StepAction | None = None
     effects: Effects = field(default_factory=Effects)
     front: Path | None = None  # a folder in front of all others in PATH (agent.job.in_place.protection)
     _files: CommandFiles | None = None  # for the next process; made early for `github.output` and its like
@@ -249,11 +249,11 @@ class StepRun:
 
 def make_bystander(job: RunningJob) -> StepRun:
     """A step of nobody's, for who wants to know what a step would begin with while there was none."""
-    spec = StepSpec(StepKind.RUN, "__nobody")
-    return StepRun(job, job.scope, spec, Stage.MAIN, job.log, dict(job.environment.values))
+    spec = StepSpec(SpecStepKind.RUN, "__nobody")
+    return StepRun(job, job.scope, spec, StepStage.MAIN, job.log, dict(job.environment.values))
 
 
-RunSteps = Callable[[Sequence[StepSpec], Scope], Awaitable[None]]
+RunSteps = Callable[[Sequence[StepSpec], StepScope], Awaitable[None]]
 
 
 class Handler(Protocol):

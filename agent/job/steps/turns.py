@@ -10,10 +10,10 @@ from agent.job.commands.effects import Effects
 from agent.job.output.recorder import StepLog
 from agent.job.steps.actions import Instance
 from agent.job.steps.contexts import evaluate_value
-from agent.job.steps.state import RunningJob, Scope
-from agent.job.steps.steprun import Stage
+from agent.job.steps.state import RunningJob, StepScope
+from agent.job.steps.steprun import StepStage
 from agent.journal.format import Annotation
-from agent.spec.job import StepKind, StepSpec
+from agent.spec.job import SpecStepKind, StepSpec
 from agent.spec.outcome import Conclusion, FailureKind
 
 # Outcome and conclusion.
@@ -21,7 +21,11 @@ SUCCESS = (Conclusion.SUCCESS, Conclusion.SUCCESS)
 FAILED = (Conclusion.FAILURE, Conclusion.FAILURE)
 CANCELLED = (Conclusion.CANCELLED, Conclusion.CANCELLED)
 
-_CONTROL_NAMES = {StepKind.WAIT: "Wait", StepKind.WAIT_ALL: "Wait for all", StepKind.CANCEL: "Cancel"}
+_CONTROL_NAMES = {
+    SpecStepKind.WAIT: "Wait",
+    SpecStepKind.WAIT_ALL: "Wait for all",
+    SpecStepKind.CANCEL: "Cancel",
+}
 
 
 @dataclass(slots=True)
@@ -42,8 +46,8 @@ class Turn:
     """One stage of one step, about to have its turn."""
 
     spec: StepSpec
-    scope: Scope
-    stage: Stage
+    scope: StepScope
+    stage: StepStage
     name: str
     condition: str
     instance: Instance | None = None
@@ -51,7 +55,7 @@ class Turn:
     @property
     def step_id(self) -> str:
         """Under which the journal knows it."""
-        return self.spec.id if self.stage is Stage.MAIN else f"__{self.stage.value}_{self.spec.id}"
+        return self.spec.id if self.stage is StepStage.MAIN else f"__{self.stage.value}_{self.spec.id}"
 
     @property
     def own(self) -> Mapping[str, object]:
@@ -64,11 +68,11 @@ class Turn:
         return (*self.scope.path, self.spec.id)
 
 
-def name_step(job: RunningJob, spec: StepSpec, scope: Scope) -> str:
+def name_step(job: RunningJob, spec: StepSpec, scope: StepScope) -> str:
     """What to call a step: as far as its name can be known before its turn."""
     if spec.name:
         template = spec.name
-    elif spec.kind is StepKind.RUN:
+    elif spec.kind is SpecStepKind.RUN:
         lines = str(spec.run or "").strip().splitlines()
         template = f"Run {lines[0] if lines else ''}"
     else:

@@ -22,18 +22,18 @@ from agent.job.steps.actions import Actions, Instance, inner_steps
 from agent.job.steps.background import Background
 from agent.job.steps.contexts import evaluate_condition, evaluate_mapping, evaluate_value
 from agent.job.steps.inputs import read_inputs
-from agent.job.steps.state import RunningJob, Scope
-from agent.job.steps.steprun import Action, Handler, Stage, StepFailure, StepRun
+from agent.job.steps.state import RunningJob, StepScope
+from agent.job.steps.steprun import Handler, StepAction, StepFailure, StepRun, StepStage
 from agent.job.steps.turns import CANCELLED, FAILED, SUCCESS, StepEnd, Turn, name_step, report
 from agent.job.supervisor.handling import find_handler, stage_condition
 from agent.journal.format import Annotation
-from agent.spec.job import StepKind, StepSpec
+from agent.spec.job import SpecStepKind, StepSpec
 from agent.spec.outcome import Conclusion, FailureKind
 
 _KILLED_IN_CONTAINER = "The kernel killed a process of its container: the memory was used up."
 
 
-class Engine:
+class StepLoop:
     """Runs the steps of one job. `cancel` may be called at any time, from the same loop."""
 
     def __init__(self, job: RunningJob, actions: Actions) -> None:
@@ -52,7 +52,9 @@ class Engine:
         """The steps themselves, and at last those in the background that nobody waited for."""
         await self.run_steps(self._job.spec.steps, self._job.scope)
         if self._background.has_uncounted:
-            spec = StepSpec(StepKind.WAIT_ALL, "__wait_for_background", name="Wait for all background steps")
+            spec = StepSpec(
+                SpecStepKind.WAIT_ALL, "__wait_for_background", name="Wait for all background steps"
+            )
             await self._run_control(spec, self._job.scope)
 
     async def run_post(self) -> None:
@@ -61,13 +63,13 @@ class Engine:
             turn = self._posts.pop()
             self._count(turn, await self._take_turn(turn))
 
-    async def run_steps(self, steps: Sequence[StepSpec], scope: Scope) -> None:
+    async def run_steps(self, steps: Sequence[StepSpec], scope: StepScope) -> None:
         """The steps of `scope`, one after the other."""
         for spec in steps:
-            if spec.kind not in (StepKind.RUN, StepKind.USES):
+            if spec.kind not in (SpecStepKind.RUN, SpecStepKind.USES):
                 await self._run_control(spec, scope)
                 continue
-            turn = Turn(spec, scope, Stage.MAIN, name_step(self._job, spec, scope), spec.condition)
+            turn = Turn(spec, scope, StepStage.MAIN, name_step(self._job, spec, scope), spec.condition)
             if spec.background:
                 self._background.start(turn, self._take_turn(turn))
             else:
@@ -89,22 +91,27 @@ class Engine:
         for work in list(self._active):
             work.end()
 
-    async def _run_pre(self, steps: Sequence[StepSpec], scope: Scope, origin: Action | None) -> None:
+    async def _run_pre(self, steps: Sequence[StepSpec], scope: StepScope, origin: StepAction | None) -> None:
         for spec in steps:
-            if spec.kind is not StepKind.USES or not spec.uses or spec.uses.startswith("./"):
+            if spec.kind is not SpecStepKind.USES or not spec.uses or spec.uses.startswith("./"):
                 continue
             instance = await self._actions.instance((*scope.path, spec.id), spec.uses, origin)
-            condition = stage_condition(instance.action, Stage.PRE)
+            condition = stage_condition(instance.action, StepStage.PRE)
             inner = inner_steps(instance.action)
             if condition:
                 turn = Turn(
-                    spec, scope, Stage.PRE, f"Pre {name_step(self._job, spec, scope)}", condition, instance
+                    spec,
+                    scope,
+                    StepStage.PRE,
+                    f"Pre {name_step(self._job, spec, scope)}",
+                    condition,
+                    instance,
                 )
                 self._count(turn, await self._take_turn(turn))
             elif inner and (entered := self._enter(spec, scope, instance)) is not None:
                 await self._run_pre(inner, entered, instance.action)
 
-    def _enter(self, spec: StepSpec, scope: Scope, instance: Instance) -> Scope | None:
+    def _enter(self, spec: StepSpec, scope: StepScope, instance: Instance) -> StepScope | None:
         """The scope of a composite action's steps before its own turn has come.
 
         None when its inputs can't be evaluated yet (they hang on what a step will give): when they never can, its own turn
@@ -112,7 +119,7 @@ class Engine:
         """
         from agent.job.handlers.composite import enter_scope
 
-        turn = Turn(spec, scope, Stage.PRE, spec.id, "", instance)
+        turn = Turn(spec, scope, StepStage.PRE, spec.id, "", instance)
         try:
             own_env = self._own_env(turn)
             env = {**self._job.environment.values, **own_env}
@@ -145,7 +152,7 @@ class Engine:
         return end
 
     def _may_run(self, turn: Turn, env: Mapping[str, str]) -> bool:
-        judged = turn.scope if turn.stage is Stage.MAIN else self._job.scope
+        judged = turn.scope if turn.stage is StepStage.MAIN else self._job.scope
         return evaluate_condition(
             self._job, turn.scope, env, turn.condition, turn.spec.place, judged, turn.own
         )
@@ -202,7 +209,7 @@ class Engine:
                     turn.instance = await self._find_action(turn)
                 step = self._make_step(turn, log, env, own_env, effects)
                 handler = self._find_handler(step)
-                if turn.instance is not None and turn.stage is not Stage.POST:
+                if turn.instance is not None and turn.stage is not StepStage.POST:
                     self._note_post(turn, turn.instance)
                 try:
                     await handler.run(step, self.run_steps)
@@ -249,11 +256,13 @@ class Engine:
 
     def _note_post(self, turn: Turn, instance: Instance) -> None:
         """An action whose pre or main began has its post to come, once."""
-        condition = stage_condition(instance.action, Stage.POST)
+        condition = stage_condition(instance.action, StepStage.POST)
         if condition and not instance.post_is_due:
             instance.post_is_due = True
-            name = turn.name.removeprefix("Pre ") if turn.stage is Stage.PRE else turn.name
-            self._posts.append(Turn(turn.spec, turn.scope, Stage.POST, f"Post {name}", condition, instance))
+            name = turn.name.removeprefix("Pre ") if turn.stage is StepStage.PRE else turn.name
+            self._posts.append(
+                Turn(turn.spec, turn.scope, StepStage.POST, f"Post {name}", condition, instance)
+            )
 
     def _skip(self, turn: Turn) -> StepEnd:
         end = StepEnd(Conclusion.SKIPPED, Conclusion.SKIPPED)
@@ -269,7 +278,11 @@ class Engine:
             end.outcome = end.conclusion = Conclusion.FAILURE
         if end.message and not end.is_said and end.message not in end.effects.errors:
             report(log, end.message)
-        if end.outcome is Conclusion.FAILURE and turn.stage is Stage.MAIN and self._continues(turn, log, env):
+        if (
+            end.outcome is Conclusion.FAILURE
+            and turn.stage is StepStage.MAIN
+            and self._continues(turn, log, env)
+        ):
             end.conclusion = Conclusion.SUCCESS
         if turn.instance is not None:
             turn.instance.state.update(end.effects.state)
@@ -294,36 +307,36 @@ class Engine:
                 f"timeout-minutes is not a number up to {MOST_MINUTES}: '{to_text(value)[:80]}'",
                 where=turn.spec.place,
             )
-        return minutes if turn.stage is Stage.MAIN else 0
+        return minutes if turn.stage is StepStage.MAIN else 0
 
     def _count(self, turn: Turn, end: StepEnd) -> None:
         """Let what the step did take effect on the steps that follow."""
         self._job.environment.apply(end.effects.env, end.effects.paths)
         scope, spec = turn.scope, turn.spec
-        if turn.stage is Stage.MAIN and not spec.id.startswith("__"):
+        if turn.stage is StepStage.MAIN and not spec.id.startswith("__"):
             scope.steps[spec.id] = {
                 "outputs": dict(end.effects.outputs),
                 "outcome": end.outcome.value,
                 "conclusion": end.conclusion.value,
             }
-        if end.conclusion is Conclusion.CANCELLED and scope.is_composite and turn.stage is Stage.MAIN:
+        if end.conclusion is Conclusion.CANCELLED and scope.is_composite and turn.stage is StepStage.MAIN:
             scope.status = Conclusion.CANCELLED
         if end.conclusion is Conclusion.FAILURE:
-            if scope.is_composite and turn.stage is Stage.MAIN:
+            if scope.is_composite and turn.stage is StepStage.MAIN:
                 scope.status = Conclusion.FAILURE
                 scope.failure = scope.failure or (end.kind, end.message, end.exit_code)
             else:
                 message = end.message or f"the step '{turn.name}' failed"
                 self._job.fail(end.kind, message, end.exit_code)
 
-    async def _run_control(self, spec: StepSpec, scope: Scope) -> None:
+    async def _run_control(self, spec: StepSpec, scope: StepScope) -> None:
         """`wait`, `wait-all` and `cancel`: always have their turn."""
-        turn = Turn(spec, scope, Stage.MAIN, name_step(self._job, spec, scope), "always()")
+        turn = Turn(spec, scope, StepStage.MAIN, name_step(self._job, spec, scope), "always()")
         items = self._background.select(spec)
         log = self._job.recorder.begin_step(spec.id, turn.name, scope.parent)
         end = StepEnd(*CANCELLED)
         try:
-            if spec.kind is StepKind.CANCEL:
+            if spec.kind is SpecStepKind.CANCEL:
                 self._background.cancel(items)
             for item, ended in [(item, await self._background.wait(item, log)) for item in items]:
                 self._count(item.turn, ended)

@@ -3,15 +3,15 @@
 from collections.abc import Callable
 
 from agent.job.handlers.script import ScriptHandler
-from agent.job.steps.steprun import Action, Handler, Stage
+from agent.job.steps.steprun import Handler, StepAction, StepStage
 
 
-def find_handler(action: Action | None) -> Handler:
+def find_handler(action: StepAction | None) -> Handler:
     """The handler of a step: by its action's `runs`, or that of scripts when it has none."""
     return ScriptHandler() if action is None else _HANDLERS[type(action.manifest.runs).__name__]()
 
 
-def stage_condition(action: Action, stage: Stage) -> str:
+def stage_condition(action: StepAction, stage: StepStage) -> str:
     """The `pre-if` or `post-if` of an action; empty when it has no such stage."""
     runs = action.manifest.runs
     has_stage = getattr(runs, stage.value, "") or getattr(runs, f"{stage.value}_entrypoint", "")

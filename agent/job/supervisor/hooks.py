@@ -11,7 +11,7 @@ from pathlib import Path
 
 from agent.errors import AgentError
 from agent.job.folder.settings import JobSettings
-from agent.spec.job import StepKind, StepSpec
+from agent.spec.job import SpecStepKind, StepSpec
 
 _SHELLS = {".sh": "bash", ".ps1": "pwsh"}
 
@@ -39,7 +39,7 @@ def _make_step(script: str, step: str, name: str) -> tuple[StepSpec, ...]:
         )
     # What looks like a template in a path is none.
     text = f"${{{{ '{_quote(script, shell).replace(chr(39), chr(39) * 2)}' }}}}"
-    return (StepSpec(StepKind.RUN, step, name=name, condition="always()", run=text, shell=shell),)
+    return (StepSpec(SpecStepKind.RUN, step, name=name, condition="always()", run=text, shell=shell),)
 
 
 def _quote(script: str, shell: str) -> str:

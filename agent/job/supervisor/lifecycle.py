@@ -35,7 +35,7 @@ from agent.job.steps.contexts import evaluate_mapping, evaluate_value
 from agent.job.steps.state import RunningJob, make_places
 from agent.job.steps.steprun import write_event
 from agent.job.steps.turns import settle
-from agent.job.supervisor.engine import Engine
+from agent.job.supervisor.engine import StepLoop
 from agent.job.supervisor.holding import Hold
 from agent.job.supervisor.hooks import completed_hook, started_hook
 from agent.journal.format import Annotation
@@ -48,7 +48,7 @@ _MAX_OUTPUT_CHARACTERS = 1_000_000
 _MAX_MESSAGE = 4096
 
 
-class Phase(NamedTuple):
+class LifePhase(NamedTuple):
     """One part of a job's life."""
 
     name: str
@@ -64,7 +64,7 @@ class Lifecycle:
         self.attachments = Attachments(job, on_left=self._hold.end, on_resume=self._hold.resume)
         self._job = job
         self._actions = Actions(job)
-        self._engine = Engine(job, self._actions)
+        self._engine = StepLoop(job, self._actions)
         self._timers: list[asyncio.TimerHandle] = []
         self._is_set_up = False
         self._has_started = False
@@ -325,19 +325,19 @@ class Lifecycle:
 
 
 PHASES = (
-    Phase("set up", Lifecycle.set_up, is_second_half=False),
-    Phase("started hook", Lifecycle.run_started_hook, is_second_half=False),
-    Phase("images", Lifecycle.bring_images, is_second_half=False),
-    Phase("containers", Lifecycle.start_containers, is_second_half=False),
-    Phase("open", Lifecycle.open_doors, is_second_half=False),
-    Phase("pre", Lifecycle.run_pre, is_second_half=False),
-    Phase("main", Lifecycle.run_main, is_second_half=False),
-    Phase("hold", Lifecycle.hold, is_second_half=False),
-    Phase("post", Lifecycle.run_post, is_second_half=True),
-    Phase("detach", Lifecycle.detach, is_second_half=True),
-    Phase("stop containers", Lifecycle.stop_containers, is_second_half=True),
-    Phase("completed hook", Lifecycle.run_completed_hook, is_second_half=True),
-    Phase("complete", Lifecycle.complete, is_second_half=True),
+    LifePhase("set up", Lifecycle.set_up, is_second_half=False),
+    LifePhase("started hook", Lifecycle.run_started_hook, is_second_half=False),
+    LifePhase("images", Lifecycle.bring_images, is_second_half=False),
+    LifePhase("containers", Lifecycle.start_containers, is_second_half=False),
+    LifePhase("open", Lifecycle.open_doors, is_second_half=False),
+    LifePhase("pre", Lifecycle.run_pre, is_second_half=False),
+    LifePhase("main", Lifecycle.run_main, is_second_half=False),
+    LifePhase("hold", Lifecycle.hold, is_second_half=False),
+    LifePhase("post", Lifecycle.run_post, is_second_half=True),
+    LifePhase("detach", Lifecycle.detach, is_second_half=True),
+    LifePhase("stop containers", Lifecycle.stop_containers, is_second_half=True),
+    LifePhase("completed hook", Lifecycle.run_completed_hook, is_second_half=True),
+    LifePhase("complete", Lifecycle.complete, is_second_half=True),
 )
 
 

@@ -26,7 +26,7 @@ from agent.job.process.ending import take_name
 from agent.job.process.environment import JobEnvironment
 from agent.job.process.proc import kill_tracked
 from agent.job.process.processes import end_with, prepare_supervisor
-from agent.job.steps.state import Places, RunningJob, Scope, choose_places
+from agent.job.steps.state import Places, RunningJob, StepScope, choose_places
 from agent.job.supervisor.called_secrets import hand_on_secrets
 from agent.job.supervisor.control import ControlServer
 from agent.job.supervisor.lifecycle import Lifecycle
@@ -93,7 +93,7 @@ async def _run_job(
         masker=recorder.masker,
         recorder=recorder,
         environment=JobEnvironment(_grant(settings, places)),
-        scope=Scope(inputs=spec.contexts.inputs),
+        scope=StepScope(inputs=spec.contexts.inputs),
         log=log,
         matchers=ProblemMatchers(places.workspace),
         group=group,

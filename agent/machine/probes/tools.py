@@ -17,7 +17,7 @@ TIMEOUT_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class ProbeFinding:
     """What one tool said of itself: a version, a problem, both or neither (then it is not installed)."""
 
     version: str | None = None
@@ -29,12 +29,12 @@ class Tool:
     """How one tool is asked: `argv`, how its answer is read, and what is lost where it is missing."""
 
     argv: tuple[str, ...]
-    read: Callable[["Answer"], Finding]
+    read: Callable[["ToolAnswer"], ProbeFinding]
     loss: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ToolAnswer:
     """What a tool printed, and its exit status."""
 
     status: int
@@ -50,24 +50,26 @@ def probe_tools(timeout_seconds: float = TIMEOUT_SECONDS) -> tuple[Mapping[str, 
     return versions, tuple(found.problem for found in findings.values() if found.problem)
 
 
-def _start_probe(name: str, tool: Tool, timeout_seconds: float) -> Future[Finding]:
+def _start_probe(name: str, tool: Tool, timeout_seconds: float) -> Future[ProbeFinding]:
     return start_call(lambda: _probe(name, tool, timeout_seconds), name=f"probe-{name}")
 
 
-def _probe(name: str, tool: Tool, timeout_seconds: float) -> Finding:
+def _probe(name: str, tool: Tool, timeout_seconds: float) -> ProbeFinding:
     executable = shutil.which(tool.argv[0])
     if executable is None:
-        return Finding(problem=f"{name} is not installed: {tool.loss}" if tool.loss else None)
+        return ProbeFinding(problem=f"{name} is not installed: {tool.loss}" if tool.loss else None)
     try:
         answer = ask_tool(executable, tool.argv[1:], timeout_seconds)
     except TimeoutError:
-        return Finding(problem=f"{name} is installed but did not answer within {timeout_seconds:g} seconds")
+        return ProbeFinding(
+            problem=f"{name} is installed but did not answer within {timeout_seconds:g} seconds"
+        )
     except OSError as error:
-        return Finding(problem=f"{name} is installed but cannot be started: {error.strerror}")
+        return ProbeFinding(problem=f"{name} is installed but cannot be started: {error.strerror}")
     return tool.read(answer)
 
 
-def ask_tool(executable: str, arguments: tuple[str, ...], timeout_seconds: float) -> Answer:
+def ask_tool(executable: str, arguments: tuple[str, ...], timeout_seconds: float) -> ToolAnswer:
     """Run to the end, or kill its whole group: a child that it left behind would keep the pipe open for ever.
 
     Raises TimeoutError, and OSError when it can't be started.
@@ -88,25 +90,27 @@ def ask_tool(executable: str, arguments: tuple[str, ...], timeout_seconds: float
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             raise TimeoutError from None
-    return Answer(process.returncode, output, errors)
+    return ToolAnswer(process.returncode, output, errors)
 
 
-def _read_version(answer: Answer) -> Finding:
+def _read_version(answer: ToolAnswer) -> ProbeFinding:
     found = re.search(r"\d+(?:\.\d+)+", answer.output)
-    return Finding(version=found[0] if found else None)
+    return ProbeFinding(version=found[0] if found else None)
 
 
-def _read_docker(answer: Answer) -> Finding:
+def _read_docker(answer: ToolAnswer) -> ProbeFinding:
     """The engine's version, not the command's: it is the engine that runs containers."""
     try:
         server = json.loads(answer.output)["Server"]
         if server:
-            return Finding(version=str(server["Version"]))
+            return ProbeFinding(version=str(server["Version"]))
     except (ValueError, KeyError, TypeError):
         pass  # an older command, or one that printed something else: the reason is on stderr
     reason = answer.errors.strip().splitlines()
     said = f" ({reason[0]})" if reason else ""
-    return Finding(problem=f"docker is installed but its engine does not answer: no container jobs{said}")
+    return ProbeFinding(
+        problem=f"docker is installed but its engine does not answer: no container jobs{said}"
+    )
 
 
 TOOLS: dict[str, Tool] = {

@@ -19,7 +19,7 @@ Said = m.AttachOpened | m.AttachOutput | m.AttachEnded
 SessionEvent = Said | m.AttachTaken
 
 
-class Attachment:
+class ViewerSession:
     """One session."""
 
     def __init__(self, session: str, protocol: ServerProtocol, flush: Callable[[], None]) -> None:
@@ -67,9 +67,9 @@ class AgentSessions:
     def __init__(self, protocol: ServerProtocol, flush: Callable[[], None]) -> None:
         self._protocol = protocol
         self._flush = flush
-        self._open: dict[str, Attachment] = {}
+        self._open: dict[str, ViewerSession] = {}
 
-    def open(self, wish: m.Attach, agent_name: str) -> Attachment:
+    def open(self, wish: m.Attach, agent_name: str) -> ViewerSession:
         """Begin a session. Raises AgentError when there can be none."""
         if not self._protocol.can_attach:
             raise AgentError(
@@ -81,7 +81,7 @@ class AgentSessions:
         self._protocol.attach(wish)
         if self._protocol.attach_room(wish.session) is None:
             raise ConflictError("the job has ended, or its agent has not come back to it yet")
-        attachment = self._open[wish.session] = Attachment(wish.session, self._protocol, self._flush)
+        attachment = self._open[wish.session] = ViewerSession(wish.session, self._protocol, self._flush)
         self._flush()
         return attachment
 

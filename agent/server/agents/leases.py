@@ -39,7 +39,7 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class LeaseNews:
     """What the holder of an agent's connection has to know: the number of the agent's newest one (None: it was
     removed), and which leases have ended otherwise than well, and why.
     """
@@ -160,13 +160,13 @@ class Leases:
             if (row.id, row.lease) not in holding:
                 await self.give_up(row.id, row.lease, agent, reason, epoch)
 
-    async def read_news(self, agent: str, held: Collection[tuple[str, int]]) -> News:
+    async def read_news(self, agent: str, held: Collection[tuple[str, int]]) -> LeaseNews:
         """How the agent and the leases that are on its connection stand by the rows."""
         async with self._changes.database.read() as connection:
             number = await fleet.find_connection(connection, agent)
             ended = await leases.list_ended(connection, [job for job, _ in held])
         over = {key: reason or "the lease is over" for key, reason in ended.items() if key in held}
-        return News(number, over)
+        return LeaseNews(number, over)
 
     async def expire(self) -> list[tuple[str, str, int]]:
         """End what is over by its deadline: (agent, job, number) of each, for the word to the agent."""

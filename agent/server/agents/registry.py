@@ -27,7 +27,7 @@ _MOST_JOBS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Registration:
+class RegistrationRequest:
     """What `agent register` sends."""
 
     token: str = field(repr=False)
@@ -47,7 +47,7 @@ class Registry:
     def __init__(self, changes: Changes) -> None:
         self._changes = changes
 
-    async def register(self, registration: Registration) -> tuple[AgentRow, str | None]:
+    async def register(self, registration: RegistrationRequest) -> tuple[AgentRow, str | None]:
         """Spend the token and add the agent, in one transaction: the new one, and the id of the one it replaced.
 
         Raises RefusedError for the token, UsageError when the name is taken and `replace` was not said.
@@ -156,7 +156,7 @@ def labels_of(row: AgentRow, said: tuple[str, ...] = ()) -> tuple[str, ...]:
     return tuple({label.lower(): label for label in reversed(labels)}.values())[::-1]
 
 
-def _check(registration: Registration) -> None:
+def _check(registration: RegistrationRequest) -> None:
     if not 0 < len(registration.name.strip()) <= _LONGEST_NAME or not registration.name.isprintable():
         raise UsageError(f"an agent's name is 1 to {_LONGEST_NAME} printable characters", where="name")
     if not 1 <= registration.max_jobs <= _MOST_JOBS:
@@ -167,7 +167,7 @@ def _check(registration: Registration) -> None:
         raise UsageError(f"labels are at most {_MOST_LABELS} short names", where="labels")
 
 
-def _new_row(registration: Registration, token: TokenRow, now: float) -> AgentRow:
+def _new_row(registration: RegistrationRequest, token: TokenRow, now: float) -> AgentRow:
     """The new agent; where the token names a group or a project, the agent has no say in it.
 
     What the machine has by nature is not kept as its owner's word: it goes with the hardware (`labels_of`).

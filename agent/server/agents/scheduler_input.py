@@ -6,19 +6,19 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from agent.server.agents.scheduler import Holding, Project, ReadyAgent, Usage, WaitingJob
-from agent.server.agents.scheduler.model import FOREVER, Shape
+from agent.server.agents.scheduler.model import FOREVER, JobShape
 from agent.server.agents.scheduler.usage import HALF_LIFE_SECONDS, Capacity
 from agent.server.store import projects, queue
 from agent.server.store.database import Connection
 from agent.server.store.queue import HeldRow, QueuedRow
 from agent.spec import codec
-from agent.spec.request import NOTHING, Request
+from agent.spec.request import NOTHING, ResourceRequest
 
 _MEMORY_SECONDS = 4 * HALF_LIFE_SECONDS  # what was used before has faded to a sixteenth
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class SchedulerInput:
     """One consistent view of the database."""
 
     queued: Sequence[QueuedRow]
@@ -26,9 +26,9 @@ class Standing:
     projects: Mapping[int, Project]
 
 
-async def read_standing(connection: Connection) -> Standing:
+async def read_standing(connection: Connection) -> SchedulerInput:
     """How things stand now."""
-    return Standing(
+    return SchedulerInput(
         await queue.list_queued(connection),
         [_make_holding(row) for row in await queue.list_held(connection)],
         {row.id: _make_project(row) for row in await projects.list_projects(connection)},
@@ -61,9 +61,9 @@ def _make_waiting_job(row: QueuedRow, refused: Mapping[str, str]) -> WaitingJob:
 @lru_cache(maxsize=4096)
 def _make_shape(
     runs_on: str, group: str, project: int, request: str, nodes: int, limit_seconds: float | None
-) -> tuple[Shape, tuple[str, ...]]:
+) -> tuple[JobShape, tuple[str, ...]]:
     labels = tuple(json.loads(runs_on))
-    shape = Shape(
+    shape = JobShape(
         labels=frozenset(label.lower() for label in labels),
         group=group.lower(),
         project=project,
@@ -111,8 +111,8 @@ def without_spent(ready: Sequence[ReadyAgent], spent: set[str]) -> list[ReadyAge
 
 
 @lru_cache(maxsize=1024)
-def _parse_request(text: str) -> Request:
-    return NOTHING if text == "{}" else codec.parse(Request, text, where="request")
+def _parse_request(text: str) -> ResourceRequest:
+    return NOTHING if text == "{}" else codec.parse(ResourceRequest, text, where="request")
 
 
 @lru_cache(maxsize=1024)

@@ -6,7 +6,14 @@ import msgspec
 from starlette.responses import Response
 
 from agent.errors import NotFoundError, RefusedError
-from agent.server.api.users import NewToken, TokenBody, TokenList, list_tokens_of, make_token, token_fields
+from agent.server.api.users import (
+    NewToken,
+    TokenList,
+    UserTokenBody,
+    list_tokens_of,
+    make_token,
+    token_fields,
+)
 from agent.server.events import audit
 from agent.server.http.admission import address_of
 from agent.server.http.call import Call, empty_response, view_response
@@ -111,7 +118,7 @@ async def list_own_tokens(call: Call) -> Response:
 
 async def create_own_token(call: Call) -> Response:
     """A token of one's own; one that is made with a limited token is limited likewise."""
-    body = await call.body(TokenBody)
+    body = await call.body(UserTokenBody)
     async with call.rooms.database.read() as connection:
         user = await _own(call, connection)
     return await make_token(call, user, body)
@@ -155,7 +162,7 @@ OPERATIONS = (
         f"{_PATH}/tokens",
         Access.MEMBER,
         create_own_token,
-        body=TokenBody,
+        body=UserTokenBody,
         answers={201: NewToken},
         problems=(404,),
     ),

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from agent.errors import NotFoundError, RefusedError
 from agent.seal.identity import PublicIdentity
-from agent.server.agents.registry import Registration, labels_of
+from agent.server.agents.registry import RegistrationRequest, labels_of
 from agent.server.events.views import Moment, time_text
 from agent.server.http.admission import count_failure
 from agent.server.http.call import Call, empty_response, view_response
@@ -110,7 +110,7 @@ class AgentList(msgspec.Struct):
 async def register_agent(call: Call) -> Response:
     """Spend a registration token on a new agent."""
     body = await call.body(RegistrationBody)
-    registration = Registration(
+    registration = RegistrationRequest(
         token=body.token,
         name=body.name,
         identity=PublicIdentity.from_json(body.identity),

@@ -18,7 +18,7 @@ from typing import Any
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from agent.errors import AgentError, RefusedError
-from agent.server.agents.attachments import Attachment
+from agent.server.agents.attachments import ViewerSession
 from agent.server.events import audit
 from agent.server.http.connection_limits import prove
 from agent.server.http.relay import HEADER, relay
@@ -109,7 +109,7 @@ def _make_wish(ticket: Ticket) -> m.Attach:
     )
 
 
-async def _converse(websocket: WebSocket, attachment: Attachment) -> dict[str, Any]:
+async def _converse(websocket: WebSocket, attachment: ViewerSession) -> dict[str, Any]:
     """Until the agent says that it is over, or the viewer has gone; how it ended, when it has."""
     showing = asyncio.ensure_future(_show(websocket, attachment))
     reading = asyncio.ensure_future(_read(websocket, attachment))
@@ -125,7 +125,7 @@ async def _converse(websocket: WebSocket, attachment: Attachment) -> dict[str, A
         await asyncio.wait({showing, reading})
 
 
-async def _show(websocket: WebSocket, attachment: Attachment) -> dict[str, Any]:
+async def _show(websocket: WebSocket, attachment: ViewerSession) -> dict[str, Any]:
     while True:
         match await attachment.receive():
             case m.AttachOpened():
@@ -137,7 +137,7 @@ async def _show(websocket: WebSocket, attachment: Attachment) -> dict[str, Any]:
                 return {"exit_code": code, "message": message}
 
 
-async def _read(websocket: WebSocket, attachment: Attachment) -> None:
+async def _read(websocket: WebSocket, attachment: ViewerSession) -> None:
     """Returns when the viewer has gone, or makes no sense."""
     while (message := await websocket.receive())["type"] == "websocket.receive":
         data = message.get("bytes")
@@ -175,7 +175,7 @@ async def _say_end(websocket: WebSocket, ending: dict[str, Any]) -> None:
 
 async def _write_down(rooms: Rooms, ticket: Ticket, seconds: float, ending: dict[str, Any]) -> None:
     """The end of a session in the audit log; its beginning is the row of the call that gave the ticket."""
-    entry = audit.Entry(
+    entry = audit.AuditedCall(
         "attachment ended",
         f"/api/v1/jobs/{ticket.job}/attach",
         ticket.address,

@@ -11,7 +11,7 @@ import msgspec
 from starlette.responses import Response
 
 from agent.server.api.datasets import DATASET
-from agent.server.data.dataset_commit import Wanted, commit_draft
+from agent.server.data.dataset_commit import CommitOptions, commit_draft
 from agent.server.data.dataset_views import Digest, FileView, VersionView, view_version
 from agent.server.data.datasets import (
     begin_draft,
@@ -104,7 +104,7 @@ async def commit(call: Call) -> Response:
     body = await call.body(Commit)
     async with call.rooms.database.read() as connection:
         dataset, draft = await _find(connection, call)
-    wanted = Wanted(body.digest, body.tags, body.unless_same)
+    wanted = CommitOptions(body.digest, body.tags, body.unless_same)
     done = await commit_draft(call.rooms.changes, dataset, draft, call.caller, wanted)
     return view_response(view_version(dataset, done.version, done.tags), 201 if done.is_new else 200)
 

@@ -23,7 +23,7 @@ from agent.server.store.projects import ProjectRow
 from agent.server.store.tokens import TokenRow
 
 
-class TokenBody(msgspec.Struct, forbid_unknown_fields=True):
+class RegistrationTokenBody(msgspec.Struct, forbid_unknown_fields=True):
     """What a new token may do. Without more it is good for one agent, for an hour.
 
     Its agents get the labels; where a group is named they are in it, where a project is, they work for no other.
@@ -66,7 +66,7 @@ class RegistrationTokenList(msgspec.Struct):
 
 async def create_token(call: Call) -> Response:
     """Make a token; the answer is the only place that shows it."""
-    body = await call.body(TokenBody)
+    body = await call.body(RegistrationTokenBody)
     async with call.rooms.changes.begin() as change:
         project = await _find_project(change.connection, body.project)
         row, token = await auth_tokens.create_token(
@@ -129,7 +129,7 @@ OPERATIONS = (
         _PATH,
         Access.ORGANISATION,
         create_token,
-        body=TokenBody,
+        body=RegistrationTokenBody,
         answers={201: NewRegistrationToken},
         problems=(404,),
     ),

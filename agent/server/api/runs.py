@@ -7,7 +7,7 @@ import msgspec
 from starlette.responses import Response
 
 from agent.errors import NotFoundError
-from agent.plan.request import Wish
+from agent.plan.request import RunRequest
 from agent.server.api import event_streams
 from agent.server.events.live import run_topic
 from agent.server.events.views import HoldMinutes, RunStarted, RunView, view_run
@@ -88,7 +88,7 @@ async def submit_run(call: Call) -> Response:
     """Start a run."""
     body = await call.body(RunBody)
     check_payload(body.event_payload, "the event", "event_payload")
-    wish = Wish(
+    wish = RunRequest(
         event_name=body.event,
         event=body.event_payload,
         inputs=body.inputs,

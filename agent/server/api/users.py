@@ -49,7 +49,7 @@ class UserChange(msgspec.Struct, forbid_unknown_fields=True):
         return "UserChange(...)"
 
 
-class TokenBody(msgspec.Struct, forbid_unknown_fields=True):
+class UserTokenBody(msgspec.Struct, forbid_unknown_fields=True):
     """A token for the API: for how long, and what it is limited to. Without more it may all that its user may."""
 
     name: str = ""
@@ -167,7 +167,7 @@ async def list_tokens_of_user(call: Call) -> Response:
 
 async def create_token_of_user(call: Call) -> Response:
     """A token for another's account: a program's, say."""
-    body = await call.body(TokenBody)
+    body = await call.body(UserTokenBody)
     async with call.rooms.database.read() as connection:
         user = await accounts.find_user(connection, call.text("user"))
     return await make_token(call, user, body)
@@ -192,7 +192,7 @@ async def list_tokens_of(call: Call, connection: Connection, user: int) -> Respo
     return view_response(TokenList([view_token(row, names) for row in rows], after))
 
 
-async def make_token(call: Call, user: UserRow, body: TokenBody) -> Response:
+async def make_token(call: Call, user: UserRow, body: UserTokenBody) -> Response:
     """A token for `user`, not stronger and not longer-lived than the one that asks for it."""
     caller = call.caller
     async with call.rooms.changes.begin() as changing:
@@ -301,7 +301,7 @@ OPERATIONS = (
         f"{_PATH}/tokens",
         Access.ORGANISATION,
         create_token_of_user,
-        body=TokenBody,
+        body=UserTokenBody,
         answers={201: NewToken},
         problems=(409,),
     ),

@@ -52,7 +52,7 @@ class Received(msgspec.Struct):
     outcome: str
 
 
-class Started(msgspec.Struct):
+class StartedRun(msgspec.Struct):
     """The run that a webhook started; null for a delivery that was here before."""
 
     run: int | None
@@ -113,7 +113,7 @@ async def receive_named(call: Call) -> Response:
     await named.check(name, headers, None)
     body = await call.raw_body(call.rooms.process.limits.hook_bytes)
     run = await named.receive(name, headers, body)
-    return view_response(Started(run), 202)
+    return view_response(StartedRun(run), 202)
 
 
 async def _receive(call: Call, provider: str) -> Response:
@@ -171,7 +171,7 @@ OPERATIONS = (
         receive_named,
         query=None,
         body=ANY,
-        answers={202: Started},
+        answers={202: StartedRun},
         problems=(403, 409, 422),
     ),
 )

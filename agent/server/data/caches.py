@@ -24,7 +24,7 @@ _AT_ONCE = 100  # caches that are looked at when room is made
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class CachePlace:
     """Where a job's caches are."""
 
     job: str
@@ -32,17 +32,17 @@ class Place:
     scopes: Scopes
 
 
-async def find_place(database: Database, identity: JobIdentity) -> Place:
+async def find_place(database: Database, identity: JobIdentity) -> CachePlace:
     """The project and the scopes of a job that runs: from what is stored of it, not from what it says."""
     async with database.read() as connection:
         run = await runs.find_run(connection, identity.run)
         project = await jobs.project_of(connection, identity.job)
         assert run is not None
         assert project is not None
-        return Place(identity.job, project, await find_scopes(connection, run))
+        return CachePlace(identity.job, project, await find_scopes(connection, run))
 
 
-async def reserve(change: Change, place: Place, key: str, version: str) -> int | None:
+async def reserve(change: Change, place: CachePlace, key: str, version: str) -> int | None:
     """The id of a new cache; None when the job may write none here, or the key is taken. Raises UsageError."""
     check_key(key)
     check_version(version)
@@ -59,7 +59,9 @@ async def reserve(change: Change, place: Place, key: str, version: str) -> int |
     )
 
 
-async def look_up(connection: Connection, place: Place, keys: Sequence[str], version: str) -> CacheRow | None:
+async def look_up(
+    connection: Connection, place: CachePlace, keys: Sequence[str], version: str
+) -> CacheRow | None:
     """The cache to restore: the first key whole, then each key as a prefix; of the own scope first.
 
     The order is GitHub's: all keys in the run's own scope, then all of them in the base branch's, then the default's.

@@ -22,7 +22,7 @@ from agent.spec.dataset import check_tag
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class CommitOptions:
     """How a draft is to be committed. `digest`: what its manifest must have; empty: whatever it has.
 
     `unless_same`: when the newest version has the same files, that one is it, and no new one is made.
@@ -43,7 +43,7 @@ class Committed:
 
 
 async def commit_draft(
-    changes: Changes, dataset: DatasetRow, draft: VersionRow, caller: Caller, wanted: Wanted
+    changes: Changes, dataset: DatasetRow, draft: VersionRow, caller: Caller, wanted: CommitOptions
 ) -> Committed:
     """Make the caller's draft a version; once more gives the same one.
 
@@ -70,7 +70,12 @@ async def put_tag(change: Change, dataset: DatasetRow, version: VersionRow, tag:
 
 
 async def _commit(
-    change: Change, dataset: DatasetRow, draft: VersionRow, caller: Caller, wanted: Wanted, contents: Contents
+    change: Change,
+    dataset: DatasetRow,
+    draft: VersionRow,
+    caller: Caller,
+    wanted: CommitOptions,
+    contents: Contents,
 ) -> Committed:
     if draft.run is not None:
         await change.lock_run(draft.run)  # the first of all locks, as it is told of the run

@@ -18,7 +18,7 @@ from agent.server.data.blobs.store import BlobStore
 from agent.server.events.changes import Change
 from agent.server.people.accounts import check_name
 from agent.server.people.auth.access import Caller
-from agent.server.process.limits import Limits
+from agent.server.process.limits import ServerLimits
 from agent.server.process.problems import ConflictError, TooLargeError
 from agent.server.store import dataset_files, datasets, deliveries, lineage, runs
 from agent.server.store.database import Connection, Database
@@ -135,7 +135,7 @@ async def find_draft(connection: Connection, dataset: DatasetRow, draft: int, ca
 class Datasets:
     """The files of datasets, as they come and go."""
 
-    def __init__(self, database: Database, blobs: BlobStore, clock: Clock, limits: Limits) -> None:
+    def __init__(self, database: Database, blobs: BlobStore, clock: Clock, limits: ServerLimits) -> None:
         self._database = database
         self._blobs = blobs
         self._clock = clock

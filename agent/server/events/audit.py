@@ -19,7 +19,7 @@ Outcome = Literal["done", "refused", "failed"]
 
 
 @dataclass(slots=True)
-class Entry:
+class AuditedCall:
     """A row in the making."""
 
     action: str  # verb and route
@@ -33,11 +33,11 @@ class Entry:
     is_written: bool = False
 
 
-_current: ContextVar[Entry | None] = ContextVar("audit_entry", default=None)
+_current: ContextVar[AuditedCall | None] = ContextVar("audit_entry", default=None)
 
 
 @contextmanager
-def auditing(entry: Entry) -> Iterator[Entry]:
+def auditing(entry: AuditedCall) -> Iterator[AuditedCall]:
     """What changes in this block is `entry`'s."""
     before = _current.set(entry)
     try:
@@ -46,7 +46,7 @@ def auditing(entry: Entry) -> Iterator[Entry]:
         _current.reset(before)
 
 
-def current() -> Entry | None:
+def current() -> AuditedCall | None:
     """The entry whose call this is, when it has no row yet."""
     entry = _current.get()
     return None if entry is None or entry.is_written else entry
@@ -82,7 +82,7 @@ def hide_target(shown: str) -> str:
     return before
 
 
-async def write(connection: Connection, entry: Entry, now: float, outcome: Outcome = "done") -> None:
+async def write(connection: Connection, entry: AuditedCall, now: float, outcome: Outcome = "done") -> None:
     """Add the row of `entry`. The caller says `is_written` once the transaction is through."""
     await audit.add_entry(
         connection,

@@ -25,7 +25,7 @@ class Change:
     topics: set[str] = field(default_factory=set)
     locked: set[int] = field(default_factory=set)
     told: list[Told] = field(default_factory=list)
-    news: list[events.News] = field(default_factory=list)
+    news: list[events.NewEvent] = field(default_factory=list)
 
     async def lock_run(self, run: int) -> None:
         """Before anything of a run or of its jobs is read that the change builds on: be the only one who changes it.
@@ -91,7 +91,7 @@ class Change:
     async def _tell(self, project: int, run: int, kind: str, data: str) -> None:
         """What is told of a run comes in the order in which it came to be only under the run's lock."""
         await self.lock_run(run)
-        self.news.append(events.News(run, kind, data))
+        self.news.append(events.NewEvent(run, kind, data))
         self.wake(run_topic(run))
         self.wake(project_topic(project))
 

@@ -13,9 +13,9 @@ from agent.server.http.call import Call, ViewResponse, read_query
 from agent.server.http.operation import ANY, Media, Operation
 from agent.server.http.rooms import Rooms
 from agent.server.people.auth.access import SAFE_METHODS, Access
-from agent.server.people.auth.rates import Standing
+from agent.server.people.auth.rates import RateState
 from agent.server.process.client_groups import group_of
-from agent.server.process.idempotency import HEADER, Claim
+from agent.server.process.idempotency import HEADER, KeyClaim
 from agent.server.process.logs import note_request
 from agent.server.process.problems import TooManyError, UnauthorizedError
 from agent.server.store.failures import UnavailableError
@@ -48,7 +48,7 @@ class Guard:
         if not self.operation.is_audited:
             return await self._answer(request, rooms)
         path = request.url.path[:_LONGEST_TARGET]
-        entry = audit.Entry(f"{request.method} {self.operation.path}", path, address_of(request))
+        entry = audit.AuditedCall(f"{request.method} {self.operation.path}", path, address_of(request))
         with audit.auditing(entry):
             status = 500
             try:
@@ -59,7 +59,7 @@ class Guard:
         return response
 
     async def _answer(self, request: Request, rooms: Rooms) -> Response:
-        standing: Standing | None = None
+        standing: RateState | None = None
         try:
             _refuse_nul(request)
             admitted = await admit(request, rooms, self.operation.access)
@@ -80,7 +80,7 @@ class Guard:
             response.headers.update(standing.headers)
         return response
 
-    async def _close_entry(self, entry: audit.Entry, rooms: Rooms, method: str, status: int) -> None:
+    async def _close_entry(self, entry: audit.AuditedCall, rooms: Rooms, method: str, status: int) -> None:
         """The row of a call that changed nothing: it was refused, it failed, or there was nothing to change.
 
         Strangers without a good token, and who is told to slow down, don't fill the log.
@@ -108,7 +108,7 @@ class Guard:
             await call.refuse_secrets(_words(request))
             audit.hide_target(path)
 
-    def _take_turn(self, request: Request, rooms: Rooms, admitted: Admitted) -> Standing | None:
+    def _take_turn(self, request: Request, rooms: Rooms, admitted: Admitted) -> RateState | None:
         """Count the request of a person, or of an address that shows no token. Raises TooManyError."""
         if admitted.caller.job is not None or self.operation.access is Access.SIGNED:
             return None  # what jobs send is bounded by how many of them run
@@ -137,7 +137,7 @@ class Guard:
         claim = await call.rooms.process.idempotency.claim(
             key, call.request, call.caller.owner, call.read or b""
         )
-        if not isinstance(claim, Claim):
+        if not isinstance(claim, KeyClaim):
             return claim
         try:
             response = await self.operation.handler(call)

@@ -11,7 +11,7 @@ from agent import __version__
 from agent.server.http.operation import Media, Operation
 from agent.server.people.auth.access import Access
 from agent.server.process.idempotency import HEADER
-from agent.server.process.problems import MEDIA_TYPE, Problem
+from agent.server.process.problems import MEDIA_TYPE, ProblemDetails
 
 _PARAMETER = re.compile(r"\{(\w+)(?::(\w+))?\}")
 _REF = "#/components/schemas/{name}"
@@ -49,9 +49,9 @@ def make_document(operations: Iterable[Operation]) -> dict[str, Any]:
     """The document of the operations that are `documented`."""
     rows = [operation for operation in operations if operation.documented]
     schemas, components = msgspec.json.schema_components(
-        [*_types(rows), Problem], ref_template=_REF, schema_hook=_any_json
+        [*_types(rows), ProblemDetails], ref_template=_REF, schema_hook=_any_json
     )
-    named = dict(zip([*_types(rows), Problem], schemas, strict=True))
+    named = dict(zip([*_types(rows), ProblemDetails], schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
     for row in rows:
         path = _PARAMETER.sub(r"{\1}", row.path)
@@ -111,7 +111,7 @@ def _types(rows: list[Operation]) -> list[Any]:
 
 def _describe(row: Operation, named: Mapping[Any, Any]) -> dict[str, Any]:
     answers = {str(status): _answer(status, kind, named) for status, kind in row.answers.items()}
-    problem = {"content": {MEDIA_TYPE: {"schema": named[Problem]}}}
+    problem = {"content": {MEDIA_TYPE: {"schema": named[ProblemDetails]}}}
     answers |= {
         str(status): {"description": HTTPStatus(status).phrase, **problem} for status in problems_of(row)
     }

@@ -60,7 +60,7 @@ class Door:
             self.keeper.leave(visit)
 
 
-class Stage(Enum):
+class ConnectionState(Enum):
     """Where an HTTP connection stands."""
 
     IDLE = auto()
@@ -75,7 +75,7 @@ class HttpConnection(HttpToolsProtocol):
     def __init__(self, door: Door, **of_uvicorn: Any) -> None:
         super().__init__(**of_uvicorn)
         self._door = door
-        self._stage = Stage.IDLE
+        self._stage = ConnectionState.IDLE
         self._has_spoken = False
         self._received = self._body_received = self._noted = 0  # bytes of this message
         self._deadline: asyncio.TimerHandle | None = None
@@ -104,7 +104,7 @@ class HttpConnection(HttpToolsProtocol):
         """Bytes of a request."""
         if self._door.visits.get(self.transport) is None or self.transport.is_closing():
             return
-        if self._stage is Stage.IDLE:
+        if self._stage is ConnectionState.IDLE:
             self._begin_head()
         self._has_spoken = True
         self._received += len(data)
@@ -128,7 +128,7 @@ class HttpConnection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The head is there."""
-        self._stage = Stage.BODY
+        self._stage = ConnectionState.BODY
         self._watch_body()
         super().on_headers_complete()
 
@@ -140,19 +140,19 @@ class HttpConnection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """The request is there."""
         self._stop_clock()
-        self._stage = Stage.ANSWER
+        self._stage = ConnectionState.ANSWER
         super().on_message_complete()
         cycle: Any = self.cycle  # None where a first request became a websocket
         if cycle is not None and cycle.response_complete:
-            self._stage = Stage.IDLE
+            self._stage = ConnectionState.IDLE
             self._start_clock(self.timeout_keep_alive, self.transport.close)
 
     def on_response_complete(self) -> None:
         """The answer is out; when not all was asked yet, the rest must come soon."""
         super().on_response_complete()
-        if self._stage is Stage.ANSWER:
-            self._stage = Stage.IDLE
-        elif self._stage is Stage.BODY and not self.transport.is_closing():
+        if self._stage is ConnectionState.ANSWER:
+            self._stage = ConnectionState.IDLE
+        elif self._stage is ConnectionState.BODY and not self.transport.is_closing():
             self._start_clock(self._door.deadlines.linger_seconds, self.transport.close)
 
     def pause_writing(self) -> None:
@@ -167,7 +167,7 @@ class HttpConnection(HttpToolsProtocol):
         super().resume_writing()
 
     def _begin_head(self) -> None:
-        self._stage = Stage.HEAD
+        self._stage = ConnectionState.HEAD
         self._start_clock(
             self._door.deadlines.head_seconds,
             lambda: self._refuse(408, "the request's head did not come in time"),

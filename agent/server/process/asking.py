@@ -17,7 +17,7 @@ _AS_IT_IS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class OutsideAnswer:
     """An answer that is here, all of it."""
 
     status: int
@@ -39,7 +39,7 @@ async def ask(
     trust_env: bool = True,
     headers: Mapping[str, str] | None = None,
     **more: Any,
-) -> Answer:
+) -> OutsideAnswer:
     """The answer to a request, all of it within `seconds`; redirects are not followed.
 
     `where`: what the place is called in errors; empty: `url`. Raises UnreachableError, also for an answer over `most_bytes`.
@@ -63,4 +63,4 @@ async def ask(
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         reason = str(error) or type(error).__name__
         raise UnreachableError(f"the host does not answer: {reason}", where=where) from None
-    return Answer(response.status_code, bytes(content))
+    return OutsideAnswer(response.status_code, bytes(content))

@@ -28,7 +28,7 @@ _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class KeyClaim:
     """The right to carry out a request."""
 
     owner: str
@@ -49,7 +49,7 @@ class Idempotency:
         self._master = master
         self._key = key  # so that no digest tells a guess at what a body held (a secret, say) from a miss
 
-    async def claim(self, key: str, request: Request, owner: str, body: bytes) -> Claim | Response:
+    async def claim(self, key: str, request: Request, owner: str, body: bytes) -> KeyClaim | Response:
         """The right to carry out the request of `owner`, or the answer that it had before.
 
         Raises MalformedError for a key of the wrong form, UsageError when the key was used for something else,
@@ -57,7 +57,7 @@ class Idempotency:
         """
         if not _KEY.fullmatch(key):
             raise MalformedError(f"{HEADER} is 1 to 255 visible ASCII characters")
-        claim = Claim(owner, key)
+        claim = KeyClaim(owner, key)
         digest = self._digest(request, body)
         now = self._clock.now()
         async with self._database.write() as connection:
@@ -69,13 +69,13 @@ class Idempotency:
             raise ConflictError(f"the {HEADER} was given back just now", hint="send the request again")
         return self._answer(claim, row, digest, now)
 
-    async def keep(self, claim: Claim, response: Response) -> None:
+    async def keep(self, claim: KeyClaim, response: Response) -> None:
         """The request was answered so."""
         sealed = encrypt(self._master, bytes(response.body), scope=claim.scope)
         async with self._database.write() as connection:
             await idempotency.save_answer(connection, claim.owner, claim.key, response.status_code, sealed)
 
-    async def release(self, claim: Claim) -> None:
+    async def release(self, claim: KeyClaim) -> None:
         """The request was refused, and did nothing."""
         async with self._database.write() as connection:
             await idempotency.release_key(connection, claim.owner, claim.key)
@@ -84,7 +84,7 @@ class Idempotency:
         address = f"{request.method} {request.url.path}?{request.url.query}\n".encode()
         return hmac.digest(self._key, b"idempotency\0" + address + body, "sha256").hex()
 
-    def _answer(self, claim: Claim, row: idempotency.KeyRow, digest: str, now: float) -> Response:
+    def _answer(self, claim: KeyClaim, row: idempotency.KeyRow, digest: str, now: float) -> Response:
         if row.digest != digest:
             raise UsageError(f"the {HEADER} was used for another request", hint="a new request has a new key")
         if row.status is None or row.answer is None:

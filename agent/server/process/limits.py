@@ -6,7 +6,7 @@ from agent.server.process.deadlines import Deadlines
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ServerLimits:
     """Upper bounds for what strangers and users may send."""
 
     json_bytes: int = 4 << 20

@@ -125,7 +125,7 @@ class FlowProblem(msgspec.Struct):
     hint: str
 
 
-class Problem(msgspec.Struct, omit_defaults=True):
+class ProblemDetails(msgspec.Struct, omit_defaults=True):
     """Problem details (RFC 9457): what is wrong, and what to do. `problems` are those of an invalid flow."""
 
     type: str
@@ -184,7 +184,7 @@ def problem_response(
 ) -> Response:
     """A problem-details response."""
     kind = _BY_STATUS.get(status)
-    problem = Problem(
+    problem = ProblemDetails(
         type=f"/problems/{kind.name}" if kind else "about:blank",
         title=title_of(status),
         status=status,
@@ -199,7 +199,7 @@ def problem_response(
     return Response(_encode(problem), status, more, MEDIA_TYPE)
 
 
-def _encode(problem: Problem) -> bytes:
+def _encode(problem: ProblemDetails) -> bytes:
     """JSON; a text of a caller that is no Unicode (a lone surrogate) is shown with question marks."""
     problem.detail = problem.detail.encode("utf-8", "replace").decode()
     return msgspec.json.encode(problem)

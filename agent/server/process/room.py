@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from agent.server.pools import Pools
 from agent.server.process.data_folder import DataFolder
 from agent.server.process.idempotency import Idempotency
-from agent.server.process.limits import Limits
+from agent.server.process.limits import ServerLimits
 from agent.server.process.metrics import Metrics
 
 
@@ -15,7 +15,7 @@ class ProcessRoom:
 
     folder: DataFolder
     pools: Pools
-    limits: Limits
+    limits: ServerLimits
     metrics: Metrics
     idempotency: Idempotency
     public_url: str

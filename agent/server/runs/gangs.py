@@ -18,7 +18,7 @@ from agent.server.events.changes import Change
 from agent.server.store import gangs, jobs
 from agent.server.store.gangs import NodeRow
 from agent.server.store.jobs import JobRow
-from agent.spec.job import JobSpec, Node
+from agent.spec.job import GangNode, JobSpec
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
 from agent.wire.lease import LeaseState
 
@@ -50,12 +50,12 @@ def describe_node(spec: JobSpec, identifier: JobId, rank: int, count: int) -> Jo
     )
 
 
-def place_node(row: JobRow, address: str) -> Node | None:
+def place_node(row: JobRow, address: str) -> GangNode | None:
     """What a node is told of its place; `address` is the first one's."""
     if row.gang is None:
         return None
     port = _FIRST_PORT + int.from_bytes(row.gang.encode()[-4:], "big") % _PORTS
-    return Node(row.node_rank, row.nodes, address, port)
+    return GangNode(row.node_rank, row.nodes, address, port)
 
 
 def is_complete(nodes: list[NodeRow]) -> bool:

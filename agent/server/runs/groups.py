@@ -11,13 +11,13 @@ import logging
 from collections.abc import Awaitable, Iterable
 
 from agent.plan import Event, GroupEntered, GroupLost
-from agent.plan.concurrency import Group, Verdicts, Waiter, find_deadlocked, join, leave
+from agent.plan.concurrency import ConcurrencyGroup, Verdicts, Waiter, find_deadlocked, join, leave
 from agent.server.events.changes import Change, Changes
 from agent.server.events.live import GROUPS, Bus
 from agent.server.runs.runs import Runs
 from agent.server.store import groups
 from agent.server.store.failures import UnavailableError
-from agent.server.store.groups import TO_KEEPER, TO_RUN, Letter, MemberRow
+from agent.server.store.groups import TO_KEEPER, TO_RUN, GroupMemberRow, Letter
 from agent.server.store.outage import Outage
 
 log = logging.getLogger("agent.server.runs.groups")
@@ -89,7 +89,7 @@ async def _attempt(work: Awaitable[None]) -> bool:
 class _Book:
     """The groups of one project, in one transaction."""
 
-    def __init__(self, change: Change, project: int, members: Iterable[MemberRow]) -> None:
+    def __init__(self, change: Change, project: int, members: Iterable[GroupMemberRow]) -> None:
         self._change = change
         self._project = project
         self._members = {member.id: member for member in members}
@@ -106,7 +106,7 @@ class _Book:
         if found is not None:
             return
         number = await groups.add_member(self._change.connection, letter, is_inside=False)
-        self._members[number] = MemberRow(
+        self._members[number] = GroupMemberRow(
             number, letter.name, letter.run, letter.attempt, letter.member, is_inside=False
         )
         _, verdicts = join(group, number, cancel_in_progress=letter.cancel_in_progress, queue=letter.queue)
@@ -126,10 +126,10 @@ class _Book:
             reason = f"a deadlock for concurrency group '{name}' was detected"
             await self._tell(name, Verdicts(lost=((stuck, reason),)))
 
-    def _group(self, name: str) -> Group[int]:
+    def _group(self, name: str) -> ConcurrencyGroup[int]:
         rows = [row for row in self._members.values() if row.name == name]
         inside = next((row.id for row in rows if row.is_inside), None)
-        return Group(inside, tuple(row.id for row in rows if not row.is_inside))
+        return ConcurrencyGroup(inside, tuple(row.id for row in rows if not row.is_inside))
 
     async def _tell(self, name: str, verdicts: Verdicts[int]) -> None:
         letters = []
@@ -140,12 +140,14 @@ class _Book:
                 await self._forget(number)
         for number in verdicts.entered:
             row = self._members[number]
-            self._members[number] = MemberRow(number, name, row.run, row.attempt, row.member, is_inside=True)
+            self._members[number] = GroupMemberRow(
+                number, name, row.run, row.attempt, row.member, is_inside=True
+            )
             await groups.let_in(self._change.connection, number)
             letters.append(self._letter(row, "entered"))
         await groups.post(self._change.connection, letters)
 
-    def _letter(self, row: MemberRow, kind: str, reason: str = "") -> Letter:
+    def _letter(self, row: GroupMemberRow, kind: str, reason: str = "") -> Letter:
         return Letter(self._project, row.name, row.run, row.attempt, row.member, kind, reason=reason)
 
     async def _forget(self, number: int) -> None:
@@ -153,7 +155,7 @@ class _Book:
         await groups.remove_member(self._change.connection, number)
 
 
-def _is_of(member: MemberRow, letter: Letter) -> bool:
+def _is_of(member: GroupMemberRow, letter: Letter) -> bool:
     wanted = (letter.name, letter.run, letter.attempt, letter.member)
     return (member.name, member.run, member.attempt, member.member) == wanted
 

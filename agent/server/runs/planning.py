@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from agent.flow.expressions import QUICK_PLANNING, LongWorkError, trying
 from agent.flow.model import Flow
-from agent.plan import Again, Event, RunRequest, RunState, advance, begin, name_run, rerun
+from agent.plan import Again, Event, RunStart, RunState, advance, begin, name_run, rerun
 from agent.plan.planner import Step
 from agent.server.pools import Pool
 
@@ -24,7 +24,7 @@ class Planner:
     def __init__(self, threads: Pool) -> None:
         self._threads = threads
 
-    async def begin(self, flow: Flow, request: RunRequest, *, now: float) -> Step:
+    async def begin(self, flow: Flow, request: RunStart, *, now: float) -> Step:
         """See `agent.plan.begin`."""
         return await self._plan(lambda: begin(flow, request, now=now))
 
@@ -36,7 +36,7 @@ class Planner:
         """See `agent.plan.rerun`."""
         return await self._plan(lambda: rerun(flow, state, again, now=now))
 
-    async def name_run(self, flow: Flow, request: RunRequest) -> str:
+    async def name_run(self, flow: Flow, request: RunStart) -> str:
         """See `agent.plan.name_run`."""
         return await self._plan(lambda: name_run(flow, request))
 

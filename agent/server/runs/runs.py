@@ -17,11 +17,11 @@ from agent.plan import (
     Event,
     JobFinished,
     RunCancelled,
-    RunRequest,
+    RunStart,
     RunState,
     cancelled,
 )
-from agent.plan.request import JOB_TOKEN, Wish, choose_event, make_request
+from agent.plan.request import JOB_TOKEN, RunRequest, choose_event, make_request
 from agent.server.events import audit
 from agent.server.events.changes import Change, Changes
 from agent.server.people.levels import nearest
@@ -53,7 +53,7 @@ class Submission:
     file: str
     text: str
     dialect: str | None = None
-    wish: Wish = field(default_factory=Wish)
+    wish: RunRequest = field(default_factory=RunRequest)
     called: Mapping[str, str] = field(default_factory=dict)  # texts of the flows that it calls, by reference
     project: int = DEFAULT
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)  # of this run alone
@@ -208,7 +208,7 @@ class Runs:
 
 async def _add_run(
     change: Change, planner: Planner, flow: Flow, submission: Submission, own: Mapping[str, str]
-) -> RunRequest:
+) -> RunStart:
     wish = submission.wish
     number = await runs.next_number(change.connection, submission.project, submission.file)
     run = await runs.add_run(

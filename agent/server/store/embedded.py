@@ -27,7 +27,7 @@ _SPARE_READERS = 8
 _IMPATIENCE_SECONDS = 0.1  # with a lock that somebody is known to hold
 
 
-class Group:
+class CommitGroup:
     """The changes that share a commit."""
 
     def __init__(self, connection: Connection) -> None:
@@ -49,7 +49,7 @@ class EmbeddedStore:
         self._turn = asyncio.Lock()
         self._patience = PATIENCE_SECONDS
         self._writer: Connection | None = None
-        self._group: Group | None = None
+        self._group: CommitGroup | None = None
         self._readers: list[Connection] = []
         self._committing: set[asyncio.Task[None]] = set()
 
@@ -108,7 +108,7 @@ class EmbeddedStore:
                 hint="try again in a moment",
             ) from None
 
-    async def _join(self) -> Group:
+    async def _join(self) -> CommitGroup:
         """The group that is open; the first of a group sees to it that it is committed after those that wait now."""
         if self._group is None:
             with translate_failures(str(self._where), connecting=self._writer is None):
@@ -122,13 +122,13 @@ class EmbeddedStore:
                     self._patience = _IMPATIENCE_SECONDS
                     raise
                 self._patience = PATIENCE_SECONDS
-            self._group = Group(self._writer)
+            self._group = CommitGroup(self._writer)
             task = asyncio.create_task(self._commit(self._group))
             self._committing.add(task)
             task.add_done_callback(self._committing.discard)
         return self._group
 
-    async def _commit(self, group: Group) -> None:
+    async def _commit(self, group: CommitGroup) -> None:
         async with self._turn:
             if group is not self._group:
                 return  # it was lost
@@ -143,7 +143,7 @@ class EmbeddedStore:
             else:
                 group.done.set_result(None)
 
-    async def _undo(self, group: Group, error: BaseException) -> None:
+    async def _undo(self, group: CommitGroup, error: BaseException) -> None:
         """A change has raised: it is undone, unless SQLite has undone the whole group already."""
         plain = plain_connection(group.connection)
         if plain.in_transaction:

@@ -25,7 +25,7 @@ class EventRow:
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class NewEvent:
     """An event in the making; `data` is JSON text."""
 
     run: int
@@ -33,7 +33,7 @@ class News:
     data: str
 
 
-async def add_events(connection: AsyncConnection, news: Sequence[News], now: float) -> None:
+async def add_events(connection: AsyncConnection, news: Sequence[NewEvent], now: float) -> None:
     """Note changes, as the last thing before the commit of the transaction that makes them.
 
     From here to the commit nobody else does so: events come into sight in the order of their numbers.

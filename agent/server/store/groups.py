@@ -30,7 +30,7 @@ class Letter:
 
 
 @dataclass(frozen=True, slots=True)
-class MemberRow:
+class GroupMemberRow:
     """A run (`member` "") or a job that is in a group or waits for it."""
 
     id: int
@@ -76,11 +76,11 @@ async def take_letter(connection: AsyncConnection, letter: int) -> bool:
     return done.rowcount == 1
 
 
-async def list_members(connection: AsyncConnection, project: int) -> list[MemberRow]:
+async def list_members(connection: AsyncConnection, project: int) -> list[GroupMemberRow]:
     """All members of the project's groups, oldest first."""
-    columns = [group_members.c[name] for name in MemberRow.__slots__]
+    columns = [group_members.c[name] for name in GroupMemberRow.__slots__]
     query = select(*columns).where(group_members.c.project == project).order_by(group_members.c.id)
-    return [MemberRow(**row) for row in (await connection.execute(query)).mappings()]
+    return [GroupMemberRow(**row) for row in (await connection.execute(query)).mappings()]
 
 
 async def add_member(connection: AsyncConnection, letter: Letter, *, is_inside: bool) -> int:

@@ -15,7 +15,7 @@ from agent.server.store.engines import Where, make_engine, read_where
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class SchemaState:
     """The schema that a database has (None: it is empty) and the one that this version reads."""
 
     found: str | None
@@ -27,17 +27,17 @@ class Standing:
         return self.found == self.newest
 
 
-async def read_standing(place: Path | str) -> Standing:
+async def read_standing(place: Path | str) -> SchemaState:
     """How the database at `place` stands; nothing is changed. Raises UnavailableError, RefusedError."""
     database = _open(place)
     try:
         async with database.read() as connection:
-            return Standing(await connection.run_sync(migrations.current), migrations.newest())
+            return SchemaState(await connection.run_sync(migrations.current), migrations.newest())
     finally:
         await database.close()
 
 
-async def migrate(place: Path | str) -> Standing:
+async def migrate(place: Path | str) -> SchemaState:
     """Make the tables, or upgrade them, in one transaction: how it stood before.
 
     A SQLite file is copied aside before it is upgraded: `FILE.schema-0001`. Raises DamagedError for a newer schema,
@@ -47,7 +47,7 @@ async def migrate(place: Path | str) -> Standing:
     try:
         async with database.write() as connection:
             found = await connection.run_sync(_migrate, database.where)
-        return Standing(found, migrations.newest())
+        return SchemaState(found, migrations.newest())
     finally:
         await database.close()
 

@@ -23,8 +23,8 @@ from agent.resolve.lock import parse_lock
 from agent.resolve.pins import Pins
 from agent.resolve.reference import RepositoryReference, UrlReference, parse_reference
 from agent.resolve.sources.bundled import refuse_reserved
-from agent.server.triggers.mirror import FoundFile, Mirror
-from agent.server.triggers.outside import Outside, check_url
+from agent.server.triggers.mirror import Mirror, MirrorFile
+from agent.server.triggers.outside import OutsideRule, check_url
 from agent.trees import remove_tree
 
 _MOST_COPIES = 100
@@ -32,7 +32,7 @@ ReadOthers = Callable[[str, Pins], str]  # the text behind a reference to anothe
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
+class CallingRepository:
     """Whose flows call: the repository's project and URL, and the token for a URL; empty where there is none."""
 
     project: int
@@ -43,17 +43,17 @@ class Caller:
 class OtherRepositories:
     """Copies of repositories that are not connected, for the flows in them. All blocks."""
 
-    def __init__(self, outside: Outside, folder: Path, limit_bytes: int) -> None:
+    def __init__(self, outside: OutsideRule, folder: Path, limit_bytes: int) -> None:
         self._outside = outside
         self._folder = folder
         self._limit_bytes = limit_bytes
         self._turns: dict[str, threading.Lock] = {}
 
-    def reader(self, caller: Caller) -> ReadOthers:
+    def reader(self, caller: CallingRepository) -> ReadOthers:
         """Reads as `caller` may."""
         return lambda reference, pins: self._read(caller, reference, pins)
 
-    def _read(self, caller: Caller, text: str, pins: Pins) -> str:
+    def _read(self, caller: CallingRepository, text: str, pins: Pins) -> str:
         """Raises UsageError that says why it can't be read: it is the flow that does not start, and nothing else."""
         reference = parse_reference(text)
         if not isinstance(reference, RepositoryReference | UrlReference):
@@ -65,7 +65,9 @@ class OtherRepositories:
                 f"the called flow can't be read: {error.what}", where=text, hint=error.hint
             ) from None
 
-    def _fetch(self, caller: Caller, reference: RepositoryReference | UrlReference, ref: str) -> str:
+    def _fetch(
+        self, caller: CallingRepository, reference: RepositoryReference | UrlReference, ref: str
+    ) -> str:
         url = check_url(locate(caller.url, reference))
         token = caller.find_token(url)
         name = _folder_name(caller.project, url, token)
@@ -118,7 +120,7 @@ def read_beside(mirror: Mirror, commit: str, path: str, name: str) -> str | None
     """The text of the file `name` beside `path`, or in a folder above it, in the commit. Blocks."""
     folder = path.rpartition("/")[0]
     while True:
-        file: FoundFile | None = mirror.find_file(commit, f"{folder}/{name}".lstrip("/"))
+        file: MirrorFile | None = mirror.find_file(commit, f"{folder}/{name}".lstrip("/"))
         if file is not None:
             return mirror.read(file)
         if not folder:

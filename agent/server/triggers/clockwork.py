@@ -9,14 +9,14 @@ from agent.server.events.views import time_text
 from agent.server.store import flows
 from agent.server.store.flows import FlowRow, ScheduleRow
 from agent.server.triggers.from_platform import find_source, make_start
-from agent.server.triggers.starting import Start, Starter
+from agent.server.triggers.starting import Starter, WantedRun
 from agent.server.triggers.timetable import find_missed, next_time
 
 
 @dataclass(frozen=True, slots=True)
 class _Due:
     row: ScheduleRow
-    start: Start
+    start: WantedRun
     at: float
 
 

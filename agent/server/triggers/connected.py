@@ -24,7 +24,7 @@ from agent.server.store import deliveries, repositories
 from agent.server.store.database import Connection
 from agent.server.store.repositories import RepositoryRow
 from agent.server.triggers.called import (
-    Caller,
+    CallingRepository,
     OtherRepositories,
     ReadOthers,
     is_same_host,
@@ -34,7 +34,7 @@ from agent.server.triggers.called import (
 )
 from agent.server.triggers.known import FoundFlow, read_found, store_repository_flows
 from agent.server.triggers.mirror import Mirror
-from agent.server.triggers.outside import Outside, check_api_url, check_url
+from agent.server.triggers.outside import OutsideRule, check_api_url, check_url
 from agent.trees import remove_tree
 
 P = ParamSpec("P")
@@ -82,7 +82,7 @@ class Connected:
         self,
         changes: Changes,
         vault: Vault,
-        outside: Outside,
+        outside: OutsideRule,
         pools: Pools,
         folder: Path,
         limit_bytes: int,
@@ -193,7 +193,7 @@ class Connected:
             one = tokens.get(plain_url(url), own)
             return "" if one is None else self.read_credentials(one)
 
-        return self._others.reader(Caller(row.project, row.url, find_token))
+        return self._others.reader(CallingRepository(row.project, row.url, find_token))
 
     async def find_secret(self, repository: str) -> tuple[RepositoryRow, str] | None:
         """A repository with the secret of its webhook."""

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 
 from agent.errors import AgentError
-from agent.flow.filters import Event, explain_mismatch
+from agent.flow.filters import Happening, explain_mismatch
 from agent.flow.load import load_flow
 from agent.server.store import flows, repositories
 from agent.server.store.database import Connection, Database
@@ -13,7 +13,7 @@ from agent.server.store.flows import FlowRow
 from agent.server.store.run_branches import RunBranch
 from agent.server.triggers.delivery import items, part, text
 from agent.server.triggers.known import explain_flow_error
-from agent.server.triggers.starting import Result, Start, Starter
+from agent.server.triggers.starting import Result, Starter, WantedRun
 from agent.spec.job import Source, SourceKind
 
 
@@ -71,12 +71,12 @@ def make_start(
     actor: str,
     delivery: int | None = None,
     depth: int = 0,
-) -> Start:
+) -> WantedRun:
     """The start of a flow that the server knows; `source` is what its repository's mirror has, none of a stored flow."""
     branch = None
     if flow.repository is not None and source.commit:
         branch = RunBranch(flow.repository, source.ref, source.commit, scope=source.ref)
-    return Start(
+    return WantedRun(
         key=key,
         project=flow.project,
         file=flow.name,
@@ -95,8 +95,8 @@ def make_start(
     )
 
 
-def _read_event(row: DeliveryRow, content: Mapping[str, object]) -> Event:
-    return Event(
+def _read_event(row: DeliveryRow, content: Mapping[str, object]) -> Happening:
+    return Happening(
         row.event,
         ref=text(content, "ref"),
         action=row.action,
@@ -106,7 +106,7 @@ def _read_event(row: DeliveryRow, content: Mapping[str, object]) -> Event:
     )
 
 
-def _explain(flow: FlowRow, event: Event) -> str | None:
+def _explain(flow: FlowRow, event: Happening) -> str | None:
     """None: it starts."""
     try:
         trigger = load_flow(flow.text, flow.name, dialect=flow.dialect).flow.trigger(event.name)

@@ -28,7 +28,7 @@ from agent.server.triggers.delivery import Delivery, PullRequest, branch_ref, pa
 from agent.server.triggers.known import explain_flow_error
 from agent.server.triggers.matching import event_names, explain_no_start, find_skip, wants_paths
 from agent.server.triggers.mirror import Mirror
-from agent.server.triggers.starting import Result, Start, Starter
+from agent.server.triggers.starting import Result, Starter, WantedRun
 from agent.spec.job import Source, SourceKind
 
 _MERGE_REFS: Final = {"github": "refs/pull/{}/merge", "gitlab": "refs/merge-requests/{}/merge"}
@@ -38,7 +38,7 @@ _MOST_WAITS: Final = 4  # for a merge that the host has yet to make
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class CommitTarget:
     """The commit that an event is about; `commit` "": nothing starts, `why` says it."""
 
     ref: str = ""
@@ -109,7 +109,7 @@ class _Look:
         self._event = event
         self._others = others  # by whether the flow is trusted
 
-    def find(self) -> tuple[list[Start], list[Result], str]:
+    def find(self) -> tuple[list[WantedRun], list[Result], str]:
         """The flows that start, what is told of others, and why nothing starts, when nothing can."""
         target = self._locate()
         if not target.commit:
@@ -135,7 +135,7 @@ class _Look:
             return [], told, HELD
         return starts, told, ""
 
-    def _judge(self, path: str, content: str, target: Target) -> tuple[Start | None, Result | None]:
+    def _judge(self, path: str, content: str, target: CommitTarget) -> tuple[WantedRun | None, Result | None]:
         try:
             flow = load_flow(content, path).flow
         except AgentError as error:
@@ -155,8 +155,8 @@ class _Look:
         start = self._make_start(path, content, target)
         return replace(start, called=called, lock=lock), None
 
-    def _make_start(self, path: str, content: str, target: Target) -> Start:
-        return Start(
+    def _make_start(self, path: str, content: str, target: CommitTarget) -> WantedRun:
+        return WantedRun(
             key=f"delivery/{self._row.id}/{self._event}/{path}",
             project=self._row.project,
             file=path,
@@ -173,7 +173,7 @@ class _Look:
             depth=self._row.depth,
         )
 
-    def _find_branch(self, target: Target) -> RunBranch:
+    def _find_branch(self, target: CommitTarget) -> RunBranch:
         pull = self._delivery.pull
         number = None if pull is None else pull.number
         return RunBranch(
@@ -184,31 +184,31 @@ class _Look:
             scope=choose_scope(self._event, target.ref, number, is_trusted=target.is_trusted),
         )
 
-    def _locate(self) -> Target:
+    def _locate(self) -> CommitTarget:
         delivery, pull = self._delivery, self._delivery.pull
         if delivery.event == "push":
             return self._locate_push()
         if pull is not None and self._event != "pull_request_target":
             if pull.is_fork and self._repository.forks == "never":
-                return Target(why="it comes from a fork, and this repository starts nothing for forks")
+                return CommitTarget(why="it comes from a fork, and this repository starts nothing for forks")
             return self._locate_merge(pull)
         ref = "" if pull is not None else delivery.ref
         ref = ref or f"refs/heads/{self._repository.default_branch}"
         commit = self._mirror.find(ref)
         reported = pull.head if pull is not None else commit
-        return Target(ref, commit, reported, why="" if commit else f"the repository has no {ref}")
+        return CommitTarget(ref, commit, reported, why="" if commit else f"the repository has no {ref}")
 
-    def _locate_push(self) -> Target:
+    def _locate_push(self) -> CommitTarget:
         ref, after = self._delivery.ref, self._delivery.after
         if ref.startswith("refs/tags/"):  # an annotated tag is an object of its own
             commit = self._mirror.find(ref)
         else:
             commit = after if self._mirror.fetch(after) else ""
         if not commit:
-            return Target(why=f"commit {after[:12]} is not in the repository (any more)")
-        return Target(ref, commit, commit)
+            return CommitTarget(why=f"commit {after[:12]} is not in the repository (any more)")
+        return CommitTarget(ref, commit, commit)
 
-    def _locate_merge(self, pull: PullRequest) -> Target:
+    def _locate_merge(self, pull: PullRequest) -> CommitTarget:
         """The merge of exactly this head: one of a newer push, unseen by whoever approved this one, is not taken."""
         provider, number = self._repository.provider, pull.number
         is_trusted = not pull.is_fork
@@ -218,33 +218,37 @@ class _Look:
             ref = _MERGE_REFS[provider].format(number)
             commit = self._mirror.fetch_ref(ref)
             if commit and pull.head in self._mirror.parents(commit):
-                return Target(ref, commit, pull.head, is_trusted)
+                return CommitTarget(ref, commit, pull.head, is_trusted)
             if pull.is_mergeable is False:
-                return Target(why="it conflicts with its base: there is no merge to run on")
+                return CommitTarget(why="it conflicts with its base: there is no merge to run on")
             if self._row.attempt <= _MOST_WAITS:
                 raise NotYetError("the merge of this head is not there yet", where=ref)
             if provider == "github":
-                return Target(why=f"{ref} is not the merge of {pull.head[:12]}: a conflict, or newer commits")
+                return CommitTarget(
+                    why=f"{ref} is not the merge of {pull.head[:12]}: a conflict, or newer commits"
+                )
         ref = self._head_ref(number)
         if not self._mirror.fetch(pull.head, ref):
-            return Target(why=f"commit {pull.head[:12]} is not in the repository (any more)")
-        return Target(ref, pull.head, pull.head, is_trusted)
+            return CommitTarget(why=f"commit {pull.head[:12]} is not in the repository (any more)")
+        return CommitTarget(ref, pull.head, pull.head, is_trusted)
 
-    def _locate_closed(self, pull: PullRequest) -> Target:
+    def _locate_closed(self, pull: PullRequest) -> CommitTarget:
         """A request that is closed has no merge of its own any more: what it was merged as, or its head."""
         facts = part(self._delivery.payload, "pull_request")
         merged = text(facts, "merge_commit_sha") if part(facts, "merged") is True else ""
         if merged and self._mirror.fetch(merged):
-            return Target(f"refs/heads/{pull.base_branch}", merged, pull.head, is_trusted=not pull.is_fork)
+            return CommitTarget(
+                f"refs/heads/{pull.base_branch}", merged, pull.head, is_trusted=not pull.is_fork
+            )
         ref = self._head_ref(pull.number)
         if not self._mirror.fetch(pull.head, ref):
-            return Target(why=f"commit {pull.head[:12]} is not in the repository (any more)")
-        return Target(ref, pull.head, pull.head, is_trusted=not pull.is_fork)
+            return CommitTarget(why=f"commit {pull.head[:12]} is not in the repository (any more)")
+        return CommitTarget(ref, pull.head, pull.head, is_trusted=not pull.is_fork)
 
     def _head_ref(self, number: int) -> str:
         return _HEAD_REFS.get(self._repository.provider, _DEFAULT_HEAD_REF).format(number)
 
-    def _message(self, target: Target) -> str:
+    def _message(self, target: CommitTarget) -> str:
         """The message that may ask for no runs: of the newest commit, not of the merge."""
         if self._delivery.event == "push":
             return self._mirror.message(target.commit)

@@ -6,7 +6,7 @@ Source of the rules: GitHub's documentation, "Events that trigger workflows", "S
 import re
 from typing import Final
 
-from agent.flow.filters import Event, explain_mismatch
+from agent.flow.filters import Happening, explain_mismatch
 from agent.flow.model import Flow
 from agent.server.triggers.delivery import Delivery
 
@@ -42,7 +42,7 @@ def explain_no_start(
     if trigger is None:
         return ""
     is_tag = delivery.event == "push" and delivery.ref.startswith("refs/tags/")
-    asked = Event(
+    asked = Happening(
         event_name,
         ref=delivery.ref,
         action=_type_of(delivery),

@@ -14,7 +14,7 @@ from agent.errors import AgentError, NotFoundError, RefusedError
 from agent.resolve.reference import check_ref
 from agent.resolve.sources.git import FETCH_SECONDS, LOOKUP_SECONDS, is_commit
 from agent.resolve.sources.git_command import measure, run_git, too_big
-from agent.server.triggers.outside import Place
+from agent.server.triggers.outside import AllowedUrl
 from agent.trees import remove_tree
 
 MOST_PATHS = 300  # of a diff: GitHub's limit, what lies beyond it does not count
@@ -26,7 +26,7 @@ _SUFFIXES = (".yml", ".yaml")
 
 
 @dataclass(frozen=True, slots=True)
-class FoundFile:
+class MirrorFile:
     """A file of a commit."""
 
     path: str
@@ -36,7 +36,7 @@ class FoundFile:
 class Mirror:
     """One repository's copy in `folder`."""
 
-    def __init__(self, folder: Path, place: Place, credentials: str, limit_bytes: int) -> None:
+    def __init__(self, folder: Path, place: AllowedUrl, credentials: str, limit_bytes: int) -> None:
         self._folder = folder
         self._place = place
         self._url = _with_credentials(place.url, credentials)
@@ -121,7 +121,7 @@ class Mirror:
         except AgentError:
             return ""
 
-    def list_flows(self, commit: str, folders: Sequence[str]) -> list[FoundFile]:
+    def list_flows(self, commit: str, folders: Sequence[str]) -> list[MirrorFile]:
         """The flow files of a commit: those right in one of `folders`, no links."""
         found = []
         for folder in folders:
@@ -130,10 +130,10 @@ class Mirror:
                 facts, _, name = line.partition(b"\t")
                 path = name.decode("utf-8", "replace")
                 if facts[:6] in _FILES and path.endswith(_SUFFIXES) and path.isprintable():
-                    found.append(FoundFile(path, facts.split()[2].decode()))
+                    found.append(MirrorFile(path, facts.split()[2].decode()))
         return sorted(found, key=lambda file: file.path)[:MOST_FLOWS]
 
-    def read(self, file: FoundFile) -> str:
+    def read(self, file: MirrorFile) -> str:
         """The file's text. Raises RefusedError when it is too large or not UTF-8."""
         size = int(self._run("cat-file", "-s", file.blob))
         if size > LARGEST_FILE_BYTES:
@@ -143,13 +143,13 @@ class Mirror:
         except UnicodeDecodeError:
             raise RefusedError("the file is not UTF-8 text", where=file.path) from None
 
-    def find_file(self, commit: str, path: str) -> FoundFile | None:
+    def find_file(self, commit: str, path: str) -> MirrorFile | None:
         """The file at `path` in the commit."""
         listing = self._run("ls-tree", "-z", "--full-tree", commit, "--", path)
         for line in listing.split(b"\0"):
             facts, _, name = line.partition(b"\t")
             if facts[:6] in _FILES and name.decode("utf-8", "replace") == path:
-                return FoundFile(path, facts.split()[2].decode())
+                return MirrorFile(path, facts.split()[2].decode())
         return None
 
     def changed_by_push(self, ref: str, before: str, after: str) -> tuple[str, ...] | None:

@@ -27,7 +27,7 @@ _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+@-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class AllowedUrl:
     """A URL that may be spoken to: its host with the addresses that were looked at; none for `file://`."""
 
     url: str
@@ -108,7 +108,7 @@ def check_api_url(url: str) -> str:
     return check_url(url)
 
 
-class Outside:
+class OutsideRule:
     """The operator's rule."""
 
     def __init__(self, allowed: tuple[str, ...] = ()) -> None:
@@ -121,7 +121,7 @@ class Outside:
             except ValueError:
                 self._hosts.append(word.lower())
 
-    def check(self, url: str) -> Place:
+    def check(self, url: str) -> AllowedUrl:
         """The place that `url` is. Looks names up, so it takes time.
 
         Raises RefusedError when the server may not speak to it, UnreachableError when the name is not known.
@@ -136,9 +136,9 @@ class Outside:
         if not self._is_named(host):
             for address in addresses:
                 self._check_address(host, address)
-        return Place(url, host, port, addresses)
+        return AllowedUrl(url, host, port, addresses)
 
-    def _check_file(self, url: str, path: str) -> Place:
+    def _check_file(self, url: str, path: str) -> AllowedUrl:
         folder = Path(path).resolve()
         if not any(folder.is_relative_to(allowed) for allowed in self._folders):
             raise RefusedError(
@@ -146,7 +146,7 @@ class Outside:
                 where=url,
                 hint="its operator can allow it: AGENT_OUTSIDE_HOSTS",
             )
-        return Place(url)
+        return AllowedUrl(url)
 
     def _is_named(self, host: str) -> bool:
         return any(

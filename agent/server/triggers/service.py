@@ -13,7 +13,7 @@ from agent.server.triggers.clockwork import Clockwork
 from agent.server.triggers.connected import Connected
 from agent.server.triggers.inbox import Inbox
 from agent.server.triggers.named import NamedWebhooks
-from agent.server.triggers.outside import Outside
+from agent.server.triggers.outside import OutsideRule
 from agent.server.triggers.settings import TriggerSettings
 from agent.server.triggers.starting import Starter
 from agent.server.triggers.statuses import Statuses
@@ -43,7 +43,7 @@ def make_triggers(
     public_url: Callable[[], str],
 ) -> Triggers:
     """The parts; `mirrors` is the folder of the repositories' copies."""
-    outside = Outside(settings.outside_hosts)
+    outside = OutsideRule(settings.outside_hosts)
     connected = Connected(changes, vault, outside, pools, mirrors, settings.repository_bytes)
     starter = Starter(changes, runs)
     clockwork = Clockwork(changes, starter, settings.late_seconds)

@@ -9,7 +9,7 @@ from agent.errors import UsageError
 from agent.flow.inputs import Value
 from agent.flow.problems import InvalidFlowError
 from agent.ids import ENTROPY_BYTES, make_id
-from agent.plan.request import Wish
+from agent.plan.request import RunRequest
 from agent.resolve.lock import parse_lock
 from agent.server.events.changes import Changes
 from agent.server.runs.runs import Runs, Submission
@@ -23,7 +23,7 @@ _NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class WantedRun:
     """A flow that is to run. `key` is the same for the same start, however often it is tried."""
 
     key: str
@@ -83,7 +83,7 @@ class Starter:
         self._changes = changes
         self._runs = runs
 
-    async def start(self, wanted: Start) -> Result:
+    async def start(self, wanted: WantedRun) -> Result:
         """Start the run, unless it was started before; a flow that can't run is told as a result."""
         try:
             return Result(wanted.file, wanted.event, run=await self.begin(wanted))
@@ -91,7 +91,7 @@ class Starter:
             problems = tuple(explain_flow_error(error))
             return Result(wanted.file, wanted.event, None, "it is not valid", problems, wanted.commit)
 
-    async def begin(self, wanted: Start) -> int:
+    async def begin(self, wanted: WantedRun) -> int:
         """The run, started now or before. Raises InvalidFlowError, UsageError."""
         async with self._changes.begin() as change:
             run = await deliveries.find_started(change.connection, wanted.key)
@@ -100,8 +100,8 @@ class Starter:
         return run
 
 
-def _submission(wanted: Start) -> Submission:
-    wish = Wish(
+def _submission(wanted: WantedRun) -> Submission:
+    wish = RunRequest(
         event_name=wanted.event,
         event=wanted.payload,
         inputs=wanted.inputs,

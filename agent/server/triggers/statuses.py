@@ -18,7 +18,7 @@ from agent.server.store import repositories, status_reports
 from agent.server.store.repositories import RepositoryRow
 from agent.server.store.status_reports import StatusReportRow
 from agent.server.triggers.connected import Connected
-from agent.server.triggers.outside import Outside, Place
+from agent.server.triggers.outside import AllowedUrl, OutsideRule
 
 _SECONDS: Final = 20.0
 _CLAIM_SECONDS: Final = 120.0
@@ -82,7 +82,7 @@ class Statuses:
         self,
         changes: Changes,
         connected: Connected,
-        outside: Outside,
+        outside: OutsideRule,
         threads: Pool,
         public_url: Callable[[], str],
     ) -> None:
@@ -135,7 +135,7 @@ class Statuses:
         await post(request, await self._threads.run(self._outside.check, request.url))
 
 
-async def post(request: StatusRequest, place: Place) -> None:
+async def post(request: StatusRequest, place: AllowedUrl) -> None:
     """Send it to `place`, which its URL was found to be. Raises UnreachableError when it may work later, RefusedError when it will not."""
     url, headers, extensions = _pin(place, request)
     content = json.dumps({name: value for name, value in request.body.items() if value})
@@ -157,7 +157,7 @@ async def post(request: StatusRequest, place: Place) -> None:
     raise RefusedError(said, where=request.url, hint=hint)
 
 
-def _pin(place: Place, request: StatusRequest) -> tuple[str, dict[str, str], dict[str, str]]:
+def _pin(place: AllowedUrl, request: StatusRequest) -> tuple[str, dict[str, str], dict[str, str]]:
     """The request to the very address that was checked, under the host's own name."""
     parts = urlsplit(request.url)
     address = place.addresses[0]

@@ -15,7 +15,7 @@ from agent.server.http.call import Call
 from agent.server.http.operation import Operation
 from agent.server.people import accounts
 from agent.server.people.auth.access import Access
-from agent.server.people.auth.oidc import Identity, OidcClient
+from agent.server.people.auth.oidc import OidcClient, OidcIdentity
 from agent.server.people.auth.roles import Role
 from agent.server.store import projects, users
 from agent.server.store.users import UserRow
@@ -113,7 +113,7 @@ def _read_way(call: Call) -> _Way | None:
         return None
 
 
-async def _find_or_make(change: Change, issuer: str, identity: Identity) -> UserRow:
+async def _find_or_make(change: Change, issuer: str, identity: OidcIdentity) -> UserRow:
     """The user of this account; a new one never takes over a name that is there. Raises RefusedError when disabled."""
     subject = json.dumps([issuer, identity.subject])
     user = await users.find_by_subject(change.connection, subject)
@@ -135,7 +135,7 @@ async def _free_name(change: Change, wanted: str) -> str:
     return f"{plain}-{secrets.token_hex(4)}"
 
 
-async def _claimed_roles(change: Change, client: OidcClient, identity: Identity) -> dict[int, str]:
+async def _claimed_roles(change: Change, client: OidcClient, identity: OidcIdentity) -> dict[int, str]:
     """What the account's groups give: in each project the highest role of any of them."""
     found: dict[int, Role] = {}
     for group in identity.groups:

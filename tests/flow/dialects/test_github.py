@@ -3,7 +3,7 @@
 import pytest
 
 from agent.flow.load import check_flow, load_flow
-from agent.flow.model import Call, Concurrency, Defaults, Input, StepKind, Strategy
+from agent.flow.model import Concurrency, Defaults, FlowCall, Input, StepKind, Strategy
 from agent.flow.problems import Severity
 
 STEPS = "runs-on: x\n    steps:\n      - run: echo"
@@ -166,9 +166,9 @@ def test_a_calling_job_has_its_call():
     job = load_job(
         "uses: ./.github/workflows/b.yml\n    with: {n: 5, t: yes}\n    secrets: {k: '${{ secrets.k }}'}"
     )
-    assert job.call == Call("./.github/workflows/b.yml", {"n": 5, "t": "yes"}, {"k": "${{ secrets.k }}"})
+    assert job.call == FlowCall("./.github/workflows/b.yml", {"n": 5, "t": "yes"}, {"k": "${{ secrets.k }}"})
     inheriting = load_job("uses: o/r/.github/workflows/b.yml@v1\n    secrets: inherit").call
-    assert inheriting == Call("o/r/.github/workflows/b.yml@v1", inherits_secrets=True)
+    assert inheriting == FlowCall("o/r/.github/workflows/b.yml@v1", inherits_secrets=True)
 
 
 def test_the_forms_of_a_step():

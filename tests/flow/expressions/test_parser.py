@@ -3,9 +3,9 @@
 import pytest
 
 from agent.flow.expressions import (
-    Call,
     Comparison,
     ExpressionError,
+    FunctionCall,
     FunctionInfo,
     Index,
     Literal,
@@ -36,7 +36,7 @@ def show(node):
             return f"({show(left)} {operator} {show(right)})"
         case Logical(operator, operands):
             return f"({f' {operator} '.join(map(show, operands))})"
-        case Call(name, arguments):
+        case FunctionCall(name, arguments):
             return f"{name}({', '.join(map(show, arguments))})"
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from support.fleet import GB, agent, holding, job
 
 from agent.server.agents.scheduler import Choice, Holding, Project, ReadyAgent, Usage, WaitingJob, choose
-from agent.server.agents.scheduler.model import Shape
+from agent.server.agents.scheduler.model import JobShape
 from agent.server.agents.scheduler.order import Order
 from agent.server.agents.scheduler.usage import Capacity
 from agent.spec.request import matches, wanted_gpus
@@ -100,7 +100,7 @@ def check_nothing_is_given_twice(fleet: Sequence[ReadyAgent], held: Sequence[Hol
         assert set(given_gpus) <= {gpu.uuid for gpu in box.gpus}
 
 
-def has_room(shape: Shape, box: ReadyAgent, held: Sequence[Holding]) -> bool:
+def has_room(shape: JobShape, box: ReadyAgent, held: Sequence[Holding]) -> bool:
     """The slow and obvious one."""
     here = [one for one in held if one.agent == box.id]
     taken = {uuid for one in here for uuid in one.gpus}

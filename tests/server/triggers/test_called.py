@@ -11,8 +11,8 @@ from support.git import Repository, make_repository
 from agent.errors import RefusedError
 from agent.resolve.reference import parse_reference
 from agent.server.triggers import called
-from agent.server.triggers.called import Caller, OtherRepositories, is_same_host, locate, plain_url
-from agent.server.triggers.outside import Outside
+from agent.server.triggers.called import CallingRepository, OtherRepositories, is_same_host, locate, plain_url
+from agent.server.triggers.outside import OutsideRule
 
 pytestmark = pytest.mark.store("sqlite")  # what git reads has nothing to do with the store
 
@@ -151,8 +151,8 @@ def test_copies_that_nobody_uses_go(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     for name in ("one", "two", "three"):
         tools = make_repository(tmp_path / "acme" / name, {SHARED: INNER.format(job=name)})
         tools.git("config", "uploadpack.allowFilter", "true")
-    others = OtherRepositories(Outside((str(tmp_path),)), tmp_path / "copies", 1 << 24)
-    read = others.reader(Caller(1, (tmp_path / "acme" / "lab").as_uri(), lambda _url: ""))
+    others = OtherRepositories(OutsideRule((str(tmp_path),)), tmp_path / "copies", 1 << 24)
+    read = others.reader(CallingRepository(1, (tmp_path / "acme" / "lab").as_uri(), lambda _url: ""))
     for name in ("one", "two", "three", "one"):
         assert name in read(f"acme/{name}/{SHARED}@v1", called.Pins())
         assert len(list((tmp_path / "copies").iterdir())) <= 2

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from agent.errors import AgentError, RefusedError, UnreachableError, UsageError
 from agent.server.triggers.addresses import is_public
 from agent.server.triggers.mirror import Mirror
-from agent.server.triggers.outside import Outside, check_api_url, check_url, split_url
+from agent.server.triggers.outside import OutsideRule, check_api_url, check_url, split_url
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ from agent.server.triggers.outside import Outside, check_api_url, check_url, spl
 )
 def test_what_is_not_public_is_refused(url: str) -> None:
     with pytest.raises(RefusedError):
-        Outside(("git.lab.example", "172.16.0.0/12", "/srv/git")).check(url)
+        OutsideRule(("git.lab.example", "172.16.0.0/12", "/srv/git")).check(url)
 
 
 @pytest.mark.parametrize(
@@ -70,16 +70,16 @@ def test_what_is_not_public_is_refused(url: str) -> None:
 )
 def test_addresses_that_stand_for_inner_ones_or_for_a_near_router_are_refused(host: str) -> None:
     with pytest.raises(RefusedError, match="not a public address"):
-        Outside().check(f"https://{host}/a/b")
+        OutsideRule().check(f"https://{host}/a/b")
 
 
 @pytest.mark.parametrize("host", ["[64:ff9b::8.8.8.8]", "[::ffff:8.8.8.8]", "[2606:4700::1111]", "192.0.1.1"])
 def test_public_addresses_are_spoken_to_however_they_are_spelt(host: str) -> None:
-    assert Outside().check(f"https://{host}/a/b").addresses
+    assert OutsideRule().check(f"https://{host}/a/b").addresses
 
 
 def test_a_network_that_the_operator_names_is_let_through_however_it_is_spelt() -> None:
-    outside = Outside(("10.0.0.0/8", "fd00::/8"))
+    outside = OutsideRule(("10.0.0.0/8", "fd00::/8"))
     for host in ("10.0.0.1", "[::ffff:10.0.0.1]", "[64:ff9b::10.0.0.1]", "[fd00::1]"):
         assert outside.check(f"https://{host}/a").addresses
     with pytest.raises(RefusedError):
@@ -142,7 +142,7 @@ def test_every_other_ipv4_address_is_public(address: ipaddress.IPv4Address) -> N
 
 
 def test_what_the_operator_names_is_let_through(tmp_path: Path) -> None:
-    outside = Outside(("127.0.0.0/8", "localhost", "*.lab.example", str(tmp_path)))
+    outside = OutsideRule(("127.0.0.0/8", "localhost", "*.lab.example", str(tmp_path)))
     assert outside.check("http://127.0.0.1:8080/a").addresses == ("127.0.0.1",)
     assert outside.check("http://localhost/a").host == "localhost"
     assert outside.check(f"{tmp_path.as_uri()}/a").addresses == ()
@@ -152,7 +152,7 @@ def test_what_the_operator_names_is_let_through(tmp_path: Path) -> None:
 
 
 def test_git_is_kept_to_the_address_that_was_checked() -> None:
-    options = Outside(("127.0.0.0/8",)).check("http://127.0.0.1:81/a").git_options
+    options = OutsideRule(("127.0.0.0/8",)).check("http://127.0.0.1:81/a").git_options
     assert "http.followRedirects=false" in options
     assert "http.curloptResolve=127.0.0.1:81:127.0.0.1" in options
 
@@ -207,7 +207,7 @@ def test_a_host_or_port_that_cant_be_is_a_sentence(url: str) -> None:
     with pytest.raises(UsageError):
         check_url(url)
     with pytest.raises((UsageError, RefusedError, UnreachableError)):
-        Outside().check(url)
+        OutsideRule().check(url)
 
 
 @given(
@@ -244,7 +244,7 @@ def test_ssh_is_kept_to_the_address_that_was_checked_under_the_hosts_own_name(
         ("ssh://git@localhost/a/b", "localhost"),
         ("ssh://git@localhost:2222/a/b", "[localhost]:2222"),
     ):
-        place = Outside(("127.0.0.0/8", "::1")).check(url)
+        place = OutsideRule(("127.0.0.0/8", "::1")).check(url)
         with pytest.raises(AgentError):
             Mirror(tmp_path / "mirror", place, "", limit_bytes=1000).find_default_branch()
         options = dict(line.split(" ", 1) for line in told.read_text().lower().splitlines() if " " in line)
@@ -261,7 +261,7 @@ def test_a_repository_that_outgrows_the_limit_is_refused_and_does_not_stay(tmp_p
 
     files: dict[str, str | bytes] = {f"f{number}": os.urandom(200_000) for number in range(40)}
     repository = make_repository(tmp_path / "a" / "b", files)
-    place = Outside((str(tmp_path),)).check(repository.url)
+    place = OutsideRule((str(tmp_path),)).check(repository.url)
     with pytest.raises(AgentError, match="larger than"):
         Mirror(tmp_path / "mirror", place, "", limit_bytes=100_000).refresh()
     assert not (tmp_path / "mirror").exists()

@@ -22,7 +22,7 @@ from agent.flow.dialects.github.steps import check_credentials, read_steps
 from agent.flow.dialects.github.strategy import read_strategy
 from agent.flow.graph import find_needs_problems
 from agent.flow.identifiers import explain_invalid
-from agent.flow.model import Call, Job, Template
+from agent.flow.model import FlowCall, Job, Template
 from agent.flow.reading import Reader
 from agent.flow.retry import read_retry
 from agent.flow.schema.contexts import JOB_IF, MATRIX
@@ -95,7 +95,7 @@ def _read_job(reader: Reader, key: Scalar, node: Mapping) -> Job:
     )
 
 
-def _read_call(reader: Reader, fields: dict[str, Node]) -> Call | None:
+def _read_call(reader: Reader, fields: dict[str, Node]) -> FlowCall | None:
     uses = fields.get("uses")
     if uses is None:
         return None
@@ -111,7 +111,7 @@ def _read_call(reader: Reader, fields: dict[str, Node]) -> Call | None:
             "name a file of this repository, `./.github/workflows/file.yml`, or `owner/repo/path/file.yml@ref`",
         )
     secrets = fields.get("secrets")
-    return Call(
+    return FlowCall(
         text_of(uses),
         with_=map_of(fields.get("with")),
         secrets=map_of(secrets) if isinstance(secrets, Mapping) else {},

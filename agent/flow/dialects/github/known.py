@@ -11,7 +11,15 @@ from agent.flow.dialects.github.parts import (
     text_of,
 )
 from agent.flow.expressions import fold_case
-from agent.flow.members import FIXED, NO_JOB_MEMBER, NO_STEP_MEMBER, Known, Members, Outside, names_of
+from agent.flow.members import (
+    FIXED,
+    NO_JOB_MEMBER,
+    NO_STEP_MEMBER,
+    DeclaredElsewhere,
+    Known,
+    Members,
+    names_of,
+)
 from agent.flow.schema.members import DISPATCH_EVENT, JOB, NEED, SERVICE, STEP
 from agent.flow.source import Mapping, Node, Sequence, key_text
 
@@ -144,7 +152,7 @@ def _describe_need(identifier: str, job: dict[str, Node]) -> Known:
     uses = job.get("uses")
     outputs: Known
     if uses is not None:
-        outputs = Outside(text_of(uses), is_call=True)
+        outputs = DeclaredElsewhere(text_of(uses), is_call=True)
     else:
         names = [key_text(key) for key, _ in list_pairs(job.get("outputs"))]
         outputs = names_of(names, f"the job `{identifier}` declares no such output")
@@ -153,7 +161,7 @@ def _describe_need(identifier: str, job: dict[str, Node]) -> Known:
 
 def _describe_step(uses: str, *, is_elsewhere: bool) -> Members:
     is_unknown = not uses or uses.startswith("docker://") or (is_elsewhere and uses.startswith(_WORKSPACE))
-    outputs = None if is_unknown else Outside(uses, is_call=False)
+    outputs = None if is_unknown else DeclaredElsewhere(uses, is_call=False)
     return Members({**dict.fromkeys(STEP), "outputs": outputs}, NO_STEP_MEMBER)
 
 

@@ -10,7 +10,7 @@ from agent.flow.expressions import (
 )
 from agent.flow.model import Concurrency, Defaults, Template
 from agent.flow.reading import Reader, read_quoted_text
-from agent.flow.schema.contexts import Scope
+from agent.flow.schema.contexts import ContextScope
 from agent.flow.source import Mapping, Node, Scalar, Sequence, key_text, plain
 
 _ALL_PERMISSIONS = MappingProxyType({"read-all": ("read",), "write-all": ("write", "read")})
@@ -83,7 +83,7 @@ def member_of(node: Node | None, name: str) -> Template:
     return template_of(list_fields(node).get(name))
 
 
-def read_condition(reader: Reader, node: Node | None, scope: Scope) -> str:
+def read_condition(reader: Reader, node: Node | None, scope: ContextScope) -> str:
     """An `if` in normal form; what is wrong with it is reported."""
     if node is None:
         return "success()"

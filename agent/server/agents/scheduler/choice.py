@@ -9,16 +9,16 @@ A gang gets all of its seats in one round or none, so two of them never hold wha
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from agent.server.agents.scheduler.machines import Machine, Reservation
+from agent.server.agents.scheduler.machines import Candidate, Reservation
 from agent.server.agents.scheduler.model import (
     FOREVER,
     Choice,
     Holding,
+    JobShape,
     Pick,
     Project,
     ReadyAgent,
     Seat,
-    Shape,
     WaitingJob,
 )
 from agent.server.agents.scheduler.order import Order
@@ -53,14 +53,14 @@ class _Round:
         for holding in holdings:
             held[holding.agent].append(holding)
         self._machines = [
-            Machine(agent, held[agent.id]) for agent in sorted(agents, key=lambda agent: agent.name)
+            Candidate(agent, held[agent.id]) for agent in sorted(agents, key=lambda agent: agent.name)
         ]
         capacity = Capacity.of(agents)
         self._order = Order(jobs, projects, holdings=holdings, usage=usage, capacity=capacity, now=now)
         self._explainer = Explainer(self._machines, now)
         self._now = now
-        self._fitting: dict[Shape, list[Machine]] = {}
-        self._stuck: dict[Shape, str] = {}
+        self._fitting: dict[JobShape, list[Candidate]] = {}
+        self._stuck: dict[JobShape, str] = {}
         self._picks: list[Pick] = []
         self._waits: dict[str, str] = {}
 
@@ -100,7 +100,7 @@ class _Round:
         self._keep_machines(job, usable)
         return self._explainer.explain(job, fitting, usable)
 
-    def _find_limit(self, shape: Shape, project: Project) -> str:
+    def _find_limit(self, shape: JobShape, project: Project) -> str:
         """Which limit of its project the job would break; empty: none."""
         running, gpus = self._order.running(project.id), self._order.gpus(project.id)
         wanted = self._count_gpus(shape) * shape.nodes
@@ -112,13 +112,13 @@ class _Round:
             return f"the project '{project.name}' has {gpus} of at most {project.most_gpus} GPUs"
         return ""
 
-    def _count_gpus(self, shape: Shape) -> int:
+    def _count_gpus(self, shape: JobShape) -> int:
         """How many GPUs a job of this shape asks for on one machine, at the most."""
         if shape.request.gpus is not None:
             return shape.request.gpus.count
         return max((machine.wanted(shape).count for machine in self._list_fitting(shape)), default=0)
 
-    def _list_fitting(self, shape: Shape) -> list[Machine]:
+    def _list_fitting(self, shape: JobShape) -> list[Candidate]:
         """The machines that could run a job of this shape if they were free."""
         if shape not in self._fitting:
             self._fitting[shape] = [
@@ -128,7 +128,7 @@ class _Round:
             ]
         return self._fitting[shape]
 
-    def _seat(self, job: WaitingJob, machines: Sequence[Machine]) -> None:
+    def _seat(self, job: WaitingJob, machines: Sequence[Candidate]) -> None:
         seats = []
         for machine in sorted(machines, key=lambda machine: _rank(machine, job.shape))[: job.shape.nodes]:
             gpus = machine.choose_gpus(job.shape)
@@ -137,7 +137,7 @@ class _Round:
         self._order.note_start(job, sum(len(seat.gpus) for seat in seats))
         self._picks.append(Pick(job.id, tuple(seats)))
 
-    def _keep_machines(self, job: WaitingJob, usable: Sequence[Machine]) -> None:
+    def _keep_machines(self, job: WaitingJob, usable: Sequence[Candidate]) -> None:
         """Keep those that will have room soonest, unless one that comes before has one of them."""
         if len(usable) < job.shape.nodes or any(machine.kept for machine in usable):
             return
@@ -149,14 +149,14 @@ class _Round:
             machine.kept = Reservation(job, at)
 
 
-def may_work(shape: Shape, agent: ReadyAgent) -> bool:
+def may_work(shape: JobShape, agent: ReadyAgent) -> bool:
     """Whether the agent is of the job's group, has its labels, and works for its project."""
     if shape.group and shape.group != agent.group:
         return False
     return shape.labels <= agent.labels and (agent.projects is None or shape.project in agent.projects)
 
 
-def _rank(machine: Machine, shape: Shape) -> tuple[object, ...]:
+def _rank(machine: Candidate, shape: JobShape) -> tuple[object, ...]:
     """The best is the smallest: who needs no GPU stays off the machines that have them, who needs some goes where the
     fewest are left over; work without a request is spread, work with one is packed.
     """
@@ -171,7 +171,7 @@ def _rank(machine: Machine, shape: Shape) -> tuple[object, ...]:
     return (len(agent.gpus), in_use, agent.name)
 
 
-def _left_over(machine: Machine, shape: Shape) -> float:
+def _left_over(machine: Candidate, shape: JobShape) -> float:
     """How much of its cores and memory the machine has left, as the smaller of the two parts."""
     parts = (
         (machine.room.cpus - shape.request.cpus, machine.agent.cpus),

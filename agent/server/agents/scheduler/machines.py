@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agent.server.agents.scheduler.model import FOREVER, Holding, ReadyAgent, Shape, WaitingJob
+from agent.server.agents.scheduler.model import FOREVER, Holding, JobShape, ReadyAgent, WaitingJob
 from agent.spec.request import GpuRequest, wanted_gpus
 from agent.spec.room import Room
 
@@ -16,7 +16,7 @@ class Reservation:
     at: float
 
 
-class Machine:
+class Candidate:
     """An agent during one round."""
 
     def __init__(self, agent: ReadyAgent, holdings: Sequence[Holding]) -> None:
@@ -24,26 +24,26 @@ class Machine:
         self.holdings = list(holdings)
         self.kept: Reservation | None = None
         self._whole = Room(agent.slots, agent.cpus, agent.memory_bytes, {gpu.uuid: gpu for gpu in agent.gpus})
-        self._wanted: dict[Shape, GpuRequest] = {}
+        self._wanted: dict[JobShape, GpuRequest] = {}
         self.room = self._whole.copy()
         for holding in self.holdings:
             self.room.take(holding.request, holding.gpus)
 
-    def wanted(self, shape: Shape) -> GpuRequest:
+    def wanted(self, shape: JobShape) -> GpuRequest:
         """The GPUs that a job of this shape asks for here: what a label asks for follows from what the machine has."""
         if shape not in self._wanted:
             self._wanted[shape] = wanted_gpus(shape.request, shape.labels, self.agent.gpus)
         return self._wanted[shape]
 
-    def is_big_enough(self, shape: Shape) -> bool:
+    def is_big_enough(self, shape: JobShape) -> bool:
         """Whether a job of this shape would have room if nothing else were here."""
         return self._whole.holds(shape.request, self.wanted(shape))
 
-    def has_room(self, shape: Shape) -> bool:
+    def has_room(self, shape: JobShape) -> bool:
         """Whether it has room now, whoever the machine is kept for."""
         return self.room.holds(shape.request, self.wanted(shape))
 
-    def keeps_promise(self, shape: Shape, now: float) -> bool:
+    def keeps_promise(self, shape: JobShape, now: float) -> bool:
         """Whether a job that begins here now leaves to whom the machine is kept for what it was promised."""
         if self.kept is None or now + shape.limit_seconds <= self.kept.at:
             return True
@@ -55,7 +55,7 @@ class Machine:
         promised = self.kept.job.shape
         return later.holds(promised.request, self.wanted(promised))
 
-    def choose_gpus(self, shape: Shape) -> tuple[str, ...]:
+    def choose_gpus(self, shape: JobShape) -> tuple[str, ...]:
         """Which GPUs a job of this shape gets here. With the machine to itself and nothing said it gets them all."""
         if shape.request.gpus is None and self.agent.slots == 1:
             return tuple(self.room.gpus)
@@ -78,7 +78,7 @@ class Machine:
             )
         )
 
-    def free_at(self, shape: Shape, now: float) -> tuple[float, Holding | None]:
+    def free_at(self, shape: JobShape, now: float) -> tuple[float, Holding | None]:
         """When there will be room at the latest, and whose end makes it; (now, None) when there is room."""
         if self.has_room(shape):
             return now, None

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from agent.spec.request import NOTHING, PRIORITY_SECONDS, Request
+from agent.spec.request import NOTHING, PRIORITY_SECONDS, ResourceRequest
 from agent.spec.resources import Gpu
 
 FOREVER = float("inf")
@@ -13,13 +13,13 @@ _NOBODY: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class JobShape:
     """All that decides where a job can go: jobs of one shape fare alike. Labels in lower case."""
 
     labels: frozenset[str] = frozenset()
     group: str = ""
     project: int = DEFAULT_PROJECT
-    request: Request = NOTHING
+    request: ResourceRequest = NOTHING
     nodes: int = 1
     limit_seconds: float = FOREVER  # it is ended after so long
 
@@ -29,7 +29,7 @@ class WaitingJob:
     """A queued job; `refused` maps agents that said no a moment ago to their reasons."""
 
     id: str
-    shape: Shape
+    shape: JobShape
     shown_labels: tuple[str, ...] = ()
     priority: int = 0
     queued_at: float = 0.0
@@ -70,7 +70,7 @@ class Holding:
     agent: str
     title: str = ""
     project: int = DEFAULT_PROJECT
-    request: Request = NOTHING
+    request: ResourceRequest = NOTHING
     gpus: tuple[str, ...] = ()
     ends_at: float = FOREVER
     ranked_at: float = 0.0  # its place in the queue of its project, as it was

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from agent.server.agents.scheduler.lending import explain_lending
-from agent.server.agents.scheduler.machines import Machine
+from agent.server.agents.scheduler.machines import Candidate
 from agent.server.agents.scheduler.model import FOREVER, ReadyAgent, WaitingJob
 from agent.spec.request import describe, join_words, list_wanted, matches
 from agent.spec.room import describe_machine
@@ -12,11 +12,11 @@ from agent.spec.room import describe_machine
 class Explainer:
     """Explains over the machines of one round."""
 
-    def __init__(self, machines: Sequence[Machine], now: float) -> None:
+    def __init__(self, machines: Sequence[Candidate], now: float) -> None:
         self._machines = machines
         self._now = now
 
-    def explain(self, job: WaitingJob, fitting: Sequence[Machine], usable: Sequence[Machine]) -> str:
+    def explain(self, job: WaitingJob, fitting: Sequence[Candidate], usable: Sequence[Candidate]) -> str:
         """`fitting` could run it when free; `usable` of these neither drain nor have refused it."""
         agents = [machine.agent for machine in self._machines]
         if not agents:
@@ -66,10 +66,10 @@ class Explainer:
         has = describe_machine(agent.gpus, agent.cpus, agent.memory_bytes)
         return f"no agent has {wanted}; the biggest that matches, {agent.name}, has {has}"
 
-    def _explain_gang(self, job: WaitingJob, fitting: Sequence[Machine]) -> str:
+    def _explain_gang(self, job: WaitingJob, fitting: Sequence[Candidate]) -> str:
         return f"the job wants {job.shape.nodes} machines at once, and {len(fitting)} match"
 
-    def _explain_busy(self, job: WaitingJob, busy: Sequence[Machine], fitting: int) -> str:
+    def _explain_busy(self, job: WaitingJob, busy: Sequence[Candidate], fitting: int) -> str:
         shape = job.shape
         if shape.nodes == 1 and not any(describe(shape.request, machine.wanted(shape)) for machine in busy):
             return _explain_slots(len(busy), fitting)
@@ -85,7 +85,7 @@ class Explainer:
         return f"{lacking}; {soonest.agent.name}{_used_slots(soonest)} will have when {holding.title} ends"
 
 
-def _lacking(job: WaitingJob, busy: Sequence[Machine]) -> str:
+def _lacking(job: WaitingJob, busy: Sequence[Candidate]) -> str:
     """What none of the busy has: only slots where that is all that each lacks, both where some lack this, some that."""
     shape = job.shape
     short = [machine for machine in busy if not machine.room.has(shape.request, machine.wanted(shape))]
@@ -95,14 +95,14 @@ def _lacking(job: WaitingJob, busy: Sequence[Machine]) -> str:
     return join_words(parts)
 
 
-def _used_slots(machine: Machine) -> str:
+def _used_slots(machine: Candidate) -> str:
     """Named where they are what is missing: its GPUs may well be idle."""
     if machine.room.slots >= 1:
         return ""
     return f" ({machine.agent.slots} of {_count(machine.agent.slots, 'slot')} taken)"
 
 
-def _explain_kept(machine: Machine) -> str:
+def _explain_kept(machine: Candidate) -> str:
     assert machine.kept is not None
     when = "" if machine.kept.at < FOREVER else " as soon as there is room for it"
     return f"{machine.agent.name} is kept for {machine.kept.job.title}, which is first{when}"
@@ -114,7 +114,7 @@ def _explain_slots(busy: int, fitting: int) -> str:
     return f"the other {busy} matching agents are busy" if busy > 1 else "the other matching agent is busy"
 
 
-def _size_for(job: WaitingJob, machine: Machine) -> tuple[float, ...]:
+def _size_for(job: WaitingJob, machine: Candidate) -> tuple[float, ...]:
     gpus = sum(matches(machine.wanted(job.shape), gpu) for gpu in machine.agent.gpus)
     return (gpus, machine.agent.cpus, machine.agent.memory_bytes)
 

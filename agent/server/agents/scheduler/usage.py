@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from agent.server.agents.scheduler.model import Holding, ReadyAgent
-from agent.spec.request import Request
+from agent.spec.request import ResourceRequest
 
 HALF_LIFE_SECONDS = 3600.0
 START_SECONDS = 60.0  # what a job counts for as soon as it starts: nobody knows yet how long it will take
@@ -33,7 +33,7 @@ class Capacity:
             sum(len(agent.gpus) for agent in agents),
         )
 
-    def dominant_share(self, request: Request, gpus: int) -> float:
+    def dominant_share(self, request: ResourceRequest, gpus: int) -> float:
         """The largest of the shares that a job has of anything, 0 to 1."""
         shares = (
             (1, self.slots),

@@ -30,7 +30,7 @@ _NUMBERS_BEFORE = 7  # in an entry of archives that say nothing of `whole_from`
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ArchiveEntry:
     """A frame, or all that is below a node."""
 
     offset: int  # in the archive
@@ -52,7 +52,7 @@ class Packer:
 
     def __init__(self) -> None:
         self._position = 0
-        self._entries: list[Entry] = []
+        self._entries: list[ArchiveEntry] = []
         self._data = bytearray()  # of the part that is open
         self._parting = Parting()
 
@@ -94,7 +94,7 @@ class Packer:
     def _put_frame(self, part: Part) -> bytes:
         data = zlib.compress(self._data, 6)
         self._entries.append(
-            Entry(
+            ArchiveEntry(
                 self._position,
                 len(data),
                 part.start,
@@ -123,7 +123,7 @@ def read_footer(data: bytes) -> tuple[int, int, int]:
     return offset, length, depth
 
 
-def read_node(data: bytes) -> Sequence[Entry]:
+def read_node(data: bytes) -> Sequence[ArchiveEntry]:
     """The entries of a node. Raises DamagedError."""
     try:
         return [_unpack(packed) for packed in json.loads(zlib.decompress(data))]
@@ -131,7 +131,7 @@ def read_node(data: bytes) -> Sequence[Entry]:
         raise DamagedError(f"the index of an archived log can't be read: {error}") from None
 
 
-def read_frame(entry: Entry, data: bytes) -> Iterator[tuple[int, Record]]:
+def read_frame(entry: ArchiveEntry, data: bytes) -> Iterator[tuple[int, Record]]:
     """The records of a frame, each with its end in the journal. Raises DamagedError."""
     size = entry.end - entry.start
     opened = zlib.decompressobj()
@@ -144,13 +144,13 @@ def read_frame(entry: Entry, data: bytes) -> Iterator[tuple[int, Record]]:
     return decode(raw, offset=entry.start)
 
 
-def _sum(entries: Sequence[Entry], offset: int, length: int) -> Entry:
+def _sum(entries: Sequence[ArchiveEntry], offset: int, length: int) -> ArchiveEntry:
     lines: dict[int, int] = {}
     for entry in entries:
         for step, count in entry.lines.items():
             lines[step] = lines.get(step, 0) + count
     first, last = (entries[0], entries[-1]) if entries else (None, None)
-    return Entry(
+    return ArchiveEntry(
         offset,
         length,
         first.start if first else 0,
@@ -162,13 +162,13 @@ def _sum(entries: Sequence[Entry], offset: int, length: int) -> Entry:
     )
 
 
-def _pack(entry: Entry) -> list[object]:
+def _pack(entry: ArchiveEntry) -> list[object]:
     steps = [[step, count] for step, count in sorted(entry.lines.items())]
     times = (entry.first_ms, entry.last_ms)
     return [entry.offset, entry.length, entry.start, entry.end, steps, *times, entry.whole_from]
 
 
-def _unpack(packed: list[Any]) -> Entry:
+def _unpack(packed: list[Any]) -> ArchiveEntry:
     if len(packed) == _NUMBERS_BEFORE:
         packed = [*packed, 0]
     offset, length, start, end, steps, first_ms, last_ms, whole_from = packed
@@ -176,4 +176,4 @@ def _unpack(packed: list[Any]) -> Entry:
     if any(type(number) is not int for number in numbers):
         raise ValueError("an entry is not made of numbers")
     lines = {int(step): int(count) for step, count in steps}
-    return Entry(offset, length, start, end, lines, first_ms, last_ms, whole_from)
+    return ArchiveEntry(offset, length, start, end, lines, first_ms, last_ms, whole_from)

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from agent.journal.format import Record
-from agent.server.data.archive.format import FOOTER, Entry, read_footer, read_frame, read_node
+from agent.server.data.archive.format import FOOTER, ArchiveEntry, read_footer, read_frame, read_node
 
 Fetch = Callable[[int, int], Awaitable[bytes]]  # the archive's bytes from an offset up to another
 Found = list[tuple[int, Record]]
@@ -34,7 +34,7 @@ class ArchiveReader:
         """
         ended = 0
 
-        def skip(entry: Entry) -> bool:
+        def skip(entry: ArchiveEntry) -> bool:
             nonlocal ended
             if ended + entry.count(step) >= line - 1:
                 return False
@@ -50,14 +50,16 @@ class ArchiveReader:
         async for entry in self._walk(lambda _entry: False, backwards=True):
             yield list(await self._open(entry))
 
-    async def _open(self, entry: Entry) -> Found:
+    async def _open(self, entry: ArchiveEntry) -> Found:
         return list(read_frame(entry, await self._fetch(entry.offset, entry.offset + entry.length)))
 
-    async def _walk(self, skip: Callable[[Entry], bool], *, backwards: bool = False) -> AsyncIterator[Entry]:
+    async def _walk(
+        self, skip: Callable[[ArchiveEntry], bool], *, backwards: bool = False
+    ) -> AsyncIterator[ArchiveEntry]:
         """The frames' entries in order, without those below an entry that `skip` leaves out; asked in that order."""
         footer = await self._fetch(self._size_bytes - FOOTER.size, self._size_bytes)
         offset, length, depth = read_footer(footer)
-        stack = [(Entry(offset, length, 0, 0, {}, 0, 0), depth)]
+        stack = [(ArchiveEntry(offset, length, 0, 0, {}, 0, 0), depth)]
         is_root = True
         while stack:
             entry, level = stack.pop()

@@ -45,7 +45,7 @@ class OidcSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class OidcIdentity:
     """Who signed in, as the provider says: `subject` never changes, the rest may."""
 
     subject: str
@@ -136,7 +136,7 @@ class OidcClient:
         )
         return f"{provider.authorization}{'&' if '?' in provider.authorization else '?'}{query}"
 
-    async def redeem(self, code: str, *, redirect_uri: str, nonce: str, verifier: str) -> Identity:
+    async def redeem(self, code: str, *, redirect_uri: str, nonce: str, verifier: str) -> OidcIdentity:
         """Who the code stands for. Raises RefusedError, UnreachableError."""
         provider = await self._discover()
         answer = await self._ask_token(provider, code, redirect_uri, verifier)
@@ -172,7 +172,7 @@ class OidcClient:
             raise RefusedError("the ID token is for another client")
         return dict(claims)
 
-    def _identity(self, claims: Mapping[str, Any]) -> Identity:
+    def _identity(self, claims: Mapping[str, Any]) -> OidcIdentity:
         mail = str(claims.get("email", ""))
         domain = mail.rpartition("@")[2].lower()
         if self.settings.domains and (
@@ -185,7 +185,7 @@ class OidcClient:
         groups = claims.get(self.settings.claim, [])
         listed = [groups] if isinstance(groups, str) else groups if isinstance(groups, list) else []
         name = str(claims.get("preferred_username") or mail.partition("@")[0] or claims.get("name") or "user")
-        return Identity(claims["sub"], name, tuple(group for group in listed if isinstance(group, str)))
+        return OidcIdentity(claims["sub"], name, tuple(group for group in listed if isinstance(group, str)))
 
     async def _ask_token(
         self, provider: _Provider, code: str, redirect_uri: str, verifier: str

@@ -13,7 +13,7 @@ _MOST_CALLERS = 10_000  # remembered at a time; beyond that the one that was qui
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class RateState:
     """How a caller stands after a request: `retry_seconds` above 0 when it was one too many."""
 
     policy: str
@@ -42,7 +42,7 @@ class Rates:
         self._burst = burst
         self._buckets: dict[str, tuple[float, float]] = {}
 
-    def take(self, policy: str, caller: str) -> Standing | None:
+    def take(self, policy: str, caller: str) -> RateState | None:
         """Count one request of `caller`, whose kind is `policy`; None when there is no limit."""
         if self._per_second <= 0 or self._burst <= 0:
             return None
@@ -56,4 +56,4 @@ class Rates:
         if len(self._buckets) > _MOST_CALLERS:
             del self._buckets[next(iter(self._buckets))]
         retry = 0 if is_allowed else max(1, math.ceil((1 - level) / self._per_second))
-        return Standing(policy, self._burst, self._per_second, int(level), retry)
+        return RateState(policy, self._burst, self._per_second, int(level), retry)
