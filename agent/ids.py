@@ -9,8 +9,6 @@ from typing import NewType
 
 RunId = NewType("RunId", int)
 JobId = NewType("JobId", str)  # one job of one run, all its leases
-AgentId = NewType("AgentId", str)
-LeaseNumber = NewType("LeaseNumber", int)  # 1, 2, ... for one job; only grows (fencing)
 
 ENTROPY_BYTES = 13  # 100 bits and a bit: what `make_id` wants to be handed
 

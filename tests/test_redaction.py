@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.flows import check_flow
 
 from agent.cli.main import run_command
 from agent.errors import AgentError, UnreachableError
-from agent.flow.load import check_flow
 from agent.redaction import redact
 
 FLOW = """on: push

@@ -156,16 +156,6 @@ class StateFolder:
         else:
             self.draining.unlink(missing_ok=True)
 
-    def is_locked(self) -> bool:
-        """Whether a daemon runs on this state."""
-        try:
-            with self._take(fcntl.LOCK_SH):
-                return False
-        except BlockingIOError:
-            return True
-        except FileNotFoundError:
-            return False
-
     @contextlib.contextmanager
     def hold_lock(self) -> Iterator[None]:
         """Be the one daemon of this state. Raises RefusedError when there is one."""

@@ -60,11 +60,6 @@ def inspect_flow(text: str, file: str, dialect: str | None = None) -> InspectedF
         return InspectedFlow(None, list(error.problems))
 
 
-def check_flow(text: str, file: str, dialect: str | None = None) -> list[Problem]:
-    """All problems of a flow's text, in the file's order; none where it is fine."""
-    return inspect_flow(text, file, dialect).problems
-
-
 def detect_dialect(root: Node, file: str) -> str:
     """The dialect that the nodes, or the file's place, give away; `github` where nothing speaks against it."""
     if ".dstack" in file and re.search(_DSTACK_FILE, file.replace("\\", "/")):

@@ -76,13 +76,6 @@ def sample_to_json(sample: Sample) -> dict[str, object]:
     return asdict(sample)
 
 
-def format_figure(figure: float | None, unit: str = "") -> str:
-    """`37 %`, `61.5 W`; `n/a` for a figure that can't be had."""
-    if figure is None:
-        return "n/a"
-    return f"{figure:.1f}".removesuffix(".0") + (f" {unit}" if unit else "")
-
-
 def _compute(before: CpuTime | None, after: CpuTime | None) -> float | None:
     return compute_cpu_percent(before, after) if before and after else None
 

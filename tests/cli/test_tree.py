@@ -4,9 +4,9 @@ import io
 import re
 
 import pytest
+from support.manual_clock import ManualClock
 
 from agent.cli.terminal.tree import TreeScreen
-from agent.clock import ManualClock
 from agent.journal.format import Annotation, Closed, Log, Opened, StepChanged, Summary
 from agent.spec.outcome import Conclusion, JobResult
 

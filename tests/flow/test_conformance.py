@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
+from support.flows import check_flow
 
-from agent.flow.load import check_flow, load_flow
+from agent.flow.load import load_flow
 from agent.flow.problems import InvalidFlowError, Severity
 
 VECTORS = Path(__file__).parents[3] / "shared" / "conformance" / "workflows-dev.jsonl"

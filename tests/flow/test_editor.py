@@ -3,9 +3,9 @@
 import json
 
 import pytest
+from support.flows import check_flow
 
 from agent.flow.editor import make_schema
-from agent.flow.load import check_flow
 from agent.flow.problems import Severity
 from agent.flow.source import plain, read_nodes
 

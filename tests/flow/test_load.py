@@ -3,8 +3,9 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.flows import check_flow
 
-from agent.flow.load import DIALECTS, check_flow, detect_dialect, load_flow
+from agent.flow.load import DIALECTS, detect_dialect, load_flow
 from agent.flow.problems import InvalidFlowError, Problem, Severity
 from agent.flow.source import read_nodes
 

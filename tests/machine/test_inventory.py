@@ -8,13 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.manual_clock import ManualClock
 from support.nvml import FakeGpu, FakeInstance, nvml_env
 
 from agent.cli.machine.inventory import show_machine
-from agent.clock import ManualClock
 from agent.machine import inventory as inventory_module
 from agent.machine.inventory import take_inventory
-from agent.machine.sampling import Sampler, format_figure, sample_to_json
+from agent.machine.sampling import Sampler, sample_to_json
 from agent.spec.resources import inventory_from_json, to_json
 
 SHOW = """
@@ -118,11 +118,3 @@ def test_what_cannot_be_sampled_is_none(tmp_path: Path, monkeypatch: pytest.Monk
     with Sampler(ManualClock(), tmp_path) as sampler:
         sample = sampler.take()
     assert (sample.cpu_percent, sample.memory_used_bytes, sample.disk_free_bytes) == (None, None, None)
-
-
-@pytest.mark.parametrize(
-    ("figure", "unit", "text"),
-    [(None, "%", "n/a"), (0, "%", "0 %"), (61.54, "W", "61.5 W"), (100.0, "", "100")],
-)
-def test_a_figure_is_printed_with_its_unit_or_as_not_available(figure: float | None, unit: str, text: str):
-    assert format_figure(figure, unit) == text

@@ -1,10 +1,9 @@
 """A job that is tried again, a run that is run again, and the name of a run."""
 
 import pytest
-from support.flows import Run, calling, flow_of, request
+from support.flows import Run, calling, check_flow, flow_of, request
 
 from agent.errors import UsageError
-from agent.flow.load import check_flow
 from agent.flow.retry import read_retry
 from agent.plan import Again, QueueJob, explain_waiting, name_run, rerun
 

@@ -6,8 +6,8 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.manual_clock import ManualClock
 
-from agent.clock import ManualClock
 from agent.errors import RefusedError
 from agent.server.people.auth.runtime import JobIdentity, RuntimeTokens
 from agent.server.people.auth.signed_urls import SignedUrls

@@ -5,8 +5,9 @@ from textwrap import dedent
 from typing import Any
 
 from agent.flow.called import link_flow
-from agent.flow.load import load_flow
+from agent.flow.load import inspect_flow, load_flow
 from agent.flow.model import Flow
+from agent.flow.problems import Problem
 from agent.ids import JobId, RunId
 from agent.plan import (
     Again,
@@ -27,6 +28,11 @@ from agent.plan import (
 from agent.spec import codec
 from agent.spec.job import JobSpec
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
+
+
+def check_flow(text: str, file: str, dialect: str | None = None) -> list[Problem]:
+    """All problems of a flow's text, in the file's order; none where it is fine."""
+    return inspect_flow(text, file, dialect).problems
 
 
 def flow_of(jobs: str) -> Flow:

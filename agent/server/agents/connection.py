@@ -29,8 +29,8 @@ from agent.server.agents.registry import Registry
 from agent.server.agents.scheduler import ReadyAgent
 from agent.server.data.journals import Journals
 from agent.server.events.live import Bus, agent_topic
-from agent.server.process.patience import outlast
 from agent.server.store.leases import LOST_OFFER
+from agent.server.store.outage import outlast
 from agent.wire import messages as m
 from agent.wire.errors import IllegalVerbError, WireError
 from agent.wire.lease import LeaseState
@@ -197,7 +197,7 @@ class AgentConnection:
                     if isinstance(event, SessionEvent):
                         self.sessions.hear(event)
                     else:
-                        await outlast(partial(self._handle, event))
+                        await outlast(partial(self._handle, event), "an agent's messages")
                 self._flush()
         except TimeoutError:
             log.info("agent %s: nothing was heard for %g s, closing", self.agent, self._patience)
@@ -349,9 +349,9 @@ class AgentConnection:
         with self._bus.listen(agent_topic(self.agent)) as listener:
             while True:
                 is_news = await listener.wait(_REVIEW_SECONDS)
-                await outlast(self._review)
+                await outlast(self._review, "the reviews of leases")
                 if is_news:
-                    await outlast(self.refresh)
+                    await outlast(self.refresh, "the reviews of an agent")
 
     async def _review(self) -> None:
         """What the rows say of this agent that it may not know: that it was removed or is connected elsewhere, and

@@ -10,10 +10,11 @@ from functools import partial
 
 from agent.server.agents.job_records import JobRecords, Outcome
 from agent.server.data.journals import Journals, Key
-from agent.server.process.patience import outlast
+from agent.server.store.outage import outlast
 from agent.wire.server_side import ServerProtocol
 
 _LONGEST_PAUSE_SECONDS = 0.1
+_WHO = "the journals of an agent"
 
 
 class JournalBatches:
@@ -53,7 +54,7 @@ class JournalBatches:
                 await asyncio.sleep(min(loop.time() - began, _LONGEST_PAUSE_SECONDS))
 
     async def _settle(self, batch: Sequence[Key]) -> None:
-        sizes = await outlast(partial(self._journals.sync, batch))
+        sizes = await outlast(partial(self._journals.sync, batch), _WHO)
         for (job, lease), size in zip(batch, sizes, strict=True):
             self._protocol.acknowledge(job, lease, size)
         self._flush()
@@ -62,7 +63,7 @@ class JournalBatches:
                 tasks.create_task(self._apply(job, lease, size))
 
     async def _apply(self, job: str, lease: int, size: int) -> None:
-        match await outlast(partial(self._job_records.apply, job, lease, size)):
+        match await outlast(partial(self._job_records.apply, job, lease, size), _WHO):
             case Outcome.CLOSED:
                 self._protocol.release(job, lease)
             case Outcome.DAMAGED:

@@ -50,12 +50,6 @@ async def last_heartbeat(connection: AsyncConnection) -> float | None:
     return last
 
 
-async def list_servers(connection: AsyncConnection) -> list[ServerRow]:
-    """The server processes, the oldest first."""
-    query = select(servers).order_by(servers.c.started_at, servers.c.id)
-    return [ServerRow(**row) for row in (await connection.execute(query)).mappings()]
-
-
 async def find_address(connection: AsyncConnection, server: str) -> str | None:
     """Where the other servers reach this one; None when it is gone."""
     return (

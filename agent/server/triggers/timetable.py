@@ -13,11 +13,6 @@ from agent.errors import UsageError
 from agent.flow.cron import expand_cron
 
 
-def check_schedule(cron: str, zone: str) -> None:
-    """Raise UsageError when `cron` is no schedule that ever comes, or `zone` no time zone."""
-    next_time(cron, zone, 0.0)
-
-
 def next_time(cron: str, zone: str, after: float) -> float:
     """The first time of the schedule after `after` (seconds since the epoch). Raises UsageError."""
     return _step(cron, zone, after, reverse=False)

@@ -1,8 +1,9 @@
 """GitHub's language: what a file means in the model, and what is wrong with it, where, in which words."""
 
 import pytest
+from support.flows import check_flow
 
-from agent.flow.load import check_flow, load_flow
+from agent.flow.load import load_flow
 from agent.flow.model import Concurrency, Defaults, FlowCall, Input, StepKind, Strategy
 from agent.flow.problems import Severity
 

@@ -1,8 +1,9 @@
 """Names that expressions of a flow read and that cannot be there: each is a warning, and nothing else is one."""
 
 import pytest
+from support.flows import check_flow
 
-from agent.flow.load import check_flow, load_flow
+from agent.flow.load import load_flow
 from agent.flow.problems import Severity
 
 

@@ -12,8 +12,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from support.flows import check_flow
 
-from agent.flow.load import check_flow
 from agent.flow.problems import Severity
 
 from .corpus import GOOD, make_corpus

@@ -9,7 +9,7 @@ from support.postgres import Cluster
 
 from agent.server.store.database import open_database
 from agent.server.store.failures import UnavailableError
-from agent.server.store.outage import Outage
+from agent.server.store.outage import Outage, outlast
 
 LOG = logging.getLogger("test.outage")
 
@@ -48,6 +48,21 @@ def test_a_bug_is_told_with_its_traceback_and_ends_no_loop(caplog: pytest.LogCap
 def test_a_loop_that_is_cancelled_ends() -> None:
     with pytest.raises(asyncio.CancelledError), Outage(LOG, "the timers"):
         raise asyncio.CancelledError
+
+
+async def test_what_somebody_waits_for_is_repeated_until_it_is_done(caplog: pytest.LogCaptureFixture) -> None:
+    left = [UnavailableError("it is away"), UnavailableError("still")]
+
+    async def work() -> str:
+        if left:
+            raise left.pop()
+        return "done"
+
+    assert await outlast(work, "the journals of an agent") == "done"
+    assert [record.getMessage() for record in caplog.records] == [
+        "the journals of an agent wait: still",
+        "the journals of an agent go on: the database is back",
+    ]
 
 
 async def test_a_connection_that_is_lost_while_it_is_given_back_is_an_outage_and_no_loss_to_the_pool(

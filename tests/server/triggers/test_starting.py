@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from server.triggers.lab import FLOW, ON_PUSH, Lab
 from server.vocabulary import ServerProcess, TestAgent, journal, wait_for
+from support.manual_clock import ManualClock
 from support.status_host import Recorder
 
-from agent.clock import ManualClock
 from agent.server.process.data_folder import open_data_folder
 from agent.server.services import Services, open_services
 from agent.server.settings import ServerSettings

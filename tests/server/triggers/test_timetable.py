@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import UsageError
-from agent.server.triggers.timetable import check_schedule, find_missed, last_time, next_time
+from agent.server.triggers.timetable import find_missed, last_time, next_time
 
 
 def at(text: str) -> float:
@@ -55,7 +55,7 @@ def test_the_next_time_is_crons_in_its_time_zone(cron: str, zone: str, now: str,
 )
 def test_what_is_no_schedule_is_refused(cron: str, zone: str) -> None:
     with pytest.raises(UsageError):
-        check_schedule(cron, zone)
+        next_time(cron, zone, 0.0)
 
 
 def test_of_many_missed_times_the_last_one_counts_while_it_is_fresh() -> None:
