@@ -39,7 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         command.add_argument("run", type=read_number, metavar="RUN")
         add_format(command)
         add_server(command)
-    add_wish(download)
+    add_download(download)
     download.add_argument("name", nargs="?", metavar="NAME", help="only this one (default: all)")
     upload.add_argument("file", type=Path, metavar="FILE")
     upload.add_argument("--name", help="another name than the file's")
@@ -67,11 +67,11 @@ def _list(arguments: argparse.Namespace) -> int:
 
 def _download(arguments: argparse.Namespace) -> int:
     client = connect(url=arguments.url, token=arguments.token)
-    return download_artifacts(client, arguments.run, read_wish(arguments), arguments.format, sys.stdout)
+    return download_artifacts(client, arguments.run, read_download(arguments), arguments.format, sys.stdout)
 
 
-def add_wish(parser: argparse.ArgumentParser) -> None:
-    """Where to, and how, as `read_wish` reads it."""
+def add_download(parser: argparse.ArgumentParser) -> None:
+    """Where to, and how, as `read_download` reads it."""
     parser.add_argument("--dir", type=Path, default=Path(), help="where to (default: .)")
     parser.add_argument(
         "--zip", "--keep-zip", action="store_true", help="leave each as NAME.zip instead of a folder NAME"
@@ -79,7 +79,7 @@ def add_wish(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="write over files that are there")
 
 
-def read_wish(arguments: argparse.Namespace) -> DownloadRequest:
+def read_download(arguments: argparse.Namespace) -> DownloadRequest:
     """What is to be downloaded: one by `name`, where there is such an argument, or all."""
     name = getattr(arguments, "name", None)
     return DownloadRequest(name, arguments.dir, is_zipped=arguments.zip, is_forced=arguments.force)

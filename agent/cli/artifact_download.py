@@ -40,25 +40,25 @@ class DownloadRequest:
 
 
 def download_artifacts(
-    client: Client, run: int, wish: DownloadRequest, output_format: str, out: TextIO
+    client: Client, run: int, asked: DownloadRequest, output_format: str, out: TextIO
 ) -> int:
     """Download artifacts of the run and say where they are.
 
     Raises NotFoundError when the run has none, or none of that name; UsageError, before anything is fetched, when a file is
     in the way; DamagedError for bytes that are not what the server said they are.
     """
-    wanted = _find(client, run, wish.name)
-    places = [_place(wish, artifact) for artifact in wanted]
-    if not wish.is_forced:
+    wanted = _find(client, run, asked.name)
+    places = [_place(asked, artifact) for artifact in wanted]
+    if not asked.is_forced:
         _check_free(places)
-    wish.folder.mkdir(parents=True, exist_ok=True)
+    asked.folder.mkdir(parents=True, exist_ok=True)
     total = sum(artifact["size_bytes"] for artifact in wanted)
     shows = output_format == "text"
     for artifact, place in zip(wanted, places, strict=True):
         with Progress(
             artifact["name"], artifact["size_bytes"], sys.stderr, time.monotonic, shown=shows
         ) as progress:
-            count = _bring(client, artifact, place, wish, progress)
+            count = _bring(client, artifact, place, asked, progress)
         if shows:
             files = "" if count is None else f"{count} file{'' if count == 1 else 's'}, "
             out.write(f"{place}  {files}{size_text(artifact['size_bytes'])}\n")
@@ -79,7 +79,7 @@ def _find(client: Client, run: int, name: str | None) -> list[dict[str, Any]]:
     return wanted
 
 
-def _place(wish: DownloadRequest, artifact: dict[str, Any]) -> Path:
+def _place(asked: DownloadRequest, artifact: dict[str, Any]) -> Path:
     """A place in the folder, whatever the name is: what the server says is not trusted."""
     name = artifact["name"]
     is_name = re.fullmatch(r"[^/\\\0]+", name) is not None and name not in (".", "..")
@@ -87,7 +87,7 @@ def _place(wish: DownloadRequest, artifact: dict[str, Any]) -> Path:
         raise AgentError(
             f"the artifact's name {name!r} is not a file name", hint="download it from the web page"
         )
-    return wish.folder / (f"{name}.zip" if wish.is_zipped and _is_zip(artifact) else name)
+    return asked.folder / (f"{name}.zip" if asked.is_zipped and _is_zip(artifact) else name)
 
 
 def _is_zip(artifact: dict[str, Any]) -> bool:
@@ -106,10 +106,10 @@ def _check_free(places: Sequence[Path]) -> None:
 
 
 def _bring(
-    client: Client, artifact: dict[str, Any], place: Path, wish: DownloadRequest, progress: Progress
+    client: Client, artifact: dict[str, Any], place: Path, asked: DownloadRequest, progress: Progress
 ) -> int | None:
     """Put one artifact in its place; the number of its files when it was unpacked."""
-    with _staging(wish.folder) as staging:
+    with _staging(asked.folder) as staging:
         part = staging / "part"
         path = f"/api/v1/artifacts/{artifact['id']}/download"
         size, name = artifact["size_bytes"], artifact["name"]
@@ -118,7 +118,7 @@ def _bring(
             raise DamagedError(
                 "the bytes that came are not the artifact's", where=name, hint="download it again"
             )
-        if wish.is_zipped or not _is_zip(artifact):
+        if asked.is_zipped or not _is_zip(artifact):
             _settle_file(part, place)
             return None
         count = unzip_into(part, staging / "files")

@@ -24,7 +24,7 @@ FindRunning = Callable[[str, int], Awaitable[JobFolder | None]]
 
 @dataclass(slots=True)
 class _Session:
-    wish: m.Attach
+    asked: m.Attach
     inputs: asyncio.Queue[m.AttachInput] = field(default_factory=asyncio.Queue)  # bounded by the window
     has_room: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
@@ -59,10 +59,10 @@ class OpenSessions:
             case m.AttachLeave():
                 self._leave(message.session)
 
-    def _begin(self, wish: m.Attach, connection: Connection) -> None:
-        session = self._sessions[wish.session] = _Session(wish)
+    def _begin(self, asked: m.Attach, connection: Connection) -> None:
+        session = self._sessions[asked.session] = _Session(asked)
         session.task = asyncio.create_task(self._serve(session, connection))
-        session.task.add_done_callback(lambda task: self._finish(wish.session, task))
+        session.task.add_done_callback(lambda task: self._finish(asked.session, task))
 
     def _leave(self, name: str) -> None:
         session = self._sessions.get(name)
@@ -77,37 +77,37 @@ class OpenSessions:
             log.error("a bug in the agent while somebody was attached", exc_info=error)
 
     async def _serve(self, session: _Session, connection: Connection) -> None:
-        wish = session.wish
+        asked = session.asked
         try:
             ended = await self._converse(session, connection)
         except AgentError as error:
             ended = Ended(None, str(error))
-        connection.protocol.attach_ended(wish.session, ended.exit_code, ended.message[:_MOST_CHARACTERS])
+        connection.protocol.attach_ended(asked.session, ended.exit_code, ended.message[:_MOST_CHARACTERS])
         await connection.flush()
 
     async def _converse(self, session: _Session, connection: Connection) -> Ended:
-        wish = session.wish
-        folder = await self._find_running(wish.job, wish.lease)
+        asked = session.asked
+        folder = await self._find_running(asked.job, asked.lease)
         if folder is None:
             raise AgentError("the job does not run here, or not any more")
         if len(self._sessions) > MOST_SESSIONS:
             raise AgentError(f"{MOST_SESSIONS} are attached to jobs of this agent already")
-        attachment = await Attachment.open(folder, _describe(wish))
-        log.info("%s attached to job %s", wish.user, wish.job)
-        connection.protocol.attach_opened(wish.session)
+        attachment = await Attachment.open(folder, _describe(asked))
+        log.info("%s attached to job %s", asked.user, asked.job)
+        connection.protocol.attach_opened(asked.session)
         await connection.flush()
         typing = asyncio.create_task(self._type(session, attachment, connection))
         try:
             return await self._show(session, attachment, connection)
         finally:
-            log.info("%s left job %s", wish.user, wish.job)
+            log.info("%s left job %s", asked.user, asked.job)
             typing.cancel()
             attachment.close()
             with contextlib.suppress(asyncio.CancelledError):
                 await typing
 
     async def _show(self, session: _Session, attachment: Attachment, connection: Connection) -> Ended:
-        name = session.wish.session
+        name = session.asked.session
         while not isinstance(said := await attachment.receive(), Ended):
             while connection.protocol.attach_room(name) == 0:
                 session.has_room.clear()
@@ -129,14 +129,14 @@ class OpenSessions:
 _MOST_CHARACTERS = 2000
 
 
-def _describe(wish: m.Attach) -> dict[str, object]:
+def _describe(asked: m.Attach) -> dict[str, object]:
     """What the supervisor is asked."""
-    terminal = wish.terminal
+    terminal = asked.terminal
     return {
-        "session": wish.session,
-        "user": wish.user,
-        "address": wish.address,
-        "command": list(wish.command),
-        "is_resume": wish.is_resume,
+        "session": asked.session,
+        "user": asked.user,
+        "address": asked.address,
+        "command": list(asked.command),
+        "is_resume": asked.is_resume,
         "terminal": terminal and {"rows": terminal.rows, "columns": terminal.columns, "kind": terminal.kind},
     }

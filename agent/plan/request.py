@@ -19,10 +19,10 @@ BY_HAND = "workflow_dispatch"
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """A run as it is asked for. `event_name` empty: the flow's own choice (see `choose_event`)."""
+    """A run as it is asked for. `event` empty: the flow's own choice (see `choose_event`)."""
 
-    event_name: str = ""
-    event: Mapping[str, object] = field(default_factory=dict)
+    event: str = ""  # its name
+    payload: Mapping[str, object] = field(default_factory=dict)
     inputs: Mapping[str, Value] = field(default_factory=dict)
     vars: Mapping[str, str] = field(default_factory=dict)
     source: Source = field(default_factory=Source)
@@ -35,31 +35,31 @@ class RunRequest:
     sees_secrets: bool = True  # False: a stranger's code runs, and is handed none
 
 
-def make_request(
-    flow: Flow, wish: RunRequest, *, run: RunId, number: int, seed: bytes, secrets: Collection[str]
+def make_start(
+    flow: Flow, asked: RunRequest, *, run: RunId, number: int, seed: bytes, secrets: Collection[str]
 ) -> RunStart:
-    """The request of a run of `flow`.
+    """What a run of `flow` starts with.
 
     `secrets` are the names that exist. Raises UsageError for an input that is unknown, missing or of the wrong type,
     and for a secret that the flow names and nobody has set, unless the run starts by itself.
     """
-    if not wish.is_by_itself:
+    if not asked.is_by_itself:
         check_secrets(flow, secrets)
-    event_name = choose_event(flow, wish.event_name)
-    inputs = _resolve(flow, event_name, wish.inputs)
-    event = dict(wish.event)
-    if event_name == BY_HAND:  # GitHub: typed in `inputs`, always text in `github.event.inputs`
-        event.setdefault("inputs", {name: to_text(value) for name, value in inputs.items()})
+    name = choose_event(flow, asked.event)
+    inputs = _resolve(flow, name, asked.inputs)
+    payload = dict(asked.payload)
+    if name == BY_HAND:  # GitHub: typed in `inputs`, always text in `github.event.inputs`
+        payload.setdefault("inputs", {name: to_text(value) for name, value in inputs.items()})
     github = make_github_context(
         run=run,
         number=number,
         attempt=1,
         flow_name=flow.title,
         flow_file=flow.file,
-        event_name=event_name,
-        event=event,
-        source=wish.source,
-        actor=wish.actor,
+        event_name=name,
+        event=payload,
+        source=asked.source,
+        actor=asked.actor,
     )
     return RunStart(
         run,
@@ -67,14 +67,14 @@ def make_request(
         seed=seed,
         github=github,
         inputs=inputs,
-        vars=wish.vars,
-        secrets=(JOB_TOKEN, *(secrets if wish.sees_secrets else ())),
-        sees_secrets=wish.sees_secrets,
-        source=wish.source,
-        only_jobs=wish.jobs,
-        only_cells=wish.cells,
-        pins=wish.pins,
-        hold_minutes=wish.hold_minutes,
+        vars=asked.vars,
+        secrets=(JOB_TOKEN, *(secrets if asked.sees_secrets else ())),
+        sees_secrets=asked.sees_secrets,
+        source=asked.source,
+        only_jobs=asked.jobs,
+        only_cells=asked.cells,
+        pins=asked.pins,
+        hold_minutes=asked.hold_minutes,
     )
 
 
@@ -99,11 +99,11 @@ def check_secrets(flow: Flow, known: Collection[str]) -> None:
             )
 
 
-def _resolve(flow: Flow, event_name: str, given: Mapping[str, Value]) -> dict[str, Value]:
-    trigger = flow.trigger(event_name)
+def _resolve(flow: Flow, event: str, given: Mapping[str, Value]) -> dict[str, Value]:
+    trigger = flow.trigger(event)
     if trigger is None:
         first = next(iter(flow.jobs.values())).position
-        trigger = Trigger(event_name, first)
+        trigger = Trigger(event, first)
     values, problems = resolve_inputs(trigger, given)
     if problems:
         first_problem = problems[0]

@@ -52,8 +52,8 @@ class BehaviourLab:
         folder = self.lab.folder / "projects" / behaviour.name
         submission = SubmitOptions(
             file=write_project(behaviour, folder),
-            event_name=given.get("event", ""),
-            event=_payload(given),
+            event=given.get("event", ""),
+            payload=_payload(given),
             inputs=given.get("inputs", {}),
             secrets=given.get("secrets", {}),
             variables=given.get("vars", {}),

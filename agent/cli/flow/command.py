@@ -213,8 +213,8 @@ def _run_here(arguments: argparse.Namespace, inquiry: "Inquiry", early: "EarlySu
         with_ignored=arguments.with_ignored,
         is_destructive=arguments.in_place_destructive,
         keep=arguments.keep,
-        event_name=arguments.event,
-        event=read_event(arguments.event_file),
+        event=arguments.event,
+        payload=read_event(arguments.event_file),
         inputs=dict(split_pair(pair, "--input") for pair in arguments.input),
         secrets=read_secrets(arguments.secret, arguments.secret_file),
         variables=dict(split_pair(pair, "--var") for pair in arguments.var),
@@ -231,11 +231,11 @@ def _submit(arguments: argparse.Namespace) -> int:
     from agent.cli.client import connect
     from agent.cli.flow.submit import SubmitOptions, submit_flow
 
-    submission = SubmitOptions(
+    options = SubmitOptions(
         file=arguments.file,
         dialect=arguments.dialect,
-        event_name=arguments.event,
-        event=read_event(arguments.event_file),
+        event=arguments.event,
+        payload=read_event(arguments.event_file),
         inputs=dict(split_pair(pair, "--input") for pair in arguments.input),
         secrets=read_secrets(arguments.secret, arguments.secret_file),
         variables=dict(split_pair(pair, "--var") for pair in arguments.var),
@@ -248,7 +248,7 @@ def _submit(arguments: argparse.Namespace) -> int:
     client = connect(url=arguments.url, token=arguments.token, project=arguments.project)
     return submit_flow(
         client,
-        submission,
+        options,
         follow=arguments.follow,
         output_format=arguments.format,
         log=arguments.log,

@@ -28,8 +28,8 @@ class SubmitOptions:
 
     file: Path
     dialect: str | None = None
-    event_name: str = ""
-    event: Mapping[str, object] = field(default_factory=dict)
+    event: str = ""  # its name
+    payload: Mapping[str, object] = field(default_factory=dict)
     inputs: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)  # of this run alone
     variables: Mapping[str, str] = field(default_factory=dict)
@@ -42,7 +42,7 @@ class SubmitOptions:
 
 def submit_flow(
     client: Client,
-    submission: SubmitOptions,
+    options: SubmitOptions,
     *,
     follow: bool,
     output_format: str,
@@ -53,9 +53,9 @@ def submit_flow(
 
     Raises UsageError for an invalid flow, before anything is sent. Ctrl-C while following leaves the run running.
     """
-    parcel = _read(submission)
-    warn_of_outputs(parcel.flow, submission.file)
-    started = _start(client, submission, parcel)
+    parcel = _read(options)
+    warn_of_outputs(parcel.flow, options.file)
+    started = _start(client, options, parcel)
     run = int(started["run"])
     if not follow:
         _say_submitted(started, output_format, out)
@@ -74,9 +74,9 @@ def submit_flow(
     return 0 if conclusion in ("success", "skipped") else 1
 
 
-def start_run(client: Client, submission: SubmitOptions) -> int:
+def start_run(client: Client, options: SubmitOptions) -> int:
     """Send what the run needs and start it; give its number. Raises as `submit_flow`."""
-    return int(_start(client, submission, _read(submission))["run"])
+    return int(_start(client, options, _read(options))["run"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,57 +89,57 @@ class _Parcel:
     lock: str | None
 
 
-def _read(submission: SubmitOptions) -> _Parcel:
+def _read(options: SubmitOptions) -> _Parcel:
     """All that the run's flow is made of, checked as a whole."""
-    read = read_flow(submission.file, submission.dialect)
-    lock = read_lock(submission.file)
+    read = read_flow(options.file, options.dialect)
+    lock = read_lock(options.file)
     pins = None if lock is None else lock.pins
-    called = read_called(read.flow, submission.file, find_pins=lambda _file: pins)
+    called = read_called(read.flow, options.file, find_pins=lambda _file: pins)
     flow = link_flow(read.flow, called)
     return _Parcel(read.text, flow, called, None if lock is None else lock.text)
 
 
-def _start(client: Client, submission: SubmitOptions, parcel: _Parcel) -> Mapping[str, Any]:
+def _start(client: Client, options: SubmitOptions, parcel: _Parcel) -> Mapping[str, Any]:
     """The run that was started, and the address of its page."""
-    body = _request(client, submission, parcel)
+    body = _request(client, options, parcel)
     started: Mapping[str, Any] = client.post(client.in_project("/api/v1/runs"), body)
     return {"run": started["run"], "url": started.get("url") or f"{client.url}/status/runs/{started['run']}"}
 
 
-def _request(client: Client, submission: SubmitOptions, parcel: _Parcel) -> dict[str, Any]:
-    folder = submission.file.resolve().parent
-    source = choose_source(submission.source, folder)
-    if submission.source is None and source.kind is SourceKind.NONE:
+def _request(client: Client, options: SubmitOptions, parcel: _Parcel) -> dict[str, Any]:
+    folder = options.file.resolve().parent
+    source = choose_source(options.source, folder)
+    if options.source is None and source.kind is SourceKind.NONE:
         sys.stderr.write(
             f"no code goes along: {folder} is in no git work tree; --source snapshot sends the folder\n"
         )
-    source = _send_source(client, source, submission)
+    source = _send_source(client, source, options)
     flow = {
-        "file": str(submission.file),
+        "file": str(options.file),
         "text": parcel.text,
-        "dialect": submission.dialect,
+        "dialect": options.dialect,
         "called": parcel.called,
     }
     return {
         "flow": flow,
-        "event": submission.event_name,
-        "event_payload": submission.event,
-        "inputs": submission.inputs,
-        "vars": submission.variables,
-        **({"secrets": submission.secrets} if submission.secrets else {}),
-        "jobs": submission.jobs,
-        "matrix": submission.cells,
+        "event": options.event,
+        "event_payload": options.payload,
+        "inputs": options.inputs,
+        "vars": options.variables,
+        **({"secrets": options.secrets} if options.secrets else {}),
+        "jobs": options.jobs,
+        "matrix": options.cells,
         "source": codec.to_json(source),
-        **({"hold_minutes": submission.hold_seconds / 60} if submission.hold_seconds else {}),
+        **({"hold_minutes": options.hold_seconds / 60} if options.hold_seconds else {}),
         **({} if parcel.lock is None else {"lock": parcel.lock}),
     }
 
 
-def _send_source(client: Client, source: Source, submission: SubmitOptions) -> Source:
+def _send_source(client: Client, source: Source, options: SubmitOptions) -> Source:
     """Upload a snapshot when the server does not have it yet; give the source with its digest."""
     if source.kind is not SourceKind.SNAPSHOT:
         return source
-    return replace(source, digest=send_snapshot(client, submission.file.resolve().parent, submission.care))
+    return replace(source, digest=send_snapshot(client, options.file.resolve().parent, options.care))
 
 
 def _say_submitted(started: Mapping[str, Any], output_format: str, out: TextIO) -> None:

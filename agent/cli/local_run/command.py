@@ -22,7 +22,7 @@ from agent.flow.model import Flow
 from agent.ids import ENTROPY_BYTES, RunId
 from agent.job.launch.launcher import EarlySupervisor, make_mask
 from agent.plan import RunStart
-from agent.plan.request import RunRequest, make_request
+from agent.plan.request import RunRequest, make_start
 from agent.spec.job import Source, SourceKind
 from agent.spec.outcome import Conclusion
 
@@ -69,9 +69,9 @@ def ask(flow: Flow, options: LocalOptions) -> RunStart:
     source = Source(SourceKind.FOLDER)
     if checkout:
         source = replace(source, url=checkout.url, ref=checkout.ref, commit=checkout.commit)
-    wish = RunRequest(
-        event_name=options.event_name,
+    asked = RunRequest(
         event=options.event,
+        payload=options.payload,
         inputs=options.inputs,
         vars=options.variables,
         source=source,
@@ -81,7 +81,7 @@ def ask(flow: Flow, options: LocalOptions) -> RunStart:
         pins=read_pins(Path(flow.file)),
     )
     seed = os.urandom(ENTROPY_BYTES)
-    return make_request(flow, wish, run=RunId(1), number=1, seed=seed, secrets=tuple(options.secrets))
+    return make_start(flow, asked, run=RunId(1), number=1, seed=seed, secrets=tuple(options.secrets))
 
 
 @contextmanager

@@ -52,8 +52,8 @@ class LocalOptions:
     with_ignored: bool = False  # copies hold what git ignores, too
     is_destructive: bool = False  # actions may check out over the workspace
     keep: bool = False
-    event_name: str = ""
-    event: Mapping[str, object] = field(default_factory=dict)
+    event: str = ""  # its name
+    payload: Mapping[str, object] = field(default_factory=dict)
     inputs: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict)
     variables: Mapping[str, str] = field(default_factory=dict)

@@ -8,19 +8,19 @@ from agent.spec.labels import find_difference
 LABEL = "ubuntu-latest"
 
 
-def lend(labels: tuple[str, ...], wish: bool | None, *, may_ask: bool) -> tuple[str, ...]:  # noqa: FBT001 - a flag's value
+def lend(labels: tuple[str, ...], asked: bool | None, *, may_ask: bool) -> tuple[str, ...]:  # noqa: FBT001 - a flag's value
     """`labels`, with `ubuntu-latest` where the owner wishes so. None: ask, where somebody sits at a terminal; else no."""
     if LABEL in (label.lower() for label in labels):
         return labels
-    if wish is None:
-        wish = (
+    if asked is None:
+        asked = (
             may_ask
             and find_platform().os == "Linux"
             and sys.stdin.isatty()
             and sys.stderr.isatty()
             and _ask()
         )
-    return (*labels, LABEL) if wish else labels
+    return (*labels, LABEL) if asked else labels
 
 
 def _ask() -> bool:

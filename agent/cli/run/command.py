@@ -15,7 +15,7 @@ from agent.cli.arguments import (
     describe,
     read_number,
 )
-from agent.cli.artifact import add_wish, read_wish
+from agent.cli.artifact import add_download, read_download
 from agent.cli.artifact_download import download_artifacts
 from agent.cli.client import Client, connect
 from agent.cli.run.follow import follow_job, follow_run, show_job_so_far, write_raw_log
@@ -54,7 +54,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     download = _add_run(
         commands, "download", _download, "Download a run's artifacts, each into a folder of its name."
     )
-    add_wish(download)
+    add_download(download)
 
 
 def _add_run(commands: Any, name: str, handler: Callable[[argparse.Namespace], int], meaning: str) -> Any:
@@ -160,7 +160,7 @@ def _cancel(arguments: argparse.Namespace) -> int:
 
 def _download(arguments: argparse.Namespace) -> int:
     return download_artifacts(
-        _connect(arguments), arguments.run, read_wish(arguments), arguments.format, sys.stdout
+        _connect(arguments), arguments.run, read_download(arguments), arguments.format, sys.stdout
     )
 
 

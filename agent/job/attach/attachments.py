@@ -67,18 +67,18 @@ class Attachments:
     async def _serve(
         self, request: Mapping[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        from agent.job.attach.session import Session, make_end, read_wish
+        from agent.job.attach.session import Session, make_end, read_request
 
-        wish = read_wish(request)
+        asked = read_request(request)
         if request.get("is_resume"):
-            self._on_resume(wish.user)
+            self._on_resume(asked.user)
             writer.write(b'{"ok": true}\n' + make_end(0, ""))
             return
         policy = self._check()
         if not await self._wait_until_open(reader):
             return
         self._check_room()
-        session = Session(self._job, wish, policy, writer)
+        session = Session(self._job, asked, policy, writer)
         self._sessions.add(session)
         try:
             await session.run(reader)
@@ -86,7 +86,7 @@ class Attachments:
             self._sessions.discard(session)
             session.gone.set_result(None)
             if session.has_finished and not any(other.has_terminal for other in self._sessions):
-                self._on_left(f"{wish.user} has left")
+                self._on_left(f"{asked.user} has left")
 
     def _check(self) -> "AttachPolicy":
         from agent.policy import load_attach_policy

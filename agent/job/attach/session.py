@@ -59,11 +59,11 @@ class Session:
     """One session."""
 
     def __init__(
-        self, job: RunningJob, wish: AttachRequest, policy: AttachPolicy, writer: asyncio.StreamWriter
+        self, job: RunningJob, asked: AttachRequest, policy: AttachPolicy, writer: asyncio.StreamWriter
     ) -> None:
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._job = job
-        self._wish = wish
+        self._asked = asked
         self._idle_seconds = policy.idle_minutes * 60
         self._writer = writer
         self._streams = {number: MaskStream(job.masker) for number in (1, 2)}
@@ -75,7 +75,7 @@ class Session:
     @property
     def has_terminal(self) -> bool:
         """Whether somebody types."""
-        return self._wish.window is not None
+        return self._asked.window is not None
 
     def end(self, why: str) -> None:
         """End it, and say so."""
@@ -85,8 +85,8 @@ class Session:
     async def run(self, reader: asyncio.StreamReader) -> None:
         """From the start of the program to the end of all that it left."""
         started = time.monotonic()
-        log = self._job.recorder.begin_step("__attach", f"Attached: {self._wish.user}")
-        log.say(self._wish.describe())
+        log = self._job.recorder.begin_step("__attach", f"Attached: {self._asked.user}")
+        log.say(self._asked.describe())
         said = "it could not be started"
         files = CommandFiles(self._job.places.command_files)
         try:
@@ -100,21 +100,21 @@ class Session:
             self._writer.write(make_refusal(error))
         finally:
             files.remove()  # what was written there is nobody's
-            log.say(f"{self._wish.user} left after {time.monotonic() - started:.0f} s: {said}")
+            log.say(f"{self._asked.user} left after {time.monotonic() - started:.0f} s: {said}")
             log.end(Conclusion.SUCCESS, Conclusion.SUCCESS)
 
     async def _open(self, files: CommandFiles) -> Program:
-        job, wish = self._job, self._wish
-        own = {**files.variables, _MARK: wish.session}
-        if wish.window is not None:
-            own["TERM"] = wish.window.kind or "xterm"
+        job, asked = self._job, self._asked
+        own = {**files.variables, _MARK: asked.session}
+        if asked.window is not None:
+            own["TERM"] = asked.window.kind or "xterm"
         env = (job.latest or make_bystander(job)).describe_environment(own)
-        mark = f"{_MARK}={wish.session}"
+        mark = f"{_MARK}={asked.session}"
         if job.is_in_container:
             from agent.job.attach.container_program import open_in_container
 
-            return await open_in_container(job, wish.arguments, env=env, window=wish.window, mark=mark)
-        name, *arguments = wish.arguments
+            return await open_in_container(job, asked.arguments, env=env, window=asked.window, mark=mark)
+        name, *arguments = asked.arguments
         found = find_executable(name, env.get("PATH", ""))
         if found is None:
             raise AgentError(f"there is no program '{name}'", where="PATH of the job")
@@ -122,7 +122,7 @@ class Session:
             [found, *arguments],
             cwd=Path(job.places.workspace),
             env=env,
-            window=wish.window,
+            window=asked.window,
             graces=job.graces,
             mark=mark,
         )
@@ -217,7 +217,7 @@ def make_refusal(error: AgentError) -> bytes:
     return json.dumps({"ok": False, "error": str(error)}).encode() + b"\n"
 
 
-def read_wish(request: Mapping[str, Any]) -> AttachRequest:
+def read_request(request: Mapping[str, Any]) -> AttachRequest:
     """What is asked for. Raises AgentError when nobody understands it."""
     try:
         terminal = request.get("terminal")

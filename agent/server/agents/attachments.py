@@ -69,7 +69,7 @@ class AgentSessions:
         self._flush = flush
         self._open: dict[str, ViewerSession] = {}
 
-    def open(self, wish: m.Attach, agent_name: str) -> ViewerSession:
+    def open(self, asked: m.Attach, agent_name: str) -> ViewerSession:
         """Begin a session. Raises AgentError when there can be none."""
         if not self._protocol.can_attach:
             raise AgentError(
@@ -78,10 +78,10 @@ class AgentSessions:
             )
         if len(self._open) >= MOST_SESSIONS:
             raise ConflictError(f"{MOST_SESSIONS} are attached to jobs of {agent_name} already")
-        self._protocol.attach(wish)
-        if self._protocol.attach_room(wish.session) is None:
+        self._protocol.attach(asked)
+        if self._protocol.attach_room(asked.session) is None:
             raise ConflictError("the job has ended, or its agent has not come back to it yet")
-        attachment = self._open[wish.session] = ViewerSession(wish.session, self._protocol, self._flush)
+        attachment = self._open[asked.session] = ViewerSession(asked.session, self._protocol, self._flush)
         self._flush()
         return attachment
 

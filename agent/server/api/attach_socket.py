@@ -87,7 +87,7 @@ async def _run(websocket: WebSocket, rooms: Rooms, ticket: Ticket) -> dict[str, 
     sessions = rooms.agents.hub.sessions_of(ticket.agent)
     if sessions is None:
         raise ConflictError(f"the agent {ticket.agent_name} is just connecting", hint="attach again")
-    attachment = sessions.open(_make_wish(ticket), ticket.agent_name)
+    attachment = sessions.open(_make_attach(ticket), ticket.agent_name)
     started = monotonic()
     ending: dict[str, Any] = {"exit_code": None, "message": "hung up", "hint": ""}
     try:
@@ -99,7 +99,7 @@ async def _run(websocket: WebSocket, rooms: Rooms, ticket: Ticket) -> dict[str, 
     return ending
 
 
-def _make_wish(ticket: Ticket) -> m.Attach:
+def _make_attach(ticket: Ticket) -> m.Attach:
     terminal = None if ticket.terminal is None else m.Terminal(**ticket.terminal)
     return m.Attach(
         *(ticket.session, ticket.job, ticket.lease, ticket.name, ticket.address),

@@ -88,9 +88,9 @@ async def submit_run(call: Call) -> Response:
     """Start a run."""
     body = await call.body(RunBody)
     check_payload(body.event_payload, "the event", "event_payload")
-    wish = RunRequest(
-        event_name=body.event,
-        event=body.event_payload,
+    asked = RunRequest(
+        event=body.event,
+        payload=body.event_payload,
         inputs=body.inputs,
         vars=body.vars,
         source=codec.from_json(Source, body.source, where="source"),
@@ -102,7 +102,7 @@ async def submit_run(call: Call) -> Response:
     )
     flow = body.flow
     submission = Submission(
-        flow.file, flow.text, flow.dialect, wish, flow.called, call.project.id, secrets=body.secrets
+        flow.file, flow.text, flow.dialect, asked, flow.called, call.project.id, secrets=body.secrets
     )
     run = await call.rooms.runs.runs.submit(submission)
     return view_response(RunStarted(run, call.page_url(run)), 201)

@@ -21,7 +21,7 @@ from agent.plan import (
     RunState,
     cancelled,
 )
-from agent.plan.request import JOB_TOKEN, RunRequest, choose_event, make_request
+from agent.plan.request import JOB_TOKEN, RunRequest, choose_event, make_start
 from agent.server.events import audit
 from agent.server.events.changes import Change, Changes
 from agent.server.people.levels import nearest
@@ -48,17 +48,17 @@ from agent.spec.outcome import Conclusion, JobResult
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A flow's text, what is wanted of it, and the project (its id) that the run belongs to."""
+    """A flow's text, what is asked of it, and the project (its id) that the run belongs to."""
 
     file: str
     text: str
     dialect: str | None = None
-    wish: RunRequest = field(default_factory=RunRequest)
+    request: RunRequest = field(default_factory=RunRequest)
     called: Mapping[str, str] = field(default_factory=dict)  # texts of the flows that it calls, by reference
     project: int = DEFAULT
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)  # of this run alone
     branch: RunBranch | None = (
-        None  # that the server has found it on; None: on no branch, whatever `wish` says
+        None  # that the server has found it on; None: on no branch, whatever `request` says
     )
     origin: OriginRow | None = (
         None  # what starts it, when that is no person with the text; its `run` is filled in
@@ -90,20 +90,20 @@ class Runs:
             submission.file, submission.text, submission.dialect, called, self._plans
         )
         await _check_quota(change.connection, submission.project)
-        await _check_snapshot(change.connection, submission.project, submission.wish.source)
+        await _check_snapshot(change.connection, submission.project, submission.request.source)
         own = check_run_secrets(submission.secrets)
-        request = await _add_run(change, self._planner, flow, submission, own)
-        await self._vault.put_for_run(change.connection, request.run, own)
+        start = await _add_run(change, self._planner, flow, submission, own)
+        await self._vault.put_for_run(change.connection, start.run, own)
         if submission.origin is not None:
-            await add_origin(change.connection, replace(submission.origin, run=request.run))
+            await add_origin(change.connection, replace(submission.origin, run=start.run))
         if submission.branch is not None:
-            await add_branch(change.connection, request.run, submission.branch)
-        await tell_of_run(change, request.run, "requested")
-        step = await self._planner.begin(flow, request, now=change.now)
+            await add_branch(change.connection, start.run, submission.branch)
+        await tell_of_run(change, start.run, "requested")
+        step = await self._planner.begin(flow, start, now=change.now)
         await carry_out(change, self._planner, flow, submission.project, step)
-        await change.tell_run(request.run)
-        audit.note(run=request.run, **({"secrets": sorted(own)} if own else {}))
-        return request.run
+        await change.tell_run(start.run)
+        audit.note(run=start.run, **({"secrets": sorted(own)} if own else {}))
+        return start.run
 
     async def cancel(self, run: int, reason: str, *, is_forced: bool = False) -> None:
         """End a run. `is_forced`: now, whatever conditions say. Raises NotFoundError, and ConflictError when it is over."""
@@ -209,7 +209,7 @@ class Runs:
 async def _add_run(
     change: Change, planner: Planner, flow: Flow, submission: Submission, own: Mapping[str, str]
 ) -> RunStart:
-    wish = submission.wish
+    asked = submission.request
     number = await runs.next_number(change.connection, submission.project, submission.file)
     run = await runs.add_run(
         change.connection,
@@ -219,25 +219,25 @@ async def _add_run(
         dialect=submission.dialect,
         title=flow.title,
         text=submission.text,
-        event=choose_event(flow, wish.event_name),
-        actor=wish.actor,
-        source=codec.dump(wish.source),
+        event=choose_event(flow, asked.event),
+        actor=asked.actor,
+        source=codec.dump(asked.source),
         called=json.dumps(dict(submission.called), sort_keys=True),
         created_at=change.now,
     )
     stored = nearest(await settings.list_variables(change.connection, submission.project))
-    variables = {**{name: row.value for name, row in stored.items()}, **wish.vars}
+    variables = {**{name: row.value for name, row in stored.items()}, **asked.vars}
     known = await _known_secrets(change.connection, submission.project, own)
-    request = make_request(
+    start = make_start(
         flow,
-        replace(wish, vars=variables),
+        replace(asked, vars=variables),
         run=RunId(run),
         number=number,
         seed=entropy.token_bytes(16),
         secrets=known,
     )
-    await runs.name_run(change.connection, run, await planner.name_run(flow, request))
-    return request
+    await runs.name_run(change.connection, run, await planner.name_run(flow, start))
+    return start
 
 
 async def _known_secrets(connection: Connection, project: int, own: Iterable[str]) -> tuple[str, ...]:

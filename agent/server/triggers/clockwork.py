@@ -6,17 +6,18 @@ from dataclasses import dataclass
 from agent.errors import UsageError
 from agent.server.events.changes import Change, Changes
 from agent.server.events.views import time_text
+from agent.server.runs.runs import Submission
 from agent.server.store import flows
 from agent.server.store.flows import FlowRow, ScheduleRow
-from agent.server.triggers.from_platform import find_source, make_start
-from agent.server.triggers.starting import Starter, WantedRun
+from agent.server.triggers.from_platform import find_source, make_submission
+from agent.server.triggers.starting import Starter
 from agent.server.triggers.timetable import find_missed, next_time
 
 
 @dataclass(frozen=True, slots=True)
 class _Due:
     row: ScheduleRow
-    start: WantedRun
+    submission: Submission
     at: float
 
 
@@ -44,7 +45,7 @@ class Clockwork:
             taken = await self._claim(change, row)
         if taken is None:
             return
-        result = await self._starter.start(taken.start)
+        result = await self._starter.start(taken.submission)
         outcome = f"run {result.run}" if result.run else "; ".join([result.why, *result.problems])
         async with self._changes.begin() as change:
             started_at = taken.at if result.run else None
@@ -67,7 +68,9 @@ class Clockwork:
         source = await find_source(change.connection, flow)
         key = f"schedule/{flow.id}/{json.dumps([row.cron, row.zone])}/{at:.0f}"
         payload = {"schedule": row.cron, "timezone": row.zone, "time": time_text(at)}
-        return _Due(row, make_start(flow, source, "schedule", key, payload=payload, actor="schedule"), at)
+        return _Due(
+            row, make_submission(flow, source, "schedule", key, payload=payload, actor="schedule"), at
+        )
 
 
 def _explain(flow: FlowRow | None, at: float | None, row: ScheduleRow) -> str:

@@ -12,9 +12,9 @@ from agent.server.store.flows import FlowRow
 from agent.server.store.repositories import RepositoryRow
 from agent.server.triggers.called import ReadOthers, read_beside, read_called
 from agent.server.triggers.connected import Connected
-from agent.server.triggers.from_platform import make_start
+from agent.server.triggers.from_platform import make_submission
 from agent.server.triggers.mirror import Mirror
-from agent.server.triggers.starting import Starter, new_key
+from agent.server.triggers.starting import Starter, new_key, pins_of
 from agent.spec.job import Source, SourceKind
 
 _EVENT = "workflow_dispatch"
@@ -42,8 +42,9 @@ async def dispatch(
             "the flow can't be started by hand", where=flow.name, hint="add `workflow_dispatch` to its `on`"
         )
     key = key or f"dispatch/{new_key()}"
-    start = make_start(flow, source, _EVENT, key, payload={}, actor=actor)
-    return await starter.begin(replace(start, inputs=inputs, is_by_hand=True, lock=lock))
+    submission = make_submission(flow, source, _EVENT, key, payload={}, actor=actor)
+    asked = replace(submission.request, inputs=inputs, is_by_itself=False, pins=pins_of(lock))
+    return await starter.begin(replace(submission, request=asked))
 
 
 async def dispatch_at(

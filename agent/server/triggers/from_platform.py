@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from agent.errors import AgentError
 from agent.flow.filters import Happening, explain_mismatch
 from agent.flow.load import load_flow
+from agent.plan.request import RunRequest
+from agent.server.runs.runs import Submission
 from agent.server.store import flows, repositories
 from agent.server.store.database import Connection, Database
-from agent.server.store.deliveries import DeliveryRow
+from agent.server.store.deliveries import DeliveryRow, OriginRow
 from agent.server.store.flows import FlowRow
 from agent.server.store.run_branches import RunBranch
 from agent.server.triggers.delivery import items, part, text
 from agent.server.triggers.known import explain_flow_error
-from agent.server.triggers.starting import Result, Starter, WantedRun
+from agent.server.triggers.starting import Result, Starter
 from agent.spec.job import Source, SourceKind
 
 
@@ -35,7 +37,7 @@ async def start_from_platform(
             continue
         results.append(
             await starter.start(
-                make_start(
+                make_submission(
                     flow,
                     sources[flow.id],
                     row.event,
@@ -61,7 +63,7 @@ async def find_source(connection: Connection, flow: FlowRow) -> Source:
     return Source(SourceKind.GIT, url=row.url, ref=ref, commit=row.head)
 
 
-def make_start(
+def make_submission(
     flow: FlowRow,
     source: Source,
     event: str,
@@ -71,27 +73,29 @@ def make_start(
     actor: str,
     delivery: int | None = None,
     depth: int = 0,
-) -> WantedRun:
-    """The start of a flow that the server knows; `source` is what its repository's mirror has, none of a stored flow."""
+) -> Submission:
+    """The submission of a flow that the server knows; `source` is what its repository's mirror has, none of a stored flow."""
     branch = None
     if flow.repository is not None and source.commit:
         branch = RunBranch(flow.repository, source.ref, source.commit, scope=source.ref)
-    return WantedRun(
-        key=key,
-        project=flow.project,
-        file=flow.name,
-        text=flow.text,
-        dialect=flow.dialect,
+    return Submission(
+        flow.name,
+        flow.text,
+        flow.dialect,
+        RunRequest(event=event, payload=payload, source=source, actor=actor, is_by_itself=True),
         called=json.loads(flow.called),
-        event=event,
-        payload=payload,
-        source=source,
-        actor=actor,
-        repository=flow.repository,
-        delivery=delivery,
-        commit=source.commit,
+        project=flow.project,
         branch=branch,
-        depth=depth,
+        origin=OriginRow(
+            run=0,
+            start=key,
+            delivery=delivery,
+            repository=flow.repository,
+            flow=flow.name,
+            commit=source.commit,
+            is_trusted=True,
+            depth=depth,
+        ),
     )
 
 

@@ -18,8 +18,10 @@ from typing import Final
 from agent.errors import AgentError, UnreachableError, UsageError
 from agent.flow.load import load_flow
 from agent.flow.problems import InvalidFlowError
+from agent.plan.request import RunRequest
 from agent.server.data.cache_scopes import choose_scope
-from agent.server.store.deliveries import DeliveryRow
+from agent.server.runs.runs import Submission
+from agent.server.store.deliveries import DeliveryRow, OriginRow
 from agent.server.store.repositories import RepositoryRow
 from agent.server.store.run_branches import RunBranch
 from agent.server.triggers.called import ReadOthers, read_beside, read_called
@@ -28,7 +30,7 @@ from agent.server.triggers.delivery import Delivery, PullRequest, branch_ref, pa
 from agent.server.triggers.known import explain_flow_error
 from agent.server.triggers.matching import event_names, explain_no_start, find_skip, wants_paths
 from agent.server.triggers.mirror import Mirror
-from agent.server.triggers.starting import Result, Starter, WantedRun
+from agent.server.triggers.starting import Result, Starter, pins_of
 from agent.spec.job import Source, SourceKind
 
 _MERGE_REFS: Final = {"github": "refs/pull/{}/merge", "gitlab": "refs/merge-requests/{}/merge"}
@@ -82,8 +84,8 @@ async def start_from_repository(
             is_held = is_held or why == HELD
             words += [why] if why else []
             results += told
-            for start in starts:
-                results.append(await starter.start(start))
+            for submission in starts:
+                results.append(await starter.start(submission))
     return Findings(tuple(results), _summarise(results, words, delivery), is_held)
 
 
@@ -109,7 +111,7 @@ class _Look:
         self._event = event
         self._others = others  # by whether the flow is trusted
 
-    def find(self) -> tuple[list[WantedRun], list[Result], str]:
+    def find(self) -> tuple[list[Submission], list[Result], str]:
         """The flows that start, what is told of others, and why nothing starts, when nothing can."""
         target = self._locate()
         if not target.commit:
@@ -135,7 +137,9 @@ class _Look:
             return [], told, HELD
         return starts, told, ""
 
-    def _judge(self, path: str, content: str, target: CommitTarget) -> tuple[WantedRun | None, Result | None]:
+    def _judge(
+        self, path: str, content: str, target: CommitTarget
+    ) -> tuple[Submission | None, Result | None]:
         try:
             flow = load_flow(content, path).flow
         except AgentError as error:
@@ -148,29 +152,40 @@ class _Look:
         try:
             lock = read_beside(self._mirror, target.commit, path, "flow.lock")
             called = read_called(self._mirror, target.commit, flow, lock, self._others[target.is_trusted])
+            pins = pins_of(lock)
         except (InvalidFlowError, UsageError) as error:
             problems = tuple(explain_flow_error(error))
             why = "what it calls is not valid"
             return None, Result(path, self._event, None, why, problems, target.reported)
-        start = self._make_start(path, content, target)
-        return replace(start, called=called, lock=lock), None
+        submission = self._make_submission(path, content, target)
+        return replace(submission, called=called, request=replace(submission.request, pins=pins)), None
 
-    def _make_start(self, path: str, content: str, target: CommitTarget) -> WantedRun:
-        return WantedRun(
-            key=f"delivery/{self._row.id}/{self._event}/{path}",
-            project=self._row.project,
-            file=path,
-            text=content,
+    def _make_submission(self, path: str, content: str, target: CommitTarget) -> Submission:
+        asked = RunRequest(
             event=self._event,
             payload=self._delivery.payload,
             source=Source(SourceKind.GIT, url=self._repository.url, ref=target.ref, commit=target.commit),
             actor=self._delivery.sender,
-            repository=self._repository.id,
+            is_by_itself=True,
+            sees_secrets=target.is_trusted,
+        )
+        origin = OriginRow(
+            run=0,
+            start=f"delivery/{self._row.id}/{self._event}/{path}",
             delivery=self._row.id,
+            repository=self._repository.id,
+            flow=path,
             commit=target.reported,
-            branch=self._find_branch(target),
             is_trusted=target.is_trusted,
             depth=self._row.depth,
+        )
+        return Submission(
+            path,
+            content,
+            request=asked,
+            project=self._row.project,
+            branch=self._find_branch(target),
+            origin=origin,
         )
 
     def _find_branch(self, target: CommitTarget) -> RunBranch:

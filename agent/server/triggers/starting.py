@@ -1,52 +1,21 @@
-"""From a flow and an event to a run, once: what started it is noted in the transaction that makes the run."""
+"""From a submission to a run, once: its `origin.start` is the same for the same start, however often it is tried.
+
+What started a run is noted in the transaction that makes it.
+"""
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from dataclasses import dataclass
 
 from agent.errors import UsageError
-from agent.flow.inputs import Value
 from agent.flow.problems import InvalidFlowError
 from agent.ids import ENTROPY_BYTES, make_id
-from agent.plan.request import RunRequest
 from agent.resolve.lock import parse_lock
 from agent.server.events.changes import Changes
 from agent.server.runs.runs import Runs, Submission
 from agent.server.store import deliveries
 from agent.server.store.deliveries import OriginRow
-from agent.server.store.run_branches import RunBranch
 from agent.server.triggers.known import explain_flow_error
-from agent.spec.job import Source
-
-_NOTHING: Mapping[str, object] = MappingProxyType({})
-
-
-@dataclass(frozen=True, slots=True)
-class WantedRun:
-    """A flow that is to run. `key` is the same for the same start, however often it is tried."""
-
-    key: str
-    project: int
-    file: str
-    text: str
-    event: str
-    dialect: str | None = None
-    payload: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
-    inputs: Mapping[str, Value] = field(default_factory=lambda: MappingProxyType({}))
-    source: Source = field(default_factory=Source)
-    actor: str = ""
-    called: Mapping[str, str] = field(
-        default_factory=dict
-    )  # the texts of the flows that it calls, by reference
-    lock: str | None = None  # the text of the flow.lock beside the flow
-    repository: str | None = None
-    delivery: int | None = None
-    commit: str = ""  # that statuses are reported of
-    branch: RunBranch | None = None  # that the server has found it on
-    is_trusted: bool = True
-    is_by_hand: bool = False
-    depth: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,51 +52,29 @@ class Starter:
         self._changes = changes
         self._runs = runs
 
-    async def start(self, wanted: WantedRun) -> Result:
+    async def start(self, submission: Submission) -> Result:
         """Start the run, unless it was started before; a flow that can't run is told as a result."""
+        file, event = submission.file, submission.request.event
         try:
-            return Result(wanted.file, wanted.event, run=await self.begin(wanted))
+            return Result(file, event, run=await self.begin(submission))
         except (InvalidFlowError, UsageError) as error:
             problems = tuple(explain_flow_error(error))
-            return Result(wanted.file, wanted.event, None, "it is not valid", problems, wanted.commit)
+            return Result(file, event, None, "it is not valid", problems, _origin(submission).commit)
 
-    async def begin(self, wanted: WantedRun) -> int:
+    async def begin(self, submission: Submission) -> int:
         """The run, started now or before. Raises InvalidFlowError, UsageError."""
         async with self._changes.begin() as change:
-            run = await deliveries.find_started(change.connection, wanted.key)
+            run = await deliveries.find_started(change.connection, _origin(submission).start)
             if run is None:
-                run = await self._runs.start(change, _submission(wanted))
+                run = await self._runs.start(change, submission)
         return run
 
 
-def _submission(wanted: WantedRun) -> Submission:
-    wish = RunRequest(
-        event_name=wanted.event,
-        event=wanted.payload,
-        inputs=wanted.inputs,
-        source=wanted.source,
-        actor=wanted.actor,
-        pins=None if wanted.lock is None else parse_lock(wanted.lock, "flow.lock").pins,
-        is_by_itself=not wanted.is_by_hand,
-        sees_secrets=wanted.is_trusted,
-    )
-    origin = OriginRow(
-        run=0,
-        start=wanted.key,
-        delivery=wanted.delivery,
-        repository=wanted.repository,
-        flow=wanted.file,
-        commit=wanted.commit,
-        is_trusted=wanted.is_trusted,
-        depth=wanted.depth,
-    )
-    return Submission(
-        wanted.file,
-        wanted.text,
-        wanted.dialect,
-        wish,
-        called=wanted.called,
-        project=wanted.project,
-        branch=wanted.branch,
-        origin=origin,
-    )
+def pins_of(lock: str | None) -> Mapping[str, str] | None:
+    """What the flow.lock beside a flow, as text, holds each `uses:` to; None: there is none. Raises UsageError."""
+    return None if lock is None else parse_lock(lock, "flow.lock").pins
+
+
+def _origin(submission: Submission) -> OriginRow:
+    assert submission.origin is not None, "what a trigger starts has an origin"
+    return submission.origin

@@ -37,7 +37,7 @@ class StatusRequest:
     body: Mapping[str, str]
 
 
-def make_request(
+def make_start(
     repository: RepositoryRow, report: StatusReportRow, token: str, target_url: str
 ) -> StatusRequest:
     """The call that tells of `report`. Pure."""
@@ -131,7 +131,7 @@ class Statuses:
         token = self._connected.read_credentials(repository).rpartition(":")[2]
         base = self._public_url()
         target = f"{base}/status/runs/{row.run}" if base and row.run else base
-        request = make_request(repository, row, token, target)
+        request = make_start(repository, row, token, target)
         await post(request, await self._threads.run(self._outside.check, request.url))
 
 
