@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from agent.daemon.shipping import Shipper
 from agent.daemon.signing import make_signer, sign_apart
 from agent.daemon.state import Registration, StateFolder, choose_work_folder
 from agent.errors import InterruptedByUserError
+from agent.job.folder.settings import owner_settings
 from agent.job.launch.launcher import ForkServer, JobSettings, remove_leftovers, sweep_containers
 from agent.job.process.cgroup import find_job_groups
 from agent.job.process.inheritance import scrub_environment
@@ -237,18 +239,11 @@ def make_job_settings(
     owner: OwnerRules,
 ) -> JobSettings:
     """How jobs are run on this machine."""
-    return JobSettings(
-        work_folder=choose_work_folder(registration, settings).absolute(),
-        actions_urls=settings.actions_urls,
-        actions_limit_bytes=settings.actions_limit_bytes,
+    return replace(
+        owner_settings(settings, choose_work_folder(registration, settings).absolute()),
         policy_file=Path(owner.rules.file),
         policy=owner.rules.tables,
         has_own_home=True,
-        node20=settings["node20"],
-        node24=settings["node24"],
-        hook_job_started=settings["hook_job_started"],
-        hook_job_completed=settings["hook_job_completed"],
-        container_allow=settings.container_allow,
         agent_name=registration.name,
         agent_id=registration.agent,
         labels=registration.labels,

@@ -17,6 +17,7 @@ from agent.cli.local_run.workspace_copy import Tick, copy_planned, plan_copy
 from agent.cli.terminal.progress import Progress
 from agent.config import Settings
 from agent.errors import AgentError, DamagedError, UsageError
+from agent.job.folder.settings import owner_settings
 from agent.job.launch.launcher import (
     EarlySupervisor,
     JobFolder,
@@ -218,17 +219,10 @@ class LocalJobs:
         return self._options.in_place and not self._options.is_destructive
 
     def _job_settings(self, workspace: Path) -> JobSettings:
-        return JobSettings(
-            work_folder=self._settings.work_folder,
-            actions_urls=self._settings.actions_urls,
-            actions_limit_bytes=self._settings.actions_limit_bytes,
+        return replace(
+            owner_settings(self._settings, self._settings.work_folder),
             policy_file=self._settings.policy_file.absolute(),
             policy_must_exist=bool(self._settings["policy"]),
-            node20=self._settings["node20"],
-            node24=self._settings["node24"],
-            hook_job_started=self._settings["hook_job_started"],
-            hook_job_completed=self._settings["hook_job_completed"],
-            container_allow=self._settings.container_allow,
             agent_name=os.uname().nodename,
             labels=("self-hosted",),
             workspace=workspace,

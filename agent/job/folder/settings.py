@@ -5,10 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent.errors import DamagedError
 from agent.policy import Rules
+
+if TYPE_CHECKING:
+    from agent.config import Settings
 
 _PATHS = ("work_folder", "identity_folder", "workspace", "belongings", "policy_file", "job_groups")
 _MAPPINGS = ("environment", "machine", "given")  # never None
@@ -76,6 +79,20 @@ class JobSettings:
     def action_folder(self) -> Path:
         """The store of fetched actions; kept from job to job."""
         return self.work_folder / "_actions"
+
+
+def owner_settings(settings: "Settings", work_folder: Path) -> JobSettings:
+    """What the machine's owner has set, whoever starts the job: the daemon or `agent flow run`."""
+    return JobSettings(
+        work_folder=work_folder,
+        actions_urls=settings.actions_urls,
+        actions_limit_bytes=settings.actions_limit_bytes,
+        node20=settings["node20"],
+        node24=settings["node24"],
+        hook_job_started=settings["hook_job_started"],
+        hook_job_completed=settings["hook_job_completed"],
+        container_allow=settings.container_allow,
+    )
 
 
 def dump_settings(settings: JobSettings) -> str:
