@@ -1,4 +1,4 @@
-"""What a build says, from either builder, as lines.
+"""Build output, from either builder, as lines.
 
 The classic builder sends text. BuildKit sends its own status: protocol buffers, as base64 in `aux`. Of those we read what people
 want to see: the name of each instruction when it begins, whether it was cached, and its output.

@@ -1,4 +1,4 @@
-"""What a container engine does for a job. `agent.containers.docker` speaks to a real one; nothing else here does.
+"""The container engine: what it does for a job. `agent.containers.docker` speaks to a real one; nothing else here does.
 
 The order of calls for one container:
 

@@ -1,4 +1,4 @@
-"""What an image is called: all spellings that mean the same one, for rules that name images.
+"""Image names: all spellings that mean the same one, for rules that name images.
 
 `[images] allow` takes a spelling for what an engine makes of it and for nothing else. `[images] deny` has no regard for case, and
 looks through what a registry's name may be dressed in: a port, the dot at the end of a host name, another host of Docker Hub's.

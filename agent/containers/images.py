@@ -1,4 +1,4 @@
-"""Bringing images here: pulled with patience, or built once for each content."""
+"""Images brought here: pulled with patience, or built once for each content."""
 
 import asyncio
 import hashlib

@@ -1,4 +1,4 @@
-"""What of the machine lies inside a container. Every mount is made here, and what a flow asks for asks the policy first.
+"""Mounts: what of the machine lies inside a container. Every mount is made here, and what a flow asks for asks the policy first.
 
     mount_own_folder    a folder of the agent's or the job's, mounted because the agent wants it
     mount_asked_folder  a folder that a flow names: the policy is asked for where it really lies

@@ -1,4 +1,4 @@
-"""What options are applied to, and the plain ones: a value that is put into its place."""
+"""Targets of container options, and the plain options: a value that is put into its place."""
 
 import re
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Where the machine's folders lie inside a container, and back."""
+"""Paths of the machine's folders inside a container, and back."""
 
 from collections.abc import Iterable
 from pathlib import Path

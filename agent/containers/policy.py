@@ -1,4 +1,4 @@
-"""What containers may have of this machine. The agent's owner decides, whatever a flow or a server says.
+"""The container policy: what containers may have of this machine. Its owner decides, whatever a flow or a server says.
 
 Nothing that would give the machine away is allowed unless it is named, in words (`AGENT_CONTAINER_ALLOW`) or in the policy
 file (`agent.containers.policy_file`), whose rules become words:

@@ -1,4 +1,4 @@
-"""How long to wait before the next attempt to reach the server."""
+"""Backoff: how long to wait before the next attempt to reach the server."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Why a supervisor is gone without a last word: as far as the machine can tell.
+"""Causes of a supervisor's end when it is gone without a last word: as far as the machine can tell.
 
 'Lost communication' with no cause is what people hate most (users.md), so each clue that there is becomes a sentence.
 """

@@ -1,4 +1,4 @@
-"""How a job is brought to its end that was cancelled or whose time is over: asked, told, killed. Pure.
+"""Escalation: how a job is brought to its end that was cancelled or whose time is over: asked, told, killed. Pure.
 
     stage      what was done                          when it is over                           and then
     asked      `cancel` on the control socket         answered: heard                           the supervisor ends the job

@@ -1,4 +1,4 @@
-"""One job attempt on this machine, as the daemon sees it."""
+"""A job attempt on this machine, as the daemon sees it."""
 
 import asyncio
 from collections.abc import Callable

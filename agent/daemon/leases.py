@@ -1,4 +1,4 @@
-"""What the server says about jobs, and what is done about it.
+"""Leases as the daemon holds them: what the server says about jobs, and what is done about it.
 
 assign   the job is on the disk, then `accept`, then it starts      cancel    its supervisor is asked to end it
 ack      a job that waited for the server's word may start          release   the server has all of it: it goes

@@ -1,4 +1,4 @@
-"""What this machine is: asked of the hardware now and then, remembered in between."""
+"""The machine: asked of the hardware now and then, remembered in between."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Where an identity belongs: it is for one machine and one state folder, and a copy of it says so before it touches a job.
+"""The place of an identity: one machine and one state folder; a copy of it says so before it touches a job.
 
 Noted beside the keys are the machine and where the keys' file lies. A copy on another machine finds another machine; one on
 this machine finds another path *and* another inode. (A folder that was moved within its file system keeps its inode; one that

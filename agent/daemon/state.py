@@ -1,4 +1,4 @@
-"""What an agent keeps on its machine: one folder, and what lies where in it.
+"""The state folder: what an agent keeps on its machine, and what lies where in it.
 
 STATE/agent.json      the registration: there means registered
 STATE/identity/       the private keys (agent.seal), and where they belong (agent.daemon.place)

@@ -1,4 +1,4 @@
-"""Which job waits for which: unknown names, cycles, no place to begin.
+"""The graph of a flow's jobs: unknown names, cycles, no place to begin.
 
 Rules and words from actions/runner `WorkflowTemplateConverter.ConvertToJobs`; names are compared without case.
 """

@@ -1,4 +1,4 @@
-"""What a context is known to have, and the paths of an expression held against it.
+"""Members of contexts: what each is known to have, and the paths of an expression held against it.
 
 A path is a context and the names that an expression follows from it: `needs.build['result']` is
 ("needs", "build", "result"). GitHub reads a name that is not there as empty, without a word; here it is a warning, and

@@ -1,4 +1,4 @@
-"""What a flow *is*, whatever dialect it was written in: the one model behind all front ends.
+"""The model of a flow, whatever dialect it was written in: the one behind all front ends.
 
 A `Template` is a JSON-like value (None, bool, float, str, list, dict) in which any string may hold `${{ }}`; it is
 evaluated later, where its contexts are known (`agent.flow.expressions.evaluate_template`). Everything that can be

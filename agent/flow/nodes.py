@@ -1,4 +1,4 @@
-"""What a YAML file is made of, with places; and what an unquoted scalar means.
+"""YAML nodes with places; and what an unquoted scalar means.
 
 PyYAML's own resolver is YAML 1.1 (`on` would be true, `12:30` a number); GitHub reads YAML 1.2's core schema, so that is
 decided here. Source: actions/runner `Sdk/WorkflowParser/Conversion/YamlObjectReader.cs`.

@@ -1,4 +1,4 @@
-"""What is wrong with a file's YAML, in words and with a hint where we know what people meant."""
+"""YAML errors, in words and with a hint where we know what people meant."""
 
 import re
 from typing import Any, Final

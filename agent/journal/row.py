@@ -1,4 +1,4 @@
-r"""One line of a terminal that is as wide as need be: what is printed on it, and what stands there in the end. Pure.
+r"""A row of a terminal that is as wide as need be: what is printed on it, and what stands there in the end. Pure.
 
 Understood are characters of one and two columns, those that go onto the one before, tabs, `\r`, `\b`, colours (SGR) and
 the erasing of a line (EL); ECMA-48. Other control sequences take no room here and are left out.

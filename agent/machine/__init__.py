@@ -1,1 +1,1 @@
-"""What this machine has (inventory) and how busy it is (sampling), asked of the system by probes."""
+"""The machine: what it has (inventory) and how busy it is (sampling), asked of the system by probes."""

@@ -1,4 +1,4 @@
-"""What this machine has, gathered from all probes: each may fail, and costs its own facts only.
+"""The inventory, gathered from all probes: each may fail, and costs its own facts only.
 
 The slow ones (the GPU driver, the tools) run beside each other while the quick ones are read.
 """

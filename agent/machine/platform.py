@@ -1,4 +1,4 @@
-"""This machine's system and processor, in GitHub's words."""
+"""The platform: this machine's system and processor, in GitHub's words."""
 
 import platform
 import sys

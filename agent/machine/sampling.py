@@ -1,4 +1,4 @@
-"""How busy this machine is, one sample at a time: what the timeline beside a run's steps is drawn from.
+"""Samples of how busy this machine is: what the timeline beside a run's steps is drawn from.
 
 A figure that can't be had is None, and printed 'n/a'. It is never 0, which would be a statement.
 """

@@ -1,4 +1,4 @@
-"""Which GPUs whoever started us may use: CUDA_VISIBLE_DEVICES, as CUDA reads it.
+"""Visible GPUs: which ones whoever started us may use. CUDA_VISIBLE_DEVICES, as CUDA reads it.
 
 Numbers are those of the PCI bus, as `nvidia-smi` prints them (CUDA itself may order different models by speed, unless
 CUDA_DEVICE_ORDER says PCI_BUS_ID); a UUID may be cut short while it fits one GPU only. What is not there ends the list:

@@ -1,4 +1,4 @@
-"""What of a flow was asked for: some of its jobs (`--job`), some cells of its matrices (`--matrix`). A word that means nothing is an error.
+"""Chosen jobs and cells: what of a flow was asked for (`--job`, `--matrix`). A word that means nothing is an error.
 
 A cell is left out by the keys that it has: the other jobs of the flow, whose matrices know nothing of a key, run.
 """

@@ -1,4 +1,4 @@
-"""One job of a run → `JobSpec`: decide here what GitHub decides before a job is queued, leave the rest as templates."""
+"""Compilation of a run's job to a `JobSpec`: decide here what GitHub decides before a job is queued, leave the rest as templates."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What the planner wants done. Each may be carried out twice without harm."""
+"""Decisions of the planner. Each may be carried out twice without harm."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""One call of the planner: a thawed copy of the run's state, and the decisions so far."""
+"""A draft of one call of the planner: a thawed copy of the run's state, and the decisions so far."""
 
 from dataclasses import replace
 

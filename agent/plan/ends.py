@@ -1,4 +1,4 @@
-"""How jobs end: by their own word, cancelled, to be tried again; and what that does to their siblings."""
+"""Ends of jobs: by their own word, cancelled, to be tried again; and what that does to their siblings."""
 
 from dataclasses import replace
 from hashlib import sha256

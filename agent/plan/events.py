@@ -1,4 +1,4 @@
-"""What can happen to a run. Events may arrive twice or late; a job that has ended ignores them."""
+"""Events of a run. They may arrive twice or late; a job that has ended ignores them."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What a job sees of the jobs before it: the `needs` context and the status functions of its `if`.
+"""The `needs` context and the status functions of a job's `if`: what it sees of the jobs before it.
 
 GitHub's rules (github-facts.md, section 2): `success()` and `failure()` look at *all* ancestors, not only at the
 direct needs, so a job behind a skipped one is skipped too unless its condition says otherwise. A called flow's jobs see

@@ -1,4 +1,4 @@
-"""What a person or a trigger asked for, checked against the flow and made into a `RunStart`."""
+"""The request of a run by a person or a trigger, checked against the flow and made into a `RunStart`."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field

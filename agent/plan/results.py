@@ -1,4 +1,4 @@
-"""How several ends become one, and the ends of jobs that never ran."""
+"""Results: how several ends become one, and the ends of jobs that never ran."""
 
 from collections.abc import Iterable
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Which secrets a job names, so that an agent is handed those and no others."""
+"""Secret names in a job, so that an agent is handed those secrets and no others."""
 
 import re
 from collections.abc import Iterator, Mapping

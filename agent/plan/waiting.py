@@ -1,4 +1,4 @@
-"""Why a job of a run has not been offered to agents yet, in words."""
+"""Waiting: why a job of a run has not been offered to agents yet, in words."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""What a `uses:` means: references, manifests, and the store of what was fetched. `Resolver` is the front door."""
+"""Resolution of `uses:`: references, manifests, and the store of what was fetched. `Resolver` is the front door."""
 
 from agent.resolve.manifest import (
     ActionInput,

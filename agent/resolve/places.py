@@ -1,4 +1,4 @@
-"""Where `owner/repo` lies: the configured places (`actions_urls`), and which name a URL has at one of them."""
+"""Places of `owner/repo` (`actions_urls`), and which name a URL has at one of them."""
 
 import re
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What the text behind `uses:` names. Pure; the same for every dialect. `docs/actions.md` shows each form.
+"""References: what the text behind `uses:` names. Pure; the same for every dialect. `docs/actions.md` shows each form.
 
 | written                                   | means                                                              |
 | ----------------------------------------- | ------------------------------------------------------------------ |

@@ -1,4 +1,4 @@
-"""From a reference to a folder with an action in it.
+"""The resolver: from a reference to a folder with an action in it.
 
 A repository's places (`actions_urls`) are tried in order. What a branch or tag is, is asked each time, once a job: a
 moved tag is followed. Where nobody answers, the commit that it last was is used, and a warning says so. A full commit

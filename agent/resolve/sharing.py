@@ -1,4 +1,4 @@
-"""How processes share folders that come and go: locks that go with a folder, and removal in one step."""
+"""Shared folders that come and go between processes: locks that go with a folder, and removal in one step."""
 
 import contextlib
 import fcntl

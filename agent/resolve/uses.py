@@ -1,4 +1,4 @@
-"""All that steps use, all that the steps of composite actions use, however deep, and the flows that a flow calls."""
+"""Uses of steps, of the steps of composite actions, however deep, and the flows that a flow calls."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""One way to turn named values into the bytes that are signed or bound: no two sets of values give the same bytes.
+"""Canonical bytes of named values that are signed or bound: no two sets of values give the same bytes.
 
 Joining texts with a separator lets bytes move from one field to its neighbour ("a|b" + "c" is "a" + "b|c"), which is
 how signed URLs and web hooks have been forged. Here each field carries its type and its length.

@@ -1,4 +1,4 @@
-"""Who an agent is: an Ed25519 key to sign with and an HPKE key to be sent secrets under.
+"""An agent's identity: an Ed25519 key to sign with and an HPKE key to be sent secrets under.
 
 Both are made on the machine at registration, and the private halves never leave it. The server knows the public
 halves only; an agent proves itself by signing what the server has just made up (`challenge_message`).

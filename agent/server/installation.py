@@ -1,4 +1,4 @@
-"""What a server is before it serves: its folder, its keys, its database brought to this version's schema.
+"""The installation before it is served: its folder, its keys, its database brought to this version's schema.
 
 Embedded, all of it lies in the data folder. With a PostgreSQL URL several servers are one installation: its identity
 (agents sign it) and its signing key lie in the database, the key under the master key, which each server is given.

@@ -1,4 +1,4 @@
-"""All operations, and the routes made from them. Nothing is served that is not here."""
+"""Routes, made from the table of all operations. Nothing is served that is not here."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import groupby

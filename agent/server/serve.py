@@ -1,4 +1,4 @@
-"""One server process, from taking its data folder to giving it back."""
+"""The server process, from taking its data folder to giving it back."""
 
 import asyncio
 import ipaddress

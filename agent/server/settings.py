@@ -1,4 +1,4 @@
-"""How a server is set up."""
+"""Settings of a server."""
 
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Who looks on: what a committed change made of runs and jobs goes to the figures, and an ended run to its trace.
+"""Telemetry of runs: what a committed change made of runs and jobs goes to the metrics, and an ended run to its trace.
 
 It happens behind the change, in a task of its own. What goes wrong here is logged and hurts no run; a queue that is
 full drops what is new.

@@ -1,4 +1,4 @@
-"""What one job is asked to do: self-contained and serialisable, the same for a server's agent and a local run.
+"""The specification of a job: self-contained and serialisable, the same for a server's agent and a local run.
 
 Templates stay unevaluated where GitHub evaluates them on the machine (env, steps, outputs, container, services);
 what is decided before a job is queued (name, labels, needs, matrix cell, inputs) is here as plain data.

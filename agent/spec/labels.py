@@ -1,4 +1,4 @@
-"""What labels of `runs-on` say of the machine itself: its system, its processor, and whether it is one of GitHub's.
+"""Labels of `runs-on` and what they say of the machine itself: its system, its processor, and whether it is one of GitHub's.
 
     linux, windows, macos        the system                x64, x86, arm64, arm       the processor
     ubuntu-latest, ubuntu-24.04  GitHub's Linux machines   ubuntu-24.04-arm           the same on ARM64

@@ -1,4 +1,4 @@
-"""How steps and jobs end."""
+"""Outcomes of steps and jobs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

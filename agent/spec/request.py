@@ -1,4 +1,4 @@
-"""What a job asks of a machine, and which GPUs will do for it.
+"""Requests of a job to a machine, and which GPUs will do for them.
 
 A request is a floor: cores, memory and GPUs of at least this much are the job's for as long as it runs. What is not
 asked for is not set aside. Sizes are decimal as makers print them: an `80GB` card reports a little more than that.

@@ -1,4 +1,4 @@
-"""What a machine has: the inventory that an agent registers, and the labels that follow from it.
+"""Resources of a machine: the inventory that an agent registers, and the labels that follow from it.
 
 An inventory is a statement of facts, taken by `agent.machine.inventory` and stored by the server. A fact that could
 not be had is None (or missing from `tools`) and a sentence in `problems` says why; nothing is guessed.

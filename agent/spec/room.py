@@ -1,4 +1,4 @@
-"""What a machine has left for jobs: the one rule by which the server and a local run grant cores, memory and GPUs.
+"""The room that a machine has left for jobs: the one rule by which the server and a local run grant cores, memory and GPUs.
 
 A job takes what it asks for and gives it back when it ends. What it does not ask for is not set aside.
 """

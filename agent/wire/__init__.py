@@ -1,1 +1,1 @@
-"""What agent and server say to each other over one websocket. Pure: bytes in, events and bytes out."""
+"""The wire between agent and server: one websocket. Pure: bytes in, events and bytes out."""

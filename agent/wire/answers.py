@@ -1,4 +1,4 @@
-"""What an HTTP answer that is no success means to a person, and why there was none: for all that ask the server.
+"""Answers over HTTP that are no success, and what they mean to a person: for all that ask the server.
 
 The server itself answers with problem details (RFC 9457). What is no such thing comes from something between: a proxy,
 a gateway's log-in page, another server.

@@ -1,4 +1,4 @@
-"""What must hold in a message beyond the types of its fields. Pure.
+"""Validation of messages beyond the types of their fields. Pure.
 
 The other side is not trusted: identifiers become file names and database keys, numbers become loop bounds and time-outs.
 A key of a message that is wrong is named in the WireError.

@@ -1,4 +1,4 @@
-"""What the demo promises, and how each promise is recognised in what the run left behind."""
+"""Checks of the demo: what it promises, and how each promise is recognised in what the run left behind."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,1 +1,1 @@
-"""What the command line finds on this machine: flow files, their repository, what they call and use."""
+"""Files of this machine that the command line reads: flow files, their repository, what they call and use."""

@@ -1,4 +1,4 @@
-"""What git says about a folder."""
+"""Git's word about a folder: its repository, branch and commit."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What the command line names is read here: flow files, events, secrets, each with a clear word when it can't be."""
+"""Files that the command line names: flows, events, secrets, each with a clear word when it can't be read."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""What the files beside a flow tell of it: outputs that called flows and actions declare, and what is odd in those actions."""
+"""Outputs that called flows and actions declare, read from the files beside a flow, and what is odd in those actions."""
 
 from pathlib import Path
 

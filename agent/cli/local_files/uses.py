@@ -1,4 +1,4 @@
-"""What flows use, found on this machine: the ground that `agent action lock`, `update`, `verify` and `info` stand on."""
+"""Uses of flows, found on this machine: the ground that `agent action lock`, `update`, `verify` and `info` stand on."""
 
 import sys
 import tempfile

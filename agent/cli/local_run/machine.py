@@ -1,4 +1,4 @@
-"""This machine in a local run: what it can't be, and which of its cores, memory and GPUs each job has.
+"""The machine of a local run: what it can't be, and which of its cores, memory and GPUs each job has.
 
     find_refusal --- "" ---> grant --- None: wait, as `explain` says ---> grant --- Grant ---> release
 

@@ -1,4 +1,4 @@
-"""What `agent doctor` looks at: each check tries the thing itself, and waits for a few seconds at most."""
+"""Checks of `agent doctor`: each tries the thing itself, and waits for a few seconds at most."""
 
 import os
 import re

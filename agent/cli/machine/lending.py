@@ -1,4 +1,4 @@
-"""Whether this machine lends itself to jobs that were written for GitHub's: the label `ubuntu-latest`, its owner's to give."""
+"""The label `ubuntu-latest`, its owner's to give: whether this machine lends itself to jobs that were written for GitHub's."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Where accounts are looked after: over HTTP when logged in, or on the server's own machine in its database.
+"""Account backends: over HTTP when logged in, or on the server's own machine in its database.
 
 Both desks do the same and speak in the same JSON (docs/server.md); on the server's machine nobody need be logged in,
 and the server need not run: who may write the data folder is its operator.

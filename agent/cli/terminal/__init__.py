@@ -1,1 +1,1 @@
-"""What people see: screens of runs, tables, times, progress, and streams of any encoding."""
+"""The terminal: screens of runs, tables, times, progress, and streams of any encoding."""

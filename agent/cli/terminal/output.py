@@ -1,4 +1,4 @@
-"""What jobs print, as people read it: nothing in it steers the terminal, groups are folded, of a lot the end is kept."""
+"""Output of jobs, as people read it: nothing in it steers the terminal, groups are folded, of a lot the end is kept."""
 
 import re
 from collections import deque

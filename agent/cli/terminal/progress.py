@@ -1,4 +1,4 @@
-"""How far a transfer has come: one line on a terminal that is drawn again and again; elsewhere a line now and then."""
+"""Progress of a transfer: one line on a terminal that is drawn again and again; elsewhere a line now and then."""
 
 import os
 import shutil

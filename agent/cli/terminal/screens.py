@@ -1,4 +1,4 @@
-"""Which screen a run is shown on."""
+"""The choice of the screen that a run is shown on."""
 
 from typing import TextIO
 

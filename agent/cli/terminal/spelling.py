@@ -1,4 +1,4 @@
-"""Did you mean: the word that was probably meant, where a word is not known."""
+"""Spelling: did you mean the word that was probably meant, where a word is not known."""
 
 from collections.abc import Iterable, Mapping, Sequence
 

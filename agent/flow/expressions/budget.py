@@ -1,4 +1,4 @@
-"""What evaluating may cost: one budget for all the expressions of one piece of work.
+"""The budget of evaluation: one for all the expressions of one piece of work.
 
 The runner bounds the memory of each expression (evaluate.py); a flow may have thousands of them over the same large event.
 So whoever evaluates for others opens a budget, and all that is evaluated until it closes draws on it:

@@ -1,4 +1,4 @@
-"""What an `if:` means.
+"""Conditions: what an `if:` means.
 
 Source: actions/runner `PipelineTemplateConverter.ConvertToIfCondition`, `TemplateReader.ParseScalar`.
 """

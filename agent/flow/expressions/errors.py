@@ -1,4 +1,4 @@
-"""What can be wrong with an expression, in GitHub's own words.
+"""Errors of expressions, in GitHub's own words.
 
 Source of the words: actions/languageservices `expressions/src` and actions/runner `src/Sdk/DTExpressions2`.
 """

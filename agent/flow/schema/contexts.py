@@ -1,4 +1,4 @@
-"""Which contexts and functions an expression may use, place by place.
+"""Contexts and functions that an expression may use, place by place.
 
 From actions/languageservices `workflow-parser/src/workflow-v1.0.json`. The functions that are known everywhere
 (`contains`, `format`, ...) are not named here; see agent/flow/expressions/functions.py.

@@ -1,4 +1,4 @@
-"""What a flow and a job both have: permissions, concurrency, defaults of `run` steps."""
+"""Keys that a flow and a job both have: permissions, concurrency, defaults of `run` steps."""
 
 from agent.flow.schema.shapes import BOOLEAN, FILLED, Fields, Key, Shape, mapping, one_of, words
 

@@ -1,4 +1,4 @@
-"""What goes over a job's control socket once somebody is attached: frames of `kind:u8 length:u32 payload`, big endian.
+"""Frames of an attached session on a job's control socket: `kind:u8 length:u32 payload`, big endian.
 
     to the supervisor    INPUT bytes   INPUT_END   SIZE rows:u16 columns:u16
     from it              OUTPUT bytes  ERROR bytes  ENDED {"exit_code": N or null, "message": TEXT}

@@ -1,1 +1,1 @@
-"""How a step speaks to the job: lines of its output, and files that it is given."""
+"""Commands of steps to the job: lines of their output, and files that they are given."""

@@ -1,4 +1,4 @@
-"""What a step changes: gathered while it runs, and applied when it has ended (or, in the background, is waited for)."""
+"""Effects of a step: gathered while it runs, and applied when it has ended (or, in the background, is waited for)."""
 
 from dataclasses import dataclass, field
 

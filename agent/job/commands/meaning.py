@@ -1,4 +1,4 @@
-"""What each workflow command does, and when none is listened to (`stop-commands`).
+"""Meanings of workflow commands, and when none is listened to (`stop-commands`).
 
 Source: actions/runner `ActionCommandManager.cs`; github-facts: *Commands*. Messages are GitHub's.
 """

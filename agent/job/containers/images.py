@@ -1,4 +1,4 @@
-"""Which image is meant: what the owner of the machine says to it, and the digest that flow.lock holds it to."""
+"""The image that is meant: what the owner of the machine says to it, and the digest that flow.lock holds it to."""
 
 import re
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What a job has at the container engine, told by its labels, and how it is removed when the job itself no longer can.
+"""Leftovers of a job at the container engine, told by its labels, and their removal when the job itself no longer can.
 
 The sweep is a process of its own, so that whoever asks for it (the daemon, a command) never loads the engine's client.
 """

@@ -1,4 +1,4 @@
-"""How a machine runs jobs: what the daemon or the command line decides, as opposed to what a flow asks for."""
+"""Job settings: what the daemon or the command line decides of how a machine runs jobs, as opposed to what a flow asks for."""
 
 import json
 from collections.abc import Mapping

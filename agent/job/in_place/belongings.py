@@ -1,4 +1,4 @@
-"""What a folder of somebody's own holds and nothing else has: uncommitted edits, untracked and ignored files, its `.git`.
+"""Belongings: what a folder of somebody's own holds and nothing else has: uncommitted edits, untracked and ignored files, its `.git`.
 
 Listed before the first job of a run begins, and looked at around each action that runs in the folder: whatever way an
 action takes, it does not lose them and pass.

@@ -1,4 +1,4 @@
-"""Asking a supervisor, from another process (`agent.job.supervisor.control`): one question, one answer, in a time that is bounded."""
+"""Questions to a supervisor, from another process (`agent.job.supervisor.control`): one question, one answer, in a time that is bounded."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""What a process does before it forks supervisors, so that none of them has to do it again: import, and touch.
+"""Warming up, before a process forks supervisors, so that none of them has to do it again: import, and touch.
 
 All of it at once would be too much for an agent that never has a job: `warm_up` is for the start, the rest for later.
 """

@@ -1,4 +1,4 @@
-"""Where one of many forms stands in bytes. Two ways with one meaning: `FewForms` and, beyond some hundred forms, `ManyForms`.
+"""Mask search: where one of many forms stands in bytes. Two ways with one meaning: `FewForms` and, beyond some hundred forms, `ManyForms`.
 
 A pattern of alternatives is the fastest for a handful of forms, and its cost is the number of forms at every byte. The other
 way keeps the forms sorted: adding one is an insertion, and at each byte a look at its first four decides nearly always.

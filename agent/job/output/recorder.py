@@ -1,4 +1,4 @@
-"""From a job's output to journal records: masked, in chunks, never one record a line.
+"""The recorder: from a job's output to journal records, masked, in chunks, never one record a line.
 
 `Recorder` is the only writer of the journal while the job runs. What people may read passes through the masker here, and
 only here; a record that the disk did not take is an error of the job, never a silent loss.

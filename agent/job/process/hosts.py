@@ -1,4 +1,4 @@
-"""Where the processes of a step run: on the machine, in the job's container, or in a container of their own.
+"""Hosts of a step's processes: the machine, the job's container, or a container of their own.
 
 Each host has a view of the job's folders (`paths`); what a step sees of paths is in the view of its host.
 """

@@ -1,4 +1,4 @@
-"""What of a machine's environment a job inherits, from the daemon as from `agent flow run`: what makes the machine usable, and nothing else.
+"""The inherited environment, from the daemon as from `agent flow run`: what makes the machine usable, and nothing else.
 
 A job sees the owner's paths, language, proxies and GPU settings. It sees neither `AGENT_*` nor the tokens of whoever
 happened to start it (seen elsewhere: actions/runner#465). `LD_LIBRARY_PATH` is passed on: on GPU machines it is

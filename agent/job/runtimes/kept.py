@@ -1,4 +1,4 @@
-"""What is made once and kept for all jobs of the machine: virtual environments of Python actions, and node.
+"""Kept environments, made once for all jobs of the machine: virtual environments of Python actions, and node.
 
 A job may reach them, so none is believed: beside FOLDER stands `FOLDER.seal`, taken when it was complete, and what does not
 fit its seal any more is thrown away and made again. The seal is over each entry's name, kind, rights, size, inode, link and

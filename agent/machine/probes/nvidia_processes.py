@@ -1,4 +1,4 @@
-"""Which processes compute on a GPU, asked of drivers old and new.
+"""Processes that compute on a GPU, asked of drivers old and new.
 
 NVML's function has three versions. Each driver has those up to its time, and pynvml calls one that is missing
 NVMLError_FunctionNotFound (its unversioned name knows the newest only, and has an error of its own for the others).

@@ -1,1 +1,1 @@
-"""Where actions come from: one file a kind of place."""
+"""Sources of actions: one file a kind of place."""

@@ -1,4 +1,4 @@
-"""Where a repository has moved to, when its host answers with a redirect. git itself follows none (`git_command`).
+"""Moves of a repository, told by a redirect of its host. git itself follows none (`git_command`).
 
 Whoever fetches asks the machine's policy about the new place first, and tells the user. Only the address is looked at here: the
 new place is not spoken to, and credentials are not sent to it.

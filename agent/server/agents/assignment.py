@@ -1,4 +1,4 @@
-"""From an offer to the message that the agent gets: the specification, and its secrets, sealed for this lease."""
+"""The assignment: from an offer to the message that the agent gets, the specification and its secrets, sealed for this lease."""
 
 import json
 from collections.abc import Mapping

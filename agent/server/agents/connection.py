@@ -1,4 +1,4 @@
-"""One agent's connection: four tasks around the protocol of `agent.wire.server_side`.
+"""An agent's connection: four tasks around the protocol of `agent.wire.server_side`.
 
     reader    frames -> events -> leases, journals
     batches   journals -> made durable -> ack -> rows -> release      (`agent.server.agents.journal_batches`)

@@ -1,4 +1,4 @@
-"""From a journal's bytes to rows: steps, annotations, summaries, and the job's end.
+"""Records of a job, from a journal's bytes to rows: steps, annotations, summaries, and the job's end.
 
 `jobs.journal_applied` says how far this has come; it moves in the transaction that writes the rows, so a crash
 repeats at most what changes nothing.

@@ -1,4 +1,4 @@
-"""What one connection has shipped, made durable in batches: sync, acknowledge, bring into rows, release.
+"""Batches of what one connection has shipped, made durable: sync, acknowledge, bring into rows, release.
 
 While one batch is worked off, and for as long again, the next one gathers: what a sync, a commit and a look at the rows
 cost is shared by all that came meanwhile.

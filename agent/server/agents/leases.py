@@ -1,4 +1,4 @@
-"""What happens to leases: offered, accepted, refused, resumed, taken back, lost. Each is one transaction.
+"""Leases: offered, accepted, refused, resumed, taken back, lost. Each is one transaction.
 
 `agent.wire.lease` says what may follow what. A lease that ended before its job began puts the job back into the queue,
 where it is given out under the next number; one that ended later ends the job as `lost`, unless the last word of its

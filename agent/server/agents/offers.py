@@ -1,4 +1,4 @@
-"""What was offered to an agent on its way to it: by the server that holds its connection, whoever has offered it."""
+"""Offers on their way to an agent: by the server that holds its connection, whoever has offered."""
 
 import logging
 from collections.abc import Mapping, Sequence

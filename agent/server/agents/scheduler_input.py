@@ -1,4 +1,4 @@
-"""How things stand, from rows to the scheduler's words: who waits, who holds what, what projects may have."""
+"""Input of the scheduler, from rows to its words: who waits, who holds what, what projects may have."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What an agent is installed from: this server's own wheel, what it needs by digest, and the operator's wheelhouse."""
+"""Installation files for agents: this server's own wheel, what it needs by digest, and the operator's wheelhouse."""
 
 import base64
 import html

@@ -1,4 +1,4 @@
-"""What was made from what, in both directions: from a version of a dataset, and from a run."""
+"""Lineage: what was made from what, in both directions, from a version of a dataset, and from a run."""
 
 import msgspec
 from starlette.responses import Response

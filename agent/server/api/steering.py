@@ -1,4 +1,4 @@
-"""What is done with a run that is there: run it again, let its jobs into environments or not."""
+"""Steering of a run that is there: run it again, let its jobs into environments or not."""
 
 import msgspec
 from starlette.responses import Response

@@ -1,4 +1,4 @@
-"""What everybody may ask: what this is, whether it works, how an agent is installed."""
+"""System facts that everybody may ask: what this is, whether it works, how an agent is installed."""
 
 import shlex
 

@@ -1,4 +1,4 @@
-"""Which caches a job may read and write: those of its git ref, and, to read only, of the branches that it comes from. Pure.
+"""Cache scopes: those of a job's git ref, and, to read only, of the branches that it comes from. Pure.
 
 A cache that a branch has written is seen by that branch, and, when it is a default branch, by all. So what a pull
 request writes is never restored by the branch that it goes to: not even when the flow itself runs on that branch

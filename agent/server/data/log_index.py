@@ -1,4 +1,4 @@
-"""Where the lines of a journal are, part by part, so that nobody reads from its beginning to see its end. Pure.
+"""The index of a log: where the lines of a journal are, part by part, so that nobody reads from its beginning to see its end. Pure.
 
 A part is whole records, about PART_BYTES of them. Output is cut into records anywhere, so a line may have begun many
 parts before the one that it ends in: each part says from where to read for its first lines to be whole. Offsets are the

@@ -1,4 +1,4 @@
-"""How much of a job's journal becomes rows. A job may say the same a million times: its journal holds all of it, as
+"""Bounds of records: how much of a job's journal becomes rows. A job may say the same a million times: its journal holds all of it, as
 output does, and what people look at stays small. That something was left out is said once, as a warning of the job.
 """
 

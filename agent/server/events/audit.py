@@ -1,4 +1,4 @@
-"""Who did what: one row for each call that changes something, written in the transaction of that change.
+"""The audit log: one row for each call that changes something, written in the transaction of that change.
 
 The guard of the route table says who calls and what (`auditing`); the first change of state that the call makes takes
 the row along (`agent.server.events.changes`), so that there is no change without its row and no row of a change that was

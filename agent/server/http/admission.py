@@ -1,4 +1,4 @@
-"""Who asks, and about which project: checked against what the operation's row wants, before its handler runs."""
+"""Admission of a caller: who asks, and about which project, checked before the operation's handler runs."""
 
 import hmac
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""How many connections there may be: in all, and of one address as long as nobody on them has shown who they are.
+"""Limits of connections: in all, and of one address as long as nobody on them has shown who they are.
 
 A connection has proved itself when a request on it bore a good token or a signed URL, or an agent on it its identity. Then
 it no longer counts against its address: a lab's agents may all come from one. All of them count in all, so that files are

@@ -1,4 +1,4 @@
-"""What the server answers: one row an operation. Routes, checks and the OpenAPI document are made from the same rows.
+"""Operations that the server answers, one row each. Routes, checks and the OpenAPI document are made from the same rows.
 
 OPERATIONS = (
     Operation("GET", f"{V1}/things", Access.ADMIN, list_things, query=ThingQuery, answers={200: ThingList}),

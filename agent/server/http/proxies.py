@@ -1,4 +1,4 @@
-"""Who really asks, when proxies of the operator's stand in front: what they say of it is believed, and nobody else's word.
+"""Trusted proxies of the operator's, in front: what they say of who asks is believed, and nobody else's word.
 
 A proxy that is trusted (`AGENT_TRUSTED_PROXIES`) names the client in a header, to whose list each one on the way adds
 whom it was asked by. The list is read from its end: the first address that is no trusted proxy's is the client, and

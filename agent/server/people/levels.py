@@ -1,4 +1,4 @@
-"""Which secrets and variables a job gets when several levels set the same name: the nearest one wins. Pure.
+"""Levels of secrets and variables: of several that set the same name the nearest one wins. Pure.
 
 environment of the job > project > organisation
 """

@@ -1,4 +1,4 @@
-"""What one server process is, whoever asks: its folder, limits, logs, figures, and how it says that something is wrong.
+"""One server process: its folder, limits, logs, figures, and how it says that something is wrong.
 
 Called by all rooms above; it knows neither people nor jobs.
 """

@@ -1,4 +1,4 @@
-"""How slow and how large what a client sends may be, before its connection is ended (`agent.server.http.transports`)."""
+"""Deadlines: how slow and how large what a client sends may be, before its connection is ended (`agent.server.http.transports`)."""
 
 from dataclasses import dataclass
 

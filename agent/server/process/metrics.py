@@ -1,4 +1,4 @@
-"""What `/metrics` shows (Prometheus): counted here as it happens, and read from the store when it is asked for.
+"""Metrics (Prometheus): counted here as it happens, and read from the store when `/metrics` is asked for.
 
 Names of projects and flows come from users, so there is a bound: after so many, the rest is called `other`.
 """

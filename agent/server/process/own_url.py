@@ -1,4 +1,4 @@
-"""Where this server is: what its operator says (`--public-url`), else what a request's `Host` says, which anybody may write.
+"""The server's own URL: what its operator says (`--public-url`), else what a request's `Host` says, which anybody may write.
 
 A `Host` goes into answers to whom has sent it, when it has the form of one. What others will run or keep (the installer)
 names none that the server does not know to be its own.

@@ -1,4 +1,4 @@
-"""What `/metrics` shows of the pools of threads."""
+"""Metrics of the pools of threads."""
 
 from collections.abc import Callable, Iterator, Mapping
 

@@ -1,4 +1,4 @@
-"""Who lets jobs into environments.
+"""Approvals: people let jobs into environments.
 
 A word counts for one job of one attempt, and so for one commit: the job's id is of that attempt, and a re-run asks again
 (security.md: re-run, force-push after approval).

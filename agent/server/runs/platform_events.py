@@ -1,4 +1,4 @@
-"""What happens on the platform itself and may start flows: `emit` is all that other rooms need.
+"""Platform events, which may start flows: `emit` is all that other rooms need.
 
 | event of `on` | happens when | `ref` for `branches`, `tags` | `action` for `types` |
 | --- | --- | --- | --- |

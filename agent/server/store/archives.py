@@ -1,4 +1,4 @@
-"""Which journals are to be archived, and where those are that have been.
+"""Archives of journals: which are to be made, and where those are that have been.
 
 waiting --its archive is stored--> stored --the journal is removed--> done --too old--> gone
 waiting --there is nothing, or it is damaged--> kept

@@ -1,4 +1,4 @@
-"""What is in datasets: the files of versions and drafts, and the contents that a project has of them, each once."""
+"""Files of datasets, in versions and drafts, and the contents that a project has of them, each once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What arrived and may start runs: a queue that is worked off, and the book of what became of it."""
+"""Deliveries that may start runs: a queue that is worked off, and the book of what became of it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

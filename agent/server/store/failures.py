@@ -1,4 +1,4 @@
-"""What can go wrong with a database by itself, told apart from our own mistakes: lost, failing over, busy, full.
+"""Failures of a database by itself, told apart from our own mistakes: lost, failing over, busy, full.
 
 A transaction that ends in one of these was undone, or (the connection broke during the commit) may have been done:
 whoever tries again must bear both.

@@ -1,4 +1,4 @@
-"""What was made from what: runs read versions of datasets, and make others.
+"""Lineage: runs read versions of datasets, and make others.
 
     version <- the run that made it <- the versions that this run read <- ...
 

@@ -1,4 +1,4 @@
-"""Who may change what at the same time. On SQLite there is one writer, and nothing needs to be locked.
+"""Locks: who may change what at the same time. On SQLite there is one writer, and nothing needs to be locked.
 
 On PostgreSQL whoever changes the rows of a run or of its jobs locks the run first. What a transaction locks, in order:
 one run (or several, by their numbers), then agents, then anything else; so no two wait for each other.

@@ -1,4 +1,4 @@
-"""Bringing a database to this version's schema: what `agent server migrate` does, and the embedded server at its start."""
+"""Migration of a database to this version's schema: what `agent server migrate` does, and the embedded server at its start."""
 
 import os
 import sqlite3

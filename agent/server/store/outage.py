@@ -1,4 +1,4 @@
-"""How a loop bears that the database is away: one line when it begins to wait, longer and longer pauses, one line when it
+"""An outage of the database, and how a loop bears it: one line when it begins to wait, longer and longer pauses, one line when it
 goes on.
 
     outage = Outage(log, "the timers")

@@ -1,4 +1,4 @@
-"""What the scheduler reads: the queue, what agents hold, what was held lately. Each is one query over an index."""
+"""The queue as the scheduler reads it, what agents hold, what was held lately. Each is one query over an index."""
 
 from dataclasses import dataclass
 from typing import Any

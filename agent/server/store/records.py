@@ -1,4 +1,4 @@
-"""What journals say beside output: steps, annotations, summaries. Writing a record twice changes nothing."""
+"""Records of journals beside output: steps, annotations, summaries. Writing one twice changes nothing."""
 
 import json
 from dataclasses import dataclass

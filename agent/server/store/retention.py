@@ -1,4 +1,4 @@
-"""What is too old or left over: found here, and forgotten row by row. Blobs are the caller's business."""
+"""Retention: what is too old or left over, found here, and forgotten row by row. Blobs are the caller's business."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""All that is stored encrypted under the master key, wherever it lies: read and replaced record by record."""
+"""Sealed values under the master key, wherever they lie: read and replaced record by record."""
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass

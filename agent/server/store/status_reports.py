@@ -1,4 +1,4 @@
-"""What repositories are still to be told about their commits: an outbox, in order for each run."""
+"""Status reports that repositories are still to be sent about their commits: an outbox, in order for each run."""
 
 from dataclasses import dataclass
 

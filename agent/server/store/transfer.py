@@ -1,4 +1,4 @@
-"""All that one store holds, brought into another, whichever each of them is: how PostgreSQL is backed up, and how a
+"""The transfer of all that one store holds into another, whichever each of them is: how PostgreSQL is backed up, and how a
 backup of either comes into either.
 
 Rows are read a few at a time and written in one transaction. Each table is read again where it has arrived and must be

@@ -1,4 +1,4 @@
-"""What can be uploaded and downloaded by signed URLs: artifacts and caches, seen as one kind of thing."""
+"""Shelves of what can be uploaded and downloaded by signed URLs: artifacts and caches, seen as one kind of thing."""
 
 import re
 from collections.abc import Mapping

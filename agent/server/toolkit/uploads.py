@@ -1,4 +1,4 @@
-"""What an upload in parts may write: no more than the project has room for, counted before it is written, while its job runs."""
+"""Uploads in parts: no more than the project has room for, counted before it is written, while its job runs."""
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator

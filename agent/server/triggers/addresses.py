@@ -1,4 +1,4 @@
-"""Which addresses are the public internet's: a table of our own, since `ipaddress` changes its mind from Python to Python.
+"""Addresses of the public internet: a table of our own, since `ipaddress` changes its mind from Python to Python.
 
 Sources: IANA's registries of special-purpose addresses (IPv4, RFC 6890; IPv6, of which 2000::/3 alone is given out), RFC 6052
 (NAT64), RFC 3056 and 7526 (6to4), RFC 4380 (Teredo), RFC 3879 (site-local), RFC 4291 (IPv4-mapped and -compatible).

@@ -1,4 +1,4 @@
-"""What arrived, in one form, whoever sent it: the facts that filters, contexts and git ask for.
+"""A delivery in one form, whoever sent it: the facts that filters, contexts and git ask for.
 
 `payload` has GitHub's shape for every provider, for it becomes `github.event`.
 """

@@ -1,4 +1,4 @@
-"""What platform events start: the flows of the project that wait for them, at their default branch or as stored."""
+"""Starts by platform events: the flows of the project that wait for them, at their default branch or as stored."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What a repository's delivery starts: the flows of the right commit, held against the event.
+"""Starts by a repository's delivery: the flows of the right commit, held against the event.
 
 | event | flows and code of | `ref` | status on |
 | --- | --- | --- | --- |

@@ -1,4 +1,4 @@
-"""Which flows a delivery starts, and of the others: why not, in words. Pure.
+"""Matching of flows and a delivery, and of those that don't start: why not, in words. Pure.
 
 Source of the rules: GitHub's documentation, "Events that trigger workflows", "Skipping workflow runs", "Workflow syntax".
 """

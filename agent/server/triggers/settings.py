@@ -1,4 +1,4 @@
-"""How the triggers of a server are set up."""
+"""Settings of the triggers of a server."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""From a submission to a run, once: its `origin.start` is the same for the same start, however often it is tried.
+"""The start of a submission, once: its `origin.start` is the same for the same start, however often it is tried.
 
 What started a run is noted in the transaction that makes it.
 """

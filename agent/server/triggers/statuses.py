@@ -1,4 +1,4 @@
-"""What runs come to, told to the host of their commit: a commit status of GitHub, Gitea or GitLab.
+"""Statuses of runs, told to the host of their commit: GitHub's, Gitea's or GitLab's.
 
 Reports of a run go out in their order; one that can't be sent is tried again, later and later, and given up in the end.
 """

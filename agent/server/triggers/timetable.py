@@ -1,4 +1,4 @@
-"""When a schedule is due: cron's times in a time zone, and which missed one still counts. Pure.
+"""The timetable: cron's times in a time zone, and which missed one still counts. Pure.
 
 Daylight saving, as cron has it: a time that is skipped in spring comes when the clocks have gone forward; one that is
 there twice in autumn comes once. Steps of `*` go on as if nothing had happened.

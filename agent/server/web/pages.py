@@ -1,4 +1,4 @@
-"""How a page is made: a template with everything escaped, and headers that let nothing foreign act in it."""
+"""Pages: a template with everything escaped, and headers that let nothing foreign act in it."""
 
 import re
 from collections.abc import Mapping

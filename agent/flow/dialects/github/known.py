@@ -1,4 +1,4 @@
-"""What the contexts are known to have at a place of a flow, as far as the flow itself tells."""
+"""Known members of contexts at a place of a flow, as far as the flow itself tells."""
 
 from collections.abc import Callable, Iterable
 from typing import Final

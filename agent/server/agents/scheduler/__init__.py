@@ -1,4 +1,4 @@
-"""Who gets which job: a pure choice, and for each job that nobody gets the reason in words. docs/scheduling.md.
+"""The scheduler: a pure choice of who gets which job, and for each job that nobody gets the reason in words. docs/scheduling.md.
 
 order.py      which job is next: overlooked projects, projects' priority, share by usage over weight, then age
 machines.py   what an agent has left, and when it will have more

@@ -1,4 +1,4 @@
-"""One round: each waiting job in its turn is placed, or told why not.
+"""The choice of one round: each waiting job in its turn is placed, or told why not.
 
 The first job that can't be placed has the machine kept that will have room for it soonest; a job behind it begins there
 only if it ends before then, or leaves enough. (Lifka's EASY backfill; a job's longest time is its `timeout-minutes`.)

@@ -1,4 +1,4 @@
-"""What an agent has left, and when it will have more."""
+"""Candidates: what an agent has left, and when it will have more."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

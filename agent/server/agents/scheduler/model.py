@@ -1,4 +1,4 @@
-"""What the scheduler is told, and what it says."""
+"""The scheduler's model: what it is told, and what it says."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

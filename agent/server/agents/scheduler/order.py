@@ -1,4 +1,4 @@
-"""Which job is next.
+"""The order of the queue: which job is next.
 
     1. one that has waited for half a day, first of its project, while the project had nothing or only later ones running
     2. of the projects with the highest priority

@@ -1,4 +1,4 @@
-"""Why a job waits, in words for the person whose job it is: what is missing, and what it waits for."""
+"""Reasons why a job waits, in words for the person whose job it is: what is missing, and what it waits for."""
 
 from collections.abc import Iterable, Sequence
 

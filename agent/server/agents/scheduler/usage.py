@@ -1,4 +1,4 @@
-"""What projects have used lately: their dominant share of the fleet over time, halved every hour.
+"""Usage of projects lately: their dominant share of the fleet over time, halved every hour.
 
 The dominant share of a job is the largest of its shares of all slots, cores, memory and GPUs (Ghodsi et al., *Dominant
 Resource Fairness*, NSDI 2011); that usage fades by half-lives and is weighed is Slurm's classic fair share.

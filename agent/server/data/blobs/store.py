@@ -1,4 +1,4 @@
-"""What is asked of a place for bulk bytes.
+"""The blob store's protocol: what is asked of a place for bulk bytes.
 
 A key is made by us (letters, digits, `-`, `_`, `/`), never by a stranger. Calls work in any order and from any number of
 tasks. What a call has not finished is never seen: after a crash a key has its old bytes or its new ones.

@@ -1,1 +1,1 @@
-"""Who may do what: tokens of people and agents, tokens of jobs, signatures of URLs, and the limit on guessing."""
+"""Authentication and rights: tokens of people and agents, tokens of jobs, signatures of URLs, and the limit on guessing."""

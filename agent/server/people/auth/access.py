@@ -1,4 +1,4 @@
-"""What the routes of the HTTP API ask for, and what a caller has. Every route names its access; a test walks the table.
+"""Access: what the routes of the HTTP API ask for, and what a caller has. Every route names its access; a test walks the table.
 
 A right is asked for in one project: the one that the run, job or artifact in the path belongs to, else the one that the
 query's `project` names (`agent.server.people.auth.place`). Who has no role in it is told what is told of a project that does

@@ -1,4 +1,4 @@
-"""From what a request shows to who it is: users through tokens and sessions, jobs through their runtime tokens."""
+"""Callers, from what a request shows to who it is: users through tokens and sessions, jobs through their runtime tokens."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""One signing key on disk, a key of its own for every purpose: what is signed for one is worth nothing for another."""
+"""Keys derived from one signing key on disk, one for every purpose: what is signed for one is worth nothing for another."""
 
 import hashlib
 import hmac

@@ -1,4 +1,4 @@
-"""Which project a request is about: found in one place, before its handler runs."""
+"""The project that a request is about: found in one place, before its handler runs."""
 
 from collections.abc import Awaitable, Callable, Mapping
 

@@ -1,4 +1,4 @@
-"""How often one caller may ask: a token bucket each. The buckets of one server process; two servers allow twice as much.
+"""Rates of requests: a token bucket each caller. The buckets of one server process; two servers allow twice as much.
 
 Answers say how it stands (draft-ietf-httpapi-ratelimit-headers): `RateLimit-Policy` and `RateLimit`.
 """

@@ -1,4 +1,4 @@
-"""What a person may do in a project. Each role may do all that the ones before it may.
+"""Roles of a person in a project. Each may do all that the ones before it may.
 
 viewer       look: runs, logs, artifacts, variables
 runner       start, cancel and re-run; mark and upload what runs share

@@ -1,4 +1,4 @@
-"""How often a client may fail: guessing a token or a password stays hopeless, and cheap for us.
+"""The throttle of failures: guessing a token or a password stays hopeless, and cheap for us.
 
 Who shows a good token is let in at once, and only failures count, so that a neighbour behind the same address who guesses locks
 nobody out. A password is slow to look at: its guess counts before it is looked at (`attempt`), and a right one is given back

@@ -1,4 +1,4 @@
-"""From any released schema to today's, step by step: alembic's chain of `versions/`, run without its command or files.
+"""Migrations from any released schema to today's, step by step: alembic's chain of `versions/`, run without its command or files.
 
 Alembic is imported for an upgrade only: a server that starts on a database of its own schema does not wait for it.
 """

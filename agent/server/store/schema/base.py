@@ -1,4 +1,4 @@
-"""What all tables share: one metadata, names for constraints, and the column types.
+"""The base of all tables: one metadata, names for constraints, and the column types.
 
 Times are seconds since the epoch, UTC; JSON is text that `agent.spec.codec` or `json` wrote.
 """

@@ -1,4 +1,4 @@
-"""What runs need beside their own rows: earlier attempts, environments with their approvals, concurrency groups."""
+"""Tables of what runs need beside their own rows: earlier attempts, environments with their approvals, concurrency groups."""
 
 from sqlalchemy import Boolean, Column, ForeignKey, Index, String, Table, Text, UniqueConstraint
 

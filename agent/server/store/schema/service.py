@@ -1,4 +1,4 @@
-"""What serving itself remembers: requests that must not happen twice."""
+"""Tables of serving itself: requests that must not happen twice."""
 
 from sqlalchemy import Column, Index, LargeBinary, String, Table
 

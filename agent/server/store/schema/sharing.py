@@ -1,4 +1,4 @@
-"""What runs share: caches, tags; and where logs lie when their jobs are over."""
+"""Tables of what runs share: caches, tags; and where logs lie when their jobs are over."""
 
 from sqlalchemy import Column, ForeignKey, Index, String, Table, UniqueConstraint
 

@@ -1,4 +1,4 @@
-"""What starts runs: connected repositories, known flows with their events and times, webhooks, what arrived, what is reported."""
+"""Tables of what starts runs: connected repositories, known flows with their events and times, webhooks, what arrived, what is reported."""
 
 from sqlalchemy import Boolean, Column, ForeignKey, Index, LargeBinary, String, Table, Text, UniqueConstraint
 

@@ -1,4 +1,4 @@
-"""What each provider sends, as a `Delivery`: one module a provider, all with `read_delivery(event, payload)`. Pure."""
+"""Providers, and what each sends as a `Delivery`: one module a provider, all with `read_delivery(event, payload)`. Pure."""
 
 from collections.abc import Callable, Mapping
 from typing import Final

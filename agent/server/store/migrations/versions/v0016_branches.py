@@ -1,4 +1,4 @@
-"""Which branch or tag a run is on: what the server itself has found, and not what somebody said."""
+"""Branches of runs: what the server itself has found, and not what somebody said."""
 
 import json
 
