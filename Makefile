@@ -9,7 +9,7 @@ LOCKS := $(wildcard install/requirements/*.txt tests/requirements/*.txt)
 
 .DEFAULT_GOAL := help
 KILLS := 100
-STORE := sqlite
+STORE :=
 
 .PHONY: help demo test quick check soak bench lock test-newest test-oldest clean
 
@@ -18,7 +18,7 @@ help:
 	@echo "make test    formatting, lint, types, walls and all tests"
 	@echo "make quick   formatting, lint, types, walls and the pure rooms' tests: a minute or two"
 	@echo "make check   formatting, lint, types, walls"
-	@echo "make soak    KILLS=100 random kills and other faults under running jobs (SEED=N: that schedule again; STORE=postgresql)"
+	@echo "make soak    hours: KILLS=100 random kills a store, fleets, crashes and the API's fuzz in full (STORE=sqlite SEED=N: that schedule of kills alone)"
 	@echo "make bench   time and memory, as ratios against their floors"
 	@echo "make lock    the locked packages anew, from the ranges of pyproject.toml (KEEP=1: what is locked stays where it can)"
 	@echo "make test-newest, make test-oldest    the ranges of pyproject.toml at their two ends"
@@ -27,20 +27,17 @@ help:
 demo: $(RUNS)
 	@$(BIN)/agent demo
 
-test: check
-	@tests/run
+test: $(TESTS)
+	@tests/tier test
 
 check: $(TESTS)
-	@$(BIN)/ruff format --check .
-	@$(BIN)/ruff check .
-	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-cache
+	@tests/check
 
-quick: check
-	@tests/run tests/flow tests/spec tests/plan tests/wire tests/journal tests/test_*.py
+quick: $(TESTS)
+	@tests/tier quick
 
 soak: $(TESTS)
-	@PYTHONPATH=tests $(BIN)/python -m faults.soak --kills $(KILLS) --store $(STORE) $(if $(SEED),--seed $(SEED))
+	@$(if $(STORE),PYTHONPATH=tests $(BIN)/python -m faults.soak --kills $(KILLS) --store $(STORE) $(if $(SEED),--seed $(SEED)),KILLS=$(KILLS) tests/tier soak)
 
 lock: $(TESTS)
 	@tests/lock $(BIN)/uv $(if $(KEEP),,--upgrade)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from support.postgres import Cluster, run_cluster
 # commands that they start must not.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+HERE = Path(__file__).parent
+_LONG_SECONDS = 5.0
 
 
 @pytest.fixture(autouse=True)
@@ -31,3 +35,35 @@ def postgres() -> Iterator[Cluster]:
     """A PostgreSQL of this test process."""
     with run_cluster() as cluster:
         yield cluster
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files that took longest first: `tests/durations.txt` says which they were."""
+    took = {}
+    for line in (HERE / "durations.txt").read_text().splitlines():
+        seconds, file = line.split()
+        took[file] = float(seconds)
+    items.sort(key=lambda item: -took.get(item.path.relative_to(HERE).as_posix(), 0.0))
+
+
+class Durations:
+    """What each file took, written down at the end: `AGENT_TEST_DURATIONS=tests/durations.txt make test`."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._took: dict[str, float] = defaultdict(float)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._took[report.nodeid.partition("::")[0].removeprefix("tests/")] += report.duration
+
+    def pytest_sessionfinish(self) -> None:
+        rows = sorted(self._took.items(), key=lambda row: -row[1])
+        text = "".join(f"{seconds:.0f} {file}\n" for file, seconds in rows if seconds >= _LONG_SECONDS)
+        self._file.write_text(text)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The process that gathers the reports of all others writes down what they took."""
+    wanted = os.environ.get("AGENT_TEST_DURATIONS")
+    if wanted and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Durations(Path(wanted)))

@@ -32,7 +32,7 @@ def store(request: pytest.FixtureRequest) -> Callable[[], dict[str, str]]:
     if request.param == "sqlite":
         return dict
     cluster = request.getfixturevalue("postgres")
-    return lambda: {"database_url": cluster.make_database()}
+    return lambda: {"database_url": cluster.make_store()}
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def blob_server(
     settings = {}
     if request.param == "s3 with postgresql":
         settings["blobs_url"] = request.getfixturevalue("s3").blobs_url("&direct=no")
-        settings["database_url"] = request.getfixturevalue("postgres").make_database()
+        settings["database_url"] = request.getfixturevalue("postgres").make_store()
     process = ServerProcess(tmp_path_factory.mktemp("server") / "data", **settings)
     yield process
     process.stop()

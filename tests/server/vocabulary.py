@@ -1,21 +1,26 @@
 """The words of the server's tests: a real server process, a real agent protocol over a real websocket, small flows."""
 
+import atexit
 import contextlib
 import json
+import shutil
 import sqlite3
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import httpx
 from server.forks import server_forks
-from support.postgres import run_statement
+from support.postgres import migrate_aside, run_statement
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from agent.journal.format import MAGIC, Closed, Log, Opened, Record, StepChanged, encode
+from agent.seal.files import make_private_folder
 from agent.seal.identity import challenge_message, create_identity
 from agent.seal.secrets import open_sealed
 from agent.spec.outcome import Conclusion, JobResult
@@ -60,6 +65,15 @@ def wait_for(claim: Callable[[], Any], what: str = "") -> Any:
     return value
 
 
+@cache
+def _empty_store() -> Path:
+    """A SQLite database with this version's schema and nothing else: built once a process, and copied."""
+    file = Path(tempfile.mkdtemp(prefix="flow-store-")) / "flow.db"
+    atexit.register(shutil.rmtree, file.parent, ignore_errors=True)
+    migrate_aside(file)
+    return file
+
+
 class ServerProcess:
     """A server on a data folder; the admin's token is kept over restarts."""
 
@@ -68,6 +82,10 @@ class ServerProcess:
         self.log = data.with_name(f"{data.name}.log")
         self.token = self.registration_token = ""
         self._settings = {"data": str(data), **settings}
+        if "database_url" not in settings and not data.exists():
+            make_private_folder(data)
+            shutil.copyfile(_empty_store(), data / "flow.db")
+            (data / "flow.db").chmod(0o600)
         self.start()
 
     def start(self) -> None:

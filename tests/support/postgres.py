@@ -44,6 +44,7 @@ class Cluster:
         self._data = folder / "data"
         self._settings = f"{_SETTINGS} unix_socket_directories={folder}"
         self._made = 0
+        self._template = ""
         self._lock = threading.Lock()
         options = ["--auth=trust", "--username=flows", "--encoding=UTF8", "--no-locale", "--no-sync"]
         self._run("initdb", "--pgdata", str(self._data), *options)
@@ -73,10 +74,23 @@ class Cluster:
 
     def make_database(self) -> str:
         """A new empty database: its URL."""
+        return self._make("template0")
+
+    def make_store(self) -> str:
+        """A new database with this version's schema: its URL. The schema is built once, and copied."""
+        with self._lock:
+            if not self._template:
+                name = "flows_template"
+                self.execute(f'CREATE DATABASE "{name}" TEMPLATE template0')
+                migrate_aside(self.url(name))
+                self._template = name
+        return self._make(self._template)
+
+    def _make(self, template: str) -> str:
         with self._lock:
             self._made += 1
             name = f"flows_{self._made}"
-        self.execute(f'CREATE DATABASE "{name}"')
+        self.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
         return self.url(name)
 
     def execute(self, statement: str, database: str = "postgres") -> str:
@@ -111,6 +125,15 @@ class Cluster:
             text = out.read().decode(errors="replace")
         assert done.returncode == 0, f"{name} failed: {text}"
         return text.strip()
+
+
+def migrate_aside(database: Path | str) -> None:
+    """Bring a database to this version's schema, from a thread: the caller's may have a loop that runs."""
+    from agent.server.store.migrate import migrate
+
+    thread = threading.Thread(target=lambda: asyncio.run(migrate(database)))
+    thread.start()
+    thread.join()
 
 
 def run_statement(url: str, statement: str, *values: object) -> list[tuple[Any, ...]]:
