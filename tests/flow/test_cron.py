@@ -11,7 +11,7 @@ from agent.flow.cron import expand_cron, is_cron, shortest_gap_minutes
     "text",
     [
         "0 0 * * *", "0 000 001 * *", "2,10 4,5 * * *", "30 4-6 * * *", "0 4-4 * * *", "20/15 * * * *", "28 5,*/4,6-8 * * *",
-        "0 0 * * SUN", "0 0 * * sun-TUE", "0 0 * JAN-3 *", "0 2-4/5 * * *", "0   0  *  *   *", "59 23 31 12 6",
+        "0 0 * * SUN", "0 0 * * sun-TUE", "0 0 * JAN-3 *", "0 2-4/5 * * *", "0   0  *  *   *", "59 23 31 12 6", "0 5 * * *\n",
     ],
 )  # fmt: skip
 def test_five_good_fields_are_cron(text):
