@@ -134,6 +134,11 @@ def test_without_colours_those_of_the_job_are_taken_out(monkeypatch: pytest.Monk
     assert of_journal(Log(1, 0, f"{red}\n".encode())) == f"  {red}\n"
 
 
+def test_what_only_moves_is_not_written_into_a_pipe() -> None:
+    moves = {"kind": "progress", "job": "a", "step": "s", "time": 0.0, "text": " 10%"}
+    assert shown(moves, {**moves, "text": " 20%"}, log("100%"), jobs=False) == "  100%\n"
+
+
 def test_what_only_moves_is_no_json_record() -> None:
     out = io.StringIO()
     JsonScreen(out).show({"kind": "progress", "job": "a", "step": "s", "time": 0.0, "text": " 10%"})

@@ -2,6 +2,7 @@
 
 import io
 import re
+import tracemalloc
 
 import pytest
 from support.manual_clock import ManualClock
@@ -202,6 +203,36 @@ def test_of_much_output_the_end_stays_and_how_to_see_the_rest() -> None:
     play.end("a", "success")
     lines = [f"    │ line {number}" for number in range(215, 225)]
     assert play.seen()[2:] == ["    │ … 214 lines above: --log all", *lines]
+
+
+@pytest.mark.parametrize(
+    ("begin", "line", "count"),
+    [("", "a line\n", 30_000), ("##[group]More\n", "a line\n", 30_000), ("", f"{'x' * 500_000}\n", 20)],
+    ids=["lines", "lines of a group that is open", "long lines"],
+)
+@pytest.mark.parametrize("is_of_server", [False, True], ids=["local", "server"])
+def test_of_a_log_no_more_is_held_than_is_shown(
+    begin: str, line: str, count: int, is_of_server: bool
+) -> None:
+    play = Play()
+    play.step("a", 0, "Train")
+
+    def say(text: str) -> None:
+        if is_of_server:
+            play.screen.show({"kind": "log", "job": "a", "step": "s0", "time": 0.0, "text": text[:-1]})
+        else:
+            play.log("a", 0, text)
+
+    tracemalloc.start()
+    try:
+        if begin:
+            say(begin)
+        for _ in range(count):
+            say(line)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 1 << 20
 
 
 def test_of_several_jobs_that_run_each_shows_only_what_moves() -> None:

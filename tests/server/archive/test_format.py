@@ -85,6 +85,20 @@ async def test_finding_a_line_costs_the_same_in_a_log_that_is_thirty_times_as_lo
     assert max(costs) < 200_000
 
 
+async def test_going_on_near_the_end_costs_the_same_in_a_log_that_is_thirty_times_as_long() -> None:
+    costs = []
+    for count in (15_000, 450_000):
+        shelf = Shelf(lines_of(count), pieces=5_000)
+        last = shelf.journal_bytes - len(encode(lines_of(count)[-1]))
+        shelf.fetched = 0
+        start = await shelf.reader.find_start(last)
+        found = [end async for frame in shelf.reader.frames_from(start) for end, _ in frame if end > last]
+        assert found == [shelf.journal_bytes]
+        costs.append(shelf.fetched)
+    assert costs[1] < 4 * costs[0]
+    assert costs[1] < 200_000
+
+
 async def test_a_step_is_read_by_its_own_lines() -> None:
     records: list[Record] = []
     for n in range(1, 30_001):
