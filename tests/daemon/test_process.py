@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 import signal
+import time
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -92,6 +94,16 @@ async def test_a_server_that_was_away_gets_everything_when_it_is_back(server, st
         await server.wait_for(lambda: server.result(JOB))
         assert server.lines(JOB).count(b"before") == server.lines(JOB).count(b"after") == 1
         assert "trying again" in daemon.log
+
+
+async def test_the_daemons_log_says_that_its_times_are_utc(server, state):
+    before = int(time.time())
+    async with daemon_process(state, TZ="Asia/Tokyo") as daemon:
+        await server.wait_ready()
+        await wait_until(lambda: daemon.log)
+    said = daemon.log.split()[0]
+    assert said.endswith("Z")
+    assert before <= datetime.fromisoformat(said).timestamp() <= time.time()
 
 
 async def test_told_to_leave_the_daemon_goes_and_the_job_goes_on(server, state, tmp_path):

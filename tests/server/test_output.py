@@ -3,14 +3,19 @@
 import json
 import os
 import pty
+import re
 import select
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
 
 import pytest
 from server.vocabulary import (
+    ONE_JOB,
     PATIENCE_SECONDS,
     ServerProcess,
     TestAgent,
@@ -22,6 +27,8 @@ from server.vocabulary import (
     step,
 )
 from support.lab import Done, command_line, run_agent
+
+from agent.journal.format import Summary
 
 pytestmark = pytest.mark.store("sqlite")
 Agents = Callable[..., TestAgent]
@@ -61,6 +68,13 @@ class Pty:
             assert data, f"{wanted!r} did not come: {self.text!r}"
             self.text += data.decode("utf-8", "replace")
         self.text = self.text.partition(wanted)[2]
+
+    def read_to_end(self) -> str:
+        """All that is still to come."""
+        with suppress(OSError):  # that is how a terminal ends
+            while data := os.read(self._descriptor, 65536):
+                self.text += data.decode("utf-8", "replace")
+        return self.text
 
 
 @contextmanager
@@ -188,3 +202,79 @@ def test_times_say_that_they_are_utc(own: ServerProcess) -> None:
     headers = {"Authorization": f"Bearer {own.token}", "Accept": "text/html"}
     for path in ("/status", f"/status/runs/{run}"):
         assert f"<time>{day} {hour[:5]} UTC</time>" in own.http.get(path, headers=headers).text
+
+
+def finish_run(server: ServerProcess, agent: TestAgent, **more: str) -> int:
+    """A run of a branch's code, of a flow with a name, that is over."""
+    names = "".join(f"{key.replace('_', '-')}: {value}\n" for key, value in more.items())
+    job = "jobs:\n  train:\n    runs-on: linux\n    steps:\n      - run: echo hello\n"
+    ref = f"refs/heads/feature/{'long-' * 12}name"
+    source = {"kind": "git", "url": "https://git.lab/a/b", "ref": ref, "commit": "1" * 40}
+    run = server.submit(f"{names}on: workflow_dispatch\n{job}", source=source)
+    assign = agent.take()
+    agent.finish(assign, journal(assign))
+    server.wait_for_job(run, status="completed")
+    return run
+
+
+def test_a_list_of_runs_says_each_run_once_with_all_that_tells_it_from_others(
+    own: ServerProcess, make_agent: Agents
+) -> None:
+    agent = make_agent(own).connect()
+    plain, named = finish_run(own, agent, name="Fit"), finish_run(own, agent, name="Fit", run_name="again")
+    listed = say(own, "run", "list").out
+    title, *rows = (re.split(r"  +", line.rstrip()) for line in listed.splitlines())
+    assert title == ["run", "flow", "state", "branch", "event", "by", "created", "took", "url"]
+    assert [row[:2] for row in rows] == [[str(named), "Fit: again"], [str(plain), "Fit"]]
+    _, _, state, branch, event, actor, created, took, url = rows[1]
+    assert (state, branch, event) == ("success", f"feature/{'long-' * 12}name", "workflow_dispatch")
+    assert actor == own.run(plain)["actor"] != ""
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", created)
+    assert re.fullmatch(r"\d+\.\ds", took)
+    assert url == f"{own.url}/status/runs/{plain}"
+    with on_a_terminal(own, "run", "list") as terminal:
+        lines = terminal.read_to_end().splitlines()
+    assert len(lines) == 3
+    assert all(len(re.sub(r"\x1b\[[0-9;]*m", "", line)) <= 80 for line in lines), lines
+    assert all(word in lines[2] for word in ("Fit", "success", "…"))
+
+
+def test_who_submits_and_follows_is_told_the_address_of_the_runs_page(
+    own: ServerProcess, make_agent: Agents, tmp_path: Path
+) -> None:
+    file = tmp_path / "flow.yml"
+    file.write_text(ONE_JOB)
+    agent = make_agent(own).connect()
+    words = ("flow", "submit", str(file), "--source", "none", "--follow")
+    with on_a_terminal(own, *words) as terminal:
+        terminal.read_until(f"run 1 submitted: {own.url}/status/runs/1")
+        assign = agent.take()
+        agent.finish(assign, journal(assign))
+
+
+def test_a_summary_keeps_its_colours_where_they_are_wanted_and_nowhere_else(
+    own: ServerProcess, make_agent: Agents
+) -> None:
+    run = own.submit(ONE_JOB)
+    agent = make_agent(own).connect()
+    assign = agent.take()
+    agent.finish(assign, journal(assign, Summary(0, f"{RED}\n\x1b[2Jplain\n")))
+    assert "  red\n  plain\n" in say(own, "run", "show", str(run)).out
+    assert f"  {RED}\n  plain\n" in say(own, "run", "show", str(run), FORCE_COLOR="1").out
+    with on_a_terminal(own, "run", "show", str(run)) as terminal:
+        assert RED in terminal.read_to_end()
+
+
+def test_the_servers_log_says_that_its_times_are_utc() -> None:
+    program = "import logging; from agent.server.process.logs import set_up_logs; set_up_logs('text'); logging.warning('hello')"
+    before = int(time.time())
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", program],
+        env={**os.environ, "TZ": "Asia/Tokyo"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    said, level, *_ = done.stderr.split()
+    assert (said[-1], level) == ("Z", "WARNING")
+    assert before <= datetime.fromisoformat(said).timestamp() <= time.time()
