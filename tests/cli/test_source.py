@@ -1,5 +1,6 @@
 """The code of a run: what git says, and a snapshot that holds what is not committed."""
 
+import os
 import tarfile
 from pathlib import Path
 
@@ -34,6 +35,14 @@ def test_a_work_tree_tells_top_branch_and_commit(tmp_path: Path) -> None:
     assert (checkout.top, checkout.url) == (tmp_path / "r", "")
     assert checkout.ref.startswith("refs/heads/")
     assert checkout.commit == repository.head
+
+
+def test_a_work_tree_may_lie_in_a_folder_whose_name_is_no_utf_8(tmp_path: Path) -> None:
+    top = tmp_path / os.fsdecode(b"caf\xe9")
+    make_repository(top, {"file": "x"})
+    checkout = find_checkout(top)
+    assert checkout is not None
+    assert checkout.top == top
 
 
 def test_a_work_tree_without_a_commit_is_one_all_the_same(tmp_path: Path) -> None:

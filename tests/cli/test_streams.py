@@ -80,6 +80,22 @@ def test_no_encoding_stops_a_command(flow: Path, words: str, encoding: str) -> N
     assert done.returncode == (done.returncode if words == "doctor" else 0), done.stderr
 
 
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_a_job_has_its_words_and_files_in_any_encoding(flow: Path, encoding: str) -> None:
+    steps = 'mkdir größe && printf %s "$WORD" > größe/日本 && ls größe && cat größe/日本'
+    flow.write_text(
+        "on: workflow_dispatch\njobs:\n  a:\n    runs-on: self-hosted\n    steps:\n"
+        f"      - {{run: '{steps}', env: {{WORD: naïve ✓}}}}\n"
+        "      - {run: pwd, working-directory: größe}\n",
+        encoding="utf-8",
+    )
+    done = run(flow, "flow", "run", "flow.yml", "--format", "json", **ENCODINGS[encoding])
+    assert done.returncode == 0, done.stdout + done.stderr
+    texts = [json.loads(line).get("text") for line in done.stdout.splitlines()]
+    assert {"日本", "naïve ✓"} <= set(texts)
+    assert any(str(text).endswith("/größe") for text in texts)
+
+
 def test_marks_have_stand_ins_and_the_rest_a_question_mark(flow: Path) -> None:
     done = run(flow, "flow", "run", "flow.yml", PYTHONIOENCODING="ascii")
     lines = done.stdout.decode("ascii").splitlines()
