@@ -123,6 +123,27 @@ def test_an_image_with_musl_gets_a_node_for_musl(run: Any, tmp_path: Path, musl_
     assert "node runs /__w/place/place/hello/main.js" in report.log("one")
 
 
+def test_what_stands_in_a_jobs_home_is_not_heard_where_a_node_is_brought_for_all(
+    run: Any, tmp_path: Path, musl_image: str
+) -> None:
+    workspace = tmp_path / "place"
+    write_action(workspace, "hello", "name: hello\nruns: {using: node24, main: main.js}\n", main_js="")
+    pip = offer_node(tmp_path / "wheels", f"musllinux_1_2_{os.uname().machine}")
+    nonsense = tmp_path / "started.sh"
+    nonsense.write_text(
+        'mkdir -p ~/.config/pip; printf "[global]\\ntimeout = x\\n" | tee ~/.config/pip/pip.conf'
+    )
+    settings = {
+        "workspace": workspace,
+        "environment": pip,
+        "has_own_home": True,
+        "hook_job_started": str(nonsense),
+    }
+    report = run(uses("one", "./hello"), container=musl_image, settings=settings)
+    assert report.conclusion is Conclusion.SUCCESS, report.log()
+    assert "timeout = x" in report.log("__hook_started")
+
+
 def test_the_contexts_know_the_container(run: Any) -> None:
     report = run(script("one", "echo ${{ job.container.id }} ${{ job.container.network }}; hostname"))
     line, hostname = report.output_of("one")

@@ -1,5 +1,6 @@
 """The owner's rules for images and containers: what a hostile server or flow asks for is refused, and the rule is named."""
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -173,9 +174,16 @@ def test_containers_run_as_the_users_that_their_owner_lets_them_be(tmp_path: Pat
         assert "[containers] users" in refused.value.hint
 
 
-def refusal(tmp_path: Path, rules: str, engine: str = "unix:///nowhere", **options: Any) -> str:
-    """How a job ends that a server has sent to a machine with these rules."""
+def refusal(
+    tmp_path: Path,
+    rules: str,
+    engine: str = "unix:///nowhere",
+    read_before: dict[str, Any] | None = None,
+    **options: Any,
+) -> str:
+    """How a job ends that a server has sent to a machine with these rules; `read_before`: by its daemon, at its start."""
     settings = {
+        "policy": read_before,
         "policy_file": write(tmp_path, rules),
         "policy_must_exist": True,
         "server_url": "http://127.0.0.1:1",
@@ -228,6 +236,23 @@ def test_a_hostile_server_gets_nothing_that_the_owner_forbids(
     said = refusal(tmp_path, RULES, engine_address, **options)
     assert rule in said
     assert str(tmp_path / "policy.toml") in said
+
+
+@pytest.mark.parametrize(
+    ("options", "rule"),
+    [
+        ({"container": "evil/box:1"}, "[images] deny"),
+        ({"services": {"db": "docker.io/evil/box"}}, "[images] deny"),
+        ({"steps": [uses("one", "docker://evil/box")]}, "[images] deny"),
+        ({"container": {"image": BUSYBOX, "options": "--add-host a:1.2.3.4"}}, "[containers] deny_options"),
+        ({"steps": [uses("one", "bad/tools@v1")]}, "doesn't allow this action"),
+    ],
+)
+def test_what_the_owner_had_said_before_any_job_ran_counts_and_not_what_a_job_writes(
+    tmp_path: Path, engine_address: str, options: dict[str, Any], rule: str
+) -> None:
+    said_before = {**tomllib.loads(RULES), "actions": {"deny": ["bad/*"]}}
+    assert rule in refusal(tmp_path, "", engine_address, said_before, **options)
 
 
 def test_a_container_action_runs_as_the_user_that_the_owner_lets_it_be(

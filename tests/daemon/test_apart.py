@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from support.daemon_process import daemon_process
 from support.fake_server import FakeServer
-from support.git import make_repository
-from support.jobs import uses
+from support.git import make_repository, serve_git
+from support.jobs import script, uses
 from support.wire import job_spec
 
 from agent.ids import ENTROPY_BYTES, JobId, RunId, make_id
@@ -68,6 +68,22 @@ async def test_git_of_the_next_jobs_actions_reads_nothing_that_a_job_wrote(
         second = await run(server, jobs[1], using(jobs[1], "acme/tool@v1"))
     assert b"genuine" in second
     assert b"swapped" not in second
+
+
+async def test_a_login_that_a_job_leaves_in_the_home_is_not_used_for_the_next_jobs_actions(
+    server, state, jobs, tmp_path, own_home
+):
+    make_repository(tmp_path / "git/acme/tool", {"action.yml": ACTION % "let in"})
+    login = f"printf 'machine 127.0.0.1 login mallory password pw\\n' > {own_home}/.netrc"
+    with serve_git(tmp_path / "git") as host:
+        host.credentials = "mallory:pw"
+        async with daemon_process(state, AGENT_ACTIONS_URL=f"{host.url}/{{owner}}/{{repo}}"):
+            await run(server, jobs[0], login)
+            await server.assign_spec(using(jobs[1], "acme/tool@v1"), 1, {})
+            await server.wait_for(lambda: server.result(jobs[1]))
+    assert "mallory" in (own_home / ".netrc").read_text()
+    assert server.result(jobs[1]).conclusion is Conclusion.FAILURE
+    assert b"let in" not in server.lines(jobs[1])
 
 
 async def test_the_owners_git_configuration_counts_as_it_was_at_the_start(server, state, jobs, tmp_path):
@@ -134,6 +150,22 @@ async def test_what_a_job_plants_in_a_kept_environment_is_found_before_the_next_
     assert b"genuine" in third
     assert b"planted" not in third
     assert not list(kept.rglob("x.pth"))
+
+
+async def test_what_a_job_tells_pip_is_not_heard_where_an_environment_is_made_for_all(
+    server, state, jobs, tmp_path
+):
+    make_repository(
+        tmp_path / "git/acme/py",
+        {"action.yml": PYTHON, "main.py": "print('genuine')", "requirements.txt": "# nothing\n"},
+    )
+    nonsense = "[global]\ntimeout = a job's own word\n"
+    tell = f'mkdir -p ~/.config/pip ~/.pip; printf "{nonsense}" | tee ~/.config/pip/pip.conf ~/.pip/pip.conf; python3 -m pip list'
+    steps = (script("tell", f"{tell} && exit 1 || echo pip hears it"), uses("acts", "acme/py@v1"))
+    async with daemon_process(state, AGENT_ACTIONS_URL=f"file://{tmp_path}/git/{{owner}}/{{repo}}"):
+        said = await run(server, jobs[0], JobSpec(RunId(1), JobId(jobs[0]), "train", "train", steps))
+    assert b"pip hears it" in said
+    assert b"genuine" in said
 
 
 async def test_the_owner_says_which_caches_jobs_share(server, state, jobs, tmp_path):

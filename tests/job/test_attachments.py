@@ -255,6 +255,21 @@ async def test_the_owner_of_the_machine_can_forbid_it(tmp_path: Path) -> None:
         finish()
 
 
+async def test_what_the_owner_had_said_before_any_job_ran_counts_and_not_what_a_job_writes(
+    tmp_path: Path,
+) -> None:
+    policy = tmp_path / "policy.toml"
+    policy.write_text("[attach]\nallow = true\n")
+    said_before = {"policy_file": policy, "policy": {"attach": {"allow": False}}}
+    with running(tmp_path, settings=said_before) as (folder, finish):
+        with pytest.raises(AgentError, match="the policy of this machine lets nobody attach"):
+            async with attached(folder, "echo hello"):
+                pass
+        finish()
+    folder, pid = start_job(tmp_path, script("one", "false"), hold_minutes=30, settings=said_before)
+    assert "it is not held" in finish_job(folder, pid).log("__hold")
+
+
 async def test_what_is_no_request_is_refused_and_the_job_goes_on(tmp_path: Path) -> None:
     with running(tmp_path) as (folder, _finish):
         with pytest.raises(AgentError, match="nobody understands"):

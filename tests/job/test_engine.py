@@ -162,6 +162,19 @@ def test_a_step_that_runs_too_long_is_ended_and_says_so(tmp_path: Path) -> None:
     assert report.result.failure_kind is FailureKind.TIMEOUT
 
 
+@pytest.mark.parametrize("minutes", ["1e308", "1e400", "600000", "x"])
+def test_a_computed_time_out_of_a_step_that_makes_no_sense_fails_the_step(
+    tmp_path: Path, minutes: str
+) -> None:
+    steps = (
+        script("odd", "echo ran", timeout_minutes="${{ inputs.minutes }}"),
+        script("next", "echo too", condition="always()"),
+    )
+    report = run_job(tmp_path, *steps, inputs={"minutes": minutes})
+    assert report.own_steps() == {"odd": "failure", "next": "success"}
+    assert "timeout-minutes is not a number" in report.log("odd")
+
+
 def test_a_job_that_runs_too_long_is_cancelled_and_its_always_steps_still_run(tmp_path: Path) -> None:
     report = run_job(
         tmp_path,

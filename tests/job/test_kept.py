@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.jobs import run_job, uses
 
 from agent.job.handlers.python import _lists_names
 from agent.job.runtimes.kept import clean_home, digest_tree, is_kept, keep
@@ -92,6 +93,20 @@ def test_two_actions_with_one_pyproject_and_other_code_are_two(tmp_path: Path) -
     assert digest_tree(tmp_path / "one") != digest_tree(tmp_path / "two")
     (tmp_path / "two/x.py").write_text("a = 1")
     assert digest_tree(tmp_path / "one") == digest_tree(tmp_path / "two")
+
+
+def test_actions_whose_lists_name_other_files_share_no_environment(tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    for name, more in (("one", "# a\n"), ("two", "# b\n")):
+        (place / name).mkdir(parents=True)
+        (place / name / "action.yml").write_text("name: p\nruns: {using: python, main: main.py}\n")
+        (place / name / "main.py").write_text("import sys\nprint(sys.prefix)\n")
+        (place / name / "requirements.txt").write_text("-r more.txt\n")
+        (place / name / "more.txt").write_text(more)
+    steps = (uses("one", "./one"), uses("two", "./two"), uses("again", "./one"))
+    report = run_job(tmp_path, *steps, settings={"workspace": place})
+    first, second, third = (report.output_of(name) for name in ("one", "two", "again"))
+    assert first == third != second
 
 
 def test_what_is_kept_is_made_with_an_empty_home(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from support.wheels import offer_node
 
 from agent.errors import AgentError
 from agent.job.runtimes.node import find_node
-from agent.job.runtimes.node_installation import install_node, installed_node
+from agent.job.runtimes.node_installation import find_installed_node, install_node, installed_node
 
 
 @pytest.fixture
@@ -37,6 +37,20 @@ def test_it_is_installed_once_for_jobs_that_need_it_at_once(tmp_path: Path, whee
     written = installed_node(tools).stat().st_mtime_ns
     install_node(tools, {**wheels, "PIP_FIND_LINKS": "/nowhere"})
     assert installed_node(tools).stat().st_mtime_ns == written
+
+
+def test_a_node_that_a_job_has_changed_is_found_no_more_and_is_installed_anew(
+    tmp_path: Path, wheels: dict[str, str]
+) -> None:
+    tools = tmp_path / "tools"
+    node = Path(install_node(tools, wheels))
+    genuine = node.read_bytes()
+    assert find_installed_node(tools) == str(node)
+    node.chmod(0o755)
+    node.write_text("#!/bin/sh\necho planted\n")
+    assert find_installed_node(tools) is None
+    assert install_node(tools, wheels) == find_installed_node(tools) == str(node)
+    assert node.read_bytes() == genuine
 
 
 def test_what_can_not_be_installed_says_why_and_what_to_do(tmp_path: Path, wheels: dict[str, str]) -> None:

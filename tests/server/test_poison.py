@@ -211,3 +211,11 @@ def test_an_event_that_is_nested_too_deep_is_refused_at_submit(make_server: Serv
         answer = server.api.post("/runs", json=body)
         assert answer.status_code in (400, 422), answer.text
         assert "deep" in answer.text or "recursion" in answer.text
+
+
+def test_an_event_that_somebody_sends_may_be_nested_no_deeper(server: ServerProcess) -> None:
+    for levels, status in ((40, 202), (60, 400), (900, 400)):
+        body = {"event_type": "go", "client_payload": {"x": deep(levels)}}
+        answer = server.api.post("/events", json=body)
+        assert answer.status_code == status, answer.text
+        assert status == 202 or "deep" in answer.text or "recursion" in answer.text
