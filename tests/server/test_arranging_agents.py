@@ -3,8 +3,10 @@
 from typing import Any
 
 import pytest
-from server.vocabulary import ONE_JOB, ServerProcess, TestAgent, wait_for
+from server.vocabulary import INVENTORY, ONE_JOB, ServerProcess, TestAgent, wait_for
 
+from agent.seal.identity import create_identity
+from agent.spec.resources import to_json
 from agent.wire import messages as m
 
 GPU_JOB = ONE_JOB.replace("runs-on: linux", "runs-on: [linux, a-lab]")
@@ -12,7 +14,7 @@ GPU_JOB = ONE_JOB.replace("runs-on: linux", "runs-on: [linux, a-lab]")
 
 @pytest.fixture
 def agent(server: ServerProcess, make_agent: Any, request: pytest.FixtureRequest) -> TestAgent:
-    found: TestAgent = make_agent(server, name=request.node.name[:60])
+    found: TestAgent = make_agent(server, name=request.node.name[:80])
     return found.connect(max_jobs=3)
 
 
@@ -48,3 +50,18 @@ def test_what_makes_no_sense_is_refused(server: ServerProcess, agent: TestAgent)
     for words in ({"max_jobs": 0}, {"labels": [""]}, {"colour": "red"}, {"projects": ["nowhere"]}):
         assert server.api.patch(f"/agents/{agent.id}", json=words).status_code in (400, 404, 422), words
     assert server.api.patch("/agents/agent_unknown", json={"draining": True}).status_code == 404
+
+
+@pytest.mark.parametrize("character", "\u202e\u2066\u200b\u2028\x1b\x85", ids=lambda one: f"{ord(one):04x}")
+def test_no_name_of_an_agent_holds_a_character_that_nobody_sees(
+    server: ServerProcess, agent: TestAgent, character: str
+) -> None:
+    name = f"a{character}b"
+    for words in ({"labels": [name]}, {"group": name}, {"address": name}):
+        assert server.api.patch(f"/agents/{agent.id}", json=words).status_code in (400, 422), words
+    for more in ({"name": name}, {"labels": [name]}):
+        body = {"token": server.registration(), "identity": create_identity().public.to_json(), "name": "box"}
+        answer = server.http.post(
+            "/api/v1/agents/register", json={**body, "inventory": to_json(INVENTORY), **more}
+        )
+        assert answer.status_code == 422, answer.text
