@@ -123,11 +123,11 @@ async def test_a_policy_that_a_job_deletes_is_no_leave_for_everything(server, st
     async with daemon_process(state):
         await run(server, jobs[0], f"rm {policy}")
         await server.assign(jobs[1], "echo let in")
-        await server.wait_for(lambda: server.count(m.Refuse))
+        await server.wait_for(lambda: server.count(m.Refuse) or server.result(jobs[1]))
     (refusal,) = [event for event in server.heard if isinstance(event, m.Refuse)]
     assert "the policy of this machine is gone" in refusal.reason
     async with daemon_process(state) as daemon:
-        assert await daemon.process.wait() == 1
+        assert await daemon.ended() == 1
         assert f"put it back; to do without one, remove {state.seen_policy}" in daemon.log
     policy.write_text("")
     async with daemon_process(state):

@@ -42,7 +42,7 @@ async def test_a_copy_of_an_agent_stops_before_it_touches_the_originals_jobs(ser
         twin = copy(state)
         held = {file: file.read_bytes() for file in twin.jobs.rglob("*") if file.is_file()}
         async with daemon_process(twin) as second:
-            assert await second.process.wait() == 2
+            assert await second.ended() == 2
         assert f"is a copy of {state.path}" in second.log
         assert "agent register --replace --name" in second.log
         assert held == {file: file.read_bytes() for file in twin.jobs.rglob("*") if file.is_file()}
@@ -60,7 +60,7 @@ async def test_a_copy_stops_also_while_the_originals_daemon_and_the_server_are_a
         await first.kill()
     async with server.away():
         async with daemon_process(copy(state)) as second:
-            assert await second.process.wait() == 2
+            assert await second.ended() == 2
         async with daemon_process(state) as third:  # the original adopts its job without asking anybody
             await wait_until(lambda: "found 1 job here from before" in third.log)
             await third.kill()
@@ -92,7 +92,7 @@ async def test_a_state_whose_owner_says_that_it_moved_starts(server, state):
     twin = copy(state)
     shutil.rmtree(state.path)
     async with daemon_process(twin) as refused:
-        assert await refused.process.wait() == 2
+        assert await refused.ended() == 2
     assert "agent start --moved" in refused.log
     claim_place(twin, is_moved=True)
     async with daemon_process(twin):
@@ -112,7 +112,7 @@ async def test_after_a_start_of_the_machine_no_job_is_buried_before_the_server_k
         known = dict(server.known)
         server.known.clear()
         async with daemon_process(state) as second:  # the server says that this is none of its agents
-            assert await second.process.wait() == 2
+            assert await second.ended() == 2
         assert "from before" not in second.log
         assert is_running(job)
         server.known.update(known)

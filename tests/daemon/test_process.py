@@ -160,7 +160,7 @@ async def test_a_clone_of_the_identity_takes_over_and_the_first_stops_for_good(s
     async with daemon_process(state) as first:
         await server.wait_ready()
         async with daemon_process(twin):
-            assert await first.process.wait() == 2
+            assert await first.ended() == 2
             assert "another process connected with this agent's identity" in first.log
             await server.wait_ready()
 
@@ -168,7 +168,7 @@ async def test_a_clone_of_the_identity_takes_over_and_the_first_stops_for_good(s
 async def test_an_agent_that_the_server_does_not_know_stops_with_a_sentence(server, state):
     server.known.clear()
     async with daemon_process(state) as daemon:
-        assert await daemon.process.wait() == 2
+        assert await daemon.ended() == 2
         assert "the server does not know this agent" in daemon.log
         assert "agent register --replace" in daemon.log
 
@@ -177,7 +177,7 @@ async def test_a_second_daemon_on_the_same_state_refuses_to_start(server, state)
     async with daemon_process(state) as first:
         await server.wait_ready()
         async with daemon_process(state) as second:
-            assert await second.process.wait() == 1
+            assert await second.ended() == 1
         assert "already running" in second.log
         assert first.process.returncode is None
 
@@ -204,7 +204,7 @@ async def test_an_ephemeral_agent_does_one_job_and_is_gone(server, tmp_path):
     async with daemon_process(state) as daemon:
         await server.assign(JOB, "echo once")
         await server.wait_for(lambda: server.count(m.Goodbye))
-        assert await daemon.process.wait() == 0
+        assert await daemon.ended() == 0
     assert not state.registration.exists()
     assert not state.identity.exists()
     assert not job_folders(state)

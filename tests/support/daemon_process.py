@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 from agent.daemon.state import StateFolder
+from support.lab import PATIENCE_SECONDS
 
 
 class DaemonProcess:
@@ -27,9 +28,14 @@ class DaemonProcess:
         self.process.kill()
         await self.process.wait()
 
+    async def ended(self) -> int:
+        """Its exit code, once it ends by itself. Raises TimeoutError for one that goes on."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            return await self.process.wait()
+
     async def leave(self, number: signal.Signals = signal.SIGTERM) -> int:
         self.process.send_signal(number)
-        return await self.process.wait()
+        return await self.ended()
 
 
 @contextlib.asynccontextmanager

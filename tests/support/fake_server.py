@@ -18,6 +18,7 @@ from agent.wire import messages as m
 from agent.wire.codec import MAX_FRAME_BYTES
 from agent.wire.errors import WireError
 from agent.wire.server_side import Authenticated, ConnectionTerms, Event, KnownAgent, ServerProtocol
+from support.lab import PATIENCE_SECONDS
 from support.wire import job_spec
 
 SERVER_ID = "server_of_the_tests"
@@ -84,8 +85,8 @@ class FakeServer:
     # What tests ask
 
     async def wait_for(self, condition: Callable[[], object]) -> None:
-        """Wait until `condition` holds; it is looked at whenever something was heard."""
-        async with self._news:
+        """Wait until `condition` holds; it is looked at whenever something was heard. Raises TimeoutError, in the end."""
+        async with asyncio.timeout(PATIENCE_SECONDS), self._news:
             await self._news.wait_for(condition)
 
     async def wait_ready(self) -> Talk:
