@@ -266,7 +266,7 @@ async def test_what_the_owner_had_said_before_any_job_ran_counts_and_not_what_a_
             async with attached(folder, "echo hello"):
                 pass
         finish()
-    folder, pid = start_job(tmp_path, script("one", "false"), hold_minutes=30, settings=said_before)
+    folder, pid = start_job(tmp_path, script("one", "false"), hold_minutes=0.02, settings=said_before)
     assert "it is not held" in finish_job(folder, pid).log("__hold")
 
 
