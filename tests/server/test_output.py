@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from server.toolkit_job import Job
 from server.vocabulary import (
     ONE_JOB,
     PATIENCE_SECONDS,
@@ -26,8 +27,10 @@ from server.vocabulary import (
     read_events,
     step,
 )
+from support.commands import clients_closed
 from support.lab import Done, command_line, run_agent
 
+from agent.cli.main import run_command
 from agent.journal.format import Summary
 
 pytestmark = pytest.mark.store("sqlite")
@@ -278,3 +281,64 @@ def test_the_servers_log_says_that_its_times_are_utc() -> None:
     said, level, *_ = done.stderr.split()
     assert (said[-1], level) == ("Z", "WARNING")
     assert before <= datetime.fromisoformat(said).timestamp() <= time.time()
+
+
+LISTS = {
+    "run list": True,
+    "run show 1": True,
+    "artifact list 1": True,
+    "dataset list": True,
+    "dataset show numbers": True,
+    "dataset lineage numbers:1": False,
+    "tag list": True,
+    "secret list": True,
+    "variable list": False,
+    "cache list": True,
+    "flow list": True,
+    "server agent list": True,
+    "server agent show box": True,
+    "server user list": True,
+    "server project list": True,
+    "server webhook list": True,
+    "server audit": True,
+}  # the commands that show what a server has, and whether moments are among it
+
+
+def test_in_every_list_a_moment_says_its_zone_and_no_milliseconds(
+    own: ServerProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def tell(*words: str) -> str:
+        with clients_closed():
+            code = run_command([*words, "--url", own.url, "--token", own.token])
+        said = capsys.readouterr()
+        assert code == 0, said.err
+        return said.out
+
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "file").write_text("x")
+    jobs = ONE_JOB[ONE_JOB.index("jobs:") :]
+    (tmp_path / "nightly.yml").write_text(f"on: {{schedule: [{{cron: '0 3 * * *'}}]}}\n{jobs}")
+    job = Job(own, "box")
+    own.put_on(job.run, "refs/heads/main")
+    key = {"key": "a-cache", "version": "a" * 64}
+    url = job.cache("CreateCacheEntry", **key).json()["signed_upload_url"]
+    assert own.http.put(url, content=b"x", headers={"x-ms-blob-type": "BlockBlob"}).status_code == 201
+    assert job.cache("FinalizeCacheEntryUpload", **key, size_bytes="1").json()["ok"]
+    job.end()
+    own.set_secret("KEY", "x")
+    for words in (
+        ("artifact", "upload", "1", str(tmp_path / "data" / "file")),
+        ("dataset", "push", str(tmp_path / "data"), "numbers", "--create"),
+        ("tag", "add", "good", "--run", "1"),
+        ("flow", "store", str(tmp_path / "nightly.yml")),
+        ("server", "webhook", "add", "hook", "--flow", "nightly"),
+        ("server", "user", "create", "bob"),
+        ("server", "user", "disable", "bob"),
+        ("server", "project", "create", "old"),
+        ("server", "project", "archive", "old"),
+    ):
+        tell(*words)
+    for words, has_moments in LISTS.items():
+        shown = tell(*words.split())
+        assert not re.search(r"\d{4}-\d\d-\d\dT|\d\d:\d\d\.\d", shown), f"{words}: {shown}"
+        assert has_moments is (re.search(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", shown) is not None), words

@@ -19,7 +19,7 @@ from agent.cli.client import connect
 from agent.cli.secret import read_value
 from agent.cli.server.account_backends import Desk, HttpDesk, LocalDesk
 from agent.cli.terminal.tables import print_json, print_table
-from agent.cli.terminal.times import utc_text
+from agent.cli.terminal.times import show_moment, utc_text
 from agent.config import load_settings
 from agent.errors import UsageError
 
@@ -176,7 +176,7 @@ def _list_users(arguments: argparse.Namespace) -> int:
             user["kind"],
             "admin" if user["admin"] else "",
             user["signs_in_by"],
-            user["disabled"] or "",
+            show_moment(user["disabled"], sys.stdout),
         ]
         for user in shown
     ]
@@ -235,7 +235,7 @@ def _list_projects(arguments: argparse.Namespace) -> int:
             entry["name"],
             entry["settings"]["weight"],
             entry["settings"]["description"],
-            entry["archived"] or "",
+            show_moment(entry["archived"], sys.stdout),
         ]
         for entry in shown
     ]
