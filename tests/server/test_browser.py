@@ -194,6 +194,8 @@ def test_a_token_is_made_and_ended_on_the_page(signed_in: Browser) -> None:
     found = re.search(r"<pre>(fa_api_\w+)</pre>", page.text)
     assert found is not None
     assert "&lt;b&gt;laptop&lt;/b&gt;" in page.text
+    expires = re.search(r"<td>(\d{4}-\d\d-\d\d \d\d:\d\d UTC)</td>", page.text)
+    assert expires is not None
     with signed_in.server.as_user(found[1]) as client:
         assert client.get("/user").status_code == 200
         (token,) = [
