@@ -10,6 +10,8 @@ from support.flows import check_flow
 
 from agent.cli.main import run_command
 from agent.errors import AgentError, UnreachableError
+from agent.flow.model import Position
+from agent.flow.problems import Problem
 from agent.redaction import redact
 
 FLOW = """on: push
@@ -49,6 +51,11 @@ def test_no_error_shows_them() -> None:
         "https://a:pw@h says no", where="https://a:pw@h", hint="https://a:pw@h"
     )
     assert "pw" not in f"{error}{error.what}{error.where}{error.hint}{error.args}"
+
+
+def test_no_problem_shows_them() -> None:
+    problem = Problem(Position("f.yml", 1, 1), "https://a:pw@h is none", "not https://a:pw@h")
+    assert "pw" not in f"{problem}{problem!r}"
 
 
 def test_a_flow_that_holds_them_is_invalid_and_they_are_not_shown() -> None:

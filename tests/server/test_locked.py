@@ -11,7 +11,7 @@ import asyncpg  # type: ignore[import-untyped]
 import httpx
 from server.vocabulary import ServerProcess, wait_for
 
-WRITERS = 6
+WRITERS = 12  # more than may change something at once (half of PostgreSQL's 16 connections): some stand behind others
 
 
 @contextlib.contextmanager

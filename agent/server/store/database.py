@@ -30,7 +30,7 @@ DEFAULT_POOL = 16
 SCHEMA_LOCK = (
     0x666C6F77_0001  # of whoever makes or upgrades the tables: PostgreSQL's advisory locks are numbers
 )
-_TURN_SECONDS = 10.0
+_TURN_SECONDS = 5.0  # with what a lock is then waited for (`engines`), less than a client's patience
 _SNAPSHOT = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 
 
