@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 from support.daemon_process import daemon_process, wait_until
 from support.fake_server import job_folders
+from support.jobs import script
 
 from agent.daemon.local import ask_daemon
 from agent.daemon.state import StateFolder
-from agent.ids import ENTROPY_BYTES, make_id
+from agent.ids import ENTROPY_BYTES, JobId, RunId, make_id
 from agent.job.launch.launcher import is_running, list_job_folders
-from agent.spec.job import GangNode
+from agent.spec.job import GangNode, JobSpec
 from agent.spec.outcome import Conclusion, FailureKind
 from agent.wire import messages as m
 
@@ -104,6 +105,17 @@ async def test_the_daemons_log_says_that_its_times_are_utc(server, state):
     said = daemon.log.split()[0]
     assert said.endswith("Z")
     assert before <= datetime.fromisoformat(said).timestamp() <= time.time()
+
+
+async def test_a_job_has_its_words_and_files_whatever_locale_the_daemon_has(server, state):
+    run = 'mkdir größe && printf "%s\\n" "$WORD" > größe/日本 && ls größe && cat größe/日本'
+    step = script("one", run, env={"WORD": "naïve ✓"})
+    spec = JobSpec(RunId(1), JobId(JOB), "train", "train", (step,))
+    async with daemon_process(state, LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0"):
+        await server.assign_spec(spec, 1, {})
+        await server.wait_for(lambda: server.result(JOB))
+    assert server.result(JOB).conclusion is Conclusion.SUCCESS
+    assert {"日本", "naïve ✓"} <= {line.decode() for line in server.lines(JOB)}
 
 
 async def test_told_to_leave_the_daemon_goes_and_the_job_goes_on(server, state, tmp_path):
