@@ -28,7 +28,9 @@ def is_cron(text: str) -> bool:
 
 def expand_cron(text: str) -> tuple[frozenset[int], ...] | None:
     """The values that each of the five fields stands for, or None when `text` is no cron expression."""
-    text = text.rstrip("\n")  # of a block scalar: schedules that are written so run at GitHub, whatever its parser says
+    text = text.rstrip(
+        "\n"
+    )  # of a block scalar: schedules that are written so run at GitHub, whatever its parser says
     parts = [part for part in text.split(" ") if part]
     if len(parts) != len(_FIELDS) or text[0] == " " or text[-1] == " ":
         return None

@@ -13,25 +13,25 @@ from server.vocabulary import ServerProcess
 
 from agent.cli.client import Client
 from agent.cli.main import run_command
-from agent.cli.server.account_backends import Desk, HttpDesk, LocalDesk
+from agent.cli.server.account_backends import AccountBackend, HttpAccounts, LocalAccounts
 from agent.errors import AgentError, NotFoundError
 
 PASSWORD = "correct horse battery"
 
 
 @pytest.fixture(scope="module", params=["local", "http"])
-def desk(request: pytest.FixtureRequest, server: ServerProcess) -> Iterator[Desk]:
+def desk(request: pytest.FixtureRequest, server: ServerProcess) -> Iterator[AccountBackend]:
     """Both desks of one server; the local one works on its database while it runs."""
     if request.param == "local":
-        yield LocalDesk(server._settings.get("database_url") or server.data)
+        yield LocalAccounts(server._settings.get("database_url") or server.data)
     else:
         client = Client(server.url, server.token)
-        yield HttpDesk(client)
+        yield HttpAccounts(client)
         client.close()
 
 
-def test_both_desks_do_the_same(desk: Desk, server: ServerProcess) -> None:
-    who = "ada-l" if isinstance(desk, LocalDesk) else "ada-h"
+def test_both_desks_do_the_same(desk: AccountBackend, server: ServerProcess) -> None:
+    who = "ada-l" if isinstance(desk, LocalAccounts) else "ada-h"
     project = f"of-{who}"
     made = desk.create_user(who, "person", admin=False, password=PASSWORD)
     assert (made["name"], made["admin"], made["signs_in_by"]) == (who, False, "password")
@@ -53,10 +53,10 @@ def test_both_desks_do_the_same(desk: Desk, server: ServerProcess) -> None:
     assert who in [user["name"] for user in desk.list_users()]
     (row,) = desk.list_audit(limit=1, outcome="done")
     assert row["detail"]["user"] == who
-    assert row["actor"] == ("operator" if isinstance(desk, LocalDesk) else "admin")
+    assert row["actor"] == ("operator" if isinstance(desk, LocalAccounts) else "admin")
 
 
-def test_both_desks_refuse_the_same(desk: Desk) -> None:
+def test_both_desks_refuse_the_same(desk: AccountBackend) -> None:
     for refused in (
         lambda: desk.create_user("admin", "person", admin=False, password=None),
         lambda: desk.create_user("Ada!", "person", admin=False, password=None),
@@ -140,7 +140,7 @@ def test_what_can_not_be_done_is_said_in_a_sentence(
 
 def test_a_folder_without_a_server_is_said_to_be_none(capsys: Any, tmp_path: Path) -> None:
     with pytest.raises(NotFoundError):
-        LocalDesk(tmp_path).list_users()
+        LocalAccounts(tmp_path).list_users()
     assert list(tmp_path.iterdir()) == []
 
 

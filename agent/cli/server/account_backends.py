@@ -1,6 +1,6 @@
 """Account backends: over HTTP when logged in, or on the server's own machine in its database.
 
-Both desks do the same and speak in the same JSON (docs/server.md); on the server's machine nobody need be logged in,
+Both do the same and speak in the same JSON (docs/server.md); on the server's machine nobody need be logged in,
 and the server need not run: who may write the data folder is its operator.
 """
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Desk(Protocol):
+class AccountBackend(Protocol):
     """What can be done about users and projects. Each raises AgentError."""
 
     def list_users(self) -> list[dict[str, Any]]:
@@ -61,32 +61,32 @@ class Desk(Protocol):
         ...
 
 
-class HttpDesk:
-    """The desk of a server that one is logged in to."""
+class HttpAccounts:
+    """The accounts of a server that one is logged in to."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
 
     def list_users(self) -> list[dict[str, Any]]:
-        """See Desk."""
+        """See AccountBackend."""
         return self._client.list_all("/api/v1/users", "users")
 
     def create_user(self, name: str, kind: str, *, admin: bool, password: str | None) -> dict[str, Any]:
-        """See Desk."""
+        """See AccountBackend."""
         body = {"name": name, "kind": kind, "admin": admin, "password": password}
         return dict(self._client.post("/api/v1/users", body))
 
     def change_user(self, name: str, **changes: Any) -> dict[str, Any]:
-        """See Desk."""
+        """See AccountBackend."""
         return dict(self._client.patch(f"/api/v1/users/{name}", changes))
 
     def create_token(self, name: str, **limits: Any) -> dict[str, Any]:
-        """See Desk."""
+        """See AccountBackend."""
         token_name = limits.pop("token_name", "")
         return dict(self._client.post(f"/api/v1/users/{name}/tokens", {"name": token_name, **limits}))
 
     def set_role(self, name: str, project: str, role: str | None) -> None:
-        """See Desk."""
+        """See AccountBackend."""
         path = f"/api/v1/projects/{project}/members/{name}"
         if role is None:
             self._client.delete(path)
@@ -94,40 +94,40 @@ class HttpDesk:
             self._client.put(path, {"role": role})
 
     def list_projects(self) -> list[dict[str, Any]]:
-        """See Desk."""
+        """See AccountBackend."""
         return self._client.list_all("/api/v1/projects", "projects")
 
     def create_project(self, name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """See Desk."""
+        """See AccountBackend."""
         return dict(self._client.post("/api/v1/projects", {"name": name, "settings": dict(settings)}))
 
     def change_project(
         self, name: str, settings: Mapping[str, Any], *, archived: bool | None
     ) -> dict[str, Any]:
-        """See Desk."""
+        """See AccountBackend."""
         body = {"settings": dict(settings), "archived": archived}
         return dict(self._client.patch(f"/api/v1/projects/{name}", body))
 
     def list_audit(self, limit: int = 50, **filters: Any) -> list[dict[str, Any]]:
-        """See Desk."""
+        """See AccountBackend."""
         return self._client.list_all("/api/v1/audit", "entries", most=limit, **filters)
 
 
-class LocalDesk:
-    """The desk on the server's own machine: its database, whether the server runs or not."""
+class LocalAccounts:
+    """The accounts on the server's own machine: its database, whether the server runs or not."""
 
     def __init__(self, place: Path | str) -> None:
         self._place = place
 
     def list_users(self) -> list[dict[str, Any]]:
-        """See Desk."""
+        """See AccountBackend."""
         from agent.server.api.users import view_user
         from agent.server.store import users
 
         return _plain(map(view_user, self._look(lambda change: users.list_users(change.connection))))
 
     def create_user(self, name: str, kind: str, *, admin: bool, password: str | None) -> dict[str, Any]:
-        """See Desk."""
+        """See AccountBackend."""
         from agent.server.api.users import view_user
         from agent.server.people import accounts
         from agent.server.people.accounts import read_kind
@@ -140,7 +140,7 @@ class LocalDesk:
         return _plain([view_user(self._change("user create", name, create))])[0]
 
     def change_user(self, name: str, **changes: Any) -> dict[str, Any]:
-        """See Desk."""
+        """See AccountBackend."""
         from agent.server.api.users import view_user
         from agent.server.people import accounts
 
@@ -156,7 +156,7 @@ class LocalDesk:
         return _plain([view_user(self._change("user set", name, change_it))])[0]
 
     def create_token(self, name: str, **limits: Any) -> dict[str, Any]:
-        """See Desk."""
+        """See AccountBackend."""
         from agent.server.api.users import token_fields
         from agent.server.people import accounts
         from agent.server.people.auth.roles import read_role
@@ -180,7 +180,7 @@ class LocalDesk:
         return self._change("user token", name, create)
 
     def set_role(self, name: str, project: str, role: str | None) -> None:
-        """See Desk."""
+        """See AccountBackend."""
         from agent.server.people import accounts
 
         async def give(change: "Change") -> None:
@@ -191,7 +191,7 @@ class LocalDesk:
         self._change("user set-role", name, give)
 
     def list_projects(self) -> list[dict[str, Any]]:
-        """See Desk."""
+        """See AccountBackend."""
         from agent.server.api.projects import view_project
         from agent.server.store import projects
 
@@ -199,7 +199,7 @@ class LocalDesk:
         return _plain(view_project(row, None) for row in rows)
 
     def create_project(self, name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """See Desk."""
+        """See AccountBackend."""
         from agent.server.api.projects import view_project
         from agent.server.people import projects
 
@@ -211,7 +211,7 @@ class LocalDesk:
     def change_project(
         self, name: str, settings: Mapping[str, Any], *, archived: bool | None
     ) -> dict[str, Any]:
-        """See Desk."""
+        """See AccountBackend."""
         from agent.server.api.projects import view_project
         from agent.server.people import accounts, projects
 
@@ -222,7 +222,7 @@ class LocalDesk:
         return _plain([view_project(self._change("project set", name, change_it), None)])[0]
 
     def list_audit(self, limit: int = 50, **filters: Any) -> list[dict[str, Any]]:
-        """See Desk."""
+        """See AccountBackend."""
         from agent.server.api.audit_log import find_entries
 
         return _plain(self._look(lambda change: find_entries(change.connection, filters, limit)))

@@ -17,7 +17,7 @@ from agent.cli.arguments import (
 )
 from agent.cli.client import connect
 from agent.cli.secret import read_value
-from agent.cli.server.account_backends import Desk, HttpDesk, LocalDesk
+from agent.cli.server.account_backends import AccountBackend, HttpAccounts, LocalAccounts
 from agent.cli.terminal.tables import print_json, print_table
 from agent.cli.terminal.times import show_moment, utc_text
 from agent.config import load_settings
@@ -150,13 +150,13 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _desk(arguments: argparse.Namespace) -> Desk:
+def _backend(arguments: argparse.Namespace) -> AccountBackend:
     """Over HTTP when a URL is said; else in the database, where there is one; else over HTTP as logged in."""
     place: Path | str = arguments.find_place(arguments)
     is_here = isinstance(place, str) or (place / "flow.db").exists() or hasattr(arguments, "data")
     if arguments.url is None and (is_here or not load_settings()["url"]):
-        return LocalDesk(place)
-    return HttpDesk(connect(url=arguments.url, token=arguments.token))
+        return LocalAccounts(place)
+    return HttpAccounts(connect(url=arguments.url, token=arguments.token))
 
 
 def _create_user(arguments: argparse.Namespace) -> int:
@@ -164,12 +164,12 @@ def _create_user(arguments: argparse.Namespace) -> int:
     if arguments.password or arguments.password_file:
         password = read_value(arguments.password_file, "password")
     kind = "service" if arguments.service else "person"
-    made = _desk(arguments).create_user(arguments.name, kind, admin=arguments.admin, password=password)
+    made = _backend(arguments).create_user(arguments.name, kind, admin=arguments.admin, password=password)
     return _say(arguments, made, f"user {made['name']} is made")
 
 
 def _list_users(arguments: argparse.Namespace) -> int:
-    shown = [user for user in _desk(arguments).list_users() if user["admin"] or not arguments.admins]
+    shown = [user for user in _backend(arguments).list_users() if user["admin"] or not arguments.admins]
     rows = [
         [
             user["name"],
@@ -184,36 +184,36 @@ def _list_users(arguments: argparse.Namespace) -> int:
 
 
 def _disable(arguments: argparse.Namespace) -> int:
-    changed = _desk(arguments).change_user(arguments.name, disabled=True)
+    changed = _backend(arguments).change_user(arguments.name, disabled=True)
     return _say(arguments, changed, f"user {changed['name']} is disabled; their tokens are ended")
 
 
 def _enable(arguments: argparse.Namespace) -> int:
-    changed = _desk(arguments).change_user(arguments.name, disabled=False)
+    changed = _backend(arguments).change_user(arguments.name, disabled=False)
     return _say(arguments, changed, f"user {changed['name']} is enabled")
 
 
 def _set_password(arguments: argparse.Namespace) -> int:
     password = read_value(arguments.password_file, "password")
-    changed = _desk(arguments).change_user(arguments.name, password=password)
+    changed = _backend(arguments).change_user(arguments.name, password=password)
     return _say(arguments, changed, f"the password of {changed['name']} is set")
 
 
 def _set_role(arguments: argparse.Namespace) -> int:
-    desk, role = _desk(arguments), arguments.role
+    backend, role = _backend(arguments), arguments.role
     if arguments.organisation:
         if role not in ("admin", "none"):
             raise UsageError("of the organisation one is admin or nothing", where="--organisation")
-        changed = desk.change_user(arguments.name, admin=role == "admin")
+        changed = backend.change_user(arguments.name, admin=role == "admin")
         return _say(arguments, changed, f"{arguments.name}: {role} of the organisation")
     project = load_settings({"project": arguments.project})["project"] or "default"
-    desk.set_role(arguments.name, project, None if role == "none" else role)
+    backend.set_role(arguments.name, project, None if role == "none" else role)
     answer = {"name": arguments.name, "project": project, "role": role}
     return _say(arguments, answer, f"{arguments.name}: {role} in {project}")
 
 
 def _create_token(arguments: argparse.Namespace) -> int:
-    made = _desk(arguments).create_token(
+    made = _backend(arguments).create_token(
         arguments.name,
         token_name=arguments.token_name,
         expires_seconds=read_duration(arguments.expires, "--expires"),
@@ -224,12 +224,12 @@ def _create_token(arguments: argparse.Namespace) -> int:
 
 
 def _create_project(arguments: argparse.Namespace) -> int:
-    made = _desk(arguments).create_project(arguments.name, _read_settings(arguments.settings))
+    made = _backend(arguments).create_project(arguments.name, _read_settings(arguments.settings))
     return _say(arguments, made, f"project {made['name']} is made")
 
 
 def _list_projects(arguments: argparse.Namespace) -> int:
-    shown = _desk(arguments).list_projects()
+    shown = _backend(arguments).list_projects()
     rows = [
         [
             entry["name"],
@@ -246,24 +246,24 @@ def _change_project(arguments: argparse.Namespace) -> int:
     settings = _read_settings(arguments.settings)
     if not settings:
         raise UsageError("nothing is to be set", where="KEY=VALUE", hint="such as weight=2")
-    changed = _desk(arguments).change_project(arguments.name, settings, archived=None)
+    changed = _backend(arguments).change_project(arguments.name, settings, archived=None)
     return _say(arguments, changed, f"project {changed['name']} is set up")
 
 
 def _archive(arguments: argparse.Namespace) -> int:
-    changed = _desk(arguments).change_project(arguments.name, {}, archived=True)
+    changed = _backend(arguments).change_project(arguments.name, {}, archived=True)
     return _say(arguments, changed, f"project {changed['name']} is archived")
 
 
 def _open(arguments: argparse.Namespace) -> int:
-    changed = _desk(arguments).change_project(arguments.name, {}, archived=False)
+    changed = _backend(arguments).change_project(arguments.name, {}, archived=False)
     return _say(arguments, changed, f"project {changed['name']} is open")
 
 
 def _list_audit(arguments: argparse.Namespace) -> int:
     names = ("actor", "action", "project", "outcome", "since", "limit")
     given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
-    shown = _desk(arguments).list_audit(**given)
+    shown = _backend(arguments).list_audit(**given)
     rows = [
         [utc_text(row["time"]), row["actor"], row["outcome"], row["action"], row["target"], row["address"]]
         for row in shown
