@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.manual_clock import ManualClock, SystemClock
+from support.manual_clock import ManualClock
 
+from agent.clock import SystemClock
 from agent.config import SETTINGS, bundled, load_settings, read_size
 from agent.errors import AgentError, UsageError
 from agent.ids import ENTROPY_BYTES, is_id, make_id
