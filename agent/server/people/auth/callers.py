@@ -72,15 +72,13 @@ def make_caller(
     )
 
 
-async def find_running_job(
-    connection: Connection, runtime_tokens: RuntimeTokens, token: str, now: float
-) -> JobIdentity:
+async def find_running_job(connection: Connection, runtime_tokens: RuntimeTokens, token: str) -> JobIdentity:
     """The job whose runtime token `token` is, when that job still runs under the lease that it names.
 
     Raises UnauthorizedError.
     """
     try:
-        identity = runtime_tokens.read(token, now)
+        identity = runtime_tokens.read(token)
     except RefusedError as error:
         raise UnauthorizedError(error.what) from None
     row = await jobs.find_job(connection, identity.job)
