@@ -231,7 +231,7 @@ def _make_agents(
 ) -> AgentRoom:
     job_records = JobRecords(changes, data.journals, runs, settings.lease_terms, log_indexes)
     leases = Leases(changes, runs, job_records, settings.lease_terms)
-    peers = Peers(process, changes, leases)
+    peers = Peers(process, changes)
     hub = Hub(bus)
     assignments = Assignments(people.vault, people.runtime_tokens, triggers.connected.find_job_token)
     return AgentRoom(

@@ -2,7 +2,7 @@
 
     offered ---accept---> accepted ---complete---> released    the journal is whole: the normal end
        |                     |
-       +-----expire----------+---> expired                     nothing was heard until the deadline
+       +-----expire----------+---> expired                     nothing was heard in time (`agent.wire.lease_watch`)
        +-----revoke----------+---> revoked                     taken away: replaced, agent removed, data lost
        +-----refuse---> refused                                the agent does not want it
 
@@ -72,7 +72,11 @@ class LeaseTerms:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """One agent's right to one job, under a number that only grows; `deadline` is None once it has ended."""
+    """One agent's right to one job, under a number that only grows.
+
+    `deadline` changes with every sign of life, and is None once the lease has ended. It is written by the clock of
+    whoever heard, and compared with no clock: see `agent.wire.lease_watch`.
+    """
 
     job: str
     number: int
@@ -95,11 +99,6 @@ def advance(lease: Lease, event: LeaseEvent, *, now: float, terms: LeaseTerms) -
         )
     deadline = None if state in ENDS else now + terms.grace_seconds
     return replace(lease, state=state, deadline=deadline)
-
-
-def is_due(lease: Lease, now: float) -> bool:
-    """Whether the deadline of `lease` has passed, so that it expires."""
-    return lease.deadline is not None and now >= lease.deadline
 
 
 def check(current: int, given: int, *, job: str = "") -> None:

@@ -9,6 +9,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from support.jumping import JumpingClock
 from support.lab import Lab, supervisor_pids, wait_for
 
 LINES = 400
@@ -86,6 +87,26 @@ def test_a_killed_server_goes_on_where_it_was(lab: Lab, counting: Path) -> None:
     lab.kill("server")
     lab.start_server()
     go_on(lab)
+    check_complete(lab, run)
+
+
+@pytest.mark.store("sqlite", "postgresql")
+def test_a_server_whose_clock_leaps_while_an_agent_is_away_gives_none_of_its_jobs_up(
+    lab: Lab, counting: Path, tmp_path: Path
+) -> None:
+    clock = JumpingClock(tmp_path / "clock")
+    lab.kill("server")
+    lab.environment |= clock.environment
+    lab.start_server()
+    lab.add_agent("box")
+    run = lab.submit(counting)
+    wait_for_half(lab)
+    lab.kill("box")
+    clock.jump(3600)  # beyond the grace of leases
+    other = lab.submit(lab.write_flow("  b:\n    runs-on: nowhere\n    steps: [{run: 'true'}]\n", "other"))
+    wait_for(lambda: lab.run(other)["jobs"][0]["waiting"], "the server to have looked at its leases")
+    go_on(lab)
+    lab.start_agent("box")
     check_complete(lab, run)
 
 

@@ -107,7 +107,7 @@ def test_a_last_word_that_is_stored_counts_when_its_lease_ends_otherwise(
     rest = frames(log("late\n"), step("completed"), closing(outputs={"model": "m"}))
     own.put_journal(assign.job, assign.lease, start + rest)
     if ends == "expires":
-        own.sql("UPDATE leases SET deadline = 1 WHERE job = ?", assign.job)
+        own.sql("UPDATE leases SET deadline = 0 WHERE job = ?", assign.job)
         own.submit()  # the dispatcher looks
     else:
         agent.connect()

@@ -1,11 +1,11 @@
-"""The life of a lease: its table, its deadlines, and that an ended one never comes back."""
+"""The life of a lease: its table, and that an ended one never comes back."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import StaleLeaseError
-from agent.wire.lease import ENDS, Lease, LeaseEvent, LeaseState, LeaseTerms, advance, check, is_due, offer
+from agent.wire.lease import ENDS, Lease, LeaseEvent, LeaseState, LeaseTerms, advance, check, offer
 
 TERMS = LeaseTerms(offer_seconds=30, grace_seconds=100)
 
@@ -21,18 +21,6 @@ def test_the_normal_life_is_offered_accepted_released():
     assert after().state is LeaseState.OFFERED
     assert after(LeaseEvent.ACCEPT).state is LeaseState.ACCEPTED
     assert after(LeaseEvent.ACCEPT, LeaseEvent.HEARD, LeaseEvent.COMPLETE).state is LeaseState.RELEASED
-
-
-def test_an_offer_is_due_after_its_own_deadline_and_an_accepted_job_after_the_grace():
-    assert not is_due(after(), 29.9)
-    assert is_due(after(), 30)
-    accepted = advance(after(), LeaseEvent.ACCEPT, now=20, terms=TERMS)
-    assert not is_due(accepted, 119.9)
-    assert is_due(advance(accepted, LeaseEvent.HEARD, now=50, terms=TERMS), 150)
-
-
-def test_an_ended_lease_is_never_due():
-    assert not is_due(after(LeaseEvent.REFUSE), 1e12)
 
 
 def test_a_sign_of_life_stands_for_an_accept_that_was_lost():

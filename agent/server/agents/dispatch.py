@@ -1,6 +1,6 @@
 """The dispatcher: one loop that brings the rows' wishes to the agents that are connected.
 
-Woken by whatever changes the queue, and by the nearest deadline of a lease, it
+Woken by whatever changes the queue, and when a lease may be over, it
 
     1. ends the leases that are over,
     2. lets the gangs begin whose nodes are all there, and takes nodes back whose gang came to nothing,
@@ -28,10 +28,11 @@ from agent.server.store import gangs, jobs, queue
 from agent.server.store import leases as lease_store
 from agent.server.store.outage import Outage
 from agent.server.store.queue import QueuedRow
+from agent.wire.lease_watch import BLIND_SECONDS
 
 log = logging.getLogger("agent.server.agents.dispatch")
 
-_LONGEST_SLEEP_SECONDS = 30.0
+_LONGEST_SLEEP_SECONDS = BLIND_SECONDS / 3
 _SHORTEST_SLEEP_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 0.25
 _EXPLAIN_SECONDS = 1.0
@@ -69,7 +70,7 @@ class Dispatcher:
                 began = self._changes.clock.monotonic()
                 with outage:
                     is_done = await self._work()
-                    outage.seconds = await self._until_next_deadline() if is_done else _EXPLAIN_SECONDS
+                    outage.seconds = self._until_next_look() if is_done else _EXPLAIN_SECONDS
                 await self._pace(began)
                 await listener.wait(outage.seconds)
 
@@ -83,20 +84,15 @@ class Dispatcher:
     async def _work(self) -> bool:
         """One round; False when there is something left to explain."""
         for agent, job, number in await self._leases.expire():
-            log.warning("job %s: lease %d of %s is over by its deadline", job, number, agent)
+            log.warning("job %s: lease %d of %s is over", job, number, agent)
             self._hub.revoke(agent, job, number, "the lease is over: nothing was heard in time")
         await self._begin_gangs()
         await self._send_cancels()
         async with self._peers.turn():
             return await self._give_out()
 
-    async def _until_next_deadline(self) -> float:
-        async with self._changes.database.read() as connection:
-            deadline = await lease_store.next_deadline(connection)
-        if deadline is None:
-            return _LONGEST_SLEEP_SECONDS
-        seconds = deadline - self._changes.clock.now()
-        return min(max(seconds, _SHORTEST_SLEEP_SECONDS), _LONGEST_SLEEP_SECONDS)
+    def _until_next_look(self) -> float:
+        return min(max(self._leases.seconds_until_due(), _SHORTEST_SLEEP_SECONDS), _LONGEST_SLEEP_SECONDS)
 
     async def _begin_gangs(self) -> None:
         forming = self._hub.forming()

@@ -20,12 +20,16 @@ from agent.server.runs.platform_events import PlatformEvent, emit, tell_of_run
 from agent.server.runs.runs import Runs
 from agent.server.store import agents, fleet, jobs, leases, runs
 from agent.server.store import gangs as gang_store
+from agent.server.store.database import Connection
 from agent.server.store.jobs import JobRow
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
 from agent.wire import lease as lease_rules
 from agent.wire.lease import Lease, LeaseEvent, LeaseState, LeaseTerms
+from agent.wire.lease_watch import LeaseWatch
 
 MOST_FRUITLESS = 10  # offers of one job that come to nothing (`leases.count_fruitless`)
+
+_LOOK_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,7 @@ class Leases:
 
     def __init__(self, changes: Changes, runs: Runs, job_records: JobRecords, terms: LeaseTerms) -> None:
         self.terms = terms
+        self._watch = LeaseWatch(terms)
         self._changes = changes
         self._job_records = job_records
         self._runs = runs
@@ -89,7 +94,7 @@ class Leases:
             nodes = await gangs.list_ids(change, pick.job, len(pick.seats))
         except DamagedError as error:  # this job's own trouble: the other picks are offered
             await self._runs.finish_job(change, pick.job, _failed(f"the job can't be handed out: {error}"))
-            await leases.end_now(change.connection, first.job, first.lease, change.now)
+            await leases.end_now(change.connection, first.job, first.lease)
             return []
         others = [
             await self._claim(change, node, seat)
@@ -103,6 +108,7 @@ class Leases:
             return None
         offered = lease_rules.offer(job, row.lease, seat.agent, now=change.now, terms=self.terms)
         await leases.add_lease(change.connection, offered, change.now)
+        self._watch.note(offered, self._changes.clock.monotonic())
         await change.tell_job(row)
         return Offer(job, row.lease, seat.agent, seat.gpus)
 
@@ -169,15 +175,21 @@ class Leases:
         return LeaseNews(number, over)
 
     async def expire(self) -> list[tuple[str, str, int]]:
-        """End what is over by its deadline: (agent, job, number) of each, for the word to the agent."""
+        """End what is over: (agent, job, number) of each, for the word to the agent."""
         async with self._changes.database.read() as connection:
-            due = await leases.list_due(connection, self._changes.clock.now())
-            last = (
-                await fleet.last_heartbeat(connection) if due and self._changes.database.is_shared else None
-            )
-        if last is not None and self._changes.clock.now() - last > fleet.SILENT_SECONDS:
-            return []  # the database was away, and with it all servers: the next heartbeat lets all leases run on
+            due = await self._look(connection)
         return [(lease.agent, lease.job, lease.number) for lease in due if await self._expire(lease)]
+
+    def seconds_until_due(self) -> float:
+        """When `expire` may find that something is over of which nobody has said so."""
+        return self._watch.next_due - self._changes.clock.monotonic()
+
+    async def _look(self, connection: Connection) -> list[Lease]:
+        """What is over. The rows of all leases are not read more often than is of use."""
+        if self._changes.clock.monotonic() < min(self._watch.looked_at + _LOOK_SECONDS, self._watch.next_due):
+            return await leases.list_over(connection)
+        seen = await leases.list_open(connection)
+        return self._watch.look(seen, self._changes.clock.monotonic())
 
     async def _expire(self, seen: Lease) -> bool:
         """End the lease, unless something was heard meanwhile, or somebody else is at its run: then later."""
@@ -185,17 +197,10 @@ class Leases:
             row = await jobs.find_job(change.connection, seen.job)
             if row is None or not await change.try_lock_run(row.run):
                 return False
-            lease = await leases.find_lease(change.connection, seen.job, seen.number, seen.agent)
-            if not lease_rules.is_due(lease, change.now):
+            if await leases.find_lease(change.connection, seen.job, seen.number, seen.agent) != seen:
                 return False
             reason = f"its agent has not been heard of for {_duration(self.terms.grace_seconds)}"
-            return await self._end(change, lease.job, lease.number, lease.agent, LeaseEvent.EXPIRE, reason)
-
-    async def extend_all(self, change: Change) -> None:
-        """No server was there for a while: our own absence is held against nobody."""
-        deadline = change.now + self.terms.grace_seconds
-        await leases.extend_leases(change.connection, deadline)
-        await leases.extend_offers(change.connection, change.now + self.terms.offer_seconds)
+            return await self._end(change, seen.job, seen.number, seen.agent, LeaseEvent.EXPIRE, reason)
 
     async def _move(
         self, change: Change, job: str, number: int, agent: str, event: LeaseEvent, reason: str = ""

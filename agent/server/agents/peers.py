@@ -2,8 +2,8 @@
 
 Each says every few seconds that it lives, and holds the connections of some agents. An agent's connections are
 numbered: with a newer one, wherever it is, the older ones end. A server that was silent for too long is taken for dead
-by the others, and its agents for disconnected; they connect again to whoever answers. When no server was there at all,
-or the database was away, all leases run on from the moment of the return: our absence is held against nobody.
+by the others, and its agents for disconnected; they connect again to whoever answers. What became of leases meanwhile
+each server sees for itself (`agent.wire.lease_watch`).
 """
 
 import asyncio
@@ -14,7 +14,6 @@ from contextlib import asynccontextmanager
 import msgspec
 
 from agent import __version__
-from agent.server.agents.leases import Leases
 from agent.server.agents.scheduler import ReadyAgent
 from agent.server.events.changes import Change, Changes
 from agent.server.events.live import agent_topic
@@ -33,10 +32,9 @@ BEAT_SECONDS = 5.0
 class Peers:
     """This server process among the others."""
 
-    def __init__(self, process: str, changes: Changes, leases: Leases) -> None:
+    def __init__(self, process: str, changes: Changes) -> None:
         self.process = process
         self._changes = changes
-        self._leases = leases
         self._address = ""
         self._gone: dict[str, int] = {}  # connections that ended while the database was away
 
@@ -45,8 +43,6 @@ class Peers:
         self._address = address
         async with self._changes.begin() as change:
             await lock_name(change.connection, "fleet")
-            if not self._changes.database.is_shared or await self._was_away(change):
-                await self._leases.extend_all(change)
             is_alone = not self._changes.database.is_shared
             before = float("inf") if is_alone else self._dead_before(change.now)
             await fleet.remove_servers(change.connection, before=before)
@@ -75,19 +71,12 @@ class Peers:
     async def _beat(self) -> bool:
         async with self._changes.begin() as change:
             await lock_name(change.connection, "fleet")
-            if await self._was_away(change):
-                await self._leases.extend_all(change)
             is_known = await fleet.note_heartbeat(change.connection, self.process, change.now)
             if not is_known:
                 await self._add(change)
             if await fleet.remove_servers(change.connection, before=self._dead_before(change.now)):
                 change.wake_queue()
             return is_known
-
-    async def _was_away(self, change: Change) -> bool:
-        """Whether for a while no server was there."""
-        last = await fleet.last_heartbeat(change.connection)
-        return last is None or change.now - last > fleet.SILENT_SECONDS
 
     async def _add(self, change: Change) -> None:
         row = ServerRow(self.process, self._address, f"flow-agent/{__version__}", change.now, change.now)

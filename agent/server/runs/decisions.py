@@ -116,7 +116,7 @@ async def _cancel_job(change: Change, job: JobId, reason: str, *, is_forced: boo
         return None
     result = cancelled(reason)
     ended = await jobs.finish_job(change.connection, job, result, change.now)
-    await leases.end_now(change.connection, job, row.lease, change.now)  # then the dispatcher tells its agent
+    await leases.end_now(change.connection, job, row.lease)  # then the dispatcher tells its agent
     await change.tell_job(ended or job)
     return None if is_forced else JobFinished(job, result)
 
@@ -127,7 +127,7 @@ async def _cancel_nodes(change: Change, gang: str, reason: str, *, is_forced: bo
         await jobs.request_cancel(change.connection, node.job.id, reason)
         if node.job.node_rank and (node.job.status == "queued" or is_forced):
             await jobs.finish_job(change.connection, node.job.id, cancelled(reason), change.now)
-            await leases.end_now(change.connection, node.job.id, node.job.lease, change.now)
+            await leases.end_now(change.connection, node.job.id, node.job.lease)
 
 
 async def _ask_gate(change: Change, state: RunState, project: int, job: JobId, name: str) -> GateSet:

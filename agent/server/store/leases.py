@@ -4,7 +4,7 @@ import json
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Select, and_, bindparam, func, insert, or_, select, tuple_, update
+from sqlalchemy import and_, bindparam, func, insert, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.errors import StaleLeaseError
@@ -13,6 +13,7 @@ from agent.server.store.hot import Hot
 from agent.server.store.schema import jobs, leases
 from agent.server.store.text import without_nul
 from agent.wire.lease import Lease, LeaseState
+from agent.wire.lease_watch import OVER
 from agent.wire.messages import CANNOT_KEEP
 
 LOST_OFFER = "its agent came back without it"
@@ -36,8 +37,8 @@ _SAVE = Hot(
 _STATE = Hot(
     select(leases.c.state).where(leases.c.job == bindparam("of_job"), leases.c.number == bindparam("under"))
 )
-_DUE = Hot(select(*_COLUMNS).where(leases.c.deadline <= bindparam("at")))
-_NEXT = Hot(select(func.min(leases.c.deadline)))
+_OPEN = Hot(select(*_COLUMNS).where(leases.c.deadline.is_not(None)))
+_OVER = Hot(select(*_COLUMNS).where(leases.c.deadline <= bindparam("over")))
 _REFUSALS = Hot(
     select(func.coalesce(jobs.c.gang, jobs.c.id), leases.c.agent, leases.c.reason)
     .join(jobs, jobs.c.id == leases.c.job)
@@ -135,51 +136,38 @@ async def save_lease(connection: AsyncConnection, lease: Lease, now: float, reas
         await want_archive(connection, lease.job, lease.number, ended + _REST_SECONDS)
 
 
-async def end_now(connection: AsyncConnection, job: str, number: int, now: float) -> None:
-    """Let the deadline of a lease that has not ended be now."""
+async def end_now(connection: AsyncConnection, job: str, number: int) -> None:
+    """Let a lease that has not ended be over."""
     await connection.execute(
         update(leases)
         .where(leases.c.job == job, leases.c.number == number, leases.c.deadline.is_not(None))
-        .values(deadline=now)
+        .values(deadline=OVER)
     )
 
 
-async def list_due(connection: AsyncConnection, now: float) -> list[Lease]:
-    """The leases whose deadline has passed."""
-    return [_lease(row) for row in await _DUE.rows(connection, at=now)]
+async def list_open(connection: AsyncConnection) -> list[Lease]:
+    """The leases that have not ended."""
+    return [_lease(row) for row in await _OPEN.rows(connection)]
 
 
-async def next_deadline(connection: AsyncConnection) -> float | None:
-    """When the next lease ends unless something is heard."""
-    deadline: float | None = (await _NEXT.row(connection))[0]
-    return deadline
+async def list_over(connection: AsyncConnection) -> list[Lease]:
+    """Those of them of which somebody has said that they are over."""
+    return [_lease(row) for row in await _OVER.rows(connection, over=OVER)]
 
 
 async def extend_leases(
-    connection: AsyncConnection, deadline: float, *, agent: str | None = None, jobs: Iterable[str] = ()
+    connection: AsyncConnection, deadline: float, *, agent: str, jobs: Iterable[str]
 ) -> None:
-    """Move the deadlines of accepted leases (all, or those of `agent` for `jobs`) to at least `deadline`.
+    """A sign of life of `agent` that names `jobs`: their accepted leases, but those that are over, get this deadline.
 
     Those that are being changed at this moment are left out: they get a new deadline, or end.
     """
-    chosen = _earlier(LeaseState.ACCEPTED, deadline)
-    if agent is not None:
-        chosen = chosen.where(leases.c.agent == agent, leases.c.job.in_(list(jobs)))
-    await _postpone(connection, chosen, deadline)
-
-
-async def extend_offers(connection: AsyncConnection, deadline: float) -> None:
-    """After a restart: agents get the time to come back and say whether they have what they were offered."""
-    await _postpone(connection, _earlier(LeaseState.OFFERED, deadline), deadline)
-
-
-def _earlier(state: LeaseState, deadline: float) -> Select[tuple[str, int]]:
-    return select(leases.c.job, leases.c.number).where(
-        leases.c.state == state.value, leases.c.deadline.is_not(None), leases.c.deadline < deadline
+    chosen = select(leases.c.job, leases.c.number).where(
+        leases.c.state == LeaseState.ACCEPTED.value,
+        leases.c.deadline > OVER,
+        leases.c.agent == agent,
+        leases.c.job.in_(list(jobs)),
     )
-
-
-async def _postpone(connection: AsyncConnection, chosen: Select[tuple[str, int]], deadline: float) -> None:
     free = chosen.with_for_update(skip_locked=True)
     statement = update(leases).where(tuple_(leases.c.job, leases.c.number).in_(free))
     await connection.execute(statement.values(deadline=deadline))
