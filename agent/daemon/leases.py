@@ -1,8 +1,8 @@
 """Leases as the daemon holds them: what the server says about jobs, and what is done about it.
 
-assign   the job is on the disk, then `accept`, then it starts      cancel    its supervisor is asked to end it
-ack      a job that waited for the server's word may start          release   the server has all of it: it goes
-                                                                    revoke    it is not ours: it ends, and goes
+assign   the job is on the disk, then `accept`: it waits            cancel    its supervisor is asked to end it
+ack      the first one: the server has noted that it is ours, and   release   the server has all of it: it goes
+         it starts; nobody else is given it, whatever comes         revoke    it is not ours: it ends, and goes
 """
 
 import asyncio
@@ -81,7 +81,7 @@ class HeldLeases:
             connection.protocol.refuse(assign.job, assign.lease, refusal[:_LONGEST_REASON])
         else:
             connection.protocol.accept(assign.job, assign.lease)
-            if assign.node is None:  # else it waits for the others: the server's `ack` lets all of them begin
+            if not connection.protocol.must_wait(assign):
                 self._spawn(self._jobs.start(assign.job, assign.lease))
         await connection.flush()
         if is_changed:

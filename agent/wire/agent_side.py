@@ -3,7 +3,7 @@
 The phases are `agent.wire.conversation`'s. In addition each job has a life of its own on a connection:
 
     announced (in `ready`) --ack--> open at the server's offset --release | revoke--> gone
-    assigned --accept--> open at 0;  --refuse--> gone
+    assigned --accept--> open at 0;  --refuse--> gone          an accepted job begins with its first ack (`must_wait`)
 
 Only an open journal is shipped, within the window that the server granted. After `closed` every frame is passed over
 in silence: it was under way when the connection ended.
@@ -36,6 +36,7 @@ class AgentProtocol:
         self._software = software
         self._sign = sign
         self._boot = boot
+        self._version = 0
         self._window = Window(0)
         self._announced: set[_Lease] = set()
         self._assigned: set[_Lease] = set()
@@ -121,6 +122,7 @@ class AgentProtocol:
             raise WireError(
                 "unsupported_version", f"the server chose protocol version {challenge.version}, unknown here"
             )
+        self._version = challenge.version
         self._say(m.Proof(self._sign(challenge)))
 
     def _take_ack(self, ack: m.Ack) -> None:
@@ -208,7 +210,11 @@ class AgentProtocol:
         """Unregister: the identity ends with this connection."""
         self._say(m.Goodbye())
 
-    # What may be shipped
+    # What may be done
+
+    def must_wait(self, assign: m.Assign) -> bool:
+        """Whether a job that is accepted begins with its first `ack`, and not at once: older servers say no such word."""
+        return self._version >= m.BEGIN_VERSION or assign.node is not None
 
     @property
     def is_welcome(self) -> bool:

@@ -8,9 +8,9 @@
       ready            ->                          inventory, labels, and every job folder that is still here
                        <-  ack | revoke            for each held job: the offset to ship from, or 'it is not yours'
                        <-  assign                  a job under a lease number, with its sealed secrets
-      accept | refuse  ->                          delivery is acknowledged, or the job goes back to the queue
+      accept | refuse  ->                          the job is on the disk and waits, or goes back to the queue
       journal (binary) ->                          bytes of the job's journal from an offset
-                       <-  ack                     stored durably up to this offset; of a gang's node also: begin
+                       <-  ack                     stored durably up to this offset; the first one also: begin
                        <-  cancel                  end it: SIGINT, SIGTERM, SIGKILL
                        <-  release                 its journal is complete here: forget the job
                        <-  attach                  somebody wants a shell, or a command, in a running job
@@ -37,8 +37,11 @@ from typing import ClassVar, get_args
 from agent.spec.job import GangNode, JobSpec
 from agent.spec.resources import Inventory
 
-PROTOCOL_VERSIONS = (1, 2)  # that this code speaks, best last
+PROTOCOL_VERSIONS = (1, 2, 3)  # that this code speaks, best last
 ATTACH_VERSION = 2  # the first one with `attach`
+BEGIN_VERSION = (
+    3  # the first one in which every job waits for its first `ack`; before, only nodes of gangs did
+)
 ATTACH_WINDOW_FRAMES = 16  # of one session and direction, that may be on their way and not taken
 ATTACH_FRAME_BYTES = 8 << 10  # of data in one of them
 ATTACH_COMMAND_CHARACTERS = 4000
@@ -110,8 +113,8 @@ class Ready:
 class Assign:
     """A job for this agent. `sealed` maps secret names to HPKE ciphertexts bound to (job, lease, name).
 
-    `gpus` are the UUIDs of those that are the job's own; None: nobody has decided. A job that is a `node` of several
-    is accepted and waits for the first `ack`: then all of them are there.
+    `gpus` are the UUIDs of those that are the job's own; None: nobody has decided. A job is accepted and waits for the
+    first `ack`: then the server has noted that it is this agent's, and, when it is a `node` of several, that all are there.
     """
 
     KIND: ClassVar[str] = "assign"
@@ -125,7 +128,7 @@ class Assign:
 
 @dataclass(frozen=True, slots=True)
 class Accept:
-    """The job folder is on the agent's disk: the job is delivered."""
+    """The job folder is on the agent's disk: the job is delivered, and begins when the server has said so."""
 
     KIND: ClassVar[str] = "accept"
     job: str

@@ -3,7 +3,7 @@
 The phases are `agent.wire.conversation`'s. In addition each lease has a life of its own on a connection:
 
     announced (in `ready`) --resume--> open at the stored offset --release | revoke--> gone
-    offered (`assign`) --accept--> open at 0;  --refuse--> gone
+    offered (`assign`) --accept--> open at 0, and begun with the first `acknowledge`;  --refuse--> gone
 
 Journal bytes are handed up only for an open lease, in order, within the window. Bytes and answers under any other lease
 are dropped and answered with `revoke`: they are old, or somebody else's. What a server has to do:
@@ -271,6 +271,11 @@ class ServerProtocol:
         if self._is_here(job, lease):
             self._forget(job, lease)
             self._say(m.Revoke(job, lease, reason))
+
+    @property
+    def tells_begin(self) -> bool:
+        """Whether the agent begins no job before its first `acknowledge`."""
+        return self._version >= m.BEGIN_VERSION
 
     @property
     def can_attach(self) -> bool:

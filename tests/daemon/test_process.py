@@ -56,6 +56,41 @@ async def test_a_node_of_several_begins_when_all_are_there(server, state):
     assert b"1 of 2" in server.lines(JOB)
 
 
+async def test_a_job_whose_acceptance_nobody_heard_never_begins(server, state, tmp_path):
+    """The server has given it to somebody else meanwhile."""
+    server.holds_word = True
+    async with daemon_process(state):
+        await server.assign(JOB, f"touch '{tmp_path}/begun'")
+        await server.wait_for(lambda: server.count(m.Accept))
+        server.leases[JOB] = 2
+        await server.cut()
+        await server.wait_for(lambda: server.count(m.Ready) == 2)
+        (held,) = next(event.held for event in reversed(server.heard) if isinstance(event, m.Ready))
+        assert (held.journal_bytes, held.is_running) == (0, False)
+        await wait_until(lambda: not job_folders(state))
+    assert not (tmp_path / "begun").exists()
+
+
+async def test_a_job_whose_acceptance_was_lost_begins_when_its_agent_is_back(server, state):
+    server.holds_word = True
+    async with daemon_process(state) as daemon:
+        await server.assign(JOB, "echo hello")
+        await server.wait_for(lambda: server.count(m.Accept))
+        await daemon.kill()
+    async with daemon_process(state):
+        await server.wait_for(lambda: server.result(JOB))
+    assert server.lines(JOB).count(b"hello") == 1
+
+
+async def test_a_server_that_says_no_word_is_not_waited_for(server, state, monkeypatch):
+    monkeypatch.setattr(m, "PROTOCOL_VERSIONS", (1, 2))
+    server.holds_word = True
+    async with daemon_process(state):
+        await server.assign(JOB, "echo hello")
+        await server.wait_for(lambda: server.result(JOB))
+    assert server.result(JOB).conclusion is Conclusion.SUCCESS
+
+
 async def test_a_killed_daemon_loses_nothing_and_doubles_nothing(server, state, tmp_path):
     gate = tmp_path / "gate"
     async with daemon_process(state) as daemon:

@@ -11,8 +11,10 @@ from uuid import uuid4
 import httpx
 import pytest
 from server.toolkit_job import Job, block_list, block_url
-from server.vocabulary import ServerProcess
+from server.vocabulary import ONE_JOB, ServerProcess, journal
 from support.s3 import S3
+
+from agent.spec.outcome import Conclusion
 
 Servers = Callable[..., ServerProcess]
 LARGE_MIB = int(os.environ.get("FLOW_LARGE_UPLOAD_MIB", "0"))
@@ -109,6 +111,32 @@ def test_a_job_that_asks_again_because_the_answer_was_lost_goes_on_with_the_same
     answer = job.call("CreateArtifact", name="asked twice")
     assert answer.status_code == 200, answer.text
     assert answer.json()["signed_upload_url"]
+
+
+@pytest.mark.parametrize("again", ["retry", "rerun"])
+def test_an_artifact_of_an_earlier_try_of_the_job_makes_room_and_no_other_does(
+    server: ServerProcess, again: str
+) -> None:
+    retry = "    retry: {max: 1, backoff: {seconds: 0}}\n" if again == "retry" else ""
+    job = Job(server, f"{again}-{uuid4()}", text=ONE_JOB.replace("    steps:\n", f"{retry}    steps:\n"))
+    job.upload("model", b"first")
+    job.agent.finish(job.assign, journal(job.assign, conclusion=Conclusion.FAILURE))
+    if again == "rerun":
+        assert server.api.post(f"/runs/{job.run}/rerun", json={"failed": True}).status_code == 201
+    job.assign = job.agent.take()
+    job.token = job.agent.open(job.assign, "ACTIONS_RUNTIME_TOKEN")
+    number = job.upload("model", b"second")
+    assert job.names() == ["model"]
+    assert server.api.get(f"/artifacts/{number}/download").content == b"second"
+    assert job.call("CreateArtifact", name="model").status_code == 409
+    job.end()
+
+
+def test_an_artifact_that_was_made_under_an_older_lease_makes_room(server: ServerProcess, job: Job) -> None:
+    """By an agent that began before its acceptance was heard: it spoke an older protocol."""
+    job.upload("model", b"first")
+    server.sql("UPDATE leases SET offered_at = offered_at + 60 WHERE job = ?", job.assign.job)
+    assert job.call("CreateArtifact", name="model").status_code == 200
 
 
 def test_a_finished_artifact_cannot_be_changed_with_its_old_url(server: ServerProcess, job: Job) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 from server.vocabulary import (
+    ONE_JOB,
     TWO_JOBS,
     ServerProcess,
     TestAgent,
@@ -156,6 +157,31 @@ def test_an_accept_that_was_lost_with_its_connection_is_made_good(
     agent.connect(held=(held(assign, 0),))
     assert agent.hear(m.Ack, job=assign.job).offset == 0
     assert own.job(run)["status"] == "running"
+
+
+def test_an_accepted_job_is_told_to_begin_when_that_is_stored(own: ServerProcess, make_agent: Agents) -> None:
+    run = own.submit()
+    agent = make_agent(own).connect()
+    assign = agent.take()
+    assert agent.hear(m.Ack, job=assign.job).offset == 0
+    assert own.job(run)["status"] == "running"
+
+
+def test_a_cancel_that_comes_before_the_job_has_begun_is_told_when_it_has(
+    own: ServerProcess, make_agent: Agents
+) -> None:
+    run = own.submit()
+    agent = make_agent(own).connect()
+    assign = agent.hear(m.Assign)
+    own.api.post(f"/runs/{run}/cancel")
+    other = own.submit(ONE_JOB.replace("linux", "nowhere"))
+    wait_for(
+        lambda: own.job(other)["waiting"], "a round of the dispatcher, which has sent what cancels it sends"
+    )
+    agent.protocol.accept(assign.job, assign.lease)
+    agent.flush()
+    assert agent.hear(m.Cancel, job=assign.job).lease == assign.lease
+    assert [type(message) for message in agent.heard] == [m.Ack], "the word to begin came first"
 
 
 def test_an_assign_that_never_arrived_is_given_out_again_under_the_next_number(

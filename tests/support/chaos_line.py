@@ -51,6 +51,7 @@ class ChaosLine:
         self._pairs: set[_Pair] = set()
         self._weather = Weather.FAIR
         self._cut_at: int | None = None
+        self._loses_next_word = False
         self.carried_bytes = 0
         self.url = ""
 
@@ -65,6 +66,10 @@ class ChaosLine:
     def cut_after(self, more_bytes: int) -> None:
         """End all connections when so many more bytes have been carried, in the middle of whatever that is."""
         self._call(self._set_cut, more_bytes)
+
+    def lose_next_word(self) -> None:
+        """What a client says next is lost, with all connections, and none comes about before `mend`."""
+        self._call(self._set_loses_next_word)
 
     def leave_half_open(self) -> None:
         """End all connections for the clients. The server hears nothing of it before `mend`."""
@@ -115,15 +120,22 @@ class ChaosLine:
             return
         self._pairs.add(pair := _Pair(writer, to_server))
         try:
-            await asyncio.gather(self._carry(reader, to_server, pair), self._carry(from_server, writer, pair))
+            await asyncio.gather(
+                self._carry(reader, to_server, pair, is_word=True), self._carry(from_server, writer, pair)
+            )
         finally:
             if not pair.is_half_open:
                 self._end(pair)
 
-    async def _carry(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, pair: _Pair) -> None:
+    async def _carry(
+        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, pair: _Pair, *, is_word: bool = False
+    ) -> None:
         with suppress(OSError):
             while data := await source.read(_READ_BYTES):
                 await self._fair.wait()
+                if is_word and self._loses_next_word:
+                    self._set_weather(Weather.REFUSING)
+                    return
                 await self._pass_on(data, sink)
         await self._fair.wait()  # a silent line does not tell of ends either
         if not pair.is_half_open:
@@ -153,6 +165,9 @@ class ChaosLine:
     def _set_cut(self, more_bytes: int) -> None:
         self._cut_at = self.carried_bytes + more_bytes
 
+    def _set_loses_next_word(self) -> None:
+        self._loses_next_word = True
+
     def _cut(self) -> None:
         self._cut_at = None
         for pair in tuple(self._pairs):
@@ -169,6 +184,7 @@ class ChaosLine:
 
     def _mend(self) -> None:
         self._cut_at = None
+        self._loses_next_word = False
         self._set_weather(Weather.FAIR)
         for pair in [pair for pair in self._pairs if pair.is_half_open]:
             self._end(pair)

@@ -52,6 +52,7 @@ class FakeServer:
         self.journals: dict[tuple[str, int], bytes] = {}
         self.releases = True
         self.holds_acks = False  # journal bytes are stored and not acknowledged
+        self.holds_word = False  # accepted jobs are not told to begin
         self._server: Server | None = None
         self._port = 0
         self._news = asyncio.Condition()
@@ -199,6 +200,8 @@ class FakeServer:
             case m.Ready():
                 for held in event.held:
                     self._answer_held(talk, held)
+            case m.Accept() if talk.protocol.tells_begin and not self.holds_word:
+                talk.protocol.acknowledge(event.job, event.lease, 0)
             case m.Refuse():
                 self.leases.pop(event.job, None)
             case m.Goodbye():

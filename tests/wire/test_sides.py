@@ -5,6 +5,7 @@ import itertools
 import pytest
 from support.wire import AGENT, Pair, job_id, job_spec, ready, ready_pair
 
+from agent.spec.job import GangNode
 from agent.wire import messages as m
 from agent.wire.codec import encode_chunk, encode_text
 from agent.wire.conversation import ConversationPhase
@@ -70,7 +71,7 @@ def test_an_agent_that_nobody_knows_is_rejected_by_name():
 def test_versions_without_a_common_one_are_rejected_by_name():
     pair = Pair()
     pair.to_server.append(encode_text(m.Hello(AGENT, (7, 9), "flow-agent/9")))
-    with pytest.raises(WireError, match="speaks protocol 7, 9, this server 2") as caught:
+    with pytest.raises(WireError, match="speaks protocol 7, 9, this server 3") as caught:
         pair.exchange()
     assert caught.value.code == "unsupported_version"
 
@@ -80,6 +81,20 @@ def test_the_best_common_version_is_chosen():
     pair.to_server.append(encode_text(m.Hello(AGENT, (1, 9), "flow-agent/9")))
     pair.deliver_to_server()
     assert '"version":1' in pair.to_agent[0]
+
+
+@pytest.mark.parametrize(("version", "waits"), [(1, False), (2, False), (3, True)])
+def test_an_accepted_job_waits_for_the_servers_word_where_both_sides_know_it(version, waits):
+    pair = Pair()
+    pair.to_server.append(encode_text(m.Hello(AGENT, (version,), "flow-agent/9")))
+    pair.agent.phase = ConversationPhase.GREETED
+    pair.deliver_to_server()
+    pair.exchange()
+    alone, together = (
+        m.Assign(JOB, 1, job_spec(JOB), node=node) for node in (None, GangNode(0, 2, "box", 1))
+    )
+    assert pair.server.tells_begin is pair.agent.must_wait(alone) is waits
+    assert pair.agent.must_wait(together)
 
 
 def test_an_agent_refuses_a_version_that_it_does_not_speak():

@@ -84,6 +84,9 @@ class AgentConnection:
         self.ready: ReadyAgent | None = None
         self.forming: set[tuple[str, int]] = set()  # nodes of gangs that have not been told to begin
         self.assigned: set[tuple[str, int]] = set()  # what was sent on this connection
+        self._unbegun: set[tuple[str, int]] = (
+            set()
+        )  # of that, what waits for our word and is no node of a gang
         self._socket = socket
         self._protocol = protocol
         self._registry = registry
@@ -154,18 +157,21 @@ class AgentConnection:
         self._protocol.assign(message)
         if message.node is not None:
             self.forming.add((message.job, message.lease))
+        elif self._protocol.tells_begin:
+            self._unbegun.add((message.job, message.lease))
         self._flush()
         return True
 
     def begin(self, job: str, lease: int) -> None:
-        """A node of a gang may begin: nothing of it is stored yet, and that is all the agent waits to hear."""
+        """A job may begin: nothing of it is stored yet, and that is all the agent waits to hear."""
         self.forming.discard((job, lease))
+        self._unbegun.discard((job, lease))
         self._protocol.acknowledge(job, lease, 0)
         self._flush()
 
     def cancel(self, job: str, lease: int, reason: str) -> None:
         """Ask for the job's end, once on this connection, and not before it is clear which jobs are on it."""
-        if (job, lease) in self.forming:
+        if (job, lease) in self.forming or (job, lease) in self._unbegun:
             return  # it has not begun; it is told as soon as it has
         if self.ready is not None and (job, lease) not in self._cancelled:
             self._cancelled.add((job, lease))
@@ -304,6 +310,9 @@ class AgentConnection:
             await self._leases.accept(accept.job, accept.lease, self.agent)
         except StaleLeaseError as error:
             self._protocol.revoke(accept.job, accept.lease, error.what)
+            return
+        if (accept.job, accept.lease) in self._unbegun:
+            self.begin(accept.job, accept.lease)
 
     async def _refuse(self, refuse: m.Refuse) -> None:
         self.forming.discard((refuse.job, refuse.lease))

@@ -113,11 +113,13 @@ class Leases:
         return Offer(job, row.lease, seat.agent, seat.gpus)
 
     async def accept(self, job: str, number: int, agent: str) -> None:
-        """The job folder is on the agent's disk. Raises StaleLeaseError."""
+        """The job folder is on the agent's disk. Raises StaleLeaseError. Only now may the job begin."""
         async with self._changes.begin() as change:
             row = await change.lock_job(job)
             await self._move(change, job, number, agent, LeaseEvent.ACCEPT)
             await self._start(change, row, number)
+            if row is not None and row.cancel_reason is not None:
+                change.wake_queue()  # the dispatcher has kept that back until the job has begun
 
     async def resume(self, job: str, number: int, agent: str) -> LeaseState:
         """The agent says after a reconnect that it holds the job: where the lease stands.

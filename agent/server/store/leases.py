@@ -71,6 +71,13 @@ async def find_lease(connection: AsyncConnection, job: str, number: int, agent: 
     return _lease(row)
 
 
+async def find_offered_at(connection: AsyncConnection, job: str, number: int) -> float | None:
+    """When the lease of `job` under `number` was offered; None when there is none."""
+    query = select(leases.c.offered_at).where(leases.c.job == job, leases.c.number == number)
+    found: float | None = (await connection.execute(query)).scalar_one_or_none()
+    return found
+
+
 async def list_offered(connection: AsyncConnection, agent: str) -> list[tuple[str, int, tuple[str, ...]]]:
     """What was offered to the agent and not answered yet: job, lease number, GPUs."""
     query = (

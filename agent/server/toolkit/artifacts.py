@@ -18,8 +18,9 @@ from agent.server.http.operation import Operation
 from agent.server.people.auth.access import Access
 from agent.server.people.auth.runtime import JobIdentity
 from agent.server.process.problems import ConflictError, UnauthorizedError
-from agent.server.store import artifacts
+from agent.server.store import artifacts, jobs, leases
 from agent.server.store.artifacts import ArtifactRow
+from agent.server.store.database import Connection
 from agent.server.toolkit.blobs import download_url, remove_all, remove_parts, upload_url
 from agent.server.toolkit.shelves import ARTIFACTS, stored_artifact
 from agent.server.toolkit.twirp import number_field, read_fields, text_field
@@ -31,27 +32,44 @@ _MOST_NAME_BYTES = 255
 
 
 async def create_artifact(call: Call) -> Response:
-    """Reserve a name in the run, and say where its bytes go. Asked again by the same job, whose answer was lost: the same."""
+    """Reserve a name in the run, and say where its bytes go. Asked again by the same job, whose answer was lost: the same.
+
+    What an earlier try of the job has left under the name makes room.
+    """
     fields = await read_fields(call)
     job = _check_caller(call, fields)
     name = check_name(text_field(fields, "name"))
+    values = {
+        "run": job.run,
+        "job": job.job,
+        "name": name,
+        "mime_type": _mime_type(fields),
+        "expires_at": _expiry(text_field(fields, "expires_at")),
+    }
     async with call.rooms.changes.begin() as change:
-        artifact = await artifacts.add_artifact(
-            change.connection,
-            run=job.run,
-            job=job.job,
-            name=name,
-            mime_type=_mime_type(fields),
-            created_at=change.now,
-            expires_at=_expiry(text_field(fields, "expires_at")),
-        )
-        if artifact is None:
-            taken = await artifacts.find_by_name(change.connection, job.run, name)
-            if taken is not None and taken.job == job.job and taken.status == "uploading":
-                artifact = taken.id
+        taken = await artifacts.find_by_name(change.connection, job.run, name)
+        is_old = taken is not None and await _is_of_earlier_try(change.connection, taken, job)
+        if taken is not None and is_old:
+            await artifacts.remove_artifact(change.connection, taken.id)
+        artifact = await artifacts.add_artifact(change.connection, created_at=change.now, **values)
+        if artifact is None and taken is not None and taken.job == job.job and taken.status == "uploading":
+            artifact = taken.id
     if artifact is None:
         raise ConflictError(f"an artifact with this name already exists on the run: {name}")
+    if taken is not None and is_old:
+        await remove_all(call.rooms, ARTIFACTS, stored_artifact(taken))
     return json_response({"ok": True, "signed_upload_url": upload_url(call, ARTIFACTS, artifact)})
+
+
+async def _is_of_earlier_try(connection: Connection, taken: ArtifactRow, job: JobIdentity) -> bool:
+    """Whether `job` has made it itself before: under a lease that is over, or in an attempt that is (a retry, a re-run)."""
+    if taken.job == job.job:
+        offered_at = await leases.find_offered_at(connection, job.job, job.lease)
+        return offered_at is not None and taken.created_at < offered_at
+    maker, own = await jobs.find_job(connection, taken.job), await jobs.find_job(connection, job.job)
+    if maker is None or own is None or maker.key != own.key:
+        return False
+    return (maker.run_attempt, maker.attempt) < (own.run_attempt, own.attempt)
 
 
 async def finalize_artifact(call: Call) -> Response:
