@@ -225,6 +225,7 @@ def test_heartbeats_that_name_a_job_keep_its_lease(make_server: Servers, make_ag
     agent = make_agent(server).connect()
     assign = agent.take()
     started = server.wait_for_job(run, status="running")
+    agent.hear(m.Ack, job=assign.job)
     for _ in range(12):
         agent.protocol.heartbeat((held(assign, 0),), {"cpu_percent": 3.0})
         agent.flush()
