@@ -82,11 +82,9 @@ class AgentConnection:
         on_offers: Callable[[str], Awaitable[None]],
     ) -> None:
         self.ready: ReadyAgent | None = None
-        self.forming: set[tuple[str, int]] = set()  # nodes of gangs that have not been told to begin
         self.assigned: set[tuple[str, int]] = set()  # what was sent on this connection
-        self._unbegun: set[tuple[str, int]] = (
-            set()
-        )  # of that, what waits for our word and is no node of a gang
+        # Of that, what was not told to begin yet: is it a node of a gang?
+        self._waiting: dict[tuple[str, int], bool] = {}
         self._socket = socket
         self._protocol = protocol
         self._registry = registry
@@ -116,6 +114,11 @@ class AgentConnection:
     def agent(self) -> str:
         """Whose connection this says it is; proven once `ready` is set."""
         return self._protocol.agent
+
+    @property
+    def forming(self) -> list[tuple[str, int]]:
+        """The nodes of gangs that have not been told to begin."""
+        return [lease for lease, is_node in self._waiting.items() if is_node]
 
     async def serve(self) -> None:
         """Run the connection until one side ends it."""
@@ -155,23 +158,20 @@ class AgentConnection:
             return True
         self.assigned.add((message.job, message.lease))
         self._protocol.assign(message)
-        if message.node is not None:
-            self.forming.add((message.job, message.lease))
-        elif self._protocol.tells_begin:
-            self._unbegun.add((message.job, message.lease))
+        if message.node is not None or self._protocol.tells_begin:
+            self._waiting[message.job, message.lease] = message.node is not None
         self._flush()
         return True
 
     def begin(self, job: str, lease: int) -> None:
         """A job may begin: nothing of it is stored yet, and that is all the agent waits to hear."""
-        self.forming.discard((job, lease))
-        self._unbegun.discard((job, lease))
+        self._waiting.pop((job, lease), None)
         self._protocol.acknowledge(job, lease, 0)
         self._flush()
 
     def cancel(self, job: str, lease: int, reason: str) -> None:
         """Ask for the job's end, once on this connection, and not before it is clear which jobs are on it."""
-        if (job, lease) in self.forming or (job, lease) in self._unbegun:
+        if (job, lease) in self._waiting:
             return  # it has not begun; it is told as soon as it has
         if self.ready is not None and (job, lease) not in self._cancelled:
             self._cancelled.add((job, lease))
@@ -180,7 +180,7 @@ class AgentConnection:
 
     def revoke(self, job: str, lease: int, reason: str) -> None:
         """The lease is over."""
-        self.forming.discard((job, lease))
+        self._waiting.pop((job, lease), None)
         self._protocol.revoke(job, lease, reason)
         self._flush()
 
@@ -311,11 +311,11 @@ class AgentConnection:
         except StaleLeaseError as error:
             self._protocol.revoke(accept.job, accept.lease, error.what)
             return
-        if (accept.job, accept.lease) in self._unbegun:
+        if self._waiting.get((accept.job, accept.lease)) is False:
             self.begin(accept.job, accept.lease)
 
     async def _refuse(self, refuse: m.Refuse) -> None:
-        self.forming.discard((refuse.job, refuse.lease))
+        self._waiting.pop((refuse.job, refuse.lease), None)
         try:
             await self._leases.refuse(refuse.job, refuse.lease, self.agent, refuse.reason)
         except StaleLeaseError:
