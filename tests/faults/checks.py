@@ -44,6 +44,7 @@ def check_world(world: World, runs: Sequence[tuple[int, Sequence[KnownJob]]]) ->
         _wait_for_end(world, run)
         _check_run(world, run, {job.mark: job for job in known}, found)
     _check_rows(world, len(runs), found)
+    _check_beginnings(world, found)
     _check_machine(world, found)
     return found
 
@@ -191,6 +192,13 @@ def _check_rows(world: World, runs: int, found: Findings) -> None:
     found.expect(not wrong, f"jobs whose leases were not completed exactly once: {wrong}")
     open_leases = _query(world, "SELECT job, number, state FROM leases WHERE ended_at IS NULL")
     found.expect(not open_leases, f"leases that have no end: {open_leases}")
+
+
+def _check_beginnings(world: World, found: Findings) -> None:
+    """Whatever became of them, no job has begun twice."""
+    begun = Counter(world.begun.read_text().split() if world.begun.exists() else ())
+    twice = {mark: times for mark, times in begun.items() if times > 1}
+    found.expect(not twice, f"jobs that have begun more than once: {twice}")
 
 
 def _query(world: World, statement: str) -> list[tuple[Any, ...]]:

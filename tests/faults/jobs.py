@@ -6,6 +6,7 @@ import json
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 _PAD = 61
 _ARTIFACT_LINES = 4000
@@ -37,10 +38,10 @@ class KnownJob:
         return "".join(f"{digest}\n" for digest in digests).encode()
 
 
-def describe(jobs: Sequence[KnownJob]) -> str:
-    """A flow with these jobs, and one that waits for all of them."""
+def describe(jobs: Sequence[KnownJob], begun: Path) -> str:
+    """A flow with these jobs, each of which notes in the file `begun` that it begins, and one that waits for all of them."""
     cells = json.dumps([{"mark": job.mark, "lines": job.lines, "burst": job.burst} for job in jobs])
-    return _FLOW.replace("CELLS", cells)
+    return _FLOW.replace("CELLS", cells).replace("BEGUN", str(begun))
 
 
 def read_artifact(archive: bytes) -> bytes:
@@ -78,6 +79,7 @@ jobs:
     steps:
       - id: first
         run: |
+          echo "$MARK" >> BEGUN
           python3 -c "$SAY" 1 $((LINES / 2))
           echo "mark=$MARK" >> "$GITHUB_OUTPUT"
           echo "summary of $MARK" >> "$GITHUB_STEP_SUMMARY"

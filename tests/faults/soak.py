@@ -93,7 +93,7 @@ class _Load:
         number = len(self.runs) + 1
         known = tuple(self._draw_job(f"r{number}j{place}") for place in range(_JOBS_OF_A_RUN))
         key = {"Idempotency-Key": f"run-{number}"}  # asked for again until there is an answer
-        body = {"flow": {"file": "flow.yml", "text": describe(known)}}
+        body = {"flow": {"file": "flow.yml", "text": describe(known, self._world.begun)}}
         answer = self._world.ask("POST", "/runs", json=body, headers=key)
         assert answer.status_code == 201, answer.text
         self.runs.append((answer.json()["run"], known))

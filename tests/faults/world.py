@@ -91,6 +91,11 @@ class World(Lab):
             self.start_daemon(name)
 
     @property
+    def begun(self) -> Path:
+        """Where jobs note that they begin."""
+        return self.folder / "begun"
+
+    @property
     def without(self) -> frozenset[Kind]:
         """What can't happen here."""
         return (frozenset() if self.disks else DISK_KINDS) | (
