@@ -1,7 +1,7 @@
 """Kill, cut off and cramp for as long as you like, and see that nothing is lost or doubled.
 
-    make soak KILLS=100                by hand; SEED=N begins with that schedule, STORE=postgresql is the other store
-    make soak KILLS=10 SEED=4711       the schedule of a seed that failed, again
+    make soak KILLS=100 STORE=sqlite                by hand; STORE=postgresql is the other store
+    make soak KILLS=10 STORE=sqlite SEED=4711       the schedule of a seed that failed, again
 
 It runs schedule after schedule, of ten kills each, every one in a world of its own; the seed of the first is drawn, those
 that follow count on. A schedule that fails leaves its folder, with all logs, and names its seed.
@@ -68,9 +68,9 @@ def run_schedule(
         wrong = schedule.findings.wrong
         assert not wrong, "\n".join(wrong)
     except AssertionError as error:
-        error.add_note(
-            f"seed {seed}: to see it again, `make soak KILLS={kills} SEED={seed}`; logs in {folder}"
-        )
+        store = "sqlite" if cluster is None else "postgresql"
+        again = f"make soak KILLS={kills} STORE={store} SEED={seed}"
+        error.add_note(f"seed {seed}: to see it again, `{again}`; logs in {folder}")
         raise
     return schedule
 

@@ -1,6 +1,6 @@
 """Ten random kills, and other faults between them, lose and double nothing: one schedule, on both stores.
 
-More of them by hand: `make soak KILLS=100`, or another one here: `AGENT_TEST_SEED=4711`.
+More of them by hand: `make soak KILLS=100 STORE=sqlite`, or another one here: `AGENT_TEST_SEED=4711`.
 """
 
 import os
