@@ -6,7 +6,8 @@
        +-----revoke----------+---> revoked                     taken away: replaced, agent removed, data lost
        +-----refuse---> refused                                the agent does not want it
 
-The four ends are final. A repeated message changes nothing; any other event on an ended lease is a StaleLeaseError,
+A job begins when its lease is accepted, in rows, and its agent has heard so (`agent.wire.messages`): an offer that ends
+has begun nothing. The four ends are final. A repeated message changes nothing; any other event on an ended lease is a StaleLeaseError,
 so a lease that was given up is never completed by its old holder.
 """
 

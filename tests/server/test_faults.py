@@ -201,6 +201,8 @@ def test_a_job_that_is_not_accepted_in_time_is_taken_back(make_server: Servers, 
     first = agent.hear(m.Assign)
     assert agent.hear(m.Revoke, lease=first.lease).job == first.job
     assert agent.hear(m.Assign).lease == first.lease + 1
+    (reason,) = server.sql("SELECT reason FROM leases WHERE number = ?", first.lease)
+    assert reason == ("its agent has not answered for 0.3 seconds",)
 
 
 def test_a_job_whose_agent_stays_away_is_lost_and_says_so(make_server: Servers, make_agent: Agents) -> None:

@@ -29,7 +29,7 @@ from agent.wire.lease_watch import LeaseWatch
 
 MOST_FRUITLESS = 10  # offers of one job that come to nothing (`leases.count_fruitless`)
 
-_LOOK_SECONDS = 1.0
+_LOOK_SECONDS = 1.0  # the rows of all leases are not read more often, unless one of them may be over
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +201,7 @@ class Leases:
                 return False
             if await leases.find_lease(change.connection, seen.job, seen.number, seen.agent) != seen:
                 return False
-            reason = f"its agent has not been heard of for {_duration(self.terms.grace_seconds)}"
+            reason = _describe_silence(seen, self.terms)
             return await self._end(change, seen.job, seen.number, seen.agent, LeaseEvent.EXPIRE, reason)
 
     async def _move(
@@ -320,6 +320,12 @@ async def _lost(change: Change, job: str, reason: str) -> JobResult:
     return JobResult(
         conclusion, failure_kind=FailureKind.LOST, message=f"the job was given up as lost: {reason}"
     )
+
+
+def _describe_silence(lease: Lease, terms: LeaseTerms) -> str:
+    if lease.state is LeaseState.OFFERED:
+        return f"its agent has not answered for {_duration(terms.offer_seconds)}"
+    return f"its agent has not been heard of for {_duration(terms.grace_seconds)}"
 
 
 def _duration(seconds: float) -> str:
