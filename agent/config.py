@@ -32,6 +32,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("state", "AGENT_STATE", "", "this agent's identity and jobs (default: by user, see docs/cli.md)"),
     Setting("work_dir", "AGENT_WORK_DIR", "", "workspaces, tools and fetched actions (default: STATE/work)"),
     Setting(
+        "run_as", "AGENT_RUN_AS", "", "the user that jobs run as (default: the agent's own, docs/security.md)"
+    ),
+    Setting(
         "actions_url",
         "AGENT_ACTIONS_URL",
         "https://github.com/{owner}/{repo}",

@@ -7,6 +7,8 @@ Source: Docker Engine API, `POST /containers/{id}/attach`, *Stream format*.
 
 import asyncio
 import json
+import socket
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,6 +21,9 @@ _PORT = 2375
 _UPGRADED = (101, 200)
 
 
+Reach = Callable[[], socket.socket]  # gives a fresh connection; for who may not open one
+
+
 class OutputStream:
     """One answer of the engine that goes on as a stream of frames."""
 
@@ -27,9 +32,11 @@ class OutputStream:
         self._writer = writer
 
     @classmethod
-    async def open(cls, address: str, path: str, body: dict[str, Any] | None = None) -> "OutputStream":
+    async def open(
+        cls, address: str, path: str, body: dict[str, Any] | None = None, reach: Reach | None = None
+    ) -> "OutputStream":
         """Ask for `path` and read the answer's head. Raises UnreachableError, EngineError."""
-        stream = cls(*await _connect(address))
+        stream = cls(*await _connect(address, reach))
         try:
             await stream._ask(path, json.dumps(body or {}).encode())
         except BaseException:
@@ -111,16 +118,19 @@ def check_address(address: str) -> str:
     )
 
 
-async def check_connection(address: str) -> None:
+async def check_connection(address: str, reach: Reach | None = None) -> None:
     """Raises UnreachableError when nobody listens at `address`."""
-    _reader, writer = await _connect(address)
+    _reader, writer = await _connect(address, reach)
     writer.close()
     await writer.wait_closed()
 
 
-async def _connect(address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def _connect(address: str, reach: Reach | None) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     parts = urlsplit(address)
     try:
+        if reach is not None:
+            connection = await asyncio.to_thread(reach)
+            return await asyncio.open_unix_connection(sock=connection, limit=_BUFFER_BYTES)
         if parts.scheme == "unix":
             return await asyncio.open_unix_connection(parts.path, limit=_BUFFER_BYTES)
         return await asyncio.open_connection(parts.hostname, parts.port or _PORT, limit=_BUFFER_BYTES)

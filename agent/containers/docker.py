@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from agent.containers.attach import OutputStream, check_address, check_connection
+from agent.containers.attach import OutputStream, Reach, check_address, check_connection
 from agent.containers.blueprint import Blueprint
 from agent.containers.build_progress import BuildProgress
 from agent.containers.conversation import DockerConversation
@@ -49,18 +49,26 @@ _POLL_SECONDS = (0.005, 0.25)  # the first pause between two looks, and the long
 class DockerEngine:
     """An `Engine` (agent.containers.engine) at `address`."""
 
-    def __init__(self, client: Any, address: str) -> None:
+    def __init__(self, client: Any, address: str, reach: Reach | None = None) -> None:
         self._client = client
         self._address = address
+        self._reach = reach
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="docker")
 
     @classmethod
-    async def connect(cls, address: str = "") -> "DockerEngine":
-        """The engine at `address` (default: Docker's usual socket). Raises UnreachableError when there is none."""
+    async def connect(
+        cls, address: str = "", reach: Reach | None = None, logins: Mapping[str, Any] | None = None
+    ) -> "DockerEngine":
+        """The engine at `address` (default: Docker's usual socket). Raises UnreachableError when there is none.
+
+        `reach` gives connections to it, where this process may not open them; `logins` is what takes the place of this
+        user's `docker login`.
+        """
         address = check_address(address or DEFAULT_ADDRESS)
-        await check_connection(address)
+        await check_connection(address, reach)
         loop = asyncio.get_running_loop()
-        return cls(await loop.run_in_executor(None, connect_client, address), address)
+        client = await loop.run_in_executor(None, connect_client, address, reach, logins)
+        return cls(client, address, reach)
 
     async def close(self) -> None:
         """Let go of the engine."""
@@ -96,7 +104,7 @@ class DockerEngine:
                 folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="flow-dockerfile-"))
                 file = Path(folder, "Dockerfile")
                 file.write_text(text, encoding="utf-8", errors="surrogateescape")
-            builder = await self._call(connect_builder, self._client, self._address)
+            builder = await self._call(connect_builder, self._client, self._address, self._reach)
             stack.callback(builder.close)
             events = partial(
                 builder.build,
@@ -284,7 +292,9 @@ class DockerEngine:
                 raise
 
     async def _open(self, path: str, body: dict[str, Any] | None = None) -> OutputStream:
-        return await OutputStream.open(self._address, f"/v{self._client.api_version}{path}", body)
+        return await OutputStream.open(
+            self._address, f"/v{self._client.api_version}{path}", body, self._reach
+        )
 
     async def _call(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         call = partial(translated, partial(function, *arguments, **options))

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from agent.containers.attach import Reach
 from agent.containers.engine import EngineError, ImageError
 from agent.errors import AgentError, UnreachableError, UsageError
 
@@ -20,18 +21,68 @@ _NO_TOOLKIT = (
 )
 
 
-def connect_client(address: str) -> Any:
-    """A client of the engine at `address`. Raises UnreachableError."""
+def connect_client(address: str, reach: Reach | None = None, logins: Mapping[str, Any] | None = None) -> Any:
+    """A client of the engine at `address`. `reach`, `logins`: see DockerEngine.connect. Raises UnreachableError."""
     from docker.api.client import APIClient
+    from docker.constants import MINIMUM_DOCKER_API_VERSION
     from docker.errors import DockerException
 
+    make: Any = APIClient
     try:
-        client: Any = APIClient
-        return client(base_url=address, version="auto", timeout=_CALL_SECONDS)
+        if reach is None:
+            return make(base_url=address, version="auto", timeout=_CALL_SECONDS)
+        version = _reached(make, address, MINIMUM_DOCKER_API_VERSION, reach).version(api_version=False)[
+            "ApiVersion"
+        ]
+        client = _reached(make, address, version, reach)
+        _set_logins(client, logins or {})
     except DockerException as error:
         raise UnreachableError(
             f"the container engine does not answer: {_last_cause(error)}", where=address
         ) from None
+    else:
+        return client
+
+
+def _reached(make: Any, address: str, version: str, reach: Reach) -> Any:
+    """A client whose connections `reach` gives."""
+    from docker.transport.unixconn import UnixHTTPAdapter, UnixHTTPConnection, UnixHTTPConnectionPool
+
+    class Connection(UnixHTTPConnection):
+        def connect(self) -> None:
+            self.sock = reach()
+            self.sock.settimeout(self.timeout)
+
+    connection: Any = Connection
+
+    class Pool(UnixHTTPConnectionPool):
+        def _new_conn(self) -> Any:
+            return connection(self.base_url, self.socket_path, self.timeout)
+
+    pool: Any = Pool
+
+    class Adapter(UnixHTTPAdapter):
+        def get_connection(self, url: str, proxies: Any = None) -> Any:  # noqa: ARG002 - as the one that it replaces
+            with self.pools.lock:
+                found = self.pools.get(url)
+                if found is None:
+                    found = self.pools[url] = pool(
+                        url, self.socket_path, self.timeout, maxsize=self.max_pool_size
+                    )
+            return found
+
+    adapter: Any = Adapter
+    client = make(base_url=address, version=version, timeout=_CALL_SECONDS)
+    client.mount("http+docker://", adapter(address, _CALL_SECONDS))
+    return client
+
+
+def _set_logins(client: Any, logins: Mapping[str, Any]) -> None:
+    """Have `client` use `logins`, a `config.json`, in the place of this user's file: docker-py has no public word for it."""
+    from docker.auth import AuthConfig
+
+    kind: Any = AuthConfig
+    client._auth_configs = kind.load_config(None, dict(logins)) if logins else kind({})  # noqa: SLF001
 
 
 def ask_version(address: str) -> str:
@@ -49,13 +100,15 @@ def ask_version(address: str) -> str:
     return f"{name} {found.get('Version', '')}".strip()
 
 
-def connect_builder(client: Any, address: str) -> Any:
+def connect_builder(client: Any, address: str, reach: Reach | None = None) -> Any:
     """A client of its own for one build: by BuildKit where the engine behind `client` has it, else by the classic builder.
 
     docker-py has no word for it; the engine's API has: `version=2` in the query. An engine says which builder is its
     own; one that says nothing leaves it to its clients. Raises UnreachableError.
     """
-    builder = connect_client(address)
+    builder = connect_client(address, reach)
+    if reach is not None:
+        builder._auth_configs = client._auth_configs  # noqa: SLF001 - see _set_logins
     said = client.get(f"{client.base_url}/_ping").headers.get("Builder-Version", "")
     has_it = tuple(map(int, client.api_version.split("."))) >= _BUILDKIT_SINCE
     if said == _BUILDKIT or (not said and has_it):

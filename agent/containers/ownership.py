@@ -20,10 +20,13 @@ _TOOLS = ("/bin", "/lib", "/lib64", "/usr")
 _INSIDE = "/job"
 
 
-async def take_ownership(engine: Engine, folder: Path, labels: Mapping[str, str]) -> None:
-    """Make this user the owner of all below `folder` that belongs to others. Links are changed, not followed."""
-    user, group = os.geteuid(), os.getegid()
-    if user == 0 or not await asyncio.to_thread(_holds_foreign, folder, user):
+async def take_ownership(
+    engine: Engine, folder: Path, labels: Mapping[str, str], owner: tuple[int, int] | None = None
+) -> None:
+    """Make `owner` (user and group; this user) the owner of all below `folder` that belongs to others. Links are changed, not followed."""
+    user, group = owner or (os.geteuid(), os.getegid())
+    # Whose files are another's are not ours to look at.
+    if user == 0 or (owner is None and not await asyncio.to_thread(_holds_foreign, folder, user)):
         return
     await give_ownership(engine, folder, user, group, labels)
 

@@ -23,6 +23,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("jobs", nargs="*", help="of these jobs, by tracking id")
     parser.add_argument("--spare", action="store_true", help="of all others than these")
     parser.add_argument("--folder", type=Path, action="append", help="give its files back to us", default=[])
+    parser.add_argument("--owner", type=_read_owner, help="to whom, if not to us, as UID:GID")
     try:
         asyncio.run(_sweep(parser.parse_args(arguments)))
     except AgentError as error:
@@ -40,9 +41,14 @@ async def _sweep(wanted: argparse.Namespace) -> None:
         for job in jobs:
             await engine.sweep({ROOT_LABEL: wanted.root, JOB_LABEL: job})
         for folder in wanted.folder:
-            await take_ownership(engine, folder, {ROOT_LABEL: wanted.root})
+            await take_ownership(engine, folder, {ROOT_LABEL: wanted.root}, wanted.owner)
     finally:
         await engine.close()
+
+
+def _read_owner(text: str) -> tuple[int, int]:
+    user, _, group = text.partition(":")
+    return int(user), int(group)
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ from agent.daemon.leases import HeldLeases
 from agent.daemon.machine import Machine
 from agent.daemon.place import claim_place, describe_boot
 from agent.daemon.rules import OwnerRules
+from agent.daemon.run_as import prepare_run_as
 from agent.daemon.shipping import Shipper
 from agent.daemon.signing import make_signer, sign_apart
 from agent.daemon.state import Registration, StateFolder, choose_work_folder
@@ -54,7 +55,7 @@ def run_daemon(settings: Settings, *, is_moved: bool = False) -> None:
 
     `is_moved`: the owner says that the state was moved here, and the original is gone. Raises ForeignStateError for a copy that
     nobody said that of, NotFoundError when the machine is not registered, RefusedError when an agent runs already or the server has
-    said no for good, InterruptedByUserError after ctrl-C.
+    said no for good or jobs can't run as the user of `run_as`, InterruptedByUserError after ctrl-C.
     """
     state = StateFolder(settings.state_folder)
     registration = state.load_registration()
@@ -64,6 +65,8 @@ def run_daemon(settings: Settings, *, is_moved: bool = False) -> None:
     _seclude_git(settings)
     with state.hold_lock():
         claim_place(state, is_moved=is_moved)
+        if settings["run_as"]:
+            prepare_run_as(state, choose_work_folder(registration, settings).absolute(), settings["run_as"])
         asyncio.run(Daemon(state, registration, settings, environment).run())
 
 
@@ -99,6 +102,7 @@ class Daemon:
         rules = OwnerRules.load(state, settings)
         job_settings = make_job_settings(state, registration, settings, environment, rules)
         self._work_folder = job_settings.work_folder
+        self._account = job_settings.account
         job_settings.work_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         machine = Machine(job_settings.work_folder, runs_one_job=registration.max_jobs == 1)
 
@@ -172,7 +176,7 @@ class Daemon:
 
     def _clear_up(self) -> None:
         """What of jobs that are gone could not be removed: once more, now that somebody may have seen to it."""
-        left = remove_leftovers(self._state.jobs, self._work_folder)
+        left = remove_leftovers(self._state.jobs, self._work_folder, self._account)
         if left:
             log.warning(
                 "%d things that jobs left can't be removed: sudo rm -rf %s",
@@ -244,6 +248,7 @@ def make_job_settings(
         policy_file=Path(owner.rules.file),
         policy=owner.rules.tables,
         has_own_home=True,
+        run_as=settings["run_as"],
         agent_name=registration.name,
         agent_id=registration.agent,
         labels=registration.labels,

@@ -361,13 +361,18 @@ class JobTable:
             job.last_word = LastWord(job.folder, job.find_result(""))
 
     def _end_processes(self, folder: JobFolder) -> None:
-        end_attempt(folder, group=JobGroup(self._settings.job_groups, folder.tracking_id))
+        settings = self._settings
+        group = JobGroup(settings.job_groups, folder.tracking_id)
+        end_attempt(folder, group=group, account=settings.account)
 
     async def _remove(self, job: DaemonJob) -> None:
         if not job.is_complete:
             await asyncio.to_thread(self._end_processes, job.folder)
         try:
-            remains = await asyncio.to_thread(remove_job_folder, job.folder, self._settings.work_folder)
+            settings = self._settings
+            remains = await asyncio.to_thread(
+                remove_job_folder, job.folder, settings.work_folder, settings.account
+            )
         except (AgentError, OSError) as error:
             log.warning("job %s: its folder can't be removed: %s", job.folder.job, error)
         else:

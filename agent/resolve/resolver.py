@@ -65,7 +65,8 @@ class Resolver:
 
     `workspace` is the job's; `copies` is where this job's own copies of fetched actions go, a folder that no other job
     uses: an action may write into its folder, and must not reach the next job so. `source` is where the run's code
-    comes from: `$/path` in a flow means that. `pins` holds refs to commits, `policy` forbids.
+    comes from: `$/path` in a flow means that. `pins` holds refs to commits, `policy` forbids. `fetcher` is who fetches, where
+    that is somebody else.
     """
 
     def __init__(
@@ -79,8 +80,9 @@ class Resolver:
         pins: Pins | None = None,
         policy: Policy = EVERYTHING,
         limit_bytes: int = git.DEFAULT_LIMIT_BYTES,
+        fetcher: Fetcher | None = None,
     ) -> None:
-        self._fetcher = Fetcher(store, copies, limit_bytes)
+        self._fetcher = fetcher or Fetcher(store, copies, limit_bytes)
         self._templates = tuple(actions_urls)
         self._workspace = workspace
         self._source = source or Source()

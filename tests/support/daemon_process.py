@@ -40,16 +40,16 @@ class DaemonProcess:
 
 @contextlib.asynccontextmanager
 async def daemon_process(
-    state: StateFolder, *, prefix: Sequence[str] = (), **environment: str
+    state: StateFolder, *, prefix: Sequence[str] = (), python: str = sys.executable, **environment: str
 ) -> AsyncIterator[DaemonProcess]:
     """`agent start` on `state`; whatever happens it is gone at the end. Its jobs are the caller's business.
 
-    `prefix` is a command that runs it.
+    `prefix` is a command that runs it, `python` the interpreter.
     """
     log_file = state.path / "daemon.log"
     with log_file.open("ab") as log:
         process = await asyncio.create_subprocess_exec(
-            *(*prefix, sys.executable, "-m", "agent", "start"),
+            *(*prefix, python, "-m", "agent", "start"),
             env={**os.environ, "AGENT_STATE": str(state.path), "NO_PROXY": "*", **environment},
             stdin=asyncio.subprocess.DEVNULL,
             stderr=log,

@@ -18,6 +18,7 @@ from agent.containers.paths import PathMap
 from agent.errors import AgentError
 from agent.job.containers.images import container_policy, settle_image
 from agent.job.containers.sweeping import engine_address, job_labels, mark_engine_used, unmark_engine_used
+from agent.job.keeping.client import FETCHED
 from agent.job.output.recorder import StepLog
 from agent.job.process.hosts import ContainerHost
 from agent.job.runtimes.node import find_portable_nodes
@@ -39,8 +40,13 @@ async def open_engine(job: RunningJob) -> "Engine":
     if job.containers.engine is None:
         from agent.containers.docker import DockerEngine
 
-        mark_engine_used(job.folder)
-        job.containers.engine = await DockerEngine.connect(engine_address(job.settings))
+        address, keeper = engine_address(job.settings), job.keeper
+        if keeper is None or not address.startswith("unix:"):
+            mark_engine_used(job.folder)
+            job.containers.engine = await DockerEngine.connect(address)
+        else:
+            logins = await asyncio.to_thread(keeper.read_logins)
+            job.containers.engine = await DockerEngine.connect(address, keeper.reach_engine, logins)
     engine: Engine = job.containers.engine
     return engine
 
@@ -81,13 +87,25 @@ async def stop_containers(job: RunningJob, log: StepLog) -> None:
                 log.say(f"##[warning]The kernel killed a process of the service '{service.name}': {_USED_UP}")
         count = await engine.sweep(labels)
         log.say(f"Removed {count} containers, networks and volumes")
-        for folder in {job.places.temp.parent, job.places.workspace}:
+        for folder in _touched_folders(job):
             await take_ownership(engine, folder, labels)
         await engine.sweep(labels)
-        unmark_engine_used(job.folder)
+        if job.keeper is None:
+            unmark_engine_used(job.folder)
+        else:
+            await asyncio.to_thread(job.keeper.leave_engine)
     finally:
         job.containers.engine = None
         await engine.close()
+
+
+def _touched_folders(job: RunningJob) -> set[Path]:
+    """Where containers may have left files of root's."""
+    root = job.places.job_root
+    if job.keeper is None:
+        return {root, job.places.workspace}
+    folders = (entry for entry in root.iterdir() if entry.name != FETCHED)
+    return {entry for entry in folders if entry.is_dir() and not entry.is_symlink()}
 
 
 def own_folders(job: RunningJob) -> list[str]:

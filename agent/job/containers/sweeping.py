@@ -51,7 +51,7 @@ def sweep_job(folder: JobFolder) -> str:
     with contextlib.suppress(DamagedError):  # then the usual engine is asked
         settings = folder.read_settings()
         folders = [settings.work_folder / folder.name, *([settings.workspace] if settings.workspace else [])]
-        options = [f"--folder={item}" for item in folders]
+        options = _give_back(folders, settings)
     unswept = _sweep(engine_address(settings), folder.path.parent, [folder.tracking_id], options)
     if not unswept:
         unmark_engine_used(folder)
@@ -63,7 +63,7 @@ def sweep_spoiled(folder: JobFolder, settings: JobSettings) -> str:
     address = engine_address(settings)
     if _is_absent(address):
         return ""
-    options = [f"--folder={settings.work_folder / folder.name}"]
+    options = _give_back([settings.work_folder / folder.name], settings)
     return _sweep(address, folder.path.parent, [folder.tracking_id], options)
 
 
@@ -73,6 +73,21 @@ def sweep_others(root: Path, living: Sequence[JobFolder], address: str = "") -> 
     if _is_absent(address):
         return ""
     return _sweep(address, root, [folder.tracking_id for folder in living], ["--spare"])
+
+
+def _give_back(folders: Sequence[Path], settings: JobSettings) -> list[str]:
+    """What tells the sweep whose the files in `folders` are to be: those of the user that the job ran as."""
+    account = settings.account
+    owner = [] if account is None else [f"--owner={account.uid}:{account.gid}"]
+    inside = folders if account is None else [entry for folder in folders for entry in _list(folder)]
+    return [*owner, *(f"--folder={item}" for item in inside)]
+
+
+def _list(folder: Path) -> list[Path]:
+    """A job's folders in the one that is ours and holds them."""
+    with contextlib.suppress(OSError):
+        return [entry for entry in sorted(folder.iterdir()) if entry.is_dir() and not entry.is_symlink()]
+    return []
 
 
 def _is_absent(address: str) -> bool:

@@ -24,6 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.errors import AgentError, DamagedError, SpoiledError, UsageError
+from agent.job.account.account import Account
+from agent.job.account.errand import run_errand
 from agent.job.folder.settings import JobSettings, dump_settings, parse_settings
 from agent.plain_files import describe_kind, open_plain, read_plain
 from agent.spec import codec
@@ -167,15 +169,18 @@ def open_job_folder(path: Path) -> JobFolder | None:
     return JobFolder(path, match["job"], int(match["lease"]))
 
 
-def remove_job_folder(folder: JobFolder, work_folder: Path | None = None) -> Remains:
+def remove_job_folder(
+    folder: JobFolder, work_folder: Path | None = None, account: Account | None = None
+) -> Remains:
     """Forget the job: its folder and its workspace. Links are removed, never followed. Doing it again does no harm.
 
     The job is off the list first. What could not be removed is what this gives; it stays under another name, for
-    `remove_leftovers`. `work_folder` is where its workspace lies when its settings can't be read. Raises AgentError when
-    the folder can't be taken off the list.
+    `remove_leftovers`. `work_folder` is where its workspace lies, and `account` as whom it ran, when its settings can't be
+    read. Raises AgentError when the folder can't be taken off the list.
     """
     with contextlib.suppress(DamagedError, FileNotFoundError):
-        work_folder = folder.read_settings().work_folder
+        settings = folder.read_settings()
+        work_folder, account = settings.work_folder, settings.account
     doomed = folder.path.with_name(f"{_DOOMED}{os.urandom(8).hex()}")
     try:
         folder.path.rename(doomed)
@@ -187,6 +192,7 @@ def remove_job_folder(folder: JobFolder, work_folder: Path | None = None) -> Rem
         ) from None
     remains = [_remove_or_leave(doomed, folder.name)]
     if work_folder is not None:
+        empty_work(work_folder / folder.name, account)
         remains.append(_remove_or_leave(work_folder / folder.name, folder.name))
     named = tuple(name for one in remains for name in one.named)
     return Remains(sum(one.count for one in remains), named[:3])
@@ -201,11 +207,19 @@ def list_leftovers(root: Path, work_folder: Path) -> list[Path]:
     return found
 
 
-def remove_leftovers(root: Path, work_folder: Path) -> list[Path]:
+def remove_leftovers(root: Path, work_folder: Path, account: Account | None = None) -> list[Path]:
     """Try once more to remove what is left of jobs that are gone; gives what is left still."""
     for path in list_leftovers(root, work_folder):
+        empty_work(path, account)
         remove_tree(path)
     return list_leftovers(root, work_folder)
+
+
+def empty_work(path: Path, account: Account | None) -> None:
+    """Have the jobs' user, where there is one of its own, remove its files below `path`: nobody else does it with more rights."""
+    if account is not None and path.is_dir() and not path.is_symlink():
+        with contextlib.suppress(AgentError):  # what is left is told
+            run_errand(account, "empty", str(path))
 
 
 def set_aside(folder: JobFolder, result: JobResult, journal: int | None) -> Path:

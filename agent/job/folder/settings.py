@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from agent.errors import DamagedError
+from agent.job.account.account import Account, find_account
 from agent.policy import Rules
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class JobSettings:
     terminate_seconds: float = 2.5  # after SIGTERM, until SIGKILL
 
     has_own_home: bool = False  # HOME is a folder of the job's own, empty at first, and goes with the job
+    run_as: str = ""  # the user that the job runs as (agent.job.account); empty: whoever runs the agent
 
     @property
     def rules(self) -> Path | Rules | None:
@@ -74,6 +76,16 @@ class JobSettings:
     def tool_folder(self) -> Path:
         """Tools that actions install; kept from job to job."""
         return self.work_folder / "_tool"
+
+    @property
+    def node_folder(self) -> Path:
+        """Where a node of our own is installed, once for all jobs: where jobs of another user can't write, if there are such."""
+        return self.work_folder / "_node" if self.run_as else self.tool_folder
+
+    @property
+    def account(self) -> Account | None:
+        """The user that the job runs as; None: whoever runs the agent. Raises UsageError when there is none any more."""
+        return find_account(self.run_as) if self.run_as else None
 
     @property
     def action_folder(self) -> Path:

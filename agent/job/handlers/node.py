@@ -50,11 +50,11 @@ def _choose_major(step: StepRun, wanted: int) -> int:
 async def _choose_node(step: StepRun, major: int) -> str:
     job = step.job
     if job.is_in_container:
-        bring_musl = partial(_install, install_musl_node, job)
+        bring_musl = partial(_install, install_musl_node, job, is_musl=True)
         return await find_node_inside(major, job.host, job.graces, job.containers.nodes, bring_musl)
     path = job.environment.search_path(step.env)
     configured = {20: job.settings.node20, 24: job.settings.node24}
-    node = await asyncio.to_thread(find_node, major, configured, path, job.places.tools)
+    node = await asyncio.to_thread(find_node, major, configured, path, job.settings.node_folder)
     if node is not None:
         return node
     if major > MAJOR:
@@ -65,7 +65,11 @@ async def _choose_node(step: StepRun, major: int) -> str:
     return await asyncio.to_thread(_install, install_node, job)
 
 
-def _install(install: Callable[[Path, Mapping[str, str]], str], job: RunningJob) -> str:
+def _install(
+    install: Callable[[Path, Mapping[str, str]], str], job: RunningJob, *, is_musl: bool = False
+) -> str:
+    if job.keeper is not None:
+        return job.keeper.install_node(is_musl=is_musl)
     granted, is_needed = job.environment.granted, job.settings.has_own_home
     with clean_home(job.places.tools, granted, is_needed=is_needed) as environment:
         return install(job.places.tools, environment)

@@ -2,7 +2,8 @@
 
 The script runs in the workspace, isolated (`-I`) in a virtual environment: neither the agent's packages nor the machine's
 are in its reach. For actions that need nothing that is an empty one of the job's own, so that no job can slip something
-into another's; one for each content of a requirements.txt or pyproject.toml is kept beside the fetched actions.
+into another's; one for each content of a requirements.txt or pyproject.toml is kept beside the fetched actions, but where jobs
+run as a user of their own: there each job makes its own.
 In a job with a container they run on the machine all the same, and see the job's folders there.
 """
 
@@ -56,7 +57,9 @@ def _find_python(step: StepRun, action: StepAction) -> str:
     needs = next((action.folder / name for name in _NEEDS if (action.folder / name).is_file()), None)
     if needs is None:
         return str(_make_bare_environment(step.job.places.temp / "_python", base))
-    store = step.job.places.actions / "_python"
+    # Whoever installs a package runs its code: what one job's user has made is no other job's to trust.
+    is_shared = step.job.keeper is None
+    store = step.job.places.actions / "_python" if is_shared else step.job.places.temp / "_python_needs"
     granted = step.job.environment.granted
     with clean_home(store, granted, is_needed=step.job.settings.has_own_home) as environment:
         return str(_prepare_environment(store, base, needs, environment) / "bin" / "python")

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from agent.errors import AgentError, DamagedError, SpoiledError
+from agent.job.account.account import Account
 from agent.job.containers.sweeping import sweep_job, sweep_others, sweep_spoiled
 from agent.job.folder import attempt as folders
 from agent.job.folder.attempt import (
@@ -226,7 +227,7 @@ def bury_spoiled(folder: JobFolder, message: str, settings: JobSettings, journal
     """
     from agent.job.process.cgroup import JobGroup
 
-    end_attempt(folder, group=JobGroup(settings.job_groups, folder.tracking_id))
+    end_attempt(folder, group=JobGroup(settings.job_groups, folder.tracking_id), account=settings.account)
     sweep_spoiled(folder, settings)
     result = JobResult(Conclusion.FAILURE, failure_kind=FailureKind.INFRASTRUCTURE, message=message)
     aside = folders.set_aside(folder, result, journal)
@@ -239,17 +240,19 @@ def bury_spoiled(folder: JobFolder, message: str, settings: JobSettings, journal
     return aside
 
 
-def remove_job_folder(folder: JobFolder, work_folder: Path | None = None) -> Remains:
+def remove_job_folder(
+    folder: JobFolder, work_folder: Path | None = None, account: Account | None = None
+) -> Remains:
     """Forget the job: its folder, its workspace, and what it may have left at the container engine.
 
     Links are removed, never followed. Doing it again does no harm. What could not be removed is what this gives. `work_folder`
-    is where the workspace lies when the job's settings can't be read. Raises AgentError when the folder can't be moved.
+    is where the workspace lies, and `account` as whom it ran, when the job's settings can't be read. Raises AgentError when the folder can't be moved.
     """
     from agent.job.process.cgroup import group_of
 
     sweep_job(folder)
     group_of(folder).remove()
-    return folders.remove_job_folder(folder, work_folder)
+    return folders.remove_job_folder(folder, work_folder, account)
 
 
 def may_run(folder: JobFolder) -> bool:

@@ -32,7 +32,7 @@ class Recorder:
     def __init__(self, journal: Path, masker: Masker) -> None:
         self._writer = JournalWriter(journal)
         self._reserve = journal.with_name("reserve")
-        _reserve_disk(self._reserve)
+        self._reserved = _reserve_disk(self._reserve)
         self._steps = 0
         self._open: list[StepLog] = []
         self._held: list[Record] = []
@@ -119,8 +119,15 @@ class Recorder:
         self._writer.close()
 
     def _give_up_reserve(self) -> None:
-        with contextlib.suppress(OSError):  # the job may have put something else there
+        with contextlib.suppress(
+            OSError
+        ):  # the job may have put something else there, or it is another user's
             self._reserve.unlink()
+        if self._reserved is not None:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._reserved, 0)
+            os.close(self._reserved)
+            self._reserved = None
 
     def _fail(self, error: AgentError) -> None:
         self.failure = error
@@ -220,13 +227,17 @@ class StepLog:
         return shown
 
 
-def _reserve_disk(path: Path) -> None:
+def _reserve_disk(path: Path) -> int | None:
+    """The file that holds the place, open: whoever gives it up may not be who made it. None where the disk has no room."""
     with contextlib.suppress(OSError, SpoiledError):
         file = open_plain(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         try:
             os.posix_fallocate(file, 0, _RESERVE_BYTES)
-        finally:
+        except OSError:
             os.close(file)
+            raise
+        return file
+    return None
 
 
 def now_ms() -> int:

@@ -26,6 +26,7 @@ class JobGroup:
     """The group of one job attempt. `folder` is None where there is none: then nothing is known and nothing is done."""
 
     def __init__(self, root: Path | None, tracking_id: str) -> None:
+        self.root = root
         self._folder = None if root is None else root / tracking_id
 
     def enter(self) -> None:

@@ -83,6 +83,15 @@ def kill_tracked(tracking_id: str) -> None:
     signal_all(list_marked(f"RUNNER_TRACKING_ID={tracking_id}"), signal.SIGKILL)
 
 
+def may_signal(pid: int) -> bool:
+    """Whether `pid` is a process that this user may end."""
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    return True
+
+
 def signal_all(pids: Iterable[int], number: int) -> None:
     """Send a signal to each of `pids` that is still there."""
     for pid in pids:

@@ -37,6 +37,7 @@ def keep(folder: Path, make: Callable[[], None]) -> None:
             make()
             _protect(folder)
             write_private_file(seal, _take(folder))
+            seal.chmod(0o644)  # a job of another user looks, too
     finally:
         os.close(lock)
 

@@ -50,7 +50,7 @@ def find_portable_nodes(settings: JobSettings) -> dict[int, str]:
                 found[major] = candidate
                 break
         else:
-            installed = find_installed_node(settings.tool_folder)
+            installed = find_installed_node(settings.node_folder)
             if installed is not None and major <= MAJOR:
                 found[major] = installed
     return found

@@ -15,6 +15,7 @@ from agent.job.steps.steprun import StepAction
 from agent.spec.job import SpecStepKind, StepSpec
 
 if TYPE_CHECKING:
+    from agent.resolve.fetching import Fetcher
     from agent.resolve.reference import Reference
 
 _MAX_DEPTH = 10
@@ -96,10 +97,20 @@ class Actions:
                 source=self._job.spec.source,
                 pins=Pins(self._job.spec.pins),
                 policy=load_policy(settings.rules, must_exist=settings.policy_must_exist),
+                fetcher=self._find_fetcher(),
             )
         reference: Reference = parse_reference(uses)
         found: StepAction = self._resolver.resolve(reference, within=origin)
         return found
+
+    def _find_fetcher(self) -> "Fetcher | None":
+        if self._job.keeper is None:
+            return None
+        from agent.job.keeping.fetching import KeeperFetcher
+
+        return KeeperFetcher(
+            self._job.keeper, self._job.places.action_copies, self._job.settings.actions_urls
+        )
 
 
 def inner_steps(action: StepAction) -> Sequence[StepSpec]:

@@ -1,15 +1,18 @@
 """The state of one job while it runs, and where its files lie."""
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from agent.job.account.account import Account, acting_as
 from agent.job.commands.files import CommandFolder
 from agent.job.commands.problem_matchers import ProblemMatchers
 from agent.job.folder.attempt import JobFolder
 from agent.job.folder.settings import JobSettings
+from agent.job.keeping.client import Keeper
 from agent.job.output.masking import Masker
 from agent.job.output.recorder import Recorder, StepLog
 from agent.job.process.cgroup import JobGroup
@@ -32,6 +35,11 @@ class Places:
     actions: Path
     action_copies: Path  # this job's own: what an action writes into its folder, no other job sees
     home: Path  # this job's own HOME, where it has one: what programs note there, no other job sees
+
+    @property
+    def job_root(self) -> Path:
+        """What holds all that is this job's alone; where jobs run as a user of their own it is not theirs, what is in it is."""
+        return self.temp.parent
 
     @property
     def event(self) -> Path:
@@ -120,6 +128,7 @@ class RunningJob:
         None  # agent.job.in_place.protection.InPlace, while the workspace is somebody's own folder
     )
     view: Any = None  # agent.job.steps.contexts.View, once it is needed
+    keeper: Keeper | None = None  # where the job runs as a user of its own
     command_folder: CommandFolder = field(init=False)
 
     def __post_init__(self) -> None:
@@ -184,4 +193,21 @@ def make_places(places: Places) -> None:
     remove_tree(places.home)
     for folder in (places.workspace, places.tools, places.actions, places.event.parent, places.command_files):
         folder.mkdir(parents=True, exist_ok=True)
-    places.home.mkdir(mode=0o700)
+    places.home.mkdir(mode=0o700, exist_ok=True)
+
+
+def hand_over_places(places: Places, account: Account) -> None:
+    """Before anything of the job runs: its folders, made by its user in one that stays ours, so that nobody can swap them.
+
+    Of the whole process, which has one thread and is in `account`'s group.
+    """
+    root = places.job_root
+    remove_tree(root)
+    root.mkdir(mode=0o700)
+    os.chown(root, -1, account.gid)
+    root.chmod(0o770)
+    with acting_as(account):
+        for folder in (places.temp, places.home, places.action_copies):
+            folder.mkdir(mode=0o700)
+        places.root.mkdir(mode=0o755)
+    root.chmod(0o750)

@@ -1,5 +1,8 @@
 """The process that runs one job and outlives the daemon: it needs neither daemon nor server to finish.
 
+Where jobs run as a user of their own (`--run-as`) it opens what that user may not (journal, lock, socket, secrets), makes the
+job's folders, and becomes that user before anything of the job is looked at: `agent.job.account`, `agent.job.keeping`.
+
 Born by `agent.job.launch.launcher.fork_supervisor` with the folder's lock and its listening control socket in hand; it writes Closed
 as the journal's last record whatever happens, and ends.
 """
@@ -15,10 +18,12 @@ from collections.abc import Mapping
 
 from agent import __version__
 from agent.errors import AgentError, DamagedError
+from agent.job.account.account import become
 from agent.job.commands.problem_matchers import ProblemMatchers
 from agent.job.containers.sweeping import sweep_job
 from agent.job.folder.attempt import JobFolder
 from agent.job.folder.settings import JobSettings
+from agent.job.keeping.client import Keeper
 from agent.job.output.masking import Masker
 from agent.job.output.recorder import Recorder
 from agent.job.process.cgroup import JobGroup
@@ -26,9 +31,10 @@ from agent.job.process.ending import take_name
 from agent.job.process.environment import JobEnvironment
 from agent.job.process.proc import kill_tracked
 from agent.job.process.processes import end_with, prepare_supervisor
-from agent.job.steps.state import Places, RunningJob, StepScope, choose_places
+from agent.job.steps.state import Places, RunningJob, StepScope, choose_places, hand_over_places
 from agent.job.supervisor.called_secrets import hand_on_secrets
 from agent.job.supervisor.control import ControlServer
+from agent.job.supervisor.keeper import start_keeper
 from agent.job.supervisor.lifecycle import Lifecycle
 from agent.plain_files import open_plain
 from agent.spec.job import JobSpec
@@ -42,18 +48,19 @@ def run(folder: JobFolder, secrets: Mapping[str, str] | None, lock: int, listene
 
     `secrets` of None means the sealed ones. `lock` is held, and `listener` listens, from before this process was made.
     """
+    settings = _read_settings(folder)
+    keeper = start_keeper(folder, settings) if settings and settings.run_as else None
     take_name(folder)
-    _leave_home(folder, {lock, listener.fileno()})
+    _leave_home(folder, {lock, listener.fileno(), *([keeper.fileno()] if keeper else [])})
     prepare_supervisor()
     masker = Masker()
     recorder = Recorder(folder.journal, masker)
-    settings = _read_settings(folder)
     stamp = settings.machine if settings else {}
     recorder.open(folder.job, folder.lease, {**_describe_machine(), **stamp})
     group = JobGroup(settings.job_groups if settings else None, folder.tracking_id)
     group.enter()
     try:
-        result = asyncio.run(_run_job(folder, settings, secrets, recorder, listener, group))
+        result = asyncio.run(_run_job(folder, settings, secrets, recorder, listener, group, keeper))
     except AgentError as error:
         result = _infrastructure(masker.mask_text(str(error)))
         _clean_up(folder, group)
@@ -75,6 +82,7 @@ async def _run_job(
     recorder: Recorder,
     listener: socket.socket,
     group: JobGroup,
+    keeper: Keeper | None,
 ) -> JobResult:
     log = recorder.begin_step("__set_up", "Set up job")
     spec, settings = folder.read_spec(), settings or folder.read_settings()  # or DamagedError
@@ -83,6 +91,7 @@ async def _run_job(
         recorder.masker.add(value)
     token = opened.pop(RUNTIME_TOKEN, "")
     places = choose_places(folder, spec, settings)
+    _become_the_jobs_user(settings, places)
     job = RunningJob(
         folder=folder,
         spec=spec,
@@ -97,6 +106,7 @@ async def _run_job(
         log=log,
         matchers=ProblemMatchers(places.workspace),
         group=group,
+        keeper=keeper,
     )
     lifecycle = Lifecycle(job)
     control = ControlServer(listener, lifecycle.cancel, lifecycle.attachments.serve)
@@ -112,10 +122,19 @@ async def _run_job(
         control.close()
 
 
+def _become_the_jobs_user(settings: JobSettings, places: Places) -> None:
+    """From here on there is nothing that the job's user may not do. Before: journal, lock, socket, secrets and control group."""
+    account = settings.account
+    if account is not None:
+        hand_over_places(places, account)
+        become(account)
+
+
 def _grant(settings: JobSettings, places: Places) -> dict[str, str]:
     """What the job inherits. Its HOME is no other job's, where it has its own: what git, pip and their like read there, it wrote."""
     own = {"HOME": str(places.home)} if settings.has_own_home else {}
-    return {**_describe_user(), **settings.environment, **own}
+    user = _describe_user()
+    return {**user, **settings.environment, **(user if settings.run_as else {}), **own}
 
 
 def _clean_up(folder: JobFolder, group: JobGroup) -> None:
