@@ -6,6 +6,7 @@ WORK/_tool                      is that user's: what actions install for the job
 WORK/_actions, WORK/_node       are the agent's (`agent.job.keeper`)
 """
 
+import contextlib
 import logging
 import os
 import stat
@@ -55,7 +56,8 @@ def _close(folder: Path, spared: Path) -> None:
         mode = entry.lstat().st_mode
         is_ours = stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISSOCK(mode)
         if is_ours and mode & _OTHERS and not spared.is_relative_to(entry):
-            entry.chmod(stat.S_IMODE(mode) & ~_OTHERS)
+            with contextlib.suppress(PermissionError):  # somebody else's, who lets everybody read it
+                entry.chmod(stat.S_IMODE(mode) & ~_OTHERS)
 
 
 def _let_through(folder: Path, account: Account) -> None:

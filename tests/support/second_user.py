@@ -7,16 +7,22 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 import agent
+from agent.daemon.state import StateFolder
 from agent.ids import ENTROPY_BYTES
+from agent.spec.job import JobSpec
+from agent.spec.outcome import JobResult
+from support.daemon_process import DaemonProcess, daemon_process
+from support.fake_server import FakeServer
+from support.wire import job_spec
 
-_TRY = "import agent.job.supervisor, cryptography, yaml"
+_TRY = "import agent.job.supervisor.process, cryptography, yaml"
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,26 @@ def second_user() -> Iterator[SecondUser]:
         yield SecondUser(name, entry.pw_uid, entry.pw_gid, python, environment)
     finally:
         subprocess.run(["userdel", "--force", name], check=True, capture_output=True)
+
+
+@contextlib.asynccontextmanager
+async def running_as(
+    user: SecondUser, state: StateFolder, *, prefix: Sequence[str] = (), **more: str
+) -> AsyncIterator[DaemonProcess]:
+    """A daemon on `state` whose jobs run as `user`."""
+    environment = {**user.environment, "AGENT_RUN_AS": user.name, **more}
+    async with daemon_process(state, prefix=prefix, python=user.python, **environment) as daemon:
+        yield daemon
+
+
+async def run(server: FakeServer, job: str, what: str | JobSpec) -> tuple[JobResult, str]:
+    """Run a script, or a job, to its end; how it ended, and what it printed."""
+    spec = job_spec(job, what) if isinstance(what, str) else what
+    await server.assign_spec(spec, 1, {})
+    await server.wait_for(lambda: server.result(job))
+    result = server.result(job)
+    assert result is not None
+    return result, server.output(job).decode()
 
 
 @contextlib.contextmanager
