@@ -15,7 +15,7 @@ from support.second_user import run, running_as
 from agent.ids import JobId, RunId
 from agent.job.attach.client import Attachment, Ended
 from agent.job.launch.launcher import list_job_folders, request_cancel
-from agent.spec.job import JobSpec, StepKind, StepSpec
+from agent.spec.job import JobSpec, SpecStepKind, StepSpec
 from agent.spec.outcome import Conclusion, FailureKind
 
 pytestmark = pytest.mark.end_to_end
@@ -150,8 +150,8 @@ async def test_a_command_file_that_is_swapped_shows_nothing_that_the_job_may_not
     secret.write_text("LEAKED=hunter2\n")
     spec = steps(
         new_jobs[0],
-        StepSpec(StepKind.RUN, "swap", run=f"SECRET={secret}; {swap}"),
-        StepSpec(StepKind.RUN, "look", run='echo "it is [$LEAKED]"', condition="always()"),
+        StepSpec(SpecStepKind.RUN, "swap", run=f"SECRET={secret}; {swap}"),
+        StepSpec(SpecStepKind.RUN, "look", run='echo "it is [$LEAKED]"', condition="always()"),
     )
     async with running_as(user, open_state):
         _result, output = await run(server, new_jobs[0], spec)
@@ -168,11 +168,11 @@ async def test_what_the_supervisor_reads_for_a_job_it_reads_as_the_jobs_user(
     spec = steps(
         new_jobs[0],
         StepSpec(
-            StepKind.RUN,
+            SpecStepKind.RUN,
             "swap",
             run=f"mkdir a; ln -s {secret} a/action.yml; ln -s {secret} m.json; echo '::add-matcher::m.json'",
         ),
-        StepSpec(StepKind.RUN, "hash", run="echo hash=[${{ hashFiles('m.json') }}]", condition="always()"),
+        StepSpec(SpecStepKind.RUN, "hash", run="echo hash=[${{ hashFiles('m.json') }}]", condition="always()"),
         uses("local", "./a", condition="always()"),
     )
     async with running_as(user, open_state):
