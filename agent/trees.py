@@ -127,7 +127,8 @@ class _Removal:
             except FileNotFoundError:
                 continue
             except OSError as error:
-                self._failures.add(self._show(folder.shown), error)
+                if not self._drop(folder):  # somebody else's that is empty may go
+                    self._failures.add(self._show(folder.shown), error)
                 continue
             try:
                 self._visit(folder, file)

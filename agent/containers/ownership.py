@@ -60,10 +60,14 @@ def _machine_programs() -> list[str]:
 
 def _holds_foreign(folder: Path, user: int) -> bool:
     """Whether something below is somebody else's, or can't be looked at: then it may be."""
-    with contextlib.suppress(FileNotFoundError):
+    try:
         for _file, _below, entries in walk_tree(folder):
             for entry in entries:
                 with contextlib.suppress(FileNotFoundError):
                     if entry.stat(follow_symlinks=False).st_uid != user:
                         return True
+    except FileNotFoundError:
+        return False
+    except PermissionError:
+        return True
     return False

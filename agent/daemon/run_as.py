@@ -42,10 +42,10 @@ def prepare_run_as(state: StateFolder, work_folder: Path, name: str) -> Account:
     for kept, mode in (("_actions", 0o700), ("_node", 0o755)):
         (work_folder / kept).mkdir(exist_ok=True)
         (work_folder / kept).chmod(mode)
-    _give_tools(work_folder, account)
     said = run_errand(account, "check", str(work_folder))
     if said:
         raise RefusedError(f"jobs can't run as '{name}': {said}", where=str(work_folder), hint=_advise(said))
+    _give_tools(work_folder, account)
     return account
 
 

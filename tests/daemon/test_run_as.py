@@ -172,7 +172,9 @@ async def test_what_the_supervisor_reads_for_a_job_it_reads_as_the_jobs_user(
             "swap",
             run=f"mkdir a; ln -s {secret} a/action.yml; ln -s {secret} m.json; echo '::add-matcher::m.json'",
         ),
-        StepSpec(SpecStepKind.RUN, "hash", run="echo hash=[${{ hashFiles('m.json') }}]", condition="always()"),
+        StepSpec(
+            SpecStepKind.RUN, "hash", run="echo hash=[${{ hashFiles('m.json') }}]", condition="always()"
+        ),
         uses("local", "./a", condition="always()"),
     )
     async with running_as(user, open_state):

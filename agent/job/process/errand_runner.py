@@ -16,6 +16,10 @@ from pathlib import Path
 
 from agent.errors import AgentError
 from agent.job.account.account import become, find_account
+from agent.job.folder.attempt import JobFolder
+from agent.job.process.cgroup import JobGroup
+from agent.job.process.ending import end_own, tell_own
+from agent.trees import remove_tree
 
 _SECONDS = 60.0
 _TRY = "import agent.job.supervisor.process, asyncio, ctypes, json, ssl"  # our own, what it needs, a library that is loaded
@@ -57,25 +61,16 @@ def _check_folder(folder: str) -> str:
 
 
 def _end(folder: str, group: str) -> str:
-    from agent.job.folder.attempt import JobFolder
-    from agent.job.process.cgroup import JobGroup
-    from agent.job.process.ending import end_own
-
     attempt = JobFolder(Path(folder), "", 0)
     end_own(attempt, JobGroup(Path(group) if group else None, attempt.tracking_id))
     return ""
 
 
 def _tell(folder: str) -> str:
-    from agent.job.folder.attempt import JobFolder
-    from agent.job.process.ending import tell_own
-
     return str(tell_own(JobFolder(Path(folder), "", 0)))
 
 
 def _empty(folder: str) -> str:
-    from agent.trees import remove_tree
-
     try:
         entries = list(Path(folder).iterdir())
     except OSError:

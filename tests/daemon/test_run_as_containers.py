@@ -1,0 +1,96 @@
+"""Containers of jobs that run as another user, who may not use the engine: by a real engine, under the machine's policy."""
+
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from support.daemon_process import wait_until
+from support.docker import BUSYBOX, NoEngineError, leftovers, running_engine
+from support.fake_server import job_folders
+from support.jobs import script, uses
+from support.second_user import run, running_as
+from support.wire import job_spec
+
+from agent.containers.engine import JOB_LABEL
+from agent.job.launch.launcher import list_job_folders
+from agent.job.process.ending import find_supervisors
+from agent.spec.job import JobSpec
+from agent.spec.outcome import Conclusion
+
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(200)]
+
+LOCAL = "local-image:flow-test/*"
+TOUCHES = "mkdir -p /__w/of-root/deep $HOME/of-root; touch root-was-here /__w/of-root/deep/x; chmod 0 /__w/of-root; id -u"
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    try:
+        with running_engine(tmp_path_factory.mktemp("engine")) as address:
+            yield address
+    except NoEngineError as error:
+        pytest.skip(str(error))
+
+
+def job_with(job: str, *steps: object, **fields: object) -> JobSpec:
+    return replace(job_spec(job), steps=steps, **fields)
+
+
+def labels(job: str) -> dict[str, str]:
+    return {JOB_LABEL: f"flow_{job}-1"}
+
+
+async def test_a_jobs_containers_run_though_its_user_may_not_use_the_engine(
+    server, open_state, user, engine, new_jobs
+):
+    spec = job_with(
+        new_jobs[0],
+        script("inside", TOUCHES),
+        uses("action", f"docker://{BUSYBOX}", with_={"args": "touch /github/workspace/action-was-here"}),
+        script("look", "ls; cat /etc/hosts | grep -c . ", condition="always()"),
+        container=BUSYBOX,
+        services={"idle": {"image": BUSYBOX, "options": "--entrypoint sleep", "command": "1000"}},
+    )
+    async with running_as(user, open_state, DOCKER_HOST=engine, AGENT_CONTAINER_ALLOW=LOCAL) as daemon:
+        result, output = await run(server, new_jobs[0], spec)
+        direct = f"ls -l {engine.removeprefix('unix://')}; test -w {engine.removeprefix('unix://')} && echo MAY USE IT; true"
+        _result, alone = await run(server, new_jobs[1], direct)
+        await wait_until(lambda: not job_folders(open_state))
+        await wait_until(lambda: not list((open_state.path / "work").glob("*job*")))
+        assert "can't be removed" not in daemon.log
+    assert result.conclusion is Conclusion.SUCCESS, output
+    assert "\n0\n" in output
+    assert "root-was-here" in output
+    assert "action-was-here" in output
+    assert "\nMAY USE IT\n" not in alone
+    assert leftovers(engine, labels(new_jobs[0])) == []
+
+
+async def test_of_a_job_that_dies_neither_containers_nor_files_of_root_stay(
+    server, open_state, user, engine, new_jobs
+):
+    spec = job_with(new_jobs[0], script("inside", f"{TOUCHES}; echo ready; sleep 1000"), container=BUSYBOX)
+    async with running_as(user, open_state, DOCKER_HOST=engine, AGENT_CONTAINER_ALLOW=LOCAL) as daemon:
+        await server.assign_spec(spec, 1, {})
+        await server.wait_for(lambda: b"\nready\n" in server.output(new_jobs[0]))
+        for supervisor in find_supervisors(list_job_folders(open_state.jobs)[0]):
+            os.kill(supervisor, signal.SIGKILL)
+        await server.wait_for(lambda: server.result(new_jobs[0]))
+        await wait_until(lambda: not job_folders(open_state))
+        await wait_until(lambda: not list((open_state.path / "work").glob("*job*")))
+        assert "can't be removed" not in daemon.log
+    assert leftovers(engine, labels(new_jobs[0])) == []
+
+
+async def test_the_policy_holds_for_who_may_not_use_the_engine(server, open_state, user, engine, new_jobs):
+    spec = job_with(
+        new_jobs[0],
+        script("inside", "cat /host/shadow"),
+        container={"image": BUSYBOX, "volumes": ["/etc:/host"]},
+    )
+    async with running_as(user, open_state, DOCKER_HOST=engine, AGENT_CONTAINER_ALLOW=LOCAL):
+        result, output = await run(server, new_jobs[0], spec)
+    assert result.conclusion is Conclusion.FAILURE
+    assert "root:" not in output
