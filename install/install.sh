@@ -16,6 +16,8 @@ DEFAULT_URL='' # a server that hands out this script writes its own address here
 OLDEST_PYTHON='3.11'
 NEWER_PYTHONS='python3.14 python3.13 python3.12 python3.11 python3 python'
 AGENT_USER=flow-agent
+# Whom jobs run as: AGENT_RUN_AS in the unit.
+JOB_USER=flow-job
 
 usage() {
     cat <<'END'
@@ -45,7 +47,7 @@ main() {
     find_python
     check_source
     install_package
-    if [ "$SCOPE" = system ]; then make_user; fi
+    if [ "$SCOPE" = system ]; then make_users; fi
     link_command
     register
     install_service
@@ -180,6 +182,7 @@ install_package() {
     trap 'exit 130' INT
     trap 'exit 143' TERM HUP
     say "installing ${PACKAGE:-the agent of $SERVER} into $PREFIX"
+    if [ "$SCOPE" = system ]; then umask 022; fi # the user of jobs has to read it
     mkdir -p "$PREFIX/versions"
     "$PYTHON" -m venv "$FRESH" || fail "no virtual environment could be made in $FRESH" "see above"
     mkdir "$FRESH/from"
@@ -256,29 +259,40 @@ undo() {
     exit "$status"
 }
 
-make_user() {
-    if ! id "$AGENT_USER" >/dev/null 2>&1; then
-        nologin=$(command -v nologin || say /usr/sbin/nologin)
-        if command -v useradd >/dev/null 2>&1; then
-            useradd --system --user-group --home-dir "$STATE" --shell "$nologin" "$AGENT_USER"
-        else
-            addgroup -S "$AGENT_USER"
-            adduser -S -D -H -h "$STATE" -s "$nologin" -G "$AGENT_USER" "$AGENT_USER" # busybox
-        fi
-    fi
-    # docker: whoever may use the engine is as good as root on this machine. Take the user out of the group if no job
-    # needs containers. video and render own the GPUs' device files.
+make_users() {
+    make_user "$AGENT_USER" "$STATE"
+    make_user "$JOB_USER" /nonexistent
+    # docker: whoever may use the engine is as good as root on this machine. Jobs reach it through the agent, as far as its policy
+    # lets them; put $JOB_USER into that group only if each job may be root here. video and render own the GPUs' device files.
     for group in docker video render; do
         grep -q "^$group:" /etc/group || continue
-        if command -v usermod >/dev/null 2>&1; then
-            usermod -a -G "$group" "$AGENT_USER"
-        else
-            addgroup "$AGENT_USER" "$group"
-        fi
+        join_group "$AGENT_USER" "$group"
+        if [ "$group" != docker ]; then join_group "$JOB_USER" "$group"; fi
     done
     mkdir -p "$STATE"
     chown "$AGENT_USER:$AGENT_USER" "$STATE"
-    chmod 0700 "$STATE"
+    chmod 0711 "$STATE" # $JOB_USER goes through it to the folders of its jobs
+}
+
+# make_user NAME HOME: unless there is one.
+make_user() {
+    if id "$1" >/dev/null 2>&1; then return; fi
+    nologin=$(command -v nologin || say /usr/sbin/nologin)
+    if command -v useradd >/dev/null 2>&1; then
+        useradd --system --user-group --no-create-home --home-dir "$2" --shell "$nologin" "$1"
+    else
+        addgroup -S "$1"
+        adduser -S -D -H -h "$2" -s "$nologin" -G "$1" "$1" # busybox
+    fi
+}
+
+# join_group USER GROUP
+join_group() {
+    if command -v usermod >/dev/null 2>&1; then
+        usermod -a -G "$2" "$1"
+    else
+        addgroup "$1" "$2"
+    fi
 }
 
 link_command() {

@@ -6,6 +6,7 @@ set -eu
 
 PROGRAM=uninstall.sh
 AGENT_USER=flow-agent
+JOB_USER=flow-job
 
 usage() {
     cat <<'END'
@@ -13,7 +14,7 @@ Usage: uninstall.sh [--system|--user] [--purge] [--force]
 
   --system  what was installed for the whole machine, needs root (the default for root)
   --user    what was installed for this user (the default for everybody else)
-  --purge   remove the agent's identity, its jobs' folders and its user too
+  --purge   remove the agent's identity, its jobs' folders and its users too
   --force   end jobs that are still running
 
 Example: sudo sh uninstall.sh
@@ -145,9 +146,10 @@ purge() {
     fi
     rm -rf "$STATE/agent"
     rmdir "$STATE" 2>/dev/null || say "note: $STATE is not empty and stays"
-    if id "$AGENT_USER" >/dev/null 2>&1; then
-        if command -v userdel >/dev/null 2>&1; then userdel "$AGENT_USER"; else deluser "$AGENT_USER"; fi
-    fi
+    for user in "$JOB_USER" "$AGENT_USER"; do
+        id "$user" >/dev/null 2>&1 || continue
+        if command -v userdel >/dev/null 2>&1; then userdel "$user"; else deluser "$user"; fi
+    done
 }
 
 main "$@"

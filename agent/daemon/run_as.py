@@ -30,8 +30,7 @@ def prepare_run_as(state: StateFolder, work_folder: Path, name: str) -> Account:
     Raises UsageError for a user that there is not, or that is ours; RefusedError when we may not become it, when it can't
     run the agent's Python, or when it can't reach its folders or could write where it must not.
     """
-    account = find_account(name)
-    require_power(account)
+    account = _find_usable(name)
     join_group(account)
     work_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     _close(state.path, work_folder)
@@ -42,11 +41,30 @@ def prepare_run_as(state: StateFolder, work_folder: Path, name: str) -> Account:
     for kept, mode in (("_actions", 0o700), ("_node", 0o755)):
         (work_folder / kept).mkdir(exist_ok=True)
         (work_folder / kept).chmod(mode)
-    said = run_errand(account, "check", str(work_folder))
-    if said:
-        raise RefusedError(f"jobs can't run as '{name}': {said}", where=str(work_folder), hint=_advise(said))
+    _try(account, work_folder)
     _give_tools(work_folder, account)
     return account
+
+
+def check_run_as(work_folder: Path, name: str) -> Account:
+    """Whether the next start could run jobs as the user `name`, as far as that can be seen now. Raises what `prepare_run_as` does."""
+    account = _find_usable(name)
+    if work_folder.exists():
+        _try(account, work_folder)
+    return account
+
+
+def _find_usable(name: str) -> Account:
+    account = find_account(name)
+    require_power(account)
+    return account
+
+
+def _try(account: Account, work_folder: Path) -> None:
+    said = run_errand(account, "check", str(work_folder))
+    if said:
+        what = f"jobs can't run as '{account.name}': {said}"
+        raise RefusedError(what, where=str(work_folder), hint=_advise(said))
 
 
 def _close(folder: Path, spared: Path) -> None:

@@ -39,6 +39,13 @@ def user() -> Iterator[SecondUser]:
 
 
 @pytest.fixture
+def third() -> Iterator[SecondUser]:
+    """The agent's own user, where that is not root."""
+    with second_user() as found:
+        yield found
+
+
+@pytest.fixture
 async def open_state(server: FakeServer) -> AsyncIterator[StateFolder]:
     """A registered agent's state where another user can reach its work folder. Jobs that a failed test left are ended."""
     with open_folder() as folder:

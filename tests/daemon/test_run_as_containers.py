@@ -4,13 +4,14 @@ import os
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from support.daemon_process import wait_until
 from support.docker import BUSYBOX, NoEngineError, leftovers, running_engine
 from support.fake_server import job_folders
 from support.jobs import script, uses
-from support.second_user import run, running_as
+from support.second_user import give_state, run, running_as
 from support.wire import job_spec
 
 from agent.containers.engine import JOB_LABEL
@@ -66,6 +67,30 @@ async def test_a_jobs_containers_run_though_its_user_may_not_use_the_engine(
     assert "action-was-here" in output
     assert "\nMAY USE IT\n" not in alone
     assert leftovers(engine, labels(new_jobs[0])) == []
+
+
+async def test_an_agent_of_two_rights_has_nothing_left_of_a_job_with_containers(
+    server, open_state, user, third, engine, new_jobs
+):
+    """As the system's unit runs it: its own user may use the engine, and is no more than that."""
+    socket = Path(engine.removeprefix("unix://"))
+    prefix = give_state(open_state, third, str(socket.stat().st_gid))
+    spec = job_with(new_jobs[0], script("inside", TOUCHES), container=BUSYBOX)
+    dies = job_with(new_jobs[1], script("inside", f"{TOUCHES}; echo ready; sleep 1000"), container=BUSYBOX)
+    more = {"DOCKER_HOST": engine, "AGENT_CONTAINER_ALLOW": LOCAL, "HOME": str(open_state.path)}
+    async with running_as(user, open_state, prefix=prefix, **more) as daemon:
+        result, output = await run(server, new_jobs[0], spec)
+        await server.assign_spec(dies, 1, {})
+        await server.wait_for(lambda: b"\nready\n" in server.output(new_jobs[1]))
+        for folder in list_job_folders(open_state.jobs):
+            for supervisor in find_supervisors(folder):
+                os.kill(supervisor, signal.SIGKILL)
+        await server.wait_for(lambda: server.result(new_jobs[1]))
+        await wait_until(lambda: not job_folders(open_state))
+        await wait_until(lambda: not list((open_state.path / "work").glob("*job*")))
+        assert "can't be removed" not in daemon.log
+    assert result.conclusion is Conclusion.SUCCESS, output
+    assert leftovers(engine, labels(new_jobs[0])) == leftovers(engine, labels(new_jobs[1])) == []
 
 
 async def test_of_a_job_that_dies_neither_containers_nor_files_of_root_stay(

@@ -7,14 +7,13 @@ import signal
 import subprocess
 import sys
 import venv
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support.daemon_process import wait_until
 from support.fake_server import FakeServer, job_folders
-from support.second_user import SecondUser, open_folder, run, running_as, second_user
+from support.second_user import SecondUser, give_state, open_folder, run, running_as
 from support.wire import job_spec
 
 from agent.daemon.state import StateFolder
@@ -25,13 +24,6 @@ from agent.spec.outcome import Conclusion, FailureKind
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(200)]
 
 HOLDS = "(setsid sleep 1000 &); (setsid env -u RUNNER_TRACKING_ID sleep 1001 &); echo ready; sleep 1002"
-
-
-@pytest.fixture
-def third() -> Iterator[SecondUser]:
-    """The agent's own user, where that is not root."""
-    with second_user() as found:
-        yield found
 
 
 async def begin(server: FakeServer, job: str, script: str = HOLDS) -> None:
@@ -113,21 +105,7 @@ async def test_a_stopped_supervisor_is_cancelled_all_the_same(server, open_state
 
 async def test_two_rights_are_all_that_the_agent_needs(server, open_state, user, third, new_jobs):
     """As the system's unit gives them: the agent is a user like any other that may become the jobs' user."""
-    for folder in (open_state.path, *open_state.path.rglob("*")):
-        os.chown(folder, third.uid, third.gid)
-    rights = "-all,+setuid,+setgid"
-    prefix = [
-        *(
-            "setpriv",
-            "--reuid",
-            str(third.uid),
-            "--regid",
-            str(third.gid),
-            "--clear-groups",
-            "--no-new-privs",
-        ),
-        *("--inh-caps", rights, "--ambient-caps", rights, "--bounding-set", rights),
-    ]
+    prefix = give_state(open_state, third)
     mess = "mkdir -p deep/er; chmod 0 deep/er; chmod 500 deep; grep -E 'Cap(Eff|Prm|Amb)' /proc/self/status; id -un"
     async with running_as(user, open_state, prefix=prefix, HOME=str(open_state.path)) as daemon:
         result, output = await run(server, new_jobs[0], mess)
@@ -172,8 +150,7 @@ async def test_a_user_that_can_not_be_is_refused_at_the_start(open_state, user, 
 
 
 async def test_an_agent_that_may_not_become_another_user_says_so(open_state, user, third):
-    for folder in (open_state.path, *open_state.path.rglob("*")):
-        os.chown(folder, third.uid, third.gid)
+    give_state(open_state, third)
     prefix = f"setpriv --reuid {third.uid} --regid {third.gid} --clear-groups"
     home = str(open_state.path)
     done = await asyncio.to_thread(start, user, open_state, user.name, prefix=prefix, HOME=home)
@@ -214,3 +191,32 @@ async def test_what_others_could_read_in_the_state_is_closed_at_the_start(server
         await run(server, new_jobs[0], "true")
     assert (open_state.path / "copy.json").stat().st_mode & 0o777 == 0o600
     assert open_state.path.stat().st_mode & 0o777 == 0o710
+
+
+async def test_the_doctor_says_whether_jobs_can_run_as_the_user(server, open_state, user, new_jobs):
+    async with running_as(user, open_state):
+        await run(server, new_jobs[0], "true")
+    ok = await asyncio.to_thread(examine, user, open_state, user.name)
+    assert f"run as: jobs run as '{user.name}'\n" in ok
+    (open_state.path.parent).chmod(0o700)
+    closed = await asyncio.to_thread(examine, user, open_state, user.name)
+    assert (
+        f"run as: jobs can't run as '{user.name}': it may not go through {open_state.path.parent}" in closed
+    )
+    nobody = await asyncio.to_thread(examine, user, open_state, "nobody-has-this-name")
+    assert "run as: there is no user 'nobody-has-this-name'" in nobody
+
+
+def examine(user: SecondUser, state: StateFolder, name: str) -> str:
+    """What `agent doctor` says with jobs of the user `name`."""
+    environment = {
+        **os.environ,
+        **user.environment,
+        "AGENT_STATE": str(state.path),
+        "AGENT_RUN_AS": name,
+        "DOCKER_HOST": f"unix://{state.path}/nobody.sock",
+    }
+    command = [user.python, "-m", "agent", "doctor"]
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=120, check=False
+    ).stdout

@@ -49,7 +49,7 @@ def test_a_unit_is_valid(tmp_path: Path, name: str):
         assert result.returncode == 0
 
 
-@pytest.mark.parametrize(("name", "tenths"), [("system", 40), ("server", 15), ("user", 78)])
+@pytest.mark.parametrize(("name", "tenths"), [("system", 42), ("server", 15), ("user", 78)])
 def test_a_units_exposure_stays_where_it_is_by_systemds_own_measure(name: str, tenths: int):
     """Below 5.0 is called 'OK'. A user's systemd can't do more than this: the unit says why."""
     result = analyze("security", "--offline=true", f"--threshold={tenths}", "--no-pager", UNITS[name])
@@ -89,6 +89,15 @@ def test_jobs_outlive_the_daemon(name: str):
     assert service["OOMPolicy"] == "continue"
     assert service["Restart"] == "always"
     assert {"PrivateTmp", "RuntimeDirectory"}.isdisjoint(service)
+
+
+def test_the_agent_may_become_the_user_of_jobs_and_nothing_else():
+    """3.9 without these two rights; each other one that was tried (CHOWN, KILL, DAC_OVERRIDE) is another tenth or two."""
+    service, script = read_unit("system"), (ROOT / "install/install.sh").read_text()
+    assert service["AmbientCapabilities"] == service["CapabilityBoundingSet"] == "CAP_SETUID CAP_SETGID"
+    assert "AGENT_RUN_AS=flow-job" in service["Environment"].split()
+    assert "JOB_USER=flow-job\n" in script
+    assert service["StateDirectoryMode"] == "0711"
 
 
 def test_the_gpus_stay_in_reach():

@@ -88,6 +88,18 @@ async def run(server: FakeServer, job: str, what: str | JobSpec) -> tuple[JobRes
     return result, server.output(job).decode()
 
 
+def give_state(state: StateFolder, agent: SecondUser, *groups: str) -> list[str]:
+    """Make `state` the user `agent`'s; the command that runs a program as that user, with the two rights that the system's unit gives."""
+    for folder in (state.path, *state.path.rglob("*")):
+        os.chown(folder, agent.uid, agent.gid)
+    rights = "-all,+setuid,+setgid"
+    more = ["--groups", ",".join(groups)] if groups else ["--clear-groups"]
+    return [
+        *("setpriv", "--reuid", str(agent.uid), "--regid", str(agent.gid), *more, "--no-new-privs"),
+        *("--inh-caps", rights, "--ambient-caps", rights, "--bounding-set", rights),
+    ]
+
+
 @contextlib.contextmanager
 def open_folder() -> Iterator[Path]:
     """A folder that other users can go through, which pytest's are not."""

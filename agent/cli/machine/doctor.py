@@ -13,6 +13,7 @@ from agent.cli.machine.doctor_checks import (
     check_leftovers,
     check_node,
     check_policy,
+    check_run_as,
     check_server,
     check_tools,
 )
@@ -27,6 +28,7 @@ CHECKS: dict[str, Callable[[Settings], Iterator[Finding]]] = {
     "node": check_node,
     "gpu": check_gpus,
     "disk": check_disk,
+    "run as": check_run_as,
     "leftovers": check_leftovers,
     "policy": check_policy,
     "server": check_server,

@@ -16,6 +16,7 @@ _ANSWER_SECONDS = 5.0
 _FEW_BYTES = 5 << 30
 _CLOCK_SKEW_SECONDS = 30.0
 _LEAST_GIT = (2, 31)  # GIT_CONFIG_COUNT, by which git is handed a password
+_STRONG_GROUPS = {"docker", "sudo", "wheel", "root", "disk", "shadow", "lxd", "adm", "kmem"}
 _READY = "ready"  # what a server's /readyz says
 
 
@@ -131,6 +132,31 @@ def check_disk(settings: Settings) -> Iterator[Finding]:
                 if is_little
                 else Finding("disk", "ok", found)
             )
+
+
+def check_run_as(settings: Settings) -> Iterator[Finding]:
+    """The user that jobs run as, where one is set: that it can, and is not as good as root by its groups."""
+    import grp
+
+    from agent.daemon.run_as import check_run_as as check
+
+    name = settings["run_as"]
+    if not name:
+        hint = "a user of their own keeps them from the agent's keys (--run-as, docs/security.md)"
+        yield Finding("run as", "ok", f"jobs run as the agent's own user; {hint}")
+        return
+    account = check(settings.work_folder.absolute(), name)
+    groups = {grp.getgrgid(number).gr_name for number in account.groups}
+    if strong := sorted(groups & _STRONG_GROUPS):
+        what = f"'{name}' is in the group {strong[0]}, so that each job is as good as root"
+        yield Finding(
+            "run as",
+            "warning",
+            what,
+            f"gpasswd -d {name} {strong[0]}; the agent reaches containers for its jobs",
+        )
+    else:
+        yield Finding("run as", "ok", f"jobs run as '{name}'")
 
 
 def check_leftovers(settings: Settings) -> Iterator[Finding]:
