@@ -23,7 +23,7 @@ from agent.spec.outcome import Conclusion
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(200)]
 
 LOCAL = "local-image:flow-test/*"
-TOUCHES = "mkdir -p /__w/of-root/deep $HOME/of-root; touch root-was-here /__w/of-root/deep/x; chmod 0 /__w/of-root; id -u"
+TOUCHES = "mkdir -p of-root/deep $HOME/of-root $RUNNER_TEMP/of-root; touch root-was-here of-root/deep/x; chmod 0 of-root; id -u"
 
 
 @pytest.fixture(scope="module")
@@ -119,3 +119,38 @@ async def test_the_policy_holds_for_who_may_not_use_the_engine(server, open_stat
         result, output = await run(server, new_jobs[0], spec)
     assert result.conclusion is Conclusion.FAILURE
     assert "root:" not in output
+
+
+async def test_a_job_can_not_swap_a_folder_that_its_containers_are_given(
+    server, open_state, user, engine, new_jobs
+):
+    """The engine is root and follows links: what it mounts must be what we looked at."""
+    swap = """
+      for folder in "$GITHUB_WORKSPACE" "$RUNNER_TEMP" "$(dirname "$GITHUB_ENV")" "$(dirname "$GITHUB_EVENT_PATH")"; do
+        cd /; mv "$folder" "$folder.x" && echo SWAPPED; rmdir "$folder" && echo REMOVED; ln -sfT / "$folder" && echo LINKED
+      done; true
+    """
+    below = job_with(
+        new_jobs[1],
+        script("inside", "true"),
+        container={"image": BUSYBOX, "volumes": ["${{ github.workspace }}/data:/data"]},
+    )
+    mounts = job_with(
+        new_jobs[2],
+        script(
+            "swap",
+            "id -u; cd /; rm -rf /__w/_temp /__w/work/work; ln -s / /__w/_temp; mount | grep -c ' /__w '; true",
+        ),
+        script("look", "pwd", condition="always()"),
+        container=BUSYBOX,
+    )
+    async with running_as(user, open_state, DOCKER_HOST=engine, AGENT_CONTAINER_ALLOW=LOCAL):
+        _result, output = await run(server, new_jobs[0], swap)
+        refused, _output = await run(server, new_jobs[1], below)
+        _result, inside = await run(server, new_jobs[2], mounts)
+    printed = output.partition("##[endgroup]")[2]
+    assert not [word for word in ("SWAPPED", "REMOVED", "LINKED") if f"\n{word}" in printed]
+    assert printed.count("Permission denied") >= 8
+    assert refused.conclusion is Conclusion.FAILURE
+    assert "policy" in refused.message
+    assert "\n0\n" in inside.partition("##[endgroup]")[2], "the folder that holds them is no mount"

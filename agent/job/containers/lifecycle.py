@@ -18,7 +18,6 @@ from agent.containers.paths import PathMap
 from agent.errors import AgentError
 from agent.job.containers.images import container_policy, settle_image
 from agent.job.containers.sweeping import engine_address, job_labels, mark_engine_used, unmark_engine_used
-from agent.job.keeping.client import FETCHED
 from agent.job.output.recorder import StepLog
 from agent.job.process.hosts import ContainerHost
 from agent.job.runtimes.node import find_portable_nodes
@@ -87,7 +86,7 @@ async def stop_containers(job: RunningJob, log: StepLog) -> None:
                 log.say(f"##[warning]The kernel killed a process of the service '{service.name}': {_USED_UP}")
         count = await engine.sweep(labels)
         log.say(f"Removed {count} containers, networks and volumes")
-        for folder in _touched_folders(job):
+        for folder in set(job.places.mounted):
             await take_ownership(engine, folder, labels)
         await engine.sweep(labels)
         if job.keeper is None:
@@ -99,18 +98,14 @@ async def stop_containers(job: RunningJob, log: StepLog) -> None:
         await engine.close()
 
 
-def _touched_folders(job: RunningJob) -> set[Path]:
-    """Where containers may have left files of root's."""
-    root = job.places.job_root
-    if job.keeper is None:
-        return {root, job.places.workspace}
-    folders = (entry for entry in root.iterdir() if entry.name != FETCHED)
-    return {entry for entry in folders if entry.is_dir() and not entry.is_symlink()}
-
-
 def own_folders(job: RunningJob) -> list[str]:
-    """The folders that the job's containers may have without anybody's leave."""
+    """The folders that the job's containers may have without anybody's leave, with all below.
+
+    None where the job is another user: between our look and the engine's, who is root, it could swap what is below.
+    """
     places = job.places
+    if places.held is not None:
+        return []
     return [str(folder) for folder in (places.temp.parent, places.workspace, places.tools)]
 
 
@@ -246,7 +241,8 @@ async def _start_own(job: RunningJob, engine: "Engine", wanted: "Description", l
     ]
     if container_policy(job).allows("docker-socket"):
         blueprint.mounts.append(mount_own_folder(SOCKET, SOCKET))
-    paths = PathMap(folders)
+    above = f"/__w/{job.places.workspace.name}"
+    paths = PathMap([*folders, *([(job.places.root, above)] if job.places.held else [])])
     blueprint.workdir = blueprint.workdir or paths.to_inside(str(job.places.workspace))
     blueprint.env = {"HOME": "/github/home", "GITHUB_ACTIONS": "true", "CI": "true", **blueprint.env}
     blueprint.entrypoint, blueprint.command = _KEEP_RUNNING
@@ -277,16 +273,18 @@ async def _start_own(job: RunningJob, engine: "Engine", wanted: "Description", l
 def _own_mounts(job: RunningJob) -> Sequence[tuple[Path, str]]:
     """Where the job's folders lie in its container: GitHub's places."""
     places = job.places
-    root = places.temp.parent
-    home = places.temp / "_github_home"
-    home.mkdir(exist_ok=True)
+    places.container_home.mkdir(exist_ok=True)
     name = places.workspace.name
     folders = [
-        (root, "/__w"),
         (places.tools, "/__t"),
-        (home, "/github/home"),
+        (places.container_home, "/github/home"),
         (places.event.parent, "/github/workflow"),
     ]
+    if places.held is not None:
+        parts = [(places.temp, "/__w/_temp"), (places.action_copies, "/__w/_actions")]
+        parts.append((places.command_files, "/__w/_file_commands"))
+        return [*parts, *folders, (places.workspace, f"/__w/{name}/{name}")]
+    root = places.temp.parent
     if not places.workspace.is_relative_to(root):
-        folders.insert(1, (places.workspace, f"/__w/{name}/{name}"))
-    return folders
+        folders.insert(0, (places.workspace, f"/__w/{name}/{name}"))
+    return [(root, "/__w"), *folders]

@@ -38,6 +38,7 @@ _HALF_MADE = ".new-"
 _DOOMED = ".old-"
 _SPOILED = ".spoiled-"
 _LEFT = ".left-"
+WORK = "_work"  # below a job's folder in the work folder: what holds the workspace of a job that runs as a user of its own
 _OUR_FILES = ("spec.json", "settings.json", "sealed.json", "journal", "lock", "ending.json")
 _MOST_BYTES = 64 << 20  # of a specification; what a server may send is less
 _COPY_BYTES = 1 << 30  # of one call of the kernel's
@@ -219,7 +220,7 @@ def empty_work(path: Path, account: Account | None) -> None:
     """Have the jobs' user, where there is one of its own, remove its files below `path`: nobody else does it with more rights."""
     if account is not None and path.is_dir() and not path.is_symlink():
         with contextlib.suppress(AgentError):  # what is left is told
-            run_errand(account, "empty", str(path))
+            run_errand(account, "empty", str(path), str(path / WORK))
 
 
 def set_aside(folder: JobFolder, result: JobResult, journal: int | None) -> Path:

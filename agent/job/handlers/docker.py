@@ -68,11 +68,10 @@ class DockerHandler:
 def _folders(job: RunningJob) -> list[tuple[Path, str]]:
     """Where the job's folders lie in an action's container."""
     places = job.places
-    home = places.temp / "_github_home"
-    home.mkdir(exist_ok=True)
+    places.container_home.mkdir(exist_ok=True)
     return [
         (places.temp, "/github/runner_temp"),
-        (home, "/github/home"),
+        (places.container_home, "/github/home"),
         (places.event.parent, "/github/workflow"),
         (places.command_files, "/github/file_commands"),
         (places.workspace, _WORKSPACE),

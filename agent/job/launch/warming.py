@@ -16,7 +16,7 @@ from agent.flow.expressions import evaluate
 from agent.ids import JobId, RunId
 from agent.job.folder.attempt import JobFolder
 from agent.job.folder.settings import JobSettings
-from agent.job.steps.state import choose_places
+from agent.job.steps.places import choose_places
 from agent.journal.format import Closed, Opened, StepChanged, encode
 from agent.spec import codec
 from agent.spec.job import JobSpec, SpecStepKind, StepSpec

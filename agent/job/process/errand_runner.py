@@ -3,11 +3,12 @@
     check FOLDER...       whether this Python can be used, and the folders be reached and not be written     nothing, or the reason
     end FOLDER GROUPS     SIGKILL all that the attempt in this job folder has                                 nothing, or the reason
     tell FOLDER           SIGTERM its supervisor                                                              how many there are
-    empty FOLDER          remove all that lies in a job's folders in the work folder                          nothing
+    empty FOLDER..        remove all that lies in a job's folders in the work folder                          nothing
 
 The answer is a line on standard output. Who asks is `agent.job.account.errand.run_errand`.
 """
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -70,13 +71,11 @@ def _tell(folder: str) -> str:
     return str(tell_own(JobFolder(Path(folder), "", 0)))
 
 
-def _empty(folder: str) -> str:
-    try:
-        entries = list(Path(folder).iterdir())
-    except OSError:
-        return ""
-    for entry in entries:
-        remove_tree(entry)
+def _empty(*folders: str) -> str:
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            for entry in list(Path(folder).iterdir()):
+                remove_tree(entry)
     return ""
 
 

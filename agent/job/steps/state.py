@@ -1,13 +1,10 @@
-"""The state of one job while it runs, and where its files lie."""
+"""State of one job while it runs: all that is known of it."""
 
-import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from agent.job.account.account import Account, acting_as
 from agent.job.commands.files import CommandFolder
 from agent.job.commands.problem_matchers import ProblemMatchers
 from agent.job.folder.attempt import JobFolder
@@ -19,37 +16,9 @@ from agent.job.process.cgroup import JobGroup
 from agent.job.process.environment import JobEnvironment
 from agent.job.process.hosts import MachineHost, StepHost
 from agent.job.process.processes import Graces
+from agent.job.steps.places import Places
 from agent.spec.job import JobSpec
 from agent.spec.outcome import Conclusion, FailureKind
-from agent.trees import remove_tree
-
-
-@dataclass(frozen=True, slots=True)
-class Places:
-    """The folders of one job: `<work>/<job>-<lease>/{<repo>/<repo>,_temp}`, and `_tool` and `_actions` of all jobs."""
-
-    root: Path  # RUNNER_WORKSPACE
-    workspace: Path
-    temp: Path
-    tools: Path
-    actions: Path
-    action_copies: Path  # this job's own: what an action writes into its folder, no other job sees
-    home: Path  # this job's own HOME, where it has one: what programs note there, no other job sees
-
-    @property
-    def job_root(self) -> Path:
-        """What holds all that is this job's alone; where jobs run as a user of their own it is not theirs, what is in it is."""
-        return self.temp.parent
-
-    @property
-    def event(self) -> Path:
-        """The event's payload."""
-        return self.temp / "_github_workflow" / "event.json"
-
-    @property
-    def command_files(self) -> Path:
-        """Where GITHUB_ENV and its like are made."""
-        return self.temp / "_runner_file_commands"
 
 
 @dataclass(slots=True)
@@ -167,47 +136,3 @@ class RunningJob:
         """The job is cancelled, however it stood."""
         if self.status is not Conclusion.CANCELLED:
             self.status, self.failure_kind, self.message = Conclusion.CANCELLED, kind, message
-
-
-def choose_places(folder: JobFolder, spec: JobSpec, settings: JobSettings) -> Places:
-    """Where the job works. Its workspace is `settings.workspace`, or a fresh folder named after the repository."""
-    repository = spec.contexts.github.get("repository")
-    name = repository.rpartition("/")[2] if isinstance(repository, str) else ""
-    name = re.sub(r"[^\w.-]+", "-", name).strip(".-") or "work"
-    root = settings.work_folder / folder.name
-    workspace = settings.workspace or root / name / name
-    return Places(
-        root=workspace.parent,
-        workspace=workspace,
-        temp=root / "_temp",
-        tools=settings.tool_folder,
-        actions=settings.action_folder,
-        action_copies=root / "_actions",
-        home=root / "_home",
-    )
-
-
-def make_places(places: Places) -> None:
-    """Make the folders; what an earlier try left in the job's temporary folder is removed."""
-    remove_tree(places.temp)
-    remove_tree(places.home)
-    for folder in (places.workspace, places.tools, places.actions, places.event.parent, places.command_files):
-        folder.mkdir(parents=True, exist_ok=True)
-    places.home.mkdir(mode=0o700, exist_ok=True)
-
-
-def hand_over_places(places: Places, account: Account) -> None:
-    """Before anything of the job runs: its folders, made by its user in one that stays ours, so that nobody can swap them.
-
-    Of the whole process, which has one thread and is in `account`'s group.
-    """
-    root = places.job_root
-    remove_tree(root)
-    root.mkdir(mode=0o700)
-    os.chown(root, -1, account.gid)
-    root.chmod(0o770)
-    with acting_as(account):
-        for folder in (places.temp, places.home, places.action_copies):
-            folder.mkdir(mode=0o700)
-        places.root.mkdir(mode=0o755)
-    root.chmod(0o750)

@@ -32,7 +32,8 @@ from agent.job.process.hosts import MachineHost
 from agent.job.process.processes import end_descendants
 from agent.job.steps.actions import Actions
 from agent.job.steps.contexts import evaluate_mapping, evaluate_value
-from agent.job.steps.state import RunningJob, make_places
+from agent.job.steps.places import make_places
+from agent.job.steps.state import RunningJob
 from agent.job.steps.steprun import write_event
 from agent.job.steps.turns import settle
 from agent.job.supervisor.engine import StepLoop

@@ -31,7 +31,8 @@ from agent.job.process.ending import take_name
 from agent.job.process.environment import JobEnvironment
 from agent.job.process.proc import kill_tracked
 from agent.job.process.processes import end_with, prepare_supervisor
-from agent.job.steps.state import Places, RunningJob, StepScope, choose_places, hand_over_places
+from agent.job.steps.places import Places, choose_places, hand_over_places
+from agent.job.steps.state import RunningJob, StepScope
 from agent.job.supervisor.called_secrets import hand_on_secrets
 from agent.job.supervisor.control import ControlServer
 from agent.job.supervisor.keeper import start_keeper
@@ -126,8 +127,13 @@ def _become_the_jobs_user(settings: JobSettings, places: Places) -> None:
     """From here on there is nothing that the job's user may not do. Before: journal, lock, socket, secrets and control group."""
     account = settings.account
     if account is not None:
+        from agent.resolve.sources.owners_config import seclude_git
+
         hand_over_places(places, account)
         become(account)
+        seclude_git(
+            os.environ, ()
+        )  # the owner's logins are the keeper's: what git is told, this user can read
 
 
 def _grant(settings: JobSettings, places: Places) -> dict[str, str]:
