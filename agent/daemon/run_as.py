@@ -13,8 +13,8 @@ import stat
 from pathlib import Path
 
 from agent.daemon.state import StateFolder
-from agent.errors import AgentError, RefusedError
-from agent.job.account.account import Account, acting_as, find_account, join_group, require_power
+from agent.errors import AgentError
+from agent.job.account.account import Account, RunAsError, acting_as, find_account, join_group, require_power
 from agent.job.account.errand import run_errand
 from agent.plain_files import describe_kind
 
@@ -27,7 +27,7 @@ _THROUGH = 0o710
 def prepare_run_as(state: StateFolder, work_folder: Path, name: str) -> Account:
     """See to it that jobs can run as the user `name`. For a process of one thread.
 
-    Raises UsageError for a user that there is not, or that is ours; RefusedError when we may not become it, when it can't
+    Raises UsageError for a user that there is not, or that is ours; RunAsError when we may not become it, when it can't
     run the agent's Python, or when it can't reach its folders or could write where it must not.
     """
     account = _find_usable(name)
@@ -64,7 +64,7 @@ def _try(account: Account, work_folder: Path) -> None:
     said = run_errand(account, "check", str(work_folder))
     if said:
         what = f"jobs can't run as '{account.name}': {said}"
-        raise RefusedError(what, where=str(work_folder), hint=_advise(said))
+        raise RunAsError(what, where=str(work_folder), hint=_advise(said))
 
 
 def _close(folder: Path, spared: Path) -> None:
@@ -83,7 +83,7 @@ def _let_through(folder: Path, account: Account) -> None:
         os.chown(folder, -1, account.gid)
         folder.chmod(_THROUGH)
     except OSError as error:
-        raise RefusedError(
+        raise RunAsError(
             f"'{account.name}' can't be let through this folder: {error.strerror}",
             where=str(folder),
             hint="it has to be the agent's own",

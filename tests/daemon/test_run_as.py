@@ -82,6 +82,28 @@ async def test_a_job_reads_nothing_of_the_agents(server, open_state, user, new_j
     assert result.conclusion is Conclusion.SUCCESS
 
 
+async def test_a_job_can_neither_end_nor_look_into_what_is_the_agents(server, open_state, user, new_jobs):
+    """The daemon, its fork server, the keeper beside the job; and no login of the owner's is in a process that it can look into."""
+    (open_state.path / "gitconfig").write_text(
+        '[http "https://git.example.org"]\n extraHeader = "Authorization: hunter2"\n'
+    )
+    attack = """
+      for process in /proc/[0-9]*; do
+        name=$(cat "$process/comm" 2>&1); pid=${process#/proc/}
+        case $name in flow-keeper) echo "saw a keeper" ;; esac
+        if [ "$(stat -c %U "$process")" = root ] && kill -0 "$pid" 2>/dev/null && [ "$pid" != "$PPID" ]; then echo "COULD END $name"; fi
+      done
+      cat /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n' | grep hunter2 && echo LOGIN
+      cat "/proc/$PPID/environ" "/proc/$PPID/mem" && echo READ; ls "/proc/$PPID/fd" && echo LISTED; true
+    """
+    async with running_as(user, open_state):
+        result, output = await run(server, new_jobs[0], attack)
+    assert result.conclusion is Conclusion.SUCCESS, output
+    printed = output.partition("##[endgroup]")[2]
+    assert "saw a keeper" in printed
+    assert not [word for word in ("COULD END", "LOGIN", "READ", "LISTED") if f"\n{word}" in printed]
+
+
 async def test_an_action_comes_from_a_store_that_no_job_can_write_and_is_the_jobs_own_copy(
     server, open_state, user, new_jobs
 ):

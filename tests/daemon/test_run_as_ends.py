@@ -154,7 +154,7 @@ async def test_an_agent_that_may_not_become_another_user_says_so(open_state, use
     prefix = f"setpriv --reuid {third.uid} --regid {third.gid} --clear-groups"
     home = str(open_state.path)
     done = await asyncio.to_thread(start, user, open_state, user.name, prefix=prefix, HOME=home)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert (
         f"this agent may not run jobs as '{user.name}' (run_as); start it as root, or as a service"
         in done.stderr
@@ -170,7 +170,7 @@ async def test_a_python_that_the_jobs_user_can_not_read_is_refused_at_the_start(
             user = replace(user, environment={"PYTHONPATH": os.pathsep.join([str(Path.cwd()), *packages])})
         (folder / "closed").chmod(0o700)
         done = await asyncio.to_thread(start, user, open_state, user.name, python=str(python))
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert f"jobs can't run as '{user.name}': it can't use the agent's Python" in done.stderr
     assert "install the agent where others may read it" in done.stderr
 
@@ -179,7 +179,7 @@ async def test_a_folder_that_the_jobs_user_can_not_reach_is_refused_at_the_start
     closed = open_state.path.parent
     closed.chmod(0o700)
     done = await asyncio.to_thread(start, user, open_state, user.name)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert f"jobs can't run as '{user.name}': it may not go through {closed} (" in done.stderr
     assert "let it through (chmod o+x), or name another folder with AGENT_WORK_DIR" in done.stderr
 

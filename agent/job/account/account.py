@@ -11,6 +11,7 @@ import ctypes
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 from agent.errors import AgentError, RefusedError, UsageError
 
@@ -21,6 +22,12 @@ _PR_CAP_AMBIENT_CLEAR_ALL = 4
 _CAPABILITY_VERSION_3 = 0x20080522
 _SETGID, _SETUID = 6, 7  # numbers of capabilities(7)
 _NAMES = ("USER", "LOGNAME", "HOME")  # of the environment: who somebody is
+
+
+class RunAsError(RefusedError):
+    """Jobs can't run as the user that was named. Exit 2: starting again changes nothing, a person has to look."""
+
+    exit_code: ClassVar[int] = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +66,10 @@ def find_account(name: str) -> Account:
 
 
 def require_power(account: Account) -> None:
-    """Raises RefusedError unless this process may become `account`."""
+    """Raises RunAsError unless this process may become `account`."""
     if {_SETGID, _SETUID} <= _effective_capabilities():
         return
-    raise RefusedError(
+    raise RunAsError(
         f"this agent may not run jobs as '{account.name}'",
         where="run_as",
         hint="start it as root, or as a service with AmbientCapabilities=CAP_SETUID CAP_SETGID",
