@@ -155,6 +155,11 @@ def check_run_as(settings: Settings) -> Iterator[Finding]:
             what,
             f"gpasswd -d {name} {strong[0]}; the agent reaches containers for its jobs",
         )
+    elif (group := grp.getgrgid(account.gid).gr_name) != account.name:
+        what = f"jobs run as '{name}', and whoever is in its group '{group}' may look into their folders"
+        yield Finding(
+            "run as", "warning", what, f"give {name} a group of its own: usermod --gid GROUP {name}"
+        )
     else:
         yield Finding("run as", "ok", f"jobs run as '{name}'")
 

@@ -26,6 +26,10 @@ class Keeper:
         """Of the socket, which is the supervisor's alone."""
         return self._requests.fileno()
 
+    def close(self) -> None:
+        """The keeper ends."""
+        self._requests.close()
+
     def reach_engine(self) -> socket.socket:
         """A fresh connection to the container engine."""
         _answer, file = self._ask("engine")
