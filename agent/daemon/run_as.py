@@ -1,4 +1,4 @@
-"""What is done at the daemon's start so that jobs can run as a user of their own (`--run-as`), or the reason why they can't.
+"""Preparation of a machine, at the daemon's start, for jobs that run as a user of their own (`--run-as`), or the reason why they can't.
 
 STATE, the work folder          that user's group may go through them, and see nothing in them
 everything else in STATE        for the agent alone: that user could name what lies there

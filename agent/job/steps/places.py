@@ -1,4 +1,4 @@
-"""Where the files of one job lie.
+"""The folders of one job, and as whose.
 
     WORK/<job>-<lease>/      <repo>/<repo>, _temp, _home, _actions            the job runs as the agent's own user: all is its own
     WORK/<job>-<lease>/      _work/<repo>, _workspace, _temp, _home, ...      it runs as another (`--run-as`): see below
