@@ -1,4 +1,4 @@
-"""State of one job while it runs: all that is known of it."""
+"""The state of one job while it runs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
