@@ -1,5 +1,6 @@
 """A server and an agent that is registered with it, for tests with a real daemon."""
 
+import contextlib
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -23,10 +24,16 @@ async def server() -> AsyncIterator[FakeServer]:
 @pytest.fixture
 async def state(tmp_path: Path, server: FakeServer) -> AsyncIterator[StateFolder]:
     """A registered agent's state. Jobs that a failed test left are ended."""
-    folder = StateFolder(tmp_path / "state")
-    server.register(folder, max_jobs=4)
-    yield folder
-    for job in list_job_folders(folder.jobs):
+    async with registered(server, tmp_path / "state") as folder:
+        yield folder
+
+
+@contextlib.asynccontextmanager
+async def registered(server: FakeServer, path: Path) -> AsyncIterator[StateFolder]:
+    state = StateFolder(path)
+    server.register(state, max_jobs=4)
+    yield state
+    for job in list_job_folders(state.jobs):
         request_cancel(job, "the test is over")
         await wait_until(lambda job=job: not is_running(job))
 
@@ -49,12 +56,8 @@ def third() -> Iterator[SecondUser]:
 async def open_state(server: FakeServer) -> AsyncIterator[StateFolder]:
     """A registered agent's state where another user can reach its work folder. Jobs that a failed test left are ended."""
     with open_folder() as folder:
-        made = StateFolder(folder / "state")
-        server.register(made, max_jobs=4)
-        yield made
-        for job in list_job_folders(made.jobs):
-            request_cancel(job, "the test is over")
-            await wait_until(lambda job=job: not is_running(job))
+        async with registered(server, folder / "state") as made:
+            yield made
 
 
 @pytest.fixture

@@ -40,8 +40,11 @@ async def open_engine(job: RunningJob) -> "Engine":
         from agent.containers.docker import DockerEngine
 
         address, keeper = engine_address(job.settings), job.keeper
-        if keeper is None or not address.startswith("unix:"):
+        if keeper is None:
             mark_engine_used(job.folder)
+            job.containers.engine = await DockerEngine.connect(address)
+        elif not address.startswith("unix:"):
+            await asyncio.to_thread(keeper.note_engine)
             job.containers.engine = await DockerEngine.connect(address)
         else:
             logins = await asyncio.to_thread(keeper.read_logins)

@@ -37,6 +37,10 @@ class Keeper:
             raise UnreachableError("no container engine was handed over")
         return socket.socket(fileno=file)
 
+    def note_engine(self) -> None:
+        """The job may have something at the engine, which it reaches by itself."""
+        self._ask("engine used")
+
     def leave_engine(self) -> None:
         """All that the job had at the engine is gone."""
         self._ask("engine left")

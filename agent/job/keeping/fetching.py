@@ -24,9 +24,9 @@ class KeeperFetcher(Fetcher):
     def __init__(self, keeper: Keeper, copies: Path, templates: Sequence[str]) -> None:
         super().__init__(ActionStore(copies / "_own"), copies, git.DEFAULT_LIMIT_BYTES)
         self._keeper = keeper
-        self._owners = tuple(
-            template.partition("{")[0] for template in templates if template.startswith("file:")
-        )
+        fixed = [template.partition("{")[0] for template in templates if template.startswith("file:")]
+        places = [f"{part.rpartition('/')[0]}/" for part in fixed]
+        self._owners = tuple(place for place in places if urlsplit(place).path.strip("/"))
 
     def _fetch_from_first(self, urls: tuple[str, ...], ref: str, admit: Admit) -> Fetched:
         if any(self._is_the_flows(url) for url in urls):
@@ -46,7 +46,7 @@ class KeeperFetcher(Fetcher):
         if parts.scheme.lower() != "file":
             return False
         is_plain = ".." not in parts.path.split("/") and "%" not in parts.path
-        return not (is_plain and any(place and url.startswith(place) for place in self._owners))
+        return not (is_plain and url.startswith(self._owners))
 
     def _take(self, found: dict[str, object]) -> Fetched:
         source = Path(str(found["root"]))

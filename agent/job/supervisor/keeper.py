@@ -5,6 +5,7 @@ alone, over a socket that nobody else can reach (the supervisor's memory and fil
 as long as the supervisor does. It does a handful of things and takes no path from the job to do them:
 
     engine              a connection to the container engine (so the job's user need not be in the group `docker`)
+    engine used         the job may have something there, having reached an engine that is no socket of this machine
     engine left         all that the job had at the engine is gone
     fetch               an action's repository, with the owner's git credentials, from the agent's store into the job's folder
     node, musl node     a node of our own, installed for all jobs where none of them can write
@@ -109,6 +110,7 @@ class _Duties:
         self._lock = threading.Lock()
         self._verbs: dict[str, Callable[[Mapping[str, Any]], Answer]] = {
             "engine": self._reach_engine,
+            "engine used": self._note_engine,
             "engine left": self._leave_engine,
             "logins": self._read_logins,
             "fetch": self._fetch,
@@ -134,6 +136,10 @@ class _Duties:
                 hint="install and start Docker and let the agent's user use it (group docker), or name its socket in DOCKER_HOST",
             ) from None
         return {}, connection.detach()
+
+    def _note_engine(self, _request: Mapping[str, Any]) -> Answer:
+        mark_engine_used(self._folder)
+        return {}, None
 
     def _leave_engine(self, _request: Mapping[str, Any]) -> Answer:
         unmark_engine_used(self._folder)
