@@ -88,6 +88,7 @@ async def test_a_job_can_neither_end_nor_look_into_what_is_the_agents(server, op
         '[http "https://git.example.org"]\n extraHeader = "Authorization: hunter2"\n'
     )
     attack = """
+      set +e
       for process in /proc/[0-9]*; do
         name=$(cat "$process/comm" 2>&1); pid=${process#/proc/}
         case $name in flow-keeper) echo "saw a keeper" ;; esac
