@@ -137,7 +137,9 @@ def test_either_builder_builds_says_what_it_does_and_names_nothing_that_failed(
     with_engine: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_buildkit: bool
 ) -> None:
     if not is_buildkit:
-        monkeypatch.setattr(docker, "connect_builder", lambda _client, address: connect_client(address))
+        monkeypatch.setattr(
+            docker, "connect_builder", lambda _client, address, _reach: connect_client(address)
+        )
     (tmp_path / "Dockerfile").write_text("FROM nobody/none:1\n")
     (tmp_path / "file").write_text("from the folder\n")
     tag = f"flow-test/built:{'buildkit' if is_buildkit else 'classic'}-{os.getpid()}"
@@ -180,7 +182,7 @@ def test_the_classic_builder_builds_where_buildkit_wants_a_session(
     with_engine: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        docker, "connect_builder", lambda _client, address: WithoutSession(connect_client(address))
+        docker, "connect_builder", lambda _client, address, _reach: WithoutSession(connect_client(address))
     )
     (tmp_path / "Dockerfile").write_text(f"FROM {BUSYBOX}\nRUN echo built after all\n")
     said: list[str] = []
