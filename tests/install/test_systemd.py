@@ -49,7 +49,7 @@ def test_a_unit_is_valid(tmp_path: Path, name: str):
         assert result.returncode == 0
 
 
-@pytest.mark.parametrize(("name", "tenths"), [("system", 42), ("server", 15), ("user", 78)])
+@pytest.mark.parametrize(("name", "tenths"), [("system", 40), ("server", 15), ("user", 78)])
 def test_a_units_exposure_stays_where_it_is_by_systemds_own_measure(name: str, tenths: int):
     """Below 5.0 is called 'OK'. A user's systemd can't do more than this: the unit says why."""
     result = analyze("security", "--offline=true", f"--threshold={tenths}", "--no-pager", UNITS[name])
