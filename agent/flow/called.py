@@ -3,9 +3,7 @@
 Text comes from whoever can read it (a disk, git, a forge): `load_called` asks for each file once and gives all texts,
 `link_flow` makes of the texts one `Flow` whose `called` hold the others. Both know nothing but text.
 
-A *reference* names a called file for the whole closure: `./path` is a file of the repository of the run,
-`owner/repo/path@ref` (or `https://host/owner/repo/path@ref`) one of another. A `./path` or `$/path` in a flow of another
-repository is a file of that repository at that ref.
+Which file a call means, `agent.flow.references` says.
 
 Limits and words: GitHub's documentation of reusable workflows, actions/languageservices `workflow-parser`.
 """
@@ -19,6 +17,7 @@ from agent.flow.calls import check_call, find_excess_permissions
 from agent.flow.load import load_flow
 from agent.flow.model import Flow, FlowCall, Job
 from agent.flow.problems import InvalidFlowError, Problem
+from agent.flow.references import refer
 
 MAX_DEPTH = 10  # flows in a chain of calls, the first one among them
 MAX_FILES = 50  # called files
@@ -63,33 +62,6 @@ def link_flow(flow: Flow, texts: Mapping[str, str], *, is_partial: bool = False)
     if linker.problems:
         raise InvalidFlowError(flow.file, linker.problems)
     return linked
-
-
-def refer(uses: str, caller: str) -> str:
-    """The reference of what `uses` names in the flow behind the reference `caller` ("" for the first flow)."""
-    if not uses.startswith(("./", "$/")):
-        return uses
-    path = uses[2:]
-    repository, _path, ref = split_reference(caller)
-    joint = "//" if repository.startswith("https://") else "/"
-    return f"{repository}{joint}{path}@{ref}" if repository else f"./{path}"
-
-
-def split_reference(reference: str) -> tuple[str, str, str]:
-    """(repository, path, ref) of a reference; no repository and no ref for a file of the run's own.
-
-    `https://host/group/repo//path@ref` says where the repository ends; without `//` it has two names.
-    """
-    root, _, ref = reference.rpartition("@")
-    if not root or reference.startswith("./"):
-        return "", reference.removeprefix("./"), ""
-    scheme = "https://" if root.startswith("https://") else ""
-    repository, marked, path = root.removeprefix(scheme).partition("//")
-    if marked:
-        return scheme + repository, path, ref
-    names = root.split("/")
-    count = 5 if scheme else 2
-    return "/".join(names[:count]), "/".join(names[count:]), ref
 
 
 def _calls(flow: Flow) -> list[tuple[Job, FlowCall]]:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
+from agent.flow.dialect import Dialect
+
 Template = object
 MOST_MINUTES = 366 * 24 * 60  # of a time-out: a year; 0 is for those without an end
 
@@ -33,7 +35,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A typed input of a flow (`workflow_dispatch`, `workflow_call`) as declared."""
+    """A typed input, as declared, of a flow that is started by hand or called."""
 
     name: str
     type: str  # string, boolean, number, choice, environment
@@ -43,19 +45,27 @@ class Input:
     options: tuple[str, ...] = ()
 
 
+class TriggerKind(StrEnum):
+    """What starts a flow; each kind reads its own fields of `Trigger`."""
+
+    EVENT = "event"  # something happened: filters
+    SCHEDULE = "schedule"  # it is time: schedules
+    BY_HAND = "by hand"  # a person or a program asked for this flow: inputs
+    CALL = "call"  # another flow runs it in its place: inputs, secrets, outputs
+
+
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """One event that starts the flow, with its filters as written (`branches`, `paths-ignore`, `types`, ...)."""
+    """One thing that starts the flow, with its filters as written (`branches`, `paths-ignore`, `types`, ...)."""
 
-    event: str
+    event: str  # as the flow's language calls it
     position: Position
+    kind: TriggerKind = TriggerKind.EVENT
     filters: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
-    schedules: tuple[tuple[str, str], ...] = ()  # (cron, time zone) for `schedule`
-    inputs: tuple[Input, ...] = ()  # workflow_dispatch and workflow_call
-    outputs: Mapping[str, Template] = field(default_factory=_nothing)  # workflow_call: name -> value
-    secrets: Mapping[str, bool] = field(
-        default_factory=lambda: MappingProxyType({})
-    )  # workflow_call: name -> required
+    schedules: tuple[tuple[str, str], ...] = ()  # (cron, time zone)
+    inputs: tuple[Input, ...] = ()
+    outputs: Mapping[str, Template] = field(default_factory=_nothing)  # name -> value
+    secrets: Mapping[str, bool] = field(default_factory=lambda: MappingProxyType({}))  # name -> required
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +184,7 @@ class Flow:
     """A whole flow file."""
 
     file: str  # as the user named it
-    dialect: str
+    dialect: Dialect  # the language that it is written in, as far as anybody behind the front ends asks
     jobs: Mapping[str, Job]  # in the file's order
     name: str | None = None
     run_name: Template = None
@@ -196,3 +206,7 @@ class Flow:
     def trigger(self, event: str) -> Trigger | None:
         """The trigger for `event`, when the flow has one."""
         return next((trigger for trigger in self.triggers if trigger.event == event), None)
+
+    def trigger_of(self, kind: TriggerKind) -> Trigger | None:
+        """The first trigger of that kind, when the flow has one."""
+        return next((trigger for trigger in self.triggers if trigger.kind is kind), None)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from agent.errors import AgentError, UsageError
 from agent.flow.expressions import evaluate_template, has_expression, to_text
 from agent.flow.inputs import Value, resolve_inputs
-from agent.flow.model import Flow, FlowCall, Trigger
+from agent.flow.model import Flow, FlowCall, Trigger, TriggerKind
 from agent.plan.contexts import evaluate_place, flow_contexts, job_contexts
 from agent.plan.draft import Draft
 from agent.plan.ends import end_job
@@ -86,9 +86,9 @@ def _evaluate_inputs(draft: Draft, job: JobState, called: Flow) -> Mapping[str, 
     evaluated = evaluate_template(_call(draft, job).with_, contexts)
     assert isinstance(evaluated, Mapping)
     given = {str(name): _plain(value) for name, value in evaluated.items() if value is not None}
-    trigger = called.trigger("workflow_call")
+    trigger = called.trigger_of(TriggerKind.CALL)
     if trigger is None:
-        trigger = Trigger("workflow_call", draft.written(job.node).position)
+        trigger = Trigger("", draft.written(job.node).position, TriggerKind.CALL)
     values, problems = resolve_inputs(trigger, given)
     if problems:
         raise UsageError(problems[0].message, where=str(draft.written(job.node).position))
@@ -109,9 +109,9 @@ def _plain(value: object) -> Value:
 
 
 def _evaluate_outputs(draft: Draft, job: JobState, nodes: Mapping[str, NodeState]) -> dict[str, str]:
-    """`on.workflow_call.outputs` of the called flow, as text; what is empty is no output."""
+    """The outputs that the called flow declares for its callers, as text; what is empty is no output."""
     called = _called_flow(draft, job)
-    trigger = called.trigger("workflow_call")
+    trigger = called.trigger_of(TriggerKind.CALL)
     if trigger is None:
         return {}
     contexts = flow_contexts(draft.state, job.key)

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from agent.errors import UsageError
-from agent.flow.called import refer, split_reference
 from agent.flow.expressions import evaluate_template, to_text
 from agent.flow.model import MOST_MINUTES, Flow, Job, Step, StepKind
-from agent.plan.contexts import evaluate_environment, inputs_of, job_contexts, read_amount, show_name
+from agent.flow.references import refer
+from agent.plan.contexts import evaluate_environment, job_contexts, read_amount, show_name
 from agent.plan.scopes import calling_jobs, flow_of, scope_of, written_job
 from agent.plan.secret_names import list_secrets
 from agent.plan.state import JobState, RunState
@@ -59,7 +59,7 @@ def compile_job(flow: Flow, state: RunState, job: JobState) -> spec.JobSpec:
         environment_url=_environment_url(written),
         permissions=_permissions(flow, state, job),
         attempt=job.attempt,
-        contexts=_settled(state, job, contexts, _describe_workflow(state, own.file) if scope else {}),
+        contexts=flow.dialect.called_contexts(contexts, own.file) if scope else contexts,
         source=state.request.source,
         pins=state.request.pins,
         hold_minutes=state.request.hold_minutes,
@@ -118,52 +118,11 @@ def _step_spec(step: Step) -> spec.StepSpec:
     )
 
 
-def _settled(
-    state: RunState,
-    job: JobState,
-    contexts: Mapping[str, object],
-    workflow: Mapping[str, object],
-) -> spec.Contexts:
-    github, needs, strategy = contexts["github"], contexts["needs"], contexts["strategy"]
-    assert isinstance(github, Mapping)
-    assert isinstance(needs, Mapping)
-    assert isinstance(strategy, Mapping)
-    return spec.Contexts(
-        github={**github, "job_workflow_sha": workflow["workflow_sha"]} if workflow else github,
-        inputs=inputs_of(state, scope_of(job.node)),
-        needs=needs,
-        strategy=strategy,
-        matrix=job.cell,
-        vars=state.request.vars,
-        job=workflow,
-    )
-
-
 def _caller(flow: Flow, state: RunState, job: JobState) -> spec.CallerSecrets:
     """A call's `secrets:` with the contexts that they are evaluated in."""
     call = written_job(flow, state, job.node).call
     assert call is not None
-    return spec.CallerSecrets(call.secrets, _settled(state, job, job_contexts(flow, state, job), {}))
-
-
-def _describe_workflow(state: RunState, file: str) -> dict[str, object]:
-    """The members of the `job` context that name a called flow; the commit is known for the run's repository only."""
-    github = state.request.github
-    repository, path, _ref = split_reference(file)
-    if repository:
-        return _workflow(repository, path, file, "")
-    repository = to_text(github.get("repository"))
-    reference = f"{repository}/{path}@{to_text(github.get('ref'))}"
-    return _workflow(repository, path, reference, to_text(github.get("sha")))
-
-
-def _workflow(repository: str, path: str, reference: str, sha: str) -> dict[str, object]:
-    return {
-        "workflow_ref": reference,
-        "workflow_sha": sha,
-        "workflow_repository": repository,
-        "workflow_file_path": path,
-    }
+    return spec.CallerSecrets(call.secrets, job_contexts(flow, state, job))
 
 
 def _environment_url(job: Job) -> object:

@@ -19,23 +19,25 @@ def inputs_of(state: RunState, scope: str) -> Mapping[str, object]:
     return state.scopes[scope].inputs if scope else state.request.inputs
 
 
-def flow_contexts(state: RunState, scope: str) -> dict[str, object]:
-    """The contexts of a flow's own keys: github, inputs, vars."""
+Contexts = dict[str, Mapping[str, object]]
+
+
+def flow_contexts(state: RunState, scope: str) -> Contexts:
+    """The contexts of a flow's own keys: inputs, vars, and those that its language brings."""
     request = state.request
-    return {"github": request.github, "inputs": inputs_of(state, scope), "vars": request.vars}
+    return {**request.contexts, "inputs": inputs_of(state, scope), "vars": request.vars}
 
 
-def node_contexts(flow: Flow, state: RunState, node: str) -> dict[str, object]:
-    """The contexts of a job's `if` and `strategy`: github, inputs, vars, needs."""
-    contexts = flow_contexts(state, scope_of(node))
-    github = {**state.request.github, "job": name_of(node)}
-    return {**contexts, "github": github, "needs": needs_context(flow, state, node)}
+def node_contexts(flow: Flow, state: RunState, node: str) -> Contexts:
+    """The contexts of a job's `if` and `strategy`: those of its flow, and needs."""
+    contexts = flow.dialect.job_contexts(flow_contexts(state, scope_of(node)), name_of(node))
+    return {**contexts, "needs": needs_context(flow, state, node)}
 
 
-def job_contexts(flow: Flow, state: RunState, job: JobState) -> dict[str, object]:
+def job_contexts(flow: Flow, state: RunState, job: JobState) -> Contexts:
     """The contexts of the job's other keys: those of its node, and strategy and matrix."""
     node = state.nodes[job.node]
-    strategy = {
+    strategy: dict[str, object] = {
         "fail-fast": node.fail_fast,
         "job-index": job.index,
         "job-total": len(node.jobs),

@@ -4,17 +4,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from agent.errors import UsageError
-from agent.flow.expressions import to_text
+from agent.flow.dialect import RunFacts
 from agent.flow.inputs import Value, resolve_inputs
-from agent.flow.model import Flow, Trigger
+from agent.flow.model import Flow, Trigger, TriggerKind
 from agent.ids import RunId
-from agent.plan.github_context import make_github_context
 from agent.plan.secret_names import named_secrets
 from agent.plan.state import RunStart
-from agent.spec.job import Source
-
-JOB_TOKEN = "GITHUB_TOKEN"  # noqa: S105 - a secret's name: every job has it, nobody sets it
-BY_HAND = "workflow_dispatch"
+from agent.spec.job import JOB_TOKEN, Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,27 +41,27 @@ def make_start(
     """
     if not asked.is_by_itself:
         check_secrets(flow, secrets)
-    name = choose_event(flow, asked.event)
-    inputs = _resolve(flow, name, asked.inputs)
-    payload = dict(asked.payload)
-    if name == BY_HAND:  # GitHub: typed in `inputs`, always text in `github.event.inputs`
-        payload.setdefault("inputs", {name: to_text(value) for name, value in inputs.items()})
-    github = make_github_context(
-        run=run,
+    event = choose_event(flow, asked.event)
+    inputs = _resolve(flow, event, asked.inputs)
+    facts = RunFacts(
+        run,
         number=number,
         attempt=1,
         flow_name=flow.title,
         flow_file=flow.file,
-        event_name=name,
-        event=payload,
-        source=asked.source,
+        event=event,
+        payload=asked.payload,
         actor=asked.actor,
+        inputs=inputs,
+        url=asked.source.url,
+        ref=asked.source.ref,
+        commit=asked.source.commit,
     )
     return RunStart(
         run,
         number=number,
         seed=seed,
-        github=github,
+        contexts=flow.dialect.start_contexts(facts),
         inputs=inputs,
         vars=asked.vars,
         secrets=(JOB_TOKEN, *(secrets if asked.sees_secrets else ())),
@@ -82,8 +78,8 @@ def choose_event(flow: Flow, wanted: str) -> str:
     """The event of a run: what was asked for, else by hand where the flow allows it, else the flow's first."""
     if wanted:
         return wanted
-    if flow.trigger(BY_HAND) or not flow.triggers:
-        return BY_HAND
+    if flow.trigger_of(TriggerKind.BY_HAND) or not flow.triggers:
+        return flow.dialect.by_hand
     return flow.triggers[0].event
 
 

@@ -4,7 +4,7 @@ What is not run again keeps its result and outputs. The source, the inputs and t
 the names of secrets are today's, so that a secret that was missing can be set and the run repeated.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from agent.errors import UsageError
@@ -19,8 +19,6 @@ from agent.plan.scopes import flow_of, join_key, name_of
 from agent.plan.settle import settle
 from agent.plan.state import JobState, NodeState, RunStart, RunState
 from agent.spec.outcome import Conclusion
-
-_DEBUG: Mapping[str, str] = {"ACTIONS_STEP_DEBUG": "true", "ACTIONS_RUNNER_DEBUG": "true"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +40,7 @@ def rerun(flow: Flow, state: RunState, again: Again, *, now: float) -> Step:
     """
     if state.conclusion is None:
         raise UsageError("the run has not ended yet", hint="cancel it first, or wait")
-    request = _next_request(state.request, again)
+    request = _next_request(flow, state.request, again)
     if not again.jobs and not again.only_failed:
         return begin(flow, request, now=now)
     fresh = replace(state, request=request, conclusion=None, cancel_reason=None, is_forced=False, place=None)
@@ -54,17 +52,15 @@ def rerun(flow: Flow, state: RunState, again: Again, *, now: float) -> Step:
     return draft.freeze(), tuple(draft.decisions)
 
 
-def _next_request(request: RunStart, again: Again) -> RunStart:
+def _next_request(flow: Flow, request: RunStart, again: Again) -> RunStart:
     attempt = request.attempt + 1
-    github = {**request.github, "run_attempt": str(attempt)}
-    if again.actor:
-        github["triggering_actor"] = again.actor
+    debug = flow.dialect.debug_variables if again.is_debug else {}
     return replace(
         request,
         attempt=attempt,
-        github=github,
+        contexts=flow.dialect.next_contexts(request.contexts, attempt, again.actor),
         secrets=again.secrets if again.secrets and request.sees_secrets else request.secrets,
-        vars={**request.vars, **(_DEBUG if again.is_debug else {})},
+        vars={**request.vars, **debug},
         hold_minutes=again.hold_minutes,
     )
 

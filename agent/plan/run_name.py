@@ -15,7 +15,7 @@ def name_run(flow: Flow, request: RunStart) -> str:
     """
     if flow.run_name is None:
         return flow.title
-    contexts = {"github": request.github, "inputs": request.inputs, "vars": request.vars}
+    contexts = {**request.contexts, "inputs": request.inputs, "vars": request.vars}
     try:
         with spending(PLANNING):
             name = evaluate_text(to_text(flow.run_name), contexts)

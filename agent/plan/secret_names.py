@@ -7,6 +7,7 @@ from agent.flow.expressions import has_expression
 from agent.flow.model import Flow, Job, Step
 from agent.plan.scopes import calling_jobs, flow_of, scope_of, written_job
 from agent.plan.state import JobState, RunState
+from agent.spec.job import JOB_TOKEN
 
 _EXPRESSION = re.compile(r"\$\{\{(.*?)\}\}", re.DOTALL)
 # `secrets.NAME`, `secrets['NAME']`, or the bare context in any other use (toJSON(secrets), secrets[matrix.key]).
@@ -42,7 +43,7 @@ def list_secrets(flow: Flow, state: RunState, job: JobState) -> tuple[tuple[str,
 def named_secrets(flow: Flow) -> dict[str, str]:
     """Every secret that the flow names outright, as name → the place of the job that does.
 
-    Those that a called flow inherits are among them; GITHUB_TOKEN, which always exists, is not, and neither is what a
+    Those that a called flow inherits are among them; the job's own token, which always exists, is not, and neither is what a
     job in an environment names: the environment may have it.
     """
     found: dict[str, str] = {}
@@ -50,7 +51,7 @@ def named_secrets(flow: Flow) -> dict[str, str]:
         if job.call is not None and job.call.inherits_secrets and job.call.uses in flow.called:
             found = {**named_secrets(flow.called[job.call.uses]), **found}
         for name in _named(_job_templates(flow, job)):
-            if name not in ("*", "GITHUB_TOKEN") and job.environment is None:
+            if name not in ("*", JOB_TOKEN) and job.environment is None:
                 found.setdefault(name, str(job.position))
     return found
 

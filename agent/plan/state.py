@@ -12,7 +12,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from agent.ids import JobId, RunId
-from agent.spec.job import Source
+from agent.spec.job import Contexts, Source
 from agent.spec.outcome import Conclusion, JobResult
 
 _NOTHING: Mapping[str, object] = MappingProxyType({})
@@ -39,7 +39,9 @@ class RunStart:
     number: int  # of this flow, from 1
     seed: bytes  # entropy for the jobs' identifiers, so that planning the same run again gives the same ones
     attempt: int = 1
-    github: Mapping[str, object] = field(default_factory=lambda: _NOTHING)  # the `github` context, less `job`
+    contexts: Contexts = field(
+        default_factory=lambda: MappingProxyType({})
+    )  # those that the flow's language brings
     inputs: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
     vars: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     secrets: tuple[str, ...] = ()  # the names that exist; values never come near the planner

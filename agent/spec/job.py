@@ -13,6 +13,7 @@ from agent.ids import JobId, RunId
 from agent.spec.request import ResourceRequest
 
 SPEC_VERSION = 1
+JOB_TOKEN = "GITHUB_TOKEN"  # noqa: S105 - a secret's name: every job has it, nobody sets it; actions look for this one
 
 _NOTHING: Mapping[str, object] = MappingProxyType({})
 
@@ -68,17 +69,10 @@ class Source:
     digest: str = ""  # sha256:<hex> of the snapshot's archive
 
 
-@dataclass(frozen=True, slots=True)
-class Contexts:
-    """The expression contexts that are settled before the job starts; the rest is made on the machine."""
-
-    github: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
-    inputs: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
-    needs: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
-    strategy: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
-    matrix: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
-    vars: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    job: Mapping[str, object] = field(default_factory=lambda: _NOTHING)  # workflow_ref, ... of a called flow
+# Expression contexts by name. Any name may be among them: `inputs`, `needs`, `strategy`, `matrix` and `vars` are the
+# planner's, the others come from the language that the flow is written in.
+Contexts = Mapping[str, Mapping[str, object]]
+_NO_CONTEXTS: Contexts = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +80,7 @@ class CallerSecrets:
     """A call on the way to the job: what its `secrets:` makes of the caller's. Templates, evaluated on the machine."""
 
     secrets: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
-    contexts: Contexts = field(default_factory=Contexts)  # as the calling job has them
+    contexts: Contexts = field(default_factory=lambda: _NO_CONTEXTS)  # as the calling job has them
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +121,7 @@ class JobSpec:
     environment_url: object = None  # a template, evaluated when the steps have ended
     permissions: Mapping[str, str] | None = None  # of the job's token; None: nothing was said
     attempt: int = 1  # of this job in its run: grows with each retry
-    contexts: Contexts = field(default_factory=Contexts)
+    contexts: Contexts = field(default_factory=lambda: _NO_CONTEXTS)  # settled before it starts
     source: Source = field(default_factory=Source)
     pins: Mapping[str, str] | None = None  # from flow.lock: reference -> commit; None: there is no lock
     resources: ResourceRequest = field(default_factory=ResourceRequest)  # on each of its machines
@@ -137,3 +131,7 @@ class JobSpec:
     )
     nodes: int = 1  # machines that run it together, all or none
     version: int = SPEC_VERSION
+
+    def context(self, name: str) -> Mapping[str, object]:
+        """The settled context of that name; empty where nobody brought it."""
+        return self.contexts.get(name, _NOTHING)

@@ -3,9 +3,10 @@
 import pytest
 from support.flows import Run, calling, request
 
-from agent.flow.called import load_called, refer
+from agent.flow.called import load_called
 from agent.flow.load import load_flow
 from agent.flow.problems import InvalidFlowError
+from agent.flow.references import refer
 from agent.plan import JobFinished, JobStarted, refused
 from agent.plan.expand import MAX_JOBS
 from agent.spec.outcome import Conclusion
@@ -46,13 +47,13 @@ def test_a_called_flow_runs_in_its_callers_place_and_hands_its_outputs_up() -> N
     assert run.queued() == ["build / make"]
     spec = run.spec("build / make")
     assert spec.name == "build / Make w-push"
-    assert spec.contexts.inputs == {"speed": 3, "word": "w-push"}
-    assert spec.contexts.github["job"] == "make"
-    assert spec.contexts.job["workflow_file_path"] == "inner.yml"
+    assert spec.contexts["inputs"] == {"speed": 3, "word": "w-push"}
+    assert spec.contexts["github"]["job"] == "make"
+    assert spec.contexts["job"]["workflow_file_path"] == "inner.yml"
     run.finish("build / make", x="1")
     run.finish("build / check")
     assert run.spec("after").name == "after 1-success"
-    assert run.spec("after").contexts.needs["build"] == {
+    assert run.spec("after").contexts["needs"]["build"] == {
         "result": "success",
         "outputs": {"made": "1-success"},
     }
@@ -87,7 +88,7 @@ def test_a_matrix_over_a_call_opens_one_scope_a_cell() -> None:
         )
     )
     assert run.queued() == ["build (a) / make", "build (b) / make"]
-    assert run.spec("build (b) / make").contexts.inputs == {"speed": 7, "word": "b"}
+    assert run.spec("build (b) / make").contexts["inputs"] == {"speed": 7, "word": "b"}
     run.finish("build (a) / make", "failure")
     assert run.state.jobs["build (b) / make"].cancel_requested, "fail-fast reaches into the sibling's flow"
     run.finish("build (b) / make", "cancelled")
@@ -108,7 +109,7 @@ def test_jobs_of_a_called_flow_see_their_own_flow_and_no_needs_of_the_caller() -
         )
     )
     assert run.queued() == ["second / make"], "success() asks about the called flow's jobs"
-    assert run.spec("second / make").contexts.needs == {}
+    assert run.spec("second / make").contexts["needs"] == {}
 
 
 def test_a_cancelled_run_cancels_called_jobs_but_those_that_run_always() -> None:
@@ -232,7 +233,7 @@ def test_a_called_flow_of_another_repository_means_its_own_actions() -> None:
     text = "on: workflow_call\njobs: {c: {runs-on: x, steps: [{uses: $/act}, {uses: ./here}]}}"
     spec = Run(link_flow(flow, {"o/r/h.yml@v1": text})).spec("a / c")
     assert [step.uses for step in spec.steps] == ["o/r/act@v1", "./here"]
-    assert spec.contexts.job["workflow_repository"] == "o/r"
+    assert spec.contexts["job"]["workflow_repository"] == "o/r"
 
 
 def test_a_call_whose_inputs_cannot_be_evaluated_fails_without_beginning() -> None:

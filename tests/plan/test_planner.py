@@ -80,8 +80,8 @@ def test_outputs_reach_the_needs_context_and_the_spec() -> None:
     )
     run.finish("a", x="y")
     assert run.spec("b").name == "after y"
-    assert run.spec("b").contexts.needs == {"a": {"result": "success", "outputs": {"x": "y"}}}
-    assert run.spec("b").contexts.github["job"] == "b"
+    assert run.spec("b").contexts["needs"] == {"a": {"result": "success", "outputs": {"x": "y"}}}
+    assert run.spec("b").contexts["github"]["job"] == "b"
 
 
 def test_a_condition_that_cannot_be_evaluated_fails_its_job_with_the_reason() -> None:
@@ -111,8 +111,8 @@ MATRIX = f"a: {{strategy: {{matrix: {{v: [1, 2, 3]}}}}, {STEPS}}}"
 def test_a_matrix_becomes_one_job_a_cell() -> None:
     run = Run(flow_of(MATRIX))
     assert run.queued() == ["a (1)", "a (2)", "a (3)"]
-    assert run.spec("a (2)").contexts.matrix == {"v": 2}
-    assert run.spec("a (2)").contexts.strategy == {
+    assert run.spec("a (2)").contexts["matrix"] == {"v": 2}
+    assert run.spec("a (2)").contexts["strategy"] == {
         "fail-fast": True,
         "job-index": 1,
         "job-total": 3,
@@ -180,7 +180,10 @@ def test_outputs_of_matrix_cells_merge_and_empty_ones_do_not_overwrite() -> None
     run.finish("a (1)", x="one", y="kept")
     run.finish("a (3)", x="three", y="")
     run.finish("a (2)", x="two")
-    assert run.spec("b").contexts.needs["a"] == {"result": "success", "outputs": {"x": "three", "y": "kept"}}
+    assert run.spec("b").contexts["needs"]["a"] == {
+        "result": "success",
+        "outputs": {"x": "three", "y": "kept"},
+    }
 
 
 def test_cancelling_ends_running_jobs_and_spares_those_that_run_always() -> None:

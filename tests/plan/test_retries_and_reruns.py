@@ -147,7 +147,7 @@ def test_all_of_a_run_runs_again_with_new_ids() -> None:
     run.again(actor="ben")
     assert run.queued() == ["a"]
     assert run.id("a") != first
-    github = run.spec("a").contexts.github
+    github = run.spec("a").contexts["github"]
     assert (github["run_attempt"], github["triggering_actor"]) == ("2", "ben")
 
 
@@ -157,7 +157,7 @@ def test_failed_jobs_run_again_with_their_dependants_and_the_rest_keeps_its_resu
     run.again(only_failed=True)
     assert run.queued() == ["b (2)"]
     assert {key: run.id(key) for key in kept} == kept
-    assert run.spec("b (2)").contexts.needs == {"a": {"result": "success", "outputs": {"x": "1"}}}
+    assert run.spec("b (2)").contexts["needs"] == {"a": {"result": "success", "outputs": {"x": "1"}}}
     run.finish("b (2)")
     run.finish("c")
     assert run.conclusion() == "success"
@@ -233,7 +233,7 @@ def test_planning_again_gives_the_same_ids_and_debug_is_a_variable() -> None:
     first = rerun(run.flow, run.state, Again(is_debug=True), now=5)
     assert first == rerun(run.flow, run.state, Again(is_debug=True), now=5)
     (queued,) = (decision for decision in first[1] if isinstance(decision, QueueJob))
-    assert queued.spec.contexts.vars["ACTIONS_STEP_DEBUG"] == "true"
+    assert queued.spec.contexts["vars"]["ACTIONS_STEP_DEBUG"] == "true"
 
 
 # Names

@@ -436,7 +436,7 @@ def test_a_run_in_the_middle_of_two_jobs_survives_kill_9(own: ServerProcess, mak
     own.restart_after_kill()
     agent.connect()
     second = agent.take()
-    assert second.spec.contexts.needs["train"]["outputs"] == {"model": "m"}
+    assert second.spec.contexts["needs"]["train"]["outputs"] == {"model": "m"}
     agent.finish(second, journal(second))
     assert own.run(run)["conclusion"] == "success"
 

@@ -80,12 +80,12 @@ def test_a_job_gets_the_nearest_of_each_and_its_environments_own(
     server.submit(FLOW % "")
     plain = agent.take()
     assert opened(agent, plain) == {"SHARED": "organisation", "OWN": "project", "NEAR": "project"}
-    assert plain.spec.contexts.vars["REGION"] == "project"
+    assert plain.spec.contexts["vars"]["REGION"] == "project"
     agent.finish(plain, journal(plain))
     server.submit(FLOW % "environment: prod")
     inside = agent.take()
     assert opened(agent, inside) == {"SHARED": "organisation", "OWN": "project", "NEAR": "environment"}
-    assert inside.spec.contexts.vars["REGION"] == "environment"
+    assert inside.spec.contexts["vars"]["REGION"] == "environment"
     agent.finish(inside, journal(inside))
     shown = {(r["name"], r["level"], r["environment"]) for r in server.api.get("/secrets").json()["secrets"]}
     assert ("NEAR", "environment", "prod") in shown

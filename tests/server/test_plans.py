@@ -230,8 +230,8 @@ def test_failed_jobs_run_again_and_the_earlier_attempt_stays_readable(
     answer = own.api.post(f"/runs/{run}/rerun", json={"failed": True, "debug": True})
     assert answer.status_code == 201
     assign = agent.take()
-    assert (assign.spec.key, assign.spec.contexts.github["run_attempt"]) == ("b", "2")
-    assert assign.spec.contexts.vars["ACTIONS_STEP_DEBUG"] == "true"
+    assert (assign.spec.key, assign.spec.contexts["github"]["run_attempt"]) == ("b", "2")
+    assert assign.spec.contexts["vars"]["ACTIONS_STEP_DEBUG"] == "true"
     agent.finish(assign, journal(assign))
     succeed(agent, "c")
     after = ended(own, run, "success")

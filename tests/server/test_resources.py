@@ -68,10 +68,10 @@ def test_inputs_are_checked_and_typed(make_server: Servers, make_agent: Agents) 
     server.api.put("/variables/STAGE", json={"value": "test"})
     run = server.submit(WITH_INPUTS, inputs={"name": "a", "epochs": "5"})
     assign = make_agent(server).connect().take()
-    assert assign.spec.contexts.inputs == {"name": "a", "epochs": 5}
-    assert assign.spec.contexts.vars == {"STAGE": "test"}
-    assert assign.spec.contexts.github["run_id"] == str(run)
-    assert assign.spec.contexts.github["event_name"] == "workflow_dispatch"
+    assert assign.spec.contexts["inputs"] == {"name": "a", "epochs": 5}
+    assert assign.spec.contexts["vars"] == {"STAGE": "test"}
+    assert assign.spec.contexts["github"]["run_id"] == str(run)
+    assert assign.spec.contexts["github"]["event_name"] == "workflow_dispatch"
 
 
 def test_an_unknown_job_is_refused(server: ServerProcess) -> None:

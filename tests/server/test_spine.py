@@ -43,7 +43,7 @@ def test_a_run_of_two_jobs_succeeds_and_the_second_sees_the_firsts_outputs(
     assert own.job(run, "evaluate")["waiting"] == "waits for needs: train"
     agent.finish(first, journal(first, step(), log("hello\n"), outputs={"model": "m.bin"}))
     second = agent.take()
-    assert second.spec.contexts.needs == {"train": {"result": "success", "outputs": {"model": "m.bin"}}}
+    assert second.spec.contexts["needs"] == {"train": {"result": "success", "outputs": {"model": "m.bin"}}}
     agent.finish(second, journal(second))
     shown = own.run(run)
     assert (shown["status"], shown["conclusion"]) == ("completed", "success")

@@ -48,8 +48,9 @@ def calling(text: str, **called: str) -> Flow:
 
 
 def request(**more: Any) -> RunStart:
-    """A run number 1 of everything."""
-    return RunStart(RunId(1), number=1, seed=b"0123456789abc", **more)
+    """A run number 1 of everything; `github` is that context."""
+    contexts = {"github": more.pop("github", {})}
+    return RunStart(RunId(1), number=1, seed=b"0123456789abc", contexts=contexts, **more)
 
 
 @dataclass

@@ -10,7 +10,7 @@ from agent.ids import JobId, RunId
 from agent.job.launch.launcher import JobFolder, JobSettings, create_job_folder, fork_supervisor
 from agent.journal.file import JournalReader
 from agent.journal.format import Annotation, Closed, Log, Record, StepChanged, Summary
-from agent.spec.job import Contexts, JobSpec, SpecStepKind, StepSpec
+from agent.spec.job import JobSpec, SpecStepKind, StepSpec
 from agent.spec.outcome import Conclusion, JobResult
 
 _numbers = itertools.count(1)
@@ -73,7 +73,7 @@ def uses(step_id: str, action: str, **fields: object) -> StepSpec:
 def make_spec(*steps: StepSpec, **fields: object) -> JobSpec:
     """A job of `steps`; `github`, `inputs`, `needs`, `vars`, `matrix` and `strategy` are contexts."""
     names = ("github", "inputs", "needs", "vars", "matrix", "strategy")
-    contexts = Contexts(**{name: fields.pop(name) for name in names if name in fields})  # type: ignore[arg-type]
+    contexts = {name: fields.pop(name) for name in names if name in fields}
     job = JobId(f"job_{next(_numbers):020}")
     return JobSpec(RunId(1), job, "train", "train", steps, contexts=contexts, **fields)  # type: ignore[arg-type]
 

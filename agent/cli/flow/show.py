@@ -15,13 +15,13 @@ def show_flow(flow: Flow, output_format: str, out: TextIO) -> int:
     jobs = list(_list_jobs(flow, ""))
     if output_format == "json":
         triggers = [trigger.event for trigger in flow.triggers]
-        head = {"file": flow.file, "name": flow.title, "dialect": flow.dialect, "on": triggers}
+        head = {"file": flow.file, "name": flow.title, "dialect": flow.dialect.name, "on": triggers}
         print_json({**head, "jobs": jobs}, out)
     elif output_format == "mermaid":
         out.write("\n".join(_mermaid(jobs)) + "\n")
     else:
         out.write(
-            f"{plain(flow.title)}  ({flow.dialect}, on: {', '.join(t.event for t in flow.triggers)})\n\n"
+            f"{plain(flow.title)}  ({flow.dialect.name}, on: {', '.join(t.event for t in flow.triggers)})\n\n"
         )
         rows = [
             [job["key"], ", ".join(job["needs"]), ", ".join(job["runs_on"]), len(job["steps"])]

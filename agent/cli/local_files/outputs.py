@@ -6,7 +6,7 @@ from agent.cli.local_files.files import warn_of
 from agent.cli.local_files.repository import find_root
 from agent.errors import AgentError
 from agent.flow.members import Declared, check_outputs
-from agent.flow.model import Flow, OutputRead
+from agent.flow.model import Flow, OutputRead, TriggerKind
 from agent.flow.problems import Problem
 
 
@@ -57,7 +57,7 @@ def warn_of_outputs(flow: Flow, file: Path) -> None:
 
 def _find_call(flow: Flow, read: OutputRead) -> Declared | None:
     called = flow.called.get(read.uses)
-    trigger = called.trigger("workflow_call") if called else None
+    trigger = called.trigger_of(TriggerKind.CALL) if called else None
     return None if trigger is None else Declared(trigger.outputs, is_all=True)
 
 

@@ -12,9 +12,10 @@ from agent.cli.local_files.files import load_file
 from agent.cli.local_files.repository import find_root, read_local
 from agent.config import load_settings
 from agent.errors import AgentError, UsageError
-from agent.flow.called import load_called, refer
+from agent.flow.called import load_called
 from agent.flow.load import load_flow
 from agent.flow.model import Flow
+from agent.flow.references import refer
 from agent.resolve import ActionStore, Pins, RepositoryReference, Resolver, UrlReference, parse_reference
 from agent.resolve.uses import Line, Use
 

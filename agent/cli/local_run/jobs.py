@@ -33,8 +33,7 @@ from agent.job.launch.launcher import (
 from agent.job.process.inheritance import scrub_environment
 from agent.journal.file import JournalReader
 from agent.journal.format import Closed, Record
-from agent.plan.request import JOB_TOKEN
-from agent.spec.job import JobSpec
+from agent.spec.job import JOB_TOKEN, JobSpec
 from agent.spec.outcome import FailureKind, JobResult
 from agent.trees import remove_tree
 
@@ -184,7 +183,7 @@ class LocalJobs:
         if self._options.in_place:
             return self._options.workspace.resolve()
         source = self._options.workspace.resolve()
-        name = str(spec.contexts.github["repository"]).rpartition("/")[2]
+        name = str(spec.contexts["github"]["repository"]).rpartition("/")[2]
         workspace = self._folder / "work" / spec.job / name / name
         try:
             own = (self._folder, self._settings.state_folder, self._settings.work_folder)

@@ -57,7 +57,7 @@ def view_of(job: RunningJob) -> View:
 def _make_view(job: RunningJob) -> View:
     runner = _runner_context(job)
     github: dict[str, object] = {
-        **job.spec.contexts.github,
+        **job.spec.context("github"),
         "workspace": job.show_path(job.places.workspace),
         "event_path": job.show_path(job.places.event),
         "token": job.secrets.get("GITHUB_TOKEN", ""),
@@ -95,19 +95,19 @@ def make_contexts(
 
     `own` are members of `github` that are this very step's (`github.action`).
     """
-    settled = job.spec.contexts
+    settled = job.spec.context
     contexts: dict[str, object] = {
         "github": {**github_context(job, scope), **own},
         "runner": view_of(job).runner,
         "env": CaseSensitive(env),
         "job": _job_context(job),
         "steps": scope.steps,
-        "strategy": settled.strategy,
-        "matrix": settled.matrix,
+        "strategy": settled("strategy"),
+        "matrix": settled("matrix"),
         "inputs": scope.inputs,
     }
     if not scope.is_composite:
-        contexts |= {"vars": settled.vars, "needs": settled.needs, "secrets": job.secrets}
+        contexts |= {"vars": settled("vars"), "needs": settled("needs"), "secrets": job.secrets}
     return contexts
 
 
@@ -124,7 +124,7 @@ def _job_context(job: RunningJob) -> dict[str, object]:
         service.name: {"id": service.id, "network": service.network, "ports": service.ports}
         for service in job.containers.services.values()
     }
-    github = job.spec.contexts.github
+    github = job.spec.context("github")
     repository, reference = to_text(github.get("repository")), to_text(github.get("workflow_ref"))
     return {
         "status": job.status.value,
@@ -134,7 +134,7 @@ def _job_context(job: RunningJob) -> dict[str, object]:
         "workflow_sha": github.get("workflow_sha"),
         "workflow_repository": repository,
         "workflow_file_path": reference.removeprefix(f"{repository}/").partition("@")[0],
-        **job.spec.contexts.job,
+        **job.spec.context("job"),
     }
 
 

@@ -62,7 +62,7 @@ class Places:
 
 def choose_places(folder: JobFolder, spec: JobSpec, settings: JobSettings) -> Places:
     """Where the job works. Its workspace is `settings.workspace`, or a fresh folder named after the repository."""
-    repository = spec.contexts.github.get("repository")
+    repository = spec.context("github").get("repository")
     name = repository.rpartition("/")[2] if isinstance(repository, str) else ""
     name = re.sub(r"[^\w.-]+", "-", name).strip(".-") or "work"
     root = settings.work_folder / folder.name

@@ -120,10 +120,9 @@ class RunningJob:
     @property
     def shows_debug(self) -> bool:
         """Whether debug lines are shown: the agent's setting, or ACTIONS_STEP_DEBUG among secrets or variables."""
-        asked = self.secrets.get("ACTIONS_STEP_DEBUG") or self.spec.contexts.vars.get(
-            "ACTIONS_STEP_DEBUG", ""
-        )
-        return self.settings.debug or asked.lower() == "true"
+        name = "ACTIONS_STEP_DEBUG"
+        asked = self.secrets.get(name) or self.spec.context("vars").get(name, "")
+        return self.settings.debug or str(asked).lower() == "true"
 
     def fail(self, kind: FailureKind, message: str, exit_code: int | None = None) -> None:
         """The job has failed, unless it was cancelled; the first reason is the one that is kept."""

@@ -270,5 +270,5 @@ class Handler(Protocol):
 
 def write_event(job: RunningJob) -> None:
     """The event's payload, where GITHUB_EVENT_PATH says."""
-    event = job.spec.contexts.github.get("event") or {}
+    event = job.spec.context("github").get("event") or {}
     job.places.event.write_text(json.dumps(event, ensure_ascii=False), encoding="utf-8")

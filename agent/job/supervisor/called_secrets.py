@@ -16,16 +16,7 @@ def hand_on_secrets(spec: JobSpec, secrets: Mapping[str, str], masker: Masker) -
     """
     handed = dict(secrets)
     for caller in spec.callers:
-        settled = caller.contexts
-        contexts: dict[str, object] = {
-            "github": settled.github,
-            "inputs": settled.inputs,
-            "needs": settled.needs,
-            "strategy": settled.strategy,
-            "matrix": settled.matrix,
-            "vars": settled.vars,
-            "secrets": handed,
-        }
+        contexts = {**caller.contexts, "secrets": handed}
         with spending(RUNNING):
             written = evaluate_template(caller.secrets, contexts)
         assert isinstance(written, Mapping)

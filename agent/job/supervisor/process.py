@@ -103,7 +103,7 @@ async def _run_job(
         masker=recorder.masker,
         recorder=recorder,
         environment=JobEnvironment(_grant(settings, places)),
-        scope=StepScope(inputs=spec.contexts.inputs),
+        scope=StepScope(inputs=spec.context("inputs")),
         log=log,
         matchers=ProblemMatchers(places.workspace),
         group=group,

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from agent.errors import AgentError
-from agent.plan.request import JOB_TOKEN
 from agent.seal.identity import PublicIdentity
 from agent.server.agents.leases import Offer
 from agent.server.data.run_scopes import find_scopes
@@ -18,7 +17,7 @@ from agent.server.store import agents, jobs, runs, settings
 from agent.server.store.agents import AgentRow
 from agent.server.store.database import Connection
 from agent.server.store.jobs import JobRow
-from agent.spec.job import JobSpec
+from agent.spec.job import JOB_TOKEN, JobSpec
 from agent.wire import messages as m
 from agent.wire.codec import check_sendable
 from agent.wire.errors import WireError
@@ -115,4 +114,4 @@ async def _add_variables(connection: Connection, spec: JobSpec, project: int) ->
         return spec
     rows = nearest(await settings.list_variables(connection, project), spec.environment)
     own = {row.name: row.value for row in rows.values() if row.level.environment}
-    return replace(spec, contexts=replace(spec.contexts, vars={**spec.contexts.vars, **own}))
+    return replace(spec, contexts={**spec.contexts, "vars": {**spec.context("vars"), **own}})

@@ -1,10 +1,13 @@
 """The planner's states as text, and back: `agent.spec.codec`'s form, made and read by msgspec in a tenth of the time.
 
-What JSON has no word for, a number that is not finite, stays with the slow way, which has one.
+What JSON has no word for, a number that is not finite, stays with the slow way, which has one. Version 0.1 wrote the
+contexts that a run begins with as `github` alone: such a state reads as if it had been written today.
 """
 
+import json
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 import msgspec
@@ -15,7 +18,7 @@ from agent.spec import codec
 
 def dump(state: RunState) -> str:
     """The state as one line of JSON text."""
-    written = (state.request.inputs, state.request.github, *(job.cell for job in state.jobs.values()))
+    written = (state.request.inputs, state.request.contexts, *(job.cell for job in state.jobs.values()))
     if not _are_finite(written):
         return codec.dump(state)
     return _ENCODER.encode(state).decode()
@@ -24,9 +27,17 @@ def dump(state: RunState) -> str:
 def parse(text: str, *, where: str) -> RunState:
     """The state in `text`. Raises DamagedError."""
     try:
-        return _DECODER.decode(text)
+        state = _DECODER.decode(text)
     except msgspec.DecodeError:  # the slow way also knows which key is wrong
-        return codec.parse(RunState, text, where=where)
+        state = codec.parse(RunState, text, where=where)
+    return state if state.request.contexts else _read_old_contexts(state, text)
+
+
+def _read_old_contexts(state: RunState, text: str) -> RunState:
+    old = json.loads(text)["request"].get("github")
+    if old is None:
+        return state
+    return replace(state, request=replace(state.request, contexts={"github": old}))
 
 
 def _are_finite(values: Iterable[object]) -> bool:

@@ -23,7 +23,6 @@ from typing import Final
 import msgspec
 
 from agent.ids import ENTROPY_BYTES, make_id
-from agent.plan.request import BY_HAND
 from agent.server.events.changes import Change
 from agent.server.events.views import time_text, view_run
 from agent.server.store import deliveries, flows, repositories, run_branches, runs, status_reports
@@ -36,6 +35,7 @@ TRIGGERS: Final = "triggers"  # the topic of what is to be worked off
 DEEPEST: Final = 3  # as at GitHub: a run, which starts a run, which starts a run
 PLATFORM: Final = "platform"
 
+_BY_HAND: Final = "workflow_dispatch"  # in the payload of `workflow_run`, whose form is GitHub's
 _NOTHING: Mapping[str, object] = MappingProxyType({})
 _STATES: Final = {"success": "success", "skipped": "success", "neutral": "success", "failure": "failure"}
 _WORDS: Final = {
@@ -112,7 +112,7 @@ def _without_claims(row: RunRow, branch: RunBranch | None, *, is_by_itself: bool
     """
     source = codec.parse(Source, row.source, where=f"run {row.id}")
     ref, commit = ("", "") if branch is None else (branch.ref, branch.commit)
-    event = row.event if is_by_itself else BY_HAND
+    event = row.event if is_by_itself else _BY_HAND
     return replace(row, source=codec.dump(replace(source, ref=ref, commit=commit)), event=event)
 
 

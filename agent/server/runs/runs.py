@@ -21,7 +21,7 @@ from agent.plan import (
     RunState,
     cancelled,
 )
-from agent.plan.request import JOB_TOKEN, RunRequest, choose_event, make_start
+from agent.plan.request import RunRequest, choose_event, make_start
 from agent.server.events import audit
 from agent.server.events.changes import Change, Changes
 from agent.server.people.levels import nearest
@@ -42,7 +42,7 @@ from agent.server.store.projects import DEFAULT
 from agent.server.store.run_branches import RunBranch, add_branch
 from agent.server.store.runs import StoredPlan
 from agent.spec import codec
-from agent.spec.job import Source, SourceKind
+from agent.spec.job import JOB_TOKEN, Source, SourceKind
 from agent.spec.outcome import Conclusion, JobResult
 
 

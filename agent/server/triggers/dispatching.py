@@ -1,4 +1,4 @@
-"""Flows that a person or a program starts by name: `workflow_dispatch` with typed inputs."""
+"""Flows that a person or a program starts by name, with typed inputs."""
 
 import json
 from collections.abc import Mapping
@@ -7,6 +7,7 @@ from dataclasses import replace
 from agent.errors import NotFoundError, UsageError
 from agent.flow.inputs import Value
 from agent.flow.load import load_flow
+from agent.flow.model import TriggerKind
 from agent.server.process.problems import ConflictError
 from agent.server.store.flows import FlowRow
 from agent.server.store.repositories import RepositoryRow
@@ -16,8 +17,6 @@ from agent.server.triggers.from_platform import make_submission
 from agent.server.triggers.mirror import Mirror
 from agent.server.triggers.starting import Starter, new_key, pins_of
 from agent.spec.job import Source, SourceKind
-
-_EVENT = "workflow_dispatch"
 
 
 async def dispatch(
@@ -32,17 +31,17 @@ async def dispatch(
 ) -> int:
     """Start a flow that the server knows; gives the run.
 
-    Raises ConflictError for a flow that is disabled, UsageError for one that does not wait for `workflow_dispatch` or
+    Raises ConflictError for a flow that is disabled, UsageError for one that nobody may start by hand or that
     does not take such inputs, InvalidFlowError.
     """
     if not flow.is_enabled:
         raise ConflictError("the flow is disabled", where=flow.name, hint=f"agent flow enable {flow.name}")
-    if load_flow(flow.text, flow.name, dialect=flow.dialect).flow.trigger(_EVENT) is None:
-        raise UsageError(
-            "the flow can't be started by hand", where=flow.name, hint="add `workflow_dispatch` to its `on`"
-        )
+    read = load_flow(flow.text, flow.name, dialect=flow.dialect).flow
+    trigger = read.trigger_of(TriggerKind.BY_HAND)
+    if trigger is None:
+        raise UsageError("the flow can't be started by hand", where=flow.name, hint=read.dialect.by_hand_hint)
     key = key or f"dispatch/{new_key()}"
-    submission = make_submission(flow, source, _EVENT, key, payload={}, actor=actor)
+    submission = make_submission(flow, source, trigger.event, key, payload={}, actor=actor)
     asked = replace(submission.request, inputs=inputs, is_by_itself=False, pins=pins_of(lock))
     return await starter.begin(replace(submission, request=asked))
 

@@ -132,6 +132,6 @@ async def _set_times(change: Change, flow: int, times: Mapping[tuple[str, str], 
 def _read_times(flow: Flow, now: float) -> dict[tuple[str, str], float]:
     """Each schedule of the flow with its next time. Raises UsageError for one that never comes."""
     wanted: Iterable[tuple[str, str]] = (
-        schedule for trigger in flow.triggers if trigger.event == "schedule" for schedule in trigger.schedules
+        schedule for trigger in flow.triggers for schedule in trigger.schedules
     )
     return {(cron, zone): next_time(cron, zone, now) for cron, zone in wanted}

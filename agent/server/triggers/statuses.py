@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import quote, urlsplit
 
 from agent.errors import AgentError, RefusedError, UnreachableError
-from agent.plan.github_context import split_repository
+from agent.flow.repository import split_repository
 from agent.server.events.changes import Changes
 from agent.server.pools import Pool
 from agent.server.process.asking import ask
@@ -67,7 +67,7 @@ def make_start(
 
 def default_api_url(repository: RepositoryRow) -> str:
     """Where the API of the repository's host is, unless it was said."""
-    server, _ = split_repository(repository.url)
+    server = split_repository(repository.url)[0] or "https://github.com"
     if repository.provider == "gitlab":
         return f"{server}/api/v4"
     if repository.provider == "gitea":

@@ -50,7 +50,7 @@ def test_a_flow_has_its_name_its_texts_and_its_defaults():
         "defaults: {run: {shell: bash, working-directory: src}}\nconcurrency: ci\npermissions: {contents: read}\n"
         f"jobs:\n  a:\n    {STEPS}\n"
     )
-    assert (flow.name, flow.title, flow.run_name, flow.dialect) == (
+    assert (flow.name, flow.title, flow.run_name, flow.dialect.name) == (
         "CI",
         "CI",
         "by ${{ github.actor }}",

@@ -139,8 +139,8 @@ def test_a_stored_flow_is_started_by_name_with_typed_inputs(make_server: Servers
     assert answer.status_code == 201, answer.text
     assign = make_agent(server).connect().take()
     assert assign.spec.run == answer.json()["run"]
-    assert assign.spec.contexts.inputs == {"epochs": 5}
-    assert assign.spec.contexts.github["event"]["inputs"] == {"epochs": "5"}
+    assert assign.spec.contexts["inputs"] == {"epochs": 5}
+    assert assign.spec.contexts["github"]["event"]["inputs"] == {"epochs": "5"}
     wrong = server.api.post("/flows/train/dispatch", json={"inputs": {"epochs": "many"}})
     assert (wrong.status_code, "epochs" in wrong.json()["detail"]) == (422, True)
 
@@ -206,7 +206,7 @@ def test_a_named_webhook_starts_its_flow_with_inputs_from_the_body(
     answer = server.http.post(hook["url"], json={"epochs": 7}, headers=bearer)
     assert answer.status_code == 202, answer.text
     assign = make_agent(server).connect().take()
-    assert (assign.spec.run, assign.spec.contexts.inputs) == (answer.json()["run"], {"epochs": 7})
+    assert (assign.spec.run, assign.spec.contexts["inputs"]) == (answer.json()["run"], {"epochs": 7})
     assert server.http.post(hook["url"], headers=bearer).json()["run"]
     assert server.http.post(hook["url"], json={"colour": "red"}, headers=bearer).status_code == 422
     assert server.http.post(hook["url"], json={"epochs": [1]}, headers=bearer).status_code == 400
@@ -283,7 +283,7 @@ def test_a_run_that_ends_starts_the_flows_that_wait_for_it(make_server: Servers,
         settled(server, "run_finished", "success")["results"][0]["why"] == "its `types` leave out 'success'"
     )
     assign = agent.take()
-    event = assign.spec.contexts.github["event"]
+    event = assign.spec.contexts["github"]["event"]
     assert event["workflow_run"]["id"] == first
     assert event["workflow_run"]["conclusion"] == "success"
     agent.finish(assign, journal(assign))
@@ -319,7 +319,7 @@ def test_a_repository_dispatch_starts_the_flows_that_know_its_type(lab: Lab, mak
     sent = lab.server.api.post(f"/repositories/{lab.id}/events", json=body)
     assert sent.status_code == 202, sent.text
     assert lab.settled(sent.json()["delivery"])["results"][0]["run"]
-    event = make_agent(lab.server).connect().take().spec.contexts.github["event"]
+    event = make_agent(lab.server).connect().take().spec.contexts["github"]["event"]
     assert (event["action"], event["client_payload"]) == ("data", {"set": "v2"})
     other = lab.server.api.post("/events", json={"event_type": "other"}).json()["delivery"]
     assert lab.settled(other)["results"][0]["why"] == "its `types` leave out 'other'"

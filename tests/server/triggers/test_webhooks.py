@@ -36,7 +36,7 @@ def test_a_push_starts_the_flows_of_its_commit(lab: Lab, make_agent: Agents) -> 
         "refs/heads/main",
         lab.repository.head,
     )
-    github = assign.spec.contexts.github
+    github = assign.spec.contexts["github"]
     assert (github["event_name"], github["actor"], github["sha"]) == ("push", "ada", lab.repository.head)
     assert github["event"]["head_commit"]["message"] == "work"
     assert agent.open(assign, "DATA_KEY") == "hunter2"
@@ -214,7 +214,7 @@ def test_a_request_to_merge_runs_on_the_merge(lab: Lab, make_agent: Agents) -> N
     (result,) = [result for result in delivery["results"] if result["event"] == "pull_request"]
     assign = make_agent(lab.server).connect().take()
     assert assign.spec.run == result["run"]
-    github = assign.spec.contexts.github
+    github = assign.spec.contexts["github"]
     assert (github["ref"], github["sha"]) == ("refs/pull/5/merge", lab.merge)
     assert (github["head_ref"], github["base_ref"]) == ("topic", "main")
 
@@ -250,7 +250,7 @@ def test_jobs_of_a_trusted_run_have_the_repositorys_token(lab: Lab, make_agent: 
     assign = agent.take()
     assert agent.open(assign, "GITHUB_TOKEN") == "repository-token"
     assert agent.open(assign, "ACTIONS_RUNTIME_TOKEN") != "repository-token"
-    pusher = lab.server.add_user(str(assign.spec.contexts.github["actor"]), role="runner")
+    pusher = lab.server.add_user(str(assign.spec.contexts["github"]["actor"]), role="runner")
     assert ask_to_attach(lab, assign.job, pusher) == 403, "a name at the git host is nobody's here"
 
 
@@ -297,7 +297,7 @@ def test_pull_request_target_runs_the_default_branchs_flow_with_secrets(lab: Lab
     assert [result["event"] for result in delivery["results"]] == ["pull_request_target"]
     agent = make_agent(lab.server).connect()
     assign = agent.take()
-    github = assign.spec.contexts.github
+    github = assign.spec.contexts["github"]
     assert (github["ref"], github["sha"]) == ("refs/heads/main", lab.repository.head)
     assert "evil" not in str(assign.spec.steps[0].run)
     assert agent.open(assign, "DATA_KEY") == "hunter2"

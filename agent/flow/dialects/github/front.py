@@ -13,6 +13,7 @@ from agent.flow.dialects.github.parts import (
     text_of,
 )
 from agent.flow.dialects.github.triggers import read_triggers
+from agent.flow.dialects.github.words import GITHUB
 from agent.flow.model import Flow
 from agent.flow.problems import Problem
 from agent.flow.reading import Reader
@@ -26,7 +27,7 @@ def read_flow(root: Node, file: str) -> tuple[Flow | None, list[Problem]]:
     fields = list_fields(reader.read(root, FLOW_SHAPE))
     flow = Flow(
         file,
-        "github",
+        GITHUB,
         read_jobs(reader, fields.get("jobs")),
         name=text_of(fields.get("name")) or None,
         run_name=template_of(fields.get("run-name")) or None,

@@ -1,8 +1,10 @@
 """`on`: the events with their filters, schedules and inputs."""
 
 import math
+from dataclasses import replace
 
 from agent.flow.cron import SHORTEST_INTERVAL_MINUTES, is_cron, shortest_gap_minutes
+from agent.flow.dialects.github.contexts import BY_HAND
 from agent.flow.dialects.github.parts import (
     is_expression,
     is_quoted_text,
@@ -14,32 +16,37 @@ from agent.flow.dialects.github.parts import (
     texts_of,
 )
 from agent.flow.expressions import to_number, to_text
-from agent.flow.model import Input, Trigger
+from agent.flow.model import Input, Position, Trigger, TriggerKind
 from agent.flow.reading import Reader
 from agent.flow.source import Mapping, Node, Scalar, Sequence, key_text
 
 MAX_DISPATCH_INPUTS = 25
 _PATTERN_FILTERS = ("branches", "tags", "paths")
+_KINDS = {
+    "schedule": TriggerKind.SCHEDULE,
+    BY_HAND: TriggerKind.BY_HAND,
+    "workflow_call": TriggerKind.CALL,
+}
 
 
 def read_triggers(reader: Reader, node: Node | None) -> tuple[Trigger, ...]:
     """All events of `on`, in the file's order."""
     if isinstance(node, Mapping):
         return tuple(_read_event(reader, key, value) for key, value in node.pairs)
-    return tuple(Trigger(text_of(item), item.position) for item in list_items(node))
+    return tuple(_make_trigger(text_of(item), item.position) for item in list_items(node))
 
 
 def _read_event(reader: Reader, key: Scalar, node: Node) -> Trigger:
     event = key_text(key)
     fields = list_fields(node)
-    if event == "schedule":
-        return Trigger(event, key.position, schedules=_read_schedules(reader, node))
-    if event == "workflow_dispatch":
-        return Trigger(event, key.position, inputs=_read_dispatch_inputs(reader, fields.get("inputs")))
-    if event == "workflow_call":
-        return Trigger(
-            event,
-            key.position,
+    trigger = _make_trigger(event, key.position)
+    if trigger.kind is TriggerKind.SCHEDULE:
+        return replace(trigger, schedules=_read_schedules(reader, node))
+    if trigger.kind is TriggerKind.BY_HAND:
+        return replace(trigger, inputs=_read_dispatch_inputs(reader, fields.get("inputs")))
+    if trigger.kind is TriggerKind.CALL:
+        return replace(
+            trigger,
             inputs=_read_inputs(reader, fields.get("inputs")),
             outputs={
                 key_text(name): template_of(list_fields(value).get("value"))
@@ -51,7 +58,11 @@ def _read_event(reader: Reader, key: Scalar, node: Node) -> Trigger:
             },
         )
     _check_filters(reader, node)
-    return Trigger(event, key.position, filters={name: texts_of(value) for name, value in fields.items()})
+    return replace(trigger, filters={name: texts_of(value) for name, value in fields.items()})
+
+
+def _make_trigger(event: str, position: Position) -> Trigger:
+    return Trigger(event, position, _KINDS.get(event, TriggerKind.EVENT))
 
 
 def _read_schedules(reader: Reader, node: Node) -> tuple[tuple[str, str], ...]:

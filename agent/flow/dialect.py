@@ -1,0 +1,47 @@
+"""What the rooms behind the front ends ask the language that a flow is written in, without knowing which one it is.
+
+A front end puts its `Dialect` on every `Flow` that it reads. The planner and the server take their words and the contexts
+of a run from there: a name that only one language has is spelt in that language's own folder.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from agent.ids import RunId
+
+# Expression contexts by name, as `agent.spec.job.Contexts`: any names.
+Contexts = Mapping[str, Mapping[str, object]]
+_NOTHING: Mapping[str, object] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What is known of a run when it starts."""
+
+    run: RunId
+    number: int  # of this flow, from 1
+    attempt: int
+    flow_name: str
+    flow_file: str
+    event: str  # its name
+    payload: Mapping[str, object]  # what the event brought along
+    actor: str
+    inputs: Mapping[str, object] = field(default_factory=lambda: _NOTHING)  # typed
+    url: str = ""  # of the repository with the run's code; empty, as the next two, where there is none
+    ref: str = ""
+    commit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """One flow language, as far as it is asked for when the flow has been read. All functions are pure."""
+
+    name: str
+    by_hand: str  # its word for the event of a run that a person or a program starts by the flow's name
+    by_hand_hint: str  # what to write, so that this can be done
+    debug_variables: Mapping[str, str]  # with which the steps of a run show their debug output
+    start_contexts: Callable[[RunFacts], Contexts]  # those that it brings into a run
+    next_contexts: Callable[[Contexts, int, str], Contexts]  # for the attempt of that number, by that actor
+    job_contexts: Callable[[Contexts, str], Contexts]  # for the job of that id
+    called_contexts: Callable[[Contexts, str], Contexts]  # for a job of the called flow in that file

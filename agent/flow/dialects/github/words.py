@@ -1,0 +1,24 @@
+"""What GitHub's language is to the rooms behind its front end."""
+
+from typing import Final
+
+from agent.flow.dialect import Dialect
+from agent.flow.dialects.github.contexts import (
+    BY_HAND,
+    DEBUG_VARIABLES,
+    called_contexts,
+    job_contexts,
+    next_contexts,
+    start_contexts,
+)
+
+GITHUB: Final = Dialect(
+    "github",
+    by_hand=BY_HAND,
+    by_hand_hint=f"add `{BY_HAND}` to its `on`",
+    debug_variables=DEBUG_VARIABLES,
+    start_contexts=start_contexts,
+    next_contexts=next_contexts,
+    job_contexts=job_contexts,
+    called_contexts=called_contexts,
+)
