@@ -13,8 +13,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from agent.errors import UsageError
-from agent.flow.calls import check_call, find_excess_permissions
-from agent.flow.load import load_flow
+from agent.flow.load import find_front_end, load_flow
 from agent.flow.model import Flow, FlowCall, Job
 from agent.flow.problems import InvalidFlowError, Problem
 from agent.flow.references import refer
@@ -44,7 +43,7 @@ def load_called(flow: Flow, read: ReadText) -> dict[str, str]:
             text = read(reference)
             if text is not None:
                 texts[reference] = text
-                open_flows.append((reference, _parse(reference, text)))
+                open_flows.append((reference, _parse(flow, reference, text)))
     return texts
 
 
@@ -56,7 +55,7 @@ def link_flow(flow: Flow, texts: Mapping[str, str], *, is_partial: bool = False)
     """
     if not _calls(flow):
         return flow
-    flows = {reference: _parse(reference, text) for reference, text in texts.items()}
+    flows = {reference: _parse(flow, reference, text) for reference, text in texts.items()}
     linker = _Linker(flows, is_partial=is_partial)
     linked, _depth = linker.link("", flow)
     if linker.problems:
@@ -68,8 +67,9 @@ def _calls(flow: Flow) -> list[tuple[Job, FlowCall]]:
     return [(job, job.call) for job in flow.jobs.values() if job.call is not None]
 
 
-def _parse(reference: str, text: str) -> Flow:
-    return load_flow(text, reference, dialect="github").flow
+def _parse(caller: Flow, reference: str, text: str) -> Flow:
+    """A flow calls flows of its own language."""
+    return load_flow(text, reference, dialect=caller.dialect.name).flow
 
 
 class _Linker:
@@ -87,6 +87,7 @@ class _Linker:
         if reference in self._linked:
             return self._linked[reference]
         self._chain.append(reference)
+        front_end = find_front_end(flow.dialect.name)
         called: dict[str, Flow] = {}
         depth = 1
         for job, call in _calls(flow):
@@ -97,7 +98,7 @@ class _Linker:
             if complaint:
                 self.problems.append(Problem(job.position, complaint))
                 continue
-            self.problems += _check(flow, job, call, self._flows[target])
+            self.problems += front_end.check_call(flow, job, self._flows[target])
             called[call.uses], height = self.link(target, self._flows[target])
             depth = max(depth, height + 1)
             if not reference and height >= MAX_DEPTH:
@@ -112,17 +113,3 @@ class _Linker:
         if target in self._chain:
             return f"'{target}' calls itself: {' -> '.join([*self._chain[1:], target])}"
         return "" if target in self._flows else f"the flow '{target}' was not found"
-
-
-def _check(flow: Flow, job: Job, call: FlowCall, called: Flow) -> list[Problem]:
-    problems = check_call(call, called, job.position)
-    allowed = flow.permissions if job.permissions is None else job.permissions
-    requests = [called.permissions, *(inner.permissions for inner in called.jobs.values())]
-    for requested in requests:
-        for name, (wanted, most) in find_excess_permissions(allowed, requested).items():
-            message = (
-                f"Error calling workflow '{call.uses}'. The workflow is requesting '{name}: {wanted}', "
-                f"but is only allowed '{name}: {most}'."
-            )
-            problems.append(Problem(job.position, message))
-    return problems

@@ -17,15 +17,12 @@ from agent.flow.yaml_errors import explain_error, refuse
 
 
 class YamlLimits(NamedTuple):
-    """What a file may cost; GitHub's own figures."""
+    """What a file may cost, where who reads it sets no other bounds."""
 
     depth: int = 50  # nested lists and mappings
     characters: int = 1024 * 1024
     nodes: int = 50_000  # scalars, starts and ends, aliases counted with what they stand for
-    expanded_characters: int = 5 * 1024 * 1024  # of all scalars after aliases: 10 MiB as GitHub keeps them
-
-
-GITHUB_LIMITS: Final = YamlLimits()
+    expanded_characters: int = 5 * 1024 * 1024  # of all scalars after aliases
 
 
 _MOST_SCANNED: Final = 4_000_000  # characters, in all attempts at one file together

@@ -4,7 +4,7 @@ A front end puts its `Dialect` on every `Flow` that it reads. The planner and th
 of a run from there: a name that only one language has is spelt in that language's own folder.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -38,6 +38,7 @@ class Dialect:
     """One flow language, as far as it is asked for when the flow has been read. All functions are pure."""
 
     name: str
+    events: Collection[str]  # that may start a flow, by its words
     by_hand: str  # its word for the event of a run that a person or a program starts by the flow's name
     by_hand_hint: str  # what to write, so that this can be done
     debug_variables: Mapping[str, str]  # with which the steps of a run show their debug output

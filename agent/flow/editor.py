@@ -1,4 +1,4 @@
-"""The table of the language as a JSON schema, for completion and checks in editors.
+"""The table of a language as a JSON schema, for completion and checks in editors.
 
 It accepts everything that the parser accepts, and is looser where JSON Schema cannot say what the parser knows (which
 contexts an expression may use, that ids exist, case of keys). Names and meanings come from the table's own sentences.
@@ -6,9 +6,8 @@ contexts an expression may use, that ids exist, case of keys). Names and meaning
 
 from typing import Any, Final
 
-from agent.flow.schema.contexts import NOWHERE, ContextScope
-from agent.flow.schema.flow import FLOW_SHAPE
-from agent.flow.schema.shapes import ANYTHING, Fields, Key, Shape
+from agent.flow.context_scope import NOWHERE, ContextScope
+from agent.flow.shapes import ANYTHING, Fields, Key, Shape
 
 _EXPRESSION: Final = "\\$\\{\\{"
 _QUOTED_TEXT: Final = (
@@ -18,14 +17,14 @@ _QUOTED_TEXT: Final = (
 Json = dict[str, Any]
 
 
-def make_schema() -> Json:
-    """The whole flow language as JSON Schema 2020-12."""
+def make_schema(shape: Shape, about: str) -> Json:
+    """The language whose files have that shape as JSON Schema 2020-12; `about` says which it is."""
     writer = _Writer()
-    root = writer.write(FLOW_SHAPE, NOWHERE)
+    root = writer.write(shape, NOWHERE)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Flow",
-        "description": "A flow in GitHub Actions' workflow language.",
+        "description": about,
         **root,
         "$defs": writer.definitions,
     }

@@ -5,21 +5,25 @@ The only module that knows the dialects. Which one a file is in: what the caller
 """
 
 import re
-from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from agent.flow.composing import YamlLimits
 from agent.flow.dialects import github
+from agent.flow.front_end import FrontEnd
 from agent.flow.model import Flow, Position
 from agent.flow.problems import InvalidFlowError, Problem, Severity
 from agent.flow.source import Mapping, Node, Scalar, Sequence, read_nodes
 
-FrontEnd = Callable[[Node, str], tuple[Flow | None, list[Problem]]]
-
 _FRONT_ENDS: Final[dict[str, FrontEnd]] = {
-    "github": github.read_flow,
+    "github": github.FRONT_END,
 }
 # Dialects that `detect_dialect` can tell; those without a front end are not there yet.
 DIALECTS: Final = ("github", "datatorch", "dstack", "gradient", "jumpwire")
+DEFAULT: Final = "github"
+# A file is read before it is known which language it is in: what the most patient of them takes.
+LIMITS: Final = YamlLimits(
+    *map(max, zip(*(front_end.limits for front_end in _FRONT_ENDS.values()), strict=True))
+)
 
 _DIALECT_LINE: Final = r"\ufeff?#\s*dialect:\s*([A-Za-z]+)\s*(?:\n|\r|$)"
 _DSTACK_FILE: Final = r"(?:^|/)\.dstack/(?:workflows\.ya?ml|workflows/[^/]+\.ya?ml)$"
@@ -60,29 +64,34 @@ def inspect_flow(text: str, file: str, dialect: str | None = None) -> InspectedF
         return InspectedFlow(None, list(error.problems))
 
 
+def find_front_end(dialect: str = DEFAULT) -> FrontEnd:
+    """The front end of the language with that name; without one, of the language that a file is in when nothing speaks against it."""
+    return _FRONT_ENDS[dialect]
+
+
 def detect_dialect(root: Node, file: str) -> str:
-    """The dialect that the nodes, or the file's place, give away; `github` where nothing speaks against it."""
+    """The dialect that the nodes, or the file's place, give away; the default where nothing speaks against it."""
     if ".dstack" in file and re.search(_DSTACK_FILE, file.replace("\\", "/")):
         return "dstack"
     if not isinstance(root, Mapping):
-        return "github"
+        return DEFAULT
     if isinstance(root.find("workflows"), Sequence):
         return "dstack"
     if isinstance(root.find("stages"), Sequence):
         return "jumpwire"
     if _is_datatorch(root):
         return "datatorch"
-    return "gradient" if _is_gradient(root) else "github"
+    return "gradient" if _is_gradient(root) else DEFAULT
 
 
 def _read(text: str, file: str, dialect: str | None) -> tuple[Flow | None, list[Problem]]:
-    root, oddities = read_nodes(text, file)
+    root, oddities = read_nodes(text, file, limits=LIMITS)
     spoken = re.match(_DIALECT_LINE, text) if text[:2].lstrip("\ufeff")[:1] == "#" else None
     name = dialect or (spoken[1].lower() if spoken else detect_dialect(root, file))
     front_end = _FRONT_ENDS.get(name)
     if front_end is None:
         raise InvalidFlowError(file, [_explain_dialect(name, file)])
-    flow, problems = front_end(root, file)
+    flow, problems = front_end.read(root, file)
     everything = sorted(
         [*oddities, *problems], key=lambda found: (found.position.line, found.position.column)
     )
@@ -96,7 +105,9 @@ def _explain_dialect(name: str, file: str) -> Problem:
     if name in DIALECTS:
         message = f"this is a {name} file; that dialect is not there yet"
         return Problem(
-            here, message, "`--dialect github`, or a first line `# dialect: github`, reads it as GitHub's"
+            here,
+            message,
+            f"`--dialect {DEFAULT}`, or a first line `# dialect: {DEFAULT}`, reads it as GitHub's",
         )
     return Problem(here, f"there is no dialect '{name}'", f"known are {', '.join(DIALECTS)}")
 

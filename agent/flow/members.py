@@ -13,23 +13,13 @@ from typing import Final, NamedTuple
 from agent.flow.expressions import Expression, fold_case, member_paths
 from agent.flow.model import OutputRead
 from agent.flow.problems import Problem, Severity
-from agent.flow.schema.members import GITHUB, GITHUB_UNDOCUMENTED, RUNNER, STRATEGY
 
 Path = tuple[str, ...]
-
-# What is said in flows and in composite actions alike.
-NO_JOB_MEMBER: Final = "the context `job` has no such member"
-NO_STEP_MEMBER: Final = "a step has only `outputs`, `outcome` and `conclusion`"
-NOT_ABOVE: Final = (
-    "that step does not stand above this one",
-    "a step sees only what the steps above it gave",
-)
 
 _LONGEST_NAME: Final = 50  # the search for a similar name costs time
 _MOST_COMPARED: Final = 200
 _MOST_NAMES: Final = 12  # of those that a hint lists
 _NAME_LETTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
-_UNKNOWABLE: Final = frozenset({"env", "secrets", "vars"})
 
 
 class Members:
@@ -106,17 +96,39 @@ def names_of(names: Iterable[str], absence: str) -> Members:
     return Members(dict.fromkeys(names), absence)
 
 
-# What has the same members in every flow. `github.event` has what the flow's own events bring.
-FIXED: Final[Mapping[str, Members]] = {
-    "github": names_of((*GITHUB, *GITHUB_UNDOCUMENTED), "the context `github` has no such member"),
-    "runner": names_of(RUNNER, "the context `runner` has no such member"),
-    "strategy": names_of(STRATEGY, "the context `strategy` has no such member"),
-}
+class Vocabulary:
+    """What a language's contexts have in every flow: the members of those that are `fixed`, by context; which of these
+    have more to tell where the flow around them is known (`deeper`: context and folded name); and which contexts may have
+    anything (`unknowable`). Compared by identity.
+    """
+
+    __slots__ = ("_deeper", "_unknowable", "fixed")
+
+    def __init__(
+        self,
+        fixed: Mapping[str, Members],
+        *,
+        deeper: Collection[tuple[str, str]] = (),
+        unknowable: Collection[str] = (),
+    ) -> None:
+        self.fixed = fixed
+        self._deeper = frozenset(deeper)
+        self._unknowable = frozenset(unknowable)
+
+    def is_doubtful(self, path: Path) -> bool:
+        """Whether only the flow around it, or nothing at all, can bear out a path."""
+        context, name = path[0], path[1]
+        if context in self._unknowable:
+            return False
+        fixed = self.fixed.get(context)
+        if fixed is None or not fixed.has(name):
+            return True
+        return len(path) > 2 and (context, fold_case(name)) in self._deeper
 
 
-def list_doubts(expression: Expression) -> tuple[Path, ...]:
+def list_doubts(expression: Expression, vocabulary: Vocabulary) -> tuple[Path, ...]:
     """The paths of an expression that the flow around it, or nothing at all, can bear out; each once."""
-    return tuple(dict.fromkeys(path for path in member_paths(expression) if _is_doubtful(path)))
+    return tuple(dict.fromkeys(path for path in member_paths(expression) if vocabulary.is_doubtful(path)))
 
 
 def follow(known: Known, path: Path) -> Missing | tuple[DeclaredElsewhere, str] | None:
@@ -189,14 +201,6 @@ def find_close(name: str, names: Collection[str]) -> str:
 def show_path(path: Path) -> str:
     """A path as an expression would have it: `needs.build['my output']`."""
     return path[0] + "".join(_show_name(name) for name in path[1:])
-
-
-def _is_doubtful(path: Path) -> bool:
-    context, name = path[0], path[1]
-    if context in _UNKNOWABLE:
-        return False
-    fixed = FIXED.get(context)
-    return fixed is None or not fixed.has(name) or (len(path) > 2 and fold_case(name) == "EVENT")
 
 
 def _advise(prefix: str, name: str, names: Collection[str]) -> str:

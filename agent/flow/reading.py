@@ -10,6 +10,7 @@ scalar as a whole, also where an expression within it is wrong: there GitHub poi
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from agent.flow.context_scope import NOWHERE, ContextScope
 from agent.flow.expressions import (
     INSERT,
     MAX_LENGTH,
@@ -21,11 +22,10 @@ from agent.flow.expressions import (
     to_condition,
     to_text,
 )
-from agent.flow.members import Missing, Path, explain_missing, find_close, list_doubts
+from agent.flow.members import Missing, Path, Vocabulary, explain_missing, find_close, list_doubts
 from agent.flow.model import Position
 from agent.flow.problems import Problem, Severity
-from agent.flow.schema.contexts import NOWHERE, ContextScope
-from agent.flow.schema.shapes import ANYTHING, Fields, Key, Shape, name_alternatives
+from agent.flow.shapes import ANYTHING, Fields, Key, Shape, name_alternatives
 from agent.flow.source import Mapping, Node, Scalar, Sequence, key_text
 
 _SHORT: Final = 100  # characters of an expression that is worth remembering
@@ -41,7 +41,8 @@ _NOT_INLINE: Final = (
 class Reader:
     """Reads nodes by shapes and gathers the problems of one file, and what its expressions leave in doubt."""
 
-    def __init__(self) -> None:
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
         self._problems: dict[tuple[Position, str], Problem] = {}
         self._verdicts: dict[tuple[str, ContextScope], _Verdict] = {}
         self._missing: set[tuple[int, Path]] = set()  # by node
@@ -80,7 +81,7 @@ class Reader:
     def check_expression(self, node: Node, text: str, scope: ContextScope) -> bool:
         """Whether `text` is an expression that may stand at `node`; if not, that is reported."""
         if len(text) <= _SHORT:
-            complaint, doubts = _judge_short_expression(text, scope)
+            complaint, doubts = _judge_short_expression(text, scope, self._vocabulary)
         else:
             complaint, doubts = self._judge_long_expression(text, scope)
         if complaint:
@@ -115,7 +116,7 @@ class Reader:
         """Remembered for this file alone: one long expression may stand behind thousands of aliases."""
         verdict = self._verdicts.get((text, scope))
         if verdict is None:
-            verdict = self._verdicts[text, scope] = _judge_expression(text, scope)
+            verdict = self._verdicts[text, scope] = _judge_expression(text, scope, self._vocabulary)
         return verdict
 
     def _add(self, problem: Problem) -> None:
@@ -326,20 +327,20 @@ class _Verdict(NamedTuple):
     doubts: tuple[Path, ...]
 
 
-def _judge_expression(text: str, scope: ContextScope) -> _Verdict:
+def _judge_expression(text: str, scope: ContextScope, vocabulary: Vocabulary) -> _Verdict:
     try:
         expression = parse(
             text, contexts=scope.contexts, functions={info.name: info for info in scope.functions}
         )
     except ExpressionError as error:
         return _Verdict(error.message, ())
-    return _Verdict("", list_doubts(expression))
+    return _Verdict("", list_doubts(expression, vocabulary))
 
 
 @lru_cache(maxsize=2048)
-def _judge_short_expression(text: str, scope: ContextScope) -> _Verdict:
+def _judge_short_expression(text: str, scope: ContextScope, vocabulary: Vocabulary) -> _Verdict:
     """The same, remembered: `matrix.os` and its like stand in flow after flow."""
-    return _judge_expression(text, scope)
+    return _judge_expression(text, scope, vocabulary)
 
 
 def _explain_context(complaint: str, scope: ContextScope) -> str:

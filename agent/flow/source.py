@@ -13,7 +13,6 @@ from agent.flow.problems import InvalidFlowError, Problem, Severity
 from agent.flow.yaml_errors import refuse
 
 __all__ = [
-    "GITHUB_LIMITS",
     "YamlLimits",
     "Mapping",
     "Node",
@@ -26,10 +25,10 @@ __all__ = [
     "read_source",
 ]
 
-GITHUB_LIMITS: Final = YamlLimits()
+_LIMITS: Final = YamlLimits()
 
 
-def read_source(text: str, file: str, *, limits: YamlLimits = GITHUB_LIMITS) -> Node:
+def read_source(text: str, file: str, *, limits: YamlLimits = _LIMITS) -> Node:
     """Read one YAML document for a reader that wants plain data: a key that stands twice is an error here.
 
     Raises InvalidFlowError, with every problem's position, when the text is not acceptable YAML.
@@ -41,7 +40,7 @@ def read_source(text: str, file: str, *, limits: YamlLimits = GITHUB_LIMITS) -> 
     return node
 
 
-def read_nodes(text: str, file: str, *, limits: YamlLimits = GITHUB_LIMITS) -> tuple[Node, list[Problem]]:
+def read_nodes(text: str, file: str, *, limits: YamlLimits = _LIMITS) -> tuple[Node, list[Problem]]:
     """Read one YAML document; repeated keys stay in the nodes, and what is odd but readable comes back as problems.
 
     Raises InvalidFlowError when no nodes can be made of the text at all.

@@ -12,8 +12,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from agent.errors import AgentError, NotFoundError
-from agent.flow.action_members import check_action_members
 from agent.flow.expressions import to_text
+from agent.flow.load import find_front_end
 from agent.flow.problems import InvalidFlowError, Problem
 from agent.flow.source import (
     Mapping,
@@ -152,7 +152,9 @@ def check_manifest(folder: Path, shown_as: str) -> list[Problem]:
         if file.is_file():
             place = str(Path(shown_as) / name)
             try:
-                return check_action_members(read_source(_read_text(file, place), place, limits=_LIMITS))
+                return find_front_end("github").check_action(
+                    read_source(_read_text(file, place), place, limits=_LIMITS)
+                )
             except InvalidFlowError as error:
                 raise InvalidActionError(place, error.problems) from None
     return []

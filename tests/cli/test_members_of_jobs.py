@@ -5,7 +5,15 @@ from pathlib import Path
 
 from support.lab import run_agent
 
-from agent.flow.schema.members import GITHUB, GITHUB_UNDOCUMENTED, JOB, NEED, RUNNER, STEP, STRATEGY
+from agent.flow.dialects.github.table.members import (
+    GITHUB,
+    GITHUB_UNDOCUMENTED,
+    JOB,
+    NEED,
+    RUNNER,
+    STEP,
+    STRATEGY,
+)
 
 COMPATIBILITY = Path(__file__).parents[2] / "docs" / "compatibility.md"
 

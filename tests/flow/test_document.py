@@ -2,18 +2,21 @@
 
 from pathlib import Path
 
-from agent.flow.document import describe_shape, make_page
-from agent.flow.schema.shapes import ANYTHING, NULL, TEXT, one_of
+from agent.flow.document import describe_shape
+from agent.flow.load import find_front_end
+from agent.flow.shapes import ANYTHING, NULL, TEXT, one_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "flow-language.md"
 
 
 def test_the_page_is_up_to_date():
-    assert PAGE.read_text() == make_page(), "run: python -m agent.cli.flow.language > docs/flow-language.md"
+    assert PAGE.read_text() == find_front_end().make_page(), (
+        "run: python -m agent.cli.flow.language > docs/flow-language.md"
+    )
 
 
 def test_every_key_of_a_job_and_a_step_is_on_the_page():
-    page = make_page()
+    page = find_front_end().make_page()
     for key in (
         "runs-on",
         "cancel-timeout-minutes",
@@ -28,7 +31,7 @@ def test_every_key_of_a_job_and_a_step_is_on_the_page():
 
 
 def test_every_link_leads_to_a_section():
-    page = make_page()
+    page = find_front_end().make_page()
     anchors = {
         line[3:].lower().replace(" ", "-").replace(".", "") for line in page.splitlines() if line[:3] == "## "
     }

@@ -5,7 +5,7 @@ import json
 import pytest
 from support.flows import check_flow
 
-from agent.flow.editor import make_schema
+from agent.flow.load import find_front_end
 from agent.flow.problems import Severity
 from agent.flow.source import plain, read_nodes
 
@@ -22,7 +22,7 @@ def validator():
     jsonschema = pytest.importorskip(
         "jsonschema", reason="the dev extra has jsonschema; it is not installed here"
     )
-    schema = make_schema()
+    schema = find_front_end().make_schema()
     jsonschema.Draft202012Validator.check_schema(schema)
     return jsonschema.Draft202012Validator(schema)
 
@@ -65,7 +65,7 @@ def test_it_refuses_what_an_editor_should_underline(validator, text):
 
 
 def test_keys_have_their_meaning_and_good_workflows_their_shape():
-    schema = make_schema()
+    schema = find_front_end().make_schema()
     assert schema["$defs"]["flow"]["properties"]["on"]["description"] == "What starts the flow."
     assert schema["$defs"]["parallel-step"]["properties"]["parallel"]["items"]["anyOf"]
     assert all(is_valid(text) for text in GOOD)

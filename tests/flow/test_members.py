@@ -2,9 +2,9 @@
 
 import pytest
 
+from agent.flow.dialects.github.table.members import VOCABULARY
 from agent.flow.expressions import member_paths, parse
 from agent.flow.members import (
-    FIXED,
     Declared,
     DeclaredElsewhere,
     Members,
@@ -40,9 +40,9 @@ def test_the_paths_of_an_expression_are_what_it_follows_by_name(expression, path
 
 def test_what_every_flow_has_and_what_nobody_can_know_leaves_no_doubt():
     text = "github.sha == runner.os && env.A || secrets.B || vars.C || strategy['Job-Index'] || github.event"
-    assert list_doubts(parse(text)) == ()
+    assert list_doubts(parse(text), VOCABULARY) == ()
     text = "github.shaa || github.shaa || runner.osx || github.event.number || matrix.os"
-    assert list_doubts(parse(text)) == (
+    assert list_doubts(parse(text), VOCABULARY) == (
         ("github", "shaa"), ("runner", "osx"), ("github", "event", "number"), ("matrix", "os"),
     )  # fmt: skip
 
@@ -123,9 +123,9 @@ def test_a_path_is_shown_as_an_expression_has_it():
 
 
 def test_the_fixed_contexts_know_their_names_whatever_the_case():
-    assert FIXED["github"].has("repositoryurl")
-    assert not FIXED["runner"].has("osx")
-    assert FIXED["strategy"].find("fail-fast") is None
+    assert VOCABULARY.fixed["github"].has("repositoryurl")
+    assert not VOCABULARY.fixed["runner"].has("osx")
+    assert VOCABULARY.fixed["strategy"].find("fail-fast") is None
 
 
 def reading(name, *, is_call=False):

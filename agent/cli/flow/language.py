@@ -6,10 +6,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
-from agent.flow.load import inspect_flow
+from agent.flow.load import LIMITS, find_front_end, inspect_flow
 from agent.flow.model import Flow, Position
 from agent.flow.problems import InvalidFlowError, Problem, Severity
-from agent.flow.source import GITHUB_LIMITS
 from agent.redaction import redact
 
 STDIN = "-"
@@ -72,24 +71,20 @@ def _place(problem: Problem) -> tuple[str, int, int]:
 
 def run_schema(out: TextIO) -> int:
     """Print the JSON schema for editors to `out`; 0."""
-    from agent.flow.editor import make_schema
-
-    json.dump(make_schema(), out, indent=1)
+    json.dump(find_front_end().make_schema(), out, indent=1)
     out.write("\n")
     return 0
 
 
 def run_document(out: TextIO) -> int:
     """Print docs/flow-language.md to `out`; 0."""
-    from agent.flow.document import make_page
-
-    out.write(make_page())
+    out.write(find_front_end().make_page())
     return 0
 
 
 def _read_file(path: Path) -> tuple[str | None, list[Problem]]:
     """The text of a file, or None and why there is none. Reads no more than what a flow may have."""
-    most_bytes = GITHUB_LIMITS.characters * 4 + 4  # of UTF-8
+    most_bytes = LIMITS.characters * 4 + 4  # of UTF-8
     try:
         if str(path) == STDIN:
             content = sys.stdin.buffer.read(most_bytes)

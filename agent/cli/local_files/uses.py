@@ -55,7 +55,8 @@ def read_flows(
         roots.append(("", flow))
         texts = load_called(flow, calls.read)
         flows |= {
-            reference: load_flow(text, reference, dialect="github").flow for reference, text in texts.items()
+            reference: load_flow(text, reference, dialect=flow.dialect.name).flow
+            for reference, text in texts.items()
         }
     found = [*roots, *flows.items()]
     return found, list(calls.list_uses(found))

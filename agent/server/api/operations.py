@@ -102,9 +102,9 @@ async def _check_viewer(call: Call, project: projects.ProjectRow | None) -> None
 
 @cache
 def _flow_schema() -> bytes:
-    from agent.flow.editor import make_schema
+    from agent.flow.load import find_front_end
 
-    return json.dumps(make_schema(), indent=1).encode() + b"\n"
+    return json.dumps(find_front_end().make_schema(), indent=1).encode() + b"\n"
 
 
 OPERATIONS = (

@@ -12,18 +12,19 @@ from agent.flow.dialects.github.parts import (
     template_of,
     text_of,
 )
+from agent.flow.dialects.github.table.flow import FLOW_SHAPE
+from agent.flow.dialects.github.table.members import VOCABULARY
 from agent.flow.dialects.github.triggers import read_triggers
 from agent.flow.dialects.github.words import GITHUB
 from agent.flow.model import Flow
 from agent.flow.problems import Problem
 from agent.flow.reading import Reader
-from agent.flow.schema.flow import FLOW_SHAPE
 from agent.flow.source import Node
 
 
 def read_flow(root: Node, file: str) -> tuple[Flow | None, list[Problem]]:
     """The flow that the nodes describe, and every problem; no flow where any problem is an error."""
-    reader = Reader()
+    reader = Reader(VOCABULARY)
     fields = list_fields(reader.read(root, FLOW_SHAPE))
     flow = Flow(
         file,

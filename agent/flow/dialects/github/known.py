@@ -10,17 +10,23 @@ from agent.flow.dialects.github.parts import (
     list_pairs,
     text_of,
 )
-from agent.flow.expressions import fold_case
-from agent.flow.members import (
-    FIXED,
+from agent.flow.dialects.github.table.members import (
+    DISPATCH_EVENT,
+    JOB,
+    NEED,
     NO_JOB_MEMBER,
     NO_STEP_MEMBER,
+    SERVICE,
+    STEP,
+    VOCABULARY,
+)
+from agent.flow.expressions import fold_case
+from agent.flow.members import (
     DeclaredElsewhere,
     Known,
     Members,
     names_of,
 )
-from agent.flow.schema.members import DISPATCH_EVENT, JOB, NEED, SERVICE, STEP
 from agent.flow.source import Mapping, Node, Sequence, key_text
 
 _DISPATCH: Final = "workflow_dispatch"
@@ -56,7 +62,7 @@ class FlowContexts:
         """What is known of a context."""
         if context not in self._made:
             maker = self._makers.get(context)
-            self._made[context] = FIXED.get(context) if maker is None else maker()
+            self._made[context] = VOCABULARY.fixed.get(context) if maker is None else maker()
         return self._made[context]
 
     def find_need(self, identifier: str) -> Known:
@@ -70,7 +76,7 @@ class FlowContexts:
 
     def _make_github(self) -> Known:
         known = Members({"event": self._describe_event()}, "the context `github` has no such member")
-        for name in FIXED["github"].list_names():
+        for name in VOCABULARY.fixed["github"].list_names():
             known.add(name, None)
         return known
 

@@ -9,8 +9,9 @@ from typing import Final
 
 from agent.flow.dialects.github.known import FlowContexts, JobContexts
 from agent.flow.dialects.github.parts import list_fields, list_pairs, text_of
+from agent.flow.dialects.github.table.members import NOT_ABOVE
 from agent.flow.expressions import fold_case
-from agent.flow.members import NOT_ABOVE, Known, Members, Missing, Path, follow, show_path
+from agent.flow.members import Known, Members, Missing, Path, follow, show_path
 from agent.flow.model import OutputRead
 from agent.flow.reading import Reader
 from agent.flow.source import Mapping, Node, Scalar, Sequence

@@ -2,6 +2,7 @@
 
 from types import MappingProxyType
 
+from agent.flow.context_scope import ContextScope
 from agent.flow.expressions import (
     ExpressionError,
     has_expression,
@@ -10,7 +11,6 @@ from agent.flow.expressions import (
 )
 from agent.flow.model import Concurrency, Defaults, Template
 from agent.flow.reading import Reader, read_quoted_text
-from agent.flow.schema.contexts import ContextScope
 from agent.flow.source import Mapping, Node, Scalar, Sequence, key_text, plain
 
 _ALL_PERMISSIONS = MappingProxyType({"read-all": ("read",), "write-all": ("write", "read")})

@@ -11,9 +11,11 @@ from agent.flow.dialects.github.contexts import (
     next_contexts,
     start_contexts,
 )
+from agent.flow.dialects.github.table.events import EVENTS
 
 GITHUB: Final = Dialect(
     "github",
+    events=tuple(EVENTS.keys),
     by_hand=BY_HAND,
     by_hand_hint=f"add `{BY_HAND}` to its `on`",
     debug_variables=DEBUG_VARIABLES,

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from agent.flow.schema.events import EVENTS
+from agent.flow.load import find_front_end
 from agent.server.triggers.delivery import (
     PULL_EVENTS,
     Delivery,
@@ -27,7 +27,7 @@ def read_delivery(event: str, payload: Payload) -> Delivery:
     """The delivery. Raises UnknownEventError for an event that starts no flow."""
     if event == "ping":
         raise UnknownEventError("a ping: the webhook works")
-    if event in _OURS or event not in EVENTS.keys:
+    if event in _OURS or event not in find_front_end("github").dialect.events:
         raise UnknownEventError(f"the event '{event}' of a webhook starts no flows")
     facts = {
         "provider": "github",

@@ -4,30 +4,13 @@ From actions/languageservices `workflow-parser/src/workflow-v1.0.json`. The func
 (`contains`, `format`, ...) are not named here; see agent/flow/expressions/functions.py.
 """
 
-from typing import NamedTuple
-
+from agent.flow.context_scope import ContextScope
 from agent.flow.expressions import HASH_FILES, STATUS_FUNCTIONS, FunctionInfo
-
-
-class ContextScope(NamedTuple):
-    """The contexts, and the functions beyond the common ones, of one place."""
-
-    contexts: tuple[str, ...] = ()
-    functions: tuple[FunctionInfo, ...] = ()
-
-    def joined(self, other: "ContextScope") -> "ContextScope":
-        """This place's and the other's together; a place inherits what surrounds it."""
-        return ContextScope(
-            tuple(dict.fromkeys(self.contexts + other.contexts)),
-            tuple({info.name: info for info in self.functions + other.functions}.values()),
-        )
-
 
 # A step's status functions take no arguments, a job's success() and failure() take job names.
 _JOB_STATUS = tuple(STATUS_FUNCTIONS.values())
 _STEP_STATUS = tuple(FunctionInfo(info.name, 0, 0) for info in _JOB_STATUS)
 
-NOWHERE = ContextScope()
 FLOW = ContextScope(("github", "inputs", "vars"))
 FLOW_SECRETS = ContextScope((*FLOW.contexts, "secrets"))
 OUTPUTS = ContextScope((*FLOW.contexts, "jobs"))

@@ -3,13 +3,17 @@
 from collections.abc import Iterator
 from typing import Final
 
-from agent.flow.expressions import ExpressionError, fold_case, has_expression, parse, split_template, to_text
-from agent.flow.expressions.condition import HASH_FILES, STATUS_FUNCTIONS
-from agent.flow.members import (
-    FIXED,
+from agent.flow.dialects.github.table.members import (
+    JOB,
     NO_JOB_MEMBER,
     NO_STEP_MEMBER,
     NOT_ABOVE,
+    STEP,
+    VOCABULARY,
+)
+from agent.flow.expressions import ExpressionError, fold_case, has_expression, parse, split_template, to_text
+from agent.flow.expressions.condition import HASH_FILES, STATUS_FUNCTIONS
+from agent.flow.members import (
     Known,
     Members,
     Missing,
@@ -20,7 +24,6 @@ from agent.flow.members import (
     names_of,
 )
 from agent.flow.problems import Problem, Severity
-from agent.flow.schema.members import JOB, STEP
 from agent.flow.source import Mapping, Node, Scalar, Sequence, key_text
 
 _FUNCTIONS: Final = {**STATUS_FUNCTIONS, "hashfiles": HASH_FILES}
@@ -40,7 +43,7 @@ def check_action_members(manifest: Node) -> list[Problem]:
     inputs = [key_text(key) for key, _ in _pairs(_find(manifest, "inputs"))]
     done = Members({}, "no step of this action has that id", elsewhere=_list_later(steps))
     known: dict[str, Known] = {
-        **FIXED,
+        **VOCABULARY.fixed,
         "inputs": names_of(inputs, "the action declares no such input"),
         "job": names_of(JOB, NO_JOB_MEMBER),
         "steps": done,
@@ -98,7 +101,7 @@ def _list_expressions(text: str, *, is_condition: bool) -> list[str]:
 
 def _read_doubts(text: str) -> tuple[Path, ...]:
     try:
-        return list_doubts(parse(text, functions=_FUNCTIONS))
+        return list_doubts(parse(text, functions=_FUNCTIONS), VOCABULARY)
     except ExpressionError:
         return ()
 

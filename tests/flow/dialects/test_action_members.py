@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.flow.action_members import check_action_members
+from agent.flow.dialects.github.action_members import check_action_members
 from agent.flow.source import read_source
 
 

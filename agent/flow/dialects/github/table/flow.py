@@ -1,10 +1,10 @@
 """The flow file as a whole."""
 
-from agent.flow.schema.contexts import FLOW, FLOW_SECRETS
-from agent.flow.schema.events import ON
-from agent.flow.schema.jobs import JOBS
-from agent.flow.schema.shapes import TEXT, Fields, Key, map_of, mapping, one_of
-from agent.flow.schema.shared import CONCURRENCY, PERMISSIONS, RUN_DEFAULTS
+from agent.flow.dialects.github.table.contexts import FLOW, FLOW_SECRETS
+from agent.flow.dialects.github.table.events import ON
+from agent.flow.dialects.github.table.jobs import JOBS
+from agent.flow.dialects.github.table.shared import CONCURRENCY, PERMISSIONS, RUN_DEFAULTS
+from agent.flow.shapes import TEXT, Fields, Key, map_of, mapping, one_of
 
 FLOW_FIELDS = Fields(
     "flow",

@@ -1,7 +1,7 @@
 """`on`: the events that start a flow, their activity types and filters."""
 
-from agent.flow.schema.contexts import FLOW, OUTPUTS
-from agent.flow.schema.shapes import (
+from agent.flow.dialects.github.table.contexts import FLOW, OUTPUTS
+from agent.flow.shapes import (
     BOOLEAN,
     FILLED,
     NULL,

@@ -7,7 +7,7 @@ docs/flow-language.md are all made from these.
 
 from collections.abc import Iterable
 
-from agent.flow.schema.contexts import NOWHERE, ContextScope
+from agent.flow.context_scope import NOWHERE, ContextScope
 
 
 class Shape:

@@ -1,4 +1,4 @@
-"""The members of those contexts that are the same in every flow.
+"""The members of the contexts, as far as they are the same in every flow.
 
 From GitHub's documentation ("Contexts reference"), actions/languageservices `languageservice/src/context-providers`, and
 actions/runner (`GitHubContext.cs`, `JobContext.cs`, `FileCommandManager.cs`). tests/cli/test_members_of_jobs.py holds a
@@ -6,6 +6,8 @@ job of ours against this table; what GitHub has and we don't is in docs/compatib
 """
 
 from typing import Final
+
+from agent.flow.members import Vocabulary, names_of
 
 GITHUB: Final = (
     "action", "action_path", "action_ref", "action_repository", "action_status", "actor", "actor_id", "api_url",
@@ -33,3 +35,22 @@ NEED: Final = ("outputs", "result")  # of a job, in `needs` and in `jobs`
 DISPATCH_EVENT: Final = (
     "enterprise", "inputs", "installation", "organization", "ref", "repository", "sender", "workflow",
 )  # fmt: skip
+
+# What is said in flows and in composite actions alike.
+NO_JOB_MEMBER: Final = "the context `job` has no such member"
+NO_STEP_MEMBER: Final = "a step has only `outputs`, `outcome` and `conclusion`"
+NOT_ABOVE: Final = (
+    "that step does not stand above this one",
+    "a step sees only what the steps above it gave",
+)
+
+# `github.event` has what the flow's own events bring.
+VOCABULARY: Final = Vocabulary(
+    {
+        "github": names_of((*GITHUB, *GITHUB_UNDOCUMENTED), "the context `github` has no such member"),
+        "runner": names_of(RUNNER, "the context `runner` has no such member"),
+        "strategy": names_of(STRATEGY, "the context `strategy` has no such member"),
+    },
+    deeper=[("github", "EVENT")],
+    unknowable=("env", "secrets", "vars"),
+)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.flow.calls import check_call, find_excess_permissions
+from agent.flow.dialects.github.calls import check_call, find_excess_permissions
 from agent.flow.load import load_flow
 from agent.flow.model import FlowCall, Position
 

@@ -1,6 +1,6 @@
 """Jobs: those with steps, and those that call another flow."""
 
-from agent.flow.schema.contexts import (
+from agent.flow.dialects.github.table.contexts import (
     CREDENTIALS,
     JOB_IF,
     MATRIX,
@@ -10,7 +10,9 @@ from agent.flow.schema.contexts import (
     RUNNER,
     RUNNER_OPEN,
 )
-from agent.flow.schema.shapes import (
+from agent.flow.dialects.github.table.shared import CONCURRENCY, PERMISSIONS, RUN_DEFAULTS
+from agent.flow.dialects.github.table.steps import STEPS
+from agent.flow.shapes import (
     ANYTHING,
     BOOLEAN,
     FILLED,
@@ -27,8 +29,6 @@ from agent.flow.schema.shapes import (
     one_of,
     words,
 )
-from agent.flow.schema.shared import CONCURRENCY, PERMISSIONS, RUN_DEFAULTS
-from agent.flow.schema.steps import STEPS
 
 _CELLS = list_of(map_of(ANYTHING, name="cell", entry_name="key"))
 MATRIX_FIELDS = Fields(

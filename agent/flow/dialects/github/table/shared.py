@@ -1,6 +1,6 @@
 """Keys that a flow and a job both have: permissions, concurrency, defaults of `run` steps."""
 
-from agent.flow.schema.shapes import BOOLEAN, FILLED, Fields, Key, Shape, mapping, one_of, words
+from agent.flow.shapes import BOOLEAN, FILLED, Fields, Key, Shape, mapping, one_of, words
 
 _ANY = words("read", "write", "none")
 _READ = words("read", "none")

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from agent.flow.expressions import has_expression, to_text
-from agent.flow.model import Flow, FlowCall, Input, Position, Template, Trigger
+from agent.flow.model import Flow, FlowCall, Input, Job, Position, Template, Trigger, TriggerKind
 from agent.flow.problems import Problem
 
 _LEVELS: Final = ("none", "read", "write")
@@ -16,12 +16,29 @@ _LEVELS: Final = ("none", "read", "write")
 
 def check_call(caller: FlowCall, called: Flow, position: Position) -> list[Problem]:
     """What is wrong with the call of `called` by `caller`, which stands at `position`."""
-    trigger = called.trigger("workflow_call")
+    trigger = called.trigger_of(TriggerKind.CALL)
     if trigger is None:
         message = "workflow_call key is not defined in the referenced workflow."
         return [Problem(position, message, "add `workflow_call` to its `on`")]
     complaints = [*_check_inputs(caller, trigger), *_check_secrets(caller, trigger)]
     return [Problem(position, complaint) for complaint in complaints]
+
+
+def check_called(flow: Flow, job: Job, called: Flow) -> list[Problem]:
+    """What is wrong with the call of `called` by a job of `flow`: what it hands over, and what it may not allow."""
+    call = job.call
+    assert call is not None
+    problems = check_call(call, called, job.position)
+    allowed = flow.permissions if job.permissions is None else job.permissions
+    requests = [called.permissions, *(inner.permissions for inner in called.jobs.values())]
+    for requested in requests:
+        for name, (wanted, most) in find_excess_permissions(allowed, requested).items():
+            message = (
+                f"Error calling workflow '{call.uses}'. The workflow is requesting '{name}: {wanted}', "
+                f"but is only allowed '{name}: {most}'."
+            )
+            problems.append(Problem(job.position, message))
+    return problems
 
 
 def find_excess_permissions(

@@ -1,7 +1,7 @@
 """Steps: `run`, `uses`, and the forms that came in 2026 (`wait`, `wait-all`, `cancel`, `parallel`)."""
 
-from agent.flow.schema.contexts import STEP, STEP_IF
-from agent.flow.schema.shapes import (
+from agent.flow.dialects.github.table.contexts import STEP, STEP_IF
+from agent.flow.shapes import (
     BOOLEAN,
     FILLED,
     NULL,

@@ -1,0 +1,29 @@
+"""One flow language's way from a file to a `Flow`, and what it can tell of itself.
+
+`agent.flow.load` holds the table of them. Everything here is pure.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from agent.flow.composing import YamlLimits
+from agent.flow.dialect import Dialect
+from agent.flow.model import Flow, Job
+from agent.flow.nodes import Node
+from agent.flow.problems import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class FrontEnd:
+    """What a folder of `agent.flow.dialects` has to offer."""
+
+    dialect: Dialect
+    limits: YamlLimits  # what a file of this language may cost
+    # Of a file's nodes and its name: the flow, None where a problem is an error; and every problem.
+    read: Callable[[Node, str], tuple[Flow | None, list[Problem]]]
+    # Of a flow, a job of it that calls another, and that other flow: what is wrong with the call.
+    check_call: Callable[[Flow, Job, Flow], list[Problem]]
+    check_action: Callable[[Node], list[Problem]]  # what is odd in an action's manifest
+    make_schema: Callable[[], Mapping[str, Any]]  # the language as a JSON schema, for editors
+    make_page: Callable[[], str]  # the language in Markdown, for people

@@ -1,7 +1,0 @@
-"""The table of the flow language: every key, what it may hold, and which expressions may stand there.
-
-Start at `flow.py`; `events.py`, `jobs.py`, `steps.py` and `shared.py` hold the parts, `contexts.py` the places of
-expressions, `shapes.py` the few words that the table is written in. To add a key, add one line.
-
-The facts are those of actions/languageservices `workflow-parser/src/workflow-v1.0.json`.
-"""
