@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from agent.flow.composing import YamlLimits
 from agent.flow.dialects import github
+from agent.flow.folders import find_dialect
 from agent.flow.front_end import FrontEnd
 from agent.flow.model import Flow, Position
 from agent.flow.problems import InvalidFlowError, Problem, Severity
@@ -26,7 +27,6 @@ LIMITS: Final = YamlLimits(
 )
 
 _DIALECT_LINE: Final = r"\ufeff?#\s*dialect:\s*([A-Za-z]+)\s*(?:\n|\r|$)"
-_DSTACK_FILE: Final = r"(?:^|/)\.dstack/(?:workflows\.ya?ml|workflows/[^/]+\.ya?ml)$"
 _GRADIENT_ACTION: Final = r"(?:container|script|git-checkout|s3-download|create-model)@v\d+"
 _GRADIENT_INPUT: Final = r"[\w-]+\.(?:inputs|outputs)\."
 
@@ -71,8 +71,9 @@ def find_front_end(dialect: str = DEFAULT) -> FrontEnd:
 
 def detect_dialect(root: Node, file: str) -> str:
     """The dialect that the nodes, or the file's place, give away; the default where nothing speaks against it."""
-    if ".dstack" in file and re.search(_DSTACK_FILE, file.replace("\\", "/")):
-        return "dstack"
+    placed = find_dialect(file)
+    if placed:
+        return placed
     if not isinstance(root, Mapping):
         return DEFAULT
     if isinstance(root.find("workflows"), Sequence):

@@ -29,7 +29,7 @@ def calls(uses: str) -> str:
     return f"on: push\njobs: {{call: {{uses: {uses}}}}}\n"
 
 
-def test_files_beside_the_flow_are_found_and_a_flow_in_github_workflows_calls_from_the_top(
+def test_files_beside_the_flow_are_found_and_a_flow_in_a_folder_of_flows_calls_from_the_top(
     tmp_path: Path,
 ) -> None:
     file = write(tmp_path, main_yml=calls("./inner.yml"), inner_yml=INNER)
@@ -39,6 +39,11 @@ def test_files_beside_the_flow_are_found_and_a_flow_in_github_workflows_calls_fr
     (nested / "inner.yml").write_text(INNER)
     (nested / "main.yml").write_text(calls("./.github/workflows/inner.yml"))
     flow = link_called(load_file(nested / "main.yml", None), nested / "main.yml")
+    assert list(flow.called) == ["./.github/workflows/inner.yml"]
+    ours = tmp_path / "repo" / ".flows"
+    ours.mkdir()
+    (ours / "main.yml").write_text(calls("./.github/workflows/inner.yml"))
+    flow = link_called(load_file(ours / "main.yml", None), ours / "main.yml")
     assert list(flow.called) == ["./.github/workflows/inner.yml"]
 
 

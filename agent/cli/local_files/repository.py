@@ -5,15 +5,17 @@ from pathlib import Path
 from agent.cli.local_files.checkout import find_checkout
 from agent.cli.local_files.files import read_text
 from agent.errors import UsageError
+from agent.flow.folders import find_folder
 
 
 def find_root(file: Path) -> Path:
-    """The folder that `./` means in a flow's calls: the top of its work tree, or what stands above `.github/workflows`."""
+    """The folder that `./` means in a flow's calls: the top of its work tree, or what stands above a folder that flows lie in."""
     folder = file.resolve().parent
     checkout = find_checkout(folder)
     if checkout is not None:
         return checkout.top
-    return folder.parents[1] if folder.parts[-2:] == (".github", "workflows") else folder
+    known = find_folder(folder.as_posix())
+    return folder if known is None else folder.parents[known.path.count("/")]
 
 
 def read_local(root: Path, reference: str) -> str | None:

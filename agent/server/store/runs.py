@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import RowMapping, bindparam, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from agent.flow.folders import name_files
 from agent.server.store.hot import Hot
 from agent.server.store.locks import lock_name
 from agent.server.store.schema import events, run_attempts, runs
@@ -207,16 +208,9 @@ async def find_state(connection: AsyncConnection, project: int, flow: str) -> st
 
     The flow is named by its file, or by the file's name without folder and ending.
     """
-    names = (
-        flow,
-        f"{flow}.yml",
-        f"{flow}.yaml",
-        f".github/workflows/{flow}.yml",
-        f".github/workflows/{flow}.yaml",
-    )
     query = (
         select(runs.c.conclusion, runs.c.status)
-        .where(runs.c.project == project, runs.c.file.in_(names))
+        .where(runs.c.project == project, runs.c.file.in_(name_files(flow)))
         .order_by(runs.c.id.desc())
         .limit(1)
     )

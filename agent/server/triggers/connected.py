@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
 
 from agent.errors import AgentError, NotFoundError, UnreachableError, UsageError
+from agent.flow.folders import FLOW_FOLDERS
 from agent.flow.model import Flow
 from agent.flow.problems import InvalidFlowError
 from agent.ids import ENTROPY_BYTES, make_id
@@ -42,7 +43,7 @@ T = TypeVar("T")
 
 PROVIDERS: Final = ("github", "gitea", "gitlab", "git")
 FORKS: Final = ("approve", "run", "never")
-DEFAULT_FOLDERS: Final = (".github/workflows", ".flows", ".dstack", ".dstack/workflows")
+DEFAULT_FOLDERS: Final = tuple(folder.path for folder in FLOW_FOLDERS)
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
 _HOSTS: Final = {
     "github.com": "github",

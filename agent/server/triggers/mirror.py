@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from agent.errors import AgentError, NotFoundError, RefusedError
+from agent.flow.folders import is_flow_file
 from agent.resolve.reference import check_ref
 from agent.resolve.sources.git import FETCH_SECONDS, LOOKUP_SECONDS, is_commit
 from agent.resolve.sources.git_command import measure, run_git, too_big
@@ -22,7 +23,6 @@ MOST_COMMITS = 1000  # of a push: GitHub's limit, a larger one passes every path
 MOST_FLOWS = 200
 LARGEST_FILE_BYTES = 1 << 20
 _FILES = (b"100644", b"100755")
-_SUFFIXES = (".yml", ".yaml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ class Mirror:
             for line in listing.split(b"\0"):
                 facts, _, name = line.partition(b"\t")
                 path = name.decode("utf-8", "replace")
-                if facts[:6] in _FILES and path.endswith(_SUFFIXES) and path.isprintable():
+                if facts[:6] in _FILES and is_flow_file(path) and path.isprintable():
                     found.append(MirrorFile(path, facts.split()[2].decode()))
         return sorted(found, key=lambda file: file.path)[:MOST_FLOWS]
 

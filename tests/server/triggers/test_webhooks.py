@@ -163,6 +163,14 @@ def test_only_files_right_in_the_folders_are_flows_and_links_are_none(lab: Lab) 
     assert sorted(result["flow"] for result in delivery["results"]) == [".flows/b.yaml", FLOW]
 
 
+def test_what_lies_beside_flows_for_them_to_read_is_no_flow_that_is_not_valid(lab: Lab) -> None:
+    delivery = lab.push(
+        {".dstack/variables.yaml": "variables: {}\n", ".dstack/providers.yaml": "providers: []\n"}
+    )
+    assert [result["flow"] for result in delivery["results"]] == [FLOW]
+    assert [flow["name"] for flow in lab.server.api.get("/flows").json()["flows"]] == [FLOW]
+
+
 def test_a_tag_a_new_branch_and_a_deleted_one(lab: Lab) -> None:
     head = lab.repository.head
     lab.repository.git("tag", "-a", "v1", "-m", "one")
