@@ -1,4 +1,4 @@
-"""Which contexts and functions an expression may use at one place of a flow."""
+"""Contexts and functions that an expression may use at one place of a flow."""
 
 from typing import Final, NamedTuple
 

@@ -1,4 +1,4 @@
-"""What the rooms behind the front ends ask the language that a flow is written in, without knowing which one it is.
+"""A dialect as the rooms behind the front ends ask for it: contexts and words, without knowing which language it is.
 
 A front end puts its `Dialect` on every `Flow` that it reads. The planner and the server take their words and the contexts
 of a run from there: a name that only one language has is spelt in that language's own folder.

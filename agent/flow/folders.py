@@ -1,4 +1,4 @@
-"""Where flows lie in a repository: the folders that are looked through, and which of the files there are flows.
+"""Folders that flows lie in: those of a repository that are looked through, and which of the files there are flows.
 
 What else lies there is beside a flow (variables, providers) and is never read as one. A language whose files are told by
 their place says so here; of all others, what stands in the file tells (`agent.flow.load`).

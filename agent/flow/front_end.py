@@ -1,4 +1,4 @@
-"""One flow language's way from a file to a `Flow`, and what it can tell of itself.
+"""The front end of a language: its way from a file to a `Flow`, and what it can tell of itself.
 
 `agent.flow.load` holds the table of them. Everything here is pure.
 """

@@ -1,4 +1,4 @@
-"""What a flow names another file by.
+"""References: what a flow names another file by.
 
 A *reference* names a file for the whole closure of a flow's texts: `./path` is a file of the repository of the run,
 `owner/repo/path@ref` (or `https://host/owner/repo/path@ref`) one of another. A `./path` or `$/path` in a flow of another

@@ -1,4 +1,4 @@
-"""What a repository's URL says of where it lies."""
+"""A repository's URL, and what it says of where that lies."""
 
 import re
 from typing import Final

@@ -71,9 +71,10 @@ def uses(step_id: str, action: str, **fields: object) -> StepSpec:
 
 
 def make_spec(*steps: StepSpec, **fields: object) -> JobSpec:
-    """A job of `steps`; `github`, `inputs`, `needs`, `vars`, `matrix` and `strategy` are contexts."""
+    """A job of `steps`; `github`, `inputs`, `needs`, `vars`, `matrix` and `strategy` are contexts, as are all of `brought`."""
     names = ("github", "inputs", "needs", "vars", "matrix", "strategy")
     contexts = {name: fields.pop(name) for name in names if name in fields}
+    contexts |= fields.pop("brought", {})  # type: ignore[operator]
     job = JobId(f"job_{next(_numbers):020}")
     return JobSpec(RunId(1), job, "train", "train", steps, contexts=contexts, **fields)  # type: ignore[arg-type]
 

@@ -33,6 +33,7 @@ _EXPORTED = {
     *("repository_owner_id", "retention_days", "run_attempt", "run_id", "run_number", "server_url"),
     *("sha", "triggering_actor", "workflow", "workflow_ref", "workflow_sha", "workspace"),
 }
+_NOT_IN_COMPOSITES = ("secrets", "needs", "vars")
 _ARCHITECTURES = {"x86_64": "X64", "aarch64": "ARM64", "armv7l": "ARM", "i686": "X86"}
 
 
@@ -97,6 +98,7 @@ def make_contexts(
     """
     settled = job.spec.context
     contexts: dict[str, object] = {
+        **job.spec.contexts,  # whatever the flow's language brings
         "github": {**github_context(job, scope), **own},
         "runner": view_of(job).runner,
         "env": CaseSensitive(env),
@@ -105,9 +107,13 @@ def make_contexts(
         "strategy": settled("strategy"),
         "matrix": settled("matrix"),
         "inputs": scope.inputs,
+        "vars": settled("vars"),
+        "needs": settled("needs"),
+        "secrets": job.secrets,
     }
-    if not scope.is_composite:
-        contexts |= {"vars": settled("vars"), "needs": settled("needs"), "secrets": job.secrets}
+    if scope.is_composite:
+        for name in _NOT_IN_COMPOSITES:
+            del contexts[name]
     return contexts
 
 

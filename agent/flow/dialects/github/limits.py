@@ -1,4 +1,4 @@
-"""What a workflow file may cost at GitHub. Source: actions/runner `TemplateMemory` and `YamlObjectReader`."""
+"""Limits of what a workflow file may cost at GitHub. Source: actions/runner `TemplateMemory` and `YamlObjectReader`."""
 
 from typing import Final
 

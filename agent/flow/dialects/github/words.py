@@ -1,4 +1,4 @@
-"""What GitHub's language is to the rooms behind its front end."""
+"""GitHub's language as the rooms behind its front end ask for it."""
 
 from typing import Final
 
