@@ -2,15 +2,16 @@
 
 import re
 from typing import Final
-from urllib.parse import urlsplit
 
-_SSH: Final = re.compile(r"(?:[\w.-]+@)?(?P<host>[\w.-]+):(?!//)(?P<path>.+)")
+_SSH: Final = r"(?:[\w.-]+@)?(?P<host>[\w.-]+):(?!//)(?P<path>.+)"
 
 
 def split_repository(url: str) -> tuple[str, str]:
     """(the git server's URL, `owner/repo`) of a repository's URL; no server for a local path or nothing."""
+    from urllib.parse import urlsplit  # who only reads a flow asks nothing of this
+
     parts = urlsplit(url)
-    match = _SSH.fullmatch(url)
+    match = re.fullmatch(_SSH, url)
     if parts.scheme in ("http", "https"):
         server = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
     elif parts.scheme == "ssh" or match:

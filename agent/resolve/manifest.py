@@ -13,7 +13,6 @@ from types import MappingProxyType
 
 from agent.errors import AgentError, NotFoundError
 from agent.flow.expressions import to_text
-from agent.flow.load import find_front_end
 from agent.flow.problems import InvalidFlowError, Problem
 from agent.flow.source import (
     Mapping,
@@ -147,6 +146,8 @@ def read_manifest(folder: Path, shown_as: str = "") -> ActionManifest:
 
 def check_manifest(folder: Path, shown_as: str) -> list[Problem]:
     """What is odd in the manifest of the action in `folder` without making it invalid. Raises as `read_manifest`."""
+    from agent.flow.load import find_front_end  # who runs an action reads no flow
+
     for name in MANIFESTS:
         file = folder / name
         if file.is_file():

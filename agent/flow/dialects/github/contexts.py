@@ -7,7 +7,6 @@ adds what only it knows.
 import re
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import urlsplit
 
 from agent.flow.dialect import Contexts, RunFacts
 from agent.flow.expressions import to_text
@@ -62,7 +61,7 @@ def _make_github(run: RunFacts, event: Mapping[str, object]) -> dict[str, object
         "event": {"repository": _describe_repository(server, repository), **event},
         "repository": repository,
         "repository_owner": repository.split("/")[0],
-        "repositoryUrl": f"git://{urlsplit(server).netloc}/{repository}.git",
+        "repositoryUrl": f"git://{server.partition('://')[2]}/{repository}.git",
         "ref": ref,
         "ref_name": re.sub(r"^refs/(heads|tags|pull)/", "", ref),
         "ref_type": "tag" if ref.startswith("refs/tags/") else "branch",
