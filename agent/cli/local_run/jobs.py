@@ -183,7 +183,7 @@ class LocalJobs:
         if self._options.in_place:
             return self._options.workspace.resolve()
         source = self._options.workspace.resolve()
-        name = str(spec.contexts["github"]["repository"]).rpartition("/")[2]
+        name = str(spec.context("github").get("repository", "")).rpartition("/")[2] or "work"
         workspace = self._folder / "work" / spec.job / name / name
         try:
             own = (self._folder, self._settings.state_folder, self._settings.work_folder)
