@@ -70,6 +70,15 @@ def test_each_file_of_a_submission_is_read_once(say: Say, server: ServerProcess,
     assert INNER.replace("\n", "\\n") in called
 
 
+def test_a_flow_is_stored_with_those_that_it_calls(say: Say, server: ServerProcess, tmp_path: Path) -> None:
+    (tmp_path / "nightly.yml").write_text(CALLS)
+    say("flow", "store", tmp_path / "nightly.yml", code=2)
+    (tmp_path / "inner.yml").write_text(INNER)
+    say("flow", "store", tmp_path / "nightly.yml")
+    run = json.loads(say("flow", "start", "nightly", "--format", "json"))["run"]
+    assert [job["name"] for job in server.run(run)["jobs"]] == ["call / work"]
+
+
 def test_a_flow_that_is_stored_is_read_once(say: Say, server: ServerProcess, tmp_path: Path) -> None:
     pipes = Pipes()
     pipes.put(tmp_path / "nightly.yml", INNER.replace("workflow_call", "workflow_dispatch"))

@@ -13,6 +13,7 @@ from agent.cli.terminal.times import show_moment
 
 if TYPE_CHECKING:  # `agent flow run` passes here, and needs no server
     from agent.cli.client import Client
+    from agent.flow.model import Flow
 
 
 def configure(commands: Any) -> None:
@@ -57,10 +58,21 @@ def _store(arguments: argparse.Namespace) -> int:
     read = read_flow(
         arguments.file, arguments.dialect
     )  # every problem with its place, before anything is sent
+    called = _read_called(read.flow, arguments.file)
     client = _connect(arguments)
     name = arguments.name or arguments.file.stem
-    body = {"text": read.text, "dialect": arguments.dialect}
+    body = {"text": read.text, "dialect": arguments.dialect, **({"called": called} if called else {})}
     return _tell(arguments, client.put(_path(client, name), body), f"{name} is stored")
+
+
+def _read_called(flow: "Flow", file: Path) -> dict[str, str]:
+    """The texts of the flows that a flow calls, which are stored with it; checked as a whole."""
+    from agent.cli.local_files.called import read_called
+    from agent.flow.called import link_flow
+
+    called = dict(read_called(flow, file))
+    link_flow(flow, called)
+    return called
 
 
 def _list(arguments: argparse.Namespace) -> int:

@@ -27,6 +27,7 @@ class FlowText(msgspec.Struct, forbid_unknown_fields=True):
 
     text: str
     dialect: str | None = None
+    called: dict[str, str] = {}  # the texts of the flows that it calls, by reference
 
 
 class InputsBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -59,10 +60,11 @@ class FlowView(msgspec.Struct, kw_only=True):
 
 
 class FlowDetails(FlowView, kw_only=True):
-    """A flow with its text."""
+    """A flow with its texts."""
 
     text: str
     dialect: str | None
+    called: dict[str, str]  # the texts of the flows that it calls, by reference
 
 
 class FlowList(msgspec.Struct):
@@ -86,7 +88,7 @@ async def show_flow(call: Call) -> Response:
     async with call.rooms.database.read() as connection:
         row = await _find(connection, call)
         facts = await _facts(connection, row)
-    return view_response(FlowDetails(**facts, text=row.text, dialect=row.dialect))
+    return view_response(_details(row, facts))
 
 
 async def put_flow(call: Call) -> Response:
@@ -94,10 +96,10 @@ async def put_flow(call: Call) -> Response:
     body = await call.body(FlowText)
     name = check_flow_name(call.text("name"))
     async with call.rooms.changes.begin() as change:
-        await store_flow(change, call.project.id, name, body.text, body.dialect)
+        await store_flow(change, call.project.id, name, body.text, body.dialect, body.called)
         row = await _find(change.connection, call)
         facts = await _facts(change.connection, row)
-    return view_response(FlowDetails(**facts, text=row.text, dialect=row.dialect))
+    return view_response(_details(row, facts))
 
 
 async def delete_flow(call: Call) -> Response:
@@ -132,6 +134,10 @@ async def dispatch_flow(call: Call) -> Response:
         source = await find_source(connection, row)
     run = await dispatch(call.rooms.triggers.starter, row, source, body.inputs, actor=call.caller.name)
     return view_response(RunStarted(run, call.page_url(run)), 201)
+
+
+def _details(row: FlowRow, facts: dict[str, Any]) -> FlowDetails:
+    return FlowDetails(**facts, text=row.text, dialect=row.dialect, called=json.loads(row.called))
 
 
 def _place(row: FlowRow) -> tuple[str, str, int]:

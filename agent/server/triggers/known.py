@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from agent.errors import AgentError, UsageError
+from agent.flow.called import link_flow
 from agent.flow.load import load_flow
 from agent.flow.model import Flow
 from agent.flow.problems import InvalidFlowError
@@ -28,11 +29,23 @@ def check_flow_name(name: str) -> str:
     return name
 
 
-async def store_flow(change: Change, project: int, name: str, text: str, dialect: str | None) -> int:
-    """Store a flow on the server under `name`; gives its id. Raises InvalidFlowError, UsageError."""
+async def store_flow(
+    change: Change,
+    project: int,
+    name: str,
+    text: str,
+    dialect: str | None,
+    called: Mapping[str, str] | None = None,
+) -> int:
+    """Store a flow on the server under `name`, with the texts of the flows that it calls, by reference; gives its id.
+
+    Raises InvalidFlowError, also for a call that is not valid where any text was given; UsageError.
+    """
     flow = load_flow(text, name, dialect=dialect).flow
+    if called:
+        link_flow(flow, called)
     times = _read_times(flow, change.now)
-    return await _put(change, project, None, name, text, dialect, flow, times, [])
+    return await _put(change, project, None, name, text, dialect, flow, times, [], called)
 
 
 @dataclass(frozen=True, slots=True)

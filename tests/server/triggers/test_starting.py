@@ -145,6 +145,22 @@ def test_a_stored_flow_is_started_by_name_with_typed_inputs(make_server: Servers
     assert (wrong.status_code, "epochs" in wrong.json()["detail"]) == (422, True)
 
 
+def test_a_stored_flow_brings_the_flows_that_it_calls(make_server: Servers, make_agent: Agents) -> None:
+    server = make_server()
+    caller = "on: workflow_dispatch\njobs: {call: {uses: ./inner.yml}}\n"
+    inner = "on: workflow_call\n" + JOBS.replace("echo ${{ inputs.epochs }}", "echo called")
+    stored = server.api.put("/flows/train", json={"text": caller, "called": {"./inner.yml": inner}})
+    assert stored.status_code == 200, stored.text
+    assert server.api.get("/flows/train").json()["called"] == {"./inner.yml": inner}
+    answer = server.api.post("/flows/train/dispatch", json={})
+    assert answer.status_code == 201, answer.text
+    assert make_agent(server).connect().take().spec.steps[0].run == "echo called"
+    not_callable = {"text": caller, "called": {"./inner.yml": BY_HAND}}
+    refused = server.api.put("/flows/other", json=not_callable)
+    assert (refused.status_code, "workflow_call" in refused.text) == (422, True)
+    assert server.api.put("/flows/train", json={"text": caller}).json()["called"] == {}
+
+
 def test_what_can_not_be_started_says_why(make_server: Servers) -> None:
     server = make_server()
     assert server.api.put("/flows/bad", json={"text": "on: push\n"}).status_code == 422
