@@ -5,8 +5,8 @@ of a run from there: a name that only one language has is spelt in that language
 """
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import NamedTuple
 
 from agent.ids import RunId
 
@@ -15,8 +15,7 @@ Contexts = Mapping[str, Mapping[str, object]]
 _NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class RunFacts:
+class RunFacts(NamedTuple):
     """What is known of a run when it starts."""
 
     run: RunId
@@ -27,14 +26,13 @@ class RunFacts:
     event: str  # its name
     payload: Mapping[str, object]  # what the event brought along
     actor: str
-    inputs: Mapping[str, object] = field(default_factory=lambda: _NOTHING)  # typed
+    inputs: Mapping[str, object] = _NOTHING  # typed
     url: str = ""  # of the repository with the run's code; empty, as the next two, where there is none
     ref: str = ""
     commit: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Dialect:
+class Dialect(NamedTuple):
     """One flow language, as far as it is asked for when the flow has been read. All functions are pure."""
 
     name: str

@@ -4,8 +4,7 @@
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from agent.flow.composing import YamlLimits
 from agent.flow.dialect import Dialect
@@ -14,8 +13,7 @@ from agent.flow.nodes import Node
 from agent.flow.problems import Problem
 
 
-@dataclass(frozen=True, slots=True)
-class FrontEnd:
+class FrontEnd(NamedTuple):
     """What a folder of `agent.flow.dialects` has to offer."""
 
     dialect: Dialect
