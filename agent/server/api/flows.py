@@ -17,7 +17,7 @@ from agent.server.store.database import Connection
 from agent.server.store.flows import FlowRow
 from agent.server.triggers.dispatching import dispatch
 from agent.server.triggers.from_platform import find_source
-from agent.server.triggers.known import check_flow_name, store_flow
+from agent.server.triggers.known import check_flow_name, read_stored, store_flow
 
 _PATH = f"{V1}/flows/{{name}}"
 
@@ -95,8 +95,10 @@ async def put_flow(call: Call) -> Response:
     """Store a flow."""
     body = await call.body(FlowText)
     name = check_flow_name(call.text("name"))
+    threads = call.rooms.process.pools.plans
+    flow = await threads.run(read_stored, name, body.text, body.dialect, body.called)
     async with call.rooms.changes.begin() as change:
-        await store_flow(change, call.project.id, name, body.text, body.dialect, body.called)
+        await store_flow(change, call.project.id, flow)
         row = await _find(change.connection, call)
         facts = await _facts(change.connection, row)
     return view_response(_details(row, facts))

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from agent.errors import AgentError, UsageError
 from agent.flow.called import link_flow
@@ -29,23 +30,36 @@ def check_flow_name(name: str) -> str:
     return name
 
 
-async def store_flow(
-    change: Change,
-    project: int,
-    name: str,
-    text: str,
-    dialect: str | None,
-    called: Mapping[str, str] | None = None,
-) -> int:
-    """Store a flow on the server under `name`, with the texts of the flows that it calls, by reference; gives its id.
+@dataclass(frozen=True, slots=True)
+class StoredFlow:
+    """A flow to be stored on the server: its texts, and what they mean."""
 
-    Raises InvalidFlowError, also for a call that is not valid where any text was given; UsageError.
+    name: str
+    text: str
+    dialect: str | None
+    called: Mapping[str, str]  # the texts of the flows that it calls, by reference
+    read: Flow
+
+
+def read_stored(
+    name: str, text: str, dialect: str | None, called: Mapping[str, str] = MappingProxyType({})
+) -> StoredFlow:
+    """The flow in `text`, to be stored under `name`. Takes time when it is long.
+
+    Raises InvalidFlowError, also for a call that is not valid where any text of a called flow was given; UsageError.
     """
     flow = load_flow(text, name, dialect=dialect).flow
     if called:
         link_flow(flow, called)
-    times = _read_times(flow, change.now)
-    return await _put(change, project, None, name, text, dialect, flow, times, [], called)
+    return StoredFlow(name, text, dialect, called, flow)
+
+
+async def store_flow(change: Change, project: int, flow: StoredFlow) -> int:
+    """Store a flow on the server; gives its id. Raises UsageError for a schedule that never comes."""
+    times = _read_times(flow.read, change.now)
+    return await _put(
+        change, project, None, flow.name, flow.text, flow.dialect, flow.read, times, [], flow.called
+    )
 
 
 @dataclass(frozen=True, slots=True)

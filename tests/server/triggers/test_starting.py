@@ -17,7 +17,7 @@ from agent.server.process.data_folder import open_data_folder
 from agent.server.services import Services, open_services
 from agent.server.settings import ServerSettings
 from agent.server.store import flows, runs
-from agent.server.triggers.known import store_flow
+from agent.server.triggers.known import read_stored, store_flow
 from agent.server.triggers.signatures import sign_standard
 from agent.spec.outcome import Conclusion
 
@@ -42,7 +42,7 @@ class Timekeeper:
 
     async def store(self, text: str) -> int:
         async with self.services[0].rooms.changes.begin() as change:
-            return await store_flow(change, 1, "hourly", text, None)
+            return await store_flow(change, 1, read_stored("hourly", text, None))
 
     async def work(self) -> None:
         """All servers look at the same moment."""
