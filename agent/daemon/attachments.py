@@ -58,6 +58,10 @@ class OpenSessions:
                     session.has_room.set()
             case m.AttachLeave():
                 self._leave(message.session)
+            case m.Challenge() | m.Welcome() | m.Rejected():
+                pass
+            case m.Assign() | m.Ack() | m.Cancel() | m.Release() | m.Revoke():
+                pass  # `agent.daemon.leases` obeys these
 
     def _begin(self, asked: m.Attach, connection: Connection) -> None:
         session = self._sessions[asked.session] = _Session(asked)

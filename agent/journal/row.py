@@ -62,6 +62,8 @@ class Row:
                     self._control(token["control"])
                 case "final":
                     self._sequence(token["final"], token["parameters"])
+                case _:
+                    pass  # a terminal's own words: titles, links
         return self
 
     def read(self) -> str:
@@ -120,6 +122,8 @@ class Row:
             case "\t":
                 self._column = min((self._column // _TAB_COLUMNS + 1) * _TAB_COLUMNS, MOST_COLUMNS)
                 self._fill(self._column)
+            case _:
+                pass
 
     def _sequence(self, final: str, parameters: str) -> None:
         match final:
@@ -127,6 +131,8 @@ class Row:
                 self._colour(parameters)
             case "K":
                 self._erase(parameters)
+            case _:
+                pass  # it would move the cursor to another row
 
     def _colour(self, parameters: str) -> None:
         if parameters.strip("0;") == "":
@@ -146,6 +152,8 @@ class Row:
             case "2":
                 self._characters.clear()
                 self._pens.clear()
+            case _:
+                pass
 
     def _fill(self, columns: int) -> None:
         missing = columns - len(self._characters)

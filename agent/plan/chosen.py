@@ -79,6 +79,8 @@ def _expect_written_out(value: object) -> None:
         case list() | tuple():
             for item in value:
                 _expect_written_out(item)
+        case _:
+            pass
 
 
 def _is_wanted(values: Mapping[str, object], only: Mapping[str, str]) -> bool:

@@ -41,7 +41,14 @@ def _explain_job(job: JobState, now: float) -> str:
             return f"waits for the concurrency group '{group}'"
         case JobPhase.RESTING if job.retry_at is not None:
             return f"failed; attempt {job.attempt} begins in {_show_seconds(job.retry_at - now)}"
-        case _:
+        case (
+            JobPhase.GATED
+            | JobPhase.RESTING
+            | JobPhase.QUEUED
+            | JobPhase.RUNNING
+            | JobPhase.CALLING
+            | JobPhase.ENDED
+        ):
             return ""
 
 

@@ -13,7 +13,9 @@ from agent.resolve.reference import (
     ImageReference,
     Reference,
     RepositoryReference,
+    SelfReference,
     UrlReference,
+    WorkspaceReference,
     parse_reference,
 )
 from agent.resolve.sources.bundled import find_bundled
@@ -70,7 +72,7 @@ def pin_key(reference: Reference) -> str:
             return "" if is_fixed else format_key(reference)
         case UrlReference(ref=ref):
             return "" if is_commit(ref) else format_key(reference)
-        case _:
+        case WorkspaceReference() | SelfReference():
             return ""
 
 

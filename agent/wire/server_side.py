@@ -50,7 +50,7 @@ class Authenticated:
     name: str
 
 
-Event = (
+AgentEvent = (  # about the agent and its leases
     m.Hello
     | Authenticated
     | m.Ready
@@ -60,11 +60,8 @@ Event = (
     | m.Heartbeat
     | m.Drain
     | m.Goodbye
-    | m.AttachOpened
-    | m.AttachOutput
-    | m.AttachTaken
-    | m.AttachEnded
 )
+Event = AgentEvent | m.AttachOpened | m.AttachOutput | m.AttachTaken | m.AttachEnded
 
 
 class ServerProtocol:

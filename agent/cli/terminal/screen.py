@@ -104,6 +104,8 @@ class TextScreen:
                 self._line(job, coloured(f"waits: {plain(str(record['reason']))}", "dim", self._out))
             case "warning":
                 self._line(job, coloured(f"Warning: {plain(str(record['message']))}", "cancelled", self._out))
+            case _:
+                pass
         self._out.flush()
 
     def show_record(self, job: str, record: Record) -> None:

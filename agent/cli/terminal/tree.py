@@ -150,6 +150,8 @@ class TreeScreen:
                 self._end_job(job, record)
             case "run":
                 self._end_run(record)
+            case _:
+                pass  # a newer server's record
         self.tick()
 
     def tick(self) -> None:

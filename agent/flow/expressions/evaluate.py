@@ -16,6 +16,7 @@ from agent.flow.expressions.functions import BUILTINS, CASE, MAX_ARGUMENTS, Func
 from agent.flow.expressions.nodes import (
     Comparison,
     Expression,
+    FunctionCall,
     Index,
     Literal,
     Logical,
@@ -131,8 +132,8 @@ class _Evaluation:
                 )
             case Logical(operator, operands):
                 return self._join(operands, level + 1, stops_at=operator == "||")
-            case _:
-                return self._call(node.name.lower(), node.arguments, level + 1)
+            case FunctionCall(name, arguments):
+                return self._call(name.lower(), arguments, level + 1)
 
     def _spend(self, *, characters: int = 0, steps: int = 0) -> None:
         if self._budget is not None:

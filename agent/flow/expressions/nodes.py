@@ -120,5 +120,5 @@ def _list_children(node: Node) -> tuple[Node, ...]:
             return operands
         case FunctionCall(_, arguments):
             return arguments
-        case _:
+        case Literal() | NamedValue():
             return ()

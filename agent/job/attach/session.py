@@ -168,7 +168,7 @@ class Session:
                         program.end_input()
                     case (FrameKind.SIZE, data):
                         await program.resize(*read_size(data))
-                    case _:
+                    case _:  # a kind that a client has no business with
                         return
 
     async def _watch_silence(self) -> None:

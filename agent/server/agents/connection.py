@@ -34,7 +34,7 @@ from agent.server.store.outage import outlast
 from agent.wire import messages as m
 from agent.wire.errors import IllegalVerbError, WireError
 from agent.wire.lease import LeaseState
-from agent.wire.server_side import Authenticated, Event, ServerProtocol
+from agent.wire.server_side import AgentEvent, Authenticated, Event, ServerProtocol
 
 log = logging.getLogger("agent.server.agents.hub")
 
@@ -220,7 +220,7 @@ class AgentConnection:
             return self._protocol.receive_text(frame)
         return self._protocol.receive_bytes(frame)
 
-    async def _handle(self, event: Event) -> None:
+    async def _handle(self, event: AgentEvent) -> None:
         match event:
             case m.Hello():
                 await self._greet(event)
