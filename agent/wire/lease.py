@@ -1,20 +1,27 @@
 """The life of one lease, as the server sees it, and fencing. Pure: time comes as numbers.
 
-    offered ---accept---> accepted ---complete---> released    the journal is whole: the normal end
-       |                     |
-       +-----expire----------+---> expired                     nothing was heard in time (`agent.wire.lease_watch`)
-       +-----revoke----------+---> revoked                     taken away: replaced, agent removed, data lost
-       +-----refuse---> refused                                the agent does not want it
+    offered --accept--> accepted --complete--> released     the journal is whole: the normal end
+    offered --heard--> accepted                             the word `accept` was lost with a connection
+    offered --refuse--> refused                             the agent does not want it
+    offered, accepted --expire--> expired                   nothing was heard in time (`agent.wire.lease_watch`)
+    offered, accepted --revoke--> revoked                   taken away: replaced, agent removed, data lost
+
+    a repeated word, and a sign of life of an agent that has not heard of the end yet, change nothing:
+    accepted --accept--> accepted      accepted --heard--> accepted
+    released --complete--> released    released --heard--> released
+    refused --refuse--> refused        expired --expire--> expired      revoked --revoke--> revoked
 
 A job begins when its lease is accepted, in rows, and its agent has heard so (`agent.wire.messages`): an offer that ends
-has begun nothing. The four ends are final. A repeated message changes nothing; any other event on an ended lease is a StaleLeaseError,
-so a lease that was given up is never completed by its old holder.
+has begun nothing. The four ends are final. Any other event on an ended lease is a StaleLeaseError, so a lease that was
+given up is never completed by its old holder.
 """
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Final
 
 from agent.errors import StaleLeaseError
+from agent.states import Transitions
 
 
 class LeaseState(StrEnum):
@@ -60,7 +67,8 @@ TRANSITIONS: dict[tuple[LeaseState, LeaseEvent], LeaseState] = {
     (_S.REVOKED, _E.REVOKE): _S.REVOKED,
 }
 
-ENDS = frozenset({_S.RELEASED, _S.REFUSED, _S.EXPIRED, _S.REVOKED})
+LEASES: Final = Transitions.of_events("lease", frozenset({_S.OFFERED}), TRANSITIONS)
+ENDS: Final = LEASES.ends
 
 
 @dataclass(frozen=True, slots=True)

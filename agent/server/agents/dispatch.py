@@ -28,6 +28,7 @@ from agent.server.store import gangs, jobs, queue
 from agent.server.store import leases as lease_store
 from agent.server.store.outage import Outage
 from agent.server.store.queue import QueuedRow
+from agent.spec.status import JobStatus
 from agent.wire.lease_watch import BLIND_SECONDS
 
 log = logging.getLogger("agent.server.agents.dispatch")
@@ -103,9 +104,9 @@ class Dispatcher:
         standing = {job: (lease, status) for job, lease, status in rows}
         for (job, lease), agent in forming.items():
             current, status = standing.get(job, (0, ""))
-            if current != lease or status in ("queued", "completed"):
+            if current != lease or status in (JobStatus.QUEUED, JobStatus.COMPLETED):
                 self._hub.revoke(agent, job, lease, "the job was taken back before it began")
-            elif status == "running":
+            elif status is JobStatus.RUNNING:
                 self._hub.begin(agent, job, lease)
 
     async def _send_cancels(self) -> None:

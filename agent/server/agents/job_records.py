@@ -20,6 +20,7 @@ from agent.server.store.failures import UnstorableError, translate_failures
 from agent.server.store.jobs import JobRow
 from agent.spec import codec
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
+from agent.spec.status import JobStatus
 from agent.wire.lease import LeaseEvent, LeaseTerms, advance
 
 log = logging.getLogger("agent.server")
@@ -63,7 +64,7 @@ class JobRecords:
             row = await jobs.find_job(connection, job)
             if row is None or row.lease != lease:
                 return Outcome.OPEN
-            if row.status == "completed":  # another server process may have read its last word
+            if row.status is JobStatus.COMPLETED:  # another server process may have read its last word
                 is_whole = await leases.is_released(connection, job, lease)
                 return Outcome.CLOSED if is_whole else Outcome.OPEN
         try:
@@ -85,7 +86,7 @@ class JobRecords:
         A journal that breaks its format says nothing.
         """
         row = await change.lock_job(job)
-        if row is None or row.lease != lease or row.status == "completed":
+        if row is None or row.lease != lease or row.status is JobStatus.COMPLETED:
             return False
         (durable,) = await self._journals.sync([(job, lease)])
         offset = row.journal_applied

@@ -23,6 +23,7 @@ from agent.server.store import gangs as gang_store
 from agent.server.store.database import Connection
 from agent.server.store.jobs import JobRow
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
+from agent.spec.status import JobStatus
 from agent.wire import lease as lease_rules
 from agent.wire.lease import Lease, LeaseEvent, LeaseState, LeaseTerms
 from agent.wire.lease_watch import LeaseWatch
@@ -280,7 +281,7 @@ class Leases:
         """The other nodes of a gang that has lost one before it began. Their agents hear it from the dispatcher."""
         for node in await gang_store.list_nodes(change.connection, gang):
             row = node.job
-            if row.id == job or row.status != "assigned" or row.agent is None:
+            if row.id == job or row.status is not JobStatus.ASSIGNED or row.agent is None:
                 continue
             reason = "another machine of the job could not be had"
             await self._move(change, row.id, row.lease, row.agent, LeaseEvent.REVOKE, reason)
@@ -302,7 +303,7 @@ def _failed(message: str) -> JobResult:
 
 def _is_forming(row: JobRow | None) -> bool:
     """Whether this is a node of a gang that has not begun."""
-    return row is not None and row.gang is not None and row.status == "assigned"
+    return row is not None and row.gang is not None and row.status is JobStatus.ASSIGNED
 
 
 async def _tell_of_agent(change: Change, job: str, agent: str, reason: str) -> None:

@@ -16,6 +16,7 @@ from agent.server.process.problems import ConflictError, TooLargeError
 from agent.server.store import artifacts, retention, runs
 from agent.server.store.artifacts import ArtifactRow
 from agent.server.store.locks import lock_name
+from agent.server.store.states import UploadStatus
 from agent.server.toolkit.artifacts import check_mime_type, check_name
 from agent.server.toolkit.blobs import read_start, redirect_or_send, remove_all
 from agent.server.toolkit.shelves import ARTIFACTS, artifact_headers, check_quota, stored_artifact
@@ -50,7 +51,7 @@ async def download_artifact(call: Call) -> Response:
     """The artifact's bytes, as a file to save; 302 to the bucket that has them, where there is one. `Range: bytes=N-` goes on after a cut."""
     async with call.rooms.database.read() as connection:
         row = await artifacts.find_artifact(connection, call.number("artifact"))
-    if row is None or row.status != "final":
+    if row is None or row.status is not UploadStatus.FINAL:
         raise NotFoundError("there is no such artifact")
     return await redirect_or_send(call.rooms, stored_artifact(row), read_start(call, row.size_bytes))
 

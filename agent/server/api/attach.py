@@ -21,6 +21,7 @@ from agent.server.process.problems import ConflictError, TooLargeError
 from agent.server.store import agents, deliveries, jobs, runs
 from agent.server.store.database import Connection
 from agent.server.store.jobs import JobRow
+from agent.spec.status import ACTIVE, JobStatus
 from agent.wire.messages import ATTACH_COMMAND_CHARACTERS
 
 _Size = Annotated[int, msgspec.Meta(ge=0, le=65535)]
@@ -95,12 +96,12 @@ async def _find(connection: Connection, job: str) -> JobRow:
     row = await jobs.find_job(connection, job)
     if row is None:
         raise NotFoundError(f"there is no job {job}")
-    if row.status == "completed":
+    if row.status is JobStatus.COMPLETED:
         raise ConflictError(
             f"the job {row.key} has ended",
             hint="`agent run rerun --hold-on-failure 30m` holds it when it fails",
         )
-    if row.status not in jobs.ACTIVE:
+    if row.status not in ACTIVE:
         raise ConflictError(f"the job {row.key} has not begun", hint=row.waiting)
     return row
 

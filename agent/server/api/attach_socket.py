@@ -28,6 +28,7 @@ from agent.server.process.client_groups import group_of
 from agent.server.process.problems import ConflictError
 from agent.server.store import jobs
 from agent.server.store.failures import UnavailableError
+from agent.spec.status import ACTIVE
 from agent.wire import messages as m
 
 log = logging.getLogger("agent.server")
@@ -73,7 +74,7 @@ async def _run(websocket: WebSocket, rooms: Rooms, ticket: Ticket) -> dict[str, 
     async with rooms.database.read() as connection:
         row = await jobs.find_job(connection, ticket.job)
         holder = await rooms.agents.peers.find_holder(connection, ticket.agent)
-    if row is None or row.lease != ticket.lease or row.status not in jobs.ACTIVE:
+    if row is None or row.lease != ticket.lease or row.status not in ACTIVE:
         raise ConflictError("the job has ended")
     if holder is None:
         raise ConflictError(

@@ -1,12 +1,13 @@
 """`/api/v1/deliveries`: what arrived, and what became of it: why a push did not start anything, in words."""
 
 import json
-from typing import Literal
+from enum import StrEnum
 
 import msgspec
 from starlette.responses import Response
 
 from agent.errors import NotFoundError
+from agent.server.events.changes import Change
 from agent.server.events.views import Moment, time_text
 from agent.server.http.call import Call, view_response
 from agent.server.http.operation import V1, Operation
@@ -16,6 +17,7 @@ from agent.server.process.problems import ConflictError
 from agent.server.runs.platform_events import TRIGGERS
 from agent.server.store import deliveries
 from agent.server.store.deliveries import DeliveryRow
+from agent.server.store.states import DeliveryStatus
 
 _PATH = f"{V1}/deliveries/{{delivery:int}}"
 _MOVES = (
@@ -26,14 +28,22 @@ _MOVES = (
     "close",
     "merge",
 )  # after which an approval is stale
-Status = Literal["waiting", "held", "done", "failed"]
+
+
+class ShownStatus(StrEnum):
+    """A delivery's status, of those that are shown: all but what is gone."""
+
+    WAITING = DeliveryStatus.WAITING.value
+    HELD = DeliveryStatus.HELD.value
+    DONE = DeliveryStatus.DONE.value
+    FAILED = DeliveryStatus.FAILED.value
 
 
 class DeliveryQuery(Page):
     """Which deliveries."""
 
     repository: str | msgspec.UnsetType = msgspec.UNSET
-    status: Status | msgspec.UnsetType = msgspec.UNSET
+    status: ShownStatus | msgspec.UnsetType = msgspec.UNSET
 
 
 class ResultView(msgspec.Struct):
@@ -56,7 +66,7 @@ class DeliveryView(msgspec.Struct, kw_only=True):
     event: str
     action: str
     subject: str
-    status: Status
+    status: ShownStatus
     outcome: str
     results: list[ResultView]
     attempts: int
@@ -82,7 +92,7 @@ async def list_deliveries(call: Call) -> Response:
             limit=query.limit + 1,
             before=query.after(RowId),
             scope=query.repository or None,
-            status=query.status or None,
+            status=DeliveryStatus(query.status) if query.status else None,
         )
     shown = cut(found, query.limit)
     after = next_cursor(found, query.limit, shown[-1].id if shown else 0)
@@ -99,13 +109,13 @@ async def approve_delivery(call: Call) -> Response:
     row = await _load(call)
     async with call.rooms.changes.begin() as change:
         newer = await deliveries.find_newer(change.connection, row, _MOVES)
-        if row.status != "held":
+        if row.status is not DeliveryStatus.HELD:
             raise ConflictError(f"the delivery is {row.status}: there is nothing to approve")
         if newer is not None:
             raise ConflictError(
                 "the request to merge has moved on since", hint=f"look at delivery {newer} instead"
             )
-        await deliveries.wake_delivery(change.connection, row.id, change.now, is_approved=True)
+        await _wake(change, row, is_approved=True)
         change.wake(TRIGGERS)
     return view_response(_view(await _load(call)))
 
@@ -114,11 +124,16 @@ async def repeat_delivery(call: Call) -> Response:
     """Work a delivery off again; what it has started is not started twice."""
     row = await _load(call)
     async with call.rooms.changes.begin() as change:
-        if row.status not in ("done", "failed") or row.provider == "webhook":
+        if row.status not in (DeliveryStatus.DONE, DeliveryStatus.FAILED) or row.provider == "webhook":
             raise ConflictError(f"the delivery is {row.status}: it can't be repeated")
-        await deliveries.wake_delivery(change.connection, row.id, change.now)
+        await _wake(change, row, is_approved=row.is_approved)
         change.wake(TRIGGERS)
     return view_response(_view(await _load(call)))
+
+
+async def _wake(change: Change, row: DeliveryRow, *, is_approved: bool) -> None:
+    if not await deliveries.wake_delivery(change.connection, row, change.now, is_approved=is_approved):
+        raise ConflictError("the delivery is being worked on again already")
 
 
 async def _load(call: Call) -> DeliveryRow:
@@ -138,7 +153,7 @@ def _view(row: DeliveryRow) -> DeliveryView:
         event=row.event,
         action=row.action,
         subject=row.subject,
-        status=msgspec.convert(row.status, Status),
+        status=ShownStatus(row.status),
         outcome=row.outcome,
         results=[ResultView(**result) for result in json.loads(row.results)],
         attempts=row.attempt,

@@ -20,6 +20,7 @@ from agent.server.people.auth.access import Access
 from agent.server.process.problems import MalformedError
 from agent.server.store import agents, jobs, records
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
+from agent.spec.status import JobStatus
 
 _Line = Annotated[int, msgspec.Meta(ge=1, le=1 << 53)]
 
@@ -112,7 +113,7 @@ async def _follow(rooms: Rooms, job: str, after: int) -> AsyncIterator[bytes]:
                         yield _events_of(events, end)
             if offset > before:
                 continue
-            if row.status == "completed":
+            if row.status is JobStatus.COMPLETED:
                 yield _end_of(public, row, offset, is_closed=is_closed)
                 return
             for moved in public.progress():  # for who has seen all the rest: it is no part of the journal

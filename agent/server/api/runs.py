@@ -1,7 +1,7 @@
 """`/api/v1/runs`."""
 
 from collections.abc import AsyncIterator, Mapping
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 from starlette.responses import Response
@@ -22,6 +22,7 @@ from agent.server.store import events, jobs, runs
 from agent.server.triggers.inbox import check_payload
 from agent.spec import codec
 from agent.spec.job import Source
+from agent.spec.status import RunStatus
 
 _LONGEST_REASON = 1000
 _PATH = f"{V1}/runs/{{run:int}}"
@@ -62,7 +63,7 @@ class CancelBody(msgspec.Struct, forbid_unknown_fields=True):
 class RunQuery(Page):
     """Which runs."""
 
-    status: Literal["queued", "running", "completed"] | msgspec.UnsetType = msgspec.UNSET
+    status: RunStatus | msgspec.UnsetType = msgspec.UNSET
 
 
 class DetailsQuery(msgspec.Struct, forbid_unknown_fields=True):
@@ -177,7 +178,7 @@ async def _events(rooms: Rooms, run: int, after: int) -> AsyncIterator[bytes]:
                 after = event.id
                 yield event_streams.event_bytes(event.kind, event.data, event.id)
             if not found:
-                if row is None or row.status == "completed":
+                if row is None or row.status is RunStatus.COMPLETED:
                     yield event_streams.END
                     return
                 if not await listener.wait(event_streams.HEARTBEAT_SECONDS):

@@ -20,6 +20,7 @@ from agent.server.people.auth.access import Access
 from agent.server.runs.platform_events import PlatformEvent, emit
 from agent.server.store import artifacts, tags
 from agent.server.store.datasets import TAGGED
+from agent.server.store.states import UploadStatus
 from agent.server.store.tags import TagRow
 
 _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -85,7 +86,7 @@ async def tag_artifact(call: Call) -> Response:
     row = _row(call, "artifact")
     async with call.rooms.changes.begin() as change:
         artifact = await artifacts.find_artifact(change.connection, row.thing)
-        if artifact is None or artifact.status != "final":
+        if artifact is None or artifact.status is not UploadStatus.FINAL:
             raise NotFoundError("there is no such artifact")
         if await tags.add_tag(change.connection, row):
             event = PlatformEvent(

@@ -19,6 +19,7 @@ from agent.server.data.log_index import LogIndex, LogIndexes
 from agent.server.data.record_bounds import MOST_STEPS
 from agent.server.store import archives, records
 from agent.server.store.database import Database
+from agent.server.store.states import ArchiveState
 
 Found = list[tuple[int, Record]]
 
@@ -118,7 +119,7 @@ class JobLogs:
         """Whether there was a log that was too old, or too much, to be kept."""
         async with self._database.read() as connection:
             row = await archives.find_archive(connection, job, lease)
-        return row is not None and row.state == "gone"
+        return row is not None and row.state is ArchiveState.GONE
 
     async def _bring_up(self, job: str, lease: int, offset: int | None = None) -> LogIndex:
         """The index of a journal, up to its end, or to `offset`."""
@@ -132,7 +133,7 @@ class JobLogs:
     async def _archive(self, job: str, lease: int) -> ArchiveReader | None:
         async with self._database.read() as connection:
             row = await archives.find_archive(connection, job, lease)
-        if row is None or row.state not in ("stored", "done"):
+        if row is None or row.state not in (ArchiveState.STORED, ArchiveState.DONE):
             return None
         return ArchiveReader(partial(self._fetch, row.blob), row.size_bytes)
 

@@ -29,7 +29,7 @@ from agent.server.data.blobs.store import BlobStore
 from agent.server.data.journals import Journals
 from agent.server.events.changes import Change, Changes
 from agent.server.process.problems import ConflictError
-from agent.server.store import caches, dataset_files, datasets, projects, retention, snapshots
+from agent.server.store import archives, caches, dataset_files, datasets, projects, retention, snapshots
 from agent.server.store.archives import ArchiveRow
 from agent.server.store.artifacts import ArtifactRow
 from agent.server.store.caches import CacheRow
@@ -284,7 +284,7 @@ def _keys_of(shelf: str, row: ArtifactRow | CacheRow) -> tuple[str, ...]:
 
 def _doom_log(project: ProjectRow, row: ArchiveRow) -> Doomed:
     async def forget(change: Change) -> None:
-        await retention.forget_log(change.connection, row)
+        await archives.forget(change.connection, row)
 
     keys = (row.blob,) if row.blob else ()
     name = f"of {row.job}, lease {row.lease}"

@@ -11,6 +11,7 @@ from agent.server.store.artifacts import ArtifactRow
 from agent.server.store.jobs import JobRow
 from agent.server.store.records import StepRow
 from agent.server.store.runs import RunRow
+from agent.spec.status import JobStatus, RunStatus
 
 _LAST_SECOND = 253_402_300_799  # of the year 9999: what lies behind it has no RFC 3339 form
 
@@ -36,7 +37,7 @@ class RunView(msgspec.Struct):
     event: str
     actor: str
     source: dict[str, object]
-    status: str
+    status: RunStatus
     conclusion: str | None
     cancel_reason: str | None
     created: Moment | None
@@ -60,7 +61,7 @@ class JobView(msgspec.Struct):
     run: int
     key: str
     name: str
-    status: str
+    status: JobStatus
     conclusion: str | None
     waiting: str
     runs_on: list[str]
@@ -191,7 +192,7 @@ def view_pending_job(run: int, key: str, why: str, *, attempt: int, run_attempt:
         run=run,
         key=key,
         name=key,
-        status="pending",
+        status=JobStatus.PENDING,
         conclusion=None,
         waiting=why,
         runs_on=[],

@@ -13,6 +13,7 @@ from agent.server.pools import Figures
 from agent.server.process.pool_metrics import PoolCollector
 from agent.server.store.jobs import JobRow
 from agent.server.store.runs import RunRow
+from agent.spec.status import JobStatus, RunStatus
 
 MOST_FLOWS = 200
 _WAITS = (0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 6 * 3600, 86400)
@@ -103,7 +104,7 @@ class Metrics:
         """An agent has shipped so much."""
         self._journal.inc(size_bytes)
 
-    def render(self, jobs: Mapping[str, int], agents: Mapping[str, int]) -> bytes:
+    def render(self, jobs: Mapping[JobStatus, int], agents: Mapping[str, int]) -> bytes:
         """The exposition; `jobs` by status and `agents` by state are as the store has them now."""
         for gauge, values in ((self._jobs, jobs), (self._agents, agents)):
             gauge.clear()
@@ -113,7 +114,7 @@ class Metrics:
 
     def _note_run(self, now: float, row: RunRow, project: str) -> None:
         labels = self._bounded(project, row.file)
-        if row.created_at == now and row.status != "completed":
+        if row.created_at == now and row.status is not RunStatus.COMPLETED:
             self._submitted.labels(*labels).inc()
         if row.finished_at == now:
             conclusion = row.conclusion or "none"
@@ -122,7 +123,7 @@ class Metrics:
 
     def _note_job(self, now: float, row: JobRow, project: str) -> None:
         project, _ = self._bounded(project, "")
-        if row.started_at == now and row.queued_at is not None and row.status == "running":
+        if row.started_at == now and row.queued_at is not None and row.status is JobStatus.RUNNING:
             self._queue.labels(project).observe(max(now - row.queued_at, 0.0))
         if row.finished_at == now:
             self._jobs_finished.labels(project, row.conclusion or "none", row.failure_kind or "none").inc()

@@ -35,6 +35,7 @@ from agent.server.runs.platform_events import tell_of_run
 from agent.server.store import environments, groups, jobs, leases, run_branches, runs
 from agent.server.store import gangs as gang_store
 from agent.server.store.groups import Letter
+from agent.spec.status import JobStatus
 
 _SAID = (JobPhase.GATED, JobPhase.GROUPED, JobPhase.RESTING)  # waits that no row tells of
 
@@ -111,7 +112,7 @@ async def _cancel_job(change: Change, job: JobId, reason: str, *, is_forced: boo
     row = await jobs.find_job(change.connection, job)
     if row is not None and row.gang is not None:
         await _cancel_nodes(change, row.gang, reason, is_forced=is_forced)
-    if row is None or (row.status != "queued" and not is_forced):
+    if row is None or (row.status is not JobStatus.QUEUED and not is_forced):
         await change.tell_job(job)
         return None
     result = cancelled(reason)
@@ -125,7 +126,7 @@ async def _cancel_nodes(change: Change, gang: str, reason: str, *, is_forced: bo
     """The further nodes of a job that runs on several machines."""
     for node in await gang_store.list_nodes(change.connection, gang):
         await jobs.request_cancel(change.connection, node.job.id, reason)
-        if node.job.node_rank and (node.job.status == "queued" or is_forced):
+        if node.job.node_rank and (node.job.status is JobStatus.QUEUED or is_forced):
             await jobs.finish_job(change.connection, node.job.id, cancelled(reason), change.now)
             await leases.end_now(change.connection, node.job.id, node.job.lease)
 

@@ -20,6 +20,7 @@ from agent.server.store.gangs import NodeRow
 from agent.server.store.jobs import JobRow
 from agent.spec.job import GangNode, JobSpec
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
+from agent.spec.status import JobStatus
 from agent.wire.lease import LeaseState
 
 _FIRST_PORT, _PORTS = 20_000, 10_000
@@ -65,7 +66,7 @@ def is_complete(nodes: list[NodeRow]) -> bool:
 
 def has_ended(node: JobRow) -> bool:
     """Whether this node is over; the first one keeps its own end until the others are."""
-    return node.status == "completed" or node.conclusion is not None
+    return node.status is JobStatus.COMPLETED or node.conclusion is not None
 
 
 def explain_failure(node: JobRow, result: JobResult) -> str:

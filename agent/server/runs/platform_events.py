@@ -30,6 +30,7 @@ from agent.server.store.run_branches import RunBranch
 from agent.server.store.runs import RunRow
 from agent.spec import codec
 from agent.spec.job import Source
+from agent.spec.status import RunStatus
 
 TRIGGERS: Final = "triggers"  # the topic of what is to be worked off
 DEEPEST: Final = 3  # as at GitHub: a run, which starts a run, which starts a run
@@ -134,7 +135,7 @@ async def _report(change: Change, origin: deliveries.OriginRow, row: RunRow) -> 
     repository = await repositories.find_repository(change.connection, origin.repository)
     if repository is None or not repository.reports_status:
         return
-    is_over = row.status == "completed"
+    is_over = row.status is RunStatus.COMPLETED
     conclusion = row.conclusion or ""
     await status_reports.add_report(
         change.connection,
@@ -162,7 +163,7 @@ def _describe_run(row: RunRow, action: str) -> dict[str, object]:
             "path": row.file,
             "run_number": row.number,
             "event": row.event,
-            "status": "in_progress" if row.status == "running" else row.status,
+            "status": "in_progress" if row.status is RunStatus.RUNNING else row.status,
             "conclusion": row.conclusion,
             "head_branch": ref.removeprefix("refs/heads/").removeprefix("refs/tags/"),
             "head_sha": source.get("commit", ""),

@@ -28,6 +28,7 @@ from agent.server.store import agents, artifacts, jobs, records, run_branches, r
 from agent.server.store.database import Connection, Database
 from agent.server.store.jobs import JobRow
 from agent.server.store.runs import AttemptRow
+from agent.spec.status import JobStatus
 
 
 class SummaryView(msgspec.Struct):
@@ -151,7 +152,7 @@ def _of_attempt(view: RunView, attempt: Attempt) -> RunView:
     return msgspec.structs.replace(
         view,
         attempt=row.attempt,
-        status="completed",
+        status=JobStatus.COMPLETED,
         conclusion=row.conclusion,
         cancel_reason=row.cancel_reason,
         started=time_text(row.started_at),

@@ -44,6 +44,7 @@ from agent.server.store.runs import StoredPlan
 from agent.spec import codec
 from agent.spec.job import JOB_TOKEN, Source, SourceKind
 from agent.spec.outcome import Conclusion, JobResult
+from agent.spec.status import JobStatus, RunStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ class Runs:
             row = await runs.find_run(change.connection, run)
             if row is None:
                 raise NotFoundError(f"there is no run {run}")
-            if row.status == "completed":
+            if row.status is RunStatus.COMPLETED:
                 raise ConflictError(
                     f"run {run} is over already: {row.conclusion}", hint=f"`agent run show {run}` says more"
                 )
@@ -124,7 +125,7 @@ class Runs:
         """Let the planner see `event`, and store what it decides. With `attempt`: only if that is the run's present one."""
         await change.lock_run(run)
         plan = await runs.load_plan(change.connection, run)
-        if plan is None or plan.status == "completed":
+        if plan is None or plan.status is RunStatus.COMPLETED:
             return
         flow, state = await self._read(plan, run)
         if attempt in (0, state.request.attempt):
@@ -202,7 +203,7 @@ class Runs:
         for node in await gang_store.list_nodes(change.connection, gang):
             if not gangs.has_ended(node.job):
                 await jobs.request_cancel(change.connection, node.job.id, reason)
-                if node.job.status == "queued":
+                if node.job.status is JobStatus.QUEUED:
                     await self._finish_node(change, node.job, cancelled(reason))
 
 

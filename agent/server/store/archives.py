@@ -1,7 +1,6 @@
-"""Archives of journals: which are to be made, and where those are that have been.
+"""Archives of journals: which are to be made, and where those are that have been. `agent.server.store.states` has the table.
 
-waiting --its archive is stored--> stored --the journal is removed--> done --too old--> gone
-waiting --there is nothing, or it is damaged--> kept
+Who moves one on says what it was when he took it. False means that somebody else was quicker.
 """
 
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.server.store.hot import Hot
 from agent.server.store.schema import archives
+from agent.server.store.states import ARCHIVES, ArchiveState
 from agent.server.store.upsert import insert
 
 
@@ -20,7 +20,7 @@ class ArchiveRow:
 
     job: str
     lease: int
-    state: str
+    state: ArchiveState
     due_at: float | None
     blob: str
     size_bytes: int
@@ -36,7 +36,7 @@ async def want_archive(connection: AsyncConnection, job: str, lease: int, due_at
         connection,
         job=job,
         lease=lease,
-        state="waiting",
+        state=ArchiveState.WAITING,
         due_at=due_at,
         blob="",
         size_bytes=0,
@@ -70,24 +70,31 @@ async def claim(connection: AsyncConnection, row: ArchiveRow, until: float) -> b
 
 
 async def store(connection: AsyncConnection, row: ArchiveRow, stored: ArchiveRow) -> bool:
-    """The archive is in the blob store; False when somebody else has made one."""
+    """The archive is in the blob store; False when somebody else has made one. Raises ImpossibleTransitionError."""
     return await _move(
         connection,
         row,
-        state=stored.state,
+        stored.state,
         blob=stored.blob,
         size_bytes=stored.size_bytes,
         journal_bytes=stored.journal_bytes,
     )
 
 
-async def finish(connection: AsyncConnection, row: ArchiveRow, state: str) -> bool:
-    """Nothing is left to do; False when somebody else was quicker."""
-    return await _move(connection, row, state=state, due_at=None)
+async def finish(connection: AsyncConnection, row: ArchiveRow, state: ArchiveState) -> bool:
+    """Nothing is left to do; False when somebody else was quicker. Raises ImpossibleTransitionError."""
+    return await _move(connection, row, state, due_at=None)
 
 
-async def _move(connection: AsyncConnection, row: ArchiveRow, **values: object) -> bool:
-    return (await connection.execute(update(archives).where(*_is(row)).values(**values))).rowcount == 1
+async def forget(connection: AsyncConnection, row: ArchiveRow) -> bool:
+    """The log is gone; that there was one is still known. False when somebody else was quicker."""
+    return await _move(connection, row, ArchiveState.GONE, blob="", size_bytes=0)
+
+
+async def _move(connection: AsyncConnection, row: ArchiveRow, new: ArchiveState, **values: object) -> bool:
+    ARCHIVES.check(row.state, new)
+    statement = update(archives).where(*_is(row)).values(state=new, **values)
+    return (await connection.execute(statement)).rowcount == 1
 
 
 def _is(row: ArchiveRow) -> list[ColumnElement[bool]]:

@@ -1,6 +1,6 @@
 """Artifacts of runs. Only `final` ones are seen by anybody but their uploader.
 
-uploading --all bytes are there--> uploaded --finalize--> final
+`agent.server.store.states` has their table.
 """
 
 from dataclasses import dataclass
@@ -9,6 +9,8 @@ from sqlalchemy import Select, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.server.store.schema import artifacts, runs
+from agent.server.store.states import UPLOADS, UploadStatus
+from agent.server.store.transitions import may_become
 from agent.server.store.upsert import insert
 
 
@@ -21,7 +23,7 @@ class ArtifactRow:
     job: str
     name: str
     mime_type: str
-    status: str
+    status: UploadStatus
     size_bytes: int
     digest: str
     created_at: float
@@ -31,7 +33,9 @@ class ArtifactRow:
 
 async def add_artifact(connection: AsyncConnection, **values: object) -> int | None:
     """Reserve a name in a run: the new id, or None when the name is taken."""
-    new = insert(connection, artifacts).values(status="uploading", size_bytes=0, digest="", **values)
+    new = insert(connection, artifacts).values(
+        status=UploadStatus.UPLOADING, size_bytes=0, digest="", **values
+    )
     statement = new.on_conflict_do_nothing(index_elements=["run", "name"]).returning(artifacts.c.id)
     found: int | None = (await connection.execute(statement)).scalar_one_or_none()
     return found
@@ -57,7 +61,7 @@ async def list_final(connection: AsyncConnection, run: int) -> list[ArtifactRow]
     """The run's finished artifacts."""
     query = (
         select(artifacts)
-        .where(artifacts.c.run == run, artifacts.c.status == "final")
+        .where(artifacts.c.run == run, artifacts.c.status == UploadStatus.FINAL)
         .order_by(artifacts.c.id)
     )
     return [ArtifactRow(**row) for row in (await connection.execute(query)).mappings()]
@@ -75,11 +79,10 @@ async def mark_uploaded(
     connection: AsyncConnection, artifact: int, blob: str, size_bytes: int, digest: str
 ) -> bool:
     """All bytes are there; False when it is final (an upload can't change it) or gone."""
-    return await _change(
+    return await _move(
         connection,
         artifact,
-        ("uploading", "uploaded"),
-        status="uploaded",
+        UploadStatus.UPLOADED,
         blob=blob,
         size_bytes=size_bytes,
         digest=digest,
@@ -88,7 +91,7 @@ async def mark_uploaded(
 
 async def mark_final(connection: AsyncConnection, artifact: int) -> bool:
     """The uploader's word that this is it; False when it was not complete."""
-    return await _change(connection, artifact, ("uploaded",), status="final")
+    return await _move(connection, artifact, UploadStatus.FINAL)
 
 
 async def remove_artifact(connection: AsyncConnection, artifact: int) -> None:
@@ -96,11 +99,11 @@ async def remove_artifact(connection: AsyncConnection, artifact: int) -> None:
     await connection.execute(delete(artifacts).where(artifacts.c.id == artifact))
 
 
-async def _change(
-    connection: AsyncConnection, artifact: int, leaving: tuple[str, ...], **values: object
-) -> bool:
-    statement = update(artifacts).where(artifacts.c.id == artifact, artifacts.c.status.in_(leaving))
-    return (await connection.execute(statement.values(**values))).rowcount == 1
+async def _move(connection: AsyncConnection, artifact: int, new: UploadStatus, **values: object) -> bool:
+    statement = update(artifacts).where(
+        artifacts.c.id == artifact, may_become(artifacts.c.status, UPLOADS, new)
+    )
+    return (await connection.execute(statement.values(status=new, **values))).rowcount == 1
 
 
 async def _one(connection: AsyncConnection, query: "Select[tuple[object, ...]]") -> ArtifactRow | None:

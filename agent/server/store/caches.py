@@ -1,6 +1,6 @@
 """Caches of projects. A key is written once in a scope; only `final` ones are found.
 
-uploading --all bytes are there--> uploaded --finalize--> final
+`agent.server.store.states` has their table.
 """
 
 from collections.abc import Sequence
@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from sqlalchemy import Select, delete, func, literal, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from agent.server.store.jobs import ACTIVE
 from agent.server.store.schema import caches, jobs
+from agent.server.store.states import UPLOADS, UploadStatus
+from agent.server.store.transitions import may_become
 from agent.server.store.upsert import insert
+from agent.spec.status import ACTIVE
 
 _ESCAPE = "\\"
 
@@ -25,7 +27,7 @@ class CacheRow:
     scope: str
     key: str
     version: str
-    status: str
+    status: UploadStatus
     job: str
     blob: str
     size_bytes: int
@@ -43,12 +45,22 @@ async def reserve(
     same = [caches.c[name] == values[name] for name in ("project", "scope", "key", "version")]
     await connection.execute(
         delete(caches).where(
-            *same, caches.c.status != "final", or_(caches.c.job == job, caches.c.job.not_in(running))
+            *same,
+            caches.c.status != UploadStatus.FINAL,
+            or_(caches.c.job == job, caches.c.job.not_in(running)),
         )
     )
     statement = (
         insert(connection, caches)
-        .values(**values, status="uploading", blob="", size_bytes=0, digest="", created_at=now, used_at=now)
+        .values(
+            **values,
+            status=UploadStatus.UPLOADING,
+            blob="",
+            size_bytes=0,
+            digest="",
+            created_at=now,
+            used_at=now,
+        )
         .on_conflict_do_nothing(index_elements=["project", "scope", "version", "key"])
         .returning(caches.c.id)
     )
@@ -84,7 +96,7 @@ async def find_best(
             caches.c.project == project,
             caches.c.scope == scope,
             caches.c.version == version,
-            caches.c.status == "final",
+            caches.c.status == UploadStatus.FINAL,
             fits,
         )
         .order_by(caches.c.created_at.desc(), caches.c.id.desc())
@@ -108,7 +120,7 @@ async def list_caches(
     """The project's finished caches, the last used first: those behind the one that `after` (`used_at`, `id`) tells."""
     query = (
         select(caches)
-        .where(caches.c.project == project, caches.c.status == "final")
+        .where(caches.c.project == project, caches.c.status == UploadStatus.FINAL)
         .order_by(caches.c.used_at.desc(), caches.c.id.desc())
         .limit(limit)
     )
@@ -123,17 +135,13 @@ async def mark_uploaded(
     connection: AsyncConnection, cache: int, blob: str, size_bytes: int, digest: str
 ) -> bool:
     """All bytes are there; False when it is final or gone."""
-    statement = update(caches).where(caches.c.id == cache, caches.c.status != "final")
-    values = {"status": "uploaded", "blob": blob, "size_bytes": size_bytes, "digest": digest}
-    return (await connection.execute(statement.values(**values))).rowcount == 1
+    values = {"blob": blob, "size_bytes": size_bytes, "digest": digest}
+    return await _move(connection, cache, UploadStatus.UPLOADED, **values)
 
 
 async def mark_final(connection: AsyncConnection, cache: int, now: float) -> bool:
     """The uploader's word that this is it; False when it was not complete."""
-    statement = update(caches).where(caches.c.id == cache, caches.c.status == "uploaded")
-    return (
-        await connection.execute(statement.values(status="final", created_at=now, used_at=now))
-    ).rowcount == 1
+    return await _move(connection, cache, UploadStatus.FINAL, created_at=now, used_at=now)
 
 
 async def note_use(connection: AsyncConnection, cache: int, now: float) -> None:
@@ -144,7 +152,7 @@ async def note_use(connection: AsyncConnection, cache: int, now: float) -> None:
 async def size_of_all(connection: AsyncConnection, project: int) -> int:
     """The bytes of all the project's finished caches."""
     query = select(func.coalesce(func.sum(caches.c.size_bytes), 0))
-    query = query.where(caches.c.project == project, caches.c.status == "final")
+    query = query.where(caches.c.project == project, caches.c.status == UploadStatus.FINAL)
     return int((await connection.execute(query)).scalar_one())
 
 
@@ -152,7 +160,7 @@ async def list_least_used(connection: AsyncConnection, project: int, limit: int)
     """The project's finished caches, those that were not used for longest first."""
     query = (
         select(caches)
-        .where(caches.c.project == project, caches.c.status == "final")
+        .where(caches.c.project == project, caches.c.status == UploadStatus.FINAL)
         .order_by(caches.c.used_at, caches.c.id)
         .limit(limit)
     )
@@ -162,6 +170,11 @@ async def list_least_used(connection: AsyncConnection, project: int, limit: int)
 async def remove_caches(connection: AsyncConnection, ids: Sequence[int]) -> None:
     """Forget caches; their keys are free again."""
     await connection.execute(delete(caches).where(caches.c.id.in_(ids)))
+
+
+async def _move(connection: AsyncConnection, cache: int, new: UploadStatus, **values: object) -> bool:
+    statement = update(caches).where(caches.c.id == cache, may_become(caches.c.status, UPLOADS, new))
+    return (await connection.execute(statement.values(status=new, **values))).rowcount == 1
 
 
 async def _one(connection: AsyncConnection, query: "Select[tuple[object, ...]]") -> CacheRow | None:

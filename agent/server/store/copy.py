@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.server.store.schema import metadata
+from agent.server.store.states import ArchiveState
 
 _PAGES_AT_ONCE = 1000
 _SHARED = "installation"  # what several servers share in their database; an embedded server has files for it
+_ARCHIVED = (ArchiveState.STORED, ArchiveState.DONE, ArchiveState.GONE)  # the journal is not needed any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ def read_named(file: Path) -> NamedBytes:
         journals = copy.execute(
             "SELECT id || '-' || lease, journal_applied FROM jobs WHERE journal_applied > 0 AND NOT EXISTS"
             " (SELECT 1 FROM archives WHERE job = jobs.id AND archives.lease = jobs.lease"
-            " AND state IN ('stored', 'done', 'gone'))"
+            " AND state IN (?, ?, ?))",
+            _ARCHIVED,
         )
         return NamedBytes(frozenset(blobs), dict(journals.fetchall()))

@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import and_, bindparam, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.server.store.hot import Hot
 from agent.server.store.schema import deliveries, origins
+from agent.server.store.states import DELIVERIES, DeliveryStatus
 from agent.server.store.upsert import insert
-
-GONE = "gone"  # only that it was here is remembered
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +25,7 @@ class DeliveryRow:
     action: str
     subject: str
     depth: int
-    status: str
+    status: DeliveryStatus
     is_approved: bool
     attempt: int
     due_at: float | None
@@ -88,7 +87,7 @@ async def add_delivery(
         subject=subject,
         payload=payload,
         depth=depth,
-        status="done" if is_done else "waiting",
+        status=DeliveryStatus.DONE if is_done else DeliveryStatus.WAITING,
         is_approved=False,
         attempt=0,
         due_at=None if is_done else now,
@@ -104,7 +103,7 @@ async def add_delivery(
 
 async def find_delivery(connection: AsyncConnection, delivery: int) -> DeliveryRow | None:
     """The delivery with this id."""
-    query = select(*_COLUMNS).where(deliveries.c.id == delivery, deliveries.c.status != GONE)
+    query = select(*_COLUMNS).where(deliveries.c.id == delivery, deliveries.c.status != DeliveryStatus.GONE)
     row = (await connection.execute(query)).mappings().one_or_none()
     return None if row is None else DeliveryRow(**row)
 
@@ -144,10 +143,12 @@ async def list_deliveries(
     limit: int,
     before: int | None = None,
     scope: str | None = None,
-    status: str | None = None,
+    status: DeliveryStatus | None = None,
 ) -> list[DeliveryRow]:
     """The project's deliveries, newest first, with an id below `before`."""
-    query = select(*_COLUMNS).where(deliveries.c.project == project, deliveries.c.status != GONE)
+    query = select(*_COLUMNS).where(
+        deliveries.c.project == project, deliveries.c.status != DeliveryStatus.GONE
+    )
     query = query.order_by(deliveries.c.id.desc()).limit(limit)
     if before is not None:
         query = query.where(deliveries.c.id < before)
@@ -186,16 +187,20 @@ async def settle_delivery(
     connection: AsyncConnection,
     row: DeliveryRow,
     *,
-    status: str,
+    status: DeliveryStatus,
     outcome: str,
     results: str,
     now: float,
     due_at: float | None = None,
 ) -> bool:
-    """What became of a delivery that was claimed (`row` as it was then); False when the claim was lost meanwhile."""
+    """What became of a delivery that was claimed (`row` as it was then); False when the claim was lost meanwhile.
+
+    Raises ImpossibleTransitionError.
+    """
+    DELIVERIES.check(row.status, status)
     statement = (
         update(deliveries)
-        .where(deliveries.c.id == row.id, deliveries.c.attempt == row.attempt)
+        .where(*_is(row), deliveries.c.attempt == row.attempt)
         .values(
             status=status,
             outcome=outcome,
@@ -207,10 +212,18 @@ async def settle_delivery(
     return (await connection.execute(statement)).rowcount == 1
 
 
-async def wake_delivery(connection: AsyncConnection, delivery: int, now: float, **values: object) -> None:
-    """Let the delivery be worked on again."""
-    statement = update(deliveries).where(deliveries.c.id == delivery)
-    await connection.execute(statement.values(status="waiting", due_at=now, finished_at=None, **values))
+async def wake_delivery(
+    connection: AsyncConnection, row: DeliveryRow, now: float, *, is_approved: bool
+) -> bool:
+    """Let the delivery be worked on again; False when somebody else was quicker. Raises ImpossibleTransitionError."""
+    DELIVERIES.check(row.status, DeliveryStatus.WAITING)
+    values = {"due_at": now, "finished_at": None, "is_approved": is_approved}
+    statement = update(deliveries).where(*_is(row)).values(status=DeliveryStatus.WAITING, **values)
+    return (await connection.execute(statement)).rowcount == 1
+
+
+def _is(row: DeliveryRow) -> list[ColumnElement[bool]]:
+    return [deliveries.c.id == row.id, deliveries.c.status == row.status]
 
 
 async def next_due(connection: AsyncConnection) -> float | None:

@@ -16,6 +16,8 @@ from agent.server.store.text import without_nul
 from agent.spec import codec
 from agent.spec.job import JobSpec
 from agent.spec.outcome import JobResult
+from agent.spec.status import JobStatus
+from agent.wire.lease import LeaseState
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,7 @@ class NodeRow:
     """One node of a gang, with the lease that it is held under now."""
 
     job: JobRow
-    lease_state: str | None
+    lease_state: LeaseState | None
 
 
 async def list_nodes(connection: AsyncConnection, gang: str) -> list[NodeRow]:
@@ -58,7 +60,7 @@ async def add_node(connection: AsyncConnection, spec: JobSpec, *, gang: str, ran
             place=place,
             key=spec.key,
             name=spec.name,
-            status="queued",
+            status=JobStatus.QUEUED,
             spec=codec.dump(spec),
             gang=gang,
             node_rank=rank,
@@ -77,7 +79,7 @@ async def note_end(connection: AsyncConnection, job: str, result: JobResult) -> 
     """The first node has ended while others have not: its own end is kept, the job goes on; False: known already."""
     done = await connection.execute(
         update(jobs)
-        .where(jobs.c.id == job, jobs.c.status != "completed", jobs.c.conclusion.is_(None))
+        .where(jobs.c.id == job, jobs.c.status != JobStatus.COMPLETED, jobs.c.conclusion.is_(None))
         .values(
             conclusion=result.conclusion.value,
             failure_kind=result.failure_kind.value if result.failure_kind else None,
@@ -88,7 +90,7 @@ async def note_end(connection: AsyncConnection, job: str, result: JobResult) -> 
     return done.rowcount == 1
 
 
-async def list_of_jobs(connection: AsyncConnection, names: Sequence[str]) -> list[tuple[str, int, str]]:
+async def list_of_jobs(connection: AsyncConnection, names: Sequence[str]) -> list[tuple[str, int, JobStatus]]:
     """(job, current lease, status) of each."""
     query = select(jobs.c.id, jobs.c.lease, jobs.c.status).where(jobs.c.id.in_(names))
     return [(row.id, row.lease, row.status) for row in await connection.execute(query)]

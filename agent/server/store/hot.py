@@ -7,9 +7,10 @@ the caller; on PostgreSQL, where the way to the server counts for more, it goes 
 
 import sqlite3
 from collections.abc import Callable
+from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Boolean
+from sqlalchemy import Boolean, Enum
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.expression import Executable
 
@@ -22,7 +23,7 @@ Make = Callable[[AsyncConnection], Executable]
 class Hot:
     """A statement whose values come by name, each of a type that the driver takes as it is; without `IN`.
 
-    What it reads is of such types too, or Boolean.
+    What it reads is of such types too, or Boolean, or an enum of text.
     """
 
     def __init__(self, statement: Executable | Make) -> None:
@@ -30,14 +31,14 @@ class Hot:
         self._source = statement
         self._made: dict[str, Executable] = {}
         self._compiled: dict[tuple[str, ...], tuple[str, tuple[str, ...], dict[str, Any]]] = {}
-        self._booleans: tuple[int, ...] = ()  # which columns of its rows are
+        self._readers: tuple[tuple[int, Callable[[Any], object]], ...] = ()  # of the columns that need one
 
     async def rows(self, connection: AsyncConnection, **values: Any) -> list[Any]:
         """The rows that it gives, as tuples."""
         cursor = self._run(connection, values) if is_sqlite(connection) else None
         if cursor is not None:
             rows = cursor.fetchall()
-            return [self._convert(row) for row in rows] if self._booleans else rows
+            return [self._convert(row) for row in rows] if self._readers else rows
         return [tuple(row) for row in await connection.execute(self._statement(connection), values)]
 
     async def row(self, connection: AsyncConnection, **values: Any) -> Any:
@@ -77,10 +78,10 @@ class Hot:
             return None
 
     def _convert(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
-        """SQLite has no booleans."""
+        """SQLite has no booleans, and no states."""
         values = list(row)
-        for place in self._booleans:
-            values[place] = None if values[place] is None else bool(values[place])
+        for place, read in self._readers:
+            values[place] = None if values[place] is None else read(values[place])
         return tuple(values)
 
     def _compile(
@@ -90,6 +91,19 @@ class Hot:
         columns = list(names) if statement.is_insert else None
         compiled = statement.compile(dialect=connection.dialect, column_keys=columns)
         read = statement.selected_columns if statement.is_select else getattr(statement, "_returning", ())
-        self._booleans = tuple(place for place, column in enumerate(read) if isinstance(column.type, Boolean))
-        fixed = {name: bound.value for name, bound in compiled.binds.items() if not bound.required}
+        readers = ((place, _find_reader(column.type)) for place, column in enumerate(read))
+        self._readers = tuple((place, reader) for place, reader in readers if reader is not None)
+        fixed = {name: _plain(bound.value) for name, bound in compiled.binds.items() if not bound.required}
         return str(compiled), tuple(compiled.positiontup or ()), fixed
+
+
+def _find_reader(kind: Any) -> Callable[[Any], object] | None:
+    """What makes a column's value of what SQLite gives for it."""
+    if isinstance(kind, Boolean):
+        return bool
+    return kind.enum_class if isinstance(kind, Enum) else None
+
+
+def _plain(value: Any) -> Any:
+    """A state as the text that it is: the driver takes what is its own type fastest."""
+    return value.value if isinstance(value, StrEnum) else value

@@ -1,11 +1,7 @@
-"""Jobs of runs, from queued to completed.
+"""Jobs of runs, from queued to completed: `agent.spec.status` has the table.
 
-    queued --assign--> assigned --start--> running
-      ^  <---requeue-----+                   |
-      +--------------------- finish ---------+--> completed      (from each of the three; final)
-
-Every step out of a state names the state (and the lease) that it leaves in its WHERE, and gives the row as it is then.
-None means that somebody else was first, and the caller does nothing.
+Every step names the states that it may leave by that table (and the lease) in its WHERE, and gives the row as it is
+then. None means that somebody else was first, and the caller does nothing.
 """
 
 import json
@@ -20,12 +16,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from agent.server.store.hot import Hot
 from agent.server.store.schema import jobs, runs
 from agent.server.store.text import without_nul
+from agent.server.store.transitions import may_become
 from agent.spec import codec
 from agent.spec.job import JobSpec
 from agent.spec.outcome import JobResult
 from agent.spec.request import PRIORITY_SECONDS
+from agent.spec.status import ACTIVE, JOBS, JobStatus
 
-ACTIVE = ("assigned", "running")
+_OPEN = (JobStatus.QUEUED, *ACTIVE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +35,7 @@ class JobRow:
     project: int
     key: str
     name: str
-    status: str
+    status: JobStatus
     conclusion: str | None
     failure_kind: str | None
     message: str
@@ -80,7 +78,7 @@ async def queue_job(connection: AsyncConnection, spec: JobSpec, now: float) -> N
             place=_next_place(spec.run),
             key=spec.key,
             name=spec.name,
-            status="queued",
+            status=JobStatus.QUEUED,
             spec=codec.dump(spec),
             runs_on=codec.dump(spec.runs_on),
             group_name=spec.group,
@@ -137,7 +135,7 @@ async def add_ended_job(
                 place=_next_place(run),
                 key=key,
                 name=name,
-                status="queued",
+                status=JobStatus.QUEUED,
                 queued_at=None,
                 run_attempt=_run_attempt(run),
             )
@@ -155,22 +153,17 @@ async def assign_job(
 
 async def start_job(connection: AsyncConnection, job: str, lease: int, now: float) -> JobRow | None:
     """The agent has taken the job; None when that was known already."""
-    return await _change(
-        connection, job, ("assigned",), {"status": "running", "started_at": now, "waiting": ""}, lease=lease
-    )
+    return await _move(connection, job, JobStatus.RUNNING, {"started_at": now, "waiting": ""}, lease=lease)
 
 
 async def requeue_job(connection: AsyncConnection, job: str, lease: int) -> JobRow | None:
     """The agent never began with the job: back to the queue; None when that is no longer so."""
-    return await _change(
-        connection, job, ("assigned",), {"status": "queued", "agent": None, "gpus": "[]"}, lease=lease
-    )
+    return await _move(connection, job, JobStatus.QUEUED, {"agent": None, "gpus": "[]"}, lease=lease)
 
 
 async def finish_job(connection: AsyncConnection, job: str, result: JobResult, now: float) -> JobRow | None:
     """The end, whatever state it was in; None when it had ended already (a terminal state wins)."""
     values = {
-        "status": "completed",
         "conclusion": result.conclusion.value,
         "failure_kind": result.failure_kind.value if result.failure_kind else None,
         "message": without_nul(result.message),
@@ -179,32 +172,34 @@ async def finish_job(connection: AsyncConnection, job: str, result: JobResult, n
         "waiting": "",
         "finished_at": now,
     }
-    return await _change(connection, job, ("queued", *ACTIVE), values)
+    return await _move(connection, job, JobStatus.COMPLETED, values)
 
 
 async def request_cancel(connection: AsyncConnection, job: str, reason: str) -> None:
     """Whoever holds the job shall end it."""
     await connection.execute(
         update(jobs)
-        .where(jobs.c.id == job, jobs.c.status != "completed", jobs.c.cancel_reason.is_(None))
+        .where(jobs.c.id == job, jobs.c.status != JobStatus.COMPLETED, jobs.c.cancel_reason.is_(None))
         .values(cancel_reason=reason)
     )
 
 
 async def set_waiting(connection: AsyncConnection, job: str, reason: str) -> JobRow | None:
     """Why a queued job waits; None when that was said already."""
-    return await _change(connection, job, ("queued",), {"waiting": reason}, unless_waiting=reason)
+    row = await _SET_WAITING.row(connection, wanted=job, new=reason)
+    return None if row is None else JobRow(*row)
 
 
 async def set_held(connection: AsyncConnection, job: str, lease: int, words: str) -> JobRow | None:
     """The running job is held after a failure, as `words` say; empty: it goes on. None when that was known."""
-    return await _change(connection, job, ("running",), {"waiting": words}, lease=lease, unless_waiting=words)
+    row = await _SET_HELD.row(connection, wanted=job, under=lease, new=words)
+    return None if row is None else JobRow(*row)
 
 
 async def list_held(connection: AsyncConnection, of_runs: Sequence[int]) -> dict[int, list[str]]:
     """The keys of the jobs that are held, by run."""
     query = select(jobs.c.run, jobs.c.key).where(
-        jobs.c.run.in_(of_runs), jobs.c.status == "running", jobs.c.waiting != ""
+        jobs.c.run.in_(of_runs), jobs.c.status == JobStatus.RUNNING, jobs.c.waiting != ""
     )
     found: dict[int, list[str]] = {}
     for row in await connection.execute(query.order_by(jobs.c.run, jobs.c.place)):
@@ -250,55 +245,62 @@ async def list_to_cancel(connection: AsyncConnection) -> list[JobRow]:
     return [JobRow(*row) for row in await _TO_CANCEL.rows(connection)]
 
 
-async def _change(
+async def _move(
     connection: AsyncConnection,
     job: str,
-    leaving: Sequence[str],
+    new: JobStatus,
     values: Mapping[str, object],
     *,
     lease: int | None = None,
-    unless_waiting: str | None = None,
 ) -> JobRow | None:
-    statement = _make_change(
-        tuple(leaving), tuple(values), has_lease=lease is not None, is_news=unless_waiting is not None
-    )
+    statement = _make_move(new, tuple(values), has_lease=lease is not None)
     given = {f"new_{name}": value for name, value in values.items()}
     given["wanted"] = job
     if lease is not None:
         given["under"] = lease
-    if unless_waiting is not None:
-        given["said"] = unless_waiting
     row = await statement.row(connection, **given)
     return None if row is None else JobRow(*row)
 
 
 @cache
-def _make_change(leaving: tuple[str, ...], names: tuple[str, ...], *, has_lease: bool, is_news: bool) -> Hot:
-    is_left = or_(*(jobs.c.status == status for status in leaving))
-    statement = update(jobs).where(jobs.c.id == bindparam("wanted"), is_left)
+def _make_move(new: JobStatus, names: tuple[str, ...], *, has_lease: bool) -> Hot:
+    statement = update(jobs).where(jobs.c.id == bindparam("wanted"), may_become(jobs.c.status, JOBS, new))
     if has_lease:
         statement = statement.where(jobs.c.lease == bindparam("under"))
-    if is_news:
-        statement = statement.where(jobs.c.waiting != bindparam("said"))
-    changed = statement.values({name: bindparam(f"new_{name}") for name in names})
+    changed = statement.values(status=new, **{name: bindparam(f"new_{name}") for name in names})
     return Hot(changed.returning(*_COLUMNS))
 
 
 _HELD = update(jobs).where(jobs.c.id == bindparam("wanted"), jobs.c.lease == bindparam("under"))
+_SET_WAITING = Hot(
+    update(jobs)
+    .where(
+        jobs.c.id == bindparam("wanted"),
+        jobs.c.status == JobStatus.QUEUED,
+        jobs.c.waiting != bindparam("new"),
+    )
+    .values(waiting=bindparam("new"))
+    .returning(*_COLUMNS)
+)
+_SET_HELD = Hot(
+    _HELD.where(jobs.c.status == JobStatus.RUNNING, jobs.c.waiting != bindparam("new"))
+    .values(waiting=bindparam("new"))
+    .returning(*_COLUMNS)
+)
 _SET_MACHINE = Hot(_HELD.values(machine=bindparam("new")))
 _SET_APPLIED = Hot(_HELD.values(journal_applied=bindparam("new")))
 _FIND = Hot(select(*_COLUMNS).where(jobs.c.id == bindparam("wanted")))
 _SPEC = Hot(select(jobs.c.spec).where(jobs.c.id == bindparam("wanted")))
 _TO_CANCEL = Hot(
     select(*_COLUMNS).where(
-        jobs.c.cancel_reason.is_not(None), or_(*(jobs.c.status == status for status in ("queued", *ACTIVE)))
+        jobs.c.cancel_reason.is_not(None), or_(*(jobs.c.status == status for status in _OPEN))
     )
 )
 _ASSIGN = Hot(
     update(jobs)
-    .where(jobs.c.id == bindparam("wanted"), jobs.c.status == "queued")
+    .where(jobs.c.id == bindparam("wanted"), may_become(jobs.c.status, JOBS, JobStatus.ASSIGNED))
     .values(
-        status="assigned",
+        status=JobStatus.ASSIGNED,
         agent=bindparam("to"),
         gpus=bindparam("given"),
         lease=jobs.c.lease + 1,
@@ -314,9 +316,9 @@ async def _list(connection: AsyncConnection, query: Select[Any]) -> list[JobRow]
     return [JobRow(*row) for row in await connection.execute(query)]
 
 
-async def count_open(connection: AsyncConnection) -> dict[str, int]:
+async def count_open(connection: AsyncConnection) -> dict[JobStatus, int]:
     """How many jobs are in each state, of those that have not ended."""
-    found = dict.fromkeys(("queued", *ACTIVE), 0)
+    found = dict.fromkeys(_OPEN, 0)
     query = (
         select(jobs.c.status, func.count().label("open"))
         .where(jobs.c.status.in_(tuple(found)))

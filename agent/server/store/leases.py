@@ -1,8 +1,8 @@
 """Leases: which agent holds which job under which number. `agent.wire.lease` says what may follow what."""
 
 import json
-from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable
+from functools import cache
 
 from sqlalchemy import and_, bindparam, func, insert, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -12,7 +12,10 @@ from agent.server.store.archives import want_archive
 from agent.server.store.hot import Hot
 from agent.server.store.schema import jobs, leases
 from agent.server.store.text import without_nul
-from agent.wire.lease import Lease, LeaseState
+from agent.server.store.transitions import may_become
+from agent.spec.status import JobStatus
+from agent.states import ImpossibleTransitionError
+from agent.wire.lease import ENDS, LEASES, Lease, LeaseState
 from agent.wire.lease_watch import OVER
 from agent.wire.messages import CANNOT_KEEP
 
@@ -27,13 +30,6 @@ _FIND = Hot(
         leases.c.agent == bindparam("of_agent"),
     )
 )
-_SAVE = Hot(
-    update(leases)
-    .where(leases.c.job == bindparam("of_job"), leases.c.number == bindparam("under"))
-    .values({name: bindparam(f"new_{name}") for name in ("state", "deadline", "ended_at", "reason")})
-)
-
-
 _STATE = Hot(
     select(leases.c.state).where(leases.c.job == bindparam("of_job"), leases.c.number == bindparam("under"))
 )
@@ -42,7 +38,7 @@ _OVER = Hot(select(*_COLUMNS).where(leases.c.deadline <= bindparam("over")))
 _REFUSALS = Hot(
     select(func.coalesce(jobs.c.gang, jobs.c.id), leases.c.agent, leases.c.reason)
     .join(jobs, jobs.c.id == leases.c.job)
-    .where(leases.c.state == bindparam("refused"), leases.c.ended_at > bindparam("since"))
+    .where(leases.c.state == LeaseState.REFUSED, leases.c.ended_at > bindparam("since"))
 )
 
 
@@ -68,7 +64,7 @@ async def find_lease(connection: AsyncConnection, job: str, number: int, agent: 
     row = await _FIND.row(connection, of_job=job, under=number, of_agent=agent)
     if row is None:
         raise StaleLeaseError(f"lease {number} was never given to this agent", where=f"job {job}")
-    return _lease(row)
+    return Lease(*row)
 
 
 async def find_offered_at(connection: AsyncConnection, job: str, number: int) -> float | None:
@@ -83,7 +79,9 @@ async def list_offered(connection: AsyncConnection, agent: str) -> list[tuple[st
     query = (
         select(leases.c.job, leases.c.number, jobs.c.gpus)
         .join(jobs, (jobs.c.id == leases.c.job) & (jobs.c.lease == leases.c.number))
-        .where(jobs.c.agent == agent, jobs.c.status == "assigned", leases.c.state == LeaseState.OFFERED.value)
+        .where(
+            jobs.c.agent == agent, jobs.c.status == JobStatus.ASSIGNED, leases.c.state == LeaseState.OFFERED
+        )
     )
     return [(row.job, row.number, tuple(json.loads(row.gpus))) for row in await connection.execute(query)]
 
@@ -91,7 +89,7 @@ async def list_offered(connection: AsyncConnection, agent: str) -> list[tuple[st
 async def list_refusals(connection: AsyncConnection, since: float) -> dict[str, dict[str, str]]:
     """The jobs that agents have refused since then: by job (a gang's node is its gang's), each agent's reason."""
     refusals: dict[str, dict[str, str]] = {}
-    rows = await _REFUSALS.rows(connection, refused=LeaseState.REFUSED.value, since=since)
+    rows = await _REFUSALS.rows(connection, since=since)
     for job, agent, reason in rows:
         refusals.setdefault(job, {})[agent] = reason
     return refusals
@@ -103,9 +101,9 @@ async def count_fruitless(connection: AsyncConnection, job: str) -> int:
     Those that no agent could keep, were lost with their connection, or got no answer: what an agent refuses because it
     is busy, leaves, or has no room for it, is not counted, nor what was taken back for the sake of others.
     """
-    lost = and_(leases.c.state == LeaseState.REVOKED.value, leases.c.reason == LOST_OFFER)
-    refused = and_(leases.c.state == LeaseState.REFUSED.value, leases.c.reason.startswith(CANNOT_KEEP))
-    against = or_(lost, refused, leases.c.state == LeaseState.EXPIRED.value)
+    lost = and_(leases.c.state == LeaseState.REVOKED, leases.c.reason == LOST_OFFER)
+    refused = and_(leases.c.state == LeaseState.REFUSED, leases.c.reason.startswith(CANNOT_KEEP))
+    against = or_(lost, refused, leases.c.state == LeaseState.EXPIRED)
     query = select(func.count()).select_from(leases).where(leases.c.job == job, against)
     return int((await connection.execute(query)).scalar_one())
 
@@ -113,14 +111,14 @@ async def count_fruitless(connection: AsyncConnection, job: str) -> int:
 async def is_released(connection: AsyncConnection, job: str, number: int) -> bool:
     """Whether the lease came to its normal end: its journal is whole here."""
     row = await _STATE.row(connection, of_job=job, under=number)
-    return row is not None and row[0] == LeaseState.RELEASED.value
+    return row is not None and row[0] is LeaseState.RELEASED
 
 
 async def list_ended(connection: AsyncConnection, jobs: Collection[str]) -> dict[tuple[str, int], str]:
     """The leases of these jobs that came to no good end, as (job, number): why."""
     if not jobs:
         return {}
-    bad = (LeaseState.REFUSED.value, LeaseState.EXPIRED.value, LeaseState.REVOKED.value)
+    bad = ENDS - {LeaseState.RELEASED}
     query = select(leases.c.job, leases.c.number, leases.c.reason).where(
         leases.c.job.in_(list(jobs)), leases.c.state.in_(bad)
     )
@@ -128,17 +126,23 @@ async def list_ended(connection: AsyncConnection, jobs: Collection[str]) -> dict
 
 
 async def save_lease(connection: AsyncConnection, lease: Lease, now: float, reason: str = "") -> None:
-    """Store what became of a lease; when it is over its journal may be archived soon."""
+    """Store what became of a lease; when it is over its journal may be archived soon.
+
+    Raises ImpossibleTransitionError when the lease that is stored can't become that.
+    """
     ended = now if lease.deadline is None else None
-    await _SAVE.count(
+    saved = await _make_save(lease.state).count(
         connection,
         of_job=lease.job,
         under=lease.number,
-        new_state=lease.state.value,
         new_deadline=lease.deadline,
         new_ended_at=ended,
         new_reason=without_nul(reason),
     )
+    if not saved:
+        raise ImpossibleTransitionError(
+            f"lease {lease.number} of job {lease.job} can't become {lease.state} any more"
+        )
     if ended is not None:
         await want_archive(connection, lease.job, lease.number, ended + _REST_SECONDS)
 
@@ -154,12 +158,12 @@ async def end_now(connection: AsyncConnection, job: str, number: int) -> None:
 
 async def list_open(connection: AsyncConnection) -> list[Lease]:
     """The leases that have not ended."""
-    return [_lease(row) for row in await _OPEN.rows(connection)]
+    return [Lease(*row) for row in await _OPEN.rows(connection)]
 
 
 async def list_over(connection: AsyncConnection) -> list[Lease]:
     """Those of them of which somebody has said that they are over."""
-    return [_lease(row) for row in await _OVER.rows(connection, over=OVER)]
+    return [Lease(*row) for row in await _OVER.rows(connection, over=OVER)]
 
 
 async def extend_leases(
@@ -170,7 +174,7 @@ async def extend_leases(
     Those that are being changed at this moment are left out: they get a new deadline, or end.
     """
     chosen = select(leases.c.job, leases.c.number).where(
-        leases.c.state == LeaseState.ACCEPTED.value,
+        leases.c.state == LeaseState.ACCEPTED,
         leases.c.deadline > OVER,
         leases.c.agent == agent,
         leases.c.job.in_(list(jobs)),
@@ -180,6 +184,12 @@ async def extend_leases(
     await connection.execute(statement.values(deadline=deadline))
 
 
-def _lease(row: Sequence[Any]) -> Lease:
-    values = dict(zip(Lease.__slots__, row, strict=True))
-    return Lease(**{**values, "state": LeaseState(values["state"])})
+@cache
+def _make_save(new: LeaseState) -> Hot:
+    is_it = (leases.c.job == bindparam("of_job")) & (leases.c.number == bindparam("under"))
+    values: dict[str, object] = {
+        name: bindparam(f"new_{name}") for name in ("deadline", "ended_at", "reason")
+    }
+    return Hot(
+        update(leases).where(is_it, may_become(leases.c.state, LEASES, new)).values(state=new, **values)
+    )

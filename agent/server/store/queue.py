@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from agent.server.store.hot import Hot
 from agent.server.store.schema import jobs
 from agent.server.store.schema.runs import QUEUED
+from agent.spec.status import ACTIVE, JobStatus
 
 MOST_PER_PROJECT = 500  # looked at in a round: what is behind has others of its project to wait for first
 
@@ -72,7 +73,7 @@ def _make_queue() -> Select[Any]:
 _QUEUE = Hot(_make_queue())
 _HELD = Hot(
     select(*(jobs.c[name] for name in HeldRow.__slots__)).where(
-        or_(jobs.c.status == "assigned", jobs.c.status == "running"),
+        or_(*(jobs.c.status == status for status in ACTIVE)),
         jobs.c.conclusion.is_(None),
         jobs.c.agent.is_not(None),
     )
@@ -96,7 +97,7 @@ async def list_used(connection: AsyncConnection, since: float, now: float) -> li
     query = (
         select(*columns)
         .where(
-            or_(jobs.c.status == "completed", jobs.c.status == "running"),
+            or_(jobs.c.status == JobStatus.COMPLETED, jobs.c.status == JobStatus.RUNNING),
             jobs.c.queued_at > since,
             jobs.c.assigned_at.is_not(None),
         )

@@ -10,8 +10,6 @@ from agent.server.store.archives import ArchiveRow
 from agent.server.store.artifacts import ArtifactRow
 from agent.server.store.caches import CacheRow
 from agent.server.store.datasets import TAGGED, VersionRow
-from agent.server.store.deliveries import GONE
-from agent.server.store.jobs import ACTIVE
 from agent.server.store.schema import (
     archives,
     artifacts,
@@ -31,6 +29,9 @@ from agent.server.store.schema import (
     status_reports,
     tags,
 )
+from agent.server.store.states import ARCHIVES, DELIVERIES, ArchiveState, DeliveryStatus, UploadStatus
+from agent.server.store.transitions import may_become
+from agent.spec.status import ACTIVE, RunStatus
 
 _RUNNING = select(jobs.c.id).where(jobs.c.status.in_(ACTIVE))
 SIGNED_ALONE = ("github", "gitea")  # without a time: what is not remembered could be sent again for ever
@@ -54,9 +55,9 @@ async def find_artifacts(
     is_over = artifacts.c.expires_at <= now
     if kept_since is not None:
         is_over |= artifacts.c.created_at < kept_since
-    is_broken_off = (artifacts.c.status != "final") & artifacts.c.job.not_in(_RUNNING)
+    is_broken_off = (artifacts.c.status != UploadStatus.FINAL) & artifacts.c.job.not_in(_RUNNING)
     query = select(artifacts).join(runs, runs.c.id == artifacts.c.run)
-    is_gone = ((runs.c.status == "completed") & is_over) | is_broken_off
+    is_gone = ((runs.c.status == RunStatus.COMPLETED) & is_over) | is_broken_off
     query = query.where(runs.c.project == project, is_gone)
     return [ArtifactRow(**row) for row in (await connection.execute(query)).mappings()]
 
@@ -71,7 +72,7 @@ async def find_caches(
     connection: AsyncConnection, project: int, unused_since: float | None
 ) -> list[CacheRow]:
     """The project's caches that nobody has used since then (None: these stay); and uploads of ended jobs."""
-    is_gone = (caches.c.status != "final") & caches.c.job.not_in(_RUNNING)
+    is_gone = (caches.c.status != UploadStatus.FINAL) & caches.c.job.not_in(_RUNNING)
     if unused_since is not None:
         is_gone |= caches.c.used_at < unused_since
     query = select(caches).where(caches.c.project == project, is_gone)
@@ -122,16 +123,10 @@ async def find_logs(connection: AsyncConnection, project: int, ended_before: flo
         .where(
             runs.c.project == project,
             runs.c.finished_at < ended_before,
-            archives.c.state.in_(("done", "kept")),
+            may_become(archives.c.state, ARCHIVES, ArchiveState.GONE),
         )
     )
     return [ArchiveRow(**row) for row in (await connection.execute(query)).mappings()]
-
-
-async def forget_log(connection: AsyncConnection, row: ArchiveRow) -> None:
-    """The log is gone; that there was one is still known."""
-    statement = update(archives).where(archives.c.job == row.job, archives.c.lease == row.lease)
-    await connection.execute(statement.values(state="gone", blob="", size_bytes=0))
 
 
 async def find_runs(connection: AsyncConnection, project: int, ended_before: float) -> list[int]:
@@ -141,7 +136,7 @@ async def find_runs(connection: AsyncConnection, project: int, ended_before: flo
     )
     query = select(runs.c.id).where(
         runs.c.project == project,
-        runs.c.status == "completed",
+        runs.c.status == RunStatus.COMPLETED,
         runs.c.finished_at < ended_before,
         runs.c.id.not_in(busy),
     )
@@ -187,7 +182,7 @@ async def find_deliveries(
     working = (
         select(origins.c.delivery)
         .join(runs, runs.c.id == origins.c.run)
-        .where(origins.c.delivery.is_not(None), runs.c.status != "completed")
+        .where(origins.c.delivery.is_not(None), runs.c.status != RunStatus.COMPLETED)
     )
     is_sendable = select(repositories.c.id).where(repositories.c.id == deliveries.c.scope).exists()
     is_memory = (deliveries.c.provider.in_(SIGNED_ALONE)) & is_sendable
@@ -202,19 +197,22 @@ async def find_deliveries(
         deliveries.c.received_at < received_before,
         deliveries.c.due_at.is_(None),
         deliveries.c.id.not_in(working),
-        (deliveries.c.status != GONE) | ~is_memory,
+        (deliveries.c.status != DeliveryStatus.GONE) | ~is_memory,
     )
     rows = (await connection.execute(query.order_by(deliveries.c.id))).mappings()
     return [OldDelivery(**row) for row in rows]
 
 
 async def forget_delivery(connection: AsyncConnection, row: OldDelivery) -> None:
-    """Remove a delivery; of one that could be sent again, what tells so is kept."""
+    """Remove a delivery; of one that could be sent again, what tells so is kept. One that is worked on again stays."""
+    is_idle = deliveries.c.status != DeliveryStatus.WAITING
     if not row.is_memory:
-        await connection.execute(delete(deliveries).where(deliveries.c.id == row.id))
+        await connection.execute(delete(deliveries).where(deliveries.c.id == row.id, is_idle))
         return
-    empty = {"status": GONE, "payload": "", "results": "[]", "outcome": "", "action": "", "subject": ""}
-    await connection.execute(update(deliveries).where(deliveries.c.id == row.id).values(**empty))
+    is_old = may_become(deliveries.c.status, DELIVERIES, DeliveryStatus.GONE)
+    empty = {"payload": "", "results": "[]", "outcome": "", "action": "", "subject": ""}
+    statement = update(deliveries).where(deliveries.c.id == row.id, is_old)
+    await connection.execute(statement.values(status=DeliveryStatus.GONE, **empty))
 
 
 async def find_logs_over(connection: AsyncConnection, project: int, most_bytes: int) -> list[ArchiveRow]:
@@ -225,7 +223,11 @@ async def find_logs_over(connection: AsyncConnection, project: int, most_bytes: 
         select(archives, so_far)
         .join(jobs, jobs.c.id == archives.c.job)
         .join(runs, runs.c.id == jobs.c.run)
-        .where(runs.c.project == project, runs.c.status == "completed", archives.c.state == "done")
+        .where(
+            runs.c.project == project,
+            runs.c.status == RunStatus.COMPLETED,
+            archives.c.state == ArchiveState.DONE,
+        )
         .subquery()
     )
     columns = [query.c[column.name] for column in archives.columns]
@@ -242,7 +244,7 @@ async def is_named(connection: AsyncConnection, key: str) -> bool:
         number = rest.partition("/")[0]
         if table is None or not number.isdigit():
             return False
-        query = select(func.count()).where(table.c.id == int(number), table.c.status != "final")
+        query = select(func.count()).where(table.c.id == int(number), table.c.status != UploadStatus.FINAL)
     else:
         tables = (artifacts, caches, snapshots)
         owners = {table.name: table for table in tables} | {"datasets": dataset_blobs, "logs": archives}

@@ -10,6 +10,8 @@ from agent.flow.folders import name_files
 from agent.server.store.hot import Hot
 from agent.server.store.locks import lock_name
 from agent.server.store.schema import events, run_attempts, runs
+from agent.server.store.transitions import may_become
+from agent.spec.status import RUNS, RunStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,7 @@ class RunRow:
     event: str
     actor: str
     source: str
-    status: str
+    status: RunStatus
     conclusion: str | None
     cancel_reason: str | None
     created_at: float
@@ -44,7 +46,7 @@ class StoredPlan:
     dialect: str | None
     called: str  # JSON: reference -> text of a called flow
     state: str
-    status: str
+    status: RunStatus
     project: int
 
 
@@ -72,8 +74,8 @@ _SAVE_PLAN = Hot(
 )
 _MARK_STARTED = Hot(
     update(runs)
-    .where(runs.c.id == bindparam("wanted"), runs.c.status == "queued")
-    .values(status="running", started_at=bindparam("at"))
+    .where(runs.c.id == bindparam("wanted"), may_become(runs.c.status, RUNS, RunStatus.RUNNING))
+    .values(status=RunStatus.RUNNING, started_at=bindparam("at"))
 )
 
 
@@ -86,7 +88,7 @@ async def next_number(connection: AsyncConnection, project: int, file: str) -> i
 
 async def add_run(connection: AsyncConnection, **values: object) -> int:
     """Insert a run and return its id. `values` are columns; `state` may be filled in later (`save_plan`)."""
-    statement = insert(runs).values(state="", status="queued", **values).returning(runs.c.id)
+    statement = insert(runs).values(state="", status=RunStatus.QUEUED, **values).returning(runs.c.id)
     return int((await connection.execute(statement)).scalar_one())
 
 
@@ -113,18 +115,23 @@ async def next_due(connection: AsyncConnection) -> float | None:
 
 
 async def archive_attempt(connection: AsyncConnection, run: int, actor: str) -> None:
-    """Keep the attempt that has ended, and make the run ready for the next one, which `actor` asks for."""
+    """Keep the attempt that has ended, and make the run ready for the next one, which `actor` asks for.
+
+    Raises ImpossibleTransitionError for a run that has not ended.
+    """
     names = ("attempt", "state", "conclusion", "cancel_reason", "started_at", "finished_at")
     columns = [runs.c[name] for name in names]
-    row = (await connection.execute(select(*columns).where(runs.c.id == run))).mappings().one()
-    await connection.execute(insert(run_attempts).values(run=run, actor=actor, **row))
+    row = (await connection.execute(select(runs.c.status, *columns).where(runs.c.id == run))).one()
+    RUNS.check(row.status, RunStatus.QUEUED)
+    ended = {name: getattr(row, name) for name in names}
+    await connection.execute(insert(run_attempts).values(run=run, actor=actor, **ended))
     last = select(func.coalesce(func.max(events.c.id), 0)).where(events.c.run == run).scalar_subquery()
     await connection.execute(
         update(runs)
         .where(runs.c.id == run)
         .values(
             attempt=runs.c.attempt + 1,
-            status="queued",
+            status=RunStatus.QUEUED,
             conclusion=None,
             cancel_reason=None,
             started_at=None,
@@ -151,8 +158,8 @@ async def mark_finished(connection: AsyncConnection, run: int, conclusion: str, 
     """All jobs have ended."""
     await connection.execute(
         update(runs)
-        .where(runs.c.id == run, runs.c.status != "completed")
-        .values(status="completed", conclusion=conclusion, finished_at=now)
+        .where(runs.c.id == run, may_become(runs.c.status, RUNS, RunStatus.COMPLETED))
+        .values(status=RunStatus.COMPLETED, conclusion=conclusion, finished_at=now)
     )
 
 
@@ -177,7 +184,7 @@ async def project_of(connection: AsyncConnection, run: int) -> int | None:
 
 async def has_active(connection: AsyncConnection, project: int) -> bool:
     """Whether a run of the project is not over."""
-    query = select(runs.c.id).where(runs.c.project == project, runs.c.status != "completed").limit(1)
+    query = select(runs.c.id).where(runs.c.project == project, runs.c.status != RunStatus.COMPLETED).limit(1)
     return (await connection.execute(query)).first() is not None
 
 
@@ -188,7 +195,7 @@ async def load_plan(connection: AsyncConnection, run: int) -> StoredPlan | None:
 
 
 async def list_runs(
-    connection: AsyncConnection, project: int, *, limit: int, before: int | None, status: str | None
+    connection: AsyncConnection, project: int, *, limit: int, before: int | None, status: RunStatus | None
 ) -> list[RunRow]:
     """The project's runs, newest first, with an id below `before`."""
     query = select(*_COLUMNS).where(runs.c.project == project).order_by(runs.c.id.desc()).limit(limit)

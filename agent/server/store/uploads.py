@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, FromClause, Table, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from agent.server.store.jobs import ACTIVE
 from agent.server.store.schema import artifacts, caches, jobs, runs
+from agent.server.store.states import UploadStatus
+from agent.spec.status import ACTIVE
 
 _TABLES = {"artifacts": artifacts, "caches": caches}
 
@@ -20,7 +21,7 @@ _TABLES = {"artifacts": artifacts, "caches": caches}
 class Upload:
     """How an upload stands: `size_bytes` are reserved for it, `others_bytes` for others of the project."""
 
-    status: str
+    status: UploadStatus
     project: int
     size_bytes: int
     others_bytes: int
@@ -42,7 +43,7 @@ async def find_upload(connection: AsyncConnection, shelf: str, number: int) -> U
     others = select(func.coalesce(func.sum(table.c.size_bytes), 0)).select_from(_with_runs(table))
     others = others.where(project == row.project, table.c.id != number)
     if table is caches:
-        others = others.where(table.c.status != "final")
+        others = others.where(table.c.status != UploadStatus.FINAL)
     others_bytes = int((await connection.execute(others)).scalar_one())
     return Upload(row.status, row.project, row.size_bytes, others_bytes, row.job in ACTIVE)
 
@@ -50,7 +51,7 @@ async def find_upload(connection: AsyncConnection, shelf: str, number: int) -> U
 async def count_bytes(connection: AsyncConnection, shelf: str, number: int, size_bytes: int) -> bool:
     """Count so many more (below 0: fewer) bytes of an upload; False when it is none any more."""
     table = _TABLES[shelf]
-    statement = update(table).where(table.c.id == number, table.c.status == "uploading")
+    statement = update(table).where(table.c.id == number, table.c.status == UploadStatus.UPLOADING)
     values = {"size_bytes": table.c.size_bytes + size_bytes}
     return (await connection.execute(statement.values(**values))).rowcount == 1
 

@@ -21,6 +21,7 @@ from agent.server.process.problems import ConflictError, UnauthorizedError
 from agent.server.store import artifacts, jobs, leases
 from agent.server.store.artifacts import ArtifactRow
 from agent.server.store.database import Connection
+from agent.server.store.states import UploadStatus
 from agent.server.toolkit.blobs import download_url, remove_all, remove_parts, upload_url
 from agent.server.toolkit.shelves import ARTIFACTS, stored_artifact
 from agent.server.toolkit.twirp import number_field, read_fields, text_field
@@ -52,7 +53,12 @@ async def create_artifact(call: Call) -> Response:
         if taken is not None and is_old:
             await artifacts.remove_artifact(change.connection, taken.id)
         artifact = await artifacts.add_artifact(change.connection, created_at=change.now, **values)
-        if artifact is None and taken is not None and taken.job == job.job and taken.status == "uploading":
+        if (
+            artifact is None
+            and taken is not None
+            and taken.job == job.job
+            and taken.status is UploadStatus.UPLOADING
+        ):
             artifact = taken.id
     if artifact is None:
         raise ConflictError(f"an artifact with this name already exists on the run: {name}")
@@ -77,14 +83,14 @@ async def finalize_artifact(call: Call) -> Response:
     fields = await read_fields(call)
     row = await _find(call, fields)
     size, digest = number_field(fields, "size"), text_field(fields, "hash")
-    if row.status == "uploading":
+    if row.status is UploadStatus.UPLOADING:
         raise UsageError("the artifact's bytes have not arrived", where=row.name)
     if size is not None and size != row.size_bytes:
         raise UsageError(f"the artifact has {row.size_bytes} bytes here, not {size}", where=row.name)
     if digest and digest != row.digest:
         raise UsageError(f"the artifact has the hash {row.digest} here, not {digest}", where=row.name)
     async with call.rooms.changes.begin() as change:
-        if row.status != "final" and not await artifacts.mark_final(change.connection, row.id):
+        if row.status is not UploadStatus.FINAL and not await artifacts.mark_final(change.connection, row.id):
             raise ConflictError("the artifact was changed meanwhile")
         await change.tell_run(row.run)
     await remove_parts(call.rooms, ARTIFACTS, row.id)
@@ -128,7 +134,7 @@ async def _find(call: Call, fields: dict[str, object], *, only_final: bool = Fal
     name = text_field(fields, "name")
     async with call.rooms.database.read() as connection:
         row = await artifacts.find_by_name(connection, job.run, name)
-    if row is None or (only_final and row.status != "final"):
+    if row is None or (only_final and row.status is not UploadStatus.FINAL):
         raise NotFoundError(f"this run has no artifact '{name[:80]}'")
     return row
 

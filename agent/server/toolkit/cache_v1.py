@@ -19,6 +19,7 @@ from agent.server.http.operation import Operation
 from agent.server.people.auth.access import Access
 from agent.server.process.problems import ConflictError, MalformedError, TooLargeError
 from agent.server.store import caches
+from agent.server.store.states import UploadStatus
 from agent.server.toolkit.blobs import download_url, join_pieces, put_piece, upload_pieces
 from agent.server.toolkit.caches import finish, job_of, look_up
 from agent.server.toolkit.shelves import CACHES, stored_cache
@@ -87,7 +88,7 @@ async def commit(call: Call) -> Response:
     """The archive is complete."""
     row = await _find_own(call)
     body = await call.body(CommitBody)
-    if row.status != "final":
+    if row.status is not UploadStatus.FINAL:
         pieces = await upload_pieces(call.rooms, CACHES, row.id)
         if not pieces or pieces[-1][1] != body.size:
             raise UsageError("the pieces that have arrived do not make up the archive", where=row.key)

@@ -16,6 +16,7 @@ from agent.server.people.auth.access import Access
 from agent.server.people.auth.runtime import JobIdentity
 from agent.server.process.problems import ConflictError, MalformedError, UnauthorizedError
 from agent.server.store import caches
+from agent.server.store.states import UploadStatus
 from agent.server.toolkit.blobs import download_url, remove_all, remove_parts, upload_url
 from agent.server.toolkit.shelves import CACHES, stored_cache
 from agent.server.toolkit.twirp import number_field, read_fields, text_field
@@ -74,11 +75,11 @@ async def look_up(call: Call, keys: list[str], version: str) -> caches.CacheRow 
 
 async def finish(call: Call, row: caches.CacheRow, size: int | None) -> int:
     """End the upload of `row`, which has `size` bytes if the client has said so."""
-    if row.status == "uploading":
+    if row.status is UploadStatus.UPLOADING:
         raise UsageError("the cache's bytes have not arrived", where=row.key)
     if size is not None and size != row.size_bytes:
         raise UsageError(f"the cache has {row.size_bytes} bytes here, not {size}", where=row.key)
-    if row.status != "final":
+    if row.status is not UploadStatus.FINAL:
         async with call.rooms.changes.begin() as change:
             gone = await shelf.finish(change, row)
         if gone is None:

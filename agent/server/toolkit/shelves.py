@@ -15,6 +15,7 @@ from agent.server.store.artifacts import ArtifactRow
 from agent.server.store.caches import CacheRow
 from agent.server.store.database import Connection
 from agent.server.store.projects import ProjectSettings
+from agent.server.store.states import UploadStatus
 
 _UNSAFE: Final = re.compile(r'[^\x20-\x7e]|["\\]')
 
@@ -144,7 +145,7 @@ def check_quota(room: int | None, used: int, needed: int, what: str = "artifacts
 def stored_artifact(row: ArtifactRow) -> Stored:
     """An artifact."""
     headers = artifact_headers(row.name, row.mime_type)
-    return Stored(row.id, row.blob, row.size_bytes, row.status == "final", headers)
+    return Stored(row.id, row.blob, row.size_bytes, row.status is UploadStatus.FINAL, headers)
 
 
 def artifact_headers(name: str, mime_type: str) -> dict[str, str]:
@@ -159,4 +160,4 @@ def artifact_headers(name: str, mime_type: str) -> dict[str, str]:
 def stored_cache(row: CacheRow) -> Stored:
     """A cache: an archive of whatever compression its client chose."""
     headers = {"Content-Type": "application/octet-stream", "Content-Disposition": "attachment"}
-    return Stored(row.id, row.blob, row.size_bytes, row.status == "final", headers)
+    return Stored(row.id, row.blob, row.size_bytes, row.status is UploadStatus.FINAL, headers)

@@ -21,6 +21,7 @@ from agent.server.store.database import Connection
 from agent.server.store.deliveries import DeliveryRow
 from agent.server.store.failures import UnavailableError
 from agent.server.store.outage import Outage
+from agent.server.store.states import DeliveryStatus
 from agent.server.triggers.clockwork import Clockwork
 from agent.server.triggers.connected import Connected
 from agent.server.triggers.from_platform import start_from_platform
@@ -116,7 +117,7 @@ class Worker:
             is_settled = await deliveries.settle_delivery(
                 change.connection,
                 row,
-                status="held" if findings.is_held else "done",
+                status=DeliveryStatus.HELD if findings.is_held else DeliveryStatus.DONE,
                 outcome=findings.outcome,
                 results=json.dumps([result.to_json() for result in findings.results]),
                 now=change.now,
@@ -189,7 +190,7 @@ class Worker:
             await deliveries.settle_delivery(
                 change.connection,
                 row,
-                status="failed" if is_over else "waiting",
+                status=DeliveryStatus.FAILED if is_over else DeliveryStatus.WAITING,
                 outcome=str(error),
                 results="[]",
                 now=change.now,

@@ -15,6 +15,7 @@ from agent.server.store import agents, jobs, projects, queue, records, runs
 from agent.server.store.jobs import JobRow
 from agent.server.store.projects import ProjectRow
 from agent.server.web.pages import HTML, redirect, render, wants_page
+from agent.spec.status import JobStatus
 
 _MOST_RUNS = 30
 _MOST_WAITING = 50
@@ -166,7 +167,7 @@ async def _last_lines(rooms: Rooms, row: JobRow) -> list[str]:
 
 async def _explain_silence(rooms: Rooms, row: JobRow) -> str:
     """Why a job has no output to show."""
-    if row.status != "completed":
+    if row.status is not JobStatus.COMPLETED:
         return "Nothing yet."
     if await rooms.data.logs.is_gone(row.id, row.lease):
         return "The log is gone: it was older, or more, than this project keeps."

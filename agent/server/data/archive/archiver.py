@@ -21,6 +21,7 @@ from agent.server.events.live import Bus
 from agent.server.store import archives
 from agent.server.store.archives import ArchiveRow
 from agent.server.store.outage import Outage
+from agent.server.store.states import ArchiveState
 
 log = logging.getLogger("agent.server.data.archive")
 
@@ -69,14 +70,14 @@ class Archiver:
         async with self._changes.begin() as change:
             if not await archives.claim(change.connection, row, change.now + _CLAIM_SECONDS):
                 return
-        if row.state == "waiting":
+        if row.state is ArchiveState.WAITING:
             stored = await self._store(row)
             if stored is None:
                 return
             row = stored
         await self._journals.remove(row.job, row.lease)
         async with self._changes.begin() as change:
-            await archives.finish(change.connection, row, "done")
+            await archives.finish(change.connection, row, ArchiveState.DONE)
 
     async def _store(self, row: ArchiveRow) -> ArchiveRow | None:
         """Make the archive; None when there is nothing to archive, or when somebody else has done it meanwhile."""
@@ -94,7 +95,7 @@ class Archiver:
             return None
         stored = replace(
             row,
-            state="stored",
+            state=ArchiveState.STORED,
             blob=key,
             size_bytes=written.size_bytes,
             journal_bytes=packer.journal_bytes,
@@ -107,7 +108,7 @@ class Archiver:
 
     async def _keep(self, row: ArchiveRow) -> None:
         async with self._changes.begin() as change:
-            await archives.finish(change.connection, row, "kept")
+            await archives.finish(change.connection, row, ArchiveState.KEPT)
 
     async def _pack(self, packer: Packer, row: ArchiveRow) -> AsyncIterator[bytes]:
         offset = 0

@@ -12,6 +12,7 @@ from agent.server.store import jobs, tokens, users
 from agent.server.store.database import Connection
 from agent.server.store.tokens import TokenRow
 from agent.server.store.users import UserRow
+from agent.spec.status import ACTIVE
 
 _TOUCH_SECONDS = 600.0  # so exact is `last used`: not every request writes
 
@@ -82,6 +83,6 @@ async def find_running_job(connection: Connection, runtime_tokens: RuntimeTokens
     except RefusedError as error:
         raise UnauthorizedError(error.what) from None
     row = await jobs.find_job(connection, identity.job)
-    if row is None or row.run != identity.run or row.lease != identity.lease or row.status not in jobs.ACTIVE:
+    if row is None or row.run != identity.run or row.lease != identity.lease or row.status not in ACTIVE:
         raise UnauthorizedError("the job of this token has ended, or runs under another lease")
     return identity

@@ -2,7 +2,8 @@
 
 from sqlalchemy import Column, ForeignKey, String, Table, UniqueConstraint
 
-from agent.server.store.schema.base import Time, Whole, metadata
+from agent.server.store.schema.base import Time, Whole, metadata, one_of
+from agent.server.store.states import UploadStatus
 
 artifacts = Table(
     "artifacts",
@@ -12,7 +13,7 @@ artifacts = Table(
     Column("job", String, nullable=False),
     Column("name", String, nullable=False),
     Column("mime_type", String, nullable=False),
-    Column("status", String, nullable=False),  # uploading, uploaded, final
+    Column("status", one_of(UploadStatus), nullable=False),
     Column("size_bytes", Whole, nullable=False),
     Column("digest", String, nullable=False),
     Column("created_at", Time, nullable=False),

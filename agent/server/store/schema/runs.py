@@ -2,7 +2,9 @@
 
 from sqlalchemy import Column, ForeignKey, Index, String, Table, Text, text
 
-from agent.server.store.schema.base import Time, Whole, metadata
+from agent.server.store.schema.base import Time, Whole, metadata, one_of
+from agent.spec.status import JobStatus, RunStatus
+from agent.wire.lease import LeaseState
 
 runs = Table(
     "runs",
@@ -18,7 +20,7 @@ runs = Table(
     Column("actor", String, nullable=False, server_default=""),  # `github.actor`: a user's name
     Column("source", Text, nullable=False),
     Column("state", Text, nullable=False),  # agent.plan.RunState
-    Column("status", String, nullable=False),  # queued, running, completed
+    Column("status", one_of(RunStatus), nullable=False),
     Column("conclusion", String),
     Column("cancel_reason", String),
     Column("created_at", Time, nullable=False),
@@ -44,7 +46,7 @@ jobs = Table(
     Column("place", Whole, nullable=False),  # among the run's jobs, in the order in which they came to be
     Column("key", String, nullable=False),
     Column("name", String, nullable=False),
-    Column("status", String, nullable=False),  # queued, assigned, running, completed
+    Column("status", one_of(JobStatus), nullable=False),
     Column("conclusion", String),
     Column("failure_kind", String),
     Column("message", Text, nullable=False, default=""),
@@ -79,7 +81,9 @@ jobs = Table(
     Column("environment", String, nullable=False, server_default=""),
     Column("environment_url", String, nullable=False, server_default=""),
 )
-QUEUED = text("status = 'queued' AND node_rank = 0")  # word for word, else the index on it is not used
+QUEUED = text(
+    f"status = '{JobStatus.QUEUED}' AND node_rank = 0"
+)  # word for word, else the index on it is not used
 Index("jobs_run", jobs.c.run)
 Index("jobs_status", jobs.c.status, jobs.c.queued_at)
 Index(
@@ -100,7 +104,7 @@ leases = Table(
     Column("job", String, ForeignKey("jobs.id"), primary_key=True),
     Column("number", Whole, primary_key=True),
     Column("agent", String, nullable=False),
-    Column("state", String, nullable=False),  # agent.wire.lease.LeaseState
+    Column("state", one_of(LeaseState), nullable=False),
     Column("deadline", Time),
     Column("offered_at", Time, nullable=False),
     Column("ended_at", Time),
@@ -110,8 +114,8 @@ Index("leases_deadline", leases.c.deadline)
 Index(
     "leases_refused",
     leases.c.ended_at,
-    sqlite_where=leases.c.state == "refused",
-    postgresql_where=leases.c.state == "refused",
+    sqlite_where=leases.c.state == LeaseState.REFUSED,
+    postgresql_where=leases.c.state == LeaseState.REFUSED,
 )
 
 steps = Table(

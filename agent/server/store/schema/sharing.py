@@ -2,7 +2,8 @@
 
 from sqlalchemy import Column, ForeignKey, Index, String, Table, UniqueConstraint
 
-from agent.server.store.schema.base import Time, Whole, metadata
+from agent.server.store.schema.base import Time, Whole, metadata, one_of
+from agent.server.store.states import ArchiveState, UploadStatus
 
 caches = Table(
     "caches",
@@ -12,7 +13,7 @@ caches = Table(
     Column("scope", String, nullable=False),  # the git ref whose runs wrote it
     Column("key", String, nullable=False),
     Column("version", String, nullable=False),  # the client's hash of paths and compression
-    Column("status", String, nullable=False),  # uploading, uploaded, final
+    Column("status", one_of(UploadStatus), nullable=False),
     Column("job", String, nullable=False),  # that reserved it
     Column("blob", String, nullable=False),
     Column("size_bytes", Whole, nullable=False),
@@ -41,7 +42,7 @@ archives = Table(
     metadata,
     Column("job", String, ForeignKey("jobs.id"), primary_key=True),
     Column("lease", Whole, primary_key=True),
-    Column("state", String, nullable=False),  # waiting, stored, done (the journal is removed), gone
+    Column("state", one_of(ArchiveState), nullable=False),
     Column("due_at", Time),  # when somebody has to go on; whoever moves it has taken the work
     Column("blob", String, nullable=False),
     Column("size_bytes", Whole, nullable=False),

@@ -2,7 +2,8 @@
 
 from sqlalchemy import Boolean, Column, ForeignKey, Index, LargeBinary, String, Table, Text, UniqueConstraint
 
-from agent.server.store.schema.base import Time, Whole, metadata
+from agent.server.store.schema.base import Time, Whole, metadata, one_of
+from agent.server.store.states import DeliveryStatus
 
 repositories = Table(
     "repositories",
@@ -97,7 +98,7 @@ deliveries = Table(
     Column("subject", String, nullable=False),  # the ref, or `pull/N`
     Column("payload", Text, nullable=False),
     Column("depth", Whole, nullable=False),  # how many runs lie between this and a person
-    Column("status", String, nullable=False),  # waiting, held, done, failed
+    Column("status", one_of(DeliveryStatus), nullable=False),
     Column("is_approved", Boolean, nullable=False),
     Column("attempt", Whole, nullable=False),
     Column("due_at", Time),  # NULL: nothing is left to do

@@ -1,0 +1,61 @@
+"""How runs and jobs stand, as the server stores it and its API shows it.
+
+A run:
+
+    queued --its first job begins--> running --all jobs have ended--> completed
+    queued --all jobs have ended--> completed
+    completed --a re-run--> queued
+
+A job (one attempt at it; the row of a job that is tried again is another one):
+
+    pending --the planner lets it go--> queued --given to an agent--> assigned --the agent begins--> running
+    assigned --the agent never began--> queued
+    running --its last word--> completed
+    pending, queued, assigned --ended without running--> completed
+"""
+
+from enum import StrEnum
+from typing import Final
+
+from agent.states import Transitions
+
+
+class RunStatus(StrEnum):
+    """How a run stands."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETED = "completed"
+
+
+class JobStatus(StrEnum):
+    """How a job stands."""
+
+    PENDING = "pending"  # the planner holds it back: there is no row of it
+    QUEUED = "queued"
+    ASSIGNED = "assigned"  # an agent has been offered it, or has it and waits for the others of its gang
+    RUNNING = "running"
+    COMPLETED = "completed"
+
+
+RUNS: Final = Transitions(
+    "run",
+    frozenset({RunStatus.QUEUED}),
+    {
+        RunStatus.QUEUED: frozenset({RunStatus.RUNNING, RunStatus.COMPLETED}),
+        RunStatus.RUNNING: frozenset({RunStatus.COMPLETED}),
+        RunStatus.COMPLETED: frozenset({RunStatus.QUEUED}),
+    },
+)
+JOBS: Final = Transitions(
+    "job",
+    frozenset({JobStatus.PENDING}),
+    {
+        JobStatus.PENDING: frozenset({JobStatus.QUEUED, JobStatus.COMPLETED}),
+        JobStatus.QUEUED: frozenset({JobStatus.ASSIGNED, JobStatus.COMPLETED}),
+        JobStatus.ASSIGNED: frozenset({JobStatus.RUNNING, JobStatus.QUEUED, JobStatus.COMPLETED}),
+        JobStatus.RUNNING: frozenset({JobStatus.COMPLETED}),
+        JobStatus.COMPLETED: frozenset(),
+    },
+)
+ACTIVE: Final = (JobStatus.ASSIGNED, JobStatus.RUNNING)  # an agent holds the job
