@@ -1,5 +1,6 @@
 """State machines: every state has a row in its table and is reached, and the picture above the table is the table."""
 
+import re
 from types import ModuleType
 from typing import Any
 
@@ -8,16 +9,35 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.pictures import arrows
 
+from agent.daemon import job as daemon_job
+from agent.daemon.job import DAEMON_JOBS
+from agent.job.supervisor import lifecycle
+from agent.plan import JobPhase, transitions
 from agent.server.store import states
 from agent.server.store.states import ARCHIVES, DELIVERIES, UPLOADS
 from agent.spec import status
 from agent.spec.status import JOBS, RUNS, JobStatus
 from agent.states import ImpossibleTransitionError, Transitions
-from agent.wire import lease
+from agent.wire import conversation, lease
+from agent.wire import messages as m
+from agent.wire.conversation import ConversationPhase
 from agent.wire.lease import LEASES
 
-MACHINES: tuple[Transitions[Any], ...] = (JOBS, RUNS, ARCHIVES, UPLOADS, DELIVERIES, LEASES)
-EVENTS: tuple[tuple[ModuleType, Any], ...] = ((lease, lease.TRANSITIONS),)
+PHASES = Transitions.of_events("job in a run", frozenset({JobPhase.HELD}), transitions.TRANSITIONS)
+MACHINES: tuple[Transitions[Any], ...] = (
+    JOBS,
+    RUNS,
+    ARCHIVES,
+    UPLOADS,
+    DELIVERIES,
+    LEASES,
+    DAEMON_JOBS,
+    PHASES,
+)
+EVENTS: tuple[tuple[ModuleType, Any], ...] = (
+    (lease, lease.TRANSITIONS),
+    (transitions, transitions.TRANSITIONS),
+)
 
 
 def kind_of(machine: Transitions[Any]) -> Any:
@@ -61,7 +81,12 @@ def paragraphs(module: ModuleType) -> list[set[tuple[str, str]]]:
 
 
 @pytest.mark.parametrize(
-    ("module", "machines"), [(status, (RUNS, JOBS)), (states, (ARCHIVES, UPLOADS, DELIVERIES))]
+    ("module", "machines"),
+    [
+        (status, (RUNS, JOBS)),
+        (states, (ARCHIVES, UPLOADS, DELIVERIES)),
+        (daemon_job, (DAEMON_JOBS,)),
+    ],
 )
 def test_the_picture_of_states_is_their_table(module: ModuleType, machines: tuple[Any, ...]) -> None:
     tables = [
@@ -75,3 +100,25 @@ def test_the_picture_of_states_is_their_table(module: ModuleType, machines: tupl
 def test_the_picture_of_events_is_their_table(module: ModuleType, table: Any) -> None:
     drawn = set(arrows((module.__doc__ or "").lower()))
     assert drawn == {(old.value, event.value, new.value) for (old, event), new in table.items()}
+
+
+def test_the_picture_of_a_connection_is_its_table_but_for_what_is_said_while_it_is_ready() -> None:
+    table = {
+        (old.value, kind.KIND, new.value)
+        for (old, kind), new in conversation.TRANSITIONS.items()
+        if old is not new and issubclass(kind, m.Message)
+    }
+    assert set(arrows(conversation.__doc__ or "")) == table
+    kept = {old for (old, _), new in conversation.TRANSITIONS.items() if old is new}
+    assert kept == {ConversationPhase.READY}
+
+
+def test_the_picture_of_a_jobs_life_is_the_list_of_its_phases() -> None:
+    first, second = (lifecycle.__doc__ or "").split("the second half\n")
+    drawn = [re.findall(r"^    ([a-z ]+?) {2,}", half, re.MULTILINE) for half in (first, second)]
+    names = [
+        [phase.name for phase in lifecycle.PHASES if phase.is_second_half is half] for half in (False, True)
+    ]
+    assert drawn == names
+    order = [phase.is_second_half for phase in lifecycle.PHASES]
+    assert order == sorted(order)

@@ -1,9 +1,20 @@
-"""A job attempt on this machine, as the daemon sees it."""
+"""A job attempt on this machine, as the daemon sees it.
+
+    found --it never ran--> waiting
+    found --it runs, or has run--> running
+    waiting --start--> starting
+    starting --its supervisor is there--> running
+    starting, running --its supervisor is gone--> ended
+    waiting, running, ended --release, revoke--> leaving
+
+What leaves is not ours any more: it is ended, and its folder goes. While it is being started it waits for that.
+"""
 
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from agent.errors import DamagedError
 from agent.job.launch.launcher import JobFolder, read_result
@@ -11,17 +22,33 @@ from agent.journal.file import JournalTail
 from agent.journal.format import MAGIC, Closed, Opened, encode, pad
 from agent.spec.job import JobSpec
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
+from agent.states import Transitions
 from agent.wire.validate import MAX_OFFSET
 
 
 class DaemonJobState(StrEnum):
     """Where a job attempt on this machine stands."""
 
-    WAITING = "waiting"
+    FOUND = "found"  # an earlier daemon has left it, and its folder is being looked into
+    WAITING = "waiting"  # stored, and not started
     STARTING = "starting"
     RUNNING = "running"
-    ENDED = "ended"
-    LEAVING = "leaving"
+    ENDED = "ended"  # none of its processes lives; the server does not have all of it yet
+    LEAVING = "leaving"  # not ours any more
+
+
+DAEMON_JOBS: Final = Transitions(
+    "job on this machine",
+    frozenset({DaemonJobState.FOUND, DaemonJobState.WAITING}),
+    {
+        DaemonJobState.FOUND: frozenset({DaemonJobState.WAITING, DaemonJobState.RUNNING}),
+        DaemonJobState.WAITING: frozenset({DaemonJobState.STARTING, DaemonJobState.LEAVING}),
+        DaemonJobState.STARTING: frozenset({DaemonJobState.RUNNING, DaemonJobState.ENDED}),
+        DaemonJobState.RUNNING: frozenset({DaemonJobState.ENDED, DaemonJobState.LEAVING}),
+        DaemonJobState.ENDED: frozenset({DaemonJobState.LEAVING}),
+        DaemonJobState.LEAVING: frozenset(),
+    },
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +107,7 @@ class DaemonJob:
     """One attempt: its folder, and where it stands."""
 
     folder: JobFolder
-    state: DaemonJobState
+    _state: DaemonJobState
     limits: JobLimits = JobLimits()
     gpus: frozenset[str] = frozenset()  # UUIDs of those that are its own
     has_begun: asyncio.Event = field(default_factory=asyncio.Event)  # or will not any more
@@ -99,6 +126,16 @@ class DaemonJob:
     def key(self) -> tuple[str, int]:
         """(job, lease): what every message names."""
         return self.folder.job, self.folder.lease
+
+    @property
+    def state(self) -> DaemonJobState:
+        """Where it stands."""
+        return self._state
+
+    def become(self, state: DaemonJobState) -> None:
+        """Go on to `state`. Raises ImpossibleTransitionError."""
+        DAEMON_JOBS.check(self._state, state)
+        self._state = state
 
     @property
     def is_alive(self) -> bool:

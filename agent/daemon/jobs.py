@@ -1,10 +1,6 @@
 """The job attempts on this machine, each in its folder with a supervisor of its own.
 
-    waiting ---start---> starting ---> running ---supervisor ends---> ended ---release---> gone
-       |  its supervisor never ran        |                             |
-       +----------------------------- revoke, release ------------------+---> leaving ---supervisor ended---> gone
-
-The folders are the memory: a daemon that starts adopts what it finds. A supervisor that ended without a last word is
+The states of one, and what follows what: `agent.daemon.job`. The folders are the memory: a daemon that starts adopts what it finds. A supervisor that ended without a last word is
 buried, so that every journal comes to an end. One that does not end its job in time is killed (`agent.daemon.escalation`),
 and a job that has spoiled its folder is ended and its folder set aside. A job has ended, and its room is another's, when
 none of its processes lives. Nothing here waits for the server, and no job's trouble is another's.
@@ -167,7 +163,7 @@ class JobTable:
         async with self._launching:
             if held is None or held.state is not DaemonJobState.WAITING:
                 return
-            held.state = DaemonJobState.STARTING
+            held.become(DaemonJobState.STARTING)
             try:
                 pid = await self._launcher.launch(held.folder)
             except (AgentError, OSError) as error:
@@ -175,10 +171,13 @@ class JobTable:
                     fate = Fate(FailureKind.INFRASTRUCTURE, f"the job could not be started: {error}")
                     self._settling.add(held.key)
                     await self._settle(held, lambda: fate)
+                    if held.is_alive:  # it can't be ended now: the watch tries again
+                        held.fate = fate
+                        held.become(DaemonJobState.RUNNING)
                     return
             else:
                 self._endings.watch(held.folder, pid)
-            held.state = DaemonJobState.RUNNING
+            held.become(DaemonJobState.RUNNING)
             held.has_begun.set()
             self._enforcer.set_deadline(held)
             log.info("job %s started (lease %d)", *held.key)
@@ -244,12 +243,12 @@ class JobTable:
         self.growth.set()
 
     async def _leave(self, job: str, lease: int, why: str, *, is_complete: bool = False) -> bool:
-        held = self._jobs.get((job, lease))
-        if held is None or held.state is DaemonJobState.LEAVING:
-            return False
-        async with self._launching:
+        async with self._launching:  # one that is being started can't leave
+            held = self._jobs.get((job, lease))
+            if held is None or held.state is DaemonJobState.LEAVING:
+                return False
             log.info("job %s (lease %d) %s", job, lease, why)
-            held.state = DaemonJobState.LEAVING
+            held.become(DaemonJobState.LEAVING)
             held.is_complete = is_complete
             held.has_begun.set()
         self._has_news.set()
@@ -262,21 +261,28 @@ class JobTable:
 
     def _adopt(self, folder: JobFolder) -> DaemonJob:
         """What an earlier daemon left. Trouble with one folder is that job's alone."""
-        job = DaemonJob(folder, DaemonJobState.RUNNING)
-        job.has_begun.set()
+        job = DaemonJob(folder, DaemonJobState.FOUND)
+        has_begun = True
         try:
-            if folder.read_ending() is not None:  # set aside, and not shipped yet
-                return job
-            job.limits = JobLimits.of(folder.read_spec())
-            job.gpus = frozenset(folder.read_settings().gpus)
-            if not is_running(folder) and job.journal.size() == 0:
-                job.has_begun.clear()
-                job.state = DaemonJobState.WAITING
-            for supervisor in find_supervisors(folder)[:1]:
-                self._enforcer.set_deadline(job, age_seconds(supervisor))
+            has_begun = self._read_up(job)
         except DamagedError as error:
             job.note_spoil(error)
+        job.become(DaemonJobState.RUNNING if has_begun else DaemonJobState.WAITING)
+        if has_begun:
+            job.has_begun.set()
         return job
+
+    def _read_up(self, job: DaemonJob) -> bool:
+        """What the folder says of a job that was found; gives whether it was ever started. Raises DamagedError."""
+        folder = job.folder
+        if folder.read_ending() is not None:  # set aside, and not shipped yet
+            return True
+        job.limits = JobLimits.of(folder.read_spec())
+        job.gpus = frozenset(folder.read_settings().gpus)
+        has_begun = is_running(folder) or job.journal.size() > 0
+        for supervisor in find_supervisors(folder)[:1]:
+            self._enforcer.set_deadline(job, age_seconds(supervisor))
+        return has_begun
 
     def _has_ended(self, job: DaemonJob) -> bool:
         """Whether no supervisor works on the job: by its lock, or because its folder is spoiled, which is seen to first."""
@@ -324,7 +330,7 @@ class JobTable:
         if job.spoil:
             await self._end_spoiled(job)
         if job.state is not DaemonJobState.LEAVING:
-            job.state = DaemonJobState.ENDED
+            job.become(DaemonJobState.ENDED)
             log.info("job %s has ended (lease %d)", *job.key)
         job.note_end()
         self.growth.set()

@@ -13,17 +13,27 @@ from support.jobs import make_settings
 from support.wire import job_spec
 
 from agent.daemon import escalation
+from agent.daemon import jobs as daemon_jobs
 from agent.daemon.job import DaemonJobState
 from agent.daemon.jobs import JobTable
 from agent.daemon.state import StateFolder
+from agent.errors import RefusedError
 from agent.ids import ENTROPY_BYTES, make_id
-from agent.job.launch.launcher import ForkServer, end_attempt, list_job_folders, read_result
+from agent.job.launch.launcher import ForkServer, JobFolder, end_attempt, list_job_folders, read_result
 from agent.job.process.ending import find_supervisors
 from agent.job.process.proc import is_alive
 from agent.spec.outcome import Conclusion, FailureKind
 from agent.wire import messages as m
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(200)]
+
+
+class RefusingLauncher:
+    """The machine has no room for another process."""
+
+    async def launch(self, _folder: JobFolder) -> int:
+        raise RefusedError("no more processes")
+
 
 # It stops its own supervisor, again and again: SIGCONT is no way out.
 STOPS = "echo $PPID $$ > '{0}'; mv '{0}' '{1}'; (setsid sleep 1000 &); while :; do kill -STOP $PPID; sleep 0.02; done"
@@ -153,6 +163,31 @@ async def test_a_bug_at_one_job_costs_no_other_and_not_the_loop(tmp_path, monkey
     watching = asyncio.create_task(jobs.watch())
     await wait_until(lambda: not jobs.holds(lucky, 1) and len(tuple(jobs)) == 1)
     assert not watching.done()
+    watching.cancel()
+
+
+async def test_a_job_that_can_be_neither_started_nor_ended_ends_as_soon_as_that_is_possible(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(daemon_jobs, "_RETRY_SECONDS", 0.05)
+    jobs = JobTable(tmp_path / "jobs", make_settings(tmp_path), RefusingLauncher())
+    end, failures = jobs._end, [OSError("the disk is full"), OSError("the disk is full")]
+
+    async def stumble(job, explain):
+        if failures:
+            raise failures.pop()
+        await end(job, explain)
+
+    monkeypatch.setattr(jobs, "_end", stumble)
+    job = new_job()
+    await jobs.store(m.Assign(job, 1, job_spec(job, "true"), {}))
+    watching = asyncio.create_task(jobs.watch())
+    await jobs.start(job, 1)
+    (held,) = jobs
+    async with asyncio.timeout(30):
+        await held.has_ended.wait()
+    assert held.state is DaemonJobState.ENDED
+    assert "could not be started: no more processes" in read_result(held.folder.journal).message
     watching.cancel()
 
 
