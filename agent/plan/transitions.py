@@ -1,12 +1,17 @@
 """The life of a job in a run, as a table.
 
-    HELD ──gate──> GATED ──group──> GROUPED ──queue──> QUEUED ──start──> RUNNING
-      every arrow may be left out: HELD and GATED go on to GROUPED, QUEUED or CALLING as well
-    GROUPED ──call──> CALLING           another flow runs in its place
-    QUEUED, RUNNING ──rest──> RESTING ──queue──> QUEUED            a retry
-    any ──end──> ENDED                  a terminal state wins: nothing leads out of it but a re-run of the run
+    held --gate--> gated                                   its environment does not let it pass yet
+    held, gated, grouped --group--> grouped                a job may have several groups to enter
+    held, gated, grouped, resting --queue--> queued
+    held, grouped --call--> calling                        another flow runs in its place
+    queued --start--> running
+    queued, running --rest--> resting                      it failed, and is tried again later
+    held, gated, grouped, queued, running, calling, resting --end--> ended
 
-Starting a running job again, and anything that reaches an ended one, changes nothing: events may come twice or late.
+    events may come twice or late, and change nothing then:
+    running --start--> running    ended --start--> ended    ended --end--> ended
+
+A terminal state wins: nothing leads out of it but a re-run of the run, which makes its jobs anew.
 """
 
 from enum import StrEnum

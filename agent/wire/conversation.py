@@ -1,9 +1,10 @@
 """The life of one connection, the same table for both sides. Pure.
 
-    new --hello--> greeted --challenge--> challenged --proof--> proven --welcome--> welcomed --ready--> ready --+
-                                                                                              ^  everything |
-                                                                                              +-- else -----+
-    goodbye (of a ready agent) and rejected (always) lead to closed, where nothing is said or heard any more.
+    new --hello--> greeted --challenge--> challenged --proof--> proven --welcome--> welcomed --ready--> ready
+    ready --goodbye--> closed
+    new, greeted, challenged, proven, welcomed, ready --rejected--> closed
+
+Everything else is said while it is ready, and leaves it so; where it is closed nothing is said or heard any more.
 
 Each side moves along this table with every message that it sends or receives, so both agree on the phase as soon as
 nothing is in flight. A message that the table does not have for the phase is refused by name.

@@ -1,19 +1,19 @@
 """A job's life, phase by phase. Whatever happens in the first half, the second half runs.
 
-    set up      folders, the job's env, every `uses:` resolved        what fails here ends the first half
-    images      those of container actions are pulled or built        the same
-    containers  the job's container and services start                the same
-    hook        the owner's script before each job
-    open        people may attach to the job from now on
-    pre         `pre` stages of all actions
-    main        the steps
-    hold        a job that failed waits for somebody to look, when that was asked for
-    ------------------------------------------------------------- the second half
-    post        `post` stages, the last action's first
-    detach      whoever is attached is told that it is over
-    stop        containers, services and their network are removed
-    hook        the owner's script after each job
-    complete    outputs, stray processes ended, temporary files gone
+    set up            folders, the job's env, every `uses:` resolved      what fails here ends the first half
+    started hook      the owner's script before each job
+    images            those of container actions are pulled or built      what fails here ends the first half
+    containers        the job's container and services start              what fails here ends the first half
+    open              people may attach to the job from now on
+    pre               `pre` stages of all actions
+    main              the steps
+    hold              a job that failed waits for somebody to look, when that was asked for
+    ------------------------------------------------------------------- the second half
+    post              `post` stages, the last action's first
+    detach            whoever is attached is told that it is over
+    stop containers   containers, services and their network are removed
+    completed hook    the owner's script after each job, when the one before was run
+    complete          outputs, stray processes ended, temporary files gone
 
 Source: actions/runner `JobRunner.cs`, `JobExtension.cs`; github-facts section 3.
 """
