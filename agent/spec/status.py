@@ -1,4 +1,4 @@
-"""How runs and jobs stand, as the server stores it and its API shows it.
+"""The states of runs and jobs, as the server stores them and its API shows them.
 
 A run:
 

@@ -1,5 +1,5 @@
-"""How archives, uploads and deliveries stand: what only the server's tables know. Runs and jobs: `agent.spec.status`;
-leases: `agent.wire.lease`.
+"""The states of archives, uploads and deliveries, which only the server's tables know. Those of runs and jobs are in
+`agent.spec.status`, those of leases in `agent.wire.lease`.
 
 An archive of a lease's journal:
 
