@@ -243,6 +243,16 @@ async def test_a_delivery_becomes_what_the_table_says_and_nothing_else(database:
     )
 
 
+async def test_a_delivery_that_two_let_go_on_at_once_goes_on_once(database: Database) -> None:
+    await put(database, tables.deliveries, "status", DeliveryStatus.HELD)
+    async with database.read() as connection:
+        seen = await deliveries.find_delivery(connection, DELIVERY)
+    assert seen is not None
+    for expected in (True, False):
+        async with database.write() as connection:
+            assert (await deliveries.wake_delivery(connection, seen, 1.0, is_approved=True)) is expected
+
+
 async def test_a_delivery_that_is_worked_on_again_meanwhile_is_not_forgotten(database: Database) -> None:
     for is_memory in (True, False):
         async with database.write() as connection:
