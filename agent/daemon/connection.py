@@ -11,6 +11,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit, urlunsplit
@@ -107,6 +108,14 @@ Obey = Callable[[m.ServerMessage, Connection], Awaitable[None]]
 CrewMember = Callable[[Connection], Coroutine[Any, Any, None]]
 
 
+class LinkState(StrEnum):
+    """How the line to the server stands."""
+
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    WAITING = "waiting"  # before the next try
+
+
 class Link:
     """Keeps the agent connected. `state` and `problem` say for people how it stands."""
 
@@ -122,7 +131,7 @@ class Link:
         boot: str = "",
         ping_seconds: float = _PING_SECONDS,
     ) -> None:
-        self.state = "connecting"
+        self.state = LinkState.CONNECTING
         self.problem = ""
         self._registration = registration
         self._sign = sign
@@ -143,14 +152,14 @@ class Link:
         """Stay connected. Returns after a goodbye; raises RejectedError for what trying again can't heal."""
         while not await self.attempt():
             self._failures += 1
-            self.state = "waiting"
+            self.state = LinkState.WAITING
             await asyncio.sleep(choose_pause(self._failures, self._random))
 
     async def attempt(self) -> bool:
         """One connection from dialling to its end; whether it ended with our goodbye. Raises RejectedError as `run`."""
         from websockets.exceptions import WebSocketException
 
-        self.state = "connecting"
+        self.state = LinkState.CONNECTING
         try:
             return await self._converse()
         except RejectedError as error:
@@ -191,7 +200,7 @@ class Link:
         connection.protocol.ready(await self._make_ready())
         await connection.flush()
         log.info("connected to %s as %s", self._registration.url, self._registration.name)
-        self.state, self.problem, self._failures = "connected", "", 0
+        self.state, self.problem, self._failures = LinkState.CONNECTED, "", 0
 
     def _take_opening(self, messages: tuple[m.ServerMessage, ...], connection: Connection) -> None:
         for message in messages:

@@ -225,7 +225,7 @@ class Daemon:
         return {
             "pid": os.getpid(),
             "started": self._started_at,
-            "connection": self._link.state,
+            "connection": self._link.state.value,
             "problem": self._link.problem,
             "is_draining": self._drain.is_draining,
             "jobs": [

@@ -53,10 +53,12 @@ def run_status(settings: Settings, *, output_format: str = "text", out: TextIO) 
 
 def _list_jobs(state: Any) -> list[dict[str, object]]:
     """The jobs of an agent that does not run; their supervisors go on without it."""
+    from agent.daemon.job import DaemonJobState
     from agent.job.launch.launcher import list_job_folders, may_run
 
+    states = {True: DaemonJobState.RUNNING, False: DaemonJobState.ENDED}
     return [
-        {"job": folder.job, "lease": folder.lease, "state": "running" if may_run(folder) else "ended"}
+        {"job": folder.job, "lease": folder.lease, "state": states[may_run(folder)].value}
         for folder in list_job_folders(state.jobs)
     ]
 

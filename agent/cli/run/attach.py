@@ -21,6 +21,7 @@ from urllib.parse import urlsplit, urlunsplit
 from agent.cli.client import Client
 from agent.cli.run.escapes import Escapes
 from agent.errors import AgentError, NotFoundError, UnreachableError, UsageError
+from agent.spec.status import JobStatus
 from agent.wire.answers import explain_answer
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def _wait_for_job(client: Client, run: int, wanted: str | None) -> Mapping[str, 
     said = ""
     while True:
         job = _choose(client.get(f"/api/v1/runs/{run}"), wanted)
-        if job["status"] == "running":
+        if job["status"] == JobStatus.RUNNING:
             return job
         waiting = f"waiting for job {job['key']} to start" + (f": {job['waiting']}" if job["waiting"] else "")
         if waiting != said:
@@ -79,7 +80,7 @@ def _choose(run: Mapping[str, Any], wanted: str | None) -> Mapping[str, Any]:
             f"{what} has ended: there is nothing to attach to",
             hint=f"run it again, and attach while it runs: agent run rerun {run['id']}",
         )
-    running = [job for job in left if job["status"] == "running"]
+    running = [job for job in left if job["status"] == JobStatus.RUNNING]
     chosen = running or left
     if len(chosen) > 1:
         names = ", ".join(job["key"] for job in chosen)

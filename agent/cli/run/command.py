@@ -28,6 +28,7 @@ from agent.cli.terminal.screens import make_screen
 from agent.cli.terminal.tables import coloured, duration, plain, print_json, print_table, wants_colour
 from agent.cli.terminal.times import show_moment
 from agent.errors import NotFoundError, UsageError
+from agent.spec.status import RunStatus
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     commands = add_subcommands(parser)
     listing = add_command(commands, "list", _list, "The newest runs.", "agent run list --status running")
     listing.add_argument("--limit", type=read_number, default=20, help="how many (default: 20)")
-    listing.add_argument("--status", choices=["queued", "running", "completed"])
+    listing.add_argument("--status", choices=[str(status) for status in RunStatus])
     add_project(listing)
     _add_common(listing)
     show = _add_run(commands, "show", _show, "A run, its jobs, and why those that wait do so.")

@@ -17,6 +17,7 @@ from agent.cli.run.list import duration_of
 from agent.cli.terminal.screen import Screen
 from agent.errors import AgentError
 from agent.journal.lines import Lines
+from agent.spec.status import JobStatus
 
 _Item = tuple[str, Any]
 _TICK_SECONDS = 0.1
@@ -105,7 +106,7 @@ class _Follower:
 
     def _show_job(self, job: Mapping[str, Any]) -> None:
         waiting = job["waiting"] or ""
-        if waiting and job["status"] == "queued":
+        if waiting and job["status"] == JobStatus.QUEUED:
             self._show_waiting(job["key"], waiting)
         if job["started"] and job["id"] not in self._streamed:
             self._streamed.add(job["id"])

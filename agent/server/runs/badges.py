@@ -2,15 +2,17 @@
 
 from html import escape
 
+from agent.spec.outcome import Conclusion
+from agent.spec.status import RunStatus
 from agent.visible import show_name
 
 _COLOURS = {
-    "success": "#2e7d32",
-    "failure": "#c62828",
-    "cancelled": "#6d4c41",
-    "skipped": "#616161",
-    "running": "#1565c0",
-    "queued": "#5e35b1",
+    Conclusion.SUCCESS.value: "#2e7d32",
+    Conclusion.FAILURE.value: "#c62828",
+    Conclusion.CANCELLED.value: "#6d4c41",
+    Conclusion.SKIPPED.value: "#616161",
+    RunStatus.RUNNING.value: "#1565c0",
+    RunStatus.QUEUED.value: "#5e35b1",
 }
 _GREY = "#616161"
 _LONGEST = 60
