@@ -101,7 +101,11 @@ def _find_reader(kind: Any) -> Callable[[Any], object] | None:
     """What makes a column's value of what SQLite gives for it."""
     if isinstance(kind, Boolean):
         return bool
-    return kind.enum_class if isinstance(kind, Enum) else None
+    states = kind.enum_class if isinstance(kind, Enum) else None
+    if states is None:
+        return None
+    known = {state.value: state for state in states}
+    return lambda value: known.get(value) or states(value)  # the second says what is wrong with it
 
 
 def _plain(value: Any) -> Any:
