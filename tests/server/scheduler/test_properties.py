@@ -199,7 +199,7 @@ def test_the_order_is_that_of_a_slow_model(
     fleet = [agent("a", slots=10, gpus=4, cpus=16.0, memory_bytes=64 * GB)]
     held = [holding(f"h{n}", "a", project=project) for n, project in enumerate(held_by)]
     now, usage = 50_000.0, Usage(50_000.0, {1: 30.0, 2: 10.0})
-    order = Order(queue, known, holdings=held, usage=usage, fleet=Capacity.of(fleet), now=now)
+    order = Order(queue, known, holdings=held, usage=usage, capacity=Capacity.of(fleet), now=now)
     left = sorted(queue, key=lambda one: one.rank)
     used = {number: usage.of(number) for number in (1, 2, 3)}
     running, latest = Counter(held_by), dict.fromkeys(held_by, 0.0)
