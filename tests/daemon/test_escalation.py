@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.daemon.escalation import (
+    CHECK_SECONDS,
     GRACE_SECONDS,
     SILENT_SECONDS,
     EscalationEvent,
@@ -16,17 +17,42 @@ from agent.daemon.escalation import (
 )
 
 
-def test_who_answers_has_its_time_to_cancel_and_a_grace():
+def test_who_answers_has_its_time_to_cancel_and_a_grace_as_long_as_it_goes_on_answering():
     escalation, action = begin(100.0, 300.0)
     assert (escalation.stage, action) == (EscalationStage.ASKED, Measure.ASK)
-    escalation, action = advance(escalation, EscalationEvent.ANSWERED, 101.0)
+    now = 101.0
+    escalation, action = advance(escalation, EscalationEvent.ANSWERED, now)
+    while now < 400.0 + GRACE_SECONDS:
+        assert (escalation.stage, action) == (EscalationStage.HEARD, None)
+        assert escalation.due_at <= now + CHECK_SECONDS
+        now = escalation.due_at
+        escalation, action = advance(escalation, EscalationEvent.DUE, now)
+        if now < 400.0 + GRACE_SECONDS:
+            assert (escalation.stage, action) == (EscalationStage.CHECKED, Measure.ASK)
+            escalation, action = advance(escalation, EscalationEvent.ANSWERED, now)
+    assert (now, action) == (400.0 + GRACE_SECONDS, Measure.KILL)
+
+
+def test_who_has_answered_and_then_falls_silent_is_killed_long_before_its_time_is_over():
+    escalation, _none = advance(begin(100.0, 300.0)[0], EscalationEvent.ANSWERED, 101.0)
+    escalation, action = advance(escalation, EscalationEvent.DUE, 101.0 + CHECK_SECONDS)
+    assert action is Measure.ASK
+    assert advance(escalation, EscalationEvent.DUE, 101.0 + CHECK_SECONDS + SILENT_SECONDS)[1] is None
+    assert (
+        advance(escalation, EscalationEvent.DUE, 101.0 + CHECK_SECONDS + 2 * SILENT_SECONDS)[1]
+        is Measure.KILL
+    )
+
+
+def test_who_has_answered_and_closed_its_socket_has_what_is_left_of_its_time():
+    escalation, _none = advance(begin(100.0, 300.0)[0], EscalationEvent.ANSWERED, 101.0)
+    escalation, _ask = advance(escalation, EscalationEvent.DUE, 111.0)
+    escalation, action = advance(escalation, EscalationEvent.ABSENT, 112.0)
     assert (escalation.stage, escalation.due_at, action) == (
-        EscalationStage.HEARD,
-        401.0 + GRACE_SECONDS,
+        EscalationStage.ENDING,
+        400.0 + GRACE_SECONDS,
         None,
     )
-    assert advance(escalation, EscalationEvent.DUE, 401.0) == (escalation, None)
-    assert advance(escalation, EscalationEvent.DUE, 401.0 + GRACE_SECONDS)[1] is Measure.KILL
 
 
 def test_who_is_silent_is_told_by_a_signal_and_then_killed():
@@ -43,7 +69,7 @@ def test_who_is_silent_is_told_by_a_signal_and_then_killed():
 def test_who_has_no_socket_any_more_is_told_by_a_signal_and_has_its_time():
     escalation, action = advance(begin(0.0, 60.0)[0], EscalationEvent.ABSENT, 1.0)
     assert (escalation.stage, action) == (EscalationStage.SIGNALLED, Measure.TELL)
-    assert advance(escalation, EscalationEvent.DUE, 61.0 + GRACE_SECONDS)[1] is Measure.KILL
+    assert advance(escalation, EscalationEvent.DUE, 60.0 + GRACE_SECONDS)[1] is Measure.KILL
 
 
 def test_a_deadline_leaves_the_supervisor_all_that_is_its_own_and_then_asks_no_more():
