@@ -35,8 +35,11 @@ class RefusingLauncher:
         raise RefusedError("no more processes")
 
 
-# It stops its own supervisor, again and again: SIGCONT is no way out.
-STOPS = "echo $PPID $$ > '{0}'; mv '{0}' '{1}'; (setsid sleep 1000 &); while :; do kill -STOP $PPID; sleep 0.02; done"
+# It stops its own supervisor, again and again: SIGCONT is no way out. Who reads the file knows that it is stopped.
+STOPS = (
+    "echo $PPID $$ > '{0}'; (setsid sleep 1000 &); kill -STOP $PPID; mv '{0}' '{1}'; "
+    "while :; do kill -STOP $PPID; sleep 0.02; done"
+)
 
 
 @pytest.fixture
