@@ -40,7 +40,7 @@ from agent.errors import InterruptedByUserError
 from agent.job.folder.settings import owner_settings
 from agent.job.launch.launcher import ForkServer, JobSettings, remove_leftovers, sweep_containers
 from agent.job.process.cgroup import find_job_groups
-from agent.job.process.inheritance import scrub_environment
+from agent.job.process.inheritance import GIT_CEILING, scrub_environment
 from agent.resolve.sources.owners_config import read_git_config, seclude_git
 from agent.wire import messages as m
 
@@ -243,8 +243,9 @@ def make_job_settings(
     owner: OwnerRules,
 ) -> JobSettings:
     """How jobs are run on this machine."""
+    work_folder = choose_work_folder(registration, settings).absolute()
     return replace(
-        owner_settings(settings, choose_work_folder(registration, settings).absolute()),
+        owner_settings(settings, work_folder),
         policy_file=Path(owner.rules.file),
         policy=owner.rules.tables,
         has_own_home=True,
@@ -254,7 +255,7 @@ def make_job_settings(
         labels=registration.labels,
         server_url=registration.url,
         identity_folder=state.identity.absolute(),
-        environment={**environment, **owner.environment},
+        environment={GIT_CEILING: str(work_folder), **environment, **owner.environment},
         job_groups=find_job_groups(),
     )
 

@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
-from agent.cli.local_files.checkout import Checkout, ask_git, find_checkout
+from agent.cli.local_files.checkout import Checkout, ask_git, find_checkout, git_environment
 from agent.errors import UsageError
 from agent.spec.job import Source, SourceKind
 from agent.trees import walk_tree
@@ -93,7 +93,10 @@ def _git_source(checkout: Checkout | None, folder: Path) -> Source:
 
 def _git_files(top: Path) -> list[str]:
     command = ["git", "-C", str(top), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, check=True).stdout
+    environment = git_environment()
+    listed = subprocess.run(
+        command, env=environment, capture_output=True, stdin=subprocess.DEVNULL, check=True
+    ).stdout
     names = {os.fsdecode(name) for name in listed.split(b"\0") if name}
     return [name for name in names if os.path.lexists(top / name)]  # a deleted file is still listed
 

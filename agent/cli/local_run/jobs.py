@@ -11,9 +11,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from agent.cli.local_files.checkout import Inquiry
+from agent.cli.local_run.copy_plan import Tick, copy_planned
 from agent.cli.local_run.machine import Grant
 from agent.cli.local_run.nodes import stand_in
-from agent.cli.local_run.workspace_copy import Tick, copy_planned, plan_copy
+from agent.cli.local_run.workspace_copy import plan_copy
 from agent.cli.terminal.progress import Progress
 from agent.config import Settings
 from agent.errors import AgentError, DamagedError, UsageError
@@ -30,7 +31,7 @@ from agent.job.launch.launcher import (
     remove_job_folder,
     request_cancel,
 )
-from agent.job.process.inheritance import scrub_environment
+from agent.job.process.inheritance import GIT_CEILING, scrub_environment
 from agent.journal.file import JournalReader
 from agent.journal.format import Closed, Record
 from agent.spec.job import JOB_TOKEN, JobSpec
@@ -79,7 +80,7 @@ class _Running:
 class LocalJobs:
     """Starts jobs below `folder` and tells what becomes of them. `show` is given each record, with its job's key.
 
-    `early` is the supervisor of the first; `is_unwanted` says whether jobs are begun no more.
+    `warn` is told once what a copy of the workspace lacks; `early` is the supervisor of the first; `is_unwanted` says whether jobs are begun no more.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class LocalJobs:
         settings: Settings,
         early: EarlySupervisor,
         show: Callable[[str, Record], None],
+        warn: Callable[[str], None],
         is_unwanted: Callable[[], bool],
     ) -> None:
         self._folder = folder
@@ -96,6 +98,8 @@ class LocalJobs:
         self._settings = settings
         self._early = early
         self._show = show
+        self._warn = warn
+        self._warned: set[str] = set()
         self._is_unwanted = is_unwanted
         self.left_out: set[str] = set()  # of the workspace, because git ignores it
         self._running: dict[str, _Running] = {}
@@ -190,6 +194,7 @@ class LocalJobs:
             without = [folder.resolve() for folder in own]
             plan = plan_copy(source, with_ignored=self._options.with_ignored, without=without)
             self.left_out.update(plan.left_out)
+            self._warn_once(plan.warnings)
             shown = Progress(
                 "copy", plan.size_bytes, sys.stderr, time.monotonic, patience_seconds=_PATIENCE_SECONDS
             )
@@ -202,6 +207,12 @@ class LocalJobs:
                 hint="name another one with --workspace, or work --in-place",
             ) from None
         return workspace
+
+    def _warn_once(self, warnings: list[str]) -> None:
+        for warning in warnings:
+            if warning not in self._warned:
+                self._warned.add(warning)
+                self._warn(warning)
 
     def _make_tick(self, shown: Progress) -> Tick:
         """Counts what is copied. Raises InterruptedByUserError when nobody wants the copy any more."""
@@ -227,7 +238,11 @@ class LocalJobs:
             workspace=workspace,
             ends_with=os.getpid(),
             belongings=self._folder / "belongings" if self._guards_workspace else None,
-            environment={**scrub_environment(os.environ), "FLOW_ARTIFACTS": str(self._folder / "artifacts")},
+            environment={
+                **scrub_environment(os.environ),
+                "FLOW_ARTIFACTS": str(self._folder / "artifacts"),
+                **({} if self._options.in_place else {GIT_CEILING: str(self._folder)}),
+            },
         )
 
 

@@ -64,7 +64,9 @@ class LocalRun:
         early: EarlySupervisor,
     ) -> None:
         self._flow = flow
-        self._jobs = LocalJobs(folder, options, settings, early, screen.show_record, self._is_unwanted)
+        self._jobs = LocalJobs(
+            folder, options, settings, early, screen.show_record, self._warn, self._is_unwanted
+        )
         self._screen = screen
         self._clock = clock
         self._interrupts = interrupts
@@ -185,6 +187,9 @@ class LocalRun:
         self._screen.show(
             {"kind": "run", "name": self._name, "conclusion": conclusion, "jobs": jobs, "seconds": seconds}
         )
+
+    def _warn(self, message: str) -> None:
+        self._screen.show({"kind": "warning", "message": message})
 
     def _warn_of_refused(self, conclusion: Conclusion) -> None:
         refused_jobs = [

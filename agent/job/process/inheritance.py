@@ -8,6 +8,8 @@ how the owner says where CUDA lies, and only the owner can set it. `TERM` is not
 
 from collections.abc import Mapping
 
+# What bounds git's search for a repository: above a job's own folder there may be somebody's, and a job is in none of these.
+GIT_CEILING = "GIT_CEILING_DIRECTORIES"
 _NAMES = frozenset(
     {
         *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH"),
