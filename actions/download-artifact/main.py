@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from _toolkit.archive import unzip
 from _toolkit.artifacts import Artifact, ArtifactStore, check_artifact_name, open_store
-from _toolkit.folders import move_into, temporary_folder
+from _toolkit.folders import keep_belongings, move_into, temporary_folder
 from _toolkit.step import StepError, get_flag, get_input, human, run, say, set_output
 from _toolkit.step import workspace as find_workspace
 
@@ -25,9 +25,15 @@ def main() -> None:
     store = open_store()
     chosen = choose(store.list(), name, pattern)
     with temporary_folder(target) as temporary:
+        fetched = []
         for number, artifact in enumerate(chosen):
             place = target if name or is_merged else target / check_artifact_name(artifact.name)
-            fetch(store, artifact, temporary / str(number), place)
+            said = fetch(store, artifact, temporary / str(number))
+            keep_belongings(temporary / str(number) / "files", place, find_workspace())
+            fetched.append((temporary / str(number) / "files", place, said))
+        for files, place, said in fetched:
+            move_into(files, place)
+            say(f"{said}, into {place}")
     set_output("download-path", str(target))
 
 
@@ -50,8 +56,8 @@ def choose(artifacts: list[Artifact], name: str, pattern: str) -> list[Artifact]
     return chosen
 
 
-def fetch(store: ArtifactStore, artifact: Artifact, temporary: Path, place: Path) -> None:
-    """Bring one artifact to `place`; nothing of it is there before all of it is."""
+def fetch(store: ArtifactStore, artifact: Artifact, temporary: Path) -> str:
+    """Bring the files of one artifact to `files` in `temporary`; gives what there is to say about it."""
     temporary.mkdir()
     archive = temporary / "archive"
     digest = f"sha256:{store.download(artifact, archive)}"
@@ -61,11 +67,9 @@ def fetch(store: ArtifactStore, artifact: Artifact, temporary: Path, place: Path
             "it was changed on its way or in its store; nothing was unpacked",
         )
     count = unzip(archive, temporary / "files")
-    move_into(temporary / "files", place)
-    say(
-        f"artifact '{artifact.name}': {count} {'file' if count == 1 else 'files'}, {human(archive.stat().st_size)}, into {place}"
-    )
+    size = human(archive.stat().st_size)
     archive.unlink()
+    return f"artifact '{artifact.name}': {count} {'file' if count == 1 else 'files'}, {size}"
 
 
 run(main)

@@ -183,13 +183,75 @@ def test_a_run_whose_action_lost_the_users_work_is_never_green(place: Place, scr
 
 
 def test_what_the_flow_itself_does_in_the_folder_is_its_authors_word(place: Place) -> None:
-    (place.folder / "act").mkdir()
-    (place.folder / "act" / "action.yml").write_text(
-        "name: x\nruns: {using: composite, steps: [{shell: sh, run: git reset --hard}]}\n"
-    )
-    done = place.run("      - run: rm notes.txt\n      - uses: ./act\n      - run: git clean -ffdxq\n")
+    done = place.run("      - run: rm notes.txt; git reset --hard\n      - run: git clean -ffdxq\n")
     assert done.code == 0, done.out + done.err
     assert place.kept() == {"a.txt": "one\n"}
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("git clean -ffdx; git reset --hard", "'git clean' would throw away"),
+        ("rm notes.txt; git show HEAD:a.txt > a.txt", "lost what only this folder had: notes.txt, a.txt"),
+    ],
+)
+@pytest.mark.parametrize("depth", [1, 2])
+def test_a_composite_action_of_the_folder_itself_is_an_action_as_any_other(
+    place: Place, script: str, said: str, depth: int
+) -> None:
+    inner = f"name: x\nruns: {{using: composite, steps: [{{shell: sh, run: '{script}'}}]}}\n"
+    outer = "name: x\nruns: {using: composite, steps: [{uses: ./act1}]}\n"
+    for name, manifest in (("act1", inner), ("act2", outer)):
+        (place.folder / name).mkdir()
+        (place.folder / name / "action.yml").write_text(manifest)
+    done = place.run(f"      - uses: ./act{depth}\n")
+    assert done.code == 1
+    assert said in message(done)
+    if "git clean" in said:
+        assert place.kept() == place.mine
+
+
+@pytest.mark.parametrize("name", ["a.txt", "notes.txt", "runs/1/weights"])
+def test_an_action_that_overwrites_the_users_work_fails_its_job_and_says_so(place: Place, name: str) -> None:
+    manifest = (
+        f"name: x\nruns: {{using: composite, steps: [{{shell: sh, run: 'echo new > {name}; touch made'}}]}}\n"
+    )
+    place.add_action("acme/write", manifest)
+    done = place.run("      - {uses: acme/write@v1, continue-on-error: true}\n")
+    assert done.code == 1
+    assert message(done) == f"the action overwrote what only this folder had: {name}"
+
+
+UPLOAD = """      - run: |
+          mkdir -p {outside}/runs/1
+          cd {outside}; echo new > a.txt; echo new > notes.txt; echo new > runs/1/weights; echo new > train.log; echo new > fresh
+      - {{uses: flow-agent/upload-artifact@v1, with: {{name: all, path: {outside}}}}}
+"""
+
+
+def test_no_artifact_is_downloaded_over_the_users_work(place: Place) -> None:
+    upload = UPLOAD.format(outside=place.folder.parent / "outside")
+    done = place.run(f"{upload}      - {{uses: flow-agent/download-artifact@v1, with: {{name: all}}}}\n")
+    assert done.code == 1
+    assert place.kept() == place.mine
+    assert not (place.folder / "fresh").exists()
+    assert (
+        "what only this folder has would be overwritten: a.txt, notes.txt, runs/1/weights, train.log; give"
+        in texts(done)
+    )
+
+
+def test_an_artifact_is_downloaded_over_what_git_has_and_what_the_run_made_itself(place: Place) -> None:
+    outside = place.folder.parent / "outside"
+    (place.folder / "a.txt").write_text("one\n")
+    steps = f"""      - run: mkdir {outside}; echo mine > {outside}/notes.txt; echo new | tee {outside}/a.txt > {outside}/made; echo old > made
+      - {{uses: flow-agent/upload-artifact@v1, with: {{name: all, path: {outside}}}}}
+      - {{uses: flow-agent/download-artifact@v1, with: {{name: all}}}}
+"""
+    done = place.run(steps)
+    assert done.code == 0, done.out
+    assert [(place.folder / name).read_text() for name in ("a.txt", "made")] == ["new\n", "new\n"]
+    assert (place.folder / "notes.txt").read_text() == "mine\n"
 
 
 def test_actions_work_with_git_in_the_folder_as_before(place: Place) -> None:

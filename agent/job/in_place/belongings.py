@@ -1,33 +1,53 @@
 """Belongings: what a folder of somebody's own holds and nothing else has: uncommitted edits, untracked and ignored files, its `.git`.
 
 Listed before the first job of a run begins, and looked at around each action that runs in the folder: whatever way an
-action takes, it does not lose them and pass.
+action takes, it does not lose or overwrite them and pass. Of what git ignores (caches, most of all) only the being there counts,
+and of other repositories in the folder: what is in them is theirs.
 """
 
 import contextlib
 import hashlib
 import json
 import os
+import stat
 import subprocess
 from collections.abc import Iterator, Mapping
+from enum import StrEnum
 from pathlib import Path
+from typing import NamedTuple
 
-_UNTRACKED = ("??", "!!")
+_READ_BYTES = 16 << 20  # what is larger is not read twice an action: its size and times tell
+_CODES = {"??": "untracked", "!!": "ignored"}
 
 
-def list_belongings(folder: Path) -> dict[str, bool]:
-    """The paths that `folder` alone has, and whether each is an edit of something that git knows.
+class Belonging(StrEnum):
+    """What git knows of a path that only the folder has."""
 
-    A folder that has nothing else in it is one path. Outside of git, it is all that lies in `folder`.
+    EDIT = "edit"
+    UNTRACKED = "untracked"
+    IGNORED = "ignored"
+
+
+class Losses(NamedTuple):
+    """Paths that are gone, or whose edits were undone; and those in which there is something else now."""
+
+    lost: list[str]
+    overwritten: list[str]
+
+
+def list_belongings(folder: Path) -> dict[str, Belonging]:
+    """The paths that `folder` alone has. A folder that has nothing else in it is one path.
+
+    Outside of git, it is all that lies in `folder`.
     """
     found = _ask_status(folder)
     if found is None:
-        return {entry.path: False for entry in os.scandir(folder)}
+        return {entry.path: Belonging.UNTRACKED for entry in os.scandir(folder)}
     top, edited = found
-    return {str(top / ".git"): False, **edited}
+    return {str(top / ".git"): Belonging.IGNORED, **edited}
 
 
-def share_belongings(folder: Path, file: Path) -> dict[str, bool]:
+def share_belongings(folder: Path, file: Path) -> dict[str, Belonging]:
     """The belongings as the first job of the run wrote them into `file`; the first one lists them."""
     if not file.exists():
         making = file.with_name(f"{file.name}.{os.getpid()}")
@@ -35,28 +55,33 @@ def share_belongings(folder: Path, file: Path) -> dict[str, bool]:
         with contextlib.suppress(FileExistsError):  # another job was as early, and neither has run a step
             os.link(making, file)
         making.unlink()
-    found: dict[str, bool] = json.loads(file.read_text(encoding="utf-8"))
-    return found
+    found = json.loads(file.read_text(encoding="utf-8"))
+    return {path: Belonging(kind) for path, kind in found.items()}
 
 
-def look_at(belongings: Mapping[str, bool]) -> dict[str, str]:
-    """Those that are there now, each with the digest of its content where it is an edit."""
-    return {
-        path: _digest(path) if is_edit else ""
-        for path, is_edit in belongings.items()
-        if os.path.lexists(path)
-    }
+def look_at(belongings: Mapping[str, Belonging]) -> dict[str, str]:
+    """Those that are there now, with what is in the folders among them, each with a mark of what its content is."""
+    seen: dict[str, str] = {}
+    for path, kind in belongings.items():
+        if os.path.lexists(path):
+            seen[path] = "" if kind is Belonging.IGNORED else _mark(path)
+            if kind is Belonging.UNTRACKED:
+                seen |= {inner: _mark(inner) for inner in _walk(path)}
+    return seen
 
 
-def find_losses(folder: Path, before: Mapping[str, str]) -> list[str]:
-    """Of what `look_at` saw in `folder`, the paths that are gone or whose edits were undone."""
-    gone = [path for path in before if not os.path.lexists(path)]
-    changed = [path for path, digest in before.items() if digest and _digest(path) != digest]
-    if not changed:
-        return gone
-    found = _ask_status(folder)
-    edited = found[1] if found else {}
-    return [*gone, *(path for path in changed if path not in edited and path not in gone)]
+def find_losses(folder: Path, before: Mapping[str, str]) -> Losses:
+    """What became of that which `look_at` saw in `folder`."""
+    gone = {path for path in before if not os.path.lexists(path)}
+    changed = [path for path, mark in before.items() if mark and path not in gone and _mark(path) != mark]
+    edited = (_ask_status(folder) or (folder, {}))[1] if changed else {}
+    undone = [path for path in changed if ask_git(folder, "ls-files", "--", path) and path not in edited]
+    lost = [
+        path
+        for path in before
+        if path in gone and not any(str(above) in gone for above in Path(path).parents)
+    ]
+    return Losses([*lost, *undone], [path for path in changed if path not in undone])
 
 
 def ask_git(folder: Path, *arguments: str) -> str | None:
@@ -72,7 +97,7 @@ def ask_git(folder: Path, *arguments: str) -> str | None:
     return os.fsdecode(done.stdout).rstrip("\n") if done.returncode == 0 else None
 
 
-def _ask_status(folder: Path) -> tuple[Path, dict[str, bool]] | None:
+def _ask_status(folder: Path) -> tuple[Path, dict[str, Belonging]] | None:
     """The work tree around `folder`, and what it has in there that is not committed; None outside of git."""
     top = ask_git(folder, "rev-parse", "--show-toplevel")
     status = ask_git(
@@ -80,28 +105,41 @@ def _ask_status(folder: Path) -> tuple[Path, dict[str, bool]] | None:
     )
     if not top or status is None:
         return None
-    return Path(top), {str(Path(top) / path): is_edit for path, is_edit in _read_status(status)}
+    return Path(top), {str(Path(top) / path): kind for path, kind in _read_status(status)}
 
 
-def _read_status(text: str) -> Iterator[tuple[str, bool]]:
-    """(path, whether it is an edit) of each entry of `git status --porcelain -z` (git-status(1))."""
+def _read_status(text: str) -> Iterator[tuple[str, Belonging]]:
+    """The path and kind of each entry of `git status --porcelain -z` (git-status(1))."""
     entries = iter(text.split("\0"))
     for entry in entries:
         code, path = entry[:2], entry[3:]
         if "R" in code or "C" in code:
             next(entries, None)  # where it was before
         if path:
-            yield path, code not in _UNTRACKED
+            yield path.rstrip("/"), Belonging(_CODES.get(code, "edit"))
 
 
-def _digest(path: str) -> str:
-    """The digest of a file; of anything else, where a link leads to, or that it is a folder, or nothing."""
+def _walk(top: str) -> Iterator[str]:
+    """All that lies in the folder `top`, if it is one, but for repositories."""
+    for folder, folders, files in os.walk(top):
+        if ".git" in folders or ".git" in files:
+            folders.clear()
+            continue
+        for name in (*folders, *files):
+            yield f"{folder}/{name}"
+
+
+def _mark(path: str) -> str:
+    """What tells a content from another: a file's digest, or its size and times; of a link, where it leads to."""
     try:
-        if os.path.islink(path):  # noqa: PTH114 - many paths, and each is text
-            return f"-> {os.readlink(path)}"  # noqa: PTH115
+        status = os.lstat(path)
+        if stat.S_ISLNK(status.st_mode):
+            return f"-> {os.readlink(path)}"  # noqa: PTH115 - many paths, and each is text
+        if not stat.S_ISREG(status.st_mode):
+            return "a folder" if stat.S_ISDIR(status.st_mode) else "special"
+        if status.st_size > _READ_BYTES:
+            return f"{status.st_ino} {status.st_size} {status.st_mtime_ns}"
         with open(path, "rb") as file:  # noqa: PTH123
             return hashlib.file_digest(file, "sha256").hexdigest()
-    except IsADirectoryError:
-        return "a folder"
     except OSError:
         return "unreadable"

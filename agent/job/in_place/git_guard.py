@@ -10,12 +10,12 @@ from pathlib import Path
 _NOTES = "refused"
 
 
-def set_up_guard(folder: Path) -> None:
+def set_up_guard(folder: Path, *, with_git: bool) -> None:
     """Make `folder`, which is to stand in front of PATH. Doing it again does no harm."""
     folder.mkdir(mode=0o777, parents=True, exist_ok=True)
     folder.chmod(0o777)  # in a container somebody else writes the note
     program = folder / "git"
-    if not program.exists():
+    if with_git and not program.exists():
         program.write_text(_PROGRAM, encoding="utf-8")
         program.chmod(0o755)
 

@@ -3,17 +3,21 @@
     a checkout over the folder        of the run's own code: it is there, nothing is done; of anything else: refused
     a checkout into another folder    goes on where nothing is lost, else it is refused
     git of an action                  refused what throws away files, edits or branches (agent.job.in_place.git_guard)
-    any action                        fails, and its job with it, when what only the folder had is gone afterwards
+    flow-agent/download-artifact      asks what only the folder has (FLOW_BELONGINGS), and overwrites nothing of it
+    any action                        fails, and its job with it, when what only the folder had is gone or overwritten afterwards
 
-What the flow's own `run:` steps do, and those of composite actions in the folder itself, is its author's word.
+Actions of the folder itself are actions, too: they were written for a runner, whose folder is nobody's. What the flow's own
+`run:` steps do is its author's word.
 """
 
 import asyncio
+import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agent.job.in_place.belongings import find_losses, look_at, share_belongings
+from agent.job.in_place.belongings import Belonging, Losses, find_losses, look_at, share_belongings
 from agent.job.in_place.checkouts import (
     WantedCheckout,
     is_checkout,
@@ -25,7 +29,7 @@ from agent.job.in_place.checkouts import (
 )
 from agent.job.in_place.git_guard import set_up_guard, take_refusals
 from agent.job.process.programs import find_executable
-from agent.job.steps.steprun import Handler, RunSteps, StepFailure, StepRun, StepStage
+from agent.job.steps.steprun import BELONGINGS, Handler, RunSteps, StepFailure, StepRun, StepStage
 from agent.spec.outcome import FailureKind
 
 _WAY_OUT = "leave out --in-place to work in a copy, or allow it with --in-place=destructive"
@@ -38,12 +42,32 @@ class InPlace:
     """What stands between the actions of one job and the folder of its user."""
 
     workspace: Path
-    belongings: Mapping[str, bool]
+    belongings: Mapping[str, Belonging]
     made: set[Path] = field(default_factory=set)  # folders that checkouts of this job filled
 
     def guard(self, handler: Handler) -> Handler:
         """`handler`, with an eye on it."""
         return _GuardedHandler(self, handler)
+
+    def note_for_actions(self, file: Path) -> None:
+        """Write the belongings where an action finds them, by their paths in the workspace: it may see that elsewhere."""
+        if file.exists():
+            return
+        inside = [path for path in self.belongings if Path(path).is_relative_to(self.workspace)]
+        file.write_text(
+            json.dumps([os.path.relpath(path, self.workspace) for path in inside]), encoding="utf-8"
+        )
+
+    def keep_own(self, losses: Losses) -> Losses:
+        """Without what lies in the folders that checkouts of this job fill: they were asked about before."""
+        return Losses(
+            losses.lost,
+            [
+                path
+                for path in losses.overwritten
+                if not any(Path(path).is_relative_to(made) for made in self.made)
+            ],
+        )
 
 
 async def note_belongings(workspace: Path, file: Path) -> InPlace:
@@ -92,19 +116,22 @@ class _GuardedHandler:
         """Run the step, and fail when it lost something, whatever it says of itself."""
         place = self.place
         front = step.job.places.temp / "_guard"
-        if step.job.is_in_container or find_executable("git", step.job.environment.search_path(step.env)):
-            set_up_guard(front)
-            step.front = front
+        has_git = step.job.is_in_container or find_executable(
+            "git", step.job.environment.search_path(step.env)
+        )
+        set_up_guard(front, with_git=bool(has_git))
+        place.note_for_actions(front / BELONGINGS)
+        step.front = front
         before = await asyncio.to_thread(look_at, place.belongings)
         failure: StepFailure | None = None
         try:
             await self.handler.run(step, run_steps)
         except StepFailure as error:
             failure = error
-        lost = await asyncio.to_thread(find_losses, place.workspace, before)
+        losses = place.keep_own(await asyncio.to_thread(find_losses, place.workspace, before))
         refused = take_refusals(front)
-        if lost:
-            message = f"the action lost what only this folder had: {_name_some(lost, place.workspace)}"
+        if losses.lost or losses.overwritten:
+            message = _describe(losses, place.workspace)
             step.job.fail(FailureKind.ACTION, message)  # no `continue-on-error` makes that good
             raise StepFailure(message, FailureKind.ACTION)
         if refused:
@@ -117,10 +144,19 @@ class _GuardedHandler:
 
 
 def _is_foreign(step: StepRun) -> bool:
-    """Whether what runs is an action's doing: its program, or a script in one that is not of the workspace itself."""
+    """Whether what runs is an action's doing: its program, or a script in one. A composite is made of such."""
     if step.action is not None:
         return type(step.action.manifest.runs).__name__ != "CompositeRuns"
-    return step.scope.action is not None and bool(step.scope.action.commit)
+    return step.scope.action is not None
+
+
+def _describe(losses: Losses, workspace: Path) -> str:
+    lost, overwritten = (_name_some(paths, workspace) for paths in losses)
+    if not lost:
+        return f"the action overwrote what only this folder had: {overwritten}"
+    return f"the action lost what only this folder had: {lost}" + (
+        f"; and overwrote {overwritten}" if overwritten else ""
+    )
 
 
 def _answer(step: StepRun, wanted: WantedCheckout) -> None:

@@ -33,6 +33,9 @@ _ARTIFACT_ACTIONS = ("actions/upload-artifact", "actions/download-artifact")
 _SERVED_HOSTS = re.compile(r"github\.com|.+\.ghe\.com|.+\.localhost")
 
 
+BELONGINGS = "belongings.json"  # in `StepRun.front`: the paths that only the workspace has
+
+
 class StepStage(Enum):
     """The three times at which an action may run."""
 
@@ -211,7 +214,9 @@ class StepRun:
         if host is not usual or self.job.is_in_container:
             built = {name: host.paths.to_inside(usual.paths.to_host(value)) for name, value in built.items()}
         if self.front is not None:
-            built["PATH"] = f"{host.paths.to_inside(str(self.front))}:{built['PATH']}"
+            front = host.paths.to_inside(str(self.front))
+            built["PATH"] = f"{front}:{built['PATH']}"
+            built["FLOW_BELONGINGS"] = f"{front}/{BELONGINGS}"
         return built
 
     def service_variables(self) -> dict[str, str]:
