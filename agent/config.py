@@ -3,15 +3,14 @@
 Every setting is a row of `SETTINGS`; `agent doctor` prints each with the place that its value came from.
 """
 
-import contextlib
 import os
 import re
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent.errors import UsageError
+from agent.user_folders import own_config_folder, user_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +148,7 @@ class Settings:
     @property
     def state_folder(self) -> Path:
         """Where this machine's agent keeps its identity and its jobs."""
-        return Path(self["state"]) if self["state"] else _user_folder("agent")
+        return Path(self["state"]) if self["state"] else user_folder("agent")
 
     @property
     def work_folder(self) -> Path:
@@ -174,7 +173,7 @@ class Settings:
     @property
     def data_folder(self) -> Path:
         """Where the server keeps its database, blobs and keys."""
-        return Path(self["data"]) if self["data"] else _user_folder("server")
+        return Path(self["data"]) if self["data"] else user_folder("server")
 
     @property
     def container_allow(self) -> tuple[str, ...]:
@@ -215,38 +214,13 @@ def config_file() -> Path:
     named = os.environ.get("AGENT_CONFIG")
     if named:
         return Path(named)
+    folder = own_config_folder()
     machine = Path("/etc/flow-agent/config.toml")
-    home = find_home()
-    base = os.environ.get("XDG_CONFIG_HOME") or (home and home / ".config")
-    if not base:
+    if folder is None:
         return machine
-    own = Path(base) / "flow-agent" / "config.toml"
-    return own if own.exists() or not machine.exists() else machine
-
-
-def find_home() -> Path | None:
-    """The user's home folder, whether it exists or not; None where nobody says one.
-
-    A container's user may be a bare number that the machine has no entry of (`docker run --user 12345`).
-    """
-    if os.environ.get("HOME"):
-        return Path(os.environ["HOME"])
-    import pwd
-
-    try:
-        return Path(pwd.getpwuid(os.getuid()).pw_dir)
-    except KeyError:
-        return None
-
-
-def user_name() -> str:
-    """Who runs this process: the account's name, or `uid 12345` where it has none."""
-    import pwd
-
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return f"uid {os.getuid()}"
+    own = folder / "config.toml"
+    # One in somebody else's folder, which can't be looked at, is none.
+    return own if os.path.exists(own) or not os.path.exists(machine) else machine  # noqa: PTH110 - Path's raises
 
 
 def bundled(name: str) -> Path:
@@ -290,41 +264,3 @@ def _read_config(file: Path) -> dict[str, str]:
                 f"setting '{key}' is not text", where=str(file), hint='write it in quotes: key = "value"'
             )
     return data
-
-
-def _user_folder(part: str) -> Path:
-    """`/var/lib/flow-agent/PART` for root, else the user's data folder.
-
-    Where a user has no home that they may write to, the agent's part lies below the folder for temporary files. The
-    server's part is meant to stay: then UsageError is raised.
-    """
-    if os.geteuid() == 0 and not os.environ.get("XDG_DATA_HOME"):
-        return Path("/var/lib/flow-agent") / part
-    if os.environ.get("XDG_DATA_HOME"):
-        return Path(os.environ["XDG_DATA_HOME"]) / "flow-agent" / part
-    home = find_home()
-    if home is not None:
-        folder = home / ".local" / "share" / "flow-agent" / part
-        if folder.exists() or os.access(home, os.W_OK | os.X_OK):
-            return folder
-    if part != "agent":
-        what = f"{user_name()} has no home folder to keep the {part}'s data in"
-        raise UsageError(what, hint="name a folder with --data or AGENT_DATA")
-    return _temporary_folder() / part
-
-
-def _temporary_folder() -> Path:
-    """A folder of this user's own below the one for temporary files. Raises UsageError when somebody else made it."""
-    import tempfile
-
-    folder = Path(tempfile.gettempdir()) / f"flow-agent-{os.geteuid()}"
-    with contextlib.suppress(FileExistsError):
-        folder.mkdir(mode=0o700)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
-        raise UsageError(
-            "this folder is not yours alone, and you have no home folder",
-            where=str(folder),
-            hint="set HOME, or name a folder with AGENT_STATE",
-        )
-    return folder

@@ -83,7 +83,7 @@ def save_login(file: Path, url: str, token: str) -> None:
     written = tomllib.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     written.update(url=url, token=token)
     text = "".join(f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in written.items())
-    file.parent.mkdir(parents=True, exist_ok=True)
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     part = file.with_name(file.name + ".new")
     part.unlink(missing_ok=True)
     with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as out:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.clock import SystemClock
-from agent.config import Settings, find_home
+from agent.config import Settings
 from agent.daemon.attachments import OpenSessions
 from agent.daemon.causes import read_boot_id
 from agent.daemon.connection import Connection, Link
@@ -42,6 +42,7 @@ from agent.job.launch.launcher import ForkServer, JobSettings, remove_leftovers,
 from agent.job.process.cgroup import find_job_groups
 from agent.job.process.inheritance import GIT_CEILING, scrub_environment
 from agent.resolve.sources.owners_config import read_git_config, seclude_git
+from agent.user_folders import find_home
 from agent.wire import messages as m
 
 log = logging.getLogger("agent.daemon")
@@ -75,7 +76,7 @@ def _seclude_git(settings: Settings) -> None:
     file = settings.git_config.absolute()
     is_needed = bool(settings["git_config"]) or file.exists()
     home = find_home()
-    if not is_needed and home is not None and (home / ".gitconfig").exists():
+    if not is_needed and home is not None and os.access(home / ".gitconfig", os.F_OK):
         log.warning(
             "%s is not read for jobs, who could have written it; what it says of git hosts belongs into %s",
             home / ".gitconfig",

@@ -197,6 +197,43 @@ def test_a_user_without_an_entry_and_a_home_runs_flows(flow: Path, home: list[st
     assert (flow.parent.parent / "flow-agent-54321").stat().st_mode & 0o777 == 0o700
 
 
+@pytest.fixture(params=["closed", "read-only", "another's within"])
+def unusable_home(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """What a container's user may be given: root's own home, or `/`, with what root has made there."""
+    home = tmp_path / "home"
+    for name in (".local/share/flow-agent", ".config/flow-agent"):
+        (home / name).mkdir(parents=True)
+    (home / ".config" / "flow-agent" / "config.toml").write_text("not ours = 1")
+    if request.param == "another's within":
+        for name in (".local/share/flow-agent", ".config/flow-agent"):
+            (home / name).chmod(0)
+    home.chmod(0 if request.param == "closed" else 0o555)
+    for name in (".local/share/flow-agent", ".local/share", ".local") if request.param == "read-only" else ():
+        (home / name).chmod(0o555)
+    if request.param == "read-only":
+        (home / ".config" / "flow-agent" / "config.toml").unlink()
+    return home
+
+
+def test_a_home_that_cannot_be_used_is_as_none(flow: Path, unusable_home: Path) -> None:
+    words = ["PATH=" + os.environ["PATH"], f"TMPDIR={flow.parent.parent}", f"HOME={unusable_home}"]
+    for command in (["flow", "run", "flow.yml"], ["doctor"], ["run", "list", "--url", "http://127.0.0.1:9"]):
+        done = subprocess.run(
+            [*NOBODY, *words, *command_line(*command)],
+            cwd=flow.parent,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert "Permission denied" not in done.stderr + done.stdout
+        if command[0] == "flow":
+            assert done.returncode == 0, done.stderr + done.stdout
+        elif command[0] == "doctor":
+            assert str(flow.parent.parent / "flow-agent-54321" / "agent") in done.stdout
+    unusable_home.chmod(0o700)
+
+
 @pytest.mark.parametrize(
     "words", ["status", "run list", "doctor", "machine show", "action cache list", "server user list"]
 )

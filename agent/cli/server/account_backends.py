@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from agent.cli.client import Client
-from agent.config import user_name
+from agent.user_folders import user_name
 
 if TYPE_CHECKING:
     from agent.server.events.changes import Change
