@@ -68,7 +68,7 @@ def open_store() -> ArtifactStore:
         return ResultsService(url, token)
     folder = os.environ.get("FLOW_ARTIFACTS", "")
     if folder:
-        return Shelf(Path(folder))
+        return Shelf(Path(folder), os.environ.get("FLOW_ATTEMPT", ""))
     raise StepError(
         "there is nowhere to keep artifacts: neither ACTIONS_RESULTS_URL nor FLOW_ARTIFACTS is set",
         "use this action in a flow, through `agent flow submit` or `agent flow run`",
@@ -76,10 +76,14 @@ def open_store() -> ArtifactStore:
 
 
 class Shelf:
-    """A folder that all jobs of a local run share: `<name>.zip` each."""
+    """A folder that all jobs of a local run share: `<name>.zip` each, and who made it in `<name>.maker`.
 
-    def __init__(self, folder: Path) -> None:
+    `maker` is the number of an attempt and the job's key. What an earlier attempt of a job has made gives way to its own.
+    """
+
+    def __init__(self, folder: Path, maker: str = "") -> None:
         self._folder = folder
+        self._maker = maker
 
     def upload(self, name: str, write: Write, *, retention_days: int, overwrite: bool) -> Artifact:
         """Keep the artifact for as long as the folder is kept."""
@@ -92,10 +96,12 @@ class Shelf:
                 write(file)
                 file.flush()
                 os.fsync(file.fileno())
-            if overwrite:
+            if overwrite or self._is_of_earlier_attempt(name):
                 Path(temporary).replace(place)
             else:
                 place.hardlink_to(temporary)  # fails if it is there: of two at a time one wins
+            if self._maker:
+                (self._folder / f"{name}.maker").write_text(self._maker, encoding="utf-8")
         except FileExistsError:
             raise already_there(name) from None
         finally:
@@ -115,6 +121,14 @@ class Shelf:
                 digest.update(chunk)
                 copy.write(chunk)
         return digest.hexdigest()
+
+    def _is_of_earlier_attempt(self, name: str) -> bool:
+        try:
+            former, _, job = (self._folder / f"{name}.maker").read_text(encoding="utf-8").partition(" ")
+        except FileNotFoundError:
+            return False
+        attempt, _, own = self._maker.partition(" ")
+        return bool(job) and job == own and int(former) < int(attempt)
 
     def _read(self, place: Path) -> Artifact:
         with place.open("rb") as file:

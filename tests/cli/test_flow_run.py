@@ -296,6 +296,35 @@ runs:
     assert "hello world" in texts(again), again.out
 
 
+def test_an_attempts_artifact_takes_the_place_of_the_earlier_attempts(project: Path) -> None:
+    flow = """
+on: push
+jobs:
+  train:
+    runs-on: x
+    retry: {max: 2, backoff: {seconds: 0}}
+    steps:
+      - run: mkdir out; echo x >> ${{ github.workspace }}/../../../tries; cp ${{ github.workspace }}/../../../tries out/log
+      - {uses: flow-agent/upload-artifact@v1, with: {name: logs, path: out}}
+      - run: test $(wc -l < out/log) = 3
+  look:
+    needs: train
+    runs-on: x
+    steps:
+      - {uses: flow-agent/download-artifact@v1, with: {name: logs, path: got}}
+      - run: test $(wc -l < got/log) = 3
+  other:
+    needs: train
+    runs-on: x
+    steps: [{run: touch a}, {uses: flow-agent/upload-artifact@v1, with: {name: logs, path: a}}]
+"""
+    (project / "flow.yml").write_text(flow)
+    done = run_agent("flow", "run", "flow.yml", "--format", "json", cwd=project)
+    ends = {one["job"]: one["conclusion"] for one in done.records() if one["kind"] == "job"}
+    assert (ends["train"], ends["look"], ends["other"]) == ("success", "success", "failure"), done.out
+    assert "an artifact named 'logs' already" in done.out
+
+
 def test_artifacts_pass_from_job_to_job(project: Path) -> None:
     done = run(
         project,

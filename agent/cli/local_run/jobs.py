@@ -116,7 +116,7 @@ class LocalJobs:
         added = {name: _literal(value) for name, value in self._options.environment.items()}
         spec = replace(spec, env=(added, *spec.env)) if added else spec
         settings = replace(
-            self._job_settings(workspace),
+            self._job_settings(workspace, spec),
             given={**stand_in(spec), **grant.given},
             gpus=grant.gpus,
             machine={"gpus": list(grant.shown)} if grant.shown else {},
@@ -228,7 +228,7 @@ class LocalJobs:
     def _guards_workspace(self) -> bool:
         return self._options.in_place and not self._options.is_destructive
 
-    def _job_settings(self, workspace: Path) -> JobSettings:
+    def _job_settings(self, workspace: Path, spec: JobSpec) -> JobSettings:
         return replace(
             owner_settings(self._settings, self._settings.work_folder),
             policy_file=self._settings.policy_file.absolute(),
@@ -241,6 +241,7 @@ class LocalJobs:
             environment={
                 **scrub_environment(os.environ),
                 "FLOW_ARTIFACTS": str(self._folder / "artifacts"),
+                "FLOW_ATTEMPT": f"{spec.attempt} {spec.key}",  # whose artifacts they are
                 **({} if self._options.in_place else {GIT_CEILING: str(self._folder)}),
             },
         )

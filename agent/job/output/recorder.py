@@ -150,6 +150,7 @@ class StepLog:
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
+        self._is_at_start = True  # of a line
 
     @property
     def recorder(self) -> Recorder:
@@ -158,6 +159,8 @@ class StepLog:
 
     def write(self, data: bytes) -> None:
         """Take in raw output. It is in the journal when 64 KiB have come, or a tenth of a second has gone by."""
+        if data:
+            self._is_at_start = data.endswith(b"\n")
         shown = self._mask.feed(data)
         if not shown:
             return
@@ -169,8 +172,8 @@ class StepLog:
             self._timer = asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self.flush)
 
     def say(self, line: str) -> None:
-        """Write a line of our own."""
-        self.write(line.encode("utf-8", "replace") + b"\n")
+        """Write a line of our own, whatever line the step's output has left unfinished."""
+        self.write(self._line_end() + line.encode("utf-8", "replace") + b"\n")
 
     def flush(self) -> None:
         """Put what waits into the journal."""
@@ -189,7 +192,7 @@ class StepLog:
     ) -> list[Record]:
         """The last records of the step."""
         self._recorder.forget(self)
-        rest = self._mask.finish()
+        rest = self._mask.feed(self._line_end()) + self._mask.finish()  # the next step's begins on a line of its own
         if rest:
             self._waiting.append(rest)
         end = StepChanged(
@@ -200,6 +203,10 @@ class StepLog:
             outputs=self._show_outputs(outputs) if outputs else {},
         )
         return [*self._take_chunks(), end]
+
+    def _line_end(self) -> bytes:
+        """What ends the line that has been begun."""
+        return b"" if self._is_at_start else b"\n"
 
     def _take_chunks(self) -> list[Record]:
         """What waits, as records."""
