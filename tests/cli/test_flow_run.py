@@ -13,6 +13,9 @@ import pytest
 from support.git import make_repository, serve_git
 from support.lab import Done, command_line, run_agent, wait_for
 
+from agent.journal.file import JournalReader
+from agent.journal.format import Log
+
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
@@ -294,6 +297,23 @@ runs:
     assert "hello world" in texts(first), first.out + first.err
     again = run(project, flow, *option)
     assert "hello world" in texts(again), again.out
+
+
+def test_what_is_said_after_an_unfinished_line_begins_on_one_of_its_own(project: Path) -> None:
+    steps = """
+      - run: printf begun
+      - run: printf '\\r 10%%\\r 99%% killed'; exit 3
+"""
+    (project / "flow.yml").write_text(f"on: push\njobs:\n  a:\n    runs-on: x\n    steps:{steps}")
+    words = ("flow", "run", "flow.yml", "--keep", "--format", "json")
+    done = run_agent(*words, cwd=project, environment={"TMPDIR": str(project.parent)})
+    texts = [record["text"] for record in done.records() if record["kind"] == "log"]
+    assert texts[-2:] == [" 99% killed", "##[error]Process completed with exit code 3."], done.out
+    (kept,) = [record["message"] for record in done.records() if record["kind"] == "warning"]
+    (journal,) = Path(kept.rpartition(" ")[2]).rglob("journal")
+    raw = b"".join(record.data for _end, record in JournalReader(journal) if isinstance(record, Log))
+    assert b"begun\n##[group]" in raw
+    assert b"\r 10%\r 99% killed\n##[error]" in raw
 
 
 def test_an_attempts_artifact_takes_the_place_of_the_earlier_attempts(project: Path) -> None:

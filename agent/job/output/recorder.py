@@ -192,7 +192,9 @@ class StepLog:
     ) -> list[Record]:
         """The last records of the step."""
         self._recorder.forget(self)
-        rest = self._mask.feed(self._line_end()) + self._mask.finish()  # the next step's begins on a line of its own
+        rest = (
+            self._mask.feed(self._line_end()) + self._mask.finish()
+        )  # the next step's begins on a line of its own
         if rest:
             self._waiting.append(rest)
         end = StepChanged(
