@@ -1,16 +1,19 @@
 r"""Output as lines in their last state: what stands on a terminal when all of it has been printed. Pure.
 
 A progress bar is one line that is written over and over: `\r` goes back to its beginning, `\b` one place back, and what
-comes next stands where the old text stood. Journals keep each byte; people see the last state. Every place that shows
-output takes its lines from here: the terminal's tree, plain screens, `agent run logs`, public records, pages.
+comes next stands where the old text stood. Several bars are lines between which the cursor goes up and down
+(`agent.journal.rows`). Journals keep each byte; people see the last state. Every place that shows output takes its lines
+from here: the terminal's tree, plain screens, `agent run logs`, public records, pages.
 
 A line ends with `\n`, as it does for commands (`agent.job.commands.stdout`). GitHub's runner ends one at `\r` too
 (`ProcessInvoker.cs` reads with .NET's `ReadLine`): there a bar becomes as many lines as it has states.
 """
 
 from agent.journal.row import Row
+from agent.journal.rows import MOVES, Rows
 
 _MOST_STATES_BYTES = 64 << 10  # of a line that goes back, before its state is worked out
+_LONGEST_MOVE = 8
 LONGEST_LINE_BYTES = 1 << 20  # what is longer comes in pieces: nobody holds more of a line that never ends
 
 
@@ -21,9 +24,19 @@ class Lines:
         self._row: Row | None = None  # what stands on the unfinished line, up to where it last went back
         self._rest: list[bytes] = []  # its bytes since then
         self._rest_bytes = 0
+        self._rows: Rows | None = None  # while the output goes up to former lines
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The lines that end in `data`, in their last states and without newlines."""
+        """The lines that end in `data`, in their last states and without newlines.
+
+        While the output goes up to former lines, those that it may still go to wait.
+        """
+        if self._rows is None and self._goes_up(data):
+            self._rows = Rows(self._row)
+            data = b"".join(self._rest) + data
+            self._rest, self._rest_bytes, self._row = [], 0, None
+        if self._rows is not None:
+            return self._feed_rows(self._rows, data)
         *ended, rest = data.split(b"\n")
         lines: list[bytes] = []
         if ended and self._is_pending:
@@ -37,13 +50,32 @@ class Lines:
         return lines + self._hold(rest) if rest else lines
 
     def pending(self) -> bytes:
-        """What stands on the line that has not ended; empty when none has begun."""
+        """What stands on the line that has not ended, or on several, newlines between them; empty when none has begun."""
+        if self._rows is not None:
+            return b"\n".join(self._rows.standing())
         rest = b"".join(self._rest)
         return last_state(rest) if self._row is None else _read(self._row.copy(), rest)
 
     def finish(self) -> list[bytes]:
-        """The stream has ended: its last line, when that has no newline."""
+        """The stream has ended: its last line, when that has no newline, and all that waited."""
+        if self._rows is not None:
+            rows, self._rows = self._rows.standing(), None
+            return rows
         return [self._end()] if self._is_pending else []
+
+    def _goes_up(self, data: bytes) -> bool:
+        if b"A" not in data and b"F" not in data:
+            return False
+        before = self._rest[-1][-_LONGEST_MOVE:] if self._rest else b""  # a sequence may be cut
+        return MOVES.search(before + data) is not None
+
+    def _feed_rows(self, rows: Rows, data: bytes) -> list[bytes]:
+        left = rows.feed(data)
+        if rows.is_calm:
+            more, last = rows.end()
+            left += more
+            self._rows, self._row = None, last if last.columns else None
+        return left
 
     @property
     def _is_pending(self) -> bool:

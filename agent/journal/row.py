@@ -66,6 +66,20 @@ class Row:
                     pass  # a terminal's own words: titles, links
         return self
 
+    @property
+    def column(self) -> int:
+        """Where the next character goes."""
+        return self._column
+
+    @property
+    def columns(self) -> int:
+        """How many there are."""
+        return len(self._characters)
+
+    def go_to(self, column: int) -> None:
+        """Let the next character go there."""
+        self._column = column
+
     def read(self) -> str:
         """What stands on the row, with its colours, without blanks at its end."""
         end = len(self._characters)

@@ -328,3 +328,47 @@ def test_why_a_job_waits_is_read_to_its_end_on_a_narrow_terminal() -> None:
     seen = play.seen()
     assert max(map(len, seen)) < 40
     assert " ".join(" ".join(seen).split()) == f"train {reason}"
+
+
+def test_a_job_that_ends_early_says_why_where_no_step_has() -> None:
+    play = Play()
+    play.step("a", 0, "Train")
+    play.log("a", 0, "epoch 1\n##[error]The operation was canceled.\n")
+    play.step("a", 0, "Train", "cancelled")
+    message = "The job took too long."
+    play.screen.show_record("a", Closed(play.now_ms, JobResult(Conclusion.CANCELLED, message=message)))
+    assert play.seen()[-1] == f"  {message}"
+    play.step("b", 0, "Train")
+    play.log("b", 0, "##[error]Process completed with exit code 1.\n")
+    play.step("b", 0, "Train", "failure")
+    message = "Process completed with exit code 1."
+    play.screen.show_record("b", Closed(play.now_ms, JobResult(Conclusion.FAILURE, message=message)))
+    assert sum(message in line for line in play.seen()) == 1
+
+
+def test_a_job_that_is_tried_again_says_when_and_its_attempts_have_numbers() -> None:
+    play = Play()
+    play.step("a", 0, "Train")
+    play.step("a", 0, "Train", "failure")
+    play.end("a", "failure")
+    play.screen.show({"kind": "waiting", "job": "a", "reason": "failed; attempt 2 begins in 9s"})
+    assert play.seen()[-1] == "  a  failed; attempt 2 begins in 9s"
+    play.screen.show({"kind": "attempt", "job": "a", "attempt": 2})
+    play.step("a", 0, "Train")
+    assert any(line.startswith("* a (attempt 2)") for line in play.seen())
+    play.step("a", 0, "Train", "success")
+    play.end("a", "success")
+    lines = play.seen()
+    ends = [line.partition("  ")[0] for line in lines if line.startswith(("✗", "✓"))]
+    assert ends == ["✗ a", "✓ a (attempt 2)"]
+
+
+def test_bars_that_are_written_over_together_stand_side_by_side() -> None:
+    play = Play()
+    play.step("a", 0, "Train")
+    for count in range(9):
+        play.log("a", 0, f"\router {count}\n\r inner {count}\x1b[A")
+    assert play.seen()[-2:] == ["    │ outer 8", "    │  inner 8"]
+    play.step("a", 0, "Train", "success")
+    play.end("a", "success")
+    assert play.seen()[-2:] == ["    │ outer 8", "    │  inner 8"]

@@ -120,3 +120,54 @@ def test_a_row_ends_somewhere_and_colours_do_not_add_up() -> None:
 
 def test_widths_are_those_of_terminals() -> None:
     assert [width(character) for character in "aé█日\u0301\u200d🚀"] == [1, 1, 1, 2, 0, 0, 2]
+
+
+NESTED = "".join(
+    f"\router {outer}" + "".join(f"\n\r inner {outer}.{inner}\x1b[A" for inner in range(50))
+    for outer in range(30)
+)
+
+
+@pytest.mark.parametrize(
+    ("printed", "stand"),
+    [
+        (f"{NESTED}\n\ndone\n", ["outer 29", " inner 29.49", "done"]),  # tqdm's position=1
+        (f"{NESTED}\n\r            \x1b[A\n", ["outer 29"]),  # and leave=False
+        ("a\nb\nc\n\x1b[3A\x1b[2KA\n\x1b[2KB\n\x1b[2KC\n", ["A", "B", "C"]),
+        ("a\nb\r\x1b[2K\x1b[1A\x1b[2K\rA\nB\n", ["A", "B"]),  # rich
+        ("a\nb\nc\x1b[2FA\x1b[EB", ["A", "B", "c"]),
+        ("a\nb\nc\x1b[2A\x1b[BX", ["a", "bX", "c"]),
+        ("a\nb\nc\x1b[2A\rx\x1b[J", ["x"]),
+        ("ab\ncd\x1b[Ax", ["abx", "cd"]),
+        ("first\n\x1b[99999999Aup", ["uprst"]),
+        ("é\n\x1b[Aè\n", ["è"]),
+    ],
+)
+def test_lines_that_are_written_over_together_stand_in_their_last_states(
+    printed: str, stand: list[str]
+) -> None:
+    assert [line.decode().rstrip() for line in lines_of(printed.encode())] == stand
+
+
+def test_what_a_program_can_still_go_up_to_waits_and_is_shown_as_it_stands() -> None:
+    lines = Lines()
+    assert lines.feed(b"said\nouter 1\n\r inner 1\x1b[A") == [b"said"]
+    assert lines.pending() == b"outer 1\n inner 1"
+    assert lines.feed("\router 2\n\r innér 2\x1b[".encode()) == []
+    assert lines.feed(b"A") == []
+    assert lines.pending() == "outer 2\n innér 2".encode()
+    assert lines.feed(b"\n\n1\n2\n3") == [b"outer 2", " innér 2".encode(), b"1", b"2"]
+    assert lines.pending() == b"3"
+    assert lines.finish() == [b"3"]
+
+
+@given(
+    st.lists(
+        st.sampled_from(["\n", "\r", "a", "b\n", "\x1b[A", "\x1b[2A", "\x1b[B", "\x1b[K", "é", "\x1b[J"])
+    )
+)
+def test_however_much_goes_up_and_down_nothing_waits_without_bound(parts: list[str]) -> None:
+    lines, text = Lines(), "".join(parts).encode() * 20
+    ended = [line for cut in range(0, len(text), 3) for line in lines.feed(text[cut : cut + 3])]
+    assert lines.pending().count(b"\n") < 50
+    assert len(ended) + len(lines.finish()) <= text.count(b"\n") + 1

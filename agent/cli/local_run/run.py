@@ -41,6 +41,7 @@ from agent.plan import (
     advance,
     begin,
     cancelled,
+    explain_waiting,
     name_run,
     refused,
 )
@@ -102,15 +103,24 @@ class LocalRun:
                 self._machine.release(spec.job)
                 self._queue.put_back(spec)
                 break
+            if spec.attempt > 1:
+                self._screen.show({"kind": "attempt", "job": spec.key, "attempt": spec.attempt})
             self._advance(JobStarted(spec.job))
         for spec, result in self._jobs.wait():
             self._machine.release(spec.job)
             self._queue.look_again()
             self._advance(JobFinished(spec.job, result))
+            self._tell_retry(spec.key)
         due = self._state.due_at
         if due is not None and self._clock.now() >= due:
             self._advance(TimePassed())
         self._screen.tick()
+
+    def _tell_retry(self, key: str) -> None:
+        job = self._state.jobs.get(key)
+        if job is not None and job.retry_at is not None:
+            reason = explain_waiting(self._flow, self._state, now=self._clock.now())[key]
+            self._screen.show({"kind": "waiting", "job": key, "reason": reason, "attempt": job.attempt})
 
     def _heed_interrupts(self) -> None:
         if self._interrupts.count > 1:

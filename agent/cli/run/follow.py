@@ -80,6 +80,8 @@ class _Follower:
         self._open = 0
         self._streamed: set[str] = set()
         self._waiting: dict[str, str] = {}
+        self._shown: set[str] = set()  # keys of the jobs whose output comes
+        self._next: dict[str, str] = {}  # why their next attempts wait, until it has come
 
     def follow(self) -> str:
         """Show everything; the run's end is shown after the last line of the last job."""
@@ -93,7 +95,7 @@ class _Follower:
                 elif kind == "error":
                     raise data
                 elif kind == "record":
-                    self._screen.show(data)
+                    self._show_record(data)
                 elif kind == "job":
                     self._show_job(data)
                 elif kind == "waiting":
@@ -110,12 +112,25 @@ class _Follower:
             self._show_waiting(job["key"], waiting)
         if job["started"] and job["id"] not in self._streamed:
             self._streamed.add(job["id"])
+            self._shown.add(job["key"])
+            if job["attempt"] > 1:
+                self._screen.show({"kind": "attempt", "job": job["key"], "attempt": job["attempt"]})
             self._stream("record", f"/api/v1/jobs/{job['id']}/events")
         elif job["conclusion"] and not job["started"] and job["id"] not in self._streamed:
             self._streamed.add(job["id"])
             self._screen.show({"kind": "job", "job": job["key"], **_ending(job)})
 
+    def _show_record(self, record: Mapping[str, Any]) -> None:
+        self._screen.show(record)
+        if record["kind"] == "job":
+            self._shown.discard(record["job"])
+            if reason := self._next.pop(record["job"], ""):
+                self._show_waiting(record["job"], reason)
+
     def _show_waiting(self, key: str, reason: str) -> None:
+        if key in self._shown:  # the run is ahead of the job's output
+            self._next[key] = reason
+            return
         if self._waiting.get(key) != reason:
             self._waiting[key] = reason
             self._screen.show({"kind": "waiting", "job": key, "reason": reason})

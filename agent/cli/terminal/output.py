@@ -63,11 +63,11 @@ class StepOutput:
         self._group: str | None = None
         self._group_count = 0
         self._in_group: deque[str] = deque(maxlen=KEPT_LINES)
-        self._pending = ""
+        self._pending: list[str] = []
 
     def add(self, line: str) -> None:
         """The next line."""
-        self._pending = ""
+        self._pending = []
         command, text = split_command(line)
         if command == "group":
             self._close_group()
@@ -81,12 +81,12 @@ class StepOutput:
             self._show(self._safe(text))
 
     def set_pending(self, line: str) -> None:
-        """What stands on the line that has not ended."""
-        self._pending = self._safe(line)
+        """What stands on the line that has not ended, or on several."""
+        self._pending = [self._safe(one) for one in line.split("\n")]
 
     def moving(self, lines: int) -> list[str]:
         """The last lines of a step that runs, also those of the group that is open."""
-        return [line for line in (*self._all(), self._pending) if line][-lines:]
+        return [line for line in (*self._all(), *self._pending) if line][-lines:]
 
     def kept(self, lines: int, *, with_header: bool) -> tuple[int, list[str]]:
         """The last lines of a step that is over, and how many came before. Blank ones at the end are none.

@@ -83,6 +83,7 @@ class TextScreen:
         self._summaries: list[tuple[str, str]] = []
         self._journals: dict[str, PublicRecords] = {}
         self._lines: dict[tuple[str, int], Lines] = {}
+        self._attempts: dict[str, int] = {}  # of jobs that are tried again
 
     def show(self, record: Mapping[str, Any]) -> None:
         """Write the record's lines; what has no line for people is left out."""
@@ -102,6 +103,8 @@ class TextScreen:
                 self._summaries.append((job, str(record["text"])))
             case "waiting":
                 self._line(job, coloured(f"waits: {plain(str(record['reason']))}", "dim", self._out))
+            case "attempt":
+                self._attempts[job] = record["attempt"]
             case "warning":
                 self._line(job, coloured(f"Warning: {plain(str(record['message']))}", "cancelled", self._out))
             case _:
@@ -156,8 +159,11 @@ class TextScreen:
     def _show_job(self, job: str, record: Mapping[str, Any]) -> None:
         conclusion = str(record["conclusion"])
         message = f": {plain(str(record['message']))}" if record.get("message") else ""
+        attempt = f" (attempt {self._attempts[job]})" if job in self._attempts else ""
         self._write(
-            coloured(f"{MARKS[conclusion]} job {plain(job)} {conclusion}{message}", conclusion, self._out)
+            coloured(
+                f"{MARKS[conclusion]} job {plain(job)}{attempt} {conclusion}{message}", conclusion, self._out
+            )
             + "\n"
         )
 
@@ -189,7 +195,8 @@ class TextScreen:
     def _move(self, job: str, text: str) -> None:
         """Let `text` stand on the last line until something else is written."""
         if self._can_move and (text or self._moving == job):
-            line = f"{self._prefix(job)}  {safe_text(text, colours=self._colours)}"
+            last = text.rpartition("\n")[2]
+            line = f"{self._prefix(job)}  {safe_text(last, colours=self._colours)}"
             end = "\x1b[0m" if self._colours else ""
             self._write(cut_line(line, shutil.get_terminal_size().columns - 1) + end)
             self._moving = job

@@ -113,6 +113,7 @@ class TreeScreen:
         self._height = 0  # lines of the frame that is on the screen
         self._jobs: dict[str, _Job] = {}
         self._journals: dict[str, PublicRecords] = {}
+        self._attempts: dict[str, int] = {}  # of jobs that are tried again
         self._annotations: list[str] = []
         self._summaries: list[tuple[str, str]] = []
 
@@ -144,6 +145,8 @@ class TreeScreen:
                 self._summaries.append((job, str(record["text"])))
             case "waiting":
                 self._job(job).waiting = plain(str(record["reason"]))
+            case "attempt":
+                self._attempts[job] = record["attempt"]
             case "warning":
                 self._print([coloured(f"Warning: {plain(str(record['message']))}", "cancelled", self._out)])
             case "job":
@@ -194,17 +197,25 @@ class TreeScreen:
     def _end_job(self, key: str, record: Mapping[str, Any]) -> None:
         job = self._jobs.pop(key, None) or _Job(self._clock.monotonic())
         conclusion = str(record["conclusion"])
-        head = coloured(f"{MARKS[conclusion]} {plain(key)}", conclusion, self._out)
+        head = coloured(f"{MARKS[conclusion]} {self._name(key)}", conclusion, self._out)
+        message = plain(str(record.get("message") or ""))
         if job.steps:
             seconds = self._clock.monotonic() - job.began
             if job.opened_at is not None and "time" in record:
                 seconds = record["time"] - job.opened_at
             lines = [f"{head}  {coloured(duration(seconds), 'dim', self._out)}"]
         else:
-            lines = [f"{head}: {plain(str(record['message']))}" if record.get("message") else head]
+            lines = [f"{head}: {message}" if message else head]
         for step in job.steps.values():
             lines += [self._step_line(step), *self._kept(step)]
+        if message and conclusion != "success" and not any(message in line for line in lines):
+            lines.append(coloured(f"  {message}", conclusion, self._out))
         self._print(lines)
+
+    def _name(self, key: str) -> str:
+        """The job's, with the number of its attempt where it is not the first."""
+        attempt = self._attempts.get(key, 1)
+        return plain(key) + (f" (attempt {attempt})" if attempt > 1 else "")
 
     def _end_run(self, record: Mapping[str, Any]) -> None:
         lines: list[str] = []
@@ -233,7 +244,7 @@ class TreeScreen:
                     yield coloured(line, "dim", self._out)
                 continue
             seconds = duration(self._clock.monotonic() - job.began)
-            yield f"{self._spinner()} {plain(key)}  {coloured(seconds, 'dim', self._out)}"
+            yield f"{self._spinner()} {self._name(key)}  {coloured(seconds, 'dim', self._out)}"
             for step in job.steps.values():
                 yield self._step_line(step)
                 if not step.conclusion:

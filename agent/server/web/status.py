@@ -4,7 +4,8 @@ import msgspec
 from starlette.responses import Response
 
 from agent.errors import NotFoundError
-from agent.journal.lines import last_state
+from agent.journal.lines import Lines
+from agent.journal.rows import MOVES
 from agent.server.events.views import shown_time
 from agent.server.http.call import Call, view_response
 from agent.server.http.operation import Operation
@@ -21,7 +22,9 @@ _MOST_RUNS = 30
 _MOST_WAITING = 50
 _MOST_LINES = 200
 _LONGEST_LINE = 2000
-_MOST_STATES_BYTES = 8000
+_MOST_STATES_BYTES = 8000  # of a line
+_MOST_STATES = 20  # of several lines at once
+_MOST_BYTES = 1 << 20
 
 
 class StatusQuery(msgspec.Struct):
@@ -160,9 +163,21 @@ def _shown_agent(row: agents.AgentRow, held: list[JobRow], is_online: bool, now:
 
 
 async def _last_lines(rooms: Rooms, row: JobRow) -> list[str]:
-    """The end of the output."""
+    """The end of the output, each line in its last state; where several are written over together, more is read for it."""
     text = await rooms.data.logs.tail(row.id, row.lease, _MOST_LINES)
-    return [_shown_line(line) for line in text.removesuffix(b"\n").split(b"\n")] if text else []
+    if MOVES.search(text):
+        text = await rooms.data.logs.tail(row.id, row.lease, _MOST_LINES * _MOST_STATES)
+    lines = Lines()
+    short = b"\n".join(_cut(line) for line in text.split(b"\n"))[-_MOST_BYTES:]
+    shown = [*lines.feed(short), *lines.finish()]
+    return [line[:_LONGEST_LINE].decode("utf-8", "replace") for line in shown[-_MOST_LINES:]]
+
+
+def _cut(line: bytes) -> bytes:
+    """Of a line that is written over without end, its last states."""
+    if len(line) > _MOST_STATES_BYTES and b"\r" in line:
+        line = line[-_MOST_STATES_BYTES:].partition(b"\r")[2]
+    return line[:_MOST_STATES_BYTES]
 
 
 async def _explain_silence(rooms: Rooms, row: JobRow) -> str:
@@ -172,13 +187,6 @@ async def _explain_silence(rooms: Rooms, row: JobRow) -> str:
     if await rooms.data.logs.is_gone(row.id, row.lease):
         return "The log is gone: it was older, or more, than this project keeps."
     return "It printed nothing."
-
-
-def _shown_line(line: bytes) -> str:
-    """A line in its last state; of one that is written over without end, its last states are looked at."""
-    if len(line) > _MOST_STATES_BYTES and b"\r" in line:
-        line = line[-_MOST_STATES_BYTES:].partition(b"\r")[2]
-    return last_state(line[:_MOST_STATES_BYTES]).decode("utf-8", "replace")[:_LONGEST_LINE]
 
 
 def _duration(seconds: float | None) -> str:
