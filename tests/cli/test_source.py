@@ -1,6 +1,8 @@
 """The code of a run: what git says, and a snapshot that holds what is not committed."""
 
 import os
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import pytest
 from support.git import make_repository
 
 from agent.cli.flow.source import choose_source, list_snapshot, write_snapshot
-from agent.cli.local_files.checkout import find_checkout
+from agent.cli.local_files.checkout import find_checkout, find_code_folder
 from agent.errors import UsageError
 from agent.spec.job import SourceKind
 
@@ -125,3 +127,26 @@ def test_the_bytes_of_a_snapshot_are_counted_as_they_are_packed(tmp_path: Path) 
     write_snapshot(top, files, tmp_path / "s.tar.gz", counted.append)
     assert sum(counted) == sum(file.size_bytes for file in files) == 100_010
     assert len(counted) > 2
+
+
+@pytest.mark.parametrize(
+    "how", ["<(cat hello.yml)", "/dev/stdin < hello.yml", "/dev/fd/3 3< hello.yml", "../loose.yml"]
+)
+def test_code_that_no_file_names_is_that_of_the_current_folder(tmp_path: Path, how: str) -> None:
+    project = make_repository(tmp_path / "project", {"hello.yml": "1", "sub/a.py": "1"}).folder
+    (tmp_path / "loose.yml").touch()
+    program = "import pathlib, sys; from agent.cli.local_files.checkout import find_code_folder as find; print(find(pathlib.Path(sys.argv[1])))"
+    command = f"{sys.executable} -c '{program}' {how}"
+    done = subprocess.run(["bash", "-c", command], cwd=project, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{project}\n"
+
+
+def test_code_is_that_of_the_work_tree_that_the_file_lies_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = make_repository(tmp_path / "project", {"sub/hello.yml": "1"}).folder
+    monkeypatch.chdir(make_repository(tmp_path / "other").folder)
+    assert find_code_folder(project / "sub" / "hello.yml") == project / "sub"
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "loose").mkdir()
+    assert find_code_folder(tmp_path / "loose" / "hello.yml") == tmp_path / "loose"

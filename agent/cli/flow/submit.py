@@ -10,6 +10,7 @@ from agent.cli.client import Client
 from agent.cli.flow.snapshot import Care, send_snapshot
 from agent.cli.flow.source import choose_source
 from agent.cli.local_files.called import read_called, shows_jobs
+from agent.cli.local_files.checkout import find_code_folder
 from agent.cli.local_files.files import read_flow, read_lock
 from agent.cli.local_files.outputs import warn_of_outputs
 from agent.cli.run.follow import follow_run
@@ -107,13 +108,13 @@ def _start(client: Client, options: SubmitOptions, parcel: _Parcel) -> Mapping[s
 
 
 def _request(client: Client, options: SubmitOptions, parcel: _Parcel) -> dict[str, Any]:
-    folder = options.file.resolve().parent
+    folder = find_code_folder(options.file)
     source = choose_source(options.source, folder)
     if options.source is None and source.kind is SourceKind.NONE:
         sys.stderr.write(
             f"no code goes along: {folder} is in no git work tree; --source snapshot sends the folder\n"
         )
-    source = _send_source(client, source, options)
+    source = _send_source(client, source, folder, options)
     flow = {
         "file": str(options.file),
         "text": parcel.text,
@@ -135,11 +136,11 @@ def _request(client: Client, options: SubmitOptions, parcel: _Parcel) -> dict[st
     }
 
 
-def _send_source(client: Client, source: Source, options: SubmitOptions) -> Source:
+def _send_source(client: Client, source: Source, folder: Path, options: SubmitOptions) -> Source:
     """Upload a snapshot when the server does not have it yet; give the source with its digest."""
     if source.kind is not SourceKind.SNAPSHOT:
         return source
-    return replace(source, digest=send_snapshot(client, options.file.resolve().parent, options.care))
+    return replace(source, digest=send_snapshot(client, folder, options.care))
 
 
 def _say_submitted(started: Mapping[str, Any], output_format: str, out: TextIO) -> None:

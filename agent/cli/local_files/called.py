@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
+from agent.cli.local_files.checkout import folder_of
 from agent.cli.local_files.files import read_pins
 from agent.cli.local_files.repository import find_root, read_local
 from agent.errors import UsageError
@@ -68,7 +69,7 @@ class _Reader:
         if not isinstance(parsed, RepositoryReference | UrlReference):
             raise UsageError("this is no file of a repository", where=reference)
         context = Context(actions_url=self._actions_url)
-        folder = self._file.resolve().parent
+        folder = folder_of(self._file)
         resolver = self._stack.enter_context(
             open_resolver(folder, context, Pins(self._find_pins(self._file)))
         )

@@ -14,6 +14,9 @@ _LEADING = {
 }
 
 
+_NOWHERE = ("/dev/", "/proc/")
+
+
 @dataclass(frozen=True, slots=True)
 class Checkout:
     """A git work tree as it is now."""
@@ -40,6 +43,18 @@ class Inquiry:
         commit, ref = lines[1:] if is_success else ("", "")  # the top is said even where there is no commit
         top = Path(lines[0])
         return Checkout(top, url=url[0] if url else "", ref="" if ref == "HEAD" else ref, commit=commit)
+
+
+def folder_of(file: Path) -> Path:
+    """The folder that a flow's `file` lies in; of standard input and other pipes of a shell, which lie nowhere, the current one."""
+    here = Path.cwd()
+    return here if os.path.abspath(file).startswith(_NOWHERE) else file.resolve().parent  # noqa: PTH100 - links as they are
+
+
+def find_code_folder(file: Path) -> Path:
+    """The folder whose code goes along with a flow: that of its `file`; the current one, when only that is in a work tree."""
+    here, folder = Path.cwd(), folder_of(file)
+    return here if here != folder and find_checkout(folder) is None and find_checkout(here) else folder
 
 
 def find_checkout(folder: Path) -> Checkout | None:

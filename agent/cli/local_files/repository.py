@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from agent.cli.local_files.checkout import find_checkout
+from agent.cli.local_files.checkout import find_checkout, folder_of
 from agent.cli.local_files.files import read_text
 from agent.errors import UsageError
 from agent.flow.folders import find_folder
@@ -10,7 +10,7 @@ from agent.flow.folders import find_folder
 
 def find_root(file: Path) -> Path:
     """The folder that `./` means in a flow's calls: the top of its work tree, or what stands above a folder that flows lie in."""
-    folder = file.resolve().parent
+    folder = folder_of(file)
     checkout = find_checkout(folder)
     if checkout is not None:
         return checkout.top

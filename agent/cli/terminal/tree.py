@@ -143,10 +143,8 @@ class TreeScreen:
                 self._annotations.append(_annotation(job, record))
             case "summary":
                 self._summaries.append((job, str(record["text"])))
-            case "waiting":
-                self._job(job).waiting = plain(str(record["reason"]))
-            case "attempt":
-                self._attempts[job] = record["attempt"]
+            case "waiting" | "attempt":
+                self._note_start(job, record)
             case "warning":
                 self._print([coloured(f"Warning: {plain(str(record['message']))}", "cancelled", self._out)])
             case "job":
@@ -172,6 +170,12 @@ class TreeScreen:
     def _began_at(self, time: float) -> float:
         """When that was by our own hand: who comes late counts from the beginning, not from when he came."""
         return self._clock.monotonic() - max(0.0, self._clock.now() - time)
+
+    def _note_start(self, key: str, record: Mapping[str, Any]) -> None:
+        if record["kind"] == "attempt":
+            self._attempts[key] = record["attempt"]
+        else:
+            self._job(key).waiting = plain(str(record["reason"]))
 
     def _note_step(self, key: str, record: Mapping[str, Any]) -> None:
         job = self._job(key)
