@@ -345,7 +345,11 @@ run_as_agent() {
 
 install_service() {
     if [ $WITH_SERVICE = no ] || ! has_systemd; then
-        say "start it with: $COMMAND start"
+        if [ $REGISTERED = no ]; then
+            say "register it with: $COMMAND register --url ${SERVER:-URL}; then start it with: $COMMAND start"
+        else
+            say "start it with: $COMMAND start"
+        fi
         return
     fi
     bundled=$("$VENV/bin/python" -I -c 'import agent, pathlib; print(pathlib.Path(agent.__file__).parent / "_bundled/systemd")')

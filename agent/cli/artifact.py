@@ -13,7 +13,7 @@ from agent.cli.terminal.progress import Progress, size_text
 from agent.cli.terminal.tables import plain, print_json, print_table
 from agent.cli.terminal.times import show_moment
 from agent.cli.transfers import hash_file, send_file, try_patiently
-from agent.errors import NotFoundError, RefusedError
+from agent.errors import NotFoundError, RefusedError, UsageError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -87,6 +87,10 @@ def read_download(arguments: argparse.Namespace) -> DownloadRequest:
 
 def _upload(arguments: argparse.Namespace) -> int:
     file: Path = arguments.file
+    if file.is_dir():
+        raise UsageError(
+            "an artifact is one file, and this is a folder", where=str(file), hint="pack it first: tar, zip"
+        )
     if not file.is_file():
         raise NotFoundError("there is no such file", where=str(file))
     name = arguments.name or file.name

@@ -26,7 +26,7 @@ from agent.server.routes import OPERATIONS, make_routes
 from agent.server.services import Services, open_services
 from agent.server.settings import ServerSettings
 from agent.server.store import jobs
-from agent.server.web.pages import error_page, wants_page
+from agent.server.web.pages import error_page, redirect, wants_page
 
 log = logging.getLogger("agent.server")
 _NO_PAGE = {404: "There is nothing at this address.", 405: "This address is for programs."}
@@ -111,6 +111,12 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     """What Starlette itself refuses: paths and verbs that no route has."""
     assert isinstance(error, HTTPException)
     if wants_page(request):
+        if (
+            error.status_code == 404
+            and request.url.path.startswith("/status/")
+            and request.url.path.endswith("/")
+        ):
+            return redirect(request.url.path.rstrip("/"))
         return error_page(
             error.status_code, _NO_PAGE.get(error.status_code, error.detail), headers=error.headers
         )

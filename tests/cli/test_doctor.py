@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.lab import run_agent
 from support.nvml import FakeGpu, build_nvml, nvml_env
 from support.other_servers import other_server
 
@@ -250,3 +251,16 @@ def test_a_password_in_a_setting_is_not_shown(monkeypatch: pytest.MonkeyPatch) -
     )
     assert "postgresql://" in done.stdout
     assert "open-sesame" not in done.stdout
+
+
+def test_what_is_not_set_is_shown_by_what_it_means(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("AGENT_DATA", "AGENT_POLICY", "AGENT_PROJECT"):
+        monkeypatch.delenv(name, raising=False)
+    done = run_agent(
+        "doctor", environment={"AGENT_STATE": str(tmp_path), "XDG_DATA_HOME": str(tmp_path / "own")}
+    )
+    settings = dict(line.split(maxsplit=1) for line in done.out.partition("from\n")[2].splitlines())
+    assert settings["policy"].split() == [str(tmp_path / "policy.toml"), "default"]
+    assert settings["data"].split() == [str(tmp_path / "own/flow-agent/server"), "default"]
+    assert settings["project"].split() == ["default", "default"]
+    assert settings["oidc_issuer"].split() == ["-", "default"]

@@ -299,6 +299,16 @@ runs:
     assert "hello world" in texts(again), again.out
 
 
+def test_a_flow_outside_of_the_folder_names_its_workspace_without_dots(project: Path) -> None:
+    (project.parent / "des.yml").write_text(
+        "on: push\njobs:\n  a:\n    runs-on: x\n    steps: [{run: pwd}]\n"
+    )
+    done = run_agent("flow", "run", "../des.yml", "--format", "json", cwd=project)
+    assert any(
+        record["text"].endswith("/des.yml/des.yml") for record in done.records() if record["kind"] == "log"
+    )
+
+
 def test_what_is_said_after_an_unfinished_line_begins_on_one_of_its_own(project: Path) -> None:
     steps = """
       - run: printf begun

@@ -163,3 +163,11 @@ def test_tables_align_and_print_no_control_characters() -> None:
 )
 def test_durations_read_like_speech(seconds: float | None, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_colours_that_a_job_leaves_open_end_with_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    out = io.StringIO()
+    screen = TextScreen(out, shows_jobs=False)
+    screen.show_output("a", 0, b"\x1b[1mbold\nnext\n")
+    assert out.getvalue() == "  \x1b[1mbold\x1b[0m\n  next\n"

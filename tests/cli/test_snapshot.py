@@ -13,7 +13,7 @@ from agent.cli.client import Client
 from agent.cli.flow import snapshot
 from agent.cli.flow.snapshot import Care, find_largest, send_snapshot
 from agent.cli.flow.source import SnapshotFile
-from agent.errors import InterruptedByUserError
+from agent.errors import AgentError
 
 
 class Terminal(io.StringIO):
@@ -58,9 +58,9 @@ def test_nothing_is_sent_unless_somebody_says_yes(
     put(monkeypatch, Terminal(answer), out)
     sent: list[str] = []
     monkeypatch.setattr(Client, "send", lambda _self, path, *_more: sent.append(path))
-    with pytest.raises(InterruptedByUserError, match="nothing was sent"):
+    with pytest.raises(AgentError, match="nothing was sent") as refused:
         send_snapshot(client, folder, Care(limit_bytes=5000))
-    assert sent == []
+    assert (sent, refused.value.exit_code) == ([], 1)
     assert (
         "has 3 files, 9.6 KiB; the largest: data/big.bin 8.8 KiB, data/small.bin 800 bytes" in out.getvalue()
     )

@@ -372,3 +372,12 @@ def test_bars_that_are_written_over_together_stand_side_by_side() -> None:
     play.step("a", 0, "Train", "success")
     play.end("a", "success")
     assert play.seen()[-2:] == ["    │ outer 8", "    │  inner 8"]
+
+
+def test_one_endless_line_does_not_fill_the_screen() -> None:
+    play = Play()
+    play.step("a", 0, "Train")
+    play.log("a", 0, "x" * 100_000 + "\n")
+    play.step("a", 0, "Train", "success")
+    play.end("a", "success")
+    assert sum(line.count("x") for line in play.seen()) == 800

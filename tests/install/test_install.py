@@ -52,6 +52,13 @@ def test_installing_registers_once_and_again_is_an_upgrade(box: Box):
     assert sorted(path.name for path in box.prefix.iterdir()) == ["registered", "venv", "versions"]
 
 
+def test_who_installs_without_a_token_is_told_to_register_first(box: Box):
+    done = box.install()
+    assert done.returncode == 0, done.stderr
+    assert f"register it with: {box.command} register --url" in done.stdout
+    assert f"; then start it with: {box.command} start" in done.stdout
+
+
 def test_a_first_installation_that_fails_leaves_nothing(box: Box):
     no_wheel = box.wheels / "no_wheel-1.0-py3-none-any.whl"
     no_wheel.write_text("no wheel")

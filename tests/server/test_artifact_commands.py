@@ -242,3 +242,18 @@ def test_an_upload_whose_answer_is_lost_is_there_once(
         upload_artifact(client, run, tmp_path / "f", "f")
         assert line.cuts == 0
         assert [one["name"] for one in client.list_all(f"/api/v1/runs/{run}/artifacts", "artifacts")] == ["f"]
+
+
+def test_what_stands_in_the_way_of_an_upload_is_said_in_the_commands_words(
+    run: int, agent: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "d").mkdir()
+    code, _, said = agent("upload", run, tmp_path / "d")
+    assert code == 2
+    assert "one file, and this is a folder" in said
+    (tmp_path / "f").write_text("x")
+    assert agent("upload", run, tmp_path / "f", "--name", "twice")[0] == 0
+    (tmp_path / "f").write_text("y")
+    code, _, said = agent("upload", run, tmp_path / "f", "--name", "twice")
+    assert code == 1
+    assert "overwrite it with --overwrite" in said

@@ -342,3 +342,11 @@ def test_in_every_list_a_moment_says_its_zone_and_no_milliseconds(
         shown = tell(*words.split())
         assert not re.search(r"\d{4}-\d\d-\d\dT|\d\d:\d\d\.\d", shown), f"{words}: {shown}"
         assert has_moments is (re.search(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", shown) is not None), words
+
+
+def test_logs_of_a_run_that_was_cancelled_before_it_began_say_so(own: ServerProcess) -> None:
+    run = own.submit()
+    assert say(own, "run", "cancel", str(run)).code == 0
+    done = say(own, "run", "logs", str(run))
+    assert (done.code, done.out) == (0, "")
+    assert "the run ended before a job of it had begun" in done.err

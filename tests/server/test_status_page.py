@@ -127,6 +127,26 @@ def test_the_page_of_a_job_shows_its_output_wherever_the_log_is_and_says_when_th
     assert "The log is gone" in page(talks)
 
 
+def test_a_page_says_when_it_shows_the_end_of_a_log_only(make_server: Servers, make_agent: Agents) -> None:
+    server = make_server()
+    agent = make_agent(server).connect()
+    run = server.submit()
+    assign = agent.take()
+    many = "".join(f"line {number}\n" for number in range(300))
+    bars = "".join(f"\router {number}\n\r inner {number}\x1b[A" for number in range(500)) + "\n\n"
+    agent.finish(assign, journal(assign, log(many), log(bars)))
+    page = pages(server, run)[f"/status/jobs/{assign.job}"].text
+    assert "of which the last 200 lines" in page
+    assert "outer 499\n inner 499" in page
+    assert "outer 498" not in page
+
+
+def test_a_slash_at_the_end_of_an_address_leads_to_its_page(make_server: Servers) -> None:
+    headers = {"Accept": "text/html"}
+    slashed = make_server().http.get("/status/runs/4/", headers=headers)
+    assert (slashed.status_code, slashed.headers["location"]) == (303, "/status/runs/4")
+
+
 def test_pages_are_for_those_who_may_see_the_project(make_server: Servers) -> None:
     server = make_server()
     run = server.submit()

@@ -14,7 +14,7 @@ from agent.cli.flow.source import SnapshotFile, list_snapshot, write_snapshot
 from agent.cli.terminal.progress import Progress, size_text
 from agent.cli.terminal.tables import plain
 from agent.cli.transfers import send_file, try_patiently
-from agent.errors import InterruptedByUserError
+from agent.errors import AgentError
 
 _SHOWN = 5
 _LEAST_SHARE = 0.01  # of all, to be named
@@ -33,7 +33,7 @@ class Care:
 def send_snapshot(client: Client, folder: Path, care: Care) -> str:
     """Pack the work tree around `folder` and upload it unless the server has it; its digest.
 
-    Raises InterruptedByUserError, before anything is sent, when somebody at a terminal says no to a large one.
+    Raises AgentError, before anything is sent, when somebody at a terminal says no to a large one.
     """
     top, files = list_snapshot(folder, care.excluded)
     total = sum(file.size_bytes for file in files)
@@ -104,4 +104,4 @@ def _ask(what: str, answers: TextIO, out: TextIO) -> None:
     out.write(f"{what}\nsend it? (--yes does without this question) [y/N] ")
     out.flush()
     if answers.readline().strip().lower() not in ("y", "yes"):
-        raise InterruptedByUserError("nothing was sent", hint="--yes sends it, --source none sends no files")
+        raise AgentError("nothing was sent", hint="--yes sends it, --source none sends no files")

@@ -1,6 +1,7 @@
 """`agent doctor`: is this machine fit, and where does each setting come from?"""
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Iterator
 
@@ -77,7 +78,28 @@ def _print(findings: list[Finding], shown: list[tuple[str, str, str]]) -> None:
         advice = f"; {finding.hint}" if finding.hint else ""
         sys.stdout.write(f"{mark} {finding.check}: {finding.found}{advice}\n")
     sys.stdout.write("\n")
-    print_table(["setting", "value", "from"], shown, sys.stdout, cuts=False)
+    settings = load_settings()
+    rows = [(key, value or _default(settings, key), origin) for key, value, origin in shown]
+    print_table(["setting", "value", "from"], rows, sys.stdout, cuts=False)
+
+
+def _default(settings: Settings, key: str) -> str:
+    """What an empty setting means: the place that it stands for, or what its meaning says."""
+    places = {
+        "state": lambda: settings.state_folder,
+        "work_dir": lambda: settings.work_folder,
+        "policy": lambda: settings.policy_file,
+        "git_config": lambda: settings.git_config,
+        "data": lambda: settings.data_folder,
+    }
+    if key in places:
+        try:
+            return str(places[key]())
+        except AgentError:  # a user without a home has to name it
+            return "-"
+    (meaning,) = (setting.meaning for setting in SETTINGS if setting.key == key)
+    said = re.search(r"\(default: ([^),]+)", meaning)
+    return said[1] if said else "-"
 
 
 def _shown(settings: Settings, key: str) -> tuple[str, str, str]:

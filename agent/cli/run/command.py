@@ -127,7 +127,9 @@ def _logs(arguments: argparse.Namespace) -> int:
             f"the run has no job '{arguments.job}'", where=f"run {run['id']}", hint=f"it has {known}"
         )
     if not any(job["started"] for job in jobs):
-        sys.stderr.write(f"nothing has begun yet: `agent run show {run['id']}` says why\n")
+        has_ended = run["status"] == "completed"
+        what = "the run ended before a job of it had begun" if has_ended else "nothing has begun yet"
+        sys.stderr.write(f"{what}: `agent run show {run['id']}` says why\n")
     for job in jobs:
         if not job["started"]:
             continue

@@ -144,6 +144,8 @@ def list_tokens(
     if output_format == "json":
         print(json.dumps(shown), file=out)
         return 0
+    if not shown:
+        sys.stderr.write("there are no tokens\n")
     for token in shown:
         uses = "no limit" if token["uses_left"] is None else f"{token['uses_left']} left"
         print(f"{token['id']}  uses: {uses}  {_end_of(token, out)}  {token['name']}".rstrip(), file=out)

@@ -8,7 +8,7 @@ from agent.journal.row import width
 from agent.visible import DIRECTIONS
 
 KEPT_LINES = 40
-_LONGEST_KEPT = 4000  # characters of a line that is kept
+_LONGEST_KEPT = 800  # characters of a line that is kept: ten rows of a usual terminal
 _COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
 _COMMAND = re.compile(r"##\[(\w+)\](.*)", re.DOTALL)
 _TAB_COLUMNS = 8
@@ -23,6 +23,11 @@ def safe_text(text: str, *, colours: bool = True) -> str:
     """`text` with its colours (or without), and without anything else that would move, retitle or reprogram a terminal."""
     safe = _UNSAFE.sub("", text)
     return safe if colours else _COLOUR.sub("", safe)
+
+
+def close_colours(text: str) -> str:
+    """`text` whose colours end with it: a job's are not those of what is said after it."""
+    return f"{text}\x1b[0m" if "\x1b" in text and not text.endswith("\x1b[0m") else text
 
 
 def split_command(line: str) -> tuple[str, str]:
@@ -126,5 +131,4 @@ class StepOutput:
 
     def _safe(self, line: str) -> str:
         cut = line[:_LONGEST_KEPT] + ("…" if len(line) > _LONGEST_KEPT else "")
-        safe = safe_text(cut, colours=self._colours)
-        return f"{safe}\x1b[0m" if "\x1b" in safe and not safe.endswith("\x1b[0m") else safe
+        return close_colours(safe_text(cut, colours=self._colours))

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Mapping
 from typing import Any, Protocol, TextIO
 
-from agent.cli.terminal.output import cut_line, safe_text, split_command
+from agent.cli.terminal.output import close_colours, cut_line, safe_text, split_command
 from agent.cli.terminal.tables import MARKS, coloured, duration, json_text, plain, wants_colour
 from agent.journal.format import Log, Record
 from agent.journal.lines import Lines
@@ -171,7 +171,10 @@ class TextScreen:
         for job, text in self._summaries:
             self._write(f"\n{coloured(f'Summary of {plain(job)}', 'bold', self._out)}\n")
             self._write(
-                "".join(f"  {safe_text(line, colours=self._colours)}\n" for line in text.splitlines())
+                "".join(
+                    f"  {close_colours(safe_text(line, colours=self._colours))}\n"
+                    for line in text.splitlines()
+                )
             )
         conclusion = str(record["conclusion"])
         seconds = duration(record.get("seconds"))
@@ -180,7 +183,7 @@ class TextScreen:
 
     def _log_line(self, text: str) -> str | None:
         kind, rest = split_command(text)
-        rest = safe_text(rest, colours=self._colours)
+        rest = close_colours(safe_text(rest, colours=self._colours))
         if kind == "endgroup":
             return None
         if kind == "group":

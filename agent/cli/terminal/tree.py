@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
-from agent.cli.terminal.output import KEPT_LINES, StepOutput, cut_line, safe_text
+from agent.cli.terminal.output import KEPT_LINES, StepOutput, close_colours, cut_line, safe_text
 from agent.cli.terminal.tables import MARKS, coloured, duration, plain, wants_colour
 from agent.clock import Clock
 from agent.journal.format import Log, Record
@@ -227,7 +227,9 @@ class TreeScreen:
             lines += ["", coloured("Annotations", "bold", self._out), *self._annotations]
         for job, text in self._summaries:
             lines += ["", coloured(f"Summary of {plain(job)}", "bold", self._out)]
-            lines += [f"  {safe_text(line, colours=self._colours)}" for line in text.splitlines()]
+            lines += [
+                f"  {close_colours(safe_text(line, colours=self._colours))}" for line in text.splitlines()
+            ]
         conclusion = str(record["conclusion"])
         took = record.get("seconds")
         seconds = duration(self._clock.monotonic() - self._began if took is None else took)

@@ -115,7 +115,9 @@ async def _write_down(
 def _check_free(row: ArtifactRow | None, query: UploadQuery) -> None:
     if row is not None and not query.overwrite:
         raise ConflictError(
-            "the run has an artifact of this name", where=row.name, hint="add ?overwrite=true"
+            "the run has an artifact of this name",
+            where=row.name,
+            hint="overwrite it with --overwrite (in the API: ?overwrite=true)",
         )
 
 

@@ -114,6 +114,7 @@ async def show_job_page(call: Call) -> Response:
             for step in steps
         ],
         lines=lines,
+        is_cut=len(lines) == _MOST_LINES,
         silence="" if lines else await _explain_silence(call.rooms, row),
         project=call.project.name,
     )
@@ -136,7 +137,7 @@ def _shown_run(row: runs.RunRow, project: str, now: float) -> dict[str, object]:
         "state": row.conclusion or row.status,
         "reason": row.cancel_reason or "",
         "created": shown_time(row.created_at),
-        "took": _duration(end - row.created_at),
+        "took": "" if row.started_at is None else _duration(end - row.started_at),
     }
 
 

@@ -53,7 +53,7 @@ def called_contexts(contexts: Contexts, file: str) -> Contexts:
 def _make_github(run: RunFacts, event: Mapping[str, object]) -> dict[str, object]:
     server, repository = split_repository(run.url)
     server = server or _GITHUB  # a local path or nothing counts as GitHub's
-    repository = repository or "local/" + (re.sub(r"[^\w.-]+", "-", run.flow_name).strip("-") or "flow")
+    repository = repository or "local/" + (re.sub(r"[^\w.-]+", "-", run.flow_name).strip("-.") or "flow")
     ref = run.ref or "refs/heads/main"
     pull = event.get("pull_request")
     return {

@@ -117,5 +117,7 @@ if (live().events) {
   events.addEventListener("run", soon);
   events.addEventListener("job", soon);
 }
+// A log opens at its end: what it says last is what it is looked at for.
+for (const pre of document.querySelectorAll("pre#log")) pre.scrollTop = pre.scrollHeight;
 document.addEventListener("visibilitychange", soon);
 plan();
