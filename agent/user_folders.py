@@ -1,4 +1,4 @@
-"""Where a user's own files lie: below the home folder, or where somebody has none that can be used, in one for temporary files."""
+"""The folders for a user's own files: below the home, or, where somebody has none that can be used, in one for temporary files."""
 
 import contextlib
 import os

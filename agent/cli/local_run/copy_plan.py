@@ -1,4 +1,4 @@
-"""What a copy of a folder consists of, and its making: files with all their properties, quickly."""
+"""The plan of a copy of a folder, and its making: files with all their properties, quickly."""
 
 import contextlib
 import errno
