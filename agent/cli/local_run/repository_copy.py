@@ -122,7 +122,7 @@ class _Found:
         while waiting:  # folders lie in one another deeper than calls may
             folder, path = waiting.pop()
             entries = _list_entries(folder)
-            is_own = any(entry.name == "HEAD" for entry in entries)
+            is_own = not path or any(entry.name == "HEAD" for entry in entries)
             holder = self._holder(folder, path) if is_own else None
             for entry in entries:
                 inner = f"{path}/{entry.name}" if path else entry.name
@@ -160,13 +160,14 @@ class _Found:
             return True
         if self.place.is_linked and inner in _OF_TREES:
             return True
-        return folder.name == "worktrees" and not self._is_inner_tree(folder / name, inner)
+        is_of_trees = inner.rpartition("/")[0].rpartition("/")[2] == "worktrees"
+        return is_of_trees and not self._is_inner_tree(folder / name, inner)
 
     def _is_inner_tree(self, folder: Path, inner: str) -> bool:
         """Whether a linked work tree lies in the copy, too, and the two lead to one another there."""
         if not (folder / "gitdir").is_file():
             return not (folder / "commondir").exists()  # something else
-        at = f"{self.place.name}/{inner}".lstrip("/")
+        at = self._full(inner)
         for file in ("gitdir", "commondir"):
             with contextlib.suppress(OSError):
                 text = (folder / file).read_text(encoding="utf-8", errors="surrogateescape").rstrip("\r\n")
@@ -195,9 +196,9 @@ class _Found:
     def _take_file(self, source: str, inner: str, settled: bytes | None) -> None:
         """Take a file, or what else is no folder and no link; `settled` is its content where it is not the original's."""
         self.links.pop(inner, None)
-        self.files[inner] = real = os.path.realpath(source)
+        self.files[inner] = os.path.realpath(source) if os.path.islink(source) else source  # noqa: PTH114 - each is text
         with contextlib.suppress(OSError):
-            status = os.stat(real)  # noqa: PTH116 - many paths, and each is text
+            status = os.stat(source)  # noqa: PTH116
             self.size_bytes += status.st_size if stat.S_ISREG(status.st_mode) else 0
         if settled is None:
             self.written.pop(inner, None)
