@@ -153,7 +153,9 @@ def _is_foreign(step: StepRun) -> bool:
 def _describe(losses: Losses, workspace: Path) -> str:
     lost, overwritten = (_name_some(paths, workspace) for paths in losses)
     if not lost:
-        return f"the action overwrote what only this folder had: {overwritten}"
+        return (
+            f"the action overwrote what only this folder had: {overwritten}; --in-place=destructive lets it"
+        )
     return f"the action lost what only this folder had: {lost}" + (
         f"; and overwrote {overwritten}" if overwritten else ""
     )
