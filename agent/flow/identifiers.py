@@ -1,6 +1,6 @@
-"""Ids of jobs and steps: which are allowed, and how a step without one gets one.
+"""Ids of jobs and steps, of flows and of composite actions: which are allowed, and how a step without one gets one.
 
-Rules from actions/runner `Sdk/WorkflowParser/Conversion/IdBuilder.cs`.
+Rules from actions/runner `Sdk/WorkflowParser/Conversion`: `IdBuilder.cs`, `WorkflowTemplateConverter.ConvertToSteps`.
 """
 
 from typing import Final
@@ -29,7 +29,7 @@ def explain_invalid(identifier: str) -> str:
 
 
 class StepIds:
-    """The ids of one job's steps. Add those that were written first, then generate the others."""
+    """The ids of the steps of one job or composite action. Add those that were written first, then generate the others."""
 
     def __init__(self) -> None:
         self._taken: set[str] = set()
@@ -58,11 +58,13 @@ class StepIds:
 
 
 def name_action(uses: str) -> str:
-    """What the generated id of a step with this `uses` is made from."""
+    """What the generated id of a step with this `uses` is made from; of a step without one, `run`."""
     if uses.startswith("docker://"):
-        return uses.removeprefix("docker://")
-    if uses.startswith(("./", ".\\", "$/")):
+        return uses.removeprefix("docker://") or "run"
+    if uses.startswith(("./", ".\\")):
         return "self"
+    if uses.startswith("$/") and uses.strip("$/"):
+        return "selfRepository"
     path, _, _ = uses.partition("@")
     segments = [segment for segment in path.replace("\\", "/").split("/") if segment]
     return "/".join(segments[:2]) if len(segments) >= 2 else "run"

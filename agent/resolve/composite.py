@@ -1,31 +1,27 @@
 """The steps of a composite action: nodes in, `StepSpec`s out.
 
-Source: actions/runner `WorkflowTemplateConverter.ConvertToSteps`, `IdBuilder.cs`, `action_yaml.json`: a step has
-exactly these keys, a `run` needs its `shell`, and what has no `id` is given one that begins with `__`.
+Source: actions/runner `WorkflowTemplateConverter.ConvertToSteps`, `action_yaml.json`: a step has exactly these keys, and a
+`run` needs its `shell`. Ids are `agent.flow.identifiers`'.
 """
 
-import re
 from types import MappingProxyType
 
 from agent.flow.expressions import ExpressionError, to_condition, to_text
+from agent.flow.identifiers import StepIds, name_action
 from agent.flow.problems import Problem
 from agent.flow.source import Mapping, Node, Scalar, Sequence, key_text, plain
 from agent.spec.job import SpecStepKind, StepSpec
 
 RUN_KEYS = frozenset({"name", "id", "if", "run", "shell", "env", "continue-on-error", "working-directory"})
 USES_KEYS = frozenset({"name", "id", "if", "uses", "with", "env", "continue-on-error"})
-LONGEST_ID = 99
-
-_ID = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
-_NOT_IN_ID = re.compile(r"[^A-Za-z0-9_-]")
 
 
 def read_steps(steps: Sequence, problems: list[Problem]) -> tuple[StepSpec, ...]:
     """The steps in their order; what is wrong is appended to `problems`."""
-    ids = _Ids(problems)
+    ids = StepIds()
     mappings = [node for node in steps.items if _is_mapping(node, problems)]
     for node in mappings:
-        ids.reserve(node)
+        _take_written(node, ids, problems)
     return tuple(_read_step(node, ids, problems) for node in mappings)
 
 
@@ -38,61 +34,17 @@ def _is_mapping(node: Node, problems: list[Problem]) -> bool:
     return False
 
 
-class _Ids:
-    """Hands out the identifiers of one action's steps."""
-
-    def __init__(self, problems: list[Problem]) -> None:
-        self._problems = problems
-        self._taken: set[str] = set()  # lower-case: identifiers differ by more than case
-
-    def reserve(self, step: Node) -> None:
-        """Take the identifier that the author wrote, if there is one."""
-        assert isinstance(step, Mapping)
-        node = step.find("id")
-        written = _text(node)
-        if node is None or not written:
-            return
-        reason = ""
-        if not _ID.fullmatch(written) or len(written) > LONGEST_ID:
-            reason = (
-                "is invalid. IDs may only contain alphanumeric characters, '_', and '-'. IDs must start with a letter "
-                "or '_' and must be less than 100 characters."
-            )
-        elif written.startswith("__"):
-            reason = "is invalid. IDs starting with '__' are reserved."
-        elif written.lower() in self._taken:
-            reason = "may not be used more than once within the same scope."
-        if reason:
-            self._problems.append(Problem(node.position, f"The identifier '{written}' {reason}"))
-        self._taken.add(written.lower())
-
-    def generate(self, uses: str) -> str:
-        """An identifier for a step without one: `__run`, `__actions_checkout`, `__run_2`."""
-        base = "__" + _NOT_IN_ID.sub("_", _subject(uses))
-        candidate, count = base[:LONGEST_ID], 1
-        while candidate.lower() in self._taken:
-            count += 1
-            suffix = f"_{count}"
-            candidate = base[: LONGEST_ID - len(suffix)] + suffix
-        self._taken.add(candidate.lower())
-        return candidate
+def _take_written(node: Node, ids: StepIds, problems: list[Problem]) -> None:
+    """Take the identifier that the author wrote, if there is one."""
+    assert isinstance(node, Mapping)
+    identifier = node.find("id")
+    written = _text(identifier)
+    complaint = ids.add(written) if written else ""
+    if complaint and identifier is not None:
+        problems.append(Problem(identifier.position, complaint))
 
 
-def _subject(uses: str) -> str:
-    """What a generated identifier is made of."""
-    if not uses:
-        return "run"
-    if uses.startswith("docker://"):
-        return uses.removeprefix("docker://")
-    if uses.startswith("./"):
-        return "self"
-    if uses.startswith("$/"):
-        return "selfRepository"
-    segments = [segment for segment in uses.partition("@")[0].split("/") if segment]
-    return "/".join(segments[:2]) if len(segments) > 1 else "run"
-
-
-def _read_step(node: Node, ids: _Ids, problems: list[Problem]) -> StepSpec:
+def _read_step(node: Node, ids: StepIds, problems: list[Problem]) -> StepSpec:
     assert isinstance(node, Mapping)
     pairs = {key_text(key): value for key, value in node.pairs}
     kind = SpecStepKind.USES if "uses" in pairs else SpecStepKind.RUN
@@ -102,7 +54,7 @@ def _read_step(node: Node, ids: _Ids, problems: list[Problem]) -> StepSpec:
     inputs = plain(pairs["with"]) if "with" in pairs else None
     return StepSpec(
         kind=kind,
-        id=written_id or ids.generate(uses),
+        id=written_id or ids.generate(name_action(uses)),
         name=_template(pairs.get("name")),
         condition=_read_condition(pairs.get("if"), problems),
         run=_template(pairs.get("run")),

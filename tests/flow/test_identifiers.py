@@ -42,7 +42,8 @@ def test_generated_ids_are_numbered_and_fit():
     ("uses", "name"),
     [
         ("actions/checkout@v4", "actions/checkout"), ("owner/repo/sub/path@v1", "owner/repo"), ("./local", "self"),
-        (".\\local", "self"), ("$/path", "self"), ("docker://node:20", "node:20"), ("nothing", "run"),
+        (".\\local", "self"), ("$/path", "selfRepository"), ("$/", "run"), ("docker://node:20", "node:20"),
+        ("owner\\repo@v1", "owner/repo"), ("nothing", "run"), ("", "run"),
     ],
 )  # fmt: skip
 def test_a_step_is_named_after_its_action(uses, name):

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from agent.errors import AgentError, NotFoundError
+from agent.flow.load import load_flow
+from agent.flow.problems import InvalidFlowError
 from agent.resolve.manifest import (
     ActionInput,
     ActionOutput,
@@ -152,14 +154,31 @@ runs:
     assert manifest.outputs["sum"].value == "${{ steps.add.outputs.sum }}"
 
 
-def test_a_generated_identifier_is_never_longer_than_an_identifier_may_be() -> None:
-    uses = f"{'o' * 60}/{'r' * 60}@v1"
-    steps = f"[{{uses: {uses}}}, {{uses: {uses}}}]"
-    manifest = parse_manifest(f"runs: {{using: composite, steps: {steps}}}", "action.yml")
-    assert isinstance(manifest.runs, CompositeRuns)
-    first, second = manifest.runs.steps
-    assert len(first.id) == len(second.id) == 99
-    assert second.id.endswith("_2")
+@pytest.mark.parametrize(
+    "uses",
+    [
+        *("", "actions/checkout/deep@v4", "./local", "$/same", "docker://alpine:3", "owner\\\\repo@v1"),
+        f"{'o' * 60}/{'r' * 60}@v1",  # longer than an id may be
+    ],
+)
+def test_a_step_without_an_id_gets_the_same_one_in_a_flow_and_in_a_composite_action(uses: str) -> None:
+    step = f'{{uses: "{uses}"}}' if uses else "{run: echo, shell: sh}"
+    text = f"[{step}, {step}]"
+    action = parse_manifest(f"runs: {{using: composite, steps: {text}}}", "action.yml")
+    loaded = load_flow(f"on: push\njobs: {{a: {{runs-on: x, steps: {text}}}}}", "flow.yml")
+    assert isinstance(action.runs, CompositeRuns)
+    assert [step.id for step in action.runs.steps] == [step.id for step in loaded.flow.jobs["a"].steps]
+
+
+def test_an_odd_id_is_refused_in_the_same_words_in_a_flow_and_in_a_composite_action() -> None:
+    for written in ("1a", "__a", "x" * 100):
+        step = f"[{{run: echo, shell: sh, id: {written}}}]"
+        with pytest.raises(InvalidActionError) as action:
+            parse_manifest(f"runs: {{using: composite, steps: {step}}}", "action.yml")
+        with pytest.raises(InvalidFlowError) as flow:
+            load_flow(f"on: push\njobs: {{a: {{runs-on: x, steps: {step}}}}}", "flow.yml")
+        said = [[problem.message for problem in caught.value.problems] for caught in (action, flow)]
+        assert said[0] == said[1]
 
 
 def composite(step: str) -> str:

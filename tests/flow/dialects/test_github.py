@@ -203,7 +203,7 @@ def test_steps_without_an_id_get_one_that_no_other_has():
         "      - uses: ./a\n      - uses: $/b\n      - uses: docker://x:1\n      - wait-all:\n      - parallel: [{run: c}]\n"
     )
     assert [step.id for step in steps] == [
-        "__run", "__run_2", "__actions_checkout", "__actions_checkout_2", "__self", "__self_2", "__x_1", "__wait-all", "__parallel",
+        "__run", "__run_2", "__actions_checkout", "__actions_checkout_2", "__self", "__selfRepository", "__x_1", "__wait-all", "__parallel",
     ]  # fmt: skip
     assert steps[-1].children[0].id == "__run_3"
 
