@@ -1,6 +1,7 @@
 """Resolution of `uses:`: references, manifests, and the store of what was fetched. `Resolver` is the front door."""
 
-from agent.resolve.manifest import (
+from agent.resolve.manifests import check_manifest, read_manifest
+from agent.resolve.manifests.model import (
     ActionInput,
     ActionManifest,
     ActionOutput,
@@ -9,8 +10,6 @@ from agent.resolve.manifest import (
     InvalidActionError,
     NodeRuns,
     PythonRuns,
-    check_manifest,
-    read_manifest,
 )
 from agent.resolve.pins import Pins
 from agent.resolve.policy import Policy, load_policy

@@ -14,7 +14,8 @@ from agent.errors import AgentError, NotFoundError, RefusedError, UnreachableErr
 from agent.redaction import redact
 from agent.resolve.fetching import Fetched, Fetcher, combine
 from agent.resolve.lfs import read_pointer
-from agent.resolve.manifest import ActionManifest, DockerRuns, NodeRuns, PythonRuns, read_manifest
+from agent.resolve.manifests import read_manifest
+from agent.resolve.manifests.model import ActionManifest, DockerRuns, NodeRuns, PythonRuns
 from agent.resolve.pins import PinnedRef, Pins
 from agent.resolve.places import list_places, name_place
 from agent.resolve.policy import EVERYTHING, Policy

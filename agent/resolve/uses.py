@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from agent.errors import AgentError, NotFoundError
-from agent.resolve.manifest import CompositeRuns
+from agent.resolve.manifests.model import CompositeRuns
 from agent.resolve.pins import pin_key
 from agent.resolve.reference import ImageReference, Reference, WorkspaceReference, parse_reference
 from agent.resolve.resolver import RepositoryFile, ResolvedAction, Resolver

@@ -9,7 +9,7 @@ from pathlib import Path
 from agent.errors import AgentError
 from agent.flow.model import Flow, Job
 from agent.resolve.dockerfile import list_bases
-from agent.resolve.manifest import DockerRuns
+from agent.resolve.manifests.model import DockerRuns
 from agent.resolve.pins import IMAGE_PREFIX
 from agent.resolve.reference import ImageReference
 from agent.resolve.uses import Use

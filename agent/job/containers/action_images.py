@@ -9,7 +9,7 @@ from agent.job.output.recorder import StepLog
 from agent.job.steps.state import RunningJob
 from agent.job.steps.steprun import StepAction
 from agent.resolve.dockerfile import list_bases
-from agent.resolve.manifest import DockerRuns
+from agent.resolve.manifests.model import DockerRuns
 
 if TYPE_CHECKING:
     from agent.containers.engine import Engine

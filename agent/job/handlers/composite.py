@@ -10,7 +10,7 @@ from agent.flow.expressions import to_text
 from agent.job.steps.contexts import evaluate_value
 from agent.job.steps.state import StepScope
 from agent.job.steps.steprun import RunSteps, StepFailure, StepRun
-from agent.resolve.manifest import CompositeRuns
+from agent.resolve.manifests.model import CompositeRuns
 from agent.spec.outcome import Conclusion, FailureKind
 
 MAX_DEPTH = 10

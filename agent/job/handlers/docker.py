@@ -25,7 +25,7 @@ from agent.job.process.hosts import ActionHost
 from agent.job.steps.contexts import evaluate_value
 from agent.job.steps.state import RunningJob, StepScope
 from agent.job.steps.steprun import RunSteps, StepFailure, StepRun, StepStage
-from agent.resolve.manifest import DockerRuns
+from agent.resolve.manifests.model import DockerRuns
 from agent.spec.outcome import FailureKind
 
 _WORKSPACE = "/github/workspace"

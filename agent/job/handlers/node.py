@@ -14,7 +14,7 @@ from agent.job.runtimes.node import find_node, find_node_inside
 from agent.job.runtimes.node_installation import MAJOR, install_musl_node, install_node
 from agent.job.steps.state import RunningJob
 from agent.job.steps.steprun import RunSteps, StepFailure, StepRun, StepStage
-from agent.resolve.manifest import NodeRuns
+from agent.resolve.manifests.model import NodeRuns
 
 _FORCE = "FORCE_JAVASCRIPT_ACTIONS_TO_NODE24"
 

@@ -21,7 +21,7 @@ from agent.errors import AgentError
 from agent.job.process.hosts import MachineHost
 from agent.job.runtimes.kept import clean_home, digest_tree, keep
 from agent.job.steps.steprun import RunSteps, StepAction, StepFailure, StepRun, StepStage
-from agent.resolve.manifest import PythonRuns
+from agent.resolve.manifests.model import PythonRuns
 from agent.spec.outcome import FailureKind
 
 _NEEDS = ("requirements.txt", "pyproject.toml")

@@ -115,7 +115,7 @@ class Actions:
 
 def inner_steps(action: StepAction) -> Sequence[StepSpec]:
     """The steps of a composite action; none of any other."""
-    from agent.resolve.manifest import CompositeRuns
+    from agent.resolve.manifests.model import CompositeRuns
 
     runs = action.manifest.runs
     return runs.steps if isinstance(runs, CompositeRuns) else ()

@@ -25,7 +25,7 @@ from agent.spec.job import SpecStepKind, StepSpec
 from agent.spec.outcome import FailureKind
 
 if TYPE_CHECKING:  # it brings the YAML reader along, which a job of nothing but scripts never needs
-    from agent.resolve.manifest import ActionManifest
+    from agent.resolve.manifests.model import ActionManifest
 
 
 # GitHub's artifact actions refuse to work for code that lies on any other host ("GHES"): they are told one that they take.

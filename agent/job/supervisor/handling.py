@@ -43,7 +43,7 @@ def _python() -> Handler:
     return PythonHandler()
 
 
-# By the names of the classes in agent.resolve.manifest; each is imported when a job has such an action.
+# By the names of the classes in agent.resolve.manifests.model; each is imported when a job has such an action.
 _HANDLERS: dict[str, Callable[[], Handler]] = {
     "CompositeRuns": _composite,
     "DockerRuns": _docker,

@@ -7,16 +7,18 @@ import pytest
 from agent.errors import AgentError, NotFoundError
 from agent.flow.load import load_flow
 from agent.flow.problems import InvalidFlowError
-from agent.resolve.manifest import (
+from agent.resolve import manifests
+from agent.resolve.manifests import ManifestFrontEnd, read_manifest
+from agent.resolve.manifests.github import parse_manifest
+from agent.resolve.manifests.model import (
     ActionInput,
+    ActionManifest,
     ActionOutput,
     CompositeRuns,
     DockerRuns,
     InvalidActionError,
     NodeRuns,
     PythonRuns,
-    parse_manifest,
-    read_manifest,
 )
 from agent.spec.job import SpecStepKind, StepSpec
 
@@ -285,3 +287,18 @@ def test_a_manifest_that_can_not_be_read_is_an_error(tmp_path: Path, monkeypatch
     )  # a true border: root, as whom tests may run, may read anything
     with pytest.raises(AgentError, match="Permission denied"):
         read_manifest(tmp_path)
+
+
+def test_another_language_of_manifests_is_a_row_of_the_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(file: Path, shown_as: str) -> ActionManifest:
+        return ActionManifest(shown_as, PythonRuns(file.read_text()))
+
+    monkeypatch.setattr(
+        manifests, "FRONT_ENDS", {**manifests.FRONT_ENDS, "other.toml": ManifestFrontEnd(read)}
+    )
+    (tmp_path / "other.toml").write_text("main.py")
+    assert read_manifest(tmp_path, "./act") == ActionManifest("./act/other.toml", PythonRuns("main.py"))
+    (tmp_path / "action.yml").write_text("runs: {using: python, main: a}")
+    assert read_manifest(tmp_path, "./act").runs == PythonRuns("a")

@@ -1,17 +1,14 @@
-"""An action's manifest: `action.yml` or `action.yaml`, or a bare `Dockerfile`.
+"""GitHub's manifests: `action.yml` or `action.yaml`, or a bare `Dockerfile`.
 
 As tolerant as GitHub is: keys that it doesn't know are passed over, `required` is not enforced, a default may be any
 scalar. As exact as we can be: what is wrong is said with file, line and column, all of it at once.
 Source: actions/runner `ActionManifestManager.cs`, `action_yaml.json`. `using: python` is ours (docs/actions.md).
 """
 
-from collections.abc import Mapping as AnyMapping
-from collections.abc import Sequence as AnySequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from agent.errors import AgentError, NotFoundError
+from agent.errors import AgentError
 from agent.flow.expressions import to_text
 from agent.flow.problems import InvalidFlowError, Problem
 from agent.flow.source import (
@@ -24,150 +21,50 @@ from agent.flow.source import (
     plain,
     read_source,
 )
-from agent.resolve.composite import read_steps
-from agent.spec.job import StepSpec
-
-MANIFESTS = ("action.yml", "action.yaml")
-DOCKERFILES = ("Dockerfile", "dockerfile")
-ALWAYS = "always()"
+from agent.resolve.manifests.github.steps import read_steps
+from agent.resolve.manifests.model import (
+    ALWAYS,
+    ActionInput,
+    ActionManifest,
+    ActionOutput,
+    CompositeRuns,
+    DockerRuns,
+    InvalidActionError,
+    NodeRuns,
+    PythonRuns,
+    Runs,
+)
 
 _LIMITS = YamlLimits(depth=100, characters=10 * 1024 * 1024)  # GitHub's for a manifest
-_NOTHING: AnyMapping[str, object] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class ActionInput:
-    """One input as declared; `default` is a template, None where none is written."""
-
-    name: str
-    description: str = ""
-    required: bool = False
-    default: object = None
-    deprecation_message: str = ""
+def read_action(file: Path, shown_as: str) -> ActionManifest:
+    """The action that a file `action.yml` describes; `shown_as` names it in messages. Raises InvalidActionError."""
+    return parse_manifest(_read_text(file, shown_as), shown_as)
 
 
-@dataclass(frozen=True, slots=True)
-class ActionOutput:
-    """One output as declared; `value` is a template, of composite actions only."""
-
-    name: str
-    description: str = ""
-    value: object = None
-
-
-@dataclass(frozen=True, slots=True)
-class NodeRuns:
-    """A JavaScript action. Paths are relative to the action's folder; conditions are expressions."""
-
-    version: int  # the node to run it with: 20 or 24
-    main: str
-    pre: str = ""
-    pre_if: str = ALWAYS
-    post: str = ""
-    post_if: str = ALWAYS
-
-
-@dataclass(frozen=True, slots=True)
-class PythonRuns:
-    """A Python action: run by the agent's own interpreter, isolated."""
-
-    main: str
-    pre: str = ""
-    pre_if: str = ALWAYS
-    post: str = ""
-    post_if: str = ALWAYS
-
-
-@dataclass(frozen=True, slots=True)
-class DockerRuns:
-    """A container action. `image` is `docker://...` or a Dockerfile's path; `args` and `env` are templates."""
-
-    image: str
-    entrypoint: str = ""
-    args: tuple[object, ...] = ()
-    env: AnyMapping[str, object] = field(default_factory=lambda: _NOTHING)
-    pre_entrypoint: str = ""
-    pre_if: str = ALWAYS
-    post_entrypoint: str = ""
-    post_if: str = ALWAYS
-
-
-@dataclass(frozen=True, slots=True)
-class CompositeRuns:
-    """An action made of steps."""
-
-    steps: tuple[StepSpec, ...]
-
-
-Runs = NodeRuns | PythonRuns | DockerRuns | CompositeRuns
-
-
-@dataclass(frozen=True, slots=True)
-class ActionManifest:
-    """What an action says about itself. Names of inputs are matched without regard to case by whoever reads them."""
-
-    name: str
-    runs: Runs
-    description: str = ""
-    inputs: AnyMapping[str, ActionInput] = field(default_factory=lambda: MappingProxyType({}))
-    outputs: AnyMapping[str, ActionOutput] = field(default_factory=lambda: MappingProxyType({}))
-
-
-class InvalidActionError(AgentError):
-    """A manifest has errors; `problems` holds all of them, in the file's order."""
-
-    def __init__(self, file: str, problems: AnySequence[Problem]) -> None:
-        first, more = problems[0], len(problems) - 1
-        super().__init__(f"{file} is not valid", where=str(first.position), hint=first.hint)
-        self.problems = tuple(problems)
-        self.what = f"{first.message}{f' (and {more} more)' if more else ''}"
-
-
-def read_manifest(folder: Path, shown_as: str = "") -> ActionManifest:
-    """The manifest of the action in `folder`. `shown_as` names the folder in messages (default: its own path).
-
-    Raises NotFoundError when there is none and InvalidActionError when it can't be understood.
-    """
-    place = shown_as or str(folder)
-    for name in MANIFESTS:
-        file = folder / name
-        if file.is_file():
-            return parse_manifest(_read_text(file, f"{place}/{name}"), f"{place}/{name}")
-    for name in DOCKERFILES:
-        if (folder / name).is_file():
-            return ActionManifest(name=folder.name, runs=DockerRuns(image=name))
-    raise NotFoundError(
-        f"Can't find 'action.yml', 'action.yaml' or 'Dockerfile' under '{place}'",
-        hint="check the path behind `uses:`"
-        if folder.is_dir()
-        else "there is no such folder; an action of your own repository needs actions/checkout before it",
-    )
-
-
-def check_manifest(folder: Path, shown_as: str) -> list[Problem]:
-    """What is odd in the manifest of the action in `folder` without making it invalid. Raises as `read_manifest`."""
+def check_action(file: Path, shown_as: str) -> list[Problem]:
+    """What is odd in such a file without making it invalid. Raises InvalidActionError."""
     from agent.flow.load import find_front_end  # who runs an action reads no flow
 
-    for name in MANIFESTS:
-        file = folder / name
-        if file.is_file():
-            place = str(Path(shown_as) / name)
-            try:
-                return find_front_end("github").check_action(
-                    read_source(_read_text(file, place), place, limits=_LIMITS)
-                )
-            except InvalidFlowError as error:
-                raise InvalidActionError(place, error.problems) from None
-    return []
+    return find_front_end("github").check_action(_read_nodes(_read_text(file, shown_as), shown_as))
+
+
+def read_dockerfile(file: Path, _shown_as: str) -> ActionManifest:
+    """The action that a bare Dockerfile is: its image, built and run, without inputs."""
+    return ActionManifest(name=file.parent.name, runs=DockerRuns(image=file.name))
 
 
 def parse_manifest(text: str, file: str) -> ActionManifest:
     """The manifest that `text` is; `file` names it in messages. Raises InvalidActionError."""
+    return _Reader(file).read(_read_nodes(text, file))
+
+
+def _read_nodes(text: str, file: str) -> Node:
     try:
-        root = read_source(text, file, limits=_LIMITS)
+        return read_source(text, file, limits=_LIMITS)
     except InvalidFlowError as error:
         raise InvalidActionError(file, error.problems) from None
-    return _Reader(file).read(root)
 
 
 def _read_text(file: Path, shown_as: str) -> str:

@@ -1,0 +1,104 @@
+"""An action, whatever language its manifest is written in: what it takes and gives, and how it runs.
+
+A front end each (`agent.resolve.manifests`) makes it; who resolves, runs or shows actions knows this and no front end.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from agent.errors import AgentError
+from agent.flow.problems import Problem
+from agent.spec.job import StepSpec
+
+ALWAYS = "always()"
+
+_NOTHING: Mapping[str, object] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class ActionInput:
+    """One input as declared; `default` is a template, None where none is written."""
+
+    name: str
+    description: str = ""
+    required: bool = False
+    default: object = None
+    deprecation_message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ActionOutput:
+    """One output as declared; `value` is a template, of composite actions only."""
+
+    name: str
+    description: str = ""
+    value: object = None
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRuns:
+    """A JavaScript action. Paths are relative to the action's folder; conditions are expressions."""
+
+    version: int  # the node to run it with: 20 or 24
+    main: str
+    pre: str = ""
+    pre_if: str = ALWAYS
+    post: str = ""
+    post_if: str = ALWAYS
+
+
+@dataclass(frozen=True, slots=True)
+class PythonRuns:
+    """A Python action: run by the agent's own interpreter, isolated."""
+
+    main: str
+    pre: str = ""
+    pre_if: str = ALWAYS
+    post: str = ""
+    post_if: str = ALWAYS
+
+
+@dataclass(frozen=True, slots=True)
+class DockerRuns:
+    """A container action. `image` is `docker://...` or a Dockerfile's path; `args` and `env` are templates."""
+
+    image: str
+    entrypoint: str = ""
+    args: tuple[object, ...] = ()
+    env: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
+    pre_entrypoint: str = ""
+    pre_if: str = ALWAYS
+    post_entrypoint: str = ""
+    post_if: str = ALWAYS
+
+
+@dataclass(frozen=True, slots=True)
+class CompositeRuns:
+    """An action made of steps."""
+
+    steps: tuple[StepSpec, ...]
+
+
+Runs = NodeRuns | PythonRuns | DockerRuns | CompositeRuns
+
+
+@dataclass(frozen=True, slots=True)
+class ActionManifest:
+    """What an action says about itself. Names of inputs are matched without regard to case by whoever reads them."""
+
+    name: str
+    runs: Runs
+    description: str = ""
+    inputs: Mapping[str, ActionInput] = field(default_factory=lambda: MappingProxyType({}))
+    outputs: Mapping[str, ActionOutput] = field(default_factory=lambda: MappingProxyType({}))
+
+
+class InvalidActionError(AgentError):
+    """A manifest has errors; `problems` holds all of them, in the file's order."""
+
+    def __init__(self, file: str, problems: Sequence[Problem]) -> None:
+        first, more = problems[0], len(problems) - 1
+        super().__init__(f"{file} is not valid", where=str(first.position), hint=first.hint)
+        self.problems = tuple(problems)
+        self.what = f"{first.message}{f' (and {more} more)' if more else ''}"
