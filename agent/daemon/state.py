@@ -17,11 +17,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent import codec
 from agent.config import Settings
 from agent.errors import AgentError, DamagedError, NotFoundError, RefusedError, SpoiledError
 from agent.plain_files import open_plain, read_plain
 from agent.seal.files import write_private_file
-from agent.spec import codec
 from agent.trees import remove_tree
 
 _MOST_BYTES = 1 << 20

@@ -9,15 +9,14 @@ writer cuts it off. A whole frame with a wrong CRC is damage and is never skippe
 does not know are skipped, so that a newer writer can add one.
 """
 
-import json
 import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import ClassVar, NoReturn
+from typing import ClassVar
 
+from agent import codec
 from agent.errors import DamagedError
-from agent.spec import codec
 from agent.spec.outcome import Conclusion, JobResult
 
 MAGIC = b"FLOWJNL1"
@@ -157,15 +156,6 @@ def whole_length(data: bytes, *, offset: int = 0) -> int:
     return position
 
 
-def _parse_json(payload: bytes) -> object:
-    """JSON as its standard has it. Python would read NaN and Infinity too, and nobody that we hand it to could."""
-    return json.loads(payload, parse_constant=_refuse_constant)
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
 def _frame_end(data: bytes, position: int, offset: int) -> int | None:
     """Where the frame at `position` ends, or None when it is not whole."""
     if position + _HEAD.size > len(data):
@@ -191,7 +181,7 @@ def _read_frame(data: bytes, position: int, end: int, offset: int) -> Record | N
         return None
     try:
         record: Record = codec.from_json(
-            known, _parse_json(payload), where=f"journal offset {offset + position}"
+            known, codec.load_standard(payload), where=f"journal offset {offset + position}"
         )
     except ValueError:
         raise DamagedError("a record is not JSON", where=f"journal offset {offset + position}") from None

@@ -7,9 +7,9 @@ The shapes are promises (docs/cli.md, *Records*). Chunks become lines here: a li
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from agent import codec
 from agent.journal.format import Annotation, Closed, Log, Opened, Record, StepChanged, Summary
 from agent.journal.lines import Lines
-from agent.spec import codec
 
 PublicRecord = dict[str, Any]
 

@@ -12,10 +12,9 @@ import json
 import re
 import struct
 import zlib
-from typing import NoReturn
 
+from agent import codec
 from agent.errors import DamagedError
-from agent.spec import codec
 from agent.wire.errors import WireError
 from agent.wire.messages import KINDS, JournalChunk, Message
 from agent.wire.validate import MAX_OFFSET, validate
@@ -33,9 +32,7 @@ _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 def encode_text(message: Message) -> str:
     """`message` as a text frame. Raises WireError('too_large') when it is over `MAX_TEXT_BYTES`."""
-    text = json.dumps(
-        {"kind": message.KIND, **codec.to_json(message)}, separators=(",", ":"), ensure_ascii=False
-    )
+    text = codec.dump(codec.tag(message.KIND, message))
     _check_size(text)
     return text
 
@@ -124,8 +121,8 @@ def _unpack(way: int, body: bytes, raw_length: int) -> bytes:
 
 def _parse_object(text: str) -> dict[str, object]:
     try:
-        data = json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
+        data = codec.load_standard(text)
+    except ValueError as error:
         raise WireError("bad_message", f"not valid JSON: {str(error)[:200]}") from None
     if not isinstance(data, dict):
         raise WireError("bad_message", "a message is a JSON object")
@@ -134,10 +131,6 @@ def _parse_object(text: str) -> dict[str, object]:
     if _SURROGATE.search(text) and not _is_unicode(data):
         raise WireError("bad_message", "text with half a surrogate pair")
     return data
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _is_shallow(data: object) -> bool:

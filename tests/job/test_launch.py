@@ -10,13 +10,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support.jobs import finish_job, make_settings, make_spec, read_report, run_job, script, start_job
 
+from agent import codec
 from agent.errors import AgentError, UsageError
-from agent.job.folder.settings import JobSettings, dump_settings, parse_settings
+from agent.job.folder.settings import JobSettings
 from agent.job.launch.launcher import (
     ForkServer,
     JobFolder,
@@ -61,8 +63,8 @@ def cancelled(tmp_path: Path) -> Iterator[list[int]]:
 
 def test_settings_survive_their_json_form(tmp_path: Path) -> None:
     settings = make_settings(tmp_path, labels=("a", "b"), identity_folder=tmp_path, debug=True)
-    assert parse_settings(dump_settings(settings), where="here") == settings
-    assert parse_settings(dump_settings(JobSettings(tmp_path)), where="here").workspace is None
+    assert codec.parse(JobSettings, codec.dump(settings)) == settings
+    assert codec.parse(JobSettings, codec.dump(JobSettings(tmp_path))).workspace is None
 
 
 def test_a_job_folder_holds_what_it_was_made_of_and_is_made_once(tmp_path: Path) -> None:
@@ -258,12 +260,20 @@ def test_a_job_that_was_never_started_can_be_buried(tmp_path: Path) -> None:
     assert report.result.failure_kind is FailureKind.INFRASTRUCTURE
 
 
-def test_a_bug_of_ours_still_closes_the_journal(tmp_path: Path) -> None:
+def test_settings_of_another_form_end_the_job_with_their_place(tmp_path: Path) -> None:
     folder = create_job_folder(tmp_path, make_spec(script("a", "true")), 1, make_settings(tmp_path), {})
-    settings = (folder.path / "settings.json").read_text()
-    (folder.path / "settings.json").write_text(
-        settings.replace('"environment": {', '"environment": 3, "x": {')
-    )
+    file = folder.path / "settings.json"
+    file.write_text(file.read_text().replace('"environment":{', '"environment":3,"x":{'))
+    os.waitpid(fork_supervisor(folder, {}), 0)
+    result = read_report(folder).result
+    assert result.failure_kind is FailureKind.INFRASTRUCTURE
+    assert "expected an object, found int" in result.message
+    assert "settings.json.environment" in result.message
+
+
+def test_a_bug_of_ours_still_closes_the_journal(tmp_path: Path) -> None:
+    settings = replace(make_settings(tmp_path), work_folder=Path("/\0"))  # nobody looks for that
+    folder = create_job_folder(tmp_path, make_spec(script("a", "true")), 1, settings, {})
     pid = fork_supervisor(folder, {})
     os.waitpid(pid, 0)
     report = read_report(folder)

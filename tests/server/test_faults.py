@@ -24,9 +24,9 @@ from server.vocabulary import (
 )
 from websockets.exceptions import ConnectionClosedOK
 
+from agent import codec
 from agent.journal.format import Annotation, Record, StepChanged, Summary
 from agent.server.data.record_bounds import MOST_ANNOTATIONS, MOST_STEPS, MOST_SUMMARY_CHARACTERS
-from agent.spec import codec
 from agent.wire import messages as m
 
 Agents = Callable[..., TestAgent]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.spec import codec
+from agent import codec
 from agent.spec.job import JobSpec
 
 RELEASED = sorted((Path(__file__).parent / "released").glob("job-spec-*.json"))

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from textwrap import dedent
 from typing import Any
 
+from agent import codec
 from agent.flow.called import link_flow
 from agent.flow.load import inspect_flow, load_flow
 from agent.flow.model import Flow
@@ -25,7 +26,6 @@ from agent.plan import (
     begin,
     rerun,
 )
-from agent.spec import codec
 from agent.spec.job import JobSpec
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
 

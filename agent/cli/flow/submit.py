@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
 
+from agent import codec
 from agent.cli.client import Client
 from agent.cli.flow.snapshot import Care, send_snapshot
 from agent.cli.flow.source import choose_source
@@ -19,7 +20,6 @@ from agent.cli.terminal.tables import plain, print_json
 from agent.errors import InterruptedByUserError
 from agent.flow.called import link_flow
 from agent.flow.model import Flow
-from agent.spec import codec
 from agent.spec.job import Source, SourceKind
 
 

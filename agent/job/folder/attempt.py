@@ -12,23 +12,22 @@ A job that runs as the agent's own user can reach its folder. So each file in it
 says so. `.spoiled-*` and `.left-*`, here and in the work folder, are what could not be removed; each start tries again.
 """
 
-import base64
 import contextlib
 import fcntl
-import json
 import os
 import re
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from agent import codec
 from agent.errors import AgentError, DamagedError, SpoiledError, UsageError
 from agent.job.account.account import Account
 from agent.job.account.errand import run_errand
-from agent.job.folder.settings import JobSettings, dump_settings, parse_settings
+from agent.job.folder.settings import JobSettings
 from agent.plain_files import describe_kind, open_plain, read_plain
-from agent.spec import codec
 from agent.spec.job import JobSpec
 from agent.spec.outcome import JobResult
 from agent.trees import Remains, remove_tree
@@ -41,6 +40,7 @@ _LEFT = ".left-"
 WORK = "_work"  # below a job's folder in the work folder: what holds the workspace of a job that runs as a user of its own
 _OUR_FILES = ("spec.json", "settings.json", "sealed.json", "journal", "lock", "ending.json")
 _MOST_BYTES = 64 << 20  # of a specification; what a server may send is less
+_SEALED: Any = Mapping[str, bytes]  # what `sealed.json` holds
 _COPY_BYTES = 1 << 30  # of one call of the kernel's
 
 
@@ -95,7 +95,7 @@ class JobFolder:
     def read_settings(self) -> JobSettings:
         """How this machine does it. Raises DamagedError."""
         file = self.path / "settings.json"
-        return parse_settings(_read(file), where=str(file))
+        return codec.parse(JobSettings, _read(file), where=str(file))
 
     def read_ending(self) -> JobResult | None:
         """How the job ended whose spoiled folder was set aside; None for every other."""
@@ -110,12 +110,8 @@ class JobFolder:
     def read_sealed(self) -> dict[str, bytes]:
         """The job's secrets by name, still sealed. Raises DamagedError."""
         file = self.path / "sealed.json"
-        try:
-            return {
-                name: base64.b64decode(text, validate=True) for name, text in json.loads(_read(file)).items()
-            }
-        except (ValueError, TypeError, AttributeError) as error:
-            raise DamagedError(f"not a job's sealed secrets: {error}", where=str(file)) from None
+        sealed: dict[str, bytes] = codec.parse(_SEALED, _read(file), where=str(file))
+        return sealed
 
 
 def create_job_folder(
@@ -139,8 +135,8 @@ def create_job_folder(
         making.mkdir(mode=0o700)
         try:
             _write(making / "spec.json", codec.dump(spec))
-            _write(making / "settings.json", dump_settings(settings))
-            _write(making / "sealed.json", json.dumps(codec.to_json(sealed)))
+            _write(making / "settings.json", codec.dump(settings))
+            _write(making / "sealed.json", codec.dump(sealed))
             _sync_folder(making)
             making.rename(folder.path)
             os.fsync(root_file)

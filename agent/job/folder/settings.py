@@ -1,27 +1,21 @@
 """Job settings: what the daemon or the command line decides of how a machine runs jobs, as opposed to what a flow asks for."""
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from agent.errors import DamagedError
 from agent.job.account.account import Account, find_account
 from agent.policy import Rules
 
 if TYPE_CHECKING:
     from agent.config import Settings
 
-_PATHS = ("work_folder", "identity_folder", "workspace", "belongings", "policy_file", "job_groups")
-_MAPPINGS = ("environment", "machine", "given")  # never None
-_TUPLES = {"actions_urls", "labels", "gpus", "container_allow"}
-
 
 @dataclass(frozen=True, slots=True)
 class JobSettings:
-    """Everything that a supervisor has to know beside its JobSpec. It is stored as `settings.json` in the job folder."""
+    """Everything that a supervisor has to know beside its JobSpec. It is stored as `settings.json` in the job folder (`agent.codec`)."""
 
     work_folder: Path  # workspaces, tools (`_tool`) and fetched actions (`_actions`)
     actions_urls: tuple[str, ...] = ("https://github.com/{owner}/{repo}",)  # where `uses:` looks, in order
@@ -105,27 +99,3 @@ def owner_settings(settings: "Settings", work_folder: Path) -> JobSettings:
         hook_job_completed=settings["hook_job_completed"],
         container_allow=settings.container_allow,
     )
-
-
-def dump_settings(settings: JobSettings) -> str:
-    """`settings` as JSON text."""
-    data = {item.name: getattr(settings, item.name) for item in fields(settings)}
-    for name in _PATHS:
-        data[name] = None if data[name] is None else str(data[name])
-    for name in _MAPPINGS:
-        data[name] = dict(data[name])
-    return json.dumps(data)
-
-
-def parse_settings(text: str | bytes, *, where: str) -> JobSettings:
-    """The settings that `dump_settings` wrote. Keys that this version does not know are ignored. Raises DamagedError."""
-    known = {item.name for item in fields(JobSettings)}
-    try:
-        data = {name: value for name, value in json.loads(text).items() if name in known}
-        for name in _PATHS:
-            data[name] = None if data.get(name) is None else Path(data[name])
-        for name in _TUPLES & data.keys():
-            data[name] = tuple(data[name])
-        return JobSettings(**data)
-    except (ValueError, TypeError, AttributeError, KeyError) as error:
-        raise DamagedError(f"not the settings of a job: {error}", where=where) from None

@@ -12,13 +12,13 @@ from functools import cache
 from pathlib import Path
 
 import agent.job.supervisor.process  # noqa: F401
+from agent import codec
 from agent.flow.expressions import evaluate
 from agent.ids import JobId, RunId
 from agent.job.folder.attempt import JobFolder
 from agent.job.folder.settings import JobSettings
 from agent.job.steps.places import choose_places
 from agent.journal.format import Closed, Opened, StepChanged, encode
-from agent.spec import codec
 from agent.spec.job import JobSpec, SpecStepKind, StepSpec
 from agent.spec.outcome import Conclusion, JobResult
 
@@ -59,7 +59,8 @@ def _rehearse() -> None:
     step = StepSpec(SpecStepKind.RUN, "step", run="true")
     spec = JobSpec(RunId(1), JobId("job"), "job", "job", (step,))
     codec.parse(JobSpec, codec.dump(spec))
-    choose_places(JobFolder(Path("/job-1"), "job", 1), spec, JobSettings(Path("/")))
+    settings = codec.parse(JobSettings, codec.dump(JobSettings(Path("/"))))
+    choose_places(JobFolder(Path("/job-1"), "job", 1), spec, settings)
     encode(Opened("job", 1, 0, {}))
     encode(StepChanged(0, "step", "step", "completed", 0, outcome=Conclusion.SUCCESS))
     encode(Closed(0, JobResult(Conclusion.SUCCESS)))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
+from agent import codec
 from agent.flow.expressions import to_text
 from agent.job.commands.effects import Effects
 from agent.job.commands.files import CommandFiles
@@ -20,7 +21,6 @@ from agent.job.output.recorder import StepLog
 from agent.job.process.hosts import StepHost
 from agent.job.steps.contexts import evaluate_value, exported_variables, github_context, is_settled
 from agent.job.steps.state import RunningJob, StepScope
-from agent.spec import codec
 from agent.spec.job import SpecStepKind, StepSpec
 from agent.spec.outcome import FailureKind
 

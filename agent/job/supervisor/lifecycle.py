@@ -23,6 +23,7 @@ import os
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
+from agent import codec
 from agent.errors import AgentError, RefusedError, UsageError
 from agent.flow.expressions import to_text
 from agent.job.attach.attachments import Attachments
@@ -40,7 +41,6 @@ from agent.job.supervisor.engine import StepLoop
 from agent.job.supervisor.holding import Hold
 from agent.job.supervisor.hooks import completed_hook, started_hook
 from agent.journal.format import Annotation
-from agent.spec import codec
 from agent.spec.job import StepSpec
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
 from agent.trees import remove_tree

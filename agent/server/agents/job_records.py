@@ -7,6 +7,7 @@ repeats at most what changes nothing.
 import logging
 from enum import StrEnum
 
+from agent import codec
 from agent.errors import AgentError, DamagedError
 from agent.journal.format import Annotation, Closed, Log, Opened, Record, StepChanged, Summary
 from agent.server.data.journals import Journals, read_records
@@ -18,7 +19,6 @@ from agent.server.runs.runs import Runs
 from agent.server.store import jobs, leases, records
 from agent.server.store.failures import UnstorableError, translate_failures
 from agent.server.store.jobs import JobRow
-from agent.spec import codec
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
 from agent.spec.status import JobStatus
 from agent.wire.lease import LeaseEvent, LeaseTerms, advance

@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from agent import codec
 from agent.errors import UsageError
 from agent.ids import ENTROPY_BYTES, make_id
 from agent.seal.identity import PublicIdentity, challenge_message, verify
@@ -16,7 +17,6 @@ from agent.server.people.auth.tokens import spend_registration_token
 from agent.server.store import agents
 from agent.server.store.agents import AgentRow
 from agent.server.store.tokens import TokenRow
-from agent.spec import codec
 from agent.spec.resources import Inventory, derive_labels
 from agent.wire import messages as m
 from agent.wire.server_side import KnownAgent

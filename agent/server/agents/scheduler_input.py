@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from agent import codec
 from agent.server.agents.scheduler import Holding, Project, ReadyAgent, Usage, WaitingJob
 from agent.server.agents.scheduler.model import FOREVER, JobShape
 from agent.server.agents.scheduler.usage import HALF_LIFE_SECONDS, Capacity
 from agent.server.store import projects, queue
 from agent.server.store.database import Connection
 from agent.server.store.queue import HeldRow, QueuedRow
-from agent.spec import codec
 from agent.spec.request import NOTHING, ResourceRequest
 
 _MEMORY_SECONDS = 4 * HALF_LIFE_SECONDS  # what was used before has faded to a sixteenth

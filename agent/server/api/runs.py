@@ -6,6 +6,7 @@ from typing import Annotated
 import msgspec
 from starlette.responses import Response
 
+from agent import codec
 from agent.errors import NotFoundError
 from agent.plan.request import RunRequest
 from agent.server.api import event_streams
@@ -20,7 +21,6 @@ from agent.server.runs.run_details import RunDetails, load_run
 from agent.server.runs.runs import Submission
 from agent.server.store import events, jobs, runs
 from agent.server.triggers.inbox import check_payload
-from agent.spec import codec
 from agent.spec.job import Source
 from agent.spec.status import RunStatus
 

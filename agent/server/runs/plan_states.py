@@ -1,4 +1,4 @@
-"""The planner's states as text, and back: `agent.spec.codec`'s form, made and read by msgspec in a tenth of the time.
+"""The planner's states as text, and back: `agent.codec`'s form, made and read by msgspec in a tenth of the time.
 
 What JSON has no word for, a number that is not finite, stays with the slow way, which has one. Version 0.1 wrote the
 contexts that a run begins with as `github` alone: such a state reads as if it had been written today.
@@ -12,8 +12,8 @@ from types import MappingProxyType
 
 import msgspec
 
+from agent import codec
 from agent.plan import RunState
-from agent.spec import codec
 
 
 def dump(state: RunState) -> str:

@@ -22,13 +22,13 @@ from typing import Final
 
 import msgspec
 
+from agent import codec
 from agent.ids import ENTROPY_BYTES, make_id
 from agent.server.events.changes import Change
 from agent.server.events.views import time_text, view_run
 from agent.server.store import deliveries, flows, repositories, run_branches, runs, status_reports
 from agent.server.store.run_branches import RunBranch
 from agent.server.store.runs import RunRow
-from agent.spec import codec
 from agent.spec.job import Source
 from agent.spec.status import RunStatus
 

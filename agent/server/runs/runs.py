@@ -9,6 +9,7 @@ import secrets as entropy
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from agent import codec
 from agent.errors import NotFoundError, UsageError
 from agent.flow.model import Flow
 from agent.ids import JobId, RunId
@@ -41,7 +42,6 @@ from agent.server.store.jobs import JobRow
 from agent.server.store.projects import DEFAULT
 from agent.server.store.run_branches import RunBranch, add_branch
 from agent.server.store.runs import StoredPlan
-from agent.spec import codec
 from agent.spec.job import JOB_TOKEN, Source, SourceKind
 from agent.spec.outcome import Conclusion, JobResult
 from agent.spec.status import JobStatus, RunStatus

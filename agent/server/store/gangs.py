@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from sqlalchemy import ScalarSelect, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from agent import codec
 from agent.server.store.jobs import JobRow
 from agent.server.store.schema import jobs, leases
 from agent.server.store.text import without_nul
-from agent.spec import codec
 from agent.spec.job import JobSpec
 from agent.spec.outcome import JobResult
 from agent.spec.status import JobStatus

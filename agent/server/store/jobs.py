@@ -13,11 +13,11 @@ from typing import Any
 from sqlalchemy import ScalarSelect, Select, bindparam, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from agent import codec
 from agent.server.store.hot import Hot
 from agent.server.store.schema import jobs, runs
 from agent.server.store.text import without_nul
 from agent.server.store.transitions import may_become
-from agent.spec import codec
 from agent.spec.job import JobSpec
 from agent.spec.outcome import JobResult
 from agent.spec.request import PRIORITY_SECONDS

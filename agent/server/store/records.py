@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from sqlalchemy import Select, bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from agent import codec
 from agent.journal.format import Annotation, StepChanged, Summary
 from agent.server.store.hot import Hot
 from agent.server.store.schema import annotations, jobs, runs, steps, summaries
 from agent.server.store.text import without_nul
 from agent.server.store.upsert import Insert, insert
-from agent.spec import codec
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The base of all tables: one metadata, names for constraints, and the column types.
 
-Times are seconds since the epoch, UTC; JSON is text that `agent.spec.codec` or `json` wrote.
+Times are seconds since the epoch, UTC; JSON is text that `agent.codec` or `json` wrote.
 """
 
 from enum import StrEnum

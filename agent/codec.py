@@ -1,8 +1,11 @@
 """Dataclass to JSON and back, by the fields' types: the one way that our records become text.
 
-Understood types: str, int, float, bool, bytes (base64 text), `object` (any JSON), enums of text, `X | None`,
-`tuple[X, ...]`, `Mapping[str, X]`, NewTypes, and dataclasses of these. Unknown keys are ignored, so that a newer
-writer can add one; a missing key takes the field's default or is an error.
+Understood types: str, int, float, bool, bytes (base64 text), paths, `object` and `Any` (any JSON), enums of text,
+`X | None`, `tuple[X, ...]`, `Mapping[str, X]`, NewTypes, and dataclasses of these. Unknown keys are ignored, so that a
+newer writer can add one; a missing key takes the field's default or is an error.
+
+What we wrote ourselves is read with Python's JSON, which has words for numbers that are not finite. What a stranger wrote
+is read by `load_standard`.
 """
 
 import base64
@@ -13,7 +16,7 @@ import types
 from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import cache
-from typing import Any, NewType, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, NewType, NoReturn, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from agent.errors import DamagedError
 
@@ -29,6 +32,8 @@ def to_json(value: object) -> Any:
         return value.value
     if isinstance(value, str):
         return value
+    if hasattr(value, "__fspath__"):
+        return value.__fspath__()
     if isinstance(value, bytes):
         return base64.b64encode(value).decode("ascii")
     if isinstance(value, Mapping):
@@ -38,6 +43,27 @@ def to_json(value: object) -> Any:
     if dataclasses.is_dataclass(value):
         return {name: to_json(getattr(value, name)) for name in _field_names(cast("Any", type(value)))}
     raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def load_standard(text: str | bytes) -> Any:
+    """The data in `text`, JSON as its standard has it. Raises ValueError, also when it is nested too deeply.
+
+    Python would read NaN and Infinity too, and nobody that we hand them to could.
+    """
+    try:
+        return json.loads(text, parse_constant=refuse_constant)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def refuse_constant(name: str) -> NoReturn:
+    """For `parse_constant` of Python's JSON. Raises ValueError."""
+    raise ValueError(f"{name} is not JSON")
+
+
+def tag(kind: object, record: object) -> dict[str, object]:
+    """The fields of a dataclass, for `dump`, behind a key `kind` that says which one it is."""
+    return {"kind": kind, **_fields_of(record)}
 
 
 def from_json(kind: type[T], data: object, *, where: str = "") -> T:
@@ -66,8 +92,12 @@ def parse(kind: type[T], text: str | bytes, *, where: str = "") -> T:
 def _open_up(value: object) -> object:
     """One level of a value that JSON has no word for, for the encoder to go on with."""
     if dataclasses.is_dataclass(value):
-        return {name: getattr(value, name) for name in _field_names(cast("Any", type(value)))}
+        return _fields_of(value)
     return dict(value) if isinstance(value, Mapping) else to_json(value)
+
+
+def _fields_of(record: object) -> dict[str, object]:
+    return {name: getattr(record, name) for name in _field_names(cast("Any", type(record)))}
 
 
 _ENCODE = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, default=_open_up).encode
@@ -94,12 +124,10 @@ def _make_reader(kind: Any) -> _Reader:
         return _tuple_reader(arguments[0])
     if origin is not None and issubclass(origin, Mapping):
         return _mapping_reader(arguments[1])
-    if kind is object:
-        return lambda data, _where: data
-    if kind is bytes:
-        return _read_bytes
-    if kind is float:
-        return _read_float
+    if kind in _PLAIN_READERS:
+        return _PLAIN_READERS[kind]
+    if hasattr(kind, "__fspath__"):
+        return _path_reader(kind)
     if dataclasses.is_dataclass(kind):
         return _dataclass_reader(kind)
     if issubclass(kind, Enum):
@@ -180,6 +208,14 @@ def _read_float(data: Any, where: str) -> float:
     return float(data)
 
 
+def _path_reader(kind: Any) -> _Reader:
+    def read_path(data: Any, where: str) -> Any:
+        _expect(isinstance(data, str), data, "a path", where)
+        return kind(data)
+
+    return read_path
+
+
 def _read_bytes(data: Any, where: str) -> bytes:
     _expect(isinstance(data, str), data, "base64 text", where)
     try:
@@ -188,6 +224,13 @@ def _read_bytes(data: Any, where: str) -> bytes:
         raise DamagedError("not base64 text", where=where) from None
 
 
+def _pass_on(data: Any, _where: str) -> Any:
+    return data
+
+
 def _expect(holds: bool, data: object, wanted: str, where: str) -> None:  # noqa: FBT001 - an assertion with a message
     if not holds:
         raise DamagedError(f"expected {wanted}, found {type(data).__name__}", where=where)
+
+
+_PLAIN_READERS: dict[Any, _Reader] = {object: _pass_on, Any: _pass_on, bytes: _read_bytes, float: _read_float}

@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent import codec
 from agent.errors import DamagedError
 from agent.ids import JobId, RunId
-from agent.spec import codec
 from agent.spec.job import JobSpec, Source, SourceKind, SpecStepKind, StepSpec
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
 
@@ -117,3 +118,24 @@ def test_text_that_is_no_json_is_damage_not_a_crash() -> None:
 def test_what_has_no_json_form_is_a_bug_of_ours() -> None:
     with pytest.raises(TypeError, match="set has no JSON form"):
         codec.to_json({1, 2})
+
+
+@pytest.mark.parametrize("text", ["NaN", "[Infinity]", '{"a": -Infinity}', "{", "[" * 100_000, b"\xff"])
+def test_what_a_stranger_wrote_is_json_as_its_standard_has_it_or_a_value_error(text: str | bytes) -> None:
+    with pytest.raises(ValueError):
+        codec.load_standard(text)
+
+
+def test_a_record_says_which_one_it_is_where_that_is_asked_for() -> None:
+    text = codec.dump(codec.tag("inner", Inner(1, b"\0")))
+    assert codec.load_standard(text) == {"kind": "inner", "number": 1, "data": "AA=="}
+
+
+def test_paths_are_text(tmp_path: Path) -> None:
+    @dataclass(frozen=True)
+    class Place:
+        folder: Path
+        other: Path | None = None
+
+    assert codec.to_json(Place(tmp_path)) == {"folder": str(tmp_path), "other": None}
+    assert codec.parse(Place, codec.dump(Place(tmp_path, tmp_path / "a"))) == Place(tmp_path, tmp_path / "a")
