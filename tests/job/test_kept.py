@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from support.jobs import run_job, uses
 
-from agent.job.handlers.python import _lists_names
 from agent.job.runtimes.kept import clean_home, digest_tree, is_kept, keep
+from agent.job.runtimes.python import _lists_names
 
 
 def make_at(folder: Path) -> Callable[[], None]:

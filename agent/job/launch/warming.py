@@ -48,7 +48,8 @@ def warm_up_actions() -> None:
 
     import agent.job.containers.lifecycle
     import agent.job.handlers.composite
-    import agent.job.handlers.node
+    import agent.job.handlers.program
+    import agent.job.runtimes.interpreters
     import agent.resolve  # noqa: F401
 
     _freeze()

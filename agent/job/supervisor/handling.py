@@ -32,15 +32,17 @@ def _docker() -> Handler:
 
 
 def _node() -> Handler:
-    from agent.job.handlers.node import NodeHandler
+    from agent.job.handlers.program import ProgramHandler
+    from agent.job.runtimes.interpreters import find_node_interpreter
 
-    return NodeHandler()
+    return ProgramHandler(find_node_interpreter)
 
 
 def _python() -> Handler:
-    from agent.job.handlers.python import PythonHandler
+    from agent.job.handlers.program import ProgramHandler
+    from agent.job.runtimes.interpreters import find_python_interpreter
 
-    return PythonHandler()
+    return ProgramHandler(find_python_interpreter)
 
 
 # By the names of the classes in agent.resolve.manifests.model; each is imported when a job has such an action.

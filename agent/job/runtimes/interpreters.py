@@ -1,44 +1,43 @@
-"""JavaScript actions.
-
-Source: actions/runner `NodeScriptActionHandler.cs`.
-"""
+"""Interpreters of program actions: which program runs an action's scripts, and where. One function a kind of action."""
 
 import asyncio
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from agent.errors import AgentError
+from agent.job.process.hosts import MachineHost, StepHost
 from agent.job.runtimes.kept import clean_home
 from agent.job.runtimes.node import find_node, find_node_inside
 from agent.job.runtimes.node_installation import MAJOR, install_musl_node, install_node
 from agent.job.steps.state import RunningJob
-from agent.job.steps.steprun import RunSteps, StepFailure, StepRun, StepStage
+from agent.job.steps.steprun import StepAction, StepRun
 from agent.resolve.manifests.model import NodeRuns
 
 _FORCE = "FORCE_JAVASCRIPT_ACTIONS_TO_NODE24"
 
 
-class NodeHandler:
-    """Runs one stage of a JavaScript action."""
+class Interpreter(NamedTuple):
+    """What runs a script: the words in front of it, and where."""
 
-    async def run(self, step: StepRun, run_steps: RunSteps) -> None:
-        """Run the stage's script with node, and fail when its exit code is not 0."""
-        assert step.action is not None
-        runs = step.action.manifest.runs
-        assert isinstance(runs, NodeRuns)
-        script = {StepStage.PRE: runs.pre, StepStage.MAIN: runs.main, StepStage.POST: runs.post}[step.stage]
-        file = step.action.folder / script
-        if not file.is_file():
-            raise AgentError(
-                f"the action's script '{script}' is missing", where=str(step.spec.uses), hint="was it built?"
-            )
-        node = await _choose_node(step, _choose_major(step, runs.version))
-        step.show_action()
-        arguments = [node, step.job.host.paths.to_inside(str(file))]
-        code = await step.run_process(arguments, extra=step.service_variables())
-        if code != 0:
-            raise StepFailure(f"Process completed with exit code {code}.", exit_code=code)
+    words: tuple[str, ...]
+    host: StepHost
+
+
+async def find_node_interpreter(step: StepRun, action: StepAction) -> Interpreter:
+    """The action's node, where the job's steps run; one is installed where there is none. Raises AgentError."""
+    runs = action.manifest.runs
+    assert isinstance(runs, NodeRuns)
+    return Interpreter((await _choose_node(step, _choose_major(step, runs.version)),), step.job.host)
+
+
+async def find_python_interpreter(step: StepRun, action: StepAction) -> Interpreter:
+    """A Python with what the action needs, on the machine also where the job has a container. Raises StepFailure."""
+    from agent.job.runtimes.python import find_python
+
+    python = await asyncio.to_thread(find_python, step.job, action.folder)
+    return Interpreter((python, "-I", "-B", "-u"), MachineHost())
 
 
 def _choose_major(step: StepRun, wanted: int) -> int:
@@ -48,6 +47,7 @@ def _choose_major(step: StepRun, wanted: int) -> int:
 
 
 async def _choose_node(step: StepRun, major: int) -> str:
+    """The program. Raises AgentError when there is none."""
     job = step.job
     if job.is_in_container:
         bring_musl = partial(_install, install_musl_node, job, is_musl=True)

@@ -1,4 +1,4 @@
-"""Python actions (`using: python`): ours, beyond what GitHub has.
+"""Pythons for actions (`using: python`): ours, beyond what GitHub has.
 
 The script runs in the workspace, isolated (`-I`) in a virtual environment: neither the agent's packages nor the machine's
 are in its reach. For actions that need nothing that is an empty one of the job's own, so that no job can slip something
@@ -7,7 +7,6 @@ run as a user of their own: there each job makes its own.
 In a job with a container they run on the machine all the same, and see the job's folders there.
 """
 
-import asyncio
 import hashlib
 import re
 import shutil
@@ -17,11 +16,9 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from agent.errors import AgentError
-from agent.job.process.hosts import MachineHost
 from agent.job.runtimes.kept import clean_home, digest_tree, keep
-from agent.job.steps.steprun import RunSteps, StepAction, StepFailure, StepRun, StepStage
-from agent.resolve.manifests.model import PythonRuns
+from agent.job.steps.state import RunningJob
+from agent.job.steps.steprun import StepFailure
 from agent.spec.outcome import FailureKind
 
 _NEEDS = ("requirements.txt", "pyproject.toml")
@@ -30,38 +27,17 @@ _INSTALL_SECONDS = 1800
 _SHOWN_CHARACTERS = 2000
 
 
-class PythonHandler:
-    """Runs one stage of a Python action."""
-
-    async def run(self, step: StepRun, run_steps: RunSteps) -> None:
-        """Run the stage's script with Python, and fail when its exit code is not 0."""
-        assert step.action is not None
-        runs = step.action.manifest.runs
-        assert isinstance(runs, PythonRuns)
-        script = {StepStage.PRE: runs.pre, StepStage.MAIN: runs.main, StepStage.POST: runs.post}[step.stage]
-        file = step.action.folder / script
-        if not file.is_file():
-            raise AgentError(f"the action's script '{script}' is missing", where=str(step.spec.uses))
-        step.show_action()
-        python = await asyncio.to_thread(_find_python, step, step.action)
-        code = await step.run_process(
-            [python, "-I", "-B", "-u", str(file)], extra=step.service_variables(), host=MachineHost()
-        )
-        if code != 0:
-            raise StepFailure(f"Process completed with exit code {code}.", exit_code=code)
-
-
-def _find_python(step: StepRun, action: StepAction) -> str:
-    """The interpreter for `action`: one with what it needs."""
+def find_python(job: RunningJob, action: Path) -> str:
+    """The interpreter for the action in the folder `action`: one with what it needs. Raises StepFailure."""
     base = _base_python()
-    needs = next((action.folder / name for name in _NEEDS if (action.folder / name).is_file()), None)
+    needs = next((action / name for name in _NEEDS if (action / name).is_file()), None)
     if needs is None:
-        return str(_make_bare_environment(step.job.places.temp / "_python", base))
+        return str(_make_bare_environment(job.places.temp / "_python", base))
     # Whoever installs a package runs its code: what one job's user has made is no other job's to trust.
-    is_shared = step.job.keeper is None
-    store = step.job.places.actions / "_python" if is_shared else step.job.places.temp / "_python_needs"
-    granted = step.job.environment.granted
-    with clean_home(store, granted, is_needed=step.job.settings.has_own_home) as environment:
+    is_shared = job.keeper is None
+    store = job.places.actions / "_python" if is_shared else job.places.temp / "_python_needs"
+    granted = job.environment.granted
+    with clean_home(store, granted, is_needed=job.settings.has_own_home) as environment:
         return str(_prepare_environment(store, base, needs, environment) / "bin" / "python")
 
 
