@@ -1,8 +1,12 @@
 """Dataclass to JSON and back, by the fields' types: the one way that our records become text.
 
 Understood types: str, int, float, bool, bytes (base64 text), paths, `object` and `Any` (any JSON), enums of text,
-`X | None`, `tuple[X, ...]`, `Mapping[str, X]`, NewTypes, and dataclasses of these. Unknown keys are ignored, so that a
-newer writer can add one; a missing key takes the field's default or is an error.
+`X | None`, `tuple[X, ...]`, `Mapping[str, X]`, NewTypes, dataclasses of these, and unions of dataclasses that have a
+`KIND`, which their key `kind` tells apart (one whose KIND is empty takes what no other knows). Unknown keys are ignored, so
+that a newer writer can add one; a missing key takes the field's default or is an error.
+
+A dataclass whose JSON has other keys than it has fields turns one into the other: `to_form(fields)` and `from_form(data)`,
+static methods from a dict to a dict.
 
 What we wrote ourselves is read with Python's JSON, which has words for numbers that are not finite. What a stranger wrote
 is read by `load_standard`.
@@ -16,7 +20,7 @@ import types
 from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import cache
-from typing import Any, NewType, NoReturn, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, NewType, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from agent.errors import DamagedError
 
@@ -41,7 +45,7 @@ def to_json(value: object) -> Any:
     if isinstance(value, (tuple, list)):
         return [to_json(item) for item in value]
     if dataclasses.is_dataclass(value):
-        return {name: to_json(getattr(value, name)) for name in _field_names(cast("Any", type(value)))}
+        return {name: to_json(item) for name, item in _fields_of(value).items()}
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
@@ -97,15 +101,20 @@ def _open_up(value: object) -> object:
 
 
 def _fields_of(record: object) -> dict[str, object]:
-    return {name: getattr(record, name) for name in _field_names(cast("Any", type(record)))}
-
-
-_ENCODE = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, default=_open_up).encode
+    kind: Any = type(record)
+    return _opener(kind)(record)
 
 
 @cache
-def _field_names(kind: Any) -> tuple[str, ...]:
-    return tuple(field.name for field in dataclasses.fields(kind))
+def _opener(kind: Any) -> Callable[[object], dict[str, object]]:
+    names = tuple(field.name for field in dataclasses.fields(kind))
+    to_form = getattr(kind, "to_form", None)
+    if to_form is None:
+        return lambda record: {name: getattr(record, name) for name in names}
+    return lambda record: to_form({name: getattr(record, name) for name in names})
+
+
+_ENCODE = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, default=_open_up).encode
 
 
 def _reader(kind: Any) -> _Reader:
@@ -119,7 +128,7 @@ def _make_reader(kind: Any) -> _Reader:
         return _reader(kind.__supertype__)
     origin, arguments = get_origin(kind), get_args(kind)
     if origin in (Union, types.UnionType):
-        return _optional_reader(arguments)
+        return _union_reader(arguments)
     if origin is tuple:
         return _tuple_reader(arguments[0])
     if origin is not None and issubclass(origin, Mapping):
@@ -135,10 +144,26 @@ def _make_reader(kind: Any) -> _Reader:
     return _scalar_reader(kind)
 
 
-def _optional_reader(arguments: tuple[Any, ...]) -> _Reader:
-    (inner,) = (argument for argument in arguments if argument is not type(None))
-    read = _reader(inner)
+def _union_reader(arguments: tuple[Any, ...]) -> _Reader:
+    inner = [argument for argument in arguments if argument is not type(None)]
+    read = _reader(inner[0]) if len(inner) == 1 else _tagged_reader(inner)
+    if len(inner) == len(arguments):
+        return read
     return lambda data, where: None if data is None else read(data, where)
+
+
+def _tagged_reader(kinds: list[Any]) -> _Reader:
+    readers: dict[object, _Reader] = {kind.KIND: _reader(kind) for kind in kinds}
+
+    def read_tagged(data: Any, where: str) -> Any:
+        _expect(isinstance(data, dict), data, "an object", where)
+        kind = data.get("kind")
+        read = readers.get(kind if isinstance(kind, str) else None, readers.get(""))
+        if read is None:
+            raise DamagedError(f"{str(kind)[:80]!r} is none of {', '.join(map(str, readers))}", where=where)
+        return read(data, where)
+
+    return read_tagged
 
 
 def _tuple_reader(item: Any) -> _Reader:
@@ -167,8 +192,11 @@ def _dataclass_reader(kind: Any) -> _Reader:
         (field.name, _reader(hints[field.name]), _is_required(field)) for field in dataclasses.fields(kind)
     ]
 
+    from_form = getattr(kind, "from_form", None)
+
     def read_dataclass(data: Any, where: str) -> Any:
         _expect(isinstance(data, dict), data, "an object", where)
+        data = data if from_form is None else from_form(data)
         values = {}
         for name, read, required in fields:
             if name in data:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from agent import codec
 from agent.errors import DamagedError
 from agent.ids import JobId, RunId
-from agent.spec.job import JobSpec, Source, SourceKind, SpecStepKind, StepSpec
+from agent.spec.job import JobSpec, Source, SourceKind, SpecStepKind, StepSpec, StepsWork
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
 
 json_values = st.recursive(
@@ -36,7 +36,7 @@ specs = st.builds(
     job=st.text().map(JobId),
     key=st.text(),
     name=st.text(),
-    steps=st.lists(steps, max_size=3).map(tuple),
+    work=st.lists(steps, max_size=3).map(tuple).map(StepsWork),
     env=st.lists(json_values, max_size=2).map(tuple),
     timeout_minutes=st.floats(0, 1e9),
     contexts=st.dictionaries(st.text(), st.dictionaries(st.text(), json_values, max_size=3), max_size=3),

@@ -14,6 +14,7 @@ from agent.daemon.connection import Connection
 from agent.daemon.jobs import JobTable
 from agent.daemon.machine import GpuGoneError
 from agent.errors import AgentError
+from agent.spec.job import explain_unknown
 from agent.wire import messages as m
 
 _LONGEST_REASON = 2000  # the server takes no longer one (`agent.wire.validate`)
@@ -93,6 +94,8 @@ class HeldLeases:
             return ""
         if self._jobs.newest_lease(assign.job) >= assign.lease:
             return f"lease {assign.lease} is old"
+        if unknown := explain_unknown(assign.spec):
+            return f"{m.CANNOT_KEEP}: {unknown}"
         if self._is_closed():
             return "the agent takes no new jobs"
         if self._jobs.count_active() >= self._max_jobs:

@@ -35,7 +35,7 @@ def compile_job(flow: Flow, state: RunState, job: JobState) -> spec.JobSpec:
         job=job.id,
         key=job.key,
         name=show_name(flow, state, job),
-        steps=tuple(_move_steps(lower_steps(written.steps), own.file if scope else "")),
+        work=spec.StepsWork(tuple(_move_steps(lower_steps(written.steps), own.file if scope else ""))),
         runs_on=labels,
         group=group,
         env=tuple(env for env in (own.env, written.env) if env is not None),

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
+from typing import ClassVar
 
 from agent.ids import JobId, RunId
 from agent.spec.request import ResourceRequest
@@ -47,6 +48,37 @@ class StepSpec:
     background: bool = False
     targets: tuple[str, ...] = ()  # of wait and cancel
     place: str = ""  # file:line:column, for messages
+
+
+@dataclass(frozen=True, slots=True)
+class StepsWork:
+    """Work that is steps, one after the other."""
+
+    KIND: ClassVar[str] = "steps"
+    steps: tuple[StepSpec, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownWork:
+    """Work of a form that this software doesn't know: stored and passed on as it came, never done."""
+
+    KIND: ClassVar[str] = ""
+    said: Mapping[str, object]  # with its `kind`
+
+    @staticmethod
+    def to_form(fields: dict[str, object]) -> dict[str, object]:
+        """As it came."""
+        said = fields["said"]
+        assert isinstance(said, Mapping)
+        return dict(said)
+
+    @staticmethod
+    def from_form(data: dict[str, object]) -> dict[str, object]:
+        """All of it is kept."""
+        return {"said": data}
+
+
+Work = StepsWork | UnknownWork
 
 
 class SourceKind(StrEnum):
@@ -101,7 +133,7 @@ class JobSpec:
     job: JobId
     key: str  # the job in its run: `train`, or `train (a100, 2)` for a matrix cell
     name: str  # to show
-    steps: tuple[StepSpec, ...]
+    work: Work
     runs_on: tuple[str, ...] = ()
     group: str = ""
     env: tuple[object, ...] = ()  # templates, weakest first: the flow's, the job's
@@ -135,3 +167,32 @@ class JobSpec:
     def context(self, name: str) -> Mapping[str, object]:
         """The settled context of that name; empty where nobody brought it."""
         return self.contexts.get(name, _NOTHING)
+
+    @property
+    def steps(self) -> tuple[StepSpec, ...]:
+        """The steps of a job whose work is steps; none of any other."""
+        return self.work.steps if isinstance(self.work, StepsWork) else ()
+
+    @staticmethod
+    def to_form(fields: dict[str, object]) -> dict[str, object]:
+        """Steps stand under `steps`, as they always have; work of another form under `work`, and tells it by its `kind`."""
+        work = fields["work"]
+        if isinstance(work, StepsWork):
+            del fields["work"]
+            fields["steps"] = work.steps
+        return fields
+
+    @staticmethod
+    def from_form(data: dict[str, object]) -> dict[str, object]:
+        """`to_form`, backwards."""
+        if "work" in data or "steps" not in data:
+            return data
+        return {**data, "work": {"kind": StepsWork.KIND, "steps": data["steps"]}}
+
+
+def explain_unknown(spec: JobSpec) -> str:
+    """Why this software can't do the job, as a sentence with a remedy; empty where it can: it knows all that is asked."""
+    if isinstance(spec.work, UnknownWork):
+        kind = str(spec.work.said.get("kind"))[:80]
+        return f"its work is {kind!r}, which this version of the agent does not know; upgrade the agent"
+    return ""

@@ -3,7 +3,7 @@
 A text frame is one JSON object; `kind` names the message, the other keys are its fields. A binary frame is a piece of
 a journal:
 
-    version:u8  codec:u8  lease:u64  offset:u64  raw_length:u32  job_length:u8  job  data      (little-endian)
+    version:u8 = 1  codec:u8  lease:u64  offset:u64  raw_length:u32  job_length:u8  job  data      (little-endian)
 
 `codec` 0 is raw bytes, 1 is zlib. Whatever is wrong with a frame is a WireError with a code and a sentence.
 """
@@ -16,7 +16,7 @@ import zlib
 from agent import codec
 from agent.errors import DamagedError
 from agent.wire.errors import WireError
-from agent.wire.messages import KINDS, JournalChunk, Message
+from agent.wire.messages import KINDS, RECORDS_KINDS, RECORDS_VERSION, JournalChunk, Message
 from agent.wire.validate import MAX_OFFSET, validate
 
 MAX_TEXT_BYTES = 4 << 20
@@ -24,7 +24,8 @@ MAX_DEPTH = 64
 MAX_CHUNK_BYTES = 256 << 10  # of journal in one binary frame, before compression
 MAX_FRAME_BYTES = MAX_TEXT_BYTES  # what a transport must let through
 
-_FRAME_VERSION = 1
+JOURNAL_FRAME = 1  # the version with which a piece of a journal begins
+RECORDS_FRAME = 2  # reserved: records (`agent.wire.messages.RECORDS_VERSION`)
 _HEAD = struct.Struct("<BBQQIB")
 _RAW, _ZLIB = 0, 1
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
@@ -61,7 +62,8 @@ def decode_text(text: str) -> Message:
     name = data.pop("kind", None)
     kind = KINDS.get(name) if isinstance(name, str) else None
     if kind is None:
-        raise WireError("bad_message", f"unknown kind of message {str(name)[:80]!r}")
+        later = f", of protocol {RECORDS_VERSION}" if str(name) in RECORDS_KINDS else ""
+        raise WireError("bad_message", f"unknown kind of message {str(name)[:80]!r}{later}")
     try:
         message: Message = codec.from_json(kind, data, where=str(name))
     except DamagedError as error:
@@ -77,7 +79,7 @@ def encode_chunk(chunk: JournalChunk) -> bytes:
     packed = zlib.compress(chunk.data, 1)
     way, body = (_ZLIB, packed) if len(packed) < len(chunk.data) else (_RAW, chunk.data)
     job = chunk.job.encode("ascii")
-    head = _HEAD.pack(_FRAME_VERSION, way, chunk.lease, chunk.offset, len(chunk.data), len(job))
+    head = _HEAD.pack(JOURNAL_FRAME, way, chunk.lease, chunk.offset, len(chunk.data), len(job))
     return b"".join((head, job, body))
 
 
@@ -86,8 +88,9 @@ def decode_chunk(frame: bytes) -> JournalChunk:
     if len(frame) < _HEAD.size:
         raise _bad_frame("is shorter than its head")
     version, way, lease, offset, raw_length, job_length = _HEAD.unpack_from(frame)
-    if version != _FRAME_VERSION:
-        raise _bad_frame(f"has the unknown version {version}")
+    if version != JOURNAL_FRAME:
+        later = f", of protocol {RECORDS_VERSION}" if version == RECORDS_FRAME else ""
+        raise _bad_frame(f"has the unknown version {version}{later}")
     if not 0 < raw_length <= MAX_CHUNK_BYTES:
         raise WireError(
             "too_large", f"a journal frame claims {raw_length} bytes, 1 to {MAX_CHUNK_BYTES} are allowed"

@@ -26,7 +26,8 @@
                        <-  rejected                an error with a name; the connection closes after it
 
 Text frames are JSON objects whose `kind` names the message; binary frames are journal bytes (`agent.wire.codec`).
-Everything that matters carries (job, lease) and may be repeated without harm.
+Everything that matters carries (job, lease) and may be repeated without harm. docs/protocol.md says how it grows, and
+what of it is reserved.
 """
 
 from collections.abc import Mapping
@@ -42,6 +43,10 @@ ATTACH_VERSION = 2  # the first one with `attach`
 BEGIN_VERSION = (
     3  # the first one in which every job waits for its first `ack`; before, only nodes of gangs did
 )
+# Reserved, and not spoken yet: the first one in which a job's work may be another than steps, and records travel. Its text
+# frames are of these kinds; its binary frames have the version `agent.wire.codec.RECORDS_FRAME`.
+RECORDS_VERSION = 4
+RECORDS_KINDS = frozenset({"records_open", "records_taken", "records_ended"})
 ATTACH_WINDOW_FRAMES = 16  # of one session and direction, that may be on their way and not taken
 ATTACH_FRAME_BYTES = 8 << 10  # of data in one of them
 ATTACH_COMMAND_CHARACTERS = 4000

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from agent.job.launch.launcher import JobFolder, JobSettings, create_job_folder
 from agent.journal.file import JournalWriter
 from agent.journal.format import Log, Opened
 from agent.seal.identity import load_identity
+from agent.spec.job import UnknownWork
 from agent.wire import messages as m
 
 JOB, OTHER = job_id(1), job_id(2)
@@ -222,6 +224,18 @@ async def test_a_job_that_can_not_be_kept_is_refused_and_the_connection_stays(se
         await server.wait_for(lambda: server.count(m.Refuse))
         assert server.heard[-1].reason.startswith(f"{m.CANNOT_KEEP}: ValueError: embedded null byte")
         assert server.count(m.Ready) == 1
+
+
+async def test_a_job_whose_work_is_of_an_unknown_form_is_refused_with_a_sentence(server, agent):
+    async with agent.at_work():
+        unknown = replace(job_spec(JOB), work=UnknownWork({"kind": "dance", "moves": [1]}))
+        await server.assign_spec(unknown, 1, {})
+        await server.wait_for(lambda: server.count(m.Refuse))
+        assert server.heard[-1].reason == (
+            f"{m.CANNOT_KEEP}: its work is 'dance', which this version of the agent does not know; upgrade the agent"
+        )
+        assert server.count(m.Ready) == 1
+    assert not agent.state.jobs.exists() or not list(agent.state.jobs.iterdir())
 
 
 async def never(job: str, lease: int) -> None:

@@ -17,7 +17,7 @@ from agent.daemon.local import ask_daemon
 from agent.daemon.state import StateFolder
 from agent.ids import ENTROPY_BYTES, JobId, RunId, make_id
 from agent.job.launch.launcher import is_running, list_job_folders
-from agent.spec.job import GangNode, JobSpec
+from agent.spec.job import GangNode, JobSpec, StepsWork
 from agent.spec.outcome import Conclusion, FailureKind
 from agent.wire import messages as m
 
@@ -145,7 +145,7 @@ async def test_the_daemons_log_says_that_its_times_are_utc(server, state):
 async def test_a_job_has_its_words_and_files_whatever_locale_the_daemon_has(server, state):
     run = 'mkdir größe && printf "%s\\n" "$WORD" > größe/日本 && ls größe && cat größe/日本'
     step = script("one", run, env={"WORD": "naïve ✓"})
-    spec = JobSpec(RunId(1), JobId(JOB), "train", "train", (step,))
+    spec = JobSpec(RunId(1), JobId(JOB), "train", "train", StepsWork((step,)))
     async with daemon_process(state, LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0"):
         await server.assign_spec(spec, 1, {})
         await server.wait_for(lambda: server.result(JOB))

@@ -15,7 +15,7 @@ from support.second_user import run, running_as
 from agent.ids import JobId, RunId
 from agent.job.attach.client import Attachment, Ended
 from agent.job.launch.launcher import list_job_folders, request_cancel
-from agent.spec.job import JobSpec, SpecStepKind, StepSpec
+from agent.spec.job import JobSpec, SpecStepKind, StepSpec, StepsWork
 from agent.spec.outcome import Conclusion, FailureKind
 
 pytestmark = pytest.mark.end_to_end
@@ -33,7 +33,7 @@ PYTHON = "name: P\nruns: {using: python, main: main.py}\n"
 
 
 def steps(job: str, *made: StepSpec) -> JobSpec:
-    return JobSpec(RunId(1), JobId(job), "train", "train", made)
+    return JobSpec(RunId(1), JobId(job), "train", "train", StepsWork(made))
 
 
 def try_reading(*files: object) -> str:

@@ -36,6 +36,7 @@ from agent.job.launch.launcher import (
 )
 from agent.seal.identity import create_identity
 from agent.seal.secrets import seal
+from agent.spec.job import UnknownWork
 from agent.spec.outcome import Conclusion, FailureKind
 
 
@@ -269,6 +270,17 @@ def test_settings_of_another_form_end_the_job_with_their_place(tmp_path: Path) -
     assert result.failure_kind is FailureKind.INFRASTRUCTURE
     assert "expected an object, found int" in result.message
     assert "settings.json.environment" in result.message
+
+
+def test_work_of_an_unknown_form_ends_the_job_as_the_infrastructures_with_a_sentence(tmp_path: Path) -> None:
+    spec = replace(make_spec(), work=UnknownWork({"kind": "dance"}))
+    folder = create_job_folder(tmp_path, spec, 1, make_settings(tmp_path), {})
+    os.waitpid(fork_supervisor(folder, {}), 0)
+    result = read_report(folder).result
+    assert (result.conclusion, result.failure_kind) == (Conclusion.FAILURE, FailureKind.INFRASTRUCTURE)
+    assert result.message == (
+        "this job can't be run: its work is 'dance', which this version of the agent does not know; upgrade the agent"
+    )
 
 
 def test_a_bug_of_ours_still_closes_the_journal(tmp_path: Path) -> None:

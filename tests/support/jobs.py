@@ -10,7 +10,7 @@ from agent.ids import JobId, RunId
 from agent.job.launch.launcher import JobFolder, JobSettings, create_job_folder, fork_supervisor
 from agent.journal.file import JournalReader
 from agent.journal.format import Annotation, Closed, Log, Record, StepChanged, Summary
-from agent.spec.job import JobSpec, SpecStepKind, StepSpec
+from agent.spec.job import JobSpec, SpecStepKind, StepSpec, StepsWork
 from agent.spec.outcome import Conclusion, JobResult
 
 _numbers = itertools.count(1)
@@ -76,7 +76,7 @@ def make_spec(*steps: StepSpec, **fields: object) -> JobSpec:
     contexts = {name: fields.pop(name) for name in names if name in fields}
     contexts |= fields.pop("brought", {})  # type: ignore[operator]
     job = JobId(f"job_{next(_numbers):020}")
-    return JobSpec(RunId(1), job, "train", "train", steps, contexts=contexts, **fields)  # type: ignore[arg-type]
+    return JobSpec(RunId(1), job, "train", "train", StepsWork(steps), contexts=contexts, **fields)  # type: ignore[arg-type]
 
 
 def make_settings(tmp_path: Path, **fields: object) -> JobSettings:

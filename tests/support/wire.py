@@ -1,7 +1,7 @@
 """The vocabulary of the wire's tests: identifiers, a spec, and two protocols that talk to each other in memory."""
 
 from agent.ids import JobId, RunId, make_id
-from agent.spec.job import JobSpec, SpecStepKind, StepSpec
+from agent.spec.job import JobSpec, SpecStepKind, StepSpec, StepsWork
 from agent.spec.resources import Inventory
 from agent.wire import messages as m
 from agent.wire.agent_side import AgentProtocol
@@ -21,7 +21,7 @@ def job_spec(job: str, *scripts: str) -> JobSpec:
         StepSpec(SpecStepKind.RUN, f"step{index}", run=script)
         for index, script in enumerate(scripts or ("true",))
     )
-    return JobSpec(RunId(1), JobId(job), "train", "train", steps)
+    return JobSpec(RunId(1), JobId(job), "train", "train", StepsWork(steps))
 
 
 def ready(*held: m.HeldJob) -> m.Ready:

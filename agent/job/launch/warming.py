@@ -19,7 +19,7 @@ from agent.job.folder.attempt import JobFolder
 from agent.job.folder.settings import JobSettings
 from agent.job.steps.places import choose_places
 from agent.journal.format import Closed, Opened, StepChanged, encode
-from agent.spec.job import JobSpec, SpecStepKind, StepSpec
+from agent.spec.job import JobSpec, SpecStepKind, StepSpec, StepsWork
 from agent.spec.outcome import Conclusion, JobResult
 
 
@@ -58,7 +58,7 @@ def warm_up_actions() -> None:
 def _rehearse() -> None:
     """Make what is made when it is first used: readers and writers of our records, patterns."""
     step = StepSpec(SpecStepKind.RUN, "step", run="true")
-    spec = JobSpec(RunId(1), JobId("job"), "job", "job", (step,))
+    spec = JobSpec(RunId(1), JobId("job"), "job", "job", StepsWork((step,)))
     codec.parse(JobSpec, codec.dump(spec))
     settings = codec.parse(JobSettings, codec.dump(JobSettings(Path("/"))))
     choose_places(JobFolder(Path("/job-1"), "job", 1), spec, settings)

@@ -38,7 +38,7 @@ from agent.job.supervisor.control import ControlServer
 from agent.job.supervisor.keeper import start_keeper
 from agent.job.supervisor.lifecycle import Lifecycle
 from agent.plain_files import open_plain
-from agent.spec.job import JobSpec
+from agent.spec.job import JobSpec, explain_unknown
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
 
 RUNTIME_TOKEN = "ACTIONS_RUNTIME_TOKEN"  # noqa: S105 - a name, not a token
@@ -87,6 +87,8 @@ async def _run_job(
 ) -> JobResult:
     log = recorder.begin_step("__set_up", "Set up job")
     spec, settings = folder.read_spec(), settings or folder.read_settings()  # or DamagedError
+    if unknown := explain_unknown(spec):
+        raise AgentError(f"this job can't be run: {unknown}")
     opened = dict(_open_sealed(folder, settings) if secrets is None else secrets)
     for value in opened.values():
         recorder.masker.add(value)

@@ -1,0 +1,79 @@
+"""How the protocol grows: old peers are understood, and what is reserved is nobody's yet."""
+
+import base64
+import json
+
+import pytest
+from support.wire import AGENT, INVENTORY, NONCE, Pair, job_id, job_spec
+
+from agent import codec as json_codec
+from agent.wire import codec
+from agent.wire import messages as m
+from agent.wire.conversation import ConversationPhase
+from agent.wire.errors import WireError
+from agent.wire.server_side import Authenticated
+
+JOB = job_id(1)
+
+
+def say(pair: Pair, **message: object) -> list[object]:
+    """The agent says a frame as it stands here, whatever this version of the agent would say."""
+    pair.to_server.append(json.dumps(message))
+    return [*pair.deliver_to_server()]
+
+
+def open_as_an_old_agent(pair: Pair, versions: list[int]) -> list[object]:
+    """The opening in the words of an agent from before `boot`, `held` and `is_draining`."""
+    told = say(pair, kind="hello", agent=AGENT, versions=versions, software="flow-agent/0.0.1")
+    signature = base64.b64encode(NONCE.ljust(64, b"!")).decode()
+    told += say(pair, kind="proof", signature=signature)
+    inventory = json_codec.to_json(INVENTORY)
+    return told + say(pair, kind="ready", inventory=inventory, labels=["linux"], max_jobs=1)
+
+
+@pytest.mark.parametrize(
+    ("versions", "chosen"), [([1], 1), ([1, 2], 2), ([2, 1], 2), ([1, 2, 3, 4], 3), ([0, 2, 99], 2)]
+)
+def test_an_old_agents_hello_and_a_newer_ones_still_open_a_conversation(
+    versions: list[int], chosen: int
+) -> None:
+    pair = Pair()
+    told = open_as_an_old_agent(pair, versions)
+    assert [type(event) for event in told] == [m.Hello, Authenticated, m.Ready]
+    assert pair.server.phase is ConversationPhase.READY
+    assert json.loads(str(pair.to_agent[0]))["version"] == chosen
+
+
+def test_an_old_agent_is_given_steps_where_it_looks_for_them() -> None:
+    pair = Pair()
+    open_as_an_old_agent(pair, [1])
+    pair.to_agent.clear()
+    pair.server.assign(m.Assign(JOB, 1, job_spec(JOB, "echo")))
+    pair.collect()
+    spec = json.loads(str(pair.to_agent[0]))["spec"]
+    assert [step["run"] for step in spec["steps"]] == ["echo"]
+    assert "work" not in spec
+
+
+def test_what_is_reserved_for_records_is_spoken_by_nobody_yet() -> None:
+    assert max(m.PROTOCOL_VERSIONS) < m.RECORDS_VERSION
+    assert not m.RECORDS_KINDS & m.KINDS.keys()
+    assert codec.RECORDS_FRAME != codec.JOURNAL_FRAME
+
+
+@pytest.mark.parametrize("kind", sorted(m.RECORDS_KINDS))
+def test_a_message_that_is_reserved_is_refused_with_the_version_that_has_it(kind: str) -> None:
+    pair = Pair()
+    open_as_an_old_agent(pair, [1, 2])
+    with pytest.raises(
+        WireError, match=f"unknown kind of message '{kind}', of protocol {m.RECORDS_VERSION}"
+    ) as caught:
+        say(pair, kind=kind, job=JOB, lease=1)
+    assert caught.value.code == "bad_message"
+
+
+def test_a_binary_frame_of_records_is_refused_with_the_version_that_has_it() -> None:
+    journal = codec.encode_chunk(m.JournalChunk(JOB, 1, 0, b"abc"))
+    assert journal[0] == codec.JOURNAL_FRAME
+    with pytest.raises(WireError, match=f"unknown version 2, of protocol {m.RECORDS_VERSION}"):
+        codec.decode_chunk(bytes([codec.RECORDS_FRAME]) + journal[1:])
