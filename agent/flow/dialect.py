@@ -39,6 +39,7 @@ class Dialect(NamedTuple):
     events: Collection[str]  # that may start a flow, by its words
     by_hand: str  # its word for the event of a run that a person or a program starts by the flow's name
     by_hand_hint: str  # what to write, so that this can be done
+    conventions: str  # what its jobs expect around them: a name of agent.spec.conventions
     debug_variables: Mapping[str, str]  # with which the steps of a run show their debug output
     start_contexts: Callable[[RunFacts], Contexts]  # those that it brings into a run
     next_contexts: Callable[[Contexts, int, str], Contexts]  # for the attempt of that number, by that actor

@@ -65,6 +65,7 @@ def compile_job(flow: Flow, state: RunState, job: JobState) -> spec.JobSpec:
         hold_minutes=state.request.hold_minutes,
         resources=read_request(evaluate_template(written.resources, contexts)),
         priority=_whole(written.priority, contexts, "priority", least=-MOST_PRIORITY, most=MOST_PRIORITY),
+        conventions=own.dialect.conventions,
         nodes=_whole(written.nodes, contexts, "nodes", least=1, most=MOST_NODES),
     )
 

@@ -10,7 +10,8 @@ from agent.flow.model import Flow, Trigger, TriggerKind
 from agent.ids import RunId
 from agent.plan.secret_names import named_secrets
 from agent.plan.state import RunStart
-from agent.spec.job import JOB_TOKEN, Source
+from agent.spec.conventions import JOB_TOKEN
+from agent.spec.job import Source
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from agent.flow.expressions import has_expression
 from agent.flow.model import Flow, Job, Step
 from agent.plan.scopes import calling_jobs, flow_of, scope_of, written_job
 from agent.plan.state import JobState, RunState
-from agent.spec.job import JOB_TOKEN
+from agent.spec.conventions import JOB_TOKEN
 
 _EXPRESSION = re.compile(r"\$\{\{(.*?)\}\}", re.DOTALL)
 # `secrets.NAME`, `secrets['NAME']`, or the bare context in any other use (toJSON(secrets), secrets[matrix.key]).

@@ -11,10 +11,10 @@ from types import MappingProxyType
 from typing import ClassVar
 
 from agent.ids import JobId, RunId
+from agent.spec.conventions import RELEASED, find_conventions
 from agent.spec.request import ResourceRequest
 
 SPEC_VERSION = 1
-JOB_TOKEN = "GITHUB_TOKEN"  # noqa: S105 - a secret's name: every job has it, nobody sets it; actions look for this one
 
 _NOTHING: Mapping[str, object] = MappingProxyType({})
 
@@ -162,6 +162,7 @@ class JobSpec:
         0.0  # after a failure it waits for so long, before its post steps, for somebody to look
     )
     nodes: int = 1  # machines that run it together, all or none
+    conventions: str = RELEASED  # a name of agent.spec.conventions
     version: int = SPEC_VERSION
 
     def context(self, name: str) -> Mapping[str, object]:
@@ -175,11 +176,13 @@ class JobSpec:
 
     @staticmethod
     def to_form(fields: dict[str, object]) -> dict[str, object]:
-        """Steps stand under `steps`, as they always have; work of another form under `work`, and tells it by its `kind`."""
+        """As the released form has it: steps stand under `steps`, work of another form under `work`; its conventions have no name."""
         work = fields["work"]
         if isinstance(work, StepsWork):
             del fields["work"]
             fields["steps"] = work.steps
+        if fields["conventions"] == RELEASED:
+            del fields["conventions"]
         return fields
 
     @staticmethod
@@ -195,4 +198,7 @@ def explain_unknown(spec: JobSpec) -> str:
     if isinstance(spec.work, UnknownWork):
         kind = str(spec.work.said.get("kind"))[:80]
         return f"its work is {kind!r}, which this version of the agent does not know; upgrade the agent"
+    if find_conventions(spec.conventions) is None:
+        name = spec.conventions[:80]
+        return f"it expects the conventions {name!r}, which this version of the agent does not know; upgrade the agent"
     return ""

@@ -163,7 +163,9 @@ async def test_what_a_job_tells_pip_is_not_heard_where_an_environment_is_made_fo
     tell = f'mkdir -p ~/.config/pip ~/.pip; printf "{nonsense}" | tee ~/.config/pip/pip.conf ~/.pip/pip.conf; python3 -m pip list'
     steps = (script("tell", f"{tell} && exit 1 || echo pip hears it"), uses("acts", "acme/py@v1"))
     async with daemon_process(state, AGENT_ACTIONS_URL=f"file://{tmp_path}/git/{{owner}}/{{repo}}"):
-        said = await run(server, jobs[0], JobSpec(RunId(1), JobId(jobs[0]), "train", "train", StepsWork(steps)))
+        said = await run(
+            server, jobs[0], JobSpec(RunId(1), JobId(jobs[0]), "train", "train", StepsWork(steps))
+        )
     assert b"pip hears it" in said
     assert b"genuine" in said
 

@@ -12,6 +12,7 @@ from support.jobs import run_job, script
 from agent.job.commands.effects import Effects
 from agent.job.commands.files import CommandFiles, CommandFolder, FileCommandError, parse_pairs
 from agent.job.commands.stdout import CommandStream, WorkflowCommand, parse_command
+from agent.spec.conventions import GITHUB
 from agent.spec.outcome import Conclusion
 
 KNOWN = ("error", "set-output", "group")
@@ -263,7 +264,7 @@ def test_a_summary_is_masked_and_one_that_is_too_long_is_refused(tmp_path: Path)
     ids=["link", "fifo", "folder"],
 )
 def test_a_file_that_the_job_swapped_is_refused(tmp_path: Path, swap) -> None:
-    files, effects = CommandFiles(tmp_path / "files"), Effects()
+    files, effects = CommandFiles(tmp_path / "files", GITHUB.command_files), Effects()
     path = files.variables["GITHUB_OUTPUT"]
     Path(path).unlink()
     swap(path)
@@ -274,7 +275,7 @@ def test_a_file_that_the_job_swapped_is_refused(tmp_path: Path, swap) -> None:
 
 
 def test_a_file_that_the_job_removed_is_empty(tmp_path: Path) -> None:
-    files, effects = CommandFiles(tmp_path / "files"), Effects()
+    files, effects = CommandFiles(tmp_path / "files", GITHUB.command_files), Effects()
     Path(files.variables["GITHUB_ENV"]).unlink()
     assert files.collect(effects) == ""
     assert effects == Effects()
@@ -291,7 +292,7 @@ def test_a_folder_that_the_job_swapped_for_a_link_fails_the_next_step_alone(tmp_
 
 
 def test_files_are_made_early_and_removed_late(tmp_path: Path) -> None:
-    folder = CommandFolder(tmp_path)
+    folder = CommandFolder(tmp_path, GITHUB.command_files)
     first = folder.take()
     folder.tidy()
     early = set(tmp_path.iterdir()) - {Path(path) for path in first.variables.values()}
@@ -308,7 +309,7 @@ def test_files_are_made_early_and_removed_late(tmp_path: Path) -> None:
 
 
 def test_what_a_step_said_is_gone_before_the_next_step_begins(tmp_path: Path) -> None:
-    files, effects = CommandFiles(tmp_path), Effects()
+    files, effects = CommandFiles(tmp_path, GITHUB.command_files), Effects()
     Path(files.variables["GITHUB_OUTPUT"]).write_text("a=1\n")
     files.collect(effects)
     assert effects.outputs == {"a": "1"}
@@ -329,7 +330,7 @@ def test_what_a_step_said_is_gone_before_the_next_step_begins(tmp_path: Path) ->
     ids=["write", "unlink", "mode", "second name", "link", "another file", "another folder"],
 )
 def test_files_made_early_that_a_step_has_touched_are_given_to_nobody(tmp_path: Path, touch) -> None:
-    folder = CommandFolder(tmp_path / "files")
+    folder = CommandFolder(tmp_path / "files", GITHUB.command_files)
     folder.tidy()
     early = next(path for path in (tmp_path / "files").iterdir() if path.name.startswith("set_env_"))
     touch(early)

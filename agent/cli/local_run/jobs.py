@@ -34,7 +34,8 @@ from agent.job.launch.launcher import (
 from agent.job.process.inheritance import GIT_CEILING, scrub_environment
 from agent.journal.file import JournalReader
 from agent.journal.format import Closed, Record
-from agent.spec.job import JOB_TOKEN, JobSpec
+from agent.spec.conventions import JOB_TOKEN
+from agent.spec.job import JobSpec
 from agent.spec.outcome import FailureKind, JobResult
 from agent.trees import remove_tree
 

@@ -88,7 +88,7 @@ class Session:
         log = self._job.recorder.begin_step("__attach", f"Attached: {self._asked.user}")
         log.say(self._asked.describe())
         said = "it could not be started"
-        files = CommandFiles(self._job.places.command_files)
+        files = self._job.command_folder.make()
         try:
             program = await self._open(files)
             self._writer.write(b'{"ok": true}\n')

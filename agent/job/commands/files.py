@@ -1,6 +1,6 @@
-"""The files through which a step speaks: GITHUB_ENV, GITHUB_OUTPUT, GITHUB_STATE, GITHUB_PATH, GITHUB_STEP_SUMMARY.
+"""Command files, through which a step speaks; `agent.spec.conventions` says which variables name them.
 
-Each process gets five fresh files, which are read when it has ended and then removed. The job may have done anything to
+Each process gets fresh ones, which are read when it has ended and then removed. The job may have done anything to
 them: only a regular file is read, by the folder's own handle, and no link is followed.
 
 While a process runs, nobody waits for us: that is when the next one's files are made, and those removed that the last one
@@ -13,18 +13,19 @@ Source: actions/runner `FileCommandManager.cs`; messages are GitHub's.
 import contextlib
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from agent.errors import AgentError
 from agent.job.commands.effects import Effects
+from agent.spec.conventions import CommandFile
 
 _PREFIXES = {
-    "GITHUB_ENV": "set_env_",
-    "GITHUB_OUTPUT": "set_output_",
-    "GITHUB_STATE": "save_state_",
-    "GITHUB_PATH": "add_path_",
-    "GITHUB_STEP_SUMMARY": "step_summary_",
+    CommandFile.ENV: "set_env_",
+    CommandFile.OUTPUT: "set_output_",
+    CommandFile.STATE: "save_state_",
+    CommandFile.PATH: "add_path_",
+    CommandFile.SUMMARY: "step_summary_",
 }
 _MAX_FILE_BYTES = 64 << 20
 _MAX_SUMMARY_BYTES = 1 << 20
@@ -37,10 +38,11 @@ class FileCommandError(Exception):
 
 
 class CommandFolder:
-    """The folder of all command files of a job."""
+    """The folder of all command files of a job. `variables` names those that it has."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, variables: Mapping[CommandFile, str]) -> None:
         self._path = path
+        self._variables = variables
         self._ready: CommandFiles | None = None  # made early
         self._used: list[CommandFiles] = []
         self._is_closed = False
@@ -52,7 +54,11 @@ class CommandFolder:
             if ready.are_untouched():
                 return ready
             ready.remove()
-        return CommandFiles(self._path)
+        return self.make()
+
+    def make(self) -> "CommandFiles":
+        """Files for a process beside the steps; `CommandFiles.remove` is their end. Raises AgentError."""
+        return CommandFiles(self._path, self._variables)
 
     def give_back(self, files: "CommandFiles") -> None:
         """Nobody needs `files` any more."""
@@ -63,7 +69,7 @@ class CommandFolder:
         self._remove_used()
         if self._ready is None and not self._is_closed:
             with contextlib.suppress(AgentError, OSError):  # `take` tries again, and tells
-                self._ready = CommandFiles(self._path)
+                self._ready = self.make()
                 self._ready.remember()
 
     def close(self) -> None:
@@ -82,12 +88,13 @@ class CommandFolder:
 class CommandFiles:
     """The files of one process. `variables` names them; `collect` reads them into effects, `remove` is their end."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, variables: Mapping[CommandFile, str]) -> None:
         self._folder = _open_folder(folder)
         token = os.urandom(16).hex()
-        self._names = {variable: f"{prefix}{token}" for variable, prefix in _PREFIXES.items()}
+        self._variables = variables
+        self._names = {file: f"{_PREFIXES[file]}{token}" for file in variables}
         self._states: list[_State] = []
-        self.variables = {variable: f"{folder}/{name}" for variable, name in self._names.items()}
+        self.variables = {variables[file]: f"{folder}/{name}" for file, name in self._names.items()}
         try:
             for name in self._names.values():
                 os.mknod(name, stat.S_IFREG | 0o644, dir_fd=self._folder)
@@ -97,8 +104,8 @@ class CommandFiles:
 
     @property
     def members(self) -> dict[str, str]:
-        """The files as the `github` context names them."""
-        return {_command_of(name): path for name, path in self.variables.items()}
+        """The files as members of the context."""
+        return {file.value: self.variables[variable] for file, variable in self._variables.items()}
 
     def remember(self) -> None:
         """Take note of how the files are, for `are_untouched`."""
@@ -119,49 +126,50 @@ class CommandFiles:
 
         The files that are not empty are gone afterwards.
         """
-        written = [variable for variable in _PREFIXES if self._size(variable) != 0]
+        written = [file for file in self._variables if self._size(file) != 0]
         summary = ""
-        for variable in written:
+        for file in written:
             try:
-                if variable == "GITHUB_STEP_SUMMARY":
+                if file is CommandFile.SUMMARY:
                     summary = self._read_summary()
-                elif text := self._read(variable):
-                    _USES[variable](effects, text)
+                elif text := self._read(file):
+                    _USES[file](effects, text, self._variables[file])
             except FileCommandError as error:
-                command = _command_of(variable)
-                effects.errors += [f"Unable to process file command '{command}' successfully.", str(error)]
-            self._unlink(variable)
+                effects.errors += [f"Unable to process file command '{file}' successfully.", str(error)]
+            self._unlink(file)
         return summary
 
     def remove(self) -> None:
         """Remove the files that are left. Nothing can be done with them afterwards."""
-        for variable in list(self._names):
-            self._unlink(variable)
+        for file in list(self._names):
+            self._unlink(file)
         os.close(self._folder)
 
     def _read_summary(self) -> str:
-        size = self._size("GITHUB_STEP_SUMMARY") or 0
+        size = self._size(CommandFile.SUMMARY) or 0
         if size > _MAX_SUMMARY_BYTES:
+            variable = self._variables[CommandFile.SUMMARY]
             raise FileCommandError(
-                f"$GITHUB_STEP_SUMMARY upload aborted, supports content up to a size of 1024k, got {size // 1024}k."
+                f"${variable} upload aborted, supports content up to a size of 1024k, got {size // 1024}k."
                 " For more information see: https://docs.github.com/actions/using-workflows/"
                 "workflow-commands-for-github-actions#adding-a-markdown-summary"
             )
-        return self._read("GITHUB_STEP_SUMMARY")
+        return self._read(CommandFile.SUMMARY)
 
-    def _size(self, variable: str) -> int | None:
+    def _size(self, file: CommandFile) -> int | None:
         """How long the file is; None when it is gone, or no file any more."""
         try:
-            information = os.stat(self._names[variable], dir_fd=self._folder, follow_symlinks=False)
+            information = os.stat(self._names[file], dir_fd=self._folder, follow_symlinks=False)
         except OSError:
             return None
         return information.st_size if stat.S_ISREG(information.st_mode) else None
 
-    def _read(self, variable: str) -> str:
+    def _read(self, file: CommandFile) -> str:
         """The file's text; empty when it was removed."""
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        variable = self._variables[file]
         try:
-            file = os.open(self._names[variable], flags, dir_fd=self._folder)
+            handle = os.open(self._names[file], flags, dir_fd=self._folder)
         except FileNotFoundError:
             return ""
         except OSError as error:
@@ -169,19 +177,14 @@ class CommandFiles:
                 f"${variable} is not the file any more that the step was given: {error.strerror}"
             ) from None
         try:
-            return _read_regular(file, variable)
+            return _read_regular(handle, variable)
         finally:
-            os.close(file)
+            os.close(handle)
 
-    def _unlink(self, variable: str) -> None:
+    def _unlink(self, file: CommandFile) -> None:
         with contextlib.suppress(OSError):  # the job has removed it, or made a folder of it
-            os.unlink(self._names[variable], dir_fd=self._folder)
-        del self._names[variable]
-
-
-def _command_of(variable: str) -> str:
-    """What GitHub calls the file, in the `github` context and in messages: GITHUB_STEP_SUMMARY is step_summary."""
-    return variable.removeprefix("GITHUB_").lower()
+            os.unlink(self._names[file], dir_fd=self._folder)
+        del self._names[file]
 
 
 def _look(path: str) -> _State:
@@ -261,12 +264,12 @@ def _next_line(text: str, position: int) -> tuple[str, int]:
     return (text[position:], len(text)) if end < 0 else (text[position:end], end + 1)
 
 
-def _read_env(text: str) -> list[tuple[str, str]]:
+def _read_env(text: str, variable: str) -> list[tuple[str, str]]:
     pairs = parse_pairs(text)
     for name, _value in pairs:
         if name.upper() in _BLOCKED:
             raise FileCommandError(
-                f"Can't store {name.upper()} output parameter using '$GITHUB_ENV' command."
+                f"Can't store {name.upper()} output parameter using '${variable}' command."
             )
         if "\0" in name or "\0" in _value:
             raise FileCommandError(f"Invalid value. A NUL cannot stand in the variable '{name}'")
@@ -277,9 +280,10 @@ def _read_paths(text: str) -> list[str]:
     return [line for line in text.split("\n") if line]
 
 
-_USES: dict[str, Callable[[Effects, str], None]] = {
-    "GITHUB_ENV": lambda effects, text: effects.env.update(_read_env(text)),
-    "GITHUB_OUTPUT": lambda effects, text: effects.outputs.update(parse_pairs(text)),
-    "GITHUB_STATE": lambda effects, text: effects.state.update(parse_pairs(text)),
-    "GITHUB_PATH": lambda effects, text: effects.paths.extend(_read_paths(text)),
+# By file: what to do with its text; the last argument is the variable's name, for messages.
+_USES: dict[CommandFile, Callable[[Effects, str, str], None]] = {
+    CommandFile.ENV: lambda effects, text, variable: effects.env.update(_read_env(text, variable)),
+    CommandFile.OUTPUT: lambda effects, text, _variable: effects.outputs.update(parse_pairs(text)),
+    CommandFile.STATE: lambda effects, text, _variable: effects.state.update(parse_pairs(text)),
+    CommandFile.PATH: lambda effects, text, _variable: effects.paths.extend(_read_paths(text)),
 }

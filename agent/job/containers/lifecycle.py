@@ -20,7 +20,7 @@ from agent.job.containers.images import container_policy, settle_image
 from agent.job.containers.sweeping import engine_address, job_labels, mark_engine_used, unmark_engine_used
 from agent.job.output.recorder import StepLog
 from agent.job.process.hosts import ContainerHost
-from agent.job.runtimes.node import find_portable_nodes
+from agent.job.runtimes.node import find_portable_nodes, name_mounted
 from agent.job.steps.contexts import evaluate_value
 from agent.job.steps.state import RunningJob, Service
 
@@ -237,17 +237,18 @@ async def _start_own(job: RunningJob, engine: "Engine", wanted: "Description", l
     blueprint.mounts = [
         *(mount_own_folder(check_folder(host), inside) for host, inside in folders),
         *(
-            mount_own_folder(node, f"/__e/node{major}/bin/node", read_only=True)
+            mount_own_folder(node, name_mounted(job.conventions.folders.externals, major), read_only=True)
             for major, node in nodes.items()
         ),
         *blueprint.mounts,
     ]
     if container_policy(job).allows("docker-socket"):
         blueprint.mounts.append(mount_own_folder(SOCKET, SOCKET))
-    above = f"/__w/{job.places.workspace.name}"
+    above = f"{job.conventions.folders.root}/{job.places.workspace.name}"
     paths = PathMap([*folders, *([(job.places.root, above)] if job.places.held else [])])
     blueprint.workdir = blueprint.workdir or paths.to_inside(str(job.places.workspace))
-    blueprint.env = {"HOME": "/github/home", "GITHUB_ACTIONS": "true", "CI": "true", **blueprint.env}
+    words = job.conventions
+    blueprint.env = {"HOME": words.folders.home, **words.always, **words.usually, **blueprint.env}
     blueprint.entrypoint, blueprint.command = _KEEP_RUNNING
     blueprint.host_config.setdefault(
         "Init", True
@@ -274,20 +275,20 @@ async def _start_own(job: RunningJob, engine: "Engine", wanted: "Description", l
 
 
 def _own_mounts(job: RunningJob) -> Sequence[tuple[Path, str]]:
-    """Where the job's folders lie in its container: GitHub's places."""
-    places = job.places
+    """Where the job's folders lie in its container."""
+    places, inside = job.places, job.conventions.folders
     places.container_home.mkdir(exist_ok=True)
     name = places.workspace.name
     folders = [
-        (places.tools, "/__t"),
-        (places.container_home, "/github/home"),
-        (places.event.parent, "/github/workflow"),
+        (places.tools, inside.tools),
+        (places.container_home, inside.home),
+        (places.event.parent, inside.event),
     ]
     if places.held is not None:
-        parts = [(places.temp, "/__w/_temp"), (places.action_copies, "/__w/_actions")]
-        parts.append((places.command_files, "/__w/_file_commands"))
-        return [*parts, *folders, (places.workspace, f"/__w/{name}/{name}")]
+        parts = [(places.temp, f"{inside.root}/_temp"), (places.action_copies, f"{inside.root}/_actions")]
+        parts.append((places.command_files, f"{inside.root}/_file_commands"))
+        return [*parts, *folders, (places.workspace, f"{inside.root}/{name}/{name}")]
     root = places.temp.parent
     if not places.workspace.is_relative_to(root):
-        folders.insert(0, (places.workspace, f"/__w/{name}/{name}"))
-    return [(root, "/__w"), *folders]
+        folders.insert(0, (places.workspace, f"{inside.root}/{name}/{name}"))
+    return [(root, inside.root), *folders]

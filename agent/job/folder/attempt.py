@@ -79,7 +79,7 @@ class JobFolder:
 
     @property
     def tracking_id(self) -> str:
-        """What every process of this attempt carries in its environment as RUNNER_TRACKING_ID."""
+        """What every process of this attempt carries in its environment as TRACKING_VARIABLE."""
         return f"flow_{self.name}"
 
     @property

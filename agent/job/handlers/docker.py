@@ -1,6 +1,6 @@
 """Container actions: `using: docker` with a Dockerfile or an image, and `docker://image` as a step.
 
-Each stage is a container of its own, with the job's folders at GitHub's places. Its environment is the step's; values that
+Each stage is a container of its own, with the job's folders where the conventions have them. Its environment is the step's; values that
 are paths of the job are turned into paths of the container.
 Source: actions/runner `ContainerActionHandler.cs`.
 """
@@ -28,8 +28,6 @@ from agent.job.steps.steprun import RunSteps, StepFailure, StepRun, StepStage
 from agent.resolve.manifests.model import DockerRuns
 from agent.spec.outcome import FailureKind
 
-_WORKSPACE = "/github/workspace"
-
 
 class DockerHandler:
     """Runs one stage of a container action."""
@@ -56,7 +54,7 @@ class DockerHandler:
         step.job.matchers.to_host = lambda path: usual.to_host(paths.to_host(path))
         scope = StepScope(path=("__args",), inputs=step.inputs)
         step.env = MappingProxyType({**_own_env(step, runs, scope), **step.env})
-        extra = {**step.service_variables(), "HOME": "/github/home"}
+        extra = {**step.service_variables(), "HOME": step.job.conventions.folders.home}
         extra.pop("ACTIONS_CACHE_SERVICE_V2", None)  # as at GitHub: only node actions hear of it
         code = await step.run_process(
             _arguments(step, runs, scope), cwd=step.job.places.workspace, extra=extra, host=host
@@ -67,14 +65,14 @@ class DockerHandler:
 
 def _folders(job: RunningJob) -> list[tuple[Path, str]]:
     """Where the job's folders lie in an action's container."""
-    places = job.places
+    places, inside = job.places, job.conventions.folders
     places.container_home.mkdir(exist_ok=True)
     return [
-        (places.temp, "/github/runner_temp"),
-        (places.container_home, "/github/home"),
-        (places.event.parent, "/github/workflow"),
-        (places.command_files, "/github/file_commands"),
-        (places.workspace, _WORKSPACE),
+        (places.temp, inside.temp),
+        (places.container_home, inside.home),
+        (places.event.parent, inside.event),
+        (places.command_files, inside.command_files),
+        (places.workspace, inside.workspace),
     ]
 
 

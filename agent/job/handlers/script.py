@@ -17,14 +17,6 @@ from agent.job.process.programs import find_executable
 from agent.job.steps.contexts import is_settled
 from agent.job.steps.steprun import RunSteps, StepFailure, StepRun
 
-_BUILT_IN = {
-    "bash": "bash --noprofile --norc -e -o pipefail {0}",
-    "sh": "sh -e {0}",
-    "python": "python {0}",
-    "pwsh": "pwsh -command \". '{0}'\"",
-    "powershell": "powershell -command \". '{0}'\"",
-}
-_DEFAULT = "bash -e {0}"  # sh where there is no bash, and in a container
 _EXTENSIONS = {"python": ".py", "python3": ".py", "pwsh": ".ps1", "powershell": ".ps1", "node": ".js"}
 _OWN_MODE, _SHARED_MODE = 0o600, 0o644
 _POWERSHELL_HEAD = "$ErrorActionPreference = 'stop'"
@@ -37,9 +29,9 @@ class ScriptHandler:
     async def run(self, step: StepRun, run_steps: RunSteps) -> None:
         """Write the script, run it, and fail when its exit code is not 0."""
         script = to_text(step.evaluate(step.spec.run))
-        template = self._choose_shell(step)
+        templates = self._choose_shells(step)
         folder = self._choose_folder(step)
-        arguments, shown = self._fill_template(step, template)
+        arguments, shown = self._fill_first(step, templates)
         first, *_rest = script.strip().splitlines() or [""]
         colour = [f"\x1b[36;1m{line}\x1b[0m" for line in script.rstrip("\n").split("\n")]
         step.show_group(f"Run {first}", colour, [f"shell: {shown}"])
@@ -58,19 +50,22 @@ class ScriptHandler:
         if code != 0:
             raise StepFailure(f"Process completed with exit code {code}.", exit_code=code)
 
-    def _choose_shell(self, step: StepRun) -> str:
-        """The shell's template: the step's, the job's default; empty when nobody chose one."""
+    def _choose_shells(self, step: StepRun) -> tuple[str, ...]:
+        """The shell's template: the step's, the job's default; when nobody chose one, those to try."""
+        words = step.job.conventions
         named = step.spec.shell
         if not named and not step.scope.is_composite:
             named = to_text(step.evaluate(step.job.spec.shell)) or None
-        template = _BUILT_IN.get(named.lower(), named) if named else ""
-        if named and "{0}" not in template:
+        if not named:
+            return (words.container_shell,) if step.job.is_in_container else words.default_shells
+        template = words.shells.get(named.lower(), named)
+        if "{0}" not in template:
             raise AgentError(
                 "Invalid shell option. Shell must be a valid built-in (bash, sh, cmd, powershell, pwsh) or a format"
                 " string containing '{0}'",
                 where=step.place,
             )
-        return template
+        return (template,)
 
     def _choose_folder(self, step: StepRun) -> str:
         """The working directory, as the step sees it."""
@@ -88,24 +83,21 @@ class ScriptHandler:
             )
         return inside
 
-    def _fill_template(self, step: StepRun, template: str) -> tuple[list[str], str]:
-        """The program with its arguments (the script's place still open), and how they are shown."""
-        in_container = step.job.is_in_container
-        unchosen, template = not template, template or (_BUILT_IN["sh"] if in_container else _DEFAULT)
-        try:
-            program, *rest = _split(template)
-        except ValueError as error:
-            raise AgentError(f"Invalid shell option: {error}", where=step.place) from None
-        found = program if in_container else _find_program(step, program)
-        if found is None and unchosen:
-            return self._fill_template(step, _BUILT_IN["sh"])
-        if found is None:
-            raise AgentError(
-                f"the shell '{program}' is not installed on this machine",
-                where=step.place,
-                hint=f"install {program}, or name another one with `shell:`",
-            )
-        return [found, *rest], f"{found} {template.partition(' ')[2]}"
+    def _fill_first(self, step: StepRun, templates: tuple[str, ...]) -> tuple[list[str], str]:
+        """The first whose program is there, with its arguments (the script's place still open), and how they are shown."""
+        for template in templates:
+            try:
+                program, *rest = _split(template)
+            except ValueError as error:
+                raise AgentError(f"Invalid shell option: {error}", where=step.place) from None
+            found = program if step.job.is_in_container else _find_program(step, program)
+            if found is not None:
+                return [found, *rest], f"{found} {template.partition(' ')[2]}"
+        raise AgentError(
+            f"the shell '{program}' is not installed on this machine",
+            where=step.place,
+            hint=f"install {program}, or name another one with `shell:`",
+        )
 
 
 @cache

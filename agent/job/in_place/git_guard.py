@@ -1,6 +1,6 @@
 """A `git` that stands in front of the real one for actions that run in somebody's own folder (`--in-place`).
 
-What would throw away files, edits or branches of the work tree around GITHUB_WORKSPACE is not done: the action's processes
+What would throw away files, edits or branches of the work tree around the workspace is not done: the action's processes
 are ended at once, because an action that is merely told *no* goes on by other means (actions/checkout removes all files when
 `git clean` fails). Everything else, and every other work tree, is the real git's.
 """
@@ -10,13 +10,16 @@ from pathlib import Path
 _NOTES = "refused"
 
 
-def set_up_guard(folder: Path, *, with_git: bool) -> None:
-    """Make `folder`, which is to stand in front of PATH. Doing it again does no harm."""
+def set_up_guard(folder: Path, workspace_variable: str, *, with_git: bool) -> None:
+    """Make `folder`, which is to stand in front of PATH. Doing it again does no harm.
+
+    `workspace_variable` is where processes find the workspace's path.
+    """
     folder.mkdir(mode=0o777, parents=True, exist_ok=True)
     folder.chmod(0o777)  # in a container somebody else writes the note
     program = folder / "git"
     if with_git and not program.exists():
-        program.write_text(_PROGRAM, encoding="utf-8")
+        program.write_text(_PROGRAM.replace("@WORKSPACE@", workspace_variable), encoding="utf-8")
         program.chmod(0o755)
 
 
@@ -96,7 +99,7 @@ tree=$(
   "$real" "$@" rev-parse --show-toplevel 2>/dev/null
 )
 [ -n "$tree" ] || exec "$real" "$@"
-case $GITHUB_WORKSPACE/ in
+case $@WORKSPACE@/ in
   "${tree%/}"/*) ;;
   *) exec "$real" "$@" ;;
 esac

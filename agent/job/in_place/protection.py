@@ -119,7 +119,7 @@ class _GuardedHandler:
         has_git = step.job.is_in_container or find_executable(
             "git", step.job.environment.search_path(step.env)
         )
-        set_up_guard(front, with_git=bool(has_git))
+        set_up_guard(front, step.job.conventions.context_variable("workspace"), with_git=bool(has_git))
         place.note_for_actions(front / BELONGINGS)
         step.front = front
         before = await asyncio.to_thread(look_at, place.belongings)

@@ -2,7 +2,7 @@
 
 Where systemd lets the agent make groups (`Delegate=` in its unit) each job gets one below `jobs/`; its supervisor moves into
 it before the first step, and everything that is started inherits it. Elsewhere there is none, and the processes of a job are found by
-RUNNER_TRACKING_ID (agent.job.process.proc). Memory is counted where the agent itself is in a group of its own beside `jobs/`
+TRACKING_VARIABLE (agent.job.process.proc). Memory is counted where the agent itself is in a group of its own beside `jobs/`
 (`DelegateSubgroup=`): the kernel gives controllers to groups only that hold no process themselves.
 
 Source: the kernel's Documentation/admin-guide/cgroup-v2.rst; systemd.resource-control(5), Delegate=.

@@ -1,7 +1,7 @@
 """The end of an attempt by force: its supervisor and all that it started, whatever they do, and whatever was done to the folder.
 
 A supervisor is known by the name that it gives itself (`/proc/PID/comm`): nobody else can take that from it, and no file
-can be swapped for it. Its offspring is known by its descent as long as it lives, by RUNNER_TRACKING_ID, and by the control
+can be swapped for it. Its offspring is known by its descent as long as it lives, by TRACKING_VARIABLE, and by the control
 group. It is stopped while they are killed, so that it starts nothing more, and goes last.
 
 Where jobs run as a user of their own, that user ends them: the agent has no right to.
@@ -27,6 +27,7 @@ from agent.job.process.proc import (
     signal_all,
     wait_until_gone,
 )
+from agent.spec.conventions import TRACKING_VARIABLE
 
 PATIENCE_SECONDS = 30.0  # until those that a SIGKILL does not end (they wait for a device) are told of
 _LOOK_SECONDS = 0.5
@@ -113,7 +114,7 @@ def _find_own_supervisors(folder: JobFolder) -> list[int]:
 
 
 def _list_offspring(folder: JobFolder, supervisors: list[int], group: JobGroup) -> set[int]:
-    found = {*list_marked(f"RUNNER_TRACKING_ID={folder.tracking_id}"), *group.list_members()}
+    found = {*list_marked(f"{TRACKING_VARIABLE}={folder.tracking_id}"), *group.list_members()}
     for supervisor in supervisors:
         found.update(list_descendants(supervisor))
     return {pid for pid in found - {*supervisors, os.getpid()} if may_signal(pid)}

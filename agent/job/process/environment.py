@@ -1,13 +1,15 @@
 """A process's environment, layer by layer, the weakest first (github-facts section 3):
 
-    what the host grants < the flow's `env` < the job's < GITHUB_ENV of earlier steps < the step's `env`
-    < STATE_* < INPUT_* < PATH entries of earlier steps < GITHUB_* and RUNNER_* < ACTIONS_*
+    what the host grants < the flow's `env` < the job's < what earlier steps wrote for later ones < the step's `env`
+    < state < inputs < PATH entries of earlier steps < what is the job's and the machine's < ACTIONS_*
 
-The agent's own environment is not in it: a job sees what `JobSettings.environment` grants and nothing else.
+The names of variables are the conventions'. The agent's own environment is not in it: a job sees what `JobSettings.environment` grants and nothing else.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+from agent.spec.conventions import Conventions
 
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -17,13 +19,14 @@ class JobEnvironment:
     """What all steps of a job share, and how it grows."""
 
     granted: Mapping[str, str]  # of the host's environment
+    conventions: Conventions
     values: dict[str, str] = field(
         default_factory=dict
-    )  # the flow's, the job's, GITHUB_ENV: the `env` context
+    )  # the flow's, the job's, what steps wrote: the `env` context
     paths: list[str] = field(default_factory=list)  # in front of PATH; the newest last
 
     def apply(self, env: Mapping[str, str], paths: list[str]) -> None:
-        """Take over what a step wrote to GITHUB_ENV and GITHUB_PATH."""
+        """Take over what a step wrote for later ones."""
         self.values.update(env)
         for path in paths:
             if path in self.paths:
@@ -46,13 +49,15 @@ class JobEnvironment:
         steps added to PATH do not count.
         """
         built = {**(self.granted if granted is None else granted), **env}
-        built.update((f"STATE_{name}", value) for name, value in state.items())
-        built.update((input_variable(name), value) for name, value in inputs.items())
+        words = self.conventions
+        built.update((f"{words.state_prefix}{name}", value) for name, value in state.items())
+        built.update((words.input_variable(name), value) for name, value in inputs.items())
         path = built.get("PATH") or _DEFAULT_PATH
         built["PATH"] = self._prepend(path) if keeps_paths else path
-        built.setdefault("CI", "true")
+        for name, value in words.usually.items():
+            built.setdefault(name, value)
         built.update(own)
-        built["GITHUB_ACTIONS"] = "true"
+        built.update(words.always)
         return built
 
     def search_path(self, env: Mapping[str, str]) -> str:
@@ -61,8 +66,3 @@ class JobEnvironment:
 
     def _prepend(self, path: str) -> str:
         return ":".join([*reversed(self.paths), path])
-
-
-def input_variable(name: str) -> str:
-    """The variable in which an action finds its input: `fetch-depth` is INPUT_FETCH-DEPTH."""
-    return f"INPUT_{name.replace(' ', '_').upper()}"

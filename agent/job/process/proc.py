@@ -8,6 +8,8 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from agent.spec.conventions import TRACKING_VARIABLE
+
 
 def list_descendants(root: int) -> list[int]:
     """The process ids of all descendants of `root`, zombies left out."""
@@ -79,8 +81,8 @@ def wait_until_gone(pids: Iterable[int], seconds: float) -> bool:
 
 
 def kill_tracked(tracking_id: str) -> None:
-    """SIGKILL every process of the job attempt with this RUNNER_TRACKING_ID, wherever it went."""
-    signal_all(list_marked(f"RUNNER_TRACKING_ID={tracking_id}"), signal.SIGKILL)
+    """SIGKILL every process of the job attempt with this tracking id, wherever it went."""
+    signal_all(list_marked(f"{TRACKING_VARIABLE}={tracking_id}"), signal.SIGKILL)
 
 
 def may_signal(pid: int) -> bool:

@@ -51,7 +51,9 @@ async def _choose_node(step: StepRun, major: int) -> str:
     job = step.job
     if job.is_in_container:
         bring_musl = partial(_install, install_musl_node, job, is_musl=True)
-        return await find_node_inside(major, job.host, job.graces, job.containers.nodes, bring_musl)
+        externals = job.conventions.folders.externals
+        known = job.containers.nodes
+        return await find_node_inside(major, job.host, job.graces, externals, known, bring_musl)
     path = job.environment.search_path(step.env)
     configured = {20: job.settings.node20, 24: job.settings.node24}
     node = await asyncio.to_thread(find_node, major, configured, path, job.settings.node_folder)

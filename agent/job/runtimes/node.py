@@ -56,16 +56,26 @@ def find_portable_nodes(settings: JobSettings) -> dict[int, str]:
     return found
 
 
+def name_mounted(externals: str, major: int) -> str:
+    """Where our node is in a job's container that has what the agent brings along in the folder `externals`."""
+    return f"{externals}/node{major}/bin/node"
+
+
 async def find_node_inside(
-    major: int, host: StepHost, graces: Graces, known: dict[int, str], bring_musl: Callable[[], str]
+    major: int,
+    host: StepHost,
+    graces: Graces,
+    externals: str,
+    known: dict[int, str],
+    bring_musl: Callable[[], str],
 ) -> str:
     """The node for actions in the job's container: ours, which is mounted there, else the image's own, else ours for musl.
 
-    `known` keeps what was found; `bring_musl` gives the machine's path of a node for images without glibc. Raises AgentError.
+    `externals` is the folder where ours is mounted; `known` keeps what was found; `bring_musl` gives the machine's path of a node for images without glibc. Raises AgentError.
     """
     if major in known:
         return known[major]
-    for candidate in (f"/__e/node{major}/bin/node", "node"):
+    for candidate in (name_mounted(externals, major), "node"):
         if await _fits(candidate, major, host, graces):
             known[major] = candidate
             return candidate

@@ -22,17 +22,10 @@ from agent.flow.expressions import (
 from agent.job.process.hosts import StepHost
 from agent.job.steps.hash_files import hash_files
 from agent.job.steps.state import RunningJob, StepScope
+from agent.spec.conventions import TRACKING_VARIABLE, Conventions
 from agent.spec.outcome import Conclusion
 
 _NOTHING: Mapping[str, object] = MappingProxyType({})
-# Members of `github` that every process finds as GITHUB_*.
-_EXPORTED = {
-    *("action", "action_path", "action_ref", "action_repository", "actor", "actor_id", "api_url"),
-    *("base_ref", "event_name", "event_path", "graphql_url", "head_ref", "job", "ref", "ref_name"),
-    *("ref_protected", "ref_type", "repository", "repository_id", "repository_owner"),
-    *("repository_owner_id", "retention_days", "run_attempt", "run_id", "run_number", "server_url"),
-    *("sha", "triggering_actor", "workflow", "workflow_ref", "workflow_sha", "workspace"),
-}
 _NOT_IN_COMPOSITES = ("secrets", "needs", "vars")
 _ARCHITECTURES = {"x86_64": "X64", "aarch64": "ARM64", "armv7l": "ARM", "i686": "X86"}
 
@@ -44,7 +37,7 @@ class View:
     host: StepHost
     runner: Mapping[str, object]  # the `runner` context
     github: Mapping[str, object]  # `github`, less what is the step's or its scope's own
-    variables: Mapping[str, str]  # GITHUB_* and RUNNER_* of these two
+    variables: Mapping[str, str]  # made of these two
 
 
 def view_of(job: RunningJob) -> View:
@@ -56,19 +49,19 @@ def view_of(job: RunningJob) -> View:
 
 
 def _make_view(job: RunningJob) -> View:
-    runner = _runner_context(job)
+    words, runner = job.conventions, _runner_context(job)
     github: dict[str, object] = {
         **job.spec.context("github"),
         "workspace": job.show_path(job.places.workspace),
         "event_path": job.show_path(job.places.event),
-        "token": job.secrets.get("GITHUB_TOKEN", ""),
+        "token": job.secrets.get(words.own_token, ""),
     }
     github.setdefault("job", job.spec.key.partition(" (")[0])
     variables = {
-        **_export(github),
-        **{f"RUNNER_{name.upper()}": to_text(value) for name, value in runner.items()},
-        "RUNNER_TRACKING_ID": job.folder.tracking_id,
-        "AGENT_TOOLSDIRECTORY": job.show_path(job.places.tools),
+        **_export(words, github),
+        **{words.machine_variable(name): to_text(value) for name, value in runner.items()},
+        TRACKING_VARIABLE: job.folder.tracking_id,
+        words.tools_variable: job.show_path(job.places.tools),
     }
     return View(job.host, runner, github, variables)
 
@@ -145,15 +138,15 @@ def _job_context(job: RunningJob) -> dict[str, object]:
 
 
 def exported_variables(job: RunningJob, own: Mapping[str, object]) -> dict[str, str]:
-    """GITHUB_* and RUNNER_*: what no flow can override. `own` are members of `github` that are not all steps'."""
-    return {**view_of(job).variables, **_export(own)}
+    """What no flow can override. `own` are members of `github` that are not all steps'."""
+    return {**view_of(job).variables, **_export(job.conventions, own)}
 
 
-def _export(github: Mapping[str, object]) -> dict[str, str]:
+def _export(words: Conventions, members: Mapping[str, object]) -> dict[str, str]:
     return {
-        f"GITHUB_{name.upper()}": to_text(value)
-        for name, value in github.items()
-        if name in _EXPORTED and value is not None
+        words.context_variable(name): to_text(value)
+        for name, value in members.items()
+        if name in words.exported and value is not None
     }
 
 

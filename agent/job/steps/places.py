@@ -24,7 +24,7 @@ from agent.trees import remove_tree
 class Places:
     """The folders of one job, and `tools` and `actions` of all jobs."""
 
-    root: Path  # RUNNER_WORKSPACE
+    root: Path  # of all that is this job's: the workspace's parent
     workspace: Path
     temp: Path
     tools: Path
@@ -43,7 +43,7 @@ class Places:
 
     @property
     def command_files(self) -> Path:
-        """Where GITHUB_ENV and its like are made."""
+        """Where the files are made through which steps speak."""
         return self.temp / "_runner_file_commands" if self.held is None else self.held / "_file_commands"
 
     @property

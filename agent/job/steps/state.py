@@ -17,6 +17,7 @@ from agent.job.process.environment import JobEnvironment
 from agent.job.process.hosts import MachineHost, StepHost
 from agent.job.process.processes import Graces
 from agent.job.steps.places import Places
+from agent.spec.conventions import Conventions
 from agent.spec.job import JobSpec
 from agent.spec.outcome import Conclusion, FailureKind
 
@@ -72,6 +73,7 @@ class RunningJob:
 
     folder: JobFolder
     spec: JobSpec
+    conventions: Conventions  # those that the spec names
     settings: JobSettings
     secrets: Mapping[str, str]  # as the `secrets` context shows them
     runtime_token: str  # ACTIONS_RUNTIME_TOKEN; empty without a server
@@ -101,7 +103,7 @@ class RunningJob:
     command_folder: CommandFolder = field(init=False)
 
     def __post_init__(self) -> None:
-        self.command_folder = CommandFolder(self.places.command_files)
+        self.command_folder = CommandFolder(self.places.command_files, self.conventions.command_files)
 
     @property
     def graces(self) -> Graces:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ if TYPE_CHECKING:  # it brings the YAML reader along, which a job of nothing but
 
 # GitHub's artifact actions refuse to work for code that lies on any other host ("GHES"): they are told one that they take.
 _ARTIFACT_ACTIONS = ("actions/upload-artifact", "actions/download-artifact")
+_MARK = "FLOW_STEP"
 _SERVED_HOSTS = re.compile(r"github\.com|.+\.ghe\.com|.+\.localhost")
 
 
@@ -169,7 +171,9 @@ class StepRun:
         meaning = CommandMeaning(self.log, self.effects, self.env, matchers, shows_debug=self.job.shows_debug)
         watcher = LineWatcher(matchers, self.log.write, meaning.report_problem, meaning.warn)
         stream = CommandStream(watcher.feed, meaning.handle)
-        environment = self._build_environment(host, {**files.variables, **(extra or {})})
+        # What no other process has: the path of one of its files, where it has some.
+        mark, value = next(iter(files.variables.items()), (_MARK, os.urandom(16).hex()))
+        environment = self._build_environment(host, {mark: value, **files.variables, **(extra or {})})
         asyncio.get_running_loop().call_soon(folder.tidy)  # once the process has begun
         try:
             return await host.run(
@@ -178,7 +182,7 @@ class StepRun:
                 env=environment,
                 sink=stream.feed,
                 graces=self.job.graces,
-                mark=f"GITHUB_ENV={environment['GITHUB_ENV']}",
+                mark=f"{mark}={environment[mark]}",
             )
         finally:
             self.effects.memory_kills += host.take_memory_kills()
@@ -235,7 +239,7 @@ class StepRun:
         if (self.spec.uses or "").lower().startswith(_ARTIFACT_ACTIONS):
             host = urlsplit(to_text(self.github().get("server_url"))).hostname or ""
             if not _SERVED_HOSTS.fullmatch(host):
-                variables["GITHUB_SERVER_URL"] = "http://flows.localhost"
+                variables[self.job.conventions.context_variable("server_url")] = "http://flows.localhost"
         return variables
 
     def show_group(self, title: str, lines: Sequence[str] = (), details: Sequence[str] = ()) -> None:
@@ -274,6 +278,6 @@ class Handler(Protocol):
 
 
 def write_event(job: RunningJob) -> None:
-    """The event's payload, where GITHUB_EVENT_PATH says."""
+    """The event's payload, as a file for the steps."""
     event = job.spec.context("github").get("event") or {}
     job.places.event.write_text(json.dumps(event, ensure_ascii=False), encoding="utf-8")

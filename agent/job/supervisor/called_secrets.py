@@ -6,13 +6,13 @@ from agent.flow.expressions import RUNNING, evaluate_template, spending, to_text
 from agent.job.output.masking import Masker
 from agent.spec.job import JobSpec
 
-_TOKEN = "GITHUB_TOKEN"  # noqa: S105 - a secret's name: every job has it, whatever its caller says
 
-
-def hand_on_secrets(spec: JobSpec, secrets: Mapping[str, str], masker: Masker) -> dict[str, str]:
+def hand_on_secrets(
+    spec: JobSpec, secrets: Mapping[str, str], own_token: str, masker: Masker
+) -> dict[str, str]:
     """The job's `secrets` context, made from that of the run; what comes about on the way is masked too.
 
-    Raises ExpressionError when a `secrets:` can't be evaluated.
+    The secret `own_token` every job has, whatever its caller says. Raises ExpressionError when a `secrets:` can't be evaluated.
     """
     handed = dict(secrets)
     for caller in spec.callers:
@@ -20,7 +20,7 @@ def hand_on_secrets(spec: JobSpec, secrets: Mapping[str, str], masker: Masker) -
         with spending(RUNNING):
             written = evaluate_template(caller.secrets, contexts)
         assert isinstance(written, Mapping)
-        token = {_TOKEN: handed[_TOKEN]} if _TOKEN in handed else {}
+        token = {own_token: handed[own_token]} if own_token in handed else {}
         handed = {**token, **{str(name): to_text(value) for name, value in written.items()}}
         for value in handed.values():
             masker.add(value)

@@ -1,6 +1,6 @@
 """The owner's own scripts around each job: `ACTIONS_RUNNER_HOOK_JOB_STARTED` and `ACTIONS_RUNNER_HOOK_JOB_COMPLETED`.
 
-Each is a step like any other: its output is in the log, what it writes to GITHUB_ENV holds for the job, and when it fails
+Each is a step like any other: its output is in the log, what it writes for later steps holds for the job, and when it fails
 the job has failed. Who sets them is the machine's owner; no flow can.
 
 Source: actions/runner `JobHookProvider.cs`, `JobExtension.cs`; names of the steps are GitHub's.

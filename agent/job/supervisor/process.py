@@ -38,6 +38,7 @@ from agent.job.supervisor.control import ControlServer
 from agent.job.supervisor.keeper import start_keeper
 from agent.job.supervisor.lifecycle import Lifecycle
 from agent.plain_files import open_plain
+from agent.spec.conventions import Conventions, find_conventions
 from agent.spec.job import JobSpec, explain_unknown
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
 
@@ -87,24 +88,25 @@ async def _run_job(
 ) -> JobResult:
     log = recorder.begin_step("__set_up", "Set up job")
     spec, settings = folder.read_spec(), settings or folder.read_settings()  # or DamagedError
-    if unknown := explain_unknown(spec):
-        raise AgentError(f"this job can't be run: {unknown}")
+    conventions = _find_words(spec)
     opened = dict(_open_sealed(folder, settings) if secrets is None else secrets)
     for value in opened.values():
         recorder.masker.add(value)
     token = opened.pop(RUNTIME_TOKEN, "")
+    visible = _visible_secrets(spec, opened, token, conventions.own_token)
     places = choose_places(folder, spec, settings)
     _become_the_jobs_user(settings, places)
     job = RunningJob(
         folder=folder,
         spec=spec,
+        conventions=conventions,
         settings=settings,
-        secrets=hand_on_secrets(spec, _visible_secrets(spec, opened, token), recorder.masker),
+        secrets=hand_on_secrets(spec, visible, conventions.own_token, recorder.masker),
         runtime_token=token,
         places=places,
         masker=recorder.masker,
         recorder=recorder,
-        environment=JobEnvironment(_grant(settings, places)),
+        environment=JobEnvironment(_grant(settings, places), conventions),
         scope=StepScope(inputs=spec.context("inputs")),
         log=log,
         matchers=ProblemMatchers(places.workspace),
@@ -123,6 +125,14 @@ async def _run_job(
         return await lifecycle.run()
     finally:
         control.close()
+
+
+def _find_words(spec: JobSpec) -> Conventions:
+    """The conventions that the job expects. Raises AgentError when something that it asks for is not known here."""
+    found, unknown = find_conventions(spec.conventions), explain_unknown(spec)
+    if found is None or unknown:
+        raise AgentError(f"this job can't be run: {unknown}")
+    return found
 
 
 def _become_the_jobs_user(settings: JobSettings, places: Places) -> None:
@@ -152,12 +162,12 @@ def _clean_up(folder: JobFolder, group: JobGroup) -> None:
     sweep_job(folder)
 
 
-def _visible_secrets(spec: JobSpec, opened: Mapping[str, str], token: str) -> dict[str, str]:
+def _visible_secrets(spec: JobSpec, opened: Mapping[str, str], token: str, token_name: str) -> dict[str, str]:
     """The `secrets` context: what the job names, and its own token."""
     visible = {name: opened[name] for name in spec.secrets if name in opened}
-    own_token = opened.get("GITHUB_TOKEN") or token
+    own_token = opened.get(token_name) or token
     if own_token:
-        visible["GITHUB_TOKEN"] = own_token
+        visible[token_name] = own_token
     return visible
 
 

@@ -1,6 +1,6 @@
-"""What a folder says about the action that it is. A front end for each language of manifests, chosen by the file's name.
+"""Action manifests: a front end for each language that they are written in, chosen by the file's name.
 
-action.yml, action.yaml, Dockerfile -> github
+`action.yml`, `action.yaml` and a bare Dockerfile are GitHub's.
 """
 
 from collections.abc import Callable, Mapping

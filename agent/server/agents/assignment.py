@@ -17,7 +17,8 @@ from agent.server.store import agents, jobs, runs, settings
 from agent.server.store.agents import AgentRow
 from agent.server.store.database import Connection
 from agent.server.store.jobs import JobRow
-from agent.spec.job import JOB_TOKEN, JobSpec
+from agent.spec.conventions import JOB_TOKEN
+from agent.spec.job import JobSpec
 from agent.wire import messages as m
 from agent.wire.codec import check_sendable
 from agent.wire.errors import WireError

@@ -42,7 +42,8 @@ from agent.server.store.jobs import JobRow
 from agent.server.store.projects import DEFAULT
 from agent.server.store.run_branches import RunBranch, add_branch
 from agent.server.store.runs import StoredPlan
-from agent.spec.job import JOB_TOKEN, Source, SourceKind
+from agent.spec.conventions import JOB_TOKEN
+from agent.spec.job import Source, SourceKind
 from agent.spec.outcome import Conclusion, JobResult
 from agent.spec.status import JobStatus, RunStatus
 

@@ -18,6 +18,7 @@ GITHUB: Final = Dialect(
     events=tuple(EVENTS.keys),
     by_hand=BY_HAND,
     by_hand_hint=f"add `{BY_HAND}` to its `on`",
+    conventions="github",
     debug_variables=DEBUG_VARIABLES,
     start_contexts=start_contexts,
     next_contexts=next_contexts,
