@@ -91,7 +91,9 @@ def test_a_dockerfile_may_use_what_only_buildkit_can(run: Any, tmp_path: Path) -
         tmp_path / "place",
         "greet",
         "name: greet\nruns: {using: docker, image: Dockerfile}\n",
-        Dockerfile=f"FROM {BUSYBOX}\nRUN --mount=type=cache,target=/kept echo so > /kept/so && cat /kept/so\n"
+        # With a word of its own, so that it is built here and now, whatever the engine has from before.
+        Dockerfile=f"FROM {BUSYBOX}\n"
+        f"RUN --mount=type=cache,target=/kept : {tmp_path} && echo so > /kept/so && cat /kept/so\n"
         'ENTRYPOINT ["echo", "hello"]\n',
     )
     report = run(uses("one", "./greet"))
