@@ -219,7 +219,10 @@ def test_an_action_that_overwrites_the_users_work_fails_its_job_and_says_so(plac
     place.add_action("acme/write", manifest)
     done = place.run("      - {uses: acme/write@v1, continue-on-error: true}\n")
     assert done.code == 1
-    assert message(done) == f"the action overwrote what only this folder had: {name}; --in-place=destructive lets it"
+    assert (
+        message(done)
+        == f"the action overwrote what only this folder had: {name}; --in-place=destructive lets it"
+    )
 
 
 UPLOAD = """      - run: |
