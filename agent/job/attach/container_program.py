@@ -9,7 +9,7 @@ from agent.job.attach.program import Show, TerminalSize
 from agent.job.steps.state import RunningJob
 
 if TYPE_CHECKING:
-    from agent.containers.engine import Conversation
+    from agent.containers.engine import Conversation, Engine
 
 
 class ContainerProgram:
@@ -50,7 +50,7 @@ class ContainerProgram:
         if not self._has_ended:
             graces = self._job.graces
             await stop_program(
-                self._job.containers.engine,
+                _engine_of(self._job),
                 self._job.containers.container["id"],
                 self._mark,
                 interrupt_seconds=min(graces.interrupt_seconds, graces.terminate_seconds),
@@ -69,7 +69,7 @@ async def open_in_container(
     """Start a program in the job's container. Raises AgentError."""
     size = None if window is None else (window.rows, window.columns)
     conversation = await asyncio.shield(
-        job.containers.engine.converse(
+        _engine_of(job).converse(
             job.containers.container["id"],
             arguments,
             env=env,
@@ -78,3 +78,9 @@ async def open_in_container(
         )
     )
     return ContainerProgram(job, conversation, mark)
+
+
+def _engine_of(job: RunningJob) -> "Engine":
+    """The engine at which the job's container runs."""
+    assert job.containers.engine is not None
+    return job.containers.engine

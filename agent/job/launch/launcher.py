@@ -18,7 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from agent.errors import AgentError, DamagedError, SpoiledError
 from agent.job.account.account import Account
@@ -43,6 +43,9 @@ from agent.journal.file import JournalReader, JournalWriter, size
 from agent.journal.format import MAGIC, Closed, Opened, StepChanged
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
 from agent.trees import Remains, remove_tree
+
+if TYPE_CHECKING:
+    import subprocess
 
 __all__ = [
     "EarlySupervisor",
@@ -83,7 +86,7 @@ class ForkServer:
     """
 
     def __init__(self) -> None:
-        self._process: Any = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
 
     async def start(self) -> None:
@@ -329,7 +332,11 @@ def _get_ready() -> Become:
 
 
 def _become(
-    run: Any, folder: JobFolder, secrets: Mapping[str, str] | None, lock: int, listener: socket.socket
+    run: Callable[[JobFolder, Mapping[str, str] | None, int, socket.socket], object],
+    folder: JobFolder,
+    secrets: Mapping[str, str] | None,
+    lock: int,
+    listener: socket.socket,
 ) -> NoReturn:
     """In the fork: forget the parent's signals, files and loop, be the supervisor, and never come back."""
     status = 70

@@ -7,7 +7,7 @@ the one that checks it out.
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from agent.errors import AgentError
 from agent.job.steps.state import RunningJob
@@ -15,6 +15,7 @@ from agent.job.steps.steprun import StepAction
 from agent.spec.job import SpecStepKind, StepSpec
 
 if TYPE_CHECKING:
+    from agent.resolve import ResolvedAction, Resolver
     from agent.resolve.fetching import Fetcher
     from agent.resolve.reference import Reference
 
@@ -35,7 +36,7 @@ class Actions:
 
     def __init__(self, job: RunningJob) -> None:
         self._job = job
-        self._resolver: Any = None
+        self._resolver: Resolver | None = None
         self._found: dict[str, StepAction] = {}
         self._instances: dict[tuple[str, ...], Instance] = {}
 
@@ -100,8 +101,8 @@ class Actions:
                 fetcher=self._find_fetcher(),
             )
         reference: Reference = parse_reference(uses)
-        found: StepAction = self._resolver.resolve(reference, within=origin)
-        return found
+        within = cast("ResolvedAction | None", origin)  # all that a job has were resolved here
+        return self._resolver.resolve(reference, within=within)
 
     def _find_fetcher(self) -> "Fetcher | None":
         if self._job.keeper is None:

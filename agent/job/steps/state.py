@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from agent.job.commands.files import CommandFolder
 from agent.job.commands.problem_matchers import ProblemMatchers
@@ -21,6 +21,14 @@ from agent.spec.conventions import Conventions
 from agent.spec.job import JobSpec
 from agent.spec.outcome import Conclusion, FailureKind
 
+if (
+    TYPE_CHECKING
+):  # who gives a job these parts knows the job; most jobs never have them, and load nothing of theirs
+    from agent.containers.engine import Engine
+    from agent.containers.policy import ContainerPolicy
+    from agent.job.steps.contexts import View
+    from agent.job.steps.steprun import Guard, StepAction, StepRun
+
 
 @dataclass(slots=True)
 class StepScope:
@@ -35,7 +43,7 @@ class StepScope:
     status: Conclusion = Conclusion.SUCCESS  # of a composite: how it stands
     # Why, when a step of a composite failed: kind, message, exit code.
     failure: tuple[FailureKind, str, int | None] | None = None
-    action: Any = None  # the composite action itself (agent.job.steps.steprun.Action)
+    action: "StepAction | None" = None  # the composite action itself
 
     @property
     def is_composite(self) -> bool:
@@ -58,13 +66,13 @@ class Service:
 class Containers:
     """What the job has at the container engine."""
 
-    engine: Any = None  # agent.containers.engine.Engine, once it is needed
+    engine: "Engine | None" = None  # once it is needed
     network: str = ""  # its name; empty: none was made
     container: Mapping[str, str] = field(default_factory=dict)  # the context `job.container`
     services: dict[str, Service] = field(default_factory=dict)
     images: dict[str, str] = field(default_factory=dict)  # of container actions
     nodes: dict[int, str] = field(default_factory=dict)  # in the job's container, by major
-    policy: Any = None  # agent.containers.policy.ContainerPolicy, once it is read
+    policy: "ContainerPolicy | None" = None  # once it is read
 
 
 @dataclass(slots=True)
@@ -94,11 +102,9 @@ class RunningJob:
     containers: Containers = field(default_factory=Containers)
     group: JobGroup = field(default_factory=lambda: JobGroup(None, ""))
     oom_kills: int = 0  # of its processes, those that some step has answered for
-    latest: Any = None  # agent.job.steps.steprun.StepRun: the step that started a process last
-    in_place: Any = (
-        None  # agent.job.in_place.protection.InPlace, while the workspace is somebody's own folder
-    )
-    view: Any = None  # agent.job.steps.contexts.View, once it is needed
+    latest: "StepRun | None" = None  # the step that started a process last
+    in_place: "Guard | None" = None  # while the workspace is somebody's own folder
+    view: "View | None" = None  # once it is needed
     keeper: Keeper | None = None  # where the job runs as a user of its own
     command_folder: CommandFolder = field(init=False)
 

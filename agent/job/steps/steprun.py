@@ -277,6 +277,14 @@ class Handler(Protocol):
         ...
 
 
+class Guard(Protocol):
+    """What stands between a job's actions and the folder of its user (agent.job.in_place.protection.InPlace)."""
+
+    def guard(self, handler: Handler) -> Handler:
+        """`handler`, with an eye on it."""
+        ...
+
+
 def write_event(job: RunningJob) -> None:
     """The event's payload, as a file for the steps."""
     event = job.spec.context("github").get("event") or {}

@@ -22,7 +22,7 @@ import socket
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from agent.errors import AgentError, RefusedError, UnreachableError
 from agent.job.account.account import give_up_capabilities
@@ -32,6 +32,9 @@ from agent.job.folder.settings import JobSettings
 from agent.job.keeping.client import FETCHED, Keeper, describe_error
 from agent.job.process.cgroup import JobGroup
 from agent.job.process.proc import list_descendants, signal_all
+
+if TYPE_CHECKING:
+    from agent.resolve.fetching import Fetcher
 
 _MOST_REQUEST_BYTES = 1 << 17
 Answer = tuple[dict[str, Any], int | None]  # and a file to hand over, which is closed here afterwards
@@ -106,7 +109,7 @@ class _Duties:
     def __init__(self, folder: JobFolder, settings: JobSettings) -> None:
         self._folder = folder
         self._settings = settings
-        self._fetcher: Any = None
+        self._fetcher: Fetcher | None = None
         self._lock = threading.Lock()
         self._verbs: dict[str, Callable[[Mapping[str, Any]], Answer]] = {
             "engine": self._reach_engine,
@@ -177,7 +180,7 @@ class _Duties:
             "warnings": list(fetched.warnings),
         }, None
 
-    def _make_fetcher(self) -> Any:
+    def _make_fetcher(self) -> "Fetcher":
         from agent.resolve.fetching import Fetcher
         from agent.resolve.sources import git
         from agent.resolve.store import ActionStore
