@@ -6,8 +6,8 @@ from agent.errors import NotFoundError, RefusedError
 from agent.job.containers.images import container_policy, pin_bases, settle_image
 from agent.job.containers.lifecycle import open_engine
 from agent.job.output.recorder import StepLog
+from agent.job.steps.parts import StepAction
 from agent.job.steps.state import RunningJob
-from agent.job.steps.steprun import StepAction
 from agent.resolve.dockerfile import list_bases
 from agent.resolve.manifests.model import DockerRuns
 

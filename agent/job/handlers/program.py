@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable
 
 from agent.errors import AgentError
 from agent.job.runtimes.interpreters import Interpreter
-from agent.job.steps.steprun import RunSteps, StepAction, StepFailure, StepRun, StepStage
+from agent.job.steps.parts import StepAction
+from agent.job.steps.steprun import RunSteps, StepFailure, StepRun, StepStage
 from agent.resolve.manifests.model import NodeRuns, PythonRuns
 
 FindInterpreter = Callable[[StepRun, StepAction], Awaitable[Interpreter]]

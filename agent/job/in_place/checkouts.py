@@ -11,7 +11,8 @@ from pathlib import Path
 
 from agent.flow.expressions import to_text
 from agent.job.in_place.belongings import ask_git
-from agent.job.steps.steprun import StepAction, StepRun
+from agent.job.steps.parts import StepAction
+from agent.job.steps.steprun import StepRun
 
 _ALL_OF = {"repository", "ref", "path"}
 _ONE_OF = {"clean", "fetch-depth", "submodules", "lfs", "sparse-checkout"}

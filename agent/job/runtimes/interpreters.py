@@ -11,8 +11,9 @@ from agent.job.process.hosts import MachineHost, StepHost
 from agent.job.runtimes.kept import clean_home
 from agent.job.runtimes.node import find_node, find_node_inside
 from agent.job.runtimes.node_installation import MAJOR, install_musl_node, install_node
+from agent.job.steps.parts import StepAction
 from agent.job.steps.state import RunningJob
-from agent.job.steps.steprun import StepAction, StepRun
+from agent.job.steps.steprun import StepRun
 from agent.resolve.manifests.model import NodeRuns
 
 _FORCE = "FORCE_JAVASCRIPT_ACTIONS_TO_NODE24"

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 from agent.errors import AgentError
+from agent.job.steps.parts import StepAction
 from agent.job.steps.state import RunningJob
-from agent.job.steps.steprun import StepAction
 from agent.spec.job import SpecStepKind, StepSpec
 
 if TYPE_CHECKING:

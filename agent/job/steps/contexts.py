@@ -5,7 +5,6 @@ Source: actions/runner `GitHubContext.cs`, `RunnerContext.cs`, `ConditionTraceWr
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
 from agent.errors import AgentError
@@ -19,8 +18,8 @@ from agent.flow.expressions import (
     spending,
     to_text,
 )
-from agent.job.process.hosts import StepHost
 from agent.job.steps.hash_files import hash_files
+from agent.job.steps.parts import View
 from agent.job.steps.state import RunningJob, StepScope
 from agent.spec.conventions import TRACKING_VARIABLE, Conventions
 from agent.spec.outcome import Conclusion
@@ -28,16 +27,6 @@ from agent.spec.outcome import Conclusion
 _NOTHING: Mapping[str, object] = MappingProxyType({})
 _NOT_IN_COMPOSITES = ("secrets", "needs", "vars")
 _ARCHITECTURES = {"x86_64": "X64", "aarch64": "ARM64", "armv7l": "ARM", "i686": "X86"}
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """What is the same for all steps that run at one host: made once, for most of a step's variables are these."""
-
-    host: StepHost
-    runner: Mapping[str, object]  # the `runner` context
-    github: Mapping[str, object]  # `github`, less what is the step's or its scope's own
-    variables: Mapping[str, str]  # made of these two
 
 
 def view_of(job: RunningJob) -> View:

@@ -5,8 +5,9 @@ Source: actions/runner `ActionRunner.cs`. `required` is not enforced; an unknown
 
 from agent.flow.expressions import to_text
 from agent.job.steps.contexts import evaluate_mapping
+from agent.job.steps.parts import StepAction
 from agent.job.steps.state import StepScope
-from agent.job.steps.steprun import StepAction, StepRun, StepStage
+from agent.job.steps.steprun import StepRun, StepStage
 
 
 def read_inputs(step: StepRun, action: StepAction) -> dict[str, str]:

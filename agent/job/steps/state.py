@@ -16,6 +16,7 @@ from agent.job.process.cgroup import JobGroup
 from agent.job.process.environment import JobEnvironment
 from agent.job.process.hosts import MachineHost, StepHost
 from agent.job.process.processes import Graces
+from agent.job.steps.parts import Bystander, StepAction, View
 from agent.job.steps.places import Places
 from agent.spec.conventions import Conventions
 from agent.spec.job import JobSpec
@@ -26,8 +27,6 @@ if (
 ):  # who gives a job these parts knows the job; most jobs never have them, and load nothing of theirs
     from agent.containers.engine import Engine
     from agent.containers.policy import ContainerPolicy
-    from agent.job.steps.contexts import View
-    from agent.job.steps.steprun import Guard, StepAction, StepRun
 
 
 @dataclass(slots=True)
@@ -43,7 +42,7 @@ class StepScope:
     status: Conclusion = Conclusion.SUCCESS  # of a composite: how it stands
     # Why, when a step of a composite failed: kind, message, exit code.
     failure: tuple[FailureKind, str, int | None] | None = None
-    action: "StepAction | None" = None  # the composite action itself
+    action: StepAction | None = None  # the composite action itself
 
     @property
     def is_composite(self) -> bool:
@@ -102,9 +101,8 @@ class RunningJob:
     containers: Containers = field(default_factory=Containers)
     group: JobGroup = field(default_factory=lambda: JobGroup(None, ""))
     oom_kills: int = 0  # of its processes, those that some step has answered for
-    latest: "StepRun | None" = None  # the step that started a process last
-    in_place: "Guard | None" = None  # while the workspace is somebody's own folder
-    view: "View | None" = None  # once it is needed
+    latest: Bystander | None = None  # the step that started a process last
+    view: View | None = None  # once it is needed
     keeper: Keeper | None = None  # where the job runs as a user of its own
     command_folder: CommandFolder = field(init=False)
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from agent import codec
@@ -21,13 +21,10 @@ from agent.job.commands.stdout import CommandStream
 from agent.job.output.recorder import StepLog
 from agent.job.process.hosts import StepHost
 from agent.job.steps.contexts import evaluate_value, exported_variables, github_context, is_settled
+from agent.job.steps.parts import StepAction
 from agent.job.steps.state import RunningJob, StepScope
 from agent.spec.job import SpecStepKind, StepSpec
 from agent.spec.outcome import FailureKind
-
-if TYPE_CHECKING:  # it brings the YAML reader along, which a job of nothing but scripts never needs
-    from agent.resolve.manifests.model import ActionManifest
-
 
 # GitHub's artifact actions refuse to work for code that lies on any other host ("GHES"): they are told one that they take.
 _ARTIFACT_ACTIONS = ("actions/upload-artifact", "actions/download-artifact")
@@ -61,35 +58,6 @@ class StepFailure(Exception):  # noqa: N818 - a failure is what it is called in 
         self.kind = kind
         self.is_said = is_said
         self.exit_code = exit_code
-
-
-class StepAction(Protocol):
-    """What is known of an action that a `uses:` named (agent.resolve.ResolvedAction)."""
-
-    @property
-    def folder(self) -> Path:
-        """Where its files lie."""
-        ...
-
-    @property
-    def root(self) -> Path:
-        """The repository that it lies in."""
-        ...
-
-    @property
-    def commit(self) -> str:
-        """The commit that its ref stood for; empty for a folder of the workspace."""
-        ...
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What the user should be told about how it was found."""
-        ...
-
-    @property
-    def manifest(self) -> "ActionManifest":
-        """What it says about itself."""
-        ...
 
 
 @dataclass(slots=True)
@@ -274,14 +242,6 @@ class Handler(Protocol):
 
     async def run(self, step: StepRun, run_steps: RunSteps) -> None:
         """Do `step.stage` of the step."""
-        ...
-
-
-class Guard(Protocol):
-    """What stands between a job's actions and the folder of its user (agent.job.in_place.protection.InPlace)."""
-
-    def guard(self, handler: Handler) -> Handler:
-        """`handler`, with an eye on it."""
         ...
 
 

@@ -11,6 +11,7 @@ Source: actions/runner `StepsRunner.cs`, `ActionRunner.cs`, `BackgroundStepCoord
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Protocol
 
 from agent.errors import AgentError, UnreachableError
 from agent.flow.expressions import is_truthy, to_number, to_text
@@ -22,8 +23,9 @@ from agent.job.steps.actions import Actions, Instance, inner_steps
 from agent.job.steps.background import Background
 from agent.job.steps.contexts import evaluate_condition, evaluate_mapping, evaluate_value
 from agent.job.steps.inputs import read_inputs
+from agent.job.steps.parts import StepAction
 from agent.job.steps.state import RunningJob, StepScope
-from agent.job.steps.steprun import Handler, StepAction, StepFailure, StepRun, StepStage
+from agent.job.steps.steprun import Handler, StepFailure, StepRun, StepStage
 from agent.job.steps.turns import CANCELLED, FAILED, SUCCESS, StepEnd, Turn, name_step, report
 from agent.job.supervisor.handling import find_handler, stage_condition
 from agent.journal.format import Annotation
@@ -31,6 +33,14 @@ from agent.spec.job import SpecStepKind, StepSpec
 from agent.spec.outcome import Conclusion, FailureKind
 
 _KILLED_IN_CONTAINER = "The kernel killed a process of its container: the memory was used up."
+
+
+class FolderGuard(Protocol):
+    """What stands between a job's actions and the folder of its user (agent.job.in_place.protection.InPlace)."""
+
+    def guard(self, handler: Handler) -> Handler:
+        """`handler`, with an eye on it."""
+        ...
 
 
 class StepLoop:
@@ -43,6 +53,7 @@ class StepLoop:
         self._active: dict[Interruptible, Callable[[], bool]] = {}  # work of handlers: may it go on?
         self._background = Background()
         self._has_given_up = False
+        self.folder_guard: FolderGuard | None = None  # while the workspace is somebody's own folder
 
     async def run_pre(self) -> None:
         """The `pre` stages of all actions, those within composite actions too."""
@@ -220,8 +231,8 @@ class StepLoop:
             raise StepFailure(message, FailureKind.TIMEOUT) from None
 
     def _find_handler(self, step: StepRun) -> Handler:
-        handler, in_place = find_handler(step.action), self._job.in_place
-        return handler if in_place is None else in_place.guard(handler)
+        handler = find_handler(step.action)
+        return handler if self.folder_guard is None else self.folder_guard.guard(handler)
 
     async def _find_action(self, turn: Turn) -> Instance:
         origin = turn.scope.action

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from agent.job.handlers.script import ScriptHandler
-from agent.job.steps.steprun import Handler, StepAction, StepStage
+from agent.job.steps.parts import StepAction
+from agent.job.steps.steprun import Handler, StepStage
 
 
 def find_handler(action: StepAction | None) -> Handler:

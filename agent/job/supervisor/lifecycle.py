@@ -37,7 +37,7 @@ from agent.job.steps.places import make_places
 from agent.job.steps.state import RunningJob
 from agent.job.steps.steprun import write_event
 from agent.job.steps.turns import settle
-from agent.job.supervisor.engine import StepLoop
+from agent.job.supervisor.engine import FolderGuard, StepLoop
 from agent.job.supervisor.holding import Hold
 from agent.job.supervisor.hooks import completed_hook, started_hook
 from agent.journal.format import Annotation
@@ -96,7 +96,7 @@ class Lifecycle:
         try:
             _greet(job, log)
             make_places(job.places)
-            await _note_belongings(job)
+            self._engine.folder_guard = await _guard_folder(job)
             write_event(job)
             for template in job.spec.env:
                 values = job.environment.values
@@ -342,12 +342,13 @@ PHASES = (
 )
 
 
-async def _note_belongings(job: RunningJob) -> None:
-    """In somebody's own folder: what lies there before any step has run."""
-    if job.settings.belongings is not None:
-        from agent.job.in_place.protection import note_belongings
+async def _guard_folder(job: RunningJob) -> FolderGuard | None:
+    """In somebody's own folder: who sees to it that nothing is lost of what lies there before any step has run."""
+    if job.settings.belongings is None:
+        return None
+    from agent.job.in_place.protection import note_belongings
 
-        job.in_place = await note_belongings(job.places.workspace, job.settings.belongings)
+    return await note_belongings(job.places.workspace, job.settings.belongings)
 
 
 def _greet(job: RunningJob, log: StepLog) -> None:
