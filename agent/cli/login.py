@@ -10,7 +10,7 @@ from pathlib import Path
 
 from agent.cli.arguments import describe, read_duration
 from agent.cli.client import Client
-from agent.cli.secret import read_value
+from agent.cli.local_files.values import read_value
 from agent.config import config_file, load_settings
 from agent.errors import UsageError
 from agent.wire.answers import not_ours

@@ -31,6 +31,7 @@ from agent.server.events.live import Bus, SharedBus
 from agent.server.http.bodies import Bodies
 from agent.server.http.room import HttpRoom
 from agent.server.http.rooms import Rooms
+from agent.server.people.audit_reading import AuditReading
 from agent.server.people.auth.oidc import OidcClient
 from agent.server.people.auth.rates import Rates
 from agent.server.people.auth.runtime import RuntimeTokens
@@ -38,9 +39,16 @@ from agent.server.people.auth.sessions import Sessions
 from agent.server.people.auth.signed_urls import SignedUrls
 from agent.server.people.auth.throttle import Throttle
 from agent.server.people.auth.tickets import Tickets
+from agent.server.people.browser_sessions import BrowserSessions
 from agent.server.people.job_secrets import JobSecrets
+from agent.server.people.members import ProjectMembers
+from agent.server.people.named_values import StoredSecrets, StoredVariables
+from agent.server.people.personal_tokens import PersonalTokens
+from agent.server.people.projects import Projects
+from agent.server.people.registration_tokens import RegistrationTokens
 from agent.server.people.room import PeopleRoom
 from agent.server.people.sign_in import SignIn
+from agent.server.people.users import Users
 from agent.server.people.vault import Vault
 from agent.server.pools import Pools, open_pools
 from agent.server.process.data_folder import DataFolder
@@ -117,7 +125,7 @@ def _assemble(
     vault = Vault(folder.master_key)
     runs = Runs(changes, FlowCache(), vault, pools.plans)
     triggers = _make_triggers(settings, folder, pools, changes, bus, runs, vault)
-    people = _make_people(settings, folder, clock, pools, database, vault, triggers)
+    people = _make_people(settings, folder, clock, pools, changes, vault, triggers)
     log_indexes = LogIndexes()
     data = _make_data(settings, folder, clock, pools, database, changes, bus, log_indexes)
     agents = _make_agents(settings, process, changes, bus, runs, people, data, log_indexes, triggers)
@@ -177,14 +185,23 @@ def _make_people(
     folder: DataFolder,
     clock: Clock,
     pools: Pools,
-    database: Database,
+    changes: Changes,
     vault: Vault,
     triggers: Triggers,
 ) -> PeopleRoom:
-    throttle = Throttle(clock, settings.limits.failures_per_minute)
+    throttle, database = Throttle(clock, settings.limits.failures_per_minute), changes.database
     return PeopleRoom(
+        users=Users(changes, pools.passwords),
+        members=ProjectMembers(changes),
+        projects=Projects(changes),
+        personal_tokens=PersonalTokens(changes),
+        registration_tokens=RegistrationTokens(changes),
+        secrets=StoredSecrets(changes, vault),
+        variables=StoredVariables(changes),
+        audit=AuditReading(database),
         sign_in=SignIn(database, throttle, pools.passwords, clock),
         sessions=Sessions(folder.signing_key),
+        browser_sessions=BrowserSessions(changes),
         oidc=None if settings.oidc is None else OidcClient(settings.oidc, clock, pools.outside),
         throttle=throttle,
         runtime_tokens=RuntimeTokens(folder.signing_key, folder.server_id),

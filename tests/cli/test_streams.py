@@ -11,8 +11,8 @@ import pytest
 from support.lab import command_line
 
 from agent.cli.command_tree import read_commands
+from agent.cli.local_files.values import read_value
 from agent.cli.main import run_command
-from agent.cli.secret import read_value
 from agent.cli.terminal.streams import prepare_streams
 from agent.cli.terminal.tables import print_json
 from agent.errors import UsageError

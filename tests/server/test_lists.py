@@ -13,7 +13,7 @@ from support.commands import clients_closed
 from agent.cli import client as cli_client
 from agent.cli.main import run_command
 from agent.server.http.operation import Operation
-from agent.server.http.paging import Page
+from agent.server.process.paging import Page
 from agent.server.routes import OPERATIONS
 
 NOWHERE = {"provider": "git", "default_branch": "main"}  # so that the repository need not answer

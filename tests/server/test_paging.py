@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import UsageError
-from agent.server.http.paging import MOST, Page, RowId, cut, next_cursor, part
+from agent.server.process.paging import MOST, Page, RowId, cut, next_cursor, part
 
 NAMES = st.lists(st.text(max_size=8), unique=True, max_size=40)
 

@@ -121,16 +121,16 @@ class LocalAccounts:
 
     def list_users(self) -> list[dict[str, Any]]:
         """See AccountBackend."""
-        from agent.server.api.users import view_user
+        from agent.server.people.users import view_user
         from agent.server.store import users
 
         return _plain(map(view_user, self._look(lambda change: users.list_users(change.connection))))
 
     def create_user(self, name: str, kind: str, *, admin: bool, password: str | None) -> dict[str, Any]:
         """See AccountBackend."""
-        from agent.server.api.users import view_user
         from agent.server.people import accounts
         from agent.server.people.accounts import read_kind
+        from agent.server.people.users import view_user
 
         def create(change: "Change") -> "Awaitable[UserRow]":
             return accounts.create_user(
@@ -141,8 +141,8 @@ class LocalAccounts:
 
     def change_user(self, name: str, **changes: Any) -> dict[str, Any]:
         """See AccountBackend."""
-        from agent.server.api.users import view_user
         from agent.server.people import accounts
+        from agent.server.people.users import view_user
 
         hashed = _hash(changes.get("password"))
 
@@ -157,9 +157,9 @@ class LocalAccounts:
 
     def create_token(self, name: str, **limits: Any) -> dict[str, Any]:
         """See AccountBackend."""
-        from agent.server.api.users import token_fields
         from agent.server.people import accounts
         from agent.server.people.auth.roles import read_role
+        from agent.server.people.personal_tokens import token_fields
 
         async def create(change: "Change") -> dict[str, Any]:
             user = await accounts.find_user(change.connection, name)
@@ -192,7 +192,7 @@ class LocalAccounts:
 
     def list_projects(self) -> list[dict[str, Any]]:
         """See AccountBackend."""
-        from agent.server.api.projects import view_project
+        from agent.server.people.projects import view_project
         from agent.server.store import projects
 
         rows = self._look(lambda change: projects.list_projects(change.connection))
@@ -200,8 +200,8 @@ class LocalAccounts:
 
     def create_project(self, name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
         """See AccountBackend."""
-        from agent.server.api.projects import view_project
         from agent.server.people import projects
+        from agent.server.people.projects import view_project
 
         row = self._change(
             "project create", name, lambda change: projects.create_project(change, name, settings)
@@ -212,8 +212,8 @@ class LocalAccounts:
         self, name: str, settings: Mapping[str, Any], *, archived: bool | None
     ) -> dict[str, Any]:
         """See AccountBackend."""
-        from agent.server.api.projects import view_project
         from agent.server.people import accounts, projects
+        from agent.server.people.projects import view_project
 
         async def change_it(change: "Change") -> "ProjectRow":
             row = await accounts.find_project(change.connection, name)
@@ -223,7 +223,7 @@ class LocalAccounts:
 
     def list_audit(self, limit: int = 50, **filters: Any) -> list[dict[str, Any]]:
         """See AccountBackend."""
-        from agent.server.api.audit_log import find_entries
+        from agent.server.people.audit_reading import find_entries
 
         return _plain(self._look(lambda change: find_entries(change.connection, filters, limit)))
 

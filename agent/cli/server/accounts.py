@@ -16,7 +16,7 @@ from agent.cli.arguments import (
     split_pair,
 )
 from agent.cli.client import connect
-from agent.cli.secret import read_value
+from agent.cli.local_files.values import read_value
 from agent.cli.server.account_backends import AccountBackend, HttpAccounts, LocalAccounts
 from agent.cli.terminal.tables import print_json, print_table
 from agent.cli.terminal.times import show_moment, utc_text

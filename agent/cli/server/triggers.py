@@ -129,7 +129,7 @@ def _add_repository(arguments: argparse.Namespace) -> int:
         "reports_status": False if arguments.no_status else None,
     }
     if arguments.token_file is not None:
-        from agent.cli.secret import read_value
+        from agent.cli.local_files.values import read_value
 
         is_standard_input = str(arguments.token_file) == "-"
         body["token"] = read_value(None if is_standard_input else arguments.token_file, "the token")

@@ -5,27 +5,14 @@ from typing import Annotated
 import msgspec
 from starlette.responses import Response
 
-from agent.errors import NotFoundError, RefusedError
-from agent.server.api.users import (
-    NewToken,
-    TokenList,
-    UserTokenBody,
-    list_tokens_of,
-    make_token,
-    token_fields,
-)
-from agent.server.events import audit
+from agent.errors import RefusedError
+from agent.server.api.users import TokenList, UserTokenBody
 from agent.server.http.admission import address_of
 from agent.server.http.call import Call, empty_response, view_response
 from agent.server.http.operation import V1, Operation
-from agent.server.http.paging import LongPage
-from agent.server.people import accounts
 from agent.server.people.auth.access import Access
-from agent.server.people.auth.passwords import hash_password
-from agent.server.people.auth.tokens import API
-from agent.server.store import projects, tokens, users
-from agent.server.store.database import Connection
-from agent.server.store.users import UserRow
+from agent.server.people.personal_tokens import NewToken
+from agent.server.process.paging import LongPage
 
 _Password = Annotated[str, msgspec.Meta(max_length=1024)]
 _LOGIN_TOKEN_SECONDS = 90 * 86400.0
@@ -65,28 +52,22 @@ class AccountView(msgspec.Struct):
 
 async def sign_in(call: Call) -> Response:
     """A personal token for a name and a password; it ends after 90 days when nothing else is said."""
-    body = await call.body(SignInBody)
-    user = await call.rooms.people.sign_in.by_password(body.user, body.password, address_of(call.request))
-    async with call.rooms.changes.begin() as change:
-        row, token = await accounts.create_personal_token(
-            change, user, name=body.name, expires_seconds=body.expires_seconds
-        )
-    return view_response(NewToken(**token_fields(row, {}), user=user.name, token=token), 201)
+    body, people = await call.body(SignInBody), call.rooms.people
+    user = await people.sign_in.by_password(body.user, body.password, address_of(call.request))
+    made = await people.personal_tokens.make_for(user, name=body.name, expires_seconds=body.expires_seconds)
+    return view_response(made, 201)
 
 
 async def show_account(call: Call) -> Response:
     """Who the caller is, and what they may do where."""
-    async with call.rooms.database.read() as connection:
-        user = await _own(call, connection)
-        names = await projects.names(connection)
-    caller = call.caller
-    roles = {name: caller.role_in(project) for project, name in names.items()}
+    caller, people = call.caller, call.rooms.people
+    user = await people.users.find(caller.user or 0)
     return view_response(
         AccountView(
             name=user.name,
             kind=user.kind,
             admin=caller.is_organisation_admin,
-            roles={name: role.label for name, role in roles.items() if role is not None},
+            roles=await people.projects.list_roles(caller),
             token=caller.token,
         )
     )
@@ -94,51 +75,36 @@ async def show_account(call: Call) -> Response:
 
 async def change_password(call: Call) -> Response:
     """Change one's own password; all browsers are signed out. A token that is limited may not."""
-    body = await call.body(PasswordBody)
+    body, people = await call.body(PasswordBody), call.rooms.people
     if call.caller.is_limited:
         raise RefusedError(
             "a limited token changes no password", hint="sign in, or use a token without limits"
         )
-    async with call.rooms.database.read() as connection:
-        user = await _own(call, connection)
+    user = await people.users.find(call.caller.user or 0)
     if user.password is not None:
         address, known = address_of(call.request), f"token {call.caller.token}"
-        await call.rooms.people.sign_in.by_password(user.name, body.current, address, known=known)
-    hashed = await call.rooms.process.pools.passwords.run(hash_password, body.new)
-    async with call.rooms.changes.begin() as change:
-        await accounts.change_user(change, user, password=hashed)
+        await people.sign_in.by_password(user.name, body.current, address, known=known)
+    await people.users.set_password(user, body.new)
     return empty_response()
 
 
 async def list_own_tokens(call: Call) -> Response:
     """The caller's own tokens, without what would let anybody use them."""
-    async with call.rooms.database.read() as connection:
-        return await list_tokens_of(call, connection, call.caller.user or 0)
+    tokens = call.rooms.people.personal_tokens
+    return view_response(TokenList(*await tokens.list_of(call.caller.user or 0, call.query(LongPage))))
 
 
 async def create_own_token(call: Call) -> Response:
     """A token of one's own; one that is made with a limited token is limited likewise."""
     body = await call.body(UserTokenBody)
-    async with call.rooms.database.read() as connection:
-        user = await _own(call, connection)
-    return await make_token(call, user, body)
+    tokens = call.rooms.people.personal_tokens
+    return view_response(await tokens.make(call.caller.user or 0, body.limits, call.caller), 201)
 
 
 async def revoke_own_token(call: Call) -> Response:
     """End one of one's own tokens."""
-    async with call.rooms.changes.begin() as change:
-        token, user = call.text("token"), call.caller.user
-        audit.note(token=token)
-        if not await tokens.revoke_token(change.connection, token, API, change.now, user):
-            raise NotFoundError("there is no such token of yours, or it was revoked already")
+    await call.rooms.people.personal_tokens.revoke_own(call.caller, call.text("token"))
     return empty_response()
-
-
-async def _own(call: Call, connection: Connection) -> UserRow:
-    user = await users.find_user(connection, call.caller.user or 0)
-    if user is None:
-        raise NotFoundError("this account is gone")
-    return user
 
 
 _PATH = f"{V1}/user"

@@ -15,9 +15,9 @@ from agent.server.events.views import Moment, time_text
 from agent.server.http.admission import count_failure
 from agent.server.http.call import Call, empty_response, view_response
 from agent.server.http.operation import V1, Operation
-from agent.server.http.paging import Next, Page, part
 from agent.server.http.rooms import Rooms
 from agent.server.people.auth.access import Access
+from agent.server.process.paging import Next, Page, part
 from agent.server.store import agents, jobs, projects
 from agent.server.store.agents import AgentRow
 from agent.spec.resources import inventory_from_json

@@ -10,8 +10,8 @@ from agent.server.data.blobs.store import Written
 from agent.server.events.views import ArtifactView, view_artifact
 from agent.server.http.call import Call, empty_response, view_response
 from agent.server.http.operation import ANY, BYTES, V1, Operation
-from agent.server.http.paging import Next, Page, part
 from agent.server.people.auth.access import Access
+from agent.server.process.paging import Next, Page, part
 from agent.server.process.problems import ConflictError, TooLargeError
 from agent.server.store import artifacts, retention, runs
 from agent.server.store.artifacts import ArtifactRow

@@ -7,8 +7,8 @@ from agent.errors import NotFoundError
 from agent.server.events.views import Moment, time_text
 from agent.server.http.call import Call, empty_response, view_response
 from agent.server.http.operation import V1, Operation
-from agent.server.http.paging import LongPage, Next, RowId, cut, next_cursor
 from agent.server.people.auth.access import Access
+from agent.server.process.paging import LongPage, Next, RowId, cut, next_cursor
 from agent.server.store import caches
 from agent.server.store.caches import CacheRow
 from agent.server.toolkit.blobs import remove_all

@@ -27,8 +27,8 @@ from agent.server.data.datasets import (
 from agent.server.events import audit
 from agent.server.http.call import Call, empty_response, view_response
 from agent.server.http.operation import ANY, V1, Operation
-from agent.server.http.paging import Next, Page, RowId, cut, next_cursor
 from agent.server.people.auth.access import Access
+from agent.server.process.paging import Next, Page, RowId, cut, next_cursor
 from agent.server.store import dataset_files, datasets
 from agent.server.store.database import Connection
 from agent.server.store.datasets import DatasetRow, VersionRow

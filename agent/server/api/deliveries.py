@@ -11,8 +11,8 @@ from agent.server.events.changes import Change
 from agent.server.events.views import Moment, time_text
 from agent.server.http.call import Call, view_response
 from agent.server.http.operation import V1, Operation
-from agent.server.http.paging import Next, Page, RowId, cut, next_cursor
 from agent.server.people.auth.access import Access
+from agent.server.process.paging import Next, Page, RowId, cut, next_cursor
 from agent.server.process.problems import ConflictError
 from agent.server.runs.platform_events import TRIGGERS
 from agent.server.store import deliveries

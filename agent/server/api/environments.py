@@ -9,8 +9,8 @@ from agent.errors import NotFoundError, UsageError
 from agent.flow.filters import explain_pattern
 from agent.server.http.call import Call, empty_response, view_response
 from agent.server.http.operation import V1, Operation
-from agent.server.http.paging import LongPage, Next, part
 from agent.server.people.auth.access import Access
+from agent.server.process.paging import LongPage, Next, part
 from agent.server.store import environments
 from agent.server.store.environments import Environment
 

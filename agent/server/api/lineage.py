@@ -7,8 +7,8 @@ from agent.server.api.datasets import VERSION, find_named
 from agent.server.data.dataset_views import UseView, VersionView, view_use, view_version
 from agent.server.http.call import Call, view_response
 from agent.server.http.operation import V1, Operation
-from agent.server.http.paging import Next, Page, cut, next_cursor, part
 from agent.server.people.auth.access import Access
+from agent.server.process.paging import Next, Page, cut, next_cursor, part
 from agent.server.store import datasets, lineage
 
 

@@ -10,8 +10,8 @@ from agent.errors import NotFoundError
 from agent.server.events.views import Moment, RunStarted, time_text
 from agent.server.http.call import Call, empty_response, view_response
 from agent.server.http.operation import V1, Operation
-from agent.server.http.paging import LongPage, Next, part
 from agent.server.people.auth.access import Access
+from agent.server.process.paging import LongPage, Next, part
 from agent.server.process.problems import ConflictError
 from agent.server.runs.platform_events import TRIGGERS
 from agent.server.store import deliveries, flows, repositories

@@ -14,9 +14,9 @@ from agent.server.events.live import run_topic
 from agent.server.events.views import HoldMinutes, RunStarted, RunView, view_run
 from agent.server.http.call import Call, view_response
 from agent.server.http.operation import EVENTS, V1, Operation
-from agent.server.http.paging import Next, Page, RowId, cut, next_cursor
 from agent.server.http.rooms import Rooms
 from agent.server.people.auth.access import Access
+from agent.server.process.paging import Next, Page, RowId, cut, next_cursor
 from agent.server.runs.run_details import RunDetails, load_run
 from agent.server.runs.runs import Submission
 from agent.server.store import events, jobs, runs

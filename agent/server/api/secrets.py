@@ -3,14 +3,13 @@
 import msgspec
 from starlette.responses import Response
 
-from agent.server.api.level import LevelQuery, read_level
-from agent.server.events.views import Moment, Named, time_text
-from agent.server.http.call import Call, empty_response, view_response
-from agent.server.http.operation import V1, Operation
-from agent.server.http.paging import LongPage, Next, part
+from agent.server.api.levels import ORGANISATION, Handlers, delete_at, list_at, make_operations, read_level
+from agent.server.events.views import Named
+from agent.server.http.call import Call, view_response
 from agent.server.people.auth.access import Access
-from agent.server.store import settings
-from agent.server.store.settings import Level, SecretRow
+from agent.server.people.levels import Level
+from agent.server.people.named_values import SecretView
+from agent.server.process.paging import Next
 
 
 class SecretBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -23,16 +22,6 @@ class SecretBody(msgspec.Struct, forbid_unknown_fields=True):
         return "SecretBody(...)"
 
 
-class SecretView(msgspec.Struct):
-    """A secret: where it is set, who may use it, and when it was set."""
-
-    name: str
-    level: str
-    environment: str
-    refs: list[str]
-    updated: Moment | None
-
-
 class SecretList(msgspec.Struct):
     """Secrets by name."""
 
@@ -42,7 +31,7 @@ class SecretList(msgspec.Struct):
 
 async def list_secrets(call: Call) -> Response:
     """The names of all secrets that jobs of the project may get, with the level at which each is set."""
-    return await _list(call, call.project.id)
+    return view_response(SecretList(*await list_at(call, call.rooms.people.secrets, call.project.id)))
 
 
 async def put_secret(call: Call) -> Response:
@@ -52,12 +41,12 @@ async def put_secret(call: Call) -> Response:
 
 async def delete_secret(call: Call) -> Response:
     """Forget a secret of the project, or of an environment."""
-    return await _delete(call, read_level(call))
+    return await delete_at(call, call.rooms.people.secrets, read_level(call))
 
 
 async def list_shared(call: Call) -> Response:
     """The names of the organisation's secrets: jobs of all projects may get them."""
-    return await _list(call, 0)
+    return view_response(SecretList(*await list_at(call, call.rooms.people.secrets, ORGANISATION)))
 
 
 async def put_shared(call: Call) -> Response:
@@ -67,53 +56,19 @@ async def put_shared(call: Call) -> Response:
 
 async def delete_shared(call: Call) -> Response:
     """Forget a secret of the organisation."""
-    return await _delete(call, Level())
-
-
-async def _list(call: Call, project: int) -> Response:
-    async with call.rooms.database.read() as connection:
-        found = await settings.list_secrets(connection, project)
-    rows, after = part(found, call.query(LongPage), lambda row: row.key, tuple[int, str, str])
-    return view_response(SecretList([_view(row) for row in rows], after))
+    return await delete_at(call, call.rooms.people.secrets, Level())
 
 
 async def _put(call: Call, level: Level) -> Response:
     body = await call.body(SecretBody)
-    async with call.rooms.changes.begin() as change:
-        name = await call.rooms.people.vault.put(
-            change.connection, level, call.text("name"), body.value, refs=body.refs, now=change.now
-        )
+    name = await call.rooms.people.secrets.put(level, call.text("name"), body.value, body.refs)
     return view_response(Named(name))
 
 
-async def _delete(call: Call, level: Level) -> Response:
-    async with call.rooms.changes.begin() as change:
-        await call.rooms.people.vault.remove(change.connection, level, call.text("name"))
-    return empty_response()
-
-
-def _view(row: SecretRow) -> SecretView:
-    return SecretView(
-        row.name, row.level.name, row.level.environment, list(row.refs), time_text(row.updated_at)
-    )
-
-
-_OWN, _SHARED = f"{V1}/secrets", f"{V1}/organisation/secrets"
-OPERATIONS = (
-    Operation("GET", _OWN, Access.MAINTAINER, list_secrets, query=LongPage, answers={200: SecretList}),
-    Operation(
-        "PUT",
-        f"{_OWN}/{{name}}",
-        Access.MAINTAINER,
-        put_secret,
-        query=LevelQuery,
-        body=SecretBody,
-        answers={200: Named},
-    ),
-    Operation("DELETE", f"{_OWN}/{{name}}", Access.MAINTAINER, delete_secret, query=LevelQuery),
-    Operation("GET", _SHARED, Access.ORGANISATION, list_shared, query=LongPage, answers={200: SecretList}),
-    Operation(
-        "PUT", f"{_SHARED}/{{name}}", Access.ORGANISATION, put_shared, body=SecretBody, answers={200: Named}
-    ),
-    Operation("DELETE", f"{_SHARED}/{{name}}", Access.ORGANISATION, delete_shared),
+OPERATIONS = make_operations(
+    "secrets",
+    Handlers(list_secrets, put_secret, delete_secret, list_shared, put_shared, delete_shared),
+    readers=Access.MAINTAINER,
+    body=SecretBody,
+    listed=SecretList,
 )

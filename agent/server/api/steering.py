@@ -8,8 +8,8 @@ from agent.plan import Again, JobPhase, RunState
 from agent.server.events.views import HoldMinutes, Moment, time_text
 from agent.server.http.call import Call, view_response
 from agent.server.http.operation import V1, Operation
-from agent.server.http.paging import LongPage, Next, part
 from agent.server.people.auth.access import Access
+from agent.server.process.paging import LongPage, Next, part
 from agent.server.runs.approvals import Word
 from agent.server.store import environments, runs
 from agent.server.store.environments import ApprovalRow

@@ -15,8 +15,8 @@ from agent.server.data.dataset_commit import put_tag
 from agent.server.events.views import Moment, time_text, view_artifact
 from agent.server.http.call import Call, empty_response, view_response
 from agent.server.http.operation import V1, Operation
-from agent.server.http.paging import LongPage, Next, RowId, cut, next_cursor
 from agent.server.people.auth.access import Access
+from agent.server.process.paging import LongPage, Next, RowId, cut, next_cursor
 from agent.server.runs.platform_events import PlatformEvent, emit
 from agent.server.store import artifacts, tags
 from agent.server.store.datasets import TAGGED

@@ -9,8 +9,8 @@ from agent.errors import NotFoundError
 from agent.server.events.views import Moment, time_text
 from agent.server.http.call import Call, empty_response, view_response
 from agent.server.http.operation import ANY, V1, Operation
-from agent.server.http.paging import LongPage, Next, part
 from agent.server.people.auth.access import Access
+from agent.server.process.paging import LongPage, Next, part
 from agent.server.store import flows, webhooks
 
 _PATH = f"{V1}/webhooks/{{webhook}}"

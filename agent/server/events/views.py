@@ -118,8 +118,12 @@ class ArtifactView(msgspec.Struct):
 
 def shown_time(seconds: float) -> str:
     """Seconds since the epoch as `2026-11-21 08:00 UTC`, for people."""
-    text = time_text(seconds) or ""
-    return f"{text[:10]} {text[11:16]} UTC"
+    return shown_moment(time_text(seconds) or "")
+
+
+def shown_moment(moment: str) -> str:
+    """A moment of a view in the same way."""
+    return f"{moment[:10]} {moment[11:16]} UTC"
 
 
 def time_text(seconds: float | None) -> str | None:

@@ -104,6 +104,14 @@ async def find_user(connection: Connection, name: str) -> UserRow:
     return row
 
 
+async def load_user(connection: Connection, user: int) -> UserRow:
+    """The user with this id. Raises NotFoundError."""
+    row = await users.find_user(connection, user)
+    if row is None:
+        raise NotFoundError("this account is gone")
+    return row
+
+
 async def find_project(connection: Connection, name: str) -> ProjectRow:
     """The project of this name. Raises NotFoundError."""
     row = await projects.find_by_name(connection, name)

@@ -9,6 +9,8 @@ from typing import Protocol, TypeVar
 from agent.flow.filters import matches_patterns
 from agent.server.store.settings import Level, SecretRow
 
+__all__ = ["Level", "fits_refs", "may_be_used", "nearest"]
+
 
 class _Row(Protocol):
     @property

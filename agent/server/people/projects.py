@@ -1,16 +1,19 @@
-"""Projects: made, set up, archived."""
+"""Projects: seen, made, set up, archived."""
 
 from collections.abc import Mapping
 
 import msgspec
 
 from agent.server.events import audit
-from agent.server.events.changes import Change
+from agent.server.events.changes import Change, Changes
+from agent.server.events.views import Moment, time_text
 from agent.server.people.accounts import check_name, find_project
 from agent.server.people.auth.access import Caller, check_organisation
+from agent.server.people.auth.roles import Role
+from agent.server.process.paging import Page, part
 from agent.server.process.problems import ConflictError
 from agent.server.store import projects, runs
-from agent.server.store.projects import DEFAULT, ProjectRow, read_settings
+from agent.server.store.projects import DEFAULT, ProjectRow, ProjectSettings, read_settings
 
 # What one project has at the cost of the others is not for its own admins to say.
 ORGANISATIONS_OWN = frozenset(
@@ -27,6 +30,73 @@ ORGANISATIONS_OWN = frozenset(
         "max_dataset_bytes",
     }
 )
+
+
+class ProjectView(msgspec.Struct):
+    """A project, and the caller's role in it."""
+
+    id: int
+    name: str
+    role: str | None
+    settings: ProjectSettings
+    created: Moment | None
+    archived: Moment | None
+
+
+class Projects:
+    """The projects of this server, as callers see them. Each call is one transaction."""
+
+    def __init__(self, changes: Changes) -> None:
+        self._changes = changes
+
+    async def list_visible(self, caller: Caller, page: Page) -> tuple[list[ProjectView], str | None]:
+        """The projects that the caller has a role in, by name."""
+        async with self._changes.database.read() as connection:
+            rows = await projects.list_projects(connection)
+        visible = [row for row in rows if caller.role_in(row.id) is not None]
+        shown, after = part(visible, page, lambda row: row.name, str)
+        return [view_project(row, caller) for row in shown], after
+
+    async def list_roles(self, caller: Caller) -> dict[str, str]:
+        """What the caller is in each project, by its name."""
+        async with self._changes.database.read() as connection:
+            names = await projects.names(connection)
+        roles = {name: caller.role_in(project) for project, name in names.items()}
+        return {name: role.label for name, role in roles.items() if role is not None}
+
+    async def find(self, name: str) -> ProjectRow | None:
+        """The project of this name."""
+        async with self._changes.database.read() as connection:
+            return await projects.find_by_name(connection, name)
+
+    async def create(self, name: str, settings: Mapping[str, object], caller: Caller) -> ProjectView:
+        """A new project. Raises UsageError, ConflictError when the name is taken."""
+        async with self._changes.begin() as change:
+            row = await create_project(change, name, settings)
+        return view_project(row, caller)
+
+    async def change(
+        self, project: ProjectRow, *, settings: Mapping[str, object], is_archived: bool | None, caller: Caller
+    ) -> ProjectView:
+        """Set the project up, archive it, or open it again. Raises as `change_project` does."""
+        async with self._changes.begin() as change:
+            row = await change_project(
+                change, project, settings=settings, is_archived=is_archived, caller=caller
+            )
+        return view_project(row, caller)
+
+
+def view_project(row: ProjectRow, caller: Caller | None) -> ProjectView:
+    """A project as the caller sees it; None: the operator of the server."""
+    role = Role.ADMIN if caller is None else caller.role_in(row.id)
+    return ProjectView(
+        id=row.id,
+        name=row.name,
+        role=None if role is None else role.label,
+        settings=row.settings,
+        created=time_text(row.created_at),
+        archived=time_text(row.archived_at),
+    )
 
 
 async def create_project(change: Change, name: str, settings: Mapping[str, object]) -> ProjectRow:

@@ -1,8 +1,6 @@
 """`/login/oidc`: to the sign-in provider and back (`agent.server.people.auth.oidc`)."""
 
 import hmac
-import json
-import re
 import secrets
 
 import msgspec
@@ -10,21 +8,15 @@ from starlette.responses import Response
 
 from agent.errors import NotFoundError, RefusedError
 from agent.server.events import audit
-from agent.server.events.changes import Change
 from agent.server.http.call import Call
 from agent.server.http.operation import Operation
-from agent.server.people import accounts
 from agent.server.people.auth.access import Access
-from agent.server.people.auth.oidc import OidcClient, OidcIdentity
-from agent.server.people.auth.roles import Role
-from agent.server.store import projects, users
-from agent.server.store.users import UserRow
+from agent.server.people.auth.oidc import OidcClient
 from agent.server.web.pages import HTML, own_path, redirect
-from agent.server.web.sign_in import begin_session, enter
+from agent.server.web.sign_in import enter
 
 _WAY_SECONDS = 600
 _COOKIE = "oidc"
-_MOST_TRIES = 50
 CALLBACK = "/login/oidc/callback"
 
 
@@ -83,12 +75,9 @@ async def finish(call: Call) -> Response:
     identity = await client.redeem(
         query.code, redirect_uri=_redirect_uri(call), nonce=way.nonce, verifier=way.verifier
     )
-    async with call.rooms.changes.begin() as change:
-        user = await _find_or_make(change, client.settings.issuer, identity)
-        await users.replace_claimed(
-            change.connection, user.id, await _claimed_roles(change, client, identity), change.now
-        )
-        token = await begin_session(change, call, user)
+    people = call.rooms.people
+    older = people.sessions.read(call.request)
+    token = await people.browser_sessions.begin_provided(client.settings, identity, older)
     response = enter(call, token, way.next)
     call.rooms.people.sessions.forget(call.request, response, _COOKIE)
     return response
@@ -111,39 +100,6 @@ def _read_way(call: Call) -> _Way | None:
         )
     except (ValueError, msgspec.DecodeError):
         return None
-
-
-async def _find_or_make(change: Change, issuer: str, identity: OidcIdentity) -> UserRow:
-    """The user of this account; a new one never takes over a name that is there. Raises RefusedError when disabled."""
-    subject = json.dumps([issuer, identity.subject])
-    user = await users.find_by_subject(change.connection, subject)
-    if user is None:
-        name = await _free_name(change, identity.name)
-        user = await accounts.create_user(change, name, subject=subject)
-    audit.say_who(user.name, user.id)
-    if user.disabled_at is not None:
-        raise RefusedError("this account is disabled here", hint="ask an admin of the organisation")
-    return user
-
-
-async def _free_name(change: Change, wanted: str) -> str:
-    plain = re.sub(r"[^a-z0-9._-]+", "-", wanted.lower()).strip("._-")[:50].rstrip("._-") or "user"
-    for number in range(1, _MOST_TRIES):
-        name = plain if number == 1 else f"{plain}-{number}"
-        if await users.find_by_name(change.connection, name) is None:
-            return name
-    return f"{plain}-{secrets.token_hex(4)}"
-
-
-async def _claimed_roles(change: Change, client: OidcClient, identity: OidcIdentity) -> dict[int, str]:
-    """What the account's groups give: in each project the highest role of any of them."""
-    found: dict[int, Role] = {}
-    for group in identity.groups:
-        for name, role in client.settings.roles.get(group, ()):
-            project = await projects.find_by_name(change.connection, name)
-            if project is not None:
-                found[project.id] = max(role, found.get(project.id, role))
-    return {project: role.label for project, role in found.items()}
 
 
 OPERATIONS = (
