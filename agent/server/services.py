@@ -56,10 +56,15 @@ from agent.server.process.idempotency import Idempotency
 from agent.server.process.metrics import Metrics
 from agent.server.process.room import ProcessRoom
 from agent.server.process.traces import Traces, open_traces
+from agent.server.runs.approval_reading import ApprovalReading
 from agent.server.runs.approvals import Approvals
+from agent.server.runs.environments import Environments
 from agent.server.runs.flow_cache import FlowCache
 from agent.server.runs.groups import GroupKeeper
+from agent.server.runs.job_reading import JobReading
 from agent.server.runs.room import RunRoom
+from agent.server.runs.run_events import RunEvents
+from agent.server.runs.run_reading import RunReading
 from agent.server.runs.runs import Runs
 from agent.server.runs.timers import Timers
 from agent.server.settings import ServerSettings
@@ -136,7 +141,15 @@ def _assemble(
         bus=bus,
         process=own,
         people=people,
-        runs=RunRoom(runs, Approvals(changes, runs)),
+        runs=RunRoom(
+            runs=runs,
+            approvals=Approvals(changes, runs),
+            environments=Environments(changes),
+            reading=RunReading(database, runs, clock),
+            jobs=JobReading(database),
+            events=RunEvents(database),
+            words=ApprovalReading(database, runs),
+        ),
         data=data,
         triggers=triggers,
         agents=agents,

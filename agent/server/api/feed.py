@@ -12,7 +12,6 @@ from agent.server.http.call import Call
 from agent.server.http.operation import EVENTS, V1, Operation
 from agent.server.http.rooms import Rooms
 from agent.server.people.auth.access import Access
-from agent.server.store import events
 
 
 class FeedQuery(msgspec.Struct, forbid_unknown_fields=True):
@@ -28,8 +27,7 @@ async def follow_project(call: Call) -> Response:
     if "last-event-id" in call.request.headers:
         after = event_streams.read_last_event_id(call.request.headers["last-event-id"])
     if after is None:
-        async with call.rooms.database.read() as connection:
-            after = await events.last_number(connection)
+        after = await call.rooms.runs.events.find_last()
     return event_streams.stream_response(_events(call.rooms, call.project.id, after))
 
 
@@ -38,8 +36,7 @@ async def _events(rooms: Rooms, project: int, after: int) -> AsyncIterator[bytes
     yield f"id: {after}\n\n".encode()  # so that also one who saw nothing yet can go on from here
     with rooms.bus.listen(project_topic(project)) as listener:
         while not rooms.bus.is_closing:
-            async with rooms.database.read() as connection:
-                found = await events.list_of_project(connection, project, after)
+            found = await rooms.runs.events.list_of_project(project, after)
             for event in found:
                 after = event.id
                 yield event_streams.event_bytes(event.kind, event.data, event.id)

@@ -1,26 +1,21 @@
 """`/api/v1/jobs`: a job, its output as text, and its journal as it grows."""
 
-import json
 from collections.abc import AsyncIterator
 from typing import Annotated
 
 import msgspec
 from starlette.responses import Response, StreamingResponse
 
-from agent.errors import NotFoundError
 from agent.journal.format import Closed
 from agent.journal.public import PublicRecord, PublicRecords
 from agent.server.api import event_streams
 from agent.server.events.live import job_topic
-from agent.server.events.views import JobView, StepView, view_job, view_step
 from agent.server.http.call import Call, view_response
 from agent.server.http.operation import EVENTS, TEXT, V1, Operation
 from agent.server.http.rooms import Rooms
 from agent.server.people.auth.access import Access
 from agent.server.process.problems import MalformedError
-from agent.server.store import agents, jobs, records
-from agent.spec.outcome import Conclusion, FailureKind, JobResult
-from agent.spec.status import JobStatus
+from agent.server.runs.job_reading import JobDetails
 
 _Line = Annotated[int, msgspec.Meta(ge=1, le=1 << 53)]
 
@@ -34,33 +29,9 @@ class LogQuery(msgspec.Struct, forbid_unknown_fields=True):
     tail: Annotated[int, msgspec.Meta(ge=1, le=100_000)] | None = None
 
 
-class JobDetails(JobView, kw_only=True):
-    """A job with what its journal says."""
-
-    steps: list[StepView]
-    annotations: list[object]
-    summary: str
-
-
 async def show_job(call: Call) -> Response:
     """A job with its steps and annotations."""
-    job = call.text("job")
-    async with call.rooms.database.read() as connection:
-        row = await jobs.find_job(connection, job)
-        if row is None:
-            raise NotFoundError(f"there is no job {job}")
-        steps = await records.list_steps(connection, row.id, row.lease)
-        annotations = await records.list_annotations(connection, row.id, row.lease)
-        summary = await records.list_summaries(connection, row.id, row.lease)
-        names = await agents.names_of(connection, [row.agent])
-    return view_response(
-        JobDetails(
-            **msgspec.structs.asdict(view_job(row, names)),
-            steps=[view_step(step) for step in steps],
-            annotations=annotations,
-            summary="\n".join(summary),
-        )
-    )
+    return view_response(await call.rooms.runs.jobs.load(call.text("job")))
 
 
 async def show_log(call: Call) -> Response:
@@ -68,42 +39,33 @@ async def show_log(call: Call) -> Response:
     query = call.query(LogQuery)
     if query.tail is not None and (query.from_line != 1 or query.lines is not None):
         raise MalformedError("`tail` goes with neither `from_line` nor `lines`")
-    row = await _find(call.rooms, call.text("job"))
-    logs = call.rooms.data.logs
+    of, logs = await call.rooms.runs.jobs.find_journal(call.text("job")), call.rooms.data.logs
     if query.tail is not None:
-        output = _once(await logs.tail(row.id, row.lease, query.tail, query.step))
+        output = _once(await logs.tail(of.job, of.lease, query.tail, query.step))
     else:
-        output = logs.text(row.id, row.lease, first=query.from_line, count=query.lines, step=query.step)
+        output = logs.text(of.job, of.lease, first=query.from_line, count=query.lines, step=query.step)
     headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
     return StreamingResponse(output, media_type="text/plain; charset=utf-8", headers=headers)
 
 
 async def follow_job(call: Call) -> Response:
     """The job's journal as it grows: a record an event, its id the journal's offset behind it."""
-    row = await _find(call.rooms, call.text("job"))
+    of = await call.rooms.runs.jobs.find_journal(call.text("job"))
     after = event_streams.last_event_id(call)
-    return event_streams.stream_response(_follow(call.rooms, row.id, after))
-
-
-async def _find(rooms: Rooms, job: str) -> jobs.JobRow:
-    async with rooms.database.read() as connection:
-        row = await jobs.find_job(connection, job)
-    if row is None:
-        raise NotFoundError(f"there is no job {job}")
-    return row
+    return event_streams.stream_response(_follow(call.rooms, of.job, after))
 
 
 async def _follow(rooms: Rooms, job: str, after: int) -> AsyncIterator[bytes]:
     """Events behind `after`. The journal is read from where the lines that end there begin."""
-    row = await _find(rooms, job)
-    start = await rooms.data.logs.resume(row.id, row.lease, after)
-    public, offset = PublicRecords(row.key, start.step_ids), start.offset
-    lease, is_closed = row.lease, False
+    of = await rooms.runs.jobs.find_journal(job)
+    start = await rooms.data.logs.resume(job, of.lease, after)
+    public, offset = PublicRecords(of.key, start.step_ids), start.offset
+    lease, is_closed = of.lease, False
     with rooms.bus.listen(job_topic(job)) as listener:
         while not rooms.bus.is_closing:
-            row = await _find(rooms, job)
-            if row.lease != lease:
-                public, offset, lease = PublicRecords(row.key), 0, row.lease
+            of = await rooms.runs.jobs.find_journal(job)
+            if of.lease != lease:
+                public, offset, lease = PublicRecords(of.key), 0, of.lease
             before = offset
             async for found in rooms.data.logs.read(job, lease, offset):
                 for end, record in found:
@@ -113,8 +75,8 @@ async def _follow(rooms: Rooms, job: str, after: int) -> AsyncIterator[bytes]:
                         yield _events_of(events, end)
             if offset > before:
                 continue
-            if row.status is JobStatus.COMPLETED:
-                yield _end_of(public, row, offset, is_closed=is_closed)
+            if of.closing is not None:
+                yield _end_of(public, None if is_closed else of.closing, offset)
                 return
             for moved in public.progress():  # for who has seen all the rest: it is no part of the journal
                 yield event_streams.event_bytes("progress", moved, None)
@@ -122,9 +84,9 @@ async def _follow(rooms: Rooms, job: str, after: int) -> AsyncIterator[bytes]:
                 yield event_streams.HEARTBEAT
 
 
-def _end_of(public: PublicRecords, row: jobs.JobRow, offset: int, *, is_closed: bool) -> bytes:
-    """The end of the stream; before it the last word that the journal does not have."""
-    last = b"" if is_closed else _events_of(list(public.convert(_closing(row))), offset)
+def _end_of(public: PublicRecords, missing: Closed | None, offset: int) -> bytes:
+    """The end of the stream; before it the last word, when it is `missing` in the journal."""
+    last = b"" if missing is None else _events_of(list(public.convert(missing)), offset)
     return last + event_streams.END
 
 
@@ -135,17 +97,6 @@ def _events_of(events: list[PublicRecord], end: int) -> bytes:
         event_streams.event_bytes(event["kind"], event, event_id)
         for event, event_id in zip(events, ids, strict=True)
     )
-
-
-def _closing(row: jobs.JobRow) -> Closed:
-    """The last word on a job whose journal has none: it was lost, or cancelled before it began."""
-    result = JobResult(
-        Conclusion(row.conclusion or Conclusion.FAILURE),
-        json.loads(row.outputs),
-        FailureKind(row.failure_kind) if row.failure_kind else None,
-        row.message,
-    )
-    return Closed(int((row.finished_at or 0) * 1000), result)
 
 
 async def _once(data: bytes) -> AsyncIterator[bytes]:

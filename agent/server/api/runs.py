@@ -6,20 +6,17 @@ from typing import Annotated
 import msgspec
 from starlette.responses import Response
 
-from agent import codec
-from agent.errors import NotFoundError
 from agent.plan.request import RunRequest
 from agent.server.api import event_streams
 from agent.server.events.live import run_topic
-from agent.server.events.views import HoldMinutes, RunStarted, RunView, view_run
+from agent.server.events.views import HoldMinutes, RunStarted, RunView
 from agent.server.http.call import Call, view_response
 from agent.server.http.operation import EVENTS, V1, Operation
 from agent.server.http.rooms import Rooms
 from agent.server.people.auth.access import Access
-from agent.server.process.paging import Next, Page, RowId, cut, next_cursor
-from agent.server.runs.run_details import RunDetails, load_run
+from agent.server.process.paging import Next, Page
+from agent.server.runs.run_details import RunDetails
 from agent.server.runs.runs import Submission
-from agent.server.store import events, jobs, runs
 from agent.server.triggers.inbox import check_payload
 from agent.spec.job import Source
 from agent.spec.status import RunStatus
@@ -112,29 +109,15 @@ async def submit_run(call: Call) -> Response:
 async def list_runs(call: Call) -> Response:
     """Runs, newest first."""
     query = call.query(RunQuery)
-    async with call.rooms.database.read() as connection:
-        found = await runs.list_runs(
-            connection,
-            call.project.id,
-            limit=query.limit + 1,
-            before=query.after(RowId),
-            status=query.status or None,
-        )
-        shown = cut(found, query.limit)
-        held = await jobs.list_held(connection, [row.id for row in shown])
-    after = next_cursor(found, query.limit, shown[-1].id if shown else 0)
-    views = [view_run(row) for row in shown]
+    views, after = await call.rooms.runs.reading.list_of(call.project.id, query, query.status or None)
     for view in views:
-        view.held, view.url = held.get(view.id, []), call.page_url(view.id)
+        view.url = call.page_url(view.id)
     return view_response(RunList(views, after))
 
 
 async def show_run(call: Call) -> Response:
     """A run with its jobs, summaries and artifacts."""
-    attempt = call.query(DetailsQuery).attempt
-    details = await load_run(
-        call.rooms.database, call.rooms.runs.runs, call.number("run"), attempt, now=call.rooms.clock.now()
-    )
+    details = await call.rooms.runs.reading.load(call.number("run"), call.query(DetailsQuery).attempt)
     details.url = call.page_url(details.id)
     return view_response(details)
 
@@ -151,11 +134,8 @@ async def cancel_run(call: Call) -> Response:
 async def follow_run(call: Call) -> Response:
     """The run's changes as they happen."""
     run = call.number("run")
-    async with call.rooms.database.read() as connection:
-        row = await runs.find_run(connection, run)
-    if row is None:
-        raise NotFoundError(f"there is no run {run}")
-    after = event_streams.last_event_id(call) or row.events_after
+    start = await call.rooms.runs.events.find_start(run)
+    after = event_streams.last_event_id(call) or start
     return event_streams.stream_response(_events(call.rooms, run, after))
 
 
@@ -171,18 +151,15 @@ def _read_pins(lock: str | None) -> Mapping[str, str] | None:
 async def _events(rooms: Rooms, run: int, after: int) -> AsyncIterator[bytes]:
     with rooms.bus.listen(run_topic(run)) as listener:
         while not rooms.bus.is_closing:
-            async with rooms.database.read() as connection:
-                row = await runs.find_run(connection, run)
-                found = await events.list_events(connection, run, after)
-            for event in found:
+            news = await rooms.runs.events.list_of_run(run, after)
+            for event in news.events:
                 after = event.id
                 yield event_streams.event_bytes(event.kind, event.data, event.id)
-            if not found:
-                if row is None or row.status is RunStatus.COMPLETED:
-                    yield event_streams.END
-                    return
-                if not await listener.wait(event_streams.HEARTBEAT_SECONDS):
-                    yield event_streams.HEARTBEAT
+            if news.is_over:
+                yield event_streams.END
+                return
+            if not news.events and not await listener.wait(event_streams.HEARTBEAT_SECONDS):
+                yield event_streams.HEARTBEAT
 
 
 OPERATIONS = (

@@ -3,16 +3,14 @@
 import msgspec
 from starlette.responses import Response
 
-from agent.errors import NotFoundError
-from agent.plan import Again, JobPhase, RunState
-from agent.server.events.views import HoldMinutes, Moment, time_text
+from agent.plan import Again
+from agent.server.events.views import HoldMinutes
 from agent.server.http.call import Call, view_response
 from agent.server.http.operation import V1, Operation
 from agent.server.people.auth.access import Access
-from agent.server.process.paging import LongPage, Next, part
+from agent.server.process.paging import LongPage, Next
+from agent.server.runs.approval_reading import ApprovalView, GateView
 from agent.server.runs.approvals import Word
-from agent.server.store import environments, runs
-from agent.server.store.environments import ApprovalRow
 
 _PATH = f"{V1}/runs/{{run:int}}"
 _LONGEST_COMMENT = 2000
@@ -46,29 +44,6 @@ class WordView(msgspec.Struct):
 
     run: int
     jobs: list[str]
-
-
-class GateView(msgspec.Struct):
-    """A job that its environment holds back."""
-
-    job: str
-    environment: str
-    approvals: int
-    approved_by: list[str]
-    opens: Moment | None
-
-
-class ApprovalView(msgspec.Struct):
-    """A word that was said."""
-
-    job: str
-    environment: str
-    attempt: int
-    commit: str
-    by: str
-    approved: bool
-    comment: str
-    time: Moment | None
 
 
 class ApprovalList(msgspec.Struct):
@@ -106,46 +81,8 @@ async def reject_run(call: Call) -> Response:
 
 async def list_approvals(call: Call) -> Response:
     """Jobs that wait for their environments, and what was said."""
-    run = call.number("run")
-    async with call.rooms.database.read() as connection:
-        plan = await runs.load_plan(connection, run)
-        if plan is None:
-            raise NotFoundError(f"there is no run {run}")
-        found = await environments.list_approvals(connection, run)
-    given, after = part(found, call.query(LongPage), _place, tuple[float, str, str])
-    _flow, state = call.rooms.runs.runs.read(plan, run)
-    said = [
-        ApprovalView(
-            row.key,
-            row.environment,
-            row.attempt,
-            row.commit,
-            row.actor,
-            row.is_approved,
-            row.comment,
-            time_text(row.created_at),
-        )
-        for row in given
-    ]
-    return view_response(ApprovalList(_gates(state), said, after))
-
-
-def _place(row: ApprovalRow) -> tuple[float, str, str]:
-    return row.created_at, row.job, row.actor
-
-
-def _gates(state: RunState) -> list[GateView]:
-    return [
-        GateView(
-            job.key,
-            job.gate.environment,
-            job.gate.approvals,
-            list(job.gate.approved_by),
-            time_text(job.gate.opens_at) if job.gate.is_known else None,
-        )
-        for job in state.jobs.values()
-        if job.phase is JobPhase.GATED and job.gate is not None
-    ]
+    words = call.rooms.runs.words
+    return view_response(ApprovalList(*await words.list_of(call.number("run"), call.query(LongPage))))
 
 
 async def _decide(call: Call, *, is_approved: bool) -> Response:

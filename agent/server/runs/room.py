@@ -1,8 +1,13 @@
-"""The room's parts: what becomes of runs."""
+"""The room's parts: what becomes of runs, and how they are looked at."""
 
 from dataclasses import dataclass
 
+from agent.server.runs.approval_reading import ApprovalReading
 from agent.server.runs.approvals import Approvals
+from agent.server.runs.environments import Environments
+from agent.server.runs.job_reading import JobReading
+from agent.server.runs.run_events import RunEvents
+from agent.server.runs.run_reading import RunReading
 from agent.server.runs.runs import Runs
 
 
@@ -12,3 +17,8 @@ class RunRoom:
 
     runs: Runs
     approvals: Approvals
+    environments: Environments
+    reading: RunReading
+    jobs: JobReading
+    events: RunEvents
+    words: ApprovalReading

@@ -1,0 +1,83 @@
+"""Jobs as they are looked at: what the tables say of one, and which journal has the rest."""
+
+import json
+from dataclasses import dataclass
+
+import msgspec
+
+from agent.errors import NotFoundError
+from agent.journal.format import Closed
+from agent.server.events.views import JobView, StepView, view_job, view_step
+from agent.server.store import agents, jobs, records
+from agent.server.store.database import Connection, Database
+from agent.server.store.jobs import JobRow
+from agent.spec.outcome import Conclusion, FailureKind, JobResult
+
+
+class JobDetails(JobView, kw_only=True):
+    """A job with what its journal says."""
+
+    steps: list[StepView]
+    annotations: list[object]
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobJournal:
+    """The journal of a job: that of its present lease. `closing` is the last word on the job, once it has ended."""
+
+    job: str
+    key: str
+    lease: int
+    closing: Closed | None
+
+
+class JobReading:
+    """Reads jobs. Each call is one snapshot; those about one job raise NotFoundError."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def load(self, job: str) -> JobDetails:
+        """A job with its steps and annotations."""
+        async with self._database.read() as connection:
+            row = await _find(connection, job)
+            steps = await records.list_steps(connection, row.id, row.lease)
+            annotations = await records.list_annotations(connection, row.id, row.lease)
+            summary = await records.list_summaries(connection, row.id, row.lease)
+            names = await agents.names_of(connection, [row.agent])
+        return JobDetails(
+            **msgspec.structs.asdict(view_job(row, names)),
+            steps=[view_step(step) for step in steps],
+            annotations=annotations,
+            summary="\n".join(summary),
+        )
+
+    async def find_journal(self, job: str) -> JobJournal:
+        """Where to read what the job said."""
+        async with self._database.read() as connection:
+            row = await _find(connection, job)
+        return JobJournal(row.id, row.key, row.lease, _closing(row) if row.status == "completed" else None)
+
+    async def count_open(self) -> dict[str, int]:
+        """How many jobs are in each state, of those that have not ended."""
+        async with self._database.read() as connection:
+            return await jobs.count_open(connection)
+
+
+async def _find(connection: Connection, job: str) -> JobRow:
+    row = await jobs.find_job(connection, job)
+    if row is None:
+        raise NotFoundError(f"there is no job {job}")
+    return row
+
+
+def _closing(row: JobRow) -> Closed:
+    """What a journal would say at its end: that of a job that was lost, or cancelled before it began, has none."""
+    result = JobResult(
+        Conclusion(row.conclusion or Conclusion.FAILURE),
+        json.loads(row.outputs),
+        FailureKind(row.failure_kind) if row.failure_kind else None,
+        row.message,
+    )
+    return Closed(int((row.finished_at or 0) * 1000), result)
