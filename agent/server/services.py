@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 from agent.clock import Clock
 from agent.ids import ENTROPY_BYTES, make_id
+from agent.server.agents.administration import Administration
+from agent.server.agents.agent_reading import AgentReading
 from agent.server.agents.assignment import Assignments
+from agent.server.agents.attach_permits import AttachPermits
 from agent.server.agents.dispatch import Dispatcher
 from agent.server.agents.heartbeats import Heartbeats
 from agent.server.agents.hub import Hub
@@ -264,14 +267,17 @@ def _make_agents(
     peers = Peers(process, changes)
     hub = Hub(bus)
     assignments = Assignments(people.vault, people.runtime_tokens, triggers.connected.find_job_token)
+    registry, heartbeats = Registry(changes), Heartbeats(changes, settings.lease_terms)
     return AgentRoom(
-        registry=Registry(changes),
+        registry=registry,
         hub=hub,
         peers=peers,
-        heartbeats=Heartbeats(changes, settings.lease_terms),
+        heartbeats=heartbeats,
         offers=Offers(changes, hub, peers, leases=leases, runs=runs, assignments=assignments),
         leases=leases,
         job_records=job_records,
         terms=settings.connection_terms,
-        allow_attach=settings.allow_attach,
+        reading=AgentReading(changes.database, peers, heartbeats),
+        administration=Administration(changes.database, registry, hub, heartbeats, leases),
+        permits=AttachPermits(changes.database, peers, is_allowed=settings.allow_attach),
     )

@@ -14,7 +14,7 @@ GPU_JOB = ONE_JOB.replace("runs-on: linux", "runs-on: [linux, a-lab]")
 
 @pytest.fixture
 def agent(server: ServerProcess, make_agent: Any, request: pytest.FixtureRequest) -> TestAgent:
-    found: TestAgent = make_agent(server, name=request.node.name[:80])
+    found: TestAgent = make_agent(server, name=request.node.name[:80], token=server.registration())
     return found.connect(max_jobs=3)
 
 
@@ -65,3 +65,24 @@ def test_no_name_of_an_agent_holds_a_character_that_nobody_sees(
             "/api/v1/agents/register", json={**body, "inventory": to_json(INVENTORY), **more}
         )
         assert answer.status_code == 422, answer.text
+
+
+def test_an_agent_that_is_drained_by_the_server_is_shown_so_wherever_agents_are_shown(
+    server: ServerProcess, agent: TestAgent
+) -> None:
+    headers = {"Authorization": f"Bearer {server.token}", "Accept": "text/html"}
+
+    def draining() -> tuple[int, float]:
+        shown = server.http.get("/status", headers=headers).text.count(
+            '<span class="state busy">draining</span>'
+        )
+        figures = server.http.get("/metrics", headers=headers).text
+        (line,) = [
+            line for line in figures.splitlines() if line.startswith('flow_agent_agents{state="draining"}')
+        ]
+        return shown, float(line.rpartition(" ")[2])
+
+    assert draining() == (0, 0)
+    arrange(server, agent, draining=True)
+    assert draining() == (1, 1)
+    arrange(server, agent, draining=False)

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+from agent.server.agents.administration import Administration
+from agent.server.agents.agent_reading import AgentReading
+from agent.server.agents.attach_permits import AttachPermits
 from agent.server.agents.heartbeats import Heartbeats
 from agent.server.agents.hub import Hub
 from agent.server.agents.job_records import JobRecords
@@ -24,4 +27,6 @@ class AgentRoom:
     leases: Leases
     job_records: JobRecords
     terms: ConnectionTerms
-    allow_attach: bool
+    reading: AgentReading
+    administration: Administration
+    permits: AttachPermits

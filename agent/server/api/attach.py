@@ -8,20 +8,14 @@ from typing import Annotated
 import msgspec
 from starlette.responses import Response
 
-from agent.errors import NotFoundError, RefusedError
 from agent.ids import ENTROPY_BYTES, make_id
 from agent.server.events import audit
 from agent.server.http.admission import address_of
 from agent.server.http.call import Call, view_response
 from agent.server.http.operation import V1, Operation
 from agent.server.people.auth.access import Access
-from agent.server.people.auth.roles import Role
 from agent.server.people.auth.tickets import TICKET_SECONDS, Ticket
-from agent.server.process.problems import ConflictError, TooLargeError
-from agent.server.store import agents, deliveries, jobs, runs
-from agent.server.store.database import Connection
-from agent.server.store.jobs import JobRow
-from agent.spec.status import ACTIVE, JobStatus
+from agent.server.process.problems import TooLargeError
 from agent.wire.messages import ATTACH_COMMAND_CHARACTERS
 
 _Size = Annotated[int, msgspec.Meta(ge=0, le=65535)]
@@ -65,19 +59,16 @@ async def attach_job(call: Call) -> Response:
             f"the command is longer than {ATTACH_COMMAND_CHARACTERS} characters",
             hint="attach without one, and send it as input",
         )
-    async with call.rooms.database.read() as connection:
-        row = await _find(connection, call.text("job"))
-        await _check_rights(connection, call, row)
-        names = await agents.names_of(connection, [row.agent])
-    name = names.get(row.agent or "", row.agent or "")
-    audit.note(run=row.run, job=row.key, agent=name, command=body.command, terminal=body.terminal is not None)
+    job = await call.rooms.agents.permits.find(call.text("job"), call.caller)
+    name, is_terminal = job.agent_name, body.terminal is not None
+    audit.note(run=job.run, job=job.key, agent=name, command=body.command, terminal=is_terminal)
     ticket = Ticket(
         session=make_id("attach", secrets.token_bytes(ENTROPY_BYTES)),
-        job=row.id,
-        lease=row.lease,
-        run=row.run,
-        project=row.project,
-        agent=row.agent or "",
+        job=job.id,
+        lease=job.lease,
+        run=job.run,
+        project=job.project,
+        agent=job.agent,
         agent_name=name,
         name=call.caller.name,
         user=call.caller.user,
@@ -89,43 +80,7 @@ async def attach_job(call: Call) -> Response:
     )
     audit.note(session=ticket.session, resume=body.resume)
     made = call.rooms.people.tickets.make(ticket)
-    return view_response(TicketView(ticket.session, made, f"{V1}/attach", TICKET_SECONDS, row.key, name), 201)
-
-
-async def _find(connection: Connection, job: str) -> JobRow:
-    row = await jobs.find_job(connection, job)
-    if row is None:
-        raise NotFoundError(f"there is no job {job}")
-    if row.status is JobStatus.COMPLETED:
-        raise ConflictError(
-            f"the job {row.key} has ended",
-            hint="`agent run rerun --hold-on-failure 30m` holds it when it fails",
-        )
-    if row.status not in ACTIVE:
-        raise ConflictError(f"the job {row.key} has not begun", hint=row.waiting)
-    return row
-
-
-async def _check_rights(connection: Connection, call: Call, row: JobRow) -> None:
-    """A maintainer, or who has started the run by hand; with a stranger's code only an admin. Raises RefusedError."""
-    if not call.rooms.agents.allow_attach:
-        raise RefusedError(
-            "this server lets nobody attach to jobs", hint="its operator can change that: AGENT_ATTACH"
-        )
-    role = call.caller.role_in(row.project) or Role.VIEWER
-    origin = await deliveries.find_origin(connection, row.run)
-    if origin is not None and not origin.is_trusted and role < Role.ADMIN:
-        raise RefusedError(
-            "the run is of code from outside: only an admin of the project may attach to it",
-            hint="what runs there may lie in wait for whoever looks",
-        )
-    run = await runs.find_run(connection, row.run)
-    is_starter = run is not None and origin is None and run.actor == call.caller.name
-    if role < Role.MAINTAINER and not is_starter:
-        raise RefusedError(
-            "to attach to a job needs the role maintainer, or to have started its run by hand",
-            hint="who is attached can read the job's secrets",
-        )
+    return view_response(TicketView(ticket.session, made, f"{V1}/attach", TICKET_SECONDS, job.key, name), 201)
 
 
 OPERATIONS = (

@@ -10,7 +10,6 @@ server lets in, or not, by itself.
 
 import asyncio
 import json
-import logging
 from contextlib import suppress
 from time import monotonic
 from typing import Any
@@ -26,12 +25,7 @@ from agent.server.http.rooms import Rooms
 from agent.server.people.auth.tickets import Ticket
 from agent.server.process.client_groups import group_of
 from agent.server.process.problems import ConflictError
-from agent.server.store import jobs
-from agent.server.store.failures import UnavailableError
-from agent.spec.status import ACTIVE
 from agent.wire import messages as m
-
-log = logging.getLogger("agent.server")
 
 _POLICY_VIOLATION = 1008
 _TRY_AGAIN_LATER = 1013
@@ -71,15 +65,7 @@ def _read_ticket(websocket: WebSocket, rooms: Rooms) -> Ticket:
 
 async def _run(websocket: WebSocket, rooms: Rooms, ticket: Ticket) -> dict[str, Any]:
     """The session here, or at the server that holds the agent's connection; how it ended. Raises AgentError."""
-    async with rooms.database.read() as connection:
-        row = await jobs.find_job(connection, ticket.job)
-        holder = await rooms.agents.peers.find_holder(connection, ticket.agent)
-    if row is None or row.lease != ticket.lease or row.status not in ACTIVE:
-        raise ConflictError("the job has ended")
-    if holder is None:
-        raise ConflictError(
-            f"the agent {ticket.agent_name} is not connected now", hint="the job goes on; try again later"
-        )
+    holder = await rooms.agents.permits.find_holder(ticket)
     if holder:
         if HEADER in websocket.headers:
             raise ConflictError("the agent has moved to another server just now", hint="attach again")
@@ -192,8 +178,4 @@ async def _write_down(rooms: Rooms, ticket: Ticket, seconds: float, ending: dict
             "message": ending["message"],
         },
     )
-    try:
-        async with rooms.database.write() as connection:
-            await audit.write(connection, entry, rooms.clock.now())
-    except UnavailableError as error:
-        log.warning("the end of %s's session is not in the audit log: %s", ticket.name, error)
+    await rooms.changes.write_down(entry)

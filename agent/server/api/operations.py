@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections import Counter
 from functools import cache
 
 from starlette.responses import PlainTextResponse, Response
@@ -16,7 +15,6 @@ from agent.server.people.auth.access import Access, check_role, nothing_there
 from agent.server.people.auth.roles import Role
 from agent.server.process.metrics import MEDIA_TYPE
 from agent.server.runs.badges import draw_badge
-from agent.server.store import agents, jobs, projects, runs
 
 _PROBE_KEY = "probe"  # never written: asking for it shows that the blobs' place answers
 _BADGE_HEADERS = {
@@ -29,15 +27,8 @@ _BADGE_HEADERS = {
 async def show_metrics(call: Call) -> Response:
     """The server's figures, for Prometheus."""
     rooms = call.rooms
-    async with rooms.database.read() as connection:
-        states = await jobs.count_open(connection)
-        rows = await agents.list_agents(connection)
-        connected = await rooms.agents.peers.connected(connection)
-    found = Counter(
-        "offline" if row.id not in connected else "draining" if row.is_draining else "online" for row in rows
-    )
-    shown = {state: found[state] for state in ("online", "draining", "offline")}
-    return Response(rooms.process.metrics.render(states, shown), media_type=f"{MEDIA_TYPE}; charset=utf-8")
+    jobs, agents = await rooms.runs.jobs.count_open(), await rooms.agents.reading.count_by_state()
+    return Response(rooms.process.metrics.render(jobs, agents), media_type=f"{MEDIA_TYPE}; charset=utf-8")
 
 
 async def check_health(_call: Call) -> Response:
@@ -59,8 +50,7 @@ async def find_problems(rooms: Rooms) -> list[str]:
         return ["stopping"]
     found = []
     try:
-        async with rooms.database.read() as connection:
-            await projects.find_project(connection, projects.DEFAULT)
+        await rooms.people.projects.probe()
     except AgentError as error:
         found.append(f"database: {error.what}")
     try:
@@ -84,20 +74,14 @@ async def show_flow_schema(_call: Call) -> Response:
 async def show_badge(call: Call) -> Response:
     """How the newest run of a flow stands, as a picture."""
     flow = call.text("flow").removesuffix(".svg")
-    async with call.rooms.database.read() as connection:
-        project = await projects.find_by_name(connection, call.text("project"))
-        state = None if project is None else await runs.find_state(connection, project.id, flow)
+    project = await call.rooms.people.projects.find(call.text("project"))
     if project is None or not project.settings.public_badges:
-        await _check_viewer(call, project)
+        caller = (await admit(call.request, call.rooms, Access.MEMBER)).caller
+        if project is None:  # who shows no good token can't tell it from one that is not public
+            raise nothing_there()
+        check_role(caller, Role.VIEWER, project.id, project.name)
+    state = await call.rooms.runs.reading.find_state(project.id, flow)
     return Response(draw_badge(flow, state or "no runs"), media_type="image/svg+xml", headers=_BADGE_HEADERS)
-
-
-async def _check_viewer(call: Call, project: projects.ProjectRow | None) -> None:
-    """Who shows no good token can't tell a project that is not public from one that is not there."""
-    caller = (await admit(call.request, call.rooms, Access.MEMBER)).caller
-    if project is None:
-        raise nothing_there()
-    check_role(caller, Role.VIEWER, project.id, project.name)
 
 
 @cache

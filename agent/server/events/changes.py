@@ -1,6 +1,7 @@
 """A change of state: one transaction, the events that tell of it, and who is woken when it is committed."""
 
 import json
+import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -12,8 +13,11 @@ from agent.server.events.views import json_text, view_job, view_run
 from agent.server.process.metrics import FirstStep, Told
 from agent.server.store import agents, events, jobs, locks, records, runs
 from agent.server.store.database import Connection, Database
+from agent.server.store.failures import UnavailableError
 from agent.server.store.jobs import JobRow
 from agent.server.store.upsert import is_sqlite
+
+log = logging.getLogger("agent.server")
 
 
 @dataclass(slots=True)
@@ -125,6 +129,16 @@ class Changes:
         for topic in change.topics:
             self._bus.wake(topic)
         self.on_told(change.now, change.told)
+
+    async def write_down(self, entry: audit.AuditedCall, outcome: audit.Outcome = "done") -> None:
+        """The row of what changed nothing else. Without the database it stands in our own log that it is missing."""
+        try:
+            async with self.database.write() as connection:
+                await audit.write(connection, entry, self.clock.now(), outcome)
+        except UnavailableError as error:  # the caller is told of that already, or gets what was asked for
+            log.warning("%s by %s is not in the audit log: %s", entry.action, entry.actor, error)
+            return
+        entry.is_written = True
 
     def wake(self, topic: str) -> None:
         """Wake `topic` without a change of rows: bytes have come."""

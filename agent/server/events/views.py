@@ -116,14 +116,14 @@ class ArtifactView(msgspec.Struct):
     expires: Moment | None
 
 
-def shown_time(seconds: float) -> str:
-    """Seconds since the epoch as `2026-11-21 08:00 UTC`, for people."""
-    return shown_moment(time_text(seconds) or "")
-
-
 def shown_moment(moment: str) -> str:
-    """A moment of a view in the same way."""
+    """A moment of a view as `2026-11-21 08:00 UTC`, for people."""
     return f"{moment[:10]} {moment[11:16]} UTC"
+
+
+def read_moment(moment: str) -> float:
+    """A moment of a view in seconds since the epoch."""
+    return datetime.fromisoformat(moment).timestamp()
 
 
 def time_text(seconds: float | None) -> str | None:

@@ -89,13 +89,7 @@ class Guard:
         if entry.is_written or is_noise or (method in SAFE_METHODS and status < 400):
             return
         outcome: audit.Outcome = "done" if status < 400 else "refused" if status < 500 else "failed"
-        try:
-            async with rooms.database.write() as connection:
-                await audit.write(connection, entry, rooms.clock.now(), outcome)
-        except UnavailableError as error:  # the caller is told of that already, or gets what was asked for
-            log.warning("%s by %s is not in the audit log: %s", entry.action, entry.actor, error)
-            return
-        entry.is_written = True
+        await rooms.changes.write_down(entry, outcome)
 
     async def _refuse_secrets(self, call: Call) -> None:
         """Raises UsageError when a job's request names a secret of its; no log says what the path was."""

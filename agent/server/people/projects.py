@@ -64,10 +64,21 @@ class Projects:
         roles = {name: caller.role_in(project) for project, name in names.items()}
         return {name: role.label for name, role in roles.items() if role is not None}
 
+    async def list_names(self, caller: Caller) -> dict[int, str]:
+        """The projects that the caller has a role in: the name of each by its id."""
+        async with self._changes.database.read() as connection:
+            names = await projects.names(connection)
+        return {project: name for project, name in names.items() if caller.role_in(project) is not None}
+
     async def find(self, name: str) -> ProjectRow | None:
         """The project of this name."""
         async with self._changes.database.read() as connection:
             return await projects.find_by_name(connection, name)
+
+    async def probe(self) -> None:
+        """Raises AgentError when the database gives no answer."""
+        async with self._changes.database.read() as connection:
+            await projects.find_project(connection, DEFAULT)
 
     async def create(self, name: str, settings: Mapping[str, object], caller: Caller) -> ProjectView:
         """A new project. Raises UsageError, ConflictError when the name is taken."""

@@ -13,7 +13,7 @@ from agent.server.store.database import Database
 
 
 @dataclass(frozen=True, slots=True)
-class WaitingJob:
+class JobInQueue:
     """A job in the queue: since when, in seconds since the epoch, and why (empty: nobody has looked yet)."""
 
     run: int
@@ -54,12 +54,12 @@ class RunReading:
             rows = await runs.list_newest(connection, list(projects), limit)
         return [(projects[row.project], view_run(row)) for row in rows]
 
-    async def list_waiting(self, projects: Collection[int]) -> list[WaitingJob]:
+    async def list_waiting(self, projects: Collection[int]) -> list[JobInQueue]:
         """The queue, as far as it is of these projects."""
         async with self._database.read() as connection:
             rows = await queue.list_queued(connection)
         return [
-            WaitingJob(row.run, row.id, row.key, row.queued_at, row.waiting)
+            JobInQueue(row.run, row.id, row.key, row.queued_at, row.waiting)
             for row in rows
             if row.project in projects
         ]
