@@ -1,4 +1,4 @@
-"""What people decide about agents: that one is there, what it may be given, and that it is no more."""
+"""Decisions of people about agents: that one is there, what it may be given, and that it is no more."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Who may attach to which job, and where it is. A permit becomes a ticket (`agent.server.people.auth.tickets`)."""
+"""Permits to attach to jobs: who gets one for which, and where the job is. A permit becomes a ticket (`agent.server.people.auth.tickets`)."""
 
 from dataclasses import dataclass
 

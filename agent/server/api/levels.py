@@ -1,4 +1,4 @@
-"""What is set by name at levels: the project's own, one of its environments', the organisation's. One table for each such noun."""
+"""Values that are set by name at levels: the project's own, one of its environments', the organisation's. One table for each such noun."""
 
 from dataclasses import dataclass
 

@@ -1,17 +1,13 @@
 """`/api/v1/webhooks`: webhooks by name; and `/hooks/...`, where deliveries arrive."""
 
-from typing import Any
-
 import msgspec
 from starlette.responses import Response
 
-from agent.errors import NotFoundError
-from agent.server.events.views import Moment, time_text
 from agent.server.http.call import Call, empty_response, view_response
 from agent.server.http.operation import ANY, V1, Operation
 from agent.server.people.auth.access import Access
-from agent.server.process.paging import LongPage, Next, part
-from agent.server.store import flows, webhooks
+from agent.server.process.paging import LongPage, Next
+from agent.server.triggers.named import NewWebhook, WebhookView
 
 _PATH = f"{V1}/webhooks/{{webhook}}"
 
@@ -21,21 +17,6 @@ class WebhookBody(msgspec.Struct, forbid_unknown_fields=True):
 
     name: str
     flow: str | int
-
-
-class WebhookView(msgspec.Struct, kw_only=True):
-    """A webhook; its secret is shown when it is made, and never again."""
-
-    name: str
-    url: str
-    flow: int
-    created: Moment | None
-
-
-class NewWebhook(WebhookView, kw_only=True):
-    """A webhook with its secret."""
-
-    secret: str
 
 
 class WebhookList(msgspec.Struct):
@@ -60,35 +41,22 @@ class StartedRun(msgspec.Struct):
 
 async def list_webhooks(call: Call) -> Response:
     """The project's webhooks."""
-    async with call.rooms.database.read() as connection:
-        found = await webhooks.list_webhooks(connection, call.project.id)
-    rows, after = part(found, call.query(LongPage), lambda row: row.name, str)
-    return view_response(WebhookList([WebhookView(**_facts(call, row)) for row in rows], after))
+    named = call.rooms.triggers.named
+    return view_response(
+        WebhookList(*await named.list_of(call.project.id, call.query(LongPage), call.base_url))
+    )
 
 
 async def add_webhook(call: Call) -> Response:
     """Make a webhook; the answer is the only place that shows its secret."""
     body = await call.body(WebhookBody)
-    async with call.rooms.changes.begin() as change:
-        if isinstance(body.flow, int):
-            flow = await flows.find_flow(change.connection, body.flow)
-        else:
-            flow = await flows.find_named(change.connection, call.project.id, None, body.flow)
-        if flow is None or flow.project != call.project.id:
-            raise NotFoundError(
-                f"there is no flow '{body.flow}' in this project", hint="see: agent flow list"
-            )
-        named = call.rooms.triggers.named
-        secret = await named.add(change, call.project.id, body.name, flow.id)
-        row = await webhooks.find_webhook(change.connection, body.name)
-    assert row is not None
-    return view_response(NewWebhook(**_facts(call, row), secret=secret), 201)
+    made = await call.rooms.triggers.named.make(call.project.id, body.name, body.flow, call.base_url)
+    return view_response(made, 201)
 
 
 async def remove_webhook(call: Call) -> Response:
     """Forget a webhook."""
-    async with call.rooms.changes.begin() as change:
-        await webhooks.remove_webhook(change.connection, call.text("webhook"))
+    await call.rooms.triggers.named.remove(call.text("webhook"))
     return empty_response()
 
 
@@ -122,15 +90,6 @@ async def _receive(call: Call, provider: str) -> Response:
     body = await call.raw_body(call.rooms.process.limits.hook_bytes)
     number, outcome = await inbox.receive(provider, name, headers, body)
     return view_response(Received(number, outcome), 202)
-
-
-def _facts(call: Call, row: webhooks.WebhookRow) -> dict[str, Any]:
-    return {
-        "name": row.name,
-        "url": f"{call.base_url}/hooks/{row.name}",
-        "flow": row.flow,
-        "created": time_text(row.created_at),
-    }
 
 
 OPERATIONS = (

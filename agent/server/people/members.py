@@ -1,4 +1,4 @@
-"""Who has which role in a project. Each call is one transaction."""
+"""Members of a project, and which role each has. Each call is one transaction."""
 
 import msgspec
 

@@ -1,4 +1,4 @@
-"""What `agent register` spends: made, listed, ended. Each call is one transaction."""
+"""Registration tokens, which `agent register` spends: made, listed, ended. Each call is one transaction."""
 
 import json
 from collections.abc import Mapping, Sequence

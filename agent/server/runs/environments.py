@@ -1,4 +1,4 @@
-"""What a project's environments ask for before a job may enter them. Each call is one transaction."""
+"""Environments of a project: what each asks for before a job may enter it. Each call is one transaction."""
 
 from typing import Annotated
 

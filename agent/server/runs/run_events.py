@@ -1,4 +1,4 @@
-"""What has been told of runs, to be read on from a number: those who follow one ask again when they are woken."""
+"""Events of runs, to be read on from a number: those who follow one ask again when they are woken."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -3,24 +3,44 @@
 import re
 import secrets
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
+
+import msgspec
 
 from agent.errors import NotFoundError, UsageError
 from agent.flow.inputs import Value
 from agent.seal.tokens import new_token
 from agent.server.events.changes import Change, Changes
+from agent.server.events.views import Moment, time_text
 from agent.server.people.vault import Vault
+from agent.server.process.paging import Page, part
 from agent.server.process.problems import ConflictError, MalformedError
 from agent.server.store import deliveries, flows, webhooks
 from agent.server.store.webhooks import WebhookRow
 from agent.server.triggers.dispatching import dispatch
 from agent.server.triggers.from_platform import find_source
 from agent.server.triggers.inbox import read_payload
+from agent.server.triggers.known_flows import find_flow
 from agent.server.triggers.signatures import BadSignatureError, check_signature
 from agent.server.triggers.starting import Starter, new_key
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 _TAKEN: Final = ("github", "gitea", "gitlab")
+
+
+class WebhookView(msgspec.Struct, kw_only=True):
+    """A webhook; its secret is shown when it is made, and never again."""
+
+    name: str
+    url: str
+    flow: int
+    created: Moment | None
+
+
+class NewWebhook(WebhookView, kw_only=True):
+    """A webhook with its secret."""
+
+    secret: str
 
 
 class NamedWebhooks:
@@ -31,8 +51,30 @@ class NamedWebhooks:
         self._vault = vault
         self._starter = starter
 
-    async def add(self, change: Change, project: int, name: str, flow: int) -> str:
-        """Make a webhook for a flow that waits for `workflow_dispatch`; gives its secret. Raises UsageError."""
+    async def list_of(self, project: int, page: Page, base_url: str) -> tuple[list[WebhookView], str | None]:
+        """The project's webhooks by name, as they are reached at `base_url`."""
+        async with self._changes.database.read() as connection:
+            found = await webhooks.list_webhooks(connection, project)
+        rows, after = part(found, page, lambda row: row.name, str)
+        return [WebhookView(**_fields(row, base_url)) for row in rows], after
+
+    async def make(self, project: int, name: str, flow: int | str, base_url: str) -> NewWebhook:
+        """Make a webhook that starts a flow of the project, by its number or, when it is stored here, its name.
+
+        Raises NotFoundError for the flow, UsageError for the name, ConflictError when it is taken.
+        """
+        async with self._changes.begin() as change:
+            started = await find_flow(change.connection, project, flow)
+            row, secret = await self._add(change, project, name, started.id)
+        return NewWebhook(**_fields(row, base_url), secret=secret)
+
+    async def remove(self, name: str) -> None:
+        """Forget a webhook."""
+        async with self._changes.begin() as change:
+            await webhooks.remove_webhook(change.connection, name)
+
+    async def _add(self, change: Change, project: int, name: str, flow: int) -> tuple[WebhookRow, str]:
+        """The row, and the secret in clear."""
         if not _NAME.fullmatch(name) or name in _TAKEN:
             raise UsageError(
                 f"'{name[:80]}' is no name for a webhook", hint="lower-case letters, digits, - . _"
@@ -44,7 +86,7 @@ class NamedWebhooks:
         secret = new_token("fa_hook", secrets.token_bytes(32))
         row = WebhookRow(name, project, flow, self._vault.lock(secret, make_scope(name)), change.now)
         await webhooks.add_webhook(change.connection, row)
-        return secret
+        return row, secret
 
     async def check(self, name: str, headers: Mapping[str, str], body: bytes | None) -> WebhookRow:
         """Which webhook this is. `body` None: asked before it is read. Raises BadSignatureError."""
@@ -94,6 +136,15 @@ class NamedWebhooks:
                 outcome="it starts its flow at once; the answer says with which run, or why not",
             )
         return None if number is None else f"delivery/{number}/webhook"
+
+
+def _fields(row: WebhookRow, base_url: str) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "url": f"{base_url}/hooks/{row.name}",
+        "flow": row.flow,
+        "created": time_text(row.created_at),
+    }
 
 
 def read_inputs(body: bytes, content_type: str) -> dict[str, Value]:

@@ -11,9 +11,12 @@ from agent.server.pools import Pools
 from agent.server.runs.runs import Runs
 from agent.server.triggers.clockwork import Clockwork
 from agent.server.triggers.connected import Connected
+from agent.server.triggers.delivery_book import DeliveryBook
 from agent.server.triggers.inbox import Inbox
+from agent.server.triggers.known_flows import KnownFlows
 from agent.server.triggers.named import NamedWebhooks
 from agent.server.triggers.outside import OutsideRule
+from agent.server.triggers.repository_reading import RepositoryReading
 from agent.server.triggers.settings import TriggerSettings
 from agent.server.triggers.starting import Starter
 from agent.server.triggers.statuses import Statuses
@@ -24,6 +27,9 @@ from agent.server.triggers.worker import Worker
 class Triggers:
     """What the API and the server's life use."""
 
+    flows: KnownFlows = field(repr=False)
+    deliveries: DeliveryBook = field(repr=False)
+    repositories: RepositoryReading = field(repr=False)
     connected: Connected = field(repr=False)
     inbox: Inbox = field(repr=False)
     named: NamedWebhooks = field(repr=False)
@@ -49,6 +55,9 @@ def make_triggers(
     clockwork = Clockwork(changes, starter, settings.late_seconds)
     statuses = Statuses(changes, connected, outside, pools.outside, public_url)
     return Triggers(
+        flows=KnownFlows(changes, connected, starter, pools.plans),
+        deliveries=DeliveryBook(changes),
+        repositories=RepositoryReading(changes.database),
         connected=connected,
         inbox=Inbox(changes, connected),
         named=NamedWebhooks(changes, vault, starter),
