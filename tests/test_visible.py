@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from agent.cli.terminal.output import safe_text
 from agent.cli.terminal.tables import plain, print_table
 from agent.errors import UsageError
+from agent.server.data.artifacts import check_name
 from agent.server.people.vault import check_environment
 from agent.server.runs.badges import draw_badge
-from agent.server.toolkit.artifacts import check_name
 from agent.server.web.text import plain_text
 from agent.spec.dataset import check_path
 from agent.visible import check_visible, show_name

@@ -21,7 +21,11 @@ from agent.server.agents.peers import Peers
 from agent.server.agents.registry import Registry
 from agent.server.agents.room import AgentRoom
 from agent.server.data.archive.archiver import Archiver
+from agent.server.data.artifacts import Artifacts
 from agent.server.data.blobs.location import open_blobs
+from agent.server.data.caches import Caches
+from agent.server.data.dataset_changes import DatasetChanges
+from agent.server.data.dataset_reading import DatasetReading
 from agent.server.data.datasets import Datasets
 from agent.server.data.job_logs import JobLogs
 from agent.server.data.journals.files import FileJournals
@@ -29,6 +33,9 @@ from agent.server.data.journals.table import TableJournals
 from agent.server.data.log_index import LogIndexes
 from agent.server.data.retention import Retention
 from agent.server.data.room import DataRoom
+from agent.server.data.snapshots import Snapshots
+from agent.server.data.tags import Tags
+from agent.server.data.uploads import Uploads
 from agent.server.events.changes import Changes
 from agent.server.events.live import Bus, SharedBus
 from agent.server.http.bodies import Bodies
@@ -241,12 +248,19 @@ def _make_data(
     journals = (
         TableJournals(database, bus) if database.is_shared else FileJournals(folder.journals, pools.files)
     )
-    blobs = open_blobs(settings.blobs_url, folder.blobs, pools.files)
+    blobs, limits = open_blobs(settings.blobs_url, folder.blobs, pools.files), settings.limits
+    uploads, files = Uploads(changes, blobs, limits.artifact_bytes), Datasets(database, blobs, clock, limits)
     return DataRoom(
         blobs=blobs,
         journals=journals,
         logs=JobLogs(database, journals, blobs, log_indexes),
-        datasets=Datasets(database, blobs, clock, settings.limits),
+        uploads=uploads,
+        artifacts=Artifacts(changes, blobs, uploads, limits.artifact_bytes),
+        caches=Caches(changes, uploads),
+        snapshots=Snapshots(changes, blobs, limits.snapshot_bytes),
+        tags=Tags(changes),
+        datasets=DatasetReading(database, files),
+        dataset_changes=DatasetChanges(changes, files),
         retention=Retention(changes, journals, blobs),
     )
 

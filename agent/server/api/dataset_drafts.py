@@ -11,21 +11,12 @@ import msgspec
 from starlette.responses import Response
 
 from agent.server.api.datasets import DATASET
-from agent.server.data.dataset_commit import CommitOptions, commit_draft
-from agent.server.data.dataset_views import Digest, FileView, VersionView, view_version
-from agent.server.data.datasets import (
-    begin_draft,
-    check_may_write,
-    find_dataset,
-    find_draft,
-)
-from agent.server.events import audit
+from agent.server.data.dataset_changes import DraftPlace
+from agent.server.data.dataset_commit import CommitOptions
+from agent.server.data.dataset_views import Digest, FileView, VersionView
 from agent.server.http.call import Call, empty_response, view_response
 from agent.server.http.operation import BYTES, Operation
 from agent.server.people.auth.access import Access
-from agent.server.store import datasets
-from agent.server.store.database import Connection
-from agent.server.store.datasets import DatasetRow, VersionRow
 from agent.spec.dataset import ManifestFile
 
 _MOST_FILES = 1000  # in one request
@@ -70,57 +61,45 @@ class Commit(msgspec.Struct, forbid_unknown_fields=True):
 
 async def add_draft(call: Call) -> Response:
     """Begin a new version of a dataset."""
-    body = await call.body(NewDraft)
-    async with call.rooms.changes.begin() as change:
-        dataset = await find_dataset(change.connection, call.project.id, call.text("name"))
-        audit.note(dataset=dataset.name)
-        draft = await begin_draft(change, dataset, call.caller, message=body.message, metadata=body.metadata)
-    return view_response(DraftView(draft.id, dataset.name), 201)
+    body, changes = await call.body(NewDraft), call.rooms.data.dataset_changes
+    number, dataset = await changes.begin_draft(
+        call.project.id, call.text("name"), call.caller, message=body.message, metadata=body.metadata
+    )
+    return view_response(DraftView(number, dataset), 201)
 
 
 async def add_files(call: Call) -> Response:
     """Name files of the draft: the answer says which of their contents are missing."""
     body = await call.body(DraftFiles)
-    async with call.rooms.database.read() as connection:
-        _, draft = await _find(connection, call)
-        await check_may_write(connection, call.caller)
     files = [ManifestFile(file.path, file.size_bytes, file.digest, file.mode) for file in body.files]
-    return view_response(MissingView(await call.rooms.data.datasets.name_files(call.project, draft, files)))
+    return view_response(
+        MissingView(await call.rooms.data.dataset_changes.name_files(_draft_of(call), files))
+    )
 
 
 async def put_content(call: Call) -> Response:
     """Send the bytes of files that the draft names; they are held against the digest."""
-    async with call.rooms.database.read() as connection:
-        _, draft = await _find(connection, call)
-        await check_may_write(connection, call.caller)
-    await call.rooms.data.datasets.store_content(
-        call.project, draft, call.text("digest"), call.request.stream()
-    )
+    changes = call.rooms.data.dataset_changes
+    await changes.store_content(_draft_of(call), call.text("digest"), call.request.stream())
     return empty_response()
 
 
 async def commit(call: Call) -> Response:
     """Make the draft the dataset's next version: 201. Sent again it gives the same version: 200."""
     body = await call.body(Commit)
-    async with call.rooms.database.read() as connection:
-        dataset, draft = await _find(connection, call)
     wanted = CommitOptions(body.digest, body.tags, body.unless_same)
-    done = await commit_draft(call.rooms.changes, dataset, draft, call.caller, wanted)
-    return view_response(view_version(dataset, done.version, done.tags), 201 if done.is_new else 200)
+    view, is_new = await call.rooms.data.dataset_changes.commit(_draft_of(call), wanted)
+    return view_response(view, 201 if is_new else 200)
 
 
 async def delete_draft(call: Call) -> Response:
     """Give a draft up. What it alone has named goes with the next retention."""
-    async with call.rooms.changes.begin() as change:
-        _, draft = await _find(change.connection, call)
-        await datasets.lock_contents(change.connection, call.project.id)
-        await datasets.forget_draft(change.connection, draft.id)
+    await call.rooms.data.dataset_changes.give_up(_draft_of(call))
     return empty_response()
 
 
-async def _find(connection: Connection, call: Call) -> tuple[DatasetRow, VersionRow]:
-    dataset = await find_dataset(connection, call.project.id, call.text("name"))
-    return dataset, await find_draft(connection, dataset, call.number("draft"), call.caller)
+def _draft_of(call: Call) -> DraftPlace:
+    return DraftPlace(call.project, call.text("name"), call.number("draft"), call.caller)
 
 
 _DRAFT = f"{DATASET}/drafts/{{draft:int}}"

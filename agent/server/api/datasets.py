@@ -8,32 +8,13 @@ from typing import Annotated
 import msgspec
 from starlette.responses import Response
 
-from agent.errors import NotFoundError
-from agent.server.data.dataset_views import (
-    DatasetView,
-    FileView,
-    VersionView,
-    view_dataset,
-    view_file,
-    view_version,
-)
-from agent.server.data.datasets import (
-    CONTENT_HEADERS,
-    check_may_write,
-    create_dataset,
-    find_dataset,
-    find_version,
-)
-from agent.server.events import audit
+from agent.server.data.dataset_views import DatasetView, FileView, VersionView
+from agent.server.data.datasets import VersionPlace
 from agent.server.http.call import Call, empty_response, view_response
+from agent.server.http.downloads import redirect_or_send
 from agent.server.http.operation import ANY, V1, Operation
 from agent.server.people.auth.access import Access
-from agent.server.process.paging import Next, Page, RowId, cut, next_cursor
-from agent.server.store import dataset_files, datasets
-from agent.server.store.database import Connection
-from agent.server.store.datasets import DatasetRow, VersionRow
-from agent.server.toolkit.blobs import read_start, redirect_or_send
-from agent.server.toolkit.shelves import Stored
+from agent.server.process.paging import Next, Page
 
 _Description = Annotated[str, msgspec.Meta(max_length=1000)]
 
@@ -74,134 +55,68 @@ class FileList(msgspec.Struct):
 
 async def list_datasets(call: Call) -> Response:
     """The project's datasets by name, each with its newest version."""
-    page = call.query(Page)
-    async with call.rooms.database.read() as connection:
-        found = await datasets.list_datasets(
-            connection, call.project.id, after=page.after(str), limit=page.limit + 1
-        )
-        shown = cut(found, page.limit)
-        latest = await datasets.latest_of(connection, [row.id for row in shown])
-        tags = await datasets.tags_of(connection, [row.id for row in latest.values()])
-    views = []
-    for row in shown:
-        version = latest.get(row.id)
-        newest = None if version is None else view_version(row, version, tags.get(version.id, ()))
-        views.append(view_dataset(row, newest))
-    after = next_cursor(found, page.limit, shown[-1].name if shown else "")
-    return view_response(DatasetList(views, after))
+    datasets = call.rooms.data.datasets
+    return view_response(DatasetList(*await datasets.list_of(call.project.id, call.query(Page))))
 
 
 async def add_dataset(call: Call) -> Response:
     """Make a dataset, which has no version yet."""
-    body = await call.body(NewDataset)
-    async with call.rooms.changes.begin() as change:
-        actor = await check_may_write(change.connection, call.caller)
-        audit.note(dataset=body.name)
-        row = await create_dataset(change, call.project.id, body.name, body.description, actor)
-    return view_response(view_dataset(row, None), 201)
+    body, changes = await call.body(NewDataset), call.rooms.data.dataset_changes
+    made = await changes.create(call.project.id, body.name, body.description, call.caller)
+    return view_response(made, 201)
 
 
 async def show_dataset(call: Call) -> Response:
     """A dataset and its newest version."""
-    async with call.rooms.database.read() as connection:
-        row = await find_dataset(connection, call.project.id, call.text("name"))
-        return view_response(await _view(connection, row))
+    return view_response(await call.rooms.data.datasets.load(call.project.id, call.text("name")))
 
 
 async def change_dataset(call: Call) -> Response:
     """Change a dataset's description; its versions never change."""
-    body = await call.body(DatasetChange)
-    async with call.rooms.changes.begin() as change:
-        row = await find_dataset(change.connection, call.project.id, call.text("name"))
-        await datasets.describe_dataset(change.connection, row.id, body.description)
-        row = await find_dataset(change.connection, call.project.id, row.name)
-        view = await _view(change.connection, row)
-    return view_response(view)
+    body, changes = await call.body(DatasetChange), call.rooms.data.dataset_changes
+    return view_response(await changes.describe(call.project.id, call.text("name"), body.description))
 
 
 async def delete_dataset(call: Call) -> Response:
     """Delete a dataset with all its versions."""
-    async with call.rooms.changes.begin() as change:
-        row = await find_dataset(change.connection, call.project.id, call.text("name"))
-        await datasets.lock_contents(change.connection, row.project)
-        await datasets.remove_dataset(change.connection, row.id)
-    await call.rooms.data.datasets.sweep_contents(call.project.id)
+    await call.rooms.data.dataset_changes.remove(call.project.id, call.text("name"))
     return empty_response()
 
 
 async def list_versions(call: Call) -> Response:
     """A dataset's versions, newest first."""
-    page = call.query(Page)
-    async with call.rooms.database.read() as connection:
-        dataset = await find_dataset(connection, call.project.id, call.text("name"))
-        found = await datasets.list_versions(
-            connection, dataset.id, before=page.after(RowId), limit=page.limit + 1
-        )
-        shown = cut(found, page.limit)
-        tags = await datasets.tags_of(connection, [row.id for row in shown])
-    views = [view_version(dataset, row, tags.get(row.id, ())) for row in shown]
-    return view_response(VersionList(views, next_cursor(found, page.limit, shown[-1].number if shown else 0)))
+    datasets, name = call.rooms.data.datasets, call.text("name")
+    return view_response(VersionList(*await datasets.list_versions(call.project.id, name, call.query(Page))))
 
 
 async def show_version(call: Call) -> Response:
     """A version, by its number, a tag or `latest`."""
-    async with call.rooms.database.read() as connection:
-        dataset, version = await find_named(connection, call)
-        tags = await datasets.tags_of(connection, [version.id])
-    return view_response(view_version(dataset, version, tags.get(version.id, ())))
+    return view_response(await call.rooms.data.datasets.load_version(version_of(call)))
 
 
 async def delete_version(call: Call) -> Response:
     """Delete a version; its number is not given again."""
-    async with call.rooms.changes.begin() as change:
-        dataset, version = await find_named(change.connection, call)
-        audit.note(dataset=dataset.name, version=version.number)
-        await datasets.lock_contents(change.connection, dataset.project)
-        await datasets.remove_versions(change.connection, [version.id])
-    await call.rooms.data.datasets.sweep_contents(call.project.id)
+    await call.rooms.data.dataset_changes.remove_version(version_of(call))
     return empty_response()
 
 
 async def list_files(call: Call) -> Response:
     """The files of a version. A job that asks has read it: its run's lineage says so."""
-    page = call.query(Page)
-    async with call.rooms.database.read() as connection:
-        _, version = await find_named(connection, call)
-        found = await dataset_files.list_files(
-            connection, call.project.id, version.id, after=page.after(str), limit=page.limit + 1
-        )
-    await call.rooms.data.datasets.note_read(call.caller, version)
-    shown = cut(found, page.limit)
-    after = next_cursor(found, page.limit, shown[-1].file.path if shown else "")
-    return view_response(FileList([view_file(named.file) for named in shown], after))
+    datasets, page = call.rooms.data.datasets, call.query(Page)
+    return view_response(FileList(*await datasets.list_files(version_of(call), page, call.caller)))
 
 
 async def download_content(call: Call) -> Response:
     """The bytes of a file of the version, by their digest; `Range: bytes=N-` goes on where a download broke off."""
-    digest = call.text("digest")
-    async with call.rooms.database.read() as connection:
-        _, version = await find_named(connection, call)
-        size = await dataset_files.size_in(connection, version.id, digest)
-        content = await dataset_files.find_content(connection, call.project.id, digest)
-    if size is None or content is None:
-        raise NotFoundError("the version has no file with this digest", where=digest[:80])
-    await call.rooms.data.datasets.note_read(call.caller, version)
-    stored = Stored(version.id, content.blob, content.size_bytes, is_final=True, headers=CONTENT_HEADERS)
-    return await redirect_or_send(call.rooms, stored, read_start(call, stored.size_bytes))
+    datasets = call.rooms.data.datasets
+    return await redirect_or_send(
+        call, await datasets.find_content(version_of(call), call.text("digest"), call.caller)
+    )
 
 
-async def find_named(connection: Connection, call: Call) -> tuple[DatasetRow, VersionRow]:
-    """The dataset and the version that the path names. Raises NotFoundError."""
-    dataset = await find_dataset(connection, call.project.id, call.text("name"))
-    return dataset, await find_version(connection, dataset, call.text("version"))
-
-
-async def _view(connection: Connection, row: DatasetRow) -> DatasetView:
-    latest = await datasets.find_latest(connection, row.id)
-    if latest is None:
-        return view_dataset(row, None)
-    tags = await datasets.tags_of(connection, [latest.id])
-    return view_dataset(row, view_version(row, latest, tags.get(latest.id, ())))
+def version_of(call: Call) -> VersionPlace:
+    """The version that the path names."""
+    return VersionPlace(call.project.id, call.text("name"), call.text("version"))
 
 
 DATASETS = f"{V1}/datasets"

@@ -3,13 +3,12 @@
 import msgspec
 from starlette.responses import Response
 
-from agent.server.api.datasets import VERSION, find_named
-from agent.server.data.dataset_views import UseView, VersionView, view_use, view_version
+from agent.server.api.datasets import VERSION, version_of
+from agent.server.data.dataset_views import UseView, VersionView
 from agent.server.http.call import Call, view_response
 from agent.server.http.operation import V1, Operation
 from agent.server.people.auth.access import Access
-from agent.server.process.paging import Next, Page, cut, next_cursor, part
-from agent.server.store import datasets, lineage
+from agent.server.process.paging import Next, Page
 
 
 class LineageView(msgspec.Struct):
@@ -30,34 +29,14 @@ class RunDatasets(msgspec.Struct):
 
 async def show_lineage(call: Call) -> Response:
     """Where a version comes from, and who has read it."""
-    page = call.query(Page)
-    before = page.after(tuple[int, str])
-    async with call.rooms.database.read() as connection:
-        dataset, row = await find_named(connection, call)
-        tags = await datasets.tags_of(connection, [row.id])
-        found = await lineage.list_readers(connection, row.id, before=before, limit=page.limit + 1)
-        inputs = []
-        if row.run is not None and row.committed_at is not None:
-            inputs = await lineage.list_inputs(connection, row.run, row.job, row.committed_at)
-    shown = cut(found, page.limit)
-    after = next_cursor(found, page.limit, (shown[-1].run, shown[-1].job) if shown else None)
-    version = view_version(dataset, row, tags.get(row.id, ()))
-    return view_response(
-        LineageView(version, [view_use(use) for use in inputs], [view_use(use) for use in shown], after)
-    )
+    datasets = call.rooms.data.datasets
+    return view_response(LineageView(*await datasets.load_lineage(version_of(call), call.query(Page))))
 
 
 async def list_of_run(call: Call) -> Response:
     """The versions of datasets that a run has read and made."""
-    async with call.rooms.database.read() as connection:
-        rows = await lineage.list_of_run(connection, call.number("run"))
-    shown, after = part(
-        rows,
-        call.query(Page),
-        lambda row: (row.time, row.version, row.direction, row.job),
-        tuple[float, int, str, str],
-    )
-    return view_response(RunDatasets([view_use(row) for row in shown], after))
+    datasets = call.rooms.data.datasets
+    return view_response(RunDatasets(*await datasets.list_of_run(call.number("run"), call.query(Page))))
 
 
 OPERATIONS = (

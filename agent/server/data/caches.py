@@ -8,14 +8,21 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agent.errors import UsageError
+import msgspec
+
+from agent.errors import NotFoundError, UsageError
 from agent.server.data.cache_scopes import Scopes
 from agent.server.data.run_scopes import find_scopes
-from agent.server.events.changes import Change
+from agent.server.data.shelves import CACHES, Stored, stored_cache
+from agent.server.data.uploads import Uploads
+from agent.server.events.changes import Change, Changes
+from agent.server.events.views import Moment, time_text
 from agent.server.people.auth.runtime import JobIdentity
+from agent.server.process.paging import Page, RowId, cut, next_cursor
+from agent.server.process.problems import ConflictError
 from agent.server.store import caches, jobs, projects, runs
 from agent.server.store.caches import CacheRow
-from agent.server.store.database import Connection, Database
+from agent.server.store.database import Connection
 
 _LONGEST_KEY = 512
 _MOST_KEYS = 10
@@ -27,39 +34,169 @@ _AT_ONCE = 100  # caches that are looked at when room is made
 class CachePlace:
     """Where a job's caches are."""
 
-    job: str
     project: int
     scopes: Scopes
 
 
-async def find_place(database: Database, identity: JobIdentity) -> CachePlace:
-    """The project and the scopes of a job that runs: from what is stored of it, not from what it says."""
-    async with database.read() as connection:
-        run = await runs.find_run(connection, identity.run)
-        project = await jobs.project_of(connection, identity.job)
-        assert run is not None
-        assert project is not None
-        return CachePlace(identity.job, project, await find_scopes(connection, run))
+class CacheView(msgspec.Struct):
+    """A cache. `ref` is the git ref whose runs wrote it."""
+
+    id: int
+    key: str
+    version: str
+    ref: str
+    size_bytes: int
+    digest: str
+    created: Moment | None
+    last_used: Moment | None
 
 
-async def reserve(change: Change, place: CachePlace, key: str, version: str) -> int | None:
-    """The id of a new cache; None when the job may write none here, or the key is taken. Raises UsageError."""
-    check_key(key)
-    check_version(version)
-    if place.scopes.write is None:
-        return None
-    return await caches.reserve(
-        change.connection,
-        project=place.project,
-        scope=place.scopes.write,
-        key=key,
-        version=version,
-        job=place.job,
-        now=change.now,
-    )
+@dataclass(frozen=True, slots=True)
+class CacheRoom:
+    """How much room all caches of a project take, in bytes, and a part of their list."""
+
+    views: list[CacheView]
+    size_bytes: int
+    next: str | None
 
 
-async def look_up(
+@dataclass(frozen=True, slots=True)
+class CacheReservation:
+    """A cache that may be uploaded; `id` None: why not."""
+
+    id: int | None
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundCache:
+    """A cache that a job is to restore, and where its bytes are."""
+
+    view: CacheView
+    stored: Stored
+
+
+class Caches:
+    """The caches of projects."""
+
+    def __init__(self, changes: Changes, uploads: Uploads) -> None:
+        self._changes = changes
+        self._uploads = uploads
+
+    # People's
+
+    async def list_of(self, project: int, page: Page, prefix: str) -> CacheRoom:
+        """The project's finished caches whose keys begin with `prefix`, the last used first."""
+        after = page.after(tuple[float, RowId])
+        async with self._changes.database.read() as connection:
+            found = await caches.list_caches(
+                connection, project, limit=page.limit + 1, after=after, prefix=prefix
+            )
+            used = await caches.size_of_all(connection, project)
+        shown = cut(found, page.limit)
+        behind = next_cursor(found, page.limit, (shown[-1].used_at, shown[-1].id) if shown else None)
+        return CacheRoom([_view(row) for row in shown], used, behind)
+
+    async def remove(self, cache: int) -> None:
+        """Forget a cache: its key is free again. Raises NotFoundError."""
+        async with self._changes.begin() as change:
+            row = await caches.find_cache(change.connection, cache)
+            if row is None:
+                raise NotFoundError(f"there is no cache {cache}")
+            await caches.remove_caches(change.connection, [cache])
+        await self._uploads.remove_all(CACHES, stored_cache(row))
+
+    # Jobs': where a job's caches are says what is stored of it, not what it says itself
+
+    async def reserve(self, job: JobIdentity, key: str, version: str) -> CacheReservation:
+        """Take a key in the job's scope. Raises UsageError."""
+        check_key(key)
+        check_version(version)
+        async with self._changes.begin() as change:
+            place = await _find_place(change.connection, job)
+            if place.scopes.write is None:
+                return CacheReservation(None, "this run may write no caches")
+            cache = await caches.reserve(
+                change.connection,
+                project=place.project,
+                scope=place.scopes.write,
+                key=key,
+                version=version,
+                job=job.job,
+                now=change.now,
+            )
+        return CacheReservation(cache, "the key is taken")
+
+    async def look_up(self, job: JobIdentity, keys: Sequence[str], version: str) -> FoundCache | None:
+        """The cache that the job is to restore; its use is noted. Raises UsageError."""
+        async with self._changes.database.read() as connection:
+            row = await _look_up(connection, await _find_place(connection, job), keys, version)
+        if row is None:
+            return None
+        async with self._changes.begin() as change:
+            await caches.note_use(change.connection, row.id, change.now)
+        return FoundCache(_view(row), stored_cache(row))
+
+    async def find_own(self, job: JobIdentity, cache: int) -> Stored:
+        """What the job has reserved under this number. Raises NotFoundError."""
+        return stored_cache(await self._find_own(job, cache))
+
+    async def finish_pieces(self, job: JobIdentity, cache: int, size: int) -> None:
+        """The pieces that have arrived are the whole cache, of `size` bytes: it is found from now on. Raises UsageError."""
+        row = await self._find_own(job, cache)
+        if row.status != "final" and not await self._uploads.join_pieces(CACHES, stored_cache(row), size):
+            raise UsageError("the pieces that have arrived do not make up the archive", where=row.key)
+        await self._finish(await self._find_own(job, cache), size)
+
+    async def finish(self, job: JobIdentity, key: str, version: str, size: int | None) -> int:
+        """The upload that the job has reserved is complete: it is found from now on. Its id.
+
+        `size` (None: any) is what the client says. Raises NotFoundError, UsageError for another size, ConflictError.
+        """
+        async with self._changes.database.read() as connection:
+            row = await caches.find_reserved(connection, job.job, key, version)
+        if row is None:
+            raise NotFoundError(f"this job has reserved no cache '{key[:80]}'")
+        await self._finish(row, size)
+        return row.id
+
+    async def _find_own(self, job: JobIdentity, cache: int) -> CacheRow:
+        async with self._changes.database.read() as connection:
+            row = await caches.find_cache(connection, cache)
+        if row is None or row.job != job.job:
+            raise NotFoundError("this job has reserved no such cache")
+        return row
+
+    async def _finish(self, row: CacheRow, size: int | None) -> None:
+        """The least used caches go when there is no room for all."""
+        if row.status == "uploading":
+            raise UsageError("the cache's bytes have not arrived", where=row.key)
+        if size is not None and size != row.size_bytes:
+            raise UsageError(f"the cache has {row.size_bytes} bytes here, not {size}", where=row.key)
+        gone: list[CacheRow] = []
+        if row.status != "final":
+            async with self._changes.begin() as change:
+                if not await caches.mark_final(change.connection, row.id, change.now):
+                    raise ConflictError("the cache was changed meanwhile")
+                project = await projects.find_project(change.connection, row.project)
+                most = None if project is None else project.settings.max_cache_bytes
+                if most is not None:
+                    gone = await make_room(change, row.project, most, but=row.id)
+        for cache in gone:
+            await self._uploads.remove_all(CACHES, stored_cache(cache))
+        await self._uploads.remove_parts(CACHES, row.id)
+
+
+async def _find_place(connection: Connection, job: JobIdentity) -> CachePlace:
+    """The project and the scopes of a job that runs."""
+    run = await runs.find_run(connection, job.run)
+    project = await jobs.project_of(connection, job.job)
+    assert run is not None
+    assert project is not None
+    return CachePlace(project, await find_scopes(connection, run))
+
+
+async def _look_up(
     connection: Connection, place: CachePlace, keys: Sequence[str], version: str
 ) -> CacheRow | None:
     """The cache to restore: the first key whole, then each key as a prefix; of the own scope first.
@@ -86,15 +223,6 @@ async def look_up(
                 if found is not None:
                     return found
     return None
-
-
-async def finish(change: Change, row: CacheRow) -> list[CacheRow] | None:
-    """`row` is complete: it is found from now on. The caches that had to go for it; None: it can't be finished."""
-    if not await caches.mark_final(change.connection, row.id, change.now):
-        return None
-    project = await projects.find_project(change.connection, row.project)
-    most = None if project is None else project.settings.max_cache_bytes
-    return [] if most is None else await make_room(change, row.project, most, but=row.id)
 
 
 async def make_room(change: Change, project: int, most_bytes: int, *, but: int = 0) -> list[CacheRow]:
@@ -128,3 +256,16 @@ def check_version(version: str) -> None:
     """Raises UsageError unless `version` is one."""
     if not _VERSION.fullmatch(version):
         raise UsageError("a cache's version is a hash", where=version[:80])
+
+
+def _view(row: CacheRow) -> CacheView:
+    return CacheView(
+        row.id,
+        row.key,
+        row.version,
+        row.scope,
+        row.size_bytes,
+        row.digest,
+        time_text(row.created_at),
+        time_text(row.used_at),
+    )

@@ -37,6 +37,15 @@ _SWEPT_AT_ONCE = 200
 
 
 @dataclass(frozen=True, slots=True)
+class VersionPlace:
+    """A version of a project's dataset as a path names it: by its number, a tag or `latest`."""
+
+    project: int
+    dataset: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
 class Contents:
     """What is in a draft, once all of it has arrived."""
 
@@ -70,6 +79,12 @@ async def find_version(connection: Connection, dataset: DatasetRow, version: str
             hint=f"`agent dataset show {dataset.name}` lists them",
         )
     return row
+
+
+async def find_named(connection: Connection, place: VersionPlace) -> tuple[DatasetRow, VersionRow]:
+    """The dataset and the version that are named. Raises NotFoundError."""
+    row = await find_dataset(connection, place.project, place.dataset)
+    return row, await find_version(connection, row, place.version)
 
 
 async def create_dataset(change: Change, project: int, name: str, description: str, actor: str) -> DatasetRow:

@@ -11,18 +11,13 @@ import re
 import msgspec
 from starlette.responses import Response
 
-from agent.errors import NotFoundError, UsageError
-from agent.server.data import caches as shelf
-from agent.server.events.views import time_text
+from agent.server.data.shelves import CACHES
 from agent.server.http.call import Call, empty_response, json_response
 from agent.server.http.operation import Operation
 from agent.server.people.auth.access import Access
 from agent.server.process.problems import ConflictError, MalformedError, TooLargeError
-from agent.server.store import caches
-from agent.server.store.states import UploadStatus
-from agent.server.toolkit.blobs import download_url, join_pieces, put_piece, upload_pieces
-from agent.server.toolkit.caches import finish, job_of, look_up
-from agent.server.toolkit.shelves import CACHES, stored_cache
+from agent.server.toolkit.blobs import download_url
+from agent.server.toolkit.caches import job_of
 
 BASE = "/_apis/artifactcache"
 _RANGE = re.compile(r"bytes ([0-9]{1,15})-([0-9]{1,15})/\*")
@@ -45,66 +40,51 @@ class CommitBody(msgspec.Struct):
 async def find(call: Call) -> Response:
     """The best cache for the keys."""
     query = call.request.query_params
-    row = await look_up(
-        call, [key for key in query.get("keys", "").split(",") if key], query.get("version", "")
-    )
-    if row is None:
+    keys = [key for key in query.get("keys", "").split(",") if key]
+    found = await call.rooms.data.caches.look_up(job_of(call), keys, query.get("version", ""))
+    if found is None:
         return empty_response()
-    found = {
-        "archiveLocation": await download_url(call, CACHES, stored_cache(row)),
-        "cacheKey": row.key,
-        "cacheVersion": row.version,
-        "scope": row.scope,
-        "creationTime": time_text(row.created_at),
+    view = found.view
+    shown = {
+        "archiveLocation": await download_url(call, CACHES, found.stored),
+        "cacheKey": view.key,
+        "cacheVersion": view.version,
+        "scope": view.ref,
+        "creationTime": view.created,
     }
-    return json_response(found)
+    return json_response(shown)
 
 
 async def reserve(call: Call) -> Response:
     """Take a key."""
     body = await call.body(ReserveBody)
-    place = await shelf.find_place(call.rooms.database, job_of(call))
-    async with call.rooms.changes.begin() as change:
-        cache = await shelf.reserve(change, place, body.key, body.version)
-    if cache is None:
+    found = await call.rooms.data.caches.reserve(job_of(call), body.key, body.version)
+    if found.id is None:
         raise ConflictError("the key is taken, or this run may write no caches", where=body.key[:80])
-    return json_response({"cacheId": cache}, 201)
+    return json_response({"cacheId": found.id}, 201)
 
 
 async def put(call: Call) -> Response:
     """A piece of the archive."""
-    row = await _find_own(call)
+    uploads = call.rooms.data.uploads
+    stored = await call.rooms.data.caches.find_own(job_of(call), call.number("cache"))
     span = _RANGE.fullmatch(call.request.headers.get("content-range", ""))
     if span is None or int(span[1]) > int(span[2]):
         raise MalformedError("the header Content-Range is to say which piece this is: bytes FIRST-LAST/*")
     start, size = int(span[1]), int(span[2]) - int(span[1]) + 1
-    if start + size > await CACHES.limit(call.rooms, stored_cache(row)):
+    if start + size > await uploads.limit(CACHES, stored):
         raise TooLargeError("the cache is larger than the project has room for")
-    await put_piece(call, CACHES, stored_cache(row), start, size)
+    await uploads.put_piece(CACHES, stored, start, size, call.request.stream())
     return empty_response()
 
 
 async def commit(call: Call) -> Response:
     """The archive is complete."""
-    row = await _find_own(call)
+    caches, job, cache = call.rooms.data.caches, job_of(call), call.number("cache")
+    await caches.find_own(job, cache)
     body = await call.body(CommitBody)
-    if row.status is not UploadStatus.FINAL:
-        pieces = await upload_pieces(call.rooms, CACHES, row.id)
-        if not pieces or pieces[-1][1] != body.size:
-            raise UsageError("the pieces that have arrived do not make up the archive", where=row.key)
-        await join_pieces(call, CACHES, stored_cache(row), pieces)
-    async with call.rooms.database.read() as connection:
-        row = await caches.find_cache(connection, row.id) or row
-    await finish(call, row, body.size)
+    await caches.finish_pieces(job, cache, body.size)
     return empty_response()
-
-
-async def _find_own(call: Call) -> caches.CacheRow:
-    async with call.rooms.database.read() as connection:
-        row = await caches.find_cache(connection, call.number("cache"))
-    if row is None or row.job != job_of(call).job:
-        raise NotFoundError("this job has reserved no such cache")
-    return row
 
 
 OPERATIONS = tuple(

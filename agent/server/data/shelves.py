@@ -8,7 +8,6 @@ from urllib.parse import quote
 
 from agent.errors import NotFoundError
 from agent.server.data.blobs.store import Written
-from agent.server.http.rooms import Rooms
 from agent.server.process.problems import TooLargeError
 from agent.server.store import artifacts, caches, projects
 from agent.server.store.artifacts import ArtifactRow
@@ -39,12 +38,12 @@ class Shelf(Protocol):
         """`artifacts`, `caches`."""
         ...
 
-    async def find(self, rooms: Rooms, number: int) -> Stored:
+    async def find(self, connection: Connection, number: int) -> Stored:
         """The thing with this id. Raises NotFoundError."""
         ...
 
-    async def limit(self, rooms: Rooms, stored: Stored) -> int:
-        """How many bytes it may have. Raises TooLargeError when there is no room at all."""
+    async def limit(self, connection: Connection, stored: Stored, most: int) -> int:
+        """How many bytes it may have, `most` at most. Raises TooLargeError when there is no room at all."""
         ...
 
     def room_of(self, settings: ProjectSettings) -> int | None:
@@ -61,28 +60,24 @@ class ArtifactShelf:
 
     name = "artifacts"
 
-    async def find(self, rooms: Rooms, number: int) -> Stored:
+    async def find(self, connection: Connection, number: int) -> Stored:
         """See `Shelf.find`."""
-        async with rooms.database.read() as connection:
-            row = await artifacts.find_artifact(connection, number)
+        row = await artifacts.find_artifact(connection, number)
         if row is None:
             raise NotFoundError("there is no such artifact")
         return stored_artifact(row)
 
-    async def limit(self, rooms: Rooms, stored: Stored) -> int:
+    async def limit(self, connection: Connection, stored: Stored, most: int) -> int:
         """See `Shelf.limit`."""
-        async with rooms.database.read() as connection:
-            project = await artifacts.project_of(connection, stored.id)
-        return await self.room(rooms, project, but=stored.id)
+        project = await artifacts.project_of(connection, stored.id)
+        return await self.room(connection, project, most, but=stored.id)
 
-    async def room(self, rooms: Rooms, project: int | None, *, but: int = 0) -> int:
-        """How many bytes another artifact of `project` may have. Raises TooLargeError when there is no room at all."""
-        most = rooms.process.limits.artifact_bytes
-        async with rooms.database.read() as connection:
-            row = None if project is None else await projects.find_project(connection, project)
-            if row is None or row.settings.max_artifact_bytes is None:
-                return most
-            used = await artifacts.size_of_all(connection, row.id, but=but)
+    async def room(self, connection: Connection, project: int | None, most: int, *, but: int = 0) -> int:
+        """How many bytes another artifact of `project` may have, `most` at most. Raises TooLargeError when there is no room at all."""
+        row = None if project is None else await projects.find_project(connection, project)
+        if row is None or row.settings.max_artifact_bytes is None:
+            return most
+        used = await artifacts.size_of_all(connection, row.id, but=but)
         room = row.settings.max_artifact_bytes
         check_quota(room, used, 1)
         return min(most, room - used)
@@ -101,20 +96,17 @@ class CacheShelf:
 
     name = "caches"
 
-    async def find(self, rooms: Rooms, number: int) -> Stored:
+    async def find(self, connection: Connection, number: int) -> Stored:
         """See `Shelf.find`."""
-        async with rooms.database.read() as connection:
-            row = await caches.find_cache(connection, number)
+        row = await caches.find_cache(connection, number)
         if row is None:
             raise NotFoundError("there is no such cache")
         return stored_cache(row)
 
-    async def limit(self, rooms: Rooms, stored: Stored) -> int:
+    async def limit(self, connection: Connection, stored: Stored, most: int) -> int:
         """See `Shelf.limit`."""
-        async with rooms.database.read() as connection:
-            number = await caches.project_of(connection, stored.id)
-            project = None if number is None else await projects.find_project(connection, number)
-        most = rooms.process.limits.artifact_bytes
+        number = await caches.project_of(connection, stored.id)
+        project = None if number is None else await projects.find_project(connection, number)
         room = None if project is None else project.settings.max_cache_bytes
         return most if room is None else min(most, room)
 
