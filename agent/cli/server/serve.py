@@ -269,7 +269,7 @@ def with_data(data: Path | str, work: "Callable[[Change], Awaitable[T]]") -> T:
 
 
 def _token_json(row: "TokenRow") -> dict[str, Any]:
-    from agent.server.events.views import time_text
+    from agent.server.process.moments import time_text
 
     return {
         "id": row.id,

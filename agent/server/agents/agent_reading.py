@@ -12,8 +12,8 @@ from agent.errors import NotFoundError
 from agent.server.agents.heartbeats import Heartbeats
 from agent.server.agents.peers import Peers
 from agent.server.agents.registry import labels_of
-from agent.server.events.views import Moment, time_text
 from agent.server.people.auth.access import Caller
+from agent.server.process.moments import Moment, time_text
 from agent.server.process.paging import Page, part
 from agent.server.store import agents, jobs, projects
 from agent.server.store.agents import AgentRow

@@ -4,12 +4,12 @@ import msgspec
 from starlette.responses import Response
 
 from agent.server.data.artifacts import NewArtifact, check_mime_type, check_name
-from agent.server.events.views import ArtifactView
 from agent.server.http.call import Call, empty_response, view_response
 from agent.server.http.downloads import redirect_or_send
 from agent.server.http.operation import ANY, BYTES, V1, Operation
 from agent.server.people.auth.access import Access
 from agent.server.process.paging import Next, Page
+from agent.server.runs.artifact_views import ArtifactView
 
 
 class ArtifactList(msgspec.Struct):

@@ -3,7 +3,7 @@
 import msgspec
 from starlette.responses import Response
 
-from agent.server.events.views import RunStarted
+from agent.server.api.run_starts import RunStarted, answer_started
 from agent.server.http.call import Call, empty_response, view_response
 from agent.server.http.operation import V1, Operation
 from agent.server.people.auth.access import Access
@@ -72,7 +72,7 @@ async def dispatch_flow(call: Call) -> Response:
     """Start a flow by hand, with typed inputs."""
     body, flows = await call.body(InputsBody), call.rooms.triggers.flows
     run = await flows.dispatch(call.project.id, call.text("name"), body.inputs, call.caller.name)
-    return view_response(RunStarted(run, call.page_url(run)), 201)
+    return answer_started(call, run)
 
 
 async def _set_enabled(call: Call, *, is_enabled: bool) -> Response:

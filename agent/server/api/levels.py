@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import msgspec
 from starlette.responses import Response
 
-from agent.server.events.views import Named
 from agent.server.http.call import Call, Handler, empty_response
 from agent.server.http.operation import V1, Operation
 from agent.server.people.auth.access import Access
@@ -37,6 +36,12 @@ async def delete_at(call: Call, values: NamedValues[R, V], level: Level) -> Resp
     """Forget the one that the path names."""
     await values.remove(level, call.text("name"))
     return empty_response()
+
+
+class Named(msgspec.Struct):
+    """A thing's name, as it is stored."""
+
+    name: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import msgspec
 from starlette.responses import Response
 
-from agent.server.events.views import RunStarted
+from agent.server.api.run_starts import RunStarted, answer_started
 from agent.server.http.call import Call, empty_response, view_response
 from agent.server.http.operation import V1, Operation
 from agent.server.people.auth.access import Access
@@ -122,7 +122,7 @@ async def dispatch_flow(call: Call) -> Response:
     """Start a flow of the repository at a branch or tag."""
     body, flows = await call.body(DispatchBody), call.rooms.triggers.flows
     run = await flows.dispatch_at(call.text("repository"), body.flow, body.ref, body.inputs, call.caller.name)
-    return view_response(RunStarted(run, call.page_url(run)), 201)
+    return answer_started(call, run)
 
 
 async def _send_event(call: Call, scope: str) -> Response:

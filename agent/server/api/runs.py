@@ -8,8 +8,9 @@ from starlette.responses import Response
 
 from agent.plan.request import RunRequest
 from agent.server.api import event_streams
+from agent.server.api.run_starts import HoldMinutes, RunStarted, answer_started
 from agent.server.events.live import run_topic
-from agent.server.events.views import HoldMinutes, RunStarted, RunView
+from agent.server.events.views import RunView
 from agent.server.http.call import Call, view_response
 from agent.server.http.operation import EVENTS, V1, Operation
 from agent.server.http.rooms import Rooms
@@ -103,7 +104,7 @@ async def submit_run(call: Call) -> Response:
         flow.file, flow.text, flow.dialect, asked, flow.called, call.project.id, secrets=body.secrets
     )
     run = await call.rooms.runs.runs.submit(submission)
-    return view_response(RunStarted(run, call.page_url(run)), 201)
+    return answer_started(call, run)
 
 
 async def list_runs(call: Call) -> Response:

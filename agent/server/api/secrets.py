@@ -3,8 +3,15 @@
 import msgspec
 from starlette.responses import Response
 
-from agent.server.api.levels import ORGANISATION, Handlers, delete_at, list_at, make_operations, read_level
-from agent.server.events.views import Named
+from agent.server.api.levels import (
+    ORGANISATION,
+    Handlers,
+    Named,
+    delete_at,
+    list_at,
+    make_operations,
+    read_level,
+)
 from agent.server.http.call import Call, view_response
 from agent.server.people.auth.access import Access
 from agent.server.people.levels import Level

@@ -4,7 +4,7 @@ import msgspec
 from starlette.responses import Response
 
 from agent.plan import Again
-from agent.server.events.views import HoldMinutes
+from agent.server.api.run_starts import HoldMinutes
 from agent.server.http.call import Call, view_response
 from agent.server.http.operation import V1, Operation
 from agent.server.people.auth.access import Access

@@ -15,10 +15,10 @@ from agent.server.data.blobs.store import BlobStore, Written
 from agent.server.data.shelves import ARTIFACTS, Stored, artifact_headers, check_quota, stored_artifact
 from agent.server.data.uploads import Uploads
 from agent.server.events.changes import Changes
-from agent.server.events.views import ArtifactView, view_artifact
 from agent.server.people.auth.runtime import JobIdentity
 from agent.server.process.paging import Page, part
 from agent.server.process.problems import ConflictError, TooLargeError
+from agent.server.runs.artifact_views import ArtifactView, view_artifact
 from agent.server.store import artifacts, jobs, leases, retention, runs
 from agent.server.store.artifacts import ArtifactRow
 from agent.server.store.database import Connection
@@ -157,7 +157,12 @@ class Artifacts:
                 created_at=change.now,
                 expires_at=expires_at,
             )
-            if artifact is None and taken is not None and taken.job == job.job and taken.status == "uploading":
+            if (
+                artifact is None
+                and taken is not None
+                and taken.job == job.job
+                and taken.status == "uploading"
+            ):
                 artifact = taken.id
         if artifact is None:
             raise ConflictError(f"an artifact with this name already exists on the run: {name}")

@@ -16,8 +16,8 @@ from agent.server.data.run_scopes import find_scopes
 from agent.server.data.shelves import CACHES, Stored, stored_cache
 from agent.server.data.uploads import Uploads
 from agent.server.events.changes import Change, Changes
-from agent.server.events.views import Moment, time_text
 from agent.server.people.auth.runtime import JobIdentity
+from agent.server.process.moments import Moment, time_text
 from agent.server.process.paging import Page, RowId, cut, next_cursor
 from agent.server.process.problems import ConflictError
 from agent.server.store import caches, jobs, projects, runs

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from agent.server.events.views import Moment, time_text
+from agent.server.process.moments import Moment, time_text
 from agent.server.store.datasets import DatasetRow, VersionRow
 from agent.server.store.lineage import UseRow
 from agent.spec.dataset import ManifestFile

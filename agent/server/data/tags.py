@@ -12,8 +12,9 @@ from agent.errors import NotFoundError, UsageError
 from agent.server.data.dataset_commit import put_tag
 from agent.server.data.datasets import VersionPlace, find_named
 from agent.server.events.changes import Changes
-from agent.server.events.views import Moment, time_text, view_artifact
+from agent.server.process.moments import Moment, time_text
 from agent.server.process.paging import Page, RowId, cut, next_cursor
+from agent.server.runs.artifact_views import view_artifact
 from agent.server.runs.platform_events import PlatformEvent, emit
 from agent.server.store import artifacts, tags
 from agent.server.store.datasets import TAGGED

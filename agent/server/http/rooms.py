@@ -20,7 +20,10 @@ from agent.server.triggers.service import Triggers
 
 @dataclass(frozen=True, slots=True)
 class Rooms:
-    """One server, as requests see it. Reads go to `database`, what changes something through `changes`, who waits hears the `bus`."""
+    """One server, as requests see it: who waits hears the `bus`.
+
+    `database` and `changes` are for who lets callers in and writes down what they did. Handlers ask the rooms.
+    """
 
     clock: Clock
     database: Database

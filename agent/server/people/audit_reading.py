@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from agent.errors import UsageError
-from agent.server.events.views import Moment, time_text
 from agent.server.people import accounts
+from agent.server.process.moments import Moment, time_text
 from agent.server.process.paging import Page, RowId, cut, next_cursor
 from agent.server.store import audit, projects
 from agent.server.store.audit import AuditRow

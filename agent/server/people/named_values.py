@@ -10,8 +10,8 @@ import msgspec
 
 from agent.errors import NotFoundError
 from agent.server.events.changes import Changes
-from agent.server.events.views import Moment, time_text
 from agent.server.people.vault import Vault, check_name, check_room, check_value
+from agent.server.process.moments import Moment, time_text
 from agent.server.process.paging import Page, part
 from agent.server.store import settings
 from agent.server.store.database import Connection

@@ -9,11 +9,11 @@ import msgspec
 from agent.errors import NotFoundError, RefusedError
 from agent.server.events import audit
 from agent.server.events.changes import Changes
-from agent.server.events.views import Moment, time_text
 from agent.server.people import accounts
 from agent.server.people.auth.access import Caller, nothing_there
 from agent.server.people.auth.roles import Role, read_role
 from agent.server.people.auth.tokens import API
+from agent.server.process.moments import Moment, time_text
 from agent.server.process.paging import Page, part
 from agent.server.store import projects, tokens, users
 from agent.server.store.database import Connection

@@ -6,10 +6,10 @@ import msgspec
 
 from agent.server.events import audit
 from agent.server.events.changes import Change, Changes
-from agent.server.events.views import Moment, time_text
 from agent.server.people.accounts import check_name, find_project
 from agent.server.people.auth.access import Caller, check_organisation
 from agent.server.people.auth.roles import Role
+from agent.server.process.moments import Moment, time_text
 from agent.server.process.paging import Page, part
 from agent.server.process.problems import ConflictError
 from agent.server.store import projects, runs

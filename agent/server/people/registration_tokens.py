@@ -10,9 +10,9 @@ import msgspec
 from agent.errors import NotFoundError
 from agent.server.events import audit
 from agent.server.events.changes import Changes
-from agent.server.events.views import Moment, time_text
 from agent.server.people import accounts
 from agent.server.people.auth.tokens import REGISTRATION, create_token
+from agent.server.process.moments import Moment, time_text
 from agent.server.process.paging import Page, part
 from agent.server.store import projects, tokens
 from agent.server.store.tokens import TokenRow

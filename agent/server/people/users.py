@@ -5,11 +5,11 @@ from typing import Any, Literal
 import msgspec
 
 from agent.server.events.changes import Changes
-from agent.server.events.views import Moment, time_text
 from agent.server.people import accounts
 from agent.server.people.accounts import Kind
 from agent.server.people.auth.passwords import hash_password
 from agent.server.pools import Pool
+from agent.server.process.moments import Moment, time_text
 from agent.server.process.paging import Page, part
 from agent.server.store import projects, users
 from agent.server.store.users import UserRow

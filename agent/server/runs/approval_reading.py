@@ -4,7 +4,7 @@ import msgspec
 
 from agent.errors import NotFoundError
 from agent.plan import JobPhase, RunState
-from agent.server.events.views import Moment, time_text
+from agent.server.process.moments import Moment, time_text
 from agent.server.process.paging import Page, part
 from agent.server.runs.runs import Runs
 from agent.server.store import environments, runs

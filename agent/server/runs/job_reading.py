@@ -7,11 +7,28 @@ import msgspec
 
 from agent.errors import NotFoundError
 from agent.journal.format import Closed
-from agent.server.events.views import JobView, StepView, view_job, view_step
+from agent.server.events.views import JobView, view_job
+from agent.server.process.moments import Moment, time_text
 from agent.server.store import agents, jobs, records
 from agent.server.store.database import Connection, Database
 from agent.server.store.jobs import JobRow
+from agent.server.store.records import StepRow
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
+
+
+class StepView(msgspec.Struct):
+    """A step as its journal left it last."""
+
+    step: int
+    id: str
+    name: str
+    parent: int | None
+    state: str
+    outcome: str | None
+    conclusion: str | None
+    seconds: float | None
+    started: Moment | None
+    outputs: dict[str, str]
 
 
 class JobDetails(JobView, kw_only=True):
@@ -48,7 +65,7 @@ class JobReading:
             names = await agents.names_of(connection, [row.agent])
         return JobDetails(
             **msgspec.structs.asdict(view_job(row, names)),
-            steps=[view_step(step) for step in steps],
+            steps=[_view_step(step) for step in steps],
             annotations=annotations,
             summary="\n".join(summary),
         )
@@ -81,3 +98,19 @@ def _closing(row: JobRow) -> Closed:
         row.message,
     )
     return Closed(int((row.finished_at or 0) * 1000), result)
+
+
+def _view_step(row: StepRow) -> StepView:
+    """A step's row."""
+    return StepView(
+        step=row.step,
+        id=row.id,
+        name=row.name,
+        parent=row.parent,
+        state=row.state,
+        outcome=row.outcome,
+        conclusion=row.conclusion,
+        seconds=row.seconds,
+        started=time_text(row.started_at),
+        outputs=json.loads(row.outputs),
+    )

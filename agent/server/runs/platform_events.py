@@ -25,7 +25,8 @@ import msgspec
 from agent import codec
 from agent.ids import ENTROPY_BYTES, make_id
 from agent.server.events.changes import Change
-from agent.server.events.views import time_text, view_run
+from agent.server.events.views import view_run
+from agent.server.process.moments import time_text
 from agent.server.store import deliveries, flows, repositories, run_branches, runs, status_reports
 from agent.server.store.run_branches import RunBranch
 from agent.server.store.runs import RunRow

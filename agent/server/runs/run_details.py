@@ -13,16 +13,14 @@ from agent.errors import NotFoundError
 from agent.flow.model import Flow
 from agent.plan import RunState, explain_waiting
 from agent.server.events.views import (
-    ArtifactView,
     JobView,
     RunView,
-    time_text,
-    view_artifact,
     view_job,
-    view_pending_job,
     view_run,
 )
+from agent.server.process.moments import time_text
 from agent.server.runs import plan_states
+from agent.server.runs.artifact_views import ArtifactView, view_artifact
 from agent.server.runs.runs import Runs
 from agent.server.store import agents, artifacts, jobs, records, run_branches, runs
 from agent.server.store.database import Connection, Database
@@ -121,7 +119,7 @@ def list_jobs(
             views += [view_job(one, names) for one in (row, *nodes)]
         elif key in waiting:
             views.append(
-                view_pending_job(
+                _view_pending_job(
                     state.request.run,
                     key,
                     waiting[key],
@@ -157,4 +155,33 @@ def _of_attempt(view: RunView, attempt: Attempt) -> RunView:
         cancel_reason=row.cancel_reason,
         started=time_text(row.started_at),
         finished=time_text(row.finished_at),
+    )
+
+
+def _view_pending_job(run: int, key: str, why: str, *, attempt: int, run_attempt: int) -> JobView:
+    """A job that there is no row of yet: the planner holds it back."""
+    return JobView(
+        id=None,
+        run=run,
+        key=key,
+        name=key,
+        status="pending",
+        conclusion=None,
+        waiting=why,
+        runs_on=[],
+        agent=None,
+        agent_id=None,
+        lease=0,
+        cancel_reason=None,
+        failure_kind=None,
+        message="",
+        outputs={},
+        machine=None,
+        queued=None,
+        started=None,
+        finished=None,
+        attempt=attempt,
+        run_attempt=run_attempt,
+        environment="",
+        environment_url="",
     )

@@ -14,12 +14,12 @@ from starlette.responses import Response
 from agent.errors import RefusedError, UsageError
 from agent.server.data.artifacts import check_mime_type
 from agent.server.data.shelves import ARTIFACTS
-from agent.server.events.views import ArtifactView
 from agent.server.http.call import Call, json_response
 from agent.server.http.operation import Operation
 from agent.server.people.auth.access import Access
 from agent.server.people.auth.runtime import JobIdentity
 from agent.server.process.problems import UnauthorizedError
+from agent.server.runs.artifact_views import ArtifactView
 from agent.server.toolkit.blobs import download_url, upload_url
 from agent.server.toolkit.twirp import number_field, read_fields, text_field
 

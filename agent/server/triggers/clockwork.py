@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from agent.errors import UsageError
 from agent.server.events.changes import Change, Changes
-from agent.server.events.views import time_text
+from agent.server.process.moments import time_text
 from agent.server.runs.runs import Submission
 from agent.server.store import flows
 from agent.server.store.flows import FlowRow, ScheduleRow

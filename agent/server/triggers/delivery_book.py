@@ -8,7 +8,7 @@ import msgspec
 
 from agent.errors import NotFoundError
 from agent.server.events.changes import Changes
-from agent.server.events.views import Moment, time_text
+from agent.server.process.moments import Moment, time_text
 from agent.server.process.paging import Page, RowId, cut, next_cursor
 from agent.server.process.problems import ConflictError
 from agent.server.runs.platform_events import TRIGGERS

@@ -12,8 +12,8 @@ import msgspec
 from agent.errors import NotFoundError, UsageError
 from agent.flow.inputs import Value
 from agent.server.events.changes import Changes
-from agent.server.events.views import Moment, time_text
 from agent.server.pools import Pool
+from agent.server.process.moments import Moment, time_text
 from agent.server.process.paging import Page, part
 from agent.server.process.problems import ConflictError
 from agent.server.store import flows

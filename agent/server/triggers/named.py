@@ -11,8 +11,8 @@ from agent.errors import NotFoundError, UsageError
 from agent.flow.inputs import Value
 from agent.seal.tokens import new_token
 from agent.server.events.changes import Change, Changes
-from agent.server.events.views import Moment, time_text
 from agent.server.people.vault import Vault
+from agent.server.process.moments import Moment, time_text
 from agent.server.process.paging import Page, part
 from agent.server.process.problems import ConflictError, MalformedError
 from agent.server.store import deliveries, flows, webhooks

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from agent.server.events.views import Moment, time_text
+from agent.server.process.moments import Moment, time_text
 from agent.server.process.paging import Page, part
 from agent.server.store import repositories
 from agent.server.store.database import Database

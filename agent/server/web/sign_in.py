@@ -6,7 +6,6 @@ import msgspec
 from starlette.responses import Response
 
 from agent.errors import AgentError, NotFoundError, UsageError
-from agent.server.events.views import shown_moment
 from agent.server.http.admission import address_of
 from agent.server.http.call import Call, Handler
 from agent.server.http.forms import read_form
@@ -15,6 +14,7 @@ from agent.server.people.auth.access import Access
 from agent.server.people.auth.sessions import CSRF_FIELD, SESSION_SECONDS, check_origin
 from agent.server.people.auth.tokens import API, is_token
 from agent.server.people.personal_tokens import TokenView
+from agent.server.process.moments import shown_moment
 from agent.server.process.problems import TooManyError, UnauthorizedError
 from agent.server.web.pages import HTML, own_path, redirect, render
 

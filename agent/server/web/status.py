@@ -5,11 +5,12 @@ from starlette.responses import Response
 
 from agent.journal.lines import last_state
 from agent.server.agents.agent_reading import AgentAtWork
-from agent.server.events.views import JobView, RunView, read_moment, shown_moment
+from agent.server.events.views import JobView, RunView
 from agent.server.http.call import Call, view_response
 from agent.server.http.operation import Operation
 from agent.server.http.rooms import Rooms
 from agent.server.people.auth.access import Access, nothing_there
+from agent.server.process.moments import read_moment, shown_moment
 from agent.server.runs.run_reading import JobInQueue
 from agent.server.web.pages import HTML, redirect, render, wants_page
 from agent.spec.status import JobStatus

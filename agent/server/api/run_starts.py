@@ -1,0 +1,22 @@
+"""Starts of runs, whatever starts them: what is asked the same, and what is answered."""
+
+from typing import Annotated
+
+import msgspec
+from starlette.responses import Response
+
+from agent.server.http.call import Call, view_response
+
+HoldMinutes = Annotated[float, msgspec.Meta(ge=0, le=24 * 60)]
+
+
+class RunStarted(msgspec.Struct):
+    """The run that was started, and where people look at it."""
+
+    run: int
+    url: str
+
+
+def answer_started(call: Call, run: int) -> Response:
+    """The answer to who has started a run."""
+    return view_response(RunStarted(run, call.page_url(run)), 201)
