@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from agent.server.agents.administration import Administration
 from agent.server.agents.agent_reading import AgentReading
+from agent.server.agents.assignment import Assignments
 from agent.server.agents.attach_permits import AttachPermits
 from agent.server.agents.heartbeats import Heartbeats
 from agent.server.agents.hub import Hub
@@ -12,6 +13,13 @@ from agent.server.agents.leases import Leases
 from agent.server.agents.offers import Offers
 from agent.server.agents.peers import Peers
 from agent.server.agents.registry import Registry
+from agent.server.data.room import DataRoom
+from agent.server.events.changes import Changes
+from agent.server.events.live import Bus
+from agent.server.people.job_secrets import FindJobToken
+from agent.server.people.room import PeopleRoom
+from agent.server.runs.runs import Runs
+from agent.wire.lease import LeaseTerms
 from agent.wire.server_side import ConnectionTerms
 
 
@@ -30,3 +38,37 @@ class AgentRoom:
     reading: AgentReading
     administration: Administration
     permits: AttachPermits
+
+
+def make_agent_room(
+    process: str,
+    changes: Changes,
+    bus: Bus,
+    runs: Runs,
+    people: PeopleRoom,
+    data: DataRoom,
+    find_job_token: FindJobToken,
+    *,
+    lease_terms: LeaseTerms,
+    connection_terms: ConnectionTerms,
+    allow_attach: bool,
+) -> AgentRoom:
+    """The room of the server process of that id; `allow_attach`: whether its operator lets people attach to jobs."""
+    job_records = JobRecords(changes, data.journals, runs, lease_terms, data.log_indexes)
+    leases = Leases(changes, runs, job_records, lease_terms)
+    peers, hub = Peers(process, changes), Hub(bus)
+    assignments = Assignments(people.vault, people.runtime_tokens, find_job_token)
+    registry, heartbeats = Registry(changes), Heartbeats(changes, lease_terms)
+    return AgentRoom(
+        registry=registry,
+        hub=hub,
+        peers=peers,
+        heartbeats=heartbeats,
+        offers=Offers(changes, hub, peers, leases=leases, runs=runs, assignments=assignments),
+        leases=leases,
+        job_records=job_records,
+        terms=connection_terms,
+        reading=AgentReading(changes.database, peers, heartbeats),
+        administration=Administration(changes.database, registry, hub, heartbeats, leases),
+        permits=AttachPermits(changes.database, peers, is_allowed=allow_attach),
+    )

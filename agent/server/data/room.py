@@ -3,16 +3,26 @@
 from dataclasses import dataclass
 
 from agent.server.data.artifacts import Artifacts
+from agent.server.data.blobs.location import open_blobs
 from agent.server.data.blobs.store import BlobStore
 from agent.server.data.caches import Caches
 from agent.server.data.dataset_changes import DatasetChanges
 from agent.server.data.dataset_reading import DatasetReading
+from agent.server.data.datasets import Datasets
 from agent.server.data.job_logs import JobLogs
 from agent.server.data.journals import Journals
+from agent.server.data.journals.files import FileJournals
+from agent.server.data.journals.table import TableJournals
+from agent.server.data.log_index import LogIndexes
 from agent.server.data.retention import Retention
 from agent.server.data.snapshots import Snapshots
 from agent.server.data.tags import Tags
 from agent.server.data.uploads import Uploads
+from agent.server.events.changes import Changes
+from agent.server.events.live import Bus
+from agent.server.pools import Pool
+from agent.server.process.data_folder import DataFolder
+from agent.server.process.limits import ServerLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +31,7 @@ class DataRoom:
 
     blobs: BlobStore
     journals: Journals
+    log_indexes: LogIndexes
     logs: JobLogs
     uploads: Uploads
     artifacts: Artifacts
@@ -30,3 +41,28 @@ class DataRoom:
     datasets: DatasetReading
     dataset_changes: DatasetChanges
     retention: Retention
+
+
+def make_data_room(
+    changes: Changes, bus: Bus, folder: DataFolder, files: Pool, limits: ServerLimits, blobs_url: str
+) -> DataRoom:
+    """The room; journals lie beside the database where only this server has it, else in it."""
+    database, log_indexes = changes.database, LogIndexes()
+    journals = TableJournals(database, bus) if database.is_shared else FileJournals(folder.journals, files)
+    blobs = open_blobs(blobs_url, folder.blobs, files)
+    uploads = Uploads(changes, blobs, limits.artifact_bytes)
+    datasets = Datasets(database, blobs, changes.clock, limits)
+    return DataRoom(
+        blobs=blobs,
+        journals=journals,
+        log_indexes=log_indexes,
+        logs=JobLogs(database, journals, blobs, log_indexes),
+        uploads=uploads,
+        artifacts=Artifacts(changes, blobs, uploads, limits.artifact_bytes),
+        caches=Caches(changes, uploads),
+        snapshots=Snapshots(changes, blobs, limits.snapshot_bytes),
+        tags=Tags(changes),
+        datasets=DatasetReading(database, datasets),
+        dataset_changes=DatasetChanges(changes, datasets),
+        retention=Retention(changes, journals, blobs),
+    )

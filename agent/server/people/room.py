@@ -2,15 +2,16 @@
 
 from dataclasses import dataclass
 
+from agent.server.events.changes import Changes
 from agent.server.people.audit_reading import AuditReading
-from agent.server.people.auth.oidc import OidcClient
+from agent.server.people.auth.oidc import OidcClient, OidcSettings
 from agent.server.people.auth.runtime import RuntimeTokens
 from agent.server.people.auth.sessions import Sessions
 from agent.server.people.auth.signed_urls import SignedUrls
 from agent.server.people.auth.throttle import Throttle
 from agent.server.people.auth.tickets import Tickets
 from agent.server.people.browser_sessions import BrowserSessions
-from agent.server.people.job_secrets import JobSecrets
+from agent.server.people.job_secrets import FindJobToken, JobSecrets
 from agent.server.people.members import ProjectMembers
 from agent.server.people.named_values import StoredSecrets, StoredVariables
 from agent.server.people.personal_tokens import PersonalTokens
@@ -19,6 +20,8 @@ from agent.server.people.registration_tokens import RegistrationTokens
 from agent.server.people.sign_in import SignIn
 from agent.server.people.users import Users
 from agent.server.people.vault import Vault
+from agent.server.pools import Pools
+from agent.server.process.data_folder import DataFolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +46,37 @@ class PeopleRoom:
     tickets: Tickets
     vault: Vault
     job_secrets: JobSecrets
+
+
+def make_people_room(
+    changes: Changes,
+    vault: Vault,
+    folder: DataFolder,
+    pools: Pools,
+    find_job_token: FindJobToken,
+    oidc: OidcSettings | None,
+    failures_per_minute: int,
+) -> PeopleRoom:
+    """The room; `failures_per_minute` is how often a client may guess wrong."""
+    database, clock = changes.database, changes.clock
+    throttle = Throttle(clock, failures_per_minute)
+    return PeopleRoom(
+        users=Users(changes, pools.passwords),
+        members=ProjectMembers(changes),
+        projects=Projects(changes),
+        personal_tokens=PersonalTokens(changes),
+        registration_tokens=RegistrationTokens(changes),
+        secrets=StoredSecrets(changes, vault),
+        variables=StoredVariables(changes),
+        audit=AuditReading(database),
+        sign_in=SignIn(database, throttle, pools.passwords, clock),
+        sessions=Sessions(folder.signing_key),
+        browser_sessions=BrowserSessions(changes),
+        oidc=None if oidc is None else OidcClient(oidc, clock, pools.outside),
+        throttle=throttle,
+        runtime_tokens=RuntimeTokens(folder.signing_key, folder.server_id),
+        signed_urls=SignedUrls(folder.signing_key),
+        tickets=Tickets(folder.signing_key, folder.server_id, clock),
+        vault=vault,
+        job_secrets=JobSecrets(database, vault, find_job_token),
+    )

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from agent.server.events.changes import Changes
 from agent.server.runs.approval_reading import ApprovalReading
 from agent.server.runs.approvals import Approvals
 from agent.server.runs.environments import Environments
@@ -22,3 +23,17 @@ class RunRoom:
     jobs: JobReading
     events: RunEvents
     words: ApprovalReading
+
+
+def make_run_room(changes: Changes, runs: Runs) -> RunRoom:
+    """The room over `runs`."""
+    database = changes.database
+    return RunRoom(
+        runs=runs,
+        approvals=Approvals(changes, runs),
+        environments=Environments(changes),
+        reading=RunReading(database, runs, changes.clock),
+        jobs=JobReading(database),
+        events=RunEvents(database),
+        words=ApprovalReading(database, runs),
+    )
