@@ -55,13 +55,13 @@ class NamedNoun:
         return 0
 
     def _list(self, arguments: argparse.Namespace) -> int:
-        found = _connect(arguments).list_all(self._path(arguments), f"{self.name}s")
+        wanted = arguments.environment
+        listed = _connect(arguments).list_all(self._path(arguments), f"{self.name}s")
+        found = [entry for entry in listed if not wanted or entry["environment"] == wanted]
         if arguments.format == "json":
             print_json(found, sys.stdout)
         else:
-            wanted = arguments.environment
-            rows = [self.row(entry) for entry in found if not wanted or entry["environment"] == wanted]
-            print_table(list(self.titles), rows, sys.stdout)
+            print_table(list(self.titles), [self.row(entry) for entry in found], sys.stdout)
         return 0
 
     def _delete(self, arguments: argparse.Namespace) -> int:

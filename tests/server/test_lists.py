@@ -169,6 +169,20 @@ def test_a_command_shows_all_parts(
     assert [{name: row[name] for name in entry} for row, entry in zip(shown, stored, strict=True)] == stored
 
 
+@pytest.mark.parametrize("noun", ["secret", "variable"])
+def test_a_list_of_one_environment_is_the_same_for_people_and_programs(
+    full: ServerProcess, at: Callable[[str], Any], noun: str, capsys: Any
+) -> None:
+    for where in ("", "?environment=canary"):
+        assert full.api.put(f"/{noun}s/OF_ONE{where}", json={"value": "1"}).status_code == 200
+    shown = at(f"{noun} list --environment canary")
+    assert [(entry["name"], entry["environment"]) for entry in shown] == [("OF_ONE", "canary")]
+    assert (
+        run_command([noun, "list", "--environment", "canary", "--url", full.url, "--token", full.token]) == 0
+    )
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
 def test_caches_come_with_how_much_room_they_take(full: ServerProcess, at: Callable[[str], Any]) -> None:
     whole = full.api.get("/caches").json()
     del whole["next"]
