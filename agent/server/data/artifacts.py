@@ -1,8 +1,7 @@
-"""Artifacts of runs: what jobs and people put there, look at and take away.
+"""Artifacts of runs, as people put them there, look at them and take them away.
 
-    reserve -> (the bytes, `agent.server.data.uploads`) -> finish
-
-An artifact belongs to the run; it is seen once it is final. What a person uploads is final at once.
+An artifact belongs to the run; it is seen once it is final. What a person uploads is final at once; what a job uploads comes
+by `agent.server.data.job_artifacts`.
 """
 
 import re
@@ -15,13 +14,11 @@ from agent.server.data.blobs.store import BlobStore, Written
 from agent.server.data.shelves import ARTIFACTS, Stored, artifact_headers, check_quota, stored_artifact
 from agent.server.data.uploads import Uploads
 from agent.server.events.changes import Changes
-from agent.server.people.auth.runtime import JobIdentity
 from agent.server.process.paging import Page, part
 from agent.server.process.problems import ConflictError, TooLargeError
 from agent.server.runs.artifact_views import ArtifactView, view_artifact
-from agent.server.store import artifacts, jobs, leases, retention, runs
+from agent.server.store import artifacts, retention, runs
 from agent.server.store.artifacts import ArtifactRow
-from agent.server.store.database import Connection
 from agent.server.store.locks import lock_name
 from agent.server.store.projects import ProjectRow
 from agent.visible import check_visible, show_name
@@ -49,8 +46,6 @@ class Artifacts:
         self._blobs = blobs
         self._uploads = uploads
         self._most_bytes = most_bytes
-
-    # People's
 
     async def list_of(self, run: int, page: Page) -> tuple[list[ArtifactView], str | None]:
         """The run's finished artifacts. Raises NotFoundError."""
@@ -134,104 +129,6 @@ class Artifacts:
         assert row is not None
         return row, old
 
-    # Jobs'
-
-    async def reserve(self, job: JobIdentity, name: str, mime_type: str, expires_at: float | None) -> int:
-        """A name in the job's run: the id of its artifact. Asked again by the same job, whose answer was lost: the same.
-
-        What an earlier try of the job has left under the name makes room. Raises UsageError for the name, ConflictError
-        when it is taken.
-        """
-        check_name(name)
-        async with self._changes.begin() as change:
-            taken = await artifacts.find_by_name(change.connection, job.run, name)
-            is_old = taken is not None and await _is_of_earlier_try(change.connection, taken, job)
-            if taken is not None and is_old:
-                await artifacts.remove_artifact(change.connection, taken.id)
-            artifact = await artifacts.add_artifact(
-                change.connection,
-                run=job.run,
-                job=job.job,
-                name=name,
-                mime_type=mime_type,
-                created_at=change.now,
-                expires_at=expires_at,
-            )
-            if (
-                artifact is None
-                and taken is not None
-                and taken.job == job.job
-                and taken.status == "uploading"
-            ):
-                artifact = taken.id
-        if artifact is None:
-            raise ConflictError(f"an artifact with this name already exists on the run: {name}")
-        if taken is not None and is_old:
-            await self._uploads.remove_all(ARTIFACTS, stored_artifact(taken))
-        return artifact
-
-    async def finish(self, run: int, name: str, size: int | None, digest: str) -> int:
-        """The run's artifact is complete, and is seen from now on: its id.
-
-        `size` (None: any) and `digest` (empty: any) are what its uploader says. Raises NotFoundError, UsageError when
-        they are not what is here, ConflictError.
-        """
-        row = await self._find_named(run, name)
-        if row.status == "uploading":
-            raise UsageError("the artifact's bytes have not arrived", where=row.name)
-        if size is not None and size != row.size_bytes:
-            raise UsageError(f"the artifact has {row.size_bytes} bytes here, not {size}", where=row.name)
-        if digest and digest != row.digest:
-            raise UsageError(f"the artifact has the hash {row.digest} here, not {digest}", where=row.name)
-        async with self._changes.begin() as change:
-            if row.status != "final" and not await artifacts.mark_final(change.connection, row.id):
-                raise ConflictError("the artifact was changed meanwhile")
-            await change.tell_run(row.run)
-        await self._uploads.remove_parts(ARTIFACTS, row.id)
-        return row.id
-
-    async def list_final(self, run: int) -> list[ArtifactView]:
-        """The run's finished artifacts."""
-        async with self._changes.database.read() as connection:
-            return [view_artifact(row) for row in await artifacts.list_final(connection, run)]
-
-    async def find_named(self, run: int, name: str) -> Stored:
-        """Where the bytes of the run's finished artifact are. Raises NotFoundError."""
-        row = await self._find_named(run, name)
-        if row.status != "final":
-            raise _nothing_named(name)
-        return stored_artifact(row)
-
-    async def remove_named(self, run: int, name: str) -> int:
-        """Forget the run's artifact: also an upload that was broken off, so that its name is free again. Its id.
-
-        Raises NotFoundError.
-        """
-        row = await self._find_named(run, name)
-        async with self._changes.begin() as change:
-            await artifacts.remove_artifact(change.connection, row.id)
-            await change.tell_run(row.run)
-        await self._uploads.remove_all(ARTIFACTS, stored_artifact(row))
-        return row.id
-
-    async def _find_named(self, run: int, name: str) -> ArtifactRow:
-        async with self._changes.database.read() as connection:
-            row = await artifacts.find_by_name(connection, run, name)
-        if row is None:
-            raise _nothing_named(name)
-        return row
-
-
-async def _is_of_earlier_try(connection: Connection, taken: ArtifactRow, job: JobIdentity) -> bool:
-    """Whether `job` has made it itself before: under a lease that is over, or in an attempt that is (a retry, a re-run)."""
-    if taken.job == job.job:
-        offered_at = await leases.find_offered_at(connection, job.job, job.lease)
-        return offered_at is not None and taken.created_at < offered_at
-    maker, own = await jobs.find_job(connection, taken.job), await jobs.find_job(connection, job.job)
-    if maker is None or own is None or maker.key != own.key:
-        return False
-    return (maker.run_attempt, maker.attempt) < (own.run_attempt, own.attempt)
-
 
 def check_name(name: str) -> str:
     """`name`, when an artifact may have it. Raises UsageError."""
@@ -260,7 +157,3 @@ def _check_free(row: ArtifactRow | None, new: NewArtifact) -> None:
 
 def _nothing_such() -> NotFoundError:
     return NotFoundError("there is no such artifact")
-
-
-def _nothing_named(name: str) -> NotFoundError:
-    return NotFoundError(f"this run has no artifact '{name[:80]}'")

@@ -9,6 +9,7 @@ from agent.server.data.caches import Caches
 from agent.server.data.dataset_changes import DatasetChanges
 from agent.server.data.dataset_reading import DatasetReading
 from agent.server.data.datasets import Datasets
+from agent.server.data.job_artifacts import JobArtifacts
 from agent.server.data.job_logs import JobLogs
 from agent.server.data.journals import Journals
 from agent.server.data.journals.files import FileJournals
@@ -35,6 +36,7 @@ class DataRoom:
     logs: JobLogs
     uploads: Uploads
     artifacts: Artifacts
+    job_artifacts: JobArtifacts
     caches: Caches
     snapshots: Snapshots
     tags: Tags
@@ -59,6 +61,7 @@ def make_data_room(
         logs=JobLogs(database, journals, blobs, log_indexes),
         uploads=uploads,
         artifacts=Artifacts(changes, blobs, uploads, limits.artifact_bytes),
+        job_artifacts=JobArtifacts(changes, uploads),
         caches=Caches(changes, uploads),
         snapshots=Snapshots(changes, blobs, limits.snapshot_bytes),
         tags=Tags(changes),

@@ -32,7 +32,7 @@ async def create_artifact(call: Call) -> Response:
     What an earlier try of the job has left under the name makes room.
     """
     fields = await read_fields(call)
-    artifact = await call.rooms.data.artifacts.reserve(
+    artifact = await call.rooms.data.job_artifacts.reserve(
         _check_caller(call, fields),
         text_field(fields, "name"),
         check_mime_type(text_field(fields, "mime_type", "application/zip")),
@@ -45,7 +45,7 @@ async def finalize_artifact(call: Call) -> Response:
     """The artifact is complete: its size and hash are compared, and it is seen from now on."""
     fields = await read_fields(call)
     job, size = _check_caller(call, fields), number_field(fields, "size")
-    number = await call.rooms.data.artifacts.finish(
+    number = await call.rooms.data.job_artifacts.finish(
         job.run, text_field(fields, "name"), size, text_field(fields, "hash")
     )
     return json_response({"ok": True, "artifact_id": str(number)})
@@ -58,7 +58,7 @@ async def list_artifacts(call: Call) -> Response:
     name, number = text_field(fields, "name_filter"), number_field(fields, "id_filter")
     shown = [
         _artifact_json(artifact)
-        for artifact in await call.rooms.data.artifacts.list_final(job.run)
+        for artifact in await call.rooms.data.job_artifacts.list_final(job.run)
         if (not name or artifact.name == name) and (number is None or artifact.id == number)
     ]
     return json_response({"artifacts": shown})
@@ -68,7 +68,7 @@ async def sign_artifact(call: Call) -> Response:
     """Where the bytes of a finished artifact are."""
     fields = await read_fields(call)
     job, name = _check_caller(call, fields), text_field(fields, "name")
-    stored = await call.rooms.data.artifacts.find_named(job.run, name)
+    stored = await call.rooms.data.job_artifacts.find_named(job.run, name)
     return json_response({"name": name, "signed_url": await download_url(call, ARTIFACTS, stored)})
 
 
@@ -76,7 +76,7 @@ async def delete_artifact(call: Call) -> Response:
     """Forget an artifact: also an upload that was broken off, so that its name is free again."""
     fields = await read_fields(call)
     job, name = _check_caller(call, fields), text_field(fields, "name")
-    number = await call.rooms.data.artifacts.remove_named(job.run, name)
+    number = await call.rooms.data.job_artifacts.remove_named(job.run, name)
     return json_response({"ok": True, "artifact_id": str(number)})
 
 
