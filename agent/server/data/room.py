@@ -10,6 +10,7 @@ from agent.server.data.dataset_changes import DatasetChanges
 from agent.server.data.dataset_reading import DatasetReading
 from agent.server.data.datasets import Datasets
 from agent.server.data.job_artifacts import JobArtifacts
+from agent.server.data.job_caches import JobCaches
 from agent.server.data.job_logs import JobLogs
 from agent.server.data.journals import Journals
 from agent.server.data.journals.files import FileJournals
@@ -38,6 +39,7 @@ class DataRoom:
     artifacts: Artifacts
     job_artifacts: JobArtifacts
     caches: Caches
+    job_caches: JobCaches
     snapshots: Snapshots
     tags: Tags
     datasets: DatasetReading
@@ -63,6 +65,7 @@ def make_data_room(
         artifacts=Artifacts(changes, blobs, uploads, limits.artifact_bytes),
         job_artifacts=JobArtifacts(changes, uploads),
         caches=Caches(changes, uploads),
+        job_caches=JobCaches(changes, uploads),
         snapshots=Snapshots(changes, blobs, limits.snapshot_bytes),
         tags=Tags(changes),
         datasets=DatasetReading(database, datasets),

@@ -92,7 +92,7 @@ class ArtifactShelf:
 
 
 class CacheShelf:
-    """Caches: when there is no room the least used ones go (`agent.server.data.caches`)."""
+    """Caches: when there is no room the least used ones go (`agent.server.data.job_caches`)."""
 
     name = "caches"
 

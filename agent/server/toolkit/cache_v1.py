@@ -41,7 +41,7 @@ async def find(call: Call) -> Response:
     """The best cache for the keys."""
     query = call.request.query_params
     keys = [key for key in query.get("keys", "").split(",") if key]
-    found = await call.rooms.data.caches.look_up(job_of(call), keys, query.get("version", ""))
+    found = await call.rooms.data.job_caches.look_up(job_of(call), keys, query.get("version", ""))
     if found is None:
         return empty_response()
     view = found.view
@@ -58,7 +58,7 @@ async def find(call: Call) -> Response:
 async def reserve(call: Call) -> Response:
     """Take a key."""
     body = await call.body(ReserveBody)
-    found = await call.rooms.data.caches.reserve(job_of(call), body.key, body.version)
+    found = await call.rooms.data.job_caches.reserve(job_of(call), body.key, body.version)
     if found.id is None:
         raise ConflictError("the key is taken, or this run may write no caches", where=body.key[:80])
     return json_response({"cacheId": found.id}, 201)
@@ -67,7 +67,7 @@ async def reserve(call: Call) -> Response:
 async def put(call: Call) -> Response:
     """A piece of the archive."""
     uploads = call.rooms.data.uploads
-    stored = await call.rooms.data.caches.find_own(job_of(call), call.number("cache"))
+    stored = await call.rooms.data.job_caches.find_own(job_of(call), call.number("cache"))
     span = _RANGE.fullmatch(call.request.headers.get("content-range", ""))
     if span is None or int(span[1]) > int(span[2]):
         raise MalformedError("the header Content-Range is to say which piece this is: bytes FIRST-LAST/*")
@@ -80,7 +80,7 @@ async def put(call: Call) -> Response:
 
 async def commit(call: Call) -> Response:
     """The archive is complete."""
-    caches, job, cache = call.rooms.data.caches, job_of(call), call.number("cache")
+    caches, job, cache = call.rooms.data.job_caches, job_of(call), call.number("cache")
     await caches.find_own(job, cache)
     body = await call.body(CommitBody)
     await caches.finish_pieces(job, cache, body.size)

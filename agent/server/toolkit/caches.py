@@ -24,7 +24,7 @@ async def create_entry(call: Call) -> Response:
     """Reserve a key in the job's scope, and say where the bytes go."""
     fields = await read_fields(call)
     key, version = text_field(fields, "key"), text_field(fields, "version")
-    found = await call.rooms.data.caches.reserve(job_of(call), key, version)
+    found = await call.rooms.data.job_caches.reserve(job_of(call), key, version)
     if found.id is None:
         return json_response({"ok": False, "message": found.why})
     return json_response({"ok": True, "signed_upload_url": upload_url(call, CACHES, found.id)})
@@ -35,7 +35,7 @@ async def finalize_entry(call: Call) -> Response:
     fields = await read_fields(call)
     key, version = text_field(fields, "key"), text_field(fields, "version")
     size = number_field(fields, "size_bytes")
-    number = await call.rooms.data.caches.finish(job_of(call), key, version, size)
+    number = await call.rooms.data.job_caches.finish(job_of(call), key, version, size)
     return json_response({"ok": True, "entry_id": str(number)})
 
 
@@ -46,7 +46,7 @@ async def find_entry(call: Call) -> Response:
     if not isinstance(given, list) or not all(isinstance(key, str) for key in given):
         raise MalformedError("'restore_keys' is not a list of texts")
     keys, version = [text_field(fields, "key"), *given], text_field(fields, "version")
-    found = await call.rooms.data.caches.look_up(job_of(call), keys, version)
+    found = await call.rooms.data.job_caches.look_up(job_of(call), keys, version)
     if found is None:
         return json_response({"ok": False, "signed_download_url": "", "matched_key": ""})
     url = await download_url(call, CACHES, found.stored)
