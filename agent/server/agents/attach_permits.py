@@ -11,6 +11,7 @@ from agent.server.process.problems import ConflictError
 from agent.server.store import agents, deliveries, jobs, runs
 from agent.server.store.database import Connection, Database
 from agent.server.store.jobs import JobRow
+from agent.spec.status import ACTIVE, JobStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class AttachPermits:
         async with self._database.read() as connection:
             row = await jobs.find_job(connection, ticket.job)
             holder = await self._peers.find_holder(connection, ticket.agent)
-        if row is None or row.lease != ticket.lease or row.status not in jobs.ACTIVE:
+        if row is None or row.lease != ticket.lease or row.status not in ACTIVE:
             raise ConflictError("the job has ended")
         if holder is None:
             raise ConflictError(
@@ -73,12 +74,12 @@ async def _find(connection: Connection, job: str) -> JobRow:
     row = await jobs.find_job(connection, job)
     if row is None:
         raise NotFoundError(f"there is no job {job}")
-    if row.status == "completed":
+    if row.status is JobStatus.COMPLETED:
         raise ConflictError(
             f"the job {row.key} has ended",
             hint="`agent run rerun --hold-on-failure 30m` holds it when it fails",
         )
-    if row.status not in jobs.ACTIVE:
+    if row.status not in ACTIVE:
         raise ConflictError(f"the job {row.key} has not begun", hint=row.waiting)
     return row
 

@@ -7,7 +7,7 @@ from agent.server.http.call import Call, view_response
 from agent.server.http.operation import V1, Operation
 from agent.server.people.auth.access import Access
 from agent.server.process.paging import Next, Page
-from agent.server.triggers.delivery_book import DeliveryStatus, DeliveryView
+from agent.server.triggers.delivery_book import DeliveryView, ShownStatus
 
 _PATH = f"{V1}/deliveries/{{delivery:int}}"
 
@@ -16,7 +16,7 @@ class DeliveryQuery(Page):
     """Which deliveries."""
 
     repository: str | msgspec.UnsetType = msgspec.UNSET
-    status: DeliveryStatus | msgspec.UnsetType = msgspec.UNSET
+    status: ShownStatus | msgspec.UnsetType = msgspec.UNSET
 
 
 class DeliveryList(msgspec.Struct):

@@ -16,6 +16,7 @@ from agent.server.runs.artifact_views import ArtifactView, view_artifact
 from agent.server.store import artifacts, jobs, leases
 from agent.server.store.artifacts import ArtifactRow
 from agent.server.store.database import Connection
+from agent.server.store.states import UploadStatus
 
 
 class JobArtifacts:
@@ -50,7 +51,7 @@ class JobArtifacts:
                 artifact is None
                 and taken is not None
                 and taken.job == job.job
-                and taken.status == "uploading"
+                and taken.status is UploadStatus.UPLOADING
             ):
                 artifact = taken.id
         if artifact is None:
@@ -66,14 +67,16 @@ class JobArtifacts:
         they are not what is here, ConflictError.
         """
         row = await self._find_named(run, name)
-        if row.status == "uploading":
+        if row.status is UploadStatus.UPLOADING:
             raise UsageError("the artifact's bytes have not arrived", where=row.name)
         if size is not None and size != row.size_bytes:
             raise UsageError(f"the artifact has {row.size_bytes} bytes here, not {size}", where=row.name)
         if digest and digest != row.digest:
             raise UsageError(f"the artifact has the hash {row.digest} here, not {digest}", where=row.name)
         async with self._changes.begin() as change:
-            if row.status != "final" and not await artifacts.mark_final(change.connection, row.id):
+            if row.status is not UploadStatus.FINAL and not await artifacts.mark_final(
+                change.connection, row.id
+            ):
                 raise ConflictError("the artifact was changed meanwhile")
             await change.tell_run(row.run)
         await self._uploads.remove_parts(ARTIFACTS, row.id)
@@ -87,7 +90,7 @@ class JobArtifacts:
     async def find_named(self, run: int, name: str) -> Stored:
         """Where the bytes of the run's finished artifact are. Raises NotFoundError."""
         row = await self._find_named(run, name)
-        if row.status != "final":
+        if row.status is not UploadStatus.FINAL:
             raise _nothing_named(name)
         return stored_artifact(row)
 

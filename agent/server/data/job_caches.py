@@ -20,6 +20,7 @@ from agent.server.process.problems import ConflictError
 from agent.server.store import caches, jobs, projects, runs
 from agent.server.store.caches import CacheRow
 from agent.server.store.database import Connection
+from agent.server.store.states import UploadStatus
 
 _LONGEST_KEY = 512
 _MOST_KEYS = 10
@@ -94,7 +95,9 @@ class JobCaches:
     async def finish_pieces(self, job: JobIdentity, cache: int, size: int) -> None:
         """The pieces that have arrived are the whole cache, of `size` bytes: it is found from now on. Raises UsageError."""
         row = await self._find_own(job, cache)
-        if row.status != "final" and not await self._uploads.join_pieces(CACHES, stored_cache(row), size):
+        if row.status is not UploadStatus.FINAL and not await self._uploads.join_pieces(
+            CACHES, stored_cache(row), size
+        ):
             raise UsageError("the pieces that have arrived do not make up the archive", where=row.key)
         await self._finish(await self._find_own(job, cache), size)
 
@@ -119,12 +122,12 @@ class JobCaches:
 
     async def _finish(self, row: CacheRow, size: int | None) -> None:
         """The least used caches go when there is no room for all."""
-        if row.status == "uploading":
+        if row.status is UploadStatus.UPLOADING:
             raise UsageError("the cache's bytes have not arrived", where=row.key)
         if size is not None and size != row.size_bytes:
             raise UsageError(f"the cache has {row.size_bytes} bytes here, not {size}", where=row.key)
         gone: list[CacheRow] = []
-        if row.status != "final":
+        if row.status is not UploadStatus.FINAL:
             async with self._changes.begin() as change:
                 if not await caches.mark_final(change.connection, row.id, change.now):
                     raise ConflictError("the cache was changed meanwhile")

@@ -18,6 +18,7 @@ from agent.server.runs.artifact_views import view_artifact
 from agent.server.runs.platform_events import PlatformEvent, emit
 from agent.server.store import artifacts, tags
 from agent.server.store.datasets import TAGGED
+from agent.server.store.states import UploadStatus
 from agent.server.store.tags import TagRow
 
 TaggedKind = Literal["run", "artifact"]
@@ -73,7 +74,7 @@ class Tags:
         row = self._row(project, "artifact", number, tag, actor)
         async with self._changes.begin() as change:
             artifact = await artifacts.find_artifact(change.connection, number)
-            if artifact is None or artifact.status != "final":
+            if artifact is None or artifact.status is not UploadStatus.FINAL:
                 raise NotFoundError("there is no such artifact")
             if await tags.add_tag(change.connection, row):
                 event = PlatformEvent(

@@ -14,6 +14,7 @@ from agent.server.store.database import Connection, Database
 from agent.server.store.jobs import JobRow
 from agent.server.store.records import StepRow
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
+from agent.spec.status import JobStatus
 
 
 class StepView(msgspec.Struct):
@@ -74,9 +75,11 @@ class JobReading:
         """Where to read what the job said."""
         async with self._database.read() as connection:
             row = await _find(connection, job)
-        return JobJournal(row.id, row.key, row.lease, _closing(row) if row.status == "completed" else None)
+        return JobJournal(
+            row.id, row.key, row.lease, _closing(row) if row.status is JobStatus.COMPLETED else None
+        )
 
-    async def count_open(self) -> dict[str, int]:
+    async def count_open(self) -> dict[JobStatus, int]:
         """How many jobs are in each state, of those that have not ended."""
         async with self._database.read() as connection:
             return await jobs.count_open(connection)

@@ -165,7 +165,7 @@ def _view_pending_job(run: int, key: str, why: str, *, attempt: int, run_attempt
         run=run,
         key=key,
         name=key,
-        status="pending",
+        status=JobStatus.PENDING,
         conclusion=None,
         waiting=why,
         runs_on=[],

@@ -7,6 +7,7 @@ from agent.errors import NotFoundError
 from agent.server.store import events, runs
 from agent.server.store.database import Database
 from agent.server.store.events import EventRow
+from agent.spec.status import RunStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class RunEvents:
         async with self._database.read() as connection:
             row = await runs.find_run(connection, run)
             found = await events.list_events(connection, run, after)
-        return RunNews(found, is_over=not found and (row is None or row.status == "completed"))
+        return RunNews(found, is_over=not found and (row is None or row.status is RunStatus.COMPLETED))
 
     async def list_of_project(self, project: int, after: int) -> Sequence[EventRow]:
         """What was told of all runs of the project behind `after`: some of it at a time."""

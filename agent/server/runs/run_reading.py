@@ -10,6 +10,7 @@ from agent.server.runs.run_details import RunDetails, load_run
 from agent.server.runs.runs import Runs
 from agent.server.store import jobs, queue, runs
 from agent.server.store.database import Database
+from agent.spec.status import RunStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,9 @@ class RunReading:
         """All of a run, in its attempt of that number (0: the last one). Raises NotFoundError."""
         return await load_run(self._database, self._driver, run, attempt, now=self._clock.now())
 
-    async def list_of(self, project: int, page: Page, status: str | None) -> tuple[list[RunView], str | None]:
+    async def list_of(
+        self, project: int, page: Page, status: RunStatus | None
+    ) -> tuple[list[RunView], str | None]:
         """The project's runs, newest first, each with its jobs that are held."""
         async with self._database.read() as connection:
             found = await runs.list_runs(

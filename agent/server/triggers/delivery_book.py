@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Mapping
-from typing import Final, Literal
+from enum import StrEnum
+from typing import Final
 
 import msgspec
 
 from agent.errors import NotFoundError
-from agent.server.events.changes import Changes
+from agent.server.events.changes import Change, Changes
 from agent.server.process.moments import Moment, time_text
 from agent.server.process.paging import Page, RowId, cut, next_cursor
 from agent.server.process.problems import ConflictError
@@ -15,12 +16,21 @@ from agent.server.runs.platform_events import TRIGGERS
 from agent.server.store import deliveries
 from agent.server.store.database import Connection
 from agent.server.store.deliveries import DeliveryRow
+from agent.server.store.states import DeliveryStatus
 from agent.server.triggers.from_platform import dump_content
 from agent.server.triggers.starting import new_key
 
-DeliveryStatus = Literal["waiting", "held", "done", "failed"]
 # After one of these an approval is stale: the request to merge is about other commits, or over.
 _MOVES: Final = ("synchronize", "synchronized", "update", "closed", "close", "merge")
+
+
+class ShownStatus(StrEnum):
+    """A delivery's status, of those that are shown: all but what is gone."""
+
+    WAITING = DeliveryStatus.WAITING.value
+    HELD = DeliveryStatus.HELD.value
+    DONE = DeliveryStatus.DONE.value
+    FAILED = DeliveryStatus.FAILED.value
 
 
 class ResultView(msgspec.Struct):
@@ -43,7 +53,7 @@ class DeliveryView(msgspec.Struct, kw_only=True):
     event: str
     action: str
     subject: str
-    status: DeliveryStatus
+    status: ShownStatus
     outcome: str
     results: list[ResultView]
     attempts: int
@@ -59,7 +69,7 @@ class DeliveryBook:
         self._changes = changes
 
     async def list_of(
-        self, project: int, page: Page, *, repository: str | None, status: str | None
+        self, project: int, page: Page, *, repository: str | None, status: ShownStatus | None
     ) -> tuple[list[DeliveryView], str | None]:
         """The project's deliveries, newest first."""
         async with self._changes.database.read() as connection:
@@ -69,7 +79,7 @@ class DeliveryBook:
                 limit=page.limit + 1,
                 before=page.after(RowId),
                 scope=repository,
-                status=status,
+                status=None if status is None else DeliveryStatus(status),
             )
         shown = cut(found, page.limit)
         return [_view(row) for row in shown], next_cursor(found, page.limit, shown[-1].id if shown else 0)
@@ -87,24 +97,22 @@ class DeliveryBook:
         async with self._changes.begin() as change:
             row = await _find(change.connection, delivery)
             newer = await deliveries.find_newer(change.connection, row, _MOVES)
-            if row.status != "held":
+            if row.status is not DeliveryStatus.HELD:
                 raise ConflictError(f"the delivery is {row.status}: there is nothing to approve")
             if newer is not None:
                 raise ConflictError(
                     "the request to merge has moved on since", hint=f"look at delivery {newer} instead"
                 )
-            await deliveries.wake_delivery(change.connection, row.id, change.now, is_approved=True)
-            change.wake(TRIGGERS)
+            await _wake(change, row, is_approved=True)
             return _view(await _find(change.connection, delivery))
 
     async def repeat(self, delivery: int) -> DeliveryView:
         """Work a delivery off again; what it has started is not started twice. Raises ConflictError for one that is not over."""
         async with self._changes.begin() as change:
             row = await _find(change.connection, delivery)
-            if row.status not in ("done", "failed") or row.provider == "webhook":
+            if row.status not in (DeliveryStatus.DONE, DeliveryStatus.FAILED) or row.provider == "webhook":
                 raise ConflictError(f"the delivery is {row.status}: it can't be repeated")
-            await deliveries.wake_delivery(change.connection, row.id, change.now)
-            change.wake(TRIGGERS)
+            await _wake(change, row, is_approved=row.is_approved)
             return _view(await _find(change.connection, delivery))
 
     async def add_dispatch(
@@ -132,6 +140,12 @@ class DeliveryBook:
         return number
 
 
+async def _wake(change: Change, row: DeliveryRow, *, is_approved: bool) -> None:
+    if not await deliveries.wake_delivery(change.connection, row, change.now, is_approved=is_approved):
+        raise ConflictError("the delivery is being worked on again already")
+    change.wake(TRIGGERS)
+
+
 async def _find(connection: Connection, delivery: int) -> DeliveryRow:
     row = await deliveries.find_delivery(connection, delivery)
     if row is None:
@@ -148,7 +162,7 @@ def _view(row: DeliveryRow) -> DeliveryView:
         event=row.event,
         action=row.action,
         subject=row.subject,
-        status=msgspec.convert(row.status, DeliveryStatus),
+        status=ShownStatus(row.status),
         outcome=row.outcome,
         results=[ResultView(**result) for result in json.loads(row.results)],
         attempts=row.attempt,

@@ -153,7 +153,7 @@ async def _last_lines(rooms: Rooms, job: JobView) -> list[str]:
 
 async def _explain_silence(rooms: Rooms, job: JobView) -> str:
     """Why a job has no output to show."""
-    if job.status != "completed":
+    if job.status is not JobStatus.COMPLETED:
         return "Nothing yet."
     if await rooms.data.logs.is_gone(job.id or "", job.lease):
         return "The log is gone: it was older, or more, than this project keeps."
