@@ -130,7 +130,7 @@ def _runs_of(server: Any, title: str, cause: int) -> list[dict[str, Any]]:
     if any(row["status"] == "waiting" for row in server.api.get("/deliveries").json()["deliveries"]):
         return []
     rows = server.sql("SELECT state FROM runs WHERE title = ?", title)
-    told = [json.loads(state)["request"]["github"]["event"]["workflow_run"] for (state,) in rows]
+    told = [json.loads(state)["request"]["contexts"]["github"]["event"]["workflow_run"] for (state,) in rows]
     return [one for one in told if one["id"] == cause]
 
 
