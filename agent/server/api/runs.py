@@ -6,6 +6,7 @@ from typing import Annotated
 import msgspec
 from starlette.responses import Response
 
+from agent import codec
 from agent.plan.request import RunRequest
 from agent.server.api import event_streams
 from agent.server.api.run_starts import HoldMinutes, RunStarted, answer_started

@@ -151,7 +151,9 @@ def check_mime_type(given: str) -> str:
 def _check_free(row: ArtifactRow | None, new: NewArtifact) -> None:
     if row is not None and not new.overwrite:
         raise ConflictError(
-            "the run has an artifact of this name", where=row.name, hint="add ?overwrite=true"
+            "the run has an artifact of this name",
+            where=row.name,
+            hint="overwrite it with --overwrite (in the API: ?overwrite=true)",
         )
 
 

@@ -3,7 +3,8 @@
 import msgspec
 from starlette.responses import Response
 
-from agent.journal.lines import last_state
+from agent.journal.lines import Lines
+from agent.journal.rows import MOVES
 from agent.server.agents.agent_reading import AgentAtWork
 from agent.server.events.views import JobView, RunView
 from agent.server.http.call import Call, view_response
@@ -97,13 +98,13 @@ async def show_job_page(call: Call) -> Response:
             for step in job.steps
         ],
         lines=lines,
+        is_cut=len(lines) == _MOST_LINES,
         silence="" if lines else await _explain_silence(call.rooms, job),
         project=call.project.name,
     )
 
 
 def _shown_run(run: RunView, project: str, now: float) -> dict[str, object]:
-    created = run.created or ""
     end = now if run.finished is None else read_moment(run.finished)
     return {
         "id": run.id,
@@ -115,8 +116,8 @@ def _shown_run(run: RunView, project: str, now: float) -> dict[str, object]:
         "actor": run.actor,
         "state": run.conclusion or run.status,
         "reason": run.cancel_reason or "",
-        "created": shown_moment(created),
-        "took": _duration(end - read_moment(created)),
+        "created": shown_moment(run.created or ""),
+        "took": "" if run.started is None else _duration(end - read_moment(run.started)),
     }
 
 
@@ -146,9 +147,21 @@ def _shown_agent(one: AgentAtWork, now: float) -> dict[str, object]:
 
 
 async def _last_lines(rooms: Rooms, job: JobView) -> list[str]:
-    """The end of the output."""
+    """The end of the output, each line in its last state; where several are written over together, more is read for it."""
     text = await rooms.data.logs.tail(job.id or "", job.lease, _MOST_LINES)
-    return [_shown_line(line) for line in text.removesuffix(b"\n").split(b"\n")] if text else []
+    if MOVES.search(text):
+        text = await rooms.data.logs.tail(job.id or "", job.lease, _MOST_LINES * _MOST_STATES)
+    lines = Lines()
+    short = b"\n".join(_cut(line) for line in text.split(b"\n"))[-_MOST_BYTES:]
+    shown = [*lines.feed(short), *lines.finish()]
+    return [line[:_LONGEST_LINE].decode("utf-8", "replace") for line in shown[-_MOST_LINES:]]
+
+
+def _cut(line: bytes) -> bytes:
+    """Of a line that is written over without end, its last states."""
+    if len(line) > _MOST_STATES_BYTES and b"\r" in line:
+        line = line[-_MOST_STATES_BYTES:].partition(b"\r")[2]
+    return line[:_MOST_STATES_BYTES]
 
 
 async def _explain_silence(rooms: Rooms, job: JobView) -> str:
