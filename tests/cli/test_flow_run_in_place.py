@@ -1,6 +1,7 @@
 """`agent flow run --in-place`: whatever actions do, what only the user's folder had is still there, or the run is not green."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -223,6 +224,44 @@ def test_an_action_that_overwrites_the_users_work_fails_its_job_and_says_so(plac
         message(done)
         == f"the action overwrote what only this folder had: {name}; --in-place=destructive lets it"
     )
+
+
+@pytest.mark.parametrize(
+    ("script", "lost"),
+    [
+        ("git push -q . :old", "old"),
+        ("git update-ref -d refs/heads/old", "old"),
+        ("git fetch -q . +main:old", "old"),
+        ("git symbolic-ref refs/heads/old refs/heads/main", "old"),
+        ("git -c alias.zap='branch -D old' zap", "old"),
+        ("git update-ref -d refs/stash", "stash"),
+        ("rm .git/refs/stash .git/logs/refs/stash; git gc -q --prune=now", "stash"),
+        (
+            "git update-ref refs/heads/old main; git reflog expire --expire=now --all; git gc -q --prune=now",
+            "old",
+        ),
+    ],
+)
+def test_no_action_takes_a_branch_or_a_stash_away(place: Place, script: str, lost: str) -> None:
+    def git(*arguments: str) -> str:
+        identity = ("-c", "user.name=a", "-c", "user.email=a@example.invalid")
+        return subprocess.check_output(["git", *identity, *arguments], cwd=place.folder, text=True).strip()
+
+    git("branch", "-M", "main")
+    tree = git("rev-parse", "HEAD^{tree}")
+    commit = git("commit-tree", "-m", "nowhere else", "-p", "HEAD", tree)
+    git("branch", "old", commit)
+    git("stash", "store", "-m", "mine", git("stash", "create"))
+    stash = git("rev-parse", "refs/stash")
+    manifest = 'name: x\nruns: {using: composite, steps: [{shell: sh, run: "' + script + '"}]}\n'
+    place.add_action("acme/take", manifest)
+    done = place.run("      - {uses: acme/take@v1}\n")
+    assert done.code == 1, done.out
+    assert f"took away {lost}" in message(done)
+    assert git("rev-parse", "refs/stash") == stash
+    assert git("branch", "--contains", commit)
+    assert git("for-each-ref", "refs/flow-agent") == ""
+    assert place.kept() == place.mine
 
 
 UPLOAD = """      - run: |

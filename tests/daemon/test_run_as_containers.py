@@ -17,7 +17,7 @@ from support.wire import job_spec
 from agent.containers.engine import JOB_LABEL
 from agent.job.launch.launcher import list_job_folders
 from agent.job.process.ending import find_supervisors
-from agent.spec.job import JobSpec
+from agent.spec.job import JobSpec, StepsWork
 from agent.spec.outcome import Conclusion
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(200)]
@@ -36,7 +36,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def job_with(job: str, *steps: object, **fields: object) -> JobSpec:
-    return replace(job_spec(job), steps=steps, **fields)
+    return replace(job_spec(job), work=StepsWork(steps), **fields)
 
 
 def labels(job: str) -> dict[str, str]:

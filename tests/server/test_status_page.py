@@ -343,6 +343,22 @@ def test_who_reads_a_log_while_it_grows_keeps_their_place_and_their_selection(
 
 @pytest.mark.enable_socket
 @pytest.mark.store("sqlite")
+def test_bars_that_are_written_over_together_are_seen_once_while_they_move(
+    make_server: Servers, make_agent: Agents, chromium: Any
+) -> None:
+    server, agent, assign = begin_job(make_server, make_agent)
+    agent.ship(assign, journal(assign, step(), log("begun\nouter 1\ninner 1\x1b[A\r"), closes=False))
+    page = open_signed_in(chromium, server)
+    page.goto(f"/status/jobs/{assign.job}")
+    page.wait_for_selector("text=outer 1")
+    for number in range(2, 5):
+        agent.ship(assign, frames(log(f"outer {number}\ninner {number}\x1b[A\r")))
+        page.wait_for_selector(f"text=inner {number}")
+        assert page.inner_text("#log").splitlines() == ["begun", f"outer {number}", f"inner {number}"]
+
+
+@pytest.mark.enable_socket
+@pytest.mark.store("sqlite")
 def test_a_page_that_was_opened_before_the_job_began_shows_its_output_as_it_grows(
     make_server: Servers, make_agent: Agents, chromium: Any
 ) -> None:

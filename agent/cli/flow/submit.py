@@ -108,7 +108,7 @@ def _start(client: Client, options: SubmitOptions, parcel: _Parcel) -> Mapping[s
 
 
 def _request(client: Client, options: SubmitOptions, parcel: _Parcel) -> dict[str, Any]:
-    folder = find_code_folder(options.file)
+    folder = find_code_folder(options.file, is_snapshot=options.source == "snapshot")
     source = choose_source(options.source, folder)
     if options.source is None and source.kind is SourceKind.NONE:
         sys.stderr.write(

@@ -51,9 +51,14 @@ def folder_of(file: Path) -> Path:
     return here if os.path.abspath(file).startswith(_NOWHERE) else file.resolve().parent  # noqa: PTH100 - links as they are
 
 
-def find_code_folder(file: Path) -> Path:
-    """The folder whose code goes along with a flow: that of its `file`; the current one, when only that is in a work tree."""
+def find_code_folder(file: Path, *, is_snapshot: bool = False) -> Path:
+    """The folder whose code goes along with a flow: that of its `file`; the current one, when only that is in a work tree.
+
+    A snapshot needs no work tree: when one was asked for, it is of the file's own folder.
+    """
     here, folder = Path.cwd(), folder_of(file)
+    if is_snapshot:
+        return folder
     return here if here != folder and find_checkout(folder) is None and find_checkout(here) else folder
 
 

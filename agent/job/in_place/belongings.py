@@ -86,15 +86,24 @@ def find_losses(folder: Path, before: Mapping[str, str]) -> Losses:
 
 def ask_git(folder: Path, *arguments: str) -> str | None:
     """What git prints, without the last line's end; None when it fails or is not installed."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     command = ["git", "--no-optional-locks", "-C", str(folder), *arguments]
     try:
         done = subprocess.run(
-            command, env=environment, cwd="/", stdin=subprocess.DEVNULL, capture_output=True, check=False
+            command,
+            env=git_environment(),
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
         )
     except FileNotFoundError:
         return None
     return os.fsdecode(done.stdout).rstrip("\n") if done.returncode == 0 else None
+
+
+def git_environment() -> dict[str, str]:
+    """This process's environment for a git that is asked about a folder, wherever it would lead git to."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
 
 
 def _ask_status(folder: Path) -> tuple[Path, dict[str, Belonging]] | None:

@@ -4,7 +4,8 @@
     a checkout into another folder    goes on where nothing is lost, else it is refused
     git of an action                  refused what throws away files, edits or branches (agent.job.in_place.git_guard)
     flow-agent/download-artifact      asks what only the folder has (FLOW_BELONGINGS), and overwrites nothing of it
-    any action                        fails, and its job with it, when what only the folder had is gone or overwritten afterwards
+    any action                        fails, and its job with it, when what only the folder had is gone or overwritten afterwards;
+                                      branches, tags and stashes are put back (agent.job.in_place.branches)
 
 Actions of the folder itself are actions, too: they were written for a runner, whose folder is nobody's. What the flow's own
 `run:` steps do is its author's word.
@@ -13,11 +14,12 @@ Actions of the folder itself are actions, too: they were written for a runner, w
 import asyncio
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.job.in_place.belongings import Belonging, Losses, find_losses, look_at, share_belongings
+from agent.job.in_place.branches import hold_branches, put_back
 from agent.job.in_place.checkouts import (
     WantedCheckout,
     is_checkout,
@@ -123,15 +125,21 @@ class _GuardedHandler:
         place.note_for_actions(front / BELONGINGS)
         step.front = front
         before = await asyncio.to_thread(look_at, place.belongings)
+        branches = await asyncio.to_thread(hold_branches, place.workspace)
         failure: StepFailure | None = None
         try:
             await self.handler.run(step, run_steps)
         except StepFailure as error:
             failure = error
+        except asyncio.CancelledError:
+            if branches:
+                put_back(place.workspace, branches)
+            raise
         losses = place.keep_own(await asyncio.to_thread(find_losses, place.workspace, before))
         refused = take_refusals(front)
-        if losses.lost or losses.overwritten:
-            message = _describe(losses, place.workspace)
+        taken = await asyncio.to_thread(put_back, place.workspace, branches) if branches else []
+        if losses.lost or losses.overwritten or taken:
+            message = _describe(losses, taken, place.workspace)
             step.job.fail(FailureKind.ACTION, message)  # no `continue-on-error` makes that good
             raise StepFailure(message, FailureKind.ACTION)
         if refused:
@@ -150,14 +158,17 @@ def _is_foreign(step: StepRun) -> bool:
     return step.scope.action is not None
 
 
-def _describe(losses: Losses, workspace: Path) -> str:
+def _describe(losses: Losses, taken: Sequence[str], workspace: Path) -> str:
     lost, overwritten = (_name_some(paths, workspace) for paths in losses)
-    if not lost:
-        return (
-            f"the action overwrote what only this folder had: {overwritten}; --in-place=destructive lets it"
-        )
-    return f"the action lost what only this folder had: {lost}" + (
-        f"; and overwrote {overwritten}" if overwritten else ""
+    said = [
+        f"lost what only this folder had: {lost}" if lost else "",
+        f"overwrote what only this folder had: {overwritten}" if overwritten else "",
+        f"took away {', '.join(taken[:_MOST_NAMED])}, which {'is' if len(taken) == 1 else 'are'} put back"
+        if taken
+        else "",
+    ]
+    return f"the action {'; and '.join(filter(None, said))}" + (
+        "" if lost else "; --in-place=destructive lets it"
     )
 
 

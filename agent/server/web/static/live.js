@@ -74,18 +74,34 @@ function drop(node) {
 }
 
 // Of a log the page that was asked for has the last lines only. What is shown already stays, so that nothing slides away under
-// who reads, scrolls or selects; only when it is very long its beginning goes. The last line may have been half a line.
+// who reads, scrolls or selects; only when it is very long its beginning goes. The last line may have been half a line, and bars
+// that are written over together are several lines that change: as many as these are looked for further up.
 const MOST_CHARACTERS = 4 << 20;
+const MOST_CHANGING = 60;
+const MOST_LINES = 200; // of a page that was asked for
 const LEFT_OUT = "⋯ there was more than the page could follow: all of it is below ⋯\n";
 
 function updateText(node, text) {
   const pre = node.parentElement.closest("pre");
-  const kept = node.data.lastIndexOf("\n", node.data.length - 2) + 1;
-  const shared = pre ? findShared(node.data.slice(0, kept), text) : -1;
-  if (!pre) node.data = text;
-  else if (shared < 0) node.appendData((node.data.endsWith("\n") ? "" : "\n") + LEFT_OUT + text);
-  else node.replaceData(kept, node.data.length - kept, text.slice(kept - shared));
-  if (pre && node.data.length > MOST_CHARACTERS) shorten(pre, node);
+  if (!pre) {
+    node.data = text;
+    return;
+  }
+  const place = findPlace(node.data, text);
+  if (place) node.replaceData(place.kept, node.data.length - place.kept, text.slice(place.kept - place.shared));
+  else if (text.split("\n").length < MOST_LINES) node.data = text; // it is all of the log
+  else node.appendData((node.data.endsWith("\n") ? "" : "\n") + LEFT_OUT + text);
+  if (node.data.length > MOST_CHARACTERS) shorten(pre, node);
+}
+
+// How much of `old` stays, and where in that begins which `text` goes on from; null: they have nothing in common.
+function findPlace(old, text) {
+  for (let lines = 0, kept = old.length; lines < MOST_CHANGING && kept > 0; lines++) {
+    kept = old.lastIndexOf("\n", kept - 2) + 1;
+    const shared = findShared(old.slice(0, kept), text);
+    if (shared >= 0) return { kept, shared };
+  }
+  return null;
 }
 
 // Where in `old` that begins which `text` goes on from; -1: they have nothing in common.
