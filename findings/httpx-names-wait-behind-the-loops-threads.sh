@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/usr/bin/env bash
 # httpx's async client can't look up a name while the event loop's default threads are busy, and its time-outs don't say so early
 #
 # `AsyncClient` resolves host names by the loop's `getaddrinfo`, which runs in asyncio's default executor. Whatever else is put there
@@ -6,7 +6,7 @@
 # waits for threads that it has nothing to do with, while one by address goes through at once.
 #
 # Version: httpx 0.28.1, anyio 4.11 or later, Python 3.11.
-set -eu
+set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"

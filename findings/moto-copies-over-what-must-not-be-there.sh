@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/usr/bin/env bash
 # moto copies over an object in spite of If-None-Match, which it heeds for PutObject and CompleteMultipartUpload
 #
 # CopyObject with `If-None-Match: *` fails with 412 at S3 when the destination exists. moto overwrites it. Create-once by copy
@@ -6,7 +6,7 @@
 #
 # Version: moto 5.2.5 (server), boto3 1.44.8, Python 3.11.
 # Source of the rule: Amazon S3 API, CopyObject, If-None-Match (conditional writes).
-set -eu
+set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"

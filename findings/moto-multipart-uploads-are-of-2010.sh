@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/usr/bin/env bash
 # moto says of every multipart upload that it was begun in 2010
 #
 # ListMultipartUploads gives `Initiated` 2010-11-10 for an upload that was begun a moment ago. A sweeper that aborts uploads older
@@ -6,7 +6,7 @@
 #
 # Version: moto 5.2.5 (server), boto3 1.44.8, Python 3.11.
 # Source of the rule: Amazon S3 API, ListMultipartUploads, Initiated.
-set -eu
+set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"

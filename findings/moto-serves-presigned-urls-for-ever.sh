@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/usr/bin/env bash
 # moto answers 200 to a presigned URL whose time is over
 #
 # A presigned URL of one second is served after two, and after any time: neither X-Amz-Expires nor the signature is looked at. A
@@ -6,7 +6,7 @@
 #
 # Version: moto 5.2.5 (server), boto3 1.44.8, Python 3.11.
 # Source of the rule: Amazon S3, sharing objects with presigned URLs: 403 once expired.
-set -eu
+set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"

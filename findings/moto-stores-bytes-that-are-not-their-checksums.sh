@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/usr/bin/env bash
 # moto takes an object whose bytes are not those of its Content-MD5 or x-amz-checksum-sha256
 #
 # S3 refuses such an upload (BadDigest, XAmzContentChecksumMismatch). moto stores it and answers 200, so that a test of an upload
@@ -6,7 +6,7 @@
 #
 # Version: moto 5.2.5 (server), boto3 1.44.8, Python 3.11.
 # Source of the rule: Amazon S3 API, PutObject, Content-MD5 and checksum headers.
-set -eu
+set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"

@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/usr/bin/env bash
 # msgspec writes NaN and infinity as null, and can't read its own output into the same Struct
 #
 # A loss that became NaN is a usual figure of a training run. `msgspec.json.encode` makes it `null` without a word (the standard
@@ -6,7 +6,7 @@
 # field of figures must be `float | None`, or NaN be refused before.
 #
 # Version: msgspec 0.23.0, Python 3.11.
-set -eu
+set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"

@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/usr/bin/env bash
 # A registry says 404 of a tag that is there when it is asked with Accept: */*, or without one
 #
 # A tag names an OCI index, as buildx makes one. Distribution 2.8 compares the Accept header word by word and takes no wildcard: asked
@@ -7,7 +7,7 @@
 #
 # Version: Docker Distribution 2.8.2 (Debian 12, docker-registry 2.8.2+ds1), asked with Python's urllib.
 # Source of the rule: RFC 9110, 12.5.1: */* matches all types
-set -eu
+set -euo pipefail
 server=
 folder=$(mktemp -d)
 trap '[ -z "$server" ] || kill "$server"; rm -rf "$folder"' EXIT

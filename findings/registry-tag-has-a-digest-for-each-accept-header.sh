@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/usr/bin/env bash
 # The digest of a tag depends on the Accept header: a list of platforms becomes its linux/amd64 image
 #
 # A tag names a manifest list. Asked with the type of a single image alone, Distribution 2.8 answers with the list's linux/amd64 image,
@@ -7,7 +7,7 @@
 #
 # Version: Docker Distribution 2.8.2 (Debian 12, docker-registry 2.8.2+ds1), asked with Python's urllib.
 # Source of the rule: Docker Registry HTTP API V2: Docker-Content-Digest is that of the manifest that the tag names
-set -eu
+set -euo pipefail
 server=
 folder=$(mktemp -d)
 trap '[ -z "$server" ] || kill "$server"; rm -rf "$folder"' EXIT

@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/usr/bin/env bash
 # @actions/workflow-parser refuses a cron expression that is written as a block scalar
 #
 # `cron: |` with the expression on the next line ends in a newline. Repositories have it, and their schedules run at GitHub. The parser
@@ -6,7 +6,7 @@
 #
 # Version: @actions/workflow-parser 0.3.61 with @actions/expressions 0.3.61 (npm), node 20.
 # Source of the rule: schedules of public repositories that are written so and run
-set -eu
+set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"

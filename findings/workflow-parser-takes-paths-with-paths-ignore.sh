@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/usr/bin/env bash
 # @actions/workflow-parser accepts paths with paths-ignore, and filters that only exclude
 #
 # GitHub allows `paths` or `paths-ignore` of one event, and wants at least one pattern without `!`. The parser accepts both, without a
@@ -6,7 +6,7 @@
 #
 # Version: @actions/workflow-parser 0.3.61 with @actions/expressions 0.3.61 (npm), node 20.
 # Source of the rule: GitHub, Workflow syntax, on.<push|pull_request>.<paths|paths-ignore>
-set -eu
+set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
