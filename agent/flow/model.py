@@ -66,6 +66,15 @@ class Trigger:
     inputs: tuple[Input, ...] = ()
     outputs: Mapping[str, Template] = field(default_factory=_nothing)  # name -> value
     secrets: Mapping[str, bool] = field(default_factory=lambda: MappingProxyType({}))  # name -> required
+    role: str = ""  # that a person needs to start it by hand: one of `agent.spec.status`' roles; empty: whoever may start runs
+    form: Mapping[str, object] | None = None  # a JSON schema of what is asked for then; None: `inputs` say it
+
+
+class Starts(StrEnum):
+    """Which jobs a run has."""
+
+    ALL = "all"
+    CHOSEN = "chosen"  # those that are named when it is started, and what these need
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +144,48 @@ class Step:
     background: bool = False
     targets: tuple[str, ...] = ()
     children: tuple["Step", ...] = ()
+    is_cached: bool | None = (
+        None  # its action's outputs are taken from an equal run of it; None: the action says
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class BroughtData:
+    """What a job finds when its steps begin, as written: `agent.spec.data.Bring` says what each field means."""
+
+    kind: str  # a BringKind
+    of: Template
+    position: Position
+    path: Template = ""
+    name: Template = ""
+    job: Template = ""
+    project: Template = ""
+    in_data: bool = False
+    is_read_only: bool = False
+    is_optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class KeptData:
+    """What is kept of what a job made, as written: `agent.spec.data.Keep` says what each field means."""
+
+    kind: str  # a KeepKind
+    path: Template
+    position: Position
+    name: Template = ""
+    always: bool = False
+    live: bool = False
+    in_data: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """A port that a job opens for people, who reach it through the server."""
+
+    name: str
+    position: Position
+    port: Template = 0  # 0: the agent picks a free one; the job finds it as PORT_0, PORT_1, ... by its place among the job's
+    opens: Template = "/"  # the path, and query, that a person is sent to
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +217,9 @@ class Job:
     nodes: Template = 1
     retry: Template = None  # a number, or {max, on, backoff: {seconds, factor, most}}: an addition of ours
     call: FlowCall | None = None
+    brings: tuple[BroughtData, ...] = ()
+    keeps: tuple[KeptData, ...] = ()
+    apps: tuple[App, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +243,7 @@ class Flow:
     name: str | None = None
     run_name: Template = None
     triggers: tuple[Trigger, ...] = ()
+    starts: Starts = Starts.ALL
     env: Template = None
     defaults: Defaults = field(default_factory=Defaults)
     permissions: Mapping[str, str] | None = None

@@ -5,9 +5,10 @@ from dataclasses import replace
 
 from agent.errors import UsageError
 from agent.flow.expressions import evaluate_template, to_text
-from agent.flow.model import MOST_MINUTES, Flow, Job, Step, StepKind
+from agent.flow.model import MOST_MINUTES, App, Flow, Job, Step, StepKind
 from agent.flow.references import refer
 from agent.plan.contexts import evaluate_environment, job_contexts, read_amount, show_name
+from agent.plan.data import evaluate_brings, evaluate_keeps
 from agent.plan.scopes import calling_jobs, flow_of, scope_of, written_job
 from agent.plan.secret_names import list_secrets
 from agent.plan.state import JobState, RunState
@@ -66,6 +67,9 @@ def compile_job(flow: Flow, state: RunState, job: JobState) -> spec.JobSpec:
         resources=read_request(evaluate_template(written.resources, contexts)),
         priority=_whole(written.priority, contexts, "priority", least=-MOST_PRIORITY, most=MOST_PRIORITY),
         conventions=own.dialect.conventions,
+        brings=evaluate_brings(written, contexts),
+        keeps=evaluate_keeps(written, contexts),
+        apps=tuple(_app(app, contexts) for app in written.apps),
         nodes=_whole(written.nodes, contexts, "nodes", least=1, most=MOST_NODES),
     )
 
@@ -115,8 +119,14 @@ def _step_spec(step: Step) -> spec.StepSpec:
         timeout_minutes=step.timeout_minutes,
         background=step.background,
         targets=step.targets,
+        is_cached=step.is_cached,
         place=str(step.position),
     )
+
+
+def _app(app: App, contexts: Mapping[str, object]) -> spec.AppSpec:
+    port = _whole(app.port, contexts, "port", least=0, most=65_535)
+    return spec.AppSpec(app.name, port, to_text(evaluate_template(app.opens, contexts)))
 
 
 def _caller(flow: Flow, state: RunState, job: JobState) -> spec.CallerSecrets:

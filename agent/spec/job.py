@@ -12,6 +12,7 @@ from typing import ClassVar
 
 from agent.ids import JobId, RunId
 from agent.spec.conventions import RELEASED, find_conventions
+from agent.spec.data import Bring, Keep
 from agent.spec.request import ResourceRequest
 
 SPEC_VERSION = 1
@@ -47,7 +48,15 @@ class StepSpec:
     timeout_minutes: object = None
     background: bool = False
     targets: tuple[str, ...] = ()  # of wait and cancel
+    is_cached: bool | None = None
     place: str = ""  # file:line:column, for messages
+
+    @staticmethod
+    def to_form(fields: dict[str, object]) -> dict[str, object]:
+        """As the released form has it, where nothing is said of a cache."""
+        if fields["is_cached"] is None:
+            del fields["is_cached"]
+        return fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +135,15 @@ class GangNode:
 
 
 @dataclass(frozen=True, slots=True)
+class AppSpec:
+    """A port that the job opens for people. 0: the agent picks a free one, PORT_0, PORT_1, ... by its place among the job's."""
+
+    name: str
+    port: int = 0
+    opens: str = "/"  # the path, and query, that a person is sent to
+
+
+@dataclass(frozen=True, slots=True)
 class JobSpec:
     """One attempt at one job of one run."""
 
@@ -163,6 +181,9 @@ class JobSpec:
     )
     nodes: int = 1  # machines that run it together, all or none
     conventions: str = RELEASED  # a name of agent.spec.conventions
+    brings: tuple[Bring, ...] = ()
+    keeps: tuple[Keep, ...] = ()
+    apps: tuple[AppSpec, ...] = ()
     version: int = SPEC_VERSION
 
     def context(self, name: str) -> Mapping[str, object]:
@@ -176,13 +197,18 @@ class JobSpec:
 
     @staticmethod
     def to_form(fields: dict[str, object]) -> dict[str, object]:
-        """As the released form has it: steps stand under `steps`, work of another form under `work`; its conventions have no name."""
+        """As the released form has it: steps stand under `steps`, work of another form under `work`; its conventions have
+        no name, and of what it neither brings, keeps nor opens nothing is said.
+        """
         work = fields["work"]
         if isinstance(work, StepsWork):
             del fields["work"]
             fields["steps"] = work.steps
         if fields["conventions"] == RELEASED:
             del fields["conventions"]
+        for name in ("brings", "keeps", "apps"):
+            if not fields[name]:
+                del fields[name]
         return fields
 
     @staticmethod

@@ -25,6 +25,8 @@ class ActionInput:
     required: bool = False
     default: object = None
     deprecation_message: str = ""
+    type: str = ""  # string, integer, float, boolean, array; empty: text, whatever it looks like
+    options: tuple[object, ...] = ()  # what it may be; none: anything of its type
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,14 @@ class CompositeRuns:
     steps: tuple[StepSpec, ...]
 
 
-Runs = NodeRuns | PythonRuns | DockerRuns | CompositeRuns
+@dataclass(frozen=True, slots=True)
+class HumanRuns:
+    """An action that a person does: what is filled in are its outputs. `form` is a JSON schema of them."""
+
+    form: Mapping[str, object]
+
+
+Runs = NodeRuns | PythonRuns | DockerRuns | CompositeRuns | HumanRuns
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +101,9 @@ class ActionManifest:
     description: str = ""
     inputs: Mapping[str, ActionInput] = field(default_factory=lambda: MappingProxyType({}))
     outputs: Mapping[str, ActionOutput] = field(default_factory=lambda: MappingProxyType({}))
+    is_cached: bool = (
+        False  # its outputs hang on its commit and its inputs alone, and may be taken from an equal run
+    )
 
 
 class InvalidActionError(AgentError):
