@@ -10,7 +10,7 @@ from agent.flow.references import refer
 from agent.plan.contexts import evaluate_environment, job_contexts, read_amount, show_name
 from agent.plan.data import evaluate_brings, evaluate_keeps
 from agent.plan.scopes import calling_jobs, flow_of, scope_of, written_job
-from agent.plan.secret_names import list_secrets
+from agent.plan.secret_names import list_secrets, list_unset
 from agent.plan.state import JobState, RunState
 from agent.spec import job as spec
 from agent.spec.request import MOST_NODES, MOST_PRIORITY, read_request, read_whole
@@ -55,6 +55,7 @@ def compile_job(flow: Flow, state: RunState, job: JobState) -> spec.JobSpec:
         container=written.container,
         services=written.services,
         secrets=secrets,
+        unset_secrets=list_unset(flow, state, job),
         callers=tuple(_caller(flow, state, caller) for caller in callers),
         environment=evaluate_environment(flow, state, job),
         environment_url=_environment_url(written),

@@ -8,7 +8,8 @@ from agent.flow.dialect import RunFacts
 from agent.flow.inputs import Value, resolve_inputs
 from agent.flow.model import Flow, Trigger, TriggerKind
 from agent.ids import RunId
-from agent.plan.secret_names import named_secrets
+from agent.plan.chosen import choose_jobs
+from agent.plan.secret_names import find_unset
 from agent.plan.state import RunStart
 from agent.spec.conventions import JOB_TOKEN
 from agent.spec.job import Source
@@ -27,7 +28,8 @@ class RunRequest:
     jobs: tuple[str, ...] = ()
     cells: Mapping[str, str] = field(default_factory=dict)
     pins: Mapping[str, str] | None = None
-    is_by_itself: bool = False  # an event started it: a secret that nobody has set is empty, as at GitHub
+    is_by_itself: bool = False  # an event started it: nobody is there to be refused
+    is_strict: bool = False  # a secret that nobody has set is an error; else it is empty, as at GitHub
     hold_minutes: float = 0.0  # of jobs that fail: JobSpec has it
     sees_secrets: bool = True  # False: a stranger's code runs, and is handed none
 
@@ -38,12 +40,12 @@ def make_start(
     """What a run of `flow` starts with.
 
     `secrets` are the names that exist. Raises UsageError for an input that is unknown, missing or of the wrong type,
-    and for a secret that the flow names and nobody has set, unless the run starts by itself.
+    and, for a strict one that a person asks for, for a secret that the flow names and nobody has set.
     """
-    if not asked.is_by_itself:
-        check_secrets(flow, secrets)
+    if asked.is_strict and not asked.is_by_itself:
+        _check_secrets(list_unset_secrets(flow, asked, secrets))
     event = choose_event(flow, asked.event)
-    inputs = _resolve(flow, event, asked.inputs)
+    inputs = _resolve(flow, event, {**_inputs_of(flow, event, asked.payload), **asked.inputs})
     facts = RunFacts(
         run,
         number=number,
@@ -84,16 +86,31 @@ def choose_event(flow: Flow, wanted: str) -> str:
     return flow.triggers[0].event
 
 
-def check_secrets(flow: Flow, known: Collection[str]) -> None:
-    """Raise UsageError for the first secret that the flow names and that is not `known` (names have no case)."""
-    names = {name.upper() for name in known}
-    for name, place in named_secrets(flow).items():
-        if name.upper() not in names:
-            raise UsageError(
-                f"secret {name} is not set",
-                where=place,
-                hint="`agent secret set` or --secret gives it a value",
-            )
+def list_unset_secrets(flow: Flow, asked: RunRequest, known: Collection[str]) -> dict[str, str]:
+    """The secrets that the asked jobs of the flow name and nobody has set, which will be empty: name → a job's place."""
+    return find_unset(flow, choose_jobs(flow, asked.jobs), known)
+
+
+def explain_unset(name: str, place: str) -> str:
+    """A sentence about a secret that nobody has set, for who starts the run."""
+    return f"{place}: secret {name} is not set; it is empty"
+
+
+def _check_secrets(unset: Mapping[str, str]) -> None:
+    for name, place in unset.items():
+        raise UsageError(
+            f"secret {name} is not set",
+            where=place,
+            hint="`agent secret set` gives it a value; the project's setting strict_secrets refuses a run without it",
+        )
+
+
+def _inputs_of(flow: Flow, event: str, payload: Mapping[str, object]) -> dict[str, Value]:
+    """The inputs that the payload of a start by hand brings along, as GitHub's does (`github.event.inputs`)."""
+    trigger, brought = flow.trigger(event), payload.get("inputs")
+    if trigger is None or trigger.kind is not TriggerKind.BY_HAND or not isinstance(brought, Mapping):
+        return {}
+    return {str(name): value for name, value in brought.items() if isinstance(value, (str, bool, int, float))}
 
 
 def _resolve(flow: Flow, event: str, given: Mapping[str, Value]) -> dict[str, Value]:

@@ -184,6 +184,7 @@ class JobSpec:
     brings: tuple[Bring, ...] = ()
     keeps: tuple[Keep, ...] = ()
     apps: tuple[AppSpec, ...] = ()
+    unset_secrets: tuple[str, ...] = ()  # that its flow names and nobody has set: they are empty
     version: int = SPEC_VERSION
 
     def context(self, name: str) -> Mapping[str, object]:
@@ -198,7 +199,7 @@ class JobSpec:
     @staticmethod
     def to_form(fields: dict[str, object]) -> dict[str, object]:
         """As the released form has it: steps stand under `steps`, work of another form under `work`; its conventions have
-        no name, and of what it neither brings, keeps nor opens nothing is said.
+        no name, and of what it neither brings, keeps, opens nor misses nothing is said.
         """
         work = fields["work"]
         if isinstance(work, StepsWork):
@@ -206,7 +207,7 @@ class JobSpec:
             fields["steps"] = work.steps
         if fields["conventions"] == RELEASED:
             del fields["conventions"]
-        for name in ("brings", "keeps", "apps"):
+        for name in ("brings", "keeps", "apps", "unset_secrets"):
             if not fields[name]:
                 del fields[name]
         return fields

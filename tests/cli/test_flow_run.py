@@ -140,14 +140,42 @@ def test_inputs_secrets_variables_environment_and_matrix_come_from_the_command_l
     assert "sesame-street" not in done.out
 
 
-def test_a_wrong_input_or_a_missing_secret_stops_before_anything_starts(project: Path) -> None:
+def test_a_wrong_input_stops_before_anything_starts(project: Path) -> None:
     wrong = run(project, ONE, "--input", "nope=1")
     assert (wrong.code, wrong.out) == (2, "")
     assert "nope" in wrong.err
-    missing = run(project, "  a:\n    runs-on: x\n    steps: [{run: 'echo ${{ secrets.KEY }}'}]\n")
-    assert (missing.code, missing.out) == (2, "")
-    assert "KEY" in missing.err
-    assert "--secret" in missing.err
+
+
+def test_a_secret_that_nobody_gave_is_empty_and_told_once_before_the_run_and_in_the_log(
+    project: Path,
+) -> None:
+    flow = (
+        "  a:\n    runs-on: x\n    steps: [{run: 'echo \"<${{ secrets.KEY }}>\" ${{ secrets.KEY || github.job }}'}]\n"
+        "  b:\n    runs-on: x\n    steps: [{run: 'echo ${{ secrets.OTHER }}'}]\n"
+    )
+    done = run(project, flow, "--job", "a")
+    assert done.code == 0
+    assert "<> a" in texts(done)
+    assert done.err.count("secret KEY is not set; it is empty") == 1
+    assert "--secret KEY" in done.err
+    assert "OTHER" not in done.err, "no job that names it was asked for"
+    assert "Secret KEY is not set" in "\n".join(texts(done))
+
+
+def test_the_payload_of_a_start_by_hand_brings_its_inputs(project: Path) -> None:
+    event = project.parent / "event.json"
+    event.write_text('{"inputs": {"n": "7"}, "ref": "refs/heads/main"}')
+    on = "\n  workflow_dispatch:\n    inputs: {n: {type: number, required: true}, m: {default: x}}"
+    flow = "  a:\n    runs-on: x\n    steps: [{run: 'echo ${{ inputs.n }} ${{ github.event.inputs.n }} ${{ github.event.inputs.m }}'}]\n"
+    file = write(project, flow, on)
+    state = {"AGENT_STATE": str(project.parent / "state"), "TMPDIR": str(project.parent)}
+
+    def shown(*options: str) -> str:
+        options = ("--event-file", str(event), "--format", "json", *options)
+        return "\n".join(texts(run_agent("flow", "run", file, *options, cwd=project, environment=state)))
+
+    assert "7 7 x" in shown()
+    assert "9 9 x" in shown("--input", "n=9")
 
 
 def test_secrets_come_from_a_file_too(project: Path) -> None:

@@ -81,6 +81,23 @@ def test_a_failing_post_fails_the_job_and_the_others_still_run(tmp_path: Path) -
     assert report.conclusion is Conclusion.FAILURE
 
 
+def test_continue_on_error_and_the_timeout_of_a_step_are_its_posts_and_pres_too(tmp_path: Path) -> None:
+    both = NODE.replace("main: main.js", "main: main.js, pre: pre.js")
+    write_action(tmp_path / "ws", "bad", both % "always()", main_js="", pre_js="", post_js="process.exit(1)")
+    write_action(
+        tmp_path / "ws", "long", NODE % "always()", main_js="", post_js="setInterval(() => {}, 1000)"
+    )
+    report = run_in(
+        tmp_path,
+        uses("bad", "./bad", continue_on_error=True),
+        uses("long", "./long", timeout_minutes=0.02, continue_on_error="${{ github.job != '' }}"),
+    )
+    assert report.own_steps()["__post_bad"] == "success"
+    assert report.own_steps()["__post_long"] == "success"
+    assert any("timed out" in line for line in report.output_of("__post_long"))
+    assert report.conclusion is Conclusion.SUCCESS
+
+
 def test_actions_and_not_scripts_are_told_the_server_and_the_source(tmp_path: Path) -> None:
     show = "import os; print([os.environ.get(n) for n in ('ACTIONS_RESULTS_URL', 'ACTIONS_RUNTIME_URL', 'FLOW_SOURCE')])"
     write_action(

@@ -66,7 +66,7 @@ def test_a_cache_goes_up_and_comes_down_whole(on: Callable[..., Job]) -> None:
     assert save(job, key, content).json()["ok"] is True
     assert look(job, key) == (key, content)
     assert look(job, key, version="b" * 64) is None
-    assert look(job, key[:-1]) is None
+    assert look(job, f"{key}x") is None
     assert look(job, "other", key[:-1]) == (key, content)
 
 
@@ -117,6 +117,9 @@ def test_the_newest_of_a_prefix_is_restored_and_the_first_key_counts_first(on: C
     assert look(job, f"{stem}9", stem) == (f"{stem}3", b"3")
     assert look(job, f"{stem}1", stem) == (f"{stem}1", b"1")
     assert look(job, f"{stem}9", f"{stem}2", stem) == (f"{stem}2", b"2")
+    assert look(job, f"{stem[:-1]}") == (f"{stem}3", b"3"), "the key itself is a prefix, too"
+    save(job, f"a-{stem}x", b"of the key")
+    assert look(job, f"a-{stem}", stem) == (f"a-{stem}x", b"of the key"), "before any other key"
     assert look(job, f"{stem}9", stem.upper()) is None
     assert look(job, f"{stem}9", stem.replace("-", "_")) is None
     assert look(job, f"{stem}9", "%") is None

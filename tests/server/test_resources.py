@@ -48,7 +48,17 @@ def test_an_invalid_flow_is_refused_with_every_problem_at_its_place(server: Serv
     assert "stepz" in problem["message"]
 
 
-def test_an_unknown_secret_is_named_with_its_place_and_a_hint(server: ServerProcess) -> None:
+def test_a_secret_that_nobody_has_set_is_empty_with_a_warning_at_its_place(server: ServerProcess) -> None:
+    answer = submit(server, TWO_JOBS)
+    assert answer.status_code == 201
+    (warning,) = answer.json()["warnings"]
+    assert "flow.yml:3" in warning
+    assert "DATA_KEY is not set; it is empty" in warning
+
+
+def test_a_strict_project_refuses_a_run_with_a_secret_that_nobody_has_set(make_server: Servers) -> None:
+    server, strict = make_server(), {"settings": {"strict_secrets": True}}
+    assert server.api.patch("/projects/default", json=strict).status_code == 200
     answer = submit(server, TWO_JOBS)
     assert answer.status_code == 422
     assert "DATA_KEY" in answer.json()["detail"]

@@ -58,6 +58,8 @@ def submit_flow(
     warn_of_outputs(parcel.flow, options.file)
     started = _start(client, options, parcel)
     run = int(started["run"])
+    for warning in started["warnings"]:
+        sys.stderr.write(f"warning: {plain(warning)}\n")
     if not follow:
         _say_submitted(started, output_format, out)
         return 0
@@ -104,7 +106,8 @@ def _start(client: Client, options: SubmitOptions, parcel: _Parcel) -> Mapping[s
     """The run that was started, and the address of its page."""
     body = _request(client, options, parcel)
     started: Mapping[str, Any] = client.post(client.in_project("/api/v1/runs"), body)
-    return {"run": started["run"], "url": started.get("url") or f"{client.url}/status/runs/{started['run']}"}
+    url = started.get("url") or f"{client.url}/status/runs/{started['run']}"
+    return {"run": started["run"], "url": url, "warnings": started.get("warnings", [])}
 
 
 def _request(client: Client, options: SubmitOptions, parcel: _Parcel) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """`agent flow run`: what the command line said becomes a run on this machine, no server anywhere."""
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,7 +23,7 @@ from agent.flow.model import Flow
 from agent.ids import ENTROPY_BYTES, RunId
 from agent.job.launch.launcher import EarlySupervisor, make_mask
 from agent.plan import RunStart
-from agent.plan.request import RunRequest, make_start
+from agent.plan.request import RunRequest, explain_unset, list_unset_secrets, make_start
 from agent.spec.job import Source, SourceKind
 from agent.spec.outcome import Conclusion
 
@@ -52,7 +53,7 @@ def run_flow_here(
     if options.secrets:
         screen = MaskedScreen(screen, make_mask(options.secrets.values()))
     settings = load_settings({"actions_url": options.actions_url})
-    request = ask(flow, options)
+    request = _ask(flow, options)
     with _run_folder(options) as folder, Interrupts() as interrupts:
         run = LocalRun(flow, request, options, settings, folder, screen, SystemClock(), interrupts, early)
         conclusion = run.drive()
@@ -63,8 +64,8 @@ def run_flow_here(
     return 0 if conclusion in (Conclusion.SUCCESS, Conclusion.SKIPPED) else 1
 
 
-def ask(flow: Flow, options: LocalOptions) -> RunStart:
-    """What the planner starts from. Raises UsageError for a wrong input or a secret that nobody gave."""
+def _ask(flow: Flow, options: LocalOptions) -> RunStart:
+    """What the planner starts from; a secret that nobody gave is warned of. Raises UsageError for a wrong input."""
     checkout = options.inquiry.read()
     source = Source(SourceKind.FOLDER)
     if checkout:
@@ -80,8 +81,12 @@ def ask(flow: Flow, options: LocalOptions) -> RunStart:
         cells=options.cells,
         pins=read_pins(Path(flow.file)),
     )
-    seed = os.urandom(ENTROPY_BYTES)
-    return make_start(flow, asked, run=RunId(1), number=1, seed=seed, secrets=tuple(options.secrets))
+    start = make_start(
+        flow, asked, run=RunId(1), number=1, seed=os.urandom(ENTROPY_BYTES), secrets=tuple(options.secrets)
+    )
+    for name, place in list_unset_secrets(flow, asked, tuple(options.secrets)).items():
+        sys.stderr.write(f"warning: {explain_unset(name, place)}; --secret {name} gives it a value\n")
+    return start
 
 
 @contextmanager

@@ -289,11 +289,7 @@ class StepLoop:
             end.outcome = end.conclusion = Conclusion.FAILURE
         if end.message and not end.is_said and end.message not in end.effects.errors:
             report(log, end.message)
-        if (
-            end.outcome is Conclusion.FAILURE
-            and turn.stage is StepStage.MAIN
-            and self._continues(turn, log, env)
-        ):
+        if end.outcome is Conclusion.FAILURE and self._continues(turn, log, env):
             end.conclusion = Conclusion.SUCCESS
         if turn.instance is not None:
             turn.instance.state.update(end.effects.state)
@@ -318,7 +314,7 @@ class StepLoop:
                 f"timeout-minutes is not a number up to {MOST_MINUTES}: '{to_text(value)[:80]}'",
                 where=turn.spec.place,
             )
-        return minutes if turn.stage is StepStage.MAIN else 0
+        return minutes
 
     def _count(self, turn: Turn, end: StepEnd) -> None:
         """Let what the step did take effect on the steps that follow."""

@@ -362,6 +362,8 @@ def _greet(job: RunningJob, log: StepLog) -> None:
     if gpus is not None:  # the machine has some
         log.say(f"GPUs: {gpus or 'none; `resources: {gpus: 1}` sets one aside for a job'}")
     log.say(f"Job: {job.spec.name}")
+    for name in job.spec.unset_secrets:
+        log.say(f"##[warning]Secret {name} is not set; it is empty.")
     if any(len(value.strip()) == 1 for value in job.secrets.values()):
         log.say("##[warning]A secret of one character hides that character everywhere in the log.")
 

@@ -1,5 +1,6 @@
 """Starts of runs, whatever starts them: what is asked the same, and what is answered."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
@@ -15,8 +16,9 @@ class RunStarted(msgspec.Struct):
 
     run: int
     url: str
+    warnings: list[str] = []
 
 
-def answer_started(call: Call, run: int) -> Response:
+def answer_started(call: Call, run: int, warnings: Sequence[str] = ()) -> Response:
     """The answer to who has started a run."""
-    return view_response(RunStarted(run, call.page_url(run)), 201)
+    return view_response(RunStarted(run, call.page_url(run), list(warnings)), 201)

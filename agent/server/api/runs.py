@@ -104,8 +104,8 @@ async def submit_run(call: Call) -> Response:
     submission = Submission(
         flow.file, flow.text, flow.dialect, asked, flow.called, call.project.id, secrets=body.secrets
     )
-    run = await call.rooms.runs.runs.submit(submission)
-    return answer_started(call, run)
+    started = await call.rooms.runs.runs.submit(submission)
+    return answer_started(call, started.run, started.warnings)
 
 
 async def list_runs(call: Call) -> Response:

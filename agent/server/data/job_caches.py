@@ -152,7 +152,7 @@ async def _find_place(connection: Connection, job: JobIdentity) -> CachePlace:
 async def _look_up(
     connection: Connection, place: CachePlace, keys: Sequence[str], version: str
 ) -> CacheRow | None:
-    """The cache to restore: the first key whole, then each key as a prefix; of the own scope first.
+    """The cache to restore: of each key in turn the one of exactly that key, else the newest whose key begins with it.
 
     The order is GitHub's: all keys in the run's own scope, then all of them in the base branch's, then the default's.
     Raises UsageError.
@@ -163,8 +163,8 @@ async def _look_up(
     for key in keys:
         check_key(key)
     for scope in place.scopes.read:
-        for place_in_list, key in enumerate(keys):
-            for is_prefix in (False, True) if place_in_list else (False,):
+        for key in keys:
+            for is_prefix in (False, True):
                 found = await caches.find_best(
                     connection,
                     project=place.project,

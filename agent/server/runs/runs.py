@@ -8,6 +8,7 @@ import json
 import secrets as entropy
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from agent import codec
 from agent.errors import NotFoundError, UsageError
@@ -22,7 +23,7 @@ from agent.plan import (
     RunState,
     cancelled,
 )
-from agent.plan.request import RunRequest, choose_event, make_start
+from agent.plan.request import RunRequest, choose_event, explain_unset, list_unset_secrets, make_start
 from agent.server.events import audit
 from agent.server.events.changes import Change, Changes
 from agent.server.people.levels import nearest
@@ -67,6 +68,13 @@ class Submission:
     )
 
 
+class Started(NamedTuple):
+    """A run that was started, and what the person who asked for it should be told."""
+
+    run: int
+    warnings: tuple[str, ...] = ()
+
+
 class Runs:
     """The runs of this server."""
 
@@ -77,15 +85,15 @@ class Runs:
         self._plans = plans
         self._planner = Planner(plans)
 
-    async def submit(self, submission: Submission) -> int:
-        """Start a run and return its id.
+    async def submit(self, submission: Submission) -> Started:
+        """Start a run.
 
         Raises InvalidFlowError; UsageError for a secret, an input, a job or a snapshot that does not exist.
         """
         async with self._changes.begin() as change:
             return await self.start(change, submission)
 
-    async def start(self, change: Change, submission: Submission) -> int:
+    async def start(self, change: Change, submission: Submission) -> Started:
         """Like `submit`, in a change that does more."""
         called = json.dumps(dict(submission.called), sort_keys=True)
         flow = await self._flows.read(
@@ -94,7 +102,7 @@ class Runs:
         await _check_quota(change.connection, submission.project)
         await _check_snapshot(change.connection, submission.project, submission.request.source)
         own = check_run_secrets(submission.secrets)
-        start = await _add_run(change, self._planner, flow, submission, own)
+        start, unset = await _add_run(change, self._planner, flow, submission, own)
         await self._vault.put_for_run(change.connection, start.run, own)
         if submission.origin is not None:
             await add_origin(change.connection, replace(submission.origin, run=start.run))
@@ -105,7 +113,7 @@ class Runs:
         await carry_out(change, self._planner, flow, submission.project, step)
         await change.tell_run(start.run)
         audit.note(run=start.run, **({"secrets": sorted(own)} if own else {}))
-        return start.run
+        return Started(start.run, tuple(explain_unset(name, place) for name, place in unset.items()))
 
     async def cancel(self, run: int, reason: str, *, is_forced: bool = False) -> None:
         """End a run. `is_forced`: now, whatever conditions say. Raises NotFoundError, and ConflictError when it is over."""
@@ -210,7 +218,8 @@ class Runs:
 
 async def _add_run(
     change: Change, planner: Planner, flow: Flow, submission: Submission, own: Mapping[str, str]
-) -> RunStart:
+) -> tuple[RunStart, Mapping[str, str]]:
+    """The run's start, and the secrets that it names and nobody has set."""
     asked = submission.request
     number = await runs.next_number(change.connection, submission.project, submission.file)
     run = await runs.add_run(
@@ -232,20 +241,25 @@ async def _add_run(
     known = await _known_secrets(change.connection, submission.project, own)
     start = make_start(
         flow,
-        replace(asked, vars=variables),
+        replace(asked, vars=variables, is_strict=await _is_strict(change.connection, submission.project)),
         run=RunId(run),
         number=number,
         seed=entropy.token_bytes(16),
         secrets=known,
     )
     await runs.name_run(change.connection, run, await planner.name_run(flow, start))
-    return start
+    return start, list_unset_secrets(flow, asked, known)
 
 
 async def _known_secrets(connection: Connection, project: int, own: Iterable[str]) -> tuple[str, ...]:
     """The names of the secrets that there are for a run: its project's, and its `own`."""
     stored = nearest(await settings.list_secrets(connection, project))
     return tuple(dict.fromkeys((*stored, *own)))
+
+
+async def _is_strict(connection: Connection, project: int) -> bool:
+    row = await projects.find_project(connection, project)
+    return row is not None and row.settings.strict_secrets
 
 
 async def _check_quota(connection: Connection, project: int) -> None:

@@ -66,7 +66,7 @@ class Starter:
         async with self._changes.begin() as change:
             run = await deliveries.find_started(change.connection, _origin(submission).start)
             if run is None:
-                run = await self._runs.start(change, submission)
+                run = (await self._runs.start(change, submission)).run
         return run
 
 

@@ -30,14 +30,15 @@ def check_called(flow: Flow, job: Job, called: Flow) -> list[Problem]:
     assert call is not None
     problems = check_call(call, called, job.position)
     allowed = flow.permissions if job.permissions is None else job.permissions
-    requests = [called.permissions, *(inner.permissions for inner in called.jobs.values())]
-    for requested in requests:
-        for name, (wanted, most) in find_excess_permissions(allowed, requested).items():
-            message = (
-                f"Error calling workflow '{call.uses}'. The workflow is requesting '{name}: {wanted}', "
-                f"but is only allowed '{name}: {most}'."
-            )
-            problems.append(Problem(job.position, message))
+    requests = {"workflow": called.permissions}
+    requests |= {f"nested job '{name}'": inner.permissions for name, inner in called.jobs.items()}
+    for who, requested in requests.items():
+        excess = sorted(find_excess_permissions(allowed, requested).items())
+        if excess:
+            wanted = ", ".join(f"{name}: {level}" for name, (level, _most) in excess)
+            most = ", ".join(f"{name}: {level}" for name, (_wanted, level) in excess)
+            complaint = f"The {who} is requesting '{wanted}', but is only allowed '{most}'."
+            problems.append(Problem(job.position, f"Error calling workflow '{call.uses}'. {complaint}"))
     return problems
 
 

@@ -22,7 +22,7 @@ def start_contexts(run: RunFacts) -> Contexts:
     """The `github` context of a run, less `job`, `token`, and the folders of the machine."""
     event = dict(run.payload)
     if run.event == BY_HAND:  # typed in `inputs`, always text in `github.event.inputs`
-        event.setdefault("inputs", {name: to_text(value) for name, value in run.inputs.items()})
+        event["inputs"] = {name: to_text(value) for name, value in run.inputs.items()}
     return {"github": _make_github(run, event)}
 
 
