@@ -12,7 +12,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
-from agent.cli.local_files.checkout import Checkout, ask_git, find_checkout, git_environment
+from agent.asking_git import git_environment
+from agent.cli.local_files.checkout import Checkout, ask_git, find_checkout
 from agent.errors import UsageError
 from agent.spec.job import Source, SourceKind
 from agent.trees import walk_tree

@@ -7,12 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-# They lead git to another place than the folder that it is asked about; in a hook, git sets some (git-rev-parse(1), --local-env-vars).
-_LEADING = {
-    *("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX"),
-    *("GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_NAMESPACE"),
-}
-
+from agent.asking_git import git_environment
 
 _NOWHERE = ("/dev/", "/proc/")
 
@@ -71,11 +66,6 @@ def ask_git(folder: Path, *arguments: str) -> list[str]:
     """The lines that git prints; none when it fails or is not installed."""
     is_success, lines = _finish(_start(folder, arguments))
     return lines if is_success else []
-
-
-def git_environment() -> dict[str, str]:
-    """This process's environment for a git that is asked about a folder, wherever it would lead git to."""
-    return {name: value for name, value in os.environ.items() if name not in _LEADING}
 
 
 def _start(folder: Path, arguments: Sequence[str]) -> "subprocess.Popen[str] | None":

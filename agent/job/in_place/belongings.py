@@ -16,6 +16,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
+from agent.asking_git import git_environment
+
 _READ_BYTES = 16 << 20  # what is larger is not read twice an action: its size and times tell
 _CODES = {"??": "untracked", "!!": "ignored"}
 
@@ -99,11 +101,6 @@ def ask_git(folder: Path, *arguments: str) -> str | None:
     except FileNotFoundError:
         return None
     return os.fsdecode(done.stdout).rstrip("\n") if done.returncode == 0 else None
-
-
-def git_environment() -> dict[str, str]:
-    """This process's environment for a git that is asked about a folder, wherever it would lead git to."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
 
 
 def _ask_status(folder: Path) -> tuple[Path, dict[str, Belonging]] | None:

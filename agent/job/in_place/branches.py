@@ -13,7 +13,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.job.in_place.belongings import ask_git, git_environment
+from agent.asking_git import git_environment
+from agent.job.in_place.belongings import ask_git
 
 _HELD = "refs/flow-agent/held"
 _BESIDE = "refs/heads/kept-by-flow-agent"

@@ -3,6 +3,7 @@
 What jobs get of them is `levels`' and `vault`'s.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Generic, Protocol, TypeVar
 
@@ -47,7 +48,7 @@ R = TypeVar("R", bound=_Row)
 V = TypeVar("V", bound=msgspec.Struct)
 
 
-class NamedValues(Generic[R, V]):
+class NamedValues(ABC, Generic[R, V]):
     """What has a name, and a value at each level that sets it."""
 
     def __init__(self, changes: Changes) -> None:
@@ -65,14 +66,14 @@ class NamedValues(Generic[R, V]):
         async with self._changes.begin() as change:
             await self._remove(change.connection, level, name)
 
-    async def _list(self, connection: Connection, project: int) -> list[R]:
-        raise NotImplementedError
+    @abstractmethod
+    async def _list(self, connection: Connection, project: int) -> list[R]: ...
 
-    async def _remove(self, connection: Connection, level: Level, name: str) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    async def _remove(self, connection: Connection, level: Level, name: str) -> None: ...
 
-    def _view(self, row: R) -> V:
-        raise NotImplementedError
+    @abstractmethod
+    def _view(self, row: R) -> V: ...
 
 
 class StoredSecrets(NamedValues[SecretRow, SecretView]):
