@@ -2,9 +2,10 @@
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 from agent.asking import Answer, ask, read_content, read_lines
@@ -25,6 +26,13 @@ class BusyError(UnreachableError):
     def __init__(self, what: str, *, where: str = "", hint: str = "", retry_seconds: float = 1.0) -> None:
         super().__init__(what, where=where, hint=hint)
         self.retry_seconds = retry_seconds
+
+
+class Contact(Enum):
+    """Whether the server of a stream of events answers."""
+
+    THERE = "there"
+    LOST = "lost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,29 +165,38 @@ class Client:
         except httpx.HTTPError as error:
             raise explain_silence(type(error).__name__, str(error), self.url) from None
 
-    def events(self, path: str, last_id: str = "") -> Iterator[ServerEvent]:
-        """The server-sent events at `path`, reconnecting from the last one that came, up to the event `end`."""
+    def events(
+        self, path: str, last_id: str = "", on_contact: "Callable[[Contact], None]" = lambda _contact: None
+    ) -> Iterator[ServerEvent]:
+        """The server-sent events at `path`, reconnecting from the last one that came, up to the event `end`.
+
+        `on_contact` hears each time that the server can't be reached, and that it answers.
+        """
         import httpx
 
         failures = 0
         while failures <= _EVENT_RETRIES:
             try:
-                for event in self._events_once(path, last_id):
+                for event in self._events_once(path, last_id, lambda: on_contact(Contact.THERE)):
                     failures = 0
                     if event.name == "end":
                         return
                     last_id = event.id or last_id
                     yield event
                 failures += 1
+            except httpx.ConnectError:
+                failures += 1
+                on_contact(Contact.LOST)
             except (httpx.HTTPError, UnreachableError):
                 failures += 1
             _pause(failures)
         raise UnreachableError("the server went away while its events were followed", where=self.url)
 
-    def _events_once(self, path: str, last_id: str) -> Iterator[ServerEvent]:
+    def _events_once(self, path: str, last_id: str, on_answer: Callable[[], None]) -> Iterator[ServerEvent]:
         headers = {"Last-Event-ID": last_id} if last_id else {}
         with self._http.stream("GET", path, headers=headers, timeout=_EVENT_TIMEOUT_SECONDS) as response:
             _check(response, read_content(response) if response.is_error else b"", self.url)
+            on_answer()
             yield from parse_events(read_lines(response))
 
     def _json(self, method: str, path: str, **arguments: Any) -> Any:

@@ -6,11 +6,12 @@ In CI those in which the server dies in the middle of a job run on PostgreSQL to
 
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 from support.jumping import JumpingClock
-from support.lab import Lab, supervisor_pids, wait_for
+from support.lab import PATIENCE_SECONDS, Lab, command_line, supervisor_pids, wait_for
 
 LINES = 400
 
@@ -195,3 +196,37 @@ def test_a_queued_job_survives_a_restart_of_the_server(lab: Lab) -> None:
     lab.start_server()
     lab.add_agent("box")
     assert lab.wait_for_run(run)["conclusion"] == "success"
+
+
+def test_who_watches_a_run_hears_that_the_server_is_away_and_that_it_is_back(lab: Lab) -> None:
+    flow = lab.write_flow("  a:\n    runs-on: nobody-has-this\n    steps: [{run: 'true'}]\n")
+    run = str(lab.submit(flow))
+    shown = lab.folder / "watched"
+    with shown.open("wb") as out:
+        watching = subprocess.Popen(
+            command_line("run", "watch", run),
+            env={**os.environ, **lab.environment},
+            stdout=out,
+            stderr=out,
+        )
+    try:
+        wait_for(lambda: b"no agent is connected" in shown.read_bytes(), "the reason to be shown")
+        lab.kill("server")
+        wait_for(lambda: b"can't be reached; trying again" in shown.read_bytes(), "the loss to be told")
+        lab.start_server()
+        wait_for(lambda: b"the server is there again" in shown.read_bytes(), "the end of it to be told")
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(PATIENCE_SECONDS) == 130
+    finally:
+        watching.kill()
+        watching.wait()
+    told = shown.read_text()
+    assert told.count("can't be reached") == 1
+    assert f"stopped following; run {run} goes on" in told
+    assert f"agent run cancel {run}" in told
+
+
+def test_a_server_that_is_not_there_is_told_at_once_to_who_watches_a_run(lab: Lab) -> None:
+    done = lab.agent("run", "watch", "1", "--url", "http://127.0.0.1:9")
+    assert done.code == 1
+    assert "can't be reached" in done.err

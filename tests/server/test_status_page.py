@@ -20,6 +20,7 @@ from server.vocabulary import (
     step,
     wait_for,
 )
+from support.balancer import free_port
 
 from agent.journal.format import Summary
 from agent.server.web.text import plain_text
@@ -295,9 +296,11 @@ SEEN = """() => ({
 })"""
 
 
-def begin_job(make_server: Servers, make_agent: Agents) -> tuple[ServerProcess, TestAgent, m.Assign]:
+def begin_job(
+    make_server: Servers, make_agent: Agents, **settings: Any
+) -> tuple[ServerProcess, TestAgent, m.Assign]:
     """A server, and an agent that holds the job of its first run."""
-    server = make_server()
+    server = make_server(**settings)
     agent = make_agent(server, name="box-1").connect()
     server.submit()
     return server, agent, agent.take()
@@ -305,6 +308,24 @@ def begin_job(make_server: Servers, make_agent: Agents) -> tuple[ServerProcess, 
 
 def numbered(*numbers: int) -> str:
     return "".join(f"line {number}\n" for number in range(*numbers))
+
+
+@pytest.mark.enable_socket
+@pytest.mark.store("sqlite")
+def test_a_page_whose_server_is_away_says_so_and_goes_on_when_it_is_back(
+    make_server: Servers, make_agent: Agents, chromium: Any
+) -> None:
+    server, agent, assign = begin_job(make_server, make_agent, listen=f"127.0.0.1:{free_port()}")
+    agent.ship(assign, journal(assign, step(), log("a line\n"), closes=False))
+    page = open_signed_in(chromium, server)
+    page.goto(f"/status/jobs/{assign.job}")
+    page.wait_for_selector("text=a line")
+    assert page.is_hidden("#away")
+    server.kill()
+    page.wait_for_selector("#away:visible")
+    assert "a line" in page.inner_text("#log")
+    server.start()
+    page.wait_for_selector("#away", state="hidden")
 
 
 @pytest.mark.enable_socket

@@ -17,7 +17,6 @@ from agent.cli.local_files.outputs import warn_of_outputs
 from agent.cli.run.follow import follow_run
 from agent.cli.terminal.screens import make_screen
 from agent.cli.terminal.tables import plain, print_json
-from agent.errors import InterruptedByUserError
 from agent.flow.called import link_flow
 from agent.flow.model import Flow
 from agent.spec.job import Source, SourceKind
@@ -68,12 +67,7 @@ def submit_flow(
     screen = make_screen(
         output_format, out, shows_jobs=shows_jobs(parcel.flow), log=log, whole=f"agent run logs {run}"
     )
-    try:
-        conclusion = follow_run(client, run, screen)
-    except KeyboardInterrupt:
-        raise InterruptedByUserError(
-            f"stopped following; run {run} goes on", hint=f"`agent run cancel {run}` ends it"
-        ) from None
+    conclusion = follow_run(client, run, screen)
     return 0 if conclusion in ("success", "skipped") else 1
 
 

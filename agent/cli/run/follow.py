@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, TextIO
 
-from agent.cli.client import Client
+from agent.cli.client import Client, Contact
 from agent.cli.run.list import duration_of
 from agent.cli.terminal.screen import Screen
-from agent.errors import AgentError
+from agent.errors import AgentError, InterruptedByUserError
 from agent.journal.lines import Lines
 from agent.spec.status import JobStatus
 
@@ -25,8 +25,18 @@ _MOST_WAITING = 1000  # records
 
 
 def follow_run(client: Client, run: int, screen: Screen) -> str:
-    """Show the run until it has ended; give its conclusion. Raises UnreachableError when the server stays away."""
-    return _Follower(client, run, screen).follow()
+    """Show the run until it has ended; give its conclusion.
+
+    Raises NotFoundError, UnreachableError when the server doesn't answer at once, or stays away later on, and
+    InterruptedByUserError at ctrl-C: the run goes on.
+    """
+    client.get(f"/api/v1/runs/{run}")  # who can't be reached now is not waited for
+    try:
+        return _Follower(client, run, screen).follow()
+    except KeyboardInterrupt:
+        raise InterruptedByUserError(
+            f"stopped following; run {run} goes on", hint=f"`agent run cancel {run}` ends it"
+        ) from None
 
 
 def follow_job(client: Client, job: str, screen: Screen) -> None:
@@ -82,6 +92,7 @@ class _Follower:
         self._waiting: dict[str, str] = {}
         self._shown: set[str] = set()  # keys of the jobs whose output comes
         self._next: dict[str, str] = {}  # why their next attempts wait, until it has come
+        self._silent: set[str] = set()  # the streams that the server gives no answer to
 
     def follow(self) -> str:
         """Show everything; the run's end is shown after the last line of the last job."""
@@ -100,6 +111,8 @@ class _Follower:
                     self._show_job(data)
                 elif kind == "waiting":
                     self._show_waiting(data["job"], data["reason"])
+                elif kind == "contact":
+                    self._show_contact(*data)
                 elif kind == "run":
                     last = data
         view = self._client.get(f"/api/v1/runs/{self._run}")
@@ -135,16 +148,33 @@ class _Follower:
             self._waiting[key] = reason
             self._screen.show({"kind": "waiting", "job": key, "reason": reason})
 
+    def _show_contact(self, path: str, contact: Contact) -> None:
+        """One word when the server can't be reached, however many streams notice, and one when it can again."""
+        was_silent = bool(self._silent)
+        (self._silent.add if contact is Contact.LOST else self._silent.discard)(path)
+        if bool(self._silent) is was_silent:
+            return
+        message = (
+            "the server can't be reached; trying again, and the run goes on"
+            if self._silent
+            else "the server is there again"
+        )
+        self._screen.show({"kind": "warning", "message": message})
+
     def _stream(self, kind: str, path: str) -> None:
         self._open += 1
         threading.Thread(target=self._read, args=(kind, path), daemon=True).start()
 
     def _read(self, kind: str, path: str) -> None:
+        def hear(contact: Contact) -> None:
+            self._box.put(("contact", (path, contact)))
+
         try:
-            for event in self._client.events(path):
+            for event in self._client.events(path, on_contact=hear):
                 self._box.put((event.name if kind == "run" else kind, event.data))
         except AgentError as error:
             self._box.put(("error", error))
+        hear(Contact.THERE)  # nothing is expected of it any more
         self._box.put(("closed", None))
 
 

@@ -15,16 +15,25 @@ async function renew() {
         const page = new DOMParser().parseFromString(await answer.text(), "text/html");
         update(document.querySelector("main"), page.querySelector("main"));
       }
+      tellAway(false);
     } catch {
-      // The server is away: the next turn tries again.
+      tellAway(true); // the next turn tries again
     }
   }
   plan();
 }
 
+// A page that is not renewed must not look as if nothing happened.
+let isAway = false;
+function tellAway(is) {
+  isAway = is;
+  document.getElementById("away").hidden = !is;
+}
+
+const AWAY_SECONDS = 3; // between two tries
 function plan() {
   clearTimeout(timer);
-  const seconds = Number(live().every);
+  const seconds = isAway ? AWAY_SECONDS : Number(live().every);
   if (seconds) timer = setTimeout(renew, seconds * 1000);
 }
 
@@ -130,6 +139,7 @@ function keepPlace(pre, change) {
 if (live().events) {
   const events = new EventSource(live().events);
   events.addEventListener("open", soon); // what happened since the page was made, or while the server was away
+  events.addEventListener("error", soon); // it was cut: is the server still there?
   events.addEventListener("run", soon);
   events.addEventListener("job", soon);
 }
