@@ -108,13 +108,19 @@ def _fetch(folder: Path, url: str, full_ref: str, commit: str, depth: int) -> st
     history = [f"--depth={depth}", "--no-tags"] if depth else ["--no-tags"]
     try:
         _git([*fetch, *history, "--", url, commit or full_ref])
-    except StepError:
-        if not commit:
+    except StepError as error:
+        if not commit or _is_out_of_reach(error):
             raise
         say("the host doesn't give a single commit: fetching everything")
         _git([*fetch, *everything])
         return _git([f"--git-dir={folder}", "rev-parse", "--verify", f"{commit}^{{commit}}"]).strip()
     return _git([f"--git-dir={folder}", "rev-parse", "--verify", "FETCH_HEAD^{commit}"]).strip()
+
+
+def _is_out_of_reach(error: StepError) -> bool:
+    """Whether git has not come as far as to ask for a commit: then asking for more leads nowhere."""
+    words = r"resolve host|connect to|unable to access|could not read|Could not read|Permission denied|Authentication failed"
+    return re.search(words, str(error)) is not None
 
 
 def _fetch_large(folder: Path, commit: str) -> None:

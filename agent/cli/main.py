@@ -19,17 +19,17 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("agent.cli.machine.doctor", "check this machine and show where each setting comes from"),
     "flow": (
         "agent.cli.flow.command",
-        "validate, show, evaluate, run here, submit to or store on the server",
+        "validate, show, evaluate, run here, submit to or store on a server",
     ),
     "run": (
         "agent.cli.run.command",
-        "list, watch, cancel, rerun, approve and download the runs on the server",
+        "list, watch, cancel, rerun and approve runs; download what they made",
     ),
     "action": ("agent.cli.action.command", "lock, verify, show and begin actions; the fetched ones on disk"),
     "artifact": ("agent.cli.artifact", "list, download and upload artifacts of a run"),
     "dataset": (
         "agent.cli.dataset.command",
-        "datasets and their versions: list, push, pull, where they come from",
+        "datasets and their versions: list, push, pull, whence they came",
     ),
     "cache": ("agent.cli.cache", "list and delete what flows have cached"),
     "tag": ("agent.cli.tag", "put tags on runs, artifacts and datasets, list and take them off"),
@@ -45,7 +45,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "completion": ("agent.cli.completion", "what makes your shell complete these commands"),
     "server": (
         "agent.cli.server.command",
-        "run the central server; look after its users, projects, agents and triggers",
+        "run the server; look after its users, projects, agents and triggers",
     ),
 }
 

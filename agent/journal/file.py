@@ -218,6 +218,8 @@ def _expect_journal(head: bytes, path: Path) -> None:
 def _refuse_write(error: OSError, path: Path) -> AgentError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return AgentError(
-            "the disk is full", where=str(path), hint="free some space; nothing that was written is lost"
+            "the disk is full",
+            where=str(path),
+            hint="free some space; what was written before that is there, what came after it is not",
         )
     return AgentError(f"the journal cannot be written: {error.strerror}", where=str(path))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from agent.errors import UsageError
 from agent.flow.dialect import RunFacts
 from agent.flow.inputs import Value, resolve_inputs
+from agent.flow.members import find_close
 from agent.flow.model import Flow, Trigger, TriggerKind
 from agent.ids import RunId
 from agent.plan.chosen import choose_jobs
@@ -84,6 +85,21 @@ def choose_event(flow: Flow, wanted: str) -> str:
     if flow.trigger_of(TriggerKind.BY_HAND) or not flow.triggers:
         return flow.dialect.by_hand
     return flow.triggers[0].event
+
+
+def doubt_event(flow: Flow, wanted: str) -> str:
+    """What is odd about starting `flow` as if the event `wanted` had happened; empty where nothing is.
+
+    Raises UsageError for an event that nobody's flow could be started by.
+    """
+    if not wanted or flow.trigger(wanted) is not None:
+        return ""
+    own = ", ".join(trigger.event for trigger in flow.triggers) or "nothing"
+    if wanted not in flow.dialect.events:
+        close = find_close(wanted, flow.dialect.events)
+        hint = f"did you mean {close}?" if close else f"{flow.file} is started by {own}"
+        raise UsageError(f"there is no event '{wanted}'", where="--event", hint=hint)
+    return f"{flow.file} is not started by {wanted} but by {own}; this run is as if it were"
 
 
 def list_unset_secrets(flow: Flow, asked: RunRequest, known: Collection[str]) -> dict[str, str]:

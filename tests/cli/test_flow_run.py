@@ -146,6 +146,24 @@ def test_a_wrong_input_stops_before_anything_starts(project: Path) -> None:
     assert "nope" in wrong.err
 
 
+def test_an_event_that_does_not_exist_is_refused_and_one_that_the_flow_does_not_have_is_told(
+    project: Path,
+) -> None:
+    wrong = run(project, ONE, "--event", "pul_request")
+    assert (wrong.code, wrong.out) == (2, "")
+    assert "there is no event 'pul_request' (--event); did you mean pull_request?" in wrong.err
+    other = run(project, ONE, "--event", "pull_request")
+    assert other.code == 0
+    assert "is not started by pull_request but by workflow_dispatch" in other.err
+
+
+def test_a_folder_that_jobs_share_and_that_can_not_be_made_is_told_with_a_remedy(project: Path) -> None:
+    done = run(project, ONE, AGENT_STATE="/proc/nowhere")
+    assert done.code == 1
+    assert "a folder that jobs share can't be made: No such file or directory (/proc/nowhere" in done.out
+    assert "AGENT_STATE" in done.out
+
+
 def test_a_secret_that_nobody_gave_is_empty_and_told_once_before_the_run_and_in_the_log(
     project: Path,
 ) -> None:

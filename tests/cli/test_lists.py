@@ -87,8 +87,13 @@ def test_a_column_that_can_be_spared_goes_before_others_are_cut(monkeypatch: pyt
 def test_a_sentence_is_not_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     out = Terminal()
-    print_table(["job", "why"], [["train", "no agent has " + "all of these labels " * 5]], out, cuts=False)
+    why = "no agent has " + "all of these labels " * 5
+    print_table(["job", "why"], [["train", why], ["日本", "理由" * 40], ["last", ""]], out, cuts=False)
     assert "…" not in out.getvalue()
+    assert all(columns_of(row) <= 40 for row in rows_of(out))
+    assert " ".join(row[7:] for row in rows_of(out)[1:5]) == why.strip(), "broken between words"
+    assert out.getvalue().count("理由") + out.getvalue().count("由\n") >= 40
+    assert rows_of(out)[-1] == "last"
 
 
 def test_wide_letters_take_two_columns(monkeypatch: pytest.MonkeyPatch) -> None:

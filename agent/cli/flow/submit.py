@@ -19,6 +19,7 @@ from agent.cli.terminal.screens import make_screen
 from agent.cli.terminal.tables import plain, print_json
 from agent.flow.called import link_flow
 from agent.flow.model import Flow
+from agent.plan.request import doubt_event
 from agent.spec.job import Source, SourceKind
 
 
@@ -54,6 +55,8 @@ def submit_flow(
     Raises UsageError for an invalid flow, before anything is sent. Ctrl-C while following leaves the run running.
     """
     parcel = _read(options)
+    if doubt := doubt_event(parcel.flow, options.event):
+        sys.stderr.write(f"warning: {doubt}\n")
     warn_of_outputs(parcel.flow, options.file)
     started = _start(client, options, parcel)
     run = int(started["run"])

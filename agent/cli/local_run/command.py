@@ -23,7 +23,7 @@ from agent.flow.model import Flow
 from agent.ids import ENTROPY_BYTES, RunId
 from agent.job.launch.launcher import EarlySupervisor, make_mask
 from agent.plan import RunStart
-from agent.plan.request import RunRequest, explain_unset, list_unset_secrets, make_start
+from agent.plan.request import RunRequest, doubt_event, explain_unset, list_unset_secrets, make_start
 from agent.spec.job import Source, SourceKind
 from agent.spec.outcome import Conclusion
 
@@ -81,6 +81,8 @@ def _ask(flow: Flow, options: LocalOptions) -> RunStart:
         cells=options.cells,
         pins=read_pins(Path(flow.file)),
     )
+    if doubt := doubt_event(flow, options.event):
+        sys.stderr.write(f"warning: {doubt}\n")
     start = make_start(
         flow, asked, run=RunId(1), number=1, seed=os.urandom(ENTROPY_BYTES), secrets=tuple(options.secrets)
     )

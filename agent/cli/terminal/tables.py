@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any, TextIO
 
 from agent.cli.terminal.streams import holds_unicode
@@ -47,22 +48,40 @@ def print_table(
     """Aligned columns under `titles`; nothing but the titles when there are no rows. Column `state` is coloured.
 
     On a terminal a row is one line: column `spare` is left out where not all fit, then the widest are cut, with an
-    ellipsis; with `cuts` false, where a sentence is to be read, it is as long as it is. A file or a pipe gets everything.
+    ellipsis; with `cuts` false, where a sentence is to be read, they go on in further lines. A file or a pipe gets
+    everything, a row a line.
     """
     cells = [[str(title) for title in titles], *([plain(str(cell)) for cell in row] for row in rows)]
     widths = [max(columns_of(row[column]) for row in cells) for column in range(len(titles))]
-    if cuts and out.isatty():
+    if out.isatty():
         most = shutil.get_terminal_size().columns
         if spare is not None and _line_width(widths) > most:
             cells = [[*row[:spare], *row[spare + 1 :]] for row in cells]
             del widths[spare]
         widths = fit_widths(widths, most)
     for row in cells:
-        padded = [_pad(cut_text(cell, width), width) for cell, width in zip(row, widths, strict=True)]
-        padded[-1] = padded[-1].rstrip()
-        if state is not None:
-            padded[state] = coloured(padded[state], row[state], out)
-        out.write(_GAP.join(padded).rstrip() + "\n")
+        for line in [row] if cuts else _break_row(row, widths):
+            padded = [_pad(cut_text(cell, width), width) for cell, width in zip(line, widths, strict=True)]
+            padded[-1] = padded[-1].rstrip()
+            if state is not None:
+                padded[state] = coloured(padded[state], row[state], out)
+            out.write(_GAP.join(padded).rstrip() + "\n")
+
+
+def _break_row(row: Sequence[str], widths: Sequence[int]) -> list[list[str]]:
+    """The row in as many lines as its longest cell needs, broken between words where that can be."""
+    broken = [break_text(cell, width) for cell, width in zip(row, widths, strict=True)]
+    return [list(line) for line in zip_longest(*broken, fillvalue="")]
+
+
+def break_text(text: str, width: int) -> list[str]:
+    """`text` in lines of at most `width` columns; one that fits, or is empty, is one line."""
+    if columns_of(text) <= width:
+        return [text]
+    from textwrap import wrap
+
+    narrow = width if text.isascii() else width // 2  # wrap() counts letters, and some take two columns
+    return wrap(text, max(narrow, 1), break_on_hyphens=False)
 
 
 def fit_widths(widths: Sequence[int], most: int) -> list[int]:

@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.errors import AgentError
 from agent.job.account.account import Account, acting_as
 from agent.job.folder.attempt import WORK, JobFolder
 from agent.job.folder.settings import JobSettings
@@ -81,12 +82,25 @@ def choose_places(folder: JobFolder, spec: JobSpec, settings: JobSettings) -> Pl
 
 
 def make_places(places: Places) -> None:
-    """Make the folders; what an earlier try left in the job's temporary folder is removed."""
+    """Make the folders; what an earlier try left in the job's temporary folder is removed. Raises AgentError."""
     remove_tree(places.temp)
     remove_tree(places.home)
-    for folder in (places.workspace, places.tools, places.actions, places.event.parent, places.command_files):
+    for folder in (places.tools, places.actions):  # below the agent's state, or where its owner has put them
+        _make_kept(folder)
+    for folder in (places.workspace, places.event.parent, places.command_files):
         folder.mkdir(parents=True, exist_ok=True)
     places.home.mkdir(mode=0o700, exist_ok=True)
+
+
+def _make_kept(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise AgentError(
+            f"a folder that jobs share can't be made: {error.strerror}",
+            where=str(folder),
+            hint="name others with AGENT_STATE and AGENT_WORK_DIR; `agent doctor` shows them",
+        ) from None
 
 
 def hand_over_places(places: Places, account: Account) -> None:

@@ -102,9 +102,11 @@ class Lifecycle:
                 values = job.environment.values
                 values.update(evaluate_mapping(job, job.scope, values, template, "env"))
             await self._resolve_actions(log)
-        except (AgentError, OSError) as error:
-            kind = FailureKind.INFRASTRUCTURE if isinstance(error, OSError) else FailureKind.USER
-            self._fail(log, kind, str(error))
+        except AgentError as error:
+            self._fail(log, FailureKind.USER, str(error))
+        except OSError as error:
+            what = AgentError(f"the system says no: {error.strerror or error}", where=error.filename or "")
+            self._fail(log, FailureKind.INFRASTRUCTURE, str(what))
         self._is_set_up = job.status is not Conclusion.FAILURE
         outcome = Conclusion.SUCCESS if self._is_set_up else Conclusion.FAILURE
         log.end(outcome, outcome)

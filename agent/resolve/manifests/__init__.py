@@ -50,10 +50,15 @@ def read_manifest(folder: Path, shown_as: str = "") -> ActionManifest:
             return front.read(folder / name, f"{place}/{name}")
     raise NotFoundError(
         f"Can't find 'action.yml', 'action.yaml' or 'Dockerfile' under '{place}'",
-        hint="check the path behind `uses:`"
-        if folder.is_dir()
-        else "there is no such folder; an action of your own repository needs actions/checkout before it",
+        hint=_explain_missing(folder, place),
     )
+
+
+def _explain_missing(folder: Path, place: str) -> str:
+    if folder.is_dir():
+        return "check the path behind `uses:`"
+    own = "; an action of your own repository needs actions/checkout before it"
+    return f"there is no such folder{own if place.startswith(('./', '/')) else ' in that repository'}"
 
 
 def check_manifest(folder: Path, shown_as: str) -> list[Problem]:

@@ -122,6 +122,13 @@ def _list_refs(url: str, patterns: list[str]) -> dict[str, str]:
     return {name: commit for commit, name in pairs if _COMMIT.fullmatch(commit)}
 
 
+def _order_names(name: str) -> tuple[bool, list[int], str]:
+    """Versions first, the newest of them first, the short ones that move before those that don't: v10, v10.1, v9, main."""
+    numbers = re.fullmatch(r"v?(\d{1,9}(?:\.\d{1,9})*)", name)
+    parts = [] if numbers is None else [-int(part) for part in numbers[1].split(".")]
+    return numbers is None, parts, name
+
+
 def _unknown(url: str, ref: str) -> UnknownRefError:
     """The error for a ref that is not there, with the nearest that are."""
     refs = _list_refs(url, ["refs/heads/*", "refs/tags/*"])
@@ -131,7 +138,8 @@ def _unknown(url: str, ref: str) -> UnknownRefError:
     if near:
         hint = f"did you mean {' or '.join(near)}?"
     elif names:
-        hint = f"it has {', '.join(sorted(names)[:10])}{', ...' if len(names) > 10 else ''}"
+        newest = sorted(names, key=_order_names)
+        hint = f"it has {', '.join(newest[:10])}{', ...' if len(names) > 10 else ''}"
     else:
         hint = "it has no branch and no tag"
     return UnknownRefError(
