@@ -125,6 +125,18 @@ async def check_connection(address: str, reach: Reach | None = None) -> None:
     await writer.wait_closed()
 
 
+def open_unix_socket(path: str, timeout_seconds: float | None = None) -> socket.socket:
+    """A connection to whoever listens at `path`. Raises OSError when nobody does, and leaves nothing open then."""
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.settimeout(timeout_seconds)
+        connection.connect(path)
+    except OSError:
+        connection.close()
+        raise
+    return connection
+
+
 async def _connect(address: str, reach: Reach | None) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     parts = urlsplit(address)
     try:

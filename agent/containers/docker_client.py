@@ -1,10 +1,13 @@
 """docker-py, imported here and nowhere else: its client, its errors in our words, and how it writes things down."""
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
-from agent.containers.attach import Reach
+from agent.containers.attach import Reach, open_unix_socket
 from agent.containers.engine import EngineError, ImageError
 from agent.errors import AgentError, UnreachableError, UsageError
 
@@ -22,30 +25,43 @@ _NO_TOOLKIT = (
 
 
 def connect_client(address: str, reach: Reach | None = None, logins: Mapping[str, Any] | None = None) -> Any:
-    """A client of the engine at `address`. `reach`, `logins`: see DockerEngine.connect. Raises UnreachableError."""
-    from docker.api.client import APIClient
-    from docker.constants import MINIMUM_DOCKER_API_VERSION
-    from docker.errors import DockerException
+    """A client of the engine at `address`. `reach`, `logins`: see DockerEngine.connect. Raises UnreachableError.
 
-    make: Any = APIClient
+    docker-py's own way to find the version ("auto") leaves a connection open when the answer is none.
+    """
+    from docker.errors import DockerException
+    from requests.exceptions import RequestException
+
     try:
-        if reach is None:
-            return make(base_url=address, version="auto", timeout=_CALL_SECONDS)
-        version = _reached(make, address, MINIMUM_DOCKER_API_VERSION, reach).version(api_version=False)[
-            "ApiVersion"
-        ]
-        client = _reached(make, address, version, reach)
-        _set_logins(client, logins or {})
-    except DockerException as error:
+        with contextlib.closing(_make_client(address, reach)) as asking:
+            version = _read_api_version(asking.version(api_version=False))
+        client = _make_client(address, reach, version)
+    except (DockerException, RequestException, OSError) as error:
         raise UnreachableError(
             f"the container engine does not answer: {_last_cause(error)}", where=address
         ) from None
-    else:
-        return client
+    if reach is not None:
+        _set_logins(client, logins or {})
+    return client
 
 
-def _reached(make: Any, address: str, version: str, reach: Reach) -> Any:
-    """A client whose connections `reach` gives."""
+def _make_client(address: str, reach: Reach | None, version: str = "") -> Any:
+    """A client that has no connection yet, for a version of the API (default: the oldest); those to a socket `reach` gives."""
+    from docker.api.client import APIClient
+    from docker.constants import MINIMUM_DOCKER_API_VERSION
+
+    make: Any = APIClient
+    client = make(base_url=address, version=version or MINIMUM_DOCKER_API_VERSION, timeout=_CALL_SECONDS)
+    parts = urlsplit(address)
+    if parts.scheme == "unix":
+        client.mount(
+            "http+docker://", _make_adapter(reach or partial(open_unix_socket, parts.path, _CALL_SECONDS))
+        )
+    return client
+
+
+def _make_adapter(reach: Reach) -> Any:
+    """What has docker-py speak over connections that `reach` gives: over its own it loses the socket of one that is refused."""
     from docker.transport.unixconn import UnixHTTPAdapter, UnixHTTPConnection, UnixHTTPConnectionPool
 
     class Connection(UnixHTTPConnection):
@@ -72,9 +88,17 @@ def _reached(make: Any, address: str, version: str, reach: Reach) -> Any:
             return found
 
     adapter: Any = Adapter
-    client = make(base_url=address, version=version, timeout=_CALL_SECONDS)
-    client.mount("http+docker://", adapter(address, _CALL_SECONDS))
-    return client
+    return adapter("", _CALL_SECONDS)
+
+
+def _read_api_version(found: Any) -> str:
+    """What an engine says of itself. Raises DockerException when that is nothing."""
+    from docker.errors import DockerException
+
+    try:
+        return str(found["ApiVersion"])
+    except (KeyError, TypeError):
+        raise DockerException("its answer names no version") from None
 
 
 def _set_logins(client: Any, logins: Mapping[str, Any]) -> None:
@@ -87,15 +111,8 @@ def _set_logins(client: Any, logins: Mapping[str, Any]) -> None:
 
 def ask_version(address: str) -> str:
     """What answers at `address`, and in which version: `Docker 27.1`. Raises AgentError."""
-    from docker.api.client import APIClient
-    from docker.constants import MINIMUM_DOCKER_API_VERSION
-
-    make: Any = APIClient
-    client = make(base_url=address, version=MINIMUM_DOCKER_API_VERSION)  # "auto" asks, and leaves it open
-    try:
+    with contextlib.closing(_make_client(address, None)) as client:
         found = translated(lambda: client.version(api_version=False))
-    finally:
-        client.close()
     name = (found.get("Platform") or {}).get("Name") or "the container engine"
     return f"{name} {found.get('Version', '')}".strip()
 
@@ -163,7 +180,9 @@ def describe_failure(said: str) -> AgentError:
 
 
 def _last_cause(error: BaseException) -> str:
-    """The innermost reason, which is the one that says something."""
+    """The engine's own words, or the innermost reason, which is the one that says something."""
+    if said := getattr(error, "explanation", None):
+        return str(said)
     while isinstance(error.args[-1] if error.args else None, BaseException):
         error = error.args[-1]
     return getattr(error, "strerror", None) or str(error)

@@ -1,20 +1,26 @@
 """The engine itself: what its protocol promises, and that nobody loads it who does not need it."""
 
 import asyncio
+import contextlib
 import os
+import socket
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.docker import BUSYBOX, leftovers
+from support.lab import wait_for
 
 from agent.containers import docker
+from agent.containers.attach import open_unix_socket
 from agent.containers.blueprint import Blueprint
 from agent.containers.docker import DockerEngine
-from agent.containers.docker_client import connect_client
+from agent.containers.docker_client import connect_builder, connect_client
 from agent.containers.engine import ImageError
 from agent.containers.ownership import give_ownership
 from agent.errors import AgentError, UnreachableError, UsageError
@@ -121,6 +127,75 @@ def test_an_engine_that_is_not_there_is_unreachable(tmp_path: Path) -> None:
     with pytest.raises(UnreachableError) as error:
         asyncio.run(DockerEngine.connect(f"unix://{tmp_path}/none"))
     assert "Docker" in error.value.hint
+
+
+@contextlib.contextmanager
+def listener(path: Path, *, answer: bytes) -> Iterator[str]:
+    """Somebody at a socket who gives this answer to whatever is asked, and keeps the connection; nobody, with no answer."""
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        if not answer:
+            yield f"unix://{path}"
+            return
+        listening.listen()
+
+        def give() -> None:
+            with listening.accept()[0] as connection:
+                connection.recv(1 << 16)
+                connection.sendall(answer)
+                connection.recv(1 << 16)  # until it is hung up
+
+        giving = threading.Thread(target=give)
+        giving.start()
+        yield f"unix://{path}"
+        giving.join()
+
+
+def http(status: str, body: str) -> bytes:
+    head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+    return f"{head}\r\n\r\n{body}".encode()
+
+
+def open_sockets() -> set[str]:
+    links = (str(file.readlink()) for file in Path("/proc/self/fd").iterdir() if file.is_symlink())
+    return {link for link in links if link.startswith("socket:")}
+
+
+@pytest.mark.parametrize("is_handed", [False, True], ids=["own", "handed"])
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (b"", "Connection refused"),
+        (http("500 Oops", '{"message": "no disk"}'), "no disk"),
+        (http("200 OK", "[]"), "its answer names no version"),
+        (http("200 OK", "{}"), "its answer names no version"),
+        (b"nonsense\r\n\r\n", "nonsense"),
+    ],
+    ids=["nobody", "broken", "list", "no version", "nonsense"],
+)
+def test_an_engine_that_gives_no_sensible_answer_is_unreachable_and_leaves_no_connection_open(
+    tmp_path: Path, answer: bytes, why: str, is_handed: bool
+) -> None:
+    with listener(tmp_path / "engine", answer=answer) as address:
+        reach = partial(open_unix_socket, address.removeprefix("unix://")) if is_handed else None
+        before = open_sockets()
+        with pytest.raises(UnreachableError, match="the container engine does not answer") as error:
+            connect_client(address, reach)
+        # While the error, and what hangs on it, is still there; the listener's own end goes as soon as it sees that.
+        wait_for(lambda: open_sockets() == before, "all connections to be closed")
+        assert why in str(error.value)
+        assert error.value.where == address
+
+
+@pytest.mark.parametrize("is_handed", [False, True], ids=["own", "handed"])
+def test_an_engine_that_was_let_go_has_no_connection_open(engine_address: str, is_handed: bool) -> None:
+    reach = partial(open_unix_socket, engine_address.removeprefix("unix://")) if is_handed else None
+    before = open_sockets()
+    with contextlib.closing(connect_client(engine_address, reach)) as client:
+        client.ping()
+        with contextlib.closing(connect_builder(client, engine_address, reach)) as builder:
+            builder.ping()
+    assert open_sockets() == before
 
 
 def test_neither_the_supervisor_nor_the_agent_loads_the_client() -> None:

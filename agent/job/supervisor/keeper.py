@@ -24,6 +24,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from agent.containers.attach import open_unix_socket
 from agent.errors import AgentError, RefusedError, UnreachableError
 from agent.job.account.account import give_up_capabilities
 from agent.job.containers.sweeping import engine_address, mark_engine_used, unmark_engine_used
@@ -128,11 +129,9 @@ class _Duties:
     def _reach_engine(self, _request: Mapping[str, Any]) -> Answer:
         address = engine_address(self._settings)
         mark_engine_used(self._folder)
-        connection = socket.socket(socket.AF_UNIX)
         try:
-            connection.connect(address.removeprefix("unix://"))
+            connection = open_unix_socket(address.removeprefix("unix://"))
         except OSError as error:
-            connection.close()
             raise UnreachableError(
                 f"no container engine answers: {error.strerror or error}",
                 where=address,
