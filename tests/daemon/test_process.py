@@ -43,14 +43,21 @@ async def test_a_job_runs_its_journal_arrives_and_its_folder_goes(server, state)
     assert "Traceback" not in daemon.log
 
 
-async def test_a_node_of_several_begins_when_all_are_there(server, state):
+@pytest.mark.parametrize("versions", [m.PROTOCOL_VERSIONS, (1, 2)], ids=["newest", "older"])
+async def test_a_node_of_several_begins_when_all_are_there(server, state, new_jobs, monkeypatch, versions):
+    monkeypatch.setattr(m, "PROTOCOL_VERSIONS", versions)
+    server.holds_word = True
     async with daemon_process(state):
         await server.assign(
             JOB, "echo $AGENT_NODE_RANK of $AGENT_NODES", node=GangNode(1, 2, "box-1", 20_001)
         )
         await server.wait_for(lambda: server.count(m.Accept))
         (folder,) = list_job_folders(state.jobs)
+        server.holds_word = False
+        await server.assign(new_jobs[0], "true")  # comes later, and begins and ends meanwhile
+        await server.wait_for(lambda: server.result(new_jobs[0]))
         assert not is_running(folder)
+        assert (JOB, 1) not in server.journals
         await server.say("acknowledge", JOB, 1, 0)
         await server.wait_for(lambda: server.result(JOB))
     assert b"1 of 2" in server.lines(JOB)
