@@ -33,11 +33,11 @@ FLOW = """
 class Terminal:
     """The command at a real terminal, and what it has shown."""
 
-    def __init__(self, lab: Lab, *words: str) -> None:
+    def __init__(self, lab: Lab, *words: str, is_controlling: bool = True) -> None:
         self.file, other = pty.openpty()
         termios.tcsetwinsize(other, (33, 99))
         self.process = subprocess.Popen(
-            ["setsid", "--ctty", *command_line(*words)],  # the terminal is its controlling one
+            ["setsid", *(["--ctty"] if is_controlling else []), *command_line(*words)],
             env={**os.environ, **lab.environment, "TERM": "vt100"},
             stdin=other,
             stdout=other,
@@ -45,6 +45,7 @@ class Terminal:
         )
         os.close(other)
         self.shown = b""
+        self._is_hung_up = False
 
     def type(self, text: str) -> None:
         os.write(self.file, text.encode())
@@ -52,12 +53,14 @@ class Terminal:
     def read_until(self, wanted: str) -> None:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while wanted.encode() not in self.shown:
-            assert time.monotonic() < deadline, self.shown
+            if self._is_hung_up or time.monotonic() > deadline:
+                pytest.fail(f"{wanted!r} was not shown, but {self.shown!r}")
             self._read(0.1)
 
     def finish(self) -> int:
-        wait_for(lambda: self._read(0.02) or self.process.poll() is not None, "the command to end")
-        return self.process.wait()
+        """The exit code; all that the command has shown by its end is in `shown`."""
+        wait_for(lambda: self._read(0.02) or self._is_hung_up, "the command to end")
+        return self.process.wait(PATIENCE_SECONDS)
 
     def close(self) -> None:
         if self.process.poll() is None:
@@ -70,12 +73,13 @@ class Terminal:
             try:
                 self.shown += os.read(self.file, 65536)
             except OSError:  # nobody has the other side open any more
-                time.sleep(seconds)
+                self._is_hung_up = True
 
 
 @contextmanager
-def at_terminal(lab: Lab, *words: str) -> Iterator[Terminal]:
-    terminal = Terminal(lab, *words)
+def at_terminal(lab: Lab, *words: str, is_controlling: bool = True) -> Iterator[Terminal]:
+    """`is_controlling`: signals of the terminal come to the command, of its size for one."""
+    terminal = Terminal(lab, *words, is_controlling=is_controlling)
     try:
         yield terminal
     finally:
@@ -137,6 +141,20 @@ def test_a_person_sits_in_the_job_and_leaves_it_as_it_was(lab: Lab, run: int) ->
     assert any("exit code 7" in line for line in log)
 
 
+def test_what_is_typed_after_a_change_of_size_finds_the_new_one_also_when_no_signal_told_of_it(
+    lab: Lab, run: int
+) -> None:
+    with at_terminal(lab, "run", "attach", str(run), "train", is_controlling=False) as terminal:
+        shell_of(terminal, lab.folder)
+        termios.tcsetwinsize(terminal.file, (40, 120))
+        terminal.type("stty size; echo en''d\n")
+        terminal.read_until("end\r\n")
+        assert b"40 120\r\n" in terminal.shown
+        terminal.type("exit\n")
+        assert terminal.finish() == 0
+    check_unharmed(lab, run)
+
+
 def test_the_way_out_leaves_the_job_and_ends_the_shell(lab: Lab, run: int) -> None:
     with at_terminal(lab, "run", "attach", str(run)) as terminal:
         shell = shell_of(terminal, lab.folder)
@@ -182,7 +200,7 @@ def test_a_killed_command_leaves_nothing_behind(lab: Lab, run: int) -> None:
         shell = shell_of(terminal, lab.folder)
         terminal.process.send_signal(signal.SIGKILL)
         wait_for(lambda: not is_alive(shell), "the shell to go")
-    assert audit_of(lab)[0]["detail"]["message"] == "hung up"
+    wait_for(lambda: audit_of(lab)[0]["detail"].get("message") == "hung up", "the end in the audit log")
     check_unharmed(lab, run)
 
 

@@ -36,19 +36,20 @@ def attach(client: Client, run: int, job: str | None, command: Sequence[str]) ->
     """Attach to a job of `run`, waiting for it to start; the exit code of what ran. Raises AgentError."""
     has_terminal = sys.stdin.isatty() and sys.stdout.isatty()
     found = _wait_for_job(client, run, job)
-    body = {"command": list(command), "terminal": _measure() if has_terminal else None}
+    size = _size() if has_terminal else None
+    body = {"command": list(command), "terminal": size and _describe_terminal(size)}
     ticket = client.post(f"/api/v1/jobs/{found['id']}/attach", body)
     _say(
         f"attaching to {ticket['job']} on {ticket['agent']}" + ("; Enter ~ . leaves" if has_terminal else "")
     )
-    return asyncio.run(_Session(client.url, ticket, has_terminal=has_terminal).run())
+    return asyncio.run(_Session(client.url, ticket, size).run())
 
 
 def resume(client: Client, run: int, job: str | None) -> str:
     """Let a job of `run` go on that is held after a failure; its key. Raises AgentError when it is not held."""
     found = _choose(client.get(f"/api/v1/runs/{run}"), job)
     ticket = client.post(f"/api/v1/jobs/{found['id']}/attach", {"resume": True})
-    asyncio.run(_Session(client.url, ticket, has_terminal=False).run(is_silent=True))
+    asyncio.run(_Session(client.url, ticket, None).run(is_silent=True))
     return str(ticket["job"])
 
 
@@ -91,10 +92,12 @@ def _choose(run: Mapping[str, Any], wanted: str | None) -> Mapping[str, Any]:
 class _Session:
     """From the websocket's opening to its end."""
 
-    def __init__(self, url: str, ticket: Mapping[str, Any], *, has_terminal: bool) -> None:
+    def __init__(self, url: str, ticket: Mapping[str, Any], size: dict[str, int] | None) -> None:
+        """`size` is the terminal's, as the other side has been told it; None without one."""
         self._url = url
         self._ticket = ticket
-        self._has_terminal = has_terminal
+        self._told_size = size
+        self._has_terminal = size is not None
         self._is_left = asyncio.Event()
 
     async def run(self, *, is_silent: bool = False) -> int:
@@ -167,13 +170,14 @@ class _Session:
         tasks: set[asyncio.Task[None]] = set()
 
         def resize() -> None:
-            task = loop.create_task(_send(socket, json.dumps({"kind": "resize", **_size()})))
+            task = loop.create_task(self._tell_size(socket))
             tasks.add(task)
             task.add_done_callback(tasks.discard)
 
         loop.add_signal_handler(signal.SIGWINCH, resize)
         for number in (signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self._is_left.set)
+        resize()  # what changed meanwhile
         try:
             yield
         finally:
@@ -195,10 +199,25 @@ class _Session:
                 if self._has_terminal:
                     data = escapes.feed(data)
                 if data:
-                    asyncio.run_coroutine_threadsafe(_send(socket, data), loop).result()
+                    asyncio.run_coroutine_threadsafe(self._type(socket, data), loop).result()
                 if escapes.is_leaving:
                     loop.call_soon_threadsafe(self._is_left.set)
                     return
+
+    async def _type(self, socket: "ClientConnection", data: bytes) -> None:
+        """Pass on what was typed, after the terminal's size at that time: the signal that it changed may come later than the keys."""
+        if self._has_terminal:
+            await self._tell_size(socket)
+        await _send(socket, data)
+
+    async def _tell_size(self, socket: "ClientConnection") -> None:
+        try:
+            size = _size()
+        except OSError:  # the terminal has gone
+            return
+        if size != self._told_size:
+            self._told_size = size
+            await _send(socket, json.dumps({"kind": "resize", **size}))
 
 
 async def _send(socket: "ClientConnection", frame: str | bytes) -> None:
@@ -214,8 +233,8 @@ def _write(stream: int, data: bytes) -> None:
         data = data[os.write(file, data) :]
 
 
-def _measure() -> dict[str, Any]:
-    return {**_size(), "kind": os.environ.get("TERM", "")[:100]}
+def _describe_terminal(size: Mapping[str, int]) -> dict[str, Any]:
+    return {**size, "kind": os.environ.get("TERM", "")[:100]}
 
 
 def _size() -> dict[str, int]:
