@@ -1,4 +1,4 @@
-"""Rules for every test: a home folder of its own, no settings from outside, nothing left behind; and a PostgreSQL."""
+"""Rules for every test: a home folder of its own, no settings from outside, nothing left behind; a PostgreSQL and a container engine."""
 
 import os
 import signal
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.docker import NoEngineError, running_engine
 from support.postgres import Cluster, run_cluster
 
 # Whoever started the tests in the background told them to ignore ctrl-C, and with `nohup` the end of the terminal; the
@@ -35,6 +36,19 @@ def postgres() -> Iterator[Cluster]:
     """A PostgreSQL of this test process."""
     with run_cluster() as cluster:
         yield cluster
+
+
+@pytest.fixture(scope="session")
+def engine_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One container engine for all tests, whichever process they run in: two would trip over each other's networks."""
+    own = tmp_path_factory.getbasetemp()
+    try:
+        with running_engine(own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) as address:
+            yield address
+    except NoEngineError as error:
+        if os.environ.get("CI"):
+            pytest.fail(f"a container engine is part of CI: {error}")
+        pytest.skip(str(error))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -2,13 +2,12 @@
 
 import os
 import signal
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support.daemon_process import wait_until
-from support.docker import BUSYBOX, NoEngineError, leftovers, running_engine
+from support.docker import BUSYBOX, leftovers
 from support.fake_server import job_folders
 from support.jobs import script, uses
 from support.second_user import give_state, run, running_as
@@ -26,15 +25,6 @@ LOCAL = "local-image:flow-test/*"
 TOUCHES = "mkdir -p of-root/deep $HOME/of-root $RUNNER_TEMP/of-root; touch root-was-here of-root/deep/x; chmod 0 of-root; id -u"
 
 
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    try:
-        with running_engine(tmp_path_factory.mktemp("engine")) as address:
-            yield address
-    except NoEngineError as error:
-        pytest.skip(str(error))
-
-
 def job_with(job: str, *steps: object, **fields: object) -> JobSpec:
     return replace(job_spec(job), work=StepsWork(steps), **fields)
 
@@ -44,7 +34,7 @@ def labels(job: str) -> dict[str, str]:
 
 
 async def test_a_jobs_containers_run_though_its_user_may_not_use_the_engine(
-    server, open_state, user, engine, new_jobs
+    server, open_state, user, engine_address, new_jobs
 ):
     spec = job_with(
         new_jobs[0],
@@ -54,9 +44,11 @@ async def test_a_jobs_containers_run_though_its_user_may_not_use_the_engine(
         container=BUSYBOX,
         services={"idle": {"image": BUSYBOX, "options": "--entrypoint sleep", "command": "1000"}},
     )
-    async with running_as(user, open_state, DOCKER_HOST=engine, AGENT_CONTAINER_ALLOW=LOCAL) as daemon:
+    async with running_as(
+        user, open_state, DOCKER_HOST=engine_address, AGENT_CONTAINER_ALLOW=LOCAL
+    ) as daemon:
         result, output = await run(server, new_jobs[0], spec)
-        direct = f"ls -l {engine.removeprefix('unix://')}; test -w {engine.removeprefix('unix://')} && echo MAY USE IT; true"
+        direct = f"ls -l {engine_address.removeprefix('unix://')}; test -w {engine_address.removeprefix('unix://')} && echo MAY USE IT; true"
         _result, alone = await run(server, new_jobs[1], direct)
         await wait_until(lambda: not job_folders(open_state))
         await wait_until(lambda: not list((open_state.path / "work").glob("*job*")))
@@ -66,20 +58,21 @@ async def test_a_jobs_containers_run_though_its_user_may_not_use_the_engine(
     assert "root-was-here" in output
     assert "action-was-here" in output
     assert "\nMAY USE IT\n" not in alone
-    assert leftovers(engine, labels(new_jobs[0])) == []
+    assert leftovers(engine_address, labels(new_jobs[0])) == []
 
 
 async def test_an_agent_of_two_rights_has_nothing_left_of_a_job_with_containers(
-    server, open_state, user, third, engine, new_jobs
+    server, open_state, user, third, engine_address, new_jobs
 ):
     """As the system's unit runs it: its own user may use the engine, and is no more than that."""
-    socket = Path(engine.removeprefix("unix://"))
+    socket = Path(engine_address.removeprefix("unix://"))
     prefix = give_state(open_state, third, str(socket.stat().st_gid))
     spec = job_with(new_jobs[0], script("inside", TOUCHES), container=BUSYBOX)
     dies = job_with(new_jobs[1], script("inside", f"{TOUCHES}; echo ready; sleep 1000"), container=BUSYBOX)
-    more = {"DOCKER_HOST": engine, "AGENT_CONTAINER_ALLOW": LOCAL, "HOME": str(open_state.path)}
+    more = {"DOCKER_HOST": engine_address, "AGENT_CONTAINER_ALLOW": LOCAL, "HOME": str(open_state.path)}
     async with running_as(user, open_state, prefix=prefix, **more) as daemon:
         result, output = await run(server, new_jobs[0], spec)
+        assert result.conclusion is Conclusion.SUCCESS, output
         await server.assign_spec(dies, 1, {})
         await server.wait_for(lambda: b"\nready\n" in server.output(new_jobs[1]))
         for folder in list_job_folders(open_state.jobs):
@@ -89,15 +82,17 @@ async def test_an_agent_of_two_rights_has_nothing_left_of_a_job_with_containers(
         await wait_until(lambda: not job_folders(open_state))
         await wait_until(lambda: not list((open_state.path / "work").glob("*job*")))
         assert "can't be removed" not in daemon.log
-    assert result.conclusion is Conclusion.SUCCESS, output
-    assert leftovers(engine, labels(new_jobs[0])) == leftovers(engine, labels(new_jobs[1])) == []
+    for job in new_jobs[:2]:
+        assert leftovers(engine_address, labels(job)) == []
 
 
 async def test_of_a_job_that_dies_neither_containers_nor_files_of_root_stay(
-    server, open_state, user, engine, new_jobs
+    server, open_state, user, engine_address, new_jobs
 ):
     spec = job_with(new_jobs[0], script("inside", f"{TOUCHES}; echo ready; sleep 1000"), container=BUSYBOX)
-    async with running_as(user, open_state, DOCKER_HOST=engine, AGENT_CONTAINER_ALLOW=LOCAL) as daemon:
+    async with running_as(
+        user, open_state, DOCKER_HOST=engine_address, AGENT_CONTAINER_ALLOW=LOCAL
+    ) as daemon:
         await server.assign_spec(spec, 1, {})
         await server.wait_for(lambda: b"\nready\n" in server.output(new_jobs[0]))
         for supervisor in find_supervisors(list_job_folders(open_state.jobs)[0]):
@@ -106,23 +101,25 @@ async def test_of_a_job_that_dies_neither_containers_nor_files_of_root_stay(
         await wait_until(lambda: not job_folders(open_state))
         await wait_until(lambda: not list((open_state.path / "work").glob("*job*")))
         assert "can't be removed" not in daemon.log
-    assert leftovers(engine, labels(new_jobs[0])) == []
+    assert leftovers(engine_address, labels(new_jobs[0])) == []
 
 
-async def test_the_policy_holds_for_who_may_not_use_the_engine(server, open_state, user, engine, new_jobs):
+async def test_the_policy_holds_for_who_may_not_use_the_engine(
+    server, open_state, user, engine_address, new_jobs
+):
     spec = job_with(
         new_jobs[0],
         script("inside", "cat /host/shadow"),
         container={"image": BUSYBOX, "volumes": ["/etc:/host"]},
     )
-    async with running_as(user, open_state, DOCKER_HOST=engine, AGENT_CONTAINER_ALLOW=LOCAL):
+    async with running_as(user, open_state, DOCKER_HOST=engine_address, AGENT_CONTAINER_ALLOW=LOCAL):
         result, output = await run(server, new_jobs[0], spec)
     assert result.conclusion is Conclusion.FAILURE
     assert "root:" not in output
 
 
 async def test_a_job_can_not_swap_a_folder_that_its_containers_are_given(
-    server, open_state, user, engine, new_jobs
+    server, open_state, user, engine_address, new_jobs
 ):
     """The engine is root and follows links: what it mounts must be what we looked at."""
     swap = """
@@ -144,7 +141,7 @@ async def test_a_job_can_not_swap_a_folder_that_its_containers_are_given(
         script("look", "pwd", condition="always()"),
         container=BUSYBOX,
     )
-    async with running_as(user, open_state, DOCKER_HOST=engine, AGENT_CONTAINER_ALLOW=LOCAL):
+    async with running_as(user, open_state, DOCKER_HOST=engine_address, AGENT_CONTAINER_ALLOW=LOCAL):
         _result, output = await run(server, new_jobs[0], swap)
         refused, _output = await run(server, new_jobs[1], below)
         _result, inside = await run(server, new_jobs[2], mounts)

@@ -5,6 +5,7 @@ An engine that this machine runs is used; else, as root, one of our own is start
 
 import contextlib
 import fcntl
+import hashlib
 import io
 import json
 import os
@@ -26,6 +27,7 @@ BUSYBOX = "flow-test/busybox:1"
 DEBIAN = "flow-test/debian:1"  # bash, and what this machine's node needs
 _SOCKET = Path("/var/run/docker.sock")
 _START_SECONDS = 60
+_CONTENT = "flow-test.content"  # a label: the digest of what an image was made of
 
 
 class NoEngineError(Exception):
@@ -74,7 +76,12 @@ def _find_or_start() -> dict[str, Any]:
             Path(tempfile.gettempdir())
         ):  # two that start at once trip over each other's firewall rules
             engine |= _start()
-    with contextlib.closing(connect(str(engine["address"]))) as client:
+    with (
+        contextlib.closing(connect(str(engine["address"]))) as client,
+        _locked(
+            Path(tempfile.gettempdir())
+        ),  # another test run may have the same engine, and the same thought
+    ):
         _import_image(client, BUSYBOX, _busybox_files())
         _import_image(client, DEBIAN, {**_busybox_files(), **_glibc_files()})
     return engine
@@ -88,6 +95,7 @@ def _start() -> dict[str, Any]:
     folder = Path(
         tempfile.mkdtemp(prefix="flow-dockerd-", dir="/tmp")
     )  # short: a socket's path has 107 bytes
+    folder.chmod(0o711)  # as the machine's own: who is in the socket's group may use it
     address = f"unix://{folder}/socket"
     with (folder / "log").open("wb") as output:
         process = subprocess.Popen(
@@ -142,7 +150,10 @@ def _answers(address: str) -> bool:
 
 
 def _import_image(client: Any, image: str, files: dict[str, bytes | str]) -> None:
-    """An image of `files`: bytes are a program, text is the target of a link."""
+    """An image of `files`: bytes are a program, text is the target of a link.
+
+    One that is there already stays: with a new one its name would mean another digest, in the middle of somebody's test.
+    """
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
         for name in ("tmp", "etc", "proc", "dev", "sys", "root"):
@@ -158,10 +169,12 @@ def _import_image(client: Any, image: str, files: dict[str, bytes | str]) -> Non
             else:
                 entry.size = len(content)
                 tar.addfile(entry, io.BytesIO(content))
+    content = hashlib.sha256(archive.getvalue()).hexdigest()
+    if any((found["Labels"] or {}).get(_CONTENT) == content for found in client.images(image)):
+        return
     name, _, tag = image.partition(":")
-    client.import_image_from_data(
-        archive.getvalue(), repository=name, tag=tag, changes=["ENV PATH=/usr/bin:/bin", "ENV FROM_IMAGE=yes"]
-    )
+    changes = ["ENV PATH=/usr/bin:/bin", "ENV FROM_IMAGE=yes", f"LABEL {_CONTENT}={content}"]
+    client.import_image_from_data(archive.getvalue(), repository=name, tag=tag, changes=changes)
 
 
 def _busybox_files() -> dict[str, bytes | str]:

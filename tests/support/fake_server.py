@@ -87,8 +87,14 @@ class FakeServer:
 
     async def wait_for(self, condition: Callable[[], object]) -> None:
         """Wait until `condition` holds; it is looked at whenever something was heard. Raises TimeoutError, in the end."""
-        async with asyncio.timeout(PATIENCE_SECONDS), self._news:
-            await self._news.wait_for(condition)
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS), self._news:
+                await self._news.wait_for(condition)
+        except TimeoutError:
+            jobs = (
+                f"{job}: {self.result(job, lease)} {self.lines(job, lease)}" for job, lease in self.journals
+            )
+            raise TimeoutError("this did not come; what is known of the jobs: " + "; ".join(jobs)) from None
 
     async def wait_ready(self) -> Talk:
         """The connection of an agent that is at work now."""
