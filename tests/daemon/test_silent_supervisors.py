@@ -10,6 +10,7 @@ import pytest
 from support.daemon_process import daemon_process, wait_until
 from support.fake_server import FakeServer, job_folders
 from support.jobs import make_settings
+from support.lab import PATIENCE_SECONDS
 from support.wire import job_spec
 
 from agent.daemon import escalation
@@ -187,7 +188,7 @@ async def test_a_job_that_can_be_neither_started_nor_ended_ends_as_soon_as_that_
     watching = asyncio.create_task(jobs.watch())
     await jobs.start(job, 1)
     (held,) = jobs
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await held.has_ended.wait()
     assert held.state is DaemonJobState.ENDED
     assert "could not be started: no more processes" in read_result(held.folder.journal).message

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from support.jobs import JobReport, finish_job, read_report, script, start_job
+from support.lab import PATIENCE_SECONDS
 
 from agent.errors import AgentError
 from agent.job.attach.client import Attachment, Ended
@@ -62,7 +63,7 @@ async def attached(folder: JobFolder, *command: str, has_terminal: bool = False)
     }
     attachment = await Attachment.open(folder, request)
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             yield Guest(attachment)
     finally:
         attachment.close()

@@ -10,7 +10,16 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import OctKey
 from server.routes import HttpRoute, http_routes
-from server.vocabulary import INVENTORY, ServerProcess, TestAgent, closing, frames, journal, wait_for
+from server.vocabulary import (
+    INVENTORY,
+    PATIENCE_SECONDS,
+    ServerProcess,
+    TestAgent,
+    closing,
+    frames,
+    journal,
+    wait_for,
+)
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
@@ -251,7 +260,7 @@ def test_an_oversize_or_nonsense_frame_ends_the_connection_with_its_name(server:
     for frame in ('{"kind":"hallo"}', "[" * 2000, "\x00", b"\x00" * 40):
         with connect(url, proxy=None) as socket:
             socket.send(frame)
-            assert json.loads(socket.recv(timeout=20))["code"] == "bad_message"
+            assert json.loads(socket.recv(timeout=PATIENCE_SECONDS))["code"] == "bad_message"
     with connect(url, proxy=None, max_size=None) as socket, pytest.raises(ConnectionClosed):
         exchange_oversize(socket)
     assert server.http.get("/healthz").status_code == 200
@@ -260,7 +269,7 @@ def test_an_oversize_or_nonsense_frame_ends_the_connection_with_its_name(server:
 def exchange_oversize(socket: ClientConnection) -> None:
     """Ends with 1009, or with a reset when the server hangs up before it has read all of it."""
     socket.send("x" * (5 << 20))
-    socket.recv(timeout=20)
+    socket.recv(timeout=PATIENCE_SECONDS)
 
 
 def test_an_agent_that_names_another_agents_job_gets_nowhere(
@@ -313,7 +322,7 @@ def test_unproven_connections_are_bounded_and_do_not_shut_out_agents_for_long(
         with pytest.raises(InvalidStatus), connect(url, proxy=None):
             pass
         with pytest.raises(ConnectionClosed):
-            one.recv(timeout=20)  # hung up on after the handshake's time
+            one.recv(timeout=PATIENCE_SECONDS)  # hung up on after the handshake's time
         agent.connect()
 
 

@@ -6,7 +6,7 @@ from contextlib import ExitStack, closing
 from typing import Any
 
 import pytest
-from server.vocabulary import ServerProcess, TestAgent
+from server.vocabulary import PATIENCE_SECONDS, ServerProcess, TestAgent
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
@@ -28,7 +28,7 @@ class Viewer:
         )
 
     def receive(self) -> bytes | dict[str, Any]:
-        frame = self.socket.recv(timeout=30)
+        frame = self.socket.recv(timeout=PATIENCE_SECONDS)
         return frame if isinstance(frame, bytes) else json.loads(frame)
 
     def ending(self) -> dict[str, Any]:

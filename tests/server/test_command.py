@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from support.lab import PATIENCE_SECONDS
 
 from agent.cli.server import serve as command
 from agent.errors import AgentError, NotFoundError, RefusedError
@@ -46,7 +47,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert started["admin_token"].startswith("fa_api_")
     assert started["registration_token"].startswith("fa_reg_")
     process.terminate()
-    assert process.wait(20) == 0
+    assert process.wait(PATIENCE_SECONDS) == 0
     assert process.stdout is not None
     process.stdout.close()
     return folder
@@ -55,7 +56,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_second_start_prints_no_token(data: Path) -> None:
     process, started = start(data)
     process.terminate()
-    process.wait(20)
+    process.wait(PATIENCE_SECONDS)
     assert process.stdout is not None
     process.stdout.close()
     assert set(started) == {"url", "server", "data"}
@@ -86,7 +87,7 @@ def test_a_token_can_be_made_while_the_server_runs(data: Path) -> None:
     headers = {"Authorization": f"Bearer {out.getvalue().strip()}"}
     assert httpx.get(f"{started['url']}/api/v1/runs", headers=headers).status_code == 200
     process.terminate()
-    process.wait(20)
+    process.wait(PATIENCE_SECONDS)
     assert process.stdout is not None
     process.stdout.close()
 

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import asyncpg  # type: ignore[import-untyped]
 import httpx
-from server.vocabulary import ServerProcess, wait_for
+from server.vocabulary import PATIENCE_SECONDS, ServerProcess, wait_for
 
 WRITERS = 12  # more than may change something at once (half of PostgreSQL's 16 connections): some stand behind others
 
@@ -35,7 +35,7 @@ def lock(server: ServerProcess) -> Iterator[None]:
     thread = threading.Thread(target=lambda: asyncio.run(hold()))
     thread.start()
     try:
-        assert is_locked.wait(20)
+        assert is_locked.wait(PATIENCE_SECONDS)
         yield
     finally:
         is_over.set()

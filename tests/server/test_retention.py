@@ -9,7 +9,7 @@ from typing import Any
 
 from server.dataset_words import Pusher, file_of
 from server.toolkit_job import Job, finished_run
-from server.vocabulary import ServerProcess
+from server.vocabulary import PATIENCE_SECONDS, ServerProcess
 
 Servers = Callable[..., ServerProcess]
 DAY = 86_400.0
@@ -72,7 +72,7 @@ def test_two_uploads_at_once_have_the_room_of_one(make_server: Servers) -> None:
         def put(path: str, letter: str, is_sent: threading.Barrier = is_sent) -> int:
             def halves() -> Iterator[bytes]:
                 yield letter.encode() * 4
-                is_sent.wait(20)
+                is_sent.wait(PATIENCE_SECONDS)
                 yield letter.encode() * 4
 
             return server.api.put(path, content=halves()).status_code

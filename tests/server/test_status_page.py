@@ -239,7 +239,7 @@ def chromium() -> Iterator[Any]:
 def open_signed_in(browser: Any, server: ServerProcess, **more: Any) -> Any:
     server.add_user("ada", role="viewer", password=PASSWORD)
     page = browser.new_context(base_url=server.url, **more).new_page()
-    page.set_default_timeout(PATIENCE_SECONDS * 3000)
+    page.set_default_timeout(PATIENCE_SECONDS * 1000)
     page.goto("/")
     page.fill("input[name=user]", "ada")
     page.fill("input[name=password]", PASSWORD)

@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 from server.forks import server_forks
+from support.lab import PATIENCE_SECONDS
 from support.postgres import migrate_aside, run_statement
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
@@ -28,7 +29,6 @@ from agent.spec.resources import Inventory, to_json
 from agent.wire import messages as m
 from agent.wire.agent_side import AgentProtocol
 
-PATIENCE_SECONDS = 20.0
 INVENTORY = Inventory("box-1", "Linux", "24.04", "X64", "6.8.0", "a cpu", 8, 1 << 34)
 ONE_JOB = """\
 on: workflow_dispatch

@@ -62,7 +62,7 @@ async def daemon_process(
             await process.wait()
 
 
-async def wait_until(condition: Callable[[], object], *, timeout_seconds: float = 30) -> None:
+async def wait_until(condition: Callable[[], object], *, timeout_seconds: float = PATIENCE_SECONDS) -> None:
     """Wait until `condition` holds; for what no event tells (a file, another process)."""
     async with asyncio.timeout(timeout_seconds):
         while not condition():
