@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from support.docker import NoEngineError, running_engine
 from support.postgres import Cluster, run_cluster
 
@@ -14,6 +15,10 @@ from support.postgres import Cluster, run_cluster
 # commands that they start must not.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+# How long an example takes says what else the machine is doing, not whether the claim holds.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 HERE = Path(__file__).parent
 _LONG_SECONDS = 5.0

@@ -226,7 +226,11 @@ def test_a_torn_archive_is_an_error_of_ours(content: bytes, tmp_path: Path) -> N
         untar(tmp_path / "a", tmp_path / "tar")
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=200,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(data=st.data())
 def test_no_damage_to_an_archive_shows_more_than_a_step_error(data: st.DataObject, tmp_path: Path) -> None:
     unpack, content = data.draw(

@@ -117,7 +117,11 @@ def endless(server: ServerProcess) -> Any:
     agent.disconnect()
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(field=st.sampled_from(FIELDS), value=JSON)
 def test_whatever_stands_in_a_specification_it_is_handed_out_or_ends(
     endless: Any, field: str, value: Any

@@ -26,7 +26,11 @@ ODD_URLS = st.one_of(
 
 
 @pytest.mark.store("sqlite")
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    max_examples=60,
+    deadline=None,
+)
 @given(url=ODD_URLS, field=st.sampled_from(["url", "api_url"]))
 def test_an_odd_url_of_a_repository_is_refused_in_words(server: ServerProcess, url: str, field: str) -> None:
     good = {"name": "a/b", "provider": "gitea", "url": "https://127.0.0.1/a/b", "default_branch": "main"}
