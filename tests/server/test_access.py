@@ -10,16 +10,8 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import OctKey
 from server.routes import HttpRoute, http_routes
-from server.vocabulary import (
-    INVENTORY,
-    PATIENCE_SECONDS,
-    ServerProcess,
-    TestAgent,
-    closing,
-    frames,
-    journal,
-    wait_for,
-)
+from server.vocabulary import INVENTORY, ServerProcess, TestAgent, closing, frames, journal, wait_for
+from support.lab import PATIENCE_SECONDS
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
