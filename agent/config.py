@@ -41,6 +41,12 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("actions_limit", "AGENT_ACTIONS_LIMIT", "20 GiB", "what the store of fetched actions may hold"),
     Setting(
+        "kept_limit",
+        "AGENT_KEPT_LIMIT",
+        "20 GiB",
+        "what this machine may hold of what its jobs kept, for jobs to come",
+    ),
+    Setting(
         "policy",
         "AGENT_POLICY",
         "",
@@ -159,6 +165,11 @@ class Settings:
     def actions_limit_bytes(self) -> int:
         """What the store of fetched actions may hold. Raises UsageError when it is not a size."""
         return read_size(self["actions_limit"], self.origins["actions_limit"])
+
+    @property
+    def kept_limit_bytes(self) -> int:
+        """What this machine may hold of what its jobs kept. Raises UsageError when it is not a size."""
+        return read_size(self["kept_limit"], self.origins["kept_limit"])
 
     @property
     def policy_file(self) -> Path:

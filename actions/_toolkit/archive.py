@@ -17,9 +17,12 @@ import zipfile
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, TYPE_CHECKING, Protocol
 
 from _toolkit.step import StepError, human
+
+if TYPE_CHECKING:
+    from _toolkit.trees import Entry
 
 LARGEST_RATIO = 250  # unpacked to packed; text comes to 50
 FREELY_BYTES = 256 << 20  # below this any ratio will do
@@ -30,6 +33,9 @@ _DAMAGE = (
 )  # fmt: skip
 _DRIVE = re.compile(r"[A-Za-z]:")
 _ZIP64_BYTES = 1 << 30  # room for what deflate may add
+_LONGEST_LINK = 4096
+_SAMPLE_BYTES = 256 << 10
+_WORTH_PACKING = 0.9  # of a sample; above it packing costs more than it saves
 
 
 class Sink(Protocol):
@@ -54,6 +60,32 @@ def write_zip(sink: Sink, files: Iterable[tuple[Path, str]], level: int) -> None
                     shutil.copyfileobj(file, member, _CHUNK_BYTES)
 
 
+def write_tree(sink: Sink, entries: "Iterable[Entry]") -> None:
+    """Write the entries of a tree as a zip to `sink`; what does not get smaller by it is not packed."""
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:  # type: ignore[call-overload]
+        for entry in entries:
+            if entry.is_folder or entry.link:
+                info = zipfile.ZipInfo(entry.name)
+                kind = stat.S_IFLNK | 0o777 if entry.link else stat.S_IFDIR | 0o755
+                info.external_attr = kind << 16
+                archive.writestr(info, os.fsencode(entry.link))
+                continue
+            with open_regular(entry.source) as file:
+                info = zipfile.ZipInfo(entry.name, _zip_time(entry.changed_ns / 1e9))
+                info.compress_type = _choose_method(file)
+                info._compresslevel = 1  # type: ignore[attr-defined]  # noqa: SLF001  (the way until 3.13)
+                info.external_attr = (stat.S_IFREG | (0o755 if entry.is_executable else 0o644)) << 16
+                with archive.open(info, "w", force_zip64=True) as member:
+                    shutil.copyfileobj(file, member, _CHUNK_BYTES)
+
+
+def _choose_method(file: IO[bytes]) -> int:
+    sample = file.read(_SAMPLE_BYTES)
+    file.seek(0)
+    is_worth_it = len(zlib.compress(sample, 1)) < _WORTH_PACKING * len(sample)
+    return zipfile.ZIP_DEFLATED if is_worth_it else zipfile.ZIP_STORED
+
+
 def open_regular(path: Path) -> IO[bytes]:
     """Open a file that is a file: a link, a pipe or a device that took its place is refused, and not waited for."""
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -64,18 +96,19 @@ def open_regular(path: Path) -> IO[bytes]:
     return file
 
 
-def unzip(archive: Path, folder: Path) -> int:
+def unzip(archive: Path, folder: Path, *, with_links: bool = False) -> int:
     """Unpack the zip `archive` into the new `folder`; gives the number of files.
 
-    Raises StepError, before anything is written, when a member would lie outside, is not a file or folder, takes
-    another's name, or when what comes out is out of proportion.
+    Raises StepError, before anything is written, when a member would lie outside, is not a file or folder (or, when
+    asked for, a link that stays inside), takes another's name, or when what comes out is out of proportion.
     """
     try:
         with zipfile.ZipFile(archive) as opened:
             members = opened.infolist()
             names = _Names()
+            links: list[tuple[Path, str]] = []
             for member in members:
-                _check_zip_member(member)
+                _check_zip_member(member, with_links=with_links)
                 names.add(member.orig_filename, is_folder=member.is_dir())
             check_size(sum(member.file_size for member in members), archive.stat().st_size, folder.parent)
             folder.mkdir()
@@ -83,9 +116,12 @@ def unzip(archive: Path, folder: Path) -> int:
                 target = folder / member.orig_filename
                 if member.is_dir():
                     target.mkdir(parents=True, exist_ok=True)
+                elif stat.S_ISLNK(member.external_attr >> 16):
+                    links.append((target, os.fsdecode(opened.read(member))))
                 else:
                     with opened.open(member) as file:
                         _write_new(target, file, is_executable=bool(member.external_attr >> 16 & 0o100))
+            _make_links(folder, links)
             return sum(not member.is_dir() for member in members)
     except _DAMAGE as error:
         raise StepError(f"the archive is damaged: {error}") from None
@@ -194,9 +230,11 @@ def check_names(names: Iterable[str]) -> None:
         known.add(name, is_folder=False)
 
 
-def _check_zip_member(member: zipfile.ZipInfo) -> None:
+def _check_zip_member(member: zipfile.ZipInfo, *, with_links: bool) -> None:
     kind = stat.S_IFMT(member.external_attr >> 16)
     expected = stat.S_IFDIR if member.is_dir() else stat.S_IFREG
+    if kind == stat.S_IFLNK and with_links and not member.is_dir() and member.file_size <= _LONGEST_LINK:
+        expected = kind
     if kind not in {0, expected}:
         raise StepError(f"{member.orig_filename!a} in the archive is neither file nor folder")
     if member.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:

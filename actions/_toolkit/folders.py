@@ -24,7 +24,7 @@ def temporary_folder(near: Path) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        _remove(folder)
+        remove(folder)
 
 
 def move_into(source: Path, target: Path) -> None:
@@ -89,12 +89,12 @@ def empty(folder: Path, keep: Path) -> None:
         if Path(entry.path) == keep:
             continue
         if entry.is_dir(follow_symlinks=False):
-            _remove(Path(entry.path))
+            remove(Path(entry.path))
         else:
             os.unlink(entry.path)  # noqa: PTH108  (an entry's path is text)
 
 
-def _remove(folder: Path) -> None:
+def remove(folder: Path) -> None:
     """Python's own removal recurses, and a job may nest a thousand folders."""
     done = subprocess.run(
         ["rm", "-rf", "--", str(folder)],

@@ -8,6 +8,7 @@ import base64
 import hashlib
 import json
 import threading
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -51,9 +52,32 @@ class ResultsService:
         with BlockUpload(_field(created, "signed_upload_url")) as blob:
             write(blob)
             blob.commit()
+        return self._finalize({"name": name}, blob)
+
+    def keep(self, name: str, write: Write, about: Mapping[str, object]) -> Artifact:
+        """Send a tree that the job keeps; it takes the place of what this job has kept under the name, once it is whole."""
+        try:
+            created = self._call("CreateArtifact", {"name": name, "version": _VERSION, "kept": dict(about)})
+        except http.HttpError as error:
+            if error.status == 409 or _twirp_code(error) == "already_exists":
+                raise already_there(name) from None
+            raise
+        with BlockUpload(_field(created, "signed_upload_url")) as blob:
+            write(blob)
+            blob.commit()
+        return self._finalize({"name": name, "artifact_id": _field(created, "artifact_id")}, blob)
+
+    def fetch(self, item: Mapping[str, object], target: Path) -> str:
+        """Fetch an artifact that was found for this job, of whichever run; gives the SHA-256 of what came, in hex."""
+        answer = self._call(
+            "GetSignedArtifactURL", {"name": item["artifact"], "artifact_id": str(item["id"])}
+        )
+        return http.download(_field(answer, "signed_url"), target)
+
+    def _finalize(self, named: dict[str, object], blob: "BlockUpload") -> Artifact:
         digest = f"sha256:{blob.digest}"
-        done = self._call("FinalizeArtifact", {"name": name, "size": str(blob.size), "hash": digest})
-        return Artifact(name, _field(done, "artifact_id"), blob.size, digest)
+        done = self._call("FinalizeArtifact", {**named, "size": str(blob.size), "hash": digest})
+        return Artifact(str(named["name"]), _field(done, "artifact_id"), blob.size, digest)
 
     def list(self) -> list[Artifact]:
         """All artifacts of the run, of all its jobs."""

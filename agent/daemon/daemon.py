@@ -258,6 +258,8 @@ def make_job_settings(
         identity_folder=state.identity.absolute(),
         environment={GIT_CEILING: str(work_folder), **environment, **owner.environment},
         job_groups=find_job_groups(),
+        kept_folder=None if settings["run_as"] else work_folder / "_kept",  # who can write there is every job
+        kept_limit_bytes=settings.kept_limit_bytes,
     )
 
 

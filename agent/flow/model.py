@@ -176,6 +176,7 @@ class KeptData:
     always: bool = False
     live: bool = False
     in_data: bool = False
+    makes_folder: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ from agent.plan.events import (
 )
 from agent.plan.planner import advance, begin
 from agent.plan.rerun import Again, rerun
-from agent.plan.results import cancelled, refused
+from agent.plan.results import cancelled, failed, refused
 from agent.plan.run_name import name_run
 from agent.plan.state import GroupPlace, JobPhase, JobState, NodeState, RunStart, RunState
 from agent.plan.waiting import explain_waiting
@@ -68,6 +68,7 @@ __all__ = [
     "begin",
     "cancelled",
     "explain_waiting",
+    "failed",
     "name_run",
     "refused",
     "rerun",

@@ -8,7 +8,7 @@ from agent.flow.expressions import evaluate_template, to_text
 from agent.flow.model import MOST_MINUTES, App, Flow, Job, Step, StepKind
 from agent.flow.references import refer
 from agent.plan.contexts import evaluate_environment, job_contexts, read_amount, show_name
-from agent.plan.data import evaluate_brings, evaluate_keeps
+from agent.plan.data import add_data_steps, evaluate_brings, evaluate_keeps
 from agent.plan.scopes import calling_jobs, flow_of, scope_of, written_job
 from agent.plan.secret_names import list_secrets, list_unset
 from agent.plan.state import JobState, RunState
@@ -31,12 +31,14 @@ def compile_job(flow: Flow, state: RunState, job: JobState) -> spec.JobSpec:
     labels, group = _runs_on(evaluate_template(written.runs_on, contexts), written)
     secrets, callers = list_secrets(flow, state, job)
     shell, folder = written.defaults.shell, written.defaults.working_directory
+    steps = tuple(_move_steps(lower_steps(written.steps), own.file if scope else ""))
+    brings, keeps = evaluate_brings(written, contexts, scope), evaluate_keeps(written, contexts)
     return spec.JobSpec(
         run=state.request.run,
         job=job.id,
         key=job.key,
         name=show_name(flow, state, job),
-        work=spec.StepsWork(tuple(_move_steps(lower_steps(written.steps), own.file if scope else ""))),
+        work=spec.StepsWork(add_data_steps(steps, brings, keeps)),
         runs_on=labels,
         group=group,
         env=tuple(env for env in (own.env, written.env) if env is not None),
@@ -68,8 +70,8 @@ def compile_job(flow: Flow, state: RunState, job: JobState) -> spec.JobSpec:
         resources=read_request(evaluate_template(written.resources, contexts)),
         priority=_whole(written.priority, contexts, "priority", least=-MOST_PRIORITY, most=MOST_PRIORITY),
         conventions=own.dialect.conventions,
-        brings=evaluate_brings(written, contexts),
-        keeps=evaluate_keeps(written, contexts),
+        brings=brings,
+        keeps=keeps,
         apps=tuple(_app(app, contexts) for app in written.apps),
         nodes=_whole(written.nodes, contexts, "nodes", least=1, most=MOST_NODES),
     )

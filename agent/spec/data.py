@@ -10,11 +10,19 @@ A path is relative to the job's workspace, or absolute; a path that begins with 
 from dataclasses import dataclass
 from enum import StrEnum
 
+# The folders that `in_data` is about, and the steps that bring and keep, which the planner puts around the job's own.
+INPUTS = "inputs"
+OUTPUTS = "outputs"
+BRING_STEP = "__bring"
+LIVE_STEP = "__keep_live"
+KEEP_STEP = "__keep"
+DATA_STEPS = (BRING_STEP, LIVE_STEP, KEEP_STEP)
+
 
 class BringKind(StrEnum):
     """What is brought; each kind reads its own fields of `Bring`."""
 
-    JOB = "job"  # what a job of this run kept: `of` is its id in the flow
+    JOB = "job"  # what a job of this run kept: `of` is its id in the flow, and in a specification its node's key
     TAG = "tag"  # what the run kept that has the tag `of`, or what was tagged without a run
     LAST = "last"  # what the job `job` of the flow `of` kept in its last run that succeeded
     DATASET = "dataset"  # a version: NAME, NAME:NUMBER or NAME:TAG
@@ -59,6 +67,27 @@ class Keep:
     path: str
     name: str = ""  # of the artifact, dataset, output or cache; empty: the path's
     always: bool = False  # also of a job that failed or was cancelled
-    live: bool = False
+    live: bool = False  # while the steps run, too
     in_data: bool = False
     place: str = ""
+    makes_folder: bool = False  # it is a folder, and is there before the first step
+
+    @property
+    def is_made(self) -> bool:
+        """Whether a folder is made for it before the first step."""
+        return self.makes_folder or (self.in_data and self.kind not in (KeepKind.TEXT, KeepKind.CACHE))
+
+    @property
+    def outlives_failure(self) -> bool:
+        """Whether it is kept of a job that failed or was cancelled: what was live is kept as it was at the end."""
+        return self.always or self.live
+
+    @property
+    def label(self) -> str:
+        """What it is called among those that its job keeps: its name, else its path with dashes."""
+        return self.name or "-".join(part for part in self.path.split("/") if part not in ("", ".", "~"))
+
+
+def is_of_node(key: str, node: str) -> bool:
+    """Whether the job of this key is one of a node's: `train (a100)` is of `train`."""
+    return key == node or key.startswith(f"{node} (")

@@ -192,6 +192,11 @@ class JobSpec:
         return self.contexts.get(name, _NOTHING)
 
     @property
+    def has_data_folders(self) -> bool:
+        """Whether the job has folders `inputs` and `outputs` of its own, beside its workspace."""
+        return any(bring.in_data for bring in self.brings) or any(keep.in_data for keep in self.keeps)
+
+    @property
     def steps(self) -> tuple[StepSpec, ...]:
         """The steps of a job whose work is steps; none of any other."""
         return self.work.steps if isinstance(self.work, StepsWork) else ()

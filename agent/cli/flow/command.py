@@ -60,6 +60,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     run.add_argument(
         "--keep", action="store_true", help="leave the job folders for a look, and say where they are"
     )
+    run.add_argument(
+        "--tag", default="", help="a tag for what the run keeps: later runs are brought it by that"
+    )
     run.add_argument("--actions-url", help="where `uses:` looks (AGENT_ACTIONS_URL)")
     submit = add_command(
         commands,
@@ -201,6 +204,7 @@ def _run_here(arguments: argparse.Namespace, inquiry: "Inquiry", early: "EarlySu
     from agent.cli.local_files.outputs import warn_of_outputs
     from agent.cli.local_run.command import run_flow_here
     from agent.cli.local_run.jobs import LocalOptions
+    from agent.cli.local_run.kept import check_tag
 
     flow = link_called(
         load_file(arguments.file, arguments.dialect), arguments.file, actions_url=arguments.actions_url
@@ -223,6 +227,7 @@ def _run_here(arguments: argparse.Namespace, inquiry: "Inquiry", early: "EarlySu
         cells=_cells(arguments.matrix),
         images=dict(split_pair(pair, "--image") for pair in arguments.image),
         actions_url=arguments.actions_url,
+        tag=check_tag(arguments.tag) if arguments.tag else "",
     )
     return run_flow_here(flow, options, early, arguments.format, sys.stdout, log=arguments.log)
 

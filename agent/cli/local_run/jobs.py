@@ -12,6 +12,7 @@ from pathlib import Path
 
 from agent.cli.local_files.checkout import Inquiry
 from agent.cli.local_run.copy_plan import Tick, copy_planned
+from agent.cli.local_run.kept import OpenRun
 from agent.cli.local_run.machine import Grant
 from agent.cli.local_run.nodes import stand_in
 from agent.cli.local_run.workspace_copy import plan_copy
@@ -64,6 +65,7 @@ class LocalOptions:
     cells: Mapping[str, str] = field(default_factory=dict)
     images: Mapping[str, str] = field(default_factory=dict)
     actions_url: str | None = None
+    tag: str = ""  # for what the run keeps
 
 
 @dataclass(slots=True)
@@ -93,8 +95,10 @@ class LocalJobs:
         show: Callable[[str, Record], None],
         warn: Callable[[str], None],
         is_unwanted: Callable[[], bool],
+        kept: OpenRun,
     ) -> None:
         self._folder = folder
+        self._kept = kept
         self._options = options
         self._settings = settings
         self._early = early
@@ -243,6 +247,7 @@ class LocalJobs:
                 **scrub_environment(os.environ),
                 "FLOW_ARTIFACTS": str(self._folder / "artifacts"),
                 "FLOW_ATTEMPT": f"{spec.attempt} {spec.key}",  # whose artifacts they are
+                **self._kept.describe(spec),
                 **({} if self._options.in_place else {GIT_CEILING: str(self._folder)}),
             },
         )

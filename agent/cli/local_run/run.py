@@ -10,13 +10,15 @@ from pathlib import Path
 from agent.cli.local_run.groups import LocalGroups
 from agent.cli.local_run.interrupts import Interrupts
 from agent.cli.local_run.jobs import LocalJobs, LocalOptions
+from agent.cli.local_run.kept import KeptStore
 from agent.cli.local_run.machine import LocalMachine
 from agent.cli.local_run.queue import LocalQueue
+from agent.cli.local_run.sources import LocalSources
 from agent.cli.local_run.workspace_copy import name_some
 from agent.cli.terminal.screen import Screen
 from agent.clock import Clock
 from agent.config import Settings
-from agent.errors import InterruptedByUserError
+from agent.errors import AgentError, InterruptedByUserError
 from agent.flow.model import Flow
 from agent.ids import JobId
 from agent.job.launch.launcher import EarlySupervisor
@@ -42,6 +44,7 @@ from agent.plan import (
     begin,
     cancelled,
     explain_waiting,
+    failed,
     name_run,
     refused,
 )
@@ -65,8 +68,11 @@ class LocalRun:
         early: EarlySupervisor,
     ) -> None:
         self._flow = flow
+        store = KeptStore(settings.state_folder / "kept")
+        self._kept, self._tag = store.begin_run(flow), options.tag
+        self._sources = LocalSources(store, self._kept)
         self._jobs = LocalJobs(
-            folder, options, settings, early, screen.show_record, self._warn, self._is_unwanted
+            folder, options, settings, early, screen.show_record, self._warn, self._is_unwanted, self._kept
         )
         self._screen = screen
         self._clock = clock
@@ -79,6 +85,7 @@ class LocalRun:
         self._began = clock.monotonic()
         self._state: RunState
         self._state, self._first = begin(flow, request, now=clock.now())
+        self._sources.check(flow, self._state)
 
     def drive(self) -> Conclusion:
         """Run to the end. The first ctrl-C cancels the jobs, a second one kills them."""
@@ -158,8 +165,11 @@ class LocalRun:
         refusal = self._machine.find_refusal(spec)
         if refusal:
             self._end_unstarted(spec, refused(refusal))
-        else:
-            self._queue.add(spec)
+            return
+        try:
+            self._queue.add(self._sources.fill_in(spec) if spec.brings else spec)
+        except AgentError as error:  # it was there when the run began, or came from a job of this run
+            self._end_unstarted(spec, failed(str(error)))
 
     def _advance_all(self, events: list[Event]) -> None:
         for event in events:
@@ -188,6 +198,8 @@ class LocalRun:
     def _show_end(self, conclusion: Conclusion) -> None:
         self._warn_of_refused(conclusion)
         self._warn_of_left_out(conclusion)
+        for place in self._kept.end(self._state, self._tag):
+            self._screen.show({"kind": "kept", "path": str(place)})
         jobs = {
             job.key: {"conclusion": job.result.conclusion, "outputs": dict(job.result.outputs)}
             for job in self._state.jobs.values()

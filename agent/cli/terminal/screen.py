@@ -67,6 +67,13 @@ def can_move(out: TextIO) -> bool:
     return out.isatty() and os.environ.get("TERM", "dumb") != "dumb"
 
 
+def tell(record: Mapping[str, Any], out: TextIO) -> str:
+    """The line of a warning, or of what a run kept."""
+    if record["kind"] == "kept":
+        return f"kept: {plain(str(record['path']))}"
+    return coloured(f"Warning: {plain(str(record['message']))}", "cancelled", out)
+
+
 class TextScreen:
     """Lines for people: each begins with its job when there is more than one.
 
@@ -105,8 +112,8 @@ class TextScreen:
                 self._line(job, coloured(f"waits: {plain(str(record['reason']))}", "dim", self._out))
             case "attempt":
                 self._attempts[job] = record["attempt"]
-            case "warning":
-                self._line(job, coloured(f"Warning: {plain(str(record['message']))}", "cancelled", self._out))
+            case "warning" | "kept":
+                self._line(job, tell(record, self._out))
             case _:
                 pass
         self._out.flush()

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any, TextIO
 
 from agent.cli.terminal.output import KEPT_LINES, StepOutput, close_colours, cut_line, safe_text
+from agent.cli.terminal.screen import tell
 from agent.cli.terminal.tables import MARKS, coloured, duration, plain, wants_colour
 from agent.clock import Clock
 from agent.journal.format import Log, Record
@@ -145,8 +146,8 @@ class TreeScreen:
                 self._summaries.append((job, str(record["text"])))
             case "waiting" | "attempt":
                 self._note_start(job, record)
-            case "warning":
-                self._print([coloured(f"Warning: {plain(str(record['message']))}", "cancelled", self._out)])
+            case "warning" | "kept":
+                self._print([tell(record, self._out)])
             case "job":
                 self._end_job(job, record)
             case "run":

@@ -23,11 +23,13 @@ from agent.job.process.hosts import ContainerHost
 from agent.job.runtimes.node import find_portable_nodes, name_mounted
 from agent.job.steps.contexts import evaluate_value
 from agent.job.steps.state import RunningJob, Service
+from agent.spec.data import INPUTS
 
 if TYPE_CHECKING:
     from agent.containers.blueprint import Blueprint
     from agent.containers.description import Description
     from agent.containers.engine import Engine
+    from agent.containers.mounts import Mount
 
 SOCKET = "/var/run/docker.sock"
 _USED_UP = "the memory was used up"
@@ -110,6 +112,26 @@ def own_folders(job: RunningJob) -> list[str]:
     if places.held is not None:
         return []
     return [str(folder) for folder in (places.temp.parent, places.workspace, places.tools)]
+
+
+def map_data(job: RunningJob) -> list[tuple[Path, str]]:
+    """Where the job's `inputs` and `outputs` lie in every container of it: /inputs, /outputs."""
+    return [(folder, f"/{folder.name}") for folder in job.places.data_folders]
+
+
+def mount_data(job: RunningJob) -> "list[Mount]":
+    """They are mounted; what was brought is there to be read, by whichever way a container gets to it."""
+    from agent.containers.mounts import mount_own_folder
+
+    mounts = [
+        mount_own_folder(check_folder(host), inside, read_only=host.name == INPUTS)
+        for host, inside in map_data(job)
+    ]
+    if mounts and job.places.held is None and job.spec.container:
+        inputs = job.places.data_folders[0]
+        again = f"{job.conventions.folders.root}/{inputs.relative_to(job.places.temp.parent)}"
+        mounts.append(mount_own_folder(check_folder(inputs), again, read_only=True))
+    return mounts
 
 
 def check_folder(folder: Path) -> str:
@@ -236,6 +258,7 @@ async def _start_own(job: RunningJob, engine: "Engine", wanted: "Description", l
     nodes = await asyncio.to_thread(find_portable_nodes, job.settings)
     blueprint.mounts = [
         *(mount_own_folder(check_folder(host), inside) for host, inside in folders),
+        *mount_data(job),
         *(
             mount_own_folder(node, name_mounted(job.conventions.folders.externals, major), read_only=True)
             for major, node in nodes.items()
@@ -245,7 +268,8 @@ async def _start_own(job: RunningJob, engine: "Engine", wanted: "Description", l
     if container_policy(job).allows("docker-socket"):
         blueprint.mounts.append(mount_own_folder(SOCKET, SOCKET))
     above = f"{job.conventions.folders.root}/{job.places.workspace.name}"
-    paths = PathMap([*folders, *([(job.places.root, above)] if job.places.held else [])])
+    above_it = [(job.places.root, above)] if job.places.held else []
+    paths = PathMap([*folders, *map_data(job), *above_it])
     blueprint.workdir = blueprint.workdir or paths.to_inside(str(job.places.workspace))
     words = job.conventions
     blueprint.env = {"HOME": words.folders.home, **words.always, **words.usually, **blueprint.env}

@@ -60,6 +60,10 @@ class JobSettings:
 
     has_own_home: bool = False  # HOME is a folder of the job's own, empty at first, and goes with the job
     run_as: str = ""  # the user that the job runs as (agent.job.account); empty: whoever runs the agent
+    kept_folder: Path | None = (
+        None  # trees that jobs kept or fetched, for those to come (actions/_toolkit/held.py)
+    )
+    kept_limit_bytes: int = 0  # of them all
 
     @property
     def rules(self) -> Path | Rules | None:

@@ -19,7 +19,7 @@ from agent.errors import AgentError
 from agent.flow.expressions import to_text
 from agent.job.containers.action_images import find_image
 from agent.job.containers.images import container_policy
-from agent.job.containers.lifecycle import SOCKET, check_folder, open_engine
+from agent.job.containers.lifecycle import SOCKET, check_folder, map_data, mount_data, open_engine
 from agent.job.containers.sweeping import job_labels
 from agent.job.process.hosts import ActionHost
 from agent.job.steps.contexts import evaluate_value
@@ -48,7 +48,7 @@ class DockerHandler:
         blueprint = _make_blueprint(step, runs, image, folders)
         name = f"{step.job.folder.tracking_id}_action_{secrets.token_hex(4)}"
         granted = {"PATH": facts.env["PATH"]} if facts and "PATH" in facts.env else {}
-        paths = PathMap(folders)
+        paths = PathMap([*folders, *map_data(step.job)])
         host = ActionHost(engine, name, blueprint, paths, granted)
         usual = step.job.host.paths
         step.job.matchers.to_host = lambda path: usual.to_host(paths.to_host(path))
@@ -81,6 +81,7 @@ def _make_blueprint(
 ) -> Blueprint:
     job = step.job
     mounts = [mount_own_folder(check_folder(host), inside) for host, inside in folders]
+    mounts += mount_data(job)
     policy = container_policy(job)
     if policy.allows("docker-socket"):
         mounts.append(mount_own_folder(SOCKET, SOCKET))

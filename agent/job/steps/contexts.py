@@ -51,6 +51,9 @@ def _make_view(job: RunningJob) -> View:
         **{words.machine_variable(name): to_text(value) for name, value in runner.items()},
         TRACKING_VARIABLE: job.folder.tracking_id,
         words.tools_variable: job.show_path(job.places.tools),
+        **{
+            f"FLOW_{folder.name.upper()}": job.show_path(folder) for folder in job.places.data_folders
+        },  # FLOW_INPUTS, FLOW_OUTPUTS
     }
     return View(job.host, runner, github, variables)
 

@@ -17,6 +17,7 @@ from agent.errors import AgentError
 from agent.job.account.account import Account, acting_as
 from agent.job.folder.attempt import WORK, JobFolder
 from agent.job.folder.settings import JobSettings
+from agent.spec.data import INPUTS, OUTPUTS
 from agent.spec.job import JobSpec
 from agent.trees import remove_tree
 
@@ -35,6 +36,7 @@ class Places:
     held: Path | None = (
         None  # what holds the job's folders, and is not the job's; None where the job has all of it
     )
+    data: Path | None = None  # holds `inputs` and `outputs`, of a job that asks for them
 
     @property
     def event(self) -> Path:
@@ -53,12 +55,17 @@ class Places:
         return self.temp / "_github_home" if self.held is None else self.held / "_github_home"
 
     @property
+    def data_folders(self) -> tuple[Path, ...]:
+        """`inputs` and `outputs`, where the job has them."""
+        return () if self.data is None else (self.data / INPUTS, self.data / OUTPUTS)
+
+    @property
     def mounted(self) -> tuple[Path, ...]:
         """Folders that the job's containers have, but for `tools`."""
         if self.held is None:
             return (self.temp.parent, self.workspace)
         shared = (self.event.parent, self.command_files, self.container_home)
-        return (self.workspace, self.temp, self.action_copies, *shared)
+        return (self.workspace, self.temp, self.action_copies, *shared, *self.data_folders)
 
 
 def choose_places(folder: JobFolder, spec: JobSpec, settings: JobSettings) -> Places:
@@ -78,6 +85,7 @@ def choose_places(folder: JobFolder, spec: JobSpec, settings: JobSettings) -> Pl
         action_copies=root / "_actions",
         home=root / "_home",
         held=held,
+        data=root / "_data" if spec.has_data_folders else None,
     )
 
 
@@ -87,7 +95,8 @@ def make_places(places: Places) -> None:
     remove_tree(places.home)
     for folder in (places.tools, places.actions):  # below the agent's state, or where its owner has put them
         _make_kept(folder)
-    for folder in (places.workspace, places.event.parent, places.command_files):
+    own = (places.workspace, places.event.parent, places.command_files, *places.data_folders)
+    for folder in own:
         folder.mkdir(parents=True, exist_ok=True)
     places.home.mkdir(mode=0o700, exist_ok=True)
 
@@ -111,7 +120,7 @@ def hand_over_places(places: Places, account: Account) -> None:
     held = places.held
     assert held is not None
     remove_tree(held)
-    ours = (held, places.workspace.parent)
+    ours = (held, places.workspace.parent, *([] if places.data is None else [places.data]))
     for folder in ours:
         folder.mkdir(mode=0o700)
         os.chown(folder, -1, account.gid)

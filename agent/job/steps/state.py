@@ -97,6 +97,7 @@ class RunningJob:
     exit_code: int | None = None
     environment_url: str = ""
     outputs: dict[str, str] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)  # files that were kept as outputs
     host: StepHost = field(default_factory=MachineHost)  # where steps run
     containers: Containers = field(default_factory=Containers)
     group: JobGroup = field(default_factory=lambda: JobGroup(None, ""))

@@ -21,8 +21,10 @@ from agent.job.commands.stdout import CommandStream
 from agent.job.output.recorder import StepLog
 from agent.job.process.hosts import StepHost
 from agent.job.steps.contexts import evaluate_value, exported_variables, github_context, is_settled
+from agent.job.steps.data import write_errand
 from agent.job.steps.parts import StepAction
 from agent.job.steps.state import RunningJob, StepScope
+from agent.spec.data import DATA_STEPS
 from agent.spec.job import SpecStepKind, StepSpec
 from agent.spec.outcome import FailureKind
 
@@ -194,6 +196,8 @@ class StepRun:
     def service_variables(self) -> dict[str, str]:
         """What actions, as opposed to `run:` steps, are told: the server, a token for it, and where the code is."""
         variables = {"FLOW_SOURCE": codec.dump(self.job.spec.source)}
+        if self.spec.id in DATA_STEPS and not self.scope.is_composite:
+            variables["FLOW_DATA"] = str(write_errand(self.job))
         url, token = self.job.settings.server_url, self.job.runtime_token
         if url and token:
             base = url.rstrip("/") + "/"

@@ -29,6 +29,7 @@ from agent.job.steps.steprun import Handler, StepFailure, StepRun, StepStage
 from agent.job.steps.turns import CANCELLED, FAILED, SUCCESS, StepEnd, Turn, name_step, report
 from agent.job.supervisor.handling import find_handler, stage_condition
 from agent.journal.format import Annotation
+from agent.spec.data import KEEP_STEP
 from agent.spec.job import SpecStepKind, StepSpec
 from agent.spec.outcome import Conclusion, FailureKind
 
@@ -320,6 +321,8 @@ class StepLoop:
         """Let what the step did take effect on the steps that follow."""
         self._job.environment.apply(end.effects.env, end.effects.paths)
         scope, spec = turn.scope, turn.spec
+        if spec.id == KEEP_STEP and not scope.is_composite:
+            self._job.texts.update(end.effects.outputs)
         if turn.stage is StepStage.MAIN and not spec.id.startswith("__"):
             scope.steps[spec.id] = {
                 "outputs": dict(end.effects.outputs),

@@ -249,6 +249,8 @@ class Lifecycle:
 
     def _write_outputs(self, log: StepLog) -> None:
         job = self._job
+        for name, text in job.texts.items():
+            self._write_output(log, name, text)
         for name, template in job.spec.outputs.items():
             try:
                 value = to_text(
@@ -257,13 +259,17 @@ class Lifecycle:
             except AgentError as error:
                 self._fail(log, FailureKind.USER, str(error))
                 continue
-            if value and job.masker.holds_secret(value):
-                log.say(f"##[warning]Skip output '{name}' since it may contain secret.")
-            elif value:
-                job.outputs[name] = job.masker.mask_text(value)
+            self._write_output(log, name, value)
         if len(codec.dump(job.outputs)) > _MAX_OUTPUT_CHARACTERS:
             job.outputs.clear()
             self._fail(log, FailureKind.USER, "The outputs of the job are more than 1 MB together")
+
+    def _write_output(self, log: StepLog, name: str, value: str) -> None:
+        job = self._job
+        if value and job.masker.holds_secret(value):
+            log.say(f"##[warning]Skip output '{name}' since it may contain secret.")
+        elif value:
+            job.outputs[name] = job.masker.mask_text(value)
 
     def _write_environment_url(self, log: StepLog) -> None:
         job = self._job

@@ -13,6 +13,7 @@ from agent.server.people.job_secrets import FindJobToken, make_asker
 from agent.server.people.levels import nearest
 from agent.server.people.vault import Vault
 from agent.server.runs import gangs
+from agent.server.runs.sources import find_sources
 from agent.server.store import agents, jobs, runs, settings
 from agent.server.store.agents import AgentRow
 from agent.server.store.database import Connection
@@ -40,13 +41,16 @@ class Assignments:
     ) -> m.Assign:
         """The message for `offer`; `addresses` says where agents are reached.
 
-        Raises AgentError when the job's rows can't be read, its agent is gone, or no agent could read the message.
+        Raises AgentError when the job's rows can't be read, its agent is gone, what it is brought is not there, or no agent
+        could read the message.
         """
         row = await jobs.find_job(connection, offer.job)
         agent = await agents.find_agent(connection, offer.agent)
         if row is None or agent is None:
             raise AgentError("the agent was removed")
         spec = await jobs.load_spec(connection, offer.job)
+        if spec.brings:
+            spec = await find_sources(connection, spec)
         master = await self._find_master(connection, row, addresses)
         message = m.Assign(
             offer.job,

@@ -11,9 +11,12 @@ from agent.server.agents.leases import Leases, Offer
 from agent.server.agents.peers import Peers
 from agent.server.events.changes import Changes
 from agent.server.runs.runs import Runs
+from agent.server.runs.sources import list_brought
+from agent.server.store import artifacts
 from agent.server.store import leases as lease_store
 from agent.server.store.database import Connection
 from agent.server.store.failures import DATABASE_ERRORS, UnavailableError, translate_failures
+from agent.spec.job import JobSpec
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
 from agent.wire import messages as m
 
@@ -56,10 +59,20 @@ class Offers:
     async def _send(self, offer: Offer, made: m.Assign | AgentError) -> None:
         if isinstance(made, AgentError):
             await self._give_up(offer, made)
-        elif self._hub.assign(offer.agent, made):
+            return
+        await self._note_brought(made.spec)
+        if self._hub.assign(offer.agent, made):
             log.info("job %s: given to %s under lease %d", offer.job, offer.agent, offer.lease)
         else:
             await self._leases.give_up(offer.job, offer.lease, offer.agent, "its agent went away")
+
+    async def _note_brought(self, spec: JobSpec) -> None:
+        """What was found for the job it may fetch: noted before it can ask."""
+        brought = list_brought(spec)
+        if brought:
+            async with self._changes.begin() as change:
+                for artifact in brought:
+                    await artifacts.note_read(change.connection, artifact, spec.run, spec.job, change.now)
 
     async def _make(self, offers: Sequence[Offer]) -> list[tuple[Offer, m.Assign | AgentError]]:
         """What is to be sent, or why it can't be made."""

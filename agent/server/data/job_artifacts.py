@@ -5,6 +5,8 @@
 Any of the run's jobs may list and download an artifact once it is final.
 """
 
+import secrets as entropy
+
 from agent.errors import NotFoundError, UsageError
 from agent.server.data.artifacts import check_name
 from agent.server.data.shelves import ARTIFACTS, Stored, stored_artifact
@@ -16,6 +18,7 @@ from agent.server.runs.artifact_views import ArtifactView, view_artifact
 from agent.server.store import artifacts, jobs, leases
 from agent.server.store.artifacts import ArtifactRow
 from agent.server.store.database import Connection
+from agent.server.store.locks import lock_name
 from agent.server.store.states import UploadStatus
 
 
@@ -55,10 +58,71 @@ class JobArtifacts:
             ):
                 artifact = taken.id
         if artifact is None:
-            raise ConflictError(f"an artifact with this name already exists on the run: {name}")
+            raise _taken(name)
         if taken is not None and is_old:
             await self._uploads.remove_all(ARTIFACTS, stored_artifact(taken))
         return artifact
+
+    async def reserve_kept(self, job: JobIdentity, name: str, kept: str) -> int:
+        """A place for a tree that the job keeps under `name`: the id of its artifact, which has the name once it is finished.
+
+        So what the job has kept under it before is there until then. `kept` is what is noted of it. Raises UsageError for the
+        name, ConflictError when another job has it.
+        """
+        check_name(name)
+        async with self._changes.begin() as change:
+            taken = await artifacts.find_by_name(change.connection, job.run, name)
+            if taken is not None and not await _is_of_same_job(change.connection, taken, job):
+                raise _taken(name)
+            artifact = await artifacts.add_artifact(
+                change.connection,
+                run=job.run,
+                job=job.job,
+                name=f"{name}\n{entropy.token_hex(8)}",  # nobody can ask for a name with a line end
+                mime_type="application/zip",
+                created_at=change.now,
+                expires_at=None,
+                kept=kept,
+            )
+        assert artifact is not None
+        return artifact
+
+    async def finish_kept(self, job: JobIdentity, artifact: int, size: int | None, digest: str) -> int:
+        """The tree is complete, and has its name from now on. Raises as `finish`."""
+        async with self._changes.database.read() as connection:
+            row = await artifacts.find_artifact(connection, artifact)
+        if row is None or row.job != job.job:
+            raise NotFoundError("there is no such artifact")
+        name = row.name.partition("\n")[0]
+        if row.status is UploadStatus.FINAL:  # asked again by who had no answer
+            return row.id
+        _check_whole(row, size, digest)
+        async with self._changes.begin() as change:
+            await lock_name(change.connection, f"kept by {job.run}: {name}")
+            old = await artifacts.find_by_name(change.connection, job.run, name)
+            if old is not None and not await _is_of_same_job(change.connection, old, job):
+                raise _taken(name)
+            if old is not None:
+                await artifacts.remove_artifact(change.connection, old.id)
+            await artifacts.give_name(change.connection, row.id, name)
+            if not await artifacts.mark_final(change.connection, row.id):
+                raise ConflictError("the artifact was changed meanwhile")
+            await change.tell_run(row.run)
+        await self._uploads.remove_parts(ARTIFACTS, row.id)
+        if old is not None:
+            await self._uploads.remove_all(ARTIFACTS, stored_artifact(old))
+        return row.id
+
+    async def find_brought(self, job: JobIdentity, artifact: int) -> Stored:
+        """Where the bytes of an artifact are that was brought to the job. Raises NotFoundError for any other."""
+        async with self._changes.database.read() as connection:
+            row = await artifacts.find_artifact(connection, artifact)
+            is_theirs = row is not None and (
+                row.run == job.run or await artifacts.is_brought(connection, artifact, job.job)
+            )
+        if row is None or not is_theirs or row.status is not UploadStatus.FINAL:
+            raise NotFoundError("the artifact is not there any more, or was not brought to this job")
+        return stored_artifact(row)
 
     async def finish(self, run: int, name: str, size: int | None, digest: str) -> int:
         """The run's artifact is complete, and is seen from now on: its id.
@@ -67,12 +131,7 @@ class JobArtifacts:
         they are not what is here, ConflictError.
         """
         row = await self._find_named(run, name)
-        if row.status is UploadStatus.UPLOADING:
-            raise UsageError("the artifact's bytes have not arrived", where=row.name)
-        if size is not None and size != row.size_bytes:
-            raise UsageError(f"the artifact has {row.size_bytes} bytes here, not {size}", where=row.name)
-        if digest and digest != row.digest:
-            raise UsageError(f"the artifact has the hash {row.digest} here, not {digest}", where=row.name)
+        _check_whole(row, size, digest)
         async with self._changes.begin() as change:
             if row.status is not UploadStatus.FINAL and not await artifacts.mark_final(
                 change.connection, row.id
@@ -114,6 +173,22 @@ class JobArtifacts:
         return row
 
 
+def _check_whole(row: ArtifactRow, size: int | None, digest: str) -> None:
+    """Raises UsageError unless all that its uploader says is here."""
+    if row.status is UploadStatus.UPLOADING:
+        raise UsageError("the artifact's bytes have not arrived", where=row.name)
+    if size is not None and size != row.size_bytes:
+        raise UsageError(f"the artifact has {row.size_bytes} bytes here, not {size}", where=row.name)
+    if digest and digest != row.digest:
+        raise UsageError(f"the artifact has the hash {row.digest} here, not {digest}", where=row.name)
+
+
+async def _is_of_same_job(connection: Connection, taken: ArtifactRow, job: JobIdentity) -> bool:
+    """Whether `job` has kept it: in this try, or in an earlier one."""
+    is_own = taken.job == job.job and taken.kept != ""
+    return is_own or await _is_of_earlier_try(connection, taken, job)
+
+
 async def _is_of_earlier_try(connection: Connection, taken: ArtifactRow, job: JobIdentity) -> bool:
     """Whether `job` has made it itself before: under a lease that is over, or in an attempt that is (a retry, a re-run)."""
     if taken.job == job.job:
@@ -123,6 +198,10 @@ async def _is_of_earlier_try(connection: Connection, taken: ArtifactRow, job: Jo
     if maker is None or own is None or maker.key != own.key:
         return False
     return (maker.run_attempt, maker.attempt) < (own.run_attempt, own.attempt)
+
+
+def _taken(name: str) -> ConflictError:
+    return ConflictError(f"an artifact with this name already exists on the run: {name}")
 
 
 def _nothing_named(name: str) -> NotFoundError:

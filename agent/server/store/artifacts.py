@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from sqlalchemy import Select, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from agent.server.store.schema import artifacts, runs
+from agent.server.store.schema import artifact_reads, artifacts, jobs, runs
 from agent.server.store.states import UPLOADS, UploadStatus
 from agent.server.store.transitions import may_become
 from agent.server.store.upsert import insert
+from agent.spec.data import is_of_node
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class ArtifactRow:
     created_at: float
     expires_at: float | None
     blob: str
+    kept: str = ""  # JSON: what its job has noted of a tree that it keeps; empty: somebody uploaded it
 
 
 async def add_artifact(connection: AsyncConnection, **values: object) -> int | None:
@@ -65,6 +67,40 @@ async def list_final(connection: AsyncConnection, run: int) -> list[ArtifactRow]
         .order_by(artifacts.c.id)
     )
     return [ArtifactRow(**row) for row in (await connection.execute(query)).mappings()]
+
+
+async def list_kept(connection: AsyncConnection, run: int, node: str = "") -> list[tuple[ArtifactRow, str]]:
+    """What jobs of the run (of one node: all its cells) have kept, with the key of each one's job."""
+    query = (
+        select(artifacts, jobs.c.key.label("job_key"))
+        .join(jobs, jobs.c.id == artifacts.c.job)
+        .where(artifacts.c.run == run, artifacts.c.status == UploadStatus.FINAL)
+        .order_by(artifacts.c.id)
+    )
+    found = []
+    for row in (await connection.execute(query)).mappings():
+        values = dict(row)
+        key = values.pop("job_key")
+        if not node or is_of_node(key, node):
+            found.append((ArtifactRow(**values), key))
+    return found
+
+
+async def note_read(connection: AsyncConnection, artifact: int, run: int, job: str, now: float) -> None:
+    """An artifact is brought to a job, which may fetch it from now on; once more changes nothing."""
+    statement = insert(connection, artifact_reads).values(artifact=artifact, run=run, job=job, read_at=now)
+    await connection.execute(statement.on_conflict_do_nothing())
+
+
+async def is_brought(connection: AsyncConnection, artifact: int, job: str) -> bool:
+    """Whether the artifact was brought to the job."""
+    query = select(func.count()).where(artifact_reads.c.artifact == artifact, artifact_reads.c.job == job)
+    return bool((await connection.execute(query)).scalar_one())
+
+
+async def give_name(connection: AsyncConnection, artifact: int, name: str) -> None:
+    """Call an artifact so; nobody else in its run is."""
+    await connection.execute(update(artifacts).where(artifacts.c.id == artifact).values(name=name))
 
 
 async def size_of_all(connection: AsyncConnection, project: int, *, but: int = 0) -> int:

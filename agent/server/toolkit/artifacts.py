@@ -6,9 +6,12 @@ An artifact belongs to the run; any of the run's jobs may list and download it o
 says which run and job it is; what the body says must agree.
 """
 
+import json
 import re
 from datetime import datetime
+from typing import Annotated, Literal
 
+import msgspec
 from starlette.responses import Response
 
 from agent.errors import RefusedError, UsageError
@@ -22,6 +25,18 @@ from agent.server.process.problems import UnauthorizedError
 from agent.server.runs.artifact_views import ArtifactView
 from agent.server.toolkit.blobs import download_url, upload_url
 from agent.server.toolkit.twirp import number_field, read_fields, text_field
+from agent.visible import check_visible
+
+
+class _Kept(msgspec.Struct):
+    """What the step that keeps a job's data notes of a tree."""
+
+    kind: Literal["artifact", "volume"]
+    label: Annotated[str, msgspec.Meta(max_length=4000)]
+    path: Annotated[str, msgspec.Meta(max_length=4000)]
+    is_file: bool = False
+    size: int = 0
+
 
 SERVICE = "/twirp/github.actions.results.api.v1.ArtifactService"
 
@@ -29,25 +44,33 @@ SERVICE = "/twirp/github.actions.results.api.v1.ArtifactService"
 async def create_artifact(call: Call) -> Response:
     """Reserve a name in the run, and say where its bytes go. Asked again by the same job, whose answer was lost: the same.
 
-    What an earlier try of the job has left under the name makes room.
+    What an earlier try of the job has left under the name makes room. `kept` (ours) is what the job's own step notes of a
+    tree: what the job has kept under the name before gives way when the new one is finalized.
     """
     fields = await read_fields(call)
-    artifact = await call.rooms.data.job_artifacts.reserve(
-        _check_caller(call, fields),
-        text_field(fields, "name"),
-        check_mime_type(text_field(fields, "mime_type", "application/zip")),
-        _expiry(text_field(fields, "expires_at")),
-    )
-    return json_response({"ok": True, "signed_upload_url": upload_url(call, ARTIFACTS, artifact)})
+    job, name, kept = _check_caller(call, fields), text_field(fields, "name"), fields.get("kept")
+    if kept is not None:
+        artifact = await call.rooms.data.job_artifacts.reserve_kept(job, name, _read_kept(kept))
+    else:
+        artifact = await call.rooms.data.job_artifacts.reserve(
+            job,
+            name,
+            check_mime_type(text_field(fields, "mime_type", "application/zip")),
+            _expiry(text_field(fields, "expires_at")),
+        )
+    url = upload_url(call, ARTIFACTS, artifact)
+    return json_response({"ok": True, "signed_upload_url": url, "artifact_id": str(artifact)})
 
 
 async def finalize_artifact(call: Call) -> Response:
     """The artifact is complete: its size and hash are compared, and it is seen from now on."""
     fields = await read_fields(call)
-    job, size = _check_caller(call, fields), number_field(fields, "size")
-    number = await call.rooms.data.job_artifacts.finish(
-        job.run, text_field(fields, "name"), size, text_field(fields, "hash")
-    )
+    job, size, digest = _check_caller(call, fields), number_field(fields, "size"), text_field(fields, "hash")
+    kept, room = number_field(fields, "artifact_id"), call.rooms.data.job_artifacts
+    if kept is not None:
+        number = await room.finish_kept(job, kept, size, digest)
+    else:
+        number = await room.finish(job.run, text_field(fields, "name"), size, digest)
     return json_response({"ok": True, "artifact_id": str(number)})
 
 
@@ -65,10 +88,11 @@ async def list_artifacts(call: Call) -> Response:
 
 
 async def sign_artifact(call: Call) -> Response:
-    """Where the bytes of a finished artifact are."""
+    """Where the bytes of a finished artifact are: of the run's by name, or of one that was brought to the job, by its id (ours)."""
     fields = await read_fields(call)
     job, name = _check_caller(call, fields), text_field(fields, "name")
-    stored = await call.rooms.data.job_artifacts.find_named(job.run, name)
+    number, room = number_field(fields, "artifact_id"), call.rooms.data.job_artifacts
+    stored = await (room.find_named(job.run, name) if number is None else room.find_brought(job, number))
     return json_response({"name": name, "signed_url": await download_url(call, ARTIFACTS, stored)})
 
 
@@ -90,6 +114,17 @@ def _check_caller(call: Call, fields: dict[str, object]) -> JobIdentity:
     if named_run != str(job.run) or not _is_job_id(named_job):
         raise RefusedError("the job's token is for another run")
     return job
+
+
+def _read_kept(kept: object) -> str:
+    """What is noted of a tree, as the row has it. Raises UsageError."""
+    try:
+        noted = msgspec.convert(kept, _Kept)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"'kept' is not what a step notes of a tree: {error}") from None
+    for text in (noted.label, noted.path):
+        check_visible(text, "an artifact")
+    return json.dumps(msgspec.to_builtins(noted))
 
 
 def _is_job_id(text: str) -> bool:

@@ -3,6 +3,7 @@
 import re
 
 from agent.errors import UsageError
+from agent.flow.dialects.github.data import read_brings, read_keeps
 from agent.flow.dialects.github.parts import (
     holds_expression,
     is_expression,
@@ -16,6 +17,7 @@ from agent.flow.dialects.github.parts import (
     read_permissions,
     template_of,
     text_of,
+    texts_of,
 )
 from agent.flow.dialects.github.resources import read_minutes, read_resources, read_whole
 from agent.flow.dialects.github.steps import check_credentials, read_steps
@@ -91,6 +93,8 @@ def _read_job(reader: Reader, key: Scalar, node: Mapping) -> Job:
         priority=read_whole(reader, fields.get("priority"), least=-100, most=100, default=0),
         nodes=read_whole(reader, fields.get("nodes"), least=1, most=1000, default=1),
         retry=template_of(fields.get("retry")),
+        brings=read_brings(reader, fields.get("brings"), texts_of(fields.get("needs"))),
+        keeps=read_keeps(reader, fields.get("keeps")),
         call=_read_call(reader, fields),
     )
 

@@ -2,7 +2,7 @@
 
 from agent.server.store.schema.agents import agents, tokens
 from agent.server.store.schema.base import metadata
-from agent.server.store.schema.data import artifacts, snapshots
+from agent.server.store.schema.data import artifact_reads, artifacts, snapshots
 from agent.server.store.schema.datasets import (
     dataset_blobs,
     dataset_files,
@@ -50,6 +50,7 @@ __all__ = [
     "agents",
     "annotations",
     "archives",
+    "artifact_reads",
     "artifacts",
     "audit",
     "caches",

@@ -1,6 +1,6 @@
 """Bulk data, by name; its bytes are blobs."""
 
-from sqlalchemy import Column, ForeignKey, String, Table, UniqueConstraint
+from sqlalchemy import Column, ForeignKey, Index, String, Table, Text, UniqueConstraint
 
 from agent.server.store.schema.base import Time, Whole, metadata, one_of
 from agent.server.store.states import UploadStatus
@@ -21,9 +21,21 @@ artifacts = Table(
     Column(
         "blob", String, nullable=False, server_default=""
     ),  # the key of its bytes; each upload has a new one
+    Column("kept", Text, nullable=False, server_default=""),  # JSON: what its job kept; empty: an upload
     UniqueConstraint("run", "name"),
     sqlite_autoincrement=True,
 )
+
+# What was brought to whom. Both are named by their numbers: that outlives them.
+artifact_reads = Table(
+    "artifact_reads",
+    metadata,
+    Column("artifact", Whole, primary_key=True, autoincrement=False),
+    Column("run", Whole, primary_key=True, autoincrement=False),
+    Column("job", String, primary_key=True),
+    Column("read_at", Time, nullable=False),
+)
+Index("artifact_reads_run", artifact_reads.c.run)
 
 snapshots = Table(
     "snapshots",

@@ -10,6 +10,7 @@ from agent.flow.dialects.github.table.contexts import (
     RUNNER,
     RUNNER_OPEN,
 )
+from agent.flow.dialects.github.table.data import BRINGS, KEEPS
 from agent.flow.dialects.github.table.shared import CONCURRENCY, PERMISSIONS, RUN_DEFAULTS
 from agent.flow.dialects.github.table.steps import STEPS
 from agent.flow.shapes import (
@@ -206,6 +207,8 @@ STEPS_JOB = Fields(
         "How many machines run the job together, all or none; 1 unless said; ours, not GitHub's.",
         scope=MATRIX,
     ),
+    Key("brings", BRINGS, "Data that lies there before the first step; ours, not GitHub's.", scope=MATRIX),
+    Key("keeps", KEEPS, "What is kept of what the job made; ours, not GitHub's.", scope=MATRIX),
 )
 CALL_JOB = Fields(
     "calling job",

@@ -1,0 +1,41 @@
+"""What a step that brings or keeps has to do: the job's own lists, as the agent has written them down."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from _toolkit.step import StepError
+
+SUCCESS = "success"
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """One job's data. `store` is where this machine holds up to `store_bytes` of what its jobs kept; empty: nowhere."""
+
+    run: int
+    key: str
+    attempt: int
+    status: str
+    brings: list[dict[str, Any]]
+    keeps: list[dict[str, Any]]
+    store: str
+    store_bytes: int
+
+
+def read_errand() -> Errand:
+    """The errand of this step. Raises StepError outside of a job."""
+    file = os.environ.get("FLOW_DATA", "")
+    if not file:
+        raise StepError("FLOW_DATA is not set", "this action is the agent's own: write `brings` or `keeps`")
+    said = json.loads(Path(file).read_text(encoding="utf-8"))
+    return Errand(**{name: said[name] for name in Errand.__slots__})
+
+
+def name_thing(thing: Mapping[str, Any], what: str) -> str:
+    """How messages call it: `'model' (train.yml:9:7)`."""
+    place = thing.get("place")
+    return f"{what}{f' ({place})' if place else ''}"

@@ -1,0 +1,169 @@
+"""Where trees are kept for other jobs: on the server, as artifacts, or during a local run in a folder.
+
+A tree that is kept again by the same job takes the place of the one before at once: nobody finds none, or half of one.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from _toolkit.archive import Sink, unzip, write_tree
+from _toolkit.artifacts import FORBIDDEN, check_artifact_name
+from _toolkit.errand import Errand
+from _toolkit.folders import remove
+from _toolkit.held import HeldTrees
+from _toolkit.step import StepError, human
+from _toolkit.trees import Tree, copy_tree, scan_tree
+
+_LONGEST_NAME_BYTES = 180
+
+
+class Shelf(Protocol):
+    """Where trees are kept."""
+
+    def keep(self, name: str, tree: Tree, about: Mapping[str, Any]) -> str:
+        """Keep the tree as `name`; `about` is what is noted of it. Gives what there is to say."""
+        ...
+
+    def fetch(self, item: Mapping[str, Any], target: Path) -> str:
+        """Make the new `target` (a file or a folder) of what was found for a job; gives what there is to say."""
+        ...
+
+
+def open_shelf(errand: Errand) -> Shelf:
+    """The shelf of the run that this step belongs to."""
+    url, token = os.environ.get("ACTIONS_RESULTS_URL", ""), os.environ.get("ACTIONS_RUNTIME_TOKEN", "")
+    if url:
+        from _toolkit.results import ResultsService  # a local run needs no HTTP
+
+        held = HeldTrees(Path(errand.store), errand.store_bytes) if errand.store else None
+        return ServerShelf(ResultsService(url, token), held)
+    folder = os.environ.get("FLOW_KEPT", "")
+    if folder:
+        return LocalShelf(Path(folder))
+    raise StepError(
+        "there is nowhere to keep data: neither ACTIONS_RESULTS_URL nor FLOW_KEPT is set",
+        "use `brings` and `keeps` in a flow, through `agent flow submit` or `agent flow run`",
+    )
+
+
+def name_artifact(key: str, keep: Mapping[str, Any]) -> str:
+    """What the artifact is called in its run: its own name, or `JOB.LABEL`, which no other job's can be."""
+    if keep["name"]:
+        return check_artifact_name(keep["name"])
+    wanted = f"{key}.{keep['label']}".replace(" / ", " - ")
+    name = re.sub(f"[{re.escape(FORBIDDEN)}]", "-", wanted)
+    name = "".join(character if character.isprintable() else "-" for character in name)
+    if name != wanted or len(os.fsencode(name)) > _LONGEST_NAME_BYTES:
+        mark = hashlib.sha256(wanted.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+        short = os.fsencode(name)[:_LONGEST_NAME_BYTES].decode("utf-8", "ignore")
+        name = f"{short}~{mark}"
+    return check_artifact_name(name)
+
+
+class LocalShelf:
+    """The folder of a local run: `NAME/` (or a file of that name) each, and `NAME.json` that says which it is.
+
+    The second one of a name is `NAME~2`; the note is replaced when all of it is there, and so decides.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def keep(self, name: str, tree: Tree, about: Mapping[str, Any]) -> str:
+        """See Shelf."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        note = self._folder / f"{name}.json"
+        former = _read_note(note)
+        if former and former["key"] != about["key"]:
+            raise StepError(
+                f"job '{former['key']}' has kept '{name}' already",
+                "give one of them another name (in a matrix: with the cell in it)",
+            )
+        place = name if not former or former["tree"] != name else f"{name}~2"
+        remove(self._folder / place)
+        making = Path(tempfile.mkdtemp(prefix=".making-", dir=self._folder))
+        try:
+            copy_tree(tree, making / "tree")
+            (making / "tree").rename(self._folder / place)
+            text = json.dumps(
+                {**about, "name": name, "tree": place, "is_file": tree.is_file, "size": tree.size}
+            )
+            (making / "note").write_text(text, encoding="utf-8")
+            (making / "note").replace(note)
+        finally:
+            remove(making)
+        if former and former["tree"] != place:
+            remove(self._folder / former["tree"])
+        return f"{tree.describe()}, {human(tree.size)}, in {self._folder / place}"
+
+    def fetch(self, item: Mapping[str, Any], target: Path) -> str:
+        """See Shelf."""
+        source = Path(item["folder"])
+        try:
+            tree = scan_tree(source, str(source.parent))
+        except FileNotFoundError:
+            raise StepError(f"'{source}' is not there any more", "run again what keeps it") from None
+        copy_tree(tree, target)
+        return f"{tree.describe()}, {human(tree.size)}"
+
+
+class ServerShelf:
+    """The server's artifacts; what this machine holds already is not sent again."""
+
+    def __init__(self, service: Any, held: HeldTrees | None) -> None:
+        self._service = service
+        self._held = held
+
+    def keep(self, name: str, tree: Tree, about: Mapping[str, Any]) -> str:
+        """See Shelf."""
+
+        def write(sink: Sink) -> None:
+            write_tree(sink, tree.entries)
+
+        noted = {**about, "is_file": tree.is_file, "size": tree.size}
+        artifact = self._service.keep(name, write, noted)
+        if self._held is not None:
+            self._held.hold(artifact.digest, tree)
+        return f"{tree.describe()}, {human(tree.size)}, artifact '{name}', {artifact.digest}"
+
+    def fetch(self, item: Mapping[str, Any], target: Path) -> str:
+        """See Shelf."""
+        digest = item.get("digest", "")
+        if self._held is not None and self._held.take(digest, target):
+            return f"{human(item.get('size', 0))}, from this machine"
+        archive = target.with_name(f"{target.name}.zip")
+        came = f"sha256:{self._service.fetch(item, archive)}"
+        if digest and came != digest:
+            raise StepError(
+                f"artifact '{item['artifact']}' came as {came}, and is {digest}",
+                "it was changed on its way or in its store; nothing was unpacked",
+            )
+        packed = archive.stat().st_size
+        unpacked = target.with_name(f"{target.name}.files")
+        count = unzip(archive, unpacked, with_links=True)
+        archive.unlink()
+        if item.get("is_file"):
+            (only,) = unpacked.iterdir()
+            only.rename(target)
+            unpacked.rmdir()
+        else:
+            unpacked.rename(target)
+        if self._held is not None:
+            with contextlib.suppress(FileNotFoundError):
+                self._held.hold(digest, scan_tree(target, str(target.parent)))
+        return f"{count} {'file' if count == 1 else 'files'}, {human(packed)}"
+
+
+def _read_note(note: Path) -> dict[str, Any] | None:
+    try:
+        read: dict[str, Any] = json.loads(note.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return read

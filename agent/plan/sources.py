@@ -1,0 +1,45 @@
+"""Sources from outside a run, as far as they can be known before anything starts."""
+
+from collections.abc import Iterator
+
+from agent.errors import AgentError
+from agent.flow.model import BroughtData, Flow, Job
+from agent.plan.contexts import node_contexts
+from agent.plan.data import evaluate_bring
+from agent.plan.scopes import written_job
+from agent.plan.state import RunState
+from agent.spec.data import Bring, BringKind
+
+_FROM_OUTSIDE = (BringKind.TAG, BringKind.LAST, BringKind.DATASET)
+_LATER = ("needs.", "needs[", "matrix.", "matrix[", "strategy.", "strategy[")
+
+
+def list_sources(flow: Flow, state: RunState) -> Iterator[Bring]:
+    """What must be there when the run begins, of the jobs that are sure to have their turn unless another one fails.
+
+    Left out is what is known later: what hangs on other jobs or on a cell of a matrix, jobs with a condition of their own,
+    and datasets that a job of this run makes.
+    """
+    written = {node: written_job(flow, state, node) for node in state.nodes}
+    made = {str(keep.name) for job in written.values() for keep in job.keeps if keep.kind == "dataset"}
+    for node, job in written.items():
+        if state.nodes[node].result is not None or job.condition != "success()":
+            continue
+        for bring in _list_of(flow, state, node, job):
+            if not (bring.kind is BringKind.DATASET and bring.of.partition(":")[0] in made):
+                yield bring
+
+
+def _list_of(flow: Flow, state: RunState, node: str, job: Job) -> Iterator[Bring]:
+    for bring in job.brings:
+        if BringKind(bring.kind) not in _FROM_OUTSIDE or bring.is_optional or _is_known_later(bring):
+            continue
+        try:
+            yield evaluate_bring(bring, node_contexts(flow, state, node))
+        except AgentError:  # the job says so when it has its turn
+            continue
+
+
+def _is_known_later(bring: BroughtData) -> bool:
+    written = (bring.of, bring.job, bring.name, bring.project)
+    return any(word in str(text) for text in written if "${{" in str(text) for word in _LATER)
