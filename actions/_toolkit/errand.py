@@ -39,3 +39,21 @@ def name_thing(thing: Mapping[str, Any], what: str) -> str:
     """How messages call it: `'model' (train.yml:9:7)`."""
     place = thing.get("place")
     return f"{what}{f' ({place})' if place else ''}"
+
+
+def read_signatures() -> dict[str, str]:
+    """Of the caches that were brought, how each was: by where it is."""
+    try:
+        read: dict[str, str] = json.loads(_signatures().read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    return read
+
+
+def write_signatures(signatures: Mapping[str, str]) -> None:
+    """Note how the caches were that were brought."""
+    _signatures().write_text(json.dumps(dict(signatures)), encoding="utf-8")
+
+
+def _signatures() -> Path:
+    return Path(os.environ["FLOW_DATA"]).with_name("_caches.json")

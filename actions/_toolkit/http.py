@@ -5,6 +5,7 @@ A URL may carry its own permission in its query (a signed URL), so messages show
 
 import hashlib
 import http.client
+import os
 import random
 import time
 import urllib.error
@@ -58,6 +59,19 @@ def request(
     raise AssertionError("the last delay is None, and raises")
 
 
+def send_file(url: str, file: Path, headers: Mapping[str, str] | None = None) -> None:
+    """PUT the bytes of `file`, again where that may help. Raises as `request`."""
+    for delay in (*DELAYS_SECONDS, None):
+        try:
+            with file.open("rb") as body:
+                length = str(os.fstat(body.fileno()).st_size)
+                with _open("PUT", url, body, {**(headers or {}), "Content-Length": length}) as response:
+                    response.read(_LONGEST_ANSWER)
+            break
+        except (HttpError, OSError, http.client.HTTPException) as error:
+            _wait_or_raise(error, delay, url)
+
+
 def download(url: str, target: Path, headers: Mapping[str, str] | None = None) -> str:
     """Write what is at `url` to the new file `target`; gives the contents' SHA-256 in hex.
 
@@ -100,7 +114,9 @@ def _download_rest(url: str, file: IO[bytes], headers: Mapping[str, str]) -> Non
             raise ConnectionResetError("the connection broke off")
 
 
-def _open(method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> http.client.HTTPResponse:
+def _open(
+    method: str, url: str, body: bytes | IO[bytes] | None, headers: Mapping[str, str]
+) -> http.client.HTTPResponse:
     if urlsplit(url).scheme not in {"http", "https"}:
         raise StepError(f"'{bare(url)}' is no http address")
     prepared = urllib.request.Request(url, data=body, headers=dict(headers), method=method)

@@ -23,6 +23,7 @@ from _toolkit.step import StepError, human, say
 BLOCK_BYTES = 8 << 20
 AT_A_TIME = 4  # blocks under way, so many times BLOCK_BYTES of memory
 _SERVICE = "twirp/github.actions.results.api.v1.ArtifactService"
+_CACHES = "twirp/github.actions.results.api.v1.CacheService"
 _VERSION = 4  # of artifacts: one zip each
 
 
@@ -101,19 +102,59 @@ class ResultsService:
                 raise
 
     def _call(self, method: str, message: dict[str, object]) -> dict[str, object]:
-        body = json.dumps({**self._ids, **message}).encode()
-        headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
-        try:
-            answer = http.request("POST", f"{self._url}/{_SERVICE}/{method}", body, headers)
-        except http.HttpError as error:
-            raise http.HttpError(f"{method}: {_twirp_message(error)}", error.status, error.body) from None
-        try:
-            read = json.loads(answer.body)
-        except ValueError:
-            read = None
-        if not isinstance(read, dict) or read.get("ok") is False:
+        read = _call(f"{self._url}/{_SERVICE}/{method}", self._token, {**self._ids, **message})
+        if read.get("ok") is False:
             raise StepError(f"{method}: the server's answer can't be used")
         return read
+
+
+class CacheService:
+    """The server's cache service, in the protocol of GitHub's own clients."""
+
+    def __init__(self, url: str, token: str) -> None:
+        self._url = f"{url.rstrip('/')}/{_CACHES}"
+        self._token = token
+
+    def save(self, key: str, version: str, write: Write) -> str:
+        """Keep what `write` writes under the key; gives why not, where the server keeps none of this run."""
+        named = {"key": key, "version": version}
+        created = _call(f"{self._url}/CreateCacheEntry", self._token, named)
+        if created.get("ok") is False:
+            return str(created.get("message") or "the server keeps none")
+        with BlockUpload(_field(created, "signed_upload_url")) as blob:
+            write(blob)
+            blob.commit()
+        _call(f"{self._url}/FinalizeCacheEntryUpload", self._token, {**named, "size_bytes": str(blob.size)})
+        return ""
+
+    def find(self, key: str, prefixes: list[str], version: str) -> tuple[str, str] | None:
+        """The key and the URL of the best cache; None where there is none."""
+        asked = {"key": key, "restore_keys": prefixes, "version": version}
+        found = _call(f"{self._url}/GetCacheEntryDownloadURL", self._token, asked)
+        if found.get("ok") is False:
+            return None
+        return _field(found, "matched_key"), _field(found, "signed_download_url")
+
+    def download(self, url: str, target: Path) -> str:
+        """Fetch a cache."""
+        return http.download(url, target)
+
+
+def _call(url: str, token: str, message: dict[str, object]) -> dict[str, object]:
+    """One call of a service. Raises HttpError, and StepError for an answer that is none."""
+    method = url.rpartition("/")[2]
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    try:
+        answer = http.request("POST", url, json.dumps(message).encode(), headers)
+    except http.HttpError as error:
+        raise http.HttpError(f"{method}: {_twirp_message(error)}", error.status, error.body) from None
+    try:
+        read = json.loads(answer.body)
+    except ValueError:
+        read = None
+    if not isinstance(read, dict):
+        raise StepError(f"{method}: the server's answer can't be used")
+    return read
 
 
 class BlockUpload:

@@ -6,6 +6,7 @@ workspace is followed; one that leads out of it, and what is neither file, folde
 
 import errno
 import fcntl
+import hashlib
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -60,14 +61,13 @@ class Tree:
         return sum(entry.size for entry in self.entries)
 
     @property
-    def signature(self) -> int:
+    def signature(self) -> str:
         """Changes when anything in the tree does."""
-        return hash(
-            tuple(
-                (entry.name, entry.link, entry.size, entry.changed_ns, entry.is_executable)
-                for entry in self.entries
-            )
-        )
+        said = [
+            (entry.name, entry.link, entry.size, entry.changed_ns, entry.is_executable)
+            for entry in self.entries
+        ]
+        return hashlib.sha256(repr(said).encode("utf-8", "surrogateescape")).hexdigest()
 
     def describe(self) -> str:
         """How much it is, for people."""
@@ -91,16 +91,19 @@ def resolve_inside(text: str, root: str, what: str) -> Path:
     return path
 
 
-def scan_tree(path: Path, root: str) -> Tree:
-    """All that is to be kept of `path`. Raises FileNotFoundError, and StepError for what is no file or folder."""
-    inside = Path(os.path.realpath(root or path))
+def scan_tree(path: Path, root: str, *, keeps_links: bool = True) -> Tree:
+    """All that is to be kept of `path`; without `keeps_links` each is what it leads to.
+
+    Raises FileNotFoundError, and StepError for what is no file or folder.
+    """
+    walk = _Walk(Path(os.path.realpath(path)), Path(os.path.realpath(root or path)), keeps_links=keeps_links)
     real = Path(os.path.realpath(path))
     facts = real.stat()
     if stat.S_ISREG(facts.st_mode):
         return Tree([_file_entry(path.name, real, facts)], is_file=True)
     if not stat.S_ISDIR(facts.st_mode):
         raise StepError(f"'{path}' is neither file nor folder")
-    return Tree(list(_walk(real, "", real, inside, (real,))), is_file=False)
+    return Tree(list(walk.folder(real, "", (real,))), is_file=False)
 
 
 def copy_tree(tree: Tree, target: Path) -> None:
@@ -151,44 +154,49 @@ def _drop_write(path: Path) -> None:
         path.chmod(stat.S_IMODE(path.stat().st_mode) & ~0o222)
 
 
-def _walk(folder: Path, prefix: str, top: Path, inside: Path, above: tuple[Path, ...]) -> Iterator[Entry]:
-    with os.scandir(folder) as found:
-        entries = sorted(found, key=lambda entry: entry.name)
-    if not entries and prefix:
-        yield Entry(prefix, folder)
-    for entry in entries:
-        name, path = prefix + entry.name, Path(entry.path)
-        if entry.is_symlink():
-            yield from _follow(path, name, top, inside, above)
-        else:
-            yield from _take(path, name, top, inside, above)
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    """A walk through the tree below `top`; what lies in `inside` is the job's. `above` are the folders that it is in."""
 
+    top: Path
+    inside: Path
+    keeps_links: bool
 
-def _take(path: Path, name: str, top: Path, inside: Path, above: tuple[Path, ...]) -> Iterator[Entry]:
-    facts = path.lstat()
-    if stat.S_ISREG(facts.st_mode):
-        yield _file_entry(name, path, facts)
-    elif stat.S_ISDIR(facts.st_mode):
-        yield from _walk(path, f"{name}/", top, inside, (*above, path))
-    else:
-        warn(f"'{path}' is neither file, folder nor link: left out")
+    def folder(self, folder: Path, prefix: str, above: tuple[Path, ...]) -> Iterator[Entry]:
+        with os.scandir(folder) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+        if not entries and prefix:
+            yield Entry(prefix, folder)
+        for entry in entries:
+            name, path = prefix + entry.name, Path(entry.path)
+            if entry.is_symlink():
+                yield from self.link(path, name, above)
+            else:
+                yield from self.take(path, name, above)
 
-
-def _follow(path: Path, name: str, top: Path, inside: Path, above: tuple[Path, ...]) -> Iterator[Entry]:
-    """A link that stays in the tree is one; of another what it leads to, where that is the job's."""
-    real = Path(os.path.realpath(path))
-    if real.is_relative_to(top):
+    def take(self, path: Path, name: str, above: tuple[Path, ...]) -> Iterator[Entry]:
         facts = path.lstat()
-        leads_to = os.path.relpath(real, path.parent)
-        yield Entry(name, path, link=leads_to, changed_ns=facts.st_mtime_ns)
-    elif not real.is_relative_to(inside):
-        warn(f"'{path}' is a link that leads out of the folder of the job: left out")
-    elif not real.exists():
-        warn(f"'{path}' is a link to nothing: left out")
-    elif real in above or any(real.is_relative_to(each) or each.is_relative_to(real) for each in above):
-        warn(f"'{path}' is a link to a folder around it: left out")
-    else:
-        yield from _take(real, name, top, inside, (*above, real))
+        if stat.S_ISREG(facts.st_mode):
+            yield _file_entry(name, path, facts)
+        elif stat.S_ISDIR(facts.st_mode):
+            yield from self.folder(path, f"{name}/", (*above, path))
+        else:
+            warn(f"'{path}' is neither file, folder nor link: left out")
+
+    def link(self, path: Path, name: str, above: tuple[Path, ...]) -> Iterator[Entry]:
+        """A link that stays in the tree is one; of another what it leads to, where that is the job's."""
+        real = Path(os.path.realpath(path))
+        if self.keeps_links and real.is_relative_to(self.top) and path.is_relative_to(self.top):
+            leads_to = os.path.relpath(real, path.parent)
+            yield Entry(name, path, link=leads_to, changed_ns=path.lstat().st_mtime_ns)
+        elif not real.is_relative_to(self.inside):
+            warn(f"'{path}' is a link that leads out of the folder of the job: left out")
+        elif not real.exists():
+            warn(f"'{path}' is a link to nothing: left out")
+        elif real in above or any(each.is_relative_to(real) for each in above):
+            warn(f"'{path}' is a link to a folder around it: left out")
+        else:
+            yield from self.take(real, name, (*above, real))
 
 
 def _file_entry(name: str, path: Path, facts: os.stat_result) -> Entry:

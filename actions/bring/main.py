@@ -10,12 +10,14 @@ from typing import Any
 sys.dont_write_bytecode = True  # an action leaves nothing in its folder
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from _toolkit.errand import Errand, name_thing, read_errand
+from _toolkit.caches import open_caches
+from _toolkit.datasets import open_datasets
+from _toolkit.errand import Errand, name_thing, read_errand, read_signatures, write_signatures
 from _toolkit.folders import keep_belongings, move_into, temporary_folder
 from _toolkit.kept import open_shelf
 from _toolkit.step import StepError, run, say
 from _toolkit.step import workspace as find_workspace
-from _toolkit.trees import protect_tree, resolve_inside
+from _toolkit.trees import protect_tree, resolve_inside, scan_tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +44,19 @@ def main() -> None:
 
 def bring_one(errand: Errand, bring: Mapping[str, Any]) -> None:
     """One of them, by its kind."""
-    if bring["kind"] == "text":
-        put_text(bring)
-        return
+    match bring["kind"]:
+        case "text":
+            put_text(bring)
+        case "cache":
+            bring_cache(bring)
+        case "dataset":
+            bring_dataset(bring)
+        case _:
+            bring_artifacts(errand, bring)
+
+
+def bring_artifacts(errand: Errand, bring: Mapping[str, Any]) -> None:
+    """What a job, this run's or an earlier one's, has kept."""
     found = json.loads(bring["found"] or "{}")
     pieces = list(place_pieces(bring, found.get("artifacts", [])))
     if not pieces:
@@ -57,6 +69,38 @@ def bring_one(errand: Errand, bring: Mapping[str, Any]) -> None:
             said = shelf.fetch(piece.item, temporary / "new")
             put(temporary / "new", piece.target, is_read_only=bring["is_read_only"])
         say(f"{name_source(bring)}: {said}, into {piece.target}")
+
+
+def bring_dataset(bring: Mapping[str, Any]) -> None:
+    """A version of a dataset, as a folder."""
+    item = json.loads(bring["found"] or "{}").get("dataset")
+    if item is None:
+        if not bring["is_optional"]:
+            raise StepError("there is no such version")
+        say(f"{name_source(bring)}: nothing is there, and nothing needs to be")
+        return
+    target = find_target(bring, "" if bring["path"] else item["name"])
+    with temporary_folder(target) as temporary:
+        said = open_datasets().fetch(item, temporary / "new")
+        put(temporary / "new", target, is_read_only=bring["is_read_only"])
+    say(f"{said}, into {target}")
+
+
+def bring_cache(bring: Mapping[str, Any]) -> None:
+    """What was kept under a key, if anything was. How it is now is noted: unchanged, it is not kept again."""
+    if not bring["path"]:
+        raise StepError("it has no path to lie at")
+    target = find_target(bring, "")
+    with temporary_folder(target) as temporary:
+        said = open_caches().restore(bring["of"], temporary / "new")
+        if said:
+            put(temporary / "new", target, is_read_only=False)
+    if not said:
+        say(f"{name_source(bring)}: nothing is there yet")
+        return
+    signature = scan_tree(target, bring["root"]).signature
+    write_signatures({**read_signatures(), bring["target"]: signature})
+    say(f"{name_source(bring)}: {said}, into {target}")
 
 
 def place_pieces(bring: Mapping[str, Any], items: list[Mapping[str, Any]]) -> Iterator[Piece]:

@@ -13,7 +13,9 @@ signal.signal(
 sys.dont_write_bytecode = True  # an action leaves nothing in its folder
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from _toolkit.errand import SUCCESS, Errand, name_thing, read_errand
+from _toolkit.caches import open_caches
+from _toolkit.datasets import Staged, open_datasets
+from _toolkit.errand import SUCCESS, Errand, name_thing, read_errand, read_signatures
 from _toolkit.kept import Shelf, name_artifact, open_shelf
 from _toolkit.step import StepError, get_flag, human, run, say, set_output, warn
 from _toolkit.trees import Tree, resolve_inside, scan_tree
@@ -29,35 +31,58 @@ def main() -> None:
     if get_flag("live"):
         keep_live(errand)
         return
-    failures = []
+    failures, staged = [], []
     for keep in errand.keeps:
         if errand.status != SUCCESS and not keep["outlives_failure"]:
             say(f"'{keep['path']}' is not kept: the job has not succeeded")
             continue
         try:
-            keep_one(errand, keep)
+            staged += keep_one(errand, keep)
         except (StepError, OSError) as error:
             failures.append(describe(keep, error))
     if failures:
         raise StepError("; ".join(failures))
+    if staged:
+        say(f"new versions: {', '.join(open_datasets().commit(staged))}")
 
 
-def keep_one(errand: Errand, keep: Mapping[str, Any]) -> None:
-    """One of them, by its kind."""
-    path = find_path(keep)
+def keep_one(errand: Errand, keep: Mapping[str, Any]) -> list[Staged]:
+    """One of them, by its kind; of a dataset the version that is to be committed."""
+    path, kind = find_path(keep), keep["kind"]
     try:
-        if keep["kind"] == "text":
+        if kind == "text":
             set_output(keep["label"], read_text(path))
             say(f"output '{keep['label']}': {human(path.stat().st_size)}")
+        elif kind == "dataset":
+            return stage_dataset(errand, keep, scan_tree(path, keep["root"], keeps_links=False))
+        elif kind == "cache":
+            keep_cache(keep, scan_tree(path, keep["root"]))
         else:
             keep_tree(open_shelf(errand), errand, keep, scan_tree(path, keep["root"]))
     except FileNotFoundError:
-        if errand.status == SUCCESS:
-            raise StepError(
-                "nothing is there",
-                "a step of the job makes it; a path that ends in / is made at the beginning",
-            ) from None
+        if errand.status == SUCCESS and kind != "cache":
+            hint = "a step of the job makes it; a path that ends in / is made at the beginning"
+            raise StepError("nothing is there", hint) from None
         warn(f"{name_thing(keep, repr(keep['path']))} is not kept: nothing is there")
+    return []
+
+
+def stage_dataset(errand: Errand, keep: Mapping[str, Any], tree: Tree) -> list[Staged]:
+    """A new version of a dataset, of a job that succeeded; of any other there is none, however it is asked for."""
+    if errand.status != SUCCESS:
+        say(f"'{keep['path']}' is no new version: the job has not succeeded")
+        return []
+    staged = open_datasets().stage(keep["label"], tree, f"from job '{errand.key}' of run {errand.run}")
+    say(f"'{keep['path']}': {tree.describe()}, {human(tree.size)}, for dataset '{keep['label']}'")
+    return [staged]
+
+
+def keep_cache(keep: Mapping[str, Any], tree: Tree) -> None:
+    """Over what was there; one that is as it was brought stays."""
+    if read_signatures().get(keep["target"]) == tree.signature:
+        say(f"'{keep['path']}': as it was, cache '{keep['label']}'")
+        return
+    say(f"'{keep['path']}': {open_caches().save(keep['label'], tree)}, cache '{keep['label']}'")
 
 
 def keep_tree(shelf: Shelf, errand: Errand, keep: Mapping[str, Any], tree: Tree) -> None:
@@ -71,7 +96,7 @@ def keep_tree(shelf: Shelf, errand: Errand, keep: Mapping[str, Any], tree: Tree)
 def keep_live(errand: Errand) -> None:
     """Again and again what has changed, until somebody ends it. What goes wrong is tried again."""
     shelf = open_shelf(errand)
-    known: dict[str, int] = {}
+    known: dict[str, str] = {}
     complaints: set[str] = set()
     while True:
         began = time.monotonic()

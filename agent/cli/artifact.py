@@ -3,7 +3,9 @@
 import argparse
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import quote, urlencode
 
 from agent.cli.arguments import add_command, add_format, add_server, add_subcommands, describe, read_number
@@ -109,11 +111,21 @@ def _upload(arguments: argparse.Namespace) -> int:
 
 
 def upload_artifact(
-    client: Client, run: int, file: Path, name: str, *, overwrites: bool = False, shows: bool = True
+    client: Client,
+    run: int,
+    file: Path,
+    name: str,
+    *,
+    overwrites: bool = False,
+    shows: bool = True,
+    noted: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
-    """Add `file` to the run as the artifact `name`; its digest. A cut is tried again. Raises RefusedError for a name that is taken."""
+    """Add `file` to the run as the artifact `name`; its digest. A cut is tried again. Raises RefusedError for a name that is taken.
+
+    `noted` says of the zip of a tree where it lies for who is brought it.
+    """
     digest = hash_file(file)
-    query = urlencode({"digest": digest, "overwrite": "true" if overwrites else "false"})
+    query = urlencode({"digest": digest, "overwrite": "true" if overwrites else "false", **noted})
     path = f"/api/v1/runs/{run}/artifacts/{quote(name, safe='')}?{query}"
     tries = 0
     with Progress(name, file.stat().st_size, sys.stderr, time.monotonic, shown=shows) as progress:

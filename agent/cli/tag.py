@@ -3,6 +3,7 @@
 import argparse
 import sys
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -18,6 +19,8 @@ from agent.cli.arguments import (
 from agent.cli.client import Client, connect
 from agent.cli.terminal.tables import print_json, print_table
 from agent.cli.terminal.times import show_moment
+from agent.errors import NotFoundError, UsageError
+from agent.spec.data import check_tag
 from agent.spec.dataset import read_ref
 
 
@@ -30,10 +33,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     deleting = add_command(commands, "delete", _delete, "Take a tag off.", "agent tag delete best --run 7")
     for command in (adding, listing, deleting):
         command.add_argument("tag", metavar="TAG", nargs="?" if command is listing else None)
-        thing = command.add_mutually_exclusive_group(required=command is not listing)
+        thing = command.add_mutually_exclusive_group(required=command is adding)
         thing.add_argument("--run", type=read_number, metavar="N", help="the run with this number")
         thing.add_argument("--artifact", type=read_number, metavar="N", help="the artifact with this number")
         thing.add_argument("--dataset", metavar="NAME:VERSION", help="the version; its tag moves to it")
+        if command is adding:
+            thing.add_argument(
+                "--path",
+                type=Path,
+                nargs="+",
+                metavar="PATH",
+                help="folders or files of here, which are uploaded",
+            )
         add_project(command)
         add_format(command)
         add_server(command)
@@ -41,7 +52,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def _add(arguments: argparse.Namespace) -> int:
     with closing(_connect(arguments)) as client:
-        view = client.put(_path(client, arguments, arguments.tag), {})
+        if arguments.path:
+            from agent.cli.tag_folders import tag_folders
+
+            shows = arguments.format == "text"
+            view = tag_folders(client, check_tag(arguments.tag), arguments.path, shows=shows)
+        else:
+            view = client.put(_path(client, arguments, arguments.tag), {})
     if arguments.format == "json":
         print_json(view, sys.stdout)
     else:
@@ -65,13 +82,37 @@ def _list(arguments: argparse.Namespace) -> int:
 
 def _delete(arguments: argparse.Namespace) -> int:
     with closing(_connect(arguments)) as client:
-        client.delete(_path(client, arguments, arguments.tag))
+        if _names_thing(arguments):
+            client.delete(_path(client, arguments, arguments.tag))
+        else:
+            _delete_everywhere(client, arguments.tag)
     sys.stderr.write(f"tag {arguments.tag} is taken off\n")
     return 0
 
 
+def _delete_everywhere(client: Client, tag: str) -> None:
+    """Take the tag off all that has it. Raises NotFoundError when nothing has."""
+    found = client.list_all(client.in_project("/api/v1/tags"), "tags", tag=tag)
+    if not found:
+        raise NotFoundError(
+            f"nothing has the tag '{tag}'", hint="`agent tag list` shows those of the project"
+        )
+    for row in found:
+        end = f"/tags/{quote(tag, safe='')}"
+        if row["kind"] == "dataset_version":
+            raise UsageError(
+                f"the tag '{tag}' is on a version of a dataset, too",
+                hint="name it: --dataset NAME:VERSION, --run, --artifact",
+            )
+        client.delete(f"/api/v1/{row['kind']}s/{row['id']}{end}")
+
+
+def _names_thing(arguments: argparse.Namespace) -> bool:
+    return any(thing is not None for thing in (arguments.run, arguments.artifact, arguments.dataset))
+
+
 def _find(client: Client, arguments: argparse.Namespace) -> list[Any]:
-    if any(thing is not None for thing in (arguments.run, arguments.artifact, arguments.dataset)):
+    if _names_thing(arguments):
         known = client.list_all(_path(client, arguments), "tags")
         return [row for row in known if arguments.tag in (None, row["tag"])]
     return client.list_all(client.in_project("/api/v1/tags"), "tags", tag=arguments.tag)

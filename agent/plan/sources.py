@@ -1,6 +1,6 @@
 """Sources from outside a run, as far as they can be known before anything starts."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from agent.errors import AgentError
 from agent.flow.model import BroughtData, Flow, Job
@@ -8,7 +8,7 @@ from agent.plan.contexts import node_contexts
 from agent.plan.data import evaluate_bring
 from agent.plan.scopes import written_job
 from agent.plan.state import RunState
-from agent.spec.data import Bring, BringKind
+from agent.spec.data import Bring, BringKind, KeepKind
 
 _FROM_OUTSIDE = (BringKind.TAG, BringKind.LAST, BringKind.DATASET)
 _LATER = ("needs.", "needs[", "matrix.", "matrix[", "strategy.", "strategy[")
@@ -21,13 +21,19 @@ def list_sources(flow: Flow, state: RunState) -> Iterator[Bring]:
     and datasets that a job of this run makes.
     """
     written = {node: written_job(flow, state, node) for node in state.nodes}
-    made = {str(keep.name) for job in written.values() for keep in job.keeps if keep.kind == "dataset"}
+    made = {str(keep.name) for job in written.values() for keep in job.keeps if keep.kind == KeepKind.DATASET}
     for node, job in written.items():
         if state.nodes[node].result is not None or job.condition != "success()":
             continue
         for bring in _list_of(flow, state, node, job):
-            if not (bring.kind is BringKind.DATASET and bring.of.partition(":")[0] in made):
+            if bring.kind is not BringKind.DATASET or not _may_be_made(bring.of, made):
                 yield bring
+
+
+def _may_be_made(wanted: str, made: Collection[str]) -> bool:
+    """Whether a job of the run makes a version of the dataset, as far as its name can be known."""
+    name = wanted.partition(":")[0]
+    return any("${{" in each or each.partition(":")[0] == name for each in made)
 
 
 def _list_of(flow: Flow, state: RunState, node: str, job: Job) -> Iterator[Bring]:

@@ -7,8 +7,11 @@ A path is relative to the job's workspace, or absolute; a path that begins with 
 `in_data` set lies in a folder of the job's own instead, outside its workspace.
 """
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
+
+from agent.errors import UsageError
 
 # The folders that `in_data` is about, and the steps that bring and keep, which the planner puts around the job's own.
 INPUTS = "inputs"
@@ -16,6 +19,7 @@ OUTPUTS = "outputs"
 BRING_STEP = "__bring"
 LIVE_STEP = "__keep_live"
 KEEP_STEP = "__keep"
+_TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 DATA_STEPS = (BRING_STEP, LIVE_STEP, KEEP_STEP)
 
 
@@ -86,6 +90,17 @@ class Keep:
     def label(self) -> str:
         """What it is called among those that its job keeps: its name, else its path with dashes."""
         return self.name or "-".join(part for part in self.path.split("/") if part not in ("", ".", "~"))
+
+
+def check_tag(tag: str) -> str:
+    """The tag, if a run may have it. Raises UsageError."""
+    if not _TAG.fullmatch(tag):
+        raise UsageError(
+            "this is no name for a tag",
+            where=tag[:80],
+            hint="use letters, digits, dots, - and _; at most 128",
+        )
+    return tag
 
 
 def is_of_node(key: str, node: str) -> bool:

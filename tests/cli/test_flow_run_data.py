@@ -70,7 +70,7 @@ def test_a_run_names_what_it_kept_and_a_later_run_of_another_flow_is_brought_it(
 
 def test_what_has_no_run_yet_is_refused_at_its_place_before_anything_starts(project: Path) -> None:
     done = run(project, USE, file="use.yml")
-    assert done.code == 1
+    assert done.code == 2
     assert done.out == ""
     assert (
         "job 'train' of 'flow.yml' has not run here, or kept nothing (use.yml:6:14); run it first" in done.err
@@ -78,13 +78,13 @@ def test_what_has_no_run_yet_is_refused_at_its_place_before_anything_starts(proj
     failing = TRAIN.replace("mkdir", "exit 1; mkdir")
     assert run(project, failing).code == 1
     done = run(project, USE, file="use.yml")
-    assert (done.code, done.out) == (1, "")
+    assert (done.code, done.out) == (2, "")
 
 
 def test_a_tag_is_kept_on_the_run_that_has_it_and_an_unknown_one_is_refused(project: Path) -> None:
     by_tag = USE.replace("last: train, flow: flow.yml", "tag: best")
     done = run(project, by_tag, file="use.yml")
-    assert (done.code, done.out) == (1, "")
+    assert (done.code, done.out) == (2, "")
     assert "there is no tag 'best' here (use.yml:6:14)" in done.err
     assert run(project, TRAIN, "--env", "WEIGHTS=first", "--tag", "best").code == 0
     for number in range(8):
@@ -228,8 +228,35 @@ def test_a_run_that_is_killed_while_it_keeps_leaves_nothing_that_another_one_fin
         process.kill()
         process.communicate(timeout=60)
     done = run(project, USE, file="use.yml")
-    assert (done.code, done.out) == (1, "")
+    assert (done.code, done.out) == (2, "")
     wait_for(
         lambda: run(project, TRAIN, "--env", "WEIGHTS=x").code == 0 and not list(store.glob("*/1")),
         "its folder gone",
     )
+
+
+def test_datasets_and_caches_of_local_runs_are_found_by_later_ones(project: Path) -> None:
+    jobs = """
+  make:
+    runs-on: self-hosted
+    brings: [{cache: pip, path: store}]
+    keeps: [{path: d, as: dataset, name: "images:best"}, {path: store, as: cache, name: pip}]
+    steps: [{run: "cat store/n || echo fresh; mkdir -p d store; echo $N > d/f; echo $N > store/n; test $N != bad"}]
+"""
+    use = """
+  use: {runs-on: self-hosted, brings: [{dataset: "%s", path: d}], steps: [{run: "cat d/f"}]}
+"""
+    refused = run(project, use % "images", file="use.yml")
+    assert (refused.code, refused.out) == (2, "")
+    assert "there is no dataset version 'images' here (use.yml:4:40)" in refused.err
+    assert run(project, jobs, "--env", "N=bad").code == 1
+    assert run(project, use % "images", file="use.yml").code == 2
+    assert "fresh" in texts(run(project, jobs, "--env", "N=one"))
+    assert "one" in texts(run(project, jobs, "--env", "N=two"))
+    for wanted, found in (
+        ("images", "two"),
+        ("images:1", "one"),
+        ("images:best", "two"),
+        ("images:latest", "two"),
+    ):
+        assert texts(run(project, use % wanted, file="use.yml"))[-1] == found

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from support.lab import Lab
+from support.lab import Done, Lab
 
 TRAIN_AND_USE = r"""
   train:
@@ -118,3 +118,173 @@ def test_a_source_that_another_job_never_made_ends_the_job_with_its_place_and_no
     (job,) = (job for job in lab.run(run)["jobs"] if job["key"] == "use")
     assert f"job 'train' has kept no 'model' ({file}:9:14); kept are: x" in job["message"]
     assert job["started"] is None
+
+
+KEEP = """
+  train:
+    runs-on: self-hosted
+    keeps: [{path: model, name: model}, {path: v, as: volume}]
+    steps: [{run: "mkdir model v; echo ${{ inputs.w }} > model/w; echo v > v/v; test ${{ inputs.w }} != bad"}]
+"""
+USE = """
+  use:
+    runs-on: self-hosted
+    brings: [{%s, name: model, path: got}]
+    steps: [{run: "echo got $(cat got/w)"}]
+"""
+
+
+def keep(lab: Lab, weights: str) -> int:
+    flow = lab.folder / "train.yml"
+    flow.write_text(
+        f"name: train\non: {{workflow_dispatch: {{inputs: {{w: {{type: string}}}}}}}}\njobs:\n{KEEP}"
+    )
+    run = lab.submit(flow, "--source", "none", "--input", f"w={weights}")
+    lab.wait_for_run(run)
+    return run
+
+
+def use(lab: Lab, source: str) -> list[str]:
+    run = lab.submit(lab.write_flow(USE % source, "use"))
+    assert lab.wait_for_run(run)["conclusion"] == "success", lab.lines(run, "use")
+    return [line for line in lab.lines(run, "use") if line.startswith("got ")]
+
+
+def refusal(lab: Lab, source: str) -> str:
+    done = lab.agent("flow", "submit", lab.write_flow(USE % source, "use"), "--source", "none")
+    assert done.code != 0
+    return done.err
+
+
+@pytest.mark.store("sqlite", "postgresql")
+def test_the_last_run_in_which_the_job_succeeded_and_a_tag_are_found_or_refused_when_submitted(
+    lab: Lab,
+) -> None:
+    lab.add_agent("box")
+    place = f"({lab.folder}/use.yml:7:14)"
+    assert f"job 'train' of the flow 'train' has never run {place}" in refusal(
+        lab, "last: train, flow: train"
+    )
+    keep(lab, "bad")
+    assert f"has not succeeded in any run {place}" in refusal(lab, "last: train, flow: train.yml")
+    assert f"there is no tag 'best' {place}" in refusal(lab, "tag: best")
+    first = keep(lab, "one")
+    assert lab.agent("tag", "add", "best", "--run", str(first)).code == 0
+    keep(lab, "two")
+    keep(lab, "bad")
+    assert use(lab, "last: train, flow: train.yml") == ["got two"]
+    assert use(lab, "tag: best") == ["got one"]
+    assert lab.agent("tag", "delete", "best").code == 0
+    assert "there is no tag 'best'" in refusal(lab, "tag: best")
+
+
+def test_folders_of_a_laptop_get_a_tag_without_a_run_of_their_own_and_are_brought_by_it(
+    lab: Lab, tmp_path: Path
+) -> None:
+    lab.add_agent("box")
+    folder = tmp_path / "model"
+    (folder / "empty").mkdir(parents=True)
+    (folder / "w").write_text("mine\n")
+    (folder / "link").symlink_to("w")
+    done = lab.agent("tag", "add", "mine", "--path", folder)
+    assert done.code == 0, done.err
+    assert use(lab, "tag: mine") == ["got mine"]
+    (listed,) = lab.get("tag", "list", "mine")
+    assert listed["kind"] == "run"
+    assert lab.agent("tag", "add", "other", "--path", tmp_path / "nothing").code == 1
+    assert lab.agent("tag", "delete", "mine").code == 0
+    assert "there is no tag 'mine'" in refusal(lab, "tag: mine")
+
+
+def test_another_project_is_read_only_by_runs_of_who_may_read_it(lab: Lab) -> None:
+    lab.add_agent("box")
+    run = keep(lab, "secret")
+    assert lab.agent("tag", "add", "best", "--run", str(run)).code == 0
+    for words in (
+        ("project", "create", "other"),
+        ("user", "create", "ada", "--service"),
+        ("user", "set-role", "ada", "runner", "--project", "other"),
+    ):
+        assert lab.agent("server", *words, "--data", lab.data).code == 0
+    made = lab.agent("server", "user", "create-token", "ada", "--data", lab.data)
+    as_ada = {"AGENT_TOKEN": made.out.strip(), "AGENT_PROJECT": "other"}
+    flow = lab.write_flow(USE % "tag: best, project: default", "use")
+
+    def submit(environment: dict[str, str]) -> Done:
+        return lab.agent(
+            "flow", "submit", flow, "--source", "none", "--format", "json", environment=environment
+        )
+
+    refused = submit(as_ada)
+    assert refused.code != 0
+    assert "there is no project 'default' that this run may read" in refused.err
+    assert "(" + f"{flow}:7:14" + ")" in refused.err
+    limited = lab.agent(
+        "server",
+        "user",
+        "create-token",
+        "admin",
+        "--project",
+        "other",
+        "--role",
+        "runner",
+        "--data",
+        lab.data,
+    )
+    assert submit({"AGENT_TOKEN": limited.out.strip(), "AGENT_PROJECT": "other"}).code != 0
+    viewer = ("user", "set-role", "ada", "viewer", "--project", "default", "--data", lab.data)
+    assert lab.agent("server", *viewer).code == 0
+    done = submit(as_ada)
+    assert done.code == 0, done.err
+    assert lab.wait_for_run(done.json()["run"])["conclusion"] == "success"
+
+
+DATASETS = r"""
+  make:
+    runs-on: self-hosted
+    keeps:
+      - {path: /outputs/one, as: dataset, name: one}
+      - {path: two, as: dataset, name: "two:best"}
+      - {path: store, as: cache, name: pip, always: true}
+    brings: [{cache: pip, path: store}]
+    steps:
+      - run: |
+          mkdir -p two store; cat store/n 2>/dev/null || echo fresh
+          echo 1 > $FLOW_OUTPUTS/one/f; echo 2 > two/f; ln -s f two/g; echo "$GITHUB_RUN_NUMBER" > store/n
+          test "${{ inputs.fail }}" != yes
+  use:
+    needs: make
+    runs-on: self-hosted
+    brings: [{dataset: one, path: /inputs/one, read-only: true}, {dataset: "two:best", path: two}]
+    steps: [{run: "cat $FLOW_INPUTS/one/f two/f two/g"}]
+"""
+
+
+@pytest.mark.store("sqlite", "postgresql")
+def test_datasets_of_a_job_become_versions_together_when_it_succeeds_and_caches_come_back(lab: Lab) -> None:
+    lab.add_agent("box")
+    flow = lab.folder / "sets.yml"
+    flow.write_text(f"on: {{workflow_dispatch: {{inputs: {{fail: {{type: string}}}}}}}}\njobs:\n{DATASETS}")
+    failed = lab.submit(flow, "--source", "none", "--input", "fail=yes")
+    assert lab.wait_for_run(failed)["conclusion"] == "failure"
+    assert "fresh" in lab.lines(failed, "make")
+    assert lab.get("dataset", "list") == []
+    run = lab.submit(flow, "--source", "none", "--input", "fail=no")
+    assert lab.wait_for_run(run)["conclusion"] == "success", lab.lines(run, "make") + lab.lines(run, "use")
+    assert "1" in lab.lines(run, "make")  # the number of the run whose cache came back
+    assert lab.lines(run, "use")[-3:] == ["1", "2", "2"]
+    uses = lab.get("dataset", "lineage", "--run", str(run))
+    made = {use["ref"] for use in uses if use["direction"] == "made"}
+    read = {use["ref"] for use in uses if use["direction"] == "read"}
+    assert made == read == {"one:1", "two:1"}
+    done = lab.agent(
+        "flow",
+        "submit",
+        lab.write_flow("""
+  a: {runs-on: self-hosted, brings: [{dataset: "one:7", path: x}], steps: [{run: ls}]}
+"""),
+        "--source",
+        "none",
+    )
+    assert done.code != 0
+    assert "there is no version '7' of dataset 'one'" in done.err

@@ -204,7 +204,7 @@ def _run_here(arguments: argparse.Namespace, inquiry: "Inquiry", early: "EarlySu
     from agent.cli.local_files.outputs import warn_of_outputs
     from agent.cli.local_run.command import run_flow_here
     from agent.cli.local_run.jobs import LocalOptions
-    from agent.cli.local_run.kept import check_tag
+    from agent.spec.data import check_tag
 
     flow = link_called(
         load_file(arguments.file, arguments.dialect), arguments.file, actions_url=arguments.actions_url

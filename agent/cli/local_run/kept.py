@@ -5,7 +5,8 @@
     KEPT/flows/FLOW/N/run.json              how that run and its jobs ended; without it, it lives, or was killed
     KEPT/flows/FLOW/N/lock                  held (flock) as long as the run lives
     KEPT/tags/TAG.json                      the run that has the tag
-    KEPT/datasets/NAME/N, KEPT/caches/KEY   versions, and what was cached (`_toolkit.local_data`)
+    KEPT/datasets/NAME/N, NAME/N.json       a version of a dataset, and what is noted of it (`_toolkit.datasets`)
+    KEPT/caches/DIGEST/tree                 what was kept under a key (`_toolkit.caches`)
 
 Of a flow the last runs stay, all that have a tag, and of each of its jobs the last run in which it succeeded.
 """
@@ -21,16 +22,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agent.errors import UsageError
 from agent.flow.model import Flow
 from agent.plan import RunState
-from agent.spec.data import is_of_node
+from agent.spec.data import check_tag, is_of_node
+from agent.spec.dataset import LATEST, DatasetRef, version_number
 from agent.spec.job import JobSpec
 from agent.spec.outcome import Conclusion
 from agent.trees import remove_tree
 
 KEEP_RUNS = 5
-_TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _RUN = "run.json"
 _FLOW = "flow.json"
 _LOCK = "lock"
@@ -59,6 +59,25 @@ class KeptStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+
+    @property
+    def datasets(self) -> Path:
+        """The folder of datasets."""
+        return self.folder / "datasets"
+
+    def find_version(self, ref: DatasetRef) -> dict[str, Any] | None:
+        """A version of a dataset, by number, tag or as the latest."""
+        folder = self.datasets / ref.name
+        known = {int(file.stem): _read(file) for file in folder.glob("*.json") if file.stem.isdigit()}
+        wanted = version_number(ref.version)
+        if ref.version == LATEST:
+            wanted = max(known, default=None)
+        elif wanted is None:
+            tagged = (number for number, note in known.items() if note and ref.version in note["tags"])
+            wanted = max(tagged, default=None)
+        if wanted not in known:
+            return None
+        return {"name": ref.name, "version": wanted, "folder": str(folder / str(wanted))}
 
     def begin_run(self, flow: Flow) -> "OpenRun":
         """A folder for what a run keeps; it is there when something is kept."""
@@ -131,9 +150,13 @@ class OpenRun:
 
     def describe(self, spec: JobSpec) -> dict[str, str]:
         """The variable that tells the steps of a job where to keep; it is a folder that is there only if they may."""
-        if spec.keeps:
-            return {"FLOW_KEPT": str(self.open_folder())}
-        return {"FLOW_KEPT": str(self._flow_folder)} if spec.brings else {}
+        if not spec.keeps and not spec.brings:
+            return {}
+        return {
+            "FLOW_KEPT": str(self.open_folder() if spec.keeps else self._flow_folder),
+            "FLOW_DATASETS": str(self._store.datasets),
+            "FLOW_CACHES": str(self._store.folder / "caches"),
+        }
 
     def list_kept(self, node: str) -> list[dict[str, Any]]:
         """What the jobs of a node of this run have kept, volumes too."""
@@ -159,17 +182,6 @@ class OpenRun:
         os.close(self._lock)
         self._store.prune()
         return [Path(note["folder"]) for note in notes]
-
-
-def check_tag(tag: str) -> str:
-    """The tag, if it can be one: the server's rule. Raises UsageError."""
-    if not _TAG.fullmatch(tag):
-        raise UsageError(
-            "this is no name for a tag",
-            where=tag[:80],
-            hint="use letters, digits, dots, - and _; at most 128",
-        )
-    return tag
 
 
 def list_notes(folder: Path, node: str | None = None) -> Iterator[dict[str, Any]]:

@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from agent.cli.local_run.kept import KeptRun, KeptStore, OpenRun, check_tag, list_notes
-from agent.errors import NotFoundError
+from agent.cli.local_run.kept import KeptRun, KeptStore, OpenRun, list_notes
+from agent.errors import NotFoundError, UsageError
+from agent.flow.expressions import PLANNING, spending
 from agent.flow.model import Flow
 from agent.plan import RunState
 from agent.plan.sources import list_sources
-from agent.spec.data import Bring, BringKind
+from agent.spec.data import Bring, BringKind, check_tag
+from agent.spec.dataset import read_ref
 from agent.spec.job import JobSpec
 
 
@@ -22,9 +24,14 @@ class LocalSources:
         self._run = run
 
     def check(self, flow: Flow, state: RunState) -> None:
-        """Raises NotFoundError for the first source that must be there when the run begins, and is not."""
-        for bring in list_sources(flow, state):
-            self.find(bring)
+        """Raises UsageError for the first source that must be there when the run begins, and is not."""
+        with spending(PLANNING):
+            wanted = list(list_sources(flow, state))
+        for bring in wanted:
+            try:
+                self.find(bring)
+            except NotFoundError as error:
+                raise UsageError(error.what, where=error.where, hint=error.hint) from None
 
     def fill_in(self, spec: JobSpec) -> JobSpec:
         """The specification with what each source has come to. Raises NotFoundError."""
@@ -32,22 +39,27 @@ class LocalSources:
 
     def find(self, bring: Bring) -> Bring:
         """What it has come to. Raises NotFoundError, with its place and what to do."""
-        if bring.kind is BringKind.TEXT:
+        if bring.kind in (BringKind.TEXT, BringKind.CACHE):  # what the one is, and the other may not be
             return bring
         found: dict[str, Any] = {}
         try:
-            found = {"artifacts": self._find_artifacts(bring)}
+            found = self._look_up(bring)
         except NotFoundError as error:
             if not bring.is_optional:
                 raise NotFoundError(error.what, where=bring.place, hint=error.hint) from None
         return replace(bring, found=json.dumps(found))
 
-    def _find_artifacts(self, bring: Bring) -> list[dict[str, Any]]:
+    def _look_up(self, bring: Bring) -> dict[str, Any]:
         if bring.project:
             raise NotFoundError(
                 f"a local run has no projects, and so no project '{bring.project}'",
                 hint="`agent flow submit` runs it on the server",
             )
+        if bring.kind is BringKind.DATASET:
+            return {"dataset": self._find_version(bring)}
+        return {"artifacts": self._find_artifacts(bring)}
+
+    def _find_artifacts(self, bring: Bring) -> list[dict[str, Any]]:
         match bring.kind:
             case BringKind.JOB:
                 notes, whose = self._run.list_kept(bring.of), f"job '{bring.of}'"
@@ -56,10 +68,7 @@ class LocalSources:
             case BringKind.LAST:
                 notes, whose = self._of_last(bring), f"job '{bring.job}' of '{bring.of}'"
             case _:
-                raise NotFoundError(
-                    f"a local run can't bring a {bring.kind} yet",
-                    hint="`agent flow submit` runs it on the server",
-                )
+                raise AssertionError(bring.kind)
         return choose_named(notes, bring.name, whose)
 
     def _of_tag(self, bring: Bring) -> list[dict[str, Any]]:
@@ -70,6 +79,15 @@ class LocalSources:
                 hint="`agent flow run FILE --tag TAG` tags what a run keeps",
             )
         return _kept_of(run, bring.job)
+
+    def _find_version(self, bring: Bring) -> dict[str, Any]:
+        found = self._store.find_version(read_ref(bring.of))
+        if found is None:
+            raise NotFoundError(
+                f"there is no dataset version '{bring.of}' here",
+                hint="a job that keeps something as a dataset makes one: `keeps: [{path: data, as: dataset}]`",
+            )
+        return found
 
     def _of_last(self, bring: Bring) -> list[dict[str, Any]]:
         runs = self._store.runs_of(bring.of)

@@ -50,7 +50,7 @@ class Assignments:
             raise AgentError("the agent was removed")
         spec = await jobs.load_spec(connection, offer.job)
         if spec.brings:
-            spec = await find_sources(connection, spec)
+            spec = await find_sources(connection, spec, row.project)
         master = await self._find_master(connection, row, addresses)
         message = m.Assign(
             offer.job,

@@ -1,9 +1,11 @@
 """`/api/v1/.../artifacts`: what jobs left, for people. Jobs themselves use `agent.server.toolkit.artifacts`."""
 
+from typing import Annotated
+
 import msgspec
 from starlette.responses import Response
 
-from agent.server.data.artifacts import NewArtifact, check_mime_type, check_name
+from agent.server.data.artifacts import NewArtifact, check_mime_type, check_name, note_kept
 from agent.server.http.call import Call, empty_response, view_response
 from agent.server.http.downloads import redirect_or_send
 from agent.server.http.operation import ANY, BYTES, V1, Operation
@@ -20,10 +22,15 @@ class ArtifactList(msgspec.Struct):
 
 
 class UploadQuery(msgspec.Struct, forbid_unknown_fields=True):
-    """`digest` (`sha256:HEX`) is held against the bytes; `overwrite` replaces an artifact of the same name."""
+    """`digest` (`sha256:HEX`) is held against the bytes; `overwrite` replaces an artifact of the same name.
+
+    `kept_path`: it is the zip of a tree, which lies there for who is brought it; `kept_file`: of a single file.
+    """
 
     digest: str = ""
     overwrite: bool = False
+    kept_path: Annotated[str, msgspec.Meta(max_length=4000)] = ""
+    kept_file: bool = False
 
 
 async def list_artifacts(call: Call) -> Response:
@@ -46,6 +53,7 @@ async def upload_artifact(call: Call) -> Response:
         mime_type=check_mime_type(call.request.headers.get("content-type", "application/octet-stream")),
         digest=query.digest,
         overwrite=query.overwrite,
+        kept=note_kept(query.kept_path, is_file=query.kept_file) if query.kept_path else "",
     )
     added = await call.rooms.data.artifacts.add(call.project, new, call.request.stream())
     return view_response(added, 201)

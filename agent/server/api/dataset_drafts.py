@@ -15,8 +15,9 @@ from agent.server.data.dataset_changes import DraftPlace
 from agent.server.data.dataset_commit import CommitOptions
 from agent.server.data.dataset_views import Digest, FileView, VersionView
 from agent.server.http.call import Call, empty_response, view_response
-from agent.server.http.operation import BYTES, Operation
+from agent.server.http.operation import BYTES, V1, Operation
 from agent.server.people.auth.access import Access
+from agent.server.process.paging import RowId
 from agent.spec.dataset import ManifestFile
 
 _MOST_FILES = 1000  # in one request
@@ -59,6 +60,26 @@ class Commit(msgspec.Struct, forbid_unknown_fields=True):
     unless_same: bool = False
 
 
+class NamedDraft(msgspec.Struct, forbid_unknown_fields=True):
+    """A draft of a dataset, and the tags for what it becomes."""
+
+    dataset: Annotated[str, msgspec.Meta(max_length=63)]
+    draft: RowId
+    tags: Annotated[list[str], msgspec.Meta(max_length=20)] = []
+
+
+class CommitTogether(msgspec.Struct, forbid_unknown_fields=True):
+    """Drafts that become versions together, or not at all."""
+
+    drafts: Annotated[list[NamedDraft], msgspec.Meta(min_length=1, max_length=100)]
+
+
+class VersionsMade(msgspec.Struct):
+    """The versions, in the order of the drafts."""
+
+    versions: list[VersionView]
+
+
 async def add_draft(call: Call) -> Response:
     """Begin a new version of a dataset."""
     body, changes = await call.body(NewDraft), call.rooms.data.dataset_changes
@@ -90,6 +111,14 @@ async def commit(call: Call) -> Response:
     wanted = CommitOptions(body.digest, body.tags, body.unless_same)
     view, is_new = await call.rooms.data.dataset_changes.commit(_draft_of(call), wanted)
     return view_response(view, 201 if is_new else 200)
+
+
+async def commit_together(call: Call) -> Response:
+    """Make drafts of several datasets versions, all of them in one transaction. Sent again it gives the same versions."""
+    body = await call.body(CommitTogether)
+    places = [DraftPlace(call.project, each.dataset, each.draft, call.caller) for each in body.drafts]
+    wanted = [CommitOptions(tags=each.tags) for each in body.drafts]
+    return view_response(VersionsMade(await call.rooms.data.dataset_changes.commit_all(places, wanted)))
 
 
 async def delete_draft(call: Call) -> Response:
@@ -139,6 +168,15 @@ OPERATIONS = (
         commit,
         body=Commit,
         answers={200: VersionView, 201: VersionView},
+        problems=(409, 422),
+    ),
+    Operation(
+        "POST",
+        f"{V1}/dataset-drafts/commit",
+        Access.RUNNER_OR_JOB,
+        commit_together,
+        body=CommitTogether,
+        answers={200: VersionsMade},
         problems=(409, 422),
     ),
     Operation("DELETE", _DRAFT, Access.RUNNER_OR_JOB, delete_draft, problems=(409,)),

@@ -102,7 +102,14 @@ async def submit_run(call: Call) -> Response:
     )
     flow = body.flow
     submission = Submission(
-        flow.file, flow.text, flow.dialect, asked, flow.called, call.project.id, secrets=body.secrets
+        flow.file,
+        flow.text,
+        flow.dialect,
+        asked,
+        flow.called,
+        call.project.id,
+        secrets=body.secrets,
+        caller=call.caller,
     )
     started = await call.rooms.runs.runs.submit(submission)
     return answer_started(call, started.run, started.warnings)

@@ -65,7 +65,7 @@ async def rerun_run(call: Call) -> Response:
         hold_minutes=body.hold_minutes,
         actor=call.caller.name,
     )
-    attempt = await call.rooms.runs.runs.rerun(run, again)
+    attempt = await call.rooms.runs.runs.rerun(run, again, call.caller)
     return view_response(AttemptView(run, attempt), 201)
 
 

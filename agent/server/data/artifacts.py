@@ -4,6 +4,7 @@ An artifact belongs to the run; it is seen once it is final. What a person uploa
 by `agent.server.data.job_artifacts`.
 """
 
+import json
 import re
 import secrets
 from collections.abc import AsyncIterable
@@ -36,6 +37,7 @@ class NewArtifact:
     mime_type: str
     digest: str = ""
     overwrite: bool = False
+    kept: str = ""  # as `note_kept` says it; empty: it is no tree
 
 
 class Artifacts:
@@ -117,6 +119,7 @@ class Artifacts:
                 mime_type=new.mime_type,
                 created_at=change.now,
                 expires_at=None,
+                kept=new.kept,
             )
             if number is None:
                 raise ConflictError("another upload of this name was quicker", where=new.name)
@@ -140,6 +143,14 @@ def check_name(name: str) -> str:
             where=show_name(name[:80]),
         )
     return check_visible(name, "an artifact")
+
+
+def note_kept(path: str, *, is_file: bool, kind: str = "artifact", label: str = "", size: int = 0) -> str:
+    """What is noted of a tree, for who is brought it. Raises UsageError."""
+    for text in (path, label):
+        check_visible(text, "an artifact")
+    noted = {"kind": kind, "label": label or path, "path": path, "is_file": is_file, "size": size}
+    return json.dumps(noted)
 
 
 def check_mime_type(given: str) -> str:

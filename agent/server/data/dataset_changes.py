@@ -6,7 +6,7 @@ All about one dataset, version or draft raise NotFoundError.
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from agent.server.data.dataset_commit import CommitOptions, commit_draft
+from agent.server.data.dataset_commit import CommitOptions, commit_draft, commit_drafts
 from agent.server.data.dataset_reading import load_view
 from agent.server.data.dataset_views import DatasetView, VersionView, view_dataset, view_version
 from agent.server.data.datasets import (
@@ -103,6 +103,20 @@ class DatasetChanges:
             dataset, draft = await _find(connection, place)
         done = await commit_draft(self._changes, dataset, draft, place.caller, wanted)
         return view_version(dataset, done.version, done.tags), done.is_new
+
+    async def commit_all(
+        self, places: Sequence[DraftPlace], wanted: Sequence[CommitOptions]
+    ) -> list[VersionView]:
+        """Make the drafts the next versions of their datasets, all of them or none. Raises as `commit_draft`."""
+        if not places:
+            return []
+        async with self._changes.database.read() as connection:
+            drafts = [await _find(connection, place) for place in places]
+        done = await commit_drafts(self._changes, drafts, places[0].caller, wanted)
+        return [
+            view_version(dataset, each.version, each.tags)
+            for (dataset, _), each in zip(drafts, done, strict=True)
+        ]
 
     async def give_up(self, place: DraftPlace) -> None:
         """Give a draft up. What it alone has named goes with the next retention."""

@@ -60,6 +60,25 @@ async def commit_draft(
         return await _commit(change, dataset, draft, caller, wanted, contents)
 
 
+async def commit_drafts(
+    changes: Changes,
+    drafts: Sequence[tuple[DatasetRow, VersionRow]],
+    caller: Caller,
+    wanted: Sequence[CommitOptions],
+) -> list[Committed]:
+    """Make several drafts of the caller's versions, all or none; once more gives the same ones. Raises as `commit_draft`."""
+    contents = []
+    for (dataset, draft), options in zip(drafts, wanted, strict=True):
+        for tag in options.tags:
+            check_tag(tag)
+        contents.append(await read_contents(changes.database, dataset.project, draft))
+    async with changes.begin() as change:
+        return [
+            await _commit(change, dataset, draft, caller, options, read)
+            for (dataset, draft), options, read in zip(drafts, wanted, contents, strict=True)
+        ]
+
+
 async def put_tag(change: Change, dataset: DatasetRow, version: VersionRow, tag: str, actor: str) -> TagRow:
     """Put a tag on a version, and take it off the dataset's others. Raises UsageError."""
     row = TagRow(TAGGED, version.id, check_tag(tag), dataset.project, actor, change.now)

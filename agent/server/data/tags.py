@@ -3,12 +3,11 @@
 A tag on an artifact may start flows (`on: artifact_tagged`). Of a dataset's versions one at most has a tag.
 """
 
-import re
 from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 
-from agent.errors import NotFoundError, UsageError
+from agent.errors import NotFoundError
 from agent.server.data.dataset_commit import put_tag
 from agent.server.data.datasets import VersionPlace, find_named
 from agent.server.events.changes import Changes
@@ -20,9 +19,9 @@ from agent.server.store import artifacts, tags
 from agent.server.store.datasets import TAGGED
 from agent.server.store.states import UploadStatus
 from agent.server.store.tags import TagRow
+from agent.spec.data import check_tag
 
 TaggedKind = Literal["run", "artifact"]
-_TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 class _Place(NamedTuple):
@@ -113,13 +112,7 @@ class Tags:
                 raise _not_on_it()
 
     def _row(self, project: int, kind: TaggedKind, thing: int, tag: str, actor: str) -> TagRow:
-        if not _TAG.fullmatch(tag):
-            raise UsageError(
-                "this is no name for a tag",
-                where=tag[:80],
-                hint="use letters, digits, dots, - and _; at most 128",
-            )
-        return TagRow(kind, thing, tag, project, actor, self._changes.clock.now())
+        return TagRow(kind, thing, check_tag(tag), project, actor, self._changes.clock.now())
 
 
 def _not_on_it() -> NotFoundError:

@@ -26,6 +26,7 @@ from agent.plan import (
 from agent.plan.request import RunRequest, choose_event, explain_unset, list_unset_secrets, make_start
 from agent.server.events import audit
 from agent.server.events.changes import Change, Changes
+from agent.server.people.auth.access import Caller
 from agent.server.people.levels import nearest
 from agent.server.people.vault import Vault, check_run_secrets
 from agent.server.pools import Pool
@@ -35,6 +36,7 @@ from agent.server.runs.decisions import carry_out
 from agent.server.runs.flow_cache import FlowCache
 from agent.server.runs.planning import Planner
 from agent.server.runs.platform_events import tell_of_run
+from agent.server.runs.sources import allow_projects, check_sources
 from agent.server.store import gangs as gang_store
 from agent.server.store import jobs, projects, queue, run_secrets, runs, settings, snapshots
 from agent.server.store.database import Connection
@@ -65,6 +67,9 @@ class Submission:
     )
     origin: OriginRow | None = (
         None  # what starts it, when that is no person with the text; its `run` is filled in
+    )
+    caller: Caller | None = (
+        None  # the person with the text: what they may read of other projects, the run may
     )
 
 
@@ -110,6 +115,8 @@ class Runs:
             await add_branch(change.connection, start.run, submission.branch)
         await tell_of_run(change, start.run, "requested")
         step = await self._planner.begin(flow, start, now=change.now)
+        await allow_projects(change.connection, flow, start.run, submission.caller)
+        await check_sources(change.connection, flow, step[0], submission.project)
         await carry_out(change, self._planner, flow, submission.project, step)
         await change.tell_run(start.run)
         audit.note(run=start.run, **({"secrets": sorted(own)} if own else {}))
@@ -141,7 +148,7 @@ class Runs:
             step = await self._planner.advance(flow, state, event, now=change.now)
             await carry_out(change, self._planner, flow, plan.project, step)
 
-    async def rerun(self, run: int, again: Again) -> int:
+    async def rerun(self, run: int, again: Again, caller: Caller | None = None) -> int:
         """Begin the run's next attempt, and give its number. Raises NotFoundError, and what the planner raises."""
         async with self._changes.begin() as change:
             await change.lock_run(run)
@@ -154,6 +161,7 @@ class Runs:
             again = replace(again, secrets=(JOB_TOKEN, *known))
             step = await self._planner.rerun(flow, state, again, now=change.now)
             await runs.archive_attempt(change.connection, run, again.actor)
+            await allow_projects(change.connection, flow, run, caller)
             await carry_out(change, self._planner, flow, plan.project, step)
             await change.tell_run(run)
         return step[0].request.attempt

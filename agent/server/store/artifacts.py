@@ -70,17 +70,17 @@ async def list_final(connection: AsyncConnection, run: int) -> list[ArtifactRow]
 
 
 async def list_kept(connection: AsyncConnection, run: int, node: str = "") -> list[tuple[ArtifactRow, str]]:
-    """What jobs of the run (of one node: all its cells) have kept, with the key of each one's job."""
+    """What jobs of the run (of one node: all its cells) have kept, with the key of each one's job; without `node` also what people have uploaded."""
     query = (
         select(artifacts, jobs.c.key.label("job_key"))
-        .join(jobs, jobs.c.id == artifacts.c.job)
+        .outerjoin(jobs, jobs.c.id == artifacts.c.job)
         .where(artifacts.c.run == run, artifacts.c.status == UploadStatus.FINAL)
         .order_by(artifacts.c.id)
     )
     found = []
     for row in (await connection.execute(query)).mappings():
         values = dict(row)
-        key = values.pop("job_key")
+        key = values.pop("job_key") or ""
         if not node or is_of_node(key, node):
             found.append((ArtifactRow(**values), key))
     return found

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Select, delete, func, select, update
+from sqlalchemy import ColumnElement, Select, delete, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.server.store.archives import ArchiveRow
@@ -34,6 +34,8 @@ from agent.server.store.transitions import may_become
 from agent.spec.status import ACTIVE, RunStatus
 
 _RUNNING = select(jobs.c.id).where(jobs.c.status.in_(ACTIVE))
+_VOLUME = '"kind": "volume"'  # as `agent.server.data.artifacts.note_kept` writes it
+VOLUME_SECONDS = 7 * 86_400.0  # after their run: some of its jobs may be run again
 SIGNED_ALONE = ("github", "gitea")  # without a time: what is not remembered could be sent again for ever
 
 
@@ -51,15 +53,25 @@ class OldDelivery:
 async def find_artifacts(
     connection: AsyncConnection, project: int, now: float, kept_since: float | None
 ) -> list[ArtifactRow]:
-    """The project's artifacts that are over: by their own word, or made before `kept_since`; and uploads of ended jobs."""
+    """The project's artifacts that are over: by their own word, or made before `kept_since`; and uploads of ended jobs.
+
+    A tag, on an artifact or on its run, keeps it; but for volumes, which are over some days after their run.
+    """
     is_over = artifacts.c.expires_at <= now
     if kept_since is not None:
         is_over |= artifacts.c.created_at < kept_since
+    is_over &= ~_has_tag("artifact", artifacts.c.id) & ~_has_tag("run", artifacts.c.run)
+    is_over |= artifacts.c.kept.contains(_VOLUME) & (runs.c.finished_at < now - VOLUME_SECONDS)
     is_broken_off = (artifacts.c.status != UploadStatus.FINAL) & artifacts.c.job.not_in(_RUNNING)
     query = select(artifacts).join(runs, runs.c.id == artifacts.c.run)
     is_gone = ((runs.c.status == RunStatus.COMPLETED) & is_over) | is_broken_off
     query = query.where(runs.c.project == project, is_gone)
     return [ArtifactRow(**row) for row in (await connection.execute(query)).mappings()]
+
+
+def _has_tag(kind: str, thing: ColumnElement[int]) -> ColumnElement[bool]:
+    """Whether the thing has any tag."""
+    return exists().where(tags.c.kind == kind, tags.c.thing == thing)
 
 
 async def forget_artifacts(connection: AsyncConnection, ids: Sequence[int]) -> None:
@@ -130,7 +142,7 @@ async def find_logs(connection: AsyncConnection, project: int, ended_before: flo
 
 
 async def find_runs(connection: AsyncConnection, project: int, ended_before: float) -> list[int]:
-    """The project's runs that ended before then, and whose logs and artifacts are not being worked on."""
+    """The project's runs that ended before then, have no tag, nor an artifact with one, and whose logs are not being worked on."""
     busy = (
         select(jobs.c.run).join(archives, archives.c.job == jobs.c.id).where(archives.c.due_at.is_not(None))
     )
@@ -139,6 +151,8 @@ async def find_runs(connection: AsyncConnection, project: int, ended_before: flo
         runs.c.status == RunStatus.COMPLETED,
         runs.c.finished_at < ended_before,
         runs.c.id.not_in(busy),
+        ~_has_tag("run", runs.c.id),
+        runs.c.id.not_in(select(artifacts.c.run).where(_has_tag("artifact", artifacts.c.id))),
     )
     return [row.id for row in await connection.execute(query.order_by(runs.c.id))]
 

@@ -6,7 +6,6 @@ An artifact belongs to the run; any of the run's jobs may list and download it o
 says which run and job it is; what the body says must agree.
 """
 
-import json
 import re
 from datetime import datetime
 from typing import Annotated, Literal
@@ -15,7 +14,7 @@ import msgspec
 from starlette.responses import Response
 
 from agent.errors import RefusedError, UsageError
-from agent.server.data.artifacts import check_mime_type
+from agent.server.data.artifacts import check_mime_type, note_kept
 from agent.server.data.shelves import ARTIFACTS
 from agent.server.http.call import Call, json_response
 from agent.server.http.operation import Operation
@@ -25,7 +24,6 @@ from agent.server.process.problems import UnauthorizedError
 from agent.server.runs.artifact_views import ArtifactView
 from agent.server.toolkit.blobs import download_url, upload_url
 from agent.server.toolkit.twirp import number_field, read_fields, text_field
-from agent.visible import check_visible
 
 
 class _Kept(msgspec.Struct):
@@ -122,9 +120,7 @@ def _read_kept(kept: object) -> str:
         noted = msgspec.convert(kept, _Kept)
     except msgspec.ValidationError as error:
         raise UsageError(f"'kept' is not what a step notes of a tree: {error}") from None
-    for text in (noted.label, noted.path):
-        check_visible(text, "an artifact")
-    return json.dumps(msgspec.to_builtins(noted))
+    return note_kept(noted.path, is_file=noted.is_file, kind=noted.kind, label=noted.label, size=noted.size)
 
 
 def _is_job_id(text: str) -> bool:

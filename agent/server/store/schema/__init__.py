@@ -2,7 +2,7 @@
 
 from agent.server.store.schema.agents import agents, tokens
 from agent.server.store.schema.base import metadata
-from agent.server.store.schema.data import artifact_reads, artifacts, snapshots
+from agent.server.store.schema.data import artifact_reads, artifacts, run_projects, snapshots
 from agent.server.store.schema.datasets import (
     dataset_blobs,
     dataset_files,
@@ -76,6 +76,7 @@ __all__ = [
     "projects",
     "repositories",
     "run_branches",
+    "run_projects",
     "run_secrets",
     "runs",
     "schedules",

@@ -37,6 +37,14 @@ artifact_reads = Table(
 )
 Index("artifact_reads_run", artifact_reads.c.run)
 
+# Other projects that a run may read: whoever started it may.
+run_projects = Table(
+    "run_projects",
+    metadata,
+    Column("run", Whole, ForeignKey("runs.id"), primary_key=True),
+    Column("project", Whole, ForeignKey("projects.id"), primary_key=True),
+)
+
 snapshots = Table(
     "snapshots",
     metadata,

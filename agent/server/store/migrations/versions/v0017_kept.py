@@ -21,3 +21,13 @@ def upgrade() -> None:
         sa.Column("read_at", Time, nullable=False),
     )
     op.create_index("artifact_reads_run", "artifact_reads", ["run"])
+    op.create_table(
+        "run_projects",
+        _reference("run", "runs"),
+        _reference("project", "projects"),
+    )
+
+
+def _reference(name: str, table: str) -> sa.Column[int]:
+    key = sa.ForeignKey(f"{table}.id", name=f"run_projects_{name}_fkey")
+    return sa.Column(name, Whole, key, primary_key=True, autoincrement=False)
