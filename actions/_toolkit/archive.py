@@ -19,6 +19,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
 
+from _toolkit.plain import open_regular
 from _toolkit.step import StepError, human
 
 if TYPE_CHECKING:
@@ -84,16 +85,6 @@ def _choose_method(file: IO[bytes]) -> int:
     file.seek(0)
     is_worth_it = len(zlib.compress(sample, 1)) < _WORTH_PACKING * len(sample)
     return zipfile.ZIP_DEFLATED if is_worth_it else zipfile.ZIP_STORED
-
-
-def open_regular(path: Path) -> IO[bytes]:
-    """Open a file that is a file: a link, a pipe or a device that took its place is refused, and not waited for."""
-    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    file = os.fdopen(handle, "rb")
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        file.close()
-        raise StepError(f"'{path}' is not a regular file")
-    return file
 
 
 def unzip(archive: Path, folder: Path, *, with_links: bool = False) -> int:

@@ -7,14 +7,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from _toolkit.archive import Sink
 from _toolkit.step import StepError
+
+if TYPE_CHECKING:  # most that ask for names write no archive
+    from _toolkit.archive import Sink
 
 FORBIDDEN = '"<>:|*?\r\n\\/'  # GitHub's rule
 
-Write = Callable[[Sink], None]
+Write: TypeAlias = "Callable[[Sink], None]"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,15 +11,17 @@ import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from _toolkit.archive import Sink, unzip, write_tree
 from _toolkit.artifacts import FORBIDDEN, check_artifact_name
 from _toolkit.errand import Errand
 from _toolkit.folders import remove
 from _toolkit.held import HeldTrees
 from _toolkit.step import StepError, human
 from _toolkit.trees import Tree, copy_tree, scan_tree
+
+if TYPE_CHECKING:
+    from _toolkit.results import ResultsService
 
 _LONGEST_NAME_BYTES = 180
 
@@ -40,10 +42,8 @@ def open_shelf(errand: Errand) -> Shelf:
     """The shelf of the run that this step belongs to."""
     url, token = os.environ.get("ACTIONS_RESULTS_URL", ""), os.environ.get("ACTIONS_RUNTIME_TOKEN", "")
     if url:
-        from _toolkit.results import ResultsService  # a local run needs no HTTP
-
         held = HeldTrees(Path(errand.store), errand.store_bytes) if errand.store else None
-        return ServerShelf(ResultsService(url, token), held)
+        return ServerShelf(url, token, held)
     folder = os.environ.get("FLOW_KEPT", "")
     if folder:
         return LocalShelf(Path(folder))
@@ -117,18 +117,25 @@ class LocalShelf:
 class ServerShelf:
     """The server's artifacts; what this machine holds already is not sent again."""
 
-    def __init__(self, service: Any, held: HeldTrees | None) -> None:
-        self._service = service
+    def __init__(self, url: str, token: str, held: HeldTrees | None) -> None:
+        self._url = url
+        self._token = token
         self._held = held
+
+    def _open_service(self) -> "ResultsService":
+        from _toolkit.results import ResultsService  # what is held here needs no HTTP
+
+        return ResultsService(self._url, self._token)
 
     def keep(self, name: str, tree: Tree, about: Mapping[str, Any]) -> str:
         """See Shelf."""
+        from _toolkit.archive import Sink, write_tree
 
         def write(sink: Sink) -> None:
             write_tree(sink, tree.entries)
 
         noted = {**about, "is_file": tree.is_file, "size": tree.size}
-        artifact = self._service.keep(name, write, noted)
+        artifact = self._open_service().keep(name, write, noted)
         if self._held is not None:
             self._held.hold(artifact.digest, tree)
         return f"{tree.describe()}, {human(tree.size)}, artifact '{name}', {artifact.digest}"
@@ -138,8 +145,10 @@ class ServerShelf:
         digest = item.get("digest", "")
         if self._held is not None and self._held.take(digest, target):
             return f"{human(item.get('size', 0))}, from this machine"
+        from _toolkit.archive import unzip
+
         archive = target.with_name(f"{target.name}.zip")
-        came = f"sha256:{self._service.fetch(item, archive)}"
+        came = f"sha256:{self._open_service().fetch(item, archive)}"
         if digest and came != digest:
             raise StepError(
                 f"artifact '{item['artifact']}' came as {came}, and is {digest}",

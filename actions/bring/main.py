@@ -10,8 +10,6 @@ from typing import Any
 sys.dont_write_bytecode = True  # an action leaves nothing in its folder
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from _toolkit.caches import open_caches
-from _toolkit.datasets import open_datasets
 from _toolkit.errand import Errand, name_thing, read_errand, read_signatures, write_signatures
 from _toolkit.folders import keep_belongings, move_into, temporary_folder
 from _toolkit.kept import open_shelf
@@ -73,6 +71,8 @@ def bring_artifacts(errand: Errand, bring: Mapping[str, Any]) -> None:
 
 def bring_dataset(bring: Mapping[str, Any]) -> None:
     """A version of a dataset, as a folder."""
+    from _toolkit.datasets import open_datasets
+
     item = json.loads(bring["found"] or "{}").get("dataset")
     if item is None:
         if not bring["is_optional"]:
@@ -88,6 +88,8 @@ def bring_dataset(bring: Mapping[str, Any]) -> None:
 
 def bring_cache(bring: Mapping[str, Any]) -> None:
     """What was kept under a key, if anything was. How it is now is noted: unchanged, it is not kept again."""
+    from _toolkit.caches import open_caches
+
     if not bring["path"]:
         raise StepError("it has no path to lie at")
     target = find_target(bring, "")

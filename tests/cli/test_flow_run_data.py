@@ -260,3 +260,19 @@ def test_datasets_and_caches_of_local_runs_are_found_by_later_ones(project: Path
         ("images:latest", "two"),
     ):
         assert texts(run(project, use % wanted, file="use.yml"))[-1] == found
+
+
+def test_prune_removes_what_is_old_and_has_no_tag(project: Path) -> None:
+    for number in range(3):
+        assert (
+            run(
+                project, TRAIN, "--env", f"WEIGHTS={number}", *(["--tag", "first"] if not number else [])
+            ).code
+            == 0
+        )
+    done = run_agent("flow", "prune", "--most", "1", "--format", "json", environment=environment(project))
+    assert [Path(folder).name for folder in done.json()] == ["2"]
+    assert "0" in texts(
+        run(project, USE.replace("last: train, flow: flow.yml", "tag: first"), file="use.yml")
+    )
+    assert run_agent("flow", "prune", "--most", "x", environment=environment(project)).code == 2

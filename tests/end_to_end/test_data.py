@@ -1,9 +1,14 @@
 """Data in and out of jobs, `brings` and `keeps`, between real jobs of a real server on real agents."""
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
-from support.lab import Done, Lab
+from support.lab import Done, Lab, supervisor_pids, wait_for
+
+from agent.journal.file import JournalReader
+from agent.journal.format import StepChanged
 
 TRAIN_AND_USE = r"""
   train:
@@ -206,7 +211,7 @@ def test_another_project_is_read_only_by_runs_of_who_may_read_it(lab: Lab) -> No
         ("user", "set-role", "ada", "runner", "--project", "other"),
     ):
         assert lab.agent("server", *words, "--data", lab.data).code == 0
-    made = lab.agent("server", "user", "create-token", "ada", "--data", lab.data)
+    made = lab.agent("server", "user", "token", "ada", "--data", lab.data)
     as_ada = {"AGENT_TOKEN": made.out.strip(), "AGENT_PROJECT": "other"}
     flow = lab.write_flow(USE % "tag: best, project: default", "use")
 
@@ -288,3 +293,63 @@ def test_datasets_of_a_job_become_versions_together_when_it_succeeds_and_caches_
     )
     assert done.code != 0
     assert "there is no version '7' of dataset 'one'" in done.err
+
+
+LARGE = """
+  make:
+    runs-on: self-hosted
+    retry: {max: 2, on: lost, backoff: {seconds: 0}}
+    keeps: [data]
+    steps: [{run: "mkdir data; head -c 200000000 /dev/urandom > data/large; cp data/large data/again; sha256sum data/large > data/sum"}]
+  use:
+    needs: make
+    runs-on: self-hosted
+    retry: {max: 2, on: lost, backoff: {seconds: 0}}
+    brings: [{job: make}]
+    steps: [{run: "sha256sum -c data/sum && cmp data/large data/again && test $(ls -A | wc -l) = 1 && echo whole"}]
+"""
+
+
+@pytest.mark.parametrize(("job", "step"), [("make", "__keep"), ("use", "__bring")])
+def test_a_job_that_is_killed_while_it_keeps_or_is_brought_is_tried_again_and_nobody_sees_a_half(
+    lab: Lab, job: str, step: str
+) -> None:
+    lab.add_agent("box", environment={"AGENT_KEPT_LIMIT": "0"})
+    run = lab.submit(lab.write_flow(LARGE))
+
+    def working() -> list[int]:
+        """The supervisor of the job whose step has begun and not ended."""
+        for folder in (lab.state("box") / "jobs").glob("job_*"):
+            found = JournalReader(folder / "journal") if (folder / "journal").exists() else []
+            steps = {item.id: item.state for _, item in found if isinstance(item, StepChanged)}
+            if steps.get(step) == "running":
+                return supervisor_pids(folder)
+        return []
+
+    (supervisor,) = wait_for(working, f"{step} of {job}")
+    os.kill(supervisor, signal.SIGKILL)
+    if job == "make":
+        assert lab.get("artifact", "list", str(run)) == []
+    assert lab.wait_for_run(run)["conclusion"] == "success", lab.lines(run, "use")
+    assert "whole" in lab.lines(run, "use")
+    assert {item["key"]: item["attempt"] for item in lab.run(run)["jobs"]}[job] == 2
+    assert [item["name"] for item in lab.get("artifact", "list", str(run))] == ["make.data"]
+
+
+def test_a_cancelled_job_keeps_what_it_always_keeps_and_what_is_live_is_seen_before(lab: Lab) -> None:
+    lab.add_agent("box")
+    flow = """
+  train:
+    runs-on: self-hosted
+    keeps: [model, {path: log, always: true}, {path: live, live: true}]
+    steps: [{run: "mkdir model log live; echo m > model/m; echo l > log/l; echo v > live/v; sleep 600"}]
+"""
+    run = lab.submit(lab.write_flow(flow))
+
+    def names() -> set[str]:
+        return {item["name"] for item in lab.get("artifact", "list", str(run))}
+
+    wait_for(lambda: names() == {"train.live"}, "the live artifact")
+    assert lab.agent("run", "cancel", str(run)).code == 0
+    assert lab.wait_for_run(run)["conclusion"] == "cancelled"
+    assert names() == {"train.live", "train.log"}

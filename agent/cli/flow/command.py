@@ -64,6 +64,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--tag", default="", help="a tag for what the run keeps: later runs are brought it by that"
     )
     run.add_argument("--actions-url", help="where `uses:` looks (AGENT_ACTIONS_URL)")
+    prune = add_command(
+        commands,
+        "prune",
+        _prune,
+        "Remove what local runs kept, but for the last of each flow and what has a tag.",
+        "agent flow prune --most 1",
+    )
+    prune.add_argument(
+        "--most", type=_read_count, default=None, metavar="N", help="runs of each flow that stay (default: 5)"
+    )
+    add_format(prune)
     submit = add_command(
         commands,
         "submit",
@@ -230,6 +241,18 @@ def _run_here(arguments: argparse.Namespace, inquiry: "Inquiry", early: "EarlySu
         tag=check_tag(arguments.tag) if arguments.tag else "",
     )
     return run_flow_here(flow, options, early, arguments.format, sys.stdout, log=arguments.log)
+
+
+def _prune(arguments: argparse.Namespace) -> int:
+    from agent.cli.local_run.kept import prune_kept
+
+    return prune_kept(arguments.most, arguments.format, sys.stdout)
+
+
+def _read_count(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number")
+    return int(text)
 
 
 def _submit(arguments: argparse.Namespace) -> int:

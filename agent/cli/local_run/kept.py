@@ -20,8 +20,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
+from agent.cli.terminal.tables import print_json
+from agent.config import load_settings
 from agent.flow.model import Flow
 from agent.plan import RunState
 from agent.spec.data import check_tag, is_of_node
@@ -30,6 +32,7 @@ from agent.spec.job import JobSpec
 from agent.spec.outcome import Conclusion
 from agent.trees import remove_tree
 
+KEPT = "kept"  # in the state folder
 KEEP_RUNS = 5
 _RUN = "run.json"
 _FLOW = "flow.json"
@@ -52,6 +55,17 @@ class KeptRun:
         """Whether all jobs of the node did."""
         ends = [end for key, end in self.jobs.items() if is_of_node(key, node)]
         return bool(ends) and all(end == Conclusion.SUCCESS for end in ends)
+
+
+def prune_kept(most: int | None, output_format: str, out: TextIO) -> int:
+    """`agent flow prune`: remove what is too old, and say what has gone; 0."""
+    store = KeptStore(load_settings({}).state_folder / KEPT)
+    gone = [str(folder) for folder in store.prune(most=KEEP_RUNS if most is None else most)]
+    if output_format == "json":
+        print_json(gone, out)
+    else:
+        out.writelines(f"removed {folder}\n" for folder in gone)
+    return 0
 
 
 class KeptStore:

@@ -10,7 +10,7 @@ from pathlib import Path
 from agent.cli.local_run.groups import LocalGroups
 from agent.cli.local_run.interrupts import Interrupts
 from agent.cli.local_run.jobs import LocalJobs, LocalOptions
-from agent.cli.local_run.kept import KeptStore
+from agent.cli.local_run.kept import KEPT, KeptStore
 from agent.cli.local_run.machine import LocalMachine
 from agent.cli.local_run.queue import LocalQueue
 from agent.cli.local_run.sources import LocalSources
@@ -68,7 +68,7 @@ class LocalRun:
         early: EarlySupervisor,
     ) -> None:
         self._flow = flow
-        store = KeptStore(settings.state_folder / "kept")
+        store = KeptStore(settings.state_folder / KEPT)
         self._kept, self._tag = store.begin_run(flow), options.tag
         self._sources = LocalSources(store, self._kept)
         self._jobs = LocalJobs(
