@@ -155,6 +155,9 @@ class ServerShelf:
                 "it was changed on its way or in its store; nothing was unpacked",
             )
         packed = archive.stat().st_size
+        if not item.get("is_zip", True):
+            archive.rename(target)
+            return human(packed)
         unpacked = target.with_name(f"{target.name}.files")
         count = unzip(archive, unpacked, with_links=True)
         archive.unlink()

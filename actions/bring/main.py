@@ -1,6 +1,7 @@
 """Bring what the job's `brings` name to where they say, each as a whole or not at all; make the folders that the job keeps."""
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -133,25 +134,25 @@ def find_target(bring: Mapping[str, Any], own: str) -> Path:
 
 
 def put(new: Path, target: Path, *, is_read_only: bool) -> None:
-    """Move what has come to its place, over files of the same name."""
+    """Move what has come to its place, over files of the same name. Whoever may not write to a folder can't move it: that comes last."""
     if new.is_dir():
+        is_new = not target.exists()
+        names = os.listdir(new)  # noqa: PTH208
         keep_belongings(new, target, find_workspace())
-        if is_read_only:
-            protect_tree(new)
-            new.chmod(0o755)  # it can't be moved otherwise
         move_into(new, target)
         if is_read_only:
-            protect_tree(target)
+            for path in [target] if is_new else [target / name for name in names]:
+                protect_tree(path)
         return
     if target.is_dir() and not target.is_symlink():
         raise StepError(f"'{target}' is in the way: it is a folder")
     holder = new.with_name("holder")
     holder.mkdir()
-    new = new.rename(holder / target.name)
+    new.rename(holder / target.name)
     keep_belongings(holder, target.parent, find_workspace())
-    if is_read_only:
-        protect_tree(new)
     move_into(holder, target.parent)
+    if is_read_only:
+        protect_tree(target)
 
 
 def put_text(bring: Mapping[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """Keep what the job's `keeps` name: each as a whole or not at all, datasets together and last."""
 
+import os
 import signal
 import sys
 import time
@@ -28,6 +29,9 @@ LIVE_SHARE = 10  # a live tree that takes long to keep is kept for a tenth of th
 def main() -> None:
     """All of them; one that fails does not take the others along."""
     errand = read_errand()
+    if os.environ.get("AGENT_NODE_RANK", "0") != "0":
+        say("the job's first machine keeps its data")
+        return
     if get_flag("live"):
         keep_live(errand)
         return

@@ -28,7 +28,7 @@ class BringKind(StrEnum):
 
     JOB = "job"  # what a job of this run kept: `of` is its id in the flow, and in a specification its node's key
     TAG = "tag"  # what the run kept that has the tag `of`, or what was tagged without a run
-    LAST = "last"  # what the job `job` of the flow `of` kept in its last run that succeeded
+    LAST = "last"  # what the job `job` of the flow `of` (its file, or the end of its path, or its name) kept when it last succeeded
     DATASET = "dataset"  # a version: NAME, NAME:NUMBER or NAME:TAG
     TEXT = "text"  # `of` itself, as a file
     CACHE = "cache"  # what the key `of` was kept under, if anything was
@@ -89,7 +89,8 @@ class Keep:
     @property
     def label(self) -> str:
         """What it is called among those that its job keeps: its name, else its path with dashes."""
-        return self.name or "-".join(part for part in self.path.split("/") if part not in ("", ".", "~"))
+        parts = [part for part in self.path.split("/") if part not in ("", ".", "~")]
+        return self.name or "-".join(parts[1:] if self.in_data else parts)
 
 
 def check_tag(tag: str) -> str:

@@ -166,6 +166,7 @@ class OpenRun:
         """The variable that tells the steps of a job where to keep; it is a folder that is there only if they may."""
         if not spec.keeps and not spec.brings:
             return {}
+        self._store.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return {
             "FLOW_KEPT": str(self.open_folder() if spec.keeps else self._flow_folder),
             "FLOW_DATASETS": str(self._store.datasets),

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from agent.clock import Clock
-from agent.errors import AgentError, RefusedError
+from agent.errors import AgentError, NotFoundError, RefusedError
 from agent.server.agents.assignment import Assignments
 from agent.server.agents.hub import Hub
 from agent.server.agents.leases import Leases, Offer
@@ -112,7 +112,9 @@ class Offers:
 
     async def _give_up(self, offer: Offer, error: AgentError) -> None:
         """It would not go better the next time."""
-        result = JobResult(Conclusion.FAILURE, failure_kind=FailureKind.INFRASTRUCTURE, message=str(error))
+        is_of_flow = isinstance(error, NotFoundError)  # what the job is brought is not there
+        kind = FailureKind.USER if is_of_flow else FailureKind.INFRASTRUCTURE
+        result = JobResult(Conclusion.FAILURE, failure_kind=kind, message=str(error))
         async with self._changes.begin() as change:
             await self._runs.finish_job(change, offer.job, result)
         await self._leases.give_up(offer.job, offer.lease, offer.agent, error.what)
