@@ -53,3 +53,41 @@ def test_code_and_artifacts_go_their_way_and_what_root_alone_may_read_does_not(
     assert done.code == 0, done.err
     files = [file for file in found.rglob("*") if file.is_file()]
     assert {file.read_text() for file in files} == {"fine\n"}
+
+
+DATA = """
+  a:
+    runs-on: self-hosted
+    keeps: [{path: out, name: out}, {path: /outputs/v, as: volume, name: v}, {path: SECRET, name: leak, always: true}]
+    steps: [{run: "mkdir out; echo fine > out/f; echo v > $FLOW_OUTPUTS/v/f"}]
+  b:
+    needs: a
+    if: always()
+    runs-on: self-hosted
+    brings: [{job: a, name: out, path: got}, {job: a, name: v, path: /inputs/v, read-only: true}]
+    steps: [{run: "cat got/f $FLOW_INPUTS/v/f; echo x 2>/dev/null > $FLOW_INPUTS/v/f || echo kept from writing"}]
+"""
+
+
+def test_data_is_brought_and_kept_with_the_rights_of_the_jobs_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    with second_user() as user, open_folder() as folder:
+        monkeypatch.setattr(
+            labs, "command_line", lambda *words: [user.python, "-m", "agent", *map(str, words)]
+        )
+        secret = folder / "root-only"
+        secret.mkdir()
+        (secret / "key").write_text("hunter2")
+        secret.chmod(0o700)
+        (folder / "flow.yml").write_text(f"on: workflow_dispatch\njobs:{DATA.replace('SECRET', str(secret))}")
+        with Lab(folder, {**user.environment, "AGENT_RUN_AS": user.name}) as lab:
+            lab.start_server()
+            lab.add_agent("box")
+            run = lab.submit(folder / "flow.yml")
+            view = lab.wait_for_run(run)
+            made, used = lab.lines(run, "a"), lab.lines(run, "b")
+            names = {item["name"] for item in lab.get("artifact", "list", str(run))}
+    assert any("can't be kept: Permission denied" in line for line in made), made
+    assert names == {"out", "v"}
+    assert {job["key"]: job["conclusion"] for job in view["jobs"]} == {"a": "failure", "b": "success"}, used
+    assert used[-3:] == ["fine", "v", "kept from writing"]
+    assert not any("from this machine" in line for line in used)
