@@ -1,52 +1,39 @@
-"""Small readers of tidied nodes; each is content with a node of the wrong kind, which has been reported already."""
+"""Small readers of tidied nodes: those of all languages, and GitHub's own; each is content with a node of the wrong kind, which has
+been reported already.
+"""
 
 from types import MappingProxyType
 
 from agent.flow.context_scope import ContextScope
-from agent.flow.expressions import (
-    ExpressionError,
-    has_expression,
-    split_template,
-    to_text,
-)
+from agent.flow.expressions import ExpressionError, has_expression, split_template
 from agent.flow.model import Concurrency, Defaults, Template
 from agent.flow.reading import Reader, read_quoted_text
-from agent.flow.source import Mapping, Node, Scalar, Sequence, key_text, plain
+from agent.flow.source import Mapping, Node, Scalar, Sequence, key_text
+from agent.flow.tidied import list_fields, list_items, list_pairs, template_of, text_of, texts_of
+
+__all__ = [
+    "MAX_GROUP_LENGTH",
+    "holds_expression",
+    "inner_expression",
+    "is_expression",
+    "is_quoted_text",
+    "list_fields",
+    "list_items",
+    "list_pairs",
+    "map_of",
+    "member_of",
+    "read_concurrency",
+    "read_condition",
+    "read_defaults",
+    "read_permissions",
+    "refuse_expression_keys",
+    "template_of",
+    "text_of",
+    "texts_of",
+]
 
 _ALL_PERMISSIONS = MappingProxyType({"read-all": ("read",), "write-all": ("write", "read")})
 MAX_GROUP_LENGTH = 400
-
-
-def list_fields(node: Node | None) -> dict[str, Node]:
-    """A mapping's values by key; nothing for other nodes."""
-    return {key_text(key): value for key, value in node.pairs} if isinstance(node, Mapping) else {}
-
-
-def list_pairs(node: Node | None) -> list[tuple[Scalar, Node]]:
-    """A mapping's pairs; nothing for other nodes."""
-    return node.pairs if isinstance(node, Mapping) else []
-
-
-def list_items(node: Node | None) -> list[Node]:
-    """A list's items, or the one value that stands for a list of one; nothing for other nodes."""
-    if isinstance(node, Sequence):
-        return node.items
-    return [node] if isinstance(node, Scalar) else []
-
-
-def text_of(node: Node | None) -> str:
-    """A scalar as text; empty for other nodes."""
-    return to_text(node.value) if isinstance(node, Scalar) else ""
-
-
-def texts_of(node: Node | None) -> tuple[str, ...]:
-    """A list of texts, or the one text, as a tuple."""
-    return tuple(text_of(item) for item in list_items(node))
-
-
-def template_of(node: Node | None, default: Template = None) -> Template:
-    """The node as JSON-like data in which strings may hold expressions; `default` where the key is missing."""
-    return default if node is None else plain(node)
 
 
 def is_expression(node: Node | None) -> bool:
