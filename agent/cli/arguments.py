@@ -4,6 +4,7 @@ import argparse
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from agent.cli.terminal.spelling import advise, find_unknown_option
@@ -140,6 +141,17 @@ def split_pair(text: str, option: str) -> tuple[str, str]:
     if not name or not equals:
         raise UsageError(f"'{text}' is not of the form NAME=VALUE", where=option)
     return name, value
+
+
+def add_inputs(parser: argparse.ArgumentParser) -> None:
+    """`--input` and `--input-file`."""
+    parser.add_argument("--input", action="append", default=[], metavar="K=V", help="an input of the flow")
+    parser.add_argument(
+        "--input-file",
+        type=Path,
+        metavar="F",
+        help="inputs by name, as YAML or JSON: K: V, or K: {value: V}, or K: {id: DATASET}",
+    )
 
 
 def add_hold(parser: argparse.ArgumentParser) -> None:

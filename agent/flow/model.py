@@ -38,11 +38,12 @@ class Input:
     """A typed input, as declared, of a flow that is started by hand or called."""
 
     name: str
-    type: str  # string, boolean, number, choice, environment
+    type: str  # string, boolean, number, choice, environment, dataset
     description: str = ""
     required: bool = False
     default: Template = None  # None: no default was written
     options: tuple[str, ...] = ()
+    position: Position | None = None  # where it is declared, of languages that say so
 
 
 class TriggerKind(StrEnum):

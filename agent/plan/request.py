@@ -22,7 +22,7 @@ class RunRequest:
 
     event: str = ""  # its name
     payload: Mapping[str, object] = field(default_factory=dict)
-    inputs: Mapping[str, Value] = field(default_factory=dict)
+    inputs: Mapping[str, object] = field(default_factory=dict)  # as given: agent.flow.inputs checks them
     vars: Mapping[str, str] = field(default_factory=dict)
     source: Source = field(default_factory=Source)
     actor: str = ""
@@ -129,7 +129,7 @@ def _inputs_of(flow: Flow, event: str, payload: Mapping[str, object]) -> dict[st
     return {str(name): value for name, value in brought.items() if isinstance(value, (str, bool, int, float))}
 
 
-def _resolve(flow: Flow, event: str, given: Mapping[str, Value]) -> dict[str, Value]:
+def _resolve(flow: Flow, event: str, given: Mapping[str, object]) -> dict[str, Value]:
     trigger = flow.trigger(event)
     if trigger is None:
         first = next(iter(flow.jobs.values())).position

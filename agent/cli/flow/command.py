@@ -9,6 +9,7 @@ from agent.cli.arguments import (
     add_command,
     add_format,
     add_hold,
+    add_inputs,
     add_project,
     add_server,
     add_subcommands,
@@ -18,7 +19,7 @@ from agent.cli.arguments import (
 )
 from agent.cli.flow import stored as flow_stored
 from agent.cli.local_files.called import link_called, link_local
-from agent.cli.local_files.files import load_file, read_event, read_secrets
+from agent.cli.local_files.files import load_file, read_event, read_inputs, read_secrets
 from agent.errors import UsageError
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
         help="what starts the run (default: workflow_dispatch, or the flow's first)",
     )
     parser.add_argument("--event-file", type=Path, metavar="F", help="the event's payload, as JSON")
-    parser.add_argument("--input", action="append", default=[], metavar="K=V", help="an input of the flow")
+    add_inputs(parser)
     parser.add_argument(
         "--secret",
         action="append",
@@ -230,7 +231,7 @@ def _run_here(arguments: argparse.Namespace, inquiry: "Inquiry", early: "EarlySu
         keep=arguments.keep,
         event=arguments.event,
         payload=read_event(arguments.event_file),
-        inputs=dict(split_pair(pair, "--input") for pair in arguments.input),
+        inputs=read_inputs(arguments.input, arguments.input_file),
         secrets=read_secrets(arguments.secret, arguments.secret_file),
         variables=dict(split_pair(pair, "--var") for pair in arguments.var),
         environment=dict(split_pair(pair, "--env") for pair in arguments.env),
@@ -264,7 +265,7 @@ def _submit(arguments: argparse.Namespace) -> int:
         dialect=arguments.dialect,
         event=arguments.event,
         payload=read_event(arguments.event_file),
-        inputs=dict(split_pair(pair, "--input") for pair in arguments.input),
+        inputs=read_inputs(arguments.input, arguments.input_file),
         secrets=read_secrets(arguments.secret, arguments.secret_file),
         variables=dict(split_pair(pair, "--var") for pair in arguments.var),
         jobs=tuple(arguments.job),

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from agent.cli.arguments import add_command, add_format, add_project, add_server, split_pair
-from agent.cli.local_files.files import read_flow
+from agent.cli.arguments import add_command, add_format, add_inputs, add_project, add_server
+from agent.cli.local_files.files import read_flow, read_inputs
 from agent.cli.terminal.tables import plain, print_json, print_table
 from agent.cli.terminal.times import show_moment
 
@@ -26,7 +26,7 @@ def configure(commands: Any) -> None:
     start = _add(
         commands, "start", _start, "Start a flow of the server.", "agent flow start nightly --input a=1"
     )
-    start.add_argument("--input", action="append", default=[], metavar="K=V", help="an input of the flow")
+    add_inputs(start)
     delete = _add(commands, "delete", _delete, "Forget a stored flow.", "agent flow delete nightly")
     enable = _add(
         commands, "enable", _enable, "Let a flow start by itself again.", "agent flow enable nightly"
@@ -97,7 +97,7 @@ def _list(arguments: argparse.Namespace) -> int:
 
 def _start(arguments: argparse.Namespace) -> int:
     client = _connect(arguments)
-    inputs = dict(split_pair(text, "--input") for text in arguments.input)
+    inputs = read_inputs(arguments.input, arguments.input_file)
     started = client.post(_path(client, arguments.name, "/dispatch"), {"inputs": inputs})
     link = f": {started['url']}" if "url" in started else ""
     return _tell(

@@ -31,7 +31,7 @@ class SubmitOptions:
     dialect: str | None = None
     event: str = ""  # its name
     payload: Mapping[str, object] = field(default_factory=dict)
-    inputs: Mapping[str, str] = field(default_factory=dict)
+    inputs: Mapping[str, object] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)  # of this run alone
     variables: Mapping[str, str] = field(default_factory=dict)
     jobs: tuple[str, ...] = ()

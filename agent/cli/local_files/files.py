@@ -101,6 +101,21 @@ def read_event(file: Path | None) -> Mapping[str, object]:
     return event
 
 
+def read_inputs(given: list[str], file: Path | None) -> dict[str, object]:
+    """Inputs of the command line, by name: those of `--input`, over those in `file` (YAML or JSON). Raises UsageError."""
+    inputs: dict[str, object] = {}
+    if file is not None:
+        from agent.flow.inputs import unwrap_inputs
+        from agent.flow.source import plain, read_source
+
+        document = plain(read_source(read_text(file), str(file)))
+        if not isinstance(document, dict):
+            hint = "as in {echo: {value: hi}, data: {id: images}}"
+            raise UsageError("the inputs are no mapping from names to values", where=str(file), hint=hint)
+        inputs |= unwrap_inputs(document)
+    return {**inputs, **dict(split_pair(pair, "--input") for pair in given)}
+
+
 def read_secrets(given: list[str], file: Path | None) -> dict[str, str]:
     """Secrets of the command line, by name. Those without a value come from the environment."""
     secrets: dict[str, str] = {}

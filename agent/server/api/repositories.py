@@ -3,7 +3,7 @@
 import msgspec
 from starlette.responses import Response
 
-from agent.server.api.run_starts import RunStarted, answer_started
+from agent.server.api.run_starts import Inputs, RunStarted, answer_started
 from agent.server.http.call import Call, empty_response, view_response
 from agent.server.http.operation import V1, Operation
 from agent.server.people.auth.access import Access
@@ -65,7 +65,7 @@ class DispatchBody(msgspec.Struct, forbid_unknown_fields=True):
 
     flow: str
     ref: str = ""
-    inputs: dict[str, str | int | float | bool] = {}
+    inputs: Inputs = {}
 
 
 async def list_repositories(call: Call) -> Response:

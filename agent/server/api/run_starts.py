@@ -8,6 +8,8 @@ from starlette.responses import Response
 
 from agent.server.http.call import Call, view_response
 
+# By name: a value, or `{"value": TEXT}`, or `{"id": DATASET}`; all of them may stand under one more `inputs`.
+Inputs = dict[str, str | int | float | bool | dict[str, object]]
 HoldMinutes = Annotated[float, msgspec.Meta(ge=0, le=24 * 60)]
 
 

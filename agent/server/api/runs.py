@@ -9,7 +9,7 @@ from starlette.responses import Response
 from agent import codec
 from agent.plan.request import RunRequest
 from agent.server.api import event_streams
-from agent.server.api.run_starts import HoldMinutes, RunStarted, answer_started
+from agent.server.api.run_starts import HoldMinutes, Inputs, RunStarted, answer_started
 from agent.server.events.live import run_topic
 from agent.server.events.views import RunView
 from agent.server.http.call import Call, view_response
@@ -42,7 +42,7 @@ class RunBody(msgspec.Struct, forbid_unknown_fields=True):
     flow: FlowBody
     event: str = ""
     event_payload: dict[str, object] = {}
-    inputs: dict[str, str | int | float | bool] = {}
+    inputs: Inputs = {}
     vars: dict[str, str] = {}
     secrets: dict[str, str] = {}  # of this run alone: encrypted, shown nowhere, gone with the run
     jobs: list[str] = []

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from agent.errors import NotFoundError, UsageError
-from agent.flow.inputs import Value
 from agent.flow.load import load_flow
 from agent.flow.model import TriggerKind
 from agent.server.process.problems import ConflictError
@@ -23,7 +22,7 @@ async def dispatch(
     starter: Starter,
     flow: FlowRow,
     source: Source,
-    inputs: Mapping[str, Value],
+    inputs: Mapping[str, object],
     *,
     actor: str,
     key: str = "",
@@ -52,7 +51,7 @@ async def dispatch_at(
     repository: RepositoryRow,
     flow: FlowRow,
     ref: str,
-    inputs: Mapping[str, Value],
+    inputs: Mapping[str, object],
     *,
     actor: str,
 ) -> int:

@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 
 from agent.errors import NotFoundError, UsageError
-from agent.flow.inputs import Value
 from agent.server.events.changes import Changes
 from agent.server.pools import Pool
 from agent.server.process.moments import Moment, time_text
@@ -110,7 +109,7 @@ class KnownFlows:
             row = await find_flow(change.connection, project, row.id)
             return FlowView(**await _fields(change.connection, row))
 
-    async def dispatch(self, project: int, flow: str, inputs: Mapping[str, Value], actor: str) -> int:
+    async def dispatch(self, project: int, flow: str, inputs: Mapping[str, object], actor: str) -> int:
         """Start a flow by hand: its run. Raises as `dispatching.dispatch` does."""
         async with self._changes.database.read() as connection:
             row = await find_flow(connection, project, _read_name(flow))
@@ -118,7 +117,7 @@ class KnownFlows:
         return await dispatch(self._starter, row, source, inputs, actor=actor)
 
     async def dispatch_at(
-        self, repository: str, flow: str, ref: str, inputs: Mapping[str, Value], actor: str
+        self, repository: str, flow: str, ref: str, inputs: Mapping[str, object], actor: str
     ) -> int:
         """Start a repository's flow, by its path or its file's name, at a branch or tag (empty: the default branch): its run.
 

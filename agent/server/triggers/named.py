@@ -8,7 +8,6 @@ from typing import Any, Final
 import msgspec
 
 from agent.errors import NotFoundError, UsageError
-from agent.flow.inputs import Value
 from agent.seal.tokens import new_token
 from agent.server.events.changes import Change, Changes
 from agent.server.people.vault import Vault
@@ -147,12 +146,12 @@ def _fields(row: WebhookRow, base_url: str) -> dict[str, Any]:
     }
 
 
-def read_inputs(body: bytes, content_type: str) -> dict[str, Value]:
-    """The inputs in a body: a JSON object of texts, numbers and booleans; nothing is one without. Raises MalformedError."""
+def read_inputs(body: bytes, content_type: str) -> dict[str, object]:
+    """The inputs in a body: a JSON object of texts, numbers, booleans and `{value: ...}` or `{id: ...}`. Raises MalformedError."""
     payload = read_payload(body, content_type) if body.strip() else {}
-    inputs: dict[str, Value] = {}
+    inputs: dict[str, object] = {}
     for name, value in payload.items():
-        if not isinstance(value, str | bool | int | float):
+        if not isinstance(value, str | bool | int | float | dict):
             raise MalformedError(f"the input '{name[:80]}' is neither text nor number nor true or false")
         inputs[name] = value
     return inputs
