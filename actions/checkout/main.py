@@ -1,15 +1,14 @@
 """Fill the workspace with the code that the run is about."""
 
-import json
 import os
 import sys
 from pathlib import Path
 
 sys.dont_write_bytecode = True  # an action leaves nothing in its folder
-sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import repository
-import snapshot
+from _toolkit import repository
+from _toolkit.run_code import check_out_run, read_source
 from _toolkit.step import StepError, get_choice, get_flag, get_input, get_number, run, say, set_output
 from _toolkit.step import workspace as find_workspace
 
@@ -26,24 +25,14 @@ def main() -> None:
     kind = source.get("kind", "none")
     if name:
         finish(*repository.check_out(repository.find_url(name), ref, "", target, wishes))
-    elif kind == "git":
-        wanted = (ref, "") if ref else (source.get("ref", ""), source.get("commit", ""))
-        finish(*repository.check_out(source.get("url", ""), *wanted, target, wishes))
+    elif kind == "git" and ref:
+        finish(*repository.check_out(source.get("url", ""), ref, "", target, wishes))
     elif kind in {"snapshot", "folder"} and ref:
         raise StepError(
             "this run is of a working tree, which has no other 'ref'", "name a `repository:` with it"
         )
-    elif kind == "snapshot":
-        snapshot.unpack(source.get("digest", ""), target, clean=wishes.clean)
-        finish(source.get("commit", ""), source.get("ref", ""))
-    elif kind == "folder":
-        snapshot.copy_workspace(workspace, target)
-        finish(source.get("commit", ""), source.get("ref", ""))
     else:
-        raise StepError(
-            "this run has no code",
-            "submit it with --source git or --source snapshot, or give the input `repository:`",
-        )
+        finish(*check_out_run(source, target, wishes, "give the input `repository:`"))
 
 
 def read_wishes() -> repository.Wishes:
@@ -54,17 +43,6 @@ def read_wishes() -> repository.Wishes:
         lfs=get_flag("lfs", default=False),
         submodules=get_choice("submodules", ("false", "true", "recursive")),
     )
-
-
-def read_source() -> dict[str, str]:
-    """Where the run's code is, as the job says."""
-    try:
-        source = json.loads(os.environ.get("FLOW_SOURCE") or "{}")
-    except ValueError:
-        source = None
-    if not isinstance(source, dict):
-        raise StepError("FLOW_SOURCE is not a JSON object")
-    return {str(key): str(value) for key, value in source.items() if value is not None}
 
 
 def finish(commit: str, ref: str) -> None:

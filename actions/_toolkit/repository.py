@@ -1,10 +1,12 @@
 """A git repository: fetched beside its place, then moved there and checked out."""
 
+import base64
 import os
 import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from _toolkit.folders import temporary_folder
 from _toolkit.step import StepError, say
@@ -21,6 +23,7 @@ _CONFIG = (
     "submodule.recurse=false", "fetch.recurseSubmodules=false", "gc.auto=0", "advice.detachedHead=false",
     "http.lowSpeedLimit=1000", "http.lowSpeedTime=60", "safe.directory=*",
 )  # fmt: skip
+_SIGNED_IN: dict[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,19 @@ class Wishes:
     clean: bool
     lfs: bool
     submodules: str
+
+
+def sign_in(url: str, user: str, password: str) -> None:
+    """Let every git of this process sign in at the host of `url`, and nowhere else. The password is on no command line."""
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"}:
+        raise StepError(f"'{_hide(url)}' takes no password", "only https:// addresses do")
+    word = base64.b64encode(f"{user}:{password}".encode()).decode()
+    _SIGNED_IN.update(
+        GIT_CONFIG_COUNT="1",
+        GIT_CONFIG_KEY_0=f"http.{parts.scheme}://{parts.netloc.rpartition('@')[2]}/.extraHeader",
+        GIT_CONFIG_VALUE_0=f"Authorization: Basic {word}",
+    )
 
 
 def find_url(name: str) -> str:
@@ -164,7 +180,7 @@ _PROTOCOLS = "https:http:ssh:file"
 def _git(arguments: list[str], folder: Path | None = None, protocols: str = _PROTOCOLS) -> str:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_") or name in _KEPT}
     environment = {
-        **kept, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_LFS_SKIP_SMUDGE": "1", "GIT_ALLOW_PROTOCOL": protocols,
+        **kept, **_SIGNED_IN, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_LFS_SKIP_SMUDGE": "1", "GIT_ALLOW_PROTOCOL": protocols,
         "GIT_SSH_COMMAND": kept.get("GIT_SSH_COMMAND", "ssh -oBatchMode=yes -oConnectTimeout=20"),
     }  # fmt: skip
     settings = [part for setting in _CONFIG for part in ("-c", setting)]
