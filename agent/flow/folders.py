@@ -24,6 +24,7 @@ FLOW_FOLDERS: Final = (
     FlowFolder(".flows"),
     FlowFolder(".dstack", r"workflows\.ya?ml", "dstack"),
     FlowFolder(".dstack/workflows", dialect="dstack"),
+    FlowFolder(".gradient/workflows", dialect="gradient"),
 )
 
 

@@ -5,26 +5,39 @@ The only module that knows the dialects. Which one a file is in: what the caller
 """
 
 import re
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from agent.flow.composing import YamlLimits
-from agent.flow.dialects import github
 from agent.flow.folders import find_dialect
 from agent.flow.front_end import FrontEnd
 from agent.flow.model import Flow, Position
 from agent.flow.problems import InvalidFlowError, Problem, Severity
 from agent.flow.source import Mapping, Node, Scalar, Sequence, read_nodes
 
-_FRONT_ENDS: Final[dict[str, FrontEnd]] = {
-    "github": github.FRONT_END,
+
+def _import_github() -> FrontEnd:
+    from agent.flow.dialects import github
+
+    return github.FRONT_END
+
+
+def _import_gradient() -> FrontEnd:
+    from agent.flow.dialects import gradient
+
+    return gradient.FRONT_END
+
+
+# Imported when a flow of that language is first read: nobody waits for languages that he doesn't use.
+_FRONT_ENDS: Final[dict[str, Callable[[], FrontEnd]]] = {
+    "github": _import_github,
+    "gradient": _import_gradient,
 }
 # Dialects that `detect_dialect` can tell; those without a front end are not there yet.
 DIALECTS: Final = ("github", "datatorch", "dstack", "gradient", "jumpwire")
 DEFAULT: Final = "github"
-# A file is read before it is known which language it is in: what the most patient of them takes.
-LIMITS: Final = YamlLimits(
-    *map(max, zip(*(front_end.limits for front_end in _FRONT_ENDS.values()), strict=True))
-)
+# A file is read before it is known which language it is in: no language takes more (a test sees to that).
+LIMITS: Final = YamlLimits()
 
 _DIALECT_LINE: Final = r"\ufeff?#\s*dialect:\s*([A-Za-z]+)\s*(?:\n|\r|$)"
 _GRADIENT_ACTION: Final = r"(?:container|script|git-checkout|s3-download|create-model)@v\d+"
@@ -66,7 +79,7 @@ def inspect_flow(text: str, file: str, dialect: str | None = None) -> InspectedF
 
 def find_front_end(dialect: str = DEFAULT) -> FrontEnd:
     """The front end of the language with that name; without one, of the language that a file is in when nothing speaks against it."""
-    return _FRONT_ENDS[dialect]
+    return _FRONT_ENDS[dialect]()
 
 
 def detect_dialect(root: Node, file: str) -> str:
@@ -89,10 +102,9 @@ def _read(text: str, file: str, dialect: str | None) -> tuple[Flow | None, list[
     root, oddities = read_nodes(text, file, limits=LIMITS)
     spoken = re.match(_DIALECT_LINE, text) if text[:2].lstrip("\ufeff")[:1] == "#" else None
     name = dialect or (spoken[1].lower() if spoken else detect_dialect(root, file))
-    front_end = _FRONT_ENDS.get(name)
-    if front_end is None:
+    if name not in _FRONT_ENDS:
         raise InvalidFlowError(file, [_explain_dialect(name, file)])
-    flow, problems = front_end.read(root, file)
+    flow, problems = find_front_end(name).read(root, file)
     everything = sorted(
         [*oddities, *problems], key=lambda found: (found.position.line, found.position.column)
     )

@@ -31,6 +31,7 @@ from agent.flow.source import Mapping, Node, Scalar, Sequence, key_text
 _SHORT: Final = 100  # characters of an expression that is worth remembering
 _MAX_PROBLEMS: Final = 1000  # of one file; who reads more?
 _MAX_SUGGESTIONS: Final = 100  # the search for a similar name costs time
+_NO_VOCABULARY: Final = Vocabulary({})
 _NOT_ALLOWED: Final = "A template expression is not allowed in this context"
 _NOT_INLINE: Final = (
     f"The directive '{INSERT}' is not allowed in this context. Directives are not supported for expressions that are "
@@ -41,8 +42,10 @@ _NOT_INLINE: Final = (
 class Reader:
     """Reads nodes by shapes and gathers the problems of one file, and what its expressions leave in doubt."""
 
-    def __init__(self, vocabulary: Vocabulary) -> None:
+    def __init__(self, vocabulary: Vocabulary = _NO_VOCABULARY, *, has_expressions: bool = True) -> None:
+        """Without `has_expressions`, `${{` is text as any other, and who reads the tidied nodes minds it."""
         self._vocabulary = vocabulary
+        self._has_expressions = has_expressions
         self._problems: dict[tuple[Position, str], Problem] = {}
         self._verdicts: dict[tuple[str, ContextScope], _Verdict] = {}
         self._missing: set[tuple[int, Path]] = set()  # by node
@@ -64,6 +67,11 @@ class Reader:
     def report(self, node: Node, message: str, hint: str = "") -> None:
         """Note an error at a node."""
         self._add(Problem(node.position, message, hint))
+
+    def report_unknown(self, node: Node, message: str, name: str, known: list[str], hint: str = "") -> None:
+        """Note an error at a node that names something that is not among `known`; the hint says what may have been meant."""
+        advice = self._suggest(name, known) or hint
+        self.report(node, message, advice or (f"known here: {', '.join(known)}" if known else ""))
 
     def warn(self, node: Node, message: str, hint: str = "") -> None:
         """Note a warning at a node."""
@@ -128,7 +136,7 @@ class Reader:
     def _read_scalar(self, node: Scalar, shape: Shape, scope: ContextScope) -> Scalar:
         value = node.value
         if isinstance(value, str):
-            if has_expression(value):
+            if self._has_expressions and has_expression(value):
                 return self._read_template(node, value, shape, scope)
             if _takes_text(shape, value):
                 return node
@@ -202,7 +210,7 @@ class Reader:
         has_expression_key = False
         for key, value in node.pairs:
             name = key_text(key)
-            if has_expression(name):
+            if self._has_expressions and has_expression(name):
                 has_expression_key = True
                 if self._read_key_template(key, scope):
                     inner = _entries_only(candidates)

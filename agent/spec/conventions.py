@@ -65,6 +65,9 @@ class Conventions(NamedTuple):
     default_shells: tuple[str, ...]  # command lines; of these the first whose program is there
     container_shell: str  # the one in a container, where nobody chose one
     folders: ContainerFolders
+    keeps_image_places: bool = (
+        False  # a container of an action begins in its image's folder, with its image's HOME
+    )
 
     def context_variable(self, member: str) -> str:
         """The variable of a member of the context."""
@@ -129,8 +132,11 @@ GITHUB = Conventions(
     ),
 )
 
+# A job of Paperspace Gradient's is a container as its image has it; the job's own actions find what GitHub's do.
+GRADIENT = GITHUB._replace(keeps_image_places=True, always=MappingProxyType({}), usually=MappingProxyType({}))
+
 RELEASED = "github"  # the set that a specification means which names none
-CONVENTIONS: Mapping[str, Conventions] = MappingProxyType({RELEASED: GITHUB})
+CONVENTIONS: Mapping[str, Conventions] = MappingProxyType({RELEASED: GITHUB, "gradient": GRADIENT})
 
 
 def find_conventions(name: str) -> Conventions | None:

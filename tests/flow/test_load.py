@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.flows import check_flow
 
-from agent.flow.load import DIALECTS, detect_dialect, load_flow
+from agent.flow.load import DIALECTS, LIMITS, detect_dialect, find_front_end, load_flow
 from agent.flow.problems import InvalidFlowError, Problem, Severity
 from agent.flow.source import read_nodes
 
@@ -34,13 +34,22 @@ def test_a_file_gives_its_dialect_away(text, dialect):
 
 
 @pytest.mark.parametrize(
-    "file", [".dstack/workflows.yaml", "/p/.dstack/workflows/a.yml", "C:\\p\\.dstack\\workflows.yml"]
-)
-def test_a_place_gives_a_dialect_away(file):
-    assert detect("a: 1", file) == "dstack"
+    ("file", "dialect"),
+    [
+        (".dstack/workflows.yaml", "dstack"), ("/p/.dstack/workflows/a.yml", "dstack"),
+        ("C:\\p\\.dstack\\workflows.yml", "dstack"), (".gradient/workflows/train.yaml", "gradient"),
+    ],
+)  # fmt: skip
+def test_a_place_gives_a_dialect_away(file, dialect):
+    assert detect("a: 1", file) == dialect
 
 
-@pytest.mark.parametrize("dialect", [name for name in DIALECTS if name != "github"])
+@pytest.mark.parametrize("dialect", ["github", "gradient"])
+def test_no_language_takes_more_than_what_a_file_is_read_with(dialect):
+    assert all(own <= most for own, most in zip(find_front_end(dialect).limits, LIMITS, strict=True))
+
+
+@pytest.mark.parametrize("dialect", [name for name in DIALECTS if name not in ("github", "gradient")])
 def test_a_dialect_without_a_front_end_is_said_to_be_missing(dialect):
     (problem,) = check_flow(f"# dialect: {dialect}\n{GOOD}", "f.yml")
     assert problem.message == f"this is a {dialect} file; that dialect is not there yet"

@@ -54,10 +54,16 @@ class DockerHandler:
         step.job.matchers.to_host = lambda path: usual.to_host(paths.to_host(path))
         scope = StepScope(path=("__args",), inputs=step.inputs)
         step.env = MappingProxyType({**_own_env(step, runs, scope), **step.env})
-        extra = {**step.service_variables(), "HOME": step.job.conventions.folders.home}
+        words = step.job.conventions
+        extra = step.service_variables()
+        if not words.keeps_image_places:
+            extra["HOME"] = words.folders.home
         extra.pop("ACTIONS_CACHE_SERVICE_V2", None)  # as at GitHub: only node actions hear of it
         code = await step.run_process(
-            _arguments(step, runs, scope), cwd=step.job.places.workspace, extra=extra, host=host
+            _arguments(step, runs, scope),
+            cwd="" if words.keeps_image_places else step.job.places.workspace,
+            extra=extra,
+            host=host,
         )
         if code != 0:
             raise StepFailure(f"Docker run failed with exit code {code}", exit_code=code)

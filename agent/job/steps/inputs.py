@@ -3,8 +3,11 @@
 Source: actions/runner `ActionRunner.cs`. `required` is not enforced; an unknown input is warned about, and passed on.
 """
 
+import shlex
+from collections.abc import Mapping
+
 from agent.flow.expressions import to_text
-from agent.job.steps.contexts import evaluate_mapping
+from agent.job.steps.contexts import evaluate_mapping, evaluate_value
 from agent.job.steps.parts import StepAction
 from agent.job.steps.state import StepScope
 from agent.job.steps.steprun import StepRun, StepStage
@@ -13,9 +16,12 @@ from agent.job.steps.steprun import StepRun, StepStage
 def read_inputs(step: StepRun, action: StepAction) -> dict[str, str]:
     """The inputs by name. Raises AgentError when a template cannot be evaluated."""
     declared = action.manifest.inputs
-    written = evaluate_mapping(
-        step.job, step.scope, step.env, dict(step.spec.with_), step.place, {"action": step.spec.id}
-    )
+    own = {"action": step.spec.id}
+    given = {name: value for name, value in step.spec.with_.items() if not isinstance(value, (list, tuple))}
+    written = evaluate_mapping(step.job, step.scope, step.env, given, step.place, own)
+    written |= {
+        name: _join(step, step.spec.with_[name], own) for name in step.spec.with_.keys() - given.keys()
+    }
     names = {name.lower(): name for name in declared}
     inputs = {names.get(name.lower(), name): value for name, value in written.items()}
     own_scope = StepScope(path=("__defaults",), github=step.github())
@@ -26,6 +32,13 @@ def read_inputs(step: StepRun, action: StepAction) -> dict[str, str]:
     if step.stage is StepStage.MAIN:
         _warn(step, action, list(inputs), names)
     return inputs
+
+
+def _join(step: StepRun, words: object, own: Mapping[str, object]) -> str:
+    """A list of words as the line of which a shell would make these words again: so does who runs them (`args`)."""
+    value = evaluate_value(step.job, step.scope, step.env, words, step.place, own)
+    assert isinstance(value, list)
+    return shlex.join(to_text(word) for word in value)
 
 
 def _warn(step: StepRun, action: StepAction, given: list[str], names: dict[str, str]) -> None:

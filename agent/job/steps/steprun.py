@@ -131,7 +131,7 @@ class StepRun:
         """Run a program as this step and return its exit code; its commands and command files go to `effects`.
 
         `extra` is environment of the handler's own, which nothing overrides. `host` is where it runs, if that is not where
-        the job's steps do. Raises AgentError when it cannot start.
+        the job's steps do. `cwd` empty: where a container of its own begins. Raises AgentError when it cannot start.
         """
         host = host or self.job.host
         self.job.latest = self
@@ -148,7 +148,7 @@ class StepRun:
         try:
             return await host.run(
                 arguments,
-                cwd=host.paths.to_inside(str(cwd or self.job.places.workspace)),
+                cwd=host.paths.to_inside(str(self.job.places.workspace if cwd is None else cwd)),
                 env=environment,
                 sink=stream.feed,
                 graces=self.job.graces,
