@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from agent.errors import UsageError
 from agent.flow.composing import YamlLimits
 from agent.flow.folders import find_dialect
 from agent.flow.front_end import FrontEnd
@@ -78,7 +79,12 @@ def inspect_flow(text: str, file: str, dialect: str | None = None) -> InspectedF
 
 
 def find_front_end(dialect: str = DEFAULT) -> FrontEnd:
-    """The front end of the language with that name; without one, of the language that a file is in when nothing speaks against it."""
+    """The front end of the language with that name; without one, of the language that a file is in when nothing speaks against it.
+
+    Raises UsageError where there is none.
+    """
+    if dialect not in _FRONT_ENDS:
+        raise UsageError(f"there is no dialect '{dialect}'", hint=f"known are {', '.join(_FRONT_ENDS)}")
     return _FRONT_ENDS[dialect]()
 
 

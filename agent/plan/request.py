@@ -137,5 +137,6 @@ def _resolve(flow: Flow, event: str, given: Mapping[str, object]) -> dict[str, V
     values, problems = resolve_inputs(trigger, given)
     if problems:
         first_problem = problems[0]
-        raise UsageError(first_problem.message, where=str(first_problem.position), hint=first_problem.hint)
+        complaint = " ".join(dict.fromkeys(problem.message for problem in problems))
+        raise UsageError(complaint, where=str(first_problem.position), hint=first_problem.hint)
     return values

@@ -70,3 +70,51 @@ def test_what_is_required_must_be_given():
 def test_what_is_not_declared_is_refused():
     assert resolve({"b": "1"}, Input("a", "string"))[1] == ["Invalid input, b is not defined in the flow."]
     assert resolve({"b": "1"})[1] == ["Invalid input, b is not defined in the flow."]
+
+
+TEXT, DATA = Input("echo", "string"), Input("data", "dataset", required=True)
+
+
+@pytest.mark.parametrize(
+    ("given", "values"),
+    [
+        ({"echo": "hi", "data": "images"}, ("hi", "images")),
+        ({"echo": {"value": "hi"}, "data": {"id": "images:3"}}, ("hi", "images:3")),
+        ({"inputs": {"echo": {"value": 5}, "data": {"ref": "team/images:best"}}}, ("5", "team/images:best")),
+        ({"inputs": {"data": "images"}}, ("", "images")),
+        ({"echo": {"value": ""}, "data": {"id": "images"}}, ("", "images")),
+    ],
+)
+def test_a_value_may_say_what_it_is_and_all_of_them_may_be_wrapped(given, values):
+    assert resolve(given, TEXT, DATA) == (dict(zip(("echo", "data"), values, strict=True)), [])
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        ({}, "Input data is required, but not provided."),
+        ({"data": ""}, "Input data is required, but not provided."),
+        ({"data": {"value": "images"}}, "Input data is a dataset: give its 'id', not value."),
+        ({"data": "d", "echo": {"id": "x"}}, "Input echo is a string: give its 'value', not id."),
+        ({"data": "d", "echo": {}}, "Input echo is a string: give its 'value', not nothing."),
+        ({"data": "d", "echo": {"value": ["x"]}}, "Input echo: its 'value' must be one value."),
+        ({"data": "d", "echo": ["x"]}, "Input echo must be one value, not a list."),
+        ({"data": "No Name"}, "Input data must name a dataset, such as images or images:3, not 'No Name'."),
+        ({"data": "d", "more": {"value": 1}}, "Invalid input, more is not defined in the flow."),
+        ({"inputs": {"value": "d"}, "data": "d"}, "Invalid input, inputs is not defined in the flow."),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_told_with_its_name(given, complaint):
+    assert resolve(given, TEXT, DATA)[1] == [complaint]
+
+
+def test_an_input_called_inputs_is_no_wrapping():
+    assert resolve({"inputs": {"value": "x"}}, Input("inputs", "string")) == ({"inputs": "x"}, [])
+
+
+def test_a_missing_input_is_missed_where_it_is_declared():
+    place = Position("f.yml", 9, 3)
+    _, (problem,) = resolve_inputs(
+        Trigger("manual", HERE, inputs=(Input("a", "string", required=True, position=place),)), {}
+    )
+    assert problem.position == place

@@ -134,9 +134,10 @@ def _configure_language(commands: Any) -> None:
     evaluate.add_argument("--contexts", type=Path, metavar="F.json", help="the contexts, as one JSON object")
     evaluate.add_argument("--batch", type=Path, metavar="F.jsonl", help='lines of {"expr", "contexts"}')
     evaluate.add_argument("--format", choices=["text", "json"], default="json")
-    add_command(
+    schema = add_command(
         commands, "schema", _schema, "Print the JSON schema for editors.", "agent flow schema > flow.json"
     )
+    schema.add_argument("--dialect", help="of this language instead of the one that files are in by default")
 
 
 def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -188,10 +189,11 @@ def _eval(arguments: argparse.Namespace) -> int:
     return run_eval(arguments.expression, arguments.contexts, arguments.batch, arguments.format, sys.stdout)
 
 
-def _schema(_arguments: argparse.Namespace) -> int:
+def _schema(arguments: argparse.Namespace) -> int:
     from agent.cli.flow.language import run_schema
+    from agent.flow.load import DEFAULT
 
-    return run_schema(sys.stdout)
+    return run_schema(sys.stdout, arguments.dialect or DEFAULT)
 
 
 def _show(arguments: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""`agent flow validate` and `agent flow schema`; run as a module, it prints docs/flow-language.md."""
+"""`agent flow validate` and `agent flow schema`; run as a module, it prints the page of a language's keys (docs/flow-language.md)."""
 
 import json
 import sys
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
-from agent.flow.load import LIMITS, find_front_end, inspect_flow
+from agent.flow.load import DEFAULT, LIMITS, find_front_end, inspect_flow
 from agent.flow.model import Flow, Position
 from agent.flow.problems import InvalidFlowError, Problem, Severity
 from agent.redaction import redact
@@ -69,16 +69,16 @@ def _place(problem: Problem) -> tuple[str, int, int]:
     return problem.position.file, problem.position.line, problem.position.column
 
 
-def run_schema(out: TextIO) -> int:
-    """Print the JSON schema for editors to `out`; 0."""
-    json.dump(find_front_end().make_schema(), out, indent=1)
+def run_schema(out: TextIO, dialect: str = DEFAULT) -> int:
+    """Print the JSON schema of a language for editors to `out`; 0. Raises UsageError for a language that is not known."""
+    json.dump(find_front_end(dialect).make_schema(), out, indent=1)
     out.write("\n")
     return 0
 
 
-def run_document(out: TextIO) -> int:
-    """Print docs/flow-language.md to `out`; 0."""
-    out.write(find_front_end().make_page())
+def run_document(out: TextIO, dialect: str = DEFAULT) -> int:
+    """Print the page of a language's keys to `out`, docs/flow-language.md of GitHub's; 0. Raises as `run_schema`."""
+    out.write(find_front_end(dialect).make_page())
     return 0
 
 
@@ -147,4 +147,4 @@ def _to_json(problem: Problem) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    raise SystemExit(run_document(sys.stdout))
+    raise SystemExit(run_document(sys.stdout, *sys.argv[1:2]))

@@ -10,6 +10,7 @@ from agent.cli.arguments import add_command, add_format, add_inputs, add_project
 from agent.cli.local_files.files import read_flow, read_inputs
 from agent.cli.terminal.tables import plain, print_json, print_table
 from agent.cli.terminal.times import show_moment
+from agent.errors import UsageError
 
 if TYPE_CHECKING:  # `agent flow run` passes here, and needs no server
     from agent.cli.client import Client
@@ -27,6 +28,14 @@ def configure(commands: Any) -> None:
         commands, "start", _start, "Start a flow of the server.", "agent flow start nightly --input a=1"
     )
     add_inputs(start)
+    start.add_argument(
+        "--spec",
+        type=Path,
+        metavar="FILE",
+        help="run this file, as a run of that flow, instead of its own text",
+    )
+    start.add_argument("--make-default", action="store_true", help="the file is the flow's text from now on")
+    start.add_argument("--dialect", help="read the file as this language instead of finding out")
     delete = _add(commands, "delete", _delete, "Forget a stored flow.", "agent flow delete nightly")
     enable = _add(
         commands, "enable", _enable, "Let a flow start by itself again.", "agent flow enable nightly"
@@ -55,14 +64,17 @@ def _path(client: "Client", name: str, verb: str = "") -> str:
 
 
 def _store(arguments: argparse.Namespace) -> int:
-    read = read_flow(
-        arguments.file, arguments.dialect
-    )  # every problem with its place, before anything is sent
-    called = _read_called(read.flow, arguments.file)
+    body = _read_text(arguments.file, arguments.dialect)
     client = _connect(arguments)
     name = arguments.name or arguments.file.stem
-    body = {"text": read.text, "dialect": arguments.dialect, **({"called": called} if called else {})}
     return _tell(arguments, client.put(_path(client, name), body), f"{name} is stored")
+
+
+def _read_text(file: Path, dialect: str | None) -> dict[str, Any]:
+    """The flow in a file as the server is told it; every problem is said with its place, before anything is sent."""
+    read = read_flow(file, dialect)
+    called = _read_called(read.flow, file)
+    return {"text": read.text, "dialect": dialect, **({"called": called} if called else {})}
 
 
 def _read_called(flow: "Flow", file: Path) -> dict[str, str]:
@@ -96,9 +108,19 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _start(arguments: argparse.Namespace) -> int:
-    client = _connect(arguments)
     inputs = read_inputs(arguments.input, arguments.input_file)
-    started = client.post(_path(client, arguments.name, "/dispatch"), {"inputs": inputs})
+    body: dict[str, Any] = {"inputs": inputs}
+    if arguments.spec is not None:
+        body |= {
+            "spec": _read_text(arguments.spec, arguments.dialect),
+            "make_default": arguments.make_default,
+        }
+    elif arguments.make_default:
+        raise UsageError(
+            "--make-default is for a --spec", hint="agent flow start NAME --spec FILE --make-default"
+        )
+    client = _connect(arguments)
+    started = client.post(_path(client, arguments.name, "/dispatch"), body)
     link = f": {started['url']}" if "url" in started else ""
     return _tell(
         arguments,

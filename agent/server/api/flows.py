@@ -6,9 +6,10 @@ from starlette.responses import Response
 from agent.server.api.run_starts import Inputs, RunStarted, answer_started
 from agent.server.http.call import Call, empty_response, view_response
 from agent.server.http.operation import V1, Operation
-from agent.server.people.auth.access import Access
+from agent.server.people.auth.access import Access, check_role
+from agent.server.people.auth.roles import Role
 from agent.server.process.paging import LongPage, Next
-from agent.server.triggers.known_flows import FlowDetails, FlowView
+from agent.server.triggers.known_flows import FlowDetails, FlowView, Spec
 
 _PATH = f"{V1}/flows/{{name}}"
 
@@ -21,10 +22,12 @@ class FlowText(msgspec.Struct, forbid_unknown_fields=True):
     called: dict[str, str] = {}  # the texts of the flows that it calls, by reference
 
 
-class InputsBody(msgspec.Struct, forbid_unknown_fields=True):
-    """Values for the inputs of a `workflow_dispatch`."""
+class DispatchBody(msgspec.Struct, forbid_unknown_fields=True):
+    """Values for the flow's inputs, and another text than its own to run this once, or from now on (`make_default`)."""
 
     inputs: Inputs = {}
+    spec: FlowText | None = None
+    make_default: bool = False
 
 
 class FlowList(msgspec.Struct):
@@ -69,9 +72,16 @@ async def disable_flow(call: Call) -> Response:
 
 
 async def dispatch_flow(call: Call) -> Response:
-    """Start a flow by hand, with typed inputs."""
-    body, flows = await call.body(InputsBody), call.rooms.triggers.flows
-    run = await flows.dispatch(call.project.id, call.text("name"), body.inputs, call.caller.name)
+    """Start a flow by hand, with typed inputs, by its own text or another."""
+    body, flows = await call.body(DispatchBody), call.rooms.triggers.flows
+    spec = None if body.spec is None else Spec(body.spec.text, body.spec.dialect, body.spec.called)
+    if body.make_default:
+        check_role(call.caller, Role.MAINTAINER, call.project.id, call.project.name)
+    run = await flows.dispatch(
+        *(call.project.id, call.text("name"), body.inputs, call.caller.name),
+        spec=spec,
+        makes_default=body.make_default,
+    )
     return answer_started(call, run)
 
 
@@ -92,7 +102,7 @@ OPERATIONS = (
         f"{_PATH}/dispatch",
         Access.RUNNER,
         dispatch_flow,
-        body=InputsBody,
+        body=DispatchBody,
         answers={201: RunStarted},
         problems=(409,),
     ),

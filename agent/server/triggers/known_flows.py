@@ -5,6 +5,7 @@ A flow is called by its name where it is stored here, and by its number wherever
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -58,6 +59,15 @@ class FlowDetails(FlowView, kw_only=True):
     called: dict[str, str]  # the texts of the flows that it calls, by reference
 
 
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What a flow is to be instead of its own text."""
+
+    text: str
+    dialect: str | None
+    called: Mapping[str, str]  # the texts of the flows that it calls, by reference
+
+
 class KnownFlows:
     """The flows of projects. Each call is one transaction; those about one flow raise NotFoundError. Texts are read on `plans`."""
 
@@ -109,12 +119,39 @@ class KnownFlows:
             row = await find_flow(change.connection, project, row.id)
             return FlowView(**await _fields(change.connection, row))
 
-    async def dispatch(self, project: int, flow: str, inputs: Mapping[str, object], actor: str) -> int:
-        """Start a flow by hand: its run. Raises as `dispatching.dispatch` does."""
+    async def dispatch(
+        self,
+        project: int,
+        flow: str,
+        inputs: Mapping[str, object],
+        actor: str,
+        *,
+        spec: Spec | None = None,
+        makes_default: bool = False,
+    ) -> int:
+        """Start a flow by hand, by its own text or `spec`, which then `makes_default`: its run.
+
+        Raises as `dispatching.dispatch` does, and InvalidFlowError for the spec; what does not start is no default.
+        """
         async with self._changes.database.read() as connection:
             row = await find_flow(connection, project, _read_name(flow))
             source = await find_source(connection, row)
-        return await dispatch(self._starter, row, source, inputs, actor=actor)
+        if makes_default and (spec is None or row.repository is not None):
+            why = (
+                "the flow is a repository's: change its file there"
+                if spec
+                else "there is no spec to make the default"
+            )
+            raise UsageError(why, where=row.name)
+        if spec is None:
+            return await dispatch(self._starter, row, source, inputs, actor=actor)
+        read = await self._plans.run(read_stored, row.name, spec.text, spec.dialect, spec.called)
+        once = replace(row, text=spec.text, dialect=spec.dialect, called=json.dumps(dict(spec.called)))
+        run = await dispatch(self._starter, once, source, inputs, actor=actor)
+        if makes_default:
+            async with self._changes.begin() as change:
+                await store_flow(change, project, read)
+        return run
 
     async def dispatch_at(
         self, repository: str, flow: str, ref: str, inputs: Mapping[str, object], actor: str

@@ -9,7 +9,7 @@ from agent.flow.document import list_sections, write_keys
 _HEAD: Final = """\
 # Gradient's keys
 
-<!-- Made by `agent flow language --dialect gradient` from the table in agent/flow/dialects/gradient/table. -->
+<!-- Made by `python -m agent.cli.flow.language gradient` from the table in agent/flow/dialects/gradient/table. -->
 
 A key in **bold** must be there. What each does here, and where that is not what it did there: docs/dialects/gradient.md.
 """
