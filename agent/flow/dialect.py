@@ -13,6 +13,7 @@ from agent.ids import RunId
 # Expression contexts by name, as `agent.spec.job.Contexts`: any names.
 Contexts = Mapping[str, Mapping[str, object]]
 _NOTHING: Mapping[str, object] = MappingProxyType({})
+_NOTHING_ELSEWHERE: Mapping[str, str] = MappingProxyType({})
 
 
 class RunFacts(NamedTuple):
@@ -45,3 +46,5 @@ class Dialect(NamedTuple):
     next_contexts: Callable[[Contexts, int, str], Contexts]  # for the attempt of that number, by that actor
     job_contexts: Callable[[Contexts, str], Contexts]  # for the job of that id
     called_contexts: Callable[[Contexts, str], Contexts]  # for a job of the called flow in that file
+    # Expressions of it, as patterns, and how the language that files are in by default says the same.
+    elsewhere: Mapping[str, str] = _NOTHING_ELSEWHERE

@@ -13,6 +13,13 @@ from agent.flow.nodes import Node
 from agent.flow.problems import Problem
 
 
+class Written(NamedTuple):
+    """A flow as a text of a language. Where a loss is an error, the language has no equal for something, and the text is none."""
+
+    text: str
+    losses: tuple[Problem, ...]
+
+
 class FrontEnd(NamedTuple):
     """What a folder of `agent.flow.dialects` has to offer."""
 
@@ -25,3 +32,6 @@ class FrontEnd(NamedTuple):
     check_action: Callable[[Node], list[Problem]]  # what is odd in an action's manifest
     make_schema: Callable[[], Mapping[str, Any]]  # the language as a JSON schema, for editors
     make_page: Callable[[], str]  # the language in Markdown, for people
+    write: Callable[[Flow], Written] | None = (
+        None  # a flow of whatever language, in this one; None: nobody has taught it
+    )

@@ -123,6 +123,16 @@ def _configure_language(commands: Any) -> None:
     show.add_argument("file", type=Path, metavar="FILE")
     show.add_argument("--dialect", help="read as this language instead of finding out")
     show.add_argument("--format", choices=["text", "json", "mermaid"], default="text")
+    convert = add_command(
+        commands,
+        "convert",
+        _convert,
+        "Write a flow in another language, or say what has no equal there.",
+        "agent flow convert train.yaml --to github > .github/workflows/train.yml",
+    )
+    convert.add_argument("file", type=Path, metavar="FILE")
+    convert.add_argument("--to", required=True, metavar="DIALECT", help="the language to write it in")
+    convert.add_argument("--dialect", help="read as this language instead of finding out")
     evaluate = add_command(
         commands,
         "eval",
@@ -194,6 +204,12 @@ def _schema(arguments: argparse.Namespace) -> int:
     from agent.flow.load import DEFAULT
 
     return run_schema(sys.stdout, arguments.dialect or DEFAULT)
+
+
+def _convert(arguments: argparse.Namespace) -> int:
+    from agent.cli.flow.convert import convert_flow
+
+    return convert_flow(arguments.file, arguments.dialect, arguments.to, sys.stdout)
 
 
 def _show(arguments: argparse.Namespace) -> int:

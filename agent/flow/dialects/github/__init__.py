@@ -6,7 +6,8 @@ from agent.flow.dialects.github.calls import check_called
 from agent.flow.dialects.github.front import read_flow
 from agent.flow.dialects.github.limits import LIMITS
 from agent.flow.dialects.github.words import GITHUB
-from agent.flow.front_end import FrontEnd
+from agent.flow.front_end import FrontEnd, Written
+from agent.flow.model import Flow
 from agent.flow.problems import Problem
 from agent.flow.source import Node
 
@@ -33,6 +34,12 @@ def _make_page() -> str:
     return make_page()
 
 
+def _write(flow: Flow) -> Written:
+    from agent.flow.dialects.github.writing import write_flow
+
+    return write_flow(flow)
+
+
 FRONT_END: Final = FrontEnd(
     GITHUB,
     limits=LIMITS,
@@ -41,4 +48,5 @@ FRONT_END: Final = FrontEnd(
     check_action=_check_action,
     make_schema=_make_schema,
     make_page=_make_page,
+    write=_write,
 )

@@ -23,4 +23,12 @@ GRADIENT: Final = Dialect(
     next_contexts=next_contexts,
     job_contexts=job_contexts,
     called_contexts=called_contexts,
+    elsewhere={
+        r"context\.event\.github\.url": "format('{0}/{1}.git', github.server_url, github.repository)",
+        r"context\.event\.github\.ref\b": "github.ref",
+        r"context\.event\.github\.branch": "github.ref_name",
+        r"context\.event\.github\.sha": "github.sha",
+        r"context\.event\.github\.event\b": "github.event",
+        r"context\.event\.name": "github.event_name",
+    },
 )
