@@ -18,6 +18,7 @@ from agent.flow.shapes import mapping
 from agent.flow.tidied import list_fields, text_of
 
 _OWN: Final = "flow-agent"
+_OWN_URL: Final = "context.event.github.url"
 _STEP: Final = "action"
 _FOLDER_TYPES: Final = ("volume", "dataset")
 _PATH: Final = re.compile(r"/?(?P<side>inputs|outputs)/(?P<name>[^/]+)(?P<below>/.*)?")
@@ -124,6 +125,8 @@ def _make_download(reader: Reader, uses: Node, told: Mapping[str, Node], job: Jo
 
 def _make_own(reader: Reader, uses: Node, told: Mapping[str, Node], more: Mapping[str, Template]) -> Step:
     with_ = {name: read_value(reader, value) for name, value in told.items() if name not in more}
+    if text_of(told.get("url")) == _OWN_URL:
+        del with_["url"]  # to the action, none is the code that the run is about
     return Step(StepKind.USES, _STEP, uses.position, uses=f"{_OWN}/{text_of(uses)}", with_={**with_, **more})
 
 

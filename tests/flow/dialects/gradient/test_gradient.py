@@ -175,16 +175,15 @@ def test_a_download_goes_into_the_only_folder_that_the_job_makes_or_where_it_is_
 
 
 def test_the_url_of_the_event_is_the_code_of_the_run() -> None:
-    text = "jobs:\n  a:\n    outputs: {r: {type: volume}}\n    uses: git-checkout@v1\n    with: {url: context.event.github.url}\n"
+    text = "jobs:\n  a:\n    outputs: {r: {type: volume}}\n    uses: git-checkout@v1\n    with: {url: context.event.github.url}\n    env: {SHA: context.event.github.sha}\n"
     source = Source(SourceKind.GIT, url="https://git.example/a/b", ref="refs/heads/main", commit="c" * 40)
     (spec,) = compile_jobs(text, source=source, actor="ada").values()
     assert spec.contexts["context"]["event"] == {
         "name": "manual",
         "github": {"url": "https://git.example/a/b", "ref": "refs/heads/main", "branch": "main", "sha": "c" * 40, "event": {}},
     }  # fmt: skip
-    assert [step.with_["url"] for step in spec.steps if step.id == "action"] == [
-        "${{ context.event.github.url }}"
-    ]
+    assert spec.env == ({"SHA": "${{ context.event.github.sha }}"},)
+    assert [step.with_ for step in spec.steps if step.id == "action"] == [{"path": "outputs/r"}]
 
 
 def test_volumes_of_old_files_are_shared_by_naming_them_among_the_inputs() -> None:

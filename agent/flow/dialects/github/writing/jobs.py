@@ -48,7 +48,7 @@ def _write_head(writer: Writer, job: Job) -> _Fields:
         fields["needs"] = list(job.needs)
     if job.condition != "success()":
         fields["if"] = writer.write_expression(job.condition, place)
-    if job.strategy.matrix is not None:
+    if job.strategy != Strategy():
         fields["strategy"] = _write_strategy(writer, job.strategy, place)
     if job.permissions is not None:
         fields["permissions"] = dict(job.permissions)
@@ -56,7 +56,9 @@ def _write_head(writer: Writer, job: Job) -> _Fields:
 
 
 def _write_strategy(writer: Writer, strategy: Strategy, place: Position) -> _Fields:
-    fields: _Fields = {"matrix": writer.write(strategy.matrix, place)}
+    fields: _Fields = {}
+    if strategy.matrix is not None:
+        fields["matrix"] = writer.write(strategy.matrix, place)
     if strategy.fail_fast is not True:
         fields["fail-fast"] = writer.write(strategy.fail_fast, place)
     if strategy.max_parallel is not None:

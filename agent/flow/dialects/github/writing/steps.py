@@ -23,7 +23,7 @@ def write_step(writer: Writer, step: Step) -> _Fields:
         case StepKind.RUN | StepKind.USES:
             fields |= _write_work(writer, step)
         case StepKind.PARALLEL:
-            return {"parallel": [write_step(writer, child) for child in step.children]}
+            return {"parallel": [_write_child(writer, child) for child in step.children]}
         case StepKind.WAIT:
             fields["wait"] = list(step.targets)
         case StepKind.WAIT_ALL:
@@ -35,6 +35,11 @@ def write_step(writer: Writer, step: Step) -> _Fields:
     if step.is_cached is not None:
         writer.lose(place, "the outputs of an equal run can't be taken there", "actions/cache keeps files")
     return fields
+
+
+def _write_child(writer: Writer, step: Step) -> _Fields:
+    """A step of a parallel group is in the background as it is."""
+    return {key: value for key, value in write_step(writer, step).items() if key != "background"}
 
 
 def _write_work(writer: Writer, step: Step) -> _Fields:

@@ -4,8 +4,9 @@ import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from agent.flow.dialects.github.table.contexts import STEP, STEP_IF
+from agent.flow.dialects.github.table.contexts import JOB_IF, STEP
 from agent.flow.expressions import (
+    INSERT,
     ExpressionError,
     TemplatePiece,
     evaluate,
@@ -17,7 +18,7 @@ from agent.flow.expressions import (
 from agent.flow.model import Position, Template
 from agent.flow.problems import Problem, Severity
 
-_FUNCTIONS = {info.name: info for info in (*STEP.functions, *STEP_IF.functions)}
+_FUNCTIONS = {info.name: info for info in (*STEP.functions, *JOB_IF.functions)}
 _CONTEXTS = (*STEP.contexts, "jobs")
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -57,6 +58,8 @@ class Writer:
 
     def write_expression(self, text: str, position: Position) -> str:
         """A bare expression in GitHub's words."""
+        if text.strip() == INSERT:
+            return text
         for pattern, instead in self._instead:
             text = instead.join(pattern.split(text))
         try:

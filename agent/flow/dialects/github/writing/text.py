@@ -6,6 +6,7 @@ import yaml
 
 from agent.flow.nodes import resolve_plain
 
+_BREAKS = "\x85\u2028\u2029\r"  # ends of lines to some readers of YAML
 _WIDTH = 4096  # texts are not folded
 
 
@@ -23,13 +24,11 @@ class _Dumper(yaml.SafeDumper):
 
 def _write_text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
     lines = text.split("\n")
-    is_block = (
-        len(lines) > 1
-        and not text.startswith((" ", "\t", "\n"))
-        and all(line == line.rstrip() for line in lines)
-    )
+    is_odd = any(letter in text for letter in _BREAKS)
+    starts_odd = text.startswith((" ", "\t", "\n"))
+    is_block = len(lines) > 1 and not starts_odd and all(line == line.rstrip() for line in lines)
     is_text = isinstance(resolve_plain(text), str) if text else False
-    style = "|" if is_block else None if is_text else "'"
+    style = '"' if is_odd else "|" if is_block else None if is_text else "'"
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
