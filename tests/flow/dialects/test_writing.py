@@ -167,11 +167,15 @@ def test_what_has_no_equal_is_said_with_its_place() -> None:
         """
     )
     assert lose(load_flow(text, "f.yaml").flow) == [
-        ("3: The identifier '1st' is invalid. IDs may only contain alphanumeric characters, '_', and '-'. "
-        "IDs must start with a letter or '_' and and must be less than 100 characters."),
+        (
+            "3: The identifier '1st' is invalid. IDs may only contain alphanumeric characters, '_', and '-'. "
+            "IDs must start with a letter or '_' and and must be less than 100 characters."
+        ),
         "4: `${{ secrets.S }}` is one word, and could be several there: an expression's value is split with the line",
-        ("6: `context.event.nothing.there` means nothing to GitHub: Unrecognized named-value: 'context'. "
-        "Located at position 1 within expression: context.event.nothing.there"),
+        (
+            "6: `context.event.nothing.there` means nothing to GitHub: Unrecognized named-value: 'context'. "
+            "Located at position 1 within expression: context.event.nothing.there"
+        ),
         "6: what lies at /inputs/v is shared among jobs",
     ]
 

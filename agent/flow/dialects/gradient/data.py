@@ -71,9 +71,9 @@ def read_typed(reader: Reader, node: Node | None) -> dict[str, Typed]:
     return found
 
 
-def read_keeps(reader: Reader, outputs: Mapping[str, Typed]) -> tuple[KeptData, ...]:
+def read_keeps(reader: Reader, job: JobData) -> tuple[KeptData, ...]:
     """What is kept of a job's outputs."""
-    return tuple(keep for output in outputs.values() for keep in _read_keep(reader, output))
+    return tuple(keep for output in job.outputs.values() for keep in _read_keep(reader, job, output))
 
 
 def check_outputs(reader: Reader, outputs: Node | None, jobs: Mapping[str, JobData]) -> None:
@@ -129,9 +129,14 @@ def find_shared(inputs: Node | None, given: Mapping[str, Typed]) -> dict[str, st
 def keep_shared(job: JobData, place: Position) -> tuple[KeptData, ...]:
     """Volumes that a job shares: it may be the one that fills them."""
     return tuple(
-        KeptData("volume", f"inputs/{alias}", place, name=volume, in_data=True)
+        KeptData("volume", f"inputs/{alias}", place, name=_name_volume(job.id, volume), in_data=True)
         for volume, alias in job.shared.items()
     )
+
+
+def _name_volume(job: str, volume: str) -> str:
+    """What a volume is kept as: several jobs of a run may have one of that name."""
+    return f"{job}.{volume}"
 
 
 def name_dataset(reader: Reader, node: Node) -> tuple[str, str, str]:
@@ -165,7 +170,7 @@ def _read_one(name: str, node: Node) -> Typed:
     )
 
 
-def _read_keep(reader: Reader, output: Typed) -> list[KeptData]:
+def _read_keep(reader: Reader, job: JobData, output: Typed) -> list[KeptData]:
     place, path = output.node.position, f"outputs/{output.name}"
     match output.type:
         case "string":
@@ -177,7 +182,7 @@ def _read_keep(reader: Reader, output: Typed) -> list[KeptData]:
                     "a volume is made by the job that it is an output of",
                     "to read another job's: `inputs: {NAME: JOB.outputs.NAME}`; its own is written to a new one",
                 )
-            return [KeptData("volume", path, place, name=output.name, in_data=True)]
+            return [KeptData("volume", path, place, name=_name_volume(job.id, output.name), in_data=True)]
         case "dataset" if output.ref is not None:
             return [KeptData("dataset", path, place, name=_name_kept(reader, output.ref), in_data=True)]
         case "dataset":
@@ -254,7 +259,8 @@ def _bring_shared(
     for before in reversed(list_ancestors(job, jobs)):
         makes = volume in before.outputs and before.outputs[volume].type == "volume"
         if volume in before.shared or makes:
-            return BroughtData("job", before.id, place, path=path, name=volume, in_data=True)
+            name = _name_volume(before.id, volume)
+            return BroughtData("job", before.id, place, path=path, name=name, in_data=True)
     return None
 
 
@@ -343,7 +349,7 @@ def _bring_output(place: Position, path: str, job: str, output: Typed, reader: R
     if output.type == "string":
         of = f"${{{{ needs['{job}'].outputs['{output.name}'] }}}}"
         return BroughtData("text", of, place, path=path, in_data=True, is_read_only=True)
-    name: Template = output.name
+    name: Template = _name_volume(job, output.name)
     if output.type == "dataset":
         if output.ref is None:
             return None

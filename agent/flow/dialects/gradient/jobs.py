@@ -106,7 +106,7 @@ def _read_job(flow: _Flow, key: Scalar, node: Node) -> Job:
         timeout_minutes=_read_timeout(reader, fields.get("timeout")),
         resources=place.resources,
         brings=read_brings(reader, data, flow.jobs, flow.inputs),
-        keeps=(*read_keeps(reader, data.outputs), *keep_shared(data, key.position)),
+        keeps=(*read_keeps(reader, data), *keep_shared(data, key.position)),
     )
 
 

@@ -204,11 +204,11 @@ def test_volumes_of_old_files_are_shared_by_naming_them_among_the_inputs() -> No
     first, second = specs["CloneRepo"], specs["Train"]
     assert (first.brings, [(keep.kind, keep.path, keep.name) for keep in first.keeps]) == (
         (),
-        [(KeepKind.VOLUME, "inputs/repo", "repo")],
+        [(KeepKind.VOLUME, "inputs/repo", "CloneRepo.repo")],
     )
     assert [
         (bring.kind, bring.of, bring.name, bring.path, bring.is_read_only) for bring in second.brings
-    ] == [(BringKind.JOB, "CloneRepo", "repo", "inputs/repo", False)]
+    ] == [(BringKind.JOB, "CloneRepo", "CloneRepo.repo", "inputs/repo", False)]
 
 
 def test_datasets_are_named_as_they_can_be_here() -> None:
