@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 from urllib.parse import quote, urlencode
 
@@ -25,6 +26,7 @@ from _toolkit.trees import Entry, Tree, copy_tree, scan_tree
 _FILES_AT_ONCE = 1000
 _LISTED_AT_ONCE = 200
 _AT_A_TIME = 4
+_NO_FACTS: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +42,8 @@ class Staged:
 class DatasetShelf(Protocol):
     """Where datasets are."""
 
-    def stage(self, name: str, tree: Tree, message: str) -> Staged:
-        """Bring the files of a new version of `NAME` or `NAME:TAG` there."""
+    def stage(self, name: str, tree: Tree, message: str, facts: Mapping[str, str] = _NO_FACTS) -> Staged:
+        """Bring the files of a new version of `NAME` or `NAME:TAG` there; `facts` are said of it."""
         ...
 
     def commit(self, staged: Sequence[Staged]) -> list[str]:
@@ -70,14 +72,15 @@ class LocalDatasets:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def stage(self, name: str, tree: Tree, message: str) -> Staged:
+    def stage(self, name: str, tree: Tree, message: str, facts: Mapping[str, str] = _NO_FACTS) -> Staged:
         """See DatasetShelf."""
         own, _, tag = name.partition(":")
         folder = self._folder / check_dataset_name(own)
         folder.mkdir(parents=True, exist_ok=True)
         making = Path(tempfile.mkdtemp(prefix=".making-", dir=folder))
         copy_tree(as_folder(tree), making / "tree")
-        (making / "note").write_text(json.dumps({"message": message, "tags": [tag] if tag else []}))
+        note = {"message": message, "tags": [tag] if tag else [], "metadata": dict(facts)}
+        (making / "note").write_text(json.dumps(note))
         return Staged(own, tag, str(making), tree)
 
     def commit(self, staged: Sequence[Staged]) -> list[str]:
@@ -124,12 +127,13 @@ class ServerDatasets:
         self._url = f"{url}/api/v1"
         self._headers = {"Authorization": f"Bearer {token}"}
 
-    def stage(self, name: str, tree: Tree, message: str) -> Staged:
+    def stage(self, name: str, tree: Tree, message: str, facts: Mapping[str, str] = _NO_FACTS) -> Staged:
         """See DatasetShelf."""
         own, _, tag = name.partition(":")
         path = f"/datasets/{quote(own, safe='')}"
         self._create(own, path)
-        draft = self._call("POST", f"{path}/drafts", {"message": message})["draft"]
+        about = {"message": message, "metadata": dict(facts)}
+        draft = self._call("POST", f"{path}/drafts", about)["draft"]
         base = f"{path}/drafts/{draft}"
         files = list(_describe_files(as_folder(tree).entries))
         sources = {file["digest"]: entry for file, entry in files}

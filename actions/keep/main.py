@@ -47,7 +47,10 @@ def main() -> None:
     if failures:
         raise StepError("; ".join(failures))
     if staged:
-        say(f"new versions: {', '.join(open_datasets().commit(staged))}")
+        made = open_datasets().commit(staged)
+        say(f"new versions: {', '.join(made)}")
+        for one, version in zip(staged, made, strict=True):
+            set_output(one.name, version)  # other jobs of the run may want this very one
 
 
 def keep_one(errand: Errand, keep: Mapping[str, Any]) -> list[Staged]:

@@ -64,6 +64,22 @@ CASES = [
 ]  # fmt: skip
 
 
+# One after the other: what one makes the next reads.
+DATA_CASES = [
+    Case("make_data", {"make": {"test-one": "test-one:1", "test-other": "test-other:1"}}, failed=("fail",)),
+    Case("datasets", {
+        "job-1": {"test-two": "test-two:1", "echo2": "ENV 9 test"}, "job-2": {"test-three": "test-three:1", "lines": "4"},
+    }, HUSH),
+    Case("datasets", {
+        "job-1": {"test-two": "test-two:2", "echo2": "ENV 9 test"}, "job-2": {"test-three": "test-three:2", "lines": "4"},
+    }, (*HUSH, "--input", "data=test-one:1")),
+    Case("dataset_versions", {"read": {"said": "o b ", "writable": "1"}}, ("--input", "data=test-other")),
+    Case("model", {
+        "TrainModel": {"trained": "trained:1"}, "UploadModel": {"model-id": "my-model:1"}, "DeployModel": {"said": "model my-model:1"},
+    }),
+]  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     own = tmp_path_factory.getbasetemp()
@@ -146,11 +162,52 @@ def test_a_file_runs_here(case: Case, around: Around, engine: str, tmp_path: Pat
     assert done.code == (1 if case.failed else 0)
 
 
+def test_datasets_of_one_run_are_read_by_the_next_here(around: Around, engine: str, tmp_path: Path) -> None:
+    for case in DATA_CASES:
+        done = run_here(around, around.place(case), *case.options, state=tmp_path)
+        assert done.out, done.err
+        check(case, done.records()[-1]["jobs"], done.out)
+    file = around.place(Case("dataset_versions", {}))
+    done = run_here(around, file, "--input", "data=test-nothing", state=tmp_path)
+    assert (done.code, done.out) == (2, "")
+    assert "'test-nothing'" in done.err
+    assert f"{file.name}:7:14" in done.err
+
+
 def test_they_run_through_a_server(lab: Lab, around: Around, engine: str) -> None:
-    lab.add_agent("box", "--max-jobs", "4")
-    runs = [lab.submit(around.place(case), *around.options(case)) for case in CASES]
+    start(lab)
+    code = ("--source", "snapshot")
+    runs = [lab.submit(around.place(case), *code, *around.options(case)) for case in CASES]
     for case, run in zip(CASES, runs, strict=True):
-        done = lab.wait_for_run(run)
-        jobs = {job["key"]: job for job in done["jobs"]}
-        log = "\n".join(line for job in jobs if jobs[job]["started"] for line in lab.lines(run, job))
-        check(case, jobs, log)
+        check_run(lab, case, run)
+
+
+def test_datasets_of_one_run_are_read_by_the_next_through_a_server(
+    lab: Lab, around: Around, engine: str
+) -> None:
+    start(lab)
+    for case in DATA_CASES:
+        run = lab.submit(around.place(case), "--source", "none", *case.options)
+        check_run(lab, case, run)
+    made = lab.get("dataset", "lineage", "--run", str(run))
+    assert {(use["direction"], use["ref"]) for use in made} == {
+        ("made", "trained:1"), ("read", "trained:1"), ("made", "my-model:1"),
+    }  # fmt: skip
+    listed = lab.agent("dataset", "list").out
+    assert any("my-model" in line and "model (Tensorflow)" in line for line in listed.splitlines())
+    refused = lab.agent("flow", "submit", around.place(DATA_CASES[3]), "--input", "data=test-nothing")
+    assert refused.code == 2
+    assert "dataset 'test-nothing'" in refused.err
+    assert len(lab.get("run", "list")) == len(DATA_CASES)
+
+
+def start(lab: Lab) -> None:
+    allowed = {"AGENT_CONTAINER_ALLOW": "local-image:flow-test/*"}
+    lab.add_agent("box", "--max-jobs", "4", environment=allowed)
+
+
+def check_run(lab: Lab, case: Case, run: int) -> None:
+    done = lab.wait_for_run(run)
+    jobs = {job["key"]: job for job in done["jobs"]}
+    log = "\n".join(line for job in jobs if jobs[job]["started"] for line in lab.lines(run, job))
+    check(case, jobs, log)

@@ -132,9 +132,18 @@ def _list(client: Client, arguments: argparse.Namespace) -> int:
     if arguments.format == "json":
         print_json(found, sys.stdout)
         return 0
-    rows = [[row["name"], *_version_cells(row["latest"]), row["description"]] for row in found]
-    print_table(["name", "latest", "files", "size", "created", "description"], rows, sys.stdout)
+    rows = [
+        [row["name"], *_version_cells(row["latest"]), _name_kind(row["latest"]), row["description"]]
+        for row in found
+    ]
+    print_table(["name", "latest", "files", "size", "created", "kind", "description"], rows, sys.stdout)
     return 0
+
+
+def _name_kind(version: dict[str, Any] | None) -> str:
+    """`model` and its type, of one that was made as a model."""
+    kind = (version or {}).get("metadata", {}).get("model_type")
+    return f"model ({kind})" if isinstance(kind, str) else ""
 
 
 def _version_cells(version: dict[str, Any] | None) -> list[object]:

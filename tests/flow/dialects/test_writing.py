@@ -110,8 +110,8 @@ def compile_jobs(flow: Flow, event: str) -> dict[str, JobSpec]:
     run, found = Run(flow, start), {}
     for key in flow.jobs:
         found[key] = run.spec(key)
-        texts = [keep.name for keep in found[key].keeps if keep.kind is KeepKind.TEXT]
-        run.finish(key, **{name: f"the {name} of {key}" for name in texts})
+        kept = [keep for keep in found[key].keeps if keep.kind in (KeepKind.TEXT, KeepKind.DATASET)]
+        run.finish(key, **{keep.name: f"{keep.name}:7" for keep in kept})
     return found
 
 

@@ -53,10 +53,12 @@ def read_keeps(reader: Reader, node: Node | None) -> tuple[KeptData, ...]:
     return tuple(found)
 
 
-def name_texts(node: Node | None) -> list[str]:
-    """The outputs that a job has by files that it keeps as texts."""
+def name_kept_outputs(node: Node | None) -> list[str]:
+    """The outputs that a job has by what it keeps: texts, and datasets, whose new version it is."""
     fields = [list_fields(item) for item in _items(node)]
-    return [str(_name_text(each)) for each in fields if text_of(each.get("as")) == "text"]
+    texts = [str(_name_text(each)) for each in fields if text_of(each.get("as")) == "text"]
+    datasets = [str(_name_text(each)) for each in fields if text_of(each.get("as")) == "dataset"]
+    return [*texts, *(name.partition(":")[0] for name in datasets)]
 
 
 def _name_text(fields: dict[str, Node]) -> Template:

@@ -7,9 +7,9 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from agent.flow.dialects.gradient.data import JobData, Typed
+from agent.flow.dialects.gradient.data import JobData, Typed, name_dataset
 from agent.flow.dialects.gradient.table.actions import ACTIONS
-from agent.flow.dialects.gradient.values import is_secret, read_list, read_value
+from agent.flow.dialects.gradient.values import as_text, is_secret, read_list, read_value
 from agent.flow.model import Step, StepKind, Template
 from agent.flow.nodes import Mapping as MappingNode
 from agent.flow.nodes import Node, Scalar, Sequence
@@ -101,7 +101,9 @@ def _make_model(reader: Reader, uses: Node, told: Mapping[str, Node], job: JobDa
         reader.report(
             output.node, f"create-model@v1 makes no output '{output.name}'", "it makes `model-id`, a string"
         )
-    return _make_own(reader, uses, told, {"path": "inputs/model"})
+    name = told.get("name")
+    called = "" if name is None else name_dataset(reader, name)[1]
+    return _make_own(reader, uses, told, {"name": as_text(called), "path": "inputs/model"})
 
 
 def _make_download(reader: Reader, uses: Node, told: Mapping[str, Node], job: JobData) -> Step:

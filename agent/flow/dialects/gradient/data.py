@@ -349,9 +349,11 @@ def _bring_output(place: Position, path: str, job: str, output: Typed, reader: R
     if output.type == "string":
         of = f"${{{{ needs['{job}'].outputs['{output.name}'] }}}}"
         return BroughtData("text", of, place, path=path, in_data=True, is_read_only=True)
-    name: Template = _name_volume(job, output.name)
     if output.type == "dataset":
         if output.ref is None:
             return None
-        name = as_text(name_dataset(reader, output.ref)[1])
+        made = name_dataset(reader, output.ref)[1]
+        of = f"${{{{ needs['{job}'].outputs['{made}'] }}}}"  # with the version
+        return BroughtData("dataset", of, place, path=path, in_data=True, is_read_only=True)
+    name = _name_volume(job, output.name)
     return BroughtData("job", job, place, path=path, name=name, in_data=True, is_read_only=True)

@@ -29,7 +29,7 @@ def load_job(body: str, more: str = "") -> Job:
 
 
 def compile_jobs(text: str, **asked: Any) -> dict[str, JobSpec]:
-    """The specification of each job of a run, the ones before it having succeeded with an output for each of their texts."""
+    """The specification of each job of a run, the ones before it having succeeded, with texts and versions of datasets."""
     flow = load(text)
     secrets = asked.pop("secrets", ("hello",))
     start = make_start(
@@ -39,10 +39,12 @@ def compile_jobs(text: str, **asked: Any) -> dict[str, JobSpec]:
     found = {}
     for key in flow.jobs:
         found[key] = run.spec(key)
-        texts = {
-            keep.name: f"the {keep.name} of {key}" for keep in found[key].keeps if keep.kind is KeepKind.TEXT
+        outputs = {
+            keep.name: f"{keep.name}:4" if keep.kind is KeepKind.DATASET else f"the {keep.name} of {key}"
+            for keep in found[key].keeps
+            if keep.kind in (KeepKind.TEXT, KeepKind.DATASET)
         }
-        run.finish(key, **texts)
+        run.finish(key, **outputs)
     return found
 
 
@@ -100,7 +102,7 @@ def test_the_documented_example_means_what_it_meant_there() -> None:
         Keep(KeepKind.TEXT, "outputs/echo2", "echo2", in_data=True, place="f.yaml:13:14"),
     )
     assert [(bring.kind, bring.of, bring.path, bring.name) for bring in second.brings] == [
-        (BringKind.JOB, "job-1", "inputs/data2", "test-two"),
+        (BringKind.DATASET, "test-two:4", "inputs/data2", ""),
         (BringKind.TEXT, "the echo2 of job-1", "inputs/echo2", ""),
     ]
     assert second.timeout_minutes == 0
