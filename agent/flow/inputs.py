@@ -22,9 +22,7 @@ DATASET: Final = (
 )
 _BOOLEANS: Final = {"true": True, "false": False}
 _MEMBERS: Final[Mapping[str, tuple[str, ...]]] = {DATASET: ("id", "ref")}  # by type; of all others `value`
-_DATASET: Final = re.compile(
-    r"(?:[a-z0-9][a-z0-9._-]{0,62}/)?[a-z0-9][a-z0-9._-]{0,62}(?::[A-Za-z0-9][A-Za-z0-9._-]{0,127})?"
-)
+_DATASET: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}(?::[A-Za-z0-9][A-Za-z0-9._-]{0,127})?")
 _EMPTY: Final[Mapping[str, Value]] = {"boolean": False, "number": 0}
 
 

@@ -80,7 +80,7 @@ TEXT, DATA = Input("echo", "string"), Input("data", "dataset", required=True)
     [
         ({"echo": "hi", "data": "images"}, ("hi", "images")),
         ({"echo": {"value": "hi"}, "data": {"id": "images:3"}}, ("hi", "images:3")),
-        ({"inputs": {"echo": {"value": 5}, "data": {"ref": "team/images:best"}}}, ("5", "team/images:best")),
+        ({"inputs": {"echo": {"value": 5}, "data": {"ref": "images:best"}}}, ("5", "images:best")),
         ({"inputs": {"data": "images"}}, ("", "images")),
         ({"echo": {"value": ""}, "data": {"id": "images"}}, ("", "images")),
     ],

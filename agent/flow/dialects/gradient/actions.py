@@ -102,7 +102,7 @@ def _make_model(reader: Reader, uses: Node, told: Mapping[str, Node], job: JobDa
             output.node, f"create-model@v1 makes no output '{output.name}'", "it makes `model-id`, a string"
         )
     name = told.get("name")
-    called = "" if name is None else name_dataset(reader, name)[1]
+    called = "" if name is None else name_dataset(reader, name)[0]
     return _make_own(reader, uses, told, {"name": as_text(called), "path": "inputs/model"})
 
 

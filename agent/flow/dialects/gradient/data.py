@@ -24,7 +24,6 @@ from agent.flow.tidied import list_fields, list_pairs, text_of
 _SOURCE: Final = re.compile(r"(?P<job>.+?)\.(?P<what>inputs|outputs)\.(?P<name>.+)")
 _INPUTS: Final = "workflow.inputs."
 _NAME: Final = r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_-])?"
-_PUBLIC: Final = "gradient"  # the namespace of Paperspace's own datasets
 _DATASET_NAME: Final = r"[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?"
 
 
@@ -139,27 +138,31 @@ def _name_volume(job: str, volume: str) -> str:
     return f"{job}.{volume}"
 
 
-def name_dataset(reader: Reader, node: Node) -> tuple[str, str, str]:
-    """(project, name, version) of a dataset's reference, as they can be called here; what had to change is said."""
+def name_dataset(reader: Reader, node: Node) -> tuple[str, str]:
+    """(name, version) of a dataset's reference, as it can be called here; what had to change is said."""
     written, _, version = text_of(node).partition(":")
-    project, slash, name = written.rpartition("/")
-    if project == _PUBLIC:
-        reader.warn(
-            node,
-            f"'{text_of(node)}' is a dataset of Paperspace's own, which is not here",
-            f"push its files once: `agent dataset push DIR {name}`, in the project '{_PUBLIC}' or this one",
-        )
+    namespace, slash, name = written.rpartition("/")
     usable = re.sub(r"[^a-z0-9._-]", "-", name.lower()).strip("._-")[:63]
     if not re.fullmatch(_DATASET_NAME, usable):
         reader.report(
-            node, f"'{text_of(node)}' names no dataset", "as in `images`, `images:3` or `project/images:best`"
+            node, f"'{text_of(node)}' names no dataset", "as in `images`, `images:3` or `images:best`"
+        )
+        return "", ""
+    if slash:
+        reader.warn(
+            node,
+            f"a job reads the datasets of its own project here: '{written}' is read as '{usable}'",
+            f"`agent dataset push DIR {usable} --create` brings the files of '{namespace}' once",
         )
     elif usable != name:
         reader.warn(
             node,
             f"a dataset's name has small letters, digits, `.`, `_` and `-` here: '{name}' is read as '{usable}'",
         )
-    return (project if slash else "", usable, version)
+    if re.fullmatch(r"v[0-9]+", version):
+        reader.warn(node, f"versions have numbers here: ':{version}' is read as ':{version[1:]}'")
+        version = version[1:]
+    return usable, version
 
 
 def _read_one(name: str, node: Node) -> Typed:
@@ -197,9 +200,7 @@ def _read_keep(reader: Reader, job: JobData, output: Typed) -> list[KeptData]:
 
 
 def _name_kept(reader: Reader, node: Node) -> Template:
-    project, name, version = name_dataset(reader, node)
-    if project:
-        reader.warn(node, f"the version is made in this run's own project, not in '{project}'")
+    name, version = name_dataset(reader, node)
     if version:
         reader.warn(node, f"a job makes the next version of '{name}': ':{version}' is not asked")
     return as_text(name)
@@ -229,17 +230,9 @@ def _bring_typed(
                 )
                 return None
             warn_of_filled(reader, written)
-            project, name, version = name_dataset(reader, written.ref)
+            name, version = name_dataset(reader, written.ref)
             of = f"{name}:{version}" if version else name
-            return BroughtData(
-                "dataset",
-                as_text(of),
-                place,
-                path=path,
-                project=as_text(project),
-                in_data=True,
-                is_read_only=True,
-            )
+            return BroughtData("dataset", as_text(of), place, path=path, in_data=True, is_read_only=True)
         case _:
             return None
 
@@ -352,7 +345,7 @@ def _bring_output(place: Position, path: str, job: str, output: Typed, reader: R
     if output.type == "dataset":
         if output.ref is None:
             return None
-        made = name_dataset(reader, output.ref)[1]
+        made, _ = name_dataset(reader, output.ref)
         of = f"${{{{ needs['{job}'].outputs['{made}'] }}}}"  # with the version
         return BroughtData("dataset", of, place, path=path, in_data=True, is_read_only=True)
     name = _name_volume(job, output.name)

@@ -51,7 +51,7 @@ def _read_input(reader: Reader, given: Typed) -> Input:
     if given.type == "string" and given.value is not None:
         default = text_of(given.value)
     elif given.ref is not None:
-        project, name, version = name_dataset(reader, given.ref)
-        default = f"{project}/" * bool(project) + name + f":{version}" * bool(version)
+        name, version = name_dataset(reader, given.ref)
+        default = f"{name}:{version}" if version else name
     kind = "string" if given.type == "string" else "dataset"
     return Input(given.name, kind, required=default is None, default=default, position=given.node.position)

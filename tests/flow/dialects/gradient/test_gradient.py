@@ -224,9 +224,7 @@ def test_datasets_are_named_as_they_can_be_here() -> None:
         with: {image: i}
         """
     )
-    assert [(bring.project, bring.of) for bring in job.brings] == [
-        ("team", "my-data:v1"), ("", "dsr8k5qzn401lb5:klfoyy9"),
-    ]  # fmt: skip
+    assert [bring.of for bring in job.brings] == ["my-data:1", "dsr8k5qzn401lb5:klfoyy9"]
     assert job.keeps[0].name == "trained_model"
 
 

@@ -65,7 +65,7 @@ def test_a_wrong_key_or_value_is_said_at_its_place(text: str, complaint: str) ->
         ("{d: images}", "'images' is no source of an input (write `workflow.inputs.NAME`, `JOB.outputs.NAME` or `{type: ...}`)"),
         ("{d: {type: dataset}}", "the dataset of the input 'd' is not named (add `with: {ref: NAME}`)"),
         ("{d: {type: string}}", "the input 'd' has no value (add `with: {value: TEXT}`)"),
-        ("{d: {type: dataset, with: {ref: '::'}}}", "'::' names no dataset (as in `images`, `images:3` or `project/images:best`)"),
+        ("{d: {type: dataset, with: {ref: '::'}}}", "'::' names no dataset (as in `images`, `images:3` or `images:best`)"),
         ("{d: {type: datset}}", "Unexpected value 'datset' (did you mean `dataset`?)"),
     ],
 )  # fmt: skip
@@ -144,8 +144,10 @@ def test_an_action_that_lacks_something_says_so(job: str, complaint: str) -> Non
         ("jobs: {a: {outputs: {o: {type: dataset, with: {ref: 'd:3'}}}, " + GOOD + "}}",
          "1:53: a job makes the next version of 'd': ':3' is not asked"),
         ("jobs: {a: {inputs: {o: {type: dataset, with: {ref: gradient/mnist}}}, " + GOOD + "}}",
-         ("1:52: 'gradient/mnist' is a dataset of Paperspace's own, which is not here "
-         "(push its files once: `agent dataset push DIR mnist`, in the project 'gradient' or this one)")),
+         ("1:52: a job reads the datasets of its own project here: 'gradient/mnist' is read as 'mnist' "
+         "(`agent dataset push DIR mnist --create` brings the files of 'gradient' once)")),
+        ("jobs: {a: {inputs: {o: {type: dataset, with: {ref: 'd:v2'}}}, " + GOOD + "}}",
+         "1:52: versions have numbers here: ':v2' is read as ':2'"),
         ("on: {github: }\ninputs: {e: {type: string}}\njobs: {a: {" + GOOD + "}}",
          "2:13: nobody gives 'e' when a push starts the flow: such a run is refused (add `with: {value: TEXT}` or `with: {ref: DATASET}`)"),
         ("inputs: {e: {type: volume, with: {ref: d}}}\njobs: {a: {" + GOOD + "}}",

@@ -24,7 +24,9 @@ TYPES: Final = ("dataset", "string", "volume")
 REF: Final = Fields(
     "with",
     Key(
-        "ref", FILLED, "The dataset: `NAME`, `NAME:VERSION`, `NAME:TAG`; `PROJECT/NAME` is another project's."
+        "ref",
+        FILLED,
+        "The dataset: `NAME`, `NAME:NUMBER` or `NAME:TAG`; of `NAMESPACE/NAME` the name counts.",
     ),
     Key("id", FILLED, "The same, as older files write it."),
     Key("value", TEXT, "The text of a string."),
