@@ -15,6 +15,13 @@ def test_the_page_is_up_to_date():
     )
 
 
+def test_the_page_of_gradients_keys_is_up_to_date():
+    page = PAGE.parent / "dialects" / "gradient-keys.md"
+    assert page.read_text() == find_front_end("gradient").make_page(), (
+        "run: python -m agent.cli.flow.language gradient > docs/dialects/gradient-keys.md"
+    )
+
+
 def test_every_key_of_a_job_and_a_step_is_on_the_page():
     page = find_front_end().make_page()
     for key in (
