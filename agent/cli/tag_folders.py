@@ -16,7 +16,7 @@ from agent.errors import NotFoundError, UsageError
 
 _FLOW = """\
 name: "folders tagged {tag}"
-on: workflow_dispatch
+on: push
 jobs:
   folders: {{runs-on: self-hosted, if: false, steps: [{{run: "true"}}]}}
 """

@@ -13,7 +13,7 @@ from agent.flow.nodes import Node
 from agent.flow.problems import Problem
 
 
-class Written(NamedTuple):
+class WrittenFlow(NamedTuple):
     """A flow as a text of a language. Where a loss is an error, the language has no equal for something, and the text is none."""
 
     text: str
@@ -32,6 +32,6 @@ class FrontEnd(NamedTuple):
     check_action: Callable[[Node], list[Problem]]  # what is odd in an action's manifest
     make_schema: Callable[[], Mapping[str, Any]]  # the language as a JSON schema, for editors
     make_page: Callable[[], str]  # the language in Markdown, for people
-    write: Callable[[Flow], Written] | None = (
+    write: Callable[[Flow], WrittenFlow] | None = (
         None  # a flow of whatever language, in this one; None: nobody has taught it
     )

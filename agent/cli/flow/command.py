@@ -128,10 +128,10 @@ def _configure_language(commands: Any) -> None:
         "convert",
         _convert,
         "Write a flow in another language, or say what has no equal there.",
-        "agent flow convert train.yaml --to github > .github/workflows/train.yml",
+        "agent flow convert train.yaml > train.yml",
     )
     convert.add_argument("file", type=Path, metavar="FILE")
-    convert.add_argument("--to", required=True, metavar="DIALECT", help="the language to write it in")
+    convert.add_argument("--to", metavar="DIALECT", help="the language to write it in, if not the usual one")
     convert.add_argument("--dialect", help="read as this language instead of finding out")
     evaluate = add_command(
         commands,

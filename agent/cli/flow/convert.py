@@ -6,17 +6,18 @@ from typing import TextIO
 
 from agent.cli.local_files.files import read_flow, warn_of
 from agent.errors import UsageError
-from agent.flow.front_end import Written
-from agent.flow.load import find_front_end, inspect_flow
+from agent.flow.front_end import WrittenFlow
+from agent.flow.load import DEFAULT, DIALECTS, find_front_end, inspect_flow
 from agent.flow.problems import Problem, Severity
 
 
-def convert_flow(file: Path, dialect: str | None, to: str, out: TextIO) -> int:
-    """Print the flow in the language `to`; what is a little different there goes to standard error. 0.
+def convert_flow(file: Path, dialect: str | None, to: str | None, out: TextIO) -> int:
+    """Print the flow in the language `to` (none: the usual one); what is a little different there goes to standard error. 0.
 
     1 where something has no equal: then each such thing is printed, with its place, and no flow. Raises UsageError, InvalidFlowError.
     """
-    write = find_front_end(to).write
+    to = to or DEFAULT
+    write = find_front_end(to).write if to in DIALECTS else None
     if write is None:
         raise UsageError(f"no flow is written in the language '{to}'", where="--to")
     flow = read_flow(file, dialect).flow
@@ -35,7 +36,7 @@ def convert_flow(file: Path, dialect: str | None, to: str, out: TextIO) -> int:
     return 0
 
 
-def _check(written: Written, to: str, file: Path) -> list[Problem]:
+def _check(written: WrittenFlow, to: str, file: Path) -> list[Problem]:
     """What that language's own rules say of the text: a key may take fewer expressions there."""
     problems = inspect_flow(written.text, f"{file} as converted", to).problems
     return [problem for problem in problems if problem.severity is Severity.ERROR]

@@ -22,7 +22,7 @@ class FlowText(msgspec.Struct, forbid_unknown_fields=True):
     called: dict[str, str] = {}  # the texts of the flows that it calls, by reference
 
 
-class DispatchBody(msgspec.Struct, forbid_unknown_fields=True):
+class StoredDispatchBody(msgspec.Struct, forbid_unknown_fields=True):
     """Values for the flow's inputs, and another text than its own to run this once, or from now on (`make_default`)."""
 
     inputs: Inputs = {}
@@ -73,7 +73,7 @@ async def disable_flow(call: Call) -> Response:
 
 async def dispatch_flow(call: Call) -> Response:
     """Start a flow by hand, with typed inputs, by its own text or another."""
-    body, flows = await call.body(DispatchBody), call.rooms.triggers.flows
+    body, flows = await call.body(StoredDispatchBody), call.rooms.triggers.flows
     spec = None if body.spec is None else Spec(body.spec.text, body.spec.dialect, body.spec.called)
     if body.make_default:
         check_role(call.caller, Role.MAINTAINER, call.project.id, call.project.name)
@@ -102,7 +102,7 @@ OPERATIONS = (
         f"{_PATH}/dispatch",
         Access.RUNNER,
         dispatch_flow,
-        body=DispatchBody,
+        body=StoredDispatchBody,
         answers={201: RunStarted},
         problems=(409,),
     ),

@@ -27,7 +27,7 @@ Kept = Sequence[tuple[ArtifactRow, str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Asker:
+class BringAsker:
     """Who is brought something: a job of a run of a project."""
 
     run: int
@@ -36,7 +36,7 @@ class Asker:
 
 async def find_sources(connection: Connection, spec: JobSpec, project: int) -> JobSpec:
     """The specification with what each source has come to. Raises NotFoundError, with the place in the flow."""
-    asker = Asker(spec.run, project)
+    asker = BringAsker(spec.run, project)
     return replace(spec, brings=tuple([await find_source(connection, asker, each) for each in spec.brings]))
 
 
@@ -46,7 +46,7 @@ async def check_sources(connection: Connection, flow: Flow, state: RunState, pro
         wanted = list(list_sources(flow, state))
     for bring in wanted:
         try:
-            await find_source(connection, Asker(state.request.run, project), bring)
+            await find_source(connection, BringAsker(state.request.run, project), bring)
         except NotFoundError as error:
             raise UsageError(error.what, where=error.where, hint=error.hint) from None
 
@@ -60,7 +60,7 @@ async def allow_projects(connection: Connection, flow: Flow, run: int, caller: C
     await run_sources.set_projects(connection, run, readable)
 
 
-async def find_source(connection: Connection, asker: Asker, bring: Bring) -> Bring:
+async def find_source(connection: Connection, asker: BringAsker, bring: Bring) -> Bring:
     """What one of them has come to. Raises NotFoundError."""
     if bring.kind in (
         BringKind.TEXT,
@@ -82,7 +82,7 @@ def list_brought(spec: JobSpec) -> list[int]:
     return [item["id"] for each in found for item in each.get("artifacts", ())]
 
 
-async def _find(connection: Connection, asker: Asker, bring: Bring) -> dict[str, Any]:
+async def _find(connection: Connection, asker: BringAsker, bring: Bring) -> dict[str, Any]:
     project = await _find_project(connection, asker, bring)
     kept: Kept
     match bring.kind:
@@ -100,7 +100,7 @@ async def _find(connection: Connection, asker: Asker, bring: Bring) -> dict[str,
             return {"dataset": await _find_version(connection, asker, project, bring)}
 
 
-async def _find_project(connection: Connection, asker: Asker, bring: Bring) -> int:
+async def _find_project(connection: Connection, asker: BringAsker, bring: Bring) -> int:
     """The project to look in. One that the run may not read is told as one that isn't there."""
     if not bring.project:
         return asker.project
@@ -141,7 +141,9 @@ async def _find_last(connection: Connection, project: int, bring: Bring) -> int:
     return run
 
 
-async def _find_version(connection: Connection, asker: Asker, project: int, bring: Bring) -> dict[str, Any]:
+async def _find_version(
+    connection: Connection, asker: BringAsker, project: int, bring: Bring
+) -> dict[str, Any]:
     if project != asker.project:
         raise NotFoundError(
             f"the dataset '{bring.of}' is another project's, and jobs read those of their own",

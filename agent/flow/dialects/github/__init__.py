@@ -6,7 +6,7 @@ from agent.flow.dialects.github.calls import check_called
 from agent.flow.dialects.github.front import read_flow
 from agent.flow.dialects.github.limits import LIMITS
 from agent.flow.dialects.github.words import GITHUB
-from agent.flow.front_end import FrontEnd, Written
+from agent.flow.front_end import FrontEnd, WrittenFlow
 from agent.flow.model import Flow
 from agent.flow.problems import Problem
 from agent.flow.source import Node
@@ -34,7 +34,7 @@ def _make_page() -> str:
     return make_page()
 
 
-def _write(flow: Flow) -> Written:
+def _write(flow: Flow) -> WrittenFlow:
     from agent.flow.dialects.github.writing import write_flow
 
     return write_flow(flow)

@@ -7,11 +7,11 @@ from agent.flow.dialects.github.writing.jobs import write_concurrency, write_def
 from agent.flow.dialects.github.writing.templates import Writer
 from agent.flow.dialects.github.writing.text import write_yaml
 from agent.flow.dialects.github.writing.triggers import write_triggers
-from agent.flow.front_end import Written
+from agent.flow.front_end import WrittenFlow
 from agent.flow.model import Flow, Starts, TriggerKind
 
 
-def write_flow(flow: Flow) -> Written:
+def write_flow(flow: Flow) -> WrittenFlow:
     """The flow as a text of GitHub's language, with what is a little different there; or what has no equal there."""
     writer = Writer({**flow.dialect.elsewhere, **_write_defaults_of_events(flow)})
     place = next(iter(flow.jobs.values())).position
@@ -35,7 +35,7 @@ def write_flow(flow: Flow) -> Written:
     if flow.dialect.conventions != GITHUB.conventions:
         _say_where_containers_begin(writer, flow)
     losses = sorted(writer.losses, key=lambda loss: (loss.position.line, loss.position.column))
-    return Written(write_yaml(data), tuple(losses))
+    return WrittenFlow(write_yaml(data), tuple(losses))
 
 
 def _write_defaults_of_events(flow: Flow) -> dict[str, str]:
