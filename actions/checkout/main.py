@@ -31,6 +31,8 @@ def main() -> None:
         raise StepError(
             "this run is of a working tree, which has no other 'ref'", "name a `repository:` with it"
         )
+    elif kind not in {"git", "snapshot", "folder"} and not get_flag("required", default=True):
+        say("this run has no code")
     else:
         finish(*check_out_run(source, target, wishes, "give the input `repository:`"))
 

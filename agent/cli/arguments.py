@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from agent.cli.terminal.spelling import advise, find_unknown_option
+from agent.cli.terminal.spelling import advise, find_unknown_option, split_free
 from agent.config import load_settings
 from agent.errors import UsageError
 
@@ -60,6 +60,35 @@ class CommandParser(argparse.ArgumentParser):
         raise UsageError(what, where=self.prog, hint=advise(word, known, f"{self.prog} --help"))
 
 
+class FlowParser(CommandParser):
+    """A parser of a command that starts a flow: what it doesn't know is the flow's to know.
+
+    What was parsed has three members more. `free`: long options that are not the command's own, each with the word that
+    follows it, and words too many, in their order. `rest`: all that follows `--`. `unknown`: what there is to say of the
+    first of those options, where no flow knows it either; None where there is none.
+    """
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """As CommandParser does with the words that are this command's own. Raises UsageError."""
+        words = list(sys.argv[1:] if args is None else args)
+        takes_value = {option: _takes_value(action) for option, action in self._option_string_actions.items()}
+        split = split_free(words, takes_value)
+        unknown = self._explain_free(split.free, takes_value)
+        try:
+            parsed, left = super().parse_known_args(split.own, namespace)
+        except UsageError as error:
+            raise unknown or error from None
+        parsed.free, parsed.rest, parsed.unknown = split.free, split.rest, unknown
+        return parsed, left
+
+    def _explain_free(self, free: Sequence[str], known: Iterable[str]) -> UsageError | None:
+        name = next((word.partition("=")[0] for word in free if word.startswith("--")), "")
+        hint = advise(name, known, f"{self.prog} --help")
+        return UsageError(f"there is no option '{name}'", where=self.prog, hint=hint) if name else None
+
+
 def _takes_value(action: argparse.Action) -> bool | None:
     """Whether a value follows the option; None: all the rest of the line is its value."""
     return None if action.nargs in (argparse.REMAINDER, "*", "+") else action.nargs != 0
@@ -72,9 +101,18 @@ def describe(parser: argparse.ArgumentParser, meaning: str, *examples: str) -> N
     parser.epilog = "\n  ".join([f"{noun}:", *examples]) if examples else None
 
 
-def add_command(commands: Any, name: str, handler: Handler, meaning: str, *examples: str) -> CommandParser:
+def add_command(
+    commands: Any,
+    name: str,
+    handler: Handler,
+    meaning: str,
+    *examples: str,
+    kind: type[CommandParser] = CommandParser,
+) -> CommandParser:
     """A sub-command of `commands` (from `add_subcommands`)."""
+    made, commands._parser_class = commands._parser_class, kind  # noqa: SLF001 - argparse has one kind for all of them
     parser: CommandParser = commands.add_parser(name, help=meaning)
+    commands._parser_class = made  # noqa: SLF001
     describe(parser, meaning, *examples)
     parser.set_defaults(handler=handler)
     return parser
@@ -133,6 +171,20 @@ def read_number(text: str) -> int:
     if not (text.isascii() and text.isdecimal()) or int(text) == 0:
         raise argparse.ArgumentTypeError(f"'{text}' is no number above 0")
     return int(text)
+
+
+def read_run(text: str) -> int:
+    """The number of a run that is named by it, or by its readable name, as argparse takes it."""
+    from agent.spec.run_names import find_number
+
+    number = find_number(text)
+    if number is not None:
+        return number
+    if text.isascii() and text.isdecimal() and int(text):
+        return int(text)
+    raise argparse.ArgumentTypeError(
+        f"'{text}' is no number above 0, and no run's name such as wet-mangust-1"
+    )
 
 
 def split_pair(text: str, option: str) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import quote, urlencode
 
-from agent.cli.arguments import add_command, add_format, add_server, add_subcommands, describe, read_number
+from agent.cli.arguments import add_command, add_format, add_server, add_subcommands, describe, read_run
 from agent.cli.artifact_download import DownloadRequest, download_artifacts
 from agent.cli.client import Client, connect
 from agent.cli.terminal.progress import Progress, size_text
@@ -38,7 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "agent artifact upload 12 report.html",
     )
     for command in (listing, download, upload):
-        command.add_argument("run", type=read_number, metavar="RUN")
+        command.add_argument("run", type=read_run, metavar="RUN")
         add_format(command)
         add_server(command)
     add_download(download)

@@ -15,6 +15,7 @@ from agent.cli.arguments import (
     add_subcommands,
     describe,
     read_number,
+    read_run,
 )
 from agent.cli.client import Client, connect
 from agent.cli.terminal.tables import print_json, print_table
@@ -34,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     for command in (adding, listing, deleting):
         command.add_argument("tag", metavar="TAG", nargs="?" if command is listing else None)
         thing = command.add_mutually_exclusive_group(required=command is adding)
-        thing.add_argument("--run", type=read_number, metavar="N", help="the run with this number")
+        thing.add_argument("--run", type=read_run, metavar="N", help="the run with this number")
         thing.add_argument("--artifact", type=read_number, metavar="N", help="the artifact with this number")
         thing.add_argument("--dataset", metavar="NAME:VERSION", help="the version; its tag moves to it")
         if command is adding:

@@ -25,12 +25,12 @@ ReadText = Callable[[str], str | None]
 
 
 def load_called(flow: Flow, read: ReadText) -> dict[str, str]:
-    """The texts of all flows that `flow` calls, directly or through others, by reference.
+    """The texts of all flows that `flow` calls, directly or through others, by reference; and those of its companions.
 
     `read` gives the text behind a reference, raises AgentError when there is none, and gives None for one to leave out.
     Raises UsageError when there are too many, and InvalidFlowError for one that is not valid.
     """
-    texts: dict[str, str] = {}
+    texts = dict(flow.companions)
     open_flows = [("", flow)]
     while open_flows:
         caller, calling = open_flows.pop(0)
@@ -38,7 +38,7 @@ def load_called(flow: Flow, read: ReadText) -> dict[str, str]:
             reference = refer(call.uses, caller)
             if reference in texts:
                 continue
-            if len(texts) == MAX_FILES:
+            if len(texts) - len(flow.companions) == MAX_FILES:
                 raise UsageError(f"more than {MAX_FILES} flows are called", where=str(job.position))
             text = read(reference)
             if text is not None:
@@ -55,7 +55,11 @@ def link_flow(flow: Flow, texts: Mapping[str, str], *, is_partial: bool = False)
     """
     if not _calls(flow):
         return flow
-    flows = {reference: _parse(flow, reference, text) for reference, text in texts.items()}
+    flows = {
+        reference: _parse(flow, reference, text)
+        for reference, text in texts.items()
+        if reference not in flow.companions
+    }
     linker = _Linker(flows, is_partial=is_partial)
     linked, _depth = linker.link("", flow)
     if linker.problems:

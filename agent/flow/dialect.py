@@ -31,6 +31,8 @@ class RunFacts(NamedTuple):
     url: str = ""  # of the repository with the run's code; empty, as the next two, where there is none
     ref: str = ""
     commit: str = ""
+    jobs: tuple[str, ...] = ()  # those that were asked for; empty: all
+    name: str = ""  # the run's readable name, such as wet-mangust-1
 
 
 class Dialect(NamedTuple):
@@ -48,3 +50,6 @@ class Dialect(NamedTuple):
     called_contexts: Callable[[Contexts, str], Contexts]  # for a job of the called flow in that file
     # Expressions of it, as patterns, and how the language that files are in by default says the same.
     elsewhere: Mapping[str, str] = _NOTHING_ELSEWHERE
+    arguments_input: str = (
+        ""  # the input that takes further words of a command line, quoted for a shell; empty: none does
+    )

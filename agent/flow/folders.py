@@ -40,6 +40,13 @@ def is_flow_file(path: str) -> bool:
     return re.fullmatch(known.files if known else _ANY, name) is not None
 
 
+def lies_beside_flows(file: str) -> bool:
+    """Whether the file's place tells that it is none: it lies in a folder whose flows have names of their own, and has another."""
+    folder, _, name = file.replace("\\", "/").rpartition("/")
+    known = find_folder(folder) if folder else None
+    return known is not None and bool(known.dialect) and re.fullmatch(known.files, name) is None
+
+
 def find_dialect(file: str) -> str:
     """The language that a flow's place gives away; empty where it tells nothing."""
     folder, _, name = file.replace("\\", "/").rpartition("/")

@@ -3,7 +3,8 @@
 `agent.flow.load` holds the table of them. Everything here is pure.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from agent.flow.composing import YamlLimits
@@ -25,8 +26,8 @@ class FrontEnd(NamedTuple):
 
     dialect: Dialect
     limits: YamlLimits  # what a file of this language may cost
-    # Of a file's nodes and its name: the flow, None where a problem is an error; and every problem.
-    read: Callable[[Node, str], tuple[Flow | None, list[Problem]]]
+    # Of a file's nodes, its name and the texts of its companions: the flow, None where a problem is an error; and every problem.
+    read: Callable[[Node, str, Mapping[str, str]], tuple[Flow | None, list[Problem]]]
     # Of a flow, a job of it that calls another, and that other flow: what is wrong with the call.
     check_call: Callable[[Flow, Job, Flow], list[Problem]]
     check_action: Callable[[Node], list[Problem]]  # what is odd in an action's manifest
@@ -35,3 +36,11 @@ class FrontEnd(NamedTuple):
     write: Callable[[Flow], WrittenFlow] | None = (
         None  # a flow of whatever language, in this one; None: nobody has taught it
     )
+    # Of a file's name: the patterns of the companions that are read with it (agent.flow.companions).
+    list_companions: Callable[[str], Sequence[str]] = lambda _file: ()
+    # Options of a command line, without dashes, that say something else than a job does, each with whether a value follows;
+    # and of jobs and those that were given, in their order, the companion that says so: its path and text.
+    options: Mapping[str, bool] = MappingProxyType({})
+    write_overrides: Callable[[Sequence[str], Sequence[tuple[str, str]]], tuple[str, str]] | None = None
+    # Of a provider, the word after it and a command (both may be empty): the text of a flow of one job, of the provider's name.
+    write_alone: Callable[[str, str, str], str] | None = None

@@ -6,9 +6,11 @@ The only module that knows the dialects. Which one a file is in: what the caller
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from agent.errors import UsageError
+from agent.flow.companions import NO_COMPANIONS, ReadCompanions, read_none
 from agent.flow.composing import YamlLimits
 from agent.flow.folders import find_dialect
 from agent.flow.front_end import FrontEnd
@@ -23,6 +25,12 @@ def _import_github() -> FrontEnd:
     return github.FRONT_END
 
 
+def _import_dstack() -> FrontEnd:
+    from agent.flow.dialects import dstack
+
+    return dstack.FRONT_END
+
+
 def _import_gradient() -> FrontEnd:
     from agent.flow.dialects import gradient
 
@@ -32,6 +40,7 @@ def _import_gradient() -> FrontEnd:
 # Imported when a flow of that language is first read: nobody waits for languages that he doesn't use.
 _FRONT_ENDS: Final[dict[str, Callable[[], FrontEnd]]] = {
     "github": _import_github,
+    "dstack": _import_dstack,
     "gradient": _import_gradient,
 }
 # Dialects that `detect_dialect` can tell; those without a front end are not there yet.
@@ -41,6 +50,8 @@ DEFAULT: Final = "github"
 LIMITS: Final = YamlLimits()
 
 _DIALECT_LINE: Final = r"\ufeff?#\s*dialect:\s*([A-Za-z]+)\s*(?:\n|\r|$)"
+_LATER_NAMES: Final = (".dstack.yml", ".dstack.yaml")
+_LATER_TYPES: Final = ("task", "service", "dev-environment", "fleet", "gateway", "volume")
 _GRADIENT_ACTION: Final = r"(?:container|script|git-checkout|s3-download|create-model)@v\d+"
 _GRADIENT_INPUT: Final = r"[\w-]+\.(?:inputs|outputs)\."
 
@@ -59,21 +70,25 @@ class InspectedFlow(NamedTuple):
     problems: list[Problem]
 
 
-def load_flow(text: str, file: str, *, dialect: str | None = None) -> LoadedFlow:
-    """Read a flow. `file` is its name, for positions and for telling the dialect.
+def load_flow(
+    text: str, file: str, *, dialect: str | None = None, companions: ReadCompanions = read_none
+) -> LoadedFlow:
+    """Read a flow. `file` is its name, for positions and for telling the dialect; `companions` reads what its language wants beside it.
 
     Raises InvalidFlowError with all problems of the file, warnings among them, when any of them is an error.
     """
-    flow, problems = _read(text, file, dialect)
+    flow, problems = _read(text, file, dialect, companions)
     if flow is None:
         raise InvalidFlowError(file, problems)
     return LoadedFlow(flow, tuple(problems))
 
 
-def inspect_flow(text: str, file: str, dialect: str | None = None) -> InspectedFlow:
+def inspect_flow(
+    text: str, file: str, dialect: str | None = None, companions: ReadCompanions = read_none
+) -> InspectedFlow:
     """The flow in a text, if it is one, and all that is wrong or odd about it."""
     try:
-        return InspectedFlow(*_read(text, file, dialect))
+        return InspectedFlow(*_read(text, file, dialect, companions))
     except InvalidFlowError as error:
         return InspectedFlow(None, list(error.problems))
 
@@ -88,6 +103,11 @@ def find_front_end(dialect: str = DEFAULT) -> FrontEnd:
     return _FRONT_ENDS[dialect]()
 
 
+def find_providing() -> FrontEnd:
+    """The front end of the language whose jobs a provider alone can make."""
+    return find_front_end("dstack")
+
+
 def detect_dialect(root: Node, file: str) -> str:
     """The dialect that the nodes, or the file's place, give away; the default where nothing speaks against it."""
     placed = find_dialect(file)
@@ -95,7 +115,7 @@ def detect_dialect(root: Node, file: str) -> str:
         return placed
     if not isinstance(root, Mapping):
         return DEFAULT
-    if isinstance(root.find("workflows"), Sequence):
+    if isinstance(root.find("workflows"), Sequence) or _is_later_dstack(root, file):
         return "dstack"
     if isinstance(root.find("stages"), Sequence):
         return "jumpwire"
@@ -104,19 +124,28 @@ def detect_dialect(root: Node, file: str) -> str:
     return "gradient" if _is_gradient(root) else DEFAULT
 
 
-def _read(text: str, file: str, dialect: str | None) -> tuple[Flow | None, list[Problem]]:
+def _read(
+    text: str, file: str, dialect: str | None, companions: ReadCompanions
+) -> tuple[Flow | None, list[Problem]]:
     root, oddities = read_nodes(text, file, limits=LIMITS)
     spoken = re.match(_DIALECT_LINE, text) if text[:2].lstrip("\ufeff")[:1] == "#" else None
     name = dialect or (spoken[1].lower() if spoken else detect_dialect(root, file))
     if name not in _FRONT_ENDS:
         raise InvalidFlowError(file, [_explain_dialect(name, file)])
-    flow, problems = find_front_end(name).read(root, file)
-    everything = sorted(
-        [*oddities, *problems], key=lambda found: (found.position.line, found.position.column)
-    )
-    if any(problem.severity is Severity.ERROR for problem in oddities):
-        flow = None
-    return flow, everything
+    front_end = find_front_end(name)
+    wanted = front_end.list_companions(file)
+    texts = companions(wanted) if wanted else NO_COMPANIONS
+    flow, problems = front_end.read(root, file, texts)
+    everything = sorted([*oddities, *problems], key=lambda found: _place_in(file, found))
+    if flow is None or any(problem.severity is Severity.ERROR for problem in oddities):
+        return None, everything
+    return (replace(flow, companions=texts) if texts else flow), everything
+
+
+def _place_in(file: str, problem: Problem) -> tuple[bool, str, int, int]:
+    """Where a problem stands in the list of a file's: those of its companions come last."""
+    place = problem.position
+    return place.file != file, place.file, place.line, place.column
 
 
 def _explain_dialect(name: str, file: str) -> Problem:
@@ -129,6 +158,14 @@ def _explain_dialect(name: str, file: str) -> Problem:
             f"`--dialect {DEFAULT}`, or a first line `# dialect: {DEFAULT}`, reads it as GitHub's",
         )
     return Problem(here, f"there is no dialect '{name}'", f"known are {', '.join(DIALECTS)}")
+
+
+def _is_later_dstack(root: Mapping, file: str) -> bool:
+    """Whether this is a file of a later dstack, which that language's front end has a sentence for."""
+    kind = root.find("type")
+    return root.find("jobs") is None and (
+        file.endswith(_LATER_NAMES) or (isinstance(kind, Scalar) and kind.value in _LATER_TYPES)
+    )
 
 
 def _is_datatorch(root: Mapping) -> bool:

@@ -43,6 +43,10 @@ class Input:
     required: bool = False
     default: Template = None  # None: no default was written
     options: tuple[str, ...] = ()
+    jobs: tuple[str, ...] = ()  # of a flow that starts chosen jobs, those that read it; empty: any may
+    variable: str = (
+        ""  # of the environment of whoever starts it by hand: its value, where nobody gives another
+    )
     position: Position | None = None  # where it is declared, of languages that say so
 
 
@@ -134,7 +138,9 @@ class Step:
     position: Position
     name: Template = None
     condition: str = "success()"  # an expression in normal form (agent.flow.expressions.to_condition)
-    run: Template = None
+    run: Template = (
+        None  # a script; or a list of commands, of which each has to succeed before the next begins
+    )
     shell: str | None = None
     working_directory: Template = None
     uses: str | None = None
@@ -222,6 +228,9 @@ class Job:
     brings: tuple[BroughtData, ...] = ()
     keeps: tuple[KeptData, ...] = ()
     apps: tuple[App, ...] = ()
+    sees_all_secrets: bool = (
+        False  # each secret is a variable of its environment, weaker than what `env` says
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +262,11 @@ class Flow:
     outputs_read: tuple[OutputRead, ...] = ()
     called: "Mapping[str, Flow]" = field(  # by the jobs' `uses`; filled by agent.flow.called.link_flow
         default_factory=lambda: MappingProxyType({})
+    )
+    companions: Mapping[str, str] = (
+        field(  # the texts that it was read with (agent.flow.companions); filled by agent.flow.load
+            default_factory=lambda: MappingProxyType({})
+        )
     )
 
     @property

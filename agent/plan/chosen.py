@@ -7,13 +7,21 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from agent.errors import AgentError, UsageError
 from agent.flow.expressions import has_expression
-from agent.flow.model import Flow
+from agent.flow.model import Flow, Starts
 from agent.plan.matrix import Cell, expand_matrix
 from agent.plan.needs import ancestors
 
 
 def choose_jobs(flow: Flow, only: Sequence[str]) -> list[str]:
-    """The flow's jobs in its order: all, or the named ones with all that they need. Raises UsageError."""
+    """The flow's jobs in its order: all, or the named ones with all that they need. Raises UsageError, also where none is named of a flow that starts
+    chosen jobs only.
+    """
+    if not only and flow.starts is Starts.CHOSEN:
+        raise UsageError(
+            "it has to be said which of its jobs are to run",
+            where=flow.file,
+            hint=f"it has {', '.join(flow.jobs)}",
+        )
     for name in only:
         if name not in flow.jobs:
             raise UsageError(

@@ -13,6 +13,7 @@ from agent.plan.scopes import calling_jobs, flow_of, scope_of, written_job
 from agent.plan.secret_names import list_secrets, list_unset
 from agent.plan.state import JobState, RunState
 from agent.spec import job as spec
+from agent.spec.conventions import JOB_TOKEN
 from agent.spec.request import MOST_NODES, MOST_PRIORITY, read_request, read_whole
 
 _SPEC_KINDS: dict[StepKind, spec.SpecStepKind] = {
@@ -41,7 +42,9 @@ def compile_job(flow: Flow, state: RunState, job: JobState) -> spec.JobSpec:
         work=spec.StepsWork(add_data_steps(steps, brings, keeps)),
         runs_on=labels,
         group=group,
-        env=tuple(env for env in (own.env, written.env) if env is not None),
+        env=tuple(
+            env for env in (_env_of_secrets(written, secrets), own.env, written.env) if env is not None
+        ),
         shell=own.defaults.shell if shell is None else shell,
         working_directory=own.defaults.working_directory if folder is None else folder,
         outputs=written.outputs,
@@ -125,6 +128,13 @@ def _step_spec(step: Step) -> spec.StepSpec:
         is_cached=step.is_cached,
         place=str(step.position),
     )
+
+
+def _env_of_secrets(job: Job, secrets: tuple[str, ...]) -> Mapping[str, str] | None:
+    """A variable for each secret, where the job sees all of them; its own token is none."""
+    if not job.sees_all_secrets:
+        return None
+    return {name: f"${{{{ secrets.{name} }}}}" for name in secrets if name != JOB_TOKEN}
 
 
 def _app(app: App, contexts: Mapping[str, object]) -> spec.AppSpec:

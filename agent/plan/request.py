@@ -1,7 +1,7 @@
 """The request of a run by a person or a trigger, checked against the flow and made into a `RunStart`."""
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from agent.errors import UsageError
 from agent.flow.dialect import RunFacts
@@ -14,6 +14,7 @@ from agent.plan.secret_names import find_unset
 from agent.plan.state import RunStart
 from agent.spec.conventions import JOB_TOKEN
 from agent.spec.job import Source
+from agent.spec.run_names import name_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,9 @@ def make_start(
     if asked.is_strict and not asked.is_by_itself:
         _check_secrets(list_unset_secrets(flow, asked, secrets))
     event = choose_event(flow, asked.event)
-    inputs = _resolve(flow, event, {**_inputs_of(flow, event, asked.payload), **asked.inputs})
+    chosen = choose_jobs(flow, asked.jobs)
+    brought = _inputs_of(flow, event, asked.payload)
+    inputs = _resolve(flow, event, {**brought, **asked.inputs}, chosen)
     facts = RunFacts(
         run,
         number=number,
@@ -60,6 +63,8 @@ def make_start(
         url=asked.source.url,
         ref=asked.source.ref,
         commit=asked.source.commit,
+        jobs=asked.jobs,
+        name=name_run(run),
     )
     return RunStart(
         run,
@@ -129,12 +134,13 @@ def _inputs_of(flow: Flow, event: str, payload: Mapping[str, object]) -> dict[st
     return {str(name): value for name, value in brought.items() if isinstance(value, (str, bool, int, float))}
 
 
-def _resolve(flow: Flow, event: str, given: Mapping[str, object]) -> dict[str, Value]:
+def _resolve(flow: Flow, event: str, given: Mapping[str, object], jobs: Sequence[str]) -> dict[str, Value]:
     trigger = flow.trigger(event)
     if trigger is None:
         first = next(iter(flow.jobs.values())).position
         trigger = Trigger(event, first)
-    values, problems = resolve_inputs(trigger, given)
+    wanted = tuple(item for item in trigger.inputs if not item.jobs or set(item.jobs) & set(jobs))
+    values, problems = resolve_inputs(replace(trigger, inputs=wanted), given)
     if problems:
         first_problem = problems[0]
         complaint = " ".join(dict.fromkeys(problem.message for problem in problems))

@@ -23,6 +23,8 @@ def list_secrets(flow: Flow, state: RunState, job: JobState) -> tuple[tuple[str,
     own = flow_of(flow, state, scope_of(job.node))
     written = written_job(flow, state, job.node)
     names = {name.lower(): name for name in _named(_job_templates(own, written))}
+    if written.sees_all_secrets:
+        names["*"] = "*"
     callers: list[JobState] = []
     for caller in calling_jobs(state, scope_of(job.node)):
         call = written_job(flow, state, caller.node).call

@@ -46,6 +46,7 @@ from agent.server.api.agent_socket import connect_agent
 from agent.server.api.attach_socket import connect_viewer
 from agent.server.http.guard import Guard
 from agent.server.http.operation import V1, Operation
+from agent.server.http.run_paths import register_run_paths
 from agent.server.process.problems import problem_of
 from agent.server.toolkit import artifacts as toolkit
 from agent.server.toolkit import blobs, cache_v1
@@ -99,6 +100,7 @@ OPERATIONS: tuple[Operation, ...] = (
 
 def make_routes(operations: Sequence[Operation] = OPERATIONS) -> list[BaseRoute]:
     """A route for each path, in the order of the rows, and the websockets of agents and of people who are attached."""
+    register_run_paths()
     paths = list(dict.fromkeys(operation.path for operation in operations))
     rows = sorted(operations, key=lambda operation: paths.index(operation.path))
     routes: list[BaseRoute] = [

@@ -13,6 +13,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import NamedTuple
 
+from agent.spec import openings
+
 # What every process of a job attempt carries, whatever its language: by this the attempt's processes are found and ended,
 # also by a daemon that knows no more of the job than its folder's name.
 TRACKING_VARIABLE = "RUNNER_TRACKING_ID"
@@ -44,6 +46,7 @@ class ContainerFolders(NamedTuple):
     root: str  # the folder of all that is the job's; its workspace lies in there
     tools: str
     externals: str  # what the agent brings along, such as node
+    own_workspace: str = ""  # where its workspace lies there, where that is not below `root`
 
 
 class Conventions(NamedTuple):
@@ -62,6 +65,7 @@ class Conventions(NamedTuple):
     own_token: str  # the secret that is the job's own token, which every job has
     tools_variable: str  # one more that names the folder of tools
     shells: Mapping[str, str]  # by name, the command line; {0} is the script's file
+    openings: Mapping[str, str]  # by the shell's name, what a script of it begins with, unseen in the log
     default_shells: tuple[str, ...]  # command lines; of these the first whose program is there
     container_shell: str  # the one in a container, where nobody chose one
     folders: ContainerFolders
@@ -118,6 +122,7 @@ GITHUB = Conventions(
     own_token=JOB_TOKEN,
     tools_variable="AGENT_TOOLSDIRECTORY",
     shells=MappingProxyType(_SHELLS),
+    openings=MappingProxyType({}),
     default_shells=("bash -e {0}", _SHELLS["sh"]),
     container_shell=_SHELLS["sh"],
     folders=ContainerFolders(
@@ -132,11 +137,38 @@ GITHUB = Conventions(
     ),
 )
 
+# dstack's: a step speaks through nothing but its exit code, and the code lies in /workflow. What is not its own is ours.
+DSTACK = GITHUB._replace(
+    context_prefix="FLOW_CONTEXT_",
+    exported=frozenset(),
+    machine_prefix="FLOW_",
+    command_files=MappingProxyType({}),
+    always=MappingProxyType({}),
+    usually=MappingProxyType({}),
+    shells=MappingProxyType({"bash": "bash --noprofile --norc {0}", "sh": "sh {0}"}),
+    openings=MappingProxyType({"bash": openings.BASH, "sh": openings.OLD_NAMES}),
+    default_shells=("bash --noprofile --norc {0}", "sh {0}"),
+    container_shell="sh {0}",
+    folders=ContainerFolders(
+        home="/flow/home",
+        event="/flow/event",
+        workspace="/workflow",
+        temp="/flow/temp",
+        command_files="/flow/commands",
+        root="/flow/job",
+        tools="/flow/tools",
+        externals="/flow/externals",
+        own_workspace="/workflow",
+    ),
+)
+
 # A job of Paperspace Gradient's is a container as its image has it; the job's own actions find what GitHub's do.
 GRADIENT = GITHUB._replace(keeps_image_places=True, always=MappingProxyType({}), usually=MappingProxyType({}))
 
 RELEASED = "github"  # the set that a specification means which names none
-CONVENTIONS: Mapping[str, Conventions] = MappingProxyType({RELEASED: GITHUB, "gradient": GRADIENT})
+CONVENTIONS: Mapping[str, Conventions] = MappingProxyType(
+    {RELEASED: GITHUB, "gradient": GRADIENT, "dstack": DSTACK}
+)
 
 
 def find_conventions(name: str) -> Conventions | None:

@@ -30,6 +30,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture
+def inside(tmp_path: Path) -> Iterator[Lab]:
+    """A lab whose git host is not public; no agents yet."""
+    folder = tmp_path / "lab"
+    folder.mkdir()
+    with Lab(folder, environment={"AGENT_OUTSIDE_HOSTS": "127.0.0.1"}) as made:
+        made.start_server()
+        yield made
+
+
+@pytest.fixture
 def lab(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Lab]:
     """A started server, no agents yet."""
     environment = {}

@@ -27,16 +27,6 @@ jobs:
 
 
 @pytest.fixture
-def inside(tmp_path: Path) -> Iterator[Lab]:
-    """A lab whose git host is not public."""
-    folder = tmp_path / "lab"
-    folder.mkdir()
-    with Lab(folder, environment={"AGENT_OUTSIDE_HOSTS": "127.0.0.1"}) as lab:
-        lab.start_server()
-        yield lab
-
-
-@pytest.fixture
 def recorder() -> Iterator[Recorder]:
     recorder = Recorder()
     yield recorder

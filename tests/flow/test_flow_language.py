@@ -61,9 +61,9 @@ def test_a_warning_is_shown_but_does_not_fail(tmp_path):
 
 def test_a_dialect_can_be_named(tmp_path):
     path = tmp_path / "a.yml"
-    path.write_text("workflows: []\n")
+    path.write_text("stages: []\n")
     assert "that dialect is not there yet" in validate(path)[1]
-    assert "Unexpected value 'workflows'" in validate(path, dialect="github")[1]
+    assert "Unexpected value 'stages'" in validate(path, dialect="github")[1]
 
 
 def test_files_that_cannot_be_read_are_problems_and_the_others_are_still_checked(tmp_path):

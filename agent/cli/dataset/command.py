@@ -16,7 +16,7 @@ from agent.cli.arguments import (
     add_server,
     add_subcommands,
     describe,
-    read_number,
+    read_run,
     split_pair,
 )
 from agent.cli.client import Client, connect_from_job
@@ -67,7 +67,7 @@ def _configure_looking(commands: Any) -> None:
         command.add_argument("ref", metavar="NAME[:VERSION]", help="the version: a number, a tag, or latest")
     pulling.add_argument("dir", type=Path, metavar="DIR", help="a new folder, or an empty one")
     lineage.add_argument("ref", nargs="?", metavar="NAME[:VERSION]", help="a version")
-    lineage.add_argument("--run", type=read_number, metavar="N", help="what this run has read and made")
+    lineage.add_argument("--run", type=read_run, metavar="N", help="what this run has read and made")
     _add_common(listing, showing, lineage, pulling)
 
 

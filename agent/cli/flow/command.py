@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.cli.arguments import (
+    FlowParser,
     add_command,
     add_format,
     add_hold,
@@ -19,12 +20,14 @@ from agent.cli.arguments import (
 )
 from agent.cli.flow import stored as flow_stored
 from agent.cli.local_files.called import link_called, link_local
-from agent.cli.local_files.files import load_file, read_event, read_inputs, read_secrets
+from agent.cli.local_files.files import load_file, read_event, read_flow
+from agent.cli.local_files.named import find_flow, make_flow
 from agent.errors import UsageError
 
 if TYPE_CHECKING:
     from agent.cli.flow.snapshot import Care
     from agent.cli.local_files.checkout import Inquiry
+    from agent.cli.local_files.named import NamedFlow
     from agent.job.launch.launcher import EarlySupervisor
 
 
@@ -39,6 +42,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         _run,
         "Run a flow on this machine, without a server.",
         "agent flow run train.yml --input epochs=3 --secret API_KEY",
+        "agent flow run train --epochs 3 -- --verbose",
+        kind=FlowParser,
     )
     _add_run_arguments(run)
     run.add_argument(
@@ -82,6 +87,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         _submit,
         "Run a flow on the server's agents.",
         "agent flow submit train.yml --follow",
+        "agent flow submit train --tag baseline --epochs 3",
+        kind=FlowParser,
     )
     _add_run_arguments(submit)
     submit.add_argument(
@@ -101,6 +108,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add_hold(submit)
     submit.add_argument("--follow", "-f", action="store_true", help="show the run until it ends")
+    submit.add_argument(
+        "--detach", "-d", action="store_true", help="do not wait for it, which is the default"
+    )
+    submit.add_argument("--tag", "-t", metavar="TAG", help="put this tag on the run")
     add_server(submit)
     add_project(submit)
     flow_stored.configure(commands)
@@ -151,8 +162,19 @@ def _configure_language(commands: Any) -> None:
 
 
 def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, metavar="FILE")
+    parser.add_argument(
+        "flow",
+        metavar="FLOW",
+        nargs="?",
+        help="its file, or its name; after it --KEY VALUE for its inputs, and further arguments behind --",
+    )
     parser.add_argument("--dialect", help="read as this language instead of finding out")
+    parser.add_argument(
+        "--provider",
+        metavar="NAME",
+        help="no flow: what this provider makes of the words (an image, a program) or of --command",
+    )
+    parser.add_argument("--command", "-c", metavar="CMD", help="what --provider runs")
     parser.add_argument(
         "--job", action="append", default=[], metavar="ID", help="only this job and what it needs"
     )
@@ -222,24 +244,36 @@ def _show(arguments: argparse.Namespace) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     from agent.cli.local_files.checkout import Inquiry
 
+    named = _find_flow(arguments)
     inquiry = Inquiry(arguments.workspace)  # git answers while the rest is imported
     import agent.flow.expressions  # noqa: F401 - what both processes need is imported once, before they part
     from agent.job.launch.launcher import fork_early
 
     with fork_early() as early:
-        return _run_here(arguments, inquiry, early)
+        return _run_here(arguments, named, inquiry, early)
 
 
-def _run_here(arguments: argparse.Namespace, inquiry: "Inquiry", early: "EarlySupervisor") -> int:
+def _run_here(
+    arguments: argparse.Namespace, named: "NamedFlow", inquiry: "Inquiry", early: "EarlySupervisor"
+) -> int:
+    from agent.cli.flow.given import read_given, write_options
     from agent.cli.local_files.outputs import warn_of_outputs
     from agent.cli.local_run.command import run_flow_here
     from agent.cli.local_run.jobs import LocalOptions
     from agent.spec.data import check_tag
 
     flow = link_called(
-        load_file(arguments.file, arguments.dialect), arguments.file, actions_url=arguments.actions_url
+        read_flow(named.file, arguments.dialect, text=named.text).flow,
+        named.file,
+        actions_url=arguments.actions_url,
     )
-    warn_of_outputs(flow, arguments.file)
+    warn_of_outputs(flow, named.file)
+    jobs = _name_jobs(named, arguments)
+    given = read_given(flow, jobs, arguments)
+    added = write_options(flow, jobs, given)
+    if added:
+        read = read_flow(named.file, arguments.dialect, text=named.text, added=added, warns=False)
+        flow = link_called(read.flow, named.file, actions_url=arguments.actions_url)
     options = LocalOptions(
         workspace=arguments.workspace,
         inquiry=inquiry,
@@ -249,11 +283,11 @@ def _run_here(arguments: argparse.Namespace, inquiry: "Inquiry", early: "EarlySu
         keep=arguments.keep,
         event=arguments.event,
         payload=read_event(arguments.event_file),
-        inputs=read_inputs(arguments.input, arguments.input_file),
-        secrets=read_secrets(arguments.secret, arguments.secret_file),
+        inputs=given.inputs,
+        secrets=given.secrets,
         variables=dict(split_pair(pair, "--var") for pair in arguments.var),
         environment=dict(split_pair(pair, "--env") for pair in arguments.env),
-        jobs=tuple(arguments.job),
+        jobs=jobs,
         cells=_cells(arguments.matrix),
         images=dict(split_pair(pair, "--image") for pair in arguments.image),
         actions_url=arguments.actions_url,
@@ -276,22 +310,28 @@ def _read_count(text: str) -> int:
 
 def _submit(arguments: argparse.Namespace) -> int:
     from agent.cli.client import connect
+    from agent.cli.flow.given import read_given
     from agent.cli.flow.submit import SubmitOptions, submit_flow
 
+    named = _find_flow(arguments)
+    jobs = _name_jobs(named, arguments)
     options = SubmitOptions(
-        file=arguments.file,
+        file=named.file,
+        text=named.text,
         dialect=arguments.dialect,
         event=arguments.event,
         payload=read_event(arguments.event_file),
-        inputs=read_inputs(arguments.input, arguments.input_file),
-        secrets=read_secrets(arguments.secret, arguments.secret_file),
+        give=lambda flow: read_given(flow, jobs, arguments),
         variables=dict(split_pair(pair, "--var") for pair in arguments.var),
-        jobs=tuple(arguments.job),
+        jobs=jobs,
         cells=_cells(arguments.matrix),
         source=arguments.source,
         care=_care(arguments),
         hold_seconds=read_hold(arguments),
+        tag=arguments.tag or "",
     )
+    if arguments.detach and arguments.follow:
+        raise UsageError("give either --detach or --follow", hint="see `agent flow submit --help`")
     client = connect(url=arguments.url, token=arguments.token, project=arguments.project)
     return submit_flow(
         client,
@@ -301,6 +341,30 @@ def _submit(arguments: argparse.Namespace) -> int:
         log=arguments.log,
         out=sys.stdout,
     )
+
+
+def _find_flow(arguments: argparse.Namespace) -> "NamedFlow":
+    """The flow that was named. Raises UsageError; an option that nobody knows is said before a file that is not there."""
+    if arguments.provider:
+        return make_flow(arguments.provider, arguments.flow or "", arguments.command or "")
+    if arguments.command:
+        raise UsageError("--command goes with --provider", hint="see `agent flow run --help`")
+    if not arguments.flow:
+        raise arguments.unknown or UsageError(
+            "say which flow", hint="its file, or its name; see `agent flow run --help`"
+        )
+    try:
+        named = find_flow(arguments.flow)
+    except UsageError as error:
+        raise arguments.unknown or error from None
+    if not named.file.exists() and arguments.unknown is not None:
+        raise arguments.unknown
+    return named
+
+
+def _name_jobs(named: "NamedFlow", arguments: argparse.Namespace) -> tuple[str, ...]:
+    """The jobs that were named, the one that the flow was named by among them."""
+    return (*([named.job] if named.job else []), *arguments.job)
 
 
 def _care(arguments: argparse.Namespace) -> "Care":

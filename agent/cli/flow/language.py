@@ -6,6 +6,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
+from agent.cli.local_files.files import open_companions
+from agent.flow.companions import read_none
+from agent.flow.folders import lies_beside_flows
 from agent.flow.load import DEFAULT, LIMITS, find_front_end, inspect_flow
 from agent.flow.model import Flow, Position
 from agent.flow.problems import InvalidFlowError, Problem, Severity
@@ -25,8 +28,12 @@ def run_validate(files: Sequence[Path], dialect: str | None, output_format: str,
     for path in files:
         file = str(path)
         text, found = _read_file(path)
-        if text is not None:
-            flow, found = inspect_flow(text, "stdin" if file == STDIN else file, dialect)
+        if text is not None and lies_beside_flows(file):
+            what = "this is no flow: it is read with those of its folder, and judged with them"
+            found = [Problem(Position(file, 1, 1), what, severity=Severity.WARNING)]
+        elif text is not None:
+            companions = read_none if file == STDIN else open_companions(path)
+            flow, found = inspect_flow(text, "stdin" if file == STDIN else file, dialect, companions)
             beyond = [] if file == STDIN or flow is None else _check_beyond(flow, path)
             found = sorted([*found, *(each for each in beyond if each not in problems)], key=_place)
         problems += found

@@ -36,6 +36,9 @@ def configure(commands: Any) -> None:
     )
     start.add_argument("--make-default", action="store_true", help="the file is the flow's text from now on")
     start.add_argument("--dialect", help="read the file as this language instead of finding out")
+    start.add_argument(
+        "--job", action="append", default=[], metavar="ID", help="only this job and what it needs"
+    )
     delete = _add(commands, "delete", _delete, "Forget a stored flow.", "agent flow delete nightly")
     enable = _add(
         commands, "enable", _enable, "Let a flow start by itself again.", "agent flow enable nightly"
@@ -120,6 +123,8 @@ def _start(arguments: argparse.Namespace) -> int:
             "--make-default is for a --spec", hint="agent flow start NAME --spec FILE --make-default"
         )
     client = _connect(arguments)
+    if arguments.job:
+        body["jobs"] = arguments.job
     started = client.post(_path(client, arguments.name, "/dispatch"), body)
     link = f": {started['url']}" if "url" in started else ""
     return _tell(

@@ -1,13 +1,15 @@
 """`agent flow submit`: the flow's text, its inputs and its source go to the server; agents do the rest."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
+from urllib.parse import quote
 
 from agent import codec
 from agent.cli.client import Client
+from agent.cli.flow.given import Given, write_options
 from agent.cli.flow.snapshot import Care, send_snapshot
 from agent.cli.flow.source import choose_source
 from agent.cli.local_files.called import read_called, shows_jobs
@@ -39,6 +41,11 @@ class SubmitOptions:
     source: str | None = None
     care: Care = field(default_factory=Care)  # of a snapshot
     hold_seconds: float = 0  # jobs that fail wait for so long for somebody to attach
+    give: Callable[[Flow], Given] | None = (
+        None  # instead of `inputs` and `secrets`, once the flow has been read
+    )
+    tag: str = ""  # of the run
+    text: str | None = None  # what counts for the file's
 
 
 def submit_flow(
@@ -58,6 +65,11 @@ def submit_flow(
     if doubt := doubt_event(parcel.flow, options.event):
         sys.stderr.write(f"warning: {doubt}\n")
     warn_of_outputs(parcel.flow, options.file)
+    if options.give is not None:
+        given = options.give(parcel.flow)
+        options = replace(options, inputs=given.inputs, secrets=given.secrets)
+        added = write_options(parcel.flow, options.jobs, given)
+        parcel = _read(options, added) if added else parcel
     started = _start(client, options, parcel)
     run = int(started["run"])
     for warning in started["warnings"]:
@@ -89,9 +101,9 @@ class _Parcel:
     lock: str | None
 
 
-def _read(options: SubmitOptions) -> _Parcel:
+def _read(options: SubmitOptions, added: Mapping[str, str] | None = None) -> _Parcel:
     """All that the run's flow is made of, checked as a whole."""
-    read = read_flow(options.file, options.dialect)
+    read = read_flow(options.file, options.dialect, text=options.text, added=added or {}, warns=added is None)
     lock = read_lock(options.file)
     pins = None if lock is None else lock.pins
     called = read_called(read.flow, options.file, find_pins=lambda _file: pins)
@@ -103,6 +115,8 @@ def _start(client: Client, options: SubmitOptions, parcel: _Parcel) -> Mapping[s
     """The run that was started, and the address of its page."""
     body = _request(client, options, parcel)
     started: Mapping[str, Any] = client.post(client.in_project("/api/v1/runs"), body)
+    if options.tag:
+        client.put(f"/api/v1/runs/{started['run']}/tags/{quote(options.tag, safe='')}", {})
     url = started.get("url") or f"{client.url}/status/runs/{started['run']}"
     return {"run": started["run"], "url": url, "warnings": started.get("warnings", [])}
 

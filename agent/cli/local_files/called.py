@@ -18,12 +18,12 @@ ReadPins = Callable[[Path], Mapping[str, str] | None]
 def read_called(
     flow: Flow, file: Path, *, actions_url: str | None = None, find_pins: ReadPins = read_pins
 ) -> Mapping[str, str]:
-    """The texts of all flows that the flow in `file` calls, by reference, each read once.
+    """The texts of all flows that the flow in `file` calls, by reference, each read once; and those of its companions.
 
     `find_pins` gives what the lock beside the file says, for who has read it already. Raises UsageError for one that is not there or not valid, and what the resolver raises for one of another repository.
     """
     if not any(job.call for job in flow.jobs.values()):
-        return {}
+        return dict(flow.companions)
     with ExitStack() as stack:
         return load_called(flow, _Reader(file, actions_url, find_pins, stack).read)
 

@@ -2,12 +2,14 @@
 
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from agent.cli.arguments import split_pair
 from agent.errors import UsageError
+from agent.flow.companions import ReadCompanions
 from agent.flow.model import Flow
 from agent.flow.problems import Problem
 
@@ -28,17 +30,47 @@ class ReadLock:
     pins: Mapping[str, str]
 
 
-def read_flow(file: Path, dialect: str | None) -> ReadFlow:
+def read_flow(
+    file: Path,
+    dialect: str | None,
+    *,
+    text: str | None = None,
+    added: Mapping[str, str] = MappingProxyType({}),
+    warns: bool = True,
+) -> ReadFlow:
     """The flow in `file` with its text; its warnings go to standard error. Raises UsageError, InvalidFlowError.
+
+    `text` is what counts for the file's; `added` are companions that no file holds.
 
     Who hands the text on sends this one: read again, the file may be another one that nobody has checked.
     """
     from agent.flow.load import load_flow
 
-    text = read_text(file)
-    loaded = load_flow(text, str(file), dialect=dialect)
-    warn_of(loaded.warnings)
+    text = read_text(file) if text is None else text
+    beside = open_companions(file)
+    companions = (lambda patterns: {**beside(patterns), **added}) if added else beside
+    loaded = load_flow(text, str(file), dialect=dialect, companions=companions)
+    if warns:
+        warn_of(loaded.warnings)
     return ReadFlow(text, loaded.flow)
+
+
+def open_companions(file: Path) -> ReadCompanions:
+    """A reader of what lies beside the flow `file` on this disk. It raises UsageError for a text that can't be read."""
+
+    def read(patterns: Sequence[str]) -> Mapping[str, str]:
+        from agent.flow.companions import MOST_COMPANIONS
+
+        found: dict[str, str] = {}
+        for pattern in patterns:
+            below, _, name = pattern.rpartition("/")
+            folder = file.parent / below
+            for one in sorted(folder.glob(name))[:MOST_COMPANIONS]:
+                if one.is_file() and not (file.exists() and one.samefile(file)):
+                    found[f"{below}/{one.name}" if below else one.name] = read_text(one)
+        return found
+
+    return read
 
 
 def load_file(file: Path, dialect: str | None) -> Flow:

@@ -14,6 +14,7 @@ from agent.cli.arguments import (
     add_subcommands,
     describe,
     read_number,
+    read_run,
 )
 from agent.cli.artifact import add_download, read_download
 from agent.cli.artifact_download import download_artifacts
@@ -60,7 +61,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def _add_run(commands: Any, name: str, handler: Callable[[argparse.Namespace], int], meaning: str) -> Any:
     parser = add_command(commands, name, handler, meaning, f"agent run {name} 12")
-    parser.add_argument("run", type=read_number, metavar="RUN")
+    parser.add_argument("run", type=read_run, metavar="RUN")
     _add_common(parser)
     return parser
 

@@ -8,8 +8,9 @@ from urllib.parse import quote
 from agent.cli.client import Client
 from agent.cli.terminal.tables import duration, plain, print_json, print_table
 from agent.cli.terminal.times import seconds_of, show_moment
+from agent.spec.run_names import name_run
 
-_TITLES = ["run", "flow", "state", "branch", "event", "by", "created", "took", "url"]
+_TITLES = ["run", "name", "flow", "state", "branch", "event", "by", "created", "took", "url"]
 _BRANCHES = "refs/heads/"
 
 
@@ -24,6 +25,7 @@ def list_runs(client: Client, *, status: str | None, limit: int, output_format: 
     rows = [
         [
             run["id"],
+            name_run(run["id"]),
             _name(run),
             _state(run),
             run["branch"] or _short_ref(run["ref"]),
@@ -35,7 +37,7 @@ def list_runs(client: Client, *, status: str | None, limit: int, output_format: 
         ]
         for run in runs
     ]
-    print_table(_TITLES, rows, out, state=2, spare=len(_TITLES) - 1)
+    print_table(_TITLES, rows, out, state=3, spare=len(_TITLES) - 1)
     return 0
 
 

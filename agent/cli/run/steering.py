@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from agent.cli.arguments import add_command, add_hold, add_server, read_hold, read_number
+from agent.cli.arguments import add_command, add_hold, add_server, read_hold, read_run
 from agent.cli.client import connect
 from agent.cli.terminal.tables import plain, print_json
 from agent.errors import UsageError
@@ -20,7 +20,7 @@ def add_steering(commands: Any, add_common: Callable[[argparse.ArgumentParser], 
         "Run it again: all of it, what failed, or a job.",
         "agent run rerun 12 --failed",
     )
-    rerun.add_argument("run", type=read_number, metavar="RUN")
+    rerun.add_argument("run", type=read_run, metavar="RUN")
     rerun.add_argument(
         "--failed", action="store_true", help="the failed and cancelled jobs, and what needs them"
     )
@@ -38,7 +38,7 @@ def add_steering(commands: Any, add_common: Callable[[argparse.ArgumentParser], 
         "agent run attach 12 train",
         "agent run attach 12 train --command nvidia-smi -L",
     )
-    attach.add_argument("run", type=read_number, metavar="RUN")
+    attach.add_argument("run", type=read_run, metavar="RUN")
     attach.add_argument("job", nargs="?", metavar="JOB", help="its key; not needed when one job runs")
     add_server(attach)
     attach.add_argument(
@@ -55,7 +55,7 @@ def add_steering(commands: Any, add_common: Callable[[argparse.ArgumentParser], 
         "Let a job go on that is held after a failure.",
         "agent run resume 12 train",
     )
-    resume.add_argument("run", type=read_number, metavar="RUN")
+    resume.add_argument("run", type=read_run, metavar="RUN")
     resume.add_argument("job", nargs="?", metavar="JOB", help="its key; not needed when one job runs")
     add_common(resume)
     _add_word(commands, add_common, "approve", _approve, "Let jobs into the environments that they wait for.")
@@ -70,7 +70,7 @@ def _add_word(
     meaning: str,
 ) -> None:
     parser = add_command(commands, name, handler, meaning, f"agent run {name} 12 --job deploy")
-    parser.add_argument("run", type=read_number, metavar="RUN")
+    parser.add_argument("run", type=read_run, metavar="RUN")
     parser.add_argument(
         "--job", action="append", default=[], metavar="KEY", help="only this job, or this environment"
     )

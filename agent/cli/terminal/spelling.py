@@ -1,6 +1,7 @@
 """Spelling: did you mean the word that was probably meant, where a word is not known."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 _LEAST_LIKENESS = 0.6
 
@@ -47,6 +48,41 @@ def find_unknown_option(
         if takes_value[name] and not equals:
             next(rest, None)
     return ""
+
+
+class SplitWords(NamedTuple):
+    """The words of a command that starts a flow."""
+
+    own: list[str]  # the command's
+    free: list[str]  # options that are not, each with the word that follows it, and words too many
+    rest: list[str]  # what follows `--`
+
+
+def split_free(words: Sequence[str], takes_value: Mapping[str, bool | None]) -> SplitWords:
+    """`words` of a command that has one word of its own, a flow; `takes_value` as in `find_unknown_option`."""
+    split = SplitWords([], [], [])
+    rest = iter(words)
+    has_flow, may_follow = False, False
+    for word in rest:
+        if word == "--":
+            split.rest.extend(rest)
+            break
+        name, equals, _value = word.partition("=")
+        if not _is_option(word):
+            is_free = may_follow or has_flow
+            has_flow = has_flow or not is_free
+            may_follow = False
+            (split.free if is_free else split.own).append(word)
+        elif name in takes_value or not word.startswith("--"):
+            split.own.append(word)
+            may_follow = False
+            needs = takes_value.get(name, False) and not equals
+            if needs and (value := next(rest, None)) is not None:
+                split.own.append(value)
+        else:
+            split.free.append(word)
+            may_follow = not equals
+    return split
 
 
 def _is_option(word: str) -> bool:

@@ -311,8 +311,8 @@ def _own_mounts(job: RunningJob) -> Sequence[tuple[Path, str]]:
     if places.held is not None:
         parts = [(places.temp, f"{inside.root}/_temp"), (places.action_copies, f"{inside.root}/_actions")]
         parts.append((places.command_files, f"{inside.root}/_file_commands"))
-        return [*parts, *folders, (places.workspace, f"{inside.root}/{name}/{name}")]
+        return [*parts, *folders, (places.workspace, inside.own_workspace or f"{inside.root}/{name}/{name}")]
     root = places.temp.parent
-    if not places.workspace.is_relative_to(root):
-        folders.insert(0, (places.workspace, f"{inside.root}/{name}/{name}"))
+    if inside.own_workspace or not places.workspace.is_relative_to(root):
+        folders.insert(0, (places.workspace, inside.own_workspace or f"{inside.root}/{name}/{name}"))
     return [(root, inside.root), *folders]

@@ -19,6 +19,8 @@ from agent.job.steps.steprun import RunSteps, StepFailure, StepRun
 
 _EXTENSIONS = {"python": ".py", "python3": ".py", "pwsh": ".ps1", "powershell": ".ps1", "node": ".js"}
 _OWN_MODE, _SHARED_MODE = 0o600, 0o644
+# After each of a list of commands: an `&&` between them would not do for comments, documents and lines in the background.
+_STOP_ON_FAILURE = "case $? in 0) ;; *) exit $? ;; esac"
 _POWERSHELL_HEAD = "$ErrorActionPreference = 'stop'"
 _POWERSHELL_TAIL = "if ((Test-Path -LiteralPath variable:\\LASTEXITCODE)) { exit $LASTEXITCODE }"
 
@@ -28,17 +30,20 @@ class ScriptHandler:
 
     async def run(self, step: StepRun, run_steps: RunSteps) -> None:
         """Write the script, run it, and fail when its exit code is not 0."""
-        script = to_text(step.evaluate(step.spec.run))
-        templates = self._choose_shells(step)
+        commands = step.evaluate(step.spec.run)
+        templates, opening = self._choose_shells(step)
         folder = self._choose_folder(step)
         arguments, shown = self._fill_first(step, templates)
+        script = "\n".join(map(to_text, commands)) if isinstance(commands, list) else to_text(commands)
         first, *_rest = script.strip().splitlines() or [""]
         colour = [f"\x1b[36;1m{line}\x1b[0m" for line in script.rstrip("\n").split("\n")]
         step.show_group(f"Run {first}", colour, [f"shell: {shown}"])
         mode = (
             _SHARED_MODE if step.job.is_in_container else _OWN_MODE
         )  # the image's user may be another than the agent's
-        file = _write_script(step.job.places.temp, arguments[0], script, mode)
+        if isinstance(commands, list):
+            script = "".join(f"{to_text(command)}\n{_STOP_ON_FAILURE}\n" for command in commands)
+        file = _write_script(step.job.places.temp, arguments[0], opening + script, mode)
         try:
             path = step.job.host.paths.to_inside(file)
             code = await step.run_process([item.replace("{0}", path) for item in arguments], cwd=folder)
@@ -50,14 +55,14 @@ class ScriptHandler:
         if code != 0:
             raise StepFailure(f"Process completed with exit code {code}.", exit_code=code)
 
-    def _choose_shells(self, step: StepRun) -> tuple[str, ...]:
-        """The shell's template: the step's, the job's default; when nobody chose one, those to try."""
+    def _choose_shells(self, step: StepRun) -> tuple[tuple[str, ...], str]:
+        """The shell's template: the step's, the job's default; when nobody chose one, those to try. And what its scripts begin with."""
         words = step.job.conventions
         named = step.spec.shell
         if not named and not step.scope.is_composite:
             named = to_text(step.evaluate(step.job.spec.shell)) or None
         if not named:
-            return (words.container_shell,) if step.job.is_in_container else words.default_shells
+            return (words.container_shell,) if step.job.is_in_container else words.default_shells, ""
         template = words.shells.get(named.lower(), named)
         if "{0}" not in template:
             raise AgentError(
@@ -65,7 +70,7 @@ class ScriptHandler:
                 " string containing '{0}'",
                 where=step.place,
             )
-        return (template,)
+        return (template,), words.openings.get(named.lower(), "")
 
     def _choose_folder(self, step: StepRun) -> str:
         """The working directory, as the step sees it."""

@@ -68,7 +68,7 @@ async def delete_artifact(call: Call) -> Response:
 OPERATIONS = (
     Operation(
         "PUT",
-        f"{V1}/runs/{{run:int}}/artifacts/{{artifact_name}}",
+        f"{V1}/runs/{{run:run}}/artifacts/{{artifact_name}}",
         Access.RUNNER,
         upload_artifact,
         query=UploadQuery,
@@ -79,7 +79,7 @@ OPERATIONS = (
     Operation("DELETE", f"{V1}/artifacts/{{artifact:int}}", Access.MAINTAINER, delete_artifact),
     Operation(
         "GET",
-        f"{V1}/runs/{{run:int}}/artifacts",
+        f"{V1}/runs/{{run:run}}/artifacts",
         Access.VIEWER,
         list_artifacts,
         query=Page,

@@ -23,9 +23,12 @@ class FlowText(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class StoredDispatchBody(msgspec.Struct, forbid_unknown_fields=True):
-    """Values for the flow's inputs, and another text than its own to run this once, or from now on (`make_default`)."""
+    """Values for the flow's inputs; which of its jobs are to run, with what they need (none: all of them); and another text than
+    its own to run this once, or from now on (`make_default`).
+    """
 
     inputs: Inputs = {}
+    jobs: list[str] = []
     spec: FlowText | None = None
     make_default: bool = False
 
@@ -79,6 +82,7 @@ async def dispatch_flow(call: Call) -> Response:
         check_role(call.caller, Role.MAINTAINER, call.project.id, call.project.name)
     run = await flows.dispatch(
         *(call.project.id, call.text("name"), body.inputs, call.caller.name),
+        jobs=tuple(body.jobs),
         spec=spec,
         makes_default=body.make_default,
     )

@@ -50,7 +50,7 @@ OPERATIONS = (
     ),
     Operation(
         "GET",
-        f"{V1}/runs/{{run:int}}/datasets",
+        f"{V1}/runs/{{run:run}}/datasets",
         Access.VIEWER,
         list_of_run,
         query=Page,

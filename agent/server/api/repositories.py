@@ -61,11 +61,12 @@ class EventView(msgspec.Struct):
 
 
 class DispatchBody(msgspec.Struct, forbid_unknown_fields=True):
-    """A flow (its path, or its file's name), and the branch or tag to start it at."""
+    """A flow (its path, or its file's name), the branch or tag to start it at, and which of its jobs."""
 
     flow: str
     ref: str = ""
     inputs: Inputs = {}
+    jobs: list[str] = []  # with what they need; none: all of them
 
 
 async def list_repositories(call: Call) -> Response:
@@ -121,7 +122,10 @@ async def send_project_event(call: Call) -> Response:
 async def dispatch_flow(call: Call) -> Response:
     """Start a flow of the repository at a branch or tag."""
     body, flows = await call.body(DispatchBody), call.rooms.triggers.flows
-    run = await flows.dispatch_at(call.text("repository"), body.flow, body.ref, body.inputs, call.caller.name)
+    who = call.caller.name
+    run = await flows.dispatch_at(
+        call.text("repository"), body.flow, body.ref, body.inputs, who, tuple(body.jobs)
+    )
     return answer_started(call, run)
 
 

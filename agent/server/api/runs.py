@@ -24,7 +24,7 @@ from agent.spec.job import Source
 from agent.spec.status import RunStatus
 
 _LONGEST_REASON = 1000
-_PATH = f"{V1}/runs/{{run:int}}"
+_PATH = f"{V1}/runs/{{run:run}}"
 
 
 class FlowBody(msgspec.Struct, forbid_unknown_fields=True):

@@ -12,7 +12,7 @@ from agent.server.process.paging import LongPage, Next
 from agent.server.runs.approval_reading import ApprovalView, GateView
 from agent.server.runs.approvals import Word
 
-_PATH = f"{V1}/runs/{{run:int}}"
+_PATH = f"{V1}/runs/{{run:run}}"
 _LONGEST_COMMENT = 2000
 
 

@@ -96,7 +96,7 @@ async def _remove(call: Call, kind: TaggedKind) -> Response:
 
 
 _VERSION = f"{VERSION}/tags"
-_RUN, _ARTIFACT = f"{V1}/runs/{{run:int}}/tags", f"{V1}/artifacts/{{artifact:int}}/tags"
+_RUN, _ARTIFACT = f"{V1}/runs/{{run:run}}/tags", f"{V1}/artifacts/{{artifact:int}}/tags"
 OPERATIONS = (
     Operation("GET", f"{V1}/tags", Access.VIEWER, list_tags, query=TagQuery, answers={200: TagList}),
     Operation("GET", _RUN, Access.VIEWER, list_of_run, query=LongPage, answers={200: TagList}),

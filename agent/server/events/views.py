@@ -8,6 +8,7 @@ import msgspec
 from agent.server.process.moments import Moment, time_text
 from agent.server.store.jobs import JobRow
 from agent.server.store.runs import RunRow
+from agent.spec.run_names import name_run
 from agent.spec.status import JobStatus, RunStatus
 
 
@@ -29,6 +30,9 @@ class RunView(msgspec.Struct):
     created: Moment | None
     started: Moment | None
     finished: Moment | None
+    readable_name: str = (
+        ""  # of words, such as wet-mangust-1: says the same as `id`, and may stand wherever a run is named
+    )
     held: list[str] = []  # in lists: the keys of jobs that failed and wait for somebody to look
     url: str | msgspec.UnsetType = msgspec.UNSET  # where people look at it; events don't say
 
@@ -84,6 +88,7 @@ def view_run(row: RunRow) -> RunView:
         created=time_text(row.created_at),
         started=time_text(row.started_at),
         finished=time_text(row.finished_at),
+        readable_name=name_run(row.id),
     )
 
 

@@ -160,7 +160,7 @@ def _path_parameters(path: str) -> list[dict[str, Any]]:
             "name": name,
             "in": "path",
             "required": True,
-            "schema": msgspec.json.schema(_NUMBER if kind == "int" else _PATH_TYPES.get(name, str)),
+            "schema": msgspec.json.schema(_NUMBER if kind in ("int", "run") else _PATH_TYPES.get(name, str)),
         }
         for name, kind in _PARAMETER.findall(path)
     ]

@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 
 from agent.flow.called import link_flow
+from agent.flow.companions import choose_among
 from agent.flow.load import load_flow
 from agent.flow.model import Flow
 from agent.server.pools import Pool
@@ -36,4 +37,5 @@ class FlowCache:
         return self.parse(file, text, dialect, called)
 
     def _load(self, file: str, text: str, dialect: str | None, called: Mapping[str, str]) -> Flow:
-        return link_flow(load_flow(text, file, dialect=dialect).flow, called)
+        flow = load_flow(text, file, dialect=dialect, companions=choose_among(called)).flow
+        return link_flow(flow, called)

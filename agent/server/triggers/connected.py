@@ -290,7 +290,7 @@ def _read_all(mirror: Mirror, commit: str, row: RepositoryRow, others: ReadOther
     flows: dict[str, FoundFlow] = {}
     for path, text in texts.items():
         try:
-            flow = flows[path] = read_found(path, text)
+            flow = flows[path] = read_found(path, text, mirror.open_companions(commit, path))
             if isinstance(flow.read, Flow):
                 lock = read_beside(mirror, commit, path, "flow.lock")
                 called[path] = read_called(mirror, commit, flow.read, lock, others)

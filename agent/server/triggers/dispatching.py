@@ -1,7 +1,7 @@
 """Flows that a person or a program starts by name, with typed inputs."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from agent.errors import NotFoundError, UsageError
@@ -13,6 +13,7 @@ from agent.server.store.repositories import RepositoryRow
 from agent.server.triggers.called import ReadOthers, read_beside, read_called
 from agent.server.triggers.connected import Connected
 from agent.server.triggers.from_platform import make_submission
+from agent.server.triggers.known import read_known
 from agent.server.triggers.mirror import Mirror
 from agent.server.triggers.starting import Starter, new_key, pins_of
 from agent.spec.job import Source, SourceKind
@@ -27,6 +28,7 @@ async def dispatch(
     actor: str,
     key: str = "",
     lock: str | None = None,
+    jobs: Sequence[str] = (),
 ) -> int:
     """Start a flow that the server knows; gives the run.
 
@@ -35,13 +37,15 @@ async def dispatch(
     """
     if not flow.is_enabled:
         raise ConflictError("the flow is disabled", where=flow.name, hint=f"agent flow enable {flow.name}")
-    read = load_flow(flow.text, flow.name, dialect=flow.dialect).flow
+    read = read_known(flow)
     trigger = read.trigger_of(TriggerKind.BY_HAND)
     if trigger is None:
         raise UsageError("the flow can't be started by hand", where=flow.name, hint=read.dialect.by_hand_hint)
     key = key or f"dispatch/{new_key()}"
     submission = make_submission(flow, source, trigger.event, key, payload={}, actor=actor)
-    asked = replace(submission.request, inputs=inputs, is_by_itself=False, pins=pins_of(lock))
+    asked = replace(
+        submission.request, inputs=inputs, jobs=tuple(jobs), is_by_itself=False, pins=pins_of(lock)
+    )
     return await starter.begin(replace(submission, request=asked))
 
 
@@ -54,13 +58,14 @@ async def dispatch_at(
     inputs: Mapping[str, object],
     *,
     actor: str,
+    jobs: Sequence[str] = (),
 ) -> int:
     """Start a repository's flow as it is at `ref`: a branch or a tag, short or in full. Raises as `dispatch` does."""
     async with connected.open(repository) as mirror:
         await connected.learn(repository, mirror)
         others = await connected.open_others(repository)
         at, source, lock = await connected.ask(_read_at, mirror, repository, flow, ref, others)
-    return await dispatch(starter, at, source, inputs, actor=actor, lock=lock)
+    return await dispatch(starter, at, source, inputs, actor=actor, lock=lock, jobs=jobs)
 
 
 def _read_at(
@@ -77,7 +82,8 @@ def _read_at(
         raise NotFoundError(f"there is no {flow.name} at {ref[:80]}", where=repository.name)
     text = mirror.read(file)
     lock = read_beside(mirror, commit, flow.name, "flow.lock")
-    called = read_called(mirror, commit, load_flow(text, flow.name).flow, lock, others)
+    read = load_flow(text, flow.name, companions=mirror.open_companions(commit, flow.name)).flow
+    called = read_called(mirror, commit, read, lock, others)
     source = Source(SourceKind.GIT, url=repository.url, ref=full, commit=commit)
     at = replace(flow, text=text, called=json.dumps(dict(called)))
     return at, source, lock

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 
 from agent.errors import AgentError
 from agent.flow.filters import Happening, explain_mismatch
-from agent.flow.load import load_flow
 from agent.plan.request import RunRequest
 from agent.server.runs.runs import Submission
 from agent.server.store import flows, repositories
@@ -14,7 +13,7 @@ from agent.server.store.deliveries import DeliveryRow, OriginRow
 from agent.server.store.flows import FlowRow
 from agent.server.store.run_branches import RunBranch
 from agent.server.triggers.delivery import items, part, text
-from agent.server.triggers.known import explain_flow_error
+from agent.server.triggers.known import explain_flow_error, read_known
 from agent.server.triggers.starting import Result, Starter
 from agent.spec.job import Source, SourceKind
 
@@ -113,7 +112,7 @@ def _read_event(row: DeliveryRow, content: Mapping[str, object]) -> Happening:
 def _explain(flow: FlowRow, event: Happening) -> str | None:
     """None: it starts."""
     try:
-        trigger = load_flow(flow.text, flow.name, dialect=flow.dialect).flow.trigger(event.name)
+        trigger = read_known(flow).trigger(event.name)
     except AgentError as error:
         return "; ".join(explain_flow_error(error))
     if trigger is None:

@@ -141,7 +141,8 @@ class _Look:
         self, path: str, content: str, target: CommitTarget
     ) -> tuple[Submission | None, Result | None]:
         try:
-            flow = load_flow(content, path).flow
+            companions = self._mirror.open_companions(target.commit, path)
+            flow = load_flow(content, path, companions=companions).flow
         except AgentError as error:
             problems = tuple(explain_flow_error(error))
             return None, Result(path, self._event, None, "it is not valid", problems, target.reported)

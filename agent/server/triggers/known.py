@@ -12,12 +12,14 @@ from types import MappingProxyType
 
 from agent.errors import AgentError, UsageError
 from agent.flow.called import link_flow
+from agent.flow.companions import ReadCompanions, choose_among
 from agent.flow.load import load_flow
 from agent.flow.model import Flow
 from agent.flow.problems import InvalidFlowError
 from agent.server.events.changes import Change
 from agent.server.runs.platform_events import TRIGGERS
 from agent.server.store import flows
+from agent.server.store.flows import FlowRow
 from agent.server.triggers.timetable import next_time
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -48,7 +50,7 @@ def read_stored(
 
     Raises InvalidFlowError, also for a call that is not valid where any text of a called flow was given; UsageError.
     """
-    flow = load_flow(text, name, dialect=dialect).flow
+    flow = load_flow(text, name, dialect=dialect, companions=choose_among(called)).flow
     if called:
         link_flow(flow, called)
     return StoredFlow(name, text, dialect, called, flow)
@@ -70,12 +72,18 @@ class FoundFlow:
     read: Flow | AgentError
 
 
-def read_found(path: str, text: str) -> FoundFlow:
+def read_found(path: str, text: str, companions: ReadCompanions) -> FoundFlow:
     """The file as a flow. Takes time when it is long."""
     try:
-        return FoundFlow(text, load_flow(text, path).flow)
+        return FoundFlow(text, load_flow(text, path, companions=companions).flow)
     except AgentError as error:
         return FoundFlow(text, error)
+
+
+def read_known(row: FlowRow) -> Flow:
+    """The flow of a row, read again with the texts that were stored with it; not joined to those that it calls. Raises InvalidFlowError."""
+    texts = json.loads(row.called)
+    return load_flow(row.text, row.name, dialect=row.dialect, companions=choose_among(texts)).flow
 
 
 async def store_repository_flows(

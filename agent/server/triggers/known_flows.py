@@ -4,7 +4,7 @@ A flow is called by its name where it is stored here, and by its number wherever
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -126,6 +126,7 @@ class KnownFlows:
         inputs: Mapping[str, object],
         actor: str,
         *,
+        jobs: Sequence[str] = (),
         spec: Spec | None = None,
         makes_default: bool = False,
     ) -> int:
@@ -144,17 +145,23 @@ class KnownFlows:
             )
             raise UsageError(why, where=row.name)
         if spec is None:
-            return await dispatch(self._starter, row, source, inputs, actor=actor)
+            return await dispatch(self._starter, row, source, inputs, actor=actor, jobs=jobs)
         read = await self._plans.run(read_stored, row.name, spec.text, spec.dialect, spec.called)
         once = replace(row, text=spec.text, dialect=spec.dialect, called=json.dumps(dict(spec.called)))
-        run = await dispatch(self._starter, once, source, inputs, actor=actor)
+        run = await dispatch(self._starter, once, source, inputs, actor=actor, jobs=jobs)
         if makes_default:
             async with self._changes.begin() as change:
                 await store_flow(change, project, read)
         return run
 
     async def dispatch_at(
-        self, repository: str, flow: str, ref: str, inputs: Mapping[str, object], actor: str
+        self,
+        repository: str,
+        flow: str,
+        ref: str,
+        inputs: Mapping[str, object],
+        actor: str,
+        jobs: Sequence[str] = (),
     ) -> int:
         """Start a repository's flow, by its path or its file's name, at a branch or tag (empty: the default branch): its run.
 
@@ -172,7 +179,9 @@ class KnownFlows:
         if len(found) > 1:
             raise ConflictError(f"several flows are called '{flow}'", hint="give its whole path")
         ref = ref or row.default_branch
-        return await dispatch_at(self._connected, self._starter, row, found[0], ref, inputs, actor=actor)
+        return await dispatch_at(
+            self._connected, self._starter, row, found[0], ref, inputs, actor=actor, jobs=jobs
+        )
 
 
 async def find_flow(connection: Connection, project: int, flow: int | str) -> FlowRow:

@@ -5,12 +5,14 @@ The copy is a cache: losing it costs a fetch. All functions block; one thread at
 """
 
 import contextlib
-from collections.abc import Sequence
+import posixpath
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from agent.errors import AgentError, NotFoundError, RefusedError
+from agent.flow.companions import MOST_COMPANIONS, ReadCompanions, matches
 from agent.flow.folders import is_flow_file
 from agent.resolve.reference import check_ref
 from agent.resolve.sources.git import FETCH_SECONDS, LOOKUP_SECONDS, is_commit
@@ -123,15 +125,26 @@ class Mirror:
 
     def list_flows(self, commit: str, folders: Sequence[str]) -> list[MirrorFile]:
         """The flow files of a commit: those right in one of `folders`, no links."""
-        found = []
-        for folder in folders:
-            listing = self._run("ls-tree", "-z", "--full-tree", commit, "--", f"{folder.strip('/')}/")
-            for line in listing.split(b"\0"):
-                facts, _, name = line.partition(b"\t")
-                path = name.decode("utf-8", "replace")
-                if facts[:6] in _FILES and is_flow_file(path) and path.isprintable():
-                    found.append(MirrorFile(path, facts.split()[2].decode()))
+        there = (file for folder in folders for file in self._list_files(commit, folder.strip("/")))
+        found = [file for file in there if is_flow_file(file.path) and file.path.isprintable()]
         return sorted(found, key=lambda file: file.path)[:MOST_FLOWS]
+
+    def open_companions(self, commit: str, flow: str) -> ReadCompanions:
+        """A reader of what lies beside the file `flow` in the commit, no links. Blocks, and raises as `read` does."""
+        base = posixpath.dirname(flow)
+
+        def read(patterns: Sequence[str]) -> Mapping[str, str]:
+            found: dict[str, str] = {}
+            for folder in dict.fromkeys(posixpath.dirname(pattern) for pattern in patterns):
+                there = posixpath.normpath(posixpath.join(base, folder))
+                for file in () if there.startswith("..") else self._list_files(commit, there):
+                    path = posixpath.join(folder, posixpath.basename(file.path))
+                    is_wanted = any(matches(path, pattern) for pattern in patterns)
+                    if is_wanted and file.path != flow and len(found) < MOST_COMPANIONS:
+                        found[path] = self.read(file)
+            return found
+
+        return read
 
     def read(self, file: MirrorFile) -> str:
         """The file's text. Raises RefusedError when it is too large or not UTF-8."""
@@ -151,6 +164,17 @@ class Mirror:
             if facts[:6] in _FILES and name.decode("utf-8", "replace") == path:
                 return MirrorFile(path, facts.split()[2].decode())
         return None
+
+    def _list_files(self, commit: str, folder: str) -> list[MirrorFile]:
+        """The files right in a folder of a commit, by their names; no links."""
+        where = [] if folder in ("", ".") else ["--", f"{folder}/"]
+        listing = self._run("ls-tree", "-z", "--full-tree", commit, *where)
+        lines = [line.partition(b"\t") for line in listing.split(b"\0")]
+        return [
+            MirrorFile(name.decode("utf-8", "replace"), facts.split()[2].decode())
+            for facts, _, name in lines
+            if facts[:6] in _FILES
+        ]
 
     def changed_by_push(self, ref: str, before: str, after: str) -> tuple[str, ...] | None:
         """The files that a push changed: against what was there, or, of a new branch, against the parent of its

@@ -200,7 +200,7 @@ OPERATIONS = (
     ),
     Operation(
         "GET",
-        "/status/runs/{run:int}",
+        "/status/runs/{run:run}",
         Access.VIEWER,
         show_run_page,
         answers={200: HTML},

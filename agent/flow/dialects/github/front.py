@@ -1,5 +1,6 @@
 """The front end: a file's nodes are read by the table, then its parts become the model."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from agent.flow.dialects.github.jobs import PERMISSION_LEVELS, read_jobs
@@ -22,7 +23,7 @@ from agent.flow.reading import Reader
 from agent.flow.source import Node
 
 
-def read_flow(root: Node, file: str) -> tuple[Flow | None, list[Problem]]:
+def read_flow(root: Node, file: str, _companions: Mapping[str, str]) -> tuple[Flow | None, list[Problem]]:
     """The flow that the nodes describe, and every problem; no flow where any problem is an error."""
     reader = Reader(VOCABULARY)
     fields = list_fields(reader.read(root, FLOW_SHAPE))

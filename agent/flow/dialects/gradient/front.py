@@ -1,5 +1,7 @@
 """The front end: a file's nodes are read by the table, then its parts become the model."""
 
+from collections.abc import Mapping
+
 from agent.flow.dialects.gradient.data import read_typed
 from agent.flow.dialects.gradient.jobs import read_jobs, warn_of_name
 from agent.flow.dialects.gradient.table.flow import FLOW_SHAPE
@@ -14,7 +16,7 @@ from agent.flow.reading import Reader
 from agent.flow.tidied import list_fields, text_of
 
 
-def read_flow(root: Node, file: str) -> tuple[Flow | None, list[Problem]]:
+def read_flow(root: Node, file: str, _companions: Mapping[str, str]) -> tuple[Flow | None, list[Problem]]:
     """The flow that the nodes describe, and every problem; no flow where any problem is an error."""
     reader = Reader(has_expressions=False)
     fields = list_fields(reader.read(merge_keys(root), FLOW_SHAPE))

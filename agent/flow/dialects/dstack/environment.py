@@ -1,0 +1,67 @@
+"""The environment of a workflow: its variables, and what `env` (or `environment`) says over them.
+
+A bare `K` is the caller's: an input of the run that `agent flow run` and `agent flow submit` fill from their own environment;
+where nobody gives it, it is what the workflow would have had without that line (a variable, a secret), or empty.
+"""
+
+import re
+from typing import Final
+
+from agent.flow.dialects.dstack.parts import as_written, quote
+from agent.flow.model import Input, Template
+from agent.flow.reading import Reader
+from agent.flow.source import Mapping, Node, Scalar, key_text
+from agent.flow.tidied import list_items
+
+_NAME: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
+_INPUT: Final = "env."
+
+
+def read_environment(reader: Reader, node: Node | None, known: dict[str, Template]) -> dict[str, Template]:
+    """`known`, the variables, with those of `node` over them; every name that can be no variable is reported."""
+    env = dict(known)
+    if isinstance(node, Mapping):
+        for key, written in node.pairs:
+            _add(reader, env, key, key_text(key), as_written(written))
+        return env
+    for item in list_items(node):
+        text = as_written(item)
+        name, equals, value = text.partition("=")
+        bare = _take_callers(name, env.get(name))
+        _add(reader, env, item, name.strip(), value if equals else bare)
+    return env
+
+
+def list_callers(node: Node | None, workflow: str) -> list[Input]:
+    """The inputs for the names that the caller's environment gives."""
+    if isinstance(node, Mapping):
+        return []
+    names = [as_written(item).strip() for item in list_items(node)]
+    return [
+        Input(
+            f"{_INPUT}{name}",
+            "string",
+            f"{name} of the caller's environment",
+            jobs=(workflow,),
+            variable=name,
+        )
+        for name in dict.fromkeys(names)
+        if _NAME.fullmatch(name)
+    ]
+
+
+def _take_callers(name: str, otherwise: Template) -> str:
+    given = f"inputs[{quote(_INPUT + name.strip())}]"
+    if isinstance(otherwise, str) and otherwise.startswith("${{"):
+        return f"${{{{ {given} || {otherwise[3:-2].strip()} }}}}"
+    return f"${{{{ {given} || env.{name.strip()} }}}}"
+
+
+def _add(reader: Reader, env: dict[str, Template], node: Node, name: str, value: str) -> None:
+    if not _NAME.fullmatch(name):
+        shown = name or as_written(node if isinstance(node, Scalar) else None)
+        reader.report(
+            node, f"'{shown}' is no name of a variable", "write NAME=VALUE, or NAME for the caller's own"
+        )
+        return
+    env[name] = value
