@@ -33,6 +33,8 @@ class RunFacts(NamedTuple):
     commit: str = ""
     jobs: tuple[str, ...] = ()  # those that were asked for; empty: all
     name: str = ""  # the run's readable name, such as wet-mangust-1
+    written: Mapping[str, object] = _NOTHING  # the file as data, where the flow reads itself
+    project: str = ""  # its number at the server; empty for a run without one
 
 
 class Dialect(NamedTuple):
@@ -53,3 +55,4 @@ class Dialect(NamedTuple):
     arguments_input: str = (
         ""  # the input that takes further words of a command line, quoted for a shell; empty: none does
     )
+    names_are_unique: bool = False  # no two flows of a project have one name

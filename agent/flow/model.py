@@ -54,6 +54,9 @@ class TriggerKind(StrEnum):
     """What starts a flow; each kind reads its own fields of `Trigger`."""
 
     EVENT = "event"  # something happened: filters
+    NAMED = (
+        "named"  # a program that knows the flow's webhook tells of something: filters, its name among `types`
+    )
     SCHEDULE = "schedule"  # it is time: schedules
     BY_HAND = "by hand"  # a person or a program asked for this flow: inputs
     CALL = "call"  # another flow runs it in its place: inputs, secrets, outputs
@@ -231,6 +234,9 @@ class Job:
     sees_all_secrets: bool = (
         False  # each secret is a variable of its environment, weaker than what `env` says
     )
+    sees_secrets: bool = (
+        False  # all of the run's, not only those that it names: its actions say which they need
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +266,9 @@ class Flow:
     permissions: Mapping[str, str] | None = None
     concurrency: Concurrency | None = None
     outputs_read: tuple[OutputRead, ...] = ()
+    written: Mapping[str, object] | None = (
+        None  # the file as data, of a flow that reads itself; None: it doesn't
+    )
     called: "Mapping[str, Flow]" = field(  # by the jobs' `uses`; filled by agent.flow.called.link_flow
         default_factory=lambda: MappingProxyType({})
     )

@@ -33,6 +33,7 @@ class RunRequest:
     is_by_itself: bool = False  # an event started it: nobody is there to be refused
     is_strict: bool = False  # a secret that nobody has set is an error; else it is empty, as at GitHub
     hold_minutes: float = 0.0  # of jobs that fail: JobSpec has it
+    project: str = ""  # its number; empty without a server
     sees_secrets: bool = True  # False: a stranger's code runs, and is handed none
 
 
@@ -65,6 +66,8 @@ def make_start(
         commit=asked.source.commit,
         jobs=asked.jobs,
         name=name_run(run),
+        project=asked.project,
+        written=flow.written or {},
     )
     return RunStart(
         run,

@@ -19,17 +19,17 @@ def worst(conclusions: Iterable[Conclusion]) -> Conclusion:
     return next((conclusion for conclusion in _WORST_FIRST if conclusion in found), Conclusion.SKIPPED)
 
 
-def combine_jobs(draft: Draft, node: NodeState) -> tuple[Conclusion, dict[str, str]]:
+def combine_jobs(draft: Draft, node: NodeState) -> tuple[Conclusion, dict[str, object]]:
     """What dependants see of a node: the worst of its jobs, and their outputs with later cells winning.
 
     With a cell that was refused it counts as skipped: nothing is published from half a matrix.
     """
-    outputs: dict[str, str] = {}
+    outputs: dict[str, object] = {}
     results: list[JobResult] = []
     for key in node.jobs:
         job = draft.jobs[key]
         assert job.result is not None
-        outputs.update({name: value for name, value in job.result.outputs.items() if value})
+        outputs.update({name: value for name, value in job.result.outputs.items() if value not in ("", None)})
         tolerated = job.continue_on_error and job.result.conclusion is Conclusion.FAILURE
         results.append(replace(job.result, conclusion=Conclusion.SUCCESS) if tolerated else job.result)
     found = worst(result.conclusion for result in results)

@@ -34,7 +34,7 @@ def list_secrets(flow: Flow, state: RunState, job: JobState) -> tuple[tuple[str,
             wanted = [value for name, value in call.secrets.items() if _is_wanted(name, names)]
             names = {name.lower(): name for name in _named(iter(wanted))}
     known = state.request.secrets
-    if "*" in names:
+    if "*" in names or written.sees_secrets:
         return known, tuple(callers)
     found = tuple(name for name in known if name.lower() in names)
     if written.environment is None or not state.request.sees_secrets:

@@ -106,7 +106,7 @@ class NodeState:
     fail_fast: bool = True
     max_parallel: int = 0  # 0: no limit
     result: Conclusion | None = None
-    outputs: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    outputs: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,14 @@ from agent.resolve.manifests.model import (
     ActionInput,
     ActionManifest,
     ActionOutput,
+    CommandRuns,
     CompositeRuns,
     DockerRuns,
+    HumanRuns,
     InvalidActionError,
     NodeRuns,
     PythonRuns,
+    ScriptRuns,
 )
 from agent.resolve.pins import Pins
 from agent.resolve.policy import Policy, load_policy
@@ -32,8 +35,10 @@ __all__ = [
     "ActionManifest",
     "ActionOutput",
     "ActionStore",
+    "CommandRuns",
     "CompositeRuns",
     "DockerRuns",
+    "HumanRuns",
     "ImageReference",
     "InvalidActionError",
     "NodeRuns",
@@ -45,6 +50,7 @@ __all__ = [
     "RepositoryReference",
     "ResolvedAction",
     "Resolver",
+    "ScriptRuns",
     "SelfReference",
     "UrlReference",
     "WorkspaceReference",

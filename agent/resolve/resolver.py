@@ -14,8 +14,8 @@ from agent.errors import AgentError, NotFoundError, RefusedError, UnreachableErr
 from agent.redaction import redact
 from agent.resolve.fetching import Fetched, Fetcher, combine
 from agent.resolve.lfs import read_pointer
-from agent.resolve.manifests import read_manifest
-from agent.resolve.manifests.model import ActionManifest, DockerRuns, NodeRuns, PythonRuns
+from agent.resolve.manifests import read_action, read_manifest
+from agent.resolve.manifests.model import ActionManifest, DockerRuns, NodeRuns, PythonRuns, ScriptRuns
 from agent.resolve.pins import PinnedRef, Pins
 from agent.resolve.places import list_places, name_place
 from agent.resolve.policy import EVERYTHING, Policy
@@ -199,8 +199,7 @@ class Resolver:
 
     def _read_fetched(self, reference: Reference, fetched: Fetched, path: str) -> ResolvedAction:
         shown = f"{fetched.origin}{'//' if path else ''}{path}@{fetched.commit[:12]}"
-        folder = find_folder(fetched.root, path, shown)
-        manifest = read_manifest(folder, shown)
+        folder, manifest = read_action(find_folder(fetched.root, path, shown), shown)
         return _check_files(
             ResolvedAction(
                 reference, folder, fetched.commit, manifest, fetched.root, fetched.origin, fetched.warnings
@@ -210,8 +209,7 @@ class Resolver:
     def _read_local(
         self, reference: Reference, root: Path, path: str, origin: str, commit: str
     ) -> ResolvedAction:
-        folder = find_folder(root, path, str(reference))
-        manifest = read_manifest(folder, str(reference).rstrip("/"))
+        folder, manifest = read_action(find_folder(root, path, str(reference)), str(reference).rstrip("/"))
         return ResolvedAction(reference, folder, commit, manifest, root, origin)
 
 
@@ -220,6 +218,8 @@ def _check_files(action: ResolvedAction) -> ResolvedAction:
     runs = action.manifest.runs
     if isinstance(runs, NodeRuns | PythonRuns):
         scripts = [script for script in (runs.pre, runs.main, runs.post) if script]
+    elif isinstance(runs, ScriptRuns):
+        scripts = [runs.main]
     elif isinstance(runs, DockerRuns) and not runs.image.startswith("docker://"):
         scripts = [runs.image]
     else:

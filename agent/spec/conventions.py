@@ -8,6 +8,7 @@ Source of GitHub's: docs.github.com, *Variables*, *Workflow commands*, *Workflow
 `GitHubContext.cs`, `RunnerContext.cs`, `FileCommandManager.cs`, `ContainerInfo.cs`, `ScriptHandlerHelpers.cs`.
 """
 
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
@@ -31,6 +32,39 @@ class CommandFile(StrEnum):
     STATE = "state"  # for the later stages of the same action
     PATH = "path"  # entries in front of PATH
     SUMMARY = "step_summary"  # Markdown for people
+
+
+class Speech(StrEnum):
+    """How a process of an action says what it has to say, on its standard output."""
+
+    COMMANDS = "commands"  # `::name key=value::data`: outputs, masks, annotations, groups
+    VALUES = "values"  # `::name::JSON`: an output; every other line is log
+
+
+class Fact(StrEnum):
+    """What only the machine knows of a job or a step, as a context may have it. Paths are as the step sees them."""
+
+    AGENT_ID = "agent id"
+    AGENT_NAME = "agent name"
+    AGENT_FOLDER = "agent folder"  # of all jobs' work
+    FETCHED_FOLDER = "fetched folder"  # where this job's copies of actions are
+    LOGS_FOLDER = "logs folder"  # where the job's journal is
+    TEMP_FOLDER = "temp folder"
+    JOB_ID = "job id"
+    JOB_NAME = "job name"
+    WORKSPACE = "workspace"
+    HOST_NAME = "host name"
+    SYSTEM = "system"
+    SYSTEM_VERSION = "system version"
+    PYTHON_VERSION = "python version"
+    PYTHON_IMPLEMENTATION = "python implementation"
+    # Of a step; of an action's step alone.
+    STEP_ID = "step id"
+    STEP_NAME = "step name"
+    ACTION_NAME = "action name"
+    ACTION_REF = "action ref"  # the tag, branch or commit that was asked for
+    ACTION_FOLDER = "action folder"
+    ACTION_DESCRIPTION = "action description"
 
 
 class ContainerFolders(NamedTuple):
@@ -72,6 +106,21 @@ class Conventions(NamedTuple):
     keeps_image_places: bool = (
         False  # a container of an action begins in its image's folder, with its image's HOME
     )
+    speech: Speech = Speech.COMMANDS
+    # Inputs and outputs are JSON and keep their kinds, and a path in a template that leads nowhere fails the step. Else
+    # they are text, and such a path is empty.
+    has_values: bool = False
+    plain_inputs: bool = False  # a variable of an input has letters and digits, `_` for all others
+    keeps_environment: bool = True  # what a step writes for later ones reaches them
+    contexts: Mapping[str, Mapping[str, Fact]] = MappingProxyType({})  # those that the machine brings
+    accumulated: str = (
+        ""  # the context of all inputs and outputs of the job's steps so far; empty: there is none
+    )
+    given: str = ""  # the context of what the run was started with, beside `inputs`
+    output_members: tuple[str, ...] = ("outputs",)  # of a step in `steps`
+    knows_steps_by_name: bool = False
+    actions: str = ""  # the set for actions that name none; empty: this one
+    modules: str = ""  # a folder of `actions/_modules` that Python actions may import from
 
     def context_variable(self, member: str) -> str:
         """The variable of a member of the context."""
@@ -83,7 +132,8 @@ class Conventions(NamedTuple):
 
     def input_variable(self, name: str) -> str:
         """The variable in which an action finds its input: `fetch-depth` is INPUT_FETCH-DEPTH at GitHub's."""
-        return f"{self.input_prefix}{name.replace(' ', '_').upper()}"
+        plain = re.sub(r"[^A-Za-z0-9]", "_", name) if self.plain_inputs else name.replace(" ", "_")
+        return f"{self.input_prefix}{plain.upper()}"
 
 
 _SHELLS = {
@@ -165,9 +215,47 @@ DSTACK = GITHUB._replace(
 # A job of Paperspace Gradient's is a container as its image has it; the job's own actions find what GitHub's do.
 GRADIENT = GITHUB._replace(keeps_image_places=True, always=MappingProxyType({}), usually=MappingProxyType({}))
 
+# DataTorch's: what its documents name, and GitHub's own where its actions are used. Source: datatorch/documentation,
+# docs/agents/variables.md; the old agent's `pipelines/template.py` and `pipelines/resolver.py`.
+DATATORCH = GITHUB._replace(
+    speech=Speech.VALUES,
+    has_values=True,
+    plain_inputs=True,
+    keeps_environment=False,
+    contexts=MappingProxyType(
+        {
+            "agent": {"id": Fact.AGENT_ID, "name": Fact.AGENT_NAME, "directory": Fact.AGENT_FOLDER},
+            "directory": {
+                "agent": Fact.AGENT_FOLDER,
+                "actions": Fact.FETCHED_FOLDER,
+                "logs": Fact.LOGS_FOLDER,
+                "temp": Fact.TEMP_FOLDER,
+            },
+            "machine": {"name": Fact.HOST_NAME, "os": Fact.SYSTEM, "version": Fact.SYSTEM_VERSION},
+            "python": {"version": Fact.PYTHON_VERSION, "implementation": Fact.PYTHON_IMPLEMENTATION},
+            "run": {"directory": Fact.WORKSPACE},
+            "job": {"id": Fact.JOB_ID, "name": Fact.JOB_NAME, "directory": Fact.WORKSPACE},
+            "step": {"id": Fact.STEP_ID, "name": Fact.STEP_NAME},
+            "action": {
+                "name": Fact.ACTION_NAME,
+                "version": Fact.ACTION_REF,
+                "tag": Fact.ACTION_REF,
+                "directory": Fact.ACTION_FOLDER,
+                "description": Fact.ACTION_DESCRIPTION,
+            },
+        }
+    ),
+    accumulated="variable",
+    given="input",
+    output_members=("output", "outputs"),
+    knows_steps_by_name=True,
+    actions="github",
+    modules="datatorch",
+)
+
 RELEASED = "github"  # the set that a specification means which names none
 CONVENTIONS: Mapping[str, Conventions] = MappingProxyType(
-    {RELEASED: GITHUB, "gradient": GRADIENT, "dstack": DSTACK}
+    {RELEASED: GITHUB, "datatorch": DATATORCH, "gradient": GRADIENT, "dstack": DSTACK}
 )
 
 

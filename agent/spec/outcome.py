@@ -34,7 +34,8 @@ class JobResult:
     """How one attempt at a job ended: the last word of its journal."""
 
     conclusion: Conclusion
-    outputs: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    # Text; of a job whose language has values, JSON of any kind.
+    outputs: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
     failure_kind: FailureKind | None = None
     message: str = ""  # one sentence for a person, when it did not succeed
     exit_code: int | None = None  # of the command that failed the job, where one did

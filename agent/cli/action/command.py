@@ -22,15 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     info.add_argument("reference", metavar="REF", help="as behind `uses:`; ./PATH is a folder here")
     _add_places(info)
-    init = add_command(
-        commands,
-        "init",
-        _init,
-        "Begin an action: a folder with action.yml, a README and a flow that tests it.",
-        "agent action init my-action --using python",
-    )
-    init.add_argument("folder", type=Path, metavar="DIR", help="a new folder, or an empty one")
-    init.add_argument("--using", choices=["composite", "python", "node"], default="composite")
+    _configure_init(commands)
     cache = add_command(
         commands,
         "cache",
@@ -45,6 +37,28 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--work-dir", metavar="DIR", help="of the agent whose actions are meant (AGENT_WORK_DIR)"
     )
     add_format(cache)
+
+
+def _configure_init(commands: Any) -> None:
+    init = add_command(
+        commands,
+        "init",
+        _init,
+        "Begin an action: a folder with action.yml, a README and a flow that tests it.",
+        "agent action init my-action --using python",
+    )
+    init.add_argument("folder", type=Path, metavar="DIR", help="a new folder, or an empty one")
+    init.add_argument(
+        "--using",
+        choices=["composite", "python", "node", "cmd", "script", "human"],
+        help="how it runs (default: composite, or the first that the manifest knows)",
+    )
+    init.add_argument(
+        "--manifest",
+        default="",
+        metavar="NAME",
+        help="the file that describes it, as another language has it: action-datatorch.yaml",
+    )
 
 
 def _configure_lock(commands: Any) -> None:
@@ -126,7 +140,7 @@ def _info(arguments: argparse.Namespace) -> int:
 def _init(arguments: argparse.Namespace) -> int:
     from agent.cli.action.init import begin_action
 
-    return begin_action(arguments.folder, arguments.using, sys.stdout)
+    return begin_action(arguments.folder, arguments.using or "", arguments.manifest, sys.stdout)
 
 
 def _cache(arguments: argparse.Namespace) -> int:

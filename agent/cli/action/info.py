@@ -8,13 +8,17 @@ from agent.cli.local_files.files import warn_of
 from agent.cli.local_files.uses import Context, open_resolver, warn
 from agent.cli.terminal.tables import plain, print_json, print_table
 from agent.errors import UsageError
+from agent.flow.expressions import write_value
 from agent.resolve import (
+    CommandRuns,
     CompositeRuns,
     DockerRuns,
+    HumanRuns,
     ImageReference,
     NodeRuns,
     Pins,
     ResolvedAction,
+    ScriptRuns,
     check_manifest,
     parse_reference,
 )
@@ -50,8 +54,11 @@ def _describe(text: str, action: ResolvedAction) -> dict[str, Any]:
         "runs": _describe_runs(manifest.runs),
         "inputs": [asdict(each) for each in manifest.inputs.values()],
         "outputs": [
-            {"name": each.name, "description": each.description} for each in manifest.outputs.values()
+            {"name": each.name, "description": each.description, "type": each.type}
+            for each in manifest.outputs.values()
         ],
+        "env": list(manifest.env),
+        "cached": manifest.is_cached,
     }
 
 
@@ -59,8 +66,20 @@ def _describe_runs(runs: object) -> dict[str, Any]:
     if isinstance(runs, CompositeRuns):
         uses = [step.uses for step in runs.steps if step.uses]
         return {"using": "composite", "steps": len(runs.steps), "uses": uses}
-    if isinstance(runs, DockerRuns):
-        return {"using": "docker", "image": runs.image}
+    match runs:
+        case DockerRuns(image):
+            return {"using": "docker", "image": image}
+        case CommandRuns(command):
+            return {"using": "a command", "command": command}
+        case ScriptRuns(main):
+            return {"using": "a script", "main": main}
+        case HumanRuns():
+            return {"using": "a person"}
+        case _:
+            return _describe_program(runs)
+
+
+def _describe_program(runs: object) -> dict[str, Any]:
     using = f"node{runs.version}" if isinstance(runs, NodeRuns) else "python"
     stages = {stage: getattr(runs, stage) for stage in ("pre", "main", "post")}
     return {"using": using, **{stage: script for stage, script in stages.items() if script}}
@@ -81,6 +100,8 @@ def _print(data: dict[str, Any], out: TextIO) -> None:
         out.write("\n")
         rows = [_input_row(each) for each in data["inputs"]]
         print_table(["input", "default", "description"], rows, out, cuts=False)
+    if data["env"]:
+        out.write(f"\nneeds the secrets {plain(', '.join(data['env']))}\n")
     if data["outputs"]:
         out.write("\n")
         rows = [[each["name"], _first_line(each["description"])] for each in data["outputs"]]
@@ -92,7 +113,14 @@ def _input_row(each: dict[str, Any]) -> list[str]:
     described = (
         f"deprecated: {each['deprecation_message']}" if each["deprecation_message"] else each["description"]
     )
-    return [each["name"], "" if default is None else _first_line(str(default)), _first_line(described)]
+    if each["type"]:
+        kind = " | ".join(write_value(option) for option in each["options"]) or each["type"]
+        described = f"({kind}) {described}".strip()
+    return [
+        each["name"],
+        "" if default is None else _first_line(write_value(default)),
+        _first_line(described),
+    ]
 
 
 def _first_line(text: str) -> str:

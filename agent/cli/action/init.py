@@ -1,9 +1,11 @@
 """`agent action init`: a new action that works, to be changed into what it shall be."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TextIO
 
 from agent.errors import AgentError, UsageError
+from agent.resolve.manifests import FRONT_ENDS
 
 _MANIFEST = """\
 name: {name}
@@ -94,11 +96,12 @@ _COMPOSITE_OUTPUT = "    value: ${{ steps.greet.outputs.greeting }}\n"
 _SCRIPTS = {"python": ("main.py", _PYTHON), "node": ("main.js", _NODE)}
 
 
-def begin_action(folder: Path, using: str, out: TextIO) -> int:
-    """Write a new action into `folder`. Raises UsageError when there is something in it already."""
+def begin_action(folder: Path, using: str, manifest: str, out: TextIO) -> int:
+    """Write a new action with that manifest into `folder`. Raises UsageError when there is something in it already."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError("the folder is not empty", where=str(folder), hint="name a new one")
-    files = _files(folder.resolve().name, using)
+    name = folder.resolve().name
+    files = _begin(name, using, manifest) if manifest else _files(name, using or "composite")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
@@ -110,7 +113,26 @@ def begin_action(folder: Path, using: str, out: TextIO) -> int:
     return 0
 
 
+def _begin(name: str, using: str, manifest: str) -> Mapping[str, str]:
+    known = {file: front.beginnings for file, front in FRONT_ENDS.items() if front.beginnings}
+    if manifest not in known:
+        raise UsageError(
+            f"no action begins with '{manifest}'", where="--manifest", hint=f"one of {', '.join(known)}"
+        )
+    beginnings = known[manifest]
+    using = using or next(iter(beginnings))
+    if using not in beginnings:
+        raise UsageError(
+            f"no {manifest} runs '{using}'", where="--using", hint=f"one of {', '.join(beginnings)}"
+        )
+    return beginnings[using](name)
+
+
 def _files(name: str, using: str) -> dict[str, str]:
+    if using not in ("composite", *_SCRIPTS):
+        raise UsageError(
+            f"there is no beginning that runs '{using}'", where="--using", hint="or name --manifest"
+        )
     outputs, runs, scripts = _COMPOSITE_OUTPUT, _COMPOSITE, {}
     if using in _SCRIPTS:
         script, text = _SCRIPTS[using]

@@ -32,6 +32,7 @@ from agent.flow.expressions.nodes import (
     walk,
 )
 from agent.flow.expressions.parser import MAX_DEPTH, MAX_LENGTH, parse
+from agent.flow.expressions.paths import evaluate_paths, write_value
 from agent.flow.expressions.template import (
     INSERT,
     TemplatePiece,
@@ -84,6 +85,7 @@ __all__ = [
     "TemplatePiece",
     "called_functions",
     "evaluate",
+    "evaluate_paths",
     "evaluate_template",
     "evaluate_text",
     "fold_case",
@@ -103,4 +105,5 @@ __all__ = [
     "to_text",
     "trying",
     "walk",
+    "write_value",
 ]

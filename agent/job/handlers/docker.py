@@ -109,13 +109,15 @@ def _entrypoint(step: StepRun, runs: DockerRuns) -> str:
         return runs.pre_entrypoint
     if step.stage is StepStage.POST:
         return runs.post_entrypoint
-    return runs.entrypoint or _input(step, "entrypoint")
+    return runs.entrypoint or (_input(step, "entrypoint") if runs.takes_words else "")
 
 
 def _arguments(step: StepRun, runs: DockerRuns, scope: StepScope) -> list[str]:
     """What follows the entrypoint: the manifest's list, or the words of the input `args`."""
     if runs.args:
         return [to_text(evaluate_value(step.job, scope, {}, item, step.place)) for item in runs.args]
+    if not runs.takes_words:
+        return []
     try:
         return shlex.split(_input(step, "args"))
     except ValueError as error:

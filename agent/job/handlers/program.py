@@ -33,8 +33,8 @@ class ProgramHandler:
                 f"the action's script '{script}' is missing", where=str(step.spec.uses), hint="was it built?"
             )
         step.show_action()
-        words, host = await self._find_interpreter(step, step.action)
-        arguments = [*words, host.paths.to_inside(str(file))]
-        code = await step.run_process(arguments, extra=step.service_variables(), host=host)
+        words, host, behind, env = await self._find_interpreter(step, step.action)
+        arguments = [*words, host.paths.to_inside(str(file)), *behind]
+        code = await step.run_process(arguments, extra={**env, **step.service_variables()}, host=host)
         if code != 0:
             raise StepFailure(f"Process completed with exit code {code}.", exit_code=code)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from agent.errors import AgentError, SpoiledError
+from agent.flow.expressions import write_value
 from agent.job.output.masking import Masker, MaskStream
 from agent.journal.file import JournalWriter
 from agent.journal.format import Annotation, Closed, Log, Opened, Record, StepChanged, Summary
@@ -102,6 +103,16 @@ class Recorder:
             )
         )
 
+    def mask_value(self, value: object) -> object:
+        """A JSON-like value with every text in it masked."""
+        if isinstance(value, str):
+            return self.masker.mask_text(value)
+        if isinstance(value, list | tuple):
+            return [self.mask_value(item) for item in value]
+        if isinstance(value, Mapping):
+            return {self.masker.mask_text(str(key)): self.mask_value(item) for key, item in value.items()}
+        return value
+
     def summarise(self, step: int, text: str) -> None:
         """Record a step's summary, in parts where JSON makes it too long for one record."""
         masked = self.masker.mask_text(text)
@@ -182,13 +193,13 @@ class StepLog:
             self._recorder.write(*chunks)
 
     def end(
-        self, outcome: Conclusion, conclusion: Conclusion, outputs: Mapping[str, str] | None = None
+        self, outcome: Conclusion, conclusion: Conclusion, outputs: Mapping[str, object] | None = None
     ) -> None:
         """The step has ended; nothing is written after this."""
         self._recorder.hold(*self.finish(outcome, conclusion, outputs))
 
     def finish(
-        self, outcome: Conclusion, conclusion: Conclusion, outputs: Mapping[str, str] | None = None
+        self, outcome: Conclusion, conclusion: Conclusion, outputs: Mapping[str, object] | None = None
     ) -> list[Record]:
         """The last records of the step."""
         self._recorder.forget(self)
@@ -224,15 +235,15 @@ class StepLog:
             for start in range(0, len(data), _CHUNK_BYTES)
         ]
 
-    def _show_outputs(self, outputs: Mapping[str, str]) -> dict[str, str]:
-        """The outputs that fit into a record, masked."""
+    def _show_outputs(self, outputs: Mapping[str, object]) -> dict[str, object]:
+        """The outputs that fit into a record, masked; those that are JSON keep their kinds."""
         room = _MAX_OUTPUT_BYTES // 4
-        shown: dict[str, str] = {}
+        shown: dict[str, object] = {}
         for name, value in outputs.items():
-            room -= len(name) + len(value)
+            room -= len(name) + len(write_value(value))
             if room < 0:
                 break
-            shown[self._recorder.masker.mask_text(name)] = self._recorder.masker.mask_text(value)
+            shown[self._recorder.masker.mask_text(name)] = self._recorder.mask_value(value)
         return shown
 
 

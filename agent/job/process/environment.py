@@ -42,14 +42,15 @@ class JobEnvironment:
         own: Mapping[str, str],
         granted: Mapping[str, str] | None = None,
         keeps_paths: bool = True,
+        words: Conventions | None = None,
     ) -> dict[str, str]:
         """A process's environment. `env` is the step's env context, `own` what no flow can override.
 
         `granted` stands for the host's environment elsewhere than on the machine; without `keeps_paths` the entries that
-        steps added to PATH do not count.
+        steps added to PATH do not count. `words` are the action's, where they are not the job's.
         """
         built = {**(self.granted if granted is None else granted), **env}
-        words = self.conventions
+        words = words or self.conventions
         built.update((f"{words.state_prefix}{name}", value) for name, value in state.items())
         built.update((words.input_variable(name), value) for name, value in inputs.items())
         path = built.get("PATH") or _DEFAULT_PATH

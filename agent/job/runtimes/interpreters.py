@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
+from agent.config import bundled
 from agent.errors import AgentError
 from agent.job.process.hosts import MachineHost, StepHost
 from agent.job.runtimes.kept import clean_home
@@ -14,16 +16,18 @@ from agent.job.runtimes.node_installation import MAJOR, install_musl_node, insta
 from agent.job.steps.parts import StepAction
 from agent.job.steps.state import RunningJob
 from agent.job.steps.steprun import StepRun
-from agent.resolve.manifests.model import NodeRuns
+from agent.resolve.manifests.model import NodeRuns, PythonRuns
 
 _FORCE = "FORCE_JAVASCRIPT_ACTIONS_TO_NODE24"
 
 
 class Interpreter(NamedTuple):
-    """What runs a script: the words in front of it, and where."""
+    """What runs a script: the words in front of it and behind it, where, and variables of its own."""
 
     words: tuple[str, ...]
     host: StepHost
+    arguments: tuple[str, ...] = ()
+    env: Mapping[str, str] = MappingProxyType({})
 
 
 async def find_node_interpreter(step: StepRun, action: StepAction) -> Interpreter:
@@ -38,7 +42,14 @@ async def find_python_interpreter(step: StepRun, action: StepAction) -> Interpre
     from agent.job.runtimes.python import find_python
 
     python = await asyncio.to_thread(find_python, step.job, action.folder)
-    return Interpreter((python, "-I", "-B", "-u"), MachineHost())
+    runs = action.manifest.runs
+    assert isinstance(runs, PythonRuns)
+    if runs.is_isolated:
+        return Interpreter((python, "-I", "-B", "-u"), MachineHost())
+    from agent.job.runtimes.value_argument import write_argument
+
+    modules = {"PYTHONPATH": str(bundled("actions") / "_modules" / step.words.modules)}
+    return Interpreter((python, "-s", "-B", "-u"), MachineHost(), (write_argument(step),), modules)
 
 
 def _choose_major(step: StepRun, wanted: int) -> int:

@@ -6,6 +6,7 @@ Source: actions/runner `GitHubContext.cs`, `RunnerContext.cs`, `ConditionTraceWr
 import os
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from agent.errors import AgentError
 from agent.flow.expressions import (
@@ -13,16 +14,21 @@ from agent.flow.expressions import (
     CaseSensitive,
     ExpressionError,
     evaluate,
+    evaluate_paths,
     evaluate_template,
     is_truthy,
     spending,
     to_text,
+    write_value,
 )
 from agent.job.steps.hash_files import hash_files
 from agent.job.steps.parts import View
 from agent.job.steps.state import RunningJob, StepScope
 from agent.spec.conventions import TRACKING_VARIABLE, Conventions
 from agent.spec.outcome import Conclusion
+
+if TYPE_CHECKING:
+    from agent.job.steps.facts import AboutStep
 
 _NOTHING: Mapping[str, object] = MappingProxyType({})
 _NOT_IN_COMPOSITES = ("secrets", "needs", "vars")
@@ -75,11 +81,15 @@ def _runner_context(job: RunningJob) -> dict[str, object]:
 
 
 def make_contexts(
-    job: RunningJob, scope: StepScope, env: Mapping[str, str], own: Mapping[str, object] = _NOTHING
+    job: RunningJob,
+    scope: StepScope,
+    env: Mapping[str, str],
+    own: Mapping[str, object] = _NOTHING,
+    brought: Mapping[str, object] = _NOTHING,
 ) -> dict[str, object]:
     """The contexts of a step: in a composite action `secrets`, `needs` and `vars` are not among them.
 
-    `own` are members of `github` that are this very step's (`github.action`).
+    `own` are members of `github` that are this very step's (`github.action`), `brought` whole contexts that are.
     """
     settled = job.spec.context
     contexts: dict[str, object] = {
@@ -99,6 +109,30 @@ def make_contexts(
     if scope.is_composite:
         for name in _NOT_IN_COMPOSITES:
             del contexts[name]
+    elif job.conventions.has_values:
+        contexts |= value_contexts(job, scope, job.conventions)
+    return {**contexts, **brought} if brought else contexts
+
+
+def value_contexts(
+    job: RunningJob,
+    scope: StepScope,
+    words: Conventions,
+    about: "AboutStep | None" = None,
+    inputs: Mapping[str, object] = _NOTHING,
+) -> dict[str, object]:
+    """The contexts that a language of values has beside the others: the machine's, and all inputs and outputs so far.
+
+    `inputs` are those of the step itself, as far as they are known.
+    """
+    from agent.job.steps.facts import bring_facts  # most jobs are of a language without
+
+    contexts = bring_facts(job, words, about)
+    so_far = {**scope.values, **inputs}
+    if words.accumulated:
+        contexts[words.accumulated] = {**scope.inputs, **so_far}
+    if words.given:
+        contexts[words.given] = {**so_far, **scope.inputs}
     return contexts
 
 
@@ -194,13 +228,17 @@ def evaluate_value(
     template: object,
     place: str,
     own: Mapping[str, object] = _NOTHING,
+    brought: Mapping[str, object] = _NOTHING,
 ) -> object:
     """The value of a template. Raises AgentError with GitHub's sentence and the place."""
     if is_settled(template):
         return template
     try:
         with spending(RUNNING):
-            return evaluate_template(template, make_contexts(job, scope, env, own), make_functions(job))
+            contexts = make_contexts(job, scope, env, own, brought)
+            if job.conventions.has_values and not scope.is_composite:
+                return evaluate_paths(template, contexts)
+            return evaluate_template(template, contexts, make_functions(job))
     except ExpressionError as error:
         raise invalid_template(error, place) from None
 
@@ -221,6 +259,20 @@ def evaluate_mapping(
     own: Mapping[str, object] = _NOTHING,
 ) -> dict[str, str]:
     """The value of a template that must be a mapping, its values as text (`env`, `with`)."""
+    value = evaluate_pairs(job, scope, env, template, place, own)
+    write = write_value if job.conventions.has_values else to_text
+    return {key: write(item) for key, item in value.items()}
+
+
+def evaluate_pairs(
+    job: RunningJob,
+    scope: StepScope,
+    env: Mapping[str, str],
+    template: object,
+    place: str,
+    own: Mapping[str, object] = _NOTHING,
+) -> dict[str, object]:
+    """The value of a template that must be a mapping, its values of whatever kind."""
     if not template:
         return {}
     value = evaluate_value(job, scope, env, template, place, own)
@@ -228,7 +280,7 @@ def evaluate_mapping(
         return {}
     if not isinstance(value, Mapping):
         raise invalid_template(ExpressionError("evaluation", "A mapping was expected"), place)
-    return {str(key): to_text(item) for key, item in value.items()}
+    return {str(key): item for key, item in value.items()}
 
 
 def invalid_template(error: ExpressionError, place: str) -> AgentError:

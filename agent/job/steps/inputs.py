@@ -6,22 +6,29 @@ Source: actions/runner `ActionRunner.cs`. `required` is not enforced; an unknown
 import shlex
 from collections.abc import Mapping
 
-from agent.flow.expressions import to_text
+from agent.flow.expressions import to_text, write_value
 from agent.job.steps.contexts import evaluate_mapping, evaluate_value
+from agent.job.steps.facts import find_words
+from agent.job.steps.input_warnings import warn_of_inputs
 from agent.job.steps.parts import StepAction
 from agent.job.steps.state import StepScope
 from agent.job.steps.steprun import StepRun, StepStage
 
 
-def read_inputs(step: StepRun, action: StepAction) -> dict[str, str]:
-    """The inputs by name. Raises AgentError when a template cannot be evaluated."""
-    declared = action.manifest.inputs
-    own = {"action": step.spec.id}
-    given = {name: value for name, value in step.spec.with_.items() if not isinstance(value, (list, tuple))}
-    written = evaluate_mapping(step.job, step.scope, step.env, given, step.place, own)
-    written |= {
-        name: _join(step, step.spec.with_[name], own) for name in step.spec.with_.keys() - given.keys()
-    }
+def read_inputs(step: StepRun, action: StepAction) -> dict[str, object]:
+    """The inputs by name, text but for actions that take values.
+
+    Raises AgentError when a template cannot be evaluated, and where an action that takes values is not given what it needs.
+    """
+    if find_words(step.job, action).has_values:
+        from agent.job.steps.value_inputs import read_value_inputs  # most actions take text
+
+        return read_value_inputs(step, action)
+    return dict(_read_texts(step, action))
+
+
+def _read_texts(step: StepRun, action: StepAction) -> dict[str, str]:
+    declared, written = action.manifest.inputs, _read_written(step, action)
     names = {name.lower(): name for name in declared}
     inputs = {names.get(name.lower(), name): value for name, value in written.items()}
     own_scope = StepScope(path=("__defaults",), github=step.github())
@@ -30,8 +37,22 @@ def read_inputs(step: StepRun, action: StepAction) -> dict[str, str]:
             values = evaluate_mapping(step.job, own_scope, {}, {name: item.default}, step.place)
             inputs[name] = to_text(values[name])
     if step.stage is StepStage.MAIN:
-        _warn(step, action, list(inputs), names)
+        warn_of_inputs(step, action, list(inputs), names)
     return inputs
+
+
+def _read_written(step: StepRun, action: StepAction) -> dict[str, str]:
+    """What the step hands over: text, at the border of a flow of values too."""
+    if step.job.conventions.has_values:
+        from agent.job.steps.value_inputs import read_given
+
+        return {name: write_value(value) for name, value in read_given(step, action).items()}
+    own = {"action": step.spec.id}
+    given = {name: value for name, value in step.spec.with_.items() if not isinstance(value, (list, tuple))}
+    written = evaluate_mapping(step.job, step.scope, step.env, given, step.place, own)
+    return written | {
+        name: _join(step, step.spec.with_[name], own) for name in step.spec.with_.keys() - given.keys()
+    }
 
 
 def _join(step: StepRun, words: object, own: Mapping[str, object]) -> str:
@@ -39,22 +60,3 @@ def _join(step: StepRun, words: object, own: Mapping[str, object]) -> str:
     value = evaluate_value(step.job, step.scope, step.env, words, step.place, own)
     assert isinstance(value, list)
     return shlex.join(to_text(word) for word in value)
-
-
-def _warn(step: StepRun, action: StepAction, given: list[str], names: dict[str, str]) -> None:
-    unknown = [
-        name for name in given if name.lower() not in names and name.lower() not in ("entrypoint", "args")
-    ]
-    if unknown and not (step.spec.uses or "").startswith("docker://"):
-        quoted = ", ".join(f"'{name}'" for name in unknown)
-        valid = ", ".join(f"'{name}'" for name in names.values())
-        step.log.say(f"##[warning]Unexpected input(s) {quoted}, valid inputs are [{valid}]")
-    has_pre: object = getattr(action.manifest.runs, "pre", None)
-    if has_pre and (step.spec.uses or "").startswith("./"):
-        step.log.say(f"##[warning]`pre` execution is not supported for local action from '{step.spec.uses}'")
-    for name in step.spec.with_:
-        item = action.manifest.inputs.get(names.get(name.lower(), ""))
-        if item is not None and item.deprecation_message:
-            step.log.say(
-                f"##[warning]Input '{name}' has been deprecated with message: {item.deprecation_message}"
-            )

@@ -37,6 +37,7 @@ class StepScope:
     path: tuple[str, ...] = ()  # ids from the job down
     steps: dict[str, object] = field(default_factory=dict)  # the `steps` context
     inputs: Mapping[str, object] = field(default_factory=dict)
+    values: dict[str, object] = field(default_factory=dict)  # all inputs and outputs of its steps so far
     env: Mapping[str, str] = field(default_factory=dict)  # a composite's own step env: wins over the job's
     github: Mapping[str, object] = field(default_factory=dict)  # members that differ in here
     status: Conclusion = Conclusion.SUCCESS  # of a composite: how it stands
@@ -96,7 +97,7 @@ class RunningJob:
     message: str = ""
     exit_code: int | None = None
     environment_url: str = ""
-    outputs: dict[str, str] = field(default_factory=dict)
+    outputs: dict[str, object] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)  # files that were kept as outputs
     host: StepHost = field(default_factory=MachineHost)  # where steps run
     containers: Containers = field(default_factory=Containers)

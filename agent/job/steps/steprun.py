@@ -7,6 +7,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -18,12 +19,15 @@ from agent.job.commands.files import CommandFiles
 from agent.job.commands.meaning import CommandMeaning
 from agent.job.commands.problem_matchers import LineWatcher
 from agent.job.commands.stdout import CommandStream
+from agent.job.commands.values import take_value
 from agent.job.output.recorder import StepLog
 from agent.job.process.hosts import StepHost
 from agent.job.steps.contexts import evaluate_value, exported_variables, github_context, is_settled
 from agent.job.steps.data import write_errand
+from agent.job.steps.facts import AboutStep, find_words
 from agent.job.steps.parts import StepAction
 from agent.job.steps.state import RunningJob, StepScope
+from agent.spec.conventions import Conventions, Speech
 from agent.spec.data import DATA_STEPS
 from agent.spec.job import SpecStepKind, StepSpec
 from agent.spec.outcome import FailureKind
@@ -78,6 +82,7 @@ class StepRun:
     env: Mapping[str, str]
     own_env: Mapping[str, str] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)
+    values: Mapping[str, object] = field(default_factory=dict)  # the inputs, each of its own kind
     state: dict[str, str] = field(default_factory=dict)  # what earlier stages of this action saved
     action: StepAction | None = None
     effects: Effects = field(default_factory=Effects)
@@ -88,6 +93,16 @@ class StepRun:
     def place(self) -> str:
         """Where the step stands in its file."""
         return self.spec.place
+
+    @property
+    def words(self) -> Conventions:
+        """The conventions under which the step's processes run."""
+        return find_words(self.job, self.action)
+
+    def about(self, action: StepAction | None) -> AboutStep:
+        """What contexts tell of the step, whose action is that one."""
+        name = self.spec.name if isinstance(self.spec.name, str) else self.spec.id
+        return AboutStep(self.spec.id, name, self.spec.uses or "", action)
 
     def evaluate(self, template: object) -> object:
         """The value of a template in the step's contexts. Raises AgentError."""
@@ -140,7 +155,7 @@ class StepRun:
         matchers = self.job.matchers
         meaning = CommandMeaning(self.log, self.effects, self.env, matchers, shows_debug=self.job.shows_debug)
         watcher = LineWatcher(matchers, self.log.write, meaning.report_problem, meaning.warn)
-        stream = CommandStream(watcher.feed, meaning.handle)
+        stream = CommandStream(watcher.feed, self._find_listener(meaning))
         # What no other process has: the path of one of its files, where it has some.
         mark, value = next(iter(files.variables.items()), (_MARK, os.urandom(16).hex()))
         environment = self._build_environment(host, {mark: value, **files.variables, **(extra or {})})
@@ -163,6 +178,14 @@ class StepRun:
             if summary:
                 self.log.recorder.summarise(self.log.step, summary)
 
+    def _find_listener(self, meaning: CommandMeaning) -> Callable[[bytes], bool]:
+        """Who is asked about each line that may be meant for us."""
+        match self.words.speech:
+            case Speech.COMMANDS:
+                return meaning.handle
+            case Speech.VALUES:
+                return partial(take_value, self.effects)
+
     def describe_environment(self, extra: Mapping[str, str]) -> dict[str, str]:
         """What a process beside this step begins with, where the job's steps run: what it changed for later ones counts."""
         env = {**self.job.environment.values, **self.own_env}
@@ -174,7 +197,7 @@ class StepRun:
         """The process's environment, its paths as `host` sees them; `env` is another env context than the step's."""
         usual = self.job.host
         built = self.job.environment.build(
-            self.env if env is None else env,
+            {**self._named_secrets(), **(self.env if env is None else env)},
             state=self.state,
             inputs=self.inputs,
             own={
@@ -184,6 +207,7 @@ class StepRun:
             },
             granted=host.granted,
             keeps_paths=host.keeps_paths,
+            words=self.words,
         )
         if host is not usual or self.job.is_in_container:
             built = {name: host.paths.to_inside(usual.paths.to_host(value)) for name, value in built.items()}
@@ -192,6 +216,11 @@ class StepRun:
             built["PATH"] = f"{front}:{built['PATH']}"
             built["FLOW_BELONGINGS"] = f"{front}/{BELONGINGS}"
         return built
+
+    def _named_secrets(self) -> dict[str, str]:
+        """The secrets that the action says it needs, as variables; no others of the job's."""
+        names = self.action.manifest.env if self.action is not None else ()
+        return {name: self.job.secrets[name] for name in names if name in self.job.secrets}
 
     def service_variables(self) -> dict[str, str]:
         """What actions, as opposed to `run:` steps, are told: the server, a token for it, and where the code is."""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from agent.errors import AgentError, UnreachableError
-from agent.flow.expressions import is_truthy, to_number, to_text
+from agent.flow.expressions import is_truthy, to_number, to_text, write_value
 from agent.flow.model import MOST_MINUTES
 from agent.job.commands.effects import Effects
 from agent.job.output.recorder import StepLog
@@ -23,6 +23,7 @@ from agent.job.steps.actions import Actions, Instance, inner_steps
 from agent.job.steps.background import Background
 from agent.job.steps.contexts import evaluate_condition, evaluate_mapping, evaluate_value
 from agent.job.steps.inputs import read_inputs
+from agent.job.steps.noting import note_environment, note_step
 from agent.job.steps.parts import StepAction
 from agent.job.steps.state import RunningJob, StepScope
 from agent.job.steps.steprun import Handler, StepFailure, StepRun, StepStage
@@ -263,7 +264,8 @@ class StepLoop:
         )
         if instance is not None:
             step.action, step.state = instance.action, instance.state
-            step.inputs = read_inputs(step, instance.action)
+            step.values = effects.inputs = read_inputs(step, instance.action)
+            step.inputs = {name: write_value(value) for name, value in step.values.items()}
         return step
 
     def _note_post(self, turn: Turn, instance: Instance) -> None:
@@ -319,16 +321,12 @@ class StepLoop:
 
     def _count(self, turn: Turn, end: StepEnd) -> None:
         """Let what the step did take effect on the steps that follow."""
-        self._job.environment.apply(end.effects.env, end.effects.paths)
-        scope, spec = turn.scope, turn.spec
-        if spec.id == KEEP_STEP and not scope.is_composite:
-            self._job.texts.update(end.effects.outputs)
-        if turn.stage is StepStage.MAIN and not spec.id.startswith("__"):
-            scope.steps[spec.id] = {
-                "outputs": dict(end.effects.outputs),
-                "outcome": end.outcome.value,
-                "conclusion": end.conclusion.value,
-            }
+        scope = turn.scope
+        note_environment(self._job, scope, end.effects)
+        if turn.spec.id == KEEP_STEP and not scope.is_composite:
+            self._job.texts.update({name: write_value(value) for name, value in end.effects.outputs.items()})
+        if turn.stage is StepStage.MAIN:
+            note_step(self._job, turn, end)
         if end.conclusion is Conclusion.CANCELLED and scope.is_composite and turn.stage is StepStage.MAIN:
             scope.status = Conclusion.CANCELLED
         if end.conclusion is Conclusion.FAILURE:

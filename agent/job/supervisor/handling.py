@@ -20,6 +20,18 @@ def stage_condition(action: StepAction, stage: StepStage) -> str:
     return condition
 
 
+def _command() -> Handler:
+    from agent.job.handlers.command import CommandHandler
+
+    return CommandHandler()
+
+
+def _file() -> Handler:
+    from agent.job.handlers.command import FileHandler
+
+    return FileHandler()
+
+
 def _composite() -> Handler:
     from agent.job.handlers.composite import CompositeHandler
 
@@ -48,8 +60,10 @@ def _python() -> Handler:
 
 # By the names of the classes in agent.resolve.manifests.model; each is imported when a job has such an action.
 _HANDLERS: dict[str, Callable[[], Handler]] = {
+    "CommandRuns": _command,
     "CompositeRuns": _composite,
     "DockerRuns": _docker,
     "NodeRuns": _node,
     "PythonRuns": _python,
+    "ScriptRuns": _file,
 }

@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 from agent import codec
 from agent.errors import AgentError, RefusedError, UsageError
-from agent.flow.expressions import to_text
+from agent.flow.expressions import to_text, write_value
 from agent.job.attach.attachments import Attachments
 from agent.job.folder.settings import JobSettings
 from agent.job.output.recorder import StepLog
@@ -253,9 +253,7 @@ class Lifecycle:
             self._write_output(log, name, text)
         for name, template in job.spec.outputs.items():
             try:
-                value = to_text(
-                    evaluate_value(job, job.scope, job.environment.values, template, f"outputs.{name}")
-                )
+                value = evaluate_value(job, job.scope, job.environment.values, template, f"outputs.{name}")
             except AgentError as error:
                 self._fail(log, FailureKind.USER, str(error))
                 continue
@@ -264,12 +262,14 @@ class Lifecycle:
             job.outputs.clear()
             self._fail(log, FailureKind.USER, "The outputs of the job are more than 1 MB together")
 
-    def _write_output(self, log: StepLog, name: str, value: str) -> None:
+    def _write_output(self, log: StepLog, name: str, value: object) -> None:
         job = self._job
-        if value and job.masker.holds_secret(value):
+        has_values = job.conventions.has_values
+        text = write_value(value) if has_values else to_text(value)
+        if text and job.masker.holds_secret(text):
             log.say(f"##[warning]Skip output '{name}' since it may contain secret.")
-        elif value:
-            job.outputs[name] = job.masker.mask_text(value)
+        elif text:
+            job.outputs[name] = job.recorder.mask_value(value) if has_values else job.masker.mask_text(text)
 
     def _write_environment_url(self, log: StepLog) -> None:
         job = self._job

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
@@ -23,20 +23,65 @@ class ManifestFrontEnd:
 
     read: Callable[[Path, str], ActionManifest]
     check: Callable[[Path, str], list[Problem]] = lambda _file, _shown_as: []
+    # By how it runs: makes the files of a new action of that name, by their names.
+    beginnings: Mapping[str, Callable[[str], Mapping[str, str]]] = field(default_factory=dict)
 
 
 _ACTION = ManifestFrontEnd(github.read_action, github.check_action)
 _DOCKERFILE = ManifestFrontEnd(github.read_dockerfile)
 
-# In the order in which a folder is searched: the first that is there is the action's.
+
+# The other languages are imported when there is an action of theirs.
+def _read_datatorch(file: Path, shown_as: str) -> ActionManifest:
+    from agent.resolve.manifests import datatorch
+
+    return datatorch.read_action(file, shown_as)
+
+
+def _check_datatorch(file: Path, shown_as: str) -> list[Problem]:
+    from agent.resolve.manifests import datatorch
+
+    return datatorch.check_action(file, shown_as)
+
+
+def _begin_datatorch(using: str) -> Callable[[str], Mapping[str, str]]:
+    def begin(name: str) -> Mapping[str, str]:
+        from agent.resolve.manifests.datatorch.beginning import make_files
+
+        return make_files(name, using)
+
+    return begin
+
+
+_DATATORCH = ManifestFrontEnd(
+    _read_datatorch,
+    _check_datatorch,
+    {using: _begin_datatorch(using) for using in ("python", "node", "cmd", "script", "human")},
+)
+
+# In the order in which a folder is searched: the first that is there is the action's. A bare Dockerfile is an action only
+# where nothing else says what the folder is.
 FRONT_ENDS: Mapping[str, ManifestFrontEnd] = MappingProxyType(
     {
         "action.yml": _ACTION,
         "action.yaml": _ACTION,
+        "action-datatorch.yaml": _DATATORCH,
+        "action-datatorch.yml": ManifestFrontEnd(_read_datatorch, _check_datatorch),
         "Dockerfile": _DOCKERFILE,
         "dockerfile": _DOCKERFILE,
     }
 )
+_BY_PATH = (
+    _DATATORCH  # of a file that a reference names itself, whatever it is called: only that language can
+)
+
+
+def read_action(place: Path, shown_as: str) -> tuple[Path, ActionManifest]:
+    """The folder and the manifest of the action at `place`: its folder, or its manifest's file. Raises as `read_manifest` does."""
+    if not place.is_file():
+        return place, read_manifest(place, shown_as)
+    front = FRONT_ENDS.get(place.name, _BY_PATH)
+    return place.parent, front.read(place, shown_as)
 
 
 def read_manifest(folder: Path, shown_as: str = "") -> ActionManifest:
@@ -49,7 +94,7 @@ def read_manifest(folder: Path, shown_as: str = "") -> ActionManifest:
         if (folder / name).is_file():
             return front.read(folder / name, f"{place}/{name}")
     raise NotFoundError(
-        f"Can't find 'action.yml', 'action.yaml' or 'Dockerfile' under '{place}'",
+        f"Can't find 'action.yml', 'action.yaml', 'action-datatorch.yaml' or 'Dockerfile' under '{place}'",
         hint=_explain_missing(folder, place),
     )
 

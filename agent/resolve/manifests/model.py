@@ -36,6 +36,8 @@ class ActionOutput:
     name: str
     description: str = ""
     value: object = None
+    type: str = ""  # string, number, boolean; for readers: what a step gives is not held against it
+    options: tuple[object, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,9 @@ class PythonRuns:
     pre_if: str = ALWAYS
     post: str = ""
     post_if: str = ALWAYS
+    # False: it may import from its own folder and the modules of its conventions, and gets all values so far as JSON in
+    # its last argument.
+    is_isolated: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,22 @@ class DockerRuns:
     pre_if: str = ALWAYS
     post_entrypoint: str = ""
     post_if: str = ALWAYS
+    takes_words: bool = True  # where it has none, the inputs `entrypoint` and `args` are the container's
+
+
+@dataclass(frozen=True, slots=True)
+class CommandRuns:
+    """One command line, given to `sh`; a template of what the machine knows."""
+
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptRuns:
+    """A file of the action's own that is executed, with arguments."""
+
+    main: str
+    arguments: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +110,7 @@ class HumanRuns:
     form: Mapping[str, object]
 
 
-Runs = NodeRuns | PythonRuns | DockerRuns | CompositeRuns | HumanRuns
+Runs = NodeRuns | PythonRuns | DockerRuns | CommandRuns | ScriptRuns | CompositeRuns | HumanRuns
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +125,9 @@ class ActionManifest:
     is_cached: bool = (
         False  # its outputs hang on its commit and its inputs alone, and may be taken from an equal run
     )
+    # How its processes are spoken to and speak: a name of agent.spec.conventions; empty: as the job says.
+    conventions: str = ""
+    env: tuple[str, ...] = ()  # variables that it needs: secrets of these names, where the job has them
 
 
 class InvalidActionError(AgentError):

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -54,7 +55,7 @@ class JobView(msgspec.Struct):
     cancel_reason: str | None
     failure_kind: str | None
     message: str
-    outputs: dict[str, str]
+    outputs: dict[str, Any]
     machine: dict[str, object] | None
     queued: Moment | None
     started: Moment | None

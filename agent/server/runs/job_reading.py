@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -29,7 +30,7 @@ class StepView(msgspec.Struct):
     conclusion: str | None
     seconds: float | None
     started: Moment | None
-    outputs: dict[str, str]
+    outputs: dict[str, Any]
 
 
 class JobDetails(JobView, kw_only=True):

@@ -249,7 +249,12 @@ async def _add_run(
     known = await _known_secrets(change.connection, submission.project, own)
     start = make_start(
         flow,
-        replace(asked, vars=variables, is_strict=await _is_strict(change.connection, submission.project)),
+        replace(
+            asked,
+            vars=variables,
+            project=str(submission.project),
+            is_strict=await _is_strict(change.connection, submission.project),
+        ),
         run=RunId(run),
         number=number,
         seed=entropy.token_bytes(16),

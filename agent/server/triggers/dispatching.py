@@ -35,8 +35,7 @@ async def dispatch(
     Raises ConflictError for a flow that is disabled, UsageError for one that nobody may start by hand or that
     does not take such inputs, InvalidFlowError.
     """
-    if not flow.is_enabled:
-        raise ConflictError("the flow is disabled", where=flow.name, hint=f"agent flow enable {flow.name}")
+    _expect_enabled(flow)
     read = read_known(flow)
     trigger = read.trigger_of(TriggerKind.BY_HAND)
     if trigger is None:
@@ -47,6 +46,26 @@ async def dispatch(
         submission.request, inputs=inputs, jobs=tuple(jobs), is_by_itself=False, pins=pins_of(lock)
     )
     return await starter.begin(replace(submission, request=asked))
+
+
+async def tell(
+    starter: Starter,
+    flow: FlowRow,
+    source: Source,
+    event: str,
+    payload: Mapping[str, object],
+    *,
+    actor: str,
+    key: str,
+) -> int:
+    """Tell a flow that the server knows of an event, and of nobody else's flows; gives the run. Raises ConflictError, InvalidFlowError."""
+    _expect_enabled(flow)
+    return await starter.begin(make_submission(flow, source, event, key, payload=payload, actor=actor))
+
+
+def _expect_enabled(flow: FlowRow) -> None:
+    if not flow.is_enabled:
+        raise ConflictError("the flow is disabled", where=flow.name, hint=f"agent flow enable {flow.name}")
 
 
 async def dispatch_at(

@@ -57,8 +57,13 @@ def read_stored(
 
 
 async def store_flow(change: Change, project: int, flow: StoredFlow) -> int:
-    """Store a flow on the server; gives its id. Raises UsageError for a schedule that never comes."""
+    """Store a flow on the server; gives its id. Raises UsageError for a schedule that never comes, and for a name that must be its alone."""
     times = _read_times(flow.read, change.now)
+    if flow.read.dialect.names_are_unique:
+        rows = await flows.list_flows(change.connection, project)
+        taken = [row for row in rows if row.title == flow.read.title]
+        if any((row.repository, row.name) != (None, flow.name) for row in taken):
+            raise _refuse_name(flow.read, taken[0].name)
     return await _put(
         change, project, None, flow.name, flow.text, flow.dialect, flow.read, times, [], flow.called
     )
@@ -101,11 +106,16 @@ async def store_repository_flows(
     for row in await flows.list_flows(change.connection, project, repository):
         if row.name not in found and row.name not in problems:
             await flows.remove_flow(change.connection, row.id)
+    rows = await flows.list_flows(change.connection, project)
+    taken = {row.title: row.name for row in rows if row.repository != repository}
     for path, file in found.items():
         text, read = file.text, file.read
         try:
             if isinstance(read, AgentError):
                 raise read
+            if read.dialect.names_are_unique and read.title in taken:
+                raise _refuse_name(read, taken[read.title])
+            taken.setdefault(read.title, path)
             flow, times = read, _read_times(read, change.now)
         except AgentError as error:
             await _put(change, project, repository, path, text, None, None, {}, explain_flow_error(error))
@@ -113,6 +123,14 @@ async def store_repository_flows(
             await _put(change, project, repository, path, text, None, flow, times, [], called.get(path))
     for path, problem in problems.items():
         await _put(change, project, repository, path, "", None, None, {}, [problem])
+
+
+def _refuse_name(flow: Flow, other: str) -> UsageError:
+    return UsageError(
+        f"the project has a flow '{flow.title}' already: {other}",
+        where=flow.file,
+        hint="its `name` is one flow's; give this one another",
+    )
 
 
 def explain_flow_error(error: AgentError) -> list[str]:

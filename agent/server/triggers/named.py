@@ -3,11 +3,14 @@
 import re
 import secrets
 from collections.abc import Mapping
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from agent.errors import NotFoundError, UsageError
+from agent.flow.load import load_flow
+from agent.flow.model import TriggerKind
 from agent.seal.tokens import new_token
 from agent.server.events.changes import Change, Changes
 from agent.server.people.vault import Vault
@@ -15,8 +18,9 @@ from agent.server.process.moments import Moment, time_text
 from agent.server.process.paging import Page, part
 from agent.server.process.problems import ConflictError, MalformedError
 from agent.server.store import deliveries, flows, webhooks
+from agent.server.store.flows import FlowRow
 from agent.server.store.webhooks import WebhookRow
-from agent.server.triggers.dispatching import dispatch
+from agent.server.triggers.dispatching import dispatch, tell
 from agent.server.triggers.from_platform import find_source
 from agent.server.triggers.inbox import read_payload
 from agent.server.triggers.known_flows import find_flow
@@ -104,19 +108,22 @@ class NamedWebhooks:
         flow does not take.
         """
         row = await self.check(name, headers, body)
-        inputs = read_inputs(body, headers.get("content-type", ""))
         async with self._changes.database.read() as connection:
             flow = await flows.find_flow(connection, row.flow)
             if flow is None:
                 raise NotFoundError("the webhook's flow is gone", where=name)
             source = await find_source(connection, flow)
+        asked = read_asked(flow, body, headers.get("content-type", ""))
         identifier = headers.get("webhook-id", "")[:200] if "webhook-signature" in headers else ""
-        key = await self._write_down(row, identifier or new_key())
+        key = await self._write_down(row, identifier or new_key(), asked.event)
         if key is None:
             return None
-        return await dispatch(self._starter, flow, source, inputs, actor=f"webhook {name}", key=key)
+        actor = f"webhook {name}"
+        if asked.payload is None:
+            return await dispatch(self._starter, flow, source, asked.inputs, actor=actor, key=key)
+        return await tell(self._starter, flow, source, asked.event, asked.payload, actor=actor, key=key)
 
-    async def _write_down(self, row: WebhookRow, identifier: str) -> str | None:
+    async def _write_down(self, row: WebhookRow, identifier: str, event: str) -> str | None:
         """Note the delivery; None for a replay of one. The key of its start."""
         async with self._changes.begin() as change:
             number = await deliveries.add_delivery(
@@ -126,7 +133,7 @@ class NamedWebhooks:
                 identifier=identifier,
                 replay_key=identifier,
                 provider="webhook",
-                event="workflow_dispatch",
+                event=event,
                 action="",
                 subject=row.name,
                 payload="{}",
@@ -144,6 +151,23 @@ def _fields(row: WebhookRow, base_url: str) -> dict[str, Any]:
         "flow": row.flow,
         "created": time_text(row.created_at),
     }
+
+
+class Asked(NamedTuple):
+    """What a body asks for: a start by hand with inputs, or, with a payload, that the flow is told of an event."""
+
+    event: str
+    inputs: Mapping[str, object] = MappingProxyType({})
+    payload: Mapping[str, object] | None = None
+
+
+def read_asked(flow: FlowRow, body: bytes, content_type: str) -> Asked:
+    """What the body of a delivery is to the flow. Raises MalformedError, InvalidFlowError."""
+    read = load_flow(flow.text, flow.name, dialect=flow.dialect).flow
+    trigger = read.trigger_of(TriggerKind.NAMED)
+    if trigger is None:
+        return Asked(read.dialect.by_hand, inputs=read_inputs(body, content_type))
+    return Asked(trigger.event, payload=read_payload(body, content_type) if body.strip() else {})
 
 
 def read_inputs(body: bytes, content_type: str) -> dict[str, object]:

@@ -19,7 +19,6 @@ from agent.flow.dialects.github.parts import (
     text_of,
     texts_of,
 )
-from agent.flow.dialects.github.resources import read_minutes, read_resources, read_whole
 from agent.flow.dialects.github.steps import check_credentials, read_steps
 from agent.flow.dialects.github.strategy import read_strategy
 from agent.flow.dialects.github.table.contexts import JOB_IF, MATRIX
@@ -28,6 +27,7 @@ from agent.flow.graph import find_needs_problems
 from agent.flow.identifiers import explain_invalid
 from agent.flow.model import FlowCall, Job, Template
 from agent.flow.reading import Reader
+from agent.flow.resources import read_minutes, read_resources, read_whole
 from agent.flow.retry import read_retry
 from agent.flow.source import Mapping, Node, Scalar, key_text
 

@@ -13,11 +13,11 @@ from agent.flow.dialects.github.parts import (
     text_of,
     texts_of,
 )
-from agent.flow.dialects.github.resources import read_minutes
 from agent.flow.dialects.github.table.contexts import STEP_IF
 from agent.flow.identifiers import StepIds, name_action
 from agent.flow.model import Step, StepKind
 from agent.flow.reading import Reader
+from agent.flow.resources import read_minutes
 from agent.flow.source import Mapping, Node, Scalar, Sequence
 from agent.redaction import redact
 

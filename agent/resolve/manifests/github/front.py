@@ -8,9 +8,8 @@ Source: actions/runner `ActionManifestManager.cs`, `action_yaml.json`. `using: p
 from pathlib import Path
 from types import MappingProxyType
 
-from agent.errors import AgentError
 from agent.flow.expressions import to_text
-from agent.flow.problems import InvalidFlowError, Problem
+from agent.flow.problems import Problem
 from agent.flow.source import (
     Mapping,
     Node,
@@ -19,7 +18,6 @@ from agent.flow.source import (
     YamlLimits,
     key_text,
     plain,
-    read_source,
 )
 from agent.resolve.manifests.github.steps import read_steps
 from agent.resolve.manifests.model import (
@@ -34,20 +32,21 @@ from agent.resolve.manifests.model import (
     PythonRuns,
     Runs,
 )
+from agent.resolve.manifests.text import read_nodes, read_text
 
 _LIMITS = YamlLimits(depth=100, characters=10 * 1024 * 1024)  # GitHub's for a manifest
 
 
 def read_action(file: Path, shown_as: str) -> ActionManifest:
     """The action that a file `action.yml` describes; `shown_as` names it in messages. Raises InvalidActionError."""
-    return parse_manifest(_read_text(file, shown_as), shown_as)
+    return parse_manifest(read_text(file, shown_as), shown_as)
 
 
 def check_action(file: Path, shown_as: str) -> list[Problem]:
     """What is odd in such a file without making it invalid. Raises InvalidActionError."""
     from agent.flow.load import find_front_end  # who runs an action reads no flow
 
-    return find_front_end("github").check_action(_read_nodes(_read_text(file, shown_as), shown_as))
+    return find_front_end("github").check_action(read_nodes(read_text(file, shown_as), shown_as, _LIMITS))
 
 
 def read_dockerfile(file: Path, _shown_as: str) -> ActionManifest:
@@ -57,23 +56,7 @@ def read_dockerfile(file: Path, _shown_as: str) -> ActionManifest:
 
 def parse_manifest(text: str, file: str) -> ActionManifest:
     """The manifest that `text` is; `file` names it in messages. Raises InvalidActionError."""
-    return _Reader(file).read(_read_nodes(text, file))
-
-
-def _read_nodes(text: str, file: str) -> Node:
-    try:
-        return read_source(text, file, limits=_LIMITS)
-    except InvalidFlowError as error:
-        raise InvalidActionError(file, error.problems) from None
-
-
-def _read_text(file: Path, shown_as: str) -> str:
-    try:
-        return file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise AgentError(f"{file.name} is not UTF-8 text", where=shown_as) from None
-    except OSError as error:
-        raise AgentError(f"{file.name} can't be read: {error.strerror}", where=shown_as) from None
+    return _Reader(file).read(read_nodes(text, file, _LIMITS))
 
 
 _OLD_NODES = {"node12": 20, "node16": 20, "node20": 20, "node24": 24}

@@ -13,6 +13,7 @@ from agent.flow.dialects.github.table.contexts import (
 from agent.flow.dialects.github.table.data import BRINGS, KEEPS
 from agent.flow.dialects.github.table.shared import CONCURRENCY, PERMISSIONS, RUN_DEFAULTS
 from agent.flow.dialects.github.table.steps import STEPS
+from agent.flow.resources import RESOURCES
 from agent.flow.shapes import (
     ANYTHING,
     BOOLEAN,
@@ -64,23 +65,6 @@ SNAPSHOT = Fields(
     Key("image-name", FILLED, "The name of the image.", required=True),
     Key("if", TEXT, "Take the snapshot only if this expression is true.", scope=MATRIX),
     Key("version", FILLED, "The major version and a star, such as `2.*`."),
-)
-
-GPUS = Fields(
-    "gpus",
-    Key("count", NUMBER, "How many; 1 unless said."),
-    Key(
-        "model",
-        TEXT_OR_TEXTS,
-        "Words of the GPU's name, such as `h100` or `a100-80gb`; a list: any of these.",
-    ),
-    Key("memory", FILLED, "How much memory each has at least, such as `80GB`."),
-)
-RESOURCES = Fields(
-    "resources",
-    Key("cpus", NUMBER, "Cores, or a fraction of one."),
-    Key("memory", FILLED, "Memory, such as `64GB`."),
-    Key("gpus", one_of(NUMBER, mapping(GPUS)), "GPUs, which nobody else has while the job runs."),
 )
 
 _CREDENTIALS = Fields(

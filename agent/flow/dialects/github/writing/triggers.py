@@ -25,6 +25,12 @@ def write_triggers(writer: Writer, triggers: Collection[Trigger]) -> _Fields:
                 events[BY_HAND] = _write_by_hand(writer, trigger)
             case TriggerKind.CALL:
                 events["workflow_call"] = _write_call(writer, trigger)
+            case TriggerKind.NAMED:
+                writer.lose(
+                    trigger.position,
+                    f"a program that tells this flow alone of '{trigger.event}' does not exist there",
+                    "`repository_dispatch` is told to all flows",
+                )
             case TriggerKind.EVENT:
                 events[trigger.event] = _write_event(writer, trigger)
     return events

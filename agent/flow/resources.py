@@ -1,11 +1,30 @@
-"""`resources`, `priority` and `nodes`: our own keys of a job. What has no expression in it is checked here."""
+"""`resources`, `priority`, `nodes` and minutes of a job, as languages share them. What has no expression in it is checked here."""
 
 from agent.config import read_size
 from agent.errors import UsageError
-from agent.flow.dialects.github.parts import is_expression, list_fields, template_of, text_of
+from agent.flow.expressions import has_expression
 from agent.flow.model import MOST_MINUTES, Template
 from agent.flow.reading import Reader
+from agent.flow.shapes import FILLED, NUMBER, TEXT_OR_TEXTS, Fields, Key, mapping, one_of
 from agent.flow.source import Mapping, Node, Scalar
+from agent.flow.tidied import list_fields, template_of, text_of
+
+GPUS = Fields(
+    "gpus",
+    Key("count", NUMBER, "How many; 1 unless said."),
+    Key(
+        "model",
+        TEXT_OR_TEXTS,
+        "Words of the GPU's name, such as `h100` or `a100-80gb`; a list: any of these.",
+    ),
+    Key("memory", FILLED, "How much memory each has at least, such as `80GB`."),
+)
+RESOURCES = Fields(
+    "resources",
+    Key("cpus", NUMBER, "Cores, or a fraction of one."),
+    Key("memory", FILLED, "Memory, such as `64GB`."),
+    Key("gpus", one_of(NUMBER, mapping(GPUS)), "GPUs, which nobody else has while the job runs."),
+)
 
 
 def read_resources(reader: Reader, node: Node | None) -> Template:
@@ -26,7 +45,7 @@ def read_whole(reader: Reader, node: Node | None, *, least: int, most: int, defa
 
 def read_minutes(reader: Reader, node: Node | None, *, default: Template = None) -> Template:
     """A key that is a number of minutes, or an expression that gives one."""
-    value = node.value if isinstance(node, Scalar) and not is_expression(node) else 0
+    value = node.value if isinstance(node, Scalar) and not _is_expression(node) else 0
     if isinstance(value, (int, float)) and not 0 <= value <= MOST_MINUTES:
         assert node is not None
         found = f"expected minutes from 0 to {MOST_MINUTES} (a year), found {text_of(node)}"
@@ -35,7 +54,7 @@ def read_minutes(reader: Reader, node: Node | None, *, default: Template = None)
 
 
 def _check_whole(reader: Reader, node: Node | None, least: int, most: int) -> None:
-    if not isinstance(node, Scalar) or is_expression(node):
+    if not isinstance(node, Scalar) or _is_expression(node):
         return
     value = node.value
     if isinstance(value, (int, float)) and (not least <= value <= most or value != int(value)):
@@ -43,7 +62,7 @@ def _check_whole(reader: Reader, node: Node | None, least: int, most: int) -> No
 
 
 def _check_size(reader: Reader, node: Node | None) -> None:
-    if not isinstance(node, Scalar) or is_expression(node):
+    if not isinstance(node, Scalar) or _is_expression(node):
         return
     text = text_of(node)
     try:
@@ -53,3 +72,8 @@ def _check_size(reader: Reader, node: Node | None) -> None:
     else:
         if text.strip().isdigit():
             reader.report(node, f"the size '{text}' has no unit", f"write {text}GB or {text}MB")
+
+
+def _is_expression(node: Node | None) -> bool:
+    """Whether a node is text with an expression in it."""
+    return isinstance(node, Scalar) and isinstance(node.value, str) and has_expression(node.value)

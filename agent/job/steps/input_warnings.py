@@ -1,0 +1,31 @@
+"""Warnings of what is odd in what an action is given: said in its step's log, and no more.
+
+Source: actions/runner `ActionRunner.cs`.
+"""
+
+from agent.job.steps.parts import StepAction
+from agent.job.steps.steprun import StepRun
+
+
+def warn_of_inputs(step: StepRun, action: StepAction, given: list[str], names: dict[str, str]) -> None:
+    """Tell of inputs that the action doesn't know, and of those that it would rather not have."""
+    unknown = [
+        name for name in given if name.lower() not in names and name.lower() not in ("entrypoint", "args")
+    ]
+    if unknown and not (step.spec.uses or "").startswith("docker://"):
+        quoted = ", ".join(f"'{name}'" for name in unknown)
+        valid = ", ".join(f"'{name}'" for name in names.values())
+        step.log.say(f"##[warning]Unexpected input(s) {quoted}, valid inputs are [{valid}]")
+    has_pre: object = getattr(action.manifest.runs, "pre", None)
+    if has_pre and (step.spec.uses or "").startswith("./"):
+        step.log.say(f"##[warning]`pre` execution is not supported for local action from '{step.spec.uses}'")
+    here = {**step.job.environment.granted, **step.env, **step.job.secrets}
+    for name in action.manifest.env:
+        if name not in here:
+            step.log.say(f"##[warning]The action needs '{name}', and there is no secret of this name")
+    for name in step.spec.with_:
+        item = action.manifest.inputs.get(names.get(name.lower(), ""))
+        if item is not None and item.deprecation_message:
+            step.log.say(
+                f"##[warning]Input '{name}' has been deprecated with message: {item.deprecation_message}"
+            )
