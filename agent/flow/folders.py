@@ -7,8 +7,9 @@ their place says so here; of all others, what stands in the file tells (`agent.f
 import re
 from typing import Final, NamedTuple
 
-SUFFIXES: Final = (".yml", ".yaml")
+SUFFIXES: Final = (".yml", ".yaml", ".json")
 _ANY: Final = r"[^/]*\.ya?ml"
+_JSON_TOO: Final = r"[^/]*\.(?:ya?ml|json)"
 
 
 class FlowFolder(NamedTuple):
@@ -21,7 +22,7 @@ class FlowFolder(NamedTuple):
 
 FLOW_FOLDERS: Final = (
     FlowFolder(".github/workflows"),
-    FlowFolder(".flows"),
+    FlowFolder(".flows", _JSON_TOO),
     FlowFolder(".dstack", r"workflows\.ya?ml", "dstack"),
     FlowFolder(".dstack/workflows", dialect="dstack"),
     FlowFolder(".gradient/workflows", dialect="gradient"),

@@ -31,6 +31,12 @@ def _import_dstack() -> FrontEnd:
     return dstack.FRONT_END
 
 
+def _import_datatorch() -> FrontEnd:
+    from agent.flow.dialects import datatorch
+
+    return datatorch.FRONT_END
+
+
 def _import_gradient() -> FrontEnd:
     from agent.flow.dialects import gradient
 
@@ -41,6 +47,7 @@ def _import_gradient() -> FrontEnd:
 _FRONT_ENDS: Final[dict[str, Callable[[], FrontEnd]]] = {
     "github": _import_github,
     "dstack": _import_dstack,
+    "datatorch": _import_datatorch,
     "gradient": _import_gradient,
 }
 # Dialects that `detect_dialect` can tell; those without a front end are not there yet.
@@ -175,7 +182,9 @@ def _is_datatorch(root: Mapping) -> bool:
     if isinstance(schema, Scalar) and "datatorch" in str(schema.value).lower():
         return True
     return root.find("triggers") is not None or any(
-        isinstance(step, Mapping) and step.find("action") is not None
+        isinstance(step, Mapping)
+        and not (step.find("uses") or step.find("run"))
+        and (step.find("action") or step.find("inputs")) is not None
         for job in _list_jobs(root)
         for step in _list_items(job.find("steps"))
     )

@@ -6,14 +6,14 @@ from agent.flow.folders import find_dialect, find_folder, is_flow_file, name_fil
 
 
 @pytest.mark.parametrize(
-    "path", [".github/workflows/a.yml", ".flows/a.yaml", ".dstack/workflows.yaml", ".dstack/workflows/a.yml", "own/a.yml"]
+    "path", [".github/workflows/a.yml", ".flows/a.yaml", ".dstack/workflows.yaml", ".dstack/workflows/a.yml", "own/a.yml", ".flows/a.json"]
 )  # fmt: skip
 def test_a_file_of_the_table_is_a_flow(path: str) -> None:
     assert is_flow_file(path)
 
 
 @pytest.mark.parametrize(
-    "path", [".dstack/variables.yaml", ".dstack/providers.yaml", ".dstack/a.yml", ".flows/a.txt", ".flows/yml"]
+    "path", [".dstack/variables.yaml", ".dstack/providers.yaml", ".dstack/a.yml", ".flows/a.txt", ".flows/yml", ".github/workflows/a.json"]
 )  # fmt: skip
 def test_what_lies_beside_flows_is_none(path: str) -> None:
     assert not is_flow_file(path)
