@@ -189,14 +189,20 @@ def test_forms_of_other_languages_have_no_equal() -> None:
         flow,
         starts=Starts.CHOSEN,
         triggers=(
-            Trigger("by-button", place, TriggerKind.BY_HAND, role="maintainer", form={"type": "object"}),
+            Trigger(
+                "by-button",
+                place,
+                TriggerKind.BY_HAND,
+                role="maintainer",
+                form={"properties": {"a": {"type": "array"}}},
+            ),
             Trigger("annotated", place),
         ),
         jobs={"a": replace(job, steps=(step,), apps=(App("board", place),))},
     )
     assert lose(changed) == [
         "2: who may start it ('maintainer') can't be said there",
-        "2: a form that is drawn from a schema does not exist there",
+        "2: a form that asks for more than plain values does not exist there",
         "2: nothing starts by 'annotated' there",
         "2: all jobs of a flow run there, and here those that are named",
         "2: the app 'board' has no key there: a job opens no ports for people",

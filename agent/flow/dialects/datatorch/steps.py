@@ -25,8 +25,9 @@ def read_steps(reader: Reader, node: Node | None, needs: Collection[str]) -> tup
         fields = list_fields(item)
         for key in ("name", "inputs"):
             before.check(reader, fields.get(key))
-        steps.append(_read_step(reader, ids, item, written[id(item)]))
-        before.add(text_of(fields.get("name")), written[id(item)])
+        name, own_id = text_of(fields.get("name")), written[id(item)]
+        steps.append(_read_step(reader, ids, item, own_id or _take_name(ids, name)))
+        before.add(name, own_id)
     return tuple(steps)
 
 
@@ -37,6 +38,11 @@ def _take_id(reader: Reader, ids: StepIds, node: Node | None) -> str:
     if complaint and node is not None:
         reader.report(node, complaint)
     return "" if complaint else identifier
+
+
+def _take_name(ids: StepIds, name: str) -> str:
+    """A name that is an id, and free, is the step's id: other languages know a step by that alone."""
+    return "" if not name or ids.add(name) else name
 
 
 def _read_step(reader: Reader, ids: StepIds, node: Mapping, own_id: str) -> Step:

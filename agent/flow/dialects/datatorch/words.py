@@ -22,5 +22,20 @@ DATATORCH: Final = Dialect(
     next_contexts=next_contexts,
     job_contexts=job_contexts,
     called_contexts=called_contexts,
+    elsewhere={
+        r"\.output\b(?!s)": ".outputs",
+        r"^event\b": "github.event",
+        r"^input\b": "inputs",
+        r"^(?:pipeline|flow)\.name$": "github.workflow",
+        r"^(?:pipeline|flow)\.creatorId$": "github.actor",
+        r"^run\.id$": "github.run_id",
+        r"^run\.runNumber$": "github.run_number",
+        r"^(?:machine|agent)\.name$": "runner.name",
+        r"^machine\.os$": "runner.os",
+        r"^directory\.temp$": "runner.temp",
+        r"^(?:run|job)\.directory$": "github.workspace",
+        # A step is known by its id alone: what is no id, no step there has.
+        r"^steps\['[^']*[^'\w-][^']*'\]": "steps_by_name",
+    },
     names_are_unique=True,
 )

@@ -4,6 +4,7 @@ from collections.abc import Collection
 
 from agent.flow.dialects.github.contexts import BY_HAND
 from agent.flow.dialects.github.table.events import EVENTS
+from agent.flow.dialects.github.writing.forms import read_inputs
 from agent.flow.dialects.github.writing.templates import Writer
 from agent.flow.model import Input, Trigger, TriggerKind
 
@@ -56,13 +57,14 @@ def _write_by_hand(writer: Writer, trigger: Trigger) -> object:
             f"who may start it ('{trigger.role}') can't be said there",
             "environments ask people",
         )
-    if trigger.form is not None:
+    inputs = trigger.inputs if trigger.form is None else read_inputs(trigger.form)
+    if inputs is None:
         writer.lose(
-            trigger.position, "a form that is drawn from a schema does not exist there", "declare `inputs`"
+            trigger.position,
+            "a form that asks for more than plain values does not exist there",
+            "declare `inputs`",
         )
-    return (
-        {"inputs": {given.name: _write_input(given) for given in trigger.inputs}} if trigger.inputs else None
-    )
+    return {"inputs": {given.name: _write_input(given) for given in inputs}} if inputs else None
 
 
 def _write_input(given: Input) -> _Fields:
