@@ -39,7 +39,11 @@ def copy_workspace(workspace: Path, target: Path) -> None:
         say("the workspace holds the code already")
         return
     with temporary_folder(target) as temporary:
-        around = {target, *target.parents, temporary}
+        ours = (
+            workspace / ".git" / "flow-agent",
+            workspace / ".git" / "refs" / "flow-agent",
+        )  # of this very run
+        around = {target, *target.parents, temporary, *ours}
 
         def is_target(folder: str, names: list[str]) -> set[str]:
             return {name for name in names if Path(folder, name) in around}

@@ -1,86 +1,26 @@
 """`agent flow run --in-place`: whatever actions do, what only the user's folder had is still there, or the run is not green."""
 
 import json
+import os
 import subprocess
 from pathlib import Path
 
 import pytest
-from support.git import Repository, make_repository
-from support.lab import Done, run_agent
+from support.git import Repository
+from support.in_place import Place, message, texts
 
-INPUTS = "{repository: {default: '${{ github.repository }}'}, ref: {}, path: {}, clean: {default: true}}"
-# Does what actions/checkout does: what is in the folder goes, by git or by hand; then the repository comes.
-CHECK_OUT = """
-import os, pathlib, shutil, subprocess, sys
-here = pathlib.Path(os.environ["GITHUB_WORKSPACE"], os.environ.get("INPUT_PATH", ""))
-here.mkdir(parents=True, exist_ok=True)
-url = os.environ["HOSTED"] + "/" + os.environ["INPUT_REPOSITORY"]
-def git(*words):
-    return subprocess.run(["git", "-C", here, *words]).returncode
-asked = subprocess.run(["git", "-C", here, "config", "remote.origin.url"], capture_output=True, text=True).stdout
-if not (here / ".git").is_dir() or asked.strip() != url or git("clean", "-ffdx") or git("reset", "--hard", "HEAD"):
-    for entry in here.iterdir():
-        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-    git("init", "--quiet")
-    git("remote", "add", "origin", url)
-sys.exit(git("fetch", "--quiet", "origin", "main") or git("checkout", "--quiet", "--force", "-B", "main", "origin/main"))
-"""
-FORK = f"name: get\ninputs: {INPUTS}\nruns: {{using: python, main: main.py, post: post.py}}\n"
-
-
-class Place:
-    """The user's clone of `me/model`, with work in it that is nowhere else, and a host of repositories and actions."""
-
-    def __init__(self, folder: Path) -> None:
-        self.hosted = folder / "hosted"
-        make_repository(self.hosted / "me" / "model", {"a.txt": "one\n", ".gitignore": "*.log\n"})
-        make_repository(self.hosted / "acme" / "data", {"rows.csv": "1\n", ".gitignore": "cache\n"})
-        self.add_action("acme/get", FORK, **{"main.py": CHECK_OUT, "post.py": "print('tidied up')"})
-        self.folder = folder / "model"
-        make_repository(self.folder, {"unused": ""})
-        self.repository = Repository(self.folder)
-        self.repository.git("remote", "add", "origin", f"{self.hosted.as_uri()}/me/model")
-        self.repository.git("fetch", "--quiet", "origin")
-        self.repository.git("reset", "--quiet", "--hard", "origin/main")
-        self.mine = {"a.txt": "one\nedited\n", "notes.txt": "mine\n", "train.log": "hours\n"}
-        self.mine |= {"runs/1/weights": "days\n"}
-        for name, text in self.mine.items():
-            (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (self.folder / name).write_text(text)
-
-    def add_action(self, name: str, manifest: str, **files: str) -> None:
-        make_repository(self.hosted / name, {"action.yml": manifest, **files})
-
-    def run(self, steps: str, *options: str, flag: str = "--in-place") -> Done:
-        file = self.folder.parent / "flow.yml"
-        file.write_text(f"on: push\njobs:\n  a:\n    runs-on: x\n    steps:\n{steps}")
-        words = ("--format", "json", "--actions-url", f"{self.hosted.as_uri()}/{{owner}}/{{repo}}")
-        environment = {"AGENT_STATE": str(self.folder.parent / "state")}
-        hosted = f"HOSTED={self.hosted.as_uri()}"
-        return run_agent(
-            *("flow", "run", file, flag, "--env", hosted, *words, *options),
-            cwd=self.folder,
-            environment=environment,
-        )
-
-    def kept(self) -> dict[str, str]:
-        """Of the user's own work, what is there."""
-        files = {name: self.folder / name for name in self.mine}
-        return {name: file.read_text() for name, file in files.items() if file.exists()}
+IDENTITY = {
+    "GIT_AUTHOR_NAME": "a",
+    "GIT_AUTHOR_EMAIL": "a@b",
+    "GIT_COMMITTER_NAME": "a",
+    "GIT_COMMITTER_EMAIL": "a@b",
+}
+UNDO = "printf 'one\\nagain\\n' > a.txt; rm -f new; git branch -q -D more 2>&1 && git reset -q --soft HEAD~1 || true"
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
     return Place(tmp_path)
-
-
-def message(done: Done) -> str:
-    (job,) = (record for record in done.records() if record["kind"] == "job")
-    return str(job.get("message", ""))
-
-
-def texts(done: Done) -> str:
-    return "\n".join(record["text"] for record in done.records() if record["kind"] == "log")
 
 
 @pytest.mark.parametrize("action", ["acme/get@v1", "flow-agent/checkout@v1"])
@@ -138,6 +78,31 @@ def test_another_repository_goes_into_a_folder_of_its_own_again_and_again(place:
         assert done.code == 0, done.out + done.err
     assert (place.folder / "data" / "rows.csv").read_text() == "1\n"
     assert place.kept() == place.mine
+
+
+def test_a_copy_of_the_folder_itself_is_made_again_until_something_in_it_is_the_users(place: Place) -> None:
+    place.repository.git("branch", "mine", place.repository.git("commit-tree", "-m", "mine", "HEAD^{tree}"))
+    place.repository.git("stash", "store", "-m", "mine", place.repository.git("stash", "create"))
+    steps = "      - {uses: flow-agent/checkout@v1, with: {path: runs/copy}}\n      - run: cat runs/copy/a.txt; touch runs/copy/more.log\n"
+    for text in ("one\nedited\n", "one\nedited\n", "one\nagain\n"):
+        (place.folder / "a.txt").write_text(text)
+        done = place.run(steps)
+        assert done.code == 0, done.out
+        assert (place.folder / "runs/copy/a.txt").read_text() == text
+    copy = Repository(place.folder / "runs/copy")
+    assert copy.git("for-each-ref", "refs/flow-agent") == ""
+    for change in (
+        "echo 2 > a.txt",
+        "echo 2 > new",
+        "git branch more mine~0; git commit -q --allow-empty -m more",
+    ):
+        was = copy.git("status", "--porcelain"), copy.head
+        subprocess.run(["sh", "-c", change], cwd=copy.folder, check=True, env={**os.environ, **IDENTITY})
+        done = place.run(steps)
+        assert (done.code, "holds what is nowhere else" in message(done)) == (1, True), change
+        subprocess.run(["sh", "-c", UNDO], cwd=copy.folder, check=True)
+        assert (copy.git("status", "--porcelain"), copy.head) == was
+    assert place.run(steps).code == 0
 
 
 @pytest.mark.parametrize("name", ["rows.csv", "new.csv"])
@@ -224,44 +189,6 @@ def test_an_action_that_overwrites_the_users_work_fails_its_job_and_says_so(plac
         message(done)
         == f"the action overwrote what only this folder had: {name}; --in-place=destructive lets it"
     )
-
-
-@pytest.mark.parametrize(
-    ("script", "lost"),
-    [
-        ("git push -q . :old", "old"),
-        ("git update-ref -d refs/heads/old", "old"),
-        ("git fetch -q . +main:old", "old"),
-        ("git symbolic-ref refs/heads/old refs/heads/main", "old"),
-        ("git -c alias.zap='branch -D old' zap", "old"),
-        ("git update-ref -d refs/stash", "stash"),
-        ("rm .git/refs/stash .git/logs/refs/stash; git gc -q --prune=now", "stash"),
-        (
-            "git update-ref refs/heads/old main; git reflog expire --expire=now --all; git gc -q --prune=now",
-            "old",
-        ),
-    ],
-)
-def test_no_action_takes_a_branch_or_a_stash_away(place: Place, script: str, lost: str) -> None:
-    def git(*arguments: str) -> str:
-        identity = ("-c", "user.name=a", "-c", "user.email=a@example.invalid")
-        return subprocess.check_output(["git", *identity, *arguments], cwd=place.folder, text=True).strip()
-
-    git("branch", "-M", "main")
-    tree = git("rev-parse", "HEAD^{tree}")
-    commit = git("commit-tree", "-m", "nowhere else", "-p", "HEAD", tree)
-    git("branch", "old", commit)
-    git("stash", "store", "-m", "mine", git("stash", "create"))
-    stash = git("rev-parse", "refs/stash")
-    manifest = 'name: x\nruns: {using: composite, steps: [{shell: sh, run: "' + script + '"}]}\n'
-    place.add_action("acme/take", manifest)
-    done = place.run("      - {uses: acme/take@v1}\n")
-    assert done.code == 1, done.out
-    assert f"took away {lost}" in message(done)
-    assert git("rev-parse", "refs/stash") == stash
-    assert git("branch", "--contains", commit)
-    assert git("for-each-ref", "refs/flow-agent") == ""
-    assert place.kept() == place.mine
 
 
 UPLOAD = """      - run: |

@@ -4,20 +4,21 @@ GitHub's actions/checkout, its forks and ours declare the same inputs (`reposito
 much to fetch); a list of names would miss the next fork. Composite actions are made of steps, and those are looked at.
 """
 
+import hashlib
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent.flow.expressions import to_text
-from agent.job.in_place.belongings import ask_git
+from agent.job.in_place.belongings import Belonging, ask_git, list_belongings, look_at
 from agent.job.steps.parts import StepAction
 from agent.job.steps.steprun import StepRun
 
 _ALL_OF = {"repository", "ref", "path"}
 _ONE_OF = {"clean", "fetch-depth", "submodules", "lfs", "sparse-checkout"}
 _SUFFIX = re.compile(r"(?:\.git)?/*$")
-_MARK = "flow-checkout"  # in `.git` of what a checkout made: the commit that it checked out
+_MARK = "flow-checkout"  # in `.git` of what a checkout made: the commit that it checked out, and how all of it was then
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +73,17 @@ def is_here(step: StepRun, ref: str) -> bool:
 def is_replaceable(folder: Path) -> bool:
     """Whether nothing is lost when `folder` becomes something else.
 
-    It is not there, or empty, or a clone that has nothing which the repository that it came from lacks. What a checkout of
-    an earlier run made may have ignored files besides (caches); those are not asked about.
+    It is not there, or empty, or a clone that has nothing which the repository that it came from lacks, or just as a
+    checkout of an earlier run left it: a copy of a folder with edits has what no clone has. What such a checkout made
+    may have ignored files besides (caches); those are not asked about.
     """
     if not folder.is_dir() or not any(os.scandir(folder)):
         return not os.path.lexists(folder) or folder.is_dir()
     if not (folder / ".git").is_dir():
         return False
-    made = _read_mark(folder)
+    made, state = _read_mark(folder)
+    if made and state == _find_state(folder):
+        return True
     ignored = [] if made else ["--ignored"]
     status = ask_git(folder, "status", "--porcelain", "--untracked-files=normal", *ignored)
     known = ["--not", "--remotes", "--tags", *([made] if made else [])]
@@ -92,21 +96,36 @@ def is_replaceable(folder: Path) -> bool:
 
 
 def mark_checkout(folder: Path) -> None:
-    """Remember in a fresh clone that a run made it."""
+    """Remember in a fresh clone or copy that a run made it."""
     if (folder / ".git").is_dir() and (commit := ask_git(folder, "rev-parse", "HEAD")):
-        (folder / ".git" / _MARK).write_text(commit, encoding="utf-8")
+        (folder / ".git" / _MARK).write_text(f"{commit}\n{_find_state(folder)}\n", encoding="utf-8")
 
 
-def _read_mark(folder: Path) -> str:
-    """The commit that a run checked out in `folder`; empty when none did, or it is known no more."""
+def _read_mark(folder: Path) -> tuple[str, str]:
+    """The commit that a run checked out in `folder`, and the state then; empty when none did, or it is known no more."""
     try:
-        commit = (folder / ".git" / _MARK).read_text(encoding="utf-8", errors="replace").strip()
+        text = (folder / ".git" / _MARK).read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return ""
+        return "", ""
+    commit, state, *_ = (*text.split(), "", "")
     is_known = (
         re.fullmatch(r"[0-9a-f]{40,64}", commit) and ask_git(folder, "cat-file", "-e", commit) is not None
     )
-    return commit if is_known else ""
+    return (commit, state) if is_known else ("", "")
+
+
+def _find_state(folder: Path) -> str:
+    """A digest of all that `folder` has and git does not ignore: commits by what leads to them, edits and untracked files."""
+    questions = (
+        ("for-each-ref",),
+        ("rev-parse", "--symbolic-full-name", "HEAD"),
+        ("rev-parse", "HEAD"),
+        ("reflog", "show", "--format=%H", "refs/stash"),
+        ("diff-index", "--cached", "HEAD"),
+    )
+    said: list[object] = [ask_git(folder, *question) for question in questions]
+    edited = {path: kind for path, kind in list_belongings(folder).items() if kind is not Belonging.IGNORED}
+    return hashlib.sha256(repr([*said, sorted(look_at(edited).items())]).encode()).hexdigest()
 
 
 def _plain(repository: str) -> str:
