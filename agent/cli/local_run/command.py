@@ -15,13 +15,14 @@ from agent.cli.local_run.jobs import LocalOptions
 from agent.cli.local_run.masked_screen import MaskedScreen
 from agent.cli.local_run.run import LocalRun
 from agent.cli.local_run.run_folders import open_run_folder
+from agent.cli.terminal.screen import Screen
 from agent.cli.terminal.screens import make_screen
 from agent.clock import SystemClock
 from agent.config import load_settings
 from agent.errors import InterruptedByUserError, UsageError
 from agent.flow.model import Flow
 from agent.ids import ENTROPY_BYTES, RunId
-from agent.job.launch.launcher import EarlySupervisor, make_mask
+from agent.job.launch.launcher import EarlySupervisor, make_mask, put_back_left
 from agent.plan import RunStart
 from agent.plan.request import RunRequest, doubt_event, explain_unset, list_unset_secrets, make_start
 from agent.spec.job import Source, SourceKind
@@ -49,12 +50,12 @@ def run_flow_here(
                 where="--image",
                 hint=f"{label}=host",
             )
-    screen = make_screen(output_format, out, shows_jobs=shows_jobs(flow), log=log, whole="--log all")
+    screen: Screen = make_screen(output_format, out, shows_jobs=shows_jobs(flow), log=log, whole="--log all")
     if options.secrets:
         screen = MaskedScreen(screen, make_mask(options.secrets.values()))
     settings = load_settings({"actions_url": options.actions_url})
     request = _ask(flow, options)
-    with _run_folder(options) as folder, Interrupts() as interrupts:
+    with _run_folder(options) as folder, Interrupts() as interrupts, _put_back_left(options, screen):
         run = LocalRun(flow, request, options, settings, folder, screen, SystemClock(), interrupts, early)
         conclusion = run.drive()
         if options.keep:
@@ -89,6 +90,22 @@ def _ask(flow: Flow, options: LocalOptions) -> RunStart:
     for name, place in list_unset_secrets(flow, asked, tuple(options.secrets)).items():
         sys.stderr.write(f"warning: {explain_unset(name, place)}; --secret {name} gives it a value\n")
     return start
+
+
+@contextmanager
+def _put_back_left(options: LocalOptions, screen: Screen) -> Iterator[None]:
+    """Before the run and after it, what supervisors that died hold of the workspace's repository is put back."""
+
+    def look() -> None:
+        if found := put_back_left(options.workspace.resolve()):
+            screen.show({"kind": "warning", "message": found})
+
+    look()
+    try:
+        yield
+    finally:
+        if options.in_place:
+            look()
 
 
 @contextmanager

@@ -1,87 +1,193 @@
 """Branches, tags and stashes of somebody's own repository: what an action does to them, no commit is lost by it.
 
-    before an action    each is noted, and its commit held by a reference of ours, so that no `git gc` takes it
-    afterwards          one that is gone is put back; one that was moved away from its commit: the commit is put beside it, as a
-                        branch `kept-by-flow-agent/NAME`, unless something else leads to it still; a stash is stashed again
-    then                our references go
+    gone                                            put back
+    a tag moved                                     put back: git moves none unless it is forced to
+    a branch moved, its commits led to no more      put back; but one that is checked out stays, as its files are there
+    a stash gone                                    stashed again, with its message
+    what would be led to no more after that         kept beside, as the branch (no commit: the tag) `kept-by-flow-agent/NAME`
 
-Whatever way an action takes (push, fetch, update-ref, an alias, files under `.git`), its job fails when something had to be put back.
+Whatever way an action takes (push, fetch, update-ref, an alias, files under `.git`), its job fails when something had to be done.
+What can neither be put back nor kept beside stays held (agent.job.in_place.held), and the next run tries again.
 """
 
-import os
-import subprocess
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Iterator, Sequence
+from enum import Enum, auto
 from pathlib import Path
+from typing import NamedTuple
 
-from agent.asking_git import git_environment
-from agent.job.in_place.belongings import ask_git
+from agent.job.in_place.held import Held, take_left
+from agent.job.in_place.references import (
+    References,
+    Target,
+    is_reached,
+    link_reference,
+    read_references,
+    store_stash,
+    update_references,
+)
 
-_HELD = "refs/flow-agent/held"
-_BESIDE = "refs/heads/kept-by-flow-agent"
-_KINDS = ("refs/heads", "refs/tags")
-_STASH = "refs/stash"
-
-
-@dataclass(frozen=True, slots=True)
-class Branches:
-    """What led to commits: references by name, and the stash, the newest first."""
-
-    named: dict[str, str]
-    stashed: tuple[str, ...]
-
-
-def hold_branches(folder: Path) -> Branches | None:
-    """Note what leads to commits in the repository around `folder`, and hold all of it; None outside of git."""
-    branches = _list(folder)
-    if branches is not None:
-        commits = sorted({*branches.named.values(), *branches.stashed})
-        _update(folder, [f"update {_HELD}/{commit} {commit}" for commit in commits])
-    return branches
+_BESIDE = "kept-by-flow-agent"
+_MOST_BESIDE = 20  # of one name
+_MOST_NAMED = 5
 
 
-def put_back(folder: Path, before: Branches) -> list[str]:
-    """Put back what an action took away: the names of what was lost. Nothing of ours stays."""
-    now = _list(folder)
-    lost: list[str] = []
-    if now is not None:
-        for name, commit in before.named.items():
-            if name not in now.named and name != "HEAD":
-                _update(folder, [f"update {name} {commit}"])
-                lost.append(name)
-            elif now.named.get(name) != commit and not _is_reached(folder, commit):
-                _update(folder, [f"update {_BESIDE}/{name.removeprefix('refs/')} {commit}"])
-                lost.append(name)
-        for commit in reversed([one for one in before.stashed if one not in now.stashed]):
-            ask_git(folder, "stash", "store", "-q", "-m", "kept by flow-agent", commit)
-            lost.append(f"stash {commit[:10]}")
-    held = ask_git(folder, "for-each-ref", "--format=%(refname)", _HELD) or ""
-    _update(folder, [f"delete {name}" for name in held.splitlines()])
-    return [name.removeprefix("refs/heads/") for name in lost]
+class Outcome(Enum):
+    """What became of something that an action took away."""
+
+    BACK = auto()
+    BESIDE = auto()
+    HELD = auto()
 
 
-def _list(folder: Path) -> Branches | None:
-    found = ask_git(folder, "for-each-ref", "--format=%(objectname) %(refname)", *_KINDS)
-    if found is None:
-        return None
-    pairs = (line.split(" ", 1) for line in found.splitlines())
-    head = ask_git(folder, "rev-parse", "--verify", "--quiet", "HEAD")
-    own = {"HEAD": head} if head else {}  # it may be on no branch
-    stashed = ask_git(folder, "reflog", "show", "--format=%H", _STASH) or ""
-    return Branches({**own, **{name: commit for commit, name in pairs}}, tuple(stashed.split()))
+class Taken(NamedTuple):
+    """Something that an action took away: `name` is gone (or else was moved); `kept` is what leads to the rest."""
+
+    name: str
+    is_gone: bool
+    outcome: Outcome
+    kept: str = ""
 
 
-def _is_reached(folder: Path, commit: str) -> bool:
-    """Whether a branch or tag still leads to the commit."""
-    return bool(ask_git(folder, "for-each-ref", "--count=1", f"--contains={commit}", *_KINDS))
+class UnreadableError(Exception):
+    """Git can't read the repository any more; all stays held, and the next run tries to put it back."""
 
 
-def _update(folder: Path, commands: list[str]) -> None:
-    if commands:
-        subprocess.run(
-            ["git", "-C", str(folder), "update-ref", "--no-deref", "--stdin"],
-            input=os.fsencode("".join(f"{command}\n" for command in commands)),
-            env=git_environment(),
-            cwd="/",
-            capture_output=True,
-            check=False,
-        )
+def put_back(folder: Path, held: Held) -> list[Taken]:
+    """Put back what is not as it was `held`. Nothing of ours stays, but for what is lost otherwise. Raises UnreadableError."""
+    return _PuttingBack(folder, held, may_move=True).run()
+
+
+def put_back_left(folder: Path) -> list[Taken]:
+    """Put back what is gone since a process held it that has died. What is there, in whatever state, is not moved: time has passed."""
+    taken: list[Taken] = []
+    for held in take_left(folder):
+        with contextlib.suppress(UnreadableError):  # it is taken up again by the next run
+            taken += _PuttingBack(folder, held, may_move=False).run()
+    return taken
+
+
+def describe(taken: Sequence[Taken]) -> str:
+    """What was done, after `the action`."""
+    clauses = [
+        f"{verb} {_join(names)}, which {'is' if len(names) == 1 else 'are'} put back"
+        for verb, is_gone in (("took away", True), ("moved", False))
+        if (names := [one.name for one in taken if one[1:] == (is_gone, Outcome.BACK, "")])
+    ]
+    rest = [one for one in taken if one.kept]
+    clauses += map(_describe, rest[:_MOST_NAMED])
+    if len(rest) > _MOST_NAMED:
+        clauses.append(f"did the like to {len(rest) - _MOST_NAMED} more (`git branch --list '{_BESIDE}/*'`)")
+    return "; and ".join(clauses)
+
+
+class _PuttingBack:
+    def __init__(self, folder: Path, held: Held, *, may_move: bool) -> None:
+        self._folder = folder
+        self._held = held
+        self._before = held.before
+        self._may_move = may_move
+        self._unsafe: list[str] = []  # places that are to stay held
+
+    def run(self) -> list[Taken]:
+        now = read_references(self._folder)
+        if now is None:
+            self._held.leave()
+            raise UnreadableError
+        taken = [*self._check_named(now), *self._check_heads(now), *self._check_stashes(now)]
+        self._held.let_go(self._folder, but=self._unsafe)
+        return taken
+
+    def _check_named(self, now: References) -> Iterator[Taken]:
+        for name, was in self._before.named.items():
+            found = now.named.get(name)
+            if found is None:
+                yield self._restore(name, was, None)
+            elif (was.link and found.link != was.link) or self._is_lost(name, was, found, now):
+                is_fixed = name in now.checked_out or not self._may_move
+                yield (
+                    self._keep(name, name, was, is_gone=False)
+                    if is_fixed
+                    else self._restore(name, was, found)
+                )
+
+    def _is_lost(self, name: str, was: Target, found: Target, now: References) -> bool:
+        """Whether moving it from `was` to what is `found` lost something."""
+        if found.object == was.object or was.link:
+            return False
+        if self._may_move and name.startswith("refs/tags/"):
+            return True
+        seen = References(now.named, (*now.heads, found.object) if found.kind == "commit" else now.heads)
+        return not is_reached(self._folder, was, seen)
+
+    def _restore(self, name: str, was: Target, moved_to: Target | None) -> Taken:
+        if was.link:
+            is_back = link_reference(self._folder, name, was.link)
+        else:
+            is_back = update_references(self._folder, [f"update {name} {was.object}"])
+        if not is_back:
+            return self._keep(name, name, was, is_gone=moved_to is None)
+        kept = ""
+        if moved_to is not None and not self._is_reached(moved_to):
+            kept = self._put_beside(name, moved_to)
+        return Taken(_short(name), moved_to is None, Outcome.BACK, kept)
+
+    def _check_heads(self, now: References) -> Iterator[Taken]:
+        for number, commit in enumerate(self._before.heads):
+            was = Target(commit, "commit")
+            if not is_reached(self._folder, was, now):
+                yield self._keep("HEAD", f"head/{number}", was, is_gone=False)
+
+    def _check_stashes(self, now: References) -> Iterator[Taken]:
+        there = {commit for commit, _ in now.stashes}
+        for number, (commit, message) in reversed([*enumerate(self._before.stashes)]):
+            if commit in there:
+                continue
+            if store_stash(self._folder, commit, message):
+                yield Taken(f"stash '{message}'", is_gone=True, outcome=Outcome.BACK)
+            else:
+                yield self._keep("stash", f"stash/{number}", Target(commit, "commit"), is_gone=True)
+
+    def _keep(self, name: str, place: str, was: Target, *, is_gone: bool) -> Taken:
+        """Keep beside what can't be put back; where even that is not to be done, it stays held."""
+        if kept := self._put_beside(name, was):
+            return Taken(_short(name), is_gone, Outcome.BESIDE, kept)
+        self._unsafe.append(place)
+        return Taken(_short(name), is_gone, Outcome.HELD, self._held.name_of(place))
+
+    def _put_beside(self, name: str, target: Target) -> str:
+        """A new reference that leads to `target`, as people write it; empty when there can be none."""
+        bare = f"{_BESIDE}/{_short(name)}"
+        kind = "refs/heads" if target.kind == "commit" else "refs/tags"
+        numbered = (f"{bare}-{number}" for number in range(2, _MOST_BESIDE))
+        for beside in (bare, *numbered, f"{_BESIDE}/{target.object[:12]}"):
+            if update_references(self._folder, [f"create {kind}/{beside} {target.object}"]):
+                return beside
+        return ""
+
+    def _is_reached(self, target: Target) -> bool:
+        now = read_references(self._folder)
+        return now is not None and is_reached(self._folder, target, now)
+
+
+def _describe(taken: Taken) -> str:
+    verb = "took away" if taken.is_gone else "moved"
+    match taken.outcome:
+        case Outcome.BACK:
+            return (
+                f"{verb} {taken.name}, which is put back (what it led to in between is kept as {taken.kept})"
+            )
+        case Outcome.BESIDE:
+            return f"{verb} {taken.name}: what it led to before is kept as {taken.kept}"
+        case Outcome.HELD:
+            return f"{verb} {taken.name}, which can't be put back: what it led to is held by {taken.kept}, and the next run tries again"
+
+
+def _join(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more
+
+
+def _short(name: str) -> str:
+    """The name as people write it."""
+    return name.removeprefix("refs/heads/").removeprefix("refs/tags/").removeprefix("refs/")

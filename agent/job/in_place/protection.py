@@ -14,12 +14,12 @@ Actions of the folder itself are actions, too: they were written for a runner, w
 import asyncio
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.job.in_place.belongings import Belonging, Losses, find_losses, look_at, share_belongings
-from agent.job.in_place.branches import hold_branches, put_back
+from agent.job.in_place.branches import UnreadableError, describe, put_back
 from agent.job.in_place.checkouts import (
     WantedCheckout,
     is_checkout,
@@ -30,6 +30,7 @@ from agent.job.in_place.checkouts import (
     read_wanted,
 )
 from agent.job.in_place.git_guard import set_up_guard, take_refusals
+from agent.job.in_place.held import Held, hold_references
 from agent.job.process.programs import find_executable
 from agent.job.steps.steprun import BELONGINGS, Handler, RunSteps, StepFailure, StepRun, StepStage
 from agent.spec.outcome import FailureKind
@@ -125,19 +126,19 @@ class _GuardedHandler:
         place.note_for_actions(front / BELONGINGS)
         step.front = front
         before = await asyncio.to_thread(look_at, place.belongings)
-        branches = await asyncio.to_thread(hold_branches, place.workspace)
+        held = await asyncio.to_thread(hold_references, place.workspace)
         failure: StepFailure | None = None
         try:
             await self.handler.run(step, run_steps)
         except StepFailure as error:
             failure = error
         except asyncio.CancelledError:
-            if branches:
-                put_back(place.workspace, branches)
+            if taken := _put_back(place.workspace, held):
+                step.log.say(f"The action {taken}")
             raise
         losses = place.keep_own(await asyncio.to_thread(find_losses, place.workspace, before))
         refused = take_refusals(front)
-        taken = await asyncio.to_thread(put_back, place.workspace, branches) if branches else []
+        taken = await asyncio.to_thread(_put_back, place.workspace, held)
         if losses.lost or losses.overwritten or taken:
             message = _describe(losses, taken, place.workspace)
             step.job.fail(FailureKind.ACTION, message)  # no `continue-on-error` makes that good
@@ -158,14 +159,23 @@ def _is_foreign(step: StepRun) -> bool:
     return step.scope.action is not None
 
 
-def _describe(losses: Losses, taken: Sequence[str], workspace: Path) -> str:
+def _put_back(workspace: Path, held: Held | None) -> str:
+    """Put back branches, tags and stashes; what was done, after `the action`, or empty."""
+    try:
+        return describe(put_back(workspace, held)) if held else ""
+    except UnreadableError:
+        return (
+            "left a repository that git can't read any more;"
+            " what its branches, tags and stashes were is held in there, and put back once a run finds it readable"
+        )
+
+
+def _describe(losses: Losses, taken: str, workspace: Path) -> str:
     lost, overwritten = (_name_some(paths, workspace) for paths in losses)
     said = [
         f"lost what only this folder had: {lost}" if lost else "",
         f"overwrote what only this folder had: {overwritten}" if overwritten else "",
-        f"took away {', '.join(taken[:_MOST_NAMED])}, which {'is' if len(taken) == 1 else 'are'} put back"
-        if taken
-        else "",
+        taken,
     ]
     return f"the action {'; and '.join(filter(None, said))}" + (
         "" if lost else "; --in-place=destructive lets it"

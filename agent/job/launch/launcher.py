@@ -68,6 +68,7 @@ __all__ = [
     "make_mask",
     "may_run",
     "open_job_folder",
+    "put_back_left",
     "read_result",
     "remove_job_folder",
     "remove_leftovers",
@@ -196,6 +197,17 @@ def make_mask(secrets: Iterable[str]) -> Callable[[str], str]:
     for value in secrets:
         masker.add(value)
     return masker.mask_text
+
+
+def put_back_left(folder: Path) -> str:
+    """Put back what actions of runs that died took away of the repository around `folder`: what was done, or empty.
+
+    Branches, tags and stashes; what a run that lives holds is left alone (agent.job.in_place.held).
+    """
+    from agent.job.in_place import branches
+
+    taken = branches.put_back_left(folder)
+    return f"an action of a run that died here {branches.describe(taken)}" if taken else ""
 
 
 def bury(
