@@ -8,12 +8,13 @@ import re
 import unicodedata
 from typing import Self
 
+from agent.control_sequences import ESCAPES
+
 MOST_COLUMNS = 1 << 20
 _TAB_COLUMNS = 8
 _LONGEST_PEN = 256
 _TOKEN = re.compile(
-    r"\x1b\[(?P<parameters>[0-?]*)[ -/]*(?P<final>[@-~])"
-    r"|\x1b[\]PX^_][^\x07\x1b\r\b]*(?:\x07|\x1b\\)?"
+    rf"\x1b\[(?P<parameters>[0-?]*)[ -/]*(?P<final>[@-~])|{ESCAPES}"
     r"|(?P<text>[^\x00-\x1f\x7f-\x9f]+)"
     r"|(?P<control>\r+|\x08+|[\x00-\x1f\x7f-\x9f])"
 )

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from pathlib import Path
 from urllib.parse import quote
 
@@ -72,6 +73,50 @@ def test_a_secret_that_the_flow_does_not_name_is_masked_everywhere(
         assert sorted(jobs) == ["a (***)", "a (x***x)", "b"]
         kinds = {record["kind"] for record in done.records()}
         assert {"annotation", "summary", "step", "log", "job", "run"} <= kinds
+
+
+COLOURED = """
+on: push
+jobs:
+  a:
+    runs-on: x
+    outputs: {o: "${{ steps.s.outputs.o }}", fine: "${{ steps.s.outputs.fine }}"}
+    steps:
+      - id: s
+        env: {T: "${{ secrets.KEY }}"}
+        run: |
+          echo "key=$T end" | grep --color=always value
+          half="$(printf '\\033[31m%.6s\\033(B\\033[m%s' "$T" "${T#??????}")"
+          for place in "$GITHUB_STEP_SUMMARY" /dev/stdout; do echo "$half and $half" >> "$place"; done
+          echo "o=$half" >> "$GITHUB_OUTPUT"
+          echo "fine=$(printf '\\033[31mfine\\033[m')" >> "$GITHUB_OUTPUT"
+          echo "::warning title=$half::$half"
+          echo "::group::$half"
+          printf '%s\\b%s' "${T%99}" 99
+          exit 1
+"""
+
+
+@pytest.mark.parametrize("output", ["json", "text"])
+@pytest.mark.parametrize("environment", [{}, {"FORCE_COLOR": "1"}])
+def test_a_secret_is_masked_where_a_program_colours_a_part_of_it(
+    tmp_path: Path, output: str, environment: dict[str, str]
+) -> None:
+    secret = "s3cretvalue99"
+    (tmp_path / "flow.yml").write_text(COLOURED)
+    environment = {**environment, "AGENT_STATE": str(tmp_path / "state")}
+    words = ("flow", "run", "flow.yml", "--format", output, "--secret", f"KEY={secret}")
+    done = run_agent(*words, cwd=tmp_path, environment=environment)
+    said = done.out + done.err
+    if output == "json":
+        records = done.records()
+        assert {"annotation", "summary", "step", "log", "job", "run"} <= {
+            record["kind"] for record in records
+        }
+        assert records[-1]["jobs"]["a"]["outputs"] == {"fine": "\x1b[31mfine\x1b[m"}
+        said = json.dumps(records, ensure_ascii=False).replace("\\u001b", "\x1b").replace("\\b", "\b")
+    assert "***" in said
+    assert secret not in re.sub(r"\x1b\[[0-9;]*[A-Za-z]|\x1b\(B|[\b\r]", "", said)
 
 
 def test_a_secret_that_is_masked_is_still_not_the_jobs(tmp_path: Path) -> None:

@@ -25,7 +25,8 @@ from agent.spec.outcome import Conclusion
         ("over\rwritten", "overwritten"),
         ("right\u202eleft", "rightleft"),
         ("end\x1b", "end"),
-        ("bell\x07 and \x9b2J", "bell and 2J"),
+        ("bell\x07 and \x9b2J", "bell and "),
+        ("bold\x1b(B\x1b[m, plain", "bold\x1b[m, plain"),
         ("tab\tstays", "tab\tstays"),
     ],
 )

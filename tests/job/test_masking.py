@@ -9,9 +9,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from agent.cli.terminal.output import safe_text
+from agent.control_sequences import MOST_SEEN_THROUGH
 from agent.job.output.mask_search import FewForms, ManyForms, find_unfinished
 from agent.job.output.masking import MOST_ASKED, Masker, MaskStream
+from agent.journal.lines import last_state
 from agent.mask_forms import derive_forms
+from agent.server.web.text import plain_text
 
 SECRETS = st.lists(st.text("abc\"'& =+/\\é", min_size=1, max_size=8), min_size=1, max_size=4)
 CUTS = st.lists(st.integers(0, 200), max_size=8)
@@ -162,6 +166,124 @@ def test_many_secrets_are_masked_as_well_as_few() -> None:
     secrets = [f"secret-number-{number:04}!" for number in range(50)]
     shown = make_masker(*secrets).mask_text(" ".join(secrets))
     assert shown == " ".join(["***"] * 50)
+
+
+HIDDEN = [
+    *(
+        "\x1b[31m",
+        "\x1b[m\x1b[K",
+        "\x1b(B",
+        "\x1b7",
+        "\x9b1m",
+        "\x1b[12;3",
+        "\x1b[>4;1m",
+        "\x1b[1 q",
+    ),  # colours and their like
+    *("\x1b]0;a title\x07", "\x1b]8;;https://x.example\x1b\\", "\x1bP1;2q\x1b\\", "\x1b_a\x1b\\"),  # strings
+    *(
+        "\r",
+        "\b",
+        "\x00",
+        "\x07",
+        "\x7f",
+        "\x85",
+        "\xad",
+        "\u061c",
+        "\u200b",
+        "\u200d",
+        "\u202e",
+        "\u2028",
+        "\u2066",
+        "\ufeff",
+    ),
+    *("\x1b[0m" * 9, "\U000e0041"),
+]
+
+
+@pytest.mark.parametrize("hidden", HIDDEN, ids=ascii)
+@pytest.mark.parametrize("pieces", [["s3cret", "value99"], list("s3cretvalue99"), ["", "s3cretvalue99", ""]])
+def test_a_secret_with_control_sequences_in_it_is_masked(hidden: str, pieces: list[str]) -> None:
+    printed = f"key={hidden.join(pieces)} end\n"
+    for cut in (len(printed), 1):
+        data = printed.encode()
+        stream = MaskStream(make_masker("s3cretvalue99"))
+        shown = b"".join(stream.feed(data[start : start + cut]) for start in range(0, len(data), cut))
+        text = (shown + stream.finish()).decode()
+        assert text.replace(hidden, "").startswith("key=***")
+        assert text.endswith(" end\n")
+        for viewed in (text, safe_text(text, colours=False), plain_text(text), last_state(shown).decode()):
+            assert "value99" not in str(viewed)
+
+
+def test_colours_within_a_secret_are_those_of_what_comes_after_it() -> None:
+    masker = make_masker("s3cretvalue99", "31;40")
+    assert masker.mask(b"key=\x1b[31ms3cret\x1b[0m\x1b[Kvalue99 end") == b"key=\x1b[31m***\x1b[0m end"
+    assert masker.mask(b"s3cret\x1b[31;40mvalue99") == b"***", "what would show another secret is left out"
+    assert masker.mask(b"\x1b]0;s3cretvalue99\x07") == b"\x1b]0;***\x07", "a title shows it, too"
+    assert masker.mask(b"s3cret\nvalue99") == b"s3cret\nvalue99"
+
+
+ODD = st.text("ab\x1b[]m;1(B\\\x07\r\b \u200b\xb0é\n", max_size=40)
+
+
+@given(
+    st.lists(st.text("ab[m;1", min_size=2, max_size=6), min_size=1, max_size=3),
+    st.lists(ODD, max_size=4),
+    CUTS,
+)
+def test_however_a_stream_with_control_sequences_is_cut_the_same_comes_out(
+    secrets: list[str], parts: list[str], cuts: list[int]
+) -> None:
+    masker = make_masker(*secrets)
+    data = "".join(
+        secret[:2] + part + secret[2:] for secret, part in itertools.product(secrets, parts)
+    ).encode()
+    assert feed_in_pieces(masker, data, cuts) == masker.mask(data)
+
+
+@given(
+    st.text("xyz01", min_size=4, max_size=8),
+    st.lists(st.sampled_from(HIDDEN), min_size=9, max_size=9),
+    st.lists(st.booleans(), min_size=9, max_size=9),
+    CUTS,
+)
+def test_no_viewer_puts_a_secret_together(
+    secret: str, hidden: list[str], are_there: list[bool], cuts: list[int]
+) -> None:
+    inside = [sequence if is_there else "" for sequence, is_there in zip(hidden, are_there, strict=True)]
+    printed = "".join(map("".join, itertools.zip_longest(inside, secret, fillvalue="")))
+    shown = feed_in_pieces(make_masker(secret), f"- {printed} -".encode(), cuts).decode()
+    assert secret not in shown
+    assert secret not in safe_text(shown, colours=False)
+    assert secret not in str(plain_text(shown))
+
+
+def test_what_may_become_a_control_sequence_within_a_secret_waits_for_its_end_and_no_longer() -> None:
+    stream = MaskStream(make_masker("s3cretvalue99"))
+    assert stream.feed(b"50 % s3cret\x1b[3") == b"50 % "
+    assert stream.feed(b"1mvalue") == b""
+    assert stream.feed(b"99 x\x1b[0") == b"***\x1b[31m x"
+    assert stream.feed(b"m y") == b"\x1b[0m y"
+    assert stream.feed(b"s3cret\x1b]0;title\x1b") == b""
+    assert stream.feed(b"\\-\n") == b"s3cret\x1b]0;title\x1b\\-\n"
+
+
+def test_so_much_is_held_back_and_no_more() -> None:
+    stream = MaskStream(make_masker("s3cretvalue99"))
+    shown = 0
+    for number in range(3 * MOST_SEEN_THROUGH):
+        shown += len(stream.feed(b"s" if number == 0 else b"\x1b[0m"))
+    assert 12 * MOST_SEEN_THROUGH - shown < 4 * MOST_SEEN_THROUGH
+    title = MaskStream(make_masker("s3cretvalue99"))
+    came = [title.feed(b"\x1b]1337;File=" + b"A" * 1000) for _ in range(10)]
+    assert sum(map(len, came)) > 9000 - MOST_SEEN_THROUGH
+
+
+def test_colours_are_no_reason_to_keep_who_types_waiting() -> None:
+    stream = MaskStream(make_masker("hunter2"))
+    assert stream.feed(b"$ \x1b[32mh\x1b[0m") == b"$ \x1b[32m"
+    assert (stream.peek(3), stream.peek(3)) == (b"h\x1b[0m", b"")
+    assert stream.feed(b"unter2") == b"***"
 
 
 FORMS = st.sets(

@@ -27,6 +27,7 @@ FORMS = [
     base64.b64encode(SECRET.encode()).decode(),
     base64.b64encode(b"xy" + SECRET.encode() + b"z").decode(),
     json.dumps(SECRET)[1:-1],
+    f"{SECRET[:6]}\x1b[31m{SECRET[6:]}\x1b[m",
 ]
 
 

@@ -206,6 +206,8 @@ def test_the_root_is_a_page_for_browsers_and_a_product_for_programs(server: Serv
         ("\x1b[31mred\x1b[0m", "red"),
         ("\x1b]8;;https://evil.example\x07here\x1b]8;;\x1b\\", "here"),
         ("\x1b]52;c;aGk=\x07", ""),
+        ("bold\x1b(B\x1b[m, plain", "bold, plain"),
+        ("a\x1b]0;a title that does not end\nb", "a\nb"),
         ("\x1bP1;2q\x1b\\after", "after"),
         ("a\u202eb\u2066c\x00d\re", "a\ufffdb\ufffdc\ufffdd\ufffde"),
         ("one\r\ntwo\tthree", "one\ntwo\tthree"),

@@ -4,6 +4,7 @@ import re
 from collections import deque
 from collections.abc import Iterator
 
+from agent.control_sequences import ESCAPES
 from agent.journal.row import width
 from agent.visible import DIRECTIONS
 
@@ -14,7 +15,7 @@ _COMMAND = re.compile(r"##\[(\w+)\](.*)", re.DOTALL)
 _TAB_COLUMNS = 8
 # Job output is not trusted: colours pass, everything else that steers a terminal does not (security.md).
 _UNSAFE = re.compile(
-    r"\x1b(?!\[[0-9;:]*m)(?:\[[0-?]*[ -/]*[@-~]?|\][^\x07\x1b]*(?:\x07|\x1b\\)?)?"
+    rf"(?!\x1b\[[0-9;:]*m)(?:{ESCAPES})"
     rf"|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f\u2028\u2029{DIRECTIONS}]"
 )
 

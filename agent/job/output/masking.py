@@ -1,14 +1,17 @@
 """`***` in place of secrets, in bytes that come in chunks of any size.
 
-A secret is masked as it is and in the forms in which programs commonly print one (`agent.mask_forms`). No form holds a
+A secret is masked as it is and in the forms in which programs commonly print one (`agent.mask_forms`), also where there are
+control sequences in it, as colours are: who shows output leaves them out (`agent.control_sequences`). No form holds a
 newline, so a chunk that ends a line is never held back; of one that does not, only what may be the beginning of a secret is.
 
 What a job asks to be masked (`::add-mask::`) is bounded: the work for a byte of output must not grow with what a job says.
 """
 
+import re
 from bisect import insort
 from collections.abc import Iterator
 
+from agent.control_sequences import MOST_SEEN_THROUGH, SeenText, find_around, find_open, leave_out_hidden
 from agent.job.output.mask_search import FewForms, ManyForms, find_unfinished, is_known
 from agent.mask_forms import derive_forms, encode_printed
 
@@ -16,6 +19,8 @@ MASK = b"***"
 MOST_ASKED = 5_000  # values that a job may ask to be masked
 MOST_ASKED_BYTES = 64 << 10  # of one of them
 _MOST_ASKED_BYTES_IN_ALL = 4 << 20
+_MOST_HIDDEN_BYTES = 2 * MOST_SEEN_THROUGH  # within a secret: what is further apart is not put together
+_COLOUR = re.compile(rb"\x1b\[[0-9;:]*m")
 _MANY = 500  # forms: from so many on, they are searched for in the way that is made for many
 
 
@@ -81,16 +86,47 @@ class Masker:
         return next(self.matches(encode_printed(text)), None) is not None
 
     def matches(self, data: bytes) -> Iterator[tuple[int, int]]:
-        """(start, end) of the longest form at every place where one begins; they may overlap."""
+        """(start, end) of the longest form at every place where one begins, in their order; they may overlap.
+
+        A form with control sequences in it is one, too.
+        """
+        text = leave_out_hidden(data)
+        hidden = len(data) - len(text)
+        if not hidden or hidden == data.count(b"\r\n") or not any(self._search(text)):
+            return self._search(data)
+        return iter(sorted({*self._search(data), *self._search_seen(data)}))
+
+    def hold_start(self, data: bytes) -> int:
+        """Where the earliest unfinished form, or control sequence, at the end of `data` begins; its length when there is none."""
+        length = len(data)
+        line = data.rfind(b"\n") + 1
+        if line == length:
+            return length
+        start = find_unfinished(self._ordered, self._longest, data)
+        window = max(line, length - self._longest - _MOST_HIDDEN_BYTES)
+        tail = data[window:]
+        opened = find_open(tail)
+        if window + opened == length and len(leave_out_hidden(tail)) == len(tail):
+            return start
+        seen = SeenText(tail[:opened])
+        unfinished = find_unfinished(self._ordered, self._longest, seen.text)
+        if unfinished < len(seen.text):
+            opened = min(opened, seen.place(unfinished))
+        return min(window + opened, start if start == length else window + find_around(tail, start - window))
+
+    def _search(self, data: bytes) -> Iterator[tuple[int, int]]:
         if self._many is not None:
             return self._many.matches(data)
         if self._few is None:
             self._few = FewForms(self._ordered)
         return self._few.matches(data)
 
-    def hold_start(self, data: bytes) -> int:
-        """Where the earliest unfinished form at the end of `data` begins; its length when there is none."""
-        return find_unfinished(self._ordered, self._longest, data)
+    def _search_seen(self, data: bytes) -> Iterator[tuple[int, int]]:
+        seen = SeenText(data)
+        for start, end in self._search(seen.text):
+            first, last = seen.place(start), seen.place(end - 1)
+            if last - first < self._longest + _MOST_HIDDEN_BYTES:
+                yield first, last + 1
 
 
 class MaskStream:
@@ -114,11 +150,15 @@ class MaskStream:
         return self._release(self._carry, len(self._carry))
 
     def peek(self, most_bytes: int) -> bytes:
-        """What is held back, let out early if it is no more than `most_bytes`: for somebody who types and looks.
+        """What is held back, let out early if no more than `most_bytes` of it are seen: for somebody who types and looks.
 
         Should it turn out to be the beginning of a secret, the rest of that is masked all the same.
         """
-        if not self._shown < len(self._carry) <= most_bytes or self._covered:
+        if (
+            self._covered
+            or self._shown >= len(self._carry)
+            or len(leave_out_hidden(self._carry)) > most_bytes
+        ):
             return b""
         # What is held back may be a whole secret already, and the beginning of a longer one.
         end = next((start for start, _ in self._masker.matches(self._carry)), len(self._carry))
@@ -129,13 +169,14 @@ class MaskStream:
     def _release(self, buffer: bytes, keep: int) -> bytes:
         """The masked form of `buffer[:keep]`; the rest is carried on."""
         pieces: list[bytes] = []
-        end, shown = self._covered, self._shown  # up to here, `buffer` is out
+        began, end, shown = 0, self._covered, self._shown  # up to `end`, or `shown`, `buffer` is out
         for start, stop in self._masker.matches(buffer):
             if start >= keep:
                 break
             if start >= end:
-                pieces += (buffer[max(end, shown) : start], MASK)
-                end = stop
+                colours = self._find_colours(buffer[max(began, shown) : end])
+                pieces += (colours, buffer[max(end, shown) : start], MASK)
+                began, end = start, stop
             else:
                 end = max(end, stop)
         self._carry = buffer[keep:]
@@ -143,5 +184,12 @@ class MaskStream:
         self._shown = max(0, shown - keep)
         if not pieces and end == shown == 0 and keep == len(buffer):
             return buffer
-        pieces.append(buffer[max(end, shown) : keep])
-        return b"".join(pieces)
+        colours = self._find_colours(buffer[max(began, shown) : min(end, keep)])
+        return b"".join([*pieces, colours, buffer[max(end, shown) : keep]])
+
+    def _find_colours(self, secret: bytes) -> bytes:
+        """The colours within what is masked: those of what comes after it."""
+        if b"\x1b" not in secret:
+            return b""
+        colours = b"".join(_COLOUR.findall(secret))
+        return b"" if any(self._masker.matches(colours)) else colours

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 
 import msgspec
 
+from agent.control_sequences import leave_out_hidden
 from agent.errors import UsageError
 from agent.mask_forms import derive_forms, encode_printed
 from agent.server.people.auth.runtime import JobIdentity
@@ -92,6 +93,11 @@ def texts_of(raw: bytes) -> Iterator[str]:
 
 
 def _holds(text: str, forms: set[bytes]) -> bool:
-    data = encode_printed(text)
+    said = encode_printed(text)
+    seen = leave_out_hidden(said)
     is_number = _NUMBER.fullmatch(text) is not None
-    return any(form in data for form in forms if not is_number or len(form) >= _CHANCE_BYTES or form == data)
+    return any(
+        form in said or form in seen
+        for form in forms
+        if not is_number or len(form) >= _CHANCE_BYTES or form == said
+    )

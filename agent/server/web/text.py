@@ -2,14 +2,10 @@
 
 import re
 
+from agent.control_sequences import ESCAPES
 from agent.visible import HIDDEN
 
-_ESCAPES = re.compile(
-    r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?"  # OSC: titles, links (8), the clipboard (52)
-    r"|\x1b[PX^_][^\x1b]*(?:\x1b\\)?"  # DCS, SOS, PM, APC
-    r"|[\x1b\x9b]\[?[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
-    r"|\x1b"
-)
+_ESCAPES = re.compile(ESCAPES)
 _ODD = re.compile(rf"(?![\t\n])[{HIDDEN}]")
 
 
