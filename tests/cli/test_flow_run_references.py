@@ -202,6 +202,16 @@ REMOVE = """git update-ref -d refs/heads/old; git tag -d v1 light; git update-re
 touch ../gone; read _ < ../pipe"""
 
 
+def start_removing(history: History) -> "subprocess.Popen[bytes]":
+    """A run whose action has taken everything away, and waits for a word in `pipe`."""
+    outside = history.place.folder.parent
+    os.mkfifo(outside / "pipe")
+    history.make_action("remove", REMOVE)
+    run = history.place.start("      - uses: ./.actions/remove\n")
+    wait_for((outside / "gone").exists, "an action that took everything away")
+    return run
+
+
 def kill_all(run: "subprocess.Popen[bytes]") -> None:
     """What a power loss does to a run: nobody has a last word."""
     family = [psutil.Process(run.pid), *psutil.Process(run.pid).children(recursive=True)]
@@ -215,11 +225,7 @@ def kill_all(run: "subprocess.Popen[bytes]") -> None:
 @pytest.fixture
 def killed(history: History) -> History:
     """A run was killed, and its supervisor too, after an action had taken everything away."""
-    outside = history.place.folder.parent
-    os.mkfifo(outside / "pipe")
-    history.make_action("remove", REMOVE)
-    run = history.place.start("      - uses: ./.actions/remove\n")
-    wait_for((outside / "gone").exists, "an action that took everything away")
+    run = start_removing(history)
     kill_all(run)
     assert history.git("for-each-ref", "refs/heads/old", "refs/tags") == ""
     return history
@@ -252,16 +258,12 @@ def test_what_the_user_has_made_since_a_run_was_killed_is_not_moved(killed: Hist
 
 
 def test_a_run_takes_nothing_of_one_beside_it_that_lives(history: History) -> None:
-    outside = history.place.folder.parent
-    os.mkfifo(outside / "pipe")
-    history.make_action("remove", REMOVE)
-    run = history.place.start("      - uses: ./.actions/remove\n")
-    wait_for((outside / "gone").exists, "an action that took everything away")
+    run = start_removing(history)
     beside = history.act("true")
     assert beside.code == 0, beside.out
     assert "died here" not in beside.out
     assert history.git("for-each-ref", HELD), "what the other one holds is still held"
-    (outside / "pipe").write_text("\n")
+    (history.place.folder.parent / "pipe").write_text("\n")
     assert run.wait() == 1
     assert history.references() == history.before
 

@@ -175,7 +175,6 @@ HIDDEN = [
         "\x1b(B",
         "\x1b7",
         "\x9b1m",
-        "\x1b[12;3",
         "\x1b[>4;1m",
         "\x1b[1 q",
     ),  # colours and their like

@@ -32,7 +32,7 @@ _MOST_BESIDE = 20  # of one name
 _MOST_NAMED = 5
 
 
-class Outcome(Enum):
+class Remedy(Enum):
     """What became of something that an action took away."""
 
     BACK = auto()
@@ -45,7 +45,7 @@ class Taken(NamedTuple):
 
     name: str
     is_gone: bool
-    outcome: Outcome
+    remedy: Remedy
     kept: str = ""
 
 
@@ -72,7 +72,7 @@ def describe(taken: Sequence[Taken]) -> str:
     clauses = [
         f"{verb} {_join(names)}, which {'is' if len(names) == 1 else 'are'} put back"
         for verb, is_gone in (("took away", True), ("moved", False))
-        if (names := [one.name for one in taken if one[1:] == (is_gone, Outcome.BACK, "")])
+        if (names := [one.name for one in taken if one[1:] == (is_gone, Remedy.BACK, "")])
     ]
     rest = [one for one in taken if one.kept]
     clauses += map(_describe, rest[:_MOST_NAMED])
@@ -130,7 +130,7 @@ class _PuttingBack:
         kept = ""
         if moved_to is not None and not self._is_reached(moved_to):
             kept = self._put_beside(name, moved_to)
-        return Taken(_short(name), moved_to is None, Outcome.BACK, kept)
+        return Taken(_short(name), moved_to is None, Remedy.BACK, kept)
 
     def _check_heads(self, now: References) -> Iterator[Taken]:
         for number, commit in enumerate(self._before.heads):
@@ -144,16 +144,16 @@ class _PuttingBack:
             if commit in there:
                 continue
             if store_stash(self._folder, commit, message):
-                yield Taken(f"stash '{message}'", is_gone=True, outcome=Outcome.BACK)
+                yield Taken(f"stash '{message}'", is_gone=True, remedy=Remedy.BACK)
             else:
                 yield self._keep("stash", f"stash/{number}", Target(commit, "commit"), is_gone=True)
 
     def _keep(self, name: str, place: str, was: Target, *, is_gone: bool) -> Taken:
         """Keep beside what can't be put back; where even that is not to be done, it stays held."""
         if kept := self._put_beside(name, was):
-            return Taken(_short(name), is_gone, Outcome.BESIDE, kept)
+            return Taken(_short(name), is_gone, Remedy.BESIDE, kept)
         self._unsafe.append(place)
-        return Taken(_short(name), is_gone, Outcome.HELD, self._held.name_of(place))
+        return Taken(_short(name), is_gone, Remedy.HELD, self._held.name_of(place))
 
     def _put_beside(self, name: str, target: Target) -> str:
         """A new reference that leads to `target`, as people write it; empty when there can be none."""
@@ -172,14 +172,14 @@ class _PuttingBack:
 
 def _describe(taken: Taken) -> str:
     verb = "took away" if taken.is_gone else "moved"
-    match taken.outcome:
-        case Outcome.BACK:
+    match taken.remedy:
+        case Remedy.BACK:
             return (
                 f"{verb} {taken.name}, which is put back (what it led to in between is kept as {taken.kept})"
             )
-        case Outcome.BESIDE:
+        case Remedy.BESIDE:
             return f"{verb} {taken.name}: what it led to before is kept as {taken.kept}"
-        case Outcome.HELD:
+        case Remedy.HELD:
             return f"{verb} {taken.name}, which can't be put back: what it led to is held by {taken.kept}, and the next run tries again"
 
 

@@ -1,4 +1,4 @@
-"""What is held of a repository of somebody's own while an action runs in it: references of ours beside the user's.
+"""Held references: what leads to commits in somebody's own repository, held by references of ours while an action runs in it.
 
     refs/flow-agent/held/ID/refs/...   what that reference led to; ID/head/0: a work tree on no branch; ID/stash/0: the newest stash
     .git/flow-agent/ID                 held (flock) by the process that watches the action; in it, what the stashes are called
