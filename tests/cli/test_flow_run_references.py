@@ -154,6 +154,20 @@ def test_a_branch_that_is_checked_out_stays_and_its_commits_are_kept_beside_agai
         assert git("log", "-1", "--format=%s") == "theirs"
 
 
+def test_each_is_kept_by_its_own_name_where_several_are_moved(history: History) -> None:
+    history.git("commit", "-q", "--allow-empty", "-m", "mine")
+    commit = history.git("rev-parse", "HEAD")
+    done = history.act(
+        "git tag -f v1 main; git update-ref refs/heads/old HEAD\n"
+        "git -c user.name=a -c user.email=a@b commit -q --amend --allow-empty -m theirs"
+    )
+    assert done.code == 1
+    moved = "moved v1, old, which are put back; and moved main: what it led to before is kept as kept-by-flow-agent/main"
+    assert f"the action {moved}; --in-place=destructive lets it" == message(done)
+    assert history.kept("kept-by-flow-agent/main") == commit
+    assert history.kept("old") == history.old
+
+
 @pytest.mark.parametrize(
     "script", ["git tag v2; git branch new; git fetch -q origin", "git push -q . HEAD:refs/heads/behind"]
 )
@@ -179,6 +193,18 @@ def test_where_nothing_can_be_put_back_it_is_kept_beside(history: History, scrip
     assert done.code == 1
     assert "took away old: what it led to before is kept as kept-by-flow-agent/old" in message(done)
     assert history.kept("kept-by-flow-agent/old") == history.old
+
+
+def test_a_reference_that_has_long_led_to_nothing_is_in_nobodys_way(history: History) -> None:
+    (history.place.folder / ".git/refs/heads/broken").write_text("1234567890" * 4 + "\n")
+    done = history.act(
+        "git update-ref -d refs/heads/old; git reflog expire --expire=now --all; git prune --expire=now"
+    )
+    assert done.code == 1
+    assert "the action took away old" in message(done)
+    assert history.git("rev-parse", "old") == history.old
+    assert (history.place.folder / ".git/refs/heads/broken").exists()
+    assert history.git("for-each-ref", HELD) == ""
 
 
 def test_consent_lets_an_action_move_a_tag(history: History) -> None:
@@ -241,7 +267,7 @@ def test_the_next_run_puts_back_what_a_killed_one_held_and_says_so(
     done = killed.place.run(f"      - {step}\n", flag=flag)
     assert done.code == 0, done.out
     (said,) = [record["message"] for record in done.records() if record["kind"] == "warning"]
-    taken = "took away old, light, v1, stash 'mine: first', stash 'mine: second', which are put back"
+    taken = "took away light, v1, old, stash 'mine: first', stash 'mine: second', which are put back"
     assert said == f"an action of a run that died here {taken}"
     assert killed.references() == killed.before
     assert killed.git("for-each-ref", HELD) == ""

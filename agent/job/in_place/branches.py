@@ -20,6 +20,7 @@ from agent.job.in_place.held import Held, take_left
 from agent.job.in_place.references import (
     References,
     Target,
+    is_commit,
     is_reached,
     link_reference,
     read_references,
@@ -88,6 +89,7 @@ class _PuttingBack:
         self._before = held.before
         self._may_move = may_move
         self._unsafe: list[str] = []  # places that are to stay held
+        self._between: list[tuple[Taken, Target]] = []  # where what was moved led to before it was put back
 
     def run(self) -> list[Taken]:
         now = read_references(self._folder)
@@ -95,11 +97,17 @@ class _PuttingBack:
             self._held.leave()
             raise UnreadableError
         taken = [*self._check_named(now), *self._check_heads(now), *self._check_stashes(now)]
+        taken = [self._keep_between(one) for one in taken]
         self._held.let_go(self._folder, but=self._unsafe)
         return taken
 
     def _check_named(self, now: References) -> Iterator[Taken]:
-        for name, was in self._before.named.items():
+        # What stays comes last: what others were moved to, and are no more, may be what it has lost.
+        order = {
+            name: (name in now.checked_out, not name.startswith("refs/tags/")) for name in self._before.named
+        }
+        for name in sorted(order, key=order.__getitem__):
+            was = self._before.named[name]
             found = now.named.get(name)
             if found is None:
                 yield self._restore(name, was, None)
@@ -117,7 +125,8 @@ class _PuttingBack:
             return False
         if self._may_move and name.startswith("refs/tags/"):
             return True
-        seen = References(now.named, (*now.heads, found.object) if found.kind == "commit" else now.heads)
+        heads = (*now.heads, found.object) if is_commit(self._folder, found) else now.heads
+        seen = References(now.named, heads)
         return not is_reached(self._folder, was, seen)
 
     def _restore(self, name: str, was: Target, moved_to: Target | None) -> Taken:
@@ -127,14 +136,14 @@ class _PuttingBack:
             is_back = update_references(self._folder, [f"update {name} {was.object}"])
         if not is_back:
             return self._keep(name, name, was, is_gone=moved_to is None)
-        kept = ""
-        if moved_to is not None and not self._is_reached(moved_to):
-            kept = self._put_beside(name, moved_to)
-        return Taken(_short(name), moved_to is None, Remedy.BACK, kept)
+        taken = Taken(_short(name), moved_to is None, Remedy.BACK)
+        if moved_to is not None:
+            self._between.append((taken, moved_to))
+        return taken
 
     def _check_heads(self, now: References) -> Iterator[Taken]:
         for number, commit in enumerate(self._before.heads):
-            was = Target(commit, "commit")
+            was = Target(commit)
             if not is_reached(self._folder, was, now):
                 yield self._keep("HEAD", f"head/{number}", was, is_gone=False)
 
@@ -146,7 +155,7 @@ class _PuttingBack:
             if store_stash(self._folder, commit, message):
                 yield Taken(f"stash '{message}'", is_gone=True, remedy=Remedy.BACK)
             else:
-                yield self._keep("stash", f"stash/{number}", Target(commit, "commit"), is_gone=True)
+                yield self._keep("stash", f"stash/{number}", Target(commit), is_gone=True)
 
     def _keep(self, name: str, place: str, was: Target, *, is_gone: bool) -> Taken:
         """Keep beside what can't be put back; where even that is not to be done, it stays held."""
@@ -158,16 +167,20 @@ class _PuttingBack:
     def _put_beside(self, name: str, target: Target) -> str:
         """A new reference that leads to `target`, as people write it; empty when there can be none."""
         bare = f"{_BESIDE}/{_short(name)}"
-        kind = "refs/heads" if target.kind == "commit" else "refs/tags"
+        kind = "refs/heads" if is_commit(self._folder, target) else "refs/tags"
         numbered = (f"{bare}-{number}" for number in range(2, _MOST_BESIDE))
         for beside in (bare, *numbered, f"{_BESIDE}/{target.object[:12]}"):
             if update_references(self._folder, [f"create {kind}/{beside} {target.object}"]):
                 return beside
         return ""
 
-    def _is_reached(self, target: Target) -> bool:
-        now = read_references(self._folder)
-        return now is not None and is_reached(self._folder, target, now)
+    def _keep_between(self, one: Taken) -> Taken:
+        """Keep beside what the action made of something that is put back, where nothing else leads to it."""
+        for target in (target for taken, target in self._between if taken is one):
+            now = read_references(self._folder)
+            if now is not None and not is_reached(self._folder, target, now):
+                return one._replace(kept=self._put_beside(one.name, target))
+        return one
 
 
 def _describe(taken: Taken) -> str:

@@ -77,7 +77,10 @@ def hold_references(folder: Path) -> Held | None:
         **{f"head/{number}": commit for number, commit in enumerate(before.heads)},
         **{f"stash/{number}": commit for number, (commit, _) in enumerate(before.stashes)},
     }
-    update_references(folder, [f"create {held.name_of(place)} {found}" for place, found in places.items()])
+    commands = [f"create {held.name_of(place)} {found}" for place, found in places.items()]
+    if not update_references(folder, commands):  # one of them leads to nothing
+        for command in commands:
+            update_references(folder, [command])
     return held
 
 
@@ -110,7 +113,7 @@ def _take(folder: Path, shared: Path, held_id: str) -> Held | None:
         for number, message in zip_longest(range(len(places)), messages)
         if (target := places.get(f"stash/{number}"))
     ]
-    named = {place: Target(*target[:2]) for place, target in places.items() if place.startswith("refs/")}
+    named = {place: Target(target.object) for place, target in places.items() if place.startswith("refs/")}
     before = References(named, (*heads, *([former.object] if former else [])), tuple(stashes))
     return Held(before, shared, held_id, lock)
 

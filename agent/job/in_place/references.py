@@ -13,7 +13,7 @@ from typing import NamedTuple
 from agent.asking_git import git_environment
 from agent.job.in_place.belongings import ask_git
 
-_FORMAT = "%(objectname) %(objecttype) %(symref) %(refname)"
+_FORMAT = "%(objectname) %(symref) %(refname)"  # what asks for the object itself fails where one is missing
 # Not the user's word: what others have (a fetch moves it), what one work tree has while it is at something, and ours.
 _NOT_ASKED = ("remotes/", "prefetch/", "bisect/", "worktree/", "rewritten/", "flow-agent/")
 _STASH = "refs/stash"
@@ -24,7 +24,6 @@ class Target(NamedTuple):
     """What a reference leads to."""
 
     object: str  # its name: 40 or 64 hexadecimal digits
-    kind: str  # commit, tag, tree or blob
     link: str = ""  # the reference that it is another name of
 
 
@@ -67,8 +66,8 @@ def list_references(folder: Path, *patterns: str) -> dict[str, Target] | None:
     found = ask_git(folder, "for-each-ref", f"--format={_FORMAT}", *patterns)
     if found is None:
         return None
-    lines = (line.split(" ", 3) for line in found.splitlines())
-    return {name: Target(what, kind, link) for what, kind, link, name in lines}
+    lines = (line.split(" ", 2) for line in found.splitlines())
+    return {name: Target(what, link) for what, link, name in lines}
 
 
 def update_references(folder: Path, commands: Sequence[str]) -> bool:
@@ -89,10 +88,15 @@ def store_stash(folder: Path, commit: str, message: str) -> bool:
 
 def is_reached(folder: Path, target: Target, now: References) -> bool:
     """Whether a branch, a tag or a work tree leads to the commit, or a reference to what is no commit."""
-    if target.kind != "commit":
+    if not is_commit(folder, target):
         return any(target.object == other.object for other in now.named.values())
     others = ["--branches", "--tags", *now.heads]
     return ask_git(folder, "rev-list", "--max-count=1", target.object, "--not", *others) == ""
+
+
+def is_commit(folder: Path, target: Target) -> bool:
+    """Whether it is a commit, and no tag with a message, file or folder."""
+    return ask_git(folder, "cat-file", "-t", target.object) == "commit"
 
 
 def find_shared(folder: Path) -> Path | None:
