@@ -101,6 +101,12 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("attach", "AGENT_ATTACH", "yes", "whether people may attach to running jobs: yes or no"),
     Setting(
+        "apps_url",
+        "AGENT_APPS_URL",
+        "",
+        "where people find apps of jobs, such as https://*.apps.example.org; `no`: nowhere (default: docs/apps.md)",
+    ),
+    Setting(
         "trusted_proxies",
         "AGENT_TRUSTED_PROXIES",
         "",

@@ -1,5 +1,5 @@
 """The policy file of a machine's owner, as a table: `agent.resolve.policy` reads its `[actions]`, `agent.containers.policy_file` the
-tables on images and containers; `[attach]` and `[environment]` are read here. docs/policy.md shows it.
+tables on images and containers; `[attach]`, `[apps]` and `[environment]` are read here. docs/policy.md shows it.
 """
 
 import re
@@ -10,7 +10,7 @@ from typing import Any
 
 from agent.errors import UsageError
 
-TABLES = ("actions", "images", "containers", "attach", "environment")
+TABLES = ("actions", "images", "containers", "attach", "apps", "environment")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _IDLE_MINUTES = 60.0
 _MOST_MINUTES = 7 * 24 * 60
@@ -33,6 +33,13 @@ class AttachPolicy:
 
     allow: bool = True
     idle_minutes: float = _IDLE_MINUTES
+
+
+@dataclass(frozen=True, slots=True)
+class AppsPolicy:
+    """Whether people may use, through the server, the apps that jobs open on this machine."""
+
+    allow: bool = True
 
 
 def read_policy_file(
@@ -82,6 +89,14 @@ def load_attach_policy(file: Path | Rules | None, *, must_exist: bool = False) -
             hint=f"more than 0, at most {_MOST_MINUTES}",
         )
     return AttachPolicy(read_flag(table, "allow", where, default=True), float(minutes))
+
+
+def load_apps_policy(file: Path | Rules | None, *, must_exist: bool = False) -> AppsPolicy:
+    """What `file` says about apps of jobs; without a file everybody whom the server lets may use them. Raises UsageError."""
+    table = (read_policy_file(file, must_exist=must_exist) or {}).get("apps", {})
+    where = f"{file}: apps"
+    expect_keys(table, ("allow",), where)
+    return AppsPolicy(read_flag(table, "allow", where, default=True))
 
 
 def load_environment(file: Path | Rules | None, *, must_exist: bool = False) -> dict[str, str]:

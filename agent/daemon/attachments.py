@@ -1,4 +1,5 @@
-"""People who are attached to jobs of this machine: what the server's messages say goes to the supervisor's socket, and back.
+"""People who are attached to jobs of this machine, or use their apps: what the server's messages say goes to the
+supervisor's socket or the app's port, and back.
 
 A session lives as long as the connection on which it was asked for. Each reads no faster than its window allows, so that
 none holds up another, a journal or a heartbeat.
@@ -13,12 +14,15 @@ from dataclasses import dataclass, field
 from agent.daemon.connection import Connection
 from agent.errors import AgentError
 from agent.job.attach.client import Attachment, Ended
+from agent.job.attach.port import PortConnection
 from agent.job.launch.launcher import JobFolder
 from agent.wire import messages as m
 
 MOST_SESSIONS = 16  # of one agent at a time
+MOST_PORT_SESSIONS = 256  # and connections to apps
 
 log = logging.getLogger("agent.daemon")
+Talk = Attachment | PortConnection
 FindRunning = Callable[[str, int], Awaitable[JobFolder | None]]
 
 
@@ -94,23 +98,32 @@ class OpenSessions:
         folder = await self._find_running(asked.job, asked.lease)
         if folder is None:
             raise AgentError("the job does not run here, or not any more")
-        if len(self._sessions) > MOST_SESSIONS:
-            raise AgentError(f"{MOST_SESSIONS} are attached to jobs of this agent already")
-        attachment = await Attachment.open(folder, _describe(asked))
-        log.info("%s attached to job %s", asked.user, asked.job)
+        self._check_room(asked)
+        attachment = await _open(folder, asked)
+        if not asked.app:
+            log.info("%s attached to job %s", asked.user, asked.job)
         connection.protocol.attach_opened(asked.session)
         await connection.flush()
         typing = asyncio.create_task(self._type(session, attachment, connection))
         try:
             return await self._show(session, attachment, connection)
         finally:
-            log.info("%s left job %s", asked.user, asked.job)
+            if not asked.app:
+                log.info("%s left job %s", asked.user, asked.job)
             typing.cancel()
             attachment.close()
             with contextlib.suppress(asyncio.CancelledError):
                 await typing
 
-    async def _show(self, session: _Session, attachment: Attachment, connection: Connection) -> Ended:
+    def _check_room(self, asked: m.Attach) -> None:
+        """Raises AgentError when there is none. Shells and apps have room of their own."""
+        count = sum(bool(one.asked.app) == bool(asked.app) for one in self._sessions.values())
+        if asked.app and count > MOST_PORT_SESSIONS:
+            raise AgentError(f"{MOST_PORT_SESSIONS} connections to apps of this agent are open already")
+        if not asked.app and count > MOST_SESSIONS:
+            raise AgentError(f"{MOST_SESSIONS} are attached to jobs of this agent already")
+
+    async def _show(self, session: _Session, attachment: Talk, connection: Connection) -> Ended:
         name = session.asked.session
         while not isinstance(said := await attachment.receive(), Ended):
             while connection.protocol.attach_room(name) == 0:
@@ -120,7 +133,7 @@ class OpenSessions:
             await connection.flush()
         return said
 
-    async def _type(self, session: _Session, attachment: Attachment, connection: Connection) -> None:
+    async def _type(self, session: _Session, attachment: Talk, connection: Connection) -> None:
         while True:
             message = await session.inputs.get()
             await attachment.send(
@@ -131,6 +144,14 @@ class OpenSessions:
 
 
 _MOST_CHARACTERS = 2000
+
+
+async def _open(folder: JobFolder, asked: m.Attach) -> Talk:
+    """What the session is for, begun. Raises AgentError."""
+    if asked.app:
+        request = {"app": asked.app, "session": asked.session, "user": asked.user}
+        return await PortConnection.open(folder, request, m.PORT_FRAME_BYTES)
+    return await Attachment.open(folder, _describe(asked))
 
 
 def _describe(asked: m.Attach) -> dict[str, object]:

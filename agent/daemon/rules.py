@@ -11,7 +11,7 @@ from agent.config import Settings
 from agent.containers.policy_file import load_container_policy
 from agent.daemon.state import StateFolder
 from agent.errors import RefusedError
-from agent.policy import Rules, load_attach_policy, load_environment, read_policy_file
+from agent.policy import Rules, load_apps_policy, load_attach_policy, load_environment, read_policy_file
 from agent.resolve.policy import load_policy
 from agent.seal.files import write_private_file
 
@@ -39,6 +39,7 @@ class OwnerRules:
         load_policy(rules)
         load_container_policy(rules, settings.container_allow)
         load_attach_policy(rules)
+        load_apps_policy(rules)
         return cls(rules, seen)
 
     def require_presence(self) -> None:

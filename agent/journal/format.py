@@ -17,6 +17,7 @@ from typing import ClassVar
 
 from agent import codec
 from agent.errors import DamagedError
+from agent.spec.apps import AppState
 from agent.spec.outcome import Conclusion, JobResult
 
 MAGIC = b"FLOWJNL1"
@@ -93,6 +94,19 @@ class Summary:
 
 
 @dataclass(frozen=True, slots=True)
+class AppChanged:
+    """An app of the job, a port that it opens for people, stands so from now on."""
+
+    KIND: ClassVar[int] = 9
+    place: int  # among the job's apps
+    name: str
+    state: AppState
+    time_ms: int
+    port: int  # as the job's steps know it
+    message: str = ""  # what is wrong with it
+
+
+@dataclass(frozen=True, slots=True)
 class Closed:
     """The last record: how the attempt ended. Nothing follows it."""
 
@@ -101,9 +115,9 @@ class Closed:
     result: JobResult
 
 
-Record = Opened | Log | StepChanged | Annotation | Summary | Closed
+Record = Opened | Log | StepChanged | Annotation | Summary | AppChanged | Closed
 _JSON_KINDS: dict[int, type] = {
-    kind.KIND: kind for kind in (Opened, StepChanged, Annotation, Summary, Closed)
+    kind.KIND: kind for kind in (Opened, StepChanged, Annotation, Summary, AppChanged, Closed)
 }
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from agent import codec
-from agent.journal.format import Annotation, Closed, Log, Opened, Record, StepChanged, Summary
+from agent.journal.format import Annotation, AppChanged, Closed, Log, Opened, Record, StepChanged, Summary
 from agent.journal.lines import Lines
 
 PublicRecord = dict[str, Any]
@@ -43,6 +43,10 @@ class PublicRecords:
                 yield self._about(record.step, "annotation", _without_step(record))
             case Summary():
                 yield self._about(record.step, "summary", {"text": record.text})
+            case AppChanged():
+                app = {"name": record.name, "port": record.port, "state": record.state}
+                more = {"message": record.message, "time": record.time_ms / 1000}
+                yield {"kind": "app", "job": self._job, **app, **more}
             case Closed():
                 for step in list(self._lines):
                     yield from self._flush(step)

@@ -139,7 +139,8 @@ def _env_of_secrets(job: Job, secrets: tuple[str, ...]) -> Mapping[str, str] | N
 
 def _app(app: App, contexts: Mapping[str, object]) -> spec.AppSpec:
     port = _whole(app.port, contexts, "port", least=0, most=65_535)
-    return spec.AppSpec(app.name, port, to_text(evaluate_template(app.opens, contexts)))
+    opens = to_text(evaluate_template(app.opens, contexts))
+    return spec.AppSpec(app.name, port, f"/{opens.lstrip('/')}")
 
 
 def _caller(flow: Flow, state: RunState, job: JobState) -> spec.CallerSecrets:

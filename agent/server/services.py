@@ -20,6 +20,7 @@ from agent.server.people.auth.rates import Rates
 from agent.server.people.room import make_people_room
 from agent.server.people.vault import Vault
 from agent.server.pools import Pools, open_pools
+from agent.server.process.apps_origin import NO_APPS, read_apps_origin
 from agent.server.process.data_folder import DataFolder
 from agent.server.process.idempotency import Idempotency
 from agent.server.process.metrics import Metrics
@@ -81,6 +82,7 @@ def _assemble(
     metrics = Metrics(pools.figures)
     telemetry = Telemetry(database, metrics, traces)
     changes.on_told = telemetry.tell
+    own_url = settings.public_url or f"http://{settings.listen}"
     own = ProcessRoom(
         folder=folder,
         pools=pools,
@@ -88,6 +90,8 @@ def _assemble(
         metrics=metrics,
         idempotency=Idempotency(database, clock, folder.master_key, folder.signing_key),
         public_url=settings.public_url,
+        own_url=own_url,
+        apps_origin=read_apps_origin(settings.apps_url, own_url),
         scrapers=settings.metrics,
     )
     vault = Vault(folder.master_key)
@@ -108,6 +112,7 @@ def _assemble(
         lease_terms=settings.lease_terms,
         connection_terms=settings.connection_terms,
         allow_attach=settings.allow_attach,
+        allow_apps=settings.apps_url != NO_APPS,
     )
     rooms = Rooms(
         clock=clock,

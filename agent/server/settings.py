@@ -35,4 +35,5 @@ class ServerSettings:
     connection_terms: ConnectionTerms = field(default_factory=ConnectionTerms)
     limits: ServerLimits = field(default_factory=ServerLimits)
     allow_attach: bool = True
+    apps_url: str = ""  # agent.server.process.apps_origin
     triggers: TriggerSettings = field(default_factory=TriggerSettings)

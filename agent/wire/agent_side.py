@@ -12,7 +12,7 @@ in silence: it was under way when the connection ended.
 from collections.abc import Callable, Mapping
 
 from agent.wire import messages as m
-from agent.wire.codec import decode_text, encode_chunk, encode_text
+from agent.wire.codec import SESSION_FRAME, decode_said, decode_text, encode_chunk, encode_message
 from agent.wire.conversation import ConversationPhase, hear, say
 from agent.wire.errors import IllegalVerbError, WireError
 from agent.wire.sessions import AttachSessions
@@ -63,12 +63,20 @@ class AgentProtocol:
             self.phase = ConversationPhase.CLOSED
             raise
 
-    def receive_bytes(self, _frame: bytes) -> tuple[m.ServerMessage, ...]:
-        """Raises WireError: a server sends no binary frames."""
+    def receive_bytes(self, frame: bytes) -> tuple[m.ServerMessage, ...]:
+        """What a session is sent: the only binary frames of a server. Raises WireError, and is closed then."""
         if self.phase is ConversationPhase.CLOSED:
             return ()
-        self.phase = ConversationPhase.CLOSED
-        raise WireError("bad_message", "a binary frame came from the server")
+        try:
+            return self._hear(self._decode_said(frame))
+        except WireError:
+            self.phase = ConversationPhase.CLOSED
+            raise
+
+    def _decode_said(self, frame: bytes) -> m.Message:
+        if self._version < m.APPS_VERSION or frame[:1] != bytes([SESSION_FRAME]):
+            raise WireError("bad_message", "a binary frame came from the server")
+        return decode_said(frame)
 
     def _hear(self, message: m.Message) -> tuple[m.ServerMessage, ...]:
         if not isinstance(message, m.ServerMessage):
@@ -248,6 +256,6 @@ class AgentProtocol:
     def _say(self, message: m.AgentMessage) -> None:
         if self.phase is ConversationPhase.CLOSED:
             return
-        frame = encode_text(message)
+        frame = encode_message(message, self._version)
         self.phase = say(self.phase, message)
         self._outgoing.append(frame)

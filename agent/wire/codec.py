@@ -1,11 +1,12 @@
 """Messages to frames and back. Pure; every frame that comes in is from a stranger.
 
 A text frame is one JSON object; `kind` names the message, the other keys are its fields. A binary frame is a piece of
-a journal:
+a journal, or, from protocol 4 on, what one side of a session says:
 
     version:u8 = 1  codec:u8  lease:u64  offset:u64  raw_length:u32  job_length:u8  job  data      (little-endian)
+    version:u8 = 3  stream:u8  session_length:u8  session  data
 
-`codec` 0 is raw bytes, 1 is zlib. Whatever is wrong with a frame is a WireError with a code and a sentence.
+`codec` 0 is raw bytes, 1 is zlib; `stream` 0 is input (`AttachInput`), 1 and 2 are output (`AttachOutput`). Whatever is wrong with a frame is a WireError with a code and a sentence.
 """
 
 import json
@@ -16,7 +17,16 @@ import zlib
 from agent import codec
 from agent.errors import DamagedError
 from agent.wire.errors import WireError
-from agent.wire.messages import KINDS, RECORDS_KINDS, RECORDS_VERSION, JournalChunk, Message
+from agent.wire.messages import (
+    APPS_VERSION,
+    KINDS,
+    RECORDS_KINDS,
+    RECORDS_VERSION,
+    AttachInput,
+    AttachOutput,
+    JournalChunk,
+    Message,
+)
 from agent.wire.validate import MAX_OFFSET, validate
 
 MAX_TEXT_BYTES = 4 << 20
@@ -26,7 +36,10 @@ MAX_FRAME_BYTES = MAX_TEXT_BYTES  # what a transport must let through
 
 JOURNAL_FRAME = 1  # the version with which a piece of a journal begins
 RECORDS_FRAME = 2  # reserved: records (`agent.wire.messages.RECORDS_VERSION`)
+SESSION_FRAME = 3  # and with which a piece of what a session says does
 _HEAD = struct.Struct("<BBQQIB")
+_SESSION_HEAD = struct.Struct("<BBB")
+_INPUT = 0  # among the streams of a session
 _RAW, _ZLIB = 0, 1
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -36,6 +49,17 @@ def encode_text(message: Message) -> str:
     text = codec.dump(codec.tag(message.KIND, message))
     _check_size(text)
     return text
+
+
+def encode_message(message: Message, version: int) -> str | bytes:
+    """`message` as the frame that protocol `version` has for it. Raises WireError('too_large')."""
+    if version >= APPS_VERSION:
+        match message:
+            case AttachOutput(session=session, stream=stream, data=data):
+                return _encode_said(session, stream, data)
+            case AttachInput(session=session, data=data, is_end=False, rows=0) if data:
+                return _encode_said(session, _INPUT, data)
+    return encode_text(message)
 
 
 def check_sendable(message: Message) -> None:
@@ -102,6 +126,23 @@ def decode_chunk(frame: bytes) -> JournalChunk:
     chunk = JournalChunk(job, lease, offset, _unpack(way, frame[start:], raw_length))
     validate(chunk)
     return chunk
+
+
+def _encode_said(session: str, stream: int, data: bytes) -> bytes:
+    name = session.encode("ascii")
+    return b"".join((_SESSION_HEAD.pack(SESSION_FRAME, stream, len(name)), name, data))
+
+
+def decode_said(frame: bytes) -> AttachInput | AttachOutput:
+    """What a session's side says in a binary frame. Raises WireError('bad_message')."""
+    if len(frame) < _SESSION_HEAD.size or frame[0] != SESSION_FRAME:
+        raise WireError("bad_message", "a frame of a session is shorter than its head")
+    _, stream, length = _SESSION_HEAD.unpack_from(frame)
+    start = _SESSION_HEAD.size + length
+    session, data = frame[_SESSION_HEAD.size : start].decode("ascii", "replace"), frame[start:]
+    said = AttachInput(session, data) if stream == _INPUT else AttachOutput(session, stream, data)
+    validate(said)
+    return said
 
 
 def _unpack(way: int, body: bytes, raw_length: int) -> bytes:

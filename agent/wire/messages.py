@@ -13,7 +13,7 @@
                        <-  ack                     stored durably up to this offset; the first one also: begin
                        <-  cancel                  end it: SIGINT, SIGTERM, SIGKILL
                        <-  release                 its journal is complete here: forget the job
-                       <-  attach                  somebody wants a shell, or a command, in a running job
+                       <-  attach                  somebody wants a shell, a command, or an app's port in a running job
       attach_opened    ->                          it is there
                        <-  attach_input            what they type, and the size of their window
       attach_output    ->                          what they see
@@ -25,7 +25,8 @@
       goodbye          ->                          the agent is unregistered
                        <-  rejected                an error with a name; the connection closes after it
 
-Text frames are JSON objects whose `kind` names the message; binary frames are journal bytes (`agent.wire.codec`).
+Text frames are JSON objects whose `kind` names the message; binary frames are journal bytes, and from protocol 4 on also
+what a session's two sides say (`agent.wire.codec`).
 Everything that matters carries (job, lease) and may be repeated without harm. docs/protocol.md says how it grows, and
 what of it is reserved.
 """
@@ -38,17 +39,19 @@ from typing import ClassVar, get_args
 from agent.spec.job import GangNode, JobSpec
 from agent.spec.resources import Inventory
 
-PROTOCOL_VERSIONS = (1, 2, 3)  # that this code speaks, best last
+PROTOCOL_VERSIONS = (1, 2, 3, 4)  # that this code speaks, best last
 ATTACH_VERSION = 2  # the first one with `attach`
 BEGIN_VERSION = (
     3  # the first one in which every job waits for its first `ack`; before, only nodes of gangs did
 )
+APPS_VERSION = 4  # the first one with ports of apps, and with what sessions say in binary frames
 # Reserved, and not spoken yet: the first one in which a job's work may be another than steps, and records travel. Its text
 # frames are of these kinds; its binary frames have the version `agent.wire.codec.RECORDS_FRAME`.
-RECORDS_VERSION = 4
+RECORDS_VERSION = 5
 RECORDS_KINDS = frozenset({"records_open", "records_taken", "records_ended"})
 ATTACH_WINDOW_FRAMES = 16  # of one session and direction, that may be on their way and not taken
 ATTACH_FRAME_BYTES = 8 << 10  # of data in one of them
+PORT_FRAME_BYTES = 32 << 10  # and in one of a session with a port
 ATTACH_COMMAND_CHARACTERS = 4000
 
 
@@ -210,6 +213,7 @@ class Attach:
     """`user`, who called from `address`, wants to run `command` in the job: nothing means a shell, one word is for `sh -c`.
 
     Without a `terminal` the command's streams are passed on as they are. `is_resume`: nothing is run, a held job goes on.
+    `app`: nothing is run, the session is a connection to that app's port (output is stream 1; it ends with exit code 0).
     """
 
     KIND: ClassVar[str] = "attach"
@@ -221,11 +225,12 @@ class Attach:
     command: tuple[str, ...] = ()
     terminal: Terminal | None = None
     is_resume: bool = False
+    app: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class AttachOpened:
-    """The shell, or the command, runs."""
+    """The shell, or the command, runs; the port has taken the connection."""
 
     KIND: ClassVar[str] = "attach_opened"
     session: str
@@ -315,7 +320,7 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class JournalChunk:
-    """Bytes of a job's journal, `data` beginning at `offset`; the one message that travels as a binary frame."""
+    """Bytes of a job's journal, `data` beginning at `offset`; the one message that never travels as a text frame."""
 
     job: str
     lease: int

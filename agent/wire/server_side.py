@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.wire import messages as m
-from agent.wire.codec import decode_chunk, decode_text, encode_text
+from agent.wire.codec import SESSION_FRAME, decode_chunk, decode_said, decode_text, encode_message
 from agent.wire.conversation import ConversationPhase, hear, say
 from agent.wire.errors import IllegalVerbError, WireError
 from agent.wire.sessions import AttachSessions
@@ -85,7 +85,7 @@ class ServerProtocol:
         self._announced: dict[_Lease, int] = {}
         self._offered: set[_Lease] = set()
         self._sessions = AttachSessions()
-        self._outgoing: list[str] = []
+        self._outgoing: list[str | bytes] = []
 
     @property
     def is_closed(self) -> bool:
@@ -102,7 +102,7 @@ class ServerProtocol:
         """The leases that are on this connection, as (job, lease): announced, offered or open."""
         return frozenset(self._announced) | self._offered | self._window.open_leases
 
-    def outgoing(self) -> list[str]:
+    def outgoing(self) -> list[str | bytes]:
         """The frames to send now, in order; each is handed out once."""
         frames, self._outgoing = self._outgoing, []
         return frames
@@ -115,6 +115,8 @@ class ServerProtocol:
 
     def receive_bytes(self, frame: bytes) -> tuple[Event, ...]:
         """The events in a binary frame. Raises WireError."""
+        if self._version >= m.APPS_VERSION and frame[:1] == bytes([SESSION_FRAME]):
+            return self._receive(lambda: self._hear(decode_said(frame)))
         return self._receive(lambda: self._hear_chunk(decode_chunk(frame)))
 
     def _receive(self, work: Callable[[], tuple[Event, ...]]) -> tuple[Event, ...]:
@@ -279,9 +281,14 @@ class ServerProtocol:
         """Whether the agent knows what `attach` means."""
         return self._version >= m.ATTACH_VERSION
 
+    @property
+    def can_reach_apps(self) -> bool:
+        """Whether the agent knows of sessions with an app's port."""
+        return self._version >= m.APPS_VERSION
+
     def attach(self, message: m.Attach) -> None:
         """Open a session in a job. Raises IllegalVerbError for an agent that is too old for it."""
-        if not self.can_attach:
+        if not (self.can_reach_apps if message.app else self.can_attach):
             raise IllegalVerbError("the agent is too old to be attached to")
         if self._is_here(message.job, message.lease):
             self._sessions.open(message.session)
@@ -325,7 +332,7 @@ class ServerProtocol:
     def _say(self, message: m.ServerMessage) -> None:
         if self.is_closed:
             return
-        frame = encode_text(message)
+        frame = encode_message(message, self._version)
         self.phase = say(self.phase, message)
         self._outgoing.append(frame)
 

@@ -97,6 +97,7 @@ def _check_attach(message: m.Attach) -> None:
     _require(len(message.user) <= _MAX_NAME, "user", f"at most {_MAX_NAME} characters")
     _require(len(message.address) <= _MAX_NAME, "address", f"at most {_MAX_NAME} characters")
     _require(sum(map(len, message.command)) <= m.ATTACH_COMMAND_CHARACTERS, "command", "short")
+    _require(len(message.app) <= _MAX_NAME, "app", f"at most {_MAX_NAME} characters")
     if message.terminal is not None:
         _check_size(message.terminal)
         _require(len(message.terminal.kind) <= _MAX_NAME, "kind", f"at most {_MAX_NAME} characters")
@@ -109,14 +110,14 @@ def _check_size(message: Any) -> None:
 
 def _check_input(message: m.AttachInput) -> None:
     _check_session(message)
-    _require(len(message.data) <= m.ATTACH_FRAME_BYTES, "data", f"at most {m.ATTACH_FRAME_BYTES} bytes")
+    _require(len(message.data) <= m.PORT_FRAME_BYTES, "data", f"at most {m.PORT_FRAME_BYTES} bytes")
     _check_size(message)
 
 
 def _check_output(message: m.AttachOutput) -> None:
     _check_session(message)
     _require(message.stream in (1, 2), "stream", "1 or 2")
-    _require(len(message.data) <= m.ATTACH_FRAME_BYTES, "data", f"at most {m.ATTACH_FRAME_BYTES} bytes")
+    _require(len(message.data) <= m.PORT_FRAME_BYTES, "data", f"at most {m.PORT_FRAME_BYTES} bytes")
 
 
 def _check_taken(message: m.AttachTaken) -> None:

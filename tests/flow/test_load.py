@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.flows import check_flow
 
-from agent.flow.load import DIALECTS, LIMITS, detect_dialect, find_front_end, load_flow
+from agent.flow.load import LIMITS, detect_dialect, find_front_end, load_flow
 from agent.flow.problems import InvalidFlowError, Problem, Severity
 from agent.flow.source import read_nodes
 

@@ -26,6 +26,7 @@ def run(given: dict[str, Any]) -> None:
             data=Path(given["data"]),
             public_url=given.get("public_url", ""),
             allow_attach=given.get("allow_attach", True),
+            apps_url=given.get("apps_url", ""),
             master_key=given.get("master_key", ""),
             database_url=given.get("database_url", ""),
             blobs_url=given.get("blobs_url", ""),

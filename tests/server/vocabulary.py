@@ -315,7 +315,8 @@ class TestAgent:
                 if isinstance(message, kind) and all(getattr(message, k) == v for k, v in wanted.items()):
                     return self.heard.pop(index)
             frame = self.socket.recv(timeout=PATIENCE_SECONDS)
-            self.heard += self.protocol.receive_text(frame)
+            said = self.protocol.receive_text if isinstance(frame, str) else self.protocol.receive_bytes
+            self.heard += said(frame)
             self.flush()
 
     def hear_rejection(self) -> m.Rejected:

@@ -165,6 +165,23 @@ class Lab:
         """Run the command as this lab's user."""
         return run_agent(*words, given=given, environment={**self.environment, **(environment or {})})
 
+    @contextmanager
+    def beside(self, *words: str | Path) -> Iterator[subprocess.Popen[str]]:
+        """The command beside the test, its standard output to be read; killed at the end."""
+        process = subprocess.Popen(
+            command_line(*words),
+            env={**os.environ, **self.environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        with process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
     def get(self, *words: str | Path) -> Any:
         """The JSON that a command prints."""
         done = self.agent(*words, "--format", "json")

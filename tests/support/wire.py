@@ -63,8 +63,9 @@ class Pair:
 
     def deliver_to_agent(self) -> tuple[m.ServerMessage, ...]:
         frame = self.to_agent.pop(0)
-        assert isinstance(frame, str)
-        messages = self.agent.receive_text(frame)
+        messages = (
+            self.agent.receive_text(frame) if isinstance(frame, str) else self.agent.receive_bytes(frame)
+        )
         self.collect()
         return messages
 

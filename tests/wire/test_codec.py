@@ -58,6 +58,25 @@ def test_a_key_of_a_newer_version_is_passed_over(message):
     assert codec.decode_text(json.dumps(frame)) == message
 
 
+@pytest.mark.parametrize(
+    "said",
+    [m.AttachInput(SESSION, b"\x00\xff"), m.AttachOutput(SESSION, 1, b""), m.AttachOutput(SESSION, 2, b"x")],
+)
+def test_what_a_session_says_comes_back_from_a_binary_frame(said):
+    assert codec.decode_said(codec.encode_message(said, m.APPS_VERSION)) == said
+
+
+@given(st.binary(max_size=100))
+def test_a_strangers_frame_of_a_session_is_refused_with_a_word(frame):
+    with contextlib.suppress(WireError):
+        codec.decode_said(bytes([codec.SESSION_FRAME]) + frame)
+    with pytest.raises(WireError):
+        codec.decode_said(b"")
+    too_much = m.AttachOutput(SESSION, 1, bytes(m.PORT_FRAME_BYTES + 1))
+    with pytest.raises(WireError, match="data"):
+        codec.decode_said(codec.encode_message(too_much, m.APPS_VERSION))
+
+
 def fields(kind: str, **changes: object) -> str:
     (message,) = (message for message in MESSAGES if kind == message.KIND)
     return json.dumps(json.loads(codec.encode_text(message)) | changes)

@@ -10,10 +10,11 @@ from agent import codec as json_codec
 from agent.wire import codec
 from agent.wire import messages as m
 from agent.wire.conversation import ConversationPhase
-from agent.wire.errors import WireError
+from agent.wire.errors import IllegalVerbError, WireError
 from agent.wire.server_side import Authenticated
 
 JOB = job_id(1)
+SESSION = "attach_00000000000000000001"
 
 
 def say(pair: Pair, **message: object) -> list[object]:
@@ -32,7 +33,8 @@ def open_as_an_old_agent(pair: Pair, versions: list[int]) -> list[object]:
 
 
 @pytest.mark.parametrize(
-    ("versions", "chosen"), [([1], 1), ([1, 2], 2), ([2, 1], 2), ([1, 2, 3, 4], 3), ([0, 2, 99], 2)]
+    ("versions", "chosen"),
+    [([1], 1), ([1, 2], 2), ([2, 1], 2), ([1, 2, 3], 3), ([1, 2, 3, 4, 5], 4), ([0, 2, 99], 2)],
 )
 def test_an_old_agents_hello_and_a_newer_ones_still_open_a_conversation(
     versions: list[int], chosen: int
@@ -53,6 +55,39 @@ def test_an_old_agent_is_given_steps_where_it_looks_for_them() -> None:
     spec = json.loads(str(pair.to_agent[0]))["spec"]
     assert [step["run"] for step in spec["steps"]] == ["echo"]
     assert "work" not in spec
+
+
+def test_what_a_session_says_is_binary_where_both_sides_know_that_and_text_where_one_does_not() -> None:
+    for versions, kind in (([1, 2, 3], str), ([1, 2, 3, 4], bytes)):
+        pair = Pair()
+        open_as_an_old_agent(pair, versions)
+        pair.server.assign(m.Assign(JOB, 1, job_spec(JOB)))
+        say(pair, kind="accept", job=JOB, lease=1)
+        pair.server.attach(m.Attach(SESSION, JOB, 1, "alice", "10.0.0.7"))
+        pair.server.attach_input(m.AttachInput(SESSION, b"\x00\xff"))
+        pair.server.attach_input(m.AttachInput(SESSION, is_end=True))
+        pair.collect()
+        told = pair.to_agent[-2:]
+        assert [type(frame) for frame in told] == [kind, str]
+        said = codec.decode_said(told[0]) if isinstance(told[0], bytes) else codec.decode_text(told[0])
+        assert said == m.AttachInput(SESSION, b"\x00\xff")
+
+
+def test_an_agent_from_before_apps_is_asked_for_no_port() -> None:
+    pair = Pair()
+    open_as_an_old_agent(pair, [1, 2, 3])
+    assert not pair.server.can_reach_apps
+    with pytest.raises(IllegalVerbError, match="too old"):
+        pair.server.attach(m.Attach(SESSION, JOB, 1, "alice", "10.0.0.7", app="lab"))
+
+
+def test_binary_frames_of_sessions_are_refused_where_the_version_has_none() -> None:
+    frame = codec.encode_message(m.AttachOutput(SESSION, 1, b"x"), 4)
+    assert isinstance(frame, bytes)
+    pair = Pair()
+    open_as_an_old_agent(pair, [1, 2, 3])
+    with pytest.raises(WireError, match="unknown version 3"):
+        pair.server.receive_bytes(frame)
 
 
 def test_what_is_reserved_for_records_is_spoken_by_nobody_yet() -> None:

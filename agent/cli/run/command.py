@@ -19,6 +19,7 @@ from agent.cli.arguments import (
 from agent.cli.artifact import add_download, read_download
 from agent.cli.artifact_download import download_artifacts
 from agent.cli.client import Client, connect
+from agent.cli.run.apps import add_apps, list_apps, show_apps
 from agent.cli.run.follow import follow_job, follow_run, show_job_so_far, write_raw_log
 from agent.cli.run.list import facts_of, list_runs, page_of
 from agent.cli.run.steering import add_steering
@@ -53,6 +54,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     cancel = _add_run(commands, "cancel", _cancel, "End a run; steps that run always() get their turn.")
     cancel.add_argument("--force", action="store_true", help="now, without asking any condition")
     add_steering(commands, _add_common)
+    add_apps(commands, _add_common)
     download = _add_run(
         commands, "download", _download, "Download a run's artifacts, each into a folder of its name."
     )
@@ -102,6 +104,10 @@ def _show(arguments: argparse.Namespace) -> int:
         for job in run["jobs"]
     ]
     print_table(["job", "state", "agent", "why"], rows, out, state=1, cuts=False)
+    apps = list_apps(run)
+    if apps:
+        out.write("\n")
+        show_apps(apps, out)
     if run["artifacts"]:
         out.write("\n")
         artifacts = [[entry["name"], size_text(entry["size_bytes"])] for entry in run["artifacts"]]

@@ -205,6 +205,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         public_url=settings["public_url"],
         peer_url=settings["peer_url"],
         allow_attach=settings["attach"] == "yes",
+        apps_url=settings["apps_url"],
         blobs_url=settings["blobs_url"],
         database_url=settings["database_url"],
         database_pool=int(settings["database_pool"]),

@@ -55,10 +55,18 @@ class Attachments:
     async def serve(
         self, request: Mapping[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        """One session from the request to its end. The first line of the answer says whether there is one."""
+        """One session from the request to its end. The first line of the answer says whether there is one.
+
+        One with an app's port is the daemon's as soon as it is open.
+        """
         from agent.job.attach.session import make_refusal
 
         try:
+            if request.get("app"):
+                from agent.job.apps.handing import hand_over
+
+                await hand_over(self._job, request, writer)
+                return
             await self._serve(request, reader, writer)
         except AgentError as error:
             writer.write(make_refusal(error))

@@ -274,6 +274,10 @@ async def _start_own(job: RunningJob, engine: "Engine", wanted: "Description", l
     words = job.conventions
     blueprint.env = {"HOME": words.folders.home, **words.always, **words.usually, **blueprint.env}
     blueprint.entrypoint, blueprint.command = _KEEP_RUNNING
+    if job.apps:
+        from agent.job.apps.publishing import publish_apps
+
+        publish_apps(job, blueprint)
     blueprint.host_config.setdefault(
         "Init", True
     )  # somebody has to bury the processes that steps leave behind

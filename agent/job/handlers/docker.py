@@ -17,6 +17,7 @@ from agent.containers.mounts import mount_own_folder
 from agent.containers.paths import PathMap
 from agent.errors import AgentError
 from agent.flow.expressions import to_text
+from agent.job.apps.publishing import publish_for_step
 from agent.job.containers.action_images import find_image
 from agent.job.containers.images import container_policy
 from agent.job.containers.lifecycle import SOCKET, check_folder, map_data, mount_data, open_engine
@@ -59,12 +60,13 @@ class DockerHandler:
         if not words.keeps_image_places:
             extra["HOME"] = words.folders.home
         extra.pop("ACTIONS_CACHE_SERVICE_V2", None)  # as at GitHub: only node actions hear of it
-        code = await step.run_process(
-            _arguments(step, runs, scope),
-            cwd="" if words.keeps_image_places else step.job.places.workspace,
-            extra=extra,
-            host=host,
-        )
+        with publish_for_step(step.job, blueprint):
+            code = await step.run_process(
+                _arguments(step, runs, scope),
+                cwd="" if words.keeps_image_places else step.job.places.workspace,
+                extra=extra,
+                host=host,
+            )
         if code != 0:
             raise StepFailure(f"Docker run failed with exit code {code}", exit_code=code)
 

@@ -1,5 +1,6 @@
 """The state of one job while it runs."""
 
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from agent.job.process.hosts import MachineHost, StepHost
 from agent.job.process.processes import Graces
 from agent.job.steps.parts import Bystander, StepAction, View
 from agent.job.steps.places import Places
+from agent.spec.apps import AppState
 from agent.spec.conventions import Conventions
 from agent.spec.job import JobSpec
 from agent.spec.outcome import Conclusion, FailureKind
@@ -76,6 +78,21 @@ class Containers:
 
 
 @dataclass(slots=True)
+class AppPort:
+    """An app of the job: a port that it opens for people."""
+
+    place: int  # among the job's apps
+    name: str
+    port: int  # as its steps know it: in a container it is the container's
+    opens: str
+    machine_port: int = 0  # where this machine reaches it, on a loopback address; 0: not settled yet
+    is_published: bool = False  # it is a container's, and the engine hands it on
+    state: AppState = AppState.WAITING
+    message: str = ""  # what is wrong with it, when that was said
+    claim: socket.socket | None = None  # `agent.job.apps.ports`: while it is open, the port is no other job's
+
+
+@dataclass(slots=True)
 class RunningJob:
     """One job: what was asked, what it may know, and how it stands."""
 
@@ -101,6 +118,7 @@ class RunningJob:
     texts: dict[str, str] = field(default_factory=dict)  # files that were kept as outputs
     host: StepHost = field(default_factory=MachineHost)  # where steps run
     containers: Containers = field(default_factory=Containers)
+    apps: list[AppPort] = field(default_factory=list)
     group: JobGroup = field(default_factory=lambda: JobGroup(None, ""))
     oom_kills: int = 0  # of its processes, those that some step has answered for
     latest: Bystander | None = None  # the step that started a process last
@@ -115,6 +133,11 @@ class RunningJob:
     def graces(self) -> Graces:
         """How long processes may take to end."""
         return Graces(self.settings.interrupt_seconds, self.settings.terminate_seconds)
+
+    @property
+    def own_variables(self) -> dict[str, str]:
+        """Variables that say what is the job's own on this machine; no flow overrides them."""
+        return {**self.settings.given, **{f"PORT_{app.place}": str(app.port) for app in self.apps}}
 
     @property
     def is_in_container(self) -> bool:

@@ -202,7 +202,7 @@ class StepRun:
             inputs=self.inputs,
             own={
                 **exported_variables(self.job, {**self.scope.github, **self._own_github()}),
-                **self.job.settings.given,
+                **self.job.own_variables,
                 **extra,
             },
             granted=host.granted,

@@ -3,6 +3,7 @@
 {"kind": "cancel", "reason": TEXT}   end the job the usual way         -> {"ok": true}
 {"kind": "ping"}                     who is there?                     -> {"ok": true, "pid": N}
 {"kind": "attach", ...}              talk to a program beside the steps -> {"ok": true}, then frames: `agent.job.attach.frames`
+{"kind": "attach", "app": NAME, ...} a connection to an app's port      -> {"ok": true} with it: `agent.job.apps.handing`
 """
 
 import asyncio

@@ -4,13 +4,14 @@
     started hook      the owner's script before each job
     images            those of container actions are pulled or built      what fails here ends the first half
     containers        the job's container and services start              what fails here ends the first half
+    apps              the ports that it opens for people are watched      what fails here ends the first half
     open              people may attach to the job from now on
     pre               `pre` stages of all actions
     main              the steps
     hold              a job that failed waits for somebody to look, when that was asked for
     ------------------------------------------------------------------- the second half
     post              `post` stages, the last action's first
-    detach            whoever is attached is told that it is over
+    detach            whoever is attached is told that it is over, and its apps are gone
     stop containers   containers, services and their network are removed
     completed hook    the owner's script after each job, when the one before was run
     complete          outputs, stray processes ended, temporary files gone
@@ -21,7 +22,7 @@ Source: actions/runner `JobRunner.cs`, `JobExtension.cs`; github-facts section 3
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from agent import codec
 from agent.errors import AgentError, RefusedError, UsageError
@@ -45,6 +46,9 @@ from agent.spec.job import StepSpec
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
 from agent.trees import remove_tree
 
+if TYPE_CHECKING:  # most jobs have none
+    from agent.job.apps.apps import JobApps
+
 _MAX_OUTPUT_CHARACTERS = 1_000_000
 _MAX_MESSAGE = 4096
 
@@ -66,6 +70,7 @@ class Lifecycle:
         self._job = job
         self._actions = Actions(job)
         self._engine = StepLoop(job, self._actions)
+        self._apps: JobApps | None = None
         self._timers: list[asyncio.TimerHandle] = []
         self._is_set_up = False
         self._has_started = False
@@ -98,6 +103,7 @@ class Lifecycle:
             make_places(job.places)
             self._engine.folder_guard = await _guard_folder(job)
             write_event(job)
+            self._choose_apps()
             for template in job.spec.env:
                 values = job.environment.values
                 values.update(evaluate_mapping(job, job.scope, values, template, "env"))
@@ -182,6 +188,17 @@ class Lifecycle:
         if self._has_started:
             await self._guarded(lambda: self._run_hook(completed_hook))
 
+    async def open_apps(self) -> None:
+        """Ports that people will use."""
+        if self._apps is None:
+            return
+        try:
+            self._apps.begin()
+        except AgentError as error:
+            self._is_set_up = False
+            self._job.fail(FailureKind.INFRASTRUCTURE, str(error))
+            self._job.recorder.annotate(Annotation(self._job.log.step, "error", str(error)))
+
     async def open_doors(self) -> None:
         """People may attach: there is something to attach to."""
         self.attachments.open()
@@ -205,6 +222,8 @@ class Lifecycle:
     async def detach(self) -> None:
         """Nobody stays attached to what is about to go."""
         await self.attachments.close()
+        if self._apps is not None:
+            await self._apps.close()
 
     async def complete(self) -> None:
         """Outputs, and the cleaning."""
@@ -222,6 +241,13 @@ class Lifecycle:
         for folder in (job.places.temp, job.places.home):  # it may take long, and cancels are heard
             await asyncio.to_thread(remove_tree, folder)
         log.end(Conclusion.SUCCESS, Conclusion.SUCCESS)
+
+    def _choose_apps(self) -> None:
+        if self._job.spec.apps:
+            from agent.job.apps.apps import JobApps
+
+            self._apps = JobApps(self._job)
+            self._apps.choose()
 
     async def _resolve_actions(self, log: StepLog) -> None:
         try:
@@ -338,6 +364,7 @@ PHASES = (
     LifePhase("started hook", Lifecycle.run_started_hook, is_second_half=False),
     LifePhase("images", Lifecycle.bring_images, is_second_half=False),
     LifePhase("containers", Lifecycle.start_containers, is_second_half=False),
+    LifePhase("apps", Lifecycle.open_apps, is_second_half=False),
     LifePhase("open", Lifecycle.open_doors, is_second_half=False),
     LifePhase("pre", Lifecycle.run_pre, is_second_half=False),
     LifePhase("main", Lifecycle.run_main, is_second_half=False),

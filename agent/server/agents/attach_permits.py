@@ -1,4 +1,6 @@
-"""Permits to attach to jobs: who gets one for which, and where the job is. A permit becomes a ticket (`agent.server.people.auth.tickets`)."""
+"""Permits to attach to jobs, or to use their apps: who gets one for which, and where the job is. A permit becomes a ticket
+(`agent.server.people.auth.tickets`).
+"""
 
 from dataclasses import dataclass
 
@@ -9,6 +11,7 @@ from agent.server.people.auth.roles import Role
 from agent.server.people.auth.tickets import Ticket
 from agent.server.process.problems import ConflictError
 from agent.server.store import agents, deliveries, jobs, runs
+from agent.server.store.apps import read_apps
 from agent.server.store.database import Connection, Database
 from agent.server.store.jobs import JobRow
 from agent.spec.status import ACTIVE, JobStatus
@@ -28,29 +31,39 @@ class AttachableJob:
 
 
 class AttachPermits:
-    """Lets people in, or not. `is_allowed`: whether the operator lets anybody attach at all."""
+    """Lets people in, or not. `allows_attach`, `allows_apps`: whether the operator lets anybody attach, or use apps, at all."""
 
-    def __init__(self, database: Database, peers: Peers, *, is_allowed: bool) -> None:
+    def __init__(self, database: Database, peers: Peers, *, allows_attach: bool, allows_apps: bool) -> None:
         self._database = database
         self._peers = peers
-        self._is_allowed = is_allowed
+        self._allows_attach = allows_attach
+        self._allows_apps = allows_apps
 
-    async def find(self, job: str, caller: Caller) -> AttachableJob:
-        """The job that the caller may attach to.
+    async def find(self, job: str, caller: Caller, app: str = "") -> AttachableJob:
+        """The job that the caller may attach to, or whose `app` they may use.
 
         Raises NotFoundError; ConflictError for a job that has not begun or has ended; RefusedError.
         """
         async with self._database.read() as connection:
             row = await _find(connection, job)
-            if not self._is_allowed:
-                raise RefusedError(
-                    "this server lets nobody attach to jobs",
-                    hint="its operator can change that: AGENT_ATTACH",
-                )
+            self._check_allowed(app)
+            if app and all(app != known.name for known in read_apps(row.apps)):
+                raise NotFoundError(f"the job {row.key} has no app '{app}'")
             await _check_rights(connection, caller, row)
             names = await agents.names_of(connection, [row.agent])
         agent = row.agent or ""
         return AttachableJob(row.id, row.key, row.run, row.project, row.lease, agent, names.get(agent, agent))
+
+    def _check_allowed(self, app: str) -> None:
+        if app and not self._allows_apps:
+            raise RefusedError(
+                "this server lets nobody use apps of jobs",
+                hint="its operator can change that: AGENT_APPS_URL",
+            )
+        if not app and not self._allows_attach:
+            raise RefusedError(
+                "this server lets nobody attach to jobs", hint="its operator can change that: AGENT_ATTACH"
+            )
 
     async def find_holder(self, ticket: Ticket) -> str:
         """Where the server that holds the connection of the ticket's agent is reached; empty for this one.
@@ -90,13 +103,13 @@ async def _check_rights(connection: Connection, caller: Caller, row: JobRow) -> 
     origin = await deliveries.find_origin(connection, row.run)
     if origin is not None and not origin.is_trusted and role < Role.ADMIN:
         raise RefusedError(
-            "the run is of code from outside: only an admin of the project may attach to it",
+            "the run is of code from outside: only an admin of the project may attach to it, or use its apps",
             hint="what runs there may lie in wait for whoever looks",
         )
     run = await runs.find_run(connection, row.run)
     is_starter = run is not None and origin is None and run.actor == caller.name
     if role < Role.MAINTAINER and not is_starter:
         raise RefusedError(
-            "to attach to a job needs the role maintainer, or to have started its run by hand",
-            hint="who is attached can read the job's secrets",
+            "to attach to a job, or to use its apps, needs the role maintainer, or to have started its run by hand",
+            hint="who is attached, or works in a notebook of it, can read the job's secrets",
         )

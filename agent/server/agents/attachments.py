@@ -1,11 +1,11 @@
-"""The sessions of people who are attached to jobs, on the connection of the jobs' agent.
+"""The sessions of people who are attached to jobs, or use their apps, on the connection of the jobs' agent.
 
 What the agent says of a session waits in a queue that the window of `agent.wire.sessions` bounds: nobody's slow terminal holds
 up the connection.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 
 from agent.errors import AgentError
@@ -14,6 +14,8 @@ from agent.wire import messages as m
 from agent.wire.server_side import ServerProtocol
 
 MOST_SESSIONS = 16  # with jobs of one agent at a time
+MOST_PORT_SESSIONS = 256  # and with ports of apps
+MOST_PORT_SESSIONS_OF_JOB = 96  # of those, with one job: several browsers, with some thirty each
 
 Said = m.AttachOpened | m.AttachOutput | m.AttachEnded
 SessionEvent = Said | m.AttachTaken
@@ -22,12 +24,25 @@ SessionEvent = Said | m.AttachTaken
 class ViewerSession:
     """One session."""
 
-    def __init__(self, session: str, protocol: ServerProtocol, flush: Callable[[], None]) -> None:
-        self._session = session
+    def __init__(
+        self,
+        asked: m.Attach,
+        protocol: ServerProtocol,
+        flush: Callable[[], None],
+        wait_for_line: Callable[[], Awaitable[None]],
+    ) -> None:
+        self.asked = asked
+        self._session = asked.session
         self._protocol = protocol
         self._flush = flush
+        self._wait_for_line = wait_for_line
         self._said: asyncio.Queue[Said] = asyncio.Queue()
         self._has_room = asyncio.Event()
+
+    @property
+    def frame_bytes(self) -> int:
+        """How much a frame of its input may hold."""
+        return m.PORT_FRAME_BYTES if self.asked.app else m.ATTACH_FRAME_BYTES
 
     async def receive(self) -> Said:
         """What the agent says next; `took` lets more output come."""
@@ -45,6 +60,7 @@ class ViewerSession:
             await self._has_room.wait()
         self._protocol.attach_input(replace(wanted, session=self._session))
         self._flush()
+        await self._wait_for_line()
 
     def leave(self) -> None:
         """Whoever was attached has gone; saying it after the end does no harm."""
@@ -61,29 +77,53 @@ class ViewerSession:
             self._has_room.set()
 
 
+def cut(data: bytes, size: int) -> Iterator[bytes]:
+    """`data` in pieces of at most `size` bytes."""
+    return (data[start : start + size] for start in range(0, len(data), size))
+
+
 class AgentSessions:
     """The sessions on one agent's connection."""
 
-    def __init__(self, protocol: ServerProtocol, flush: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        protocol: ServerProtocol,
+        flush: Callable[[], None],
+        wait_for_line: Callable[[], Awaitable[None]],
+    ) -> None:
         self._protocol = protocol
         self._flush = flush
+        self._wait_for_line = wait_for_line
         self._open: dict[str, ViewerSession] = {}
 
     def open(self, asked: m.Attach, agent_name: str) -> ViewerSession:
         """Begin a session. Raises AgentError when there can be none."""
-        if not self._protocol.can_attach:
+        if not (self._protocol.can_reach_apps if asked.app else self._protocol.can_attach):
             raise AgentError(
-                f"the agent on {agent_name} is too old to attach",
+                f"the agent on {agent_name} is too old " + ("for apps of jobs" if asked.app else "to attach"),
                 hint="update it: its jobs go on meanwhile",
             )
-        if len(self._open) >= MOST_SESSIONS:
-            raise ConflictError(f"{MOST_SESSIONS} are attached to jobs of {agent_name} already")
+        self._check_room(asked, agent_name)
         self._protocol.attach(asked)
         if self._protocol.attach_room(asked.session) is None:
             raise ConflictError("the job has ended, or its agent has not come back to it yet")
-        attachment = self._open[asked.session] = ViewerSession(asked.session, self._protocol, self._flush)
+        attachment = self._open[asked.session] = ViewerSession(
+            asked, self._protocol, self._flush, self._wait_for_line
+        )
         self._flush()
         return attachment
+
+    def _check_room(self, asked: m.Attach, agent_name: str) -> None:
+        """Raises ConflictError. Shells and apps have room of their own: neither keeps the other out."""
+        alike = [one.asked for one in self._open.values() if bool(one.asked.app) == bool(asked.app)]
+        if not asked.app and len(alike) >= MOST_SESSIONS:
+            raise ConflictError(f"{MOST_SESSIONS} are attached to jobs of {agent_name} already")
+        of_job = sum(other.job == asked.job for other in alike)
+        if asked.app and (len(alike) >= MOST_PORT_SESSIONS or of_job >= MOST_PORT_SESSIONS_OF_JOB):
+            raise ConflictError(
+                f"{of_job} connections to the job's apps are open, and {len(alike)} to all of {agent_name}'s",
+                hint=f"a job may have {MOST_PORT_SESSIONS_OF_JOB} at a time, an agent {MOST_PORT_SESSIONS}",
+            )
 
     def close(self, session: str) -> None:
         """Forget a session."""

@@ -39,6 +39,7 @@ from agent.wire.server_side import AgentEvent, Authenticated, Event, ServerProto
 log = logging.getLogger("agent.server.agents.hub")
 
 _MOST_QUEUED_FRAMES = 1024
+_MOST_FRAMES_AHEAD = 32  # of those that wait, when a session adds one: acks and cancels come soon after
 _REVIEW_SECONDS = 3600.0
 _SILENT_HEARTBEATS = 4  # after so many missed ones the socket counts as half-open
 
@@ -50,8 +51,8 @@ class Socket(Protocol):
         """The next frame; None when the other side has closed."""
         ...
 
-    async def send(self, frame: str) -> None:
-        """Send a text frame."""
+    async def send(self, frame: str | bytes) -> None:
+        """Send a text frame, or a binary one."""
         ...
 
     async def close(self) -> None:
@@ -99,8 +100,9 @@ class AgentConnection:
         self._on_ready = on_ready
         self._on_bytes = on_bytes
         self._on_offers = on_offers
-        self._frames: asyncio.Queue[str | None] = asyncio.Queue()
-        self.sessions = AgentSessions(protocol, self._flush)
+        self._frames: asyncio.Queue[str | bytes | None] = asyncio.Queue()
+        self._has_sent = asyncio.Event()
+        self.sessions = AgentSessions(protocol, self._flush, self._wait_for_line)
         self._batches = JournalBatches(protocol, journals, job_records, self._flush)
         self._life: asyncio.Timeout | None = None
         self._watcher: asyncio.Task[None] | None = None
@@ -389,7 +391,14 @@ class AgentConnection:
         if self._protocol.is_closed:
             self._end_soon()
 
+    async def _wait_for_line(self) -> None:
+        """Until few frames wait to be sent: what sessions bring holds up nothing else."""
+        while self._frames.qsize() > _MOST_FRAMES_AHEAD:
+            self._has_sent.clear()
+            await self._has_sent.wait()
+
     async def _write(self) -> None:
         while (frame := await self._frames.get()) is not None:
             await self._socket.send(frame)
+            self._has_sent.set()
         await self._socket.close()

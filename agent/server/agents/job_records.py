@@ -9,18 +9,21 @@ from enum import StrEnum
 
 from agent import codec
 from agent.errors import AgentError, DamagedError
-from agent.journal.format import Annotation, Closed, Log, Opened, Record, StepChanged, Summary
+from agent.journal.format import Annotation, AppChanged, Closed, Log, Opened, Record, StepChanged, Summary
 from agent.server.data.journals import Journals, read_records
 from agent.server.data.log_index import LogIndexes
 from agent.server.data.record_bounds import read_bounds
 from agent.server.events.changes import Change, Changes
 from agent.server.events.live import job_topic
 from agent.server.runs.runs import Runs
-from agent.server.store import jobs, leases, records
+from agent.server.store import apps, jobs, leases, records
+from agent.server.store.apps import AppRow
 from agent.server.store.failures import UnstorableError, translate_failures
 from agent.server.store.jobs import JobRow
+from agent.server.store.text import without_nul
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
 from agent.spec.status import JobStatus
+from agent.states import ImpossibleTransitionError
 from agent.wire.lease import LeaseEvent, LeaseTerms, advance
 
 log = logging.getLogger("agent.server")
@@ -28,6 +31,7 @@ log = logging.getLogger("agent.server")
 _HOLD = (
     "__hold"  # the step of a job that failed and waits for somebody to look (agent.job.supervisor.holding)
 )
+_LONGEST_MESSAGE = 1000
 _MOST_UNSTORED_BYTES = 8 << 20  # of output, to be read again after a restart
 
 
@@ -155,10 +159,7 @@ class JobRecords:
 async def _put(change: Change, job: str, lease: int, end: int, record: Record) -> None:
     match record:
         case Opened():
-            if (record.job, record.lease) != (job, lease):
-                raise DamagedError("the journal says that it is another job's", where=f"job {job}")
-            if record.machine is not None:
-                await jobs.set_machine(change.connection, job, lease, codec.dump(record.machine))
+            await _note_opened(change, job, lease, record)
         case StepChanged():
             await records.put_step(change.connection, job, lease, record)
             if record.step == 0 and record.state == "running":
@@ -169,8 +170,27 @@ async def _put(change: Change, job: str, lease: int, end: int, record: Record) -
             await records.put_annotation(change.connection, job, lease, end, record)
         case Summary():
             await records.put_summary(change.connection, job, lease, end, record)
+        case AppChanged():
+            await _note_app(change, job, lease, record)
         case Log() | Closed():
             pass
+
+
+async def _note_opened(change: Change, job: str, lease: int, record: Opened) -> None:
+    if (record.job, record.lease) != (job, lease):
+        raise DamagedError("the journal says that it is another job's", where=f"job {job}")
+    if record.machine is not None:
+        await jobs.set_machine(change.connection, job, lease, codec.dump(record.machine))
+    await apps.reset_apps(change.connection, job, lease)
+
+
+async def _note_app(change: Change, job: str, lease: int, record: AppChanged) -> None:
+    now = AppRow(record.name, record.port, record.state, without_nul(record.message)[:_LONGEST_MESSAGE])
+    try:
+        await apps.set_app(change.connection, job, lease, record.place, now)
+    except ImpossibleTransitionError as error:
+        raise ValueError(str(error)) from None
+    await change.tell_job(job)
 
 
 async def _note_held(change: Change, job: str, lease: int, record: StepChanged) -> None:

@@ -52,8 +52,11 @@ def make_agent_room(
     lease_terms: LeaseTerms,
     connection_terms: ConnectionTerms,
     allow_attach: bool,
+    allow_apps: bool,
 ) -> AgentRoom:
-    """The room of the server process of that id; `allow_attach`: whether its operator lets people attach to jobs."""
+    """The room of the server process of that id; `allow_attach`, `allow_apps`: whether its operator lets people attach to
+    jobs, and use their apps.
+    """
     job_records = JobRecords(changes, data.journals, runs, lease_terms, data.log_indexes)
     leases = Leases(changes, runs, job_records, lease_terms)
     peers, hub = Peers(process, changes), Hub(bus)
@@ -70,5 +73,5 @@ def make_agent_room(
         terms=connection_terms,
         reading=AgentReading(changes.database, peers, heartbeats),
         administration=Administration(changes.database, registry, hub, heartbeats, leases),
-        permits=AttachPermits(changes.database, peers, is_allowed=allow_attach),
+        permits=AttachPermits(changes.database, peers, allows_attach=allow_attach, allows_apps=allow_apps),
     )

@@ -2,6 +2,8 @@
 
 import logging
 import secrets
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
@@ -34,9 +36,12 @@ class _Socket:
         frame: str | bytes | None = message.get("text")
         return frame if frame is not None else message.get("bytes")
 
-    async def send(self, frame: str) -> None:
+    async def send(self, frame: str | bytes) -> None:
         if self._is_open():
-            await self._websocket.send_text(frame)
+            send: Callable[[Any], Awaitable[None]] = (
+                self._websocket.send_text if isinstance(frame, str) else self._websocket.send_bytes
+            )
+            await send(frame)
 
     async def close(self) -> None:
         if self._is_open():

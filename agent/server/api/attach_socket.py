@@ -10,6 +10,7 @@ server lets in, or not, by itself.
 
 import asyncio
 import json
+import secrets
 from contextlib import suppress
 from time import monotonic
 from typing import Any
@@ -17,7 +18,8 @@ from typing import Any
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from agent.errors import AgentError, RefusedError
-from agent.server.agents.attachments import ViewerSession
+from agent.ids import ENTROPY_BYTES, make_id
+from agent.server.agents.attachments import ViewerSession, cut
 from agent.server.events import audit
 from agent.server.http.connection_limits import prove
 from agent.server.http.relay import HEADER, relay
@@ -81,18 +83,24 @@ async def _run(websocket: WebSocket, rooms: Rooms, ticket: Ticket) -> dict[str, 
         ending |= await _converse(websocket, attachment)
     finally:
         attachment.leave()
-        sessions.close(ticket.session)
-        await asyncio.shield(_write_down(rooms, ticket, monotonic() - started, ending))
+        sessions.close(attachment.asked.session)
+        if (
+            not ticket.app
+        ):  # each connection of a browser is no news: the row of the ticket's call says who uses it
+            await asyncio.shield(_write_down(rooms, ticket, monotonic() - started, ending))
     return ending
 
 
 def _make_attach(ticket: Ticket) -> m.Attach:
+    """An app's ticket is for many sessions: each has a name of its own."""
+    session = make_id("attach", secrets.token_bytes(ENTROPY_BYTES)) if ticket.app else ticket.session
     terminal = None if ticket.terminal is None else m.Terminal(**ticket.terminal)
     return m.Attach(
-        *(ticket.session, ticket.job, ticket.lease, ticket.name, ticket.address),
+        *(session, ticket.job, ticket.lease, ticket.name, ticket.address),
         tuple(ticket.command),
         terminal,
         ticket.is_resume,
+        ticket.app,
     )
 
 
@@ -129,8 +137,8 @@ async def _read(websocket: WebSocket, attachment: ViewerSession) -> None:
     while (message := await websocket.receive())["type"] == "websocket.receive":
         data = message.get("bytes")
         if data is not None:
-            for start in range(0, len(data), m.ATTACH_FRAME_BYTES):
-                await attachment.send(m.AttachInput("", data[start : start + m.ATTACH_FRAME_BYTES]))
+            for piece in cut(data, attachment.frame_bytes):
+                await attachment.send(m.AttachInput("", piece))
             continue
         wanted = _read_control(message["text"])
         if wanted is None:

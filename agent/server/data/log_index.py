@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from agent.journal.format import Annotation, Closed, Log, Opened, Record, StepChanged, Summary
+from agent.journal.format import Annotation, AppChanged, Closed, Log, Opened, Record, StepChanged, Summary
 
 PART_BYTES = 256 << 10
 _MOST_PARTS = 1024  # of one journal; then every two become one
@@ -89,7 +89,7 @@ class Parting:
                 self._begun.pop(step, None)
             case Closed():
                 self._begun.clear()
-            case Opened() | Log() | StepChanged() | Annotation() | Summary():
+            case Opened() | Log() | StepChanged() | Annotation() | Summary() | AppChanged():
                 pass
 
 

@@ -3,12 +3,15 @@
 import json
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
 from agent.server.process.moments import Moment, time_text
+from agent.server.store.apps import AppRow, read_apps
 from agent.server.store.jobs import JobRow
 from agent.server.store.runs import RunRow
+from agent.spec.apps import AppState
 from agent.spec.run_names import name_run
 from agent.spec.status import JobStatus, RunStatus
 
@@ -36,6 +39,16 @@ class RunView(msgspec.Struct):
     )
     held: list[str] = []  # in lists: the keys of jobs that failed and wait for somebody to look
     url: str | msgspec.UnsetType = msgspec.UNSET  # where people look at it; events don't say
+
+
+class AppView(msgspec.Struct):
+    """An app of a job: a port that it opens for people. `path`, on this server, leads who may use it there."""
+
+    name: str
+    port: int  # as the job's steps know it; 0: not picked yet
+    state: AppState
+    message: str  # what is wrong with it
+    path: str
 
 
 class JobView(msgspec.Struct):
@@ -69,6 +82,7 @@ class JobView(msgspec.Struct):
     gang: str | None = None  # of a job that several machines run: the id of its first node
     node: int = 0  # its rank in the gang
     nodes: int = 1
+    apps: list[AppView] = []
 
 
 def view_run(row: RunRow) -> RunView:
@@ -124,7 +138,19 @@ def view_job(row: JobRow, agent_names: Mapping[str, str]) -> JobView:
         run_attempt=row.run_attempt,
         environment=row.environment,
         environment_url=row.environment_url,
+        apps=[_view_app(row, app) for app in read_apps(row.apps)],
     )
+
+
+def app_path(job: str, name: str) -> str:
+    """Where on this server people are let into an app."""
+    return f"/apps/{job}/{quote(name, safe='')}"
+
+
+def _view_app(row: JobRow, app: AppRow) -> AppView:
+    """With its job an app has ended, whether its agent could say so or not."""
+    state = AppState.GONE if row.status is JobStatus.COMPLETED else app.state
+    return AppView(app.name, app.port, state, app.message, app_path(row.id, app.name))
 
 
 def json_text(view: msgspec.Struct) -> str:

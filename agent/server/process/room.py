@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from agent.server.pools import Pools
+from agent.server.process.apps_origin import AppsOrigin
 from agent.server.process.data_folder import DataFolder
 from agent.server.process.idempotency import Idempotency
 from agent.server.process.limits import ServerLimits
@@ -11,7 +12,10 @@ from agent.server.process.metrics import Metrics
 
 @dataclass(frozen=True, slots=True)
 class ProcessRoom:
-    """`public_url` is empty where the operator has not said how people reach the server; `scrapers` who sees `/metrics`."""
+    """`public_url` is empty where the operator has not said how people reach the server; `scrapers` who sees `/metrics`.
+
+    `own_url` is that, or where it listens. `apps_origin` None: browsers find no apps of jobs here.
+    """
 
     folder: DataFolder
     pools: Pools
@@ -19,4 +23,6 @@ class ProcessRoom:
     metrics: Metrics
     idempotency: Idempotency
     public_url: str
+    own_url: str
+    apps_origin: AppsOrigin | None
     scrapers: str

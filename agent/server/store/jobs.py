@@ -14,6 +14,7 @@ from sqlalchemy import ScalarSelect, Select, bindparam, func, insert, or_, selec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent import codec
+from agent.server.store.apps import describe_apps
 from agent.server.store.hot import Hot
 from agent.server.store.schema import jobs, runs
 from agent.server.store.text import without_nul
@@ -61,6 +62,7 @@ class JobRow:
     run_attempt: int
     environment: str
     environment_url: str
+    apps: str
 
 
 _COLUMNS = [jobs.c[name] for name in JobRow.__slots__]
@@ -91,6 +93,7 @@ async def queue_job(connection: AsyncConnection, spec: JobSpec, now: float) -> N
             attempt=spec.attempt,
             run_attempt=_run_attempt(spec.run),
             environment=spec.environment,
+            apps=describe_apps(spec.apps),
         )
     )
 

@@ -3,6 +3,7 @@
 import re
 
 from agent.errors import UsageError
+from agent.flow.dialects.github.apps import read_apps
 from agent.flow.dialects.github.data import read_brings, read_keeps
 from agent.flow.dialects.github.parts import (
     holds_expression,
@@ -92,6 +93,7 @@ def _read_job(reader: Reader, key: Scalar, node: Mapping) -> Job:
         resources=read_resources(reader, fields.get("resources")),
         priority=read_whole(reader, fields.get("priority"), least=-100, most=100, default=0),
         nodes=read_whole(reader, fields.get("nodes"), least=1, most=1000, default=1),
+        apps=read_apps(reader, fields.get("apps")),
         retry=template_of(fields.get("retry")),
         brings=read_brings(reader, fields.get("brings"), texts_of(fields.get("needs"))),
         keeps=read_keeps(reader, fields.get("keeps")),

@@ -1,6 +1,7 @@
 """Tickets to attach to a job: whoever was let in by the API has one for a websocket, at any server of the installation.
 
-A ticket says who, in which attempt of which job, and what is run there. It is good for a minute, and once.
+A ticket says who, in which attempt of which job, and what is run there. It is good for a minute, and once; one for an app
+of the job for as many connections as come in that minute, since browsers open dozens.
 """
 
 from dataclasses import asdict, dataclass
@@ -38,6 +39,7 @@ class Ticket:
     command: list[str]
     terminal: dict[str, Any] | None  # rows, columns, kind
     is_resume: bool = False  # nothing is run: a held job goes on
+    app: str = ""  # nothing is run: it is a connection to this app's port
 
 
 class Tickets:
@@ -78,6 +80,8 @@ class Tickets:
 
     def spend(self, ticket: Ticket) -> None:
         """Take the ticket. Raises RefusedError when it was taken before."""
+        if ticket.app:
+            return
         now = self._clock.now()
         for session in [session for session, until in self._spent.items() if until < now]:
             del self._spent[session]

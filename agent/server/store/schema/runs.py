@@ -80,6 +80,7 @@ jobs = Table(
     Column("run_attempt", Whole, nullable=False, server_default="1"),  # the attempt of the run that made it
     Column("environment", String, nullable=False, server_default=""),
     Column("environment_url", String, nullable=False, server_default=""),
+    Column("apps", Text, nullable=False, server_default="[]"),  # agent.server.store.apps
 )
 QUEUED = text(
     f"status = '{JobStatus.QUEUED}' AND node_rank = 0"

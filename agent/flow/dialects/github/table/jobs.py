@@ -67,6 +67,17 @@ SNAPSHOT = Fields(
     Key("version", FILLED, "The major version and a star, such as `2.*`."),
 )
 
+_APP_PORT = Key(
+    "port",
+    NUMBER,
+    "The port; the agent picks a free one unless said, which steps find as PORT_0, PORT_1, ...",
+)
+_APP_OPENS = Key("opens", FILLED, "The path, and query, that people are sent to; `/` unless said.")
+APP = Fields("app", _APP_PORT, _APP_OPENS)
+LISTED_APP = Fields(
+    "listed app", Key("name", FILLED, "The app's name.", required=True), _APP_PORT, _APP_OPENS
+)
+
 _CREDENTIALS = Fields(
     "credentials",
     Key("username", FILLED, "The registry's user."),
@@ -193,6 +204,14 @@ STEPS_JOB = Fields(
     ),
     Key("brings", BRINGS, "Data that lies there before the first step; ours, not GitHub's.", scope=MATRIX),
     Key("keeps", KEEPS, "What is kept of what the job made; ours, not GitHub's.", scope=MATRIX),
+    Key(
+        "apps",
+        one_of(
+            map_of(one_of(NUMBER, mapping(APP)), name="apps", entry_name="app"), list_of(mapping(LISTED_APP))
+        ),
+        "Ports that the job opens for people, who reach them through the server; ours, not GitHub's.",
+        scope=MATRIX,
+    ),
 )
 CALL_JOB = Fields(
     "calling job",
