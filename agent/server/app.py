@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from agent.clock import Clock, SystemClock
+from agent.server.apps.front import AppsFront
 from agent.server.events.live import SharedBus
 from agent.server.http.openapi import make_document
 from agent.server.http.proxied_clients import CountedBehindProxies
@@ -66,6 +67,7 @@ def make_app(
             Middleware(BehindProxies, proxies=settings.proxies),
             Middleware(AccessLog),
             Middleware(CountedBehindProxies),
+            Middleware(AppsFront),
         ],
         exception_handlers={HTTPException: _on_http_error, Exception: _on_bug},
         lifespan=live,

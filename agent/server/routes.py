@@ -12,6 +12,7 @@ from agent.errors import AgentError
 from agent.server.api import (
     account,
     agents,
+    apps,
     artifacts,
     attach,
     audit_log,
@@ -52,6 +53,7 @@ from agent.server.toolkit import artifacts as toolkit
 from agent.server.toolkit import blobs, cache_v1
 from agent.server.toolkit import caches as cache_toolkit
 from agent.server.toolkit.twirp import error_response
+from agent.server.web import apps as app_pages
 from agent.server.web import pages, provider, sign_in, status
 from agent.server.web.pages import page_of, redirect, wants_page
 
@@ -66,6 +68,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *environments.OPERATIONS,
     *jobs.OPERATIONS,
     *attach.OPERATIONS,
+    *apps.OPERATIONS,
     *feed.OPERATIONS,
     *artifacts.OPERATIONS,
     *caches.OPERATIONS,
@@ -86,6 +89,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *sign_in.OPERATIONS,
     *provider.OPERATIONS,
     *status.OPERATIONS,
+    *app_pages.OPERATIONS,
     *pages.OPERATIONS,
     *repositories.OPERATIONS,
     *flows.OPERATIONS,
@@ -133,7 +137,8 @@ def _dispatch(verbs: Mapping[str, Guard]) -> Callable[[Request], Awaitable[Respo
         verb = "GET" if request.method == "HEAD" else request.method
         response = await verbs[verb].answer(request)
         if response.status_code == 401 and verbs[verb].operation.is_page and verb == "GET":
-            return redirect(f"/login?next={quote(request.url.path)}")
+            query = f"?{request.url.query}" if request.url.query else ""
+            return redirect(f"/login?next={quote(request.url.path + query)}")
         return response
 
     return answer

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from server.vocabulary import PATIENCE_SECONDS, ServerProcess
 
-from agent.server.web.pages import own_path
+from agent.server.process.own_url import own_path
 
 Servers = Callable[..., ServerProcess]
 pytestmark = pytest.mark.store("sqlite")

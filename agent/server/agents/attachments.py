@@ -5,10 +5,13 @@ up the connection.
 """
 
 import asyncio
+import secrets
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 
 from agent.errors import AgentError
+from agent.ids import ENTROPY_BYTES, make_id
+from agent.server.people.auth.tickets import Ticket
 from agent.server.process.problems import ConflictError
 from agent.wire import messages as m
 from agent.wire.server_side import ServerProtocol
@@ -38,6 +41,7 @@ class ViewerSession:
         self._wait_for_line = wait_for_line
         self._said: asyncio.Queue[Said] = asyncio.Queue()
         self._has_room = asyncio.Event()
+        self.has_ended = False  # as the agent says
 
     @property
     def frame_bytes(self) -> int:
@@ -74,7 +78,21 @@ class ViewerSession:
             return
         self._said.put_nowait(event)
         if isinstance(event, m.AttachEnded):
+            self.has_ended = True
             self._has_room.set()
+
+
+def make_attach(ticket: Ticket) -> m.Attach:
+    """What the agent is asked for. An app's ticket is for many sessions: each has a name of its own."""
+    session = make_id("attach", secrets.token_bytes(ENTROPY_BYTES)) if ticket.app else ticket.session
+    terminal = None if ticket.terminal is None else m.Terminal(**ticket.terminal)
+    return m.Attach(
+        *(session, ticket.job, ticket.lease, ticket.name, ticket.address),
+        tuple(ticket.command),
+        terminal,
+        ticket.is_resume,
+        ticket.app,
+    )
 
 
 def cut(data: bytes, size: int) -> Iterator[bytes]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from agent.server.agents.administration import Administration
 from agent.server.agents.agent_reading import AgentReading
+from agent.server.agents.app_reading import AppReading
 from agent.server.agents.assignment import Assignments
 from agent.server.agents.attach_permits import AttachPermits
 from agent.server.agents.heartbeats import Heartbeats
@@ -38,6 +39,7 @@ class AgentRoom:
     reading: AgentReading
     administration: Administration
     permits: AttachPermits
+    apps: AppReading
 
 
 def make_agent_room(
@@ -74,4 +76,5 @@ def make_agent_room(
         reading=AgentReading(changes.database, peers, heartbeats),
         administration=Administration(changes.database, registry, hub, heartbeats, leases),
         permits=AttachPermits(changes.database, peers, allows_attach=allow_attach, allows_apps=allow_apps),
+        apps=AppReading(changes.database),
     )

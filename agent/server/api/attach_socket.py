@@ -10,7 +10,6 @@ server lets in, or not, by itself.
 
 import asyncio
 import json
-import secrets
 from contextlib import suppress
 from time import monotonic
 from typing import Any
@@ -18,8 +17,7 @@ from typing import Any
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from agent.errors import AgentError, RefusedError
-from agent.ids import ENTROPY_BYTES, make_id
-from agent.server.agents.attachments import ViewerSession, cut
+from agent.server.agents.attachments import ViewerSession, cut, make_attach
 from agent.server.events import audit
 from agent.server.http.connection_limits import prove
 from agent.server.http.relay import HEADER, relay
@@ -76,7 +74,7 @@ async def _run(websocket: WebSocket, rooms: Rooms, ticket: Ticket) -> dict[str, 
     sessions = rooms.agents.hub.sessions_of(ticket.agent)
     if sessions is None:
         raise ConflictError(f"the agent {ticket.agent_name} is just connecting", hint="attach again")
-    attachment = sessions.open(_make_attach(ticket), ticket.agent_name)
+    attachment = sessions.open(make_attach(ticket), ticket.agent_name)
     started = monotonic()
     ending: dict[str, Any] = {"exit_code": None, "message": "hung up", "hint": ""}
     try:
@@ -89,19 +87,6 @@ async def _run(websocket: WebSocket, rooms: Rooms, ticket: Ticket) -> dict[str, 
         ):  # each connection of a browser is no news: the row of the ticket's call says who uses it
             await asyncio.shield(_write_down(rooms, ticket, monotonic() - started, ending))
     return ending
-
-
-def _make_attach(ticket: Ticket) -> m.Attach:
-    """An app's ticket is for many sessions: each has a name of its own."""
-    session = make_id("attach", secrets.token_bytes(ENTROPY_BYTES)) if ticket.app else ticket.session
-    terminal = None if ticket.terminal is None else m.Terminal(**ticket.terminal)
-    return m.Attach(
-        *(session, ticket.job, ticket.lease, ticket.name, ticket.address),
-        tuple(ticket.command),
-        terminal,
-        ticket.is_resume,
-        ticket.app,
-    )
 
 
 async def _converse(websocket: WebSocket, attachment: ViewerSession) -> dict[str, Any]:

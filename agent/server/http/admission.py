@@ -14,7 +14,7 @@ from agent.server.people.auth.access import SAFE_METHODS, Access, Caller, check_
 from agent.server.people.auth.callers import Known, find_caller, find_running_job
 from agent.server.people.auth.place import describe_asked, find_project
 from agent.server.people.auth.roles import Role
-from agent.server.people.auth.sessions import CSRF_FIELD, CSRF_HEADER, check_origin
+from agent.server.people.auth.sessions import CSRF_FIELD, CSRF_HEADER, check_origin, is_followed_link
 from agent.server.people.auth.tokens import API, SESSION
 from agent.server.process.client_groups import group_of
 from agent.server.process.problems import ConflictError, TooManyError, UnauthorizedError
@@ -31,14 +31,17 @@ class Admitted:
     project: ProjectRow | None = None
 
 
-async def admit(request: Request, rooms: Rooms, access: Access) -> Admitted:
-    """Who calls, and about which project; raises for those who may not. The audit log's row of the call is told too."""
+async def admit(request: Request, rooms: Rooms, access: Access, *, is_link: bool = False) -> Admitted:
+    """Who calls, and about which project; raises for those who may not. The audit log's row of the call is told too.
+
+    `is_link`: a page of another site may lead there.
+    """
     if not (access.admits_people or access.admits_jobs):
         return Admitted(Caller())
     if access is Access.METRICS and _may_scrape(request, rooms.process.scrapers):
         return Admitted(Caller())
     async with rooms.database.read() as connection:
-        known = await _identify(request, rooms, access, connection)
+        known = await _identify(request, rooms, access, connection, is_link=is_link)
         prove(request.scope)
         audit.say_who(known.caller.name, known.caller.user, known.caller.token)
         project = await _check_rights(request, access, connection, known.caller)
@@ -61,9 +64,11 @@ def address_of(request: Request) -> str:
     return request.client.host if request.client else ""
 
 
-async def _identify(request: Request, rooms: Rooms, access: Access, connection: Connection) -> Known:
+async def _identify(
+    request: Request, rooms: Rooms, access: Access, connection: Connection, *, is_link: bool
+) -> Known:
     if "authorization" not in request.headers and access.admits_people:
-        return await _identify_browser(request, rooms, connection)
+        return await _identify_browser(request, rooms, connection, is_link=is_link)
     token, now = _bearer(request), rooms.clock.now()
     if access.admits_people and (known := await find_caller(connection, API, token, now)):
         return known
@@ -73,14 +78,17 @@ async def _identify(request: Request, rooms: Rooms, access: Access, connection: 
     raise UnauthorizedError("the token is not known here, or is over", hint="run `agent login` again")
 
 
-async def _identify_browser(request: Request, rooms: Rooms, connection: Connection) -> Known:
+async def _identify_browser(
+    request: Request, rooms: Rooms, connection: Connection, *, is_link: bool
+) -> Known:
     """Who is signed in by this browser; what it changes must come from a page of ours."""
     token = rooms.people.sessions.read(request)
     if not token:
         raise UnauthorizedError(
             "a token is needed", hint="send `Authorization: Bearer TOKEN`; `agent login` stores one"
         )
-    check_origin(request)
+    if not (is_link and is_followed_link(request)):
+        check_origin(request)
     known = await find_caller(connection, SESSION, token, rooms.clock.now())
     if known is None:
         raise UnauthorizedError("the session is over", hint="sign in again")

@@ -62,7 +62,7 @@ class Guard:
         standing: RateState | None = None
         try:
             _refuse_nul(request)
-            admitted = await admit(request, rooms, self.operation.access)
+            admitted = await admit(request, rooms, self.operation.access, is_link=self.operation.is_link)
             standing = self._take_turn(request, rooms, admitted)
             call = self._make_call(request, rooms, admitted)
             await self._refuse_secrets(call)

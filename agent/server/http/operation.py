@@ -43,6 +43,7 @@ class Operation:
     the row itself (a path with a parameter may be 404, a body may be 413, ...). An operation that is not `documented`
     speaks somebody else's protocol, or is for browsers. An operation that `is_page` says its errors as a page, and sends
     who is not signed in to do so. One that is a `part` belongs to a later call, and leaves that one the row in the audit log.
+    One that `is_link` may be led to by pages of other sites, whose links people follow.
     """
 
     verb: str
@@ -56,6 +57,7 @@ class Operation:
     documented: bool = True
     is_page: bool = False
     is_part: bool = False
+    is_link: bool = False
 
     @property
     def summary(self) -> str:

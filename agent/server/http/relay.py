@@ -1,4 +1,4 @@
-"""A viewer's websocket, passed on as it is to the server that holds the agent's connection."""
+"""Sessions at the server that holds the agent's connection, asked for by another one: a viewer's websocket is passed on as it is."""
 
 import asyncio
 import json
@@ -21,6 +21,15 @@ _EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - addresses to listen on, and 
 
 async def relay(websocket: WebSocket, address: str, agent_name: str) -> dict[str, Any]:
     """Pass everything on until one side hangs up; how the session ended. Raises AgentError when there is no way."""
+    socket = await dial_peer(address, websocket.headers["authorization"], agent_name)
+    try:
+        return await _pass_on(websocket, socket)
+    finally:
+        await socket.close()
+
+
+async def dial_peer(address: str, authorization: str, agent_name: str) -> "ClientConnection":
+    """A websocket for a session at the server that holds the agent's connection. Raises AgentError when there is no way."""
     from websockets.asyncio.client import connect
     from websockets.exceptions import WebSocketException
 
@@ -32,9 +41,9 @@ async def relay(websocket: WebSocket, address: str, agent_name: str) -> dict[str
             hint="start that server with --peer-url, where the others reach it",
         )
     scheme = "wss" if parts.scheme == "https" else "ws"
-    headers = {"Authorization": websocket.headers["authorization"], HEADER: "1"}
+    headers = {"Authorization": authorization, HEADER: "1"}
     try:
-        async with connect(
+        return await connect(
             f"{scheme}://{parts.netloc}{parts.path.rstrip('/')}/api/v1/attach",
             additional_headers=headers,
             compression=None,
@@ -42,8 +51,7 @@ async def relay(websocket: WebSocket, address: str, agent_name: str) -> dict[str
             open_timeout=_OPEN_SECONDS,
             close_timeout=2,
             proxy=None,
-        ) as socket:
-            return await _pass_on(websocket, socket)
+        )
     except (OSError, WebSocketException):
         raise AgentError(
             f"the agent {agent_name} is connected to another server, which can't be reached",

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from agent.server.events.changes import Changes
+from agent.server.people.app_visits import AppVisits
 from agent.server.people.audit_reading import AuditReading
 from agent.server.people.auth.oidc import OidcClient, OidcSettings
 from agent.server.people.auth.runtime import RuntimeTokens
@@ -39,6 +40,7 @@ class PeopleRoom:
     sign_in: SignIn
     sessions: Sessions
     browser_sessions: BrowserSessions
+    app_visits: AppVisits
     oidc: OidcClient | None
     throttle: Throttle
     runtime_tokens: RuntimeTokens
@@ -72,6 +74,7 @@ def make_people_room(
         sign_in=SignIn(database, throttle, pools.passwords, clock),
         sessions=Sessions(folder.signing_key),
         browser_sessions=BrowserSessions(changes),
+        app_visits=AppVisits(changes),
         oidc=None if oidc is None else OidcClient(oidc, clock, pools.outside),
         throttle=throttle,
         runtime_tokens=RuntimeTokens(folder.signing_key, folder.server_id),

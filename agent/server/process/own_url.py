@@ -62,3 +62,11 @@ def names_this_machine(request: Request) -> bool:
         return ipaddress.ip_address(name) == ipaddress.ip_address(address)
     except ValueError:
         return bool(name) and name == socket.gethostname().lower()
+
+
+def own_path(wanted: str) -> str:
+    """`wanted` when it is a path on this server, else `/`: no sign-in sends anybody elsewhere (open redirect)."""
+    parts = urlsplit(wanted)
+    is_path = wanted.startswith("/") and not wanted.startswith(("//", "/\\"))
+    is_plain = wanted.isprintable() and wanted.isascii() and "\\" not in wanted
+    return wanted if is_path and is_plain and not parts.scheme and not parts.netloc else "/"

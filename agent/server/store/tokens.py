@@ -1,11 +1,13 @@
 """Tokens, by the SHA-256 of what the holder shows.
 
-`api` tokens open the HTTP API for a user, `session` ones for a user's browser; `registration` tokens make agents.
+`api` tokens open the HTTP API for a user, `session` ones for a user's browser; `registration` tokens make agents; `app-link` and
+`app-visit` are `agent.server.people.app_visits`'.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import and_, insert, or_, select, update
+from sqlalchemy import and_, delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.server.store.schema import tokens
@@ -108,6 +110,11 @@ async def revoke_hash(connection: AsyncConnection, digest: str, kind: str, now: 
         .where(tokens.c.hash == digest, tokens.c.kind == kind, tokens.c.revoked_at.is_(None))
         .values(revoked_at=now)
     )
+
+
+async def forget_over(connection: AsyncConnection, kinds: Sequence[str], before: float) -> None:
+    """Forget the tokens of these kinds that were over then."""
+    await connection.execute(delete(tokens).where(tokens.c.kind.in_(kinds), tokens.c.expires_at < before))
 
 
 async def revoke_all(connection: AsyncConnection, user: int, now: float, kind: str | None = None) -> None:

@@ -4,7 +4,6 @@ import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
@@ -88,14 +87,6 @@ def error_page(
 def redirect(path: str, headers: Mapping[str, str] | None = None) -> RedirectResponse:
     """On to another page of ours, with GET."""
     return RedirectResponse(path, 303, headers={"Cache-Control": "no-store", **(headers or {})})
-
-
-def own_path(wanted: str) -> str:
-    """`wanted` when it is a path on this server, else `/`: no sign-in sends anybody elsewhere (open redirect)."""
-    parts = urlsplit(wanted)
-    is_path = wanted.startswith("/") and not wanted.startswith(("//", "/\\"))
-    is_plain = wanted.isprintable() and wanted.isascii() and "\\" not in wanted
-    return wanted if is_path and is_plain and not parts.scheme and not parts.netloc else "/"
 
 
 async def show_static(call: Call) -> Response:

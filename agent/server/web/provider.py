@@ -12,7 +12,8 @@ from agent.server.http.call import Call
 from agent.server.http.operation import Operation
 from agent.server.people.auth.access import Access
 from agent.server.people.auth.oidc import OidcClient
-from agent.server.web.pages import HTML, own_path, redirect
+from agent.server.process.own_url import own_path
+from agent.server.web.pages import HTML, redirect
 from agent.server.web.sign_in import enter
 
 _WAY_SECONDS = 600

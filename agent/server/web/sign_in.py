@@ -15,8 +15,9 @@ from agent.server.people.auth.sessions import CSRF_FIELD, SESSION_SECONDS, check
 from agent.server.people.auth.tokens import API, is_token
 from agent.server.people.personal_tokens import TokenView
 from agent.server.process.moments import shown_moment
+from agent.server.process.own_url import own_path
 from agent.server.process.problems import TooManyError, UnauthorizedError
-from agent.server.web.pages import HTML, own_path, redirect, render
+from agent.server.web.pages import HTML, redirect, render
 
 _DAY_SECONDS = 86400.0
 _MOST_DAYS = 3650

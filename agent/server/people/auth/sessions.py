@@ -104,6 +104,13 @@ def check_origin(request: Request) -> None:
         raise RefusedError("a page of another site may not use this browser's session here")
 
 
+def is_followed_link(request: Request) -> bool:
+    """Whether a browser goes to a page as a whole: somebody has followed a link, on whatever page that is."""
+    headers = request.headers
+    is_whole = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
+    return request.method == "GET" and is_whole and "origin" not in headers
+
+
 def own_origin(request: Request) -> str:
     """The origin that pages of this server have in the browser."""
     public_url = request.app.state.public_url

@@ -12,7 +12,14 @@ from agent.server.store.database import Connection
 from agent.server.store.tokens import TokenRow
 
 API, REGISTRATION, SESSION = "api", "registration", "session"
-_PREFIXES = {API: "fa_api", REGISTRATION: "fa_reg", SESSION: "fa_ses"}
+APP_LINK, APP_VISIT = "app-link", "app-visit"  # agent.server.people.app_visits
+_PREFIXES = {
+    API: "fa_api",
+    REGISTRATION: "fa_reg",
+    SESSION: "fa_ses",
+    APP_LINK: "fa_lnk",
+    APP_VISIT: "fa_app",
+}
 
 
 def is_token(kind: str, text: str) -> bool:

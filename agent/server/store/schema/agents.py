@@ -45,7 +45,7 @@ tokens = Table(
     "tokens",
     metadata,
     Column("id", String, primary_key=True),
-    Column("kind", String, nullable=False),  # api, registration, session
+    Column("kind", String, nullable=False),  # api, registration, session, app-link, app-visit
     Column("hash", String, nullable=False, unique=True),  # SHA-256 in hex; the token itself is nowhere
     Column("name", String, nullable=False),
     Column("labels", Text, nullable=False),
