@@ -1,11 +1,14 @@
 """The words of the tests about apps: a run that has one, and visitors to its origin."""
 
 import re
+import socket
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 import httpx
 from support.lab import PATIENCE_SECONDS, Lab, wait_for
+from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Origin
 
 
 class Visitor:
@@ -32,6 +35,20 @@ class Visitor:
 
     def enter(self) -> httpx.Response:
         return self.ask(self.link.removeprefix(self.origin))
+
+    def open_socket(self, path: str, **more: Any) -> ClientConnection:
+        """A websocket of a page of the app."""
+        address = urlsplit(str(self.http.base_url))
+        given = {"Cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items())}
+        return connect(
+            f"ws://{self.host}{path}",
+            sock=socket.create_connection((address.hostname, address.port)),
+            additional_headers=given,
+            origin=Origin(self.origin),
+            max_size=None,
+            proxy=None,
+            **more,
+        )
 
     def __enter__(self) -> Self:
         return self

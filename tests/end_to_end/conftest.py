@@ -7,8 +7,10 @@ A lab's server keeps its rows in SQLite; for tests that are marked `store("sqlit
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from support.browser import open_chromium
 from support.lab import Lab
 
 KEY = "bWFzdGVyLWtleS1mb3ItdGVzdHMtMzItYnl0ZXMhISE="
@@ -49,3 +51,10 @@ def lab(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Lab]:
     with Lab(tmp_path, environment) as made:
         made.start_server()
         yield made
+
+
+@pytest.fixture
+def chromium() -> Iterator[Any]:
+    """A real browser."""
+    with open_chromium() as browser:
+        yield browser

@@ -1,16 +1,18 @@
 """Apps of jobs: ports that a real job on a real agent opens, used through the server; and `kill -9` of everything in between."""
 
 import json
+import sys
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 from end_to_end.app_words import Visitor, app_of, link_of, visit, wait_for_app
 from support.lab import Lab, wait_for
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-ECHO = Path(__file__).parent.parent / "support" / "echo_app.py"
+SUPPORT = Path(__file__).parent.parent / "support"
 FLOW = """
   serve:
     runs-on: self-hosted
@@ -18,7 +20,7 @@ FLOW = """
       web: {{opens: "/hello?name=ada"}}
     steps:
       - run: |
-          python3 {echo} $PORT_0 &
+          {program} $PORT_0 &
           until [ -e {folder}/go ]; do sleep 0.05; done
 """
 
@@ -26,10 +28,19 @@ FLOW = """
 @pytest.fixture
 def run(lab: Lab) -> int:
     """A run whose job serves the app `web`, which is ready."""
+    return begin(lab, f"python3 {SUPPORT / 'echo_app.py'}")
+
+
+def begin(lab: Lab, program: str) -> int:
     lab.add_agent("box")
-    run = lab.submit(lab.write_flow(FLOW.format(folder=lab.folder, echo=ECHO)))
+    run = lab.submit(lab.write_flow(FLOW.format(folder=lab.folder, program=program)))
     wait_for_app(lab, run, "ready")
     return run
+
+
+def check_unharmed(lab: Lab, run: int) -> None:
+    (lab.folder / "go").touch()
+    assert lab.wait_for_run(run)["conclusion"] == "success"
 
 
 @contextmanager
@@ -102,3 +113,50 @@ def test_bodies_of_any_size_and_streams_go_through(lab: Lab, run: int) -> None:
         assert visitor.ask("/cookie").headers["set-cookie"] == "own=1; Path=/"
         own = dict(visitor.ask("/x").json()["headers"])["cookie"]
         assert own == "own=1"
+
+
+def test_websockets_go_through_message_by_message(lab: Lab) -> None:
+    run = begin(lab, f"{sys.executable} {SUPPORT / 'socket_app.py'}")
+    with visit(lab, run) as visitor:
+        with visitor.open_socket("/", subprotocols=["first", "other"]) as socket:
+            assert socket.subprotocol == "first"
+            for message in ("héllo", b"\x00\xff" * 500_000, "", b""):
+                socket.send(message)
+                assert socket.recv(timeout=60) == message
+        with visitor.open_socket("/big") as socket:
+            assert len(socket.recv(timeout=60)) == 20 << 20
+        with visitor.open_socket("/close") as socket, pytest.raises(ConnectionClosed) as closed:
+            socket.recv(timeout=60)
+        assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4001, "as asked")
+        with pytest.raises(InvalidStatus) as refused, visitor.open_socket("/no"):
+            pass
+        assert (refused.value.response.status_code, refused.value.response.body) == (403, b"no\n")
+        with ExitStack() as stack:
+            many = [stack.enter_context(visitor.open_socket("/")) for _ in range(40)]
+            for number, socket in enumerate(many):
+                socket.send(f"{number}")
+            assert [socket.recv(timeout=60) for socket in many] == [f"{number}" for number in range(40)]
+    check_unharmed(lab, run)
+
+
+@pytest.mark.parametrize("victim", ["box", "server"])
+def test_an_app_survives_the_kill_of_the_daemon_and_of_the_server(lab: Lab, victim: str) -> None:
+    run = begin(lab, f"{sys.executable} {SUPPORT / 'socket_app.py'}")
+    with visit(lab, run) as visitor:
+        with visitor.open_socket("/") as socket:
+            lab.kill(victim)
+            with pytest.raises(ConnectionClosed):
+                socket.recv(timeout=60)
+        if victim == "server":
+            lab.start_server()
+            wait_for(lambda: lab.agent_view("box")["status"] == "online", "the agent to come back")
+        else:
+            page = visitor.ask("/")
+            assert page.status_code in (409, 502)
+            assert "the job goes on" in page.text
+            lab.start_agent("box")
+        assert app_of(lab, run)["state"] == "ready"
+        with visitor.open_socket("/") as socket:  # with the cookie that it had
+            socket.send("again")
+            assert socket.recv(timeout=60) == "again"
+    check_unharmed(lab, run)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from server.vocabulary import ServerProcess, TestAgent
+from support.browser import open_chromium
 from support.s3 import CREDENTIALS, S3, serve_s3
 
 
@@ -85,3 +86,10 @@ def make_agent() -> Iterator[Callable[..., TestAgent]]:
     yield make
     for agent in made:
         agent.disconnect()
+
+
+@pytest.fixture
+def chromium() -> Iterator[Any]:
+    """A real browser."""
+    with open_chromium() as browser:
+        yield browser

@@ -291,8 +291,9 @@ def test_a_page_of_another_origin_another_apps_included_can_do_nothing_with_an_a
     with (
         socket.create_connection((address.hostname, address.port)) as line,
         pytest.raises(InvalidStatus, match="403"),
+        connect(f"ws://{guest.host}/socket", sock=line, additional_headers=given, proxy=None),
     ):
-        connect(f"ws://{guest.host}/socket", sock=line, additional_headers=given, proxy=None).close()
+        pass
 
 
 def test_a_visit_ends_with_the_token_that_it_was_asked_for_with_and_with_its_persons_role(job: Job) -> None:

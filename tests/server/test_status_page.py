@@ -1,8 +1,7 @@
 """The status page: what it shows, to whom, and that nothing of a job's acts in it. The last tests need a real browser."""
 
 import os
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -217,25 +216,6 @@ def test_the_root_is_a_page_for_browsers_and_a_product_for_programs(server: Serv
 def test_a_text_keeps_its_words_and_loses_its_tricks(text: str, shown: str) -> None:
     assert plain_text(text) == shown
     assert plain_text(5) == 5
-
-
-@pytest.fixture
-def chromium() -> Iterator[Any]:
-    """A real browser."""
-    executable = shutil.which("chromium")
-    if executable is None:
-        message = "chromium is not installed: apt-get install chromium"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=executable, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-        )
-        yield browser
-        browser.close()
 
 
 def open_signed_in(browser: Any, server: ServerProcess, **more: Any) -> Any:
