@@ -29,9 +29,8 @@ _CALM_SECONDS = 2.0
 class JobApps:
     """All apps of a job."""
 
-    def __init__(self, job: RunningJob, patience_seconds: float = _PATIENCE_SECONDS) -> None:
+    def __init__(self, job: RunningJob) -> None:
         self._job = job
-        self._patience_seconds = patience_seconds
         self._log: StepLog | None = None
         self._watching: asyncio.Task[None] | None = None
 
@@ -85,7 +84,7 @@ class JobApps:
 
     async def _watch(self) -> None:
         loop = asyncio.get_running_loop()
-        late = loop.time() + self._patience_seconds
+        late = loop.time() + _PATIENCE_SECONDS
         while True:
             for app in self._job.apps:
                 await self._look(app)
@@ -109,7 +108,7 @@ class JobApps:
     def _complain_of_all(self) -> None:
         for app in self._job.apps:
             if app.state is AppState.WAITING:
-                minutes = self._patience_seconds / 60
+                minutes = _PATIENCE_SECONDS / 60
                 self._complain(app, f"nothing listens on port {app.port}, after {minutes:g} minutes")
 
     def _complain(self, app: AppPort, what: str) -> None:
