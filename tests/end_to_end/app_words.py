@@ -14,13 +14,14 @@ from websockets.typing import Origin
 class Visitor:
     """A browser at an app's origin: keeps its cookies, follows no redirect."""
 
-    def __init__(self, lab: Lab, link: str) -> None:
+    def __init__(self, lab: Lab, link: str, server: str = "") -> None:
+        """`server` is where it finds the host of the app; the lab's own without a word."""
         self.link = link
         parts = urlsplit(link)
         self.host = parts.netloc
         self.origin = f"{parts.scheme}://{parts.netloc}"
         self.cookies: dict[str, str] = {}
-        self.http = httpx.Client(base_url=lab.url, timeout=PATIENCE_SECONDS)
+        self.http = httpx.Client(base_url=server or lab.url, timeout=PATIENCE_SECONDS)
 
     def ask(self, path: str, method: str = "GET", **more: Any) -> httpx.Response:
         headers = {"Host": self.host, "Accept": "text/html", **more.pop("headers", {})}

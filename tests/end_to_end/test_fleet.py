@@ -7,6 +7,7 @@ The full measure (20 agents, 500 jobs), by hand:
 
 import json
 import os
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from end_to_end.app_words import Visitor, link_of, wait_for_app
 from support.balancer import free_port, run_balancer
 from support.fleet_agents import AgentsThread, FleetAgent, lines_of
 from support.lab import Lab, wait_for
@@ -21,6 +23,7 @@ from support.postgres import Cluster, run_cluster
 
 KEY = "bWFzdGVyLWtleS1mb3ItdGVzdHMtMzItYnl0ZXMhISE="
 REAL_LINES = 5
+SUPPORT = Path(__file__).parent.parent / "support"
 
 
 @dataclass(frozen=True)
@@ -225,3 +228,26 @@ def test_whoever_attaches_reaches_the_job_through_either_server(fleet: FleetLab,
     assert fleet.wait_for_run(run)["conclusion"] == "success"
     sessions = "SELECT count(*) FROM audit WHERE action = 'attachment ended'"
     assert fleet.query(sessions) == "2"
+
+
+def test_an_app_is_visited_through_either_server_and_a_link_is_good_once_for_both(fleet: FleetLab) -> None:
+    fleet.add_agent("box")
+    flow = fleet.write_flow(
+        "  serve:\n    runs-on: self-hosted\n    apps: {web: 0}\n    steps:\n"
+        f"      - run: exec {sys.executable} {SUPPORT / 'echo_app.py'} $PORT_0\n"
+    )
+    run = fleet.submit(flow)
+    wait_for_app(fleet, run, "ready")
+    one, two = (f"http://{listen}" for listen in fleet.listens.values())
+    link = link_of(fleet, run)
+    with Visitor(fleet, link, one) as at_one, Visitor(fleet, link, two) as at_two:
+        assert at_one.enter().status_code == 303
+        assert at_two.enter().status_code == 403
+        at_two.cookies = dict(at_one.cookies)
+        much = bytes(range(256)) * (4 << 12)  # 4 MiB
+        for visitor in (at_one, at_two):
+            assert visitor.ask("/hello").json()["path"] == "/hello"
+            assert visitor.ask("/echo", "POST", content=much).content == much
+            for _ in range(20):  # over connections that are kept
+                assert visitor.ask("/x").status_code == 200
+    assert fleet.agent("run", "cancel", str(run)).code == 0
