@@ -12,6 +12,13 @@ from typing import Final
 
 from agent.states import Transitions
 
+TOKEN_MARK = "{token}"  # noqa: S105 - in what an app opens: its token, which steps find as APP_TOKEN_0, ...
+
+
+def sealed_name(place: int) -> str:
+    """By which name the token of the app at `place` is among a job's sealed secrets: none that a flow can name."""
+    return f"app-token/{place}"
+
 
 class AppState(StrEnum):
     """How an app stands."""

@@ -12,11 +12,11 @@ FLOW = """
   notebook:
     runs-on: self-hosted
     apps:
-      lab: {{opens: "/lab?token=letmein"}}
+      lab: {{opens: "/lab?token={{token}}"}}
     steps:
       - run: >
           {bin}/jupyter lab --allow-root --no-browser --ip 127.0.0.1 --port $PORT_0
-          --IdentityProvider.token letmein --ServerApp.root_dir .
+          --IdentityProvider.token $APP_TOKEN_0 --ServerApp.root_dir .
 """
 # A cell as JupyterLab itself sends one: a kernel by the API, then its websocket.
 COMPUTE = """async (code) => {

@@ -243,3 +243,30 @@ def test_a_job_that_hands_over_something_else_than_a_connection_hands_over_nothi
 def test_the_states_are_the_tables() -> None:
     assert APPS.starts == {AppState.WAITING}
     assert not APPS.may_become(AppState.READY, AppState.READY)
+
+
+def test_an_app_has_a_token_of_its_own_that_the_steps_know_and_a_local_run_shows(tmp_path: Path) -> None:
+    async def go() -> JobReport:
+        text = "echo $APP_TOKEN_0 $APP_TOKEN_1\n" + SERVE.format(go=tmp_path / "go")
+        apps = (AppSpec("web", opens="/?t={token}"), AppSpec("other"))
+        folder, pid = start_job(tmp_path, script("one", text), apps=apps)
+        await until(folder, lambda report: "ready" in states(report))
+        (tmp_path / "go").touch()
+        return await asyncio.to_thread(finish_job, folder, pid)
+
+    report = asyncio.run(go())
+    first, second = report.output_of("one")[0].split()
+    assert len(first) == len(second) == 40
+    assert first != second
+    assert f"/?t={first}" in report.log("__apps")
+
+
+def test_a_servers_token_for_an_app_reaches_the_steps_and_no_log(tmp_path: Path) -> None:
+    report = run_job(
+        tmp_path,
+        script("one", '[ "$APP_TOKEN_0" = letmein ] && echo is $APP_TOKEN_0'),
+        apps=(AppSpec("web"),),
+        secrets={"app-token/0": "letmein"},
+    )
+    assert report.conclusion is Conclusion.SUCCESS, report.log()
+    assert report.output_of("one") == ["is ***"]

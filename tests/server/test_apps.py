@@ -36,6 +36,7 @@ jobs:
     apps:
       lab: {port: 8888, opens: "/lab?token=x"}
       board: 6006
+      tree: {opens: "/tree?token={token}"}
     steps:
       - run: serve
 """
@@ -133,6 +134,7 @@ def test_the_states_of_apps_come_with_the_journal_and_end_with_the_job(job: Job)
     assert [(app["name"], app["port"], app["state"]) for app in job.apps()] == [
         ("lab", 8888, "waiting"),
         ("board", 6006, "waiting"),
+        ("tree", 0, "waiting"),
     ]
     records = (
         changed(0, "lab", AppState.WAITING),
@@ -143,12 +145,12 @@ def test_the_states_of_apps_come_with_the_journal_and_end_with_the_job(job: Job)
     wait_for(lambda: job.apps()[0]["state"] == "ready", "the app to be ready")
     assert job.apps()[1]["message"] == "nothing listens on port 6006, after 2 minutes"
     job.server.restart_after_kill()
-    assert [app["state"] for app in job.apps()] == ["ready", "waiting"]
+    assert [app["state"] for app in job.apps()] == ["ready", "waiting", "waiting"]
     job.agent.connect(held=(m.HeldJob(job.id, job.assign.lease, 1 << 20, is_running=True),))
     offset = job.agent.hear(m.Ack, job=job.id).offset
     assert offset == job.agent.protocol.next_offset(job.id, job.assign.lease)
     job.agent.finish(job.assign, frames(closed()))
-    assert [app["state"] for app in job.apps()] == ["gone", "gone"]
+    assert [app["state"] for app in job.apps()] == ["gone", "gone", "gone"]
 
 
 def test_a_journal_that_says_the_impossible_of_an_app_ends_its_job_and_no_other(job: Job) -> None:
@@ -204,6 +206,14 @@ def test_a_link_is_good_once_and_for_its_own_app(job: Job) -> None:
     assert lab.ask("/.flow/enter?code=fa_lnk_guess&to=/").status_code == 403
     elsewhere = parse_qs(urlsplit(lab.link).query)["code"][0]
     assert lab.ask(f"/.flow/enter?code={elsewhere}&to=//evil.example").headers["location"] == "/"
+
+
+def test_the_token_of_an_app_is_sealed_to_its_agent_and_stands_in_links(job: Job) -> None:
+    link = job.link("tree").json()["url"]
+    token = job.agent.open(job.assign, "app-token/2")
+    assert parse_qs(urlsplit(link).query)["to"] == [f"/tree?token={token}"]
+    assert job.agent.open(job.assign, "app-token/0") != token
+    assert token not in job.server.api.get(f"/jobs/{job.id}").text
 
 
 def test_the_cookie_of_one_app_opens_no_other_and_no_page_of_ours(job: Job) -> None:

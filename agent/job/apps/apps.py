@@ -8,6 +8,7 @@ An app whose port nobody opens harms nobody: it is said once, and the job goes o
 """
 
 import asyncio
+import secrets
 from contextlib import suppress
 
 from agent.errors import AgentError, RefusedError
@@ -16,12 +17,13 @@ from agent.job.apps.ports import claim_port, pick_port
 from agent.job.output.recorder import StepLog, now_ms
 from agent.job.steps.state import AppPort, RunningJob
 from agent.journal.format import Annotation, AppChanged
-from agent.spec.apps import APPS, AppState
+from agent.spec.apps import APPS, TOKEN_MARK, AppState
 from agent.spec.outcome import Conclusion
 
 STEP = "__apps"  # its id in the journal
 
 _PATIENCE_SECONDS = 120.0  # until it is said that nothing listens
+_TOKEN_BYTES = 20
 _QUICK_SECONDS = 0.2  # between two looks while an app is expected
 _CALM_SECONDS = 2.0
 
@@ -37,11 +39,12 @@ class JobApps:
     def choose(self) -> None:
         """Pick the ports that the job leaves to us. Raises AgentError when none is free."""
         for place, app in enumerate(self._job.spec.apps):
+            token = self._job.app_tokens.get(place) or secrets.token_hex(_TOKEN_BYTES)
             if app.port:
-                self._job.apps.append(AppPort(place, app.name, app.port, app.opens))
+                self._job.apps.append(AppPort(place, app.name, app.port, app.opens, token))
             else:
                 port, claim = pick_port()
-                self._job.apps.append(AppPort(place, app.name, port, app.opens, port, claim=claim))
+                self._job.apps.append(AppPort(place, app.name, port, app.opens, token, port, claim=claim))
 
     def begin(self) -> None:
         """Claim the fixed ports of this machine, and watch. Raises RefusedError when one is another job's."""
@@ -128,7 +131,8 @@ class JobApps:
         if job.settings.server_url:
             self._say(f"The app '{app.name}' is ready: agent run open {job.spec.run} {app.name}")
         else:
-            self._say(f"The app '{app.name}' is ready: http://127.0.0.1:{app.machine_port}{app.opens}")
+            opens = app.opens.replace(TOKEN_MARK, app.token)
+            self._say(f"The app '{app.name}' is ready: http://127.0.0.1:{app.machine_port}{opens}")
 
     def _become(self, app: AppPort, state: AppState) -> None:
         APPS.check(app.state, state)

@@ -85,6 +85,7 @@ class AppPort:
     name: str
     port: int  # as its steps know it: in a container it is the container's
     opens: str
+    token: str  # what its program may ask of visitors
     machine_port: int = 0  # where this machine reaches it, on a loopback address; 0: not settled yet
     is_published: bool = False  # it is a container's, and the engine hands it on
     state: AppState = AppState.WAITING
@@ -102,6 +103,7 @@ class RunningJob:
     settings: JobSettings
     secrets: Mapping[str, str]  # as the `secrets` context shows them
     runtime_token: str  # ACTIONS_RUNTIME_TOKEN; empty without a server
+    app_tokens: Mapping[int, str]  # of apps, by their places; none without a server
     places: Places
     masker: Masker
     recorder: Recorder
@@ -137,7 +139,8 @@ class RunningJob:
     @property
     def own_variables(self) -> dict[str, str]:
         """Variables that say what is the job's own on this machine; no flow overrides them."""
-        return {**self.settings.given, **{f"PORT_{app.place}": str(app.port) for app in self.apps}}
+        ports = {f"PORT_{app.place}": str(app.port) for app in self.apps}
+        return {**self.settings.given, **ports, **{f"APP_TOKEN_{app.place}": app.token for app in self.apps}}
 
     @property
     def is_in_container(self) -> bool:

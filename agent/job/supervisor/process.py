@@ -38,6 +38,7 @@ from agent.job.supervisor.control import ControlServer
 from agent.job.supervisor.keeper import start_keeper
 from agent.job.supervisor.lifecycle import Lifecycle
 from agent.plain_files import open_plain
+from agent.spec.apps import sealed_name
 from agent.spec.conventions import Conventions, find_conventions
 from agent.spec.job import JobSpec, explain_unknown
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
@@ -93,6 +94,7 @@ async def _run_job(
     for value in opened.values():
         recorder.masker.add(value)
     token = opened.pop(RUNTIME_TOKEN, "")
+    app_tokens = {place: opened.pop(sealed_name(place), "") for place in range(len(spec.apps))}
     visible = _visible_secrets(spec, opened, token, conventions.own_token)
     places = choose_places(folder, spec, settings)
     _become_the_jobs_user(settings, places)
@@ -103,6 +105,7 @@ async def _run_job(
         settings=settings,
         secrets=hand_on_secrets(spec, visible, conventions.own_token, recorder.masker),
         runtime_token=token,
+        app_tokens=app_tokens,
         places=places,
         masker=recorder.masker,
         recorder=recorder,

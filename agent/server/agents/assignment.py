@@ -8,6 +8,7 @@ from agent.errors import AgentError
 from agent.seal.identity import PublicIdentity
 from agent.server.agents.leases import Offer
 from agent.server.data.run_scopes import find_scopes
+from agent.server.people.auth.app_tokens import AppTokens
 from agent.server.people.auth.runtime import JobIdentity, RuntimeTokens
 from agent.server.people.job_secrets import FindJobToken, make_asker
 from agent.server.people.levels import nearest
@@ -18,6 +19,7 @@ from agent.server.store import agents, jobs, runs, settings
 from agent.server.store.agents import AgentRow
 from agent.server.store.database import Connection
 from agent.server.store.jobs import JobRow
+from agent.spec.apps import sealed_name
 from agent.spec.conventions import JOB_TOKEN
 from agent.spec.job import JobSpec
 from agent.wire import messages as m
@@ -31,8 +33,15 @@ _YEAR_SECONDS = 365 * 86_400.0
 class Assignments:
     """Makes what agents are sent."""
 
-    def __init__(self, vault: Vault, runtime_tokens: RuntimeTokens, find_job_token: FindJobToken) -> None:
+    def __init__(
+        self,
+        vault: Vault,
+        runtime_tokens: RuntimeTokens,
+        app_tokens: AppTokens,
+        find_job_token: FindJobToken,
+    ) -> None:
         self._vault = vault
+        self._app_tokens = app_tokens
         self._runtime_tokens = runtime_tokens
         self._find_job_token = find_job_token
 
@@ -94,6 +103,8 @@ class Assignments:
             now=now,
         )
         own = {RUNTIME_TOKEN_NAME: token}
+        for place in range(len(spec.apps)):
+            own[sealed_name(place)] = self._app_tokens.make(offer.job, offer.lease, place)
         if found := await self._find_job_token(connection, spec.run):
             own[JOB_TOKEN] = found  # without one the agent gives the job its runtime token there
         return await self._vault.seal_for(

@@ -6,6 +6,7 @@ from agent.errors import RefusedError
 from agent.server.agents.app_reading import KnownApp
 from agent.server.http.call import Call
 from agent.server.process.apps_origin import make_label
+from agent.spec.apps import TOKEN_MARK
 
 ENTER = "/.flow/enter"  # on each app's origin
 
@@ -23,5 +24,6 @@ async def make_link(call: Call, app: KnownApp, to: str = "") -> str:
             hint=f"`agent run forward {app.run} {app.name}` leads there; its operator can set AGENT_APPS_URL",
         )
     code = await call.rooms.people.app_visits.make_link(call.caller, app.key, job.project)
-    query = urlencode({"code": code, "to": to or app.opens})
+    token = call.rooms.people.app_tokens.make(app.job, job.lease, app.place)
+    query = urlencode({"code": code, "to": to or app.opens.replace(TOKEN_MARK, token)})
     return f"{origin.url_of(make_label(app.job, app.place, app.name))}{ENTER}?{query}"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from agent.server.events.changes import Changes
 from agent.server.people.app_visits import AppVisits
 from agent.server.people.audit_reading import AuditReading
+from agent.server.people.auth.app_tokens import AppTokens
 from agent.server.people.auth.oidc import OidcClient, OidcSettings
 from agent.server.people.auth.runtime import RuntimeTokens
 from agent.server.people.auth.sessions import Sessions
@@ -41,6 +42,7 @@ class PeopleRoom:
     sessions: Sessions
     browser_sessions: BrowserSessions
     app_visits: AppVisits
+    app_tokens: AppTokens
     oidc: OidcClient | None
     throttle: Throttle
     runtime_tokens: RuntimeTokens
@@ -75,6 +77,7 @@ def make_people_room(
         sessions=Sessions(folder.signing_key),
         browser_sessions=BrowserSessions(changes),
         app_visits=AppVisits(changes),
+        app_tokens=AppTokens(folder.signing_key),
         oidc=None if oidc is None else OidcClient(oidc, clock, pools.outside),
         throttle=throttle,
         runtime_tokens=RuntimeTokens(folder.signing_key, folder.server_id),

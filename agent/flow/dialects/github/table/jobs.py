@@ -72,7 +72,11 @@ _APP_PORT = Key(
     NUMBER,
     "The port; the agent picks a free one unless said, which steps find as PORT_0, PORT_1, ...",
 )
-_APP_OPENS = Key("opens", FILLED, "The path, and query, that people are sent to; `/` unless said.")
+_APP_OPENS = Key(
+    "opens",
+    FILLED,
+    "The path, and query, that people are sent to; `/` unless said; `{token}` in it is what steps find as APP_TOKEN_0, ...",
+)
 APP = Fields("app", _APP_PORT, _APP_OPENS)
 LISTED_APP = Fields(
     "listed app", Key("name", FILLED, "The app's name.", required=True), _APP_PORT, _APP_OPENS
