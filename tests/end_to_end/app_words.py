@@ -1,6 +1,5 @@
 """The words of the tests about apps: a run that has one, and visitors to its origin."""
 
-import re
 import socket
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -84,9 +83,3 @@ def visit(lab: Lab, run: int) -> Visitor:
     answer = visitor.enter()
     assert answer.status_code == 303, answer.text
     return visitor
-
-
-def label_of(origin: str) -> str:
-    found = re.match(r"https?://([^.]+)\.", origin)
-    assert found is not None
-    return found[1]

@@ -1,5 +1,6 @@
-"""A real JupyterLab from PyPI, in a virtual environment of its own that is kept from run to run."""
+"""A real JupyterLab, locked as all packages are, in a virtual environment of its own that is kept from run to run."""
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-VERSION = "4.6.6"
+LOCK = Path(__file__).parent.parent / "requirements/notebook.txt"
 _PATIENCE_SECONDS = 900
 
 
@@ -16,19 +17,13 @@ def install_jupyterlab() -> Path:
     """The folder of its programs. Where it can't be had, the test fails and says so."""
     root = Path(tempfile.gettempdir()) / f"flow-agent-tests-{os.getuid()}"
     root.mkdir(mode=0o700, exist_ok=True)
-    folder = root / f"jupyterlab-{VERSION}-{sys.version_info.major}.{sys.version_info.minor}"
+    digest = hashlib.sha256(LOCK.read_bytes() + sys.version.encode()).hexdigest()[:16]
+    folder = root / f"jupyterlab-{digest}"
     done = folder / "installed"  # a folder without it is one that nobody has finished
     if not done.exists():
         _run(sys.executable, "-m", "venv", "--clear", folder)
-        _run(
-            folder / "bin/python",
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--no-cache-dir",
-            f"jupyterlab=={VERSION}",
-        )
+        pip = (folder / "bin/python", "-m", "pip", "install", "--quiet", "--no-cache-dir")
+        _run(*pip, "--require-hashes", "--only-binary", ":all:", "--requirement", LOCK)
         done.touch()
     return folder / "bin"
 

@@ -2,9 +2,13 @@
 (`agent.server.people.auth.tickets`).
 """
 
+import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from agent.errors import NotFoundError, RefusedError
+from agent.ids import ENTROPY_BYTES, make_id
 from agent.server.agents.peers import Peers
 from agent.server.people.auth.access import Caller
 from agent.server.people.auth.roles import Role
@@ -81,6 +85,36 @@ class AttachPermits:
                 hint="the job goes on; try again later",
             )
         return holder
+
+
+def make_ticket(
+    job: AttachableJob,
+    caller: Caller,
+    address: str,
+    *,
+    command: Sequence[str] = (),
+    terminal: dict[str, Any] | None = None,
+    is_resume: bool = False,
+    app: str = "",
+) -> Ticket:
+    """A ticket for who has a permit."""
+    return Ticket(
+        session=make_id("attach", secrets.token_bytes(ENTROPY_BYTES)),
+        job=job.id,
+        lease=job.lease,
+        run=job.run,
+        project=job.project,
+        agent=job.agent,
+        agent_name=job.agent_name,
+        name=caller.name,
+        user=caller.user,
+        token=caller.token,
+        address=address,
+        command=list(command),
+        terminal=terminal,
+        is_resume=is_resume,
+        app=app,
+    )
 
 
 async def _find(connection: Connection, job: str) -> JobRow:

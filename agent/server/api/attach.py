@@ -2,19 +2,18 @@
 `/api/v1/attach` (`agent.server.api.attach_socket`).
 """
 
-import secrets
 from typing import Annotated
 
 import msgspec
 from starlette.responses import Response
 
-from agent.ids import ENTROPY_BYTES, make_id
+from agent.server.agents.attach_permits import make_ticket
 from agent.server.events import audit
 from agent.server.http.admission import address_of
 from agent.server.http.call import Call, view_response
 from agent.server.http.operation import V1, Operation
 from agent.server.people.auth.access import Access
-from agent.server.people.auth.tickets import TICKET_SECONDS, Ticket
+from agent.server.people.auth.tickets import TICKET_SECONDS
 from agent.server.process.problems import TooLargeError
 from agent.wire.messages import ATTACH_COMMAND_CHARACTERS
 
@@ -64,18 +63,10 @@ async def attach_job(call: Call) -> Response:
     job = await call.rooms.agents.permits.find(call.text("job"), call.caller, body.app)
     name, is_terminal = job.agent_name, body.terminal is not None
     audit.note(run=job.run, job=job.key, agent=name, command=body.command, terminal=is_terminal)
-    ticket = Ticket(
-        session=make_id("attach", secrets.token_bytes(ENTROPY_BYTES)),
-        job=job.id,
-        lease=job.lease,
-        run=job.run,
-        project=job.project,
-        agent=job.agent,
-        agent_name=name,
-        name=call.caller.name,
-        user=call.caller.user,
-        token=call.caller.token,
-        address=address_of(call.request),
+    ticket = make_ticket(
+        job,
+        call.caller,
+        address_of(call.request),
         command=body.command,
         terminal=None if body.terminal is None else msgspec.to_builtins(body.terminal),
         is_resume=body.resume,

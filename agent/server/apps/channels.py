@@ -5,12 +5,11 @@ When another server of the installation holds it, a channel is a websocket to th
 
 import asyncio
 import json
-import secrets
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from agent.errors import AgentError, UnreachableError
-from agent.ids import ENTROPY_BYTES, make_id
+from agent.server.agents.attach_permits import make_ticket
 from agent.server.agents.attachments import AgentSessions, ViewerSession, cut, make_attach
 from agent.server.apps.visits import AppVisit
 from agent.server.http.relay import dial_peer
@@ -47,7 +46,7 @@ class Channel(Protocol):
 
 async def open_channel(rooms: Rooms, visit: AppVisit) -> Channel:
     """A connection to the app that `visit` is at. Raises AgentError: it does not listen, its agent is away."""
-    ticket = _make_ticket(visit)
+    ticket = make_ticket(visit.job, visit.caller, visit.address, app=visit.app.name)
     holder = await rooms.agents.permits.find_holder(ticket)
     if holder:
         return await _PeerChannel.open(holder, rooms.people.tickets.make(ticket), ticket.agent_name)
@@ -181,23 +180,3 @@ class _PeerChannel:
         except ConnectionClosed:
             raise ConnectionResetError from None
         return {} if isinstance(frame, bytes) else dict(json.loads(frame))
-
-
-def _make_ticket(visit: AppVisit) -> Ticket:
-    job = visit.job
-    return Ticket(
-        session=make_id("attach", secrets.token_bytes(ENTROPY_BYTES)),
-        job=job.id,
-        lease=job.lease,
-        run=job.run,
-        project=job.project,
-        agent=job.agent,
-        agent_name=job.agent_name,
-        name=visit.caller.name,
-        user=visit.caller.user,
-        token=visit.caller.token,
-        address=visit.address,
-        command=[],
-        terminal=None,
-        app=visit.app.name,
-    )

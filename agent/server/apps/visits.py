@@ -1,4 +1,4 @@
-"""Who visits an app: the cookie of the app's origin, checked again and again, and who sent the request.
+"""Visitors of an app: the cookie of the app's origin, checked again and again, and who sent the request.
 
 A page of another origin may lead here, as any link may, and do nothing else: neither read, nor send, nor open a websocket.
 """

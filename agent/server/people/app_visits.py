@@ -24,7 +24,7 @@ _KEPT_SECONDS = 86400.0  # rows of what is over
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
+class KnownVisit:
     """Somebody at an app, named as `make_link` was told."""
 
     app: str
@@ -87,7 +87,7 @@ class AppVisits:
             )
         return token
 
-    async def find(self, token: str) -> Visit | None:
+    async def find(self, token: str) -> KnownVisit | None:
         """The visit that `token` is; None for what is none, or over."""
         if not is_token(APP_VISIT, token):
             return None
@@ -97,7 +97,7 @@ class AppVisits:
             if row is None or not await _is_parent_good(connection, row, now):
                 return None
             known = await find_caller(connection, APP_VISIT, token, now)
-        return None if known is None else Visit(row.name, known.caller)
+        return None if known is None else KnownVisit(row.name, known.caller)
 
 
 async def _is_parent_good(connection: Connection, row: TokenRow, now: float) -> bool:
