@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from end_to_end.app_words import wait_for_app
 from end_to_end.test_notebook import STEAL, open_signed_in
+from support.browser import open_chromium
 from support.lab import Lab, wait_for
 
 ECHO = Path(__file__).parent.parent / "support" / "echo_app.py"
@@ -38,25 +38,35 @@ SOCKET = """(url) => new Promise((resolve) => {
 })"""
 
 
-@pytest.fixture
-def pages(lab: Lab, chromium: Any) -> Iterator[tuple[Any, dict[str, str]]]:
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, dict[str, str]]]:
     """A page at the app `one`, whose visitor is signed in with us and visits `two` as well; the origins of all three."""
-    lab.add_agent("box")
-    run = lab.submit(lab.write_flow(FLOW.format(echo=ECHO)))
-    wait_for_app(lab, run, "ready")
-    wait_for(
-        lambda: {app["state"] for app in lab.get("run", "apps", str(run))["apps"]} == {"ready"}, "both apps"
-    )
-    lab.url = lab.url.replace("127.0.0.1", "localhost")  # as close to the apps' hosts as ours can be
-    page = open_signed_in(chromium, lab)
-    origins = {"ours": lab.url}
-    for app in ("two", "one"):
-        page.goto(f"{lab.url}/status/runs/{run}")
-        page.click(f"#apps-table a:has-text('{app}')")
-        page.wait_for_url("**/page")
-        origins[app] = page.evaluate("location.origin")
-    yield page, origins
-    lab.agent("run", "cancel", str(run))
+    folder = tmp_path_factory.mktemp("walls")
+    with Lab(folder, {"HOME": str(folder)}) as lab, open_chromium() as browser:
+        lab.start_server()
+        lab.add_agent("box")
+        run = lab.submit(lab.write_flow(FLOW.format(echo=ECHO)))
+        wait_for(lambda: states_of(lab, run) == {"ready"}, "both apps to be ready")
+        lab.url = lab.url.replace("127.0.0.1", "localhost")  # as close to the apps' hosts as ours can be
+        page = open_signed_in(browser, lab)
+        origins = {"ours": lab.url, "run": f"{lab.url}/status/runs/{run}"}
+        for app in ("two", "one"):
+            page.goto(origins["run"])
+            page.click(f"#apps-table a:has-text('{app}')")
+            page.wait_for_url("**/page")
+            origins[app] = page.evaluate("location.origin")
+        yield page, origins
+
+
+@pytest.fixture(autouse=True)
+def at_one(pages: tuple[Any, dict[str, str]]) -> None:
+    """Each test begins at the page of the app `one`."""
+    page, origins = pages
+    page.goto(f"{origins['one']}/page")
+
+
+def states_of(lab: Lab, run: int) -> set[str]:
+    return {app["state"] for app in lab.get("run", "apps", str(run))["apps"]}
 
 
 def test_an_apps_page_sees_no_cookie_of_ours_and_reads_nothing(pages: tuple[Any, dict[str, str]]) -> None:
@@ -102,11 +112,9 @@ def test_an_apps_page_plants_no_cookie_among_ours(pages: tuple[Any, dict[str, st
     assert page.inner_text("#cookies") == "seen:"
 
 
-def test_a_link_to_an_app_works_from_anywhere_and_asks_to_sign_in(
-    pages: tuple[Any, dict[str, str]], chromium: Any
-) -> None:
+def test_a_link_to_an_app_works_from_anywhere_and_asks_to_sign_in(pages: tuple[Any, dict[str, str]]) -> None:
     page, origins = pages
-    stranger = chromium.new_context().new_page()
+    stranger = page.context.browser.new_context().new_page()
     stranger.goto(f"{origins['one']}/page?x=1")
     stranger.wait_for_url("**/login?next=**")
     stranger.fill("input[name=user]", "ada")
