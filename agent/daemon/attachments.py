@@ -134,13 +134,17 @@ class OpenSessions:
         return said
 
     async def _type(self, session: _Session, attachment: Talk, connection: Connection) -> None:
+        untold = 0
         while True:
             message = await session.inputs.get()
             await attachment.send(
                 message.data, is_end=message.is_end, rows=message.rows, columns=message.columns
             )
-            connection.protocol.attach_taken(message.session, 1)
-            await connection.flush()
+            untold += 1
+            if untold >= m.TAKEN_TOGETHER:
+                connection.protocol.attach_taken(message.session, untold)
+                untold = 0
+                await connection.flush()
 
 
 _MOST_CHARACTERS = 2000

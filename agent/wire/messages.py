@@ -50,6 +50,7 @@ APPS_VERSION = 4  # the first one with ports of apps, and with what sessions say
 RECORDS_VERSION = 5
 RECORDS_KINDS = frozenset({"records_open", "records_taken", "records_ended"})
 ATTACH_WINDOW_FRAMES = 16  # of one session and direction, that may be on their way and not taken
+TAKEN_TOGETHER = 4  # frames that one `attach_taken` of ours says, where more are on their way
 ATTACH_FRAME_BYTES = 8 << 10  # of data in one of them
 PORT_FRAME_BYTES = 32 << 10  # and in one of a session with a port
 ATTACH_COMMAND_CHARACTERS = 4000

@@ -41,6 +41,7 @@ class ViewerSession:
         self._wait_for_line = wait_for_line
         self._said: asyncio.Queue[Said] = asyncio.Queue()
         self._has_room = asyncio.Event()
+        self._untold = 0  # frames that are taken
         self.has_ended = False  # as the agent says
 
     @property
@@ -53,9 +54,12 @@ class ViewerSession:
         return await self._said.get()
 
     def took(self) -> None:
-        """A frame of output is out of our hands."""
-        self._protocol.attach_taken(self._session, 1)
-        self._flush()
+        """A frame of output is out of our hands. Some are told together: most of the window is free all the while."""
+        self._untold += 1
+        if self._untold >= m.TAKEN_TOGETHER:
+            self._protocol.attach_taken(self._session, self._untold)
+            self._untold = 0
+            self._flush()
 
     async def send(self, wanted: m.AttachInput) -> None:
         """Input; returns when it is on its way, or the session over."""
