@@ -35,6 +35,15 @@ def read_errand() -> Errand:
     return Errand(**{name: said[name] for name in Errand.__slots__})
 
 
+def check_reach(thing: Mapping[str, Any]) -> None:
+    """Raise StepError for a place in the job's container that is not within reach."""
+    if thing.get("is_out_of_reach"):
+        raise StepError(
+            f"'{thing['path']}' lies in the job's container, out of reach",
+            "name a folder, with / at its end, or a path of the workspace",
+        )
+
+
 def name_thing(thing: Mapping[str, Any], what: str) -> str:
     """How messages call it: `'model' (train.yml:9:7)`."""
     place = thing.get("place")

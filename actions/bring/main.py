@@ -11,7 +11,7 @@ from typing import Any
 sys.dont_write_bytecode = True  # an action leaves nothing in its folder
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from _toolkit.errand import Errand, name_thing, read_errand, read_signatures, write_signatures
+from _toolkit.errand import Errand, check_reach, name_thing, read_errand, read_signatures, write_signatures
 from _toolkit.folders import keep_belongings, move_into, temporary_folder
 from _toolkit.kept import open_shelf
 from _toolkit.step import StepError, run, say
@@ -128,6 +128,7 @@ def own_path(item: Mapping[str, Any]) -> str:
 
 def find_target(bring: Mapping[str, Any], own: str) -> Path:
     """The place of one tree, `own` being where it lies below the path that was asked for."""
+    check_reach(bring)
     base = bring["target"].rstrip("/")
     text = f"{base}/{own}" if base and own else base or own
     return resolve_inside(text, bring["root"], f"'{bring['path'] or own}'")

@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from _toolkit.caches import open_caches
 from _toolkit.datasets import Staged, open_datasets
-from _toolkit.errand import SUCCESS, Errand, name_thing, read_errand, read_signatures
+from _toolkit.errand import SUCCESS, Errand, check_reach, name_thing, read_errand, read_signatures
 from _toolkit.kept import Shelf, name_artifact, open_shelf
 from _toolkit.step import StepError, get_flag, human, run, say, set_output, warn
 from _toolkit.trees import Tree, resolve_inside, scan_tree
@@ -92,12 +92,15 @@ def keep_cache(keep: Mapping[str, Any], tree: Tree) -> None:
     say(f"'{keep['path']}': {open_caches().save(keep['label'], tree)}, cache '{keep['label']}'")
 
 
-def keep_tree(shelf: Shelf, errand: Errand, keep: Mapping[str, Any], tree: Tree) -> None:
+def keep_tree(
+    shelf: Shelf, errand: Errand, keep: Mapping[str, Any], tree: Tree, *, says: bool = True
+) -> None:
     """An artifact, or a volume."""
     about = {name: keep[name] for name in ("kind", "label", "path", "in_data")}
     name = name_artifact(errand.key, keep)
     said = shelf.keep(name, tree, {**about, "key": errand.key})
-    say(f"'{keep['path']}': {said}")
+    if says:
+        say(f"'{keep['path']}': {said}")
 
 
 def keep_live(errand: Errand) -> None:
@@ -112,7 +115,7 @@ def keep_live(errand: Errand) -> None:
                 try:
                     tree = scan_tree(find_path(keep), keep["root"])
                     if tree.entries and known.get(keep["path"]) != tree.signature:
-                        keep_tree(shelf, errand, keep, tree)
+                        keep_tree(shelf, errand, keep, tree, says=keep["path"] not in known)
                         known[keep["path"]] = tree.signature
                 except FileNotFoundError:  # not there yet, or a file went while it was read
                     continue
@@ -126,6 +129,7 @@ def keep_live(errand: Errand) -> None:
 
 def find_path(keep: Mapping[str, Any]) -> Path:
     """Where it lies, links followed if they stay inside."""
+    check_reach(keep)
     return resolve_inside(keep["target"], keep["root"], f"'{keep['path']}'")
 
 

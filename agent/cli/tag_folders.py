@@ -16,7 +16,7 @@ from agent.errors import NotFoundError, UsageError
 
 _FLOW = """\
 name: "folders tagged {tag}"
-on: push
+on: repository_dispatch
 jobs:
   folders: {{runs-on: self-hosted, if: false, steps: [{{run: "true"}}]}}
 """

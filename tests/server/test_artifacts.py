@@ -221,6 +221,40 @@ def resign(url: str, path: str | None = None, **changes: str | None) -> str:
     return parts._replace(path=path or parts.path, query=urlencode(kept)).geturl()
 
 
+def test_a_tree_that_is_kept_again_takes_its_place_at_once_and_only_when_it_is_whole(
+    server: ServerProcess, job: Job
+) -> None:
+    first = job.keep("w.log", b"one")
+    assert job.fetch("w.log").content == b"one"
+    second = job.keep("w.log", b"two", finalizes=False)
+    assert job.names() == ["w.log"]
+    assert job.fetch("w.log").content == b"one"
+    for _ in range(2):  # asked again by who had no answer
+        done = job.call("FinalizeArtifact", name="w.log", artifact_id=second, size="3")
+        assert done.status_code == 200
+    assert (job.names(), job.fetch("w.log").content) == (["w.log"], b"two")
+    assert server.api.get(f"/artifacts/{first}/download").status_code == 404
+    wrong = job.keep("w.log", b"three", finalizes=False)
+    assert job.call("FinalizeArtifact", name="w.log", artifact_id=wrong, size="4").status_code == 400
+    assert job.fetch("w.log").content == b"two"
+
+
+def test_a_job_takes_no_name_from_what_it_has_not_kept_itself(job: Job) -> None:
+    job.upload("taken", b"x")
+    kept = {"kind": "artifact", "label": "x", "path": "x"}
+    assert job.call("CreateArtifact", name="taken", version=4, kept=kept).status_code == 409
+    for wrong in ({"kind": "secret"}, {"kind": "artifact", "label": "x\u202e", "path": "x"}, 5):
+        assert job.call("CreateArtifact", name="n", version=4, kept=wrong).status_code == 400
+
+
+def test_a_job_fetches_of_other_runs_only_what_was_brought_to_it(server: ServerProcess, job: Job) -> None:
+    number = job.keep("w.m", b"secret")
+    other = Job(server, "other-worker")
+    assert other.fetch("w.m", artifact_id=number).status_code == 404
+    assert other.call("FinalizeArtifact", name="w.m", artifact_id=number, size="6").status_code == 404
+    other.end()
+
+
 def test_an_edited_signature_opens_nothing(server: ServerProcess, job: Job) -> None:
     first, second = job.upload("first", b"1"), job.upload("second", b"2")
     url = job.call("GetSignedArtifactURL", name="first").json()["signed_url"]

@@ -415,3 +415,32 @@ def test_a_download_goes_on_where_it_broke_off(server: ServerProcess, dataset: P
     assert (
         server.api.get(f"/datasets/{dataset.name}/versions/1/contents/{digest_of(b'x')}").status_code == 404
     )
+
+
+def test_drafts_of_several_datasets_become_versions_together_or_not_at_all(
+    server: ServerProcess, dataset: Pusher
+) -> None:
+    other = Pusher(server.api, f"images-{next(_numbers)}")
+    files = {"a.txt": f"together {dataset.name}".encode()}
+    drafts = {pusher: pusher.begin() for pusher in (dataset, other)}
+    dataset.send_missing(drafts[dataset], files)
+    missing = {"b.txt": f"missing {other.name}".encode()}
+    other.name_files(drafts[other], missing)
+    body = {
+        "drafts": [
+            {"dataset": pusher.name, "draft": int(path.rpartition("/")[2]), "tags": ["best"]}
+            for pusher, path in drafts.items()
+        ]
+    }
+    refused = server.api.post("/dataset-drafts/commit", json=body)
+    assert refused.status_code == 409
+    assert dataset.get().json()["latest"] is None
+    other.send_missing(drafts[other], missing)
+    for _ in range(2):
+        made = server.api.post("/dataset-drafts/commit", json=body)
+        assert made.status_code == 200, made.text
+        assert [(each["ref"], each["tags"]) for each in made.json()["versions"]] == [
+            (f"{dataset.name}:1", ["best"]),
+            (f"{other.name}:1", ["best"]),
+        ]
+    assert server.api.post("/dataset-drafts/commit", json={"drafts": []}).status_code in (400, 422)

@@ -125,7 +125,6 @@ def test_an_artifact_goes_when_its_own_time_is_over_but_not_while_its_run_goes_o
 def test_an_old_run_goes_with_all_that_is_its_own(make_server: Servers) -> None:
     server = make_server()
     old, new = finished_run(server, "a"), finished_run(server, "b")
-    server.api.put(f"/runs/{old}/tags/best")
     server.sql("UPDATE projects SET settings = '{\"keep_runs_days\": 30}'")
     server.sql("UPDATE runs SET finished_at = finished_at - ? WHERE id = ?", 31 * DAY, old)
     assert kinds(server.api.post("/retention")) == []  # its log is still to be archived
@@ -137,6 +136,42 @@ def test_an_old_run_goes_with_all_that_is_its_own(make_server: Servers) -> None:
     assert (blobs(server, "artifacts"), blobs(server, "logs")) == (1, 1)
     assert server.sql("SELECT count(*) FROM tags") == [(0,)]
     assert server.api.get(f"/jobs/{server.job(new)['id']}/log").text == "hello\n"
+
+
+def test_a_tag_on_a_run_or_on_an_artifact_keeps_both_until_it_is_taken_off(make_server: Servers) -> None:
+    server = make_server()
+    runs = [finished_run(server, name) for name in ("a", "b", "c")]
+    server.archive_journals()
+    numbers = [server.api.get(f"/runs/{run}/artifacts").json()["artifacts"][0]["id"] for run in runs]
+    server.api.put(f"/runs/{runs[0]}/tags/best")
+    server.api.put(f"/artifacts/{numbers[1]}/tags/best")
+    server.sql('UPDATE projects SET settings = \'{"keep_runs_days": 30, "keep_artifacts_days": 20}\'')
+    server.sql("UPDATE runs SET finished_at = finished_at - ?", 31 * DAY)
+    server.sql("UPDATE artifacts SET created_at = created_at - ?", 31 * DAY)
+    server.api.post("/retention")
+    assert [server.api.get(f"/runs/{run}").status_code for run in runs] == [200, 200, 404]
+    assert [server.api.get(f"/artifacts/{number}/download").status_code for number in numbers] == [
+        200,
+        200,
+        404,
+    ]
+    for path in (f"/runs/{runs[0]}", f"/artifacts/{numbers[1]}"):
+        assert server.api.delete(f"{path}/tags/best").status_code == 204
+    server.api.post("/retention")
+    assert [server.api.get(f"/runs/{run}").status_code for run in runs] == [404, 404, 404]
+
+
+def test_a_volume_goes_a_week_after_its_run_whatever_tag_that_has(make_server: Servers) -> None:
+    server = make_server()
+    job = Job(server)
+    for kind in ("volume", "artifact"):
+        job.keep(f"w.{kind}", kind.encode(), kind=kind)
+    job.end()
+    server.api.put(f"/runs/{job.run}/tags/best")
+    assert kinds(server.api.post("/retention")) == []
+    server.sql("UPDATE runs SET finished_at = finished_at - ?", 8 * DAY)
+    (gone,) = server.api.post("/retention").json()["items"]
+    assert gone["name"] == f"w.volume of run {job.run}"
 
 
 def test_caches_snapshots_and_leftovers_go_and_what_is_named_stays(make_server: Servers) -> None:

@@ -61,6 +61,25 @@ class Job:
         assert answer.status_code == 200, answer.text
         return answer.json()["artifact_id"]
 
+    def keep(self, name: str, content: bytes, *, kind: str = "artifact", finalizes: bool = True) -> str:
+        """As the step does that keeps a job's data; the artifact's id."""
+        kept = {"kind": kind, "label": name, "path": name, "is_file": False, "size": len(content)}
+        made = self.call("CreateArtifact", name=name, version=4, kept=kept)
+        assert made.status_code == 200, made.text
+        headers = {"x-ms-blob-type": "BlockBlob"}
+        put = self.server.http.put(made.json()["signed_upload_url"], content=content, headers=headers)
+        assert put.status_code == 201
+        number: str = made.json()["artifact_id"]
+        if finalizes:
+            done = self.call("FinalizeArtifact", name=name, artifact_id=number, size=str(len(content)))
+            assert done.status_code == 200, done.text
+        return number
+
+    def fetch(self, name: str, **more: str) -> httpx.Response:
+        """The bytes of an artifact, or why it can't be had."""
+        answer = self.call("GetSignedArtifactURL", name=name, **more)
+        return self.server.http.get(answer.json()["signed_url"]) if answer.status_code == 200 else answer
+
     def names(self) -> list[str]:
         return [entry["name"] for entry in self.call("ListArtifacts").json()["artifacts"]]
 

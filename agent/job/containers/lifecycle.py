@@ -115,8 +115,9 @@ def own_folders(job: RunningJob) -> list[str]:
 
 
 def map_data(job: RunningJob) -> list[tuple[Path, str]]:
-    """Where the job's `inputs` and `outputs` lie in every container of it: /inputs, /outputs."""
-    return [(folder, f"/{folder.name}") for folder in job.places.data_folders]
+    """Where the job's data lies in every container of it: /inputs, /outputs, and folders that are named by their whole paths."""
+    own = [(folder, f"/{folder.name}") for folder in job.places.data_folders]
+    return [*own, *zip(job.places.outside_folders, job.places.outside, strict=True)]
 
 
 def mount_data(job: RunningJob) -> "list[Mount]":
@@ -127,7 +128,7 @@ def mount_data(job: RunningJob) -> "list[Mount]":
         mount_own_folder(check_folder(host), inside, read_only=host.name == INPUTS)
         for host, inside in map_data(job)
     ]
-    if mounts and job.places.held is None and job.spec.container:
+    if job.places.data is not None and job.places.held is None and job.spec.container:
         inputs = job.places.data_folders[0]
         again = f"{job.conventions.folders.root}/{inputs.relative_to(job.places.temp.parent)}"
         mounts.append(mount_own_folder(check_folder(inputs), again, read_only=True))

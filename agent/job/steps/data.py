@@ -37,13 +37,21 @@ def write_errand(job: RunningJob) -> Path:
 
 
 def _describe(job: RunningJob, thing: Bring | Keep) -> dict[str, Any]:
-    """Its fields, and beside them `root`, the folder that it is to stay in (empty: none), and `place_on_disk`."""
+    """Its fields, and beside them `root`, the folder that it is to stay in (empty: none), and `target`, where it lies from there."""
     said: dict[str, Any] = dict(codec.to_json(thing))
-    root = _root_of(job, thing)
-    path = job.host.paths.to_host(thing.path) if thing.path.startswith("/") else thing.path
-    said["root"] = "" if path.startswith(("/", "~")) else str(root)
+    path = _find_on_machine(job, thing.path)
+    said["root"] = "" if path.startswith(("/", "~")) else str(_root_of(job, thing))
     said["target"] = path
+    said["is_out_of_reach"] = job.is_in_container and path == thing.path and path.startswith("/")
     return said
+
+
+def _find_on_machine(job: RunningJob, path: str) -> str:
+    """A path of the job's steps, which may be those of its container, as the machine has it."""
+    if not job.is_in_container:
+        return path
+    home = job.conventions.folders.home
+    return job.host.paths.to_host(f"{home}{path[1:]}" if path == "~" or path.startswith("~/") else path)
 
 
 def _root_of(job: RunningJob, thing: Bring | Keep) -> Path:

@@ -17,7 +17,8 @@ from agent.errors import AgentError
 from agent.job.account.account import Account, acting_as
 from agent.job.folder.attempt import WORK, JobFolder
 from agent.job.folder.settings import JobSettings
-from agent.spec.data import INPUTS, OUTPUTS
+from agent.spec.conventions import find_conventions
+from agent.spec.data import INPUTS, OUTPUTS, BringKind, KeepKind
 from agent.spec.job import JobSpec
 from agent.trees import remove_tree
 
@@ -36,7 +37,10 @@ class Places:
     held: Path | None = (
         None  # what holds the job's folders, and is not the job's; None where the job has all of it
     )
-    data: Path | None = None  # holds `inputs` and `outputs`, of a job that asks for them
+    data: Path | None = None  # holds `inputs` and `outputs`, of a job that asks for them, and `outside`
+    outside: tuple[
+        str, ...
+    ] = ()  # folders of its container that are not the job's, in which data lies all the same
 
     @property
     def event(self) -> Path:
@@ -60,12 +64,18 @@ class Places:
         return () if self.data is None else (self.data / INPUTS, self.data / OUTPUTS)
 
     @property
+    def outside_folders(self) -> tuple[Path, ...]:
+        """What of the machine lies at each place of `outside`."""
+        return tuple(self.temp.parent / f"_outside-{number}" for number in range(len(self.outside)))
+
+    @property
     def mounted(self) -> tuple[Path, ...]:
         """Folders that the job's containers have, but for `tools`."""
         if self.held is None:
             return (self.temp.parent, self.workspace)
         shared = (self.event.parent, self.command_files, self.container_home)
-        return (self.workspace, self.temp, self.action_copies, *shared, *self.data_folders)
+        data = (*self.data_folders, *self.outside_folders)
+        return (self.workspace, self.temp, self.action_copies, *shared, *data)
 
 
 def choose_places(folder: JobFolder, spec: JobSpec, settings: JobSettings) -> Places:
@@ -86,7 +96,23 @@ def choose_places(folder: JobFolder, spec: JobSpec, settings: JobSettings) -> Pl
         home=root / "_home",
         held=held,
         data=root / "_data" if spec.has_data_folders else None,
+        outside=_list_outside(spec),
     )
+
+
+def _list_outside(spec: JobSpec) -> tuple[str, ...]:
+    """The folders of the job's container, named by their whole paths, that its data is brought to or kept from.
+
+    They are mounted: nothing else of a container is within reach of the steps that do it.
+    """
+    words = find_conventions(spec.conventions)
+    if not spec.container or words is None:
+        return ()
+    named = [bring.path for bring in spec.brings if bring.kind is not BringKind.TEXT]
+    named += [keep.path for keep in spec.keeps if keep.is_made or keep.kind is KeepKind.CACHE]
+    own = tuple(f"{folder}/" for folder in words.folders)
+    paths = {os.path.normpath(path) for path in named if path.startswith("/")}
+    return tuple(sorted(path for path in paths if path != "/" and not f"{path}/".startswith(own)))
 
 
 def make_places(places: Places) -> None:
@@ -95,8 +121,8 @@ def make_places(places: Places) -> None:
     remove_tree(places.home)
     for folder in (places.tools, places.actions):  # below the agent's state, or where its owner has put them
         _make_kept(folder)
-    own = (places.workspace, places.event.parent, places.command_files, *places.data_folders)
-    for folder in own:
+    own = (places.workspace, places.event.parent, places.command_files)
+    for folder in (*own, *places.data_folders, *places.outside_folders):
         folder.mkdir(parents=True, exist_ok=True)
     places.home.mkdir(mode=0o700, exist_ok=True)
 
