@@ -152,7 +152,8 @@ def keep(lab: Lab, weights: str) -> int:
 def use(lab: Lab, source: str) -> list[str]:
     run = lab.submit(lab.write_flow(USE % source, "use"))
     assert lab.wait_for_run(run)["conclusion"] == "success", lab.lines(run, "use")
-    return [line for line in lab.lines(run, "use") if line.startswith("got ")]
+    said = lab.lines(run, "use")
+    return [line for line in said if line.startswith("got ")]
 
 
 def refusal(lab: Lab, source: str) -> str:

@@ -196,7 +196,8 @@ def _describe(row: ArtifactRow, key: str) -> dict[str, Any]:
         "label": noted.get("label", row.name),
         "path": noted.get("path", row.name),
         "is_file": noted.get("is_file", False),
-        "is_zip": row.mime_type == "application/zip",  # else it is a file that a person has uploaded
+        "is_zip": row.kept != ""
+        or row.mime_type == "application/zip",  # else it is a file that a person has uploaded
         "size": noted.get("size", row.size_bytes),
         "digest": row.digest,
     }
