@@ -122,6 +122,21 @@ def unzip(archive: Path, folder: Path, *, with_links: bool = False) -> int:
         raise StepError("the archive is damaged: an offset is wrong") from None
 
 
+def unpack_tree(archive: Path, target: Path, *, is_file: bool) -> str:
+    """Make the new `target` of the zip of a tree, which goes: a folder, or the one file that is in it. Gives what there is to say."""
+    unpacked = archive.with_name(f"{archive.name}.files")
+    count = unzip(archive, unpacked, with_links=True)
+    packed = archive.stat().st_size
+    archive.unlink()
+    if is_file:
+        (only,) = unpacked.iterdir()
+        only.rename(target)
+        unpacked.rmdir()
+    else:
+        unpacked.rename(target)
+    return f"{count} {'file' if count == 1 else 'files'}, {human(packed)}"
+
+
 def untar(archive: Path, folder: Path) -> int:
     """Unpack the tar.gz `archive` into the new `folder`; gives the number of files and links.
 

@@ -10,7 +10,7 @@ import secrets
 from pathlib import Path
 from typing import Any, Protocol
 
-from _toolkit.archive import Sink, unzip, write_tree
+from _toolkit.archive import Sink, unpack_tree, write_tree
 from _toolkit.folders import remove
 from _toolkit.step import StepError, human
 from _toolkit.trees import Tree, copy_tree, scan_tree
@@ -107,18 +107,9 @@ class ServerCaches:
         if found is None:
             return ""
         matched, url = found
-        archive, unpacked = target.with_name(f"{target.name}.zip"), target.with_name(f"{target.name}.files")
+        archive = target.with_name(f"{target.name}.zip")
         self._service.download(url, archive)
-        count = unzip(archive, unpacked, with_links=True)
-        size = archive.stat().st_size
-        archive.unlink()
-        if matched.startswith(f"{prefix}f"):
-            (only,) = unpacked.iterdir()
-            only.rename(target)
-            unpacked.rmdir()
-        else:
-            unpacked.rename(target)
-        return f"{count} files, {human(size)}"
+        return unpack_tree(archive, target, is_file=matched.startswith(f"{prefix}f"))
 
 
 def _plain(key: str) -> str:

@@ -145,7 +145,7 @@ class ServerShelf:
         digest = item.get("digest", "")
         if self._held is not None and self._held.take(digest, target):
             return f"{human(item.get('size', 0))}, from this machine"
-        from _toolkit.archive import unzip
+        from _toolkit.archive import unpack_tree
 
         archive = target.with_name(f"{target.name}.zip")
         came = f"sha256:{self._open_service().fetch(item, archive)}"
@@ -154,23 +154,15 @@ class ServerShelf:
                 f"artifact '{item['artifact']}' came as {came}, and is {digest}",
                 "it was changed on its way or in its store; nothing was unpacked",
             )
-        packed = archive.stat().st_size
-        if not item.get("is_zip", True):
-            archive.rename(target)
-            return human(packed)
-        unpacked = target.with_name(f"{target.name}.files")
-        count = unzip(archive, unpacked, with_links=True)
-        archive.unlink()
-        if item.get("is_file"):
-            (only,) = unpacked.iterdir()
-            only.rename(target)
-            unpacked.rmdir()
+        if item.get("is_zip", True):
+            said = unpack_tree(archive, target, is_file=bool(item.get("is_file")))
         else:
-            unpacked.rename(target)
+            said = human(archive.stat().st_size)
+            archive.rename(target)
         if self._held is not None:
             with contextlib.suppress(FileNotFoundError):
                 self._held.hold(digest, scan_tree(target, str(target.parent)))
-        return f"{count} {'file' if count == 1 else 'files'}, {human(packed)}"
+        return said
 
 
 def _read_note(note: Path) -> dict[str, Any] | None:

@@ -39,17 +39,12 @@ class ResultsService:
         """Send the artifact while it is being written."""
         if overwrite:
             self._delete(name)
-        wanted = {"name": name, "version": _VERSION}
+        wanted: dict[str, object] = {"name": name, "version": _VERSION}
         if retention_days:
             wanted["expires_at"] = (datetime.now(UTC) + timedelta(days=retention_days)).strftime(
                 "%Y-%m-%dT%H:%M:%SZ"
             )
-        try:
-            created = self._call("CreateArtifact", wanted)
-        except http.HttpError as error:
-            if error.status == 409 or _twirp_code(error) == "already_exists":
-                raise already_there(name) from None
-            raise
+        created = self._create(name, wanted)
         with BlockUpload(_field(created, "signed_upload_url")) as blob:
             write(blob)
             blob.commit()
@@ -57,12 +52,7 @@ class ResultsService:
 
     def keep(self, name: str, write: Write, about: Mapping[str, object]) -> Artifact:
         """Send a tree that the job keeps; it takes the place of what this job has kept under the name, once it is whole."""
-        try:
-            created = self._call("CreateArtifact", {"name": name, "version": _VERSION, "kept": dict(about)})
-        except http.HttpError as error:
-            if error.status == 409 or _twirp_code(error) == "already_exists":
-                raise already_there(name) from None
-            raise
+        created = self._create(name, {"name": name, "version": _VERSION, "kept": dict(about)})
         with BlockUpload(_field(created, "signed_upload_url")) as blob:
             write(blob)
             blob.commit()
@@ -74,6 +64,14 @@ class ResultsService:
             "GetSignedArtifactURL", {"name": item["artifact"], "artifact_id": str(item["id"])}
         )
         return http.download(_field(answer, "signed_url"), target)
+
+    def _create(self, name: str, wanted: dict[str, object]) -> dict[str, object]:
+        try:
+            return self._call("CreateArtifact", wanted)
+        except http.HttpError as error:
+            if error.status == 409 or _twirp_code(error) == "already_exists":
+                raise already_there(name) from None
+            raise
 
     def _finalize(self, named: dict[str, object], blob: "BlockUpload") -> Artifact:
         digest = f"sha256:{blob.digest}"

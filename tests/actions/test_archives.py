@@ -135,6 +135,22 @@ def test_a_tar_with_a_link_that_leads_out_is_refused(
         untar(tmp_path / "a.tgz", tmp_path / "out")
 
 
+@pytest.mark.parametrize("target", ["/etc/passwd", "../../outside", "x/../../../outside"])
+def test_a_link_in_the_zip_of_a_tree_stays_inside_or_is_refused(target: str, tmp_path: Path) -> None:
+    def change(info: zipfile.ZipInfo) -> None:
+        info.external_attr = (stat.S_IFLNK | 0o777) << 16
+
+    (tmp_path / "bad.zip").write_bytes(zip_of(("sub/link", target.encode()), change=change))
+    with pytest.raises(StepError, match="leads out"):
+        unzip(tmp_path / "bad.zip", tmp_path / "out", with_links=True)
+    (tmp_path / "long.zip").write_bytes(zip_of(("link", b"x" * 5000), change=change))
+    with pytest.raises(StepError, match="neither file nor folder"):
+        unzip(tmp_path / "long.zip", tmp_path / "long", with_links=True)
+    (tmp_path / "good.zip").write_bytes(zip_of(("link", b"sub/f"), change=change))
+    assert unzip(tmp_path / "good.zip", tmp_path / "good", with_links=True) == 1
+    assert (tmp_path / "good" / "link").readlink() == Path("sub/f")
+
+
 def test_a_tar_cannot_write_through_its_own_link(tmp_path: Path) -> None:
     (tmp_path / "target").mkdir()
     (tmp_path / "a.tgz").write_bytes(tar_of(("link", str(tmp_path / "target")), ("link/evil", b"x")))
