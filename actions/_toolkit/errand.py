@@ -10,12 +10,15 @@ from typing import Any
 from _toolkit.step import StepError
 
 SUCCESS = "success"
+LIVE_STEP = "__keep_live"  # as agent.spec.data has it
 
 
 @dataclass(frozen=True, slots=True)
 class Errand:
     """One job's data. `store` is where this machine holds up to `store_bytes` of what its jobs kept; empty: nowhere."""
 
+    step: str
+    texts: str  # the file for those that are kept as outputs
     run: int
     key: str
     attempt: int

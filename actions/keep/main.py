@@ -1,5 +1,6 @@
 """Keep what the job's `keeps` name: each as a whole or not at all, datasets together and last."""
 
+import json
 import os
 import signal
 import sys
@@ -16,9 +17,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from _toolkit.caches import open_caches
 from _toolkit.datasets import Staged, open_datasets
-from _toolkit.errand import SUCCESS, Errand, check_reach, name_thing, read_errand, read_signatures
+from _toolkit.errand import LIVE_STEP, SUCCESS, Errand, check_reach, name_thing, read_errand, read_signatures
 from _toolkit.kept import Shelf, name_artifact, open_shelf
-from _toolkit.step import StepError, get_flag, human, run, say, set_output, warn
+from _toolkit.step import StepError, human, run, say, warn
 from _toolkit.trees import Tree, resolve_inside, scan_tree
 
 LONGEST_TEXT_BYTES = 64 << 10
@@ -32,18 +33,19 @@ def main() -> None:
     if os.environ.get("AGENT_NODE_RANK", "0") != "0":
         say("the job's first machine keeps its data")
         return
-    if get_flag("live"):
+    if errand.step == LIVE_STEP:
         keep_live(errand)
         return
-    failures, staged = [], []
+    failures, staged, texts = [], [], dict[str, str]()
     for keep in errand.keeps:
         if errand.status != SUCCESS and not keep["outlives_failure"]:
             say(f"'{keep['path']}' is not kept: the job has not succeeded")
             continue
         try:
-            staged += keep_one(errand, keep)
+            staged += keep_one(errand, keep, texts)
         except (StepError, OSError) as error:
             failures.append(describe(keep, error))
+    Path(errand.texts).write_text(json.dumps(texts), encoding="utf-8")
     if failures:
         raise StepError("; ".join(failures))
     if staged:
@@ -53,12 +55,12 @@ def main() -> None:
             set_output(one.name, version)  # other jobs of the run may want this very one
 
 
-def keep_one(errand: Errand, keep: Mapping[str, Any]) -> list[Staged]:
-    """One of them, by its kind; of a dataset the version that is to be committed."""
+def keep_one(errand: Errand, keep: Mapping[str, Any], texts: dict[str, str]) -> list[Staged]:
+    """One of them, by its kind; of a dataset the version that is to be committed. A text goes into `texts`."""
     path, kind = find_path(keep), keep["kind"]
     try:
         if kind == "text":
-            set_output(keep["label"], read_text(path))
+            texts[keep["label"]] = read_text(path)
             say(f"output '{keep['label']}': {human(path.stat().st_size)}")
         elif kind == "dataset":
             return stage_dataset(errand, keep, scan_tree(path, keep["root"], keeps_links=False))

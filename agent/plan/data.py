@@ -48,11 +48,7 @@ def _before(brings: Sequence[Bring], keeps: Sequence[Keep]) -> list[StepSpec]:
         name = "Bring data" if brings else "Make the folders that are kept"
         before.append(_action(BRING_STEP, name, "bring"))
     if any(keep.live for keep in keeps):
-        before.append(
-            _action(
-                LIVE_STEP, "Keep data while the job runs", "keep", background=True, with_={"live": "true"}
-            )
-        )
+        before.append(_action(LIVE_STEP, "Keep data while the job runs", "keep", background=True))
     return before
 
 

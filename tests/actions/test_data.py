@@ -44,6 +44,8 @@ def data(tmp_path: Path) -> Step:
 def tell(step: Step, *, brings: Any = (), keeps: Any = (), status: str = "success", store: str = "") -> None:
     root = str(step.workspace)
     told = {
+        "step": "__keep",
+        "texts": str(step.folder / "texts.json"),
         "run": 1,
         "key": "a",
         "attempt": 1,

@@ -48,7 +48,7 @@ def test_what_is_live_is_kept_beside_the_steps_and_all_of_it_when_nobody_works_a
     )
     assert shape(spec) == ["__keep_live", "late", "__end_keep_live", "__wait_for_background", "__keep"]
     live, end, keep = spec.steps[0], spec.steps[2], spec.steps[4]
-    assert (live.background, dict(live.with_), live.condition) == (True, {"live": "true"}, "success()")
+    assert (live.background, live.condition) == (True, "success()")
     assert (end.targets, end.condition) == (("__keep_live",), "always()")
     assert keep.condition == "always()"
 

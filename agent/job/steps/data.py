@@ -1,25 +1,32 @@
 """The errand of the steps that bring and keep a job's data: the lists of its specification, each path as the machine has it."""
 
+import json
 import os
 from pathlib import Path
 from typing import Any
 
 from agent import codec
+from agent.errors import AgentError
 from agent.job.steps.state import RunningJob
+from agent.plain_files import read_plain
 from agent.spec.data import Bring, Keep
 
-_FILE = "_data.json"
+_TEXTS = "_texts.json"
+_MOST_BYTES = 16 << 20
 
 
-def write_errand(job: RunningJob) -> Path:
+def write_errand(job: RunningJob, step: str) -> Path:
     """The file that says it, made anew: how the job stands decides what is kept.
 
-    It may be longer than the environment of a process: a text to bring is in it.
+    It may be longer than the environment of a process: a text to bring is in it. What the step says goes by files, too: a
+    language may have no words for inputs and outputs of steps.
     """
     keeps = [_describe(job, keep) for keep in job.spec.keeps]
     for keep, said in zip(job.spec.keeps, keeps, strict=True):
         said |= {"label": keep.label, "is_made": keep.is_made, "outlives_failure": keep.outlives_failure}
     errand = {
+        "step": step,
+        "texts": str(job.places.temp / _TEXTS),
         "run": job.spec.run,
         "key": job.spec.key,
         "attempt": job.spec.attempt,
@@ -29,11 +36,20 @@ def write_errand(job: RunningJob) -> Path:
         "store": "" if job.settings.kept_folder is None else str(job.settings.kept_folder),
         "store_bytes": job.settings.kept_limit_bytes,
     }
-    file = job.places.temp / _FILE
-    making = file.with_name(f"{_FILE}.{os.urandom(6).hex()}")
+    file = job.places.temp / f"_data{step}.json"
+    making = file.with_name(f"{file.name}.{os.urandom(6).hex()}")
     making.write_text(codec.dump(errand), encoding="utf-8")
     making.replace(file)
     return file
+
+
+def read_texts(job: RunningJob) -> dict[str, str]:
+    """The texts that were kept, by the names of the outputs that they are. What the job has put there instead is none."""
+    try:
+        read = json.loads(read_plain(job.places.temp / _TEXTS, _MOST_BYTES))
+    except (OSError, ValueError, AgentError):
+        return {}
+    return {str(name): str(text) for name, text in read.items()} if isinstance(read, dict) else {}
 
 
 def _describe(job: RunningJob, thing: Bring | Keep) -> dict[str, Any]:

@@ -226,7 +226,7 @@ class StepRun:
         """What actions, as opposed to `run:` steps, are told: the server, a token for it, and where the code is."""
         variables = {"FLOW_SOURCE": codec.dump(self.job.spec.source)}
         if self.spec.id in DATA_STEPS and not self.scope.is_composite:
-            variables["FLOW_DATA"] = str(write_errand(self.job))
+            variables["FLOW_DATA"] = str(write_errand(self.job, self.spec.id))
         url, token = self.job.settings.server_url, self.job.runtime_token
         if url and token:
             base = url.rstrip("/") + "/"

@@ -22,6 +22,7 @@ from agent.job.process.interruption import Interruptible
 from agent.job.steps.actions import Actions, Instance, inner_steps
 from agent.job.steps.background import Background
 from agent.job.steps.contexts import evaluate_condition, evaluate_mapping, evaluate_value
+from agent.job.steps.data import read_texts
 from agent.job.steps.inputs import read_inputs
 from agent.job.steps.noting import note_environment, note_step
 from agent.job.steps.parts import StepAction
@@ -324,7 +325,7 @@ class StepLoop:
         scope = turn.scope
         note_environment(self._job, scope, end.effects)
         if turn.spec.id == KEEP_STEP and not scope.is_composite:
-            self._job.texts.update({name: write_value(value) for name, value in end.effects.outputs.items()})
+            self._job.texts.update(read_texts(self._job))
         if turn.stage is StepStage.MAIN:
             note_step(self._job, turn, end)
         if end.conclusion is Conclusion.CANCELLED and scope.is_composite and turn.stage is StepStage.MAIN:
