@@ -36,7 +36,16 @@ def main() -> None:
     if errand.step == LIVE_STEP:
         keep_live(errand)
         return
-    failures, staged, texts = [], [], dict[str, str]()
+    texts: dict[str, str] = {}  # the job's outputs
+    try:
+        keep_all(errand, texts)
+    finally:
+        Path(errand.texts).write_text(json.dumps(texts), encoding="utf-8")
+
+
+def keep_all(errand: Errand, texts: dict[str, str]) -> None:
+    """All that the job keeps when its steps have ended. What becomes an output goes into `texts`."""
+    failures, staged = [], []
     for keep in errand.keeps:
         if errand.status != SUCCESS and not keep["outlives_failure"]:
             say(f"'{keep['path']}' is not kept: the job has not succeeded")
@@ -45,14 +54,13 @@ def main() -> None:
             staged += keep_one(errand, keep, texts)
         except (StepError, OSError) as error:
             failures.append(describe(keep, error))
-    Path(errand.texts).write_text(json.dumps(texts), encoding="utf-8")
     if failures:
         raise StepError("; ".join(failures))
     if staged:
         made = open_datasets().commit(staged)
         say(f"new versions: {', '.join(made)}")
-        for one, version in zip(staged, made, strict=True):
-            set_output(one.name, version)  # other jobs of the run may want this very one
+        # Other jobs of the run may want these very ones.
+        texts.update({one.name: version for one, version in zip(staged, made, strict=True)})
 
 
 def keep_one(errand: Errand, keep: Mapping[str, Any], texts: dict[str, str]) -> list[Staged]:
