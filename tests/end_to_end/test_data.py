@@ -163,22 +163,26 @@ def refusal(lab: Lab, source: str) -> str:
 
 
 @pytest.mark.store("sqlite", "postgresql")
-def test_the_last_run_in_which_the_job_succeeded_and_a_tag_are_found_or_refused_when_submitted(
-    lab: Lab,
-) -> None:
+def test_the_last_run_in_which_the_job_succeeded_is_found_or_the_run_refused_when_submitted(lab: Lab) -> None:
     lab.add_agent("box")
     place = f"({lab.folder}/use.yml:7:14)"
-    assert f"job 'train' of the flow 'train' has never run {place}" in refusal(
-        lab, "last: train, flow: train"
-    )
+    never = refusal(lab, "last: train, flow: train")
+    assert f"job 'train' of the flow 'train' has never run {place}" in never
     keep(lab, "bad")
     assert f"has not succeeded in any run {place}" in refusal(lab, "last: train, flow: train.yml")
-    assert f"there is no tag 'best' {place}" in refusal(lab, "tag: best")
-    first = keep(lab, "one")
-    assert lab.agent("tag", "add", "best", "--run", str(first)).code == 0
+    keep(lab, "one")
     keep(lab, "two")
     keep(lab, "bad")
     assert use(lab, "last: train, flow: train.yml") == ["got two"]
+
+
+@pytest.mark.store("sqlite", "postgresql")
+def test_the_run_that_has_a_tag_is_found_until_it_is_taken_off(lab: Lab) -> None:
+    lab.add_agent("box")
+    assert f"there is no tag 'best' ({lab.folder}/use.yml:7:14)" in refusal(lab, "tag: best")
+    run = keep(lab, "one")
+    assert lab.agent("tag", "add", "best", "--run", str(run)).code == 0
+    keep(lab, "two")
     assert use(lab, "tag: best") == ["got one"]
     assert lab.agent("tag", "delete", "best").code == 0
     assert "there is no tag 'best'" in refusal(lab, "tag: best")
