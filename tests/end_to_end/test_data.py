@@ -60,9 +60,10 @@ def test_what_was_kept_on_one_machine_comes_whole_to_another(lab: Lab, tmp_path:
     assert not any("from this machine" in line for line in fetched)
     (again,) = (line for line in said if line.startswith("what job 'train' kept 'model'"))
     assert "from this machine" in again  # it has come once
-    done = lab.agent("artifact", "download", str(run), "train.model", "--output", tmp_path / "got")
+    done = lab.agent("artifact", "download", str(run), "train.model", "--dir", tmp_path / "got")
     assert done.code == 0, done.err
-    assert (tmp_path / "got" / "w.bin").read_text() == "weights\n"
+    assert (tmp_path / "got" / "train.model" / "w.bin").read_text() == "weights\n"
+    assert (tmp_path / "got" / "train.model" / "link").readlink() == Path("bin/run")
 
 
 def test_each_cell_of_a_matrix_keeps_its_own_and_another_job_gets_all_of_them(lab: Lab) -> None:
