@@ -110,7 +110,7 @@ def _list_outside(spec: JobSpec) -> tuple[str, ...]:
         return ()
     named = [bring.path for bring in spec.brings if bring.kind is not BringKind.TEXT]
     named += [keep.path for keep in spec.keeps if keep.is_made or keep.kind is KeepKind.CACHE]
-    own = tuple(f"{folder}/" for folder in words.folders)
+    own = tuple(f"{folder}/" for folder in words.folders if folder)
     paths = {os.path.normpath(path) for path in named if path.startswith("/")}
     return tuple(sorted(path for path in paths if path != "/" and not f"{path}/".startswith(own)))
 
