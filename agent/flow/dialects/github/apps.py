@@ -5,10 +5,10 @@ apps: [{name: notebook, opens: /lab}]        without a port the agent picks a fr
 """
 
 from agent.flow.dialects.github.parts import is_expression, list_fields, list_pairs, template_of, text_of
-from agent.flow.resources import read_whole
 from agent.flow.identifiers import explain_invalid
 from agent.flow.model import App
 from agent.flow.reading import Reader
+from agent.flow.resources import read_whole
 from agent.flow.source import Mapping, Node, Scalar, Sequence, key_text
 
 MOST_APPS = 20
