@@ -20,7 +20,8 @@ def detect(text, file="flow.yml"):
     ("text", "dialect"),
     [
         (GOOD, "github"), ("", "github"), ("- a", "github"), ("jobs: 5", "github"), ("jobs: {a: 5, b: {steps: x}}", "github"),
-        ("workflows: [{name: a}]", "dstack"), ("workflows: {a: b}", "github"), ("stages: [{name: a}]", "jumpwire"),
+        ("workflows: [{name: a}]", "dstack"), ("workflows: {a: b}", "github"),
+        ("type: task\ncommands: [a]", "dstack"), ("type: task\njobs: {}", "github"), ("type: other", "github"), ("stages: [{name: a}]", "jumpwire"),
         ("triggers: {manual: {}}", "datatorch"), ("on: push\ntriggers: x", "github"),
         ("$schema: https://datatorch.io/x.json\njobs: {}", "datatorch"), ("$schema: https://x/y.json", "github"),
         ("jobs: {a: {steps: [{action: o/n@v1}]}}", "datatorch"),

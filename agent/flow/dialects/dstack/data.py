@@ -54,7 +54,7 @@ def read_needs(reader: Reader, node: Node | None) -> tuple[list[Need], list[Brou
             )
         elif name:
             needs.append(Need(name, item))
-            brings.append(BroughtData("job", name, item.position))
+            brings.append(BroughtData("job", name, item.position, is_optional=True))  # it may keep nothing
     return needs, brings
 
 
