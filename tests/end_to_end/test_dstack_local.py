@@ -247,3 +247,21 @@ def test_the_fifteen_forms_of_a_file_are_read_without_a_word(project: Path) -> N
     assert (done.code, done.out) == (0, "1 flow is valid\n")
     shown = run_agent("flow", "show", project / ".dstack" / "workflows.yaml", "--format", "json").json()
     assert len(shown["jobs"]) == 15
+
+
+def test_a_port_that_a_workflow_asks_for_is_an_app_of_the_run(project: Path) -> None:
+    write(
+        project,
+        """
+  - name: web
+    provider: bash
+    ports: 1
+    commands:
+      - echo "> $((PORT_0 == JOB_PORT_0))"
+      - python3 -m http.server --bind 127.0.0.1 $PORT_0 &
+      - until [ -e ready ]; do curl -sf http://127.0.0.1:$PORT_0/ -o ready || sleep 0.1; done
+      - echo "> served"
+""",
+    )
+    done = run(project, "web")
+    assert (done.code, said(done)) == (0, ["1", "served"])

@@ -1,5 +1,7 @@
 """`ports`, and the port of a provider that serves: the apps of a workflow."""
 
+import re
+
 from agent.flow.dialects.dstack.makers import OpenedApp
 from agent.flow.dialects.dstack.parts import as_written
 from agent.flow.model import App, Position
@@ -25,8 +27,15 @@ def read_apps(
         )
         return tuple(own)
     count = int(text)
-    names = [workflow] if count == 1 else [f"{workflow}-{number}" for number in range(count)]
+    stem = _name_app(workflow)
+    names = [stem] if count == 1 else [f"{stem}-{number}" for number in range(count)]
     return (*own, *(App(name, node.position) for name in names))
+
+
+def _name_app(workflow: str) -> str:
+    """A workflow's name as an app may have it, which is part of an address."""
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", workflow).strip("-_")
+    return name if name[:1].isalpha() else f"app-{name}".rstrip("-")
 
 
 def _read_port(reader: Reader, node: Node) -> App:

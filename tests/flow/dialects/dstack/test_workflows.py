@@ -246,6 +246,7 @@ def test_ports_are_a_count_or_a_list():
     assert [(app.name, app.port) for app in job_of(bash(ports="[6006, '80:81']")).apps] == [
         ("port-6006", 6006), ("port-80", 80)
     ]  # fmt: skip
+    assert job_of(bash(ports="1", name="7 of.9"), "7 of.9").apps[0].name == "app-7-of-9"
     assert problems(bash(ports="x")) == [f"{FILE}:4:12: 'x' is no number of ports"]
 
 
