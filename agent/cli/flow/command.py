@@ -144,6 +144,7 @@ def _configure_language(commands: Any) -> None:
     convert.add_argument("file", type=Path, metavar="FILE")
     convert.add_argument("--to", metavar="DIALECT", help="the language to write it in, if not the usual one")
     convert.add_argument("--dialect", help="read as this language instead of finding out")
+    add_format(convert)
     evaluate = add_command(
         commands,
         "eval",
@@ -231,7 +232,7 @@ def _schema(arguments: argparse.Namespace) -> int:
 def _convert(arguments: argparse.Namespace) -> int:
     from agent.cli.flow.convert import convert_flow
 
-    return convert_flow(arguments.file, arguments.dialect, arguments.to, sys.stdout)
+    return convert_flow(arguments.file, arguments.dialect, arguments.to, arguments.format, sys.stdout)
 
 
 def _show(arguments: argparse.Namespace) -> int:

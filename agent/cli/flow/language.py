@@ -46,7 +46,7 @@ def run_validate(files: Sequence[Path], dialect: str | None, output_format: str,
                 for line in _show(problem, lines if problem.position.file == own else [])
             )
     if output_format == "json":
-        json.dump([_to_json(problem) for problem in problems], out, indent=2)
+        json.dump([describe_problem(problem) for problem in problems], out, indent=2)
         out.write("\n")
     elif not problems:
         out.write("1 flow is valid\n" if len(files) == 1 else f"{len(files)} flows are valid\n")
@@ -142,7 +142,8 @@ def _printable(text: str) -> str:
     )
 
 
-def _to_json(problem: Problem) -> dict[str, object]:
+def describe_problem(problem: Problem) -> dict[str, object]:
+    """A problem as programs are told it."""
     return {
         "file": problem.position.file,
         "line": problem.position.line,
