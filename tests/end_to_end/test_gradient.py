@@ -18,7 +18,8 @@ from support.lab import Done, Lab, run_agent
 from support.s3 import S3, serve_s3
 
 FLOWS = Path(__file__).parent / "gradient"
-pytestmark = pytest.mark.timeout(200)
+pytestmark = pytest.mark.timeout(900)
+AT_ONCE = 4
 Outputs = Mapping[str, Mapping[str, str]]
 
 
@@ -177,9 +178,11 @@ def test_datasets_of_one_run_are_read_by_the_next_here(around: Around, engine: s
 def test_they_run_through_a_server(lab: Lab, around: Around, engine: str) -> None:
     start(lab)
     code = ("--source", "snapshot")
-    runs = [lab.submit(around.place(case), *code, *around.options(case)) for case in CASES]
-    for case, run in zip(CASES, runs, strict=True):
-        check_run(lab, case, run)
+    for at in range(0, len(CASES), AT_ONCE):
+        cases = CASES[at : at + AT_ONCE]
+        runs = [lab.submit(around.place(case), *code, *around.options(case)) for case in cases]
+        for case, run in zip(cases, runs, strict=True):
+            check_run(lab, case, run)
 
 
 def test_datasets_of_one_run_are_read_by_the_next_through_a_server(
@@ -201,9 +204,44 @@ def test_datasets_of_one_run_are_read_by_the_next_through_a_server(
     assert len(lab.get("run", "list")) == len(DATA_CASES)
 
 
+def test_a_named_workflow_is_run_again_by_its_own_text_or_another(
+    lab: Lab, around: Around, engine: str
+) -> None:
+    start(lab)
+    case = Case("inputs_at_start", {})
+    file, other = around.place(case), around.repository.folder / "other.yaml"
+    other.write_text(file.read_text().replace("|$(cat", "#$(cat"))
+    assert lab.agent("flow", "store", file, "--name", "say").code == 0
+    given = ("--input-file", str(around.repository.folder / "inputs.json"))
+    for more, said in (
+        (("--input", "echo=hi"), "hi|as written"),
+        (given, "from a file|5"),
+        ((*given, "--spec", str(other)), "from a file#5"),
+        ((*given, "--spec", str(other), "--make-default"), "from a file#5"),
+        (given, "from a file#5"),
+    ):
+        run = lab.get("flow", "start", "say", *more)["run"]
+        (job,) = lab.wait_for_run(run)["jobs"]
+        assert job["outputs"] == {"said": said}, lab.lines(run, "say")
+        assert lab.run(run)["file"] == "say"
+    refused = lab.agent("flow", "start", "say")
+    assert refused.code == 2
+    assert "Input echo is required, but not provided." in refused.err
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.file in ("strings", "volumes")], ids=str)
+def test_what_is_converted_gives_the_same(case: Case, around: Around, engine: str, tmp_path: Path) -> None:
+    converted = run_agent("flow", "convert", around.place(case), "--to", "github")
+    assert converted.code == 0, converted.out
+    file = around.repository.folder / f"{case.file}.yml"
+    file.write_text(converted.out)
+    done = run_here(around, file, *around.options(case), state=tmp_path)
+    check(case, done.records()[-1]["jobs"], done.out)
+
+
 def start(lab: Lab) -> None:
     allowed = {"AGENT_CONTAINER_ALLOW": "local-image:flow-test/*"}
-    lab.add_agent("box", "--max-jobs", "4", environment=allowed)
+    lab.add_agent("box", "--max-jobs", str(AT_ONCE), environment=allowed)
 
 
 def check_run(lab: Lab, case: Case, run: int) -> None:

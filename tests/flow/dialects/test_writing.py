@@ -221,3 +221,53 @@ def test_a_text_is_that_text_when_it_is_read_again(text: str) -> None:
     )
     again = load_flow(write(changed)[0], "f.yml").flow.jobs["a"]
     assert (again.env, again.steps[0].run) == ({"A": text}, text or "x")
+
+
+WHOLE = """
+name: Whole
+run-name: by ${{ github.actor }}
+on:
+  push: {branches: [main], paths-ignore: ['docs/**']}
+  schedule: [{cron: '5 4 * * *'}, {cron: '0 0 * * 1', timezone: Europe/Berlin}]
+  workflow_call:
+    inputs: {size: {type: number, required: true, description: How large}, kind: {type: string, default: a}}
+    outputs: {o: {value: '${{ jobs.a.outputs.o }}'}}
+    secrets: {KEY: {required: true}, OTHER: {required: false}}
+  workflow_dispatch:
+    inputs: {choice: {type: choice, options: [x, 'on'], default: x}}
+  workflow_run: {workflows: [CI], types: [completed]}
+permissions: {contents: read}
+env: {A: '1'}
+defaults: {run: {shell: bash}}
+concurrency: {group: 'g-${{ github.ref }}', cancel-in-progress: true}
+jobs:
+  a:
+    runs-on: {group: big, labels: [gpu]}
+    outputs: {o: '${{ steps.s.outputs.o }}'}
+    defaults: {run: {working-directory: src}}
+    concurrency: {group: x, queue: max}
+    brings:
+      - {tag: best, project: other, path: in/tag}
+      - {last: train, flow: ./train.yml, name: model, optional: true, read-only: true}
+      - {dataset: 'images:3', path: /inputs/images}
+      - {cache: pip, path: ~/.cache/pip}
+      - {text: hello, path: t.txt}
+    keeps: [model, {path: /outputs/d, name: d, as: dataset}, {path: log, always: true, live: true}, {path: t.txt, as: text, name: t}]
+    steps: [{id: s, run: x}]
+  b:
+    needs: a
+    uses: ./inner.yml
+    with: {x: '${{ needs.a.outputs.t }}'}
+    secrets: inherit
+  c:
+    needs: [a]
+    uses: owner/repo/.github/workflows/f.yml@v1
+    secrets: {K: '${{ secrets.K }}'}
+"""
+
+
+def test_a_flow_with_every_form_of_trigger_call_and_data_is_written_as_it_was() -> None:
+    flow = load_flow(WHOLE, "whole.yml").flow
+    text, losses, _ = write(flow)
+    assert losses == []
+    assert strip(load_flow(text, "whole.yml").flow) == strip(flow)

@@ -303,3 +303,52 @@ def test_create_model_gives_the_name_of_the_model() -> None:
     (step,) = job.steps
     assert step.uses == "flow-agent/create-model@v1"
     assert (step.with_["name"], step.with_["type"]) == ("my-model", "Tensorflow")
+
+
+def test_a_run_again_knows_who_asked_for_it() -> None:
+    flow = load("jobs: {a: {uses: container@v1, with: {image: i}}}")
+    start = make_start(
+        flow, RunRequest(actor="ada"), run=RunId(1), number=1, seed=b"0123456789abc", secrets=()
+    )
+    run = Run(flow, start)
+    assert run.spec("a").contexts["context"]["workflow"]["actor"] == "ada"  # type: ignore[index]
+    run.finish("a")
+    run.again(actor="bob")
+    assert run.spec("a").contexts["context"]["workflow"]["actor"] == "bob"  # type: ignore[index]
+    run.finish("a")
+    run.again()
+    assert run.spec("a").contexts["context"]["job"] == "a"
+
+
+def test_a_volume_that_begins_as_a_dataset_and_one_that_two_jobs_before_have_had() -> None:
+    flow = load(
+        """
+        inputs: {v: {type: volume, with: {ref: images}}, w: {type: volume}}
+        jobs:
+          a:
+            inputs: {v: workflow.inputs.v, w: workflow.inputs.w}
+            outputs: {x: {type: volume}}
+            uses: container@v1
+            with: {image: i}
+          b:
+            needs: [a]
+            inputs: {w: workflow.inputs.w, x: {type: volume}, d: {type: volume, with: {ref: images}}}
+            uses: container@v1
+            with: {image: i}
+          c:
+            needs: [b]
+            inputs: {w: workflow.inputs.w}
+            uses: container@v1
+            with: {image: i}
+        """
+    )
+    brought = {
+        key: [(bring.kind, bring.of, bring.name) for bring in job.brings] for key, job in flow.jobs.items()
+    }
+    assert brought == {
+        "a": [("dataset", "${{ inputs['v'] }}", "")],
+        "b": [("job", "a", "a.w"), ("job", "a", "a.x"), ("dataset", "images", "")],
+        "c": [("job", "b", "b.w")],
+    }
+    push = flow.triggers[-1]
+    assert [(given.name, given.type, given.default) for given in push.inputs] == [("v", "dataset", "images")]

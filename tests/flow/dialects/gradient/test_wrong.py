@@ -23,6 +23,8 @@ def find(text: str, severity: Severity = Severity.ERROR) -> list[str]:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
+        ("inputs: {s: {type: string, with: {ref: x}}}\njobs: {a: {" + GOOD + "}}", "1:40: a string is given by its value"),
+        ("inputs: {d: {type: dataset, with: {value: x}}}\njobs: {a: {" + GOOD + "}}", "1:43: a dataset is given by its ref"),
         ("jobs: {a: {uses: container@v1}}", "1:18: Required property is missing: image"),
         ("jobs: {a: {uses: contaner@v1}}", "1:18: there is no action 'contaner@v1' (did you mean `container@v1`?)"),
         ("jobs: {a: {uses: container@v2, with: {}}}", "1:18: there is no action 'container@v2' (did you mean `container@v1`?)"),
@@ -87,6 +89,7 @@ def test_an_input_that_nothing_gives_is_said_at_its_place(inputs: str, complaint
         ("{o: {type: volume, with: {ref: v.outputs.x}}}", ("a volume is made by the job that it is an output of "
          "(to read another job's: `inputs: {NAME: JOB.outputs.NAME}`; its own is written to a new one)")),
         ("{../o: {type: volume}}", "'../o' can't be a file's name (letters, digits, `_`, `-` and dots between them)"),
+        ("{o: {type: dataset, with: {ref: '--'}}}", "'--' names no dataset (as in `images`, `images:3` or `images:best`)"),
         ("{o: {with: {ref: d}}}", "Required property is missing: type"),
     ],
 )  # fmt: skip
