@@ -6,16 +6,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from agent.flow.dialects.gradient.actions import read_action
-from agent.flow.dialects.gradient.data import (
-    JobData,
-    Typed,
-    check_outputs,
-    find_shared,
-    keep_shared,
-    read_brings,
-    read_keeps,
-    read_typed,
-)
+from agent.flow.dialects.gradient.brings import read_brings
+from agent.flow.dialects.gradient.data import JobData, Typed, find_shared, read_typed
+from agent.flow.dialects.gradient.keeps import check_outputs, keep_shared, read_keeps
 from agent.flow.dialects.gradient.places import read_place
 from agent.flow.dialects.gradient.values import as_text, read_env
 from agent.flow.graph import find_needs_problems
