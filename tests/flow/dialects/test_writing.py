@@ -13,7 +13,7 @@ from support.flows import Run
 
 from agent.flow.expressions import evaluate_template
 from agent.flow.load import find_front_end, inspect_flow, load_flow
-from agent.flow.model import App, Flow, Position, Starts, Trigger, TriggerKind
+from agent.flow.model import Flow, Position, Starts, Trigger, TriggerKind
 from agent.flow.problems import Severity
 from agent.ids import RunId
 from agent.plan.request import RunRequest, make_start
@@ -197,15 +197,17 @@ def test_forms_of_other_languages_have_no_equal() -> None:
                 form={"properties": {"a": {"type": "array"}}},
             ),
             Trigger("annotated", place),
+            Trigger("told", place, TriggerKind.NAMED),
         ),
-        jobs={"a": replace(job, steps=(step,), apps=(App("board", place),))},
+        jobs={"a": replace(job, steps=(step,), sees_all_secrets=True)},
     )
     assert lose(changed) == [
         "2: who may start it ('maintainer') can't be said there",
         "2: a form that asks for more than plain values does not exist there",
         "2: nothing starts by 'annotated' there",
+        "2: a program that tells this flow alone of 'told' does not exist there",
         "2: all jobs of a flow run there, and here those that are named",
-        "2: the app 'board' has no key there: a job opens no ports for people",
+        "2: all secrets reach the job, and there those alone that it names",
         "2: the outputs of an equal run can't be taken there",
     ]
 
@@ -253,6 +255,7 @@ jobs:
       - {cache: pip, path: ~/.cache/pip}
       - {text: hello, path: t.txt}
     keeps: [model, {path: /outputs/d, name: d, as: dataset}, {path: log, always: true, live: true}, {path: t.txt, as: text, name: t}]
+    apps: {notebook: {port: 8888, opens: '/lab?token=x'}, board: {}, other: 6006}
     steps: [{id: s, run: x}]
   b:
     needs: a

@@ -1,6 +1,7 @@
 """`brings` and `keeps`: data in and out of a job, in the keys that GitHub flows have for it here."""
 
 from agent.flow.dialects.github.writing.templates import Writer
+from agent.flow.expressions import to_text
 from agent.flow.model import BroughtData, KeptData, Template
 
 _Fields = dict[str, object]
@@ -28,7 +29,8 @@ def write_bring(writer: Writer, bring: BroughtData) -> _Fields:
 
 def write_keep(writer: Writer, keep: KeptData) -> _Fields:
     """One thing that is kept."""
-    fields: _Fields = {"path": _write_path(writer, keep, "outputs")}
+    path = to_text(_write_path(writer, keep, "outputs"))
+    fields: _Fields = {"path": f"{path}/" if keep.makes_folder and not path.endswith("/") else path}
     if keep.name:
         fields["name"] = writer.write(keep.name, keep.position)
     if keep.kind != "artifact":

@@ -4,7 +4,7 @@ from agent.flow.dialects.github.writing.data import write_bring, write_keep
 from agent.flow.dialects.github.writing.steps import write_step
 from agent.flow.dialects.github.writing.templates import Writer
 from agent.flow.identifiers import explain_invalid
-from agent.flow.model import Concurrency, Defaults, FlowCall, Job, Position, Strategy, Template
+from agent.flow.model import App, Concurrency, Defaults, FlowCall, Job, Position, Strategy, Template
 
 _Fields = dict[str, object]
 _ANY_AGENT = "self-hosted"  # a label that all agents have
@@ -98,6 +98,13 @@ def _write_settings(writer: Writer, job: Job) -> _Fields:
     return {"runs-on": runs_on, **written, **write_defaults(writer, job.defaults, job.position)}
 
 
+def _write_app(writer: Writer, app: App) -> _Fields:
+    usual: dict[str, tuple[Template, Template]] = {"port": (app.port, 0), "opens": (app.opens, "/")}
+    return {
+        key: writer.write(value, app.position) for key, (value, default) in usual.items() if value != default
+    }
+
+
 def _write_work(writer: Writer, job: Job) -> _Fields:
     fields: _Fields = {}
     if job.outputs:
@@ -106,6 +113,12 @@ def _write_work(writer: Writer, job: Job) -> _Fields:
         fields["brings"] = [write_bring(writer, bring) for bring in job.brings]
     if job.keeps:
         fields["keeps"] = [write_keep(writer, keep) for keep in job.keeps]
-    for app in job.apps:
-        writer.lose(app.position, f"the app '{app.name}' has no key there: a job opens no ports for people")
+    if job.apps:
+        fields["apps"] = {app.name: _write_app(writer, app) for app in job.apps}
+    if job.sees_all_secrets or job.sees_secrets:
+        writer.lose(
+            job.position,
+            "all secrets reach the job, and there those alone that it names",
+            "name them in `env`, as in `KEY: ${{ secrets.KEY }}`",
+        )
     return {**fields, "steps": [write_step(writer, step) for step in job.steps]}

@@ -52,7 +52,8 @@ def _write_work(writer: Writer, step: Step) -> _Fields:
         if step.with_:
             fields["with"] = {key: _write_input(writer, step, value) for key, value in step.with_.items()}
     else:
-        fields["run"] = writer.write(step.run, place)
+        lines = step.run if isinstance(step.run, (list, tuple)) else [step.run]
+        fields["run"] = "\n".join(to_text(writer.write(line, place)) for line in lines)
         if step.shell is not None:
             fields["shell"] = step.shell
     if step.working_directory is not None:
