@@ -74,7 +74,7 @@ class Trigger:
     inputs: tuple[Input, ...] = ()
     outputs: Mapping[str, Template] = field(default_factory=_nothing)  # name -> value
     secrets: Mapping[str, bool] = field(default_factory=lambda: MappingProxyType({}))  # name -> required
-    role: str = ""  # that a person needs to start it by hand: one of `agent.spec.status`' roles; empty: whoever may start runs
+    role: str = ""  # that a person needs to start it by hand: a role of docs/accounts.md; empty: whoever may start runs
     form: Mapping[str, object] | None = None  # a JSON schema of what is asked for then; None: `inputs` say it
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from agent.errors import UsageError
 from agent.flow.dialect import RunFacts
+from agent.flow.forms import check_values, fields_of, has_validator
 from agent.flow.inputs import Value, resolve_inputs
 from agent.flow.members import find_close
 from agent.flow.model import Flow, Trigger, TriggerKind
@@ -48,9 +49,7 @@ def make_start(
     if asked.is_strict and not asked.is_by_itself:
         _check_secrets(list_unset_secrets(flow, asked, secrets))
     event = choose_event(flow, asked.event)
-    chosen = choose_jobs(flow, asked.jobs)
-    brought = _inputs_of(flow, event, asked.payload)
-    inputs = _resolve(flow, event, {**brought, **asked.inputs}, chosen)
+    inputs, payload = _read_asked(flow, event, asked)
     facts = RunFacts(
         run,
         number=number,
@@ -58,7 +57,7 @@ def make_start(
         flow_name=flow.title,
         flow_file=flow.file,
         event=event,
-        payload=asked.payload,
+        payload=payload,
         actor=asked.actor,
         inputs=inputs,
         url=asked.source.url,
@@ -95,6 +94,22 @@ def choose_event(flow: Flow, wanted: str) -> str:
     return flow.triggers[0].event
 
 
+def find_form(flow: Flow, event: str) -> Mapping[str, object] | None:
+    """What who starts the flow by hand is asked for, as a JSON schema; None: its inputs say it, or `event` is no start by hand."""
+    trigger = flow.trigger(event)
+    return trigger.form if trigger is not None and trigger.kind is TriggerKind.BY_HAND else None
+
+
+def doubt_form(flow: Flow, wanted: str) -> str:
+    """What a start of `flow` as `wanted` by who has no server is to be warned of; empty where it is nothing."""
+    if find_form(flow, choose_event(flow, wanted)) is None or has_validator():
+        return ""
+    return (
+        f"what {flow.file} asks for is not checked by its form here, but that nothing is missing: "
+        "the extra [server] of this program brings what checks it"
+    )
+
+
 def doubt_event(flow: Flow, wanted: str) -> str:
     """What is odd about starting `flow` as if the event `wanted` had happened; empty where nothing is.
 
@@ -129,7 +144,32 @@ def _check_secrets(unset: Mapping[str, str]) -> None:
         )
 
 
-def _inputs_of(flow: Flow, event: str, payload: Mapping[str, object]) -> dict[str, Value]:
+def _read_asked(
+    flow: Flow, event: str, asked: RunRequest
+) -> tuple[Mapping[str, object], Mapping[str, object]]:
+    """The run's inputs and its event's payload; what a form was filled in with is both."""
+    form = find_form(flow, event)
+    if form is None:
+        given = {**_inputs_of(flow, event, asked.payload), **asked.inputs}
+        return _resolve(flow, event, given, choose_jobs(flow, asked.jobs)), asked.payload
+    values = _fill(flow, form, asked)
+    return values, {**asked.payload, **values}
+
+
+def _fill(flow: Flow, form: Mapping[str, object], asked: RunRequest) -> dict[str, object]:
+    """The form, filled with what was given: as inputs, or as fields of what started it."""
+    brought = asked.payload.get("inputs")
+    fields = fields_of(form)
+    given = {
+        **{name: value for name, value in asked.payload.items() if name in fields},
+        **(brought if isinstance(brought, Mapping) and "inputs" not in fields else {}),
+        **asked.inputs,
+    }
+    trigger = flow.trigger_of(TriggerKind.BY_HAND)
+    return check_values(form, given, "" if trigger is None else str(trigger.position))
+
+
+def _inputs_of(flow: Flow, event: str, payload: Mapping[str, object]) -> dict[str, object]:
     """The inputs that the payload of a start by hand brings along, as GitHub's does (`github.event.inputs`)."""
     trigger, brought = flow.trigger(event), payload.get("inputs")
     if trigger is None or trigger.kind is not TriggerKind.BY_HAND or not isinstance(brought, Mapping):

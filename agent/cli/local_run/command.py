@@ -24,7 +24,14 @@ from agent.flow.model import Flow
 from agent.ids import ENTROPY_BYTES, RunId
 from agent.job.launch.launcher import EarlySupervisor, make_mask, put_back_left
 from agent.plan import RunStart
-from agent.plan.request import RunRequest, doubt_event, explain_unset, list_unset_secrets, make_start
+from agent.plan.request import (
+    RunRequest,
+    doubt_event,
+    doubt_form,
+    explain_unset,
+    list_unset_secrets,
+    make_start,
+)
 from agent.spec.job import Source, SourceKind
 from agent.spec.outcome import Conclusion
 
@@ -82,8 +89,8 @@ def _ask(flow: Flow, options: LocalOptions) -> RunStart:
         cells=options.cells,
         pins=read_pins(Path(flow.file)),
     )
-    if doubt := doubt_event(flow, options.event):
-        sys.stderr.write(f"warning: {doubt}\n")
+    for doubt in (doubt_event(flow, options.event), doubt_form(flow, options.event)):
+        sys.stderr.write(f"warning: {doubt}\n" if doubt else "")
     start = make_start(
         flow, asked, run=RunId(1), number=1, seed=os.urandom(ENTROPY_BYTES), secrets=tuple(options.secrets)
     )

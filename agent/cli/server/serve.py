@@ -27,6 +27,7 @@ _SERVER_MODULES = (
     "uvicorn",
     "sqlalchemy",
     "aiosqlite",
+    "jsonschema_rs",
     "asyncpg",
     "alembic",
     "msgspec",

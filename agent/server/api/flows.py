@@ -81,7 +81,7 @@ async def dispatch_flow(call: Call) -> Response:
     if body.make_default:
         check_role(call.caller, Role.MAINTAINER, call.project.id, call.project.name)
     run = await flows.dispatch(
-        *(call.project.id, call.text("name"), body.inputs, call.caller.name),
+        *(call.project.id, call.text("name"), body.inputs, call.caller),
         jobs=tuple(body.jobs),
         spec=spec,
         makes_default=body.make_default,

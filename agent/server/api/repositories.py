@@ -122,9 +122,8 @@ async def send_project_event(call: Call) -> Response:
 async def dispatch_flow(call: Call) -> Response:
     """Start a flow of the repository at a branch or tag."""
     body, flows = await call.body(DispatchBody), call.rooms.triggers.flows
-    who = call.caller.name
     run = await flows.dispatch_at(
-        call.text("repository"), body.flow, body.ref, body.inputs, who, tuple(body.jobs)
+        call.text("repository"), body.flow, body.ref, body.inputs, call.caller, tuple(body.jobs)
     )
     return answer_started(call, run)
 

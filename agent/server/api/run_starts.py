@@ -9,7 +9,9 @@ from starlette.responses import Response
 from agent.server.http.call import Call, view_response
 
 # By name: a value, or `{"value": TEXT}`, or `{"id": DATASET}`; all of them may stand under one more `inputs`.
-Inputs = dict[str, str | int | float | bool | dict[str, object]]
+Inputs = dict[
+    str, object
+]  # any JSON where the flow asks by a form; what else takes what, agent.flow.inputs says
 HoldMinutes = Annotated[float, msgspec.Meta(ge=0, le=24 * 60)]
 
 

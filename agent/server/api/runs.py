@@ -110,6 +110,7 @@ async def submit_run(call: Call) -> Response:
         call.project.id,
         secrets=body.secrets,
         caller=call.caller,
+        by=call.caller,
     )
     started = await call.rooms.runs.runs.submit(submission)
     return answer_started(call, started.run, started.warnings)

@@ -37,6 +37,7 @@ from agent.server.runs.flow_cache import FlowCache
 from agent.server.runs.planning import Planner
 from agent.server.runs.platform_events import tell_of_run
 from agent.server.runs.sources import allow_projects, check_sources
+from agent.server.runs.starters import check_starter
 from agent.server.store import gangs as gang_store
 from agent.server.store import jobs, projects, queue, run_secrets, runs, settings, snapshots
 from agent.server.store.database import Connection
@@ -64,6 +65,9 @@ class Submission:
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)  # of this run alone
     branch: RunBranch | None = (
         None  # that the server has found it on; None: on no branch, whatever `request` says
+    )
+    by: Caller | None = (
+        None  # who asks for it, and needs the role that the flow says; None: it starts by itself
     )
     origin: OriginRow | None = (
         None  # what starts it, when that is no person with the text; its `run` is filled in
@@ -93,7 +97,8 @@ class Runs:
     async def submit(self, submission: Submission) -> Started:
         """Start a run.
 
-        Raises InvalidFlowError; UsageError for a secret, an input, a job or a snapshot that does not exist.
+        Raises InvalidFlowError; UsageError for a secret, an input, a job or a snapshot that does not exist, or a form that is filled
+        in wrongly; RefusedError for who has not the role that the flow asks for.
         """
         async with self._changes.begin() as change:
             return await self.start(change, submission)
@@ -104,6 +109,7 @@ class Runs:
         flow = await self._flows.read(
             submission.file, submission.text, submission.dialect, called, self._plans
         )
+        await check_starter(change.connection, flow, submission.project, submission.by)
         await _check_quota(change.connection, submission.project)
         await _check_snapshot(change.connection, submission.project, submission.request.source)
         own = check_run_secrets(submission.secrets)
@@ -148,20 +154,21 @@ class Runs:
             step = await self._planner.advance(flow, state, event, now=change.now)
             await carry_out(change, self._planner, flow, plan.project, step)
 
-    async def rerun(self, run: int, again: Again, caller: Caller | None = None) -> int:
-        """Begin the run's next attempt, and give its number. Raises NotFoundError, and what the planner raises."""
+    async def rerun(self, run: int, again: Again, by: Caller) -> int:
+        """Begin the run's next attempt, and give its number. Raises NotFoundError, RefusedError as `submit`, and what the planner raises."""
         async with self._changes.begin() as change:
             await change.lock_run(run)
             plan = await runs.load_plan(change.connection, run)
             if plan is None:
                 raise NotFoundError(f"there is no run {run}")
             flow, state = await self._read(plan, run)
+            await check_starter(change.connection, flow, plan.project, by)
             own = await run_secrets.list_secrets(change.connection, run)
             known = await _known_secrets(change.connection, plan.project, own)
             again = replace(again, secrets=(JOB_TOKEN, *known))
             step = await self._planner.rerun(flow, state, again, now=change.now)
             await runs.archive_attempt(change.connection, run, again.actor)
-            await allow_projects(change.connection, flow, run, caller)
+            await allow_projects(change.connection, flow, run, by)
             await carry_out(change, self._planner, flow, plan.project, step)
             await change.tell_run(run)
         return step[0].request.attempt

@@ -7,6 +7,7 @@ from dataclasses import replace
 from agent.errors import NotFoundError, UsageError
 from agent.flow.load import load_flow
 from agent.flow.model import TriggerKind
+from agent.server.people.auth.access import Caller
 from agent.server.process.problems import ConflictError
 from agent.server.store.flows import FlowRow
 from agent.server.store.repositories import RepositoryRow
@@ -26,14 +27,15 @@ async def dispatch(
     inputs: Mapping[str, object],
     *,
     actor: str,
+    by: Caller | None = None,
     key: str = "",
     lock: str | None = None,
     jobs: Sequence[str] = (),
 ) -> int:
-    """Start a flow that the server knows; gives the run.
+    """Start a flow that the server knows; gives the run. `by` is the person who asks, when it is one.
 
     Raises ConflictError for a flow that is disabled, UsageError for one that nobody may start by hand or that
-    does not take such inputs, InvalidFlowError.
+    does not take such inputs, RefusedError for who has not the role that it asks for, InvalidFlowError.
     """
     _expect_enabled(flow)
     read = read_known(flow)
@@ -45,7 +47,7 @@ async def dispatch(
     asked = replace(
         submission.request, inputs=inputs, jobs=tuple(jobs), is_by_itself=False, pins=pins_of(lock)
     )
-    return await starter.begin(replace(submission, request=asked))
+    return await starter.begin(replace(submission, request=asked, by=by))
 
 
 async def tell(
@@ -75,8 +77,8 @@ async def dispatch_at(
     flow: FlowRow,
     ref: str,
     inputs: Mapping[str, object],
+    by: Caller,
     *,
-    actor: str,
     jobs: Sequence[str] = (),
 ) -> int:
     """Start a repository's flow as it is at `ref`: a branch or a tag, short or in full. Raises as `dispatch` does."""
@@ -84,7 +86,7 @@ async def dispatch_at(
         await connected.learn(repository, mirror)
         others = await connected.open_others(repository)
         at, source, lock = await connected.ask(_read_at, mirror, repository, flow, ref, others)
-    return await dispatch(starter, at, source, inputs, actor=actor, lock=lock, jobs=jobs)
+    return await dispatch(starter, at, source, inputs, actor=by.name, by=by, lock=lock, jobs=jobs)
 
 
 def _read_at(

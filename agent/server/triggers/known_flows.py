@@ -12,6 +12,7 @@ import msgspec
 
 from agent.errors import NotFoundError, UsageError
 from agent.server.events.changes import Changes
+from agent.server.people.auth.access import Caller
 from agent.server.pools import Pool
 from agent.server.process.moments import Moment, time_text
 from agent.server.process.paging import Page, part
@@ -124,7 +125,7 @@ class KnownFlows:
         project: int,
         flow: str,
         inputs: Mapping[str, object],
-        actor: str,
+        by: Caller,
         *,
         jobs: Sequence[str] = (),
         spec: Spec | None = None,
@@ -145,10 +146,10 @@ class KnownFlows:
             )
             raise UsageError(why, where=row.name)
         if spec is None:
-            return await dispatch(self._starter, row, source, inputs, actor=actor, jobs=jobs)
+            return await dispatch(self._starter, row, source, inputs, actor=by.name, by=by, jobs=jobs)
         read = await self._plans.run(read_stored, row.name, spec.text, spec.dialect, spec.called)
         once = replace(row, text=spec.text, dialect=spec.dialect, called=json.dumps(dict(spec.called)))
-        run = await dispatch(self._starter, once, source, inputs, actor=actor, jobs=jobs)
+        run = await dispatch(self._starter, once, source, inputs, actor=by.name, by=by, jobs=jobs)
         if makes_default:
             async with self._changes.begin() as change:
                 await store_flow(change, project, read)
@@ -160,7 +161,7 @@ class KnownFlows:
         flow: str,
         ref: str,
         inputs: Mapping[str, object],
-        actor: str,
+        by: Caller,
         jobs: Sequence[str] = (),
     ) -> int:
         """Start a repository's flow, by its path or its file's name, at a branch or tag (empty: the default branch): its run.
@@ -179,9 +180,7 @@ class KnownFlows:
         if len(found) > 1:
             raise ConflictError(f"several flows are called '{flow}'", hint="give its whole path")
         ref = ref or row.default_branch
-        return await dispatch_at(
-            self._connected, self._starter, row, found[0], ref, inputs, actor=actor, jobs=jobs
-        )
+        return await dispatch_at(self._connected, self._starter, row, found[0], ref, inputs, by, jobs=jobs)
 
 
 async def find_flow(connection: Connection, project: int, flow: int | str) -> FlowRow:
