@@ -11,10 +11,11 @@ from agent.daemon import escalation as rules
 from agent.daemon.escalation import EscalationEvent, EscalationStage, Measure
 from agent.daemon.job import DaemonJob, Fate
 from agent.errors import AgentError
-from agent.job.launch.launcher import JobFolder, Reply, end_attempt, tell_to_end, try_cancel
+from agent.job.launch.launcher import JobFolder, Reply, end_attempt, read_pause, tell_to_end, try_cancel
 from agent.spec.outcome import FailureKind
 
 _RETRY_SECONDS = 5.0
+_PAUSE_SECONDS = 60.0  # how often a job whose time stands still is asked whether it still does
 _EVENTS = {Reply.ANSWERED: EscalationEvent.ANSWERED, Reply.ABSENT: EscalationEvent.ABSENT}
 
 log = logging.getLogger("agent.daemon")
@@ -31,6 +32,7 @@ class Enforcer:
         self._notify = notify
         self._end = end
         self._tasks: dict[tuple[str, int], asyncio.Task[None]] = {}
+        self._watches: set[asyncio.Task[None]] = set()
 
     def cancel(self, job: DaemonJob, reason: str) -> None:
         """The job is to end. Asking again changes nothing."""
@@ -46,8 +48,22 @@ class Enforcer:
         began = loop.time() - age_seconds
         deadline = rules.choose_deadline(began, limits.timeout_seconds, limits.cancel_seconds)
         if deadline is not None:
-            timer = loop.call_at(deadline, self._end_late, job)
-            job.on_end(timer.cancel)
+            task = loop.create_task(self._watch_deadline(job, deadline))
+            job.on_end(task.cancel)
+            self._watches.add(task)
+            task.add_done_callback(self._watches.discard)
+
+    async def _watch_deadline(self, job: DaemonJob, deadline: float) -> None:
+        """End the job at its deadline, which is later by as long as the job has waited for people."""
+        loop = asyncio.get_running_loop()
+        due = deadline
+        while True:
+            await asyncio.sleep(max(0.0, due - loop.time()))
+            is_paused, paused_seconds = await asyncio.to_thread(read_pause, job.folder)
+            due = loop.time() + _PAUSE_SECONDS if is_paused else deadline + paused_seconds
+            if due <= loop.time():
+                break
+        self._end_late(job)
 
     def _end_late(self, job: DaemonJob) -> None:
         minutes = f"{job.limits.timeout_seconds / 60:g}"

@@ -16,10 +16,11 @@ from agent.daemon.causes import Clues, count_oom_kills, explain_death
 from agent.daemon.endings import Endings
 from agent.daemon.enforcing import Enforcer, wait_for_event
 from agent.daemon.job import DaemonJob, DaemonJobState, Fate, JobLimits, LastWord, describe_spoil
-from agent.errors import AgentError, DamagedError, SpoiledError
+from agent.errors import AgentError, DamagedError, SpoiledError, UnreachableError
 from agent.job.launch.launcher import (
     JobFolder,
     JobSettings,
+    answer_step,
     bury,
     bury_spoiled,
     create_job_folder,
@@ -194,6 +195,22 @@ class JobTable:
         log.info("job %s is to be cancelled: %s", job, reason)
         if held.state in (DaemonJobState.RUNNING, DaemonJobState.LEAVING):
             self._enforcer.cancel(held, reason)
+
+    async def answer(self, job: str, lease: int, answer: m.Answer) -> None:
+        """Somebody has answered what a step of the attempt waits for: its supervisor is told, until it has heard."""
+        held = self._jobs.get((job, lease))
+        while held is not None and held.state is DaemonJobState.RUNNING:
+            try:
+                refusal = await asyncio.to_thread(
+                    answer_step, held.folder, answer.step, answer.by, answer.values
+                )
+            except UnreachableError:
+                if await wait_for_event(held.has_ended, _RETRY_SECONDS):
+                    return
+                continue
+            if refusal:  # it was told before, most likely on an earlier connection
+                log.info("job %s: an answer to step %d is not taken: %s", job, answer.step, refusal)
+            return
 
     async def release(self, job: str, lease: int) -> None:
         """The server has all of it: the folder goes as soon as the supervisor is gone."""

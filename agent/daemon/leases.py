@@ -2,7 +2,8 @@
 
 assign   the job is on the disk, then `accept`: it waits            cancel    its supervisor is asked to end it
 ack      the first one: the server has noted that it is ours, and   release   the server has all of it: it goes
-         it starts; nobody else is given it, whatever comes         revoke    it is not ours: it ends, and goes
+         it starts; nobody else is given it, whatever comes. One    revoke    it is not ours: it ends, and goes
+         with an answer: its supervisor is told
 """
 
 import asyncio
@@ -50,6 +51,8 @@ class HeldLeases:
             case m.Ack():
                 if self._jobs.is_waiting(message.job, message.lease):
                     self._spawn(self._jobs.start(message.job, message.lease))
+                if message.answer is not None:
+                    self._spawn(self._jobs.answer(message.job, message.lease, message.answer))
                 self._jobs.growth.set()
             case m.Cancel():
                 self._spawn(self._jobs.cancel(message.job, message.lease, message.reason))

@@ -3,7 +3,7 @@
 What comes as text (a command line, a field of a page) is read as the kind that the form asks for; what is left out gets the form's
 default; and then the schema says what is wrong. Who says it is `jsonschema_rs`, of the extra [server]: its patterns are tried for so
 long only, and it fetches nothing, so a stranger's form can't hold up or send out a server. Where it is not
-installed, required fields are looked at and no more, and `has_validator` tells.
+installed, required fields and their kinds are looked at and no more, and `has_validator` tells.
 Source: JSON Schema 2020-12, and the draft that a form names with `$schema`.
 """
 
@@ -64,8 +64,7 @@ def required_of(form: Mapping[str, object]) -> tuple[str, ...]:
 
 def read_text(field: Mapping[str, Any], text: str) -> object:
     """`text` as the kind that the field asks for; as it is where it is none of that kind (then the form says so), or text is meant."""
-    written = field.get("type")
-    kinds = [written] if isinstance(written, str) else written if isinstance(written, list) else []
+    kinds = _kinds_of(field)
     options = field.get("enum")
     if isinstance(options, list) and text not in options:
         return next((option for option in options if _write(option) == text.strip()), text)
@@ -81,8 +80,10 @@ def read_text(field: Mapping[str, Any], text: str) -> object:
 def list_mistakes(form: Mapping[str, object], values: Mapping[str, object]) -> list[Mistake]:
     """What the form says of the values. Raises UsageError for a form that is no JSON schema, or that can't be looked through."""
     missing = [Mistake(name, "is required") for name in required_of(form) if name not in values]
-    if missing or not has_validator():
+    if missing:
         return missing
+    if not has_validator():
+        return _list_strange_kinds(form, values)
     _check_size(form)
     from jsonschema_rs import FancyRegexOptions, ValidationError, validator_for
 
@@ -116,6 +117,23 @@ def check_values(form: Mapping[str, object], given: Mapping[str, object], where:
             hint=f"its fields: {fields}",
         )
     return values
+
+
+def _list_strange_kinds(form: Mapping[str, object], values: Mapping[str, object]) -> list[Mistake]:
+    fields = fields_of(form)
+    kinds = {name: _kinds_of(fields[name]) for name in values if name in fields}
+    return [
+        Mistake(name, f"is not of type {' or '.join(map(str, found))}")
+        for name, found in kinds.items()
+        if found and not any(_is_of(values[name], kind) for kind in found)
+    ]
+
+
+def _kinds_of(field: Mapping[str, Any]) -> list[object]:
+    written = field.get("type")
+    return (
+        [written] if isinstance(written, str) else list(written) if isinstance(written, list | tuple) else []
+    )
 
 
 def _is_of(value: object, kind: object) -> bool:

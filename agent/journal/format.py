@@ -107,6 +107,17 @@ class AppChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """A step waits for a person: `form` is a JSON schema of what they fill in. It has been answered when the step has ended."""
+
+    KIND: ClassVar[int] = 7
+    step: int
+    time_ms: int
+    title: str
+    form: object
+
+
+@dataclass(frozen=True, slots=True)
 class Closed:
     """The last record: how the attempt ended. Nothing follows it."""
 
@@ -115,9 +126,9 @@ class Closed:
     result: JobResult
 
 
-Record = Opened | Log | StepChanged | Annotation | Summary | AppChanged | Closed
+Record = Opened | Log | StepChanged | Annotation | Summary | AppChanged | Asked | Closed
 _JSON_KINDS: dict[int, type] = {
-    kind.KIND: kind for kind in (Opened, StepChanged, Annotation, Summary, AppChanged, Closed)
+    kind.KIND: kind for kind in (Opened, StepChanged, Annotation, Summary, AppChanged, Asked, Closed)
 }
 
 

@@ -8,7 +8,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from agent import codec
-from agent.journal.format import Annotation, AppChanged, Closed, Log, Opened, Record, StepChanged, Summary
+from agent.journal.format import (
+    Annotation,
+    AppChanged,
+    Asked,
+    Closed,
+    Log,
+    Opened,
+    Record,
+    StepChanged,
+    Summary,
+)
 from agent.journal.lines import Lines
 
 PublicRecord = dict[str, Any]
@@ -47,6 +57,9 @@ class PublicRecords:
                 app = {"name": record.name, "port": record.port, "state": record.state}
                 more = {"message": record.message, "time": record.time_ms / 1000}
                 yield {"kind": "app", "job": self._job, **app, **more}
+            case Asked():
+                asked = {"title": record.title, "form": record.form, "time": record.time_ms / 1000}
+                yield self._about(record.step, "form", {"index": record.step, **asked})
             case Closed():
                 for step in list(self._lines):
                     yield from self._flush(step)

@@ -105,7 +105,7 @@ def doubt_form(flow: Flow, wanted: str) -> str:
     if find_form(flow, choose_event(flow, wanted)) is None or has_validator():
         return ""
     return (
-        f"what {flow.file} asks for is not checked by its form here, but that nothing is missing: "
+        f"what {flow.file} asks for is not checked by its form here, but for kinds and for what is missing: "
         "the extra [server] of this program brings what checks it"
     )
 

@@ -10,7 +10,8 @@
                        <-  assign                  a job under a lease number, with its sealed secrets
       accept | refuse  ->                          the job is on the disk and waits, or goes back to the queue
       journal (binary) ->                          bytes of the job's journal from an offset
-                       <-  ack                     stored durably up to this offset; the first one also: begin
+                       <-  ack                     stored durably up to this offset; the first one also: begin; and what
+                                                   a person has answered to a step that waits for it
                        <-  cancel                  end it: SIGINT, SIGTERM, SIGKILL
                        <-  release                 its journal is complete here: forget the job
                        <-  attach                  somebody wants a shell, a command, or an app's port in a running job
@@ -162,13 +163,27 @@ class Refuse:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """What `by` has filled in for the step of that number, which has asked for it in the journal."""
+
+    step: int
+    by: str
+    values: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True)
 class Ack:
-    """The server holds the journal durably up to `offset`; also tells where to ship from after a reconnect."""
+    """The server holds the journal durably up to `offset`; also tells where to ship from after a reconnect.
+
+    With an `answer` it is said once more for the sake of that: it is told again on each connection until the journal says
+    that the step has ended, and the step goes on with the first.
+    """
 
     KIND: ClassVar[str] = "ack"
     job: str
     lease: int
     offset: int
+    answer: Answer | None = None
 
 
 @dataclass(frozen=True, slots=True)

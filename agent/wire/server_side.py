@@ -254,6 +254,12 @@ class ServerProtocol:
             self._window.acked(job, lease, offset)
             self._say(m.Ack(job, lease, offset))
 
+    def answer(self, job: str, lease: int, answer: m.Answer) -> None:
+        """Somebody has answered what a step of the job has asked in its journal."""
+        offset = self._window.acked_offset(job, lease)
+        if offset is not None:
+            self._say(m.Ack(job, lease, offset, answer))
+
     def cancel(self, job: str, lease: int, reason: str) -> None:
         """Ask the agent to end the job."""
         if self._is_here(job, lease):

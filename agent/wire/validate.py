@@ -42,6 +42,13 @@ def _check_offset(message: Any) -> None:
     _require(0 <= message.offset <= MAX_OFFSET, "offset", "a journal offset")
 
 
+def _check_ack(message: m.Ack) -> None:
+    _check_offset(message)
+    if message.answer is not None:
+        _require(0 <= message.answer.step < 1 << 31, "answer", "to a step's question")
+        _require(len(message.answer.by) <= _MAX_NAME, "answer", f"by at most {_MAX_NAME} characters")
+
+
 def _check_reason(message: Any) -> None:
     _check_lease(message)
     _require(len(message.reason) <= _MAX_TEXT, "reason", f"at most {_MAX_TEXT} characters")
@@ -140,7 +147,7 @@ _CHECKS: dict[type, Callable[[Any], None]] = {
     m.Assign: _check_assign,
     m.Accept: _check_lease,
     m.Refuse: _check_reason,
-    m.Ack: _check_offset,
+    m.Ack: _check_ack,
     m.Cancel: _check_reason,
     m.Release: _check_lease,
     m.Revoke: _check_reason,

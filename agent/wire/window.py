@@ -50,6 +50,10 @@ class Window:
         """Where the next bytes of this journal begin; None when it is not open."""
         return self._sent.get((job, lease))
 
+    def acked_offset(self, job: str, lease: int) -> int | None:
+        """How far this journal is acknowledged; None when it is not open."""
+        return self._acked.get((job, lease))
+
     def sent(self, job: str, lease: int, start: int, end: int) -> None:
         """The bytes `start..end` of a journal went out (or came in, on the receiving side).
 

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from agent.cli.arguments import add_command, add_hold, add_server, read_hold, read_run
@@ -58,8 +59,30 @@ def add_steering(commands: Any, add_common: Callable[[argparse.ArgumentParser], 
     resume.add_argument("run", type=read_run, metavar="RUN")
     resume.add_argument("job", nargs="?", metavar="JOB", help="its key; not needed when one job runs")
     add_common(resume)
+    _add_answer(commands, add_common)
     _add_word(commands, add_common, "approve", _approve, "Let jobs into the environments that they wait for.")
     _add_word(commands, add_common, "reject", _reject, "Do not let jobs into their environments: they fail.")
+
+
+def _add_answer(commands: Any, add_common: Callable[[argparse.ArgumentParser], None]) -> None:
+    answer = add_command(
+        commands,
+        "answer",
+        _answer,
+        "Fill in what a step waits for a person to say; asks for it at a terminal.",
+        "agent run answer 12",
+        "agent run answer 12 review --set good=7 --set 'note=as it should be'",
+    )
+    answer.add_argument("run", type=read_number, metavar="RUN")
+    answer.add_argument("job", nargs="?", metavar="JOB", help="its key; not needed when one job waits")
+    answer.add_argument("--step", type=read_number, metavar="N", help="the step's number, when several wait")
+    answer.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="a field of the form"
+    )
+    answer.add_argument(
+        "--file", type=Path, metavar="FILE", help="a JSON object of all fields; - is standard input"
+    )
+    add_common(answer)
 
 
 def _add_word(
@@ -111,6 +134,19 @@ def _resume(arguments: argparse.Namespace) -> int:
         print_json({"run": arguments.run, "job": job, "resumed": True}, sys.stdout)
     else:
         sys.stdout.write(f"{plain(job)} goes on\n")
+    return 0
+
+
+def _answer(arguments: argparse.Namespace) -> int:
+    from agent.cli.run.answer import answer_run, read_given
+
+    given = read_given(arguments.set, arguments.file)
+    client = connect(url=arguments.url, token=arguments.token)
+    said = answer_run(client, arguments.run, arguments.job, arguments.step, given)
+    if arguments.format == "json":
+        print_json(said, sys.stdout)
+    else:
+        sys.stdout.write(f"{plain(said['title'])} is answered; {plain(said['key'])} goes on\n")
     return 0
 
 

@@ -52,4 +52,5 @@ def enter_scope(step: StepRun, parent: int | None) -> StepScope:
         env=step.own_env,
         github=github,
         action=step.action,
+        deadlines=step.deadlines,
     )

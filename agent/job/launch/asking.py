@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
+from agent.errors import UnreachableError
 from agent.job.folder.attempt import JobFolder, reach_control
 
 _SECONDS = 5.0  # for the whole of one question and its answer
@@ -36,6 +37,31 @@ def try_cancel(folder: JobFolder, reason: str) -> Reply:
     except OSError:
         return Reply.ABSENT
     return Reply.ANSWERED if reply.get("ok") is True else Reply.SILENT
+
+
+def answer_step(
+    folder: JobFolder, step: int, by: str, values: Mapping[str, object], refusal: str = ""
+) -> str:
+    """Tell the supervisor what a person has filled in; why it does not take it, and nothing when it does.
+
+    An answer may be told again: the step goes on with the first. Raises UnreachableError when nobody answers in time.
+    """
+    request = {"kind": "answer", "step": step, "by": by, "values": dict(values), "refusal": refusal}
+    reply = ask_supervisor(folder, request)
+    if reply is None:
+        raise UnreachableError("the job's supervisor does not answer")
+    return "" if reply.get("ok") is True else str(reply.get("error", "the job does not take it"))
+
+
+def read_pause(folder: JobFolder) -> tuple[bool, float]:
+    """Whether the job's time stands still, and for how many seconds it has until now; it does not when nobody answers."""
+    reply = ask_supervisor(folder, {"kind": "pause"}) or {}
+    seconds = reply.get("paused_seconds")
+    if isinstance(seconds, bool) or not isinstance(
+        seconds, int | float
+    ):  # the job may have put a socket of its own there
+        seconds = 0.0
+    return reply.get("is_paused") is True, max(0.0, float(seconds))
 
 
 def ask_supervisor(folder: JobFolder, request: Mapping[str, object]) -> dict[str, Any] | None:

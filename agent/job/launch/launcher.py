@@ -36,7 +36,14 @@ from agent.job.folder.attempt import (
     take_lock,
 )
 from agent.job.folder.settings import JobSettings
-from agent.job.launch.asking import Reply, ask_supervisor, request_cancel, try_cancel
+from agent.job.launch.asking import (
+    Reply,
+    answer_step,
+    ask_supervisor,
+    read_pause,
+    request_cancel,
+    try_cancel,
+)
 from agent.job.launch.early import Become, EarlySupervisor
 from agent.job.process.ending import end_attempt, find_supervisors, tell_to_end
 from agent.journal.file import JournalReader, JournalWriter, size
@@ -53,6 +60,7 @@ __all__ = [
     "JobFolder",
     "JobSettings",
     "Reply",
+    "answer_step",
     "ask_supervisor",
     "bury",
     "bury_spoiled",
@@ -69,6 +77,7 @@ __all__ = [
     "may_run",
     "open_job_folder",
     "put_back_left",
+    "read_pause",
     "read_result",
     "remove_job_folder",
     "remove_leftovers",

@@ -17,7 +17,9 @@ from agent.job.process.cgroup import JobGroup
 from agent.job.process.environment import JobEnvironment
 from agent.job.process.hosts import MachineHost, StepHost
 from agent.job.process.processes import Graces
+from agent.job.steps.deadlines import Deadline
 from agent.job.steps.parts import Bystander, StepAction, View
+from agent.job.steps.people import People
 from agent.job.steps.places import Places
 from agent.spec.apps import AppState
 from agent.spec.conventions import Conventions
@@ -46,6 +48,7 @@ class StepScope:
     # Why, when a step of a composite failed: kind, message, exit code.
     failure: tuple[FailureKind, str, int | None] | None = None
     action: StepAction | None = None  # the composite action itself
+    deadlines: tuple[Deadline, ...] = ()  # of all that these steps are a part of
 
     @property
     def is_composite(self) -> bool:
@@ -126,6 +129,7 @@ class RunningJob:
     latest: Bystander | None = None  # the step that started a process last
     view: View | None = None  # once it is needed
     keeper: Keeper | None = None  # where the job runs as a user of its own
+    people: People = field(default_factory=People)  # whom its steps wait for
     command_folder: CommandFolder = field(init=False)
 
     def __post_init__(self) -> None:

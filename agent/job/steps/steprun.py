@@ -24,6 +24,7 @@ from agent.job.output.recorder import StepLog
 from agent.job.process.hosts import StepHost
 from agent.job.steps.contexts import evaluate_value, exported_variables, github_context, is_settled
 from agent.job.steps.data import write_errand
+from agent.job.steps.deadlines import Deadline
 from agent.job.steps.facts import AboutStep, find_words
 from agent.job.steps.parts import StepAction
 from agent.job.steps.state import RunningJob, StepScope
@@ -86,6 +87,7 @@ class StepRun:
     state: dict[str, str] = field(default_factory=dict)  # what earlier stages of this action saved
     action: StepAction | None = None
     effects: Effects = field(default_factory=Effects)
+    deadlines: tuple[Deadline, ...] = ()  # its own, and those of all that it is a part of
     front: Path | None = None  # a folder in front of all others in PATH (agent.job.in_place.protection)
     _files: CommandFiles | None = None  # for the next process; made early for `github.output` and its like
 

@@ -2,6 +2,8 @@
 
 {"kind": "cancel", "reason": TEXT}   end the job the usual way         -> {"ok": true}
 {"kind": "ping"}                     who is there?                     -> {"ok": true, "pid": N}
+{"kind": "answer", "step": N, ...}   what a person has filled in   -> {"ok": true}; `agent.job.steps.people`
+{"kind": "pause"}                    does the job's time stand still?   -> {"ok": true, "is_paused": BOOL, "paused_seconds": N}
 {"kind": "attach", ...}              talk to a program beside the steps -> {"ok": true}, then frames: `agent.job.attach.frames`
 {"kind": "attach", "app": NAME, ...} a connection to an app's port      -> {"ok": true} with it: `agent.job.apps.handing`
 """
@@ -11,20 +13,39 @@ import json
 import os
 import socket
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
-_MAX_LINE_BYTES = 1 << 16
+from agent.errors import AgentError
+from agent.job.steps.people import Answer
+
+_MAX_LINE_BYTES = 1 << 21  # an answer's text, escaped
 
 
 Attach = Callable[[Mapping[str, Any], asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-class ControlServer:
-    """Answers requests until it is closed. `on_cancel` is called with the reason, `on_attach` has the connection from then on."""
+class Controlled(Protocol):
+    """The job, as far as it can be asked for something."""
 
-    def __init__(self, listener: socket.socket, on_cancel: Callable[[str], None], on_attach: Attach) -> None:
+    def cancel(self, reason: str) -> None:
+        """End it the usual way."""
+        ...
+
+    def answer(self, step: int, answer: Answer) -> None:
+        """What the step waits for. Raises AgentError when it does not."""
+        ...
+
+    def describe_pause(self) -> dict[str, object]:
+        """Whether its time stands still, and for how long it has."""
+        ...
+
+
+class ControlServer:
+    """Answers requests until it is closed. `on_attach` has the connection from then on."""
+
+    def __init__(self, listener: socket.socket, job: Controlled, on_attach: Attach) -> None:
         self._listener = listener
-        self._on_cancel = on_cancel
+        self._job = job
         self._on_attach = on_attach
         self._server: asyncio.AbstractServer | None = None
 
@@ -58,13 +79,32 @@ class ControlServer:
     def _answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
         kind = request.get("kind")
         if kind == "cancel":
-            self._on_cancel(str(request.get("reason", "")))
+            self._job.cancel(str(request.get("reason", "")))
             return {"ok": True}
+        if kind == "answer":
+            return self._take_answer(request)
+        if kind == "pause":
+            return {"ok": True, **self._job.describe_pause()}
         if kind == "ping":
             return {"ok": True, "pid": os.getpid()}
         if kind is None:
             return {"ok": False, "error": "a request is a JSON object with a kind"}
         return {"ok": False, "error": f"unknown kind '{kind}'"}
+
+    def _take_answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            self._job.answer(*_read_answer(request))
+        except AgentError as error:
+            return {"ok": False, "error": str(error)}
+        return {"ok": True}
+
+
+def _read_answer(request: Mapping[str, Any]) -> tuple[int, Answer]:
+    values = request.get("values", {})
+    step = request.get("step")
+    if not isinstance(step, int) or not isinstance(values, dict):
+        raise AgentError("an answer has the number of its step, and values by name")
+    return step, Answer(str(request.get("by", "")), values, str(request.get("refusal", "")))
 
 
 def _read_request(line: bytes) -> Mapping[str, Any]:

@@ -23,6 +23,7 @@ from agent.job.steps.actions import Actions, Instance, inner_steps
 from agent.job.steps.background import Background
 from agent.job.steps.contexts import evaluate_condition, evaluate_mapping, evaluate_value
 from agent.job.steps.data import read_texts
+from agent.job.steps.deadlines import Deadline, of_block
 from agent.job.steps.inputs import read_inputs
 from agent.job.steps.noting import note_environment, note_step
 from agent.job.steps.parts import StepAction
@@ -218,10 +219,12 @@ class StepLoop:
     ) -> None:
         minutes = self._timeout_minutes(turn, env)
         try:
-            async with asyncio.timeout(minutes * 60 if minutes > 0 else None):
+            async with asyncio.timeout(None) as timeout:
+                deadline = Deadline(minutes * 60, of_block(timeout))
                 if turn.spec.uses and turn.instance is None:
                     turn.instance = await self._find_action(turn)
                 step = self._make_step(turn, log, env, own_env, effects)
+                step.deadlines = (*turn.scope.deadlines, deadline)
                 handler = self._find_handler(step)
                 if turn.instance is not None and turn.stage is not StepStage.POST:
                     self._note_post(turn, turn.instance)

@@ -44,6 +44,12 @@ def _docker() -> Handler:
     return DockerHandler()
 
 
+def _human() -> Handler:
+    from agent.job.handlers.human import HumanHandler
+
+    return HumanHandler()
+
+
 def _node() -> Handler:
     from agent.job.handlers.program import ProgramHandler
     from agent.job.runtimes.interpreters import find_node_interpreter
@@ -63,6 +69,7 @@ _HANDLERS: dict[str, Callable[[], Handler]] = {
     "CommandRuns": _command,
     "CompositeRuns": _composite,
     "DockerRuns": _docker,
+    "HumanRuns": _human,
     "NodeRuns": _node,
     "PythonRuns": _python,
     "ScriptRuns": _file,

@@ -34,6 +34,8 @@ from agent.job.process.hosts import MachineHost
 from agent.job.process.processes import end_descendants
 from agent.job.steps.actions import Actions
 from agent.job.steps.contexts import evaluate_mapping, evaluate_value
+from agent.job.steps.deadlines import Deadline
+from agent.job.steps.people import Answer
 from agent.job.steps.places import make_places
 from agent.job.steps.state import RunningJob
 from agent.job.steps.steprun import write_event
@@ -72,6 +74,8 @@ class Lifecycle:
         self._engine = StepLoop(job, self._actions)
         self._apps: JobApps | None = None
         self._timers: list[asyncio.TimerHandle] = []
+        self._deadline: Deadline | None = None  # once the job's time runs
+        self._end: asyncio.TimerHandle | None = None
         self._is_set_up = False
         self._has_started = False
         self._preparation: asyncio.Future[object] | None = None
@@ -80,13 +84,14 @@ class Lifecycle:
         """The job from its first to its last phase, and how it ended."""
         job = self._job
         job.recorder.on_failure = self._stop_on_full_disk
-        if job.spec.timeout_minutes > 0:
-            self._start_timer(job.spec.timeout_minutes * 60, self._time_out)
+        self._deadline = Deadline(job.spec.timeout_minutes * 60, self._move_end)
+        job.scope.deadlines = (self._deadline,)
         try:
             for phase in PHASES:
                 if phase.is_second_half or self._is_set_up or phase is PHASES[0]:
                     await phase.run(self)
         finally:
+            self._move_end(None)
             for timer in self._timers:
                 timer.cancel()
         return self._result()
@@ -94,6 +99,17 @@ class Lifecycle:
     def cancel(self, reason: str) -> None:
         """Somebody asked for the job's end. Asking again changes nothing."""
         self._end_early(FailureKind.CANCELLED, reason or "the job was cancelled")
+
+    def answer(self, step: int, answer: Answer) -> None:
+        """Somebody has answered what a step waits for. Raises AgentError when it does not, or not any more."""
+        self._job.people.answer(step, answer)
+
+    def describe_pause(self) -> dict[str, object]:
+        """For how long the job's time has stood still, and whether it does."""
+        deadline = self._deadline
+        if deadline is None:
+            return {"paused_seconds": 0.0, "is_paused": False}
+        return {"paused_seconds": deadline.paused_seconds, "is_paused": deadline.is_paused}
 
     async def set_up(self) -> None:
         """Everything that has to be there before the first step."""
@@ -336,6 +352,14 @@ class Lifecycle:
         self._hold.end(message)
         if self._preparation is not None:
             self._preparation.cancel()
+
+    def _move_end(self, when: float | None) -> None:
+        """The job's time is over then; None: its time stands still, or is over."""
+        if self._end is not None:
+            self._end.cancel()
+            self._end = None
+        if when is not None:
+            self._end = asyncio.get_running_loop().call_at(when, self._time_out)
 
     def _start_timer(self, seconds: float, action: Callable[[], None]) -> None:
         self._timers.append(asyncio.get_running_loop().call_later(seconds, action))

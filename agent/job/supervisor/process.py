@@ -117,7 +117,7 @@ async def _run_job(
         keeper=keeper,
     )
     lifecycle = Lifecycle(job)
-    control = ControlServer(listener, lifecycle.cancel, lifecycle.attachments.serve)
+    control = ControlServer(listener, lifecycle, lifecycle.attachments.serve)
     await control.start()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

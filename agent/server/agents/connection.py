@@ -29,6 +29,7 @@ from agent.server.agents.registry import Registry
 from agent.server.agents.scheduler import ReadyAgent
 from agent.server.data.journals import Journals
 from agent.server.events.live import Bus, agent_topic
+from agent.server.store.forms import values_of
 from agent.server.store.leases import LOST_OFFER
 from agent.server.store.outage import outlast
 from agent.wire import messages as m
@@ -366,7 +367,7 @@ class AgentConnection:
 
     async def _review(self) -> None:
         """What the rows say of this agent that it may not know: that it was removed or is connected elsewhere, and
-        which of its leases are over. Cancels are the dispatcher's.
+        which of its leases are over, and what people have answered. Cancels are the dispatcher's.
         """
         if self._number is None:
             return
@@ -377,6 +378,10 @@ class AgentConnection:
             self.reject("replaced", "this agent has connected a second time")
         for (job, lease), reason in news.over.items():
             self.revoke(job, lease, reason)
+        for form in news.answered:
+            answer = m.Answer(form.step, form.answered_by or "", values_of(form))
+            self._protocol.answer(form.job, form.lease, answer)
+        self._flush()
         if self.ready is not None:
             await self._on_offers(self.agent)
 

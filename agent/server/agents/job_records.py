@@ -9,12 +9,23 @@ from enum import StrEnum
 
 from agent import codec
 from agent.errors import AgentError, DamagedError
-from agent.journal.format import Annotation, AppChanged, Closed, Log, Opened, Record, StepChanged, Summary
+from agent.journal.format import (
+    Annotation,
+    AppChanged,
+    Asked,
+    Closed,
+    Log,
+    Opened,
+    Record,
+    StepChanged,
+    Summary,
+)
 from agent.server.data.journals import Journals, read_records
 from agent.server.data.log_index import LogIndexes
 from agent.server.data.record_bounds import read_bounds
 from agent.server.events.changes import Change, Changes
 from agent.server.events.live import job_topic
+from agent.server.runs.forms import note_forms
 from agent.server.runs.runs import Runs
 from agent.server.store import apps, jobs, leases, records
 from agent.server.store.apps import AppRow
@@ -132,6 +143,9 @@ class JobRecords:
             return False  # given up meanwhile
         change.wake(job_topic(job))
         bounds = await read_bounds(change.connection, job, lease, [record for _, record in found])
+        if row.waiting or any(isinstance(record, Asked) for _, record in found):
+            new = [record for end, record in found if end > row.journal_applied]
+            await note_forms(change, row, new)
         for end, record in found:
             if end <= row.journal_applied:
                 continue  # another server process was quicker
@@ -172,8 +186,8 @@ async def _put(change: Change, job: str, lease: int, end: int, record: Record) -
             await records.put_summary(change.connection, job, lease, end, record)
         case AppChanged():
             await _note_app(change, job, lease, record)
-        case Log() | Closed():
-            pass
+        case Log() | Asked() | Closed():
+            pass  # `note_forms` sees to what is asked
 
 
 async def _note_opened(change: Change, job: str, lease: int, record: Opened) -> None:

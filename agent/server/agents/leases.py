@@ -18,9 +18,10 @@ from agent.server.events.live import agent_topic
 from agent.server.runs import gangs
 from agent.server.runs.platform_events import PlatformEvent, emit, tell_of_run
 from agent.server.runs.runs import Runs
-from agent.server.store import agents, fleet, jobs, leases, runs
+from agent.server.store import agents, fleet, forms, jobs, leases, runs
 from agent.server.store import gangs as gang_store
 from agent.server.store.database import Connection
+from agent.server.store.forms import FormRow
 from agent.server.store.jobs import JobRow
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
 from agent.spec.status import JobStatus
@@ -46,11 +47,12 @@ class Offer:
 @dataclass(frozen=True, slots=True)
 class LeaseNews:
     """What the holder of an agent's connection has to know: the number of the agent's newest one (None: it was
-    removed), and which leases have ended otherwise than well, and why.
+    removed), which leases have ended otherwise than well, and why, and the answers that jobs may not have heard.
     """
 
     epoch: int | None
     over: Mapping[tuple[str, int], str]
+    answered: Sequence[FormRow] = ()
 
 
 class Leases:
@@ -174,8 +176,9 @@ class Leases:
         async with self._changes.database.read() as connection:
             number = await fleet.find_connection(connection, agent)
             ended = await leases.list_ended(connection, [job for job, _ in held])
+            answered = await forms.list_answered(connection, [job for job, _ in held])
         over = {key: reason or "the lease is over" for key, reason in ended.items() if key in held}
-        return LeaseNews(number, over)
+        return LeaseNews(number, over, [form for form in answered if (form.job, form.lease) in held])
 
     async def expire(self) -> list[tuple[str, str, int]]:
         """End what is over: (agent, job, number) of each, for the word to the agent."""

@@ -10,7 +10,17 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from agent.journal.format import Annotation, AppChanged, Closed, Log, Opened, Record, StepChanged, Summary
+from agent.journal.format import (
+    Annotation,
+    AppChanged,
+    Asked,
+    Closed,
+    Log,
+    Opened,
+    Record,
+    StepChanged,
+    Summary,
+)
 
 PART_BYTES = 256 << 10
 _MOST_PARTS = 1024  # of one journal; then every two become one
@@ -89,7 +99,7 @@ class Parting:
                 self._begun.pop(step, None)
             case Closed():
                 self._begun.clear()
-            case Opened() | Log() | StepChanged() | Annotation() | Summary() | AppChanged():
+            case Opened() | Log() | StepChanged() | Annotation() | Summary() | AppChanged() | Asked():
                 pass
 
 

@@ -5,7 +5,17 @@ output does, and what people look at stays small. That something was left out is
 import logging
 from collections.abc import Sequence
 
-from agent.journal.format import Annotation, AppChanged, Closed, Log, Opened, Record, StepChanged, Summary
+from agent.journal.format import (
+    Annotation,
+    AppChanged,
+    Asked,
+    Closed,
+    Log,
+    Opened,
+    Record,
+    StepChanged,
+    Summary,
+)
 from agent.server.store import records
 from agent.server.store.database import Connection
 
@@ -49,7 +59,7 @@ class Bounds:
             case Summary():
                 self._characters += len(record.text)
                 return True
-            case Opened() | StepChanged() | Log() | AppChanged() | Closed():
+            case Opened() | StepChanged() | Log() | AppChanged() | Asked() | Closed():
                 return True
         return False
 

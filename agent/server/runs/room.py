@@ -6,6 +6,7 @@ from agent.server.events.changes import Changes
 from agent.server.runs.approval_reading import ApprovalReading
 from agent.server.runs.approvals import Approvals
 from agent.server.runs.environments import Environments
+from agent.server.runs.forms import Forms
 from agent.server.runs.job_reading import JobReading
 from agent.server.runs.run_events import RunEvents
 from agent.server.runs.run_reading import RunReading
@@ -19,6 +20,7 @@ class RunRoom:
     runs: Runs
     approvals: Approvals
     environments: Environments
+    forms: Forms
     reading: RunReading
     jobs: JobReading
     events: RunEvents
@@ -32,6 +34,7 @@ def make_run_room(changes: Changes, runs: Runs) -> RunRoom:
         runs=runs,
         approvals=Approvals(changes, runs),
         environments=Environments(changes),
+        forms=Forms(changes),
         reading=RunReading(database, runs, changes.clock),
         jobs=JobReading(database),
         events=RunEvents(database),

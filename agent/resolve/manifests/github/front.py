@@ -27,6 +27,7 @@ from agent.resolve.manifests.model import (
     ActionOutput,
     CompositeRuns,
     DockerRuns,
+    HumanRuns,
     InvalidActionError,
     NodeRuns,
     PythonRuns,
@@ -73,7 +74,7 @@ class _Reader:
         top = self._pairs(root, "an action's manifest is a mapping with `name:` and `runs:`")
         inputs = {key: self._input(key, node) for key, node in self._pairs(top.get("inputs")).items()}
         outputs = {key: self._output(key, node) for key, node in self._pairs(top.get("outputs")).items()}
-        runs = self._runs(root, top.get("runs"))
+        runs = self._runs(root, top.get("runs"), outputs)
         if self.problems or runs is None:
             self.problems.sort(key=lambda problem: (problem.position.line, problem.position.column))
             raise InvalidActionError(self.file, self.problems)
@@ -100,7 +101,7 @@ class _Reader:
         value = pairs.get("value")
         return ActionOutput(name, self._text(pairs, "description"), None if value is None else plain(value))
 
-    def _runs(self, root: Node, node: Node | None) -> Runs | None:
+    def _runs(self, root: Node, node: Node | None, outputs: dict[str, ActionOutput]) -> Runs | None:
         if node is None:
             self._add(
                 root, "Required property is missing: runs", "an action says how it runs: docs/actions.md"
@@ -116,8 +117,10 @@ class _Reader:
             return self._docker(node, pairs)
         if using == "composite":
             return self._composite(node, pairs)
+        if using == "human":
+            return self._human(pairs, outputs)
         at = pairs.get("using", node)
-        known = "use 'composite', 'docker', 'node20', 'node24' or 'python' instead"
+        known = "use 'composite', 'docker', 'human', 'node20', 'node24' or 'python' instead"
         missing = "Missing 'using' value"
         self._add(at, f"'using: {self._text(pairs, 'using')}' is not supported" if using else missing, known)
         return None
@@ -157,6 +160,21 @@ class _Reader:
             self._add(steps or node, "a composite action needs a list of steps", "write them under `steps:`")
             return None
         return CompositeRuns(read_steps(steps, self.problems))
+
+    def _human(self, pairs: dict[str, Node], outputs: dict[str, ActionOutput]) -> HumanRuns | None:
+        """What a person fills in: `form`, a JSON schema, else a text for each output."""
+        node = pairs.get("form")
+        if node is not None:
+            form = plain(node)
+            if not isinstance(form, dict):
+                self._add(node, "A mapping was expected", "`form:` is a JSON schema of an object")
+                return None
+            return HumanRuns(form)
+        fields = {
+            name: {"type": "string", **({"description": item.description} if item.description else {})}
+            for name, item in outputs.items()
+        }
+        return HumanRuns({"type": "object", "properties": fields, "required": list(fields)})
 
     def _phases(self, pairs: dict[str, Node], pre: str, post: str) -> tuple[str, str, str, str]:
         return (

@@ -20,7 +20,7 @@ from agent.server.store.schema.plans import (
     run_attempts,
 )
 from agent.server.store.schema.projects import projects
-from agent.server.store.schema.runs import annotations, events, jobs, leases, runs, steps, summaries
+from agent.server.store.schema.runs import annotations, events, forms, jobs, leases, runs, steps, summaries
 from agent.server.store.schema.service import idempotency_keys
 from agent.server.store.schema.settings import run_secrets, secrets, variables
 from agent.server.store.schema.sharing import (
@@ -65,6 +65,7 @@ __all__ = [
     "idempotency_keys",
     "flow_events",
     "flows",
+    "forms",
     "installation",
     "jobs",
     "journal_chunks",

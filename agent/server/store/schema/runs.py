@@ -136,6 +136,21 @@ steps = Table(
     Column("outputs", Text, nullable=False),
 )
 
+forms = Table(
+    "forms",
+    metadata,
+    Column("job", String, ForeignKey("jobs.id"), primary_key=True),
+    Column("lease", Whole, primary_key=True),
+    Column("step", Whole, primary_key=True),
+    Column("title", String, nullable=False),
+    Column("form", Text, nullable=False),  # JSON: a JSON schema
+    Column("asked_at", Time, nullable=False),
+    Column("values", Text),  # JSON: the answer; NULL: there is none
+    Column("answered_by", String),
+    Column("answered_at", Time),
+    Column("ended_at", Time),  # the step has: it waits for nothing more
+)
+
 annotations = Table(
     "annotations",
     metadata,
