@@ -196,7 +196,7 @@ class JobTable:
         if held.state in (DaemonJobState.RUNNING, DaemonJobState.LEAVING):
             self._enforcer.cancel(held, reason)
 
-    async def answer(self, job: str, lease: int, answer: m.Answer) -> None:
+    async def answer(self, job: str, lease: int, answer: m.StepAnswer) -> None:
         """Somebody has answered what a step of the attempt waits for: its supervisor is told, until it has heard."""
         held = self._jobs.get((job, lease))
         while held is not None and held.state is DaemonJobState.RUNNING:

@@ -61,14 +61,7 @@ class PublicRecords:
                 asked = {"title": record.title, "form": record.form, "time": record.time_ms / 1000}
                 yield self._about(record.step, "form", {"index": record.step, **asked})
             case Closed():
-                for step in list(self._lines):
-                    yield from self._flush(step)
-                yield {
-                    "kind": "job",
-                    "job": self._job,
-                    **codec.to_json(record.result),
-                    "time": record.time_ms / 1000,
-                }
+                yield from self._close(record)
             case Opened():
                 opened = {"kind": "machine", "job": self._job, "time": record.time_ms / 1000}
                 yield {**opened, "machine": record.machine}
@@ -84,6 +77,12 @@ class PublicRecords:
                 self._told.add(step)
                 yield self._line("progress", step, text)
         self._moved.clear()
+
+    def _close(self, record: Closed) -> Iterator[PublicRecord]:
+        for step in list(self._lines):
+            yield from self._flush(step)
+        result = codec.to_json(record.result)
+        yield {"kind": "job", "job": self._job, **result, "time": record.time_ms / 1000}
 
     def _output(self, record: Log) -> Iterator[PublicRecord]:
         step = record.step

@@ -163,7 +163,7 @@ class Refuse:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class StepAnswer:
     """What `by` has filled in for the step of that number, which has asked for it in the journal."""
 
     step: int
@@ -183,7 +183,7 @@ class Ack:
     job: str
     lease: int
     offset: int
-    answer: Answer | None = None
+    answer: StepAnswer | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -254,7 +254,7 @@ class ServerProtocol:
             self._window.acked(job, lease, offset)
             self._say(m.Ack(job, lease, offset))
 
-    def answer(self, job: str, lease: int, answer: m.Answer) -> None:
+    def answer(self, job: str, lease: int, answer: m.StepAnswer) -> None:
         """Somebody has answered what a step of the job has asked in its journal."""
         offset = self._window.acked_offset(job, lease)
         if offset is not None:

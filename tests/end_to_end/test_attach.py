@@ -1,19 +1,14 @@
 """`agent run attach` from a real terminal to a job on a real agent; and `kill -9` of everything in between."""
 
 import os
-import pty
-import select
 import signal
-import subprocess
 import termios
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.lab import PATIENCE_SECONDS, Lab, command_line, wait_for
+from support.at_terminal import AtTerminal, at_terminal
+from support.lab import Lab, wait_for
 
 from agent.job.process.proc import is_alive
 
@@ -28,62 +23,6 @@ FLOW = """
           until [ -e {folder}/go ]; do sleep 0.05; done
       - run: touch {folder}/done
 """
-
-
-class Terminal:
-    """The command at a real terminal, and what it has shown."""
-
-    def __init__(self, lab: Lab, *words: str, is_controlling: bool = True) -> None:
-        self.file, other = pty.openpty()
-        termios.tcsetwinsize(other, (33, 99))
-        self.process = subprocess.Popen(
-            ["setsid", *(["--ctty"] if is_controlling else []), *command_line(*words)],
-            env={**os.environ, **lab.environment, "TERM": "vt100"},
-            stdin=other,
-            stdout=other,
-            stderr=other,
-        )
-        os.close(other)
-        self.shown = b""
-        self._is_hung_up = False
-
-    def type(self, text: str) -> None:
-        os.write(self.file, text.encode())
-
-    def read_until(self, wanted: str) -> None:
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while wanted.encode() not in self.shown:
-            if self._is_hung_up or time.monotonic() > deadline:
-                pytest.fail(f"{wanted!r} was not shown, but {self.shown!r}")
-            self._read(0.1)
-
-    def finish(self) -> int:
-        """The exit code; all that the command has shown by its end is in `shown`."""
-        wait_for(lambda: self._read(0.02) or self._is_hung_up, "the command to end")
-        return self.process.wait(PATIENCE_SECONDS)
-
-    def close(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
-        os.close(self.file)
-
-    def _read(self, seconds: float) -> None:
-        if select.select([self.file], [], [], seconds)[0]:
-            try:
-                self.shown += os.read(self.file, 65536)
-            except OSError:  # nobody has the other side open any more
-                self._is_hung_up = True
-
-
-@contextmanager
-def at_terminal(lab: Lab, *words: str, is_controlling: bool = True) -> Iterator[Terminal]:
-    """`is_controlling`: signals of the terminal come to the command, of its size for one."""
-    terminal = Terminal(lab, *words, is_controlling=is_controlling)
-    try:
-        yield terminal
-    finally:
-        terminal.close()
 
 
 @pytest.fixture
@@ -101,7 +40,7 @@ def check_unharmed(lab: Lab, run: int) -> None:
     assert (lab.folder / "done").exists()
 
 
-def shell_of(terminal: Terminal, folder: Path) -> int:
+def shell_of(terminal: AtTerminal, folder: Path) -> int:
     """The process id of the shell at the other end."""
     terminal.type(f"echo $$ > {folder}/pid; echo 'rea''dy'\n")
     terminal.read_until("ready\r\n")
@@ -116,7 +55,7 @@ def audit_of(lab: Lab, **wanted: str) -> list[dict[str, Any]]:
 
 
 def test_a_person_sits_in_the_job_and_leaves_it_as_it_was(lab: Lab, run: int) -> None:
-    with at_terminal(lab, "run", "attach", str(run), "train") as terminal:
+    with at_terminal(lab.environment, "run", "attach", str(run), "train") as terminal:
         terminal.read_until("attaching to train on box")
         terminal.type('stty size; echo "model $MODEL"\n')
         terminal.read_until("33 99\r\n")
@@ -144,7 +83,7 @@ def test_a_person_sits_in_the_job_and_leaves_it_as_it_was(lab: Lab, run: int) ->
 def test_what_is_typed_after_a_change_of_size_finds_the_new_one_also_when_no_signal_told_of_it(
     lab: Lab, run: int
 ) -> None:
-    with at_terminal(lab, "run", "attach", str(run), "train", is_controlling=False) as terminal:
+    with at_terminal(lab.environment, "run", "attach", str(run), "train", is_controlling=False) as terminal:
         shell_of(terminal, lab.folder)
         termios.tcsetwinsize(terminal.file, (40, 120))
         terminal.type("stty size; echo en''d\n")
@@ -156,7 +95,7 @@ def test_what_is_typed_after_a_change_of_size_finds_the_new_one_also_when_no_sig
 
 
 def test_the_way_out_leaves_the_job_and_ends_the_shell(lab: Lab, run: int) -> None:
-    with at_terminal(lab, "run", "attach", str(run)) as terminal:
+    with at_terminal(lab.environment, "run", "attach", str(run)) as terminal:
         shell = shell_of(terminal, lab.folder)
         terminal.type("\r~.")
         assert terminal.finish() == 0
@@ -187,7 +126,7 @@ def test_without_a_terminal_the_streams_and_the_exit_code_are_the_commands(lab: 
 
 def test_whoever_comes_before_the_job_begins_is_told_what_it_waits_for(lab: Lab) -> None:
     run = lab.submit(lab.write_flow(FLOW.format(folder=lab.folder)))
-    with at_terminal(lab, "run", "attach", str(run)) as terminal:
+    with at_terminal(lab.environment, "run", "attach", str(run)) as terminal:
         terminal.read_until("waiting for job train to start")
         lab.add_agent("box")
         terminal.type("exit\n")
@@ -196,7 +135,7 @@ def test_whoever_comes_before_the_job_begins_is_told_what_it_waits_for(lab: Lab)
 
 
 def test_a_killed_command_leaves_nothing_behind(lab: Lab, run: int) -> None:
-    with at_terminal(lab, "run", "attach", str(run)) as terminal:
+    with at_terminal(lab.environment, "run", "attach", str(run)) as terminal:
         shell = shell_of(terminal, lab.folder)
         terminal.process.send_signal(signal.SIGKILL)
         wait_for(lambda: not is_alive(shell), "the shell to go")
@@ -206,7 +145,7 @@ def test_a_killed_command_leaves_nothing_behind(lab: Lab, run: int) -> None:
 
 @pytest.mark.parametrize("victim", ["box", "server"])
 def test_a_killed_daemon_or_server_ends_the_session_and_not_the_job(lab: Lab, run: int, victim: str) -> None:
-    with at_terminal(lab, "run", "attach", str(run)) as terminal:
+    with at_terminal(lab.environment, "run", "attach", str(run)) as terminal:
         shell = shell_of(terminal, lab.folder)
         lab.kill(victim)
         assert terminal.finish() == 1
@@ -223,7 +162,7 @@ def test_a_killed_daemon_or_server_ends_the_session_and_not_the_job(lab: Lab, ru
 def test_nobody_is_left_behind_by_a_killed_supervisor(lab: Lab, run: int) -> None:
     from support.lab import supervisor_pids
 
-    with at_terminal(lab, "run", "attach", str(run)) as terminal:
+    with at_terminal(lab.environment, "run", "attach", str(run)) as terminal:
         shell = shell_of(terminal, lab.folder)
         (folder,) = (path for path in (lab.state("box") / "jobs").iterdir() if (path / "spec.json").exists())
         for pid in supervisor_pids(folder):

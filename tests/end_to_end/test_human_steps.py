@@ -4,7 +4,7 @@ from typing import Any
 
 import httpx
 import pytest
-from end_to_end.test_attach import at_terminal
+from support.at_terminal import at_terminal
 from support.lab import Lab, wait_for
 
 FLOW = """
@@ -125,7 +125,7 @@ def test_the_wait_outlives_agent_and_server_and_the_answer_comes_once(lab: Lab, 
 
 
 def test_a_person_at_a_terminal_is_asked_field_by_field(lab: Lab, run: int) -> None:
-    with at_terminal(lab, "run", "answer", str(run)) as terminal:
+    with at_terminal(lab.environment, "run", "answer", str(run)) as terminal:
         terminal.read_until("good - how many are good (integer): ")
         terminal.type("many\n")
         terminal.read_until('is not of type "integer"')

@@ -20,7 +20,7 @@ from agent.cli.arguments import (
 )
 from agent.cli.flow import stored as flow_stored
 from agent.cli.local_files.called import link_called, link_local
-from agent.cli.local_files.files import load_file, read_event, read_flow
+from agent.cli.local_files.files import load_file, read_event, read_flow, read_object
 from agent.cli.local_files.named import find_flow, make_flow
 from agent.errors import UsageError
 
@@ -68,6 +68,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     run.add_argument(
         "--tag", default="", help="a tag for what the run keeps: later runs are brought it by that"
+    )
+    run.add_argument(
+        "--answers",
+        type=Path,
+        metavar="FILE",
+        help='what steps that wait for a person are told: a JSON object, {"STEP": {"NAME": VALUE}}',
     )
     run.add_argument("--actions-url", help="where `uses:` looks (AGENT_ACTIONS_URL)")
     prune = add_command(
@@ -293,6 +299,7 @@ def _run_here(
         images=dict(split_pair(pair, "--image") for pair in arguments.image),
         actions_url=arguments.actions_url,
         tag=check_tag(arguments.tag) if arguments.tag else "",
+        answers=_read_answers(arguments.answers),
     )
     return run_flow_here(flow, options, early, arguments.format, sys.stdout, log=arguments.log)
 
@@ -307,6 +314,18 @@ def _read_count(text: str) -> int:
     if not text.isascii() or not text.isdigit():
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number")
     return int(text)
+
+
+def _read_answers(file: Path | None) -> dict[str, dict[str, object]]:
+    if file is None:
+        return {}
+    answers: dict[str, dict[str, object]] = {}
+    for name, values in read_object(file, "what is there").items():
+        if not isinstance(values, dict):
+            hint = 'write {"STEP": {"NAME": VALUE}}'
+            raise UsageError(f"the answer to '{name}' is not a JSON object", where=str(file), hint=hint)
+        answers[name] = values
+    return answers
 
 
 def _submit(arguments: argparse.Namespace) -> int:

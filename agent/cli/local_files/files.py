@@ -120,17 +120,20 @@ def read_pins(flow: Path) -> Mapping[str, str] | None:
 
 def read_event(file: Path | None) -> Mapping[str, object]:
     """The event's payload; empty without a file. Raises UsageError when it is not a JSON object."""
+    return {} if file is None else read_object(file, "the event")
+
+
+def read_object(file: Path, what: str) -> dict[str, object]:
+    """The JSON object in a file; `what` says what it is. Raises UsageError when it is none."""
     import json
 
-    if file is None:
-        return {}
     try:
-        event = json.loads(read_text(file))
-    except ValueError as error:
+        found = json.loads(read_text(file))
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"not valid JSON: {error}", where=str(file)) from None
-    if not isinstance(event, dict):
-        raise UsageError("the event is not a JSON object", where=str(file))
-    return event
+    if not isinstance(found, dict):
+        raise UsageError(f"{what} is not a JSON object", where=str(file))
+    return found
 
 
 def read_inputs(given: list[str], file: Path | None) -> dict[str, object]:

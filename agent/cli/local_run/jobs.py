@@ -66,6 +66,7 @@ class LocalOptions:
     images: Mapping[str, str] = field(default_factory=dict)
     actions_url: str | None = None
     tag: str = ""  # for what the run keeps
+    answers: Mapping[str, Mapping[str, object]] = field(default_factory=dict)  # to what steps ask people
 
 
 @dataclass(slots=True)
@@ -81,7 +82,7 @@ class _Running:
 
 
 class LocalJobs:
-    """Starts jobs below `folder` and tells what becomes of them. `show` is given each record, with its job's key.
+    """Starts jobs below `folder` and tells what becomes of them. `show` is given each record, with its job's key, and so is `note`.
 
     `warn` is told once what a copy of the workspace lacks; `early` is the supervisor of the first; `is_unwanted` says whether jobs are begun no more.
     """
@@ -93,6 +94,7 @@ class LocalJobs:
         settings: Settings,
         early: EarlySupervisor,
         show: Callable[[str, Record], None],
+        note: Callable[[str, JobFolder, Record], None],
         warn: Callable[[str], None],
         is_unwanted: Callable[[], bool],
         kept: OpenRun,
@@ -103,6 +105,7 @@ class LocalJobs:
         self._settings = settings
         self._early = early
         self._show = show
+        self._note = note
         self._warn = warn
         self._warned: set[str] = set()
         self._is_unwanted = is_unwanted
@@ -187,6 +190,7 @@ class LocalJobs:
             if isinstance(record, Closed):
                 running.result = record.result
             self._show(running.spec.key, record)
+            self._note(running.spec.key, running.folder, record)
 
     def _make_workspace(self, spec: JobSpec) -> Path:
         if self._options.in_place:

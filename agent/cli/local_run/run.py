@@ -12,6 +12,7 @@ from agent.cli.local_run.interrupts import Interrupts
 from agent.cli.local_run.jobs import LocalJobs, LocalOptions
 from agent.cli.local_run.kept import KEPT, KeptStore
 from agent.cli.local_run.machine import LocalMachine
+from agent.cli.local_run.people import LocalPeople
 from agent.cli.local_run.queue import LocalQueue
 from agent.cli.local_run.sources import LocalSources
 from agent.cli.local_run.workspace_copy import name_some
@@ -71,8 +72,17 @@ class LocalRun:
         store = KeptStore(settings.state_folder / KEPT)
         self._kept, self._tag = store.begin_run(flow), options.tag
         self._sources = LocalSources(store, self._kept)
+        self._people = LocalPeople(screen, options.answers)
         self._jobs = LocalJobs(
-            folder, options, settings, early, screen.show_record, self._warn, self._is_unwanted, self._kept
+            folder,
+            options,
+            settings,
+            early,
+            screen.show_record,
+            self._people.note,
+            self._warn,
+            self._is_unwanted,
+            self._kept,
         )
         self._screen = screen
         self._clock = clock
@@ -121,7 +131,9 @@ class LocalRun:
         due = self._state.due_at
         if due is not None and self._clock.now() >= due:
             self._advance(TimePassed())
-        self._screen.tick()
+        self._people.tick()
+        if not self._people.is_asking:
+            self._screen.tick()
 
     def _tell_retry(self, key: str) -> None:
         job = self._state.jobs.get(key)

@@ -1,6 +1,5 @@
 """`agent run answer`: what a step asks a person for is filled in, on the command line, from a file or at a terminal."""
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any, TextIO
 
 from agent.cli.arguments import split_pair
 from agent.cli.client import Client
+from agent.cli.local_files.files import read_object
 from agent.cli.terminal.form_dialogue import FormDialogue
 from agent.cli.terminal.tables import plain
 from agent.errors import AgentError, InterruptedByUserError, NotFoundError, UsageError
@@ -31,22 +31,12 @@ def read_given(pairs: Sequence[str], file: Path | None) -> dict[str, object] | N
     """What the command line says: `--set` over what is in the file; None where neither is there."""
     if not pairs and file is None:
         return None
-    values = {} if file is None else read_values(file)
+    values = {} if file is None else read_object(_open(file), "the answer")
     return {**values, **dict(split_pair(pair, "--set") for pair in pairs)}
 
 
-def read_values(file: Path) -> dict[str, object]:
-    """A JSON object from a file, or with `-` from standard input. Raises UsageError."""
-    try:
-        text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
-        found = json.loads(text)
-    except OSError as error:
-        raise UsageError(f"the file can't be read: {error.strerror}", where=str(file)) from None
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"the file is not JSON: {error}", where=str(file)) from None
-    if not isinstance(found, dict):
-        raise UsageError("the file is no JSON object", where=str(file), hint='write {"NAME": VALUE}')
-    return found
+def _open(file: Path) -> Path:
+    return Path("/dev/stdin") if str(file) == "-" else file
 
 
 def _choose(found: Sequence[Any], run: int, job: str | None, step: int | None) -> Mapping[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from agent.cli.arguments import add_command, add_hold, add_server, read_hold, read_run
+from agent.cli.arguments import add_command, add_hold, add_server, read_hold, read_number, read_run
 from agent.cli.client import connect
 from agent.cli.terminal.tables import plain, print_json
 from agent.errors import UsageError
@@ -73,7 +73,7 @@ def _add_answer(commands: Any, add_common: Callable[[argparse.ArgumentParser], N
         "agent run answer 12",
         "agent run answer 12 review --set good=7 --set 'note=as it should be'",
     )
-    answer.add_argument("run", type=read_number, metavar="RUN")
+    answer.add_argument("run", type=read_run, metavar="RUN")
     answer.add_argument("job", nargs="?", metavar="JOB", help="its key; not needed when one job waits")
     answer.add_argument("--step", type=read_number, metavar="N", help="the step's number, when several wait")
     answer.add_argument(

@@ -6,6 +6,7 @@ Journals of this machine come record by record (`show_record`), the server's and
 
 import os
 import shutil
+import sys
 from collections.abc import Mapping
 from typing import Any, Protocol, TextIO
 
@@ -50,6 +51,9 @@ class JsonScreen:
         """Write the record at once: a program follows. What only moves is no record."""
         if record["kind"] == "progress":
             return
+        if record["kind"] == "question":  # is for who sits there, and not for the program that reads this
+            sys.stderr.write(f"{plain(str(record['text']))}\n")
+            return
         self._out.write(json_text(record, self._out) + "\n")
         self._out.flush()
 
@@ -68,7 +72,9 @@ def can_move(out: TextIO) -> bool:
 
 
 def tell(record: Mapping[str, Any], out: TextIO) -> str:
-    """The line of a warning, or of what a run kept."""
+    """The line of a warning, of what a run kept, or of a question to who sits there."""
+    if record["kind"] == "question":
+        return plain(str(record["text"]))
     if record["kind"] == "kept":
         return f"kept: {plain(str(record['path']))}"
     return coloured(f"Warning: {plain(str(record['message']))}", "cancelled", out)
@@ -112,7 +118,7 @@ class TextScreen:
                 self._line(job, coloured(f"waits: {plain(str(record['reason']))}", "dim", self._out))
             case "attempt":
                 self._attempts[job] = record["attempt"]
-            case "warning" | "kept":
+            case "warning" | "kept" | "question":
                 self._line(job, tell(record, self._out))
             case _:
                 pass

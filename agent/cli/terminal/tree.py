@@ -146,7 +146,7 @@ class TreeScreen:
                 self._summaries.append((job, str(record["text"])))
             case "waiting" | "attempt":
                 self._note_start(job, record)
-            case "warning" | "kept":
+            case "warning" | "kept" | "question":
                 self._print([tell(record, self._out)])
             case "job":
                 self._end_job(job, record)

@@ -31,7 +31,8 @@ class HumanHandler:
             raise StepFailure(f"the form is over {MOST_FORM_BYTES} bytes", FailureKind.ACTION)
         title = str(form.get("title") or step.action.manifest.name or step.log.name)[:_LONGEST_TITLE]
         step.log.say(f"Waits for a person: {title}")
-        step.log.say(f"The answer is given by: agent run answer {job.spec.run} '{job.spec.key}'")
+        if job.runtime_token:  # there is a server
+            step.log.say(f"The answer is given by: agent run answer {job.spec.run} '{job.spec.key}'")
         step.log.flush()
         with all_paused(step.deadlines):
             answered = job.people.ask(step.log.step)

@@ -13,7 +13,7 @@ from agent.errors import AgentError
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HeardAnswer:
     """What somebody has filled in. `refusal`: nobody will, for this reason, and the step fails."""
 
     by: str
@@ -25,17 +25,17 @@ class People:
     """The open questions of one job, by the numbers of their steps."""
 
     def __init__(self) -> None:
-        self._asked: dict[int, asyncio.Future[Answer]] = {}
+        self._asked: dict[int, asyncio.Future[HeardAnswer]] = {}
         self._answered: dict[int, str] = {}
 
-    def ask(self, step: int) -> asyncio.Future[Answer]:
+    def ask(self, step: int) -> asyncio.Future[HeardAnswer]:
         """The step's question is open; what it is answered with."""
-        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[HeardAnswer] = asyncio.get_running_loop().create_future()
         self._asked[step] = future
         future.add_done_callback(lambda _done: self._asked.pop(step))
         return future
 
-    def answer(self, step: int, answer: Answer) -> None:
+    def answer(self, step: int, answer: HeardAnswer) -> None:
         """Let the step go on. Raises AgentError when it has its answer already, or waits for none."""
         if step in self._answered:
             raise AgentError(f"the step was answered already, by {self._answered[step]}")

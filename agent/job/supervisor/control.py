@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 from agent.errors import AgentError
-from agent.job.steps.people import Answer
+from agent.job.steps.people import HeardAnswer
 
 _MAX_LINE_BYTES = 1 << 21  # an answer's text, escaped
 
@@ -31,7 +31,7 @@ class Controlled(Protocol):
         """End it the usual way."""
         ...
 
-    def answer(self, step: int, answer: Answer) -> None:
+    def answer(self, step: int, answer: HeardAnswer) -> None:
         """What the step waits for. Raises AgentError when it does not."""
         ...
 
@@ -57,7 +57,7 @@ class ControlServer:
         )
 
     def close(self) -> None:
-        """Answer nobody any more."""
+        """HeardAnswer nobody any more."""
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -99,12 +99,12 @@ class ControlServer:
         return {"ok": True}
 
 
-def _read_answer(request: Mapping[str, Any]) -> tuple[int, Answer]:
+def _read_answer(request: Mapping[str, Any]) -> tuple[int, HeardAnswer]:
     values = request.get("values", {})
     step = request.get("step")
     if not isinstance(step, int) or not isinstance(values, dict):
         raise AgentError("an answer has the number of its step, and values by name")
-    return step, Answer(str(request.get("by", "")), values, str(request.get("refusal", "")))
+    return step, HeardAnswer(str(request.get("by", "")), values, str(request.get("refusal", "")))
 
 
 def _read_request(line: bytes) -> Mapping[str, Any]:

@@ -35,7 +35,7 @@ from agent.job.process.processes import end_descendants
 from agent.job.steps.actions import Actions
 from agent.job.steps.contexts import evaluate_mapping, evaluate_value
 from agent.job.steps.deadlines import Deadline
-from agent.job.steps.people import Answer
+from agent.job.steps.people import HeardAnswer
 from agent.job.steps.places import make_places
 from agent.job.steps.state import RunningJob
 from agent.job.steps.steprun import write_event
@@ -100,7 +100,7 @@ class Lifecycle:
         """Somebody asked for the job's end. Asking again changes nothing."""
         self._end_early(FailureKind.CANCELLED, reason or "the job was cancelled")
 
-    def answer(self, step: int, answer: Answer) -> None:
+    def answer(self, step: int, answer: HeardAnswer) -> None:
         """Somebody has answered what a step waits for. Raises AgentError when it does not, or not any more."""
         self._job.people.answer(step, answer)
 

@@ -379,7 +379,7 @@ class AgentConnection:
         for (job, lease), reason in news.over.items():
             self.revoke(job, lease, reason)
         for form in news.answered:
-            answer = m.Answer(form.step, form.answered_by or "", values_of(form))
+            answer = m.StepAnswer(form.step, form.answered_by or "", values_of(form))
             self._protocol.answer(form.job, form.lease, answer)
         self._flush()
         if self.ready is not None:
