@@ -70,7 +70,7 @@ def test_a_step_asks_in_the_journal_and_goes_on_with_the_answer(tmp_path: Path) 
     report = finish_job(folder, pid)
     assert report.conclusion is Conclusion.SUCCESS
     assert report.output_of("reads") == ['good 7 notes ["a",1]']
-    assert report.steps()["look"].outputs == {"good": "7", "notes": '["a",1]'}
+    assert report.steps()["look"].outputs == {"good": 7, "notes": ["a", 1]}
     assert "Answered by ada" in report.log("look")
 
 
@@ -82,7 +82,7 @@ def test_a_question_is_answered_once(tmp_path: Path) -> None:
     assert answer_step(folder, first.step, "bob", {"good": 2}) == "the step was answered already, by ada"
     assert answer_step(folder, second.step, "bob", {"good": 3}) == ""
     report = finish_job(folder, pid)
-    assert [report.steps()[name].outputs["good"] for name in ("look", "again")] == ["1", "3"]
+    assert [report.steps()[name].outputs["good"] for name in ("look", "again")] == [1, 3]
 
 
 def test_who_refuses_to_answer_makes_the_step_fail_with_the_reason(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ the step runs, its time-outs and the job's stand still, and the workspace is kep
 """
 
 from agent import codec
-from agent.flow.expressions import to_text
 from agent.job.output.recorder import now_ms
 from agent.job.steps.deadlines import all_paused
 from agent.job.steps.steprun import RunSteps, StepFailure, StepRun
@@ -41,8 +40,4 @@ class HumanHandler:
         if answer.refusal:
             raise StepFailure(answer.refusal)
         step.log.say(f"Answered by {answer.by}")
-        step.effects.outputs.update({name: _write(value) for name, value in answer.values.items()})
-
-
-def _write(value: object) -> str:
-    return codec.dump(value) if isinstance(value, list | dict) else to_text(value)
+        step.effects.outputs.update(answer.values)

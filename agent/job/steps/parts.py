@@ -30,6 +30,11 @@ class StepAction(Protocol):
         ...
 
     @property
+    def origin(self) -> str:
+        """Where its repository comes from."""
+        ...
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """What the user should be told about how it was found."""
         ...

@@ -30,7 +30,7 @@ from agent.job.steps.parts import StepAction
 from agent.job.steps.state import RunningJob, StepScope
 from agent.job.steps.steprun import Handler, StepFailure, StepRun, StepStage
 from agent.job.steps.turns import CANCELLED, FAILED, SUCCESS, StepEnd, Turn, name_step, report
-from agent.job.supervisor.handling import find_handler, stage_condition
+from agent.job.supervisor.handling import find_handler, is_cached, stage_condition
 from agent.journal.format import Annotation
 from agent.spec.data import KEEP_STEP
 from agent.spec.job import SpecStepKind, StepSpec
@@ -238,6 +238,10 @@ class StepLoop:
 
     def _find_handler(self, step: StepRun) -> Handler:
         handler = find_handler(step.action)
+        if step.stage is StepStage.MAIN and is_cached(step.action, step.spec):
+            from agent.job.results.handler import CachedHandler
+
+            handler = CachedHandler(handler)
         return handler if self.folder_guard is None else self.folder_guard.guard(handler)
 
     async def _find_action(self, turn: Turn) -> Instance:

@@ -5,6 +5,9 @@ from collections.abc import Callable
 from agent.job.handlers.script import ScriptHandler
 from agent.job.steps.parts import StepAction
 from agent.job.steps.steprun import Handler, StepStage
+from agent.spec.job import StepSpec
+
+_ASKS = "HumanRuns"  # whose answer is a new one each time
 
 
 def find_handler(action: StepAction | None) -> Handler:
@@ -18,6 +21,17 @@ def stage_condition(action: StepAction, stage: StepStage) -> str:
     has_stage = getattr(runs, stage.value, "") or getattr(runs, f"{stage.value}_entrypoint", "")
     condition: str = getattr(runs, f"{stage.value}_if") if has_stage else ""
     return condition
+
+
+def is_cached(action: StepAction | None, spec: StepSpec) -> bool:
+    """Whether the step's outputs may be an earlier run's: the step says so, else its action, which does nothing after the step."""
+    if (
+        action is None
+        or type(action.manifest.runs).__name__ == _ASKS
+        or stage_condition(action, StepStage.POST)
+    ):
+        return False
+    return action.manifest.is_cached if spec.is_cached is None else spec.is_cached
 
 
 def _command() -> Handler:
@@ -69,7 +83,7 @@ _HANDLERS: dict[str, Callable[[], Handler]] = {
     "CommandRuns": _command,
     "CompositeRuns": _composite,
     "DockerRuns": _docker,
-    "HumanRuns": _human,
+    _ASKS: _human,
     "NodeRuns": _node,
     "PythonRuns": _python,
     "ScriptRuns": _file,

@@ -8,6 +8,7 @@ has not ended is touched.
 | --- | --- | --- |
 | artifacts | their own time is over, or they are too old; uploads that their job broke off | keep_artifacts_days |
 | caches | nobody has used them for so long; uploads that their job broke off | keep_caches_days |
+| results of steps | nobody has used them for so long | keep_caches_days |
 | logs | their run ended so long ago; the oldest, when there is no room | keep_logs_days, max_log_bytes |
 | runs, with all that is theirs | they ended so long ago | keep_runs_days |
 | snapshots | no run of the project works on them, a week after their upload | |
@@ -29,7 +30,16 @@ from agent.server.data.blobs.store import BlobStore
 from agent.server.data.journals import Journals
 from agent.server.events.changes import Change, Changes
 from agent.server.process.problems import ConflictError
-from agent.server.store import archives, caches, dataset_files, datasets, projects, retention, snapshots
+from agent.server.store import (
+    archives,
+    caches,
+    dataset_files,
+    datasets,
+    projects,
+    retention,
+    snapshots,
+    step_results,
+)
 from agent.server.store.archives import ArchiveRow
 from agent.server.store.artifacts import ArtifactRow
 from agent.server.store.caches import CacheRow
@@ -132,6 +142,8 @@ class Retention:
             yield doomed
         async for doomed in self._old_caches(project, now):
             yield doomed
+        async for doomed in self._old_results(project, now):
+            yield doomed
         async for doomed in self._old_datasets(project, now):
             yield doomed
         async for doomed in self._logs_over(project):
@@ -182,6 +194,20 @@ class Retention:
 
             keys = _keys_of("caches", row)
             yield Doomed("cache", row.key, project.name, row.size_bytes, forget, keys)
+
+    async def _old_results(self, project: ProjectRow, now: float) -> AsyncIterator[Doomed]:
+        days = project.settings.keep_caches_days
+        if days is None:
+            return
+        unused_since = now - days * _DAY_SECONDS
+        async with self._changes.database.read() as connection:
+            count = await step_results.count_unused(connection, project.id, unused_since)
+
+        async def forget(change: Change) -> None:
+            await step_results.remove_unused(change.connection, project.id, unused_since)
+
+        if count:
+            yield Doomed("step results", str(count), project.name, 0, forget)
 
     async def _old_datasets(self, project: ProjectRow, now: float) -> AsyncIterator[Doomed]:
         """Versions and drafts first; their bytes are counted with the contents, which others may share."""

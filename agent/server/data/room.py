@@ -18,6 +18,7 @@ from agent.server.data.journals.table import TableJournals
 from agent.server.data.log_index import LogIndexes
 from agent.server.data.retention import Retention
 from agent.server.data.snapshots import Snapshots
+from agent.server.data.step_results import StepResults
 from agent.server.data.tags import Tags
 from agent.server.data.uploads import Uploads
 from agent.server.events.changes import Changes
@@ -41,6 +42,7 @@ class DataRoom:
     caches: Caches
     job_caches: JobCaches
     snapshots: Snapshots
+    step_results: StepResults
     tags: Tags
     datasets: DatasetReading
     dataset_changes: DatasetChanges
@@ -67,6 +69,7 @@ def make_data_room(
         caches=Caches(changes, uploads),
         job_caches=JobCaches(changes, uploads),
         snapshots=Snapshots(changes, blobs, limits.snapshot_bytes),
+        step_results=StepResults(changes),
         tags=Tags(changes),
         datasets=DatasetReading(database, datasets),
         dataset_changes=DatasetChanges(changes, datasets),

@@ -84,6 +84,7 @@ class _Reader:
             inputs=MappingProxyType(inputs),
             outputs=MappingProxyType(outputs),
             runs=runs,
+            is_cached=self._text(top, "cache").lower() == "true",
         )
 
     def _input(self, name: str, node: Node) -> ActionInput:

@@ -26,6 +26,7 @@ from agent.server.store.schema.settings import run_secrets, secrets, variables
 from agent.server.store.schema.sharing import (
     archives,
     caches,
+    step_results,
     tags,
 )
 from agent.server.store.schema.triggers import (
@@ -85,6 +86,7 @@ __all__ = [
     "servers",
     "snapshots",
     "status_reports",
+    "step_results",
     "steps",
     "summaries",
     "tags",

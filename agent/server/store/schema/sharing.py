@@ -1,9 +1,22 @@
 """Tables of what runs share: caches, tags; and where logs lie when their jobs are over."""
 
-from sqlalchemy import Column, ForeignKey, Index, String, Table, UniqueConstraint
+from sqlalchemy import Column, ForeignKey, Index, String, Table, Text, UniqueConstraint
 
 from agent.server.store.schema.base import Time, Whole, metadata, one_of
 from agent.server.store.states import ArchiveState, UploadStatus
+
+step_results = Table(
+    "step_results",
+    metadata,
+    Column("project", Whole, primary_key=True, autoincrement=False),
+    Column("scope", String, primary_key=True),  # as of caches
+    Column("key", String, primary_key=True),  # of the action and its inputs: agent.job.results.key
+    Column("outputs", Text, nullable=False),  # JSON
+    Column("run", Whole, nullable=False),  # that gave them; it may be gone
+    Column("step", String, nullable=False),
+    Column("used_at", Time, nullable=False),
+)
+Index("step_results_used", step_results.c.project, step_results.c.used_at)
 
 caches = Table(
     "caches",

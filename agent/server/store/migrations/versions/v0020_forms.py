@@ -1,4 +1,4 @@
-"""Forms that steps wait for people to fill in."""
+"""Forms that steps wait for people to fill in, and results of cached actions."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,7 +11,7 @@ down_revision = "0019"
 
 
 def upgrade() -> None:
-    """Add the table. No step has asked before."""
+    """Add the tables. No step has asked before, and nothing was kept."""
     op.create_table(
         "forms",
         sa.Column("job", sa.String(), sa.ForeignKey("jobs.id", name="forms_job_fkey"), primary_key=True),
@@ -25,3 +25,14 @@ def upgrade() -> None:
         sa.Column("answered_at", Time),
         sa.Column("ended_at", Time),
     )
+    op.create_table(
+        "step_results",
+        sa.Column("project", Whole, primary_key=True, autoincrement=False),
+        sa.Column("scope", sa.String(), primary_key=True),
+        sa.Column("key", sa.String(), primary_key=True),
+        sa.Column("outputs", sa.Text(), nullable=False),
+        sa.Column("run", Whole, nullable=False),
+        sa.Column("step", sa.String(), nullable=False),
+        sa.Column("used_at", Time, nullable=False),
+    )
+    op.create_index("step_results_used", "step_results", ["project", "used_at"])
