@@ -1,4 +1,4 @@
-"""Where results are kept: in a folder of this machine's for local runs, at the server for its jobs.
+"""Places of results: a folder of this machine's for local runs, the server for its jobs.
 
 A supervisor talks to no network: a small program asks the server, as a process of the step, with the job's token.
 """

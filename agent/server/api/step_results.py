@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import msgspec
 from starlette.responses import Response
 
-from agent.server.data.step_results import ResultView
+from agent.server.data.step_results import StepResultView
 from agent.server.http.call import Call, empty_response, view_response
 from agent.server.http.operation import V1, Operation
 from agent.server.people.auth.access import Access
@@ -35,6 +35,6 @@ async def keep_result(call: Call) -> Response:
 
 _PATH = f"{V1}/step-results/{{digest}}"
 OPERATIONS = (
-    Operation("GET", _PATH, Access.JOB, find_result, answers={200: ResultView}),
+    Operation("GET", _PATH, Access.JOB, find_result, answers={200: StepResultView}),
     Operation("PUT", _PATH, Access.JOB, keep_result, body=ResultBody, problems=(413,)),
 )

@@ -22,7 +22,7 @@ MOST_RESULT_BYTES = 256 << 10
 _KEY = re.compile(r"[0-9a-f]{64}")
 
 
-class ResultView(msgspec.Struct):
+class StepResultView(msgspec.Struct):
     """What an equal step gave, and which that was."""
 
     outputs: dict[str, Any]
@@ -36,7 +36,7 @@ class StepResults:
     def __init__(self, changes: Changes) -> None:
         self._changes = changes
 
-    async def find(self, job: JobIdentity, key: str) -> ResultView:
+    async def find(self, job: JobIdentity, key: str) -> StepResultView:
         """What is kept under the key, where the job may see it. Raises NotFoundError, RefusedError, MalformedError."""
         _check_key(key)
         async with self._changes.begin() as change:
@@ -46,7 +46,7 @@ class StepResults:
             if found is None:
                 raise NotFoundError("there is no such result")
             await step_results.note_use(change.connection, row.project, found, change.now)
-        return ResultView(json.loads(found.outputs), found.run, found.step)
+        return StepResultView(json.loads(found.outputs), found.run, found.step)
 
     async def keep(self, job: JobIdentity, key: str, outputs: Mapping[str, Any], step: str) -> None:
         """Keep what a step of the job gave; where there is one, that stays. Raises RefusedError, MalformedError, TooLargeError."""
