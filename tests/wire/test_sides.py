@@ -331,6 +331,29 @@ def test_a_cancel_reaches_the_agent():
     assert pair.exchange() == [m.Cancel(JOB, 1, "by ada")]
 
 
+def test_an_answer_goes_with_an_ack_of_what_is_stored_and_nowhere_else():
+    pair = assigned_pair()
+    pair.agent.ship(JOB, 1, 0, b"abc")
+    pair.exchange()
+    pair.server.acknowledge(JOB, 1, 3)
+    answer = m.StepAnswer(2, "ada", {"good": 7, "notes": ["a", None]})
+    for _ in range(2):
+        pair.server.answer(JOB, 1, answer)
+    pair.server.answer(JOB, 2, answer)
+    assert pair.exchange() == [m.Ack(JOB, 1, 3), *[m.Ack(JOB, 1, 3, answer)] * 2]
+    pair = ready_pair(held())
+    pair.server.answer(JOB, 1, answer)
+    assert pair.exchange() == [], "the agent does not know from where to ship yet"
+
+
+@pytest.mark.parametrize("answer", [m.StepAnswer(-1, "ada"), m.StepAnswer(1, "a" * 300)])
+def test_an_answer_that_makes_no_sense_ends_the_connection(answer: m.StepAnswer):
+    pair = assigned_pair()
+    with pytest.raises(WireError) as caught:
+        pair.agent.receive_text(encode_text(m.Ack(JOB, 1, 0, answer)))
+    assert caught.value.code == "bad_message"
+
+
 def test_the_proof_needs_a_challenge_that_was_sent():
     pair = Pair()
     pair.agent.hello()

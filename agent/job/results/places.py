@@ -26,7 +26,7 @@ _LONGEST_NAME = 200
 class FoundResult(NamedTuple):
     """What an equal run of the action gave; `of` says which."""
 
-    outputs: Mapping[str, str]
+    outputs: Mapping[str, Any]  # as the step gave them
     of: str
 
 
@@ -100,7 +100,7 @@ def read_result(text: str, whose: str) -> FoundResult | None:
     """A result as it is kept; None for what is none."""
     try:
         found: Any = json.loads(text)
-        outputs = {str(name): str(value) for name, value in found["outputs"].items()}
+        outputs = {str(name): value for name, value in found["outputs"].items()}
         run = f"run {found['run']}" if "run" in found else whose
         return FoundResult(outputs, f"{run}, step {found['step']}")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
