@@ -69,7 +69,7 @@ def test_a_step_asks_in_the_journal_and_goes_on_with_the_answer(tmp_path: Path) 
     assert answer_step(folder, asked.step, "ada", {"good": 7, "notes": ["a", 1]}) == ""
     report = finish_job(folder, pid)
     assert report.conclusion is Conclusion.SUCCESS
-    assert report.output_of("reads") == ['good 7 notes ["a",1]']
+    assert report.output_of("reads") == ['good 7 notes ["a", 1]']
     assert report.steps()["look"].outputs == {"good": 7, "notes": ["a", 1]}
     assert "Answered by ada" in report.log("look")
 

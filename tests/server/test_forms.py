@@ -71,7 +71,8 @@ def test_an_answer_is_told_again_until_the_journal_says_that_the_step_has_ended(
     ended = StepChanged(1, "look1", "Look", "completed", 2000, outcome=done, conclusion=done)
     agent.ship(assign, frames(ended, closing()))
     wait_for(lambda: server.run(run)["conclusion"], "the run to end")
-    assert server.sql("SELECT ended_at IS NULL FROM forms WHERE job = ?", assign.job) == [(0,)]
+    ((ended_at,),) = server.sql("SELECT ended_at FROM forms WHERE job = ?", assign.job)
+    assert ended_at is not None
     assert forms(server, run) == []
 
 
