@@ -107,7 +107,7 @@ class AppChanged:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class FormAsked:
     """A step waits for a person: `form` is a JSON schema of what they fill in. It has been answered when the step has ended."""
 
     KIND: ClassVar[int] = 7
@@ -126,9 +126,9 @@ class Closed:
     result: JobResult
 
 
-Record = Opened | Log | StepChanged | Annotation | Summary | AppChanged | Asked | Closed
+Record = Opened | Log | StepChanged | Annotation | Summary | AppChanged | FormAsked | Closed
 _JSON_KINDS: dict[int, type] = {
-    kind.KIND: kind for kind in (Opened, StepChanged, Annotation, Summary, AppChanged, Asked, Closed)
+    kind.KIND: kind for kind in (Opened, StepChanged, Annotation, Summary, AppChanged, FormAsked, Closed)
 }
 
 

@@ -11,8 +11,8 @@ from agent import codec
 from agent.journal.format import (
     Annotation,
     AppChanged,
-    Asked,
     Closed,
+    FormAsked,
     Log,
     Opened,
     Record,
@@ -57,7 +57,7 @@ class PublicRecords:
                 app = {"name": record.name, "port": record.port, "state": record.state}
                 more = {"message": record.message, "time": record.time_ms / 1000}
                 yield {"kind": "app", "job": self._job, **app, **more}
-            case Asked():
+            case FormAsked():
                 asked = {"title": record.title, "form": record.form, "time": record.time_ms / 1000}
                 yield self._about(record.step, "form", {"index": record.step, **asked})
             case Closed():

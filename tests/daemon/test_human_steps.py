@@ -12,15 +12,15 @@ from agent.daemon import enforcing, escalation
 from agent.daemon.enforcing import Enforcer
 from agent.daemon.job import DaemonJob, DaemonJobState, JobLimits
 from agent.job.launch.launcher import JobFolder, answer_step, read_pause, read_result
-from agent.journal.format import Asked
+from agent.journal.format import FormAsked
 from agent.spec.outcome import Conclusion, FailureKind
 
 LOOK = "runs:\n  using: human\n  form: {properties: {good: {type: integer}}}\n"
 SECONDS = 0.5
 
 
-def asked(folder: JobFolder) -> list[Asked]:
-    return [record for record in read_report(folder).records if isinstance(record, Asked)]
+def asked(folder: JobFolder) -> list[FormAsked]:
+    return [record for record in read_report(folder).records if isinstance(record, FormAsked)]
 
 
 async def wait_for_end(folder: JobFolder, pid: int) -> Conclusion:

@@ -12,7 +12,7 @@ from support.jobs import JobReport, finish_job, read_report, script, start_job, 
 from support.lab import PATIENCE_SECONDS
 
 from agent.job.launch.launcher import JobFolder, answer_step, read_pause, request_cancel
-from agent.journal.format import Asked
+from agent.journal.format import FormAsked
 from agent.spec.job import SpecStepKind, StepSpec
 from agent.spec.outcome import Conclusion
 
@@ -30,11 +30,11 @@ runs:
 """
 
 
-def wait_for_question(folder: JobFolder, number: int = 1) -> Asked:
+def wait_for_question(folder: JobFolder, number: int = 1) -> FormAsked:
     """The question number `number` of the job."""
 
-    def find() -> Asked | None:
-        asked = [record for record in read_report(folder).records if isinstance(record, Asked)]
+    def find() -> FormAsked | None:
+        asked = [record for record in read_report(folder).records if isinstance(record, FormAsked)]
         return asked[number - 1] if len(asked) >= number else None
 
     return wait_for(find)

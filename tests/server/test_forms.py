@@ -5,7 +5,7 @@ from typing import Any
 
 from server.vocabulary import ServerProcess, TestAgent, closing, frames, journal, wait_for
 
-from agent.journal.format import Asked, StepChanged
+from agent.journal.format import FormAsked, StepChanged
 from agent.spec.outcome import Conclusion
 from agent.wire import messages as m
 
@@ -25,7 +25,7 @@ def begin(server: ServerProcess, make_agent: Agents, *numbers: int) -> tuple[Tes
 
 
 def ask(assign: m.Assign, *numbers: int) -> bytes:
-    asked = [Asked(number, 1000 + number, f"Look {number}", FORM) for number in numbers]
+    asked = [FormAsked(number, 1000 + number, f"Look {number}", FORM) for number in numbers]
     begun = [StepChanged(number, f"look{number}", "Look", "running", 1000) for number in numbers]
     return journal(assign, *begun, *asked, closes=False)
 

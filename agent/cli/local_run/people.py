@@ -13,7 +13,7 @@ from agent.cli.terminal.screen import Screen
 from agent.errors import UnreachableError, UsageError
 from agent.flow.forms import check_values
 from agent.job.launch.launcher import JobFolder, answer_step
-from agent.journal.format import Asked, Record, StepChanged
+from agent.journal.format import FormAsked, Record, StepChanged
 
 _STANDARD_INPUT = 0
 _READ_BYTES = 4096
@@ -52,7 +52,7 @@ class LocalPeople:
             self._ids[job, record.step] = record.id
             if record.state == "completed":
                 self._drop(job, record.step)
-        elif isinstance(record, Asked) and isinstance(record.form, dict):
+        elif isinstance(record, FormAsked) and isinstance(record.form, dict):
             dialogue = FormDialogue(record.title, record.form)
             step_id = self._ids.get((job, record.step), "")
             self._answer_or_wait(_Question(job, folder, record.step, step_id, dialogue, record.form))

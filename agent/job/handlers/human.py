@@ -8,7 +8,7 @@ from agent import codec
 from agent.job.output.recorder import now_ms
 from agent.job.steps.deadlines import all_paused
 from agent.job.steps.steprun import RunSteps, StepFailure, StepRun
-from agent.journal.format import Asked
+from agent.journal.format import FormAsked
 from agent.resolve.manifests.model import HumanRuns
 from agent.spec.outcome import FailureKind
 
@@ -35,7 +35,7 @@ class HumanHandler:
         step.log.flush()
         with all_paused(step.deadlines):
             answered = job.people.ask(step.log.step)
-            step.log.recorder.write(Asked(step.log.step, now_ms(), title, form))
+            step.log.recorder.write(FormAsked(step.log.step, now_ms(), title, form))
             answer = await answered
         if answer.refusal:
             raise StepFailure(answer.refusal)

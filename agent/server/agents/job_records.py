@@ -12,8 +12,8 @@ from agent.errors import AgentError, DamagedError
 from agent.journal.format import (
     Annotation,
     AppChanged,
-    Asked,
     Closed,
+    FormAsked,
     Log,
     Opened,
     Record,
@@ -143,7 +143,7 @@ class JobRecords:
             return False  # given up meanwhile
         change.wake(job_topic(job))
         bounds = await read_bounds(change.connection, job, lease, [record for _, record in found])
-        if row.waiting or any(isinstance(record, Asked) for _, record in found):
+        if row.waiting or any(isinstance(record, FormAsked) for _, record in found):
             new = [record for end, record in found if end > row.journal_applied]
             await note_forms(change, row, new)
         for end, record in found:
@@ -186,7 +186,7 @@ async def _put(change: Change, job: str, lease: int, end: int, record: Record) -
             await records.put_summary(change.connection, job, lease, end, record)
         case AppChanged():
             await _note_app(change, job, lease, record)
-        case Log() | Asked() | Closed():
+        case Log() | FormAsked() | Closed():
             pass  # `note_forms` sees to what is asked
 
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from agent.journal.format import (
     Annotation,
     AppChanged,
-    Asked,
     Closed,
+    FormAsked,
     Log,
     Opened,
     Record,
@@ -99,7 +99,7 @@ class Parting:
                 self._begun.pop(step, None)
             case Closed():
                 self._begun.clear()
-            case Opened() | Log() | StepChanged() | Annotation() | Summary() | AppChanged() | Asked():
+            case Opened() | Log() | StepChanged() | Annotation() | Summary() | AppChanged() | FormAsked():
                 pass
 
 

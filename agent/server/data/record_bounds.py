@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from agent.journal.format import (
     Annotation,
     AppChanged,
-    Asked,
     Closed,
+    FormAsked,
     Log,
     Opened,
     Record,
@@ -59,7 +59,7 @@ class Bounds:
             case Summary():
                 self._characters += len(record.text)
                 return True
-            case Opened() | StepChanged() | Log() | AppChanged() | Asked() | Closed():
+            case Opened() | StepChanged() | Log() | AppChanged() | FormAsked() | Closed():
                 return True
         return False
 

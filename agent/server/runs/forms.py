@@ -12,7 +12,7 @@ import msgspec
 
 from agent.errors import NotFoundError, UsageError
 from agent.flow.forms import check_values
-from agent.journal.format import Asked, Record, StepChanged
+from agent.journal.format import FormAsked, Record, StepChanged
 from agent.server.events import audit
 from agent.server.events.changes import Change, Changes
 from agent.server.events.live import agent_topic
@@ -89,7 +89,7 @@ async def note_forms(change: Change, row: JobRow, found: Sequence[Record]) -> No
     """What a job's journal says of its forms: that steps ask, and that those that did have ended."""
     has_changed = False
     for record in found:
-        if isinstance(record, Asked):
+        if isinstance(record, FormAsked):
             await forms.add_form(change.connection, row.id, row.lease, record)
             has_changed = True
         elif isinstance(record, StepChanged) and record.state == "completed":

@@ -14,7 +14,7 @@ from sqlalchemy import Select, bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent import codec
-from agent.journal.format import Asked
+from agent.journal.format import FormAsked
 from agent.server.store.hot import Hot
 from agent.server.store.schema import forms, jobs
 from agent.server.store.text import without_nul
@@ -72,7 +72,7 @@ _END = Hot(
 )
 
 
-async def add_form(connection: AsyncConnection, job: str, lease: int, asked: Asked) -> None:
+async def add_form(connection: AsyncConnection, job: str, lease: int, asked: FormAsked) -> None:
     """A step asks. Adding it twice changes nothing."""
     await _ADD.count(
         connection,
