@@ -207,7 +207,7 @@ def test_forms_of_other_languages_have_no_equal() -> None:
         "2: nothing starts by 'annotated' there",
         "2: a program that tells this flow alone of 'told' does not exist there",
         "2: all jobs of a flow run there, and here those that are named",
-        "2: all secrets reach the job, and there those alone that it names",
+        "2: each secret is a variable of the job, and there those alone that it names",
         "2: the outputs of an equal run can't be taken there",
     ]
 

@@ -115,10 +115,15 @@ def _write_work(writer: Writer, job: Job) -> _Fields:
         fields["keeps"] = [write_keep(writer, keep) for keep in job.keeps]
     if job.apps:
         fields["apps"] = {app.name: _write_app(writer, app) for app in job.apps}
-    if job.sees_all_secrets or job.sees_secrets:
+    if job.sees_all_secrets:
         writer.lose(
             job.position,
-            "all secrets reach the job, and there those alone that it names",
+            "each secret is a variable of the job, and there those alone that it names",
             "name them in `env`, as in `KEY: ${{ secrets.KEY }}`",
+        )
+    elif job.sees_secrets:
+        writer.differ(
+            job.position,
+            "actions find the secrets that they say they need, and there those that the job names",
         )
     return {**fields, "steps": [write_step(writer, step) for step in job.steps]}
