@@ -104,6 +104,7 @@ class AppChanged:
     time_ms: int
     port: int  # as the job's steps know it
     message: str = ""  # what is wrong with it
+    url: str = ""  # where it is on this machine: of local runs only
 
 
 @dataclass(frozen=True, slots=True)

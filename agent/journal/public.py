@@ -55,7 +55,7 @@ class PublicRecords:
                 yield self._about(record.step, "summary", {"text": record.text})
             case AppChanged():
                 app = {"name": record.name, "port": record.port, "state": record.state}
-                more = {"message": record.message, "time": record.time_ms / 1000}
+                more = {"message": record.message, "url": record.url, "time": record.time_ms / 1000}
                 yield {"kind": "app", "job": self._job, **app, **more}
             case FormAsked():
                 asked = {"title": record.title, "form": record.form, "time": record.time_ms / 1000}

@@ -8,7 +8,8 @@ import pytest
 from support.manual_clock import ManualClock
 
 from agent.cli.terminal.tree import TreeScreen
-from agent.journal.format import Annotation, Closed, Log, Opened, StepChanged, Summary
+from agent.journal.format import Annotation, AppChanged, Closed, Log, Opened, StepChanged, Summary
+from agent.spec.apps import AppState
 from agent.spec.outcome import Conclusion, JobResult
 
 
@@ -381,3 +382,12 @@ def test_one_endless_line_does_not_fill_the_screen() -> None:
     play.step("a", 0, "Train", "success")
     play.end("a", "success")
     assert sum(line.count("x") for line in play.seen()) == 800
+
+
+def test_an_app_that_is_ready_on_this_machine_is_a_line_that_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    play = Play()
+    address = "http://127.0.0.1:20001/lab?token=x"
+    for state in (AppState.WAITING, AppState.READY, AppState.GONE):
+        play.screen.show_record("a", AppChanged(0, "lab", state, play.now_ms, 20001, url=address))
+    assert [line for line in play.terminal.lines() if "lab" in line] == [f"The app 'lab' is ready: {address}"]

@@ -72,11 +72,13 @@ def can_move(out: TextIO) -> bool:
 
 
 def tell(record: Mapping[str, Any], out: TextIO) -> str:
-    """The line of a warning, of what a run kept, or of a question to who sits there."""
+    """The line of a warning, of what a run kept, of an app that is ready, or of a question to who sits there."""
     if record["kind"] == "question":
         return plain(str(record["text"]))
     if record["kind"] == "kept":
         return f"kept: {plain(str(record['path']))}"
+    if record["kind"] == "app":
+        return f"The app '{plain(str(record['name']))}' is ready: {plain(str(record['url']))}"
     return coloured(f"Warning: {plain(str(record['message']))}", "cancelled", out)
 
 

@@ -146,8 +146,8 @@ class TreeScreen:
                 self._summaries.append((job, str(record["text"])))
             case "waiting" | "attempt":
                 self._note_start(job, record)
-            case "warning" | "kept" | "question":
-                self._print([tell(record, self._out)])
+            case "warning" | "kept" | "app" | "question":
+                self._tell(record)
             case "job":
                 self._end_job(job, record)
             case "run":
@@ -189,6 +189,11 @@ class TreeScreen:
         step = job.steps.setdefault(record["index"], new)
         if record["state"] == "completed":
             step.end(str(record["outcome"]), record["seconds"])
+
+    def _tell(self, record: Mapping[str, Any]) -> None:
+        """A line that stays. Of apps only those have one that are ready on this machine."""
+        if record["kind"] != "app" or (record["state"] == "ready" and record.get("url")):
+            self._print([tell(record, self._out)])
 
     def _add_line(self, key: str, record: Mapping[str, Any]) -> None:
         step = self._job(key).find_step(str(record["step"]))

@@ -131,8 +131,7 @@ class JobApps:
         if job.settings.server_url:
             self._say(f"The app '{app.name}' is ready: agent run open {job.spec.run} {app.name}")
         else:
-            opens = app.opens.replace(TOKEN_MARK, app.token)
-            self._say(f"The app '{app.name}' is ready: http://127.0.0.1:{app.machine_port}{opens}")
+            self._say(f"The app '{app.name}' is ready: {self._local_url(app)}")
 
     def _become(self, app: AppPort, state: AppState) -> None:
         APPS.check(app.state, state)
@@ -143,7 +142,16 @@ class JobApps:
 
     def _record(self, app: AppPort) -> AppChanged:
         show = self._job.masker.mask_text
-        return AppChanged(app.place, show(app.name), app.state, now_ms(), app.port, show(app.message))
+        return AppChanged(
+            *(app.place, show(app.name), app.state, now_ms(), app.port, show(app.message)),
+            url=self._local_url(app),
+        )
+
+    def _local_url(self, app: AppPort) -> str:
+        """Where it is on this machine, for who runs the job here; empty where a server does."""
+        if self._job.settings.server_url or not app.machine_port:
+            return ""
+        return f"http://127.0.0.1:{app.machine_port}{app.opens.replace(TOKEN_MARK, app.token)}"
 
     def _say(self, line: str) -> None:
         if self._log is not None:
