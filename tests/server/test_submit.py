@@ -109,7 +109,10 @@ def test_a_secret_of_the_command_line_is_the_runs_and_not_the_projects(
     before = server.api.get("/secrets").json()
     file = tmp_path / "flow.yml"
     file.write_text(FLOW.replace("secrets.X", "secrets.NOBODY"))
-    assert "NOBODY" in say("flow", "submit", file, "--source", "none", "--secret", "X=v", code=2)
+    started = json.loads(
+        say("flow", "submit", file, "--source", "none", "--secret", "X=v", "--format", "json")
+    )
+    assert ["NOBODY is not set" in warning for warning in started["warnings"]] == [True]
     file.write_text(FLOW)
     say("flow", "submit", file, "--source", "none", "--secret", "X=the run's")
     assert server.api.get("/secrets").json() == before
@@ -131,7 +134,7 @@ def test_a_submission_prints_where_people_look_at_its_run(
     said = say("flow", "submit", file, "--source", "none", *where)
     assert said.splitlines()[0] == "run 1 submitted: https://flows.example.org/status/runs/1"
     started = json.loads(say("flow", "submit", file, "--source", "none", "--format", "json", *where))
-    assert started == {"run": 2, "url": "https://flows.example.org/status/runs/2"}
+    assert started == {"run": 2, "url": "https://flows.example.org/status/runs/2", "warnings": []}
     listed = json.loads(say("run", "list", "--format", "json", *where))
     shown = json.loads(say("run", "show", "1", "--format", "json", *where))
     assert [run["url"] for run in (*listed, shown)] == [
