@@ -64,10 +64,10 @@ class CommandFolder:
         """Nobody needs `files` any more."""
         self._used.append(files)
 
-    def tidy(self) -> None:
-        """Remove what was given back, and make files for the next process."""
+    def tidy(self, *, is_last: bool = False) -> None:
+        """Remove what was given back, and make files for the next process, unless none is expected."""
         self._remove_used()
-        if self._ready is None and not self._is_closed:
+        if self._ready is None and not self._is_closed and not is_last:
             with contextlib.suppress(AgentError, OSError):  # `take` tries again, and tells
                 self._ready = self.make()
                 self._ready.remember()

@@ -42,7 +42,7 @@ def name_supervisor(folder: JobFolder) -> str:
 def take_name(folder: JobFolder) -> None:
     """Be known as the supervisor of `folder`."""
     with contextlib.suppress(OSError):
-        Path("/proc/self/comm").write_text(name_supervisor(folder), encoding="ascii")
+        Path("/proc/self/comm").write_bytes(name_supervisor(folder).encode())
 
 
 def find_supervisors(folder: JobFolder) -> list[int]:

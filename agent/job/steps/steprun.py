@@ -161,7 +161,9 @@ class StepRun:
         # What no other process has: the path of one of its files, where it has some.
         mark, value = next(iter(files.variables.items()), (_MARK, os.urandom(16).hex()))
         environment = self._build_environment(host, {mark: value, **files.variables, **(extra or {})})
-        asyncio.get_running_loop().call_soon(folder.tidy)  # once the process has begun
+        is_last = any(self.spec is last for last in self.job.spec.steps[-1:])
+        tidy = partial(folder.tidy, is_last=is_last)
+        asyncio.get_running_loop().call_soon(tidy)  # once the process has begun
         try:
             return await host.run(
                 arguments,
