@@ -1,6 +1,7 @@
 """Journals, as files and in tables: offsets, repetitions, torn tails, several servers at one journal."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from support.postgres import Cluster
 
 from agent.errors import AgentError, DamagedError
 from agent.journal.format import MAGIC, Log, decode, encode
-from agent.server.data.journals import Journals, read_records
+from agent.server.data.journals import Journals, files, read_records
 from agent.server.data.journals.files import FileJournals
 from agent.server.data.journals.table import TableJournals
 from agent.server.events.live import Bus
@@ -55,6 +56,36 @@ async def test_a_link_in_the_place_of_a_journal_is_not_followed(tmp_path: Path) 
     with pytest.raises(AgentError, match="Too many levels"):
         await journals.append(JOB, 1, 0, b"x")
     assert target.read_bytes() == b""
+
+
+async def test_the_folder_of_journals_is_made_durable_when_it_has_one_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+
+    def sync(descriptor: int) -> None:
+        synced.append(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    fsync = os.fsync
+    monkeypatch.setattr(files.os, "fsync", sync)
+    folder = tmp_path.stat().st_ino
+    first = FileJournals(tmp_path)
+    await first.append(JOB, 1, 0, b"abc")
+    assert await first.sync([(JOB, 1)]) == [3]
+    assert folder in synced
+    synced.clear()
+    await first.append(JOB, 1, 3, b"def")
+    assert await first.sync([(JOB, 1)]) == [6]
+    assert synced == [(tmp_path / f"{JOB}-1").stat().st_ino]
+    await first.append(JOB, 2, 0, b"abc")
+    await first.sync([(JOB, 1)])
+    assert folder not in synced
+    await first.sync([(JOB, 2)])
+    assert folder in synced
+    synced.clear()
+    await FileJournals(tmp_path).sync([(JOB, 1)])  # of a process that was killed before it came to it
+    assert folder in synced
 
 
 async def test_bytes_are_read_as_they_were_appended(journals: Journals) -> None:

@@ -20,6 +20,8 @@ class FileJournals:
     def __init__(self, folder: Path, threads: Pool | None = None) -> None:
         self._folder = folder
         self._threads = threads or Pool(FILES)
+        # Names of files that the folder may not have durably: made here, or (None is among them) by an earlier process.
+        self._unrooted: set[str | None] = {None}
 
     async def append(self, job: str, lease: int, offset: int, data: bytes) -> None:
         """See `Journals.append`."""
@@ -39,6 +41,7 @@ class FileJournals:
 
     async def remove(self, job: str, lease: int) -> None:
         """See `Journals.remove`."""
+        self._unrooted.discard(self._file(job, lease).name)
         await self._threads.run(self._file(job, lease).unlink, missing_ok=True)
 
     def _append(self, job: str, lease: int, offset: int, data: bytes) -> None:
@@ -54,6 +57,8 @@ class FileJournals:
         descriptor = os.open(file, flags, 0o600)
         try:
             size = os.fstat(descriptor).st_size
+            if size == 0:
+                self._unrooted.add(file.name)
             if offset > size:
                 raise DamagedError(f"journal bytes from {offset}, but only {size} are here", where=file.name)
             known = data[: size - offset]
@@ -67,9 +72,12 @@ class FileJournals:
             os.close(descriptor)
 
     def _sync(self, keys: Sequence[Key]) -> list[int]:
-        sizes = [_sync_file(self._file(*key)) for key in keys]
-        if any(sizes):
+        files = [self._file(*key) for key in keys]
+        sizes = [_sync_file(file) for file in files]
+        unrooted = self._unrooted.intersection([None, *(file.name for file in files)])
+        if any(sizes) and unrooted:
             _sync_folder(self._folder)
+            self._unrooted.difference_update(unrooted)
         return sizes
 
     def _read(self, file: Path, offset: int, limit_bytes: int) -> bytes:
