@@ -79,7 +79,15 @@ def test_a_name_that_is_not_there_is_said_and_the_flow_is_submitted(lab: Lab) ->
     assert "did you mean `github.sha`?" in done.err
 
 
-def test_an_unknown_secret_stops_a_run_before_it_starts(lab: Lab) -> None:
+def test_an_unknown_secret_stops_a_run_of_a_strict_project_before_it_starts(lab: Lab) -> None:
+    import httpx
+
+    strict = httpx.patch(
+        f"{lab.url}/api/v1/projects/default",
+        headers={"Authorization": f"Bearer {lab.admin_token}"},
+        json={"settings": {"strict_secrets": True}},
+    )
+    assert strict.status_code == 200
     flow = lab.write_flow(
         "  a:\n    runs-on: self-hosted\n    steps: [{run: 'echo ${{ secrets.NOBODY }}'}]\n"
     )
@@ -151,7 +159,7 @@ def test_things_that_do_not_exist_are_named(lab: Lab) -> None:
 
 
 def test_wrong_use_exits_2_with_a_hint() -> None:
-    check(run_agent("flow", "run"), 2, "FILE", "--help")
+    check(run_agent("flow", "run"), 2, "say which flow", "--help")
     check(run_agent("flow", "run", "nowhere.yml"), 2, "nowhere.yml")
     check(run_agent("nonsense"), 2, "nonsense", "agent --help")
     check(run_agent("server", "token", "create", "--expires", "soon"), 2, "soon", "--expires")

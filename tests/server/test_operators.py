@@ -69,7 +69,7 @@ def test_requests_are_counted_by_route_and_never_by_path(make_server: Servers) -
         server.api.get(path)
     names = [name for name in figures(server) if name.startswith("flow_agent_http_request_seconds_count")]
     routes = {name.split("'route', '")[1].split("'")[0] for name in names}
-    assert {"/api/v1/runs/{run:int}", "/api/v1/secrets", "none"} <= routes
+    assert {"/api/v1/runs/{run:run}", "/api/v1/secrets", "none"} <= routes
     assert not any("at-all" in name for name in names)
 
 

@@ -32,6 +32,7 @@ from support.lab import Done, command_line, run_agent
 
 from agent.cli.main import run_command
 from agent.journal.format import Summary
+from agent.spec.run_names import name_run
 
 pytestmark = pytest.mark.store("sqlite")
 Agents = Callable[..., TestAgent]
@@ -227,9 +228,12 @@ def test_a_list_of_runs_says_each_run_once_with_all_that_tells_it_from_others(
     plain, named = finish_run(own, agent, name="Fit"), finish_run(own, agent, name="Fit", run_name="again")
     listed = say(own, "run", "list").out
     title, *rows = (re.split(r"  +", line.rstrip()) for line in listed.splitlines())
-    assert title == ["run", "flow", "state", "branch", "event", "by", "created", "took", "url"]
-    assert [row[:2] for row in rows] == [[str(named), "Fit: again"], [str(plain), "Fit"]]
-    _, _, state, branch, event, actor, created, took, url = rows[1]
+    assert title == ["run", "name", "flow", "state", "branch", "event", "by", "created", "took", "url"]
+    assert [row[:3] for row in rows] == [
+        [str(named), name_run(named), "Fit: again"],
+        [str(plain), name_run(plain), "Fit"],
+    ]
+    _, _, _, state, branch, event, actor, created, took, url = rows[1]
     assert (state, branch, event) == ("success", f"feature/{'long-' * 12}name", "workflow_dispatch")
     assert actor == own.run(plain)["actor"] != ""
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", created)

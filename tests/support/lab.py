@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -240,7 +240,8 @@ class Lab:
         for folder in list_job_folders(state / "jobs"):
             if is_running(folder):
                 for pid in supervisor_pids(folder.path):
-                    os.kill(pid, signal.SIGKILL)
+                    with suppress(ProcessLookupError):  # it has ended meanwhile
+                        os.kill(pid, signal.SIGKILL)
 
 
 def supervisor_pids(folder: Path) -> list[int]:
