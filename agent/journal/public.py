@@ -79,7 +79,7 @@ class PublicRecords:
         self._moved.clear()
 
     def _close(self, record: Closed) -> Iterator[PublicRecord]:
-        for step in list(self._lines):
+        for step in sorted(self._lines):  # not as they began: who comes in the middle has not seen that
             yield from self._flush(step)
         result = codec.to_json(record.result)
         yield {"kind": "job", "job": self._job, **result, "time": record.time_ms / 1000}

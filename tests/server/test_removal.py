@@ -103,7 +103,6 @@ def test_a_run_takes_every_row_with_it_that_hangs_on_it(make_server: Servers) ->
         "group_letters": {"name": "g", "run": run, "attempt": 1, "member": "", "kind": "kept-by-the-test"}
         | {"cancel_in_progress": False, "queue": "single", "reason": ""},
         "origins": {"run": run, "start": "x", "flow": "f", "commit": "", "is_trusted": True, "depth": 0},
-        "tags": {"kind": "run", "thing": run, "tag": "best", "project": 1, "actor": "", "created_at": now},
         "annotations": {"job": job, "lease": 1, "offset": 7, "record": "{}"},
         "summaries": {"job": job, "lease": 1, "offset": 8, "step": 0, "text": "x"},
         "status_reports": {"repository": "R", "run": run, "commit": "", "context": "", "state": "success"}

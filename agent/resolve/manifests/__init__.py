@@ -94,7 +94,7 @@ def read_manifest(folder: Path, shown_as: str = "") -> ActionManifest:
         if (folder / name).is_file():
             return front.read(folder / name, f"{place}/{name}")
     raise NotFoundError(
-        f"Can't find 'action.yml', 'action.yaml', 'action-datatorch.yaml' or 'Dockerfile' under '{place}'",
+        f"Can't find 'action.yml', 'action.yaml' or 'Dockerfile' under '{place}'",  # GitHub's sentence
         hint=_explain_missing(folder, place),
     )
 
