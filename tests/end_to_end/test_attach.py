@@ -41,9 +41,13 @@ def check_unharmed(lab: Lab, run: int) -> None:
 
 
 def shell_of(terminal: AtTerminal, folder: Path) -> int:
-    """The process id of the shell at the other end."""
-    terminal.type(f"echo $$ > {folder}/pid; echo 'rea''dy'\n")
+    """The process id of the shell at the other end, which waits at its prompt.
+
+    Before that, readline sets the terminal to the size that it has just read there: a change between the two is undone.
+    """
+    terminal.type(f"PS1='at the pro''mpt> '; echo $$ > {folder}/pid; echo 'rea''dy'\n")
     terminal.read_until("ready\r\n")
+    terminal.read_until("at the prompt> ")
     return int((folder / "pid").read_text())
 
 
