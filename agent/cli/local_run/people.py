@@ -1,19 +1,19 @@
 """People who are asked in a local run: whoever sits at the terminal, or a file of answers."""
 
-import getpass
 import os
 import select
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from agent.cli.terminal.form_dialogue import FormDialogue
 from agent.cli.terminal.screen import Screen
 from agent.errors import UnreachableError, UsageError
-from agent.flow.forms import check_values
 from agent.job.launch.launcher import JobFolder, answer_step
 from agent.journal.format import FormAsked, Record, StepChanged
+
+if TYPE_CHECKING:
+    from agent.cli.terminal.form_dialogue import FormDialogue
 
 _STANDARD_INPUT = 0
 _READ_BYTES = 4096
@@ -26,7 +26,7 @@ class _Question:
     folder: JobFolder
     step: int
     step_id: str
-    dialogue: FormDialogue
+    dialogue: "FormDialogue"
     form: Mapping[str, Any]
 
 
@@ -53,6 +53,8 @@ class LocalPeople:
             if record.state == "completed":
                 self._drop(job, record.step)
         elif isinstance(record, FormAsked) and isinstance(record.form, dict):
+            from agent.cli.terminal.form_dialogue import FormDialogue  # most runs ask nobody anything
+
             dialogue = FormDialogue(record.title, record.form)
             step_id = self._ids.get((job, record.step), "")
             self._answer_or_wait(_Question(job, folder, record.step, step_id, dialogue, record.form))
@@ -77,6 +79,8 @@ class LocalPeople:
             _send(question, {}, f"nobody can be asked, as standard input is no terminal; {hint}")
 
     def _answer_from_file(self, question: _Question, found: Mapping[str, object]) -> None:
+        from agent.flow.forms import check_values
+
         try:
             _send(question, check_values(question.form, found, "--answers"))
         except UsageError as error:
@@ -110,6 +114,8 @@ class LocalPeople:
 
 
 def _send(question: _Question, values: Mapping[str, object], refusal: str = "") -> None:
+    import getpass
+
     try:
         answer_step(question.folder, question.step, getpass.getuser(), values, refusal)
     except UnreachableError:  # it has ended meanwhile: its journal says how

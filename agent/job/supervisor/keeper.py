@@ -24,7 +24,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from agent.containers.attach import open_unix_socket
 from agent.errors import AgentError, RefusedError, UnreachableError
 from agent.job.account.account import give_up_capabilities
 from agent.job.containers.sweeping import engine_address, mark_engine_used, unmark_engine_used
@@ -127,6 +126,8 @@ class _Duties:
         return self._verbs[request["verb"]](request)
 
     def _reach_engine(self, _request: Mapping[str, Any]) -> Answer:
+        from agent.containers.attach import open_unix_socket  # for jobs of another user alone
+
         address = engine_address(self._settings)
         mark_engine_used(self._folder)
         try:
