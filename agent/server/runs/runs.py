@@ -43,7 +43,7 @@ from agent.server.store import jobs, projects, queue, run_secrets, runs, setting
 from agent.server.store.database import Connection
 from agent.server.store.deliveries import OriginRow, add_origin
 from agent.server.store.jobs import JobRow
-from agent.server.store.projects import DEFAULT
+from agent.server.store.projects import DEFAULT, ProjectRow
 from agent.server.store.run_branches import RunBranch, add_branch
 from agent.server.store.runs import StoredPlan
 from agent.spec.conventions import JOB_TOKEN
@@ -110,10 +110,12 @@ class Runs:
             submission.file, submission.text, submission.dialect, called, self._plans
         )
         await check_starter(change.connection, flow, submission.project, submission.by)
-        await _check_quota(change.connection, submission.project)
+        project = await projects.find_project(change.connection, submission.project)
+        await _check_quota(change.connection, project)
         await _check_snapshot(change.connection, submission.project, submission.request.source)
         own = check_run_secrets(submission.secrets)
-        start, unset = await _add_run(change, self._planner, flow, submission, own)
+        is_strict = project is not None and project.settings.strict_secrets
+        start, unset = await _add_run(change, self._planner, flow, submission, own, is_strict=is_strict)
         await self._vault.put_for_run(change.connection, start.run, own)
         if submission.origin is not None:
             await add_origin(change.connection, replace(submission.origin, run=start.run))
@@ -232,7 +234,13 @@ class Runs:
 
 
 async def _add_run(
-    change: Change, planner: Planner, flow: Flow, submission: Submission, own: Mapping[str, str]
+    change: Change,
+    planner: Planner,
+    flow: Flow,
+    submission: Submission,
+    own: Mapping[str, str],
+    *,
+    is_strict: bool,
 ) -> tuple[RunStart, Mapping[str, str]]:
     """The run's start, and the secrets that it names and nobody has set."""
     asked = submission.request
@@ -260,7 +268,7 @@ async def _add_run(
             asked,
             vars=variables,
             project=str(submission.project),
-            is_strict=await _is_strict(change.connection, submission.project),
+            is_strict=is_strict,
         ),
         run=RunId(run),
         number=number,
@@ -277,18 +285,14 @@ async def _known_secrets(connection: Connection, project: int, own: Iterable[str
     return tuple(dict.fromkeys((*stored, *own)))
 
 
-async def _is_strict(connection: Connection, project: int) -> bool:
-    row = await projects.find_project(connection, project)
-    return row is not None and row.settings.strict_secrets
-
-
-async def _check_quota(connection: Connection, project: int) -> None:
+async def _check_quota(connection: Connection, project: ProjectRow | None) -> None:
     """Raises TooManyError when the project has as many jobs waiting as it may."""
-    row = await projects.find_project(connection, project)
-    most = None if row is None else row.settings.max_queued_jobs
-    if row is not None and most is not None and await queue.count_queued(connection, project) >= most:
+    if project is None:
+        return
+    most = project.settings.max_queued_jobs
+    if most is not None and await queue.count_queued(connection, project.id) >= most:
         raise TooManyError(
-            f"the project '{row.name}' has {most} jobs waiting already, as many as it may",
+            f"the project '{project.name}' has {most} jobs waiting already, as many as it may",
             hint="wait for some to run, or have an admin of the project raise max_queued_jobs",
         )
 
