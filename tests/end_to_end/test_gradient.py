@@ -4,7 +4,6 @@ The files are in `gradient/`: each key of the language is in one of them at leas
 """
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,6 @@ from typing import Any
 
 import httpx
 import pytest
-from support.docker import NoEngineError, running_engine
 from support.git import GitHost, Repository, make_repository, serve_git
 from support.lab import Done, Lab, run_agent
 from support.s3 import S3, serve_s3
@@ -81,14 +79,10 @@ DATA_CASES = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    own = tmp_path_factory.getbasetemp()
-    try:
-        with running_engine(own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) as address:
-            yield address
-    except NoEngineError as error:
-        pytest.skip(str(error))
+@pytest.fixture(autouse=True)
+def engine(engine_address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What runs here and the agents that are started here find the tests' engine."""
+    monkeypatch.setenv("DOCKER_HOST", engine_address)
 
 
 class Around:
@@ -155,7 +149,7 @@ def check(case: Case, jobs: Mapping[str, Mapping[str, Any]], log: str) -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_a_file_runs_here(case: Case, around: Around, engine: str, tmp_path: Path) -> None:
+def test_a_file_runs_here(case: Case, around: Around, tmp_path: Path) -> None:
     done = run_here(around, around.place(case), *around.options(case), state=tmp_path)
     records = done.records()
     assert records, done.err
@@ -163,7 +157,7 @@ def test_a_file_runs_here(case: Case, around: Around, engine: str, tmp_path: Pat
     assert done.code == (1 if case.failed else 0)
 
 
-def test_datasets_of_one_run_are_read_by_the_next_here(around: Around, engine: str, tmp_path: Path) -> None:
+def test_datasets_of_one_run_are_read_by_the_next_here(around: Around, tmp_path: Path) -> None:
     for case in DATA_CASES:
         done = run_here(around, around.place(case), *case.options, state=tmp_path)
         assert done.out, done.err
@@ -175,7 +169,7 @@ def test_datasets_of_one_run_are_read_by_the_next_here(around: Around, engine: s
     assert f"{file.name}:7:14" in done.err
 
 
-def test_they_run_through_a_server(lab: Lab, around: Around, engine: str) -> None:
+def test_they_run_through_a_server(lab: Lab, around: Around) -> None:
     start(lab)
     code = ("--source", "snapshot")
     for at in range(0, len(CASES), AT_ONCE):
@@ -185,9 +179,7 @@ def test_they_run_through_a_server(lab: Lab, around: Around, engine: str) -> Non
             check_run(lab, case, run)
 
 
-def test_datasets_of_one_run_are_read_by_the_next_through_a_server(
-    lab: Lab, around: Around, engine: str
-) -> None:
+def test_datasets_of_one_run_are_read_by_the_next_through_a_server(lab: Lab, around: Around) -> None:
     start(lab)
     for case in DATA_CASES:
         run = lab.submit(around.place(case), "--source", "none", *case.options)
@@ -204,9 +196,7 @@ def test_datasets_of_one_run_are_read_by_the_next_through_a_server(
     assert len(lab.get("run", "list")) == len(DATA_CASES)
 
 
-def test_a_named_workflow_is_run_again_by_its_own_text_or_another(
-    lab: Lab, around: Around, engine: str
-) -> None:
+def test_a_named_workflow_is_run_again_by_its_own_text_or_another(lab: Lab, around: Around) -> None:
     start(lab)
     case = Case("inputs_at_start", {})
     file, other = around.place(case), around.repository.folder / "other.yaml"
@@ -230,7 +220,7 @@ def test_a_named_workflow_is_run_again_by_its_own_text_or_another(
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.file in ("strings", "volumes")], ids=str)
-def test_what_is_converted_gives_the_same(case: Case, around: Around, engine: str, tmp_path: Path) -> None:
+def test_what_is_converted_gives_the_same(case: Case, around: Around, tmp_path: Path) -> None:
     converted = run_agent("flow", "convert", around.place(case), "--to", "github")
     assert converted.code == 0, converted.out
     file = around.repository.folder / f"{case.file}.yml"

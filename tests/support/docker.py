@@ -22,6 +22,7 @@ from typing import Any
 
 from agent.containers.docker_client import connect_client
 from agent.errors import UnreachableError
+from support.bridge import Bridge, add_bridge, remove_bridge
 
 BUSYBOX = "flow-test/busybox:1"
 DEBIAN = "flow-test/debian:1"  # bash, and what this machine's node needs
@@ -97,18 +98,19 @@ def _start() -> dict[str, Any]:
     )  # short: a socket's path has 107 bytes
     folder.chmod(0o711)  # as the machine's own: who is in the socket's group may use it
     address = f"unix://{folder}/socket"
+    bridge = add_bridge()
     with (folder / "log").open("wb") as output:
         process = subprocess.Popen(
             [
                 *("dockerd", f"--data-root={folder}/data", f"--exec-root={folder}/exec", "-H", address),
-                *(f"--pidfile={folder}/pid", "--log-level=warn"),
+                *(f"--pidfile={folder}/pid", f"--bridge={bridge.name}", "--log-level=warn"),
             ],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
             start_new_session=True,
         )
-    engine = {"address": address, "pid": process.pid, "folder": str(folder)}
+    engine = {"address": address, "pid": process.pid, "folder": str(folder), "bridge": bridge.name}
     deadline = time.monotonic() + _START_SECONDS
     while not _answers(address):
         if process.poll() is not None or time.monotonic() > deadline:
@@ -116,6 +118,7 @@ def _start() -> dict[str, Any]:
             process.kill()
             process.wait()
             shutil.rmtree(folder, ignore_errors=True)
+            remove_bridge(bridge)
             raise NoEngineError(f"dockerd does not start: {said}")
         time.sleep(0.1)
     process.returncode = 0  # whoever is the last to use it ends it
@@ -132,6 +135,7 @@ def _stop(engine: Mapping[str, Any]) -> None:
     with contextlib.suppress(ChildProcessError):
         os.waitpid(engine["pid"], 0)
     shutil.rmtree(engine["folder"], ignore_errors=True)
+    remove_bridge(Bridge(engine["bridge"]))
 
 
 @contextlib.contextmanager
