@@ -4,11 +4,12 @@
 """
 
 import re
+from typing import Final
 
-_USER_INFO = re.compile(r"(ssh://)[^/\s@:]*:[^/\s]*@|((?!ssh:)\b[a-z][a-z0-9+.-]*://)[^/\s]*@", re.IGNORECASE)
-_PARAMETER = re.compile(
-    r"([?&;](?:[\w.-]*(?:password|passwd|passphrase|secret|token|signature|access_?key)|sig|key)=)[^&;#\s]+",
-    re.IGNORECASE,
+# Compiled by `re` when they are first used: every command loads this module.
+_USER_INFO: Final = r"(ssh://)[^/\s@:]*:[^/\s]*@|((?!ssh:)\b[a-z][a-z0-9+.-]*://)[^/\s]*@"
+_PARAMETER: Final = (
+    r"([?&;](?:[\w.-]*(?:password|passwd|passphrase|secret|token|signature|access_?key)|sig|key)=)[^&;#\s]+"
 )
 
 
@@ -19,4 +20,5 @@ def redact(text: str) -> str:
     """
     if "://" not in text:
         return text
-    return _PARAMETER.sub(r"\1***", _USER_INFO.sub(r"\1\2***@", text))
+    unnamed = re.sub(_USER_INFO, r"\1\2***@", text, flags=re.IGNORECASE)
+    return re.sub(_PARAMETER, r"\1***", unnamed, flags=re.IGNORECASE)

@@ -16,13 +16,12 @@ HIDDEN: Final = (
     f"\\x00-\\x1f\\x7f-\\x9f\\xad{DIRECTIONS}\\u180e\\u200b\\u2028\\u2029\\u2060-\\u2065\\ufeff\\ufff9-\\ufffb\\ud800-\\udfff"
     "\\U000e0000-\\U000e007f"
 )
-_HIDDEN: Final = re.compile(f"[{HIDDEN}]")
 _JOINERS: Final = "\u200c\u200d"
 
 
 def check_visible(name: str, what: str) -> str:
     """`name`, when every character of it can be seen. Raises UsageError; `what` it is the name of: `artifact`."""
-    found = _HIDDEN.search(name)
+    found = re.search(f"[{HIDDEN}]", name)
     if found is not None:
         raise UsageError(
             f"the name of {what} may not hold the character U+{ord(found[0]):04X}, which nobody would see",

@@ -85,8 +85,10 @@ class FlowParser(CommandParser):
 
     def _explain_free(self, free: Sequence[str], known: Iterable[str]) -> UsageError | None:
         name = next((word.partition("=")[0] for word in free if word.startswith("--")), "")
+        if not name:
+            return None
         hint = advise(name, known, f"{self.prog} --help")
-        return UsageError(f"there is no option '{name}'", where=self.prog, hint=hint) if name else None
+        return UsageError(f"there is no option '{name}'", where=self.prog, hint=hint)
 
 
 def _takes_value(action: argparse.Action) -> bool | None:

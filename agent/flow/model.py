@@ -10,27 +10,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from agent.flow.dialect import Dialect
+from agent.flow.written import Position as Position  # noqa: PLC0414 - mypy's sign that it is this module's too
+from agent.flow.written import Template as Template  # noqa: PLC0414
 
-Template = object
+if TYPE_CHECKING:  # most flows have none
+    from agent.flow.data import App, BroughtData, KeptData
+
 MOST_MINUTES = 366 * 24 * 60  # of a time-out: a year; 0 is for those without an end
 
 
 def _nothing() -> Mapping[str, Template]:
     return MappingProxyType({})
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """Where something stands in its file; lines and columns count from 1."""
-
-    file: str
-    line: int
-    column: int
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,46 +153,6 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class BroughtData:
-    """What a job finds when its steps begin, as written: `agent.spec.data.Bring` says what each field means."""
-
-    kind: str  # a BringKind
-    of: Template
-    position: Position
-    path: Template = ""
-    name: Template = ""
-    job: Template = ""
-    project: Template = ""
-    in_data: bool = False
-    is_read_only: bool = False
-    is_optional: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class KeptData:
-    """What is kept of what a job made, as written: `agent.spec.data.Keep` says what each field means."""
-
-    kind: str  # a KeepKind
-    path: Template
-    position: Position
-    name: Template = ""
-    always: bool = False
-    live: bool = False
-    in_data: bool = False
-    makes_folder: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class App:
-    """A port that a job opens for people, who reach it through the server."""
-
-    name: str
-    position: Position
-    port: Template = 0  # 0: the agent picks a free one; the job finds it as PORT_0, PORT_1, ... by its place among the job's
-    opens: Template = "/"  # the path, and query, that a person is sent to
-
-
-@dataclass(frozen=True, slots=True)
 class Job:
     """One job as written, before its matrix is expanded. Either `steps` or `call` is set."""
 
@@ -228,9 +181,9 @@ class Job:
     nodes: Template = 1
     retry: Template = None  # a number, or {max, on, backoff: {seconds, factor, most}}: an addition of ours
     call: FlowCall | None = None
-    brings: tuple[BroughtData, ...] = ()
-    keeps: tuple[KeptData, ...] = ()
-    apps: tuple[App, ...] = ()
+    brings: "tuple[BroughtData, ...]" = ()
+    keeps: "tuple[KeptData, ...]" = ()
+    apps: "tuple[App, ...]" = ()
     sees_all_secrets: bool = (
         False  # each secret is a variable of its environment, weaker than what `env` says
     )

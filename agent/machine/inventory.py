@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from agent.machine.deadline import start_call
-from agent.machine.platform import find_platform
+from agent.machine.platform import find_os_version, find_platform
 from agent.machine.probes.cpu import count_cpus, find_cpu_model
 from agent.machine.probes.disk import list_disks
 from agent.machine.probes.memory import measure_memory_bytes
@@ -41,7 +41,7 @@ def take_inventory(work_folder: Path | None = None) -> Inventory:
     return Inventory(
         hostname=platform.node(),
         os=here.os,
-        os_version=here.os_version,
+        os_version=find_os_version(),
         arch=here.arch,
         kernel=platform.release(),
         cpu_model=cpu_model,

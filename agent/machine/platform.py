@@ -1,6 +1,6 @@
 """The platform: this machine's system and processor, in GitHub's words."""
 
-import platform
+import os
 import sys
 
 from agent.spec.labels import Platform
@@ -18,16 +18,15 @@ _ARCH = {
 
 
 def find_platform() -> Platform:
-    """What this machine is, as far as labels of `runs-on` may ask."""
-    return Platform(
-        os=_OS.get(sys.platform, sys.platform),
-        arch=_ARCH.get(platform.machine().lower(), platform.machine().upper()),
-        os_version=_find_os_version(),
-    )
+    """What this machine is, as far as labels of `runs-on` may ask; `find_os_version` takes longer."""
+    machine = os.uname().machine
+    return Platform(_OS.get(sys.platform, sys.platform), _ARCH.get(machine.lower(), machine.upper()))
 
 
-def _find_os_version() -> str:
+def find_os_version() -> str:
     """`Debian GNU/Linux 12 (bookworm)`; what the kernel says where there is no os-release file."""
+    import platform  # it takes its time, and most runs need none of it
+
     try:
         return platform.freedesktop_os_release()["PRETTY_NAME"]
     except (OSError, KeyError):

@@ -2,7 +2,7 @@
 
     begin(flow, request, now=)            -> state, decisions
     advance(flow, state, event, now=)     -> state, decisions
-    rerun(flow, state, again, now=)       -> state, decisions      the next attempt of a run that has ended
+    agent.plan.rerun.rerun(flow, state, again, now=)   -> state, decisions   the next attempt of a run that has ended
 
 The driver stores the state, then carries out the decisions. All are pure, so a driver that crashes between the two
 repeats the call and gets the same decisions again. `state.due_at` is when to send `TimePassed`, if nothing else comes.
@@ -32,14 +32,12 @@ from agent.plan.events import (
     TimePassed,
 )
 from agent.plan.planner import advance, begin
-from agent.plan.rerun import Again, rerun
 from agent.plan.results import cancelled, failed, refused
 from agent.plan.run_name import name_run
 from agent.plan.state import GroupPlace, JobPhase, JobState, NodeState, RunStart, RunState
 from agent.plan.waiting import explain_waiting
 
 __all__ = [
-    "Again",
     "AskGate",
     "CancelJob",
     "Decision",
@@ -71,5 +69,4 @@ __all__ = [
     "failed",
     "name_run",
     "refused",
-    "rerun",
 ]

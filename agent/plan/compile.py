@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from agent.errors import UsageError
 from agent.flow.expressions import evaluate_template, to_text
-from agent.flow.model import MOST_MINUTES, App, Flow, Job, Step, StepKind
+from agent.flow.model import MOST_MINUTES, Flow, Job, Step, StepKind
 from agent.flow.references import refer
 from agent.plan.contexts import evaluate_environment, job_contexts, read_amount, show_name
 from agent.plan.data import add_data_steps, evaluate_brings, evaluate_keeps
@@ -15,6 +16,9 @@ from agent.plan.state import JobState, RunState
 from agent.spec import job as spec
 from agent.spec.conventions import JOB_TOKEN
 from agent.spec.request import MOST_NODES, MOST_PRIORITY, read_request, read_whole
+
+if TYPE_CHECKING:
+    from agent.flow.data import App
 
 _SPEC_KINDS: dict[StepKind, spec.SpecStepKind] = {
     kind: spec.SpecStepKind(kind.value) for kind in StepKind if kind is not StepKind.PARALLEL
@@ -137,7 +141,7 @@ def _env_of_secrets(job: Job, secrets: tuple[str, ...]) -> Mapping[str, str] | N
     return {name: f"${{{{ secrets.{name} }}}}" for name in secrets if name != JOB_TOKEN}
 
 
-def _app(app: App, contexts: Mapping[str, object]) -> spec.AppSpec:
+def _app(app: "App", contexts: Mapping[str, object]) -> spec.AppSpec:
     port = _whole(app.port, contexts, "port", least=0, most=65_535)
     opens = to_text(evaluate_template(app.opens, contexts))
     return spec.AppSpec(app.name, port, f"/{opens.lstrip('/')}")

@@ -3,14 +3,17 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import takewhile
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent.errors import UsageError
 from agent.flow.expressions import evaluate_template, to_text
-from agent.flow.model import BroughtData, Job, KeptData, Position, Template
+from agent.flow.model import Job, Position, Template
 from agent.plan.scopes import join_key
 from agent.spec.data import BRING_STEP, KEEP_STEP, LIVE_STEP, Bring, BringKind, Keep, KeepKind
 from agent.spec.job import SpecStepKind, StepSpec
+
+if TYPE_CHECKING:
+    from agent.flow.data import BroughtData, KeptData
 
 _ALWAYS = "always()"
 _Contexts = Mapping[str, object]
@@ -84,7 +87,7 @@ def _is_checkout(step: StepSpec) -> bool:
     return (step.uses or "").partition("@")[0].rpartition("/")[2] == "checkout"
 
 
-def evaluate_bring(written: BroughtData, contexts: _Contexts) -> Bring:
+def evaluate_bring(written: "BroughtData", contexts: _Contexts) -> Bring:
     """One thing that a job is brought. Raises as `evaluate_brings`."""
     kind, of = BringKind(written.kind), _text(written.of, contexts)
     if not of and kind is not BringKind.TEXT:
@@ -103,7 +106,7 @@ def evaluate_bring(written: BroughtData, contexts: _Contexts) -> Bring:
     )
 
 
-def _keep(written: KeptData, contexts: _Contexts) -> Keep:
+def _keep(written: "KeptData", contexts: _Contexts) -> Keep:
     path = _text(written.path, contexts)
     if not path:
         raise _nothing(written.position, f"the {written.kind} to keep has no path")

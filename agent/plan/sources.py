@@ -1,14 +1,18 @@
 """Sources from outside a run, as far as they can be known before anything starts."""
 
 from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING
 
 from agent.errors import AgentError
-from agent.flow.model import BroughtData, Flow, Job
+from agent.flow.model import Flow, Job
 from agent.plan.contexts import node_contexts
 from agent.plan.data import evaluate_bring
 from agent.plan.scopes import written_job
 from agent.plan.state import RunState
 from agent.spec.data import Bring, BringKind, KeepKind
+
+if TYPE_CHECKING:
+    from agent.flow.data import BroughtData
 
 _FROM_OUTSIDE = (BringKind.TAG, BringKind.LAST, BringKind.DATASET)
 _LATER = ("needs.", "needs[", "matrix.", "matrix[", "strategy.", "strategy[")
@@ -46,6 +50,6 @@ def _list_of(flow: Flow, state: RunState, node: str, job: Job) -> Iterator[Bring
             continue
 
 
-def _is_known_later(bring: BroughtData) -> bool:
+def _is_known_later(bring: "BroughtData") -> bool:
     written = (bring.of, bring.job, bring.name, bring.project)
     return any(word in str(text) for text in written if "${{" in str(text) for word in _LATER)

@@ -10,7 +10,7 @@ GitHub's is worth a line and no more: most jobs for `ubuntu-latest` run on any.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 _SYSTEMS = {"linux": "Linux", "windows": "Windows", "macos": "macOS"}
@@ -21,11 +21,10 @@ _HOSTED_SYSTEMS = {"ubuntu": "Linux", "windows": "Windows", "macos": "macOS"}
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """A machine's system and processor in GitHub's words (`runner.os`, `runner.arch`), and its `os_version` for people."""
+    """A machine's system and processor in GitHub's words (`runner.os`, `runner.arch`)."""
 
     os: str
     arch: str
-    os_version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +57,17 @@ def find_misfit(labels: Iterable[str], machine: Platform) -> str:
     return ""
 
 
-def find_difference(label: str, machine: Platform) -> str:
-    """How this machine differs from GitHub's of that label, as a sentence; empty when it does not, or it is no such label."""
+def find_difference(label: str, machine: Platform, find_version: Callable[[], str]) -> str:
+    """How this machine differs from GitHub's of that label, as a sentence; empty when it does not, or it is no such label.
+
+    `find_version` finds the system's release for people: `Ubuntu 24.04 LTS`.
+    """
     claim = read_label(label)
     if not claim.ubuntu or claim.os != machine.os:
         return ""
     release = "" if claim.ubuntu == "latest" else f" {claim.ubuntu}"
-    is_ubuntu = machine.os_version.startswith(f"Ubuntu{release}")
+    version = find_version()
+    is_ubuntu = version.startswith(f"Ubuntu{release}")
     if is_ubuntu and machine.arch == (claim.arch or "X64"):
         return ""
-    return f"{label}: this machine is {machine.os_version or machine.os} on {machine.arch}; jobs run on it as it is"
+    return f"{label}: this machine is {version or machine.os} on {machine.arch}; jobs run on it as it is"

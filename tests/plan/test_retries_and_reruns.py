@@ -5,7 +5,8 @@ from support.flows import Run, calling, check_flow, flow_of, request
 
 from agent.errors import UsageError
 from agent.flow.retry import read_retry
-from agent.plan import Again, QueueJob, explain_waiting, name_run, rerun
+from agent.plan import QueueJob, explain_waiting, name_run
+from agent.plan.rerun import Again, rerun
 
 STEPS = "runs-on: x, steps: [{run: 'true'}]"
 CHAIN = f"""

@@ -11,7 +11,6 @@ from agent.flow.model import Flow
 from agent.flow.problems import Problem
 from agent.ids import JobId, RunId
 from agent.plan import (
-    Again,
     Decision,
     EndRun,
     Event,
@@ -24,8 +23,8 @@ from agent.plan import (
     TimePassed,
     advance,
     begin,
-    rerun,
 )
+from agent.plan.rerun import Again, rerun
 from agent.spec.job import JobSpec
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
 

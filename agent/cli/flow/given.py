@@ -3,7 +3,6 @@
 import argparse
 import os
 import re
-import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -68,6 +67,8 @@ def _take_words(flow: Flow, inputs: Sequence[Input], arguments: argparse.Namespa
     if further and taking is None:
         raise _refuse(flow, further[0], inputs, None)
     if further and taking is not None:
+        import shlex
+
         given.inputs[taking.name] = shlex.join(further)
 
 

@@ -9,7 +9,6 @@ from urllib.parse import quote
 from agent.cli.arguments import add_command, add_format, add_inputs, add_project, add_server
 from agent.cli.local_files.files import read_flow, read_inputs
 from agent.cli.terminal.tables import plain, print_json, print_table
-from agent.cli.terminal.times import show_moment
 from agent.errors import UsageError
 
 if TYPE_CHECKING:  # `agent flow run` passes here, and needs no server
@@ -96,6 +95,8 @@ def _list(arguments: argparse.Namespace) -> int:
     if arguments.format == "json":
         print_json(found, sys.stdout)
         return 0
+    from agent.cli.terminal.times import show_moment
+
     rows = [
         [
             row["id"],

@@ -20,17 +20,18 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-from agent.cli.terminal.tables import print_json
 from agent.config import load_settings
 from agent.flow.model import Flow
 from agent.plan import RunState
 from agent.spec.data import check_tag, is_of_node
-from agent.spec.dataset import LATEST, DatasetRef, version_number
 from agent.spec.job import JobSpec
 from agent.spec.outcome import Conclusion
 from agent.trees import remove_tree
+
+if TYPE_CHECKING:
+    from agent.spec.dataset import DatasetRef
 
 KEPT = "kept"  # in the state folder
 KEEP_RUNS = 5
@@ -62,6 +63,8 @@ def prune_kept(most: int | None, output_format: str, out: TextIO) -> int:
     store = KeptStore(load_settings({}).state_folder / KEPT)
     gone = [str(folder) for folder in store.prune(most=KEEP_RUNS if most is None else most)]
     if output_format == "json":
+        from agent.cli.terminal.tables import print_json
+
         print_json(gone, out)
     else:
         out.writelines(f"removed {folder}\n" for folder in gone)
@@ -79,8 +82,10 @@ class KeptStore:
         """The folder of datasets."""
         return self.folder / "datasets"
 
-    def find_version(self, ref: DatasetRef) -> dict[str, Any] | None:
+    def find_version(self, ref: "DatasetRef") -> dict[str, Any] | None:
         """A version of a dataset, by number, tag or as the latest."""
+        from agent.spec.dataset import LATEST, version_number  # few jobs are brought one
+
         folder = self.datasets / ref.name
         known = {int(file.stem): _read(file) for file in folder.glob("*.json") if file.stem.isdigit()}
         wanted = version_number(ref.version)

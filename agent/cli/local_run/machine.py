@@ -69,8 +69,10 @@ class LocalMachine:
     def find_differences(self, spec: JobSpec) -> Iterator[str]:
         """How this machine differs from those of GitHub that the job's labels name. A container is what it says."""
         if spec.container is None:
+            from agent.machine.platform import find_os_version
+
             for label in self._labels(spec):
-                difference = find_difference(label, self._platform)
+                difference = find_difference(label, self._platform, find_os_version)
                 if difference:
                     yield difference
 

@@ -12,7 +12,6 @@ from agent.flow.model import Flow
 from agent.plan import RunState
 from agent.plan.sources import list_sources
 from agent.spec.data import Bring, BringKind, check_tag
-from agent.spec.dataset import read_ref
 from agent.spec.job import JobSpec
 
 
@@ -81,6 +80,8 @@ class LocalSources:
         return _kept_of(run, bring.job)
 
     def _find_version(self, bring: Bring) -> dict[str, Any]:
+        from agent.spec.dataset import read_ref  # few jobs are brought one
+
         found = self._store.find_version(read_ref(bring.of))
         if found is None:
             raise NotFoundError(

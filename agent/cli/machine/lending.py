@@ -2,7 +2,7 @@
 
 import sys
 
-from agent.machine.platform import find_platform
+from agent.machine.platform import find_os_version, find_platform
 from agent.spec.labels import find_difference
 
 LABEL = "ubuntu-latest"
@@ -25,7 +25,7 @@ def lend(labels: tuple[str, ...], asked: bool | None, *, may_ask: bool) -> tuple
 
 def _ask() -> bool:
     """No is the answer to silence: jobs that nobody expected are worse than jobs that wait and say why."""
-    difference = find_difference(LABEL, find_platform())
+    difference = find_difference(LABEL, find_platform(), find_os_version)
     about = f" ({difference.partition(': ')[2].partition(';')[0]})" if difference else ""
     sys.stderr.write(
         f"Flows written for GitHub ask for {LABEL}{about}.\nLend this machine to their jobs? [y/N] "

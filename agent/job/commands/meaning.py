@@ -4,14 +4,17 @@ Source: actions/runner `ActionCommandManager.cs`; github-facts: *Commands*. Mess
 """
 
 from collections.abc import Callable, Mapping
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from agent.job.commands.effects import Effects
-from agent.job.commands.problem_matchers import MatchedProblem, MatcherError, ProblemMatchers
-from agent.job.commands.stdout import WorkflowCommand, parse_command
+from agent.job.commands.problem_matchers import ProblemMatchers
+from agent.job.commands.stdout import CommandError, WorkflowCommand, parse_command
 from agent.job.output.masking import MOST_ASKED, MOST_ASKED_BYTES
 from agent.job.output.recorder import StepLog
 from agent.journal.format import Annotation
+
+if TYPE_CHECKING:
+    from agent.job.commands.matching import MatchedProblem
 
 _DEPRECATED = (
     "The `{0}` command is deprecated and will be disabled soon. Please upgrade to using Environment Files. For more"
@@ -31,10 +34,6 @@ _BAD_TOKEN = (
 _MAX_ANNOTATIONS = 10  # of each level, a step
 _MAX_MESSAGE = 4096
 _MASKED_TOKEN_FROM = 7
-
-
-class CommandError(Exception):
-    """A command that cannot be obeyed; its text is for the user."""
 
 
 class CommandMeaning:
@@ -71,12 +70,12 @@ class CommandMeaning:
             self._log.say(text)
         try:
             self._TABLE[command.name](self, command)
-        except (CommandError, MatcherError) as error:
+        except CommandError as error:
             shown = command.name if command.name in _NEVER_ECHOED else text
             self._effects.errors += [f"Unable to process command '{shown}' successfully.", str(error)]
         return True
 
-    def report_problem(self, line: str, problem: MatchedProblem) -> None:
+    def report_problem(self, line: str, problem: "MatchedProblem") -> None:
         """A problem matcher has found `problem` in `line`."""
         self.annotate(
             Annotation(

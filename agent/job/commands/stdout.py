@@ -16,6 +16,10 @@ _MAY_BECOME = re.compile(rb"[ \t\r\f\v]*(?::|#{0,2})")
 _MAX_HELD_BYTES = 4 << 20  # an unfinished line longer than this is output, whatever it begins with
 
 
+class CommandError(Exception):
+    """A command that cannot be obeyed; its text is for the user."""
+
+
 @dataclass(frozen=True, slots=True)
 class WorkflowCommand:
     """One command as written; property names are in lower case."""

@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import os
 import posixpath
-import shlex
 from functools import cache
 from pathlib import Path
 
@@ -107,6 +106,10 @@ class ScriptHandler:
 
 @cache
 def _split(template: str) -> tuple[str, ...]:
+    if template.isprintable() and template.isascii() and not {"'", '"', "\\"} & set(template):
+        return tuple(template.split())
+    import shlex  # only a quoted word needs it
+
     return tuple(shlex.split(template))
 
 

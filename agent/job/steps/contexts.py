@@ -4,7 +4,7 @@ Source: actions/runner `GitHubContext.cs`, `RunnerContext.cs`, `ConditionTraceWr
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,6 @@ from agent.flow.expressions import (
     to_text,
     write_value,
 )
-from agent.job.steps.hash_files import hash_files
 from agent.job.steps.parts import View
 from agent.job.steps.state import RunningJob, StepScope
 from agent.spec.conventions import TRACKING_VARIABLE, Conventions
@@ -178,9 +177,13 @@ def _export(words: Conventions, members: Mapping[str, object]) -> dict[str, str]
 
 def make_functions(job: RunningJob) -> dict[str, Callable[..., object]]:
     """The functions that templates may call beside the built-in ones."""
-    return {
-        "hashFiles": lambda *patterns: hash_files(job.places.workspace, [to_text(item) for item in patterns])
-    }
+    return {"hashFiles": lambda *patterns: _hash_files(job, [to_text(item) for item in patterns])}
+
+
+def _hash_files(job: RunningJob, patterns: Sequence[str]) -> str:
+    from agent.job.steps.hash_files import hash_files  # few jobs call it
+
+    return hash_files(job.places.workspace, patterns)
 
 
 def status_functions(job: RunningJob, scope: StepScope) -> dict[str, Callable[..., object]]:

@@ -57,7 +57,7 @@ class ControlServer:
         )
 
     def close(self) -> None:
-        """HeardAnswer nobody any more."""
+        """Answer nobody any more."""
         if self._server is not None:
             self._server.close()
             self._server = None

@@ -6,7 +6,7 @@ failed --(was it asked for? may anybody attach?)--> held --> goes on: the shell 
 
 import asyncio
 import contextlib
-from datetime import UTC, datetime, timedelta
+import time
 
 from agent.errors import AgentError
 from agent.job.steps.state import RunningJob
@@ -29,7 +29,7 @@ class Hold:
         seconds = job.spec.hold_minutes * 60
         if job.status is not Conclusion.FAILURE or seconds <= 0:
             return
-        until = (datetime.now(UTC) + timedelta(seconds=seconds)).strftime("%H:%M:%S UTC")
+        until = time.strftime("%H:%M:%S UTC", time.gmtime(time.time() + seconds))
         log = job.recorder.begin_step(STEP, f"Held until {until}")
         if self._is_forbidden():
             log.say("The policy of this machine lets nobody attach to jobs: it is not held.")

@@ -6,7 +6,6 @@ the job has failed. Who sets them is the machine's owner; no flow can.
 Source: actions/runner `JobHookProvider.cs`, `JobExtension.cs`; names of the steps are GitHub's.
 """
 
-import shlex
 from pathlib import Path
 
 from agent.errors import AgentError
@@ -46,4 +45,6 @@ def _quote(script: str, shell: str) -> str:
     """The line that runs `script` in a process of its own."""
     if shell == "pwsh":
         return "& '{}'".format(script.replace("'", "''"))
+    import shlex  # most machines have no hooks
+
     return f"bash --noprofile --norc -e -o pipefail {shlex.quote(script)}"

@@ -3,7 +3,7 @@
 import msgspec
 from starlette.responses import Response
 
-from agent.plan import Again
+from agent.plan.rerun import Again
 from agent.server.api.run_starts import HoldMinutes
 from agent.server.http.call import Call, view_response
 from agent.server.http.operation import V1, Operation

@@ -11,8 +11,9 @@ from typing import TypeVar
 
 from agent.flow.expressions import QUICK_PLANNING, LongWorkError, trying
 from agent.flow.model import Flow
-from agent.plan import Again, Event, RunStart, RunState, advance, begin, name_run, rerun
+from agent.plan import Event, RunStart, RunState, advance, begin, name_run
 from agent.plan.planner import Step
+from agent.plan.rerun import Again, rerun
 from agent.server.pools import Pool
 
 T = TypeVar("T")

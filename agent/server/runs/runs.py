@@ -15,7 +15,6 @@ from agent.errors import NotFoundError, UsageError
 from agent.flow.model import Flow
 from agent.ids import JobId, RunId
 from agent.plan import (
-    Again,
     Event,
     JobFinished,
     RunCancelled,
@@ -24,6 +23,7 @@ from agent.plan import (
     cancelled,
 )
 from agent.plan.request import RunRequest, choose_event, explain_unset, list_unset_secrets, make_start
+from agent.plan.rerun import Again
 from agent.server.events import audit
 from agent.server.events.changes import Change, Changes
 from agent.server.people.auth.access import Caller

@@ -5,7 +5,8 @@ from textwrap import dedent
 import pytest
 from support.flows import check_flow, flow_of
 
-from agent.flow.model import BroughtData, KeptData, Position
+from agent.flow.data import BroughtData, KeptData
+from agent.flow.model import Position
 
 
 def complaints(keys: str) -> list[str]:

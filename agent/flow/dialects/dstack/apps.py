@@ -2,9 +2,10 @@
 
 import re
 
+from agent.flow.data import App
 from agent.flow.dialects.dstack.makers import OpenedApp
 from agent.flow.dialects.dstack.parts import as_written
-from agent.flow.model import App, Position
+from agent.flow.model import Position
 from agent.flow.reading import Reader
 from agent.flow.source import Node, Sequence
 

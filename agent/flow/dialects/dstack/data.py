@@ -12,8 +12,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from agent.flow.data import BroughtData, KeptData
 from agent.flow.dialects.dstack.parts import strip_path
-from agent.flow.model import BroughtData, KeptData
 from agent.flow.reading import Reader
 from agent.flow.source import Mapping, Node
 from agent.flow.tidied import list_fields, list_items, template_of, text_of

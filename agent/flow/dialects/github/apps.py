@@ -4,9 +4,9 @@ apps: {notebook: {port: 8888, opens: "/lab?token=x"}, board: 6006}
 apps: [{name: notebook, opens: /lab}]        without a port the agent picks a free one: PORT_0, PORT_1, ... in the steps
 """
 
+from agent.flow.data import App
 from agent.flow.dialects.github.parts import is_expression, list_fields, list_pairs, template_of, text_of
 from agent.flow.identifiers import explain_invalid
-from agent.flow.model import App
 from agent.flow.reading import Reader
 from agent.flow.resources import read_whole
 from agent.flow.source import Mapping, Node, Scalar, Sequence, key_text

@@ -1,7 +1,8 @@
 """`brings` and `keeps`: our own keys of a job."""
 
+from agent.flow.data import BroughtData, KeptData
 from agent.flow.dialects.github.parts import is_expression, list_fields, list_items, template_of, text_of
-from agent.flow.model import BroughtData, KeptData, Template
+from agent.flow.model import Template
 from agent.flow.reading import Reader
 from agent.flow.source import Mapping, Node, Scalar, Sequence
 

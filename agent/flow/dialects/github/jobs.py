@@ -1,10 +1,9 @@
 """`jobs`: each job, and that they can all get their turn."""
 
 import re
+from typing import TYPE_CHECKING
 
 from agent.errors import UsageError
-from agent.flow.dialects.github.apps import read_apps
-from agent.flow.dialects.github.data import read_brings, read_keeps
 from agent.flow.dialects.github.parts import (
     holds_expression,
     is_expression,
@@ -31,6 +30,9 @@ from agent.flow.reading import Reader
 from agent.flow.resources import read_minutes, read_resources, read_whole
 from agent.flow.retry import read_retry
 from agent.flow.source import Mapping, Node, Scalar, key_text
+
+if TYPE_CHECKING:
+    from agent.flow.data import App, BroughtData, KeptData
 
 PERMISSION_LEVELS = {name: key.shape.words for name, key in PERMISSION_FIELDS.keys.items()}
 _GROUP_PREFIXES = ("org", "organization", "ent", "enterprise")
@@ -93,12 +95,36 @@ def _read_job(reader: Reader, key: Scalar, node: Mapping) -> Job:
         resources=read_resources(reader, fields.get("resources")),
         priority=read_whole(reader, fields.get("priority"), least=-100, most=100, default=0),
         nodes=read_whole(reader, fields.get("nodes"), least=1, most=1000, default=1),
-        apps=read_apps(reader, fields.get("apps")),
         retry=template_of(fields.get("retry")),
-        brings=read_brings(reader, fields.get("brings"), texts_of(fields.get("needs"))),
-        keeps=read_keeps(reader, fields.get("keeps")),
+        brings=_read_brings(reader, fields),
+        keeps=_read_keeps(reader, fields.get("keeps")),
+        apps=_read_apps(reader, fields.get("apps")),
         call=_read_call(reader, fields),
     )
+
+
+def _read_brings(reader: Reader, fields: dict[str, Node]) -> "tuple[BroughtData, ...]":
+    if "brings" not in fields:
+        return ()
+    from agent.flow.dialects.github.data import read_brings  # of few jobs, as the next two
+
+    return read_brings(reader, fields["brings"], texts_of(fields.get("needs")))
+
+
+def _read_keeps(reader: Reader, node: Node | None) -> "tuple[KeptData, ...]":
+    if node is None:
+        return ()
+    from agent.flow.dialects.github.data import read_keeps
+
+    return read_keeps(reader, node)
+
+
+def _read_apps(reader: Reader, node: Node | None) -> "tuple[App, ...]":
+    if node is None:
+        return ()
+    from agent.flow.dialects.github.apps import read_apps
+
+    return read_apps(reader, node)
 
 
 def _read_call(reader: Reader, fields: dict[str, Node]) -> FlowCall | None:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from agent.flow.dialects.github.data import name_kept_outputs
 from agent.flow.dialects.github.parts import (
     is_expression,
     list_fields,
@@ -162,7 +161,10 @@ def _describe_need(identifier: str, job: dict[str, Node]) -> Known:
         outputs = DeclaredElsewhere(text_of(uses), is_call=True)
     else:
         names = [key_text(key) for key, _ in list_pairs(job.get("outputs"))]
-        names += name_kept_outputs(job.get("keeps"))
+        if "keeps" in job:
+            from agent.flow.dialects.github.data import name_kept_outputs  # of few jobs
+
+            names += name_kept_outputs(job["keeps"])
         outputs = names_of(names, f"the job `{identifier}` declares no such output")
     return Members({**dict.fromkeys(NEED), "outputs": outputs}, "a job has only `result` and `outputs`")
 

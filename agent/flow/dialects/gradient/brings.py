@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 
+from agent.flow.data import BroughtData
 from agent.flow.dialects.gradient.data import (
     SOURCE,
     WORKFLOW_INPUTS,
@@ -14,7 +15,7 @@ from agent.flow.dialects.gradient.data import (
     warn_of_filled,
 )
 from agent.flow.dialects.gradient.values import as_text
-from agent.flow.model import BroughtData, Position
+from agent.flow.model import Position
 from agent.flow.nodes import Mapping as MappingNode
 from agent.flow.nodes import Node, key_text
 from agent.flow.reading import Reader

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from agent.flow.data import KeptData
 from agent.flow.dialects.gradient.data import (
     SOURCE,
     JobData,
@@ -10,7 +11,7 @@ from agent.flow.dialects.gradient.data import (
     name_volume,
 )
 from agent.flow.dialects.gradient.values import as_text
-from agent.flow.model import KeptData, Position, Template
+from agent.flow.model import Position, Template
 from agent.flow.nodes import Mapping as MappingNode
 from agent.flow.nodes import Node, key_text
 from agent.flow.reading import Reader

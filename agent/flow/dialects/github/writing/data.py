@@ -1,8 +1,9 @@
 """`brings` and `keeps`: data in and out of a job, in the keys that GitHub flows have for it here."""
 
+from agent.flow.data import BroughtData, KeptData
 from agent.flow.dialects.github.writing.templates import Writer
 from agent.flow.expressions import to_text
-from agent.flow.model import BroughtData, KeptData, Template
+from agent.flow.model import Template
 
 _Fields = dict[str, object]
 

@@ -1,10 +1,11 @@
 """Jobs in GitHub's keys."""
 
+from agent.flow.data import App
 from agent.flow.dialects.github.writing.data import write_bring, write_keep
 from agent.flow.dialects.github.writing.steps import write_step
 from agent.flow.dialects.github.writing.templates import Writer
 from agent.flow.identifiers import explain_invalid
-from agent.flow.model import App, Concurrency, Defaults, FlowCall, Job, Position, Strategy, Template
+from agent.flow.model import Concurrency, Defaults, FlowCall, Job, Position, Strategy, Template
 
 _Fields = dict[str, object]
 _ANY_AGENT = "self-hosted"  # a label that all agents have
