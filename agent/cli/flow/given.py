@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from agent.flow.model import Flow, Input, TriggerKind
 from agent.plan.chosen import choose_jobs
 
 # A variable of the caller's environment that is named so goes along as a secret of the run: encrypted, and masked.
-_SECRET: Final = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL", re.IGNORECASE)
+_SECRET: Final = ("KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +115,7 @@ def _take_environment(inputs: Sequence[Input], given: Given) -> None:
         value = os.environ.get(one.variable, "") if one.variable else ""
         if not value or one.name in given.inputs or one.variable in given.secrets:
             continue
-        if _SECRET.search(one.variable):
+        if any(word in one.variable.upper() for word in _SECRET):
             given.secrets[one.variable] = value
         else:
             given.inputs[one.name] = value

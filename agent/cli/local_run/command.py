@@ -2,21 +2,19 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from agent.cli.local_files.called import shows_jobs
 from agent.cli.local_files.files import read_pins
 from agent.cli.local_run.interrupts import Interrupts
 from agent.cli.local_run.jobs import LocalOptions
-from agent.cli.local_run.masked_screen import MaskedScreen
 from agent.cli.local_run.run import LocalRun
 from agent.cli.local_run.run_folders import open_run_folder
-from agent.cli.terminal.screen import Screen
-from agent.cli.terminal.screens import make_screen
 from agent.clock import SystemClock
 from agent.config import load_settings
 from agent.errors import InterruptedByUserError, UsageError
@@ -34,6 +32,9 @@ from agent.plan.request import (
 )
 from agent.spec.job import Source, SourceKind
 from agent.spec.outcome import Conclusion
+
+if TYPE_CHECKING:
+    from agent.cli.terminal.screen import Screen
 
 
 def run_flow_here(
@@ -57,19 +58,34 @@ def run_flow_here(
                 where="--image",
                 hint=f"{label}=host",
             )
-    screen: Screen = make_screen(output_format, out, shows_jobs=shows_jobs(flow), log=log, whole="--log all")
-    if options.secrets:
-        screen = MaskedScreen(screen, make_mask(options.secrets.values()))
+
+    @cache
+    def open_screen() -> "Screen":
+        return _open_screen(flow, options, output_format, out, log)
+
     settings = load_settings({"actions_url": options.actions_url})
     request = _ask(flow, options)
-    with _run_folder(options) as folder, Interrupts() as interrupts, _put_back_left(options, screen):
-        run = LocalRun(flow, request, options, settings, folder, screen, SystemClock(), interrupts, early)
+    with _run_folder(options) as folder, Interrupts() as interrupts, _put_back_left(options, open_screen):
+        run = LocalRun(
+            flow, request, options, settings, folder, open_screen, SystemClock(), interrupts, early
+        )
         conclusion = run.drive()
         if options.keep:
-            screen.show({"kind": "warning", "message": f"job folders are kept in {folder}"})
+            open_screen().show({"kind": "warning", "message": f"job folders are kept in {folder}"})
     if interrupts.count:
         raise InterruptedByUserError("interrupted; the jobs were cancelled")
     return 0 if conclusion in (Conclusion.SUCCESS, Conclusion.SKIPPED) else 1
+
+
+def _open_screen(flow: Flow, options: LocalOptions, output_format: str, out: TextIO, log: str) -> "Screen":
+    from agent.cli.terminal.screens import make_screen
+
+    screen = make_screen(output_format, out, shows_jobs=shows_jobs(flow), log=log, whole="--log all")
+    if not options.secrets:
+        return screen
+    from agent.cli.local_run.masked_screen import MaskedScreen
+
+    return MaskedScreen(screen, make_mask(options.secrets.values()))
 
 
 def _ask(flow: Flow, options: LocalOptions) -> RunStart:
@@ -100,12 +116,12 @@ def _ask(flow: Flow, options: LocalOptions) -> RunStart:
 
 
 @contextmanager
-def _put_back_left(options: LocalOptions, screen: Screen) -> Iterator[None]:
+def _put_back_left(options: LocalOptions, open_screen: "Callable[[], Screen]") -> Iterator[None]:
     """Before the run and after it, what supervisors that died hold of the workspace's repository is put back."""
 
     def look() -> None:
         if found := put_back_left(options.workspace.resolve()):
-            screen.show({"kind": "warning", "message": found})
+            open_screen().show({"kind": "warning", "message": found})
 
     look()
     try:

@@ -4,19 +4,19 @@ Who asks for cores, memory or GPUs never starts before another who has asked for
 them would wait for as long as small ones come. Others go past.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from agent.cli.local_run.machine import Grant, LocalMachine
-from agent.cli.terminal.screen import Screen
 from agent.spec.job import JobSpec
 
 
 class LocalQueue:
-    """Waits on behalf of jobs, and says on `screen` why."""
+    """Waits on behalf of jobs, and says why: `show` takes its records."""
 
-    def __init__(self, machine: LocalMachine, screen: Screen) -> None:
+    def __init__(self, machine: LocalMachine, show: Callable[[Mapping[str, Any]], None]) -> None:
         self._machine = machine
-        self._screen = screen
+        self._show = show
         self._waiting: list[JobSpec] = []
         self._has_news = False
         self._said: dict[str, str] = {}
@@ -73,7 +73,7 @@ class LocalQueue:
         reason = self._machine.explain(spec)
         if reason and self._said.get(spec.job) != reason:
             self._said[spec.job] = reason
-            self._screen.show({"kind": "waiting", "job": spec.key, "reason": reason})
+            self._show({"kind": "waiting", "job": spec.key, "reason": reason})
 
     def _warn(self, message: str) -> None:
-        self._screen.show({"kind": "warning", "message": message})
+        self._show({"kind": "warning", "message": message})

@@ -5,25 +5,25 @@ planner decision -> job folder -> forked supervisor -> journal -> screen
 """
 
 import os
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from agent.cli.local_run.groups import LocalGroups
 from agent.cli.local_run.interrupts import Interrupts
 from agent.cli.local_run.jobs import LocalJobs, LocalOptions
 from agent.cli.local_run.kept import KEPT, KeptStore
 from agent.cli.local_run.machine import LocalMachine
-from agent.cli.local_run.people import LocalPeople
 from agent.cli.local_run.queue import LocalQueue
 from agent.cli.local_run.sources import LocalSources
 from agent.cli.local_run.workspace_copy import name_some
-from agent.cli.terminal.screen import Screen
 from agent.clock import Clock
 from agent.config import Settings
 from agent.errors import AgentError, InterruptedByUserError
 from agent.flow.model import Flow
 from agent.ids import JobId
-from agent.job.launch.launcher import EarlySupervisor
-from agent.journal.format import Closed
+from agent.job.launch.launcher import EarlySupervisor, JobFolder
+from agent.journal.format import Closed, Record
 from agent.plan import (
     AskGate,
     CancelJob,
@@ -52,9 +52,14 @@ from agent.plan import (
 from agent.spec.job import JobSpec
 from agent.spec.outcome import Conclusion, JobResult
 
+if TYPE_CHECKING:  # they are there once the first job runs: it waits for nothing that it doesn't need
+    from agent.cli.local_run.groups import LocalGroups
+    from agent.cli.local_run.people import LocalPeople
+    from agent.cli.terminal.screen import Screen
+
 
 class LocalRun:
-    """One run from its first decision to its last."""
+    """One run from its first decision to its last. The screen is opened when there is something to show."""
 
     def __init__(
         self,
@@ -63,7 +68,7 @@ class LocalRun:
         options: LocalOptions,
         settings: Settings,
         folder: Path,
-        screen: Screen,
+        open_screen: "Callable[[], Screen]",
         clock: Clock,
         interrupts: Interrupts,
         early: EarlySupervisor,
@@ -72,25 +77,23 @@ class LocalRun:
         store = KeptStore(settings.state_folder / KEPT)
         self._kept, self._tag = store.begin_run(flow), options.tag
         self._sources = LocalSources(store, self._kept)
-        self._people = LocalPeople(screen, options.answers)
+        self._open_screen, self._answers = open_screen, options.answers
         self._jobs = LocalJobs(
             folder,
             options,
             settings,
             early,
-            screen.show_record,
-            self._people.note,
+            self._show_record,
+            self._note_people,
             self._warn,
             self._is_unwanted,
             self._kept,
         )
-        self._screen = screen
         self._clock = clock
         self._interrupts = interrupts
         self._is_cancelling = False
         self._machine = LocalMachine(flow, slots=os.cpu_count() or 1, mapped=options.images)
-        self._queue = LocalQueue(self._machine, screen)
-        self._groups = LocalGroups()
+        self._queue = LocalQueue(self._machine, self._show)
         self._name = name_run(flow, request)
         self._began = clock.monotonic()
         self._state: RunState
@@ -108,6 +111,31 @@ class LocalRun:
             self._jobs.kill()
         return self._state.conclusion
 
+    @cached_property
+    def _screen(self) -> "Screen":
+        return self._open_screen()
+
+    @cached_property
+    def _people(self) -> "LocalPeople":
+        from agent.cli.local_run.people import LocalPeople
+
+        return LocalPeople(self._screen, self._answers)
+
+    @cached_property
+    def _groups(self) -> "LocalGroups":
+        from agent.cli.local_run.groups import LocalGroups
+
+        return LocalGroups()
+
+    def _show(self, record: Mapping[str, Any]) -> None:
+        self._screen.show(record)
+
+    def _show_record(self, job: str, record: Record) -> None:
+        self._screen.show_record(job, record)
+
+    def _note_people(self, job: str, folder: JobFolder, record: Record) -> None:
+        self._people.note(job, folder, record)
+
     def _is_unwanted(self) -> bool:
         """Whether there was a ctrl-C that nobody has heeded yet; jobs for `always()` begin after the first."""
         return self._interrupts.count > int(self._is_cancelling)
@@ -121,7 +149,7 @@ class LocalRun:
                 self._queue.put_back(spec)
                 break
             if spec.attempt > 1:
-                self._screen.show({"kind": "attempt", "job": spec.key, "attempt": spec.attempt})
+                self._show({"kind": "attempt", "job": spec.key, "attempt": spec.attempt})
             self._advance(JobStarted(spec.job))
         for spec, result in self._jobs.wait():
             self._machine.release(spec.job)
@@ -139,16 +167,14 @@ class LocalRun:
         job = self._state.jobs.get(key)
         if job is not None and job.retry_at is not None:
             reason = explain_waiting(self._flow, self._state, now=self._clock.now())[key]
-            self._screen.show({"kind": "waiting", "job": key, "reason": reason, "attempt": job.attempt})
+            self._show({"kind": "waiting", "job": key, "reason": reason, "attempt": job.attempt})
 
     def _heed_interrupts(self) -> None:
         if self._interrupts.count > 1:
             raise InterruptedByUserError("interrupted twice; the jobs were killed")
         if self._interrupts.count and not self._is_cancelling:
             self._is_cancelling = True
-            self._screen.show(
-                {"kind": "warning", "message": "cancelling; press ctrl-C again to kill the jobs"}
-            )
+            self._show({"kind": "warning", "message": "cancelling; press ctrl-C again to kill the jobs"})
             self._advance(RunCancelled("interrupted"))
 
     def _advance(self, event: Event) -> None:
@@ -190,7 +216,7 @@ class LocalRun:
     def _pass_gate(self, job: JobId, key: str, environment: str) -> None:
         """Who asks for approval is the server; here the person who started the run is the one who would be asked."""
         message = f"{key}: what the environment '{environment}' asks for on the server is not asked for here"
-        self._screen.show({"kind": "warning", "message": message})
+        self._show({"kind": "warning", "message": message})
         self._advance(GateSet(job))
 
     def _cancel(self, job: str, reason: str) -> None:
@@ -211,19 +237,19 @@ class LocalRun:
         self._warn_of_refused(conclusion)
         self._warn_of_left_out(conclusion)
         for place in self._kept.end(self._state, self._tag):
-            self._screen.show({"kind": "kept", "path": str(place)})
+            self._show({"kind": "kept", "path": str(place)})
         jobs = {
             job.key: {"conclusion": job.result.conclusion, "outputs": dict(job.result.outputs)}
             for job in self._state.jobs.values()
             if job.result is not None and job.key not in self._state.scopes
         }
         seconds = round(self._clock.monotonic() - self._began, 3)
-        self._screen.show(
+        self._show(
             {"kind": "run", "name": self._name, "conclusion": conclusion, "jobs": jobs, "seconds": seconds}
         )
 
     def _warn(self, message: str) -> None:
-        self._screen.show({"kind": "warning", "message": message})
+        self._show({"kind": "warning", "message": message})
 
     def _warn_of_refused(self, conclusion: Conclusion) -> None:
         refused_jobs = [
@@ -234,10 +260,10 @@ class LocalRun:
         if refused_jobs and conclusion is Conclusion.FAILURE:
             message = f"the run is not green: this machine can't run {', '.join(refused_jobs)}"
             hint = "choose what it can with --job or --matrix"
-            self._screen.show({"kind": "warning", "message": f"{message}; {hint}"})
+            self._show({"kind": "warning", "message": f"{message}; {hint}"})
 
     def _warn_of_left_out(self, conclusion: Conclusion) -> None:
         if conclusion is Conclusion.FAILURE and self._jobs.left_out:
             names = name_some(sorted(self._jobs.left_out))
             message = f"the jobs' copies lack what git ignores ({names}); --with-ignored copies it, too"
-            self._screen.show({"kind": "warning", "message": message})
+            self._show({"kind": "warning", "message": message})
