@@ -70,6 +70,7 @@ class Connection:
         self.protocol = protocol
         self.heartbeat_seconds = 0.0  # as the server's welcome says
         self.has_said_goodbye = False
+        self.offers: asyncio.Queue[m.Assign] = asyncio.Queue()  # that came and were not answered
         self._socket = socket
         self._sending = asyncio.Lock()
 

@@ -133,7 +133,10 @@ class Daemon:
             make_ready=self._make_ready,
             boot=self._boot,
             obey=obey,
-            crew=(Shipper(self._jobs).run, health.beat, self._drain.tell, attachments.run),
+            crew=(
+                *(leases.take_offers, Shipper(self._jobs).run),
+                *(health.beat, self._drain.tell, attachments.run),
+            ),
             random=random.SystemRandom().random,
         )
 

@@ -4,6 +4,8 @@ assign   the job is on the disk, then `accept`: it waits            cancel    it
 ack      the first one: the server has noted that it is ours, and   release   the server has all of it: it goes
          it starts; nobody else is given it, whatever comes. One    revoke    it is not ours: it ends, and goes
          with an answer: its supervisor is told
+
+The disk takes its time. So offers are taken one after the other beside all else: no word about another job waits for them.
 """
 
 import asyncio
@@ -42,12 +44,16 @@ class HeldLeases:
         self._is_closed = is_closed
         self._on_release = on_release
         self._tasks: set[asyncio.Task[None]] = set()
+        self._untaken: dict[
+            tuple[str, int], asyncio.Event
+        ] = {}  # offers; set when they were answered, or never will be
 
     async def obey(self, message: m.ServerMessage, connection: Connection) -> None:
         """Act upon one message."""
         match message:
             case m.Assign():
-                await self._take(message, connection)
+                self._untaken.setdefault((message.job, message.lease), asyncio.Event())
+                connection.offers.put_nowait(message)
             case m.Ack():
                 if self._jobs.is_waiting(message.job, message.lease):
                     self._spawn(self._jobs.start(message.job, message.lease))
@@ -55,19 +61,53 @@ class HeldLeases:
                     self._spawn(self._jobs.answer(message.job, message.lease, message.answer))
                 self._jobs.growth.set()
             case m.Cancel():
-                self._spawn(self._jobs.cancel(message.job, message.lease, message.reason))
+                self._spawn(self._cancel(message))
             case m.Release():
                 await self._jobs.release(message.job, message.lease)
                 self._on_release()
             case m.Revoke():
-                self._spawn(self._jobs.revoke(message.job, message.lease, message.reason))
+                self._spawn(self._revoke(message))
             case m.Challenge() | m.Welcome() | m.Rejected():
                 pass
             case m.Attach() | m.AttachInput() | m.AttachTaken() | m.AttachLeave():
                 pass  # `agent.daemon.attachments` obeys these
 
+    async def take_offers(self, connection: Connection) -> None:
+        """Answer what is offered on `connection`, in order, until cancelled: what was not answered then is offered again."""
+        offers = connection.offers
+        try:
+            while True:
+                assign = await offers.get()
+                try:
+                    await self._take(assign, connection)
+                finally:
+                    self._note_taken(assign)
+        finally:
+            while not offers.empty():
+                self._note_taken(offers.get_nowait())
+
+    def _note_taken(self, assign: m.Assign) -> None:
+        taken = self._untaken.pop((assign.job, assign.lease), None)
+        if taken is not None:
+            taken.set()
+
+    async def _cancel(self, cancel: m.Cancel) -> None:
+        await self._wait_until_taken(cancel.job, cancel.lease)
+        await self._jobs.cancel(cancel.job, cancel.lease, cancel.reason)
+
+    async def _revoke(self, revoke: m.Revoke) -> None:
+        await self._wait_until_taken(revoke.job, revoke.lease)
+        await self._jobs.revoke(revoke.job, revoke.lease, revoke.reason)
+
+    async def _wait_until_taken(self, job: str, lease: int) -> None:
+        taken = self._untaken.get((job, lease))
+        if taken is not None:
+            await taken.wait()
+
     async def _take(self, assign: m.Assign, connection: Connection) -> None:
         """Store and accept a job, or refuse it. A job that is here already is accepted again, and runs once."""
+        if not connection.protocol.may_answer(assign.job, assign.lease):
+            return  # taken back while it waited for its turn
         refusal = self._find_refusal(assign)
         is_changed = False
         if not refusal:
@@ -80,6 +120,8 @@ class HeldLeases:
             except Exception as error:  # one job's odd values end no connection, with all others' jobs on it
                 log.exception("job %s can't be kept", assign.job)
                 refusal = f"{m.CANNOT_KEEP}: {type(error).__name__}: {str(error)[:200]}"
+        if not connection.protocol.may_answer(assign.job, assign.lease):
+            return  # taken back meanwhile: whoever is told so waits for us
         if refusal:
             log.info("job %s is refused: %s", assign.job, refusal)
             connection.protocol.refuse(assign.job, assign.lease, refusal[:_LONGEST_REASON])

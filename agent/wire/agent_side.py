@@ -220,6 +220,10 @@ class AgentProtocol:
 
     # What may be done
 
+    def may_answer(self, job: str, lease: int) -> bool:
+        """Whether an assigned job waits for `accept` or `refuse`: neither was said, and it was not taken back."""
+        return (job, lease) in self._assigned
+
     def must_wait(self, assign: m.Assign) -> bool:
         """Whether a job that is accepted begins with its first `ack`, and not at once: older servers say no such word."""
         return self._version >= m.BEGIN_VERSION or assign.node is not None

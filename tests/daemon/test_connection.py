@@ -32,26 +32,52 @@ WINDOW = 4096
 class RefusingLauncher:
     """Starts nothing: these tests write the journals themselves."""
 
+    def __init__(self) -> None:
+        self.has_begun = asyncio.Event()  # or was to
+
     async def launch(self, folder: JobFolder) -> int:
+        self.has_begun.set()
         raise AgentError("this machine starts nothing")
+
+
+class SlowDisk:
+    """Storing a job waits until it `is_free`, of OTHER."""
+
+    def __init__(self) -> None:
+        self.is_busy = asyncio.Event()
+        self.is_free = asyncio.Event()
+
+    async def equip(self, settings: JobSettings, assign: m.Assign) -> JobSettings:
+        if assign.job == OTHER:
+            self.is_busy.set()
+            await self.is_free.wait()
+        return settings
 
 
 class Agent:
     """Link, shipper and jobs as the daemon joins them."""
 
-    def __init__(self, state: StateFolder, *, ping_seconds: float = 5) -> None:
+    def __init__(
+        self,
+        state: StateFolder,
+        *,
+        ping_seconds: float = 5,
+        disk: SlowDisk | None = None,
+        max_jobs: int = 1,
+    ) -> None:
         settings = JobSettings(work_folder=state.path / "work")
         self.state = state
-        self.jobs = JobTable(state.jobs, settings, RefusingLauncher())
+        self.launcher = RefusingLauncher()
+        self.jobs = JobTable(state.jobs, settings, self.launcher, disk and disk.equip)
         self.is_closed = False
-        leases = HeldLeases(self.jobs, max_jobs=1, is_closed=lambda: self.is_closed)
+        leases = HeldLeases(self.jobs, max_jobs=max_jobs, is_closed=lambda: self.is_closed)
         registration = state.load_registration()
         self.link = Link(
             registration,
             make_signer(registration, load_identity(state.identity).sign),
             make_ready=self.make_ready,
             obey=leases.obey,
-            crew=(Shipper(self.jobs).run,),
+            crew=(leases.take_offers, Shipper(self.jobs).run),
             random=lambda: 0.0,
             ping_seconds=ping_seconds,
         )
@@ -93,6 +119,16 @@ def agent(tmp_path: Path, server: FakeServer) -> Agent:
     state = StateFolder(tmp_path / "state")
     server.register(state)
     return Agent(state)
+
+
+@pytest.fixture
+def slow_agent(tmp_path: Path, server: FakeServer) -> tuple[Agent, SlowDisk]:
+    """An agent that may have two jobs, and whose disk is slow for OTHER."""
+    state = StateFolder(tmp_path / "state")
+    server.register(state)
+    server.holds_word = True
+    disk = SlowDisk()
+    return Agent(state, disk=disk, max_jobs=2), disk
 
 
 async def test_what_was_written_while_nobody_was_connected_arrives_in_order(server, agent):
@@ -271,3 +307,32 @@ async def test_a_server_that_goes_while_the_goodbye_is_said_is_asked_again(serve
 )
 def test_the_agent_connects_beside_the_servers_url(url, expected):
     assert websocket_url(url) == expected
+
+
+async def test_the_word_to_begin_a_job_waits_for_no_other_jobs_disk(server, slow_agent):
+    agent, disk = slow_agent
+    async with agent.at_work():
+        await server.assign(JOB, "true")
+        await server.wait_for(lambda: server.count(m.Accept) == 1)
+        await server.assign(OTHER, "true")
+        await disk.is_busy.wait()
+        await server.say("acknowledge", JOB, 1, 0)
+        await agent.launcher.has_begun.wait()
+        assert server.count(m.Accept) == 1
+        disk.is_free.set()
+        await server.wait_for(lambda: server.count(m.Accept) == 2)
+
+
+async def test_an_offer_that_is_taken_back_while_the_disk_takes_it_leaves_nothing(server, slow_agent):
+    agent, disk = slow_agent
+    async with agent.at_work():
+        await server.assign(OTHER, "true")
+        await disk.is_busy.wait()
+        await server.say("revoke", OTHER, 1, "given to another agent")
+        await server.assign(JOB, "true")  # behind it: who is asked for has heard the word before
+        await server.say("cancel", JOB, 1, "by ada")
+        disk.is_free.set()
+        await server.wait_for(lambda: server.count(m.Accept) == 1)
+        await wait_until(lambda: not agent.jobs.holds(OTHER, 1))
+        assert agent.jobs.holds(JOB, 1)
+    assert server.heard[-1] == m.Accept(JOB, 1)
