@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import httpx
 from websockets.asyncio.client import ClientConnection, connect
 
-from agent.journal.format import MAGIC, Closed, Opened, StepChanged, encode
+from agent.journal.format import Closed, Opened, StepChanged, encode
+from agent.journal.magic import MAGIC
 from agent.seal.identity import Identity, challenge_message, create_identity
 from agent.spec.outcome import Conclusion, JobResult
 from agent.spec.resources import Inventory, to_json

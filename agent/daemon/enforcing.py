@@ -11,7 +11,8 @@ from agent.daemon import escalation as rules
 from agent.daemon.escalation import EscalationEvent, EscalationStage, Measure
 from agent.daemon.job import DaemonJob, Fate
 from agent.errors import AgentError
-from agent.job.launch.launcher import JobFolder, Reply, end_attempt, read_pause, tell_to_end, try_cancel
+from agent.job.launch.burial import end_attempt, tell_to_end
+from agent.job.launch.launcher import JobFolder, Reply, read_pause, try_cancel
 from agent.spec.outcome import FailureKind
 
 _RETRY_SECONDS = 5.0

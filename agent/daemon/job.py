@@ -17,9 +17,11 @@ from enum import StrEnum
 from typing import Final
 
 from agent.errors import DamagedError
-from agent.job.launch.launcher import JobFolder, read_result
+from agent.job.launch.burial import read_result
+from agent.job.launch.launcher import JobFolder
 from agent.journal.file import JournalTail
-from agent.journal.format import MAGIC, Closed, Opened, encode, pad
+from agent.journal.format import Closed, Opened, encode, pad
+from agent.journal.magic import MAGIC
 from agent.spec.job import JobSpec
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
 from agent.states import Transitions

@@ -17,16 +17,12 @@ from agent.daemon.endings import Endings
 from agent.daemon.enforcing import Enforcer, wait_for_event
 from agent.daemon.job import DaemonJob, DaemonJobState, Fate, JobLimits, LastWord, describe_spoil
 from agent.errors import AgentError, DamagedError, SpoiledError, UnreachableError
+from agent.job.launch.burial import bury, bury_spoiled, end_attempt, find_supervisors, has_last_word
 from agent.job.launch.launcher import (
     JobFolder,
     JobSettings,
     answer_step,
-    bury,
-    bury_spoiled,
     create_job_folder,
-    end_attempt,
-    find_supervisors,
-    has_last_word,
     is_running,
     list_job_folders,
     remove_job_folder,

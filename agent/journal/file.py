@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from agent.errors import AgentError, DamagedError, SpoiledError
-from agent.journal.format import MAGIC, Record, decode, encode, whole_length
+from agent.journal.format import Record, decode, encode, whole_length
+from agent.journal.magic import MAGIC
 from agent.plain_files import check_plain, open_plain
 
 _BLOCK_BYTES = 4 << 20  # more than any one frame
@@ -195,18 +196,6 @@ def read_from(path: Path, offset: int, limit_bytes: int) -> bytes:
         return os.pread(file, limit_bytes, offset)
     finally:
         os.close(file)
-
-
-def size(path: Path) -> int:
-    """How many bytes the journal has; 0 when it is not there yet. Raises SpoiledError when it is no file."""
-    try:
-        facts = os.lstat(path)
-    except FileNotFoundError:
-        return 0
-    except OSError as error:
-        raise SpoiledError(f"'{path.name}' can't be reached: {error.strerror}", where=str(path)) from None
-    check_plain(path, facts)
-    return facts.st_size
 
 
 def _expect_journal(head: bytes, path: Path) -> None:

@@ -17,10 +17,10 @@ from typing import ClassVar
 
 from agent import codec
 from agent.errors import DamagedError
+from agent.journal.magic import MAGIC
 from agent.spec.apps import AppState
 from agent.spec.outcome import Conclusion, JobResult
 
-MAGIC = b"FLOWJNL1"
 MAX_PAYLOAD_BYTES = 1 << 20
 
 _PADDING = 255  # a kind that no record has

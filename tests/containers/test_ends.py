@@ -14,7 +14,8 @@ from support.jobs import JobReport, finish_job, read_report, script, start_job, 
 
 from agent.job.containers.sweeping import job_labels
 from agent.job.folder.attempt import is_running
-from agent.job.launch.launcher import JobFolder, bury, remove_job_folder, request_cancel, sweep_containers
+from agent.job.launch.burial import bury
+from agent.job.launch.launcher import JobFolder, remove_job_folder, request_cancel, sweep_containers
 from agent.spec.outcome import Conclusion, FailureKind
 
 SERVICE = {"image": BUSYBOX, "command": "httpd -f -p 80", "volumes": ["shared:/shared", "/nameless"]}

@@ -11,7 +11,8 @@ from support.jobs import read_report, script, start_job, uses, write_action
 from agent.daemon import enforcing, escalation
 from agent.daemon.enforcing import Enforcer
 from agent.daemon.job import DaemonJob, DaemonJobState, JobLimits
-from agent.job.launch.launcher import JobFolder, answer_step, read_pause, read_result
+from agent.job.launch.burial import read_result
+from agent.job.launch.launcher import JobFolder, answer_step, read_pause
 from agent.journal.format import FormAsked
 from agent.spec.outcome import Conclusion, FailureKind
 

@@ -20,7 +20,8 @@ from agent.daemon.jobs import JobTable
 from agent.daemon.state import StateFolder
 from agent.errors import RefusedError
 from agent.ids import ENTROPY_BYTES, make_id
-from agent.job.launch.launcher import ForkServer, JobFolder, end_attempt, list_job_folders, read_result
+from agent.job.launch.burial import end_attempt, read_result
+from agent.job.launch.launcher import ForkServer, JobFolder, list_job_folders
 from agent.job.process.ending import find_supervisors
 from agent.job.process.proc import is_alive
 from agent.spec.outcome import Conclusion, FailureKind

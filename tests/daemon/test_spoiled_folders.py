@@ -17,7 +17,8 @@ from agent.cli.machine.status import run_status
 from agent.config import load_settings
 from agent.daemon.state import StateFolder
 from agent.ids import ENTROPY_BYTES, make_id
-from agent.job.launch.launcher import end_attempt, list_job_folders
+from agent.job.launch.burial import end_attempt
+from agent.job.launch.launcher import list_job_folders
 from agent.spec.outcome import Conclusion, FailureKind
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(240)]

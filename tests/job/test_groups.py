@@ -14,7 +14,8 @@ import pytest
 from support.jobs import finish_job, read_report, run_job, script, start_job
 
 from agent.daemon.causes import Clues, explain_death
-from agent.job.launch.launcher import bury, remove_job_folder
+from agent.job.launch.burial import bury
+from agent.job.launch.launcher import remove_job_folder
 from agent.job.process.cgroup import JobGroup
 from agent.spec.outcome import Conclusion, FailureKind
 

@@ -19,18 +19,16 @@ from support.jobs import finish_job, make_settings, make_spec, read_report, run_
 from agent import codec
 from agent.errors import AgentError, UsageError
 from agent.job.folder.settings import JobSettings
+from agent.job.launch.burial import bury, has_last_word, read_result
 from agent.job.launch.launcher import (
     ForkServer,
     JobFolder,
     ask_supervisor,
-    bury,
     create_job_folder,
     fork_supervisor,
-    has_last_word,
     is_running,
     list_job_folders,
     open_job_folder,
-    read_result,
     remove_job_folder,
     request_cancel,
 )

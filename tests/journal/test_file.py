@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from agent.errors import AgentError, DamagedError, SpoiledError
-from agent.journal.file import JournalReader, JournalWriter, read_from, size
-from agent.journal.format import MAGIC, Log, encode
+from agent.journal.file import JournalReader, JournalWriter, read_from
+from agent.journal.format import Log, encode
+from agent.journal.magic import MAGIC, size
 
 
 def test_what_was_appended_is_read_back_with_its_offsets(tmp_path: Path) -> None:

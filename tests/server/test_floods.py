@@ -5,7 +5,8 @@ from typing import Any
 
 from server.vocabulary import ONE_JOB, ServerProcess, TestAgent, frames, journal, log
 
-from agent.journal.format import MAGIC, Annotation, Opened
+from agent.journal.format import Annotation, Opened
+from agent.journal.magic import MAGIC
 
 FLOODED = ONE_JOB.replace("runs-on: linux", "runs-on: [linux, flood]")
 CALM = ONE_JOB.replace("runs-on: linux", "runs-on: [linux, calm]")

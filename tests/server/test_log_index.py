@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.journal.format import MAGIC, Annotation, Closed, Log, Record, StepChanged, encode
+from agent.journal.format import Annotation, Closed, Log, Record, StepChanged, encode
+from agent.journal.magic import MAGIC
 from agent.journal.public import PublicRecord, PublicRecords
 from agent.server.data.archive.lines import Cut, Tail, text_of
 from agent.server.data.blobs.disk import DiskBlobStore

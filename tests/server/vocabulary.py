@@ -20,7 +20,8 @@ from support.postgres import migrate_aside, run_statement
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from agent.journal.format import MAGIC, Closed, Log, Opened, Record, StepChanged, encode
+from agent.journal.format import Closed, Log, Opened, Record, StepChanged, encode
+from agent.journal.magic import MAGIC
 from agent.seal.files import make_private_folder
 from agent.seal.identity import challenge_message, create_identity
 from agent.seal.secrets import open_sealed

@@ -8,7 +8,6 @@ from urllib.parse import quote
 
 from agent.cli.arguments import add_command, add_format, add_inputs, add_project, add_server
 from agent.cli.local_files.files import read_flow, read_inputs
-from agent.cli.terminal.tables import plain, print_json, print_table
 from agent.errors import UsageError
 
 if TYPE_CHECKING:  # `agent flow run` passes here, and needs no server
@@ -90,13 +89,14 @@ def _read_called(flow: "Flow", file: Path) -> dict[str, str]:
 
 
 def _list(arguments: argparse.Namespace) -> int:
+    from agent.cli.terminal.tables import print_json, print_table
+    from agent.cli.terminal.times import show_moment
+
     client = _connect(arguments)
     found = client.list_all(client.in_project("/api/v1/flows"), "flows")
     if arguments.format == "json":
         print_json(found, sys.stdout)
         return 0
-    from agent.cli.terminal.times import show_moment
-
     rows = [
         [
             row["id"],
@@ -154,6 +154,8 @@ def _disable(arguments: argparse.Namespace) -> int:
 
 
 def _tell(arguments: argparse.Namespace, facts: Any, words: str) -> int:
+    from agent.cli.terminal.tables import plain, print_json
+
     if arguments.format == "json":
         print_json(facts, sys.stdout)
     else:

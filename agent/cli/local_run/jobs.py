@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agent.cli.local_files.checkout import Inquiry
 from agent.cli.local_run.copy_plan import Tick, copy_planned
@@ -24,21 +25,21 @@ from agent.job.launch.launcher import (
     EarlySupervisor,
     JobFolder,
     JobSettings,
-    bury,
     create_job_folder,
-    end_attempt,
     fork_supervisor,
     is_running,
     remove_job_folder,
     request_cancel,
 )
 from agent.job.process.inheritance import GIT_CEILING, scrub_environment
-from agent.journal.file import JournalReader
-from agent.journal.format import Closed, Record
 from agent.spec.conventions import JOB_TOKEN
 from agent.spec.job import JobSpec
 from agent.spec.outcome import FailureKind, JobResult
 from agent.trees import remove_tree
+
+if TYPE_CHECKING:  # what a job's end needs is there once it has begun
+    from agent.journal.file import JournalReader
+    from agent.journal.format import Record
 
 _UNLOCK_SECONDS = 5.0
 _PATIENCE_SECONDS = 0.5  # a copy that takes longer is shown
@@ -77,7 +78,7 @@ class _Running:
     folder: JobFolder
     pid: int
     pidfd: int
-    journal: JournalReader
+    journal: "JournalReader"
     result: JobResult | None = None
 
 
@@ -93,8 +94,8 @@ class LocalJobs:
         options: LocalOptions,
         settings: Settings,
         early: EarlySupervisor,
-        show: Callable[[str, Record], None],
-        note: Callable[[str, JobFolder, Record], None],
+        show: "Callable[[str, Record], None]",
+        note: "Callable[[str, JobFolder, Record], None]",
         warn: Callable[[str], None],
         is_unwanted: Callable[[], bool],
         kept: OpenRun,
@@ -131,6 +132,8 @@ class LocalJobs:
         )
         folder = create_job_folder(self._folder / "jobs", spec, 1, settings, {})
         pid = fork_supervisor(folder, self._choose_secrets(spec), self._early)
+        from agent.journal.file import JournalReader
+
         journal = JournalReader(folder.journal)
         self._running[spec.job] = _Running(spec, folder, pid, os.pidfd_open(pid), journal)
 
@@ -155,6 +158,10 @@ class LocalJobs:
 
     def kill(self) -> None:
         """End all that still run, what they have started, and what they have left."""
+        if not self._running:
+            return
+        from agent.job.launch.burial import bury, end_attempt
+
         for running in self._running.values():
             os.kill(running.pid, signal.SIGKILL)
             _reap(running)
@@ -178,6 +185,8 @@ class LocalJobs:
         _reap(running)
         self._show_news(running)
         if running.result is None:
+            from agent.job.launch.burial import bury
+
             bury(running.folder, FailureKind.LOST, "its supervisor died (killed, or out of memory)")
             self._show_news(running)
         assert running.result is not None
@@ -186,6 +195,8 @@ class LocalJobs:
         return running.result
 
     def _show_news(self, running: _Running) -> None:
+        from agent.journal.format import Closed
+
         for _end, record in running.journal:
             if isinstance(record, Closed):
                 running.result = record.result

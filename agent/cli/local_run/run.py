@@ -23,7 +23,6 @@ from agent.errors import AgentError, InterruptedByUserError
 from agent.flow.model import Flow
 from agent.ids import JobId
 from agent.job.launch.launcher import EarlySupervisor, JobFolder
-from agent.journal.format import Closed, Record
 from agent.plan import (
     AskGate,
     CancelJob,
@@ -56,6 +55,7 @@ if TYPE_CHECKING:  # they are there once the first job runs: it waits for nothin
     from agent.cli.local_run.groups import LocalGroups
     from agent.cli.local_run.people import LocalPeople
     from agent.cli.terminal.screen import Screen
+    from agent.journal.format import Record
 
 
 class LocalRun:
@@ -130,10 +130,10 @@ class LocalRun:
     def _show(self, record: Mapping[str, Any]) -> None:
         self._screen.show(record)
 
-    def _show_record(self, job: str, record: Record) -> None:
+    def _show_record(self, job: str, record: "Record") -> None:
         self._screen.show_record(job, record)
 
-    def _note_people(self, job: str, folder: JobFolder, record: Record) -> None:
+    def _note_people(self, job: str, folder: JobFolder, record: "Record") -> None:
         self._people.note(job, folder, record)
 
     def _is_unwanted(self) -> bool:
@@ -231,6 +231,8 @@ class LocalRun:
         self._advance(JobFinished(spec.job, result))
 
     def _show_unstarted(self, key: str, result: JobResult) -> None:
+        from agent.journal.format import Closed
+
         self._screen.show_record(key, Closed(int(self._clock.now() * 1000), result))
 
     def _show_end(self, conclusion: Conclusion) -> None:

@@ -59,13 +59,8 @@ def _end_jobs(root: Path) -> bool:
     """End what is left of the jobs in `root`; whether nothing is left."""
     if not root.is_dir():
         return True
-    from agent.job.launch.launcher import (
-        bury,
-        is_running,
-        list_job_folders,
-        remove_job_folder,
-        request_cancel,
-    )
+    from agent.job.launch.burial import bury
+    from agent.job.launch.launcher import is_running, list_job_folders, remove_job_folder, request_cancel
     from agent.spec.outcome import FailureKind
 
     is_over = True

@@ -7,7 +7,6 @@ do what the job itself may not.
 """
 
 import contextlib
-import ctypes
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -101,6 +100,8 @@ def become(account: Account) -> None:
 
     Raises AgentError when that is not possible; the process is then to end.
     """
+    import ctypes  # before it is somebody who may not read where Python lies
+
     try:
         os.setgroups(account.groups)
         os.setresgid(account.gid, account.gid, account.gid)
@@ -117,6 +118,8 @@ def become(account: Account) -> None:
 
 def give_up_capabilities() -> None:
     """Have no capability any more, nor any program that is started from here. Raises OSError."""
+    import ctypes
+
     libc = ctypes.CDLL(None, use_errno=True)
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
     none = (ctypes.c_uint32 * 6)()
@@ -127,6 +130,8 @@ def give_up_capabilities() -> None:
 
 
 def _effective_capabilities() -> set[int]:
+    import ctypes
+
     libc = ctypes.CDLL(None, use_errno=True)
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
     data = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable: the lower 32 of each, then the upper

@@ -1,4 +1,4 @@
-"""The front door of a job: make its folder, start its supervisor, ask, cancel, bury. All that others may use.
+"""The front door of a job: make its folder, start its supervisor, ask, cancel, remove. How it ends by force: `burial`.
 
 Life of an attempt, as the folder tells it:
 
@@ -15,14 +15,13 @@ import os
 import signal
 import socket
 import sys
-import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from agent.errors import AgentError, DamagedError, SpoiledError
+from agent.errors import AgentError, SpoiledError
 from agent.job.account.account import Account
-from agent.job.containers.sweeping import sweep_job, sweep_others, sweep_spoiled
+from agent.job.containers.sweeping import sweep_job, sweep_others
 from agent.job.folder import attempt as folders
 from agent.job.folder.attempt import (
     JobFolder,
@@ -45,11 +44,8 @@ from agent.job.launch.asking import (
     try_cancel,
 )
 from agent.job.launch.early import Become, EarlySupervisor
-from agent.job.process.ending import end_attempt, find_supervisors, tell_to_end
-from agent.journal.file import JournalReader, JournalWriter, size
-from agent.journal.format import MAGIC, Closed, Opened, StepChanged
-from agent.spec.outcome import Conclusion, FailureKind, JobResult
-from agent.trees import Remains, remove_tree
+from agent.journal.magic import MAGIC, size
+from agent.trees import Remains
 
 if TYPE_CHECKING:
     import subprocess
@@ -62,14 +58,9 @@ __all__ = [
     "Reply",
     "answer_step",
     "ask_supervisor",
-    "bury",
-    "bury_spoiled",
     "create_job_folder",
-    "end_attempt",
-    "find_supervisors",
     "fork_early",
     "fork_supervisor",
-    "has_last_word",
     "is_running",
     "list_job_folders",
     "list_leftovers",
@@ -78,12 +69,10 @@ __all__ = [
     "open_job_folder",
     "put_back_left",
     "read_pause",
-    "read_result",
     "remove_job_folder",
     "remove_leftovers",
     "request_cancel",
     "sweep_containers",
-    "tell_to_end",
     "try_cancel",
 ]
 
@@ -219,51 +208,6 @@ def put_back_left(folder: Path) -> str:
     return f"an action of a run that died here {branches.describe(taken)}" if taken else ""
 
 
-def bury(
-    folder: JobFolder, kind: FailureKind, message: str, conclusion: Conclusion = Conclusion.FAILURE
-) -> None:
-    """Give the journal of a dead supervisor its last word: Closed(`conclusion`, `kind`, `message`).
-
-    What is left of the job's processes is killed, its containers are removed, a torn tail is cut, steps that were running end as failed. A journal
-    that is closed already stays as it is: before its supervisor wrote that, it had ended all of the job. Raises AgentError
-    when the supervisor lives, or processes will not end; SpoiledError when the folder is not what it was.
-    """
-    lock = take_lock(folder)
-    if lock is None:
-        raise AgentError("the job is still running", where=str(folder.path), hint="cancel it first")
-    try:
-        if has_last_word(folder):
-            return
-        end_attempt(folder)
-        unswept = sweep_job(folder)
-        message = f"{message} ({unswept})" if unswept else message
-        _end_journal(folder, JobResult(conclusion, failure_kind=kind, message=message))
-    finally:
-        os.close(lock)
-
-
-def bury_spoiled(folder: JobFolder, message: str, settings: JobSettings, journal: int | None = None) -> Path:
-    """End the job whose folder was spoiled, as a failure of the infrastructure with `message`, and set the folder aside.
-
-    What takes its place has a journal with a last word when the journal could be had (`journal`: open since before), else
-    `ending.json` alone. `settings` are the daemon's own: those in the folder are not to be believed. Gives where the
-    spoiled folder is now. Raises AgentError when processes of the job will not end, or the folder can't be moved.
-    """
-    from agent.job.process.cgroup import JobGroup
-
-    end_attempt(folder, group=JobGroup(settings.job_groups, folder.tracking_id), account=settings.account)
-    sweep_spoiled(folder, settings)
-    result = JobResult(Conclusion.FAILURE, failure_kind=FailureKind.INFRASTRUCTURE, message=message)
-    aside = folders.set_aside(folder, result, journal)
-    try:
-        if size(folder.journal) > 0:
-            _end_journal(folder, result)
-    except DamagedError:  # it was no journal
-        folder.journal.unlink(missing_ok=True)
-    remove_tree(aside)  # what can't go stays there, under a name that says so
-    return aside
-
-
 def remove_job_folder(
     folder: JobFolder, work_folder: Path | None = None, account: Account | None = None
 ) -> Remains:
@@ -284,6 +228,8 @@ def may_run(folder: JobFolder) -> bool:
     try:
         return is_running(folder)
     except SpoiledError:
+        from agent.job.process.ending import find_supervisors
+
         return bool(find_supervisors(folder))
 
 
@@ -293,41 +239,6 @@ def sweep_containers(root: Path) -> str:
     Returns why that was not possible; empty when it was, or when there is no container engine.
     """
     return sweep_others(root, [folder for folder in list_job_folders(root) if may_run(folder)])
-
-
-def _end_journal(folder: JobFolder, result: JobResult) -> None:
-    writer = JournalWriter(folder.journal)
-    try:
-        _close_journal(folder, writer, result)
-    finally:
-        writer.close()
-
-
-def _close_journal(folder: JobFolder, writer: JournalWriter, result: JobResult) -> None:
-    running: dict[int, StepChanged] = {}
-    last: object = None
-    for _end, last in JournalReader(folder.journal):
-        if isinstance(last, StepChanged):
-            running.pop(last.step, None)
-            if last.state == "running":
-                running[last.step] = last
-    if isinstance(last, Closed):
-        return
-    now = int(time.time() * 1000)
-    outcome = Conclusion.CANCELLED if result.conclusion is Conclusion.CANCELLED else Conclusion.FAILURE
-    if last is None:
-        writer.append(Opened(folder.job, folder.lease, now))
-    for step in running.values():
-        writer.append(
-            StepChanged(
-                *(step.step, step.id, step.name, "completed", now, step.parent),
-                outcome=outcome,
-                conclusion=outcome,
-                seconds=max(0.0, (now - step.time_ms) / 1000),
-            )
-        )
-    writer.append(Closed(now, result))
-    writer.sync()
 
 
 def _listen(folder: JobFolder) -> socket.socket:
@@ -370,20 +281,3 @@ def _become(
         status = 0
     finally:
         os._exit(status)
-
-
-def has_last_word(folder: JobFolder) -> bool:
-    """Whether the journal is closed, and nothing before its end is damaged."""
-    try:
-        return read_result(folder.journal) is not None
-    except DamagedError:
-        return False
-
-
-def read_result(path: Path) -> JobResult | None:
-    """How the attempt whose journal is at `path` ended; None while it has not."""
-    result: JobResult | None = None
-    for _end, record in JournalReader(path):
-        if isinstance(record, Closed):
-            result = record.result
-    return result

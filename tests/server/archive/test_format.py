@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.errors import DamagedError
-from agent.journal.format import MAGIC, Closed, Log, Opened, Record, encode
+from agent.journal.format import Closed, Log, Opened, Record, encode
+from agent.journal.magic import MAGIC
 from agent.server.data.archive.format import FOOTER, Packer
 from agent.server.data.archive.lines import Cut, Tail, text_of
 from agent.server.data.archive.reader import ArchiveReader

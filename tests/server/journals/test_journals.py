@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from support.postgres import Cluster
 
 from agent.errors import AgentError, DamagedError
-from agent.journal.format import MAGIC, Log, decode, encode
+from agent.journal.format import Log, decode, encode
+from agent.journal.magic import MAGIC
 from agent.server.data.journals import Journals, files, read_records
 from agent.server.data.journals.files import FileJournals
 from agent.server.data.journals.table import TableJournals

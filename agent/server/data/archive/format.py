@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.errors import DamagedError
-from agent.journal.format import MAGIC as JOURNAL_MAGIC
 from agent.journal.format import Record, decode
+from agent.journal.magic import MAGIC as JOURNAL_MAGIC
 from agent.server.data.log_index import Part, Parting
 
 MAGIC = b"FLOWARC1"
