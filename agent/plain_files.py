@@ -27,8 +27,8 @@ _OURS_TO_TELL = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.E
 def open_plain(file: Path, flags: int, mode: int = 0o600) -> int:
     """The descriptor of the plain file `file`; `flags` and `mode` are those of os.open.
 
-    Raises FileNotFoundError, SpoiledError when it is something else or can't be opened by us, and OSError when the machine
-    is to blame (its disk is full).
+    Raises FileNotFoundError, SpoiledError (its cause is the system's refusal) when it is something else or can't be opened by us,
+    and OSError when the machine is to blame (its disk is full).
     """
     try:
         descriptor = os.open(file, flags | _SAFELY, mode)
@@ -37,7 +37,7 @@ def open_plain(file: Path, flags: int, mode: int = 0o600) -> int:
     except OSError as error:
         if error.errno in _OURS_TO_TELL:
             raise
-        raise _explain(file, error) from None
+        raise _explain(file, error) from error
     try:
         check_plain(file, os.fstat(descriptor))
         os.set_blocking(descriptor, True)

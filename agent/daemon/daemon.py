@@ -36,6 +36,7 @@ from agent.daemon.run_as import prepare_run_as
 from agent.daemon.shipping import Shipper
 from agent.daemon.signing import make_signer, sign_apart
 from agent.daemon.state import Registration, StateFolder, choose_work_folder
+from agent.daemon.state_access import accessible
 from agent.errors import InterruptedByUserError
 from agent.job.folder.settings import owner_settings
 from agent.job.launch.launcher import ForkServer, JobSettings, remove_leftovers, sweep_containers
@@ -56,9 +57,15 @@ def run_daemon(settings: Settings, *, is_moved: bool = False) -> None:
 
     `is_moved`: the owner says that the state was moved here, and the original is gone. Raises ForeignStateError for a copy that
     nobody said that of, NotFoundError when the machine is not registered, RefusedError when an agent runs already or the server has
-    said no for good or jobs can't run as the user of `run_as`, InterruptedByUserError after ctrl-C.
+    said no for good or jobs can't run as the user of `run_as`, AgentError when the state can't be used, InterruptedByUserError
+    after ctrl-C.
     """
     state = StateFolder(settings.state_folder)
+    with accessible(state):
+        _run_daemon(state, settings, is_moved=is_moved)
+
+
+def _run_daemon(state: StateFolder, settings: Settings, *, is_moved: bool) -> None:
     registration = state.load_registration()
     environment = scrub_environment(os.environ)
     for name in _FOREIGN_SECRETS:

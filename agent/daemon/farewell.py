@@ -8,6 +8,7 @@ from agent.daemon.connection import Connection, Link
 from agent.daemon.place import claim_place
 from agent.daemon.signing import make_signer, sign_apart
 from agent.daemon.state import Registration, StateFolder
+from agent.daemon.state_access import accessible
 from agent.errors import RefusedError, UnreachableError
 from agent.job.launch.launcher import list_job_folders, may_run
 from agent.machine.inventory import take_inventory
@@ -21,16 +22,17 @@ def unregister(state: StateFolder, *, is_local: bool = False) -> Registration:
     """Tell the server that this agent ends, and forget the registration. With `is_local` the server is not asked.
 
     Raises NotFoundError when this machine is not registered, RefusedError when the agent runs or has jobs that run,
-    UnreachableError when the server can't be told: then nothing has changed.
+    UnreachableError when the server can't be told, AgentError when the state can't be used: then nothing has changed.
     """
-    registration = state.load_registration()
-    with state.hold_lock():
-        if not is_local:
-            claim_place(state)  # a copy that says goodbye would end the original's identity
-        _check_idle(state, is_local=is_local)
-        if not is_local:
-            asyncio.run(_say_goodbye(state, registration))
-        state.forget_registration()
+    with accessible(state):
+        registration = state.load_registration()
+        with state.hold_lock():
+            if not is_local:
+                claim_place(state)  # a copy that says goodbye would end the original's identity
+            _check_idle(state, is_local=is_local)
+            if not is_local:
+                asyncio.run(_say_goodbye(state, registration))
+            state.forget_registration()
     return registration
 
 

@@ -44,7 +44,11 @@ def listen_locally(state: StateFolder) -> socket.socket:
     state.socket.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX)
     with _short_path(state) as path:
-        listener.bind(path)
+        try:
+            listener.bind(path)
+        except OSError as error:
+            error.filename = str(state.socket)  # a bind says none
+            raise
     state.socket.chmod(0o600)
     listener.listen(8)
     listener.setblocking(False)

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from agent.asking import Answer, ask
 from agent.daemon.place import claim_place, set_copied_jobs_aside
 from agent.daemon.state import Registration, StateFolder
+from agent.daemon.state_access import accessible
 from agent.errors import AgentError, RefusedError, UsageError
 from agent.ids import is_id
 from agent.seal.identity import PublicIdentity, create_identity
@@ -51,11 +52,11 @@ def register(state: StateFolder, request: RegisterOptions, inventory: Inventory)
     """Register this machine and store who it is.
 
     Raises UsageError for a request that can't be right, RefusedError when this machine has a registration already or the
-    server says no, UnreachableError when nobody answers. Each leaves everything as it was.
+    server says no, UnreachableError when nobody answers, AgentError when the state can't be written. Each leaves everything as
+    it was.
     """
     url = _check_request(request)
-    state.make()
-    with state.hold_lock():
+    with accessible(state), state.hold_lock():
         _check_free(state, is_replacing=request.is_replacing)
         with _new_keys(state) as (folder, public):
             answer = _post(url, _body(request, inventory, public))
@@ -102,8 +103,6 @@ def _new_keys(state: StateFolder) -> Iterator[tuple[Path, PublicIdentity]]:
     try:
         identity.save(folder)
         yield folder, identity.public
-    except OSError as error:
-        raise AgentError(f"the keys can't be stored: {error.strerror}", where=str(state.path)) from None
     finally:
         remove_tree(folder)
 

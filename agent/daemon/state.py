@@ -19,7 +19,7 @@ from pathlib import Path
 
 from agent import codec
 from agent.config import Settings
-from agent.errors import AgentError, DamagedError, NotFoundError, RefusedError, SpoiledError
+from agent.errors import DamagedError, NotFoundError, RefusedError, SpoiledError
 from agent.plain_files import open_plain, read_plain
 from agent.seal.files import write_private_file
 from agent.trees import remove_tree
@@ -94,15 +94,8 @@ class StateFolder:
         return self.path / "lock"
 
     def make(self) -> None:
-        """Make the folder, for our eyes only. Raises AgentError where that can't be."""
-        try:
-            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise AgentError(
-                f"the state folder can't be made: {error.strerror}",
-                where=str(self.path),
-                hint="name another with AGENT_STATE",
-            ) from None
+        """Make the folder, for our eyes only. Raises OSError where that can't be (agent.daemon.state_access says it)."""
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def load_registration(self) -> Registration:
         """The registration. Raises NotFoundError when this machine has none, DamagedError when it can't be read."""
@@ -115,8 +108,11 @@ class StateFolder:
                 hint="run `agent register --url URL --token TOKEN`",
             ) from None
         except (OSError, UnicodeDecodeError, SpoiledError) as error:
+            why = error.what if isinstance(error, SpoiledError) else str(error)
             raise DamagedError(
-                f"the registration can't be read: {error}", where=str(self.registration)
+                f"the registration can't be read: {why}",
+                where=str(self.registration),
+                hint="run this as the agent's user, or see to that file",
             ) from None
         return codec.parse(Registration, text, where=str(self.registration))
 

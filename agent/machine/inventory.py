@@ -58,5 +58,8 @@ def _attempt(what: str, probe: Callable[[], Fact], fallback: Fact, problems: lis
     try:
         return probe()
     except Exception as error:  # noqa: BLE001 - a machine odd enough to break one probe is still a machine: told of
-        problems.append(f"{what} could not be found out: {type(error).__name__}: {error}")
+        why = f"{type(error).__name__}: {error}"
+        if isinstance(error, OSError) and error.strerror:
+            why = f"{error.strerror} ({error.filename})" if error.filename else error.strerror
+        problems.append(f"{what} could not be found out: {why}")
         return fallback

@@ -218,7 +218,7 @@ def test_a_running_agent_is_not_registered_again_under_its_feet(server, state):
 
 def test_a_state_that_can_not_be_made_is_a_sentence(server, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(AgentError, match="state folder can't be made"):
+    with pytest.raises(AgentError, match="something else than a folder on the way"):
         register(StateFolder(tmp_path / "file" / "state"), request_to(server), INVENTORY)
 
 

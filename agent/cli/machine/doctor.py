@@ -52,8 +52,12 @@ def examine(settings: Settings) -> Iterator[Finding]:
     for name, check in CHECKS.items():
         try:
             yield from check(settings)
-        except (AgentError, OSError) as error:
-            yield Finding(name, "failure", str(error))
+        except AgentError as error:
+            where = f" ({error.where})" if error.where else ""
+            yield Finding(name, "failure", f"{error.what}{where}", error.hint)
+        except OSError as error:
+            where = f" ({error.filename})" if error.filename else ""
+            yield Finding(name, "failure", f"the system says no: {error.strerror or error}{where}")
 
 
 def _doctor(arguments: argparse.Namespace) -> int:

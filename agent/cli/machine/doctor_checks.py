@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 from agent.config import Settings
@@ -17,6 +18,7 @@ _FEW_BYTES = 5 << 30
 _CLOCK_SKEW_SECONDS = 30.0
 _LEAST_GIT = (2, 31)  # GIT_CONFIG_COUNT, by which git is handed a password
 _STRONG_GROUPS = {"docker", "sudo", "wheel", "root", "disk", "shadow", "lxd", "adm", "kmem"}
+_ANOTHER_FOLDER = "name another (AGENT_WORK_DIR, AGENT_STATE)"
 _READY = "ready"  # what a server's /readyz says
 
 
@@ -108,7 +110,10 @@ def check_gpus(settings: Settings) -> Iterator[Finding]:
 def check_disk(settings: Settings) -> Iterator[Finding]:
     """The folders of the agent: that something can be written there, and how much."""
     for check, folder in (("disk", settings.work_folder), ("state", settings.state_folder)):
-        existing = next(parent for parent in (folder, *folder.parents) if parent.is_dir())
+        existing = next(parent for parent in (folder, *folder.parents) if _is_there(parent))
+        if not existing.is_dir():
+            yield Finding(check, "failure", f"{existing} is not a folder", _ANOTHER_FOLDER)
+            continue
         try:
             with tempfile.TemporaryFile(dir=existing) as file:
                 file.write(b"written by agent doctor")
@@ -120,7 +125,7 @@ def check_disk(settings: Settings) -> Iterator[Finding]:
                 check,
                 "failure",
                 what,
-                "give this user the folder, or name another (AGENT_WORK_DIR, AGENT_STATE)",
+                f"make room there, give this user the folder, or {_ANOTHER_FOLDER}",
             )
             continue
         if check == "disk":
@@ -132,6 +137,14 @@ def check_disk(settings: Settings) -> Iterator[Finding]:
                 if is_little
                 else Finding("disk", "ok", found)
             )
+
+
+def _is_there(path: Path) -> bool:
+    """Whether something stands there that we may ask about."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def check_run_as(settings: Settings) -> Iterator[Finding]:
@@ -169,11 +182,13 @@ def check_leftovers(settings: Settings) -> Iterator[Finding]:
     import shlex
 
     from agent.daemon.state import StateFolder, choose_work_folder
+    from agent.daemon.state_access import accessible
     from agent.job.folder.attempt import list_leftovers
 
     state = StateFolder(settings.state_folder.absolute())
     try:
-        work_folder = choose_work_folder(state.load_registration(), settings)
+        with accessible(state):
+            work_folder = choose_work_folder(state.load_registration(), settings)
     except NotFoundError:
         work_folder = settings.work_folder
     left = list_leftovers(state.jobs, work_folder.absolute())

@@ -66,12 +66,14 @@ def run_drain(settings: Settings, *, is_draining: bool, output_format: str = "te
     """
     from agent.daemon.local import ask_daemon
     from agent.daemon.state import StateFolder
+    from agent.daemon.state_access import accessible
 
     state = StateFolder(settings.state_folder.absolute())
-    state.load_registration()
-    answer = ask_daemon(state, {"verb": "drain", "is_draining": is_draining})
-    if answer is None:
-        state.set_draining(is_draining=is_draining)
+    with accessible(state):
+        state.load_registration()
+        answer = ask_daemon(state, {"verb": "drain", "is_draining": is_draining})
+        if answer is None:
+            state.set_draining(is_draining=is_draining)
     jobs = len(answer["jobs"]) if answer is not None else 0
     if output_format == "json":
         out.write(

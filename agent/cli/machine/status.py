@@ -26,14 +26,27 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run_status(settings: Settings, *, output_format: str = "text", out: TextIO) -> int:
     """Print the status; 0 when the agent runs, 1 when it does not. Raises NotFoundError when nothing is registered."""
-    from agent.daemon.local import ask_daemon
-    from agent.daemon.state import StateFolder, choose_work_folder
-    from agent.job.folder.attempt import list_leftovers
+    from agent.daemon.state import StateFolder
+    from agent.daemon.state_access import accessible
 
     state = StateFolder(settings.state_folder.absolute())
+    with accessible(state):
+        status = _find_out(state, settings)
+    if output_format == "json":
+        out.write(json.dumps(status) + "\n")
+    else:
+        _print_text(status, out)
+    return 0 if status["running"] else 1
+
+
+def _find_out(state: Any, settings: Settings) -> dict[str, Any]:
+    from agent.daemon.local import ask_daemon
+    from agent.daemon.state import choose_work_folder
+    from agent.job.folder.attempt import list_leftovers
+
     registration = state.load_registration()
     answer = ask_daemon(state, {"verb": "status"})
-    status: dict[str, Any] = {
+    return {
         "agent": registration.agent,
         "name": registration.name,
         "url": registration.url,
@@ -44,11 +57,6 @@ def run_status(settings: Settings, *, output_format: str = "text", out: TextIO) 
         ],
         **(answer or {"is_draining": state.is_draining, "jobs": _list_jobs(state)}),
     }
-    if output_format == "json":
-        out.write(json.dumps(status) + "\n")
-    else:
-        _print_text(status, out)
-    return 0 if answer is not None else 1
 
 
 def _list_jobs(state: Any) -> list[dict[str, object]]:
