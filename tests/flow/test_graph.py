@@ -21,9 +21,16 @@ def test_jobs_that_all_get_their_turn_are_fine(needs):
     assert problems(needs) == []
 
 
-@pytest.mark.parametrize("needs", [{}, {"a": ["a"]}, {"a": ["b"], "b": ["a"]}, {"a": ["nobody"]}])
+@pytest.mark.parametrize("needs", [{}, {"a": ["a"]}, {"a": ["b"], "b": ["a"]}])
 def test_there_must_be_a_job_to_begin_with(needs):
     assert problems(needs) == [(None, "The workflow must contain at least one job with no dependencies.")]
+
+
+def test_where_no_job_can_begin_unknown_needs_are_named_too():
+    assert problems({"a": ["nobody"], "b": ["a"]}) == [
+        (None, "The workflow must contain at least one job with no dependencies."),
+        ("a>nobody", "Job 'a' depends on unknown job 'nobody'."),
+    ]
 
 
 def test_an_unknown_need_is_named():

@@ -390,7 +390,7 @@ def test_what_is_odd_about_a_trigger_is_a_warning(on, words):
         ("if: ${{ 'steps.a' }}\n    runs-on: x", ["4:9: Unrecognized named-value: 'steps'. Located at position 1 within expression: steps.a"]),
         ("permissions: {contents: admin}\n    runs-on: x", ["4:29: Unexpected value 'admin'"]),
         ("permissions: {id-token: read}\n    runs-on: x", ["4:29: Unexpected value 'read'"]),
-        ("needs: [b, a]\n    runs-on: x", ["3:3: The workflow must contain at least one job with no dependencies."]),
+        ("needs: [b, a]\n    runs-on: x", ["3:3: The workflow must contain at least one job with no dependencies.", "4:13: Job 'a' depends on unknown job 'b'."]),
         ("runs-on: x\n  b: 5", ["5:6: Unexpected value '5'"]),
         ("runs-on: x\n  c: {needs: d, runs-on: x}", ["5:14: Job 'c' depends on unknown job 'd'."]),
         ("runs-on: x\n  9: {runs-on: x}", [("5:3: The identifier '9' is invalid. IDs may only contain alphanumeric characters, "

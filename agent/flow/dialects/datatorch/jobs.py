@@ -5,12 +5,12 @@ from typing import Final
 
 from agent.flow.dialects.datatorch.actions import OWN
 from agent.flow.dialects.datatorch.steps import read_steps
-from agent.flow.graph import find_needs_problems
 from agent.flow.model import Job, Position, Step, StepKind, Template
+from agent.flow.needs import check_needs
 from agent.flow.nodes import Mapping, Node, Scalar, key_text
 from agent.flow.reading import Reader
 from agent.flow.resources import read_resources
-from agent.flow.tidied import list_fields, list_items, list_pairs, template_of, text_of, texts_of
+from agent.flow.tidied import list_fields, list_items, list_pairs, template_of, texts_of
 
 _CHECKOUT: Final = "flow-agent/checkout@v1"
 _ID: Final = re.compile(r"[_a-zA-Z][a-zA-Z0-9_-]*")
@@ -24,19 +24,9 @@ def read_jobs(reader: Reader, node: Node | None) -> dict[str, Job]:
     if not node.pairs:
         reader.report(node, "a flow has at least one job", "write it as `jobs: {ID: {steps: [...]}}`")
     jobs = {key_text(key): _read_job(reader, key, value) for key, value in pairs}
-    _check_needs(reader, node, pairs)
+    if pairs:
+        check_needs(reader, node)
     return jobs
-
-
-def _check_needs(reader: Reader, jobs: Mapping, pairs: list[tuple[Scalar, Mapping]]) -> None:
-    if not pairs or len(pairs) < len(jobs.pairs):
-        return
-    needs = {
-        key_text(key): [(text_of(item), item) for item in list_items(list_fields(value).get("needs"))]
-        for key, value in pairs
-    }
-    for place, complaint in find_needs_problems(needs):
-        reader.report(place or jobs, complaint)
 
 
 def _read_job(reader: Reader, key: Scalar, node: Mapping) -> Job:

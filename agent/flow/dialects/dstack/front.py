@@ -69,7 +69,7 @@ def read_flow(root: Node, file: str, texts: Texts[str, str]) -> tuple[Flow | Non
     workflows = _read_workflows(folder)
     _check_needs(folder, workflows)
     _check_variables(folder, has_all=bool(set(texts) - {COMPANION}))
-    problems = [*folder.problems, *folder.plain.problems, *folder.reader.problems]
+    problems = list(dict.fromkeys([*folder.problems, *folder.plain.problems, *folder.reader.problems]))
     if any(problem.severity is Severity.ERROR for problem in problems) or not workflows:
         return None, problems
     return _make_flow(folder, file, root, workflows), problems
@@ -100,20 +100,21 @@ def _take_args(workflows: dict[str, Workflow]) -> list[Input]:
 
 def _read_own(folder: _Folder, root: Node) -> None:
     for name, node in _list_workflows(folder.plain, folder.plain.read(root, FILE)):
-        if name in folder.own:
+        if name and name in folder.own:
             folder.reader.report(node.find("name") or node, f"'{name}' is already defined")
-        folder.own.setdefault(name, node)
+            name = ""
+        folder.own[name or f"at {node.position}"] = node  # what has no name of its own is judged all the same
 
 
 def _list_workflows(reader: Reader, file: Node) -> Iterable[tuple[str, Mapping]]:
-    """Each workflow of a tidied file with its name; what is none is reported."""
+    """Each workflow of a tidied file with its name, empty where it has none that can be one; what is none is reported."""
     listed = list_fields(file).get("workflows")
     items = list_items(listed)
     if listed is not None and not items:
         reader.report(listed, "there is no workflow", "write `- name: NAME`, and its keys below")
     for item in items:
         name = read_name(reader, item)
-        if name and isinstance(item, Mapping):
+        if isinstance(item, Mapping):
             yield name, item
 
 
@@ -136,6 +137,8 @@ def _read_beside(folder: _Folder, file: str, texts: Texts[str, str]) -> None:
         place = place_of(file, path)
         root, _ = read_companion(texts[path], place, LIMITS)
         for name, node in _list_workflows(Reader(), root) if root is not None else ():
+            if not name:
+                continue
             if name in folder.own:
                 where = folder.own[name].find("name") or folder.own[name]
                 folder.reader.warn(where, f"there is a workflow '{name}' in {place}, too", "by its name the first one is started: workflows.yaml before workflows/*.yaml")  # fmt: skip
@@ -165,10 +168,9 @@ def _read_workflows(folder: _Folder) -> dict[str, Workflow]:
     while waiting:
         name = waiting.pop(0)
         node = folder.find(name)
-        workflow = reader.read(name, node) if node is not None else None
-        if workflow is None:
+        if node is None:
             continue
-        found[name] = workflow
+        found[name] = workflow = reader.read(name, node)
         new = [need.name for need in workflow.needs if need.name not in seen]
         seen.update(new)
         waiting += dict.fromkeys(new)

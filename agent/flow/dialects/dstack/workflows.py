@@ -24,7 +24,7 @@ from agent.flow.dialects.dstack.parts import as_written
 from agent.flow.dialects.dstack.providers import CustomProvider, Providers, find_provider
 from agent.flow.dialects.dstack.resources import count_gpus, read_resources, split_named_gpus
 from agent.flow.dialects.dstack.steps import make_container, make_steps
-from agent.flow.dialects.dstack.table.providers import CUSTOM, PROVIDERS
+from agent.flow.dialects.dstack.table.providers import CUSTOM, PROVIDERS, UNTOLD
 from agent.flow.dialects.dstack.table.shared import ANYWHERE
 from agent.flow.dialects.dstack.variables import Variables, make_templates, name_variable
 from agent.flow.model import Input, Job, Template
@@ -36,6 +36,7 @@ from agent.flow.tidied import list_fields
 
 _NAME: Final = re.compile(r"[^/:,\s\x00-\x1f][^/:,\x00-\x1f]{0,99}")
 _PLAIN: Final = ("name", "provider")  # keys in which `${{ }}` says nothing
+_UNTOLD: Final = CustomProvider("", ())
 _PARAMETER: Final = re.compile(r"\W+", re.ASCII)
 
 
@@ -80,16 +81,9 @@ class WorkflowReader:
         self._variables = variables
         self._all = [variables.of(name) for name in names]
 
-    def read(self, name: str, node: MappingNode) -> Workflow | None:
-        """The workflow; None where its provider can't be told."""
-        provided = node.find("provider")
-        if provided is None:
-            hint = f"one of {', '.join(PROVIDERS)}"
-            self._reader.report(node, "Required property is missing: provider", hint)
-            return None
-        provider, custom = find_provider(self._reader, provided, self._providers)
-        if not provider:
-            return None
+    def read(self, name: str, node: MappingNode) -> Workflow:
+        """The workflow. Where its provider can't be told, which is reported, the rest is judged as one of a repository's own."""
+        provider, custom = self._find_provider(node)
         templates = make_templates(self._variables.of(name), self._all)
         interpolation = Interpolation(self._reader, templates)
         fields, named_gpus = self._read_fields(interpolation, node, provider, custom)
@@ -101,6 +95,15 @@ class WorkflowReader:
         workflow = _make_workflow(name, making, made, env, interpolation)
         return replace(workflow, job=replace(workflow.job, resources=resources))
 
+    def _find_provider(self, node: MappingNode) -> tuple[str, CustomProvider | None]:
+        provided = node.find("provider")
+        if provided is None:
+            hint = f"one of {', '.join(PROVIDERS)}"
+            self._reader.report(node, "Required property is missing: provider", hint)
+            return "", _UNTOLD
+        provider, custom = find_provider(self._reader, provided, self._providers)
+        return provider, custom if provider else _UNTOLD
+
     def _read_fields(
         self, interpolation: Interpolation, node: MappingNode, provider: str, custom: CustomProvider | None
     ) -> tuple[dict[str, Node], list[tuple[Node, str, Node]]]:
@@ -109,10 +112,12 @@ class WorkflowReader:
         named_gpus: list[tuple[Node, str, Node]] = []
         for key, value in node.pairs:
             name = key_text(key)
+            if custom is _UNTOLD and name == "provider":
+                continue  # what is wrong with it has been said
             if name == "resources" and isinstance(value, MappingNode):
                 value, named_gpus = split_named_gpus(value)
             plainly.pairs.append((key, value if name in _PLAIN else interpolation.translate(value)))
-        table = PROVIDERS[provider] if custom is None else CUSTOM
+        table = PROVIDERS[provider] if custom is None else UNTOLD if custom is _UNTOLD else CUSTOM
         return list_fields(self._reader.read(plainly, mapping(table), ANYWHERE)), named_gpus
 
     def _read_env(

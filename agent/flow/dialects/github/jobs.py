@@ -23,9 +23,9 @@ from agent.flow.dialects.github.steps import check_credentials, read_steps
 from agent.flow.dialects.github.strategy import read_strategy
 from agent.flow.dialects.github.table.contexts import JOB_IF, MATRIX
 from agent.flow.dialects.github.table.shared import PERMISSION_FIELDS
-from agent.flow.graph import find_needs_problems
 from agent.flow.identifiers import explain_invalid
 from agent.flow.model import FlowCall, Job, Template
+from agent.flow.needs import check_needs
 from agent.flow.reading import Reader
 from agent.flow.resources import read_minutes, read_resources, read_whole
 from agent.flow.retry import read_retry
@@ -46,19 +46,8 @@ def read_jobs(reader: Reader, node: Node | None) -> dict[str, Job]:
         return {}
     pairs = [(key, value) for key, value in node.pairs if isinstance(value, Mapping)]
     jobs = {key_text(key): _read_job(reader, key, value) for key, value in pairs}
-    _check_needs(reader, node, pairs)
+    check_needs(reader, node)
     return jobs
-
-
-def _check_needs(reader: Reader, jobs: Mapping, pairs: list[tuple[Scalar, Mapping]]) -> None:
-    if len(pairs) < len(jobs.pairs):
-        return  # a job could not be read: who needs it is not unknown
-    needs = {
-        key_text(key): [(text_of(item), item) for item in list_items(list_fields(value).get("needs"))]
-        for key, value in pairs
-    }
-    for place, complaint in find_needs_problems(needs):
-        reader.report(place or jobs, complaint)
 
 
 def _read_job(reader: Reader, key: Scalar, node: Mapping) -> Job:

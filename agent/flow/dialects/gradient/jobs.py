@@ -11,12 +11,12 @@ from agent.flow.dialects.gradient.data import JobData, Typed, find_shared, read_
 from agent.flow.dialects.gradient.keeps import check_outputs, keep_shared, read_keeps
 from agent.flow.dialects.gradient.places import read_place
 from agent.flow.dialects.gradient.values import as_text, read_env
-from agent.flow.graph import find_needs_problems
 from agent.flow.model import MOST_MINUTES, Job, Template
+from agent.flow.needs import check_needs
 from agent.flow.nodes import Mapping as MappingNode
 from agent.flow.nodes import Node, Scalar, key_text
 from agent.flow.reading import Reader
-from agent.flow.tidied import list_fields, list_items, list_pairs, text_of, texts_of
+from agent.flow.tidied import list_fields, list_pairs, text_of, texts_of
 
 _ID: Final = r"[A-Za-z0-9_][A-Za-z0-9_-]{0,98}"
 _TIMEOUT: Final = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>[smhd]?)")
@@ -41,7 +41,8 @@ def read_jobs(
     pairs = [(key, value) for key, value in list_pairs(node) if isinstance(value, MappingNode)]
     if node is not None and not list_pairs(node):
         reader.report(node, "there is no job")
-    _check_needs(reader, node, pairs)
+    if pairs and isinstance(node, MappingNode):
+        check_needs(reader, node)
     flow = _Flow(
         reader,
         defaults,
@@ -62,18 +63,6 @@ def _read_data(reader: Reader, key: Scalar, node: Node, given: Mapping[str, Type
     inputs = fields.get("inputs")
     outputs = read_typed(reader, fields.get("outputs"))
     return JobData(key_text(key), texts_of(fields.get("needs")), inputs, outputs, find_shared(inputs, given))
-
-
-def _check_needs(reader: Reader, jobs: Node | None, pairs: list[tuple[Scalar, MappingNode]]) -> None:
-    if not pairs or len(pairs) < len(list_pairs(jobs)):
-        return  # a job could not be read: who needs it is not unknown
-    needs = {
-        key_text(key): [(text_of(item), item) for item in list_items(list_fields(value).get("needs"))]
-        for key, value in pairs
-    }
-    for place, complaint in find_needs_problems(needs):
-        assert jobs is not None
-        reader.report(place or jobs, complaint)
 
 
 def _read_job(flow: _Flow, key: Scalar, node: Node) -> Job:

@@ -325,7 +325,7 @@ def test_a_provider_elsewhere_is_the_built_in_one_of_its_name_or_told_to_be_miss
         ("workflows: [a]", "1:13: a workflow is a mapping"),
         ("workflows: [{provider: bash, commands: [a]}]", "1:13: Required property is missing: name"),
         ("workflows: [{name: a}]", "1:13: Required property is missing: provider"),
-        ("workflows: [{name: a/b, provider: bash}]", "1:20: 'a/b' is no name of a workflow"),
+        ("workflows: [{name: a/b, provider: bash, commands: [x]}]", "1:20: 'a/b' is no name of a workflow"),
         ("workflows: [{name: a, provider: bash}]", "1:13: Required property is missing: commands"),
         ("workflows: [{name: a, provider: bash, comands: [x], commands: [x]}]", "1:39: Unexpected value 'comands'"),
         ("workflows: [{name: a, provider: bash, commands: [x]}]\nmore: 1", "2:1: Unexpected value 'more'"),

@@ -90,3 +90,11 @@ PROVIDERS: Final[dict[str, Fields]] = {
 CUSTOM: Final = Fields(
     "custom provider", *HEAD, *COMMON, *SETUP, PORTS, entries=ANYTHING, entry_name="PARAMETER"
 )
+# Of a workflow whose provider can't be told: what nearly all of them have is judged.
+UNTOLD: Final = Fields(
+    "workflow",
+    *(key for key in CUSTOM.keys.values() if key.name != "provider"),
+    Key("commands", TEXT_OR_TEXTS, "What it does."),
+    entries=ANYTHING,
+    entry_name="KEY",
+)
