@@ -8,6 +8,7 @@ strings with BEL too.
 
 import re
 from bisect import bisect_right
+from collections.abc import Iterator
 from functools import cache
 from typing import Final
 
@@ -91,6 +92,11 @@ class SeenText:
                 seen += hidden.start() - place
             place = hidden.end()
         return [*runs, (seen, place)]
+
+
+def find_hidden(data: bytes) -> Iterator[tuple[int, int]]:
+    """(start, end) of each sequence, and each other byte that nobody sees, in their order."""
+    return (hidden.span() for hidden in _compile(_HIDDEN).finditer(data))
 
 
 def find_open(data: bytes) -> int:

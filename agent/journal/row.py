@@ -5,10 +5,10 @@ the erasing of a line (EL); ECMA-48. Other control sequences take no room here a
 """
 
 import re
-import unicodedata
 from typing import Self
 
 from agent.control_sequences import ESCAPES
+from agent.widths import NARROW, width
 
 MOST_COLUMNS = 1 << 20
 _TAB_COLUMNS = 8
@@ -21,20 +21,8 @@ _TOKEN = re.compile(
 _RESET = "\x1b[0m"
 _PEN = re.compile(r"\x1b\[[0-9;:]*m")
 _RETURNS = re.compile(r"\r+")
-_SPUN = re.compile(r"[ -~]\x08(?=[ -~])")  # a spinner's character, and the next one in its place
-# Text of which each character takes one column: nothing has to be asked of Unicode.
-_NARROW = re.compile(
-    "[ -~\u00a0-\u02ff\u0370-\u0482\u048a-\u052f\u2010-\u2027\u2030-\u205e\u2190-\u22ff\u2500-\u25fc\u2800-\u28ff]*"
-)
-
-
-def width(character: str) -> int:
-    """The columns that a character takes on a terminal: 0, 1 or 2 (Unicode: UAX 11)."""
-    if character < "\u0300":
-        return 1
-    if unicodedata.combining(character) or unicodedata.category(character) in ("Mn", "Me", "Cf"):
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in ("W", "F") else 1
+# A spinner's character, and the next one in its place; the last character of a sequence is none.
+_SPUN = re.compile(rf"({ESCAPES})|[ -~]\x08(?=[ -~])")
 
 
 class Row:
@@ -96,7 +84,7 @@ class Row:
         return "".join(parts) + (_RESET if pen else "")
 
     def _print(self, text: str) -> None:
-        if _NARROW.fullmatch(text):
+        if NARROW.fullmatch(text):
             self._put(list(text))
             return
         for character in text:
@@ -182,12 +170,12 @@ def _without_hidden(text: str) -> str:
 
     Of a hidden state its colours stay, as they may be those of the next. Where the first one begins is not known here.
     """
-    first, *states = _SPUN.sub("", _RETURNS.sub("\r", text)).split("\r")
+    first, *states = _SPUN.sub(r"\1", _RETURNS.sub("\r", text)).split("\r")
     shown: list[str] = []
     covered = -1  # columns that later states write on for certain; the last state is always shown
     for state in reversed(states):
         plain = _PEN.sub("", state) if "\x1b" in state else state
-        if _NARROW.fullmatch(plain):
+        if NARROW.fullmatch(plain):
             if len(plain) <= covered:
                 if plain != state:
                     shown.append("".join(_PEN.findall(state)))

@@ -222,7 +222,7 @@ def test_colours_within_a_secret_are_those_of_what_comes_after_it() -> None:
     assert masker.mask(b"s3cret\nvalue99") == b"s3cret\nvalue99"
 
 
-ODD = st.text("ab\x1b[]m;1(B\\\x07\r\b \u200b\xb0é\n", max_size=40)
+ODD = st.text("ab\x1b[]m;1(B\\\x07 \u200b\xb0é\n", max_size=40)
 
 
 @given(

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.journal.lines import LONGEST_LINE_BYTES, Lines, last_state
-from agent.journal.row import MOST_COLUMNS, Row, width
+from agent.journal.row import MOST_COLUMNS, Row
+from agent.widths import width
 
 
 def lines_of(*pieces: bytes) -> list[bytes]:
@@ -171,3 +172,8 @@ def test_however_much_goes_up_and_down_nothing_waits_without_bound(parts: list[s
     ended = [line for cut in range(0, len(text), 3) for line in lines.feed(text[cut : cut + 3])]
     assert lines.pending().count(b"\n") < 50
     assert len(ended) + len(lines.finish()) <= text.count(b"\n") + 1
+
+
+def test_a_coloured_spinner_keeps_its_colours_and_leaves_nothing():
+    assert last_state(b"work \x1b[32m|\x1b[0m\b\x1b[32m/\x1b[0m\b- done") == b"work - done"
+    assert last_state(b"x\x1b[1m\b-") == b"\x1b[1m-\x1b[0m"

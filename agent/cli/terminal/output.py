@@ -5,8 +5,8 @@ from collections import deque
 from collections.abc import Iterator
 
 from agent.control_sequences import ESCAPES
-from agent.journal.row import width
 from agent.visible import DIRECTIONS
+from agent.widths import width
 
 KEPT_LINES = 40
 _LONGEST_KEPT = 800  # characters of a line that is kept: ten rows of a usual terminal

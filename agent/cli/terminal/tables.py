@@ -98,7 +98,7 @@ def columns_of(text: str) -> int:
     """How many columns of a terminal `text` takes: Chinese letters and most pictures take two, accents none."""
     if text.isascii():
         return len(text)
-    from agent.journal.row import width  # most tables are ASCII
+    from agent.widths import width  # most tables are ASCII
 
     return sum(map(width, text))
 
@@ -107,7 +107,7 @@ def cut_text(text: str, width: int) -> str:
     """`text`, or its beginning and an ellipsis in `width` columns."""
     if columns_of(text) <= width:
         return text
-    from agent.journal.row import width as width_of
+    from agent.widths import width as width_of
 
     taken, kept = 1, []
     for character in text:

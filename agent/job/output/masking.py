@@ -1,8 +1,9 @@
-"""`***` in place of secrets, in bytes that come in chunks of any size.
+r"""`***` in place of secrets, in bytes that come in chunks of any size.
 
 A secret is masked as it is and in the forms in which programs commonly print one (`agent.mask_forms`), also where there are
-control sequences in it, as colours are: who shows output leaves them out (`agent.control_sequences`). No form holds a
-newline, so a chunk that ends a line is never held back; of one that does not, only what may be the beginning of a secret is.
+control sequences in it, as colours are: who shows output leaves them out (`agent.control_sequences`). Where a line is written
+over (`\b`, `\r` and their like), what it shows is looked at as well (`agent.job.output.overwriting`). No form holds a newline, so a
+chunk that ends a line is never held back; of one that does not, only what may be the beginning of a secret is.
 
 What a job asks to be masked (`::add-mask::`) is bounded: the work for a byte of output must not grow with what a job says.
 """
@@ -13,7 +14,9 @@ from collections.abc import Iterator
 
 from agent.control_sequences import MOST_SEEN_THROUGH, SeenText, find_around, find_open, leave_out_hidden
 from agent.job.output.mask_search import FewForms, ManyForms, find_unfinished, is_known
+from agent.job.output.overwriting import Forms, LineSoFar, find_painted, find_unpainted
 from agent.mask_forms import derive_forms, encode_printed
+from agent.painted import has_moves
 
 MASK = b"***"
 MOST_ASKED = 5_000  # values that a job may ask to be masked
@@ -21,6 +24,7 @@ MOST_ASKED_BYTES = 64 << 10  # of one of them
 _MOST_ASKED_BYTES_IN_ALL = 4 << 20
 _MOST_HIDDEN_BYTES = 2 * MOST_SEEN_THROUGH  # within a secret: what is further apart is not put together
 _COLOUR = re.compile(rb"\x1b\[[0-9;:]*m")
+_MOST_SHIFTS = 20
 _MANY = 500  # forms: from so many on, they are searched for in the way that is made for many
 
 
@@ -85,23 +89,45 @@ class Masker:
         """Whether something in `text` would be masked."""
         return next(self.matches(encode_printed(text)), None) is not None
 
-    def matches(self, data: bytes) -> Iterator[tuple[int, int]]:
+    def matches(self, data: bytes, line: LineSoFar | None = None) -> Iterator[tuple[int, int]]:
         """(start, end) of the longest form at every place where one begins, in their order; they may overlap.
 
-        A form with control sequences in it is one, too.
+        A form with control sequences in it is one, too, and so is what shows one because it is written over. `line` is what
+        came before `data` on its first line.
         """
         text = leave_out_hidden(data)
         hidden = len(data) - len(text)
-        if not hidden or hidden == data.count(b"\r\n") or not any(self._search(text)):
+        is_moved = line is not None and line.is_moved
+        if not is_moved and (not hidden or hidden == data.count(b"\r\n")):
             return self._search(data)
-        return iter(sorted({*self._search(data), *self._search_seen(data)}))
+        found = set(find_painted(data, line, self._painted)) if is_moved or has_moves(data) else set()
+        if hidden and any(self._search(text)):
+            found.update(self._search_seen(data))
+        return iter(sorted({*self._search(data), *found})) if found else self._search(data)
 
-    def hold_start(self, data: bytes) -> int:
-        """Where the earliest unfinished form, or control sequence, at the end of `data` begins; its length when there is none."""
+    def hold_start(self, data: bytes, line: LineSoFar | None = None) -> int:
+        """Where the earliest unfinished form, or control sequence, at the end of `data` begins; its length when there is none.
+
+        `line` is what came before `data` on its first line.
+        """
         length = len(data)
-        line = data.rfind(b"\n") + 1
-        if line == length:
+        begin = data.rfind(b"\n") + 1
+        if begin == length:
             return length
+        start = self._hold_seen(data, begin)
+        before = None if begin else line
+        if (before is not None and before.is_moved) or has_moves(data[begin:] if begin else data):
+            return min(start, find_unpainted(data, before, self._painted))
+        return start
+
+    @property
+    def _painted(self) -> Forms:
+        return Forms(
+            self._longest, self._search, lambda data: find_unfinished(self._ordered, self._longest, data)
+        )
+
+    def _hold_seen(self, data: bytes, line: int) -> int:
+        length = len(data)
         start = find_unfinished(self._ordered, self._longest, data)
         window = max(line, length - self._longest - _MOST_HIDDEN_BYTES)
         tail = data[window:]
@@ -137,13 +163,14 @@ class MaskStream:
         self._carry = b""  # held back: may be the beginning of a secret
         self._covered = 0  # so much of it belongs to a secret whose mask is out already
         self._shown = 0  # so much of it was let out early: see `peek`
+        self._line = LineSoFar()
 
     def feed(self, data: bytes) -> bytes:
         """What can be shown now that `data` has come."""
         if self._masker.is_empty and not self._carry:
             return data
         buffer = self._carry + data if self._carry else data
-        return self._release(buffer, self._masker.hold_start(buffer))
+        return self._release(buffer, self._masker.hold_start(buffer, self._line))
 
     def finish(self) -> bytes:
         """What was held back; nothing more will come."""
@@ -168,9 +195,27 @@ class MaskStream:
 
     def _release(self, buffer: bytes, keep: int) -> bytes:
         """The masked form of `buffer[:keep]`; the rest is carried on."""
+        early = buffer[: min(self._shown, keep)]
+        out = self._mask(buffer, keep)
+        if out is not buffer and MASK in out and (self._line.is_moved or has_moves(out)):
+            out = self._mask_shifted(out)
+        self._line.add(early + out if early else out)
+        return out
+
+    def _mask_shifted(self, out: bytes) -> bytes:
+        """`out`, in which masks are shorter or longer than what they stand for: what is written over them stands elsewhere now."""
+        for _ in range(_MOST_SHIFTS):
+            found = list(self._masker.matches(out, self._line))
+            if not found:
+                return out
+            start, end = found[0]
+            out = out[:start] + MASK + out[end:]
+        return MASK + b"\n" * out.count(b"\n")
+
+    def _mask(self, buffer: bytes, keep: int) -> bytes:
         pieces: list[bytes] = []
         began, end, shown = 0, self._covered, self._shown  # up to `end`, or `shown`, `buffer` is out
-        for start, stop in self._masker.matches(buffer):
+        for start, stop in self._masker.matches(buffer, self._line):
             if start >= keep:
                 break
             if start >= end:

@@ -13,6 +13,7 @@ import msgspec
 from agent.control_sequences import leave_out_hidden
 from agent.errors import UsageError
 from agent.mask_forms import derive_forms, encode_printed
+from agent.painted import list_painted
 from agent.server.people.auth.runtime import JobIdentity
 from agent.server.people.vault import Asker, Vault
 from agent.server.store import deliveries, jobs, run_branches
@@ -94,10 +95,10 @@ def texts_of(raw: bytes) -> Iterator[str]:
 
 def _holds(text: str, forms: set[bytes]) -> bool:
     said = encode_printed(text)
-    seen = leave_out_hidden(said)
+    shown = [said, leave_out_hidden(said), *list_painted(said)]
     is_number = _NUMBER.fullmatch(text) is not None
     return any(
-        form in said or form in seen
+        any(form in text for text in shown)
         for form in forms
         if not is_number or len(form) >= _CHANCE_BYTES or form == said
     )
