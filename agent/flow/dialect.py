@@ -55,4 +55,5 @@ class Dialect(NamedTuple):
     arguments_input: str = (
         ""  # the input that takes further words of a command line, quoted for a shell; empty: none does
     )
+    names_runs: bool = False  # its jobs are told their run's readable name
     names_are_unique: bool = False  # no two flows of a project have one name

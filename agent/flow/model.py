@@ -40,6 +40,9 @@ class Input:
     variable: str = (
         ""  # of the environment of whoever starts it by hand: its value, where nobody gives another
     )
+    or_empty: bool = (
+        False  # of a `variable`: there is nothing else that it could be, so it is empty where nobody gives it
+    )
     position: Position | None = None  # where it is declared, of languages that say so
 
 

@@ -39,9 +39,16 @@ class RunRequest:
 
 
 def make_start(
-    flow: Flow, asked: RunRequest, *, run: RunId, number: int, seed: bytes, secrets: Collection[str]
+    flow: Flow,
+    asked: RunRequest,
+    *,
+    run: RunId,
+    number: int,
+    seed: bytes,
+    secrets: Collection[str],
+    name: str = "",
 ) -> RunStart:
-    """What a run of `flow` starts with.
+    """What a run of `flow` starts with. `name`: its readable one, where that is not its number's.
 
     `secrets` are the names that exist. Raises UsageError for an input that is unknown, missing or of the wrong type,
     and, for a strict one that a person asks for, for a secret that the flow names and nobody has set.
@@ -64,7 +71,7 @@ def make_start(
         ref=asked.source.ref,
         commit=asked.source.commit,
         jobs=asked.jobs,
-        name=name_run(run),
+        name=name or name_run(run),
         project=asked.project,
         written=flow.written or {},
     )
@@ -130,9 +137,39 @@ def list_unset_secrets(flow: Flow, asked: RunRequest, known: Collection[str]) ->
     return find_unset(flow, choose_jobs(flow, asked.jobs), known)
 
 
+def list_unset_variables(flow: Flow, asked: RunRequest, known: Collection[str]) -> dict[str, str]:
+    """The variables of the caller's environment that the asked jobs take and nobody has given: name → the place that names it.
+
+    `known` are the secrets that exist: a job that sees all of them has those as variables.
+    """
+    jobs = set(choose_jobs(flow, asked.jobs))
+    trigger = flow.trigger(choose_event(flow, asked.event))
+    missing: dict[str, str] = {}
+    for item in () if trigger is None else trigger.inputs:
+        is_given = asked.inputs.get(item.name) not in (None, "") or item.variable in known
+        if item.or_empty and not is_given and jobs & set(item.jobs):
+            missing.setdefault(item.variable, str(item.position))
+    return missing
+
+
+def explain_unset_variable(name: str, place: str) -> str:
+    """A sentence about a variable that nobody has given, for who starts the run."""
+    return f"{place}: {name} is not set where this run is started, and no secret is called that; it is empty"
+
+
 def explain_unset(name: str, place: str) -> str:
     """A sentence about a secret that nobody has set, for who starts the run."""
     return f"{place}: secret {name} is not set; it is empty"
+
+
+def explain_all_unset(flow: Flow, asked: RunRequest, known: Collection[str]) -> tuple[str, ...]:
+    """A sentence about each secret, and each variable of the caller's environment, that nobody has set."""
+    secrets = list_unset_secrets(flow, asked, known)
+    variables = list_unset_variables(flow, asked, known)
+    return (
+        *(explain_unset(name, place) for name, place in secrets.items()),
+        *(explain_unset_variable(name, place) for name, place in variables.items()),
+    )
 
 
 def _check_secrets(unset: Mapping[str, str]) -> None:

@@ -6,6 +6,8 @@ import pytest
 from support.git import make_repository
 from support.lab import Done, Lab, run_agent, wait_for
 
+from agent.spec.run_names import name_run
+
 WORKFLOWS = """\
 workflows:
   - name: data
@@ -52,11 +54,11 @@ def test_workflows_here_find_what_others_left(project: Path) -> None:
     early = run(project, "test")
     assert (early.code != 0, ".dstack/workflows.yaml:16:" in early.err) == (True, True)
     assert "there is no tag 'best'" in run(project, "tagged").err
-    assert said(run(project, "train")) == ["words wet-mangust-1", "seen 1"]
+    assert said(run(project, "train")) == [f"words {name_run(3)}", "seen 1"]
     assert said(run(project, "train"))[1] == "seen 2"
     assert said(run(project, "test")) == ["weights"]
     assert run(project, "data", "--tag", "best").code == 0
-    assert said(run(project, "tagged")) == ["words wet-mangust-1"]
+    assert said(run(project, "tagged")) == [f"words {name_run(6)}"]
 
 
 def test_a_workflow_that_fails_keeps_what_it_made(project: Path) -> None:

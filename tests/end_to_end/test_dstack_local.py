@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from support.lab import Done, run_agent
 
+from agent.spec.run_names import name_run
+
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
@@ -49,7 +51,9 @@ def test_a_workflow_runs_by_its_name_with_its_variables_and_what_is_given_for_th
     )
     assert said(run(project, "train")) == ["64 1.0 1.0 3.10 wet-mangust-1 wet-mangust-1"]
     given = run(project, "train", "--batch-size", "128", "--lr=2e-3")
-    assert said(given) == ["128 2e-3 2e-3 3.10 wet-mangust-1 wet-mangust-1"]
+    assert said(given) == [f"128 2e-3 2e-3 3.10 {name_run(2)} {name_run(2)}"], (
+        "each run has a name of its own"
+    )
 
 
 def test_a_start_without_a_name_is_refused_with_the_names_there_are(project: Path) -> None:
@@ -125,6 +129,26 @@ def test_a_bare_name_is_the_callers_and_hidden_where_it_is_named_so(project: Pat
     )
     done = run(project, "a", COLOUR="blue", WANDB_API_KEY="0123456789")
     assert said(done) == ["blue *** empty"]
+    place = ".dstack/workflows.yaml:2:60"
+    assert (
+        f"warning: {place}: NONE is not set where this run is started, and no secret is called that"
+        in done.err
+    )
+    assert "COLOUR is not" not in done.err
+    assert "WANDB_API_KEY is not" not in done.err
+
+
+def test_a_bare_name_that_something_else_gives_is_not_warned_of(project: Path) -> None:
+    write(
+        project,
+        "  - {name: a, provider: bash, env: [LR, TOKEN, NONE=1], commands: ['echo \"> $LR $TOKEN\"']}\n"
+        "  - {name: b, provider: bash, env: [OTHER], commands: ['true']}\n",
+        "{a: {lr: 1.0}}",
+    )
+    done = run(project, "a", "--secret", "TOKEN=0123456789")
+    assert (said(done), "is not set" in done.err) == (["1.0 ***"], False)
+    (project.parent / "state" / "local-runs").write_text("what is this")
+    assert "OTHER is not set where this run is started" in run(project, "b").err
 
 
 def test_python_is_an_environment_of_the_workflow_alone(project: Path) -> None:

@@ -58,6 +58,10 @@ def test_a_workflow_is_submitted_by_its_name_with_its_variables_code_and_argumen
     assert said(lab, run, "data") == ["data of second"]
     assert said(lab, run, "train") == ["train 128 128 blue mine *** --x 'a b'", "wet-mangust-1 wet-mangust-1"]
     assert [tag["tag"] for tag in lab.get("tag", "list", "--run", str(run))] == ["best"]
+    assert (done.json()["warnings"], "COLOUR" in done.err) == ([], False)
+    unset = submit(lab, project, "train")
+    place = ".dstack/workflows.yaml:8:11"
+    assert f"warning: {place}: COLOUR is not set where this run is started" in unset.err
 
 
 def test_a_run_is_named_by_its_readable_name_wherever_it_is_named(lab: Lab, project: Path) -> None:

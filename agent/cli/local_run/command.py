@@ -14,6 +14,7 @@ from agent.cli.local_files.files import read_pins
 from agent.cli.local_run.interrupts import Interrupts
 from agent.cli.local_run.jobs import LocalOptions
 from agent.cli.local_run.run import LocalRun
+from agent.cli.local_run.run_count import count_run
 from agent.cli.local_run.run_folders import open_run_folder
 from agent.clock import SystemClock
 from agent.config import load_settings
@@ -27,11 +28,14 @@ from agent.plan.request import (
     doubt_event,
     doubt_form,
     explain_unset,
+    explain_unset_variable,
     list_unset_secrets,
+    list_unset_variables,
     make_start,
 )
 from agent.spec.job import Source, SourceKind
 from agent.spec.outcome import Conclusion
+from agent.spec.run_names import name_run
 
 if TYPE_CHECKING:
     from agent.cli.terminal.screen import Screen
@@ -107,11 +111,14 @@ def _ask(flow: Flow, options: LocalOptions) -> RunStart:
     )
     for doubt in (doubt_event(flow, options.event), doubt_form(flow, options.event)):
         sys.stderr.write(f"warning: {doubt}\n" if doubt else "")
-    start = make_start(
-        flow, asked, run=RunId(1), number=1, seed=os.urandom(ENTROPY_BYTES), secrets=tuple(options.secrets)
-    )
-    for name, place in list_unset_secrets(flow, asked, tuple(options.secrets)).items():
-        sys.stderr.write(f"warning: {explain_unset(name, place)}; --secret {name} gives it a value\n")
+    secrets = tuple(options.secrets)
+    name = name_run(count_run(load_settings().state_folder)) if flow.dialect.names_runs else ""
+    seed = os.urandom(ENTROPY_BYTES)
+    start = make_start(flow, asked, run=RunId(1), number=1, seed=seed, secrets=secrets, name=name)
+    for secret, place in list_unset_secrets(flow, asked, secrets).items():
+        sys.stderr.write(f"warning: {explain_unset(secret, place)}; --secret {secret} gives it a value\n")
+    for variable, place in list_unset_variables(flow, asked, secrets).items():
+        sys.stderr.write(f"warning: {explain_unset_variable(variable, place)}\n")
     return start
 
 

@@ -22,7 +22,7 @@ from agent.plan import (
     RunState,
     cancelled,
 )
-from agent.plan.request import RunRequest, choose_event, explain_unset, list_unset_secrets, make_start
+from agent.plan.request import RunRequest, choose_event, explain_all_unset, make_start
 from agent.plan.rerun import Again
 from agent.server.events import audit
 from agent.server.events.changes import Change, Changes
@@ -128,7 +128,7 @@ class Runs:
         await carry_out(change, self._planner, flow, submission.project, step)
         await change.tell_run(start.run)
         audit.note(run=start.run, **({"secrets": sorted(own)} if own else {}))
-        return Started(start.run, tuple(explain_unset(name, place) for name, place in unset.items()))
+        return Started(start.run, unset)
 
     async def cancel(self, run: int, reason: str, *, is_forced: bool = False) -> None:
         """End a run. `is_forced`: now, whatever conditions say. Raises NotFoundError, and ConflictError when it is over."""
@@ -241,8 +241,8 @@ async def _add_run(
     own: Mapping[str, str],
     *,
     is_strict: bool,
-) -> tuple[RunStart, Mapping[str, str]]:
-    """The run's start, and the secrets that it names and nobody has set."""
+) -> tuple[RunStart, tuple[str, ...]]:
+    """The run's start, and a sentence about each secret or variable that nobody has set."""
     asked = submission.request
     number = await runs.next_number(change.connection, submission.project, submission.file)
     run = await runs.add_run(
@@ -276,7 +276,7 @@ async def _add_run(
         secrets=known,
     )
     await runs.name_run(change.connection, run, await planner.name_run(flow, start))
-    return start, list_unset_secrets(flow, asked, known)
+    return start, explain_all_unset(flow, asked, known)
 
 
 async def _known_secrets(connection: Connection, project: int, own: Iterable[str]) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ where nobody gives it, it is what the workflow would have had without that line 
 """
 
 import re
+from collections.abc import Collection
 from typing import Final
 
 from agent.flow.dialects.dstack.parts import as_written, quote
@@ -32,11 +33,11 @@ def read_environment(reader: Reader, node: Node | None, known: dict[str, Templat
     return env
 
 
-def list_callers(node: Node | None, workflow: str) -> list[Input]:
-    """The inputs for the names that the caller's environment gives."""
+def list_callers(node: Node | None, workflow: str, others: Collection[str]) -> list[Input]:
+    """The inputs for the names that the caller's environment gives; `others`, the workflow's variables, are there without it."""
     if isinstance(node, Mapping):
         return []
-    names = [as_written(item).strip() for item in list_items(node)]
+    items = {as_written(item).strip(): item for item in reversed(list_items(node))}
     return [
         Input(
             f"{_INPUT}{name}",
@@ -44,8 +45,10 @@ def list_callers(node: Node | None, workflow: str) -> list[Input]:
             f"{name} of the caller's environment",
             jobs=(workflow,),
             variable=name,
+            or_empty=name not in others,
+            position=item.position,
         )
-        for name in dict.fromkeys(names)
+        for name, item in reversed(items.items())
         if _NAME.fullmatch(name)
     ]
 

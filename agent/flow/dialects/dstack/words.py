@@ -24,4 +24,5 @@ DSTACK: Final = Dialect(
     job_contexts=job_contexts,
     called_contexts=same_contexts,
     arguments_input=ARGS,
+    names_runs=True,
 )

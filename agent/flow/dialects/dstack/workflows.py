@@ -92,7 +92,12 @@ class WorkflowReader:
         made = MAKERS[provider](making) if custom is None else make_custom(making)
         variables = {name_variable(key): f"${{{{ {template} }}}}" for key, template in templates.items()}
         env = self._read_env(fields, variables, made, custom)
-        workflow = _make_workflow(name, making, made, env, interpolation)
+        inputs = [
+            *list_callers(fields.get("environment"), name, variables),
+            *list_callers(fields.get("env"), name, variables),
+            *_list_unknown(self._reader, name, interpolation),
+        ]
+        workflow = replace(_make_workflow(name, making, made, env, interpolation), inputs=tuple(inputs))
         return replace(workflow, job=replace(workflow.job, resources=resources))
 
     def _find_provider(self, node: MappingNode) -> tuple[str, CustomProvider | None]:
@@ -156,12 +161,7 @@ def _make_workflow(
         keeps=(*read_artifacts(reader, fields.get("artifacts")), *kept_cache),
         apps=read_apps(reader, fields.get("ports"), made.app, name, position),
     )
-    inputs = [
-        *list_callers(fields.get("environment"), name),
-        *list_callers(fields.get("env"), name),
-        *_list_unknown(reader, name, interpolation),
-    ]
-    return Workflow(job, tuple(needs), tuple(named), tuple(inputs), interpolation.reads_args)
+    return Workflow(job, tuple(needs), tuple(named), (), interpolation.reads_args)
 
 
 def _list_unknown(reader: Reader, workflow: str, interpolation: Interpolation) -> Iterator[Input]:
