@@ -64,9 +64,9 @@ class Lines:
         return [self._end()] if self._is_pending else []
 
     def _goes_up(self, data: bytes) -> bool:
-        if b"A" not in data and b"F" not in data:
+        if b"A" not in data and b"F" not in data and b"l" not in data:
             return False
-        before = self._rest[-1][-_LONGEST_MOVE:] if self._rest else b""  # a sequence may be cut
+        before = b"".join(self._rest[-_LONGEST_MOVE:])[-_LONGEST_MOVE:]  # a sequence may be cut
         return MOVES.search(before + data) is not None
 
     def _feed_rows(self, rows: Rows, data: bytes) -> list[bytes]:

@@ -1,7 +1,8 @@
 r"""Rows of a terminal between which a program goes up and down: several bars at once. Pure.
 
 `\x1b[A` goes up (CUU), and what comes next stands where the old text stood. How far up a program may still go, nobody can
-know; it is taken to go as far as it has gone until now. What is further up than that stays as it is, and leaves.
+know; it is taken to go as far as it has gone until now. What is further up than that stays as it is, and leaves. Who hides the
+cursor (DECTCEM, `\x1b[?25l`, as rich does) is about to go up: all rows since then may change until it is shown again.
 """
 
 import codecs
@@ -12,8 +13,8 @@ from agent.journal.row import Row
 MOST_ROWS = 50
 _MOST_COLUMNS = 1 << 20  # of all rows together
 _LONGEST_SEQUENCE = 64
-MOVES = re.compile(rb"\x1b\[[0-9]*[AF]")
-_STEP = re.compile(r"(\n|\x1b\[[0-9]*[ABEFJ])")
+MOVES = re.compile(rb"\x1b\[(?:[0-9]*[AF]|\?25l)")
+_STEP = re.compile(r"(\n|\x1b\[[0-9]*[ABEFJ]|\x1b\[\?25[lh])")
 _CLIMB = re.compile(r"(?:\x1b\[[0-9]*[AF]|\x1b\[[012]?K|\r)+")
 _UP = re.compile(r"\x1b\[([0-9]*)[AF]")
 _UNFINISHED = re.compile(r"\x1b(?:\[[0-?]*[ -/]*)?\Z")
@@ -28,6 +29,7 @@ class Rows:
         self._at = 0
         self._height = 1
         self._calm = 0  # rows that were begun at the bottom since it last went up
+        self._hides_cursor = False
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._rest = ""  # a control sequence of which not all has come
 
@@ -47,6 +49,9 @@ class Rows:
             elif part == "\n":
                 self._go_down()
                 left += self._leave()
+            elif part[2] == "?":
+                self._hides_cursor = part[-1] == "l"
+                self._calm = 0
             else:
                 self._go(part[-1], part[2:-1])
         return left
@@ -54,7 +59,7 @@ class Rows:
     @property
     def is_calm(self) -> bool:
         """Whether as many rows as it had gone up have come since, one after another: the bars are over, or too wide for us."""
-        at_end = self._at == len(self._rows) - 1
+        at_end = self._at == len(self._rows) - 1 and not self._hides_cursor
         is_wide = sum(row.columns for row in self._rows) > _MOST_COLUMNS
         return at_end and not self._rest and (self._calm >= self._height or is_wide)
 
@@ -72,7 +77,10 @@ class Rows:
 
     def _leave(self) -> list[bytes]:
         left = []
-        while len(self._rows) > self._height:
+        if self._calm > MOST_ROWS:
+            self._hides_cursor = False  # whoever hid it is gone, or does not go up
+        height = MOST_ROWS if self._hides_cursor else self._height
+        while len(self._rows) > height:
             left.append(_read(self._rows.pop(0)))
             self._at -= 1
         return left

@@ -1,6 +1,7 @@
 """Lines in their last state: what a terminal shows in the end, however the bytes were cut."""
 
 import itertools
+import re
 
 import pytest
 from hypothesis import given
@@ -177,3 +178,36 @@ def test_however_much_goes_up_and_down_nothing_waits_without_bound(parts: list[s
 def test_a_coloured_spinner_keeps_its_colours_and_leaves_nothing():
     assert last_state(b"work \x1b[32m|\x1b[0m\b\x1b[32m/\x1b[0m\b- done") == b"work - done"
     assert last_state(b"x\x1b[1m\b-") == b"\x1b[1m-\x1b[0m"
+
+
+RICH = (  # rich 15: two bars, and what it says beside them; each string is one write
+    "before\n",
+    "\x1b[?25l",
+    "one   0%\ntwo   0%",
+    "\r\x1b[2K\x1b[1A\x1b[2Kone  50%\ntwo  50%",
+    "\r\x1b[2K\x1b[1A\x1b[2Ksaid\none  50%\ntwo  50%",
+    "\r\x1b[2K\x1b[1A\x1b[2Kone 100%\ntwo 100%",
+)
+
+
+@pytest.mark.parametrize(
+    ("end", "stand"),
+    [
+        ("\n\x1b[?25hdone\n", ["said", "one 100%", "two 100%", "done"]),
+        ("\n\x1b[?25h\r\x1b[1A\x1b[2K\x1b[1A\x1b[2Kdone\n", ["said", "done"]),  # transient
+        ("", ["said", "one 100%", "two 100%"]),  # killed
+    ],
+)
+def test_bars_of_who_hides_the_cursor_leave_no_line_however_they_come(end: str, stand: list[str]) -> None:
+    text = "".join([*RICH, end]).encode()
+    for pieces in ([one.encode() for one in (*RICH, end)], [text[at : at + 1] for at in range(len(text))]):
+        lines = Lines()
+        shown = [line for piece in pieces for line in lines.feed(piece)] + lines.finish()
+        assert [re.sub(rb"\x1b\[[^a-z]*[a-z]", b"", line).decode() for line in shown] == ["before", *stand]
+
+
+def test_who_hides_the_cursor_and_never_goes_up_holds_back_no_more_than_a_screen() -> None:
+    lines = Lines()
+    assert lines.feed(b"\x1b[?25lfirst\n") == []
+    shown = [line for number in range(200) for line in lines.feed(b"line %d\n" % number)]
+    assert shown[-1] == b"line 199"
