@@ -165,6 +165,7 @@ class Job:
     needs: tuple[str, ...] = ()
     condition: str = "success()"
     runs_on: Template = None  # text, a list, {group, labels}, or an expression that gives one of these
+    place: tuple[str, ...] = ()  # as people say it, where `runs_on` is a look-up that nobody has written
     strategy: Strategy = field(default_factory=Strategy)
     env: Template = None
     defaults: Defaults = field(default_factory=Defaults)

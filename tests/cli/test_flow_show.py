@@ -65,3 +65,17 @@ def test_an_invalid_flow_has_no_plan(tmp_path: Path) -> None:
     done = run_agent("flow", "show", file)
     assert (done.code, done.out) == (2, "")
     assert "flow.yml:2:" in done.err
+
+
+def test_a_machine_type_of_gradient_is_shown_as_it_is_written(tmp_path: Path) -> None:
+    flow = tmp_path / "flow.yaml"
+    flow.write_text(
+        "defaults: {clusterId: cl123}\njobs:\n"
+        "  train:\n    uses: script@v1\n    with: {image: x, script: y}\n    resources: {instance-type: P4000}\n"
+        "  test: {uses: script@v1, with: {image: x, script: y}, needs: [train]}\n"
+    )
+    shown = run_agent("flow", "show", flow, "--dialect", "gradient", "--format", "json").json()
+    assert [job["runs_on"] for job in shown["jobs"]] == [["P4000", "cl123"], ["cl123"]]
+    text = run_agent("flow", "show", flow, "--dialect", "gradient").out
+    assert "P4000, cl123" in text
+    assert "fromJSON" not in text

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from support.jobs import JobReport, run_job, script, uses, write_action
 
+from agent.journal.format import Annotation
 from agent.spec.job import Source, SourceKind, StepSpec
 from agent.spec.outcome import Conclusion, FailureKind
 
@@ -190,6 +191,20 @@ def test_composites_nest_with_scopes_of_their_own(tmp_path: Path) -> None:
     act = report.steps()["act"]
     assert report.steps()["shows"].parent == act.step
     assert act.outputs == {"said": "[me] [] [out] [in] from me"}
+
+
+def test_a_cancellation_within_a_composite_is_told_once(tmp_path: Path) -> None:
+    steps = "  using: composite\n  steps:\n    - {run: sleep 60, shell: bash}\n    - {run: echo no, shell: bash}\n"
+    write_action(tmp_path / "ws", "inner", f"name: inner\nruns:\n{steps}")
+    write_action(
+        tmp_path / "ws", "outer", "name: outer\nruns: {using: composite, steps: [{uses: ./inner}]}\n"
+    )
+    report = run_in(tmp_path, uses("outer", "./outer"), timeout_minutes=0.02)
+    told = [
+        item for item in report.records if isinstance(item, Annotation) and "was canceled" in item.message
+    ]
+    assert len(told) == 1
+    assert report.conclusion is Conclusion.CANCELLED
 
 
 def test_a_failure_within_a_composite_fails_it_and_its_own_if_decides_what_still_runs(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def _describe(job: Job, cell: Cell, caller: str) -> dict[str, Any]:
         "name": _known(job.name, contexts) or job.id,
         "needs": [f"{before}{need}" for need in job.needs],
         "if": job.condition,
-        "runs_on": _labels(_known(job.runs_on, contexts)),
+        "runs_on": list(job.place) or _labels(_known(job.runs_on, contexts)),
         "matrix": dict(cell.values),
         "uses": job.call.uses if job.call else None,
         "steps": [

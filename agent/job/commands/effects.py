@@ -16,4 +16,5 @@ class Effects:
     )  # what the step was given, for those that follow
     state: dict[str, str] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)  # each makes the step fail
+    was_cancelled_within: bool = False  # one of its own steps was ended, and has said so
     memory_kills: int = 0  # processes in its container that the kernel killed because the memory was used up

@@ -33,6 +33,7 @@ class CompositeHandler:
                 value = evaluate_value(step.job, scope, step.env, output.value, step.place)
                 step.effects.outputs[name] = to_text(value)
         if scope.status is Conclusion.CANCELLED:
+            step.effects.was_cancelled_within = True
             raise asyncio.CancelledError
         if scope.status is Conclusion.FAILURE:
             kind, message, code = scope.failure or (FailureKind.USER, "", None)

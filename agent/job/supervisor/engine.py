@@ -193,7 +193,10 @@ class StepLoop:
         except AgentError as error:
             return StepEnd(*FAILED, effects=effects, message=str(error))
         if work.was_ended:
-            return StepEnd(*CANCELLED, effects=effects, message="The operation was canceled.")
+            is_said = effects.was_cancelled_within
+            return StepEnd(
+                *CANCELLED, effects=effects, message="The operation was canceled.", is_said=is_said
+            )
         if effects.errors:
             return StepEnd(*FAILED, effects=effects, message=effects.errors[-1])
         if effects.memory_kills:

@@ -83,6 +83,7 @@ def _read_job(flow: _Flow, key: Scalar, node: Node) -> Job:
         name=as_text(text_of(fields.get("name"))) or None,
         needs=data.needs,
         runs_on=place.runs_on,
+        place=place.words,
         env=read_env(reader, fields.get("env")),
         steps=() if step is None else (step,),
         timeout_minutes=_read_timeout(reader, fields.get("timeout")),

@@ -26,6 +26,7 @@ class Place:
 
     runs_on: Template
     resources: Template
+    words: tuple[str, ...] = ()  # what the file says of it
 
 
 def read_place(reader: Reader, own: Node | None, defaults: Node | None) -> Place:
@@ -39,7 +40,8 @@ def read_place(reader: Reader, own: Node | None, defaults: Node | None) -> Place
     labels = _look_up(MACHINES, machine, ".labels") if machine is not None else []
     group = _look_up(CLUSTERS, cluster) if cluster is not None else None
     resources = f"${{{{ {_row(MACHINES, machine)}.resources }}}}" if machine is not None else None
-    return Place({"group": group, "labels": labels} if group is not None else labels, resources)
+    words = tuple(text_of(node) for node in (machine, cluster) if node is not None)
+    return Place({"group": group, "labels": labels} if group is not None else labels, resources, words)
 
 
 def _warn(reader: Reader, fields: Mapping[str, Node], cluster: Node | None) -> None:
