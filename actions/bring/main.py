@@ -186,6 +186,8 @@ def name_source(bring: Mapping[str, Any]) -> str:
             return f"what job '{of}' kept{name}"
         case "tag":
             return f"what is tagged '{of}'{name}"
+        case "run":
+            return f"what run '{of}' kept{name}"
         case "last":
             return f"what job '{bring['job']}' of '{of}' kept last{name}"
         case "text":

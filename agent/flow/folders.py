@@ -58,4 +58,5 @@ def find_dialect(file: str) -> str:
 def name_files(name: str) -> tuple[str, ...]:
     """The files that a flow called `name` may be: it itself, and the file of that name in each folder of the table."""
     places = ("", *(f"{one.path}/" for one in FLOW_FOLDERS))
-    return (name, *(f"{place}{name}{suffix}" for place in places for suffix in SUFFIXES))
+    files = (f"{place}{name}{suffix}" for place in places for suffix in SUFFIXES)
+    return (name, *(file for file in files if not lies_beside_flows(file)))

@@ -46,9 +46,8 @@ def make_start(
     number: int,
     seed: bytes,
     secrets: Collection[str],
-    name: str = "",
 ) -> RunStart:
-    """What a run of `flow` starts with. `name`: its readable one, where that is not its number's.
+    """What a run of `flow` starts with.
 
     `secrets` are the names that exist. Raises UsageError for an input that is unknown, missing or of the wrong type,
     and, for a strict one that a person asks for, for a secret that the flow names and nobody has set.
@@ -71,7 +70,7 @@ def make_start(
         ref=asked.source.ref,
         commit=asked.source.commit,
         jobs=asked.jobs,
-        name=name or name_run(run),
+        name=name_run(run),
         project=asked.project,
         written=flow.written or {},
     )

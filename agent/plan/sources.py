@@ -14,7 +14,7 @@ from agent.spec.data import Bring, BringKind, KeepKind
 if TYPE_CHECKING:
     from agent.flow.data import BroughtData
 
-_FROM_OUTSIDE = (BringKind.TAG, BringKind.LAST, BringKind.DATASET)
+_FROM_OUTSIDE = (BringKind.TAG, BringKind.LAST, BringKind.RUN, BringKind.DATASET)
 _LATER = ("needs.", "needs[", "matrix.", "matrix[", "strategy.", "strategy[")
 
 

@@ -29,6 +29,7 @@ class BringKind(StrEnum):
     JOB = "job"  # what a job of this run kept: `of` is its id in the flow, and in a specification its node's key
     TAG = "tag"  # what the run kept that has the tag `of`, or what was tagged without a run
     LAST = "last"  # what the job `job` of the flow `of` (its file, or the end of its path, or its name) kept when it last succeeded
+    RUN = "run"  # what the run `of` kept, by its number or its readable name
     DATASET = "dataset"  # a version: NAME, NAME:NUMBER or NAME:TAG
     TEXT = "text"  # `of` itself, as a file
     CACHE = "cache"  # what the key `of` was kept under, if anything was

@@ -46,6 +46,8 @@ def _take_words(flow: Flow, inputs: Sequence[Input], arguments: argparse.Namespa
     declared = {_loosen(one.name): one for one in inputs}
     taking = declared.get(_loosen(flow.dialect.arguments_input or " "))
     options = find_front_end(flow.dialect.name).options
+    if "env" in options:  # of a local run it is the command's own option, for jobs that say nothing else
+        given.options.extend(("env", pair) for pair in getattr(arguments, "env", ()))
     further: list[str] = []
     words = iter(arguments.free)
     for word in words:

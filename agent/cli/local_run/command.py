@@ -14,10 +14,9 @@ from agent.cli.local_files.files import read_pins
 from agent.cli.local_run.interrupts import Interrupts
 from agent.cli.local_run.jobs import LocalOptions
 from agent.cli.local_run.run import LocalRun
-from agent.cli.local_run.run_count import count_run
 from agent.cli.local_run.run_folders import open_run_folder
 from agent.clock import SystemClock
-from agent.config import load_settings
+from agent.config import Settings, load_settings
 from agent.errors import InterruptedByUserError, UsageError
 from agent.flow.model import Flow
 from agent.ids import ENTROPY_BYTES, RunId
@@ -35,7 +34,6 @@ from agent.plan.request import (
 )
 from agent.spec.job import Source, SourceKind
 from agent.spec.outcome import Conclusion
-from agent.spec.run_names import name_run
 
 if TYPE_CHECKING:
     from agent.cli.terminal.screen import Screen
@@ -68,7 +66,7 @@ def run_flow_here(
         return _open_screen(flow, options, output_format, out, log)
 
     settings = load_settings({"actions_url": options.actions_url})
-    request = _ask(flow, options)
+    request = _ask(flow, options, _number_run(flow, settings))
     with _run_folder(options) as folder, Interrupts() as interrupts, _put_back_left(options, open_screen):
         run = LocalRun(
             flow, request, options, settings, folder, open_screen, SystemClock(), interrupts, early
@@ -92,7 +90,7 @@ def _open_screen(flow: Flow, options: LocalOptions, output_format: str, out: Tex
     return MaskedScreen(screen, make_mask(options.secrets.values()))
 
 
-def _ask(flow: Flow, options: LocalOptions) -> RunStart:
+def _ask(flow: Flow, options: LocalOptions, run: RunId) -> RunStart:
     """What the planner starts from; a secret that nobody gave is warned of. Raises UsageError for a wrong input."""
     checkout = options.inquiry.read()
     source = Source(SourceKind.FOLDER)
@@ -112,14 +110,23 @@ def _ask(flow: Flow, options: LocalOptions) -> RunStart:
     for doubt in (doubt_event(flow, options.event), doubt_form(flow, options.event)):
         sys.stderr.write(f"warning: {doubt}\n" if doubt else "")
     secrets = tuple(options.secrets)
-    name = name_run(count_run(load_settings().state_folder)) if flow.dialect.names_runs else ""
     seed = os.urandom(ENTROPY_BYTES)
-    start = make_start(flow, asked, run=RunId(1), number=1, seed=seed, secrets=secrets, name=name)
-    for secret, place in list_unset_secrets(flow, asked, secrets).items():
-        sys.stderr.write(f"warning: {explain_unset(secret, place)}; --secret {secret} gives it a value\n")
+    start = make_start(flow, asked, run=run, number=1, seed=seed, secrets=secrets)
+    for name, place in list_unset_secrets(flow, asked, secrets).items():
+        sys.stderr.write(f"warning: {explain_unset(name, place)}; --secret {name} gives it a value\n")
     for variable, place in list_unset_variables(flow, asked, secrets).items():
         sys.stderr.write(f"warning: {explain_unset_variable(variable, place)}\n")
     return start
+
+
+def _number_run(flow: Flow, settings: Settings) -> RunId:
+    """The number that names the run, and under which later runs find what it keeps; others need none of their own."""
+    keeps = any(job.keeps for each in (flow, *flow.called.values()) for job in each.jobs.values())
+    if not keeps and not flow.dialect.names_runs:
+        return RunId(1)
+    from agent.cli.local_run.run_count import count_run
+
+    return RunId(count_run(settings.state_folder))
 
 
 @contextmanager

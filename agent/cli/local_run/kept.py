@@ -1,6 +1,6 @@
 """The folder of the user's where local runs keep things: later runs of this machine find them there.
 
-    KEPT/flows/FLOW/flow.json               which flow it is: its file and its name
+    KEPT/flows/FLOW/flow.json               which flow it is: its file and its name, and the project that it is of
     KEPT/flows/FLOW/N/NAME, NAME.json       a tree that a job of its run N kept, and what is noted of it (`_toolkit.kept`)
     KEPT/flows/FLOW/N/run.json              how that run and its jobs ended; without it, it lives, or was killed
     KEPT/flows/FLOW/N/lock                  held (flock) as long as the run lives
@@ -8,7 +8,7 @@
     KEPT/datasets/NAME/N, NAME/N.json       a version of a dataset, and what is noted of it (`_toolkit.datasets`)
     KEPT/caches/DIGEST/tree                 what was kept under a key (`_toolkit.caches`)
 
-Of a flow the last runs stay, all that have a tag, and of each of its jobs the last run in which it succeeded.
+A run's number is its own among all flows', as it is at a server. Of a flow the last runs stay, all that have a tag, and of each of its jobs the last run in which it succeeded.
 """
 
 import contextlib
@@ -98,15 +98,19 @@ class KeptStore:
             return None
         return {"name": ref.name, "version": wanted, "folder": str(folder / str(wanted))}
 
-    def begin_run(self, flow: Flow) -> "OpenRun":
-        """A folder for what a run keeps; it is there when something is kept."""
-        return OpenRun(self, self._flow_folder(flow), flow)
+    def begin_run(self, flow: Flow, number: int) -> "OpenRun":
+        """A folder for what a run keeps; it is there when something is kept, and `number` is its name unless another run has taken that."""
+        return OpenRun(self, self._flow_folder(flow), flow, number)
 
-    def runs_of(self, flow: str) -> list[KeptRun]:
-        """The runs of a flow, known by its file or its name, the newest first."""
-        folders = [folder for folder in self._flow_folders() if _is_flow(folder, flow)]
-        runs = [run for folder in folders for run in list_runs(folder)]
-        return sorted(runs, key=lambda run: (run.folder / _RUN).stat().st_mtime_ns, reverse=True)
+    def runs_of(self, flow: str, project: str) -> list[KeptRun]:
+        """The runs of a project's flow, known by its file or its name, the newest first."""
+        folders = [folder for folder in self._flow_folders() if _is_flow(folder, flow, project)]
+        return _sort_by_end([run for folder in folders for run in list_runs(folder)])
+
+    def find_run(self, number: int) -> KeptRun | None:
+        """The run of that number, if it has ended."""
+        found = [read_run(folder) for folder in (self.folder / "flows").glob(f"*/{number}")]
+        return next(iter(_sort_by_end([run for run in found if run is not None])), None)
 
     def find_tagged(self, tag: str) -> KeptRun | None:
         """The run that has the tag."""
@@ -149,8 +153,9 @@ class KeptStore:
 class OpenRun:
     """What a run keeps while it lives. `folder` is made, and locked, when the first of its jobs may keep something."""
 
-    def __init__(self, store: KeptStore, flow_folder: Path, flow: Flow) -> None:
+    def __init__(self, store: KeptStore, flow_folder: Path, flow: Flow, number: int) -> None:
         self._store = store
+        self._number = number
         self._flow_folder = flow_folder
         self._flow = flow
         self._lock = -1
@@ -160,12 +165,22 @@ class OpenRun:
         """The run's folder."""
         if self.folder is None:
             self._flow_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            about = {"file": os.path.abspath(self._flow.file), "name": self._flow.name or ""}  # noqa: PTH100
-            _write(self._flow_folder / _FLOW, about)
-            self.folder = _make_next(self._flow_folder)
+            file = os.path.abspath(self._flow.file)  # noqa: PTH100
+            _write(
+                self._flow_folder / _FLOW,
+                {"file": file, "name": self._flow.name or "", "project": self.project},
+            )
+            self.folder = _make_next(self._flow_folder, self._number)
             self._lock = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_EX)
         return self.folder
+
+    @property
+    def project(self) -> str:
+        """The folder whose flows it is one of."""
+        from agent.cli.local_files.repository import find_root
+
+        return str(find_root(Path(self._flow.file)).resolve())
 
     def describe(self, spec: JobSpec) -> dict[str, str]:
         """The variable that tells the steps of a job where to keep; it is a folder that is there only if they may."""
@@ -254,24 +269,30 @@ def _is_dead(folder: Path) -> bool:
         os.close(lock)
 
 
-def _make_next(flow_folder: Path) -> Path:
-    """The folder of the flow's next run; two runs at once have two."""
-    number = max((int(folder.name) for folder in flow_folder.iterdir() if folder.name.isdigit()), default=0)
+def _make_next(flow_folder: Path, number: int) -> Path:
+    """The folder of the flow's next run; two runs of it at once have two."""
     while True:
-        number += 1
         with contextlib.suppress(FileExistsError):
             folder = flow_folder / str(number)
             folder.mkdir(mode=0o700)
             return folder
+        number += 1
 
 
-def _is_flow(folder: Path, wanted: str) -> bool:
+def _is_flow(folder: Path, wanted: str, project: str) -> bool:
+    """By a whole path any flow; by the end of one, and by its name, one of the project's (a note of old doesn't say whose)."""
     said = _read(folder / _FLOW) or {}
     file = str(said.get("file", ""))
     own = os.path.abspath(wanted)  # noqa: PTH100 - as it was noted
-    return (
-        wanted == said.get("name") or file in (own, wanted) or file.endswith(f"/{wanted.removeprefix('./')}")
-    )
+    if file in (own, wanted):
+        return True
+    is_called_so = wanted == said.get("name") or file.endswith(f"/{wanted.removeprefix('./')}")
+    return is_called_so and said.get("project", project) == project
+
+
+def _sort_by_end(runs: list[KeptRun]) -> list[KeptRun]:
+    """The newest first."""
+    return sorted(runs, key=lambda run: (run.folder / _RUN).stat().st_mtime_ns, reverse=True)
 
 
 def _read(file: Path) -> dict[str, Any] | None:

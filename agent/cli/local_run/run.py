@@ -75,7 +75,7 @@ class LocalRun:
     ) -> None:
         self._flow = flow
         store = KeptStore(settings.state_folder / KEPT)
-        self._kept, self._tag = store.begin_run(flow), options.tag
+        self._kept, self._tag = store.begin_run(flow, request.run), options.tag
         self._sources = LocalSources(store, self._kept)
         self._open_screen, self._answers = open_screen, options.answers
         self._jobs = LocalJobs(

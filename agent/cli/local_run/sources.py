@@ -13,6 +13,7 @@ from agent.plan import RunState
 from agent.plan.sources import list_sources
 from agent.spec.data import Bring, BringKind, check_tag
 from agent.spec.job import JobSpec
+from agent.spec.run_names import find_number
 
 
 class LocalSources:
@@ -66,6 +67,8 @@ class LocalSources:
                 notes, whose = self._of_tag(bring), f"what is tagged '{bring.of}'"
             case BringKind.LAST:
                 notes, whose = self._of_last(bring), f"job '{bring.job}' of '{bring.of}'"
+            case BringKind.RUN:
+                notes, whose = self._of_run(bring), f"run '{bring.of}'"
             case _:
                 raise AssertionError(bring.kind)
         return choose_named(notes, bring.name, whose)
@@ -76,6 +79,16 @@ class LocalSources:
             raise NotFoundError(
                 f"there is no tag '{bring.of}' here",
                 hint="`agent flow run FILE --tag TAG` tags what a run keeps",
+            )
+        return _kept_of(run, bring.job)
+
+    def _of_run(self, bring: Bring) -> list[dict[str, Any]]:
+        number = int(bring.of) if bring.of.isdecimal() else find_number(bring.of)
+        run = None if number is None else self._store.find_run(number)
+        if run is None:
+            raise NotFoundError(
+                f"there is no run '{bring.of[:80]}' here, or it kept nothing",
+                hint="a local run says where it kept something: the folder's number is the run's",
             )
         return _kept_of(run, bring.job)
 
@@ -91,7 +104,7 @@ class LocalSources:
         return found
 
     def _of_last(self, bring: Bring) -> list[dict[str, Any]]:
-        runs = self._store.runs_of(bring.of)
+        runs = self._store.runs_of(bring.of, self._run.project)
         last = next((run for run in runs if run.has_succeeded(bring.job)), None)
         if last is None:
             reason = f"has not succeeded in any run of '{bring.of}' here" if runs else "has not run here"

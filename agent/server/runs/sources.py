@@ -16,14 +16,16 @@ from agent.flow.model import Flow
 from agent.plan import RunState
 from agent.plan.sources import list_sources
 from agent.server.people.auth.access import Caller
-from agent.server.store import artifacts, datasets, projects, run_sources
+from agent.server.store import artifacts, datasets, projects, repositories, run_sources, runs
 from agent.server.store.artifacts import ArtifactRow
 from agent.server.store.database import Connection
 from agent.spec.data import Bring, BringKind
 from agent.spec.dataset import LATEST, read_ref, version_number
 from agent.spec.job import JobSpec
+from agent.spec.run_names import find_number
 
 Kept = Sequence[tuple[ArtifactRow, str]]
+_LONGEST_NUMBER = 9  # digits of a run's
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,9 @@ async def _find(connection: Connection, asker: BringAsker, bring: Bring) -> dict
             run = await _find_last(connection, project, bring)
             kept = await artifacts.list_kept(connection, run, bring.job)
             return {"artifacts": _choose(_lasting(kept), bring.name, f"job '{bring.job}' of run {run}")}
+        case BringKind.RUN:
+            kept = await artifacts.list_kept(connection, await _find_run(connection, project, bring))
+            return {"artifacts": _choose(_lasting(kept), bring.name, f"run '{bring.of}'")}
         case _:
             return {"dataset": await _find_version(connection, asker, project, bring)}
 
@@ -104,15 +109,25 @@ async def _find_project(connection: Connection, asker: BringAsker, bring: Bring)
     """The project to look in. One that the run may not read is told as one that isn't there."""
     if not bring.project:
         return asker.project
-    row = await projects.find_by_name(connection, bring.project)
-    if row is not None and row.id == asker.project:
-        return row.id
-    if row is None or not await run_sources.may_read(connection, asker.run, row.id):
-        raise NotFoundError(
-            f"there is no project '{bring.project}' that this run may read",
-            hint="it may read what the person may who has started it; what starts by itself may read its own project",
-        )
-    return row.id
+    named = await _list_named(connection, bring.project)
+    if asker.project in named:
+        return asker.project
+    for project in named:
+        if await run_sources.may_read(connection, asker.run, project):
+            return project
+    raise NotFoundError(
+        f"there is no project '{bring.project}' that this run may read",
+        hint="it may read what the person may who has started it; what starts by itself may read its own project",
+    )
+
+
+async def _list_named(connection: Connection, name: str) -> list[int]:
+    """The project of that name; by OWNER/REPO those that this repository is connected to, else the one that is called REPO."""
+    owner, slash, own = name.rpartition("/")
+    if slash and owner and (found := await repositories.list_projects_of(connection, name)):
+        return found
+    row = await projects.find_by_name(connection, own.lower() if slash else name)
+    return [] if row is None else [row.id]
 
 
 async def _find_tagged(connection: Connection, project: int, bring: Bring) -> Kept:
@@ -138,6 +153,17 @@ async def _find_last(connection: Connection, project: int, bring: Bring) -> int:
         has_run = await run_sources.has_flow(connection, project, bring.of)
         reason = "has not succeeded in any run" if has_run else "has never run"
         raise NotFoundError(f"job '{bring.job}' of the flow '{bring.of}' {reason}", hint="run it first")
+    return run
+
+
+async def _find_run(connection: Connection, project: int, bring: Bring) -> int:
+    run = (
+        int(bring.of) if bring.of.isdecimal() and len(bring.of) <= _LONGEST_NUMBER else find_number(bring.of)
+    )
+    if run is None or await runs.project_of(connection, run) != project:
+        raise NotFoundError(
+            f"there is no run '{bring.of[:80]}'", hint="`agent run list` shows those of the project"
+        )
     return run
 
 

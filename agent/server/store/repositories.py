@@ -56,6 +56,17 @@ async def find_by_name(connection: AsyncConnection, project: int, name: str) -> 
     return None if row is None else RepositoryRow(**row)
 
 
+async def list_projects_of(connection: AsyncConnection, name: str) -> list[int]:
+    """The projects that a repository of that name is connected to, in their order."""
+    query = (
+        select(repositories.c.project)
+        .where(repositories.c.name == name)
+        .distinct()
+        .order_by(repositories.c.project)
+    )
+    return [int(row.project) for row in await connection.execute(query)]
+
+
 async def list_repositories(connection: AsyncConnection, project: int | None = None) -> list[RepositoryRow]:
     """All repositories, or a project's, by name."""
     query = select(repositories).order_by(repositories.c.name, repositories.c.id)

@@ -9,6 +9,7 @@ from agent.flow.dialects.dstack.parts import commands_of, version_of
 from agent.flow.source import Node, Scalar
 from agent.flow.tidied import list_items, text_of
 
+_INSTALL: Final = "pip install --quiet --disable-pip-version-check"
 _ARGS: Final = "${{ inputs['run.args'] }}"
 _IN_QUOTES: Final = re.compile(r'([\\"`]|\$(?!\{\{))')
 
@@ -20,10 +21,12 @@ def list_setup(fields: Mapping[str, Node]) -> list[str]:
     return [*install, *commands_of(fields.get("setup") or fields.get("before_run"))]
 
 
-def install(package: str, version: Node | None) -> str:
-    """The command that installs a package of the provider's, in the version that was asked for."""
-    wanted = f"{package}=={version_of(version)}" if version is not None else package
-    return f"pip install --quiet --disable-pip-version-check {quote_word(wanted)}"
+def install(*packages: tuple[str, Node | None]) -> str:
+    """The command that installs packages of the provider's, each in the version that was asked for."""
+    wanted = [
+        package if version is None else f"{package}=={version_of(version)}" for package, version in packages
+    ]
+    return " ".join([_INSTALL, *map(quote_word, wanted)])
 
 
 def quote_args(node: Node | None) -> str:

@@ -11,6 +11,7 @@ from typing import Final
 from agent.flow.composing import YamlLimits
 from agent.flow.dialects.dstack.overrides import COMPANION
 from agent.flow.folders import SUFFIXES
+from agent.flow.merging import merge_keys
 from agent.flow.problems import InvalidFlowError, Problem
 from agent.flow.source import Mapping, find_repeated_keys, read_nodes
 
@@ -63,7 +64,9 @@ def read_companion(text: str, name: str, limits: YamlLimits) -> tuple[Mapping | 
         return None, list(error.problems)
     if not isinstance(root, Mapping):
         return None, [*problems, Problem(root.position, f"{posixpath.basename(name)} is no mapping")]
-    return root, [*problems, *find_repeated_keys(root)]
+    repeated = find_repeated_keys(root)
+    merge_keys(root)
+    return root, [*problems, *repeated]
 
 
 def _is_below(path: str) -> bool:

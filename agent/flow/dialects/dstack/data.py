@@ -1,10 +1,11 @@
-"""`artifacts`, `cache`, `deps` and `depends-on`: what a workflow brings along, and what is kept of it.
+"""`artifacts`, `cache`, `deps`, `depends-on` and `runs`: what a workflow brings along, and what is kept of it.
 
 | written | is |
 | --- | --- |
 | `depends-on: [name]` | that workflow runs first, in the same run; its artifacts lie at their paths |
 | `depends-on: [name:tag]`, `deps: [{tag: tag}]`, `deps: [":tag"]` | what has the tag |
 | `deps: [{workflow: name}]`, `deps: [name]` | what the last run of it kept that succeeded |
+| `runs: [name]` of tensorboard | what that run kept |
 | `owner/repo/` before a name | the project of that name |
 """
 
@@ -13,14 +14,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from agent.flow.data import BroughtData, KeptData
-from agent.flow.dialects.dstack.parts import strip_path
+from agent.flow.dialects.dstack.parts import is_set, strip_path
 from agent.flow.reading import Reader
 from agent.flow.source import Mapping, Node
-from agent.flow.tidied import list_fields, list_items, template_of, text_of
+from agent.flow.tidied import list_fields, list_items, text_of
 
 FLOW: Final = (
     ".dstack"  # what every flow of this language is called: a workflow's runs are found by its name alone
 )
+SHOWN: Final = ".tensorboard"  # where the runs lie that a tensorboard shows
 _FILE: Final = re.compile(
     r"[^./][^/]*\.[A-Za-z][A-Za-z0-9]{0,4}$"
 )  # such as model.pt: a file, and no folder to be made
@@ -82,16 +84,30 @@ def read_dependencies(reader: Reader, node: Node | None) -> tuple[list[BroughtDa
     return brings, named
 
 
-def read_artifacts(reader: Reader, node: Node | None) -> list[KeptData]:
+def read_runs(reader: Reader, node: Node | None) -> list[BroughtData]:
+    """`runs` of tensorboard: what these runs kept, each in a folder of its own name."""
+    brings: list[BroughtData] = []
+    for item in list_items(node):
+        name = text_of(item).strip()
+        if "/" in name:
+            reader.report(
+                item, f"'{name}' is no name of a run", "write NAME or NUMBER, as `agent run list` has it"
+            )
+            continue
+        brings.append(BroughtData("run", name, item.position, path=f"{SHOWN}/{name}"))
+    return brings
+
+
+def read_artifacts(reader: Reader, node: Node | None, home: str = "") -> list[KeptData]:
     """`artifacts`: each a path, or a path that is kept while the workflow runs."""
     kept: list[KeptData] = []
     for item in list_items(node) if not isinstance(node, Mapping) else []:
         fields = list_fields(item)
-        path = strip_path(text_of(fields.get("path")) if fields else text_of(item))
+        path = strip_path(text_of(fields.get("path")) if fields else text_of(item), home)
         if any(one.path == path for one in kept):
             reader.warn(item, f"'{path}' is among the artifacts already")
             continue
-        live = template_of(fields.get("mount")) in (True, "true")
+        live = is_set(fields.get("mount"))
         kept.append(
             KeptData(
                 "artifact", path, item.position, always=True, live=live, makes_folder=not _FILE.search(path)
@@ -100,11 +116,11 @@ def read_artifacts(reader: Reader, node: Node | None) -> list[KeptData]:
     return kept
 
 
-def read_cache(node: Node | None, workflow: str) -> tuple[list[BroughtData], list[KeptData]]:
+def read_cache(node: Node | None, workflow: str, home: str = "") -> tuple[list[BroughtData], list[KeptData]]:
     """`cache`: folders that are brought when an earlier run of the workflow left them, and kept again."""
     brings, keeps = [], []
     for item in list_items(node):
-        path = strip_path(text_of(list_fields(item).get("path")) or text_of(item))
+        path = strip_path(text_of(list_fields(item).get("path")) or text_of(item), home)
         key = f"{FLOW}/{workflow}/{path}"
         brings.append(BroughtData("cache", key, item.position, path=path, is_optional=True))
         keeps.append(KeptData("cache", path, item.position, name=key, always=True))

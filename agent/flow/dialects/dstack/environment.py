@@ -4,6 +4,7 @@ A bare `K` is the caller's: an input of the run that `agent flow run` and `agent
 where nobody gives it, it is what the workflow would have had without that line (a variable, a secret), or empty.
 """
 
+import json
 import re
 from collections.abc import Collection
 from typing import Final
@@ -11,7 +12,7 @@ from typing import Final
 from agent.flow.dialects.dstack.parts import as_written, quote
 from agent.flow.model import Input, Template
 from agent.flow.reading import Reader
-from agent.flow.source import Mapping, Node, Scalar, key_text
+from agent.flow.source import Mapping, Node, Scalar, key_text, plain
 from agent.flow.tidied import list_items
 
 _NAME: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
@@ -23,7 +24,7 @@ def read_environment(reader: Reader, node: Node | None, known: dict[str, Templat
     env = dict(known)
     if isinstance(node, Mapping):
         for key, written in node.pairs:
-            _add(reader, env, key, key_text(key), as_written(written))
+            _add(reader, env, key, key_text(key), _write_value(written))
         return env
     for item in list_items(node):
         text = as_written(item)
@@ -51,6 +52,13 @@ def list_callers(node: Node | None, workflow: str, others: Collection[str]) -> l
         for name, item in reversed(items.items())
         if _NAME.fullmatch(name)
     ]
+
+
+def _write_value(node: Node) -> str:
+    """A scalar as it is written; what is none, as JSON."""
+    if isinstance(node, Scalar):
+        return as_written(node)
+    return json.dumps(plain(node), ensure_ascii=False)
 
 
 def _take_callers(name: str, otherwise: Template) -> str:

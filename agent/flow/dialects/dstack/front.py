@@ -27,6 +27,7 @@ from agent.flow.dialects.dstack.variables import GLOBAL, Variables, make_inputs,
 from agent.flow.dialects.dstack.words import DSTACK
 from agent.flow.dialects.dstack.workflows import Workflow, WorkflowReader, read_name
 from agent.flow.members import find_close
+from agent.flow.merging import merge_keys
 from agent.flow.model import Flow, Input, Starts, Trigger, TriggerKind
 from agent.flow.problems import Problem, Severity
 from agent.flow.reading import Reader
@@ -55,7 +56,7 @@ class _Folder:
 
 def read_flow(root: Node, file: str, texts: Texts[str, str]) -> tuple[Flow | None, list[Problem]]:
     """The flow that the nodes describe, and every problem; no flow where any problem is an error."""
-    later = find_later(root)
+    later = find_later(merge_keys(root))
     if later is None and file.endswith((".dstack.yml", ".dstack.yaml")):
         later = (
             None if isinstance(root, Mapping) and root.find("workflows") is not None else refuse_name(root)

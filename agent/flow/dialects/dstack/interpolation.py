@@ -42,12 +42,18 @@ class Interpolation:
     def translate(self, node: Node) -> Node:
         """The node with templates of the model in it; keys of mappings stay as they are."""
         if isinstance(node, Sequence):
+            translated = [self.translate(item) for item in node.items]
+            if all(new is old for new, old in zip(translated, node.items, strict=True)):
+                return node
             items = Sequence(node.file, node.line, node.column)
-            items.items = [self.translate(item) for item in node.items]
+            items.items = translated
             return items
         if isinstance(node, Mapping):
+            values = [self.translate(value) for _, value in node.pairs]
+            if all(new is old for new, (_, old) in zip(values, node.pairs, strict=True)):
+                return node
             pairs = Mapping(node.file, node.line, node.column)
-            pairs.pairs = [(key, self.translate(value)) for key, value in node.pairs]
+            pairs.pairs = [(key, value) for (key, _), value in zip(node.pairs, values, strict=True)]
             return pairs
         assert isinstance(node, Scalar)
         if not isinstance(node.value, str) or _OPEN not in node.value:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from agent.flow.dialects.dstack.commands import find_program, install, list_setup, quote_args, quote_word
-from agent.flow.dialects.dstack.parts import as_written, commands_of, version_of
+from agent.flow.dialects.dstack.data import SHOWN
+from agent.flow.dialects.dstack.parts import as_written, commands_of, strip_path, version_of
 from agent.flow.dialects.dstack.providers import CustomProvider
 from agent.flow.reading import Reader
 from agent.flow.source import Node
@@ -73,7 +74,7 @@ def _make_torchrun(making: Making) -> Made:
     where = (
         "--standalone"
         if nodes == 1
-        else f"--nnodes={nodes} --node_rank=$AGENT_NODE_RANK --master_addr=$MASTER_ADDR --master_port=$MASTER_PORT"
+        else "--nnodes=$AGENT_NODES --node_rank=$AGENT_NODE_RANK --master_addr=$MASTER_ADDR --master_port=$MASTER_PORT"
     )
     made = _on_machine(making, [f"torchrun {where} {processes} {program}"], version="version")
     return Made(made.commands, python=made.python, nodes=nodes)
@@ -117,7 +118,7 @@ def _make_notebook(making: Making) -> Made:
 def _serve_jupyter(making: Making, name: str, package: str, path: str) -> Made:
     options = f"--no-browser --allow-root --ip=127.0.0.1 --port={_PORT} --ServerApp.port_retries=0"
     serve = f"JUPYTER_TOKEN={_FOUND} jupyter {name} {options}"
-    setup = [install(package, making.fields.get("version"))]
+    setup = [install((package, making.fields.get("version")))]
     made = _on_machine(making, [serve], before=setup)
     return Made(made.commands, python=made.python, app=OpenedApp(name, f"{path}?token={_LINKED}"))
 
@@ -152,7 +153,7 @@ def _make_ssh(making: Making) -> Made:
 def _make_gradio(making: Making) -> Made:
     program = _require_program(making)
     serve = f"GRADIO_SERVER_PORT={_PORT} GRADIO_SERVER_NAME=127.0.0.1 python {quote_word(program)}{quote_args(making.fields.get('args'))}"
-    return _serve(making, "gradio", [install("gradio", making.fields.get("version"))], serve)
+    return _serve(making, "gradio", [install(("gradio", making.fields.get("version")))], serve)
 
 
 def _make_streamlit(making: Making) -> Made:
@@ -162,7 +163,7 @@ def _make_streamlit(making: Making) -> Made:
         f" --server.enableCORS false --server.enableXsrfProtection false {quote_word(target)}"
         f"{quote_args(making.fields.get('args'))}"
     )
-    return _serve(making, "streamlit", [install("streamlit", making.fields.get("version"))], serve)
+    return _serve(making, "streamlit", [install(("streamlit", making.fields.get("version")))], serve)
 
 
 def _make_fastapi(making: Making) -> Made:
@@ -174,13 +175,26 @@ def _make_fastapi(making: Making) -> Made:
         making.reader.report(making.node, "Required property is missing: app", "write `app: module:name`")
     app = app or program.removesuffix(".py").replace("/", ".").lstrip(".") + ":app"
     serve = f"uvicorn --host 127.0.0.1 --port {_PORT} {quote_word(app)}{quote_args(fields.get('args'))}"
-    setup = [install("fastapi", fields.get("version")), install("uvicorn[standard]", fields.get("uvicorn"))]
+    setup = [install(("fastapi", fields.get("version")), ("uvicorn[standard]", fields.get("uvicorn")))]
     return _serve(making, "fastapi", setup, serve, "/docs")
 
 
 def _make_tensorboard(making: Making) -> Made:
-    serve = f"tensorboard --host 127.0.0.1 --port {_PORT} --logdir {quote_word(text_of(making.fields.get('logdir')) or '.')}"
-    return _serve(making, "tensorboard", [install("tensorboard", making.fields.get("version"))], serve)
+    """What its runs kept lies in a folder for each; of those with a `logdir` only this is left there."""
+    logdir = strip_path(text_of(making.fields.get("logdir")) or ".")
+    choose = (
+        f"for run in {SHOWN}/*; do",
+        '  mv "$run" "$run.all" || exit',
+        f'  if [ -e "$run.all"/{quote_word(logdir)} ]; then mv "$run.all"/{quote_word(logdir)} "$run" || exit',
+        f'  else echo "${{run##*/}} has kept no "{quote_word(logdir)} >&2; fi',
+        '  rm -rf "$run.all"',
+        "done",
+    )
+    setup = [install(("tensorboard", making.fields.get("version")))]
+    if logdir != ".":
+        setup.append("\n".join(choose))
+    serve = f"tensorboard --host 127.0.0.1 --port {_PORT} --logdir {SHOWN}"
+    return _serve(making, "tensorboard", setup, serve)
 
 
 def _serve(making: Making, name: str, setup: Sequence[str], command: str, opens: str = "/") -> Made:

@@ -16,6 +16,11 @@ def version_of(node: Node | None) -> str:
     return node.text.strip() if isinstance(node, Scalar) else ""
 
 
+def is_set(node: Node | None) -> bool:
+    """A flag. Those files were read by YAML 1.1, to which `yes` and `on` are true."""
+    return as_written(node).lower() in ("true", "yes", "on")
+
+
 def commands_of(node: Node | None) -> list[str]:
     """One command, or a list of them."""
     return [text_of(item) for item in list_items(node)]
@@ -27,8 +32,10 @@ def quote(text: str) -> str:
     return f"'{escaped}'"
 
 
-def strip_path(path: str) -> str:
-    """A path without what says nothing: `./data/` is `data`, and `.` the folder itself."""
+def strip_path(path: str, home: str = "") -> str:
+    """A path without what says nothing: `./data/` is `data`, and `.` the folder itself; `~` is `home`, where that is said."""
+    if home and (path == "~" or path.startswith("~/")):
+        path = home.rstrip("/") + path[1:]
     while path.startswith("./"):
         path = path[2:].lstrip("/")
     return path.rstrip("/") or ("/" if path.startswith("/") else ".")

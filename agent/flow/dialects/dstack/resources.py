@@ -3,10 +3,10 @@
 import re
 from typing import Final
 
-from agent.flow.dialects.dstack.parts import as_written
+from agent.flow.dialects.dstack.parts import as_written, is_set
 from agent.flow.reading import Reader
 from agent.flow.source import Mapping, Node, key_text
-from agent.flow.tidied import list_fields, list_pairs, template_of, text_of
+from agent.flow.tidied import list_fields, list_pairs, text_of
 
 _SIZE: Final = re.compile(r"([0-9]{1,12}) ?([MG])(I?)B?", re.IGNORECASE | re.ASCII)
 _NAMED_GPU: Final = re.compile(r"[^/]+/gpu")
@@ -46,7 +46,7 @@ def read_resources(
     if gpus and gpus["count"]:
         wanted["gpus"] = gpus
     for name, meaning in _NO_EFFECT.items():
-        if template_of(fields.get(name)) in (True, "true"):
+        if is_set(fields.get(name)):
             reader.warn(fields[name], f"`{name}` changes nothing here", meaning)
     return wanted or None
 

@@ -62,7 +62,7 @@ def _run_image(making: Making, made: Made, name: str, position: Position) -> Ste
     if has_expression(made.image):
         hint = "say its `commands`, without an `entrypoint`"
         making.reader.report(fields["image"], "a variable can't name an image that runs by itself", hint)
-    for key in ("working_dir", "registry_auth"):
+    for key in ("working_dir", "home_dir", "registry_auth"):
         if key in fields:
             hint = "say its `commands`, without an `entrypoint`"
             making.reader.warn(fields[key], f"`{key}` changes nothing where the image runs by itself", hint)

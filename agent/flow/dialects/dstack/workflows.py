@@ -16,6 +16,7 @@ from agent.flow.dialects.dstack.data import (
     read_cache,
     read_dependencies,
     read_needs,
+    read_runs,
 )
 from agent.flow.dialects.dstack.environment import list_callers, read_environment
 from agent.flow.dialects.dstack.interpolation import Interpolation
@@ -32,7 +33,7 @@ from agent.flow.reading import Reader
 from agent.flow.shapes import mapping
 from agent.flow.source import Mapping as MappingNode
 from agent.flow.source import Node, Scalar, key_text, plain
-from agent.flow.tidied import list_fields
+from agent.flow.tidied import list_fields, text_of
 
 _NAME: Final = re.compile(r"[^/:,\s\x00-\x1f][^/:,\x00-\x1f]{0,99}")
 _PLAIN: Final = ("name", "provider")  # keys in which `${{ }}` says nothing
@@ -136,7 +137,8 @@ class WorkflowReader:
         env = read_environment(self._reader, fields.get("environment"), {**variables, **parameters})
         env = read_environment(self._reader, fields.get("env"), env)
         python = {"FLOW_PYTHON": made.python} if made.python else {}
-        return {"RUN_NAME": "${{ run.name }}", **python, **env}
+        home = {"HOME": text_of(fields["home_dir"])} if custom is None and "home_dir" in fields else {}
+        return {"RUN_NAME": "${{ run.name }}", **python, **home, **env}
 
 
 def _make_workflow(
@@ -145,7 +147,9 @@ def _make_workflow(
     reader, fields, position = making.reader, making.fields, making.node.position
     needs, needed = read_needs(reader, fields.get("depends-on"))
     brought, named = read_dependencies(reader, fields.get("deps"))
-    cached, kept_cache = read_cache(fields.get("cache"), name)
+    shown = read_runs(reader, fields.get("runs")) if making.custom is None else []
+    home = text_of(fields.get("home_dir"))
+    cached, kept_cache = read_cache(fields.get("cache"), name, home)
     job = Job(
         name,
         position,
@@ -157,8 +161,8 @@ def _make_workflow(
         container=make_container(making, made),
         nodes=made.nodes,
         sees_all_secrets=True,
-        brings=(*needed, *brought, *cached),
-        keeps=(*read_artifacts(reader, fields.get("artifacts")), *kept_cache),
+        brings=(*needed, *brought, *shown, *cached),
+        keeps=(*read_artifacts(reader, fields.get("artifacts"), home), *kept_cache),
         apps=read_apps(reader, fields.get("ports"), made.app, name, position),
     )
     return Workflow(job, tuple(needs), tuple(named), (), interpolation.reads_args)

@@ -7,7 +7,7 @@ from agent.flow.reading import Reader
 from agent.flow.source import Mapping, Node, Scalar, Sequence
 
 _INPUTS, _OUTPUTS = "/inputs/", "/outputs/"
-_KINDS = ("job", "tag", "last", "dataset", "text", "cache")
+_KINDS = ("job", "tag", "last", "run", "dataset", "text", "cache")
 
 
 def read_brings(reader: Reader, node: Node | None, needs: tuple[str, ...]) -> tuple[BroughtData, ...]:

@@ -299,7 +299,7 @@ def test_torchrun_runs_on_one_machine_or_on_several():
     many = job_of("workflows: [{name: train, provider: torchrun, script: a.py, nodes: 3, args: -x}]")
     assert many.nodes == 3
     where = "--node_rank=$AGENT_NODE_RANK --master_addr=$MASTER_ADDR --master_port=$MASTER_PORT"
-    assert many.steps[1].run == [f"torchrun --nnodes=3 {where} --nproc_per_node=1 a.py -x"]
+    assert many.steps[1].run == [f"torchrun --nnodes=$AGENT_NODES {where} --nproc_per_node=1 a.py -x"]
 
 
 def test_a_provider_of_the_repository_stands_before_a_built_in_one_and_is_told_what_its_workflow_says():
@@ -412,7 +412,7 @@ def test_a_provider_alone_makes_a_workflow_of_its_name(words, workflow):
         ("provider: streamlit, target: a.py, args: [--x]", ("streamlit", "/"), "streamlit run --server.port $PORT_0"),
         ("provider: fastapi, app: 'a:b', uvicorn: 0.30", ("fastapi", "/docs"), "uvicorn --host 127.0.0.1 --port $PORT_0 a:b"),
         ("provider: fastapi, file: src/a.py", ("fastapi", "/docs"), "uvicorn --host 127.0.0.1 --port $PORT_0 src.a:app"),
-        ("provider: tensorboard, runs: [a], logdir: l", ("tensorboard", "/"), "tensorboard --host 127.0.0.1 --port $PORT_0 --logdir l"),
+        ("provider: tensorboard, runs: [a], logdir: l", ("tensorboard", "/"), "tensorboard --host 127.0.0.1 --port $PORT_0 --logdir .tensorboard"),
     ],
 )  # fmt: skip
 def test_a_provider_that_serves_opens_an_app_at_a_port_of_the_agents_choice(keys, app, served):

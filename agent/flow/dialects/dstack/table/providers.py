@@ -13,7 +13,18 @@ from agent.flow.dialects.dstack.table.shared import (
     SSH,
     VERSION,
 )
-from agent.flow.shapes import ANYTHING, FILLED, NUMBER, TEXT_OR_TEXTS, TEXTS, Fields, Key, mapping, one_of
+from agent.flow.shapes import (
+    ANYTHING,
+    FILLED,
+    NUMBER,
+    TEXT,
+    TEXT_OR_TEXTS,
+    TEXTS,
+    Fields,
+    Key,
+    mapping,
+    one_of,
+)
 
 _FILES: Final = (
     Key("file", FILLED, "The program."),
@@ -25,8 +36,8 @@ _DEV: Final = (*HEAD, *COMMON, *SETUP, *PYTHON, _RELEASE, SSH, PORTS)
 _REGISTRY_AUTH: Final = mapping(
     Fields(
         "registry_auth",
-        Key("username", FILLED, "Who may pull the image."),
-        Key("password", FILLED, "A password or a token: `${{ secrets.NAME }}`."),
+        Key("username", TEXT, "Who may pull the image."),
+        Key("password", TEXT, "A password or a token: `${{ secrets.NAME }}`."),
     )
 )
 
@@ -43,7 +54,8 @@ PROVIDERS: Final[dict[str, Fields]] = {
             *(*HEAD, *COMMON, *SETUP, PORTS, SSH),
             Key("image", FILLED, "The image.", required=True),
             Key("commands", TEXT_OR_TEXTS, "What is done in a container of it; else what the image does."),
-            Key("entrypoint", FILLED, "The program that is given the commands; `/bin/sh -i -c` unless said."),
+            Key("entrypoint", TEXT, "The program that is given the commands; `/bin/sh -i -c` unless said."),
+            Key("home_dir", FILLED, "The home folder in the container: HOME, and `~` of paths."),
             Key("registry_auth", _REGISTRY_AUTH, "How to log in to the image's registry."),
         ),
         Fields(

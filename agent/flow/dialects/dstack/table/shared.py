@@ -4,11 +4,12 @@ from typing import Final
 
 from agent.flow.context_scope import ContextScope
 from agent.flow.shapes import (
+    ANYTHING,
     BOOLEAN,
     FILLED,
     NULL,
     NUMBER,
-    SCALAR,
+    TEXT,
     TEXT_OR_TEXTS,
     TEXTS,
     Fields,
@@ -77,9 +78,7 @@ HEAD: Final = (
 ARTIFACTS: Final = Key(
     "artifacts", list_of(one_of(FILLED, mapping(_ARTIFACT))), "Folders that are kept when the workflow has succeeded."
 )  # fmt: skip
-_ENVIRONMENT: Final = one_of(
-    TEXTS, map_of(one_of(SCALAR, NULL), name="environment", entry_name="VARIABLE"), NULL
-)
+_ENVIRONMENT: Final = one_of(TEXTS, map_of(ANYTHING, name="environment", entry_name="VARIABLE"), NULL)
 COMMON: Final = (
     ARTIFACTS,
     Key("env", _ENVIRONMENT, "Environment variables: `K=V`, a bare `K` for the caller's own, or a mapping."),
@@ -102,4 +101,6 @@ PORTS: Final = Key(
     "How many ports it opens (they are PORT_0, PORT_1, ...), or which ones (APP or APP:LOCAL).",
 )
 SSH: Final = Key("ssh", _FLAG, "Accepted: `agent run attach RUN` opens a shell in any job that runs.")
-ARGS: Final = Key("args", TEXT_OR_TEXTS, "Its arguments: text as the shell reads it, or a list.")
+ARGS: Final = Key(
+    "args", one_of(TEXT, list_of(TEXT)), "Its arguments: text as the shell reads it, or a list."
+)

@@ -34,6 +34,11 @@ BRINGS = list_of(
             *(_NAME, _PATH, _PROJECT, *_USUAL),
         ),
         Fields(
+            "bring from a run",
+            Key("run", FILLED, "What that run kept: its number, or its readable name.", required=True),
+            *(_NAME, _PATH, _PROJECT, *_USUAL),
+        ),
+        Fields(
             "bring a dataset",
             Key("dataset", FILLED, "A version: `NAME`, `NAME:3` or `NAME:TAG`.", required=True),
             *(_PATH, _PROJECT, *_USUAL),
