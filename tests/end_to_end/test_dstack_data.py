@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from support.git import make_repository
+from support.git import make_repository, serve_git
 from support.lab import Done, Lab, run_agent, wait_for
 
 from agent.spec.run_names import name_run
@@ -105,3 +105,48 @@ def test_a_workflow_that_is_stopped_keeps_what_it_made_and_one_that_is_aborted_d
         assert lab.agent("run", "cancel", str(run), *options).code == 0
         assert lab.wait_for_run(run)["conclusion"] == "cancelled"
         assert len(lab.get("artifact", "list", str(run))) == kept
+
+
+def test_what_is_mounted_is_seen_while_the_workflow_runs(lab: Lab, project: Path) -> None:
+    gate = project.parent / "gate"
+    (project / ".dstack" / "workflows.yaml").write_text(
+        "workflows: [{name: a, provider: bash, artifacts: [{path: log, mount: true}],"
+        f" commands: ['echo one > log/x', 'until [ -e {gate} ]; do sleep 0.05; done', 'echo two >> log/x']}}]"
+    )
+    lab.add_agent("box")
+    run = submit(lab, project, "a").json()["run"]
+    wait_for(lambda: lab.get("artifact", "list", str(run)), "the log while the workflow runs")
+    assert lab.run(run)["status"] == "running"
+    gate.touch()
+    assert lab.wait_for_run(run)["conclusion"] == "success"
+    target = project.parent / "fetched"
+    assert lab.agent("run", "download", str(run), "--dir", target).code == 0
+    (file,) = target.rglob("x")
+    assert file.read_text() == "one\ntwo\n"
+
+
+def test_what_another_project_kept_is_brought_to_whoever_may_read_it(inside: Lab, project: Path) -> None:
+    lab = inside
+    lab.add_agent("box")
+    assert lab.agent("server", "project", "create", "lab", "--data", lab.data).code == 0
+    there = {**lab.environment, "AGENT_PROJECT": "lab"}
+    words = ("flow", "submit", "--format", "json", "train", "--tag", "best")
+    made = run_agent(*words, cwd=project, environment=there).json()["run"]
+    assert lab.wait_for_run(made)["conclusion"] == "success"
+    (project / ".dstack" / "workflows.yaml").write_text("""\
+workflows:
+  - {name: a, provider: bash, deps: [{workflow: acme/lab/train}, {tag: acme/lab/best}], commands: ['echo ">" $(cat model.bin raw/deep/words)']}
+  - {name: b, provider: bash, depends-on: ['acme/lab/train:best'], commands: ['echo "> $(cat model.bin)"']}
+  - {name: c, provider: bash, deps: [acme/other/train], commands: ['cat model.bin']}
+""")
+    for name, found in (("a", ["weights words wet-mangust-1"]), ("b", ["weights"])):  # of the project `lab`
+        run = submit(lab, project, name).json()["run"]
+        assert lab.wait_for_run(run)["conclusion"] == "success"
+        assert lines(lab, run, name) == found
+    assert "there is no project 'acme/other' that this run may read" in submit(lab, project, "c").err
+    host = make_repository(project.parent / "hosted" / "acme" / "other", {"a": "1"}, tags=())
+    connect = ("server", "repository", "add", "--provider", "git")
+    with serve_git(host.folder.parents[1]) as served:
+        assert run_agent(*connect, f"{served.url}/acme/other", environment=there).code == 0
+    run = submit(lab, project, "c").json()["run"]
+    assert lab.wait_for_run(run)["conclusion"] == "success"

@@ -2,6 +2,7 @@
 
 import os
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 PROGRAM = '#!/bin/sh\n[ "$1" = --version ] && echo v24.1.0 || echo "node runs $1"\n'
@@ -23,3 +24,25 @@ def offer_node(folder: Path, platform: str = "any") -> dict[str, str]:
         )
         wheel.writestr(f"{info}/RECORD", "")
     return {"PATH": os.environ["PATH"], "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(folder)}
+
+
+def make_wheel(
+    folder: Path, name: str, version: str, files: Mapping[str, str], programs: Mapping[str, str]
+) -> None:
+    """A wheel of modules and of programs, which are shell scripts."""
+    folder.mkdir(exist_ok=True)
+    stem = f"{name}-{version}"
+    with zipfile.ZipFile(folder / f"{stem}-py3-none-any.whl", "w") as wheel:
+        for path, text in files.items():
+            wheel.writestr(path, text)
+        for path, text in programs.items():
+            program = zipfile.ZipInfo(f"{stem}.data/scripts/{path}")
+            program.external_attr = 0o100755 << 16
+            wheel.writestr(program, text)
+        wheel.writestr(
+            f"{stem}.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        )
+        wheel.writestr(
+            f"{stem}.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        wheel.writestr(f"{stem}.dist-info/RECORD", "")
