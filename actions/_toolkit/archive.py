@@ -19,6 +19,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
 
+from _toolkit.git_names import GitNames, lay_links
 from _toolkit.plain import open_regular
 from _toolkit.step import StepError, human
 
@@ -138,12 +139,12 @@ def unpack_tree(archive: Path, target: Path, *, is_file: bool) -> str:
 
 
 def untar(archive: Path, folder: Path) -> int:
-    """Unpack the tar.gz `archive` into the new `folder`; gives the number of files and links.
+    """Unpack the tar.gz `archive` of a work tree into the new `folder`, as git would lay it down; gives the number of files and links.
 
-    Files, folders, and links that stay inside; anything else is a StepError.
+    Files, folders and links, wherever these lead; anything else is a StepError.
     """
     folder.mkdir()
-    names = _Names()
+    names = GitNames()
     links: list[tuple[Path, str]] = []
     count = unpacked = 0
     packed = archive.stat().st_size
@@ -170,7 +171,7 @@ def untar(archive: Path, folder: Path) -> int:
                     raise StepError(f"the archive holds {name!a}, which is neither file, folder nor link")
     except _DAMAGE as error:
         raise StepError(f"the archive is damaged: {error}") from None
-    _make_links(folder, links)
+    lay_links(folder, links)
     return count
 
 

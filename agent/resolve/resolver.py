@@ -199,7 +199,7 @@ class Resolver:
 
     def _read_fetched(self, reference: Reference, fetched: Fetched, path: str) -> ResolvedAction:
         shown = f"{fetched.origin}{'//' if path else ''}{path}@{fetched.commit[:12]}"
-        folder, manifest = read_action(find_folder(fetched.root, path, shown), shown)
+        folder, manifest = read_action(find_folder(fetched.root, path, shown), shown, fetched.root)
         return _check_files(
             ResolvedAction(
                 reference, folder, fetched.commit, manifest, fetched.root, fetched.origin, fetched.warnings
@@ -209,7 +209,9 @@ class Resolver:
     def _read_local(
         self, reference: Reference, root: Path, path: str, origin: str, commit: str
     ) -> ResolvedAction:
-        folder, manifest = read_action(find_folder(root, path, str(reference)), str(reference).rstrip("/"))
+        within = None if origin == WORKSPACE else root
+        place = find_folder(root, path, str(reference))
+        folder, manifest = read_action(place, str(reference).rstrip("/"), within)
         return ResolvedAction(reference, folder, commit, manifest, root, origin)
 
 

@@ -87,7 +87,10 @@ def test_a_nul_in_a_name_does_not_hide_its_rest(tmp_path: Path) -> None:
         unzip(tmp_path / "a.zip", tmp_path / "out")
 
 
-@pytest.mark.parametrize("name", BAD_NAMES)
+AS_GIT_HAS_THEM = {"C:/evil", "c:evil", "..\\evil", "a\\b", "a\nb", "a\x1b[2Jb", "a\u202eb"}
+
+
+@pytest.mark.parametrize("name", [name for name in BAD_NAMES if name not in AS_GIT_HAS_THEM])
 def test_a_tar_with_a_bad_name_is_refused(name: str, tmp_path: Path) -> None:
     (tmp_path / "a.tgz").write_bytes(tar_of((name, b"x")))
     name = name.removeprefix("./")
@@ -116,23 +119,6 @@ def test_a_tar_with_a_hard_link_or_a_device_is_refused(kind: bytes, tmp_path: Pa
     with pytest.raises(StepError, match="neither file, folder nor link"):
         untar(tmp_path / "a.tgz", tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    "members",
-    [
-        [("link", "/etc/passwd")],
-        [("link", "../outside")],
-        [("sub/link", "../../outside")],
-        [("a/b/c", None), ("up", "a/b"), ("out", "up/../../../outside")],
-    ],
-)
-def test_a_tar_with_a_link_that_leads_out_is_refused(
-    members: list[tuple[str, object]], tmp_path: Path
-) -> None:
-    (tmp_path / "a.tgz").write_bytes(tar_of(*members))
-    with pytest.raises(StepError, match="leads out"):
-        untar(tmp_path / "a.tgz", tmp_path / "out")
 
 
 @pytest.mark.parametrize("target", ["/etc/passwd", "../../outside", "x/../../../outside"])
@@ -176,11 +162,14 @@ def test_names_that_take_each_others_place_are_refused(
 ) -> None:
     with pytest.warns(UserWarning, match="Duplicate") if names == ["a", "a"] else contextlib.nullcontext():
         (tmp_path / "a.zip").write_bytes(zip_of(*((name, b"x") for name in names)))
-    (tmp_path / "a.tgz").write_bytes(tar_of(*((name, b"x") for name in names)))
     with pytest.raises(StepError, match=message):
         unzip(tmp_path / "a.zip", tmp_path / "zip")
-    with pytest.raises(StepError, match=message):
-        untar(tmp_path / "a.tgz", tmp_path / "tar")
+    (tmp_path / "a.tgz").write_bytes(tar_of(*((name, b"x") for name in names)))
+    if message == "is there twice":
+        with pytest.raises(StepError, match=message):
+            untar(tmp_path / "a.tgz", tmp_path / "tar")
+    else:  # git has both, and so has the tree that it was
+        assert untar(tmp_path / "a.tgz", tmp_path / "tar") == 2
     assert not (tmp_path / "zip").exists()
 
 

@@ -1,6 +1,7 @@
 """The code of a run: what git says, and a snapshot that holds what is not committed."""
 
 import os
+import socket
 import subprocess
 import sys
 import tarfile
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.git import make_repository
+from support.rights import without_override
 
 from agent.cli.flow.source import choose_source, list_snapshot, write_snapshot
 from agent.cli.local_files.checkout import find_checkout, find_code_folder
@@ -150,3 +152,54 @@ def test_code_is_that_of_the_work_tree_that_the_file_lies_in(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "loose").mkdir()
     assert find_code_folder(tmp_path / "loose" / "hello.yml") == tmp_path / "loose"
+
+
+def test_what_no_snapshot_can_hold_is_refused_by_its_name_unless_it_is_left_out(tmp_path: Path) -> None:
+    folder = tmp_path / "f"
+    folder.mkdir()
+    (folder / "kept").write_text("x")
+    os.mkfifo(folder / "pipe")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(folder / "server.sock"))
+    with pytest.raises(UsageError, match="'pipe' is a named pipe, which can't be sent") as refused:
+        list_snapshot(folder)
+    assert "--exclude 'pipe'" in refused.value.hint
+    with pytest.raises(UsageError, match=r"'server\.sock' is a socket"):
+        list_snapshot(folder, ["pipe"])
+    pack(folder, tmp_path / "s.tar.gz", "pipe", "*.sock")
+    assert names(tmp_path / "s.tar.gz") == ["kept"]
+
+
+def test_a_repository_within_that_git_cannot_read_is_refused_by_its_name(tmp_path: Path) -> None:
+    top = make_repository(tmp_path / "r", {"file": "x"}).folder
+    inner = make_repository(top / "inner", {"file": "x"}).folder
+    (inner / ".git" / "index").write_bytes(b"no index")
+    with pytest.raises(UsageError, match="git can't list what is there") as refused:
+        list_snapshot(top)
+    assert refused.value.where == str(inner)
+    assert [file.name for file in list_snapshot(top, ["inner"])[1]] == ["file"]
+
+
+def test_what_is_left_out_of_a_repository_within_is_named_from_the_top(tmp_path: Path) -> None:
+    top = make_repository(tmp_path / "r", {"file": "x"}).folder
+    make_repository(top / "inner", {"data/1.bin": "x", "code.py": "x"})
+    pack(top, tmp_path / "s.tar.gz", "inner/data/")
+    assert names(tmp_path / "s.tar.gz") == ["file", "inner/code.py"]
+
+
+def test_what_may_not_be_read_is_refused_by_its_name(tmp_path: Path) -> None:
+    program = (
+        "import pathlib, sys; from agent.cli.flow.source import list_snapshot\n"
+        "from agent.errors import UsageError\n"
+        "try: list_snapshot(pathlib.Path(sys.argv[1]))\n"
+        "except UsageError as error: print(error)"
+    )
+    for folder in (tmp_path / "plain", make_repository(tmp_path / "r").folder):
+        (folder / "closed").mkdir(parents=True)
+        (folder / "closed" / "file").write_text("x")
+        (folder / "closed").chmod(0)
+        command = [*without_override(), sys.executable, "-c", program, str(folder)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert "closed" in done.stdout
+        assert "Permission denied" in done.stdout
+        (folder / "closed").chmod(0o755)

@@ -3,20 +3,18 @@
 import gzip
 import hashlib
 import os
-import stat
-import subprocess
 import tarfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
-from agent.asking_git import git_environment
+from agent.cli.flow.snapshot_listing import list_folder, list_work_tree, measure_entry
 from agent.cli.local_files.checkout import Checkout, ask_git, find_checkout
 from agent.errors import UsageError
 from agent.spec.job import Source, SourceKind
-from agent.trees import walk_tree
 
 
 def choose_source(kind: str | None, folder: Path) -> Source:
@@ -37,7 +35,7 @@ def choose_source(kind: str | None, folder: Path) -> Source:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotFile:
-    """A file or link of a snapshot: its path below the top, and its bytes; those of a link count as none."""
+    """A file, link or empty folder (`lib/`) of a snapshot: its path below the top, and its bytes; those of a link count as none."""
 
     name: str
     size_bytes: int
@@ -47,12 +45,13 @@ def list_snapshot(folder: Path, excluded: Sequence[str] = ()) -> tuple[Path, lis
     """The top of the work tree around `folder` (or the folder, outside of git), and what a snapshot of it has.
 
     What git ignores stays out; what is not committed yet is in. `excluded` are patterns of paths below the top, or of
-    single names; a folder's pattern takes out all that is in it.
+    single names; a folder's pattern takes out all that is in it. Raises UsageError for what can't be sent, with its name.
     """
     checkout = find_checkout(folder)
     top = checkout.top if checkout else folder
-    names = _git_files(top) if checkout else _all_files(top)
-    return top, [_measure(top, name) for name in sorted(names) if not _is_excluded(name, excluded)]
+    list_names = list_work_tree if checkout else list_folder
+    names = list_names(top, partial(is_excluded, patterns=excluded))
+    return top, [SnapshotFile(name, measure_entry(top, name)) for name in sorted(names)]
 
 
 def write_snapshot(
@@ -92,29 +91,8 @@ def _git_source(checkout: Checkout | None, folder: Path) -> Source:
     return Source(SourceKind.GIT, url=checkout.url, ref=checkout.ref, commit=checkout.commit)
 
 
-def _git_files(top: Path) -> list[str]:
-    command = ["git", "-C", str(top), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    environment = git_environment()
-    listed = subprocess.run(
-        command, env=environment, capture_output=True, stdin=subprocess.DEVNULL, check=True
-    ).stdout
-    names = {os.fsdecode(name) for name in listed.split(b"\0") if name}
-    return [name for name in names if os.path.lexists(top / name)]  # a deleted file is still listed
-
-
-def _all_files(top: Path) -> Iterator[str]:
-    for _file, below, entries in walk_tree(top):
-        for entry in entries:
-            if not entry.is_dir(follow_symlinks=False):
-                yield f"{below}/{entry.name}" if below else entry.name
-
-
-def _measure(top: Path, name: str) -> SnapshotFile:
-    facts = (top / name).lstat()
-    return SnapshotFile(name, facts.st_size if stat.S_ISREG(facts.st_mode) else 0)
-
-
-def _is_excluded(name: str, patterns: Sequence[str]) -> bool:
+def is_excluded(name: str, patterns: Sequence[str]) -> bool:
+    """Whether one of the patterns takes the path out of a snapshot."""
     path = PurePosixPath(name)
     paths = (path, *(parent for parent in path.parents if parent.name))
     return any(
@@ -144,10 +122,11 @@ def _add(tar: tarfile.TarFile, top: Path, name: str, on_bytes: Callable[[int], o
     member.uname = member.gname = ""
     member.mtime = 0
     member.mode = 0o755 if member.mode & 0o100 else 0o644
-    if member.isreg():
-        member.type = tarfile.REGTYPE  # a second name of the same file is a file of its own
-        member.size = path.stat().st_size
-        with path.open("rb") as file:
-            tar.addfile(member, cast("IO[bytes]", _Counted(file, on_bytes)))
-    elif member.issym():
+    if not (member.isreg() or member.islnk()):  # a link, or a folder without anything in it
         tar.addfile(member)
+        return
+    member.type = tarfile.REGTYPE  # a second name of the same file is a file of its own
+    member.linkname = ""
+    with path.open("rb") as file:
+        member.size = os.fstat(file.fileno()).st_size
+        tar.addfile(member, cast("IO[bytes]", _Counted(file, on_bytes)))

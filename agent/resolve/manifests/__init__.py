@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from agent.errors import NotFoundError
+from agent.errors import NotFoundError, RefusedError
 from agent.flow.problems import Problem
 from agent.resolve.manifests import github
 from agent.resolve.manifests.model import ActionManifest
@@ -76,22 +76,25 @@ _BY_PATH = (
 )
 
 
-def read_action(place: Path, shown_as: str) -> tuple[Path, ActionManifest]:
+def read_action(place: Path, shown_as: str, within: Path | None = None) -> tuple[Path, ActionManifest]:
     """The folder and the manifest of the action at `place`: its folder, or its manifest's file. Raises as `read_manifest` does."""
     if not place.is_file():
-        return place, read_manifest(place, shown_as)
+        return place, read_manifest(place, shown_as, within)
     front = FRONT_ENDS.get(place.name, _BY_PATH)
     return place.parent, front.read(place, shown_as)
 
 
-def read_manifest(folder: Path, shown_as: str = "") -> ActionManifest:
+def read_manifest(folder: Path, shown_as: str = "", within: Path | None = None) -> ActionManifest:
     """The manifest of the action in `folder`. `shown_as` names the folder in messages (default: its own path).
 
-    Raises NotFoundError when there is none and InvalidActionError when it can't be understood.
+    `within` is the repository of somebody else's: no link of it makes a manifest of what lies outside. Raises NotFoundError when
+    there is none, InvalidActionError when it can't be understood, RefusedError when it lies outside.
     """
     place = shown_as or str(folder)
     for name, front in FRONT_ENDS.items():
         if (folder / name).is_file():
+            if within is not None and not (folder / name).resolve().is_relative_to(within.resolve()):
+                raise RefusedError(f"{name} is a link that leads out of the repository", where=place)
             return front.read(folder / name, f"{place}/{name}")
     raise NotFoundError(
         f"Can't find 'action.yml', 'action.yaml' or 'Dockerfile' under '{place}'",  # GitHub's sentence
