@@ -1,6 +1,6 @@
 """Resolution of `uses:`: references, manifests, and the store of what was fetched. `Resolver` is the front door."""
 
-from agent.resolve.manifests import check_manifest, read_manifest
+from agent.resolve.manifests import check_manifest, inspect_manifest, read_manifest
 from agent.resolve.manifests.model import (
     ActionInput,
     ActionManifest,
@@ -57,6 +57,7 @@ __all__ = [
     "check_manifest",
     "find_bundled",
     "find_folder",
+    "inspect_manifest",
     "load_policy",
     "parse_reference",
     "read_manifest",

@@ -4,12 +4,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from agent.errors import AgentError, NotFoundError
-from agent.resolve.manifests.model import CompositeRuns
+from agent.resolve.manifests.model import DEEPEST_COMPOSITE, CompositeRuns, nested_too_deep
 from agent.resolve.pins import pin_key
 from agent.resolve.reference import ImageReference, Reference, WorkspaceReference, parse_reference
 from agent.resolve.resolver import RepositoryFile, ResolvedAction, Resolver
-
-DEEPEST = 10  # composite actions inside each other; as in a job
 
 Line = tuple[str, str]  # the text behind a `uses:`, and its place as file:line:column
 
@@ -42,33 +40,40 @@ class Use:
 
 
 def walk_uses(lines: Iterable[Line], resolver: Resolver) -> Iterator[Use]:
-    """Each `uses:` of `lines` and of the composite actions behind them, once; what can't be resolved too."""
-    yield from _walk(lines, resolver, None, 1, set())
+    """Each `uses:` of `lines` and of the composite actions behind them, once; what can't be resolved too.
+
+    What a job refuses because composite actions lie too deep in each other is a use with that problem.
+    """
+    yield from _Walk(resolver).walk(lines, None, 0)
 
 
-def _walk(
-    lines: Iterable[Line],
-    resolver: Resolver,
-    within: ResolvedAction | None,
-    depth: int,
-    seen: set[tuple[str, str]],
-) -> Iterator[Use]:
-    for text, place in lines:
-        is_own = within is not None and text.startswith("$/")
-        name = (text, str(within.root) if is_own and within is not None else "")
-        if name in seen:
-            continue
-        seen.add(name)
-        use = _resolve(text, place, resolver, within, depth)
-        yield use
-        if use.action is not None and isinstance(use.action.manifest.runs, CompositeRuns):
-            inner = [(step.uses, step.place) for step in use.action.manifest.runs.steps if step.uses]
-            yield from _walk(inner, resolver, use.action, depth + 1, seen)
+class _Walk:
+    def __init__(self, resolver: Resolver) -> None:
+        self._resolver = resolver
+        self._found: dict[tuple[str, str], Use] = {}
+        self._deepest: dict[tuple[str, str], int] = {}
+
+    def walk(self, lines: Iterable[Line], within: ResolvedAction | None, depth: int) -> Iterator[Use]:
+        """`depth` is how many composite actions are around the lines."""
+        for text, place in lines:
+            is_own = within is not None and text.startswith("$/")
+            name = (text, str(within.root) if is_own and within is not None else "")
+            use = self._found.get(name)
+            if use is None:
+                use = self._found[name] = _resolve(text, place, self._resolver, within)
+                yield use
+            if use.action is None or not isinstance(use.action.manifest.runs, CompositeRuns):
+                continue
+            if depth >= self._deepest.get(name, 0):  # unless it was looked into, as deep or deeper
+                self._deepest[name] = depth + 1
+                if depth + 1 > DEEPEST_COMPOSITE:
+                    yield Use(text, place, problem=nested_too_deep())
+                    continue
+                inner = [(step.uses, step.place) for step in use.action.manifest.runs.steps if step.uses]
+                yield from self.walk(inner, use.action, depth + 1)
 
 
-def _resolve(text: str, place: str, resolver: Resolver, within: ResolvedAction | None, depth: int) -> Use:
-    if depth > DEEPEST:
-        return Use(text, place, problem=AgentError(f"composite actions are nested more than {DEEPEST} deep"))
+def _resolve(text: str, place: str, resolver: Resolver, within: ResolvedAction | None) -> Use:
     reference: Reference | None = None
     try:
         reference = parse_reference(text)

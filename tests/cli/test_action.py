@@ -454,3 +454,41 @@ def test_when_one_of_several_locks_can_not_be_made_none_is_written(desk: Desk) -
     bad = desk.flow("acme/nobody@v1", name="other/bad.yml")
     assert desk.action("lock", good, bad).code == 1
     assert not (desk.folder / "flow.lock").exists()
+
+
+def nest(desk: Desk, count: int, leaf: str) -> Path:
+    """A flow that uses `count` composite actions inside each other, the last of which uses `leaf`."""
+    inner = leaf
+    for number in range(count, 0, -1):
+        step = "{run: 'true', shell: sh}" if inner == "nothing" else f"{{uses: {inner}}}"
+        text = f"name: n\nruns: {{using: composite, steps: [{step}]}}\n"
+        make_repository(desk.git / "acme" / f"level-{count}-{number}", {"action.yml": text})
+        inner = f"acme/level-{count}-{number}@v1"
+    return desk.flow(inner, name=f"nest-{count}.yml")
+
+
+def test_lock_and_run_let_nine_composites_and_a_leaf_lie_in_each_other_and_no_more(desk: Desk) -> None:
+    program = {"action.yml": "name: l\nruns: {using: python, main: m.py}\n", "m.py": "print('leaf')"}
+    make_repository(desk.git / "acme" / "leaf", program)
+    allowed = nest(desk, 9, "acme/leaf@v1")
+    ran = desk.run(allowed)
+    assert (ran.code, "leaf" in lines_of(ran)) == (0, True), ran.out
+    assert desk.action("lock", allowed).code == 0
+    too_deep = nest(desk, 10, "nothing")
+    for done in (desk.run(too_deep), desk.action("lock", too_deep)):
+        assert done.code == 1
+        assert "nested more than 9 deep" in done.out + done.err
+
+
+def test_a_job_says_all_that_is_wrong_with_an_action_before_its_first_step(desk: Desk) -> None:
+    steps = "[{run: 'echo ${{ secrets.A }}', shell: sh}, {run: 'echo ${{ vars.B }}', shell: sh}]"
+    text = f"name: n\nruns: {{using: composite, steps: {steps}}}\n"
+    make_repository(desk.git / "acme" / "wrong", {"action.yml": text})
+    done = desk.run(desk.flow("acme/greet@v1", "acme/wrong@v1"))
+    assert done.code == 1
+    said = "\n".join(lines_of(done))
+    assert "the action has 2 problems" in said
+    assert "action.yml:2:" in said
+    assert "'secrets'" in said
+    assert "'vars'" in said
+    assert "first" not in lines_of(done)

@@ -275,7 +275,7 @@ def test_composites_that_nest_for_ever_are_stopped(tmp_path: Path) -> None:
     write_action(tmp_path / "ws", "self", "runs: {using: composite, steps: [{uses: ./self}]}")
     report = run_in(tmp_path, uses("act", "./self"))
     assert report.conclusion is Conclusion.FAILURE
-    assert "nested more than 10 deep" in report.result.message
+    assert "nested more than 9 deep" in report.result.message
 
 
 def test_unknown_inputs_are_warned_about_and_passed_on(tmp_path: Path) -> None:

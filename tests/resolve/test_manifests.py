@@ -216,6 +216,45 @@ def composite(step: str) -> str:
             "Unexpected value 'timeout-minutes'",
         ),
         (composite("{run: x, shell: sh, if: 'a =='}"), "a.yml:4:31", "Unexpected end of expression"),
+        (
+            composite("{run: 'x ${{ secrets.A }}', shell: sh}"),
+            "a.yml:4:13",
+            "Unrecognized named-value: 'secrets'",
+        ),
+        (composite("{run: x, shell: '${{ vars.A }}'}"), "a.yml:4:23", "Unrecognized named-value: 'vars'"),
+        (
+            composite("{uses: a/b@v1, with: {t: '${{ secrets.A }}'}}"),
+            "a.yml:4:32",
+            "Unrecognized named-value: 'secrets'",
+        ),
+        (
+            composite("{run: x, shell: sh, if: needs.a.result}"),
+            "a.yml:4:31",
+            "Unrecognized named-value: 'needs'",
+        ),
+        (
+            composite("{run: x, shell: sh, env: {A: '${{ nothing( }}'}}"),
+            "a.yml:4:36",
+            "Unrecognized function: 'nothing'",
+        ),
+        (
+            composite("{run: x, shell: sh, name: '${{ always() }}'}"),
+            "a.yml:4:33",
+            "Unrecognized function: 'always'",
+        ),
+        (
+            "inputs: {a: {default: '${{ inputs.b }}'}}\nruns: {using: python, main: m}",
+            "a.yml:1:23",
+            "'inputs'",
+        ),
+        (
+            "outputs: {a: {value: '${{ secrets.b }}'}}\nruns: {using: python, main: m}",
+            "a.yml:1:22",
+            "'secrets'",
+        ),
+        ("runs: {using: docker, image: x, args: ['${{ github.token }}']}", "a.yml:1:40", "'github'"),
+        ("runs: {using: docker, image: x, env: {A: '${{ env.B }}'}}", "a.yml:1:42", "'env'"),
+        ("runs: {plugin: checkout}", "a.yml:1:16", "'plugin: checkout' is built into GitHub's runner"),
         (composite("{run: x, shell: sh, env: [x]}"), "a.yml:4:32", "A mapping was expected"),
         (composite("{uses: a/b@v1, with: x}"), "a.yml:4:28", "A mapping was expected"),
         (composite("{run: x, shell: sh, id: 1a}"), "a.yml:4:31", "The identifier '1a' is invalid"),
@@ -243,7 +282,12 @@ def test_all_that_is_wrong_is_said_at_once_in_the_files_order() -> None:
             "inputs: 3\nruns:\n  using: composite\n  steps: [{run: a}, {shell: b}]\noutputs: []", "a.yml"
         )
     assert [problem.position.line for problem in caught.value.problems] == [1, 4, 4, 5]
-    assert "(and 3 more)" in str(caught.value)
+    assert "(and 3 more)" in caught.value.what
+    said = str(caught.value).splitlines()
+    assert said[0] == "the action has 4 problems (a.yml)"
+    assert [line.partition(": ")[0].strip() for line in said[1:]] == [
+        str(problem.position) for problem in caught.value.problems
+    ]
 
 
 def test_an_alias_bomb_is_refused() -> None:

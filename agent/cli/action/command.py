@@ -22,6 +22,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     info.add_argument("reference", metavar="REF", help="as behind `uses:`; ./PATH is a folder here")
     _add_places(info)
+    check = add_command(
+        commands,
+        "check",
+        _check,
+        "Say all that is wrong with an action of yours: its manifest, expressions, files and uses; exit 1 for errors.",
+        "agent action check my-action",
+        "agent action check .",
+    )
+    check.add_argument(
+        "folders",
+        nargs="*",
+        type=Path,
+        default=[Path()],
+        metavar="FOLDER",
+        help="of an action (default: this one)",
+    )
+    add_format(check)
     _configure_init(commands)
     cache = add_command(
         commands,
@@ -135,6 +152,12 @@ def _info(arguments: argparse.Namespace) -> int:
     from agent.cli.action.info import show_action
 
     return show_action(arguments.reference, arguments.actions_url, arguments.format, sys.stdout)
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from agent.cli.action.check import check_actions
+
+    return check_actions(arguments.folders, arguments.format, sys.stdout)
 
 
 def _init(arguments: argparse.Namespace) -> int:

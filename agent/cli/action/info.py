@@ -1,46 +1,67 @@
 """`agent action info`: an action as its manifest describes it."""
 
+import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
 
-from agent.cli.local_files.files import warn_of
+from agent.cli.action.check import has_errors, show_problems
+from agent.cli.flow.language import describe_problem
 from agent.cli.local_files.uses import Context, open_resolver, warn
 from agent.cli.terminal.tables import plain, print_json, print_table
 from agent.errors import UsageError
 from agent.flow.expressions import write_value
+from agent.flow.problems import Problem
 from agent.resolve import (
     CommandRuns,
     CompositeRuns,
     DockerRuns,
     HumanRuns,
     ImageReference,
+    InvalidActionError,
     NodeRuns,
     Pins,
     ResolvedAction,
     ScriptRuns,
-    check_manifest,
+    inspect_manifest,
     parse_reference,
 )
 
 
 def show_action(text: str, actions_url: str | None, output_format: str, out: TextIO) -> int:
-    """Show the action that `text` names. Raises UsageError for an image, and what resolving raises."""
+    """Show the action that `text` names, and what is wrong with it; 1 when that makes it unusable.
+
+    Raises UsageError for an image, and what resolving raises.
+    """
     reference = parse_reference(text)
     if isinstance(reference, ImageReference):
         raise UsageError("an image has no manifest", where=text)
     context = Context(workspace=Path(), actions_url=actions_url)
     with open_resolver(Path(), context, Pins()) as resolver:
-        action = resolver.resolve(reference)
-        warn_of(check_manifest(action.folder, text))
+        try:
+            action = resolver.resolve(reference)
+        except InvalidActionError as error:
+            if output_format != "json":
+                raise
+            print_json({"reference": text, "problems": list(map(describe_problem, error.problems))}, out)
+            return error.exit_code
+        problems = inspect_manifest(action.folder, text, action.root)
     for warning in action.warnings:
         warn(warning)
-    data = _describe(text, action)
+    _show(text, action, problems, output_format, out)
+    return int(has_errors(problems))
+
+
+def _show(
+    text: str, action: ResolvedAction, problems: Sequence[Problem], output_format: str, out: TextIO
+) -> None:
+    data = _describe(text, action) | {"problems": list(map(describe_problem, problems))}
+    show_problems(problems, sys.stderr)
     if output_format == "json":
         print_json(data, out)
     else:
         _print(data, out)
-    return 0
 
 
 def _describe(text: str, action: ResolvedAction) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def run_validate(files: Sequence[Path], dialect: str | None, output_format: str,
             out.writelines(
                 line + "\n"
                 for problem in found
-                for line in _show(problem, lines if problem.position.file == own else [])
+                for line in show_problem(problem, lines if problem.position.file == own else [])
             )
     if output_format == "json":
         json.dump([describe_problem(problem) for problem in problems], out, indent=2)
@@ -115,7 +115,7 @@ def _refuse(path: Path, message: str, hint: str = "") -> Problem:
     return Problem(Position(str(path), 1, 1), message, hint)
 
 
-def _show(problem: Problem, lines: Sequence[str]) -> Iterator[str]:
+def show_problem(problem: Problem, lines: Sequence[str]) -> Iterator[str]:
     """A problem for people: place and words, the line of the file, a caret under the column, the remedy."""
     label = "warning: " if problem.severity is Severity.WARNING else ""
     yield f"{problem.position}: {label}{_printable(problem.message)[:_MESSAGE_LENGTH]}"

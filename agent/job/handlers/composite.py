@@ -10,10 +10,8 @@ from agent.flow.expressions import to_text
 from agent.job.steps.contexts import evaluate_value
 from agent.job.steps.state import StepScope
 from agent.job.steps.steprun import RunSteps, StepFailure, StepRun
-from agent.resolve.manifests.model import CompositeRuns
+from agent.resolve.manifests.model import DEEPEST_COMPOSITE, CompositeRuns, nested_too_deep
 from agent.spec.outcome import Conclusion, FailureKind
-
-MAX_DEPTH = 10
 
 
 class CompositeHandler:
@@ -43,8 +41,8 @@ class CompositeHandler:
 def enter_scope(step: StepRun, parent: int | None) -> StepScope:
     """The scope of the steps within the composite action `step`, shown under the step `parent`. Raises StepFailure when it is nested too deep."""
     path = (*step.scope.path, step.spec.id)
-    if len(path) > MAX_DEPTH:
-        raise StepFailure(f"composite actions are nested more than {MAX_DEPTH} deep", FailureKind.ACTION)
+    if len(path) > DEEPEST_COMPOSITE:
+        raise StepFailure(str(nested_too_deep()), FailureKind.ACTION)
     github = {name: value for name, value in step.github().items() if name.startswith("action")}
     return StepScope(
         parent=parent,

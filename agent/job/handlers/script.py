@@ -58,7 +58,9 @@ class ScriptHandler:
         """The shell's template: the step's, the job's default; when nobody chose one, those to try. And what its scripts begin with."""
         words = step.job.conventions
         named = step.spec.shell
-        if not named and not step.scope.is_composite:
+        if step.scope.is_composite:  # there it may be an input
+            named = to_text(step.evaluate(named)) or None
+        elif not named:
             named = to_text(step.evaluate(step.job.spec.shell)) or None
         if not named:
             return (words.container_shell,) if step.job.is_in_container else words.default_shells, ""

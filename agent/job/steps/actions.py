@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
-from agent.errors import AgentError
 from agent.job.steps.parts import StepAction
 from agent.job.steps.state import RunningJob
 from agent.spec.job import SpecStepKind, StepSpec
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
     from agent.resolve import ResolvedAction, Resolver
     from agent.resolve.fetching import Fetcher
     from agent.resolve.reference import Reference
-
-_MAX_DEPTH = 10
 
 
 @dataclass(slots=True)
@@ -39,13 +36,14 @@ class Actions:
         self._resolver: Resolver | None = None
         self._found: dict[str, StepAction] = {}
         self._instances: dict[tuple[str, ...], Instance] = {}
+        self._deepest: dict[str, int] = {}  # of each composite action: how many are inside each other with it
 
     async def prepare(self, steps: Sequence[StepSpec], say: Callable[[str], None]) -> None:
         """Resolve all that `steps` use, however deep. `say` is told what was found.
 
         Raises AgentError when one cannot be resolved, or is none.
         """
-        await self._prepare(steps, None, 1, say)
+        await self._prepare(steps, None, 0, say)
 
     def found(self) -> dict[str, StepAction]:
         """What was resolved so far, by what the steps say."""
@@ -61,20 +59,20 @@ class Actions:
     async def _prepare(
         self, steps: Sequence[StepSpec], origin: StepAction | None, depth: int, say: Callable[[str], None]
     ) -> None:
-        if depth > _MAX_DEPTH:
-            raise AgentError(f"composite actions are nested more than {_MAX_DEPTH} deep")
+        """`depth` is how many composite actions are around the steps."""
         for step in steps:
             if step.kind is not SpecStepKind.USES or not step.uses or step.uses.startswith("./"):
                 continue
-            is_new = _key(step.uses, origin) not in self._found
+            key = _key(step.uses, origin)
+            is_new = key not in self._found
             action = await self._find(step.uses, origin)
             if is_new:
-                commit = f" (SHA:{action.commit})" if action.commit else ""
-                if not step.uses.startswith("docker://"):
-                    say(f"Download action repository '{step.uses}'{commit}")
-                for warning in action.warnings:
-                    say(f"##[warning]{warning}")
-                await self._prepare(inner_steps(action), action, depth + 1, say)
+                _say_found(step.uses, action, say)
+            inner = inner_steps(action)
+            if inner and depth >= self._deepest.get(key, 0):  # unless it was looked into, as deep or deeper
+                self._deepest[key] = depth + 1
+                _refuse_too_deep(depth + 1, step)
+                await self._prepare(inner, action, depth + 1, say)
 
     async def _find(self, uses: str, origin: StepAction | None) -> StepAction:
         key = _key(uses, origin)
@@ -112,6 +110,21 @@ class Actions:
         return KeeperFetcher(
             self._job.keeper, self._job.places.action_copies, self._job.settings.actions_urls
         )
+
+
+def _say_found(uses: str, action: StepAction, say: Callable[[str], None]) -> None:
+    commit = f" (SHA:{action.commit})" if action.commit else ""
+    if not uses.startswith("docker://"):
+        say(f"Download action repository '{uses}'{commit}")
+    for warning in action.warnings:
+        say(f"##[warning]{warning}")
+
+
+def _refuse_too_deep(depth: int, step: StepSpec) -> None:
+    from agent.resolve.manifests.model import DEEPEST_COMPOSITE, nested_too_deep
+
+    if depth > DEEPEST_COMPOSITE:
+        raise nested_too_deep(step.place)
 
 
 def inner_steps(action: StepAction) -> Sequence[StepSpec]:

@@ -9,9 +9,11 @@ from pathlib import Path
 from types import MappingProxyType
 
 from agent.errors import NotFoundError, RefusedError
+from agent.flow.model import Position
 from agent.flow.problems import Problem
 from agent.resolve.manifests import github
-from agent.resolve.manifests.model import ActionManifest
+from agent.resolve.manifests.github import Surroundings
+from agent.resolve.manifests.model import ActionManifest, InvalidActionError
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +25,13 @@ class ManifestFrontEnd:
 
     read: Callable[[Path, str], ActionManifest]
     check: Callable[[Path, str], list[Problem]] = lambda _file, _shown_as: []
+    # All that an author is to be told; None: what `read` refuses and what `check` says.
+    inspect: Callable[[Path, str, Surroundings], list[Problem]] | None = None
     # By how it runs: makes the files of a new action of that name, by their names.
     beginnings: Mapping[str, Callable[[str], Mapping[str, str]]] = field(default_factory=dict)
 
 
-_ACTION = ManifestFrontEnd(github.read_action, github.check_action)
+_ACTION = ManifestFrontEnd(github.read_action, github.check_action, github.inspect_action)
 _DOCKERFILE = ManifestFrontEnd(github.read_dockerfile)
 
 
@@ -56,7 +60,7 @@ def _begin_datatorch(using: str) -> Callable[[str], Mapping[str, str]]:
 _DATATORCH = ManifestFrontEnd(
     _read_datatorch,
     _check_datatorch,
-    {using: _begin_datatorch(using) for using in ("python", "node", "cmd", "script", "human")},
+    beginnings={using: _begin_datatorch(using) for using in ("python", "node", "cmd", "script", "human")},
 )
 
 # In the order in which a folder is searched: the first that is there is the action's. A bare Dockerfile is an action only
@@ -115,3 +119,34 @@ def check_manifest(folder: Path, shown_as: str) -> list[Problem]:
         if (folder / name).is_file():
             return front.check(folder / name, str(Path(shown_as) / name))
     return []
+
+
+def inspect_manifest(
+    place: Path, shown_as: str, root: Path, is_kept: Callable[[Path], bool] | None = None
+) -> list[Problem]:
+    """All that the author of the action at `place` (its folder, or its manifest's file) is to be told, errors and warnings.
+
+    `root` is its repository's folder; `is_kept` says whether git has a file of it. Raises AgentError for a manifest that is no text.
+    """
+    if place.is_file():
+        file, shown = place, shown_as
+    else:
+        name = next((name for name in FRONT_ENDS if (place / name).is_file()), None)
+        if name is None:
+            return [_say_missing(place, shown_as)]
+        file, shown = place / name, str(Path(shown_as) / name)
+    front = FRONT_ENDS.get(file.name, _BY_PATH)
+    if front.inspect is not None:
+        return front.inspect(file, shown, Surroundings(file.parent, root, is_kept))
+    try:
+        front.read(file, shown)
+    except InvalidActionError as error:
+        return list(error.problems)
+    return front.check(file, shown)
+
+
+def _say_missing(folder: Path, shown_as: str) -> Problem:
+    what = "action.yml" if folder.is_dir() else "folder"
+    return Problem(
+        Position(shown_as, 1, 1), f"there is no {what} here", "`agent action init DIR` begins an action"
+    )

@@ -6,12 +6,18 @@ A front end each (`agent.resolve.manifests`) makes it; who resolves, runs or sho
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Final
 
 from agent.errors import AgentError
 from agent.flow.problems import Problem
+from agent.redaction import redact
 from agent.spec.job import StepSpec
 
 ALWAYS = "always()"
+DEEPEST_COMPOSITE: Final = (
+    9  # composite actions inside each other; at GitHub `Constants.CompositeActionsMaxDepth`
+)
+MOST_SHOWN: Final = 50  # problems of one manifest, in a message
 
 _NOTHING: Mapping[str, object] = MappingProxyType({})
 
@@ -138,3 +144,19 @@ class InvalidActionError(AgentError):
         super().__init__(f"{file} is not valid", where=str(first.position), hint=first.hint)
         self.problems = tuple(problems)
         self.what = f"{first.message}{f' (and {more} more)' if more else ''}"
+        self._file = file
+
+    def __str__(self) -> str:
+        if len(self.problems) == 1:
+            return super().__str__()
+        lines = [f"  {problem}" for problem in self.problems[:MOST_SHOWN]]
+        left = len(self.problems) - len(lines)
+        more = [f"  and {left} more (`agent action check` shows all)"] if left else []
+        return "\n".join(
+            [f"the action has {len(self.problems)} problems ({redact(self._file)})", *lines, *more]
+        )
+
+
+def nested_too_deep(where: str = "") -> AgentError:
+    """The error for more composite actions inside each other than GitHub takes."""
+    return AgentError(f"composite actions are nested more than {DEEPEST_COMPOSITE} deep", where=where)

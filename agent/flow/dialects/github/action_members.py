@@ -28,23 +28,24 @@ from agent.flow.source import Mapping, Node, Scalar, Sequence, key_text
 
 _FUNCTIONS: Final = {**STATUS_FUNCTIONS, "hashfiles": HASH_FILES}
 _MOST_PROBLEMS: Final = 100
+_NO_INPUT: Final = "the action declares no such input"
 _LATE: Final = "continue-on-error"  # asked when the step is done: it sees itself
 
 
 def check_action_members(manifest: Node) -> list[Problem]:
-    """A warning for each such name of a composite action's manifest; none for actions of other kinds.
+    """A warning for each such name of a composite action's manifest, and each undeclared input of a container action's words.
 
     What is no expression is passed over: whoever runs the action says what is wrong with it.
     """
     runs = _find(manifest, "runs")
     steps = _find(runs, "steps")
-    if not isinstance(steps, Sequence):
-        return []
     inputs = [key_text(key) for key, _ in _pairs(_find(manifest, "inputs"))]
+    if not isinstance(steps, Sequence):
+        return _check_words(runs, names_of(inputs, _NO_INPUT))
     done = Members({}, "no step of this action has that id", elsewhere=_list_later(steps))
     known: dict[str, Known] = {
         **VOCABULARY.fixed,
-        "inputs": names_of(inputs, "the action declares no such input"),
+        "inputs": names_of(inputs, _NO_INPUT),
         "job": names_of(JOB, NO_JOB_MEMBER),
         "steps": done,
     }
@@ -59,6 +60,13 @@ def check_action_members(manifest: Node) -> list[Problem]:
             )
     _check(_find(manifest, "outputs"), known, problems)
     return sorted(problems, key=lambda found: (found.position.line, found.position.column))
+
+
+def _check_words(runs: Node | None, inputs: Members) -> list[Problem]:
+    problems: dict[Problem, None] = {}
+    for key in ("args", "env"):
+        _check(_find(runs, key), {"inputs": inputs}, problems)
+    return list(problems)
 
 
 def _list_later(steps: Sequence) -> dict[str, tuple[str, str]]:

@@ -5,6 +5,7 @@ scalar. As exact as we can be: what is wrong is said with file, line and column,
 Source: actions/runner `ActionManifestManager.cs`, `action_yaml.json`. `using: python` is ours (docs/actions.md).
 """
 
+import contextlib
 from pathlib import Path
 from types import MappingProxyType
 
@@ -20,6 +21,8 @@ from agent.flow.source import (
     plain,
 )
 from agent.resolve.manifests.github.steps import read_steps
+from agent.resolve.manifests.github.surroundings import Surroundings
+from agent.resolve.manifests.github.templates import CONTAINER, DEFAULT, OUTPUT, check_template
 from agent.resolve.manifests.model import (
     ALWAYS,
     ActionInput,
@@ -50,6 +53,22 @@ def check_action(file: Path, shown_as: str) -> list[Problem]:
     return find_front_end("github").check_action(read_nodes(read_text(file, shown_as), shown_as, _LIMITS))
 
 
+def inspect_action(file: Path, shown_as: str, around: Surroundings) -> list[Problem]:
+    """All that its author is to be told of such a file, whether or not it is valid, in the file's order."""
+    from agent.resolve.manifests.github.inspection import inspect_nodes  # who runs an action asks none of it
+
+    try:
+        nodes = read_nodes(read_text(file, shown_as), shown_as, _LIMITS)
+        reader = _Reader(shown_as)
+        with contextlib.suppress(InvalidActionError):  # its problems are the reader's
+            reader.read(nodes)
+    except InvalidActionError as error:
+        return list(error.problems)
+    found = [*reader.problems, *check_action(file, shown_as), *inspect_nodes(nodes, around)]
+    places = {(problem.position, problem.message): problem for problem in reversed(found)}
+    return sorted(places.values(), key=lambda problem: (problem.position.line, problem.position.column))
+
+
 def read_dockerfile(file: Path, _shown_as: str) -> ActionManifest:
     """The action that a bare Dockerfile is: its image, built and run, without inputs."""
     return ActionManifest(name=file.parent.name, runs=DockerRuns(image=file.name))
@@ -60,6 +79,7 @@ def parse_manifest(text: str, file: str) -> ActionManifest:
     return _Reader(file).read(read_nodes(text, file, _LIMITS))
 
 
+_NO_PLUGIN = "use v4 or later of this action, which is a program of its own"
 _OLD_NODES = {"node12": 20, "node16": 20, "node20": 20, "node24": 24}
 
 
@@ -89,6 +109,7 @@ class _Reader:
 
     def _input(self, name: str, node: Node) -> ActionInput:
         pairs = self._pairs(node)
+        check_template(pairs.get("default"), DEFAULT, self.problems)
         return ActionInput(
             name=name,
             description=self._text(pairs, "description"),
@@ -100,6 +121,7 @@ class _Reader:
     def _output(self, name: str, node: Node) -> ActionOutput:
         pairs = self._pairs(node)
         value = pairs.get("value")
+        check_template(value, OUTPUT, self.problems)
         return ActionOutput(name, self._text(pairs, "description"), None if value is None else plain(value))
 
     def _runs(self, root: Node, node: Node | None, outputs: dict[str, ActionOutput]) -> Runs | None:
@@ -120,6 +142,13 @@ class _Reader:
             return self._composite(node, pairs)
         if using == "human":
             return self._human(pairs, outputs)
+        if not using and "plugin" in pairs:
+            self._add(
+                pairs["plugin"],
+                f"'plugin: {self._text(pairs, 'plugin')}' is built into GitHub's runner",
+                _NO_PLUGIN,
+            )
+            return None
         at = pairs.get("using", node)
         known = "use 'composite', 'docker', 'human', 'node20', 'node24' or 'python' instead"
         missing = "Missing 'using' value"
@@ -144,6 +173,8 @@ class _Reader:
             self._add(args, "A sequence was expected", "write `args:` as a list")
             return None
         env = self._pairs(pairs.get("env"))
+        for words in (args, pairs.get("env")):
+            check_template(words, CONTAINER, self.problems)
         return DockerRuns(
             image=image,
             entrypoint=self._text(pairs, "entrypoint"),

@@ -10,10 +10,12 @@ from agent.flow.expressions import ExpressionError, to_condition, to_text
 from agent.flow.identifiers import StepIds, name_action
 from agent.flow.problems import Problem
 from agent.flow.source import Mapping, Node, Scalar, Sequence, key_text, plain
+from agent.resolve.manifests.github.templates import STEP, STEP_IF, check_condition, check_template
 from agent.spec.job import SpecStepKind, StepSpec
 
 RUN_KEYS = frozenset({"name", "id", "if", "run", "shell", "env", "continue-on-error", "working-directory"})
 USES_KEYS = frozenset({"name", "id", "if", "uses", "with", "env", "continue-on-error"})
+_TEMPLATES = ("name", "run", "shell", "working-directory", "with", "env", "continue-on-error")
 
 
 def read_steps(steps: Sequence, problems: list[Problem]) -> tuple[StepSpec, ...]:
@@ -49,6 +51,8 @@ def _read_step(node: Node, ids: StepIds, problems: list[Problem]) -> StepSpec:
     pairs = {key_text(key): value for key, value in node.pairs}
     kind = SpecStepKind.USES if "uses" in pairs else SpecStepKind.RUN
     _check_keys(node, pairs, kind, problems)
+    for key in _TEMPLATES:
+        check_template(pairs.get(key), STEP, problems)
     uses = _text(pairs.get("uses"))
     written_id = _text(pairs.get("id"))
     inputs = plain(pairs["with"]) if "with" in pairs else None
@@ -58,7 +62,7 @@ def _read_step(node: Node, ids: StepIds, problems: list[Problem]) -> StepSpec:
         name=_template(pairs.get("name")),
         condition=_read_condition(pairs.get("if"), problems),
         run=_template(pairs.get("run")),
-        shell=_text(pairs.get("shell")) or None,
+        shell=_text(pairs.get("shell")) or None,  # a template, as nowhere else
         working_directory=_template(pairs.get("working-directory")),
         uses=uses or None,
         with_=MappingProxyType(inputs if isinstance(inputs, dict) else {}),
@@ -89,11 +93,13 @@ def _check_keys(node: Mapping, pairs: dict[str, Node], kind: SpecStepKind, probl
 
 def _read_condition(node: Node | None, problems: list[Problem]) -> str:
     try:
-        return to_condition(_text(node))
+        condition = to_condition(_text(node))
     except ExpressionError as error:
         assert node is not None  # no condition is always readable
         problems.append(Problem(node.position, error.message))
         return "success()"
+    check_condition(node, STEP_IF, problems)
+    return condition
 
 
 def _template(node: Node | None) -> object:
