@@ -31,6 +31,7 @@ class RunFacts(NamedTuple):
     url: str = ""  # of the repository with the run's code; empty, as the next two, where there is none
     ref: str = ""
     commit: str = ""
+    default_branch: str = ""  # empty where nobody said
     jobs: tuple[str, ...] = ()  # those that were asked for; empty: all
     name: str = ""  # the run's readable name, such as wet-mangust-1
     written: Mapping[str, object] = _NOTHING  # the file as data, where the flow reads itself

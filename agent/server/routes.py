@@ -50,9 +50,10 @@ from agent.server.api.attach_socket import connect_viewer
 from agent.server.http.guard import Guard
 from agent.server.http.operation import V1, Operation
 from agent.server.http.run_paths import register_run_paths
+from agent.server.people.auth.access import Access
 from agent.server.process.problems import problem_of
 from agent.server.toolkit import artifacts as toolkit
-from agent.server.toolkit import blobs, cache_v1
+from agent.server.toolkit import blobs, cache_v1, git
 from agent.server.toolkit import caches as cache_toolkit
 from agent.server.toolkit.twirp import error_response
 from agent.server.web import apps as app_pages
@@ -103,6 +104,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *toolkit.OPERATIONS,
     *cache_toolkit.OPERATIONS,
     *cache_v1.OPERATIONS,
+    *git.OPERATIONS,
 )
 
 
@@ -124,6 +126,8 @@ def make_routes(operations: Sequence[Operation] = OPERATIONS) -> list[BaseRoute]
 def _guard(row: Operation) -> Guard:
     if row.is_page:
         return Guard(row, lambda _request, error: page_of(error))
+    if row.access is Access.GIT:
+        return Guard(row, git.say_git_error)
     if row.path.startswith("/twirp/"):
         return Guard(row, lambda _request, error: error_response(error))
     return Guard(row, _say_error)

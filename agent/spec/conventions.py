@@ -259,6 +259,18 @@ CONVENTIONS: Mapping[str, Conventions] = MappingProxyType(
 )
 
 
+def describe_server(url: str) -> Mapping[str, object]:
+    """The members of the context that say where the code is, when it is at `url`: as on a GitHub Enterprise server."""
+    url = url.rstrip("/")
+    return {"server_url": url, "api_url": f"{url}/api/v3", "graphql_url": f"{url}/api/graphql"}
+
+
+def find_repository(contexts: Mapping[str, Mapping[str, object]]) -> str:
+    """The run's repository, `owner/name`, as a job's contexts say; empty where they don't."""
+    name = contexts.get("github", {}).get("repository")
+    return name if isinstance(name, str) else ""
+
+
 def find_conventions(name: str) -> Conventions | None:
     """The set of that name; None where this version knows none."""
     return CONVENTIONS.get(name)

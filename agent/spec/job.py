@@ -108,6 +108,23 @@ class Source:
     ref: str = ""
     commit: str = ""
     digest: str = ""  # sha256:<hex> of the snapshot's archive
+    # What makes a repository of a snapshot, for the server to serve: git bundles by digest, each builds upon those before it.
+    bundles: tuple[str, ...] = ()
+    tip: str = ""  # the commit that the run works on there: `commit`, or one on top of it
+    default_branch: str = ""
+
+    @property
+    def run_commit(self) -> str:
+        """The commit that the run works on: `github.sha`."""
+        return self.tip or self.commit
+
+    @staticmethod
+    def to_form(fields: dict[str, object]) -> dict[str, object]:
+        """As the released form has it, where nothing is said of a repository that is served."""
+        for name in ("bundles", "tip", "default_branch"):
+            if not fields[name]:
+                del fields[name]
+        return fields
 
 
 # Expression contexts by name. Any name may be among them: `inputs`, `needs`, `strategy`, `matrix` and `vars` are the

@@ -9,11 +9,13 @@ from urllib.parse import quote
 
 from agent import codec
 from agent.cli.client import Client
+from agent.cli.flow.code import send_code
 from agent.cli.flow.given import Given, write_options
 from agent.cli.flow.snapshot import Care, send_snapshot
 from agent.cli.flow.source import choose_source
 from agent.cli.local_files.called import read_called, shows_jobs
 from agent.cli.local_files.checkout import find_code_folder
+from agent.cli.local_files.code import reads_repository
 from agent.cli.local_files.files import read_flow, read_lock
 from agent.cli.local_files.outputs import warn_of_outputs
 from agent.cli.run.follow import follow_run
@@ -128,7 +130,7 @@ def _request(client: Client, options: SubmitOptions, parcel: _Parcel) -> dict[st
         sys.stderr.write(
             f"no code goes along: {folder} is in no git work tree; --source snapshot sends the folder\n"
         )
-    source = _send_source(client, source, folder, options)
+    source = _send_source(client, source, folder, options, parcel.flow)
     flow = {
         "file": str(options.file),
         "text": parcel.text,
@@ -150,11 +152,14 @@ def _request(client: Client, options: SubmitOptions, parcel: _Parcel) -> dict[st
     }
 
 
-def _send_source(client: Client, source: Source, folder: Path, options: SubmitOptions) -> Source:
+def _send_source(client: Client, source: Source, folder: Path, options: SubmitOptions, flow: Flow) -> Source:
     """Upload a snapshot when the server does not have it yet; give the source with its digest."""
     if source.kind is not SourceKind.SNAPSHOT:
         return source
-    return replace(source, digest=send_snapshot(client, folder, options.care))
+    source = replace(source, digest=send_snapshot(client, folder, options.care))
+    if not reads_repository(flow):
+        return source
+    return send_code(client, source, folder, options.care.excluded, shows=options.care.shows)
 
 
 def _say_submitted(started: Mapping[str, Any], output_format: str, out: TextIO) -> None:

@@ -23,7 +23,7 @@ from agent.flow.expressions import (
 )
 from agent.job.steps.parts import View
 from agent.job.steps.state import RunningJob, StepScope
-from agent.spec.conventions import TRACKING_VARIABLE, Conventions
+from agent.spec.conventions import TRACKING_VARIABLE, Conventions, describe_server
 from agent.spec.outcome import Conclusion
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def _make_view(job: RunningJob) -> View:
     words, runner = job.conventions, _runner_context(job)
     github: dict[str, object] = {
         **job.spec.context("github"),
+        **_served_code(job),
         "workspace": job.show_path(job.places.workspace),
         "event_path": job.show_path(job.places.event),
         "token": job.secrets.get(words.own_token, ""),
@@ -61,6 +62,12 @@ def _make_view(job: RunningJob) -> View:
         },  # FLOW_INPUTS, FLOW_OUTPUTS
     }
     return View(job.host, runner, github, variables)
+
+
+def _served_code(job: RunningJob) -> Mapping[str, object]:
+    """Where the run's code is served as a repository, when it is; else that is as the flow's language says."""
+    url = job.settings.code_url or (job.settings.server_url if job.spec.source.bundles else "")
+    return describe_server(url) if url else _NOTHING
 
 
 def _runner_context(job: RunningJob) -> dict[str, object]:

@@ -6,6 +6,8 @@ from agent.server.data.artifacts import Artifacts
 from agent.server.data.blobs.location import open_blobs
 from agent.server.data.blobs.store import BlobStore
 from agent.server.data.caches import Caches
+from agent.server.data.code.repositories import CodeRepositories
+from agent.server.data.code.stores import CodeStores
 from agent.server.data.dataset_changes import DatasetChanges
 from agent.server.data.dataset_reading import DatasetReading
 from agent.server.data.datasets import Datasets
@@ -42,6 +44,7 @@ class DataRoom:
     caches: Caches
     job_caches: JobCaches
     snapshots: Snapshots
+    code: CodeRepositories
     step_results: StepResults
     tags: Tags
     datasets: DatasetReading
@@ -57,6 +60,8 @@ def make_data_room(
     journals = TableJournals(database, bus) if database.is_shared else FileJournals(folder.journals, files)
     blobs = open_blobs(blobs_url, folder.blobs, files)
     uploads = Uploads(changes, blobs, limits.artifact_bytes)
+    snapshots = Snapshots(changes, blobs, limits.snapshot_bytes)
+    stores = CodeStores(snapshots, folder.code, files, limits.code_bytes)
     datasets = Datasets(database, blobs, changes.clock, limits)
     return DataRoom(
         blobs=blobs,
@@ -68,7 +73,8 @@ def make_data_room(
         job_artifacts=JobArtifacts(changes, uploads),
         caches=Caches(changes, uploads),
         job_caches=JobCaches(changes, uploads),
-        snapshots=Snapshots(changes, blobs, limits.snapshot_bytes),
+        snapshots=snapshots,
+        code=CodeRepositories(database, stores),
         step_results=StepResults(changes),
         tags=Tags(changes),
         datasets=DatasetReading(database, datasets),

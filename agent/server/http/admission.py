@@ -1,5 +1,6 @@
 """Admission of a caller: who asks, and about which project, checked before the operation's handler runs."""
 
+import base64
 import hmac
 from dataclasses import dataclass
 
@@ -69,7 +70,8 @@ async def _identify(
 ) -> Known:
     if "authorization" not in request.headers and access.admits_people:
         return await _identify_browser(request, rooms, connection, is_link=is_link)
-    token, now = _bearer(request), rooms.clock.now()
+    token = _git_token(request) if access is Access.GIT else _bearer(request)
+    now = rooms.clock.now()
     if access.admits_people and (known := await find_caller(connection, API, token, now)):
         return known
     if access.admits_jobs and token.count(".") == 2:
@@ -127,6 +129,21 @@ def _may_scrape(request: Request, allowed: str) -> bool:
     """Whether the operator lets this request see the figures without an account."""
     given = request.headers.get("authorization", "").removeprefix("Bearer ").encode()
     return allowed == "open" or (bool(allowed) and hmac.compare_digest(given, allowed.encode()))
+
+
+def _git_token(request: Request) -> str:
+    """The token as git, and GitHub's clients, show it: a password of any user's, or behind `token` or `Bearer`."""
+    scheme, _, shown = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "basic":
+        try:
+            shown = base64.b64decode(shown.strip(), validate=True).decode().partition(":")[2]
+        except ValueError:
+            shown = ""
+    elif scheme.lower() not in ("bearer", "token"):
+        shown = ""
+    if not shown.strip():
+        raise UnauthorizedError("the job's token is needed", hint="show it as the password, of any user")
+    return shown.strip()
 
 
 def _bearer(request: Request) -> str:

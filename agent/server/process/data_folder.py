@@ -43,6 +43,11 @@ class DataFolder:
         return self.root / "journals"
 
     @property
+    def code(self) -> Path:
+        """Repositories of runs, as git reads them: a cache."""
+        return self.root / "code"
+
+    @property
     def wheelhouse(self) -> Path:
         """Wheels for agents on machines without a package index; the operator's to make."""
         return self.root / "wheelhouse"

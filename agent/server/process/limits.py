@@ -11,6 +11,7 @@ class ServerLimits:
 
     json_bytes: int = 4 << 20
     snapshot_bytes: int = 4 << 30
+    code_bytes: int = 16 << 30  # of runs' repositories on this server's disk: a cache
     artifact_bytes: int = 64 << 30
     dataset_file_bytes: int = 64 << 30
     dataset_files: int = 1_000_000  # of one version

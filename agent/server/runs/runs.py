@@ -300,9 +300,10 @@ async def _check_quota(connection: Connection, project: ProjectRow | None) -> No
 async def _check_snapshot(connection: Connection, project: int, source: Source) -> None:
     if source.kind is not SourceKind.SNAPSHOT:
         return
-    if await snapshots.find_snapshot(connection, project, source.digest) is None:
-        raise UsageError(
-            "the snapshot that the run works on is not in this project",
-            where=source.digest or "source.digest",
-            hint="upload it first: PUT /api/v1/snapshots/sha256:HEX",
-        )
+    for digest in (source.digest, *source.bundles):
+        if await snapshots.find_snapshot(connection, project, digest) is None:
+            raise UsageError(
+                "the snapshot that the run works on is not in this project",
+                where=digest or "source.digest",
+                hint="upload it first: PUT /api/v1/snapshots/sha256:HEX",
+            )

@@ -58,7 +58,7 @@ def _make_github(run: RunFacts, event: Mapping[str, object]) -> dict[str, object
     pull = event.get("pull_request")
     return {
         "event_name": run.event,
-        "event": {"repository": _describe_repository(server, repository), **event},
+        "event": {"repository": _describe_repository(server, repository, run.default_branch), **event},
         "repository": repository,
         "repository_owner": repository.split("/")[0],
         "repositoryUrl": f"git://{server.partition('://')[2]}/{repository}.git",
@@ -85,7 +85,7 @@ def _make_github(run: RunFacts, event: Mapping[str, object]) -> dict[str, object
     }
 
 
-def _describe_repository(server: str, repository: str) -> dict[str, object]:
+def _describe_repository(server: str, repository: str, default_branch: str) -> dict[str, object]:
     """What every payload of GitHub's has, for events that somebody made by hand: actions ask it whether this is a fork."""
     owner, _, name = repository.partition("/")
     return {
@@ -94,6 +94,7 @@ def _describe_repository(server: str, repository: str) -> dict[str, object]:
         "owner": {"login": owner, "name": owner},
         "html_url": f"{server}/{repository}",
         "fork": False,
+        **({"default_branch": default_branch} if default_branch else {}),
     }
 
 

@@ -29,6 +29,7 @@ class Access(StrEnum):
     ORGANISATION = "organisation"  # an admin of the organisation: users, projects, agents, the server
     JOB = "job"  # the runtime token of a job that is running
     RUNNER_OR_JOB = "runner-or-job"
+    GIT = "git"  # a job, its token shown as git shows a password; the handler finds its repository
     METRICS = (
         "metrics"  # the metrics token, or an admin of the organisation; or all, when the operator says so
     )
@@ -42,7 +43,7 @@ class Access(StrEnum):
     @property
     def admits_jobs(self) -> bool:
         """Whether a job's runtime token opens the route."""
-        return self in (Access.JOB, Access.VIEWER_OR_JOB, Access.RUNNER_OR_JOB)
+        return self in (Access.JOB, Access.GIT, Access.VIEWER_OR_JOB, Access.RUNNER_OR_JOB)
 
     @property
     def admits_people(self) -> bool:

@@ -1,0 +1,38 @@
+"""The code of a run as a commit of a git repository, for jobs that read it with git: `actions/checkout` and its kind."""
+
+from collections.abc import Iterator
+
+from agent.flow.model import Flow, Step
+
+_OWN = "flow-agent/"  # actions of ours find the code without git
+_NO_REPOSITORY = ("docker://", _OWN)
+_WORDS = ("server_url", "api_url")
+
+
+def reads_repository(flow: Flow) -> bool:
+    """Whether a job of the flow may ask for the run's code by git: it uses an action that is none of ours, or names the server.
+
+    For all others nothing is made, sent or served.
+    """
+    return any(
+        _may_read(step) for each in _walk(flow) for job in each.jobs.values() for step in _steps(job.steps)
+    )
+
+
+def _may_read(step: Step) -> bool:
+    if step.uses:
+        return not step.uses.lower().startswith(_NO_REPOSITORY)
+    scripts = step.run if isinstance(step.run, (list, tuple)) else (step.run,)
+    return any(word in script.lower() for script in scripts if isinstance(script, str) for word in _WORDS)
+
+
+def _steps(steps: tuple[Step, ...]) -> Iterator[Step]:
+    for step in steps:
+        yield step
+        yield from _steps(step.children)
+
+
+def _walk(flow: Flow) -> Iterator[Flow]:
+    yield flow
+    for called in flow.called.values():
+        yield from _walk(called)

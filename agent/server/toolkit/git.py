@@ -1,0 +1,169 @@
+"""Git's smart HTTP for the code of a job's run: `/OWNER/NAME/info/refs` and `/OWNER/NAME/git-upload-pack`, reading only.
+
+What `actions/checkout` and any other git asks for, answered by git's own `upload-pack` in a process of its own. A request
+comes whole to disk before that begins; its answer streams, and who hangs up ends the process.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import tempfile
+import zlib
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import IO, Final
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from agent.errors import AgentError, NotFoundError, RefusedError
+from agent.server.http.call import Call
+from agent.server.http.operation import Operation
+from agent.server.people.auth.access import Access
+from agent.server.process.problems import (
+    MalformedError,
+    TooLargeError,
+    UnauthorizedError,
+    UnsupportedMediaError,
+    status_of,
+)
+from agent.serving_git import upload_pack as git
+
+log = logging.getLogger("agent.server.toolkit.git")
+_FRESH: Final = {"Cache-Control": "no-cache, max-age=0, must-revalidate", "Pragma": "no-cache"}
+_MOST_SECONDS: Final = 6 * 3600.0
+
+
+async def list_refs(call: Call) -> Response:
+    """The refs of the run's code, or what the server can do, as git's client asks first."""
+    service = call.request.query_params.get("service", "")
+    if service != git.SERVICE:
+        raise RefusedError(
+            "code is only read here, and by git's smart protocol",
+            hint="push to the address that the repository has outside",
+        )
+    protocol = call.request.headers.get("git-protocol", "")
+    async with AsyncExitStack() as stack:
+        place = await stack.enter_async_context(_open(call))
+        command = git.advertise_command(place)
+        return _GitResponse(
+            command, protocol, git.ADVERTISEMENT, stack.pop_all(), opening=git.opening(protocol)
+        )
+
+
+async def send_objects(call: Call) -> Response:
+    """The objects that a client of git lacks."""
+    if call.request.headers.get("content-type", "") != git.REQUEST:
+        raise UnsupportedMediaError("the request's body is none of git's", hint=f"send {git.REQUEST}")
+    async with AsyncExitStack() as stack:
+        asked = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - it ends with the answer
+        await _read_request(call.request, asked)
+        place = await stack.enter_async_context(_open(call))
+        protocol = call.request.headers.get("git-protocol", "")
+        return _GitResponse(git.answer_command(place), protocol, git.RESULT, stack.pop_all(), asked=asked)
+
+
+def say_git_error(_request: Request, error: AgentError) -> Response:
+    """As git shows it: plain text, each line of it behind `remote:`."""
+    headers = {"WWW-Authenticate": 'Basic realm="flow"'} if isinstance(error, UnauthorizedError) else {}
+    return PlainTextResponse(f"{error}\n", status_of(error), headers=headers)
+
+
+def _open(call: Call) -> contextlib.AbstractAsyncContextManager[Path]:
+    if call.caller.job is None:
+        raise NotFoundError("there is no such repository for people", hint="the tokens of jobs open it")
+    return call.rooms.data.code.open(call.caller.job, call.text("owner"), call.text("name"))
+
+
+async def _read_request(request: Request, out: IO[bytes]) -> None:
+    """The body, unzipped, in `out`, which then stands at its beginning. Raises TooLargeError, MalformedError."""
+    encoding = request.headers.get("content-encoding", "")
+    if encoding not in ("", "identity", "gzip", "x-gzip"):
+        raise UnsupportedMediaError(
+            "the request's body is packed in an unknown way", hint="send gzip or nothing"
+        )
+    unzip = zlib.decompressobj(31) if encoding.endswith("gzip") else None
+    size = 0
+    async for chunk in request.stream():
+        for piece in (chunk,) if unzip is None else _unzip(unzip, chunk):
+            size += len(piece)
+            if size > git.MOST_REQUEST_BYTES:
+                raise TooLargeError(f"the request's body is over {git.MOST_REQUEST_BYTES} bytes")
+            out.write(piece)
+    out.seek(0)
+
+
+def _unzip(unzip: "zlib._Decompress", chunk: bytes) -> Sequence[bytes]:
+    pieces = []
+    try:
+        while chunk:
+            pieces.append(unzip.decompress(chunk, git.CHUNK_BYTES))
+            chunk = unzip.unconsumed_tail
+    except zlib.error:
+        raise MalformedError("the request's body is no gzip") from None
+    return pieces
+
+
+class _GitResponse(StreamingResponse):
+    """What a git prints. Its process and all that it holds end with the answer, however that ends."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        protocol: str,
+        media_type: str,
+        held: AsyncExitStack,
+        *,
+        opening: bytes = b"",
+        asked: IO[bytes] | None = None,
+    ) -> None:
+        super().__init__(self._read(opening), media_type=media_type, headers=_FRESH)
+        self._command = command
+        self._environment = git.protocol_environment(protocol)
+        self._held = held
+        self._asked = asked
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            async with asyncio.timeout(_MOST_SECONDS):
+                await super().__call__(scope, receive, send)
+        finally:
+            await self._end()
+
+    async def _read(self, opening: bytes) -> AsyncIterator[bytes]:
+        self._process = process = await asyncio.create_subprocess_exec(
+            *self._command,
+            stdin=asyncio.subprocess.DEVNULL if self._asked is None else self._asked.fileno(),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            env=self._environment,
+            cwd="/",
+            start_new_session=True,
+        )
+        assert process.stdout is not None
+        if opening:
+            yield opening
+        while chunk := await process.stdout.read(git.CHUNK_BYTES):
+            yield chunk
+        if await process.wait():
+            log.warning("git upload-pack ended with %d", process.returncode)
+
+    async def _end(self) -> None:
+        process = self._process
+        if process is not None and process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+        await self._held.aclose()
+
+
+_PATH: Final = "/{owner}/{name}"
+OPERATIONS = (
+    Operation("GET", f"{_PATH}/info/refs", Access.GIT, list_refs, query=None, documented=False),
+    Operation("POST", f"{_PATH}/git-upload-pack", Access.GIT, send_objects, query=None, documented=False),
+)
