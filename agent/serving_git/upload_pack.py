@@ -7,10 +7,14 @@ Source: gitprotocol-http(5). Nothing of a request is a path on disk, and of its 
 the protocol.
 """
 
+import base64
 import re
+import zlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
+from agent.errors import DamagedError, RefusedError
 from agent.serving_git.commands import git_command, own_environment
 
 SERVICE: Final = "git-upload-pack"
@@ -54,6 +58,58 @@ def opening(git_protocol: str) -> bytes:
     if git_protocol == "version=2":
         return b""
     return f"{len(line) + 4:04x}{line}0000".encode()
+
+
+def read_token(authorization: str) -> str:
+    """The token in a request's header, as git and GitHub's clients show it; empty where there is none.
+
+    It is a password, of any user's, or stands behind `token` or `Bearer`.
+    """
+    scheme, _, shown = authorization.partition(" ")
+    if scheme.lower() in ("bearer", "token"):
+        return shown.strip()
+    if scheme.lower() != "basic":
+        return ""
+    try:
+        return base64.b64decode(shown.strip(), validate=True).decode().partition(":")[2]
+    except ValueError:
+        return ""
+
+
+def unpack_request(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
+    """A request's body in pieces, unzipped where its `Content-Encoding` says so.
+
+    Raises DamagedError for what is not packed so, and RefusedError above MOST_REQUEST_BYTES.
+    """
+    unpacker = Unpacker(encoding)
+    for chunk in chunks:
+        yield from unpacker.take(chunk)
+
+
+class Unpacker:
+    """Unzips a request piece by piece, and bounds what comes out. Raises as `unpack_request` does."""
+
+    def __init__(self, encoding: str) -> None:
+        if encoding not in ("", "identity", "gzip", "x-gzip"):
+            raise DamagedError("the request's body is packed in an unknown way", hint="send gzip or nothing")
+        self._unzip = zlib.decompressobj(31) if encoding.endswith("gzip") else None
+        self._size_bytes = 0
+
+    def take(self, chunk: bytes) -> Iterator[bytes]:
+        """What the next bytes give."""
+        for piece in (chunk,) if self._unzip is None else self._unpack(self._unzip, chunk):
+            self._size_bytes += len(piece)
+            if self._size_bytes > MOST_REQUEST_BYTES:
+                raise RefusedError(f"the request's body is over {MOST_REQUEST_BYTES} bytes")
+            yield piece
+
+    def _unpack(self, unzip: "zlib._Decompress", chunk: bytes) -> Iterator[bytes]:
+        try:
+            while chunk:
+                yield unzip.decompress(chunk, CHUNK_BYTES)
+                chunk = unzip.unconsumed_tail
+        except zlib.error:
+            raise DamagedError("the request's body is no gzip") from None
 
 
 def _upload_pack(option: str, repository: Path) -> list[str]:

@@ -43,6 +43,7 @@ def commit_work_tree(
     `is_left_out` says which paths are not in it. Raises AgentError with git's words when git can't take the tree as it is.
     """
     place.mkdir(parents=True, exist_ok=True)
+    folder = folder.resolve()
     found = _ask(folder, "rev-parse", "--show-toplevel", "--absolute-git-dir", "--git-common-dir")
     if len(found) < 3:
         return _commit_folder(folder, place, is_left_out)
@@ -76,7 +77,7 @@ def _commit_folder(folder: Path, place: Path, is_left_out: Callable[[str], bool]
         ["git", "init", "--quiet", "--bare", "--template=", f"--initial-branch={_FIRST}", "--", str(made)],
         git_environment(),
     )
-    tree = _Tree(folder.resolve(), made, None, place)
+    tree = _Tree(folder, made, None, place)
     tip = tree.commit("", is_left_out)
     return Code(tip, "", {f"{_HEADS}{_FIRST}": tip}, _FIRST, (tree.objects,), made)
 
@@ -127,7 +128,7 @@ class _Tree:
                     f"GIT_{role}_EMAIL": f"{_WHO}@localhost",
                     f"GIT_{role}_DATE": date,
                 }
-        settings = ("core.hooksPath=/dev/null", "core.fsmonitor=false", "core.splitIndex=false",
+        settings = ("core.hooksPath=/dev/null", "core.fsmonitor=false", "core.splitIndex=false", "core.looseCompression=1",
                     "advice.addEmbeddedRepo=false", "core.safecrlf=false", "i18n.commitEncoding=utf-8",
                     "commit.gpgSign=false", "core.bare=false")  # fmt: skip
         return run_command(

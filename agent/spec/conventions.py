@@ -259,10 +259,14 @@ CONVENTIONS: Mapping[str, Conventions] = MappingProxyType(
 )
 
 
-def describe_server(url: str) -> Mapping[str, object]:
-    """The members of the context that say where the code is, when it is at `url`: as on a GitHub Enterprise server."""
+def describe_server(url: str, *, has_api: bool = True) -> Mapping[str, object]:
+    """The members of the context that say where the code is, when it is at `url`: as on a GitHub Enterprise server.
+
+    Without `has_api` the API is where the repository's own host has it.
+    """
     url = url.rstrip("/")
-    return {"server_url": url, "api_url": f"{url}/api/v3", "graphql_url": f"{url}/api/graphql"}
+    api = {"api_url": f"{url}/api/v3", "graphql_url": f"{url}/api/graphql"} if has_api else {}
+    return {"server_url": url, **api}
 
 
 def find_repository(contexts: Mapping[str, Mapping[str, object]]) -> str:

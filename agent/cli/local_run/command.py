@@ -3,13 +3,14 @@
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from agent.cli.local_files.called import shows_jobs
+from agent.cli.local_files.code import reads_repository
 from agent.cli.local_files.files import read_pins
 from agent.cli.local_run.interrupts import Interrupts
 from agent.cli.local_run.jobs import LocalOptions
@@ -32,10 +33,12 @@ from agent.plan.request import (
     list_unset_variables,
     make_start,
 )
+from agent.spec.conventions import JOB_TOKEN, find_repository
 from agent.spec.job import Source, SourceKind
 from agent.spec.outcome import Conclusion
 
 if TYPE_CHECKING:
+    from agent.cli.local_run.code import ServedCode
     from agent.cli.terminal.screen import Screen
 
 
@@ -66,10 +69,14 @@ def run_flow_here(
         return _open_screen(flow, options, output_format, out, log)
 
     settings = load_settings({"actions_url": options.actions_url})
-    request = _ask(flow, options, _number_run(flow, settings))
-    with _run_folder(options) as folder, Interrupts() as interrupts, _put_back_left(options, open_screen):
+    number = _number_run(flow, settings)
+    with ExitStack() as stack:
+        folder = stack.enter_context(_run_folder(options))
+        request, served = _ask_and_serve(flow, options, number, folder, stack)
+        interrupts = stack.enter_context(Interrupts())
+        stack.enter_context(_put_back_left(options, open_screen))
         run = LocalRun(
-            flow, request, options, settings, folder, open_screen, SystemClock(), interrupts, early
+            flow, request, options, settings, folder, open_screen, SystemClock(), interrupts, early, served
         )
         conclusion = run.drive()
         if options.keep:
@@ -90,10 +97,27 @@ def _open_screen(flow: Flow, options: LocalOptions, output_format: str, out: Tex
     return MaskedScreen(screen, make_mask(options.secrets.values()))
 
 
-def _ask(flow: Flow, options: LocalOptions, run: RunId) -> RunStart:
+def _ask_and_serve(
+    flow: Flow, options: LocalOptions, number: RunId, folder: Path, stack: ExitStack
+) -> "tuple[RunStart, ServedCode | None]":
+    """What the planner starts from, and where the code is served, when a job of the flow may ask for it with git."""
+    if not reads_repository(flow):
+        return _ask(flow, options, Source(SourceKind.FOLDER), number), None
+    from agent.cli.local_run.code import commit_code, serve_code  # most local runs serve nothing
+
+    code = commit_code(options.workspace, folder)
+    if code is None:
+        return _ask(flow, options, Source(SourceKind.FOLDER), number), None
+    source = Source(SourceKind.FOLDER, tip=code.tip, default_branch=code.default_branch)
+    request = _ask(flow, options, source, number)
+    name = find_repository(request.contexts)
+    has_token = bool(options.secrets.get(JOB_TOKEN))
+    return request, stack.enter_context(serve_code(code, name, folder, is_upstreams_token=has_token))
+
+
+def _ask(flow: Flow, options: LocalOptions, source: Source, run: RunId) -> RunStart:
     """What the planner starts from; a secret that nobody gave is warned of. Raises UsageError for a wrong input."""
     checkout = options.inquiry.read()
-    source = Source(SourceKind.FOLDER)
     if checkout:
         source = replace(source, url=checkout.url, ref=checkout.ref, commit=checkout.commit)
     asked = RunRequest(

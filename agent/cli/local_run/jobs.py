@@ -38,6 +38,7 @@ from agent.spec.outcome import FailureKind, JobResult
 from agent.trees import remove_tree
 
 if TYPE_CHECKING:  # what a job's end needs is there once it has begun
+    from agent.cli.local_run.code import ServedCode
     from agent.journal.file import JournalReader
     from agent.journal.format import Record
 
@@ -99,9 +100,11 @@ class LocalJobs:
         warn: Callable[[str], None],
         is_unwanted: Callable[[], bool],
         kept: OpenRun,
+        served: "ServedCode | None" = None,
     ) -> None:
         self._folder = folder
         self._kept = kept
+        self._served = served
         self._options = options
         self._settings = settings
         self._early = early
@@ -129,6 +132,8 @@ class LocalJobs:
             given={**stand_in(spec), **grant.given},
             gpus=grant.gpus,
             machine={"gpus": list(grant.shown)} if grant.shown else {},
+            code_url=self._served.url if self._served else "",
+            is_upstreams_token=self._served is not None and self._served.is_upstreams_token,
         )
         folder = create_job_folder(self._folder / "jobs", spec, 1, settings, {})
         pid = fork_supervisor(folder, self._choose_secrets(spec), self._early)
@@ -178,11 +183,16 @@ class LocalJobs:
         """All of them, so that all are masked; those that the job does not name go by a name that none can have."""
         wanted = {*spec.secrets, JOB_TOKEN}  # actions ask for the token by themselves, as `github.token`
         given = self._options.secrets.items()
-        return {name if name in wanted else f"({name})": value for name, value in given}
+        chosen = {name if name in wanted else f"({name})": value for name, value in given}
+        if self._served is not None:
+            chosen[JOB_TOKEN] = self._served.begin(spec.job, chosen.get(JOB_TOKEN, ""))
+        return chosen
 
     def _finish(self, running: _Running) -> JobResult:
         del self._running[running.spec.job]
         _reap(running)
+        if self._served is not None:
+            self._served.end(running.spec.job)
         self._show_news(running)
         if running.result is None:
             from agent.job.launch.burial import bury

@@ -52,6 +52,7 @@ from agent.spec.job import JobSpec
 from agent.spec.outcome import Conclusion, JobResult
 
 if TYPE_CHECKING:  # they are there once the first job runs: it waits for nothing that it doesn't need
+    from agent.cli.local_run.code import ServedCode
     from agent.cli.local_run.groups import LocalGroups
     from agent.cli.local_run.people import LocalPeople
     from agent.cli.terminal.screen import Screen
@@ -72,6 +73,7 @@ class LocalRun:
         clock: Clock,
         interrupts: Interrupts,
         early: EarlySupervisor,
+        served: "ServedCode | None" = None,
     ) -> None:
         self._flow = flow
         store = KeptStore(settings.state_folder / KEPT)
@@ -88,6 +90,7 @@ class LocalRun:
             self._warn,
             self._is_unwanted,
             self._kept,
+            served,
         )
         self._clock = clock
         self._interrupts = interrupts

@@ -1,6 +1,5 @@
 """Admission of a caller: who asks, and about which project, checked before the operation's handler runs."""
 
-import base64
 import hmac
 from dataclasses import dataclass
 
@@ -22,6 +21,7 @@ from agent.server.process.problems import ConflictError, TooManyError, Unauthori
 from agent.server.store import tokens
 from agent.server.store.database import Connection
 from agent.server.store.projects import ProjectRow
+from agent.serving_git.upload_pack import read_token
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,18 +132,10 @@ def _may_scrape(request: Request, allowed: str) -> bool:
 
 
 def _git_token(request: Request) -> str:
-    """The token as git, and GitHub's clients, show it: a password of any user's, or behind `token` or `Bearer`."""
-    scheme, _, shown = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "basic":
-        try:
-            shown = base64.b64decode(shown.strip(), validate=True).decode().partition(":")[2]
-        except ValueError:
-            shown = ""
-    elif scheme.lower() not in ("bearer", "token"):
-        shown = ""
-    if not shown.strip():
+    token = read_token(request.headers.get("authorization", ""))
+    if not token:
         raise UnauthorizedError("the job's token is needed", hint="show it as the password, of any user")
-    return shown.strip()
+    return token
 
 
 def _bearer(request: Request) -> str:

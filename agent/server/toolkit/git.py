@@ -10,7 +10,6 @@ import logging
 import os
 import signal
 import tempfile
-import zlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -24,13 +23,7 @@ from agent.errors import AgentError, NotFoundError, RefusedError
 from agent.server.http.call import Call
 from agent.server.http.operation import Operation
 from agent.server.people.auth.access import Access
-from agent.server.process.problems import (
-    MalformedError,
-    TooLargeError,
-    UnauthorizedError,
-    UnsupportedMediaError,
-    status_of,
-)
+from agent.server.process.problems import UnauthorizedError, UnsupportedMediaError, status_of
 from agent.serving_git import upload_pack as git
 
 log = logging.getLogger("agent.server.toolkit.git")
@@ -80,32 +73,12 @@ def _open(call: Call) -> contextlib.AbstractAsyncContextManager[Path]:
 
 
 async def _read_request(request: Request, out: IO[bytes]) -> None:
-    """The body, unzipped, in `out`, which then stands at its beginning. Raises TooLargeError, MalformedError."""
-    encoding = request.headers.get("content-encoding", "")
-    if encoding not in ("", "identity", "gzip", "x-gzip"):
-        raise UnsupportedMediaError(
-            "the request's body is packed in an unknown way", hint="send gzip or nothing"
-        )
-    unzip = zlib.decompressobj(31) if encoding.endswith("gzip") else None
-    size = 0
+    """The body, unzipped, in `out`, which then stands at its beginning. Raises RefusedError, DamagedError."""
+    unpacker = git.Unpacker(request.headers.get("content-encoding", ""))
     async for chunk in request.stream():
-        for piece in (chunk,) if unzip is None else _unzip(unzip, chunk):
-            size += len(piece)
-            if size > git.MOST_REQUEST_BYTES:
-                raise TooLargeError(f"the request's body is over {git.MOST_REQUEST_BYTES} bytes")
+        for piece in unpacker.take(chunk):
             out.write(piece)
     out.seek(0)
-
-
-def _unzip(unzip: "zlib._Decompress", chunk: bytes) -> Sequence[bytes]:
-    pieces = []
-    try:
-        while chunk:
-            pieces.append(unzip.decompress(chunk, git.CHUNK_BYTES))
-            chunk = unzip.unconsumed_tail
-    except zlib.error:
-        raise MalformedError("the request's body is no gzip") from None
-    return pieces
 
 
 class _GitResponse(StreamingResponse):

@@ -1,0 +1,175 @@
+"""The code of a local run, served on this machine only, for as long as the run that started this process holds its standard input.
+
+    python -m agent.serving_git.loopback
+    < {"repositories": {"acme/lab": "/path/of/repository"}, "addresses": ["127.0.0.1"]}
+    > {"ports": [41234]}
+    < {"add": "TOKEN"}        a job begins: its token opens the repositories
+    < {"remove": "TOKEN"}     and when it has ended, no more
+    < (end of file)           the run is over, or died: so does this
+
+A process of its own: whoever runs a flow forks the jobs, and has no threads. It is started for runs that may ask for it alone.
+"""
+
+import hmac
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import IO, Any, Final
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from agent.serving_git import upload_pack as git
+
+_AT_ONCE: Final = 8
+_IDLE_SECONDS: Final = 120.0
+_LONGEST_LINE: Final = 64 << 10
+
+
+class LoopbackServer(ThreadingHTTPServer):
+    """Answers git for the holders of `tokens`."""
+
+    daemon_threads = True
+
+    def __init__(self, address: str, repositories: Mapping[str, Path], tokens: set[str]) -> None:
+        self.repositories = {name.lower(): place for name, place in repositories.items()}
+        self.tokens = tokens
+        self.turns = threading.BoundedSemaphore(_AT_ONCE)
+        super().__init__((address, 0), _Handler)
+
+
+def main() -> None:
+    """Serve until standard input ends."""
+    told = json.loads(sys.stdin.readline())
+    tokens: set[str] = set()
+    repositories = {name: Path(place) for name, place in told["repositories"].items()}
+    servers = [LoopbackServer(address, repositories, tokens) for address in told["addresses"]]
+    for server in servers:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+    sys.stdout.write(json.dumps({"ports": [server.server_address[1] for server in servers]}) + "\n")
+    sys.stdout.flush()
+    for line in sys.stdin:
+        change = json.loads(line)
+        tokens.update(filter(None, [change.get("add")]))
+        tokens.discard(change.get("remove", ""))
+    os.killpg(0, signal.SIGKILL)  # with each git that still sends
+
+
+class _RefusedError(Exception):
+    """An answer that is no repository."""
+
+    def __init__(self, status: int, said: str) -> None:
+        super().__init__(said)
+        self.status = status
+        self.said = said
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: LoopbackServer
+    protocol_version = "HTTP/1.1"
+    timeout = _IDLE_SECONDS
+
+    def do_GET(self) -> None:
+        """The refs."""
+        self._answer(self._send_refs)
+
+    def do_POST(self) -> None:
+        """The objects."""
+        self._answer(self._send_objects)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing: the terminal is the run's."""
+
+    def _answer(self, work: Any) -> None:
+        try:
+            self._check_token()
+            with self.server.turns:
+                work()
+        except _RefusedError as error:
+            self.close_connection = True  # its body may not have been read
+            self.send_response(error.status)
+            if error.status == 401:
+                self.send_header("WWW-Authenticate", 'Basic realm="flow"')
+            said = f"{error.said}\n".encode()
+            self.send_header("Content-Type", "text/plain")
+            self.send_header("Content-Length", str(len(said)))
+            self.end_headers()
+            self.wfile.write(said)
+        except OSError:  # whoever asked has gone
+            self.close_connection = True
+
+    def _check_token(self) -> None:
+        shown = git.read_token(self.headers.get("Authorization", ""))
+        known = [hmac.compare_digest(shown.encode(), token.encode()) for token in list(self.server.tokens)]
+        if True not in known:
+            raise _RefusedError(401, "the token of a running job of this run is needed")
+
+    def _find(self, end: str) -> Path:
+        path = unquote(urlsplit(self.path).path)
+        name = path.removeprefix("/").removesuffix(end)
+        found = self.server.repositories.get(name.removesuffix(".git").lower())
+        if not path.endswith(end) or found is None:
+            raise _RefusedError(404, f"there is no {path} here: a local run serves its own code")
+        return found
+
+    def _send_refs(self) -> None:
+        place = self._find("/info/refs")
+        if parse_qs(urlsplit(self.path).query).get("service") != [git.SERVICE]:
+            raise _RefusedError(403, "the code of a local run is only read, and by git's smart protocol")
+        protocol = self.headers.get("Git-Protocol", "")
+        self._stream(git.advertise_command(place), git.ADVERTISEMENT, git.opening(protocol), None)
+
+    def _send_objects(self) -> None:
+        place = self._find(f"/{git.SERVICE}")
+        if self.headers.get("Content-Type") != git.REQUEST:
+            raise _RefusedError(415, "this is no request of git's")
+        with tempfile.TemporaryFile() as asked:
+            for piece in git.unpack_request(self._read_body(), self.headers.get("Content-Encoding", "")):
+                asked.write(piece)
+            asked.seek(0)
+            self._stream(git.answer_command(place), git.RESULT, b"", asked)
+
+    def _read_body(self) -> Iterator[bytes]:
+        if "chunked" in self.headers.get("Transfer-Encoding", ""):
+            while size := int(self.rfile.readline(_LONGEST_LINE).split(b";")[0], 16):
+                yield self.rfile.read(size)
+                self.rfile.readline(_LONGEST_LINE)
+            self.rfile.readline(_LONGEST_LINE)
+            return
+        left = int(self.headers.get("Content-Length", "0"))
+        while left and (piece := self.rfile.read(min(left, git.CHUNK_BYTES))):
+            left -= len(piece)
+            yield piece
+
+    def _stream(self, command: list[str], kind: str, opening: bytes, asked: IO[bytes] | None) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        self.send_header("Cache-Control", "no-cache")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.close_connection = True
+        environment = git.protocol_environment(self.headers.get("Git-Protocol", ""))
+        with subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL if asked is None else asked,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+            cwd="/",
+        ) as process:
+            assert process.stdout is not None
+            try:
+                self.wfile.write(opening)
+                while chunk := process.stdout.read1(git.CHUNK_BYTES):  # type: ignore[attr-defined]
+                    self.wfile.write(chunk)
+            finally:
+                process.kill()
+
+
+if __name__ == "__main__":
+    main()

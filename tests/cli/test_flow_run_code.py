@@ -1,0 +1,102 @@
+"""`agent flow run`: the code of a local run is a git repository on this machine, for jobs that read it with git."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from support.git import Repository, make_repository
+from support.lab import command_line, run_agent, wait_for
+
+# What `actions/checkout` does, as an action of the repository itself.
+READS = """
+runs:
+  using: composite
+  steps:
+    - shell: bash
+      run: |
+        pair=$(printf 'x-access-token:%s' '${{ github.token }}' | base64 -w0)
+        cd "$RUNNER_TEMP" && rm -rf got && git init -q got && cd got
+        git config http.$GITHUB_SERVER_URL/.extraheader "AUTHORIZATION: basic $pair"
+        git fetch -q --depth=1 $GITHUB_SERVER_URL/$GITHUB_REPOSITORY "+$GITHUB_SHA:refs/remotes/origin/main"
+        git checkout -q -B main refs/remotes/origin/main
+        cat one.txt
+        echo "server $GITHUB_SERVER_URL api $GITHUB_API_URL default ${{ github.event.repository.default_branch }}"
+"""
+
+
+@pytest.fixture
+def code(tmp_path: Path) -> Repository:
+    repository = make_repository(tmp_path / "lab", {"one.txt": "1\n", "reads/action.yml": READS})
+    repository.git("remote", "add", "origin", "https://git.example.org/acme/lab.git")
+    (repository.folder / "one.txt").write_text("not committed\n")
+    return repository
+
+
+def write(code: Repository, *steps: str) -> Path:
+    file = code.folder / "flow.yml"
+    listed = "".join(f"      - {step}\n" for step in steps)
+    file.write_text(f"on: push\njobs:\n  it:\n    runs-on: ubuntu-latest\n    steps:\n{listed}")
+    return file
+
+
+def lines_of(file: Path, *words: str, **environment: str) -> list[str]:
+    done = run_agent(
+        "flow", "run", "--format", "json", file, *words, cwd=file.parent, environment=environment
+    )
+    assert done.code == 0, done.out + done.err
+    return [
+        line for record in done.records() if record["kind"] == "log" for line in record["text"].splitlines()
+    ]
+
+
+def test_a_job_reads_what_is_not_committed_with_git(code: Repository) -> None:
+    lines = lines_of(write(code, "uses: ./reads"))
+    assert "not committed" in lines
+    (said,) = [line for line in lines if line.startswith("server http://127.0.0.1:")]
+    words = said.split()
+    assert words[3] == f"{words[1]}/api/v3"
+    assert words[5] == "main"
+    assert sorted(code.git("status", "--short").split()) == ["??", "M", "flow.yml", "one.txt"]
+
+
+def test_a_token_of_ones_own_stays_for_the_api_of_its_host(code: Repository) -> None:
+    file = write(code, "uses: ./reads")
+    lines = lines_of(file, "--secret", "GITHUB_TOKEN", GITHUB_TOKEN="mine-and-mine-alone")
+    assert "not committed" in lines
+    (said,) = [line for line in lines if line.startswith("server http://127.0.0.1:")]
+    assert said.split()[3] == "https://git.example.org/api/v3"
+
+
+def test_a_run_that_asks_for_no_repository_serves_none_and_works_on_head(code: Repository) -> None:
+    lines = lines_of(write(code, 'run: echo "$GITHUB_SHA ${{ github.token }}."'))
+    assert f"{code.head} ." in lines
+    assert not (code.folder / ".git" / "index.lock").exists()
+
+
+def test_nothing_serves_on_when_the_run_is_killed(code: Repository, tmp_path: Path) -> None:
+    file = write(code, "uses: ./reads", "run: sleep 1000")
+    process = subprocess.Popen(
+        command_line("flow", "run", "--format", "json", file),
+        cwd=code.folder,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        text=True,
+    )
+    assert process.stdout is not None
+    records = (json.loads(line) for line in process.stdout)
+    said = next(text for record in records if "server http" in (text := record.get("text", "")))
+    address = urlsplit(said.partition("server ")[2].split()[0])
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+
+    def is_gone() -> bool:
+        with socket.socket() as asking:
+            return asking.connect_ex((address.hostname or "", address.port or 0)) != 0
+
+    assert wait_for(is_gone, "the end of what served")
