@@ -19,6 +19,7 @@ from typing import IO, Final
 
 from agent.asking_git import git_environment
 from agent.errors import AgentError, DamagedError
+from agent.serving_git.commands import run_command
 from agent.serving_git.work_tree import Code, quote
 
 _SIGNATURE: Final = b"# v3 git bundle\n"
@@ -73,6 +74,14 @@ def write_bundle(code: Code, known: Collection[str], file: Path) -> None:
         raise AgentError(
             f"git can't pack the code: {said[-1]}", hint="`git fsck` says what is wrong with the repository"
         )
+
+
+def list_present(code: Code, objects: Collection[str]) -> list[str]:
+    """Those of the objects that the code's repository has."""
+    asked = "".join(f"{one}\n" for one in objects if _OBJECT.fullmatch(one)).encode()
+    command = ["git", f"--git-dir={code.git_dir}", "cat-file", "--batch-check=%(objectname) %(objecttype)"]
+    said = run_command(command, git_environment(), asked).decode().splitlines()
+    return [line.partition(" ")[0] for line in said if not line.endswith(" missing")]
 
 
 def read_header(file: IO[bytes]) -> Header:

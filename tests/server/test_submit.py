@@ -16,6 +16,7 @@ from agent.spec.outcome import Conclusion
 
 pytestmark = pytest.mark.store("sqlite")
 Say = Callable[..., str]
+READS_CODE = "on: workflow_dispatch\njobs: {it: {runs-on: linux, steps: [{uses: actions/checkout@v4}]}}\n"
 CALLS = "on: workflow_dispatch\njobs: {call: {uses: ./inner.yml}}\n"
 INNER = "on: workflow_call\njobs: {work: {runs-on: linux, steps: [{run: echo hello}]}}\n"
 FLOW = """\
@@ -160,3 +161,33 @@ def test_a_run_that_is_over_is_not_being_cancelled(
         said = say("run", "cancel", run, *words, *where, code=1)
         assert f"run {run} is over already: cancelled" in said
     assert server.api.post(f"/runs/{run}/cancel", json={}).status_code == 409
+
+
+def test_of_a_history_only_what_is_new_is_sent(say: Say, server: ServerProcess, tmp_path: Path) -> None:
+    large = os.urandom(300_000)
+    code = make_repository(tmp_path / "code", {"large.bin": large, "flow.yml": READS_CODE}, tags=["v1"])
+    code.git("remote", "add", "origin", f"https://git.example.org/acme/{tmp_path.name}.git")
+    flow = code.folder / "flow.yml"
+
+    def submit() -> tuple[list[str], dict[str, object]]:
+        known = {digest for (digest,) in server.sql("SELECT digest FROM snapshots")}
+        say("flow", "submit", flow)
+        ((source,),) = server.sql("SELECT source FROM runs ORDER BY id DESC LIMIT 1")
+        rows = server.sql("SELECT digest, size_bytes FROM snapshots")
+        new = {digest: size for digest, size in rows if digest not in known}
+        found = json.loads(source)
+        assert all(new[digest] < 20_000 for digest in found["bundles"][1:] if digest in new)
+        return [digest for digest in found["bundles"] if digest in new], found
+
+    sent, first = submit()
+    assert (len(sent), first["tip"]) == (1, code.head)
+    sent, _ = submit()
+    assert sent == []
+    (code.folder / "new.txt").write_text("new")
+    sent, changed = submit()
+    assert (len(sent), changed["commit"]) == (1, code.head)
+    assert changed["tip"] != code.head
+    code.commit({"more.txt": "more"}, tags=["v2"])
+    sent, committed = submit()
+    assert (len(sent), len(committed["bundles"])) == (1, 2)  # type: ignore[arg-type]
+    assert committed["bundles"][0] == first["bundles"][0]  # type: ignore[index]

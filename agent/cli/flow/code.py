@@ -7,7 +7,8 @@ the first stays the same for as long as nothing is committed or fetched.
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -15,9 +16,12 @@ from agent.cli.client import Client
 from agent.cli.flow.source import is_excluded
 from agent.cli.terminal.progress import Progress
 from agent.cli.transfers import send_file, try_patiently
-from agent.serving_git.bundle import write_bundle
+from agent.errors import NotFoundError
+from agent.serving_git.bundle import list_present, write_bundle
 from agent.serving_git.work_tree import Code, commit_work_tree
 from agent.spec.job import Source
+
+_MOST_BUNDLES = 16  # that one history is made of: then it is sent whole again
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,30 +32,60 @@ class _Layer:
     known: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _History:
+    """What the server has already: bundles, and those objects in them that are here, too."""
+
+    bundles: tuple[str, ...] = ()
+    has: tuple[str, ...] = ()
+    refs: Mapping[str, str] = field(default_factory=dict)
+
+
 def send_code(
     client: Client, source: Source, folder: Path, excluded: tuple[str, ...], *, shows: bool
 ) -> Source:
     """Upload what makes a repository of the work tree around `folder`; `source` with what the server needs to serve it.
 
-    Raises UsageError when git can't take the tree as it is.
+    Raises AgentError when git can't take the tree as it is.
     """
     with tempfile.TemporaryDirectory(prefix="flow-code-") as temporary:
         place = Path(temporary)
         code = commit_work_tree(folder, place / "tree", partial(is_excluded, patterns=excluded))
-        bundles = [
+        history = _find_history(client, code)
+        sent = [
             _send_layer(client, layer, place / f"{number}.bundle", shows=shows)
-            for number, layer in enumerate(_split(code))
+            for number, layer in enumerate(_split(code, history))
         ]
-    return replace(source, bundles=tuple(bundles), tip=code.tip, default_branch=code.default_branch)
+    bundles = (*history.bundles, *sent)
+    return replace(source, bundles=bundles, tip=code.tip, default_branch=code.default_branch)
 
 
-def _split(code: Code) -> list[_Layer]:
-    """The history, which the next run has in common with this one, and what it has of its own."""
+def _find_history(client: Client, code: Code) -> _History:
+    """The newest history at the server that this code grew from, or that has a part of it."""
+    if not code.base:
+        return _History()
+    try:
+        items = client.get(client.in_project("/api/v1/histories"))["items"]
+    except NotFoundError:  # a server from before it kept them
+        return _History()
+    for item in items:
+        here = list_present(code, list(dict.fromkeys([item["commit"], *item["refs"].values()])))
+        if item["commit"] in here and len(item["bundles"]) < _MOST_BUNDLES:
+            return _History(tuple(item["bundles"]), tuple(here), item["refs"])
+    return _History()
+
+
+def _split(code: Code, history: _History) -> list[_Layer]:
+    """What is new in the history, which the next run has in common with this one, and what is this one's own."""
     if code.base in ("", code.tip):
-        return [_Layer(code, ())]
+        is_there = bool(history.bundles) and code.refs == history.refs
+        return [] if is_there else [_Layer(code, history.has)]
     refs = {name: code.base if oid == code.tip else oid for name, oid in code.refs.items()}
-    history = replace(code, tip=code.base, refs=refs, objects=code.objects[1:])
-    return [_Layer(history, ()), _Layer(code, tuple(dict.fromkeys([code.base, *refs.values()])))]
+    known = tuple(dict.fromkeys([code.base, *refs.values()]))
+    own = _Layer(code, known)
+    if set(known) <= set(history.has):
+        return [own]
+    return [_Layer(replace(code, tip=code.base, refs=refs, objects=code.objects[1:]), history.has), own]
 
 
 def _send_layer(client: Client, layer: _Layer, file: Path, *, shows: bool) -> str:

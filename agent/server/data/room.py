@@ -6,6 +6,7 @@ from agent.server.data.artifacts import Artifacts
 from agent.server.data.blobs.location import open_blobs
 from agent.server.data.blobs.store import BlobStore
 from agent.server.data.caches import Caches
+from agent.server.data.code.histories import Histories
 from agent.server.data.code.repositories import CodeRepositories
 from agent.server.data.code.stores import CodeStores
 from agent.server.data.dataset_changes import DatasetChanges
@@ -45,6 +46,7 @@ class DataRoom:
     job_caches: JobCaches
     snapshots: Snapshots
     code: CodeRepositories
+    histories: Histories
     step_results: StepResults
     tags: Tags
     datasets: DatasetReading
@@ -75,6 +77,7 @@ def make_data_room(
         job_caches=JobCaches(changes, uploads),
         snapshots=snapshots,
         code=CodeRepositories(database, stores),
+        histories=Histories(database, blobs),
         step_results=StepResults(changes),
         tags=Tags(changes),
         datasets=DatasetReading(database, datasets),

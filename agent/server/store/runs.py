@@ -176,6 +176,13 @@ async def find_run(connection: AsyncConnection, run: int) -> RunRow | None:
     return None if row is None else RunRow(*row)
 
 
+async def list_sources(connection: AsyncConnection, project: int, word: str, most: int) -> list[str]:
+    """The sources of the project's newest runs that have `word` in them."""
+    is_wanted = (runs.c.project == project) & runs.c.source.contains(word, autoescape=True)
+    query = select(runs.c.source).where(is_wanted).order_by(runs.c.id.desc()).limit(most)
+    return list((await connection.execute(query)).scalars())
+
+
 async def project_of(connection: AsyncConnection, run: int) -> int | None:
     """The project that the run belongs to."""
     query = select(runs.c.project).where(runs.c.id == run)
