@@ -112,16 +112,22 @@ class Source:
     bundles: tuple[str, ...] = ()
     tip: str = ""  # the commit that the run works on there: `commit`, or one on top of it
     default_branch: str = ""
+    is_served: bool = False  # of `git`: the server has a copy, which jobs read in place of `url`
 
     @property
     def run_commit(self) -> str:
         """The commit that the run works on: `github.sha`."""
         return self.tip or self.commit
 
+    @property
+    def has_server(self) -> bool:
+        """Whether the server of the run has the code as a git repository."""
+        return self.is_served or bool(self.bundles)
+
     @staticmethod
     def to_form(fields: dict[str, object]) -> dict[str, object]:
         """As the released form has it, where nothing is said of a repository that is served."""
-        for name in ("bundles", "tip", "default_branch"):
+        for name in ("bundles", "tip", "default_branch", "is_served"):
             if not fields[name]:
                 del fields[name]
         return fields

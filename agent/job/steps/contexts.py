@@ -66,7 +66,7 @@ def _make_view(job: RunningJob) -> View:
 
 def _served_code(job: RunningJob) -> Mapping[str, object]:
     """Where the run's code is served as a repository, when it is; else that is as the flow's language says."""
-    url = job.settings.code_url or (job.settings.server_url if job.spec.source.bundles else "")
+    url = job.settings.code_url or (job.settings.server_url if job.spec.source.has_server else "")
     return describe_server(url, has_api=not job.settings.is_upstreams_token) if url else _NOTHING
 
 

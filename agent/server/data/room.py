@@ -7,7 +7,6 @@ from agent.server.data.blobs.location import open_blobs
 from agent.server.data.blobs.store import BlobStore
 from agent.server.data.caches import Caches
 from agent.server.data.code.histories import Histories
-from agent.server.data.code.repositories import CodeRepositories
 from agent.server.data.code.stores import CodeStores
 from agent.server.data.dataset_changes import DatasetChanges
 from agent.server.data.dataset_reading import DatasetReading
@@ -45,7 +44,7 @@ class DataRoom:
     caches: Caches
     job_caches: JobCaches
     snapshots: Snapshots
-    code: CodeRepositories
+    code: CodeStores
     histories: Histories
     step_results: StepResults
     tags: Tags
@@ -63,7 +62,6 @@ def make_data_room(
     blobs = open_blobs(blobs_url, folder.blobs, files)
     uploads = Uploads(changes, blobs, limits.artifact_bytes)
     snapshots = Snapshots(changes, blobs, limits.snapshot_bytes)
-    stores = CodeStores(snapshots, folder.code, files, limits.code_bytes)
     datasets = Datasets(database, blobs, changes.clock, limits)
     return DataRoom(
         blobs=blobs,
@@ -76,7 +74,7 @@ def make_data_room(
         caches=Caches(changes, uploads),
         job_caches=JobCaches(changes, uploads),
         snapshots=snapshots,
-        code=CodeRepositories(database, stores),
+        code=CodeStores(snapshots, folder.code, files, limits.code_bytes),
         histories=Histories(database, blobs),
         step_results=StepResults(changes),
         tags=Tags(changes),

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from agent import codec
 from agent.errors import NotFoundError, UsageError
 from agent.flow.model import Flow
+from agent.flow.repository import split_repository
 from agent.ids import JobId, RunId
 from agent.plan import (
     Event,
@@ -39,7 +40,7 @@ from agent.server.runs.platform_events import tell_of_run
 from agent.server.runs.sources import allow_projects, check_sources
 from agent.server.runs.starters import check_starter
 from agent.server.store import gangs as gang_store
-from agent.server.store import jobs, projects, queue, run_secrets, runs, settings, snapshots
+from agent.server.store import jobs, projects, queue, repositories, run_secrets, runs, settings, snapshots
 from agent.server.store.database import Connection
 from agent.server.store.deliveries import OriginRow, add_origin
 from agent.server.store.jobs import JobRow
@@ -113,6 +114,8 @@ class Runs:
         project = await projects.find_project(change.connection, submission.project)
         await _check_quota(change.connection, project)
         await _check_snapshot(change.connection, submission.project, submission.request.source)
+        if project is not None and project.settings.serve_repositories:
+            submission = await _serve_connected(change.connection, submission)
         own = check_run_secrets(submission.secrets)
         is_strict = project is not None and project.settings.strict_secrets
         start, unset = await _add_run(change, self._planner, flow, submission, own, is_strict=is_strict)
@@ -277,6 +280,20 @@ async def _add_run(
     )
     await runs.name_run(change.connection, run, await planner.name_run(flow, start))
     return start, explain_all_unset(flow, asked, known)
+
+
+async def _serve_connected(connection: Connection, submission: Submission) -> Submission:
+    """The run's jobs read its code here, where it is of a connected repository of its project."""
+    source = submission.request.source
+    wanted = split_repository(source.url)
+    if source.kind is not SourceKind.GIT or not wanted[1]:
+        return submission
+    known = await repositories.list_repositories(connection, submission.project)
+    row = next((one for one in known if split_repository(one.url) == wanted), None)
+    if row is None:
+        return submission
+    served = replace(source, is_served=True, default_branch=source.default_branch or row.default_branch)
+    return replace(submission, request=replace(submission.request, source=served))
 
 
 async def _known_secrets(connection: Connection, project: int, own: Iterable[str]) -> tuple[str, ...]:

@@ -35,6 +35,9 @@ class ProjectSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_log_bytes: _Bytes | None = None  # of all its archived logs together; the oldest go first
     max_dataset_bytes: _Bytes | None = None  # of all contents of its datasets, each counted once
     strict_secrets: bool = False  # a run that names a secret which nobody has set is refused
+    serve_repositories: bool = (
+        False  # jobs read its connected repositories here, and are handed no credentials of theirs
+    )
     public_badges: bool = False  # whether anybody may see how its flows stand
     keep_runs_days: _Days | None = None
     keep_logs_days: _Days | None = None

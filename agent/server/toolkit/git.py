@@ -69,7 +69,7 @@ def say_git_error(_request: Request, error: AgentError) -> Response:
 def _open(call: Call) -> contextlib.AbstractAsyncContextManager[Path]:
     if call.caller.job is None:
         raise NotFoundError("there is no such repository for people", hint="the tokens of jobs open it")
-    return call.rooms.data.code.open(call.caller.job, call.text("owner"), call.text("name"))
+    return call.rooms.code.open(call.caller.job, call.text("owner"), call.text("name"))
 
 
 async def _read_request(request: Request, out: IO[bytes]) -> None:

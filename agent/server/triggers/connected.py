@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import json
+import os
 import re
 import secrets
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,7 +23,7 @@ from agent.server.events.changes import Changes
 from agent.server.people.vault import Vault
 from agent.server.pools import Pools
 from agent.server.process.problems import ConflictError
-from agent.server.store import deliveries, repositories
+from agent.server.store import deliveries, projects, repositories
 from agent.server.store.database import Connection
 from agent.server.store.repositories import RepositoryRow
 from agent.server.triggers.called import (
@@ -44,6 +46,7 @@ T = TypeVar("T")
 PROVIDERS: Final = ("github", "gitea", "gitlab", "git")
 FORKS: Final = ("approve", "run", "never")
 DEFAULT_FOLDERS: Final = tuple(folder.path for folder in FLOW_FOLDERS)
+_FRESH_SECONDS: Final = 15.0  # a copy that is served is not asked of its host again
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
 _HOSTS: Final = {
     "github.com": "github",
@@ -138,6 +141,7 @@ class Connected:
             await repositories.remove_repository(change.connection, row.id)
         async with self._turn(row.id):
             await self._pools.files.run(remove_tree, self._folder / row.id)
+            await self._pools.files.run(remove_tree, self._folder / f"{row.id}.whole")
 
     async def load(self, repository: str) -> RepositoryRow:
         """The repository. Raises NotFoundError."""
@@ -163,6 +167,29 @@ class Connected:
         """The repository's mirror, fresh, for as long as the block runs; one at a time."""
         async with self._turn(row.id):
             yield await self.ask(self._refresh_mirror, row)
+
+    async def find_whole(self, row: RepositoryRow, commit: str, ref: str) -> Path:
+        """A whole copy of the repository on this server's disk, `commit` in it, where that is asked for.
+
+        It is asked of the host again when it is older than some seconds, or has not the commit. Raises as `open` does.
+        """
+        folder = self._folder / f"{row.id}.whole"
+
+        def bring() -> None:
+            folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            place = self._outside.check(row.url)
+            mirror = Mirror(folder, place, self.read_credentials(row), self._limit_bytes, is_whole=True)
+            is_fresh = (folder / "HEAD").exists() and time.time() - folder.stat().st_mtime < _FRESH_SECONDS
+            if not is_fresh or (commit and not mirror.has(commit)):
+                mirror.refresh()
+                mirror.set_head(row.default_branch)
+                if commit:
+                    mirror.fetch(commit, *([ref] if ref else []))
+                os.utime(folder)
+
+        async with self._turn(f"{row.id}.whole"):
+            await self.ask(bring)
+        return folder
 
     async def ask(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What `work` on a mirror gives: it may wait for other machines. Raises OverloadedError."""
@@ -216,7 +243,10 @@ class Connected:
         if origin is None or origin.repository is None or not origin.is_trusted:
             return ""
         row = await repositories.find_repository(connection, origin.repository)
-        return "" if row is None else self.read_credentials(row).rpartition(":")[2]
+        project = None if row is None else await projects.find_project(connection, row.project)
+        if row is None or project is None or project.settings.serve_repositories:
+            return ""  # the job's own token opens the copy that is served
+        return self.read_credentials(row).rpartition(":")[2]
 
     def _make_row(self, identifier: str, project: int, wanted: Connecting) -> RepositoryRow:
         values = _checked(wanted)

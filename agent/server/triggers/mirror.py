@@ -25,6 +25,12 @@ MOST_COMMITS = 1000  # of a push: GitHub's limit, a larger one passes every path
 MOST_FLOWS = 200
 LARGEST_FILE_BYTES = 1 << 20
 _FILES = (b"100644", b"100755")
+_PARTIAL = (
+    ("remote.origin.promisor", "true"),
+    ("remote.origin.partialclonefilter", "blob:none"),
+    ("extensions.partialClone", "origin"),
+    ("core.repositoryFormatVersion", "1"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +44,16 @@ class MirrorFile:
 class Mirror:
     """One repository's copy in `folder`."""
 
-    def __init__(self, folder: Path, place: AllowedUrl, credentials: str, limit_bytes: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        place: AllowedUrl,
+        credentials: str,
+        limit_bytes: int,
+        *,
+        is_whole: bool = False,  # with all contents: it is to be served
+    ) -> None:
+        self._is_whole = is_whole
         self._folder = folder
         self._place = place
         self._url = _with_credentials(place.url, credentials)
@@ -58,6 +73,10 @@ class Mirror:
             self._make()
         self._run("config", "remote.origin.url", self._place.url)
         self._fetch("--prune", "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
+
+    def set_head(self, branch: str) -> None:
+        """What it is cloned at where nobody says otherwise."""
+        self._run("symbolic-ref", "HEAD", f"refs/heads/{branch}")
 
     def fetch(self, commit: str, *refs: str) -> bool:
         """Have `commit`: fetched by name, or as a part of one of `refs`. False when the repository has it no more."""
@@ -227,10 +246,7 @@ class Mirror:
         run_git(["init", "--quiet", "--bare", "--template=", kind, "--", str(made)])
         for name, value in (
             ("remote.origin.url", self._place.url),
-            ("remote.origin.promisor", "true"),
-            ("remote.origin.partialclonefilter", "blob:none"),
-            ("extensions.partialClone", "origin"),
-            ("core.repositoryFormatVersion", "1"),
+            *(() if self._is_whole else _PARTIAL),
         ):
             run_git(["config", name, value], folder=made)
         made.replace(self._folder)
@@ -238,7 +254,8 @@ class Mirror:
     def _fetch(self, *arguments: str) -> None:
         options = [argument for argument in arguments if argument.startswith("--")]
         names = [argument for argument in arguments if not argument.startswith("--")]
-        quiet = ["--quiet", "--force", "--no-tags", "--no-recurse-submodules", "--filter=blob:none"]
+        quiet = ["--quiet", "--force", "--no-tags", "--no-recurse-submodules"]
+        quiet += [] if self._is_whole else ["--filter=blob:none"]
         try:
             self._run("fetch", *quiet, *options, "--", "origin", *names, is_local=False)
         except RefusedError:

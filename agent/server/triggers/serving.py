@@ -1,0 +1,101 @@
+"""The gate before the code that jobs read with git: token -> job -> repository, and nothing else leads to one.
+
+| what is asked for | a job reads it |
+| --- | --- |
+| the repository of its own run, of a snapshot | always: exactly what came with the run |
+| the connected repository that its run is of | where the project's `serve_repositories` is set |
+| another connected repository of the project | there, too, unless strangers' code runs |
+| any other | never: it is told as one that is not there, also where it is |
+
+What comes from a host lies in whole copies, made with the project's credentials. No job ever has those.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from agent.errors import NotFoundError
+from agent.flow.repository import split_repository
+from agent.server.data.code.stores import CodeStores
+from agent.server.people.auth.runtime import JobIdentity
+from agent.server.pools import OverloadedError
+from agent.server.store import deliveries, jobs, projects, repositories
+from agent.server.store.database import Connection, Database
+from agent.server.store.repositories import RepositoryRow
+from agent.server.triggers.connected import Connected
+from agent.spec.conventions import find_repository
+from agent.spec.job import JobSpec
+
+_AT_ONCE: Final = 8  # requests that git works on
+_WAIT_SECONDS: Final = 60.0
+
+
+class ServedCode:
+    """Repositories for the jobs of this server."""
+
+    def __init__(self, database: Database, stores: CodeStores, connected: Connected) -> None:
+        self._database = database
+        self._stores = stores
+        self._connected = connected
+        self._free = asyncio.Semaphore(_AT_ONCE)
+
+    @asynccontextmanager
+    async def open(self, job: JobIdentity, owner: str, name: str) -> AsyncIterator[Path]:
+        """The repository on disk, for a git that works on it as long as the context lasts.
+
+        Raises NotFoundError for one that the job may not read, OverloadedError when too many are read already, and what
+        a host that does not answer leads to.
+        """
+        asked = f"{owner}/{name.removesuffix('.git')}".lower()
+        async with self._database.read() as connection:
+            spec = await jobs.load_spec(connection, job.job)
+            project = await jobs.project_of(connection, job.job)
+            is_own = find_repository(spec.contexts).lower() == asked  # the same in capitals, as at GitHub
+            is_snapshot = is_own and bool(spec.source.bundles)
+            row = (
+                None
+                if is_snapshot
+                else await _find_connected(connection, spec, project, asked, is_own=is_own)
+            )
+        if project is None or not (is_snapshot or row):
+            raise NotFoundError(
+                f"there is no repository {owner}/{name} for this job",
+                hint="a job reads the code of its own run here; others are at the address of their own host",
+            )
+        async with self._turn():
+            if row is None:
+                async with self._stores.use(project, spec.source) as place:
+                    yield place
+            else:
+                wanted = (spec.source.commit, spec.source.ref) if is_own else ("", "")
+                yield await self._connected.find_whole(row, *wanted)
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(_WAIT_SECONDS):
+                await self._free.acquire()
+        except TimeoutError:
+            raise OverloadedError(
+                "too many repositories are being read", hint="try again in a moment"
+            ) from None
+        try:
+            yield
+        finally:
+            self._free.release()
+
+
+async def _find_connected(
+    connection: Connection, spec: JobSpec, project: int | None, asked: str, *, is_own: bool
+) -> RepositoryRow | None:
+    """The connected repository of that name which the job may read."""
+    row = None if project is None else await projects.find_project(connection, project)
+    if row is None or not row.settings.serve_repositories or (is_own and not spec.source.is_served):
+        return None
+    origin = await deliveries.find_origin(connection, spec.run)
+    if not is_own and origin is not None and not origin.is_trusted:
+        return None
+    known = await repositories.list_repositories(connection, row.id)
+    return next((one for one in known if split_repository(one.url)[1].lower() == asked), None)
