@@ -1,4 +1,4 @@
-"""How many columns of a terminal a character takes. Pure."""
+"""Widths of characters: how many columns of a terminal each takes. Pure."""
 
 import re
 import unicodedata

@@ -1,4 +1,4 @@
-"""What a machine refuses of a state folder, said as a person would: which folder, what is wrong with it, and what to do.
+"""Access to a state folder that a machine refuses, said as a person would: which folder, what is wrong with it, and what to do.
 
 Nothing of a state is there before an agent is registered, so no folder at all is no fault.
 """

@@ -35,7 +35,7 @@ from agent.server.settings import ServerSettings
 from agent.server.store.database import Database, open_database
 from agent.server.telemetry import Telemetry
 from agent.server.triggers.service import Triggers, make_triggers
-from agent.server.triggers.serving import ServedCode
+from agent.server.triggers.serving import CodeServing
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ def _assemble(
         data=data,
         triggers=triggers,
         agents=agents,
-        code=ServedCode(database, data.code, triggers.connected),
+        code=CodeServing(database, data.code, triggers.connected),
         http=HttpRoom(
             Bodies(settings.limits.bodies_bytes, settings.limits.bodies_of_client_bytes),
             Rates(clock, settings.limits.requests_per_second, settings.limits.requests_burst),

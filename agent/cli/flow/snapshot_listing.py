@@ -1,4 +1,4 @@
-"""What a snapshot of a folder has: what git would clone of it, and what is not committed yet, each as it lies.
+"""The content of a snapshot of a folder: what git would clone of it, and what is not committed yet, each as it lies.
 
 Git says what it ignores. A work tree within the folder (a submodule, another clone) is asked by itself, as for a local run's
 copy; a submodule that nobody has checked out is the empty folder that a clone has of it. Outside of git nothing is left out.

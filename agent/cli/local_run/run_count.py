@@ -1,4 +1,4 @@
-"""How many runs were started on this machine: each has a readable name of its own, as a server's have.
+"""The count of the runs that were started on this machine: each has a readable name of its own, as a server's have.
 
 STATE/local-runs      the number of the last one, as text
 """

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from agent.control_sequences import MOST_SEEN_THROUGH, SeenText, find_around, find_open, leave_out_hidden
 from agent.job.output.mask_search import FewForms, ManyForms, find_unfinished, is_known
-from agent.job.output.overwriting import Forms, LineSoFar, find_painted, find_unpainted
+from agent.job.output.overwriting import LineSoFar, SecretForms, find_painted, find_unpainted
 from agent.mask_forms import derive_forms, encode_printed
 from agent.painted import has_moves
 
@@ -121,8 +121,8 @@ class Masker:
         return start
 
     @property
-    def _painted(self) -> Forms:
-        return Forms(
+    def _painted(self) -> SecretForms:
+        return SecretForms(
             self._longest, self._search, lambda data: find_unfinished(self._ordered, self._longest, data)
         )
 

@@ -15,7 +15,7 @@ _LONGEST_MOVE: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Forms:
+class SecretForms:
     """What is looked for: the length of the longest, what finds whole ones, and what finds where an unfinished one begins."""
 
     longest: int
@@ -56,7 +56,7 @@ class LineSoFar:
             return
         if self.is_moved or has_moves(self._text[-_LONGEST_MOVE:] + out):
             if self._continued is None or self._continued.data != out:
-                self.paint(out, Forms(0, _find_nothing, len))
+                self.paint(out, SecretForms(0, _find_nothing, len))
             assert self._continued is not None
             self._lines, self._text = self._continued.lines, b""
             for line in self._lines:
@@ -65,7 +65,7 @@ class LineSoFar:
             self._text = (self._text + out)[:_MOST_BYTES]
         self._continued = None
 
-    def paint(self, data: bytes, forms: Forms) -> list[tuple[int, int]]:
+    def paint(self, data: bytes, forms: SecretForms) -> list[tuple[int, int]]:
         """(start, end) of the bytes of `data`, in which is no newline, that paint a secret on this line."""
         if self._continued is None or self._continued.data != data:
             lines = self._start(data, forms.longest)
@@ -73,7 +73,7 @@ class LineSoFar:
             self._continued = _Continued(data, lines, found)
         return self._continued.found
 
-    def find_unfinished(self, data: bytes, forms: Forms) -> int:
+    def find_unfinished(self, data: bytes, forms: SecretForms) -> int:
         """Where that was written which stands before the cursor after `data` and may be the beginning of a secret; else its length."""
         self.paint(data, forms)
         assert self._continued is not None
@@ -99,7 +99,7 @@ class LineSoFar:
         )
 
 
-def find_painted(data: bytes, before: LineSoFar | None, forms: Forms) -> Iterator[tuple[int, int]]:
+def find_painted(data: bytes, before: LineSoFar | None, forms: SecretForms) -> Iterator[tuple[int, int]]:
     """(start, end) of the bytes that paint a secret on one of the lines of `data`, the first of which continues `before`."""
     start = 0
     for text in data.split(b"\n"):
@@ -109,7 +109,7 @@ def find_painted(data: bytes, before: LineSoFar | None, forms: Forms) -> Iterato
         start += len(text) + 1
 
 
-def find_unpainted(data: bytes, before: LineSoFar | None, forms: Forms) -> int:
+def find_unpainted(data: bytes, before: LineSoFar | None, forms: SecretForms) -> int:
     """Where that was written which stands before the cursor and may be the beginning of a secret; the data's length if nowhere."""
     start = data.rfind(b"\n") + 1
     line = (None if start else before) or LineSoFar()

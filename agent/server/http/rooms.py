@@ -16,7 +16,7 @@ from agent.server.process.room import ProcessRoom
 from agent.server.runs.room import RunRoom
 from agent.server.store.database import Database
 from agent.server.triggers.service import Triggers
-from agent.server.triggers.serving import ServedCode
+from agent.server.triggers.serving import CodeServing
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,5 +36,5 @@ class Rooms:
     data: DataRoom
     triggers: Triggers
     agents: AgentRoom
-    code: ServedCode
+    code: CodeServing
     http: HttpRoom

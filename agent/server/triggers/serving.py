@@ -32,7 +32,7 @@ _AT_ONCE: Final = 8  # requests that git works on
 _WAIT_SECONDS: Final = 60.0
 
 
-class ServedCode:
+class CodeServing:
     """Repositories for the jobs of this server."""
 
     def __init__(self, database: Database, stores: CodeStores, connected: Connected) -> None:

@@ -1,4 +1,4 @@
-"""What an author is told of a manifest before anybody uses it: what GitHub would refuse, miss or drop, and what is not there.
+"""The inspection of a manifest before anybody uses it: what GitHub would refuse, miss or drop, and what is not there.
 
 Who runs an action asks none of this. Source: actions/runner `action_yaml.json` (which mappings are strict),
 `ActionManifestManager.cs`; GitHub's "Metadata syntax reference".

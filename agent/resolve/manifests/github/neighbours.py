@@ -1,4 +1,4 @@
-"""What a manifest names beside itself: its scripts, its Dockerfile, and the actions that its steps use."""
+"""Neighbours that a manifest names beside itself: its scripts, its Dockerfile, and the actions that its steps use."""
 
 import os
 import re

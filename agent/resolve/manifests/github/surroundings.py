@@ -1,4 +1,4 @@
-"""Where an action lies, and what its inspection says of its manifest's nodes."""
+"""The place where an action lies, and what its inspection says of its manifest's nodes."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a project has of repositories' histories: so that the next run's code is sent as what is new in it."""
+"""Histories of repositories that a project has: so that the next run's code is sent as what is new in it."""
 
 import io
 from collections.abc import AsyncIterator
