@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -137,15 +138,19 @@ def test_an_action_that_is_no_known_checkout_is_ended_before_git_throws_work_awa
 
 
 @pytest.mark.parametrize(
-    ("script", "lost"),
-    [("rm -rf runs notes.txt", "notes.txt, runs"), ("git show HEAD:a.txt > a.txt", "a.txt")],
+    ("script", "said"),
+    [
+        ("rm -rf runs notes.txt", "took away notes.txt, runs, which are put back"),
+        ("git show HEAD:a.txt > a.txt", "undid the edits of a.txt, which are put back"),
+    ],
 )
-def test_a_run_whose_action_lost_the_users_work_is_never_green(place: Place, script: str, lost: str) -> None:
+def test_a_run_whose_action_lost_the_users_work_is_never_green(place: Place, script: str, said: str) -> None:
     manifest = f"name: x\nruns: {{using: composite, steps: [{{shell: sh, run: '{script}'}}]}}\n"
     place.add_action("acme/sweep", manifest)
     done = place.run("      - {uses: acme/sweep@v1, continue-on-error: true}\n")
     assert done.code == 1
-    assert message(done) == f"the action lost what only this folder had: {lost}"
+    assert message(done) == f"the action {said}; --in-place=destructive lets it"
+    assert place.kept() == place.mine
 
 
 def test_what_the_flow_itself_does_in_the_folder_is_its_authors_word(place: Place) -> None:
@@ -158,7 +163,10 @@ def test_what_the_flow_itself_does_in_the_folder_is_its_authors_word(place: Plac
     ("script", "said"),
     [
         ("git clean -ffdx; git reset --hard", "'git clean' would throw away"),
-        ("rm notes.txt; git show HEAD:a.txt > a.txt", "lost what only this folder had: notes.txt, a.txt"),
+        (
+            "rm notes.txt; git show HEAD:a.txt > a.txt",
+            "took away notes.txt, which is put back; and undid the edits of a.txt, which are put back",
+        ),
     ],
 )
 @pytest.mark.parametrize("depth", [1, 2])
@@ -173,8 +181,7 @@ def test_a_composite_action_of_the_folder_itself_is_an_action_as_any_other(
     done = place.run(f"      - uses: ./act{depth}\n")
     assert done.code == 1
     assert said in message(done)
-    if "git clean" in said:
-        assert place.kept() == place.mine
+    assert place.kept() == place.mine
 
 
 @pytest.mark.parametrize("name", ["a.txt", "notes.txt", "runs/1/weights"])
@@ -185,10 +192,13 @@ def test_an_action_that_overwrites_the_users_work_fails_its_job_and_says_so(plac
     place.add_action("acme/write", manifest)
     done = place.run("      - {uses: acme/write@v1, continue-on-error: true}\n")
     assert done.code == 1
-    assert (
-        message(done)
-        == f"the action overwrote what only this folder had: {name}; --in-place=destructive lets it"
+    said = re.fullmatch(
+        rf"the action overwrote what only this folder had: {name} \(as it was in (\S+)\);"
+        " --in-place=destructive lets it",
+        message(done),
     )
+    assert said, message(done)
+    assert (place.folder / said[1] / name).read_text() == place.mine[name]
 
 
 UPLOAD = """      - run: |

@@ -1,14 +1,12 @@
 """`agent flow run --in-place`: branches, tags and stashes that an action takes away or moves are there again, or kept by a name that is said."""
 
 import os
-import signal
 import subprocess
 from pathlib import Path
 
-import psutil
 import pytest
 from support.git import Repository
-from support.in_place import Place, message
+from support.in_place import Place, kill_all, message
 from support.lab import Done, wait_for
 
 HELD = "refs/flow-agent"
@@ -236,16 +234,6 @@ def start_removing(history: History) -> "subprocess.Popen[bytes]":
     run = history.place.start("      - uses: ./.actions/remove\n")
     wait_for((outside / "gone").exists, "an action that took everything away")
     return run
-
-
-def kill_all(run: "subprocess.Popen[bytes]") -> None:
-    """What a power loss does to a run: nobody has a last word."""
-    family = [psutil.Process(run.pid), *psutil.Process(run.pid).children(recursive=True)]
-    for number in (signal.SIGSTOP, signal.SIGKILL):
-        for process in family:
-            process.send_signal(number)
-    run.wait()
-    psutil.wait_procs(family)
 
 
 @pytest.fixture

@@ -1,9 +1,12 @@
 """A folder of somebody's own that local runs work in (`--in-place`), and a host of repositories and actions."""
 
 import os
+import signal
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+
+import psutil
 
 from support.git import Repository, make_repository
 from support.lab import Done, command_line, run_agent
@@ -97,3 +100,13 @@ def message(done: Done) -> str:
 
 def texts(done: Done) -> str:
     return "\n".join(record["text"] for record in done.records() if record["kind"] == "log")
+
+
+def kill_all(run: "subprocess.Popen[bytes]") -> None:
+    """What a power loss does to a run: nobody has a last word."""
+    family = [psutil.Process(run.pid), *psutil.Process(run.pid).children(recursive=True)]
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        for process in family:
+            process.send_signal(number)
+    run.wait()
+    psutil.wait_procs(family)

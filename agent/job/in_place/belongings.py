@@ -1,8 +1,7 @@
 """Belongings: what a folder of somebody's own holds and nothing else has: uncommitted edits, untracked and ignored files, its `.git`.
 
-Listed before the first job of a run begins, and looked at around each action that runs in the folder: whatever way an
-action takes, it does not lose or overwrite them and pass. Of what git ignores (caches, most of all) only the being there counts,
-and of other repositories in the folder: what is in them is theirs.
+Listed before the first job of a run begins. What is in them is looked at around each action that runs in the folder
+(agent.job.in_place.survey).
 """
 
 import contextlib
@@ -14,11 +13,10 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import NamedTuple
 
 from agent.asking_git import git_environment
 
-_READ_BYTES = 16 << 20  # what is larger is not read twice an action: its size and times tell
+_READ_BYTES = 16 << 20  # what is larger is not read: its size and times tell
 _CODES = {"??": "untracked", "!!": "ignored"}
 
 
@@ -28,13 +26,8 @@ class Belonging(StrEnum):
     EDIT = "edit"
     UNTRACKED = "untracked"
     IGNORED = "ignored"
-
-
-class Losses(NamedTuple):
-    """Paths that are gone, or whose edits were undone; and those in which there is something else now."""
-
-    lost: list[str]
-    overwritten: list[str]
+    GIT = "git"  # the repository itself: `.git`
+    REPOSITORY = "repository"  # a submodule
 
 
 def list_belongings(folder: Path) -> dict[str, Belonging]:
@@ -42,11 +35,12 @@ def list_belongings(folder: Path) -> dict[str, Belonging]:
 
     Outside of git, it is all that lies in `folder`.
     """
-    found = _ask_status(folder)
+    found = ask_status(folder)
     if found is None:
         return {entry.path: Belonging.UNTRACKED for entry in os.scandir(folder)}
     top, edited = found
-    return {str(top / ".git"): Belonging.IGNORED, **edited}
+    modules = dict.fromkeys(_list_submodules(folder, top), Belonging.REPOSITORY)
+    return {str(top / ".git"): Belonging.GIT, **modules, **edited}
 
 
 def share_belongings(folder: Path, file: Path) -> dict[str, Belonging]:
@@ -66,33 +60,19 @@ def look_at(belongings: Mapping[str, Belonging]) -> dict[str, str]:
     seen: dict[str, str] = {}
     for path, kind in belongings.items():
         if os.path.lexists(path):
-            seen[path] = "" if kind is Belonging.IGNORED else _mark(path)
+            seen[path] = _mark(path) if kind in {Belonging.EDIT, Belonging.UNTRACKED} else ""
             if kind is Belonging.UNTRACKED:
                 seen |= {inner: _mark(inner) for inner in _walk(path)}
     return seen
 
 
-def find_losses(folder: Path, before: Mapping[str, str]) -> Losses:
-    """What became of that which `look_at` saw in `folder`."""
-    gone = {path for path in before if not os.path.lexists(path)}
-    changed = [path for path, mark in before.items() if mark and path not in gone and _mark(path) != mark]
-    edited = (_ask_status(folder) or (folder, {}))[1] if changed else {}
-    undone = [path for path in changed if ask_git(folder, "ls-files", "--", path) and path not in edited]
-    lost = [
-        path
-        for path in before
-        if path in gone and not any(str(above) in gone for above in Path(path).parents)
-    ]
-    return Losses([*lost, *undone], [path for path in changed if path not in undone])
-
-
-def ask_git(folder: Path, *arguments: str) -> str | None:
+def ask_git(folder: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> str | None:
     """What git prints, without the last line's end; None when it fails or is not installed."""
     command = ["git", "--no-optional-locks", "-C", str(folder), *arguments]
     try:
         done = subprocess.run(
             command,
-            env=git_environment(),
+            env={**git_environment(), **(environment or {})},
             cwd="/",
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -103,7 +83,13 @@ def ask_git(folder: Path, *arguments: str) -> str | None:
     return os.fsdecode(done.stdout).rstrip("\n") if done.returncode == 0 else None
 
 
-def _ask_status(folder: Path) -> tuple[Path, dict[str, Belonging]] | None:
+def find_shared(folder: Path) -> Path | None:
+    """The folder that all work trees of the repository around `folder` share; None outside of git."""
+    found = ask_git(folder, "rev-parse", "--git-common-dir")
+    return folder / found if found else None
+
+
+def ask_status(folder: Path) -> tuple[Path, dict[str, Belonging]] | None:
     """The work tree around `folder`, and what it has in there that is not committed; None outside of git."""
     top = ask_git(folder, "rev-parse", "--show-toplevel")
     status = ask_git(
@@ -112,6 +98,13 @@ def _ask_status(folder: Path) -> tuple[Path, dict[str, Belonging]] | None:
     if not top or status is None:
         return None
     return Path(top), {str(Path(top) / path): kind for path, kind in _read_status(status)}
+
+
+def _list_submodules(folder: Path, top: Path) -> Iterator[str]:
+    if (top / ".gitmodules").exists():
+        for line in (ask_git(folder, "ls-files", "-z", "--stage", "--full-name") or "").split("\0"):
+            if line.startswith("160000 "):
+                yield str(top / line.partition("\t")[2])
 
 
 def _read_status(text: str) -> Iterator[tuple[str, Belonging]]:

@@ -4,6 +4,7 @@
     a tag moved                                     put back: git moves none unless it is forced to
     a branch moved, its commits led to no more      put back; but one that is checked out stays, as its files are there
     a stash gone                                    stashed again, with its message
+    staged no more                                  staged again (agent.job.in_place.index)
     what would be led to no more after that         kept beside, as the branch (no commit: the tag) `kept-by-flow-agent/NAME`
 
 Whatever way an action takes (push, fetch, update-ref, an alias, files under `.git`), its job fails when something had to be done.
@@ -16,7 +17,9 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import NamedTuple
 
-from agent.job.in_place.held import Held, take_left
+from agent.job.in_place.belongings import ask_git
+from agent.job.in_place.held import INDEX, Held, take_left
+from agent.job.in_place.index import find_unstaged, restage
 from agent.job.in_place.references import (
     References,
     Target,
@@ -39,6 +42,7 @@ class Remedy(Enum):
     BACK = auto()
     BESIDE = auto()
     HELD = auto()
+    REACHED = auto()  # nothing was to be done: something else leads to it
 
 
 class Taken(NamedTuple):
@@ -48,6 +52,7 @@ class Taken(NamedTuple):
     is_gone: bool
     remedy: Remedy
     kept: str = ""
+    what: str = "what it led to before"
 
 
 class UnreadableError(Exception):
@@ -68,12 +73,17 @@ def put_back_left(folder: Path) -> list[Taken]:
     return taken
 
 
+def is_harmless(taken: Taken) -> bool:
+    """Whether nothing had to be done about it: it is said, and fails nobody."""
+    return taken.remedy is Remedy.REACHED
+
+
 def describe(taken: Sequence[Taken]) -> str:
     """What was done, after `the action`."""
     clauses = [
         f"{verb} {_join(names)}, which {'is' if len(names) == 1 else 'are'} put back"
         for verb, is_gone in (("took away", True), ("moved", False))
-        if (names := [one.name for one in taken if one[1:] == (is_gone, Remedy.BACK, "")])
+        if (names := [one.name for one in taken if _is_back(one) and one.is_gone is is_gone])
     ]
     rest = [one for one in taken if one.kept]
     clauses += map(_describe, rest[:_MOST_NAMED])
@@ -98,6 +108,7 @@ class _PuttingBack:
             raise UnreadableError
         taken = [*self._check_named(now), *self._check_heads(now), *self._check_stashes(now)]
         taken = [self._keep_between(one) for one in taken]
+        taken += self._check_index()
         self._held.let_go(self._folder, but=self._unsafe)
         return taken
 
@@ -118,6 +129,12 @@ class _PuttingBack:
                     if is_fixed
                     else self._restore(name, was, found)
                 )
+            elif (
+                self._may_move
+                and found.object != was.object
+                and (leads := self._find_other(name, was, found))
+            ):
+                yield Taken(_short(name), is_gone=False, remedy=Remedy.REACHED, kept=leads)
 
     def _is_lost(self, name: str, was: Target, found: Target, now: References) -> bool:
         """Whether moving it from `was` to what is `found` lost something."""
@@ -128,6 +145,15 @@ class _PuttingBack:
         heads = (*now.heads, found.object) if is_commit(self._folder, found) else now.heads
         seen = References(now.named, heads)
         return not is_reached(self._folder, was, seen)
+
+    def _find_other(self, name: str, was: Target, found: Target) -> str:
+        """What still leads to the former commits of a branch that was set back; empty where it only went forward."""
+        if ask_git(self._folder, "rev-list", "--max-count=1", was.object, "--not", found.object) == "":
+            return ""
+        pattern = ("refs/heads", "refs/tags")
+        asked = ("for-each-ref", "--format=%(refname)", f"--contains={was.object}", *pattern)
+        others = (ask_git(self._folder, *asked) or "").splitlines()
+        return _short(next((other for other in others if other != name), "another work tree"))
 
     def _restore(self, name: str, was: Target, moved_to: Target | None) -> Taken:
         if was.link:
@@ -157,6 +183,15 @@ class _PuttingBack:
             else:
                 yield self._keep("stash", f"stash/{number}", Target(commit), is_gone=True)
 
+    def _check_index(self) -> Iterator[Taken]:
+        if not self._held.index:
+            return
+        if self._may_move and (paths := restage(self._folder, self._held.index)):
+            yield Taken(f"what was staged of {_join(paths)}", is_gone=True, remedy=Remedy.BACK)
+        if paths := find_unstaged(self._folder, self._held.index):
+            kept = self._keep(INDEX, INDEX, Target(self._held.index), is_gone=True)
+            yield kept._replace(name=f"what was staged of {_join(paths)}", what="it")
+
     def _keep(self, name: str, place: str, was: Target, *, is_gone: bool) -> Taken:
         """Keep beside what can't be put back; where even that is not to be done, it stays held."""
         if kept := self._put_beside(name, was):
@@ -183,6 +218,10 @@ class _PuttingBack:
         return one
 
 
+def _is_back(taken: Taken) -> bool:
+    return taken.remedy is Remedy.BACK and not taken.kept
+
+
 def _describe(taken: Taken) -> str:
     verb = "took away" if taken.is_gone else "moved"
     match taken.remedy:
@@ -191,9 +230,11 @@ def _describe(taken: Taken) -> str:
                 f"{verb} {taken.name}, which is put back (what it led to in between is kept as {taken.kept})"
             )
         case Remedy.BESIDE:
-            return f"{verb} {taken.name}: what it led to before is kept as {taken.kept}"
+            return f"{verb} {taken.name}: {taken.what} is kept as {taken.kept}"
         case Remedy.HELD:
             return f"{verb} {taken.name}, which can't be put back: what it led to is held by {taken.kept}, and the next run tries again"
+        case Remedy.REACHED:
+            return f"moved {taken.name} back: what it led to before is still in {taken.kept}"
 
 
 def _join(names: Sequence[str]) -> str:

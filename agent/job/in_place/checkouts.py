@@ -124,7 +124,8 @@ def _find_state(folder: Path) -> str:
         ("diff-index", "--cached", "HEAD"),
     )
     said: list[object] = [ask_git(folder, *question) for question in questions]
-    edited = {path: kind for path, kind in list_belongings(folder).items() if kind is not Belonging.IGNORED}
+    told = {Belonging.EDIT, Belonging.UNTRACKED}
+    edited = {path: kind for path, kind in list_belongings(folder).items() if kind in told}
     return hashlib.sha256(repr([*said, sorted(look_at(edited).items())]).encode()).hexdigest()
 
 

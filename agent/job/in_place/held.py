@@ -1,6 +1,6 @@
 """Held references: what leads to commits in somebody's own repository, held by references of ours while an action runs in it.
 
-    refs/flow-agent/held/ID/refs/...   what that reference led to; ID/head/0: a work tree on no branch; ID/stash/0: the newest stash
+    refs/flow-agent/held/ID/refs/...   what that reference led to; ID/head/0: a work tree on no branch; ID/stash/0: the newest stash; ID/index: a commit of what is staged
     .git/flow-agent/ID                 held (flock) by the process that watches the action; in it, what the stashes are called
 
     lock held by somebody   an action runs: nobody else's business
@@ -18,10 +18,11 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
+from agent.job.in_place.belongings import find_shared
+from agent.job.in_place.index import commit_index
 from agent.job.in_place.references import (
     References,
     Target,
-    find_shared,
     list_references,
     read_references,
     update_references,
@@ -30,6 +31,7 @@ from agent.job.in_place.references import (
 _NAMESPACE = "refs/flow-agent"
 _HELD = f"{_NAMESPACE}/held"
 _LOCKS = "flow-agent"
+INDEX = "index"  # the place of what is staged
 
 
 @dataclass(slots=True)
@@ -40,6 +42,7 @@ class Held:
     shared: Path  # the repository's folder
     id: str
     lock: int | None  # None: nothing could be written there, and so no action can, either
+    index: str = ""  # a commit of what is staged: agent.job.in_place.index
 
     def name_of(self, place: str) -> str:
         """The reference of ours that holds what was at `place`: `refs/heads/main`, `head/0`, `stash/0`."""
@@ -67,7 +70,7 @@ def hold_references(folder: Path) -> Held | None:
     before, shared = read_references(folder), find_shared(folder)
     if before is None or shared is None:
         return None
-    held = Held(before, shared, secrets.token_hex(8), None)
+    held = Held(before, shared, secrets.token_hex(8), None, commit_index(folder))
     with contextlib.suppress(OSError):
         held.lock = _take_lock(shared, held.id, fcntl.LOCK_EX)
         os.write(held.lock, os.fsencode("".join(f"{message}\n" for _, message in before.stashes)))
@@ -76,6 +79,7 @@ def hold_references(folder: Path) -> Held | None:
         **{name: target.object for name, target in before.named.items()},
         **{f"head/{number}": commit for number, commit in enumerate(before.heads)},
         **{f"stash/{number}": commit for number, (commit, _) in enumerate(before.stashes)},
+        **({INDEX: held.index} if held.index else {}),
     }
     commands = [f"create {held.name_of(place)} {found}" for place, found in places.items()]
     if not update_references(folder, commands):  # one of them leads to nothing
@@ -115,7 +119,8 @@ def _take(folder: Path, shared: Path, held_id: str) -> Held | None:
     ]
     named = {place: Target(target.object) for place, target in places.items() if place.startswith("refs/")}
     before = References(named, (*heads, *([former.object] if former else [])), tuple(stashes))
-    return Held(before, shared, held_id, lock)
+    index = places.get(INDEX)
+    return Held(before, shared, held_id, lock, index.object if index else "")
 
 
 def _take_lock(shared: Path, held_id: str, how: int) -> int:

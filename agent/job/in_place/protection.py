@@ -4,8 +4,9 @@
     a checkout into another folder    goes on where nothing is lost, else it is refused
     git of an action                  refused what throws away files, edits or branches (agent.job.in_place.git_guard)
     flow-agent/download-artifact      asks what only the folder has (FLOW_BELONGINGS), and overwrites nothing of it
-    any action                        fails, and its job with it, when what only the folder had is gone or overwritten afterwards;
-                                      branches, tags and stashes are put back (agent.job.in_place.branches)
+    any action                        what only the folder had is held meanwhile (agent.job.in_place.files), and given back or kept aside
+                                      (agent.job.in_place.losses); so are branches, tags, stashes and what is staged
+                                      (agent.job.in_place.branches), also those of repositories within the folder
 
 Actions of the folder itself are actions, too: they were written for a runner, whose folder is nobody's. What the flow's own
 `run:` steps do is its author's word.
@@ -18,8 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agent.job.in_place.belongings import Belonging, Losses, find_losses, look_at, share_belongings
-from agent.job.in_place.branches import UnreadableError, describe, put_back
+from agent.job.in_place.belongings import Belonging, share_belongings
 from agent.job.in_place.checkouts import (
     WantedCheckout,
     is_checkout,
@@ -29,15 +29,16 @@ from agent.job.in_place.checkouts import (
     mark_checkout,
     read_wanted,
 )
+from agent.job.in_place.files import HeldFiles
 from agent.job.in_place.git_guard import set_up_guard, take_refusals
-from agent.job.in_place.held import Held, hold_references
+from agent.job.in_place.watch import Toll, begin_watch
 from agent.job.process.programs import find_executable
 from agent.job.steps.steprun import BELONGINGS, Handler, RunSteps, StepFailure, StepRun, StepStage
+from agent.journal.format import Annotation
 from agent.spec.outcome import FailureKind
 
 _WAY_OUT = "leave out --in-place to work in a copy, or allow it with --in-place=destructive"
 _ANSWERED = "flow_answered"  # state of a checkout that was not run: it has nothing to tidy up
-_MOST_NAMED = 5
 
 
 @dataclass(slots=True)
@@ -46,7 +47,9 @@ class InPlace:
 
     workspace: Path
     belongings: Mapping[str, Belonging]
+    file: Path  # where the belongings are noted
     made: set[Path] = field(default_factory=set)  # folders that checkouts of this job filled
+    files: HeldFiles | None = None  # what is held, from action to action
 
     def guard(self, handler: Handler) -> Handler:
         """`handler`, with an eye on it."""
@@ -61,21 +64,16 @@ class InPlace:
             json.dumps([os.path.relpath(path, self.workspace) for path in inside]), encoding="utf-8"
         )
 
-    def keep_own(self, losses: Losses) -> Losses:
-        """Without what lies in the folders that checkouts of this job fill: they were asked about before."""
-        return Losses(
-            losses.lost,
-            [
-                path
-                for path in losses.overwritten
-                if not any(Path(path).is_relative_to(made) for made in self.made)
-            ],
-        )
+    def close(self) -> None:
+        """Hold nothing any more."""
+        if self.files is not None:
+            self.files.let_go()
+            self.files = None
 
 
 async def note_belongings(workspace: Path, file: Path) -> InPlace:
     """The guard of one job; `file`, where the belongings are noted, is one for all jobs of the run."""
-    return InPlace(workspace, await asyncio.to_thread(share_belongings, workspace, file))
+    return InPlace(workspace, await asyncio.to_thread(share_belongings, workspace, file), file)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +90,8 @@ class _GuardedHandler:
         elif _is_foreign(step):
             await self._watch(step, run_steps)
         else:
+            if step.action is None:  # what the flow's own steps remove is to be gone
+                await asyncio.to_thread(self.place.close)
             await self.handler.run(step, run_steps)
 
     async def _check_out(self, step: StepRun, run_steps: RunSteps) -> None:
@@ -125,31 +125,36 @@ class _GuardedHandler:
         set_up_guard(front, step.job.conventions.context_variable("workspace"), with_git=bool(has_git))
         place.note_for_actions(front / BELONGINGS)
         step.front = front
-        before = await asyncio.to_thread(look_at, place.belongings)
-        held = await asyncio.to_thread(hold_references, place.workspace)
+        watch = await asyncio.to_thread(begin_watch, place)
         failure: StepFailure | None = None
         try:
             await self.handler.run(step, run_steps)
         except StepFailure as error:
             failure = error
         except asyncio.CancelledError:
-            if taken := _put_back(place.workspace, held):
-                step.log.say(f"The action {taken}")
+            self._say(step, watch.end(place), None)
             raise
-        losses = place.keep_own(await asyncio.to_thread(find_losses, place.workspace, before))
+        toll = await asyncio.to_thread(watch.end, place)
         refused = take_refusals(front)
-        taken = await asyncio.to_thread(_put_back, place.workspace, held)
-        if losses.lost or losses.overwritten or taken:
-            message = _describe(losses, taken, place.workspace)
+        self._say(step, toll, failure)
+        ended = f"its '{refused[0]}' would throw away what is in '{place.workspace}'" if refused else ""
+        if toll.failing:
+            message = f"the action {toll.failing}" + (f"; it was ended: {ended}" if ended else "")
+            message += "" if toll.is_final else "; --in-place=destructive lets it"
             step.job.fail(FailureKind.ACTION, message)  # no `continue-on-error` makes that good
             raise StepFailure(message, FailureKind.ACTION)
         if refused:
-            raise StepFailure(
-                f"the action was ended: its '{refused[0]}' would throw away what is in '{place.workspace}'; {_WAY_OUT}",
-                FailureKind.ACTION,
-            )
+            raise StepFailure(f"the action was ended: {ended}; {_WAY_OUT}", FailureKind.ACTION)
         if failure is not None:
             raise failure
+
+    def _say(self, step: StepRun, toll: Toll, failure: StepFailure | None) -> None:
+        """What the final message does not tell."""
+        if toll.said:
+            step.log.say(f"##[warning]The action {toll.said}")
+            step.log.recorder.annotate(Annotation(step.log.step, "warning", f"The action {toll.said}"))
+        if toll.failing and failure is not None and not failure.is_said:
+            step.log.say(f"The action itself failed: {failure}")
 
 
 def _is_foreign(step: StepRun) -> bool:
@@ -157,29 +162,6 @@ def _is_foreign(step: StepRun) -> bool:
     if step.action is not None:
         return type(step.action.manifest.runs).__name__ != "CompositeRuns"
     return step.scope.action is not None
-
-
-def _put_back(workspace: Path, held: Held | None) -> str:
-    """Put back branches, tags and stashes; what was done, after `the action`, or empty."""
-    try:
-        return describe(put_back(workspace, held)) if held else ""
-    except UnreadableError:
-        return (
-            "left a repository that git can't read any more;"
-            " what its branches, tags and stashes were is held in there, and put back once a run finds it readable"
-        )
-
-
-def _describe(losses: Losses, taken: str, workspace: Path) -> str:
-    lost, overwritten = (_name_some(paths, workspace) for paths in losses)
-    said = [
-        f"lost what only this folder had: {lost}" if lost else "",
-        f"overwrote what only this folder had: {overwritten}" if overwritten else "",
-        taken,
-    ]
-    return f"the action {'; and '.join(filter(None, said))}" + (
-        "" if lost else "; --in-place=destructive lets it"
-    )
 
 
 def _answer(step: StepRun, wanted: WantedCheckout) -> None:
@@ -201,9 +183,3 @@ def _answer(step: StepRun, wanted: WantedCheckout) -> None:
     step.log.say(
         f"The run works in {workspace} itself (--in-place): its code is there already, nothing is checked out."
     )
-
-
-def _name_some(paths: list[str], workspace: Path) -> str:
-    names = [path.removeprefix(f"{workspace}/").rstrip("/") for path in paths]
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return ", ".join(names[:_MOST_NAMED]) + more

@@ -5,7 +5,7 @@ No hook of the repository has a say in what is written here: an action may have 
 
 import os
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -73,17 +73,17 @@ def list_references(folder: Path, *patterns: str) -> dict[str, Target] | None:
 def update_references(folder: Path, commands: Sequence[str]) -> bool:
     """Carry out the commands of git-update-ref(1), all or none; whether they were."""
     text = "".join(f"{command}\n" for command in commands)
-    return not commands or _write(folder, ["update-ref", "--no-deref", "--stdin"], text)
+    return not commands or write(folder, ["update-ref", "--no-deref", "--stdin"], text)
 
 
 def link_reference(folder: Path, name: str, link: str) -> bool:
     """Make `name` another name of the reference `link`."""
-    return _write(folder, ["symbolic-ref", name, link])
+    return write(folder, ["symbolic-ref", name, link])
 
 
 def store_stash(folder: Path, commit: str, message: str) -> bool:
     """Make `commit` the newest stash."""
-    return _write(folder, ["stash", "store", "--quiet", "--message", message, commit])
+    return write(folder, ["stash", "store", "--quiet", "--message", message, commit])
 
 
 def is_reached(folder: Path, target: Target, now: References) -> bool:
@@ -99,10 +99,20 @@ def is_commit(folder: Path, target: Target) -> bool:
     return ask_git(folder, "cat-file", "-t", target.object) == "commit"
 
 
-def find_shared(folder: Path) -> Path | None:
-    """The folder that all work trees of the repository around `folder` share; None outside of git."""
-    found = ask_git(folder, "rev-parse", "--git-common-dir")
-    return folder / found if found else None
+def write(
+    folder: Path, arguments: Sequence[str], text: str = "", environment: Mapping[str, str] | None = None
+) -> bool:
+    """Have git write something, no hook asked; whether it did."""
+    command = ["git", "-C", str(folder), *_NO_HOOKS, *arguments]
+    done = subprocess.run(
+        command,
+        input=os.fsencode(text),
+        env={**git_environment(), **(environment or {})},
+        cwd="/",
+        capture_output=True,
+        check=False,
+    )
+    return done.returncode == 0
 
 
 def _read_trees(text: str) -> Iterator[tuple[str, str]]:
@@ -118,11 +128,3 @@ def _read_trees(text: str) -> Iterator[tuple[str, str]]:
                 yield commit, ""
             case _:
                 pass
-
-
-def _write(folder: Path, arguments: Sequence[str], text: str = "") -> bool:
-    command = ["git", "-C", str(folder), *_NO_HOOKS, *arguments]
-    done = subprocess.run(
-        command, input=os.fsencode(text), env=git_environment(), cwd="/", capture_output=True, check=False
-    )
-    return done.returncode == 0

@@ -200,12 +200,25 @@ def make_mask(secrets: Iterable[str]) -> Callable[[str], str]:
 def put_back_left(folder: Path) -> str:
     """Put back what actions of runs that died took away of the repository around `folder`: what was done, or empty.
 
-    Branches, tags and stashes; what a run that lives holds is left alone (agent.job.in_place.held).
+    Branches, tags, stashes, what was staged, and files; what a run that lives holds is left alone (agent.job.in_place.left).
     """
-    from agent.job.in_place import branches
+    if not _may_hold_something(folder):
+        return ""
+    from agent.job.in_place.left import put_back_left
 
-    taken = branches.put_back_left(folder)
-    return f"an action of a run that died here {branches.describe(taken)}" if taken else ""
+    return put_back_left(folder)
+
+
+def _may_hold_something(folder: Path) -> bool:
+    """Whether a run has begun to hold something there, or git would have to be asked: before each run this is all that is done."""
+    for above in (folder, *folder.parents):
+        git = above / ".git"
+        if git.is_dir():
+            names = ("flow-agent", "flow-agent-held", "refs/flow-agent")
+            return any((git / name).exists() for name in names)
+        if git.exists():
+            return True  # a linked work tree, a submodule
+    return (folder / ".flow-agent-held").exists()
 
 
 def remove_job_folder(

@@ -46,6 +46,10 @@ class FolderGuard(Protocol):
         """`handler`, with an eye on it."""
         ...
 
+    def close(self) -> None:
+        """No action of the job comes any more: nothing is held for it."""
+        ...
+
 
 class StepLoop:
     """Runs the steps of one job. `cancel` may be called at any time, from the same loop."""

@@ -247,6 +247,8 @@ class Lifecycle:
         log = job.recorder.begin_step("__complete", "Complete job")
         self._write_outputs(log)
         self._write_environment_url(log)
+        if (guard := self._engine.folder_guard) is not None:
+            await asyncio.to_thread(guard.close)
         strays = await end_descendants(job.graces)
         if strays:
             log.say(f"Terminated {strays} orphan process{'es' if strays > 1 else ''}")

@@ -1,0 +1,129 @@
+"""A watch over somebody's own folder while one action runs in it: what is held before, and what is done after.
+
+The repository around the folder and those within it are held alike. What an action of the run made itself is nobody's belonging, whichever
+job it was in: it is noted beside the belongings, for the actions that come later.
+"""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from agent.job.in_place.belongings import Belonging, find_shared
+from agent.job.in_place.branches import Taken, UnreadableError, describe, is_harmless, put_back
+from agent.job.in_place.files import HeldFiles, begin_holding
+from agent.job.in_place.held import Held, hold_references
+from agent.job.in_place.losses import settle_losses, show_kept
+from agent.job.in_place.survey import MOST_THINGS, Survey, survey
+
+_MOST_REPOSITORIES = 50
+
+
+class Place(Protocol):
+    """What of a job's guard is asked here (agent.job.in_place.protection.InPlace)."""
+
+    workspace: Path
+    belongings: Mapping[str, Belonging]
+    file: Path
+    made: set[Path]
+    files: HeldFiles | None
+
+
+@dataclass(frozen=True, slots=True)
+class Toll:
+    """What an action did, after `the action`: what fails its job, and what is only said. Each is empty when there is nothing."""
+
+    failing: str = ""
+    said: str = ""
+    is_final: bool = False  # something is lost for good
+
+
+@dataclass(slots=True)
+class Watch:
+    """What was there before the action."""
+
+    before: Survey
+    held: list[tuple[str, Held]]  # by the repository's path in the folder, empty for the one around it
+
+    def end(self, place: Place) -> Toll:
+        """Put back and keep aside what is to be."""
+        after = _survey(place)
+        losses = settle_losses(place.workspace, self.before, after, place.files)
+        _note_made(place, after, self.before)
+        kept = show_kept(place.files, place.workspace)
+        failing, said = losses.describe(place.workspace, kept), losses.describe_said(place.workspace, kept)
+        clauses, harmless = [failing], [said]
+        for name, held in self.held:
+            inside = f" (in {name})" if name else ""
+            folder = place.workspace / name
+            try:
+                taken = put_back(folder, held) if folder.is_dir() else []
+            except UnreadableError:
+                clauses.append(_UNREADABLE + inside)
+                continue
+            clauses.append(_describe([one for one in taken if not is_harmless(one)], inside))
+            harmless.append(_describe([one for one in taken if is_harmless(one)], inside))
+        is_final = any(path not in losses.aside for path in (*losses.gone, *losses.overwritten))
+        if self.before.is_cut:
+            harmless.append(
+                f"ran in a folder of more than {MOST_THINGS:,} such things; the rest was not looked at"
+            )
+        return Toll("; and ".join(filter(None, clauses)), "; and ".join(filter(None, harmless)), is_final)
+
+
+_UNREADABLE = (
+    "left a repository that git can't read any more;"
+    " what its branches, tags and stashes were is held in there, and put back once a run finds it readable"
+)
+
+
+def begin_watch(place: Place) -> Watch:
+    """Hold what is there now."""
+    if place.files is None:
+        place.files = begin_holding(place.workspace, find_shared(place.workspace))
+    before = _survey(place)
+    for path in _read_made(place):
+        before.notes.pop(path, None)
+    del before.repositories[_MOST_REPOSITORIES:]
+    if place.files is not None:
+        place.files.hold(before.notes)
+        place.files.note_repositories(before.repositories)
+    return Watch(before, list(_hold_all(place.workspace, before.repositories)))
+
+
+def _hold_all(workspace: Path, repositories: list[str]) -> Iterator[tuple[str, Held]]:
+    for folder in (workspace, *map(Path, repositories)):
+        if (held := hold_references(folder)) is not None:
+            name = os.path.relpath(folder, workspace)
+            yield ("" if name == "." else name), held
+
+
+def _survey(place: Place) -> Survey:
+    ours = place.files.own if place.files is not None else []
+    return survey(place.belongings, {*place.made, *ours})
+
+
+def _note_made(place: Place, after: Survey, before: Survey) -> None:
+    """Remember what is new: it was made by an action."""
+    known = _read_made(place)
+    new = [path for path in after.notes if path not in before.notes and path not in known]
+    if new:
+        with contextlib.suppress(OSError), _made_file(place).open("a", encoding="utf-8") as file:
+            file.write("".join(f"{json.dumps(path)}\n" for path in new))
+
+
+def _read_made(place: Place) -> set[str]:
+    with contextlib.suppress(OSError):
+        return set(map(json.loads, _made_file(place).read_text(encoding="utf-8").splitlines()))
+    return set()
+
+
+def _made_file(place: Place) -> Path:
+    return place.file.with_name(f"{place.file.name}.made")
+
+
+def _describe(taken: list[Taken], inside: str) -> str:
+    return describe(taken) + inside if taken else ""
