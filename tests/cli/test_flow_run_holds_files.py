@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support.git import Repository, make_repository
 from support.in_place import Place, kill_all, message, texts
-from support.lab import Done, wait_for
+from support.lab import Done, run_agent, wait_for
 
 MODEL = b"days of training\n" * 4096
 IDENTITY = "git config user.name me && git config user.email me@example.org"
@@ -340,6 +340,43 @@ def test_a_branch_that_is_set_back_is_said_though_something_else_leads_to_its_co
     assert f"moved {branch} back: what it led to before is still in backup" in texts(done)
 
 
+def test_a_branch_that_is_left_is_said(home: Home) -> None:
+    branch = home.git("branch", "--show-current")
+    done = home.act("git checkout -q -b pages")
+    assert done.code == 0, message(done)
+    assert f"The action left {branch}: what is checked out now is pages" in texts(done)
+
+
+def test_another_work_tree_with_edits_is_not_removed(home: Home) -> None:
+    tree = home.folder.parent / "tree"
+    home.git("worktree", "add", "-q", "--detach", str(tree))
+    (tree / "a.txt").write_text("edited\n")
+    done = home.act("git worktree remove --force ../tree")
+    assert "'git worktree' would throw away" in message(done)
+    assert (tree / "a.txt").read_text() == "edited\n"
+
+
+def test_a_clone_that_another_one_takes_the_place_of_is_kept(home: Home) -> None:
+    done = home.act("rm -rf clone; git clone -q $HOSTED/acme/data clone")
+    assert done.code == 1
+    assert "took away clone/new, clone/c.txt, clone/cache, which are put back" in message(done)
+    assert "overwrote what only this folder had: clone/.git (as it was in " in message(done)
+    kept = Repository(home.kept(done) / "clone")
+    assert kept.git("log", "-1", "--format=%s", "mine") == "mine"
+    assert home.clone.git("log", "-1", "--format=%s", "origin/main") != "mine"
+    assert (home.folder / "clone/new").read_bytes() == b"new\n"
+
+
+def test_a_clone_that_has_nothing_of_its_own_may_be_made_anew(home: Home) -> None:
+    make = "rm -rf fresh; git clone -q $HOSTED/acme/data fresh"
+    assert home.act(make).code == 0
+    done = home.act(make)
+    assert done.code == 0, message(done)
+    assert message(home.act("rm -rf fresh")).startswith("the action took away fresh, which is put back")
+    assert (home.folder / "fresh/rows.csv").exists()
+    assert Repository(home.folder / "fresh").git("status", "--porcelain", "--ignored") == ""
+
+
 def test_why_an_action_was_ended_is_said_beside_what_it_did(home: Home) -> None:
     home.git("tag", "mine")
     done = home.act("git tag -d mine; rm data/other; git clean -ffdx; sleep 100")
@@ -380,3 +417,13 @@ def test_what_is_held_is_nobody_elses_to_read(home: Home) -> None:
     done = home.act(f"echo mode $({mode})")
     assert "mode 700" in texts(done)
     assert stat.S_IMODE((home.folder / ".env").stat().st_mode) & 0o600
+
+
+def test_a_run_that_is_not_in_place_loads_nothing_of_this(home: Home) -> None:
+    file = home.folder.parent / "flow.yml"
+    file.write_text("on: push\njobs:\n  a:\n    runs-on: x\n    steps:\n      - run: 'true'\n")
+    environment = {"AGENT_STATE": str(home.folder.parent / "state"), "PYTHONVERBOSE": "1"}
+    done = run_agent("flow", "run", file, cwd=home.folder, environment=environment)
+    assert done.code == 0
+    assert "import 'agent.job.launch" in done.err
+    assert "agent.job.in_place" not in done.err

@@ -68,7 +68,8 @@ def look_at(belongings: Mapping[str, Belonging]) -> dict[str, str]:
 
 def ask_git(folder: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> str | None:
     """What git prints, without the last line's end; None when it fails or is not installed."""
-    command = ["git", "--no-optional-locks", "-C", str(folder), *arguments]
+    # A hard link that holds a file changes its `ctime`: nothing is read again for that.
+    command = ["git", "--no-optional-locks", "-c", "core.trustctime=false", "-C", str(folder), *arguments]
     try:
         done = subprocess.run(
             command,

@@ -43,6 +43,7 @@ class Remedy(Enum):
     BESIDE = auto()
     HELD = auto()
     REACHED = auto()  # nothing was to be done: something else leads to it
+    LEFT = auto()  # nor here: another branch is checked out
 
 
 class Taken(NamedTuple):
@@ -75,7 +76,7 @@ def put_back_left(folder: Path) -> list[Taken]:
 
 def is_harmless(taken: Taken) -> bool:
     """Whether nothing had to be done about it: it is said, and fails nobody."""
-    return taken.remedy is Remedy.REACHED
+    return taken.remedy in {Remedy.REACHED, Remedy.LEFT}
 
 
 def describe(taken: Sequence[Taken]) -> str:
@@ -108,7 +109,7 @@ class _PuttingBack:
             raise UnreadableError
         taken = [*self._check_named(now), *self._check_heads(now), *self._check_stashes(now)]
         taken = [self._keep_between(one) for one in taken]
-        taken += self._check_index()
+        taken += [*self._check_index(), *self._check_branch(now)]
         self._held.let_go(self._folder, but=self._unsafe)
         return taken
 
@@ -183,6 +184,12 @@ class _PuttingBack:
             else:
                 yield self._keep("stash", f"stash/{number}", Target(commit), is_gone=True)
 
+    def _check_branch(self, now: References) -> Iterator[Taken]:
+        left = sorted(self._before.checked_out - now.checked_out)
+        if self._may_move and left:
+            here = ask_git(self._folder, "symbolic-ref", "--quiet", "--short", "HEAD") or "no branch"
+            yield Taken(_join([_short(name) for name in left]), is_gone=False, remedy=Remedy.LEFT, kept=here)
+
     def _check_index(self) -> Iterator[Taken]:
         if not self._held.index:
             return
@@ -235,6 +242,8 @@ def _describe(taken: Taken) -> str:
             return f"{verb} {taken.name}, which can't be put back: what it led to is held by {taken.kept}, and the next run tries again"
         case Remedy.REACHED:
             return f"moved {taken.name} back: what it led to before is still in {taken.kept}"
+        case Remedy.LEFT:
+            return f"left {taken.name}: what is checked out now is {taken.kept}"
 
 
 def _join(names: Sequence[str]) -> str:

@@ -23,7 +23,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from agent.job.in_place.survey import Note
+from agent.job.in_place.survey import Care, Note, is_of_git
 from agent.trees import remove_tree
 
 _HELD, _KEPT = "flow-agent-held", "kept-by-flow-agent"
@@ -53,16 +53,18 @@ class HeldFiles:
 
     def hold(self, notes: Mapping[str, Note]) -> None:
         """Hold all of `notes` that can be held, and nothing else. What is held already, and is the same, costs nothing."""
-        for path in [path for path, was in self._held.items() if notes.get(path) != was]:
+        stale = [path for path, was in self._held.items() if notes.get(path) != was]
+        for path in stale:
             self._forget(path)
-        for path, note in sorted(notes.items(), key=lambda item: item[1].care):
-            if path not in self._held and not note.is_folder:
-                # Another file system, somebody else's file: it is looked at only.
-                with contextlib.suppress(OSError):
-                    self._take(path, note)
-        names = "".join(f"{number} {path}\0" for path, number in self._numbers.items())
-        with contextlib.suppress(OSError):
-            (self._root / "names").write_bytes(os.fsencode(names))
+        new = [path for path, note in notes.items() if path not in self._held and _is_worth_it(path, note)]
+        for path in sorted(new, key=lambda path: notes[path].care):
+            # Another file system, somebody else's file: it is looked at only.
+            with contextlib.suppress(OSError):
+                self._take(path, notes[path])
+        if new or stale:
+            names = "".join(f"{number} {path}\0" for path, number in self._numbers.items())
+            with contextlib.suppress(OSError):
+                (self._root / "names").write_bytes(os.fsencode(names))
 
     def note_repositories(self, repositories: list[str]) -> None:
         """Remember which other repositories' references are held."""
@@ -112,6 +114,7 @@ class HeldFiles:
             os.path.relpath(path, self._folder) if inside else Path(".git", Path(path).name)
         )
         try:
+            self.kept.mkdir(mode=0o700, parents=True, exist_ok=True)
             target.parent.mkdir(parents=True, exist_ok=True)
             place.replace(target)
         except OSError:
@@ -225,6 +228,11 @@ def take_left_files(folder: Path, shared: Path | None) -> list[HeldFiles]:
             with contextlib.suppress(OSError):
                 left.append(HeldFiles(folder, base, root.name, _lock(root / "lock")))
     return left
+
+
+def _is_worth_it(path: str, note: Note) -> bool:
+    """A folder is made again; tracked files come from the `.git` of their repository, which is held."""
+    return not note.is_folder and (note.care is not Care.TRACKED or is_of_git(path))
 
 
 def _name(base: Path, folder: Path, name: str) -> str:

@@ -1,6 +1,6 @@
 """A `git` that stands in front of the real one for actions that run in somebody's own folder (`--in-place`).
 
-What would throw away files, edits or branches of the work tree around the workspace is not done: the action's processes
+What would throw away files, edits or branches of the work tree around the workspace, or another work tree of it, is not done: the action's processes
 are ended at once, because an action that is merely told *no* goes on by other means (actions/checkout removes all files when
 `git clean` fails). Everything else, and every other work tree, is the real git's.
 """
@@ -85,6 +85,7 @@ case $verb in
   reset | branch | rm | read-tree | checkout-index | switch) loses=$forced ;;
   checkout) loses=$forced$whole ;;
   restore) [ -n "$staged" ] && [ -z "$worktree" ] || loses=1 ;;
+  worktree) [ "$first" != remove ] || loses=$forced ;;
   stash) case $first in list | show | apply | pop | create | store | branch) ;; *) loses=1 ;; esac ;;
 esac
 [ -n "$loses" ] || exec "$real" "$@"

@@ -21,7 +21,8 @@ from pathlib import Path
 
 from agent.job.in_place.belongings import ask_git, ask_status
 from agent.job.in_place.files import HeldFiles
-from agent.job.in_place.survey import Care, Note, Survey, note_of
+from agent.job.in_place.references import write
+from agent.job.in_place.survey import Care, Note, Survey, is_of_git, note_of
 
 _MOST_NAMED = 5
 _CONTENT = {Care.WORK, Care.TRACKED}
@@ -39,6 +40,7 @@ class Losses:
     anew: list[str] = field(default_factory=list)  # of an ignored folder that was written anew
     changed: list[str] = field(default_factory=list)  # ignored files and settings
     modes: list[str] = field(default_factory=list)
+    replaced: list[str] = field(default_factory=list)  # other repositories that have a new `.git`
 
     def describe(self, folder: Path, kept: str) -> str:
         """What fails the job, after `the action`; empty when nothing does."""
@@ -79,11 +81,11 @@ def settle_losses(folder: Path, before: Survey, after: Survey, held: HeldFiles |
 def settle_left(held: HeldFiles) -> Losses:
     """The same, for what a process held that has died: what is there stays as it is."""
     losses = Losses()
-    repositories = tuple(
-        f"{path}/.git/" for path in held.read_repositories() if os.path.lexists(path / ".git")
-    )
+    repositories = list(map(str, held.read_repositories()))
+    broken = [path for path in repositories if not os.path.lexists(f"{path}/.git")]
+    whole = tuple(f"{path}/.git/" for path in repositories if path not in broken)
     paths = [
-        path for path in held.list_left() if not path.startswith(repositories)
+        path for path in held.list_left() if not path.startswith(whole)
     ]  # its git has packed it, perhaps
     missing = {path: _find_missing(path) for path in paths if not os.path.lexists(path)}
     for path in paths:
@@ -94,6 +96,7 @@ def settle_left(held: HeldFiles) -> Losses:
             (losses.gone if path in missing else losses.overwritten).append(path)
             if held.keep(path):
                 losses.aside.add(path)
+    _check_out(broken)
     losses.back = list(dict.fromkeys(losses.back))
     return losses
 
@@ -113,25 +116,36 @@ class _Settling:
         self._held = held
         self._written = {os.path.dirname(path) for path in after.notes if path not in before.notes}  # noqa: PTH120
         self._clones = [f"{path}/" for path in before.repositories]
-        self._broken = [clone for clone in self._clones if not os.path.lexists(f"{clone}.git")]
+        self._missing = [path for path in before.repositories if not os.path.lexists(f"{path}/.git")]
+        self._replaced = [
+            path for path in before.repositories if path not in before.replaceable and self._is_other(path)
+        ]
+        self._broken = tuple(f"{path}/" for path in self._missing)
         self._tracked: dict[str, set[str] | None] = {}  # what has edits in a repository, asked once
         self._losses = Losses()
 
     def run(self) -> Losses:
         gone: list[str] = []
         changed: list[str] = []
+        replaced = tuple(f"{path}/.git/" for path in self._replaced)
         for path, note in self._before.items():
-            if note.care is Care.TRACKED and not f"{path}/".startswith(tuple(self._broken)):
+            if note.care is Care.TRACKED and not f"{path}/".startswith(self._broken):
+                continue
+            if note.care is Care.SETTING and path.startswith(replaced):
                 continue
             now = self._after.get(path) or note_of(path)
             if now is None:
                 gone.append(path)
+            elif note.care is Care.TRACKED and not is_of_git(path):
+                continue  # its content is in the `.git`
             elif not note.is_same(now):
                 changed.append(path)
             elif (
                 note.care is Care.WORK and note.is_file and stat.S_IMODE(note.mode) != stat.S_IMODE(now.mode)
             ):
                 self._losses.modes.append(path)
+        for repository in self._replaced:
+            self._settle_replaced(f"{repository}/.git")
         undone = {path for path in changed if self._is_undone(path)}
         self._settle_gone(gone)
         for path in changed:
@@ -141,17 +155,32 @@ class _Settling:
     def _settle_gone(self, gone: list[str]) -> None:
         losses = self._losses
         lost: dict[str, None] = {}
-        for path in gone:
+        from_git = [path for path in gone if self._before[path].care is Care.TRACKED and not is_of_git(path)]
+        others = set(from_git)
+        for path in (path for path in gone if path not in others):
             if self._is_written_anew(path):
                 losses.anew.append(path)
                 self._keep(path)
             elif not self._give_back(path, self._before[path]):
                 lost[path] = None
                 self._keep(path)
+        _check_out(self._missing)
+        lost |= dict.fromkeys(path for path in from_git if not os.path.lexists(path))
         without = {*lost, *losses.anew}
         losses.back = list(_list_tops([path for path in gone if path not in without]))
         losses.gone = list(_list_tops(lost))
         losses.anew = [path for path in losses.anew if not self._before[path].is_folder]
+
+    def _settle_replaced(self, git: str) -> None:
+        """The `.git` of another repository is a new one: the two are not mixed."""
+        inner = [
+            path for path in self._before if path.startswith(f"{git}/") and not self._before[path].is_folder
+        ]
+        are_kept = [self._held is not None and self._held.keep(path) for path in inner]  # each of them
+        if all(are_kept):
+            self._losses.aside.add(git)
+        self._losses.overwritten.append(git)
+        self._losses.replaced.append(git.removesuffix("/.git"))
 
     def _settle_changed(self, path: str, note: Note, *, is_undone: bool) -> None:
         losses, held = self._losses, self._held
@@ -183,6 +212,12 @@ class _Settling:
             return True
         return False
 
+    def _is_other(self, repository: str) -> bool:
+        """Whether the `.git` is not the one that was there."""
+        git = f"{repository}/.git"
+        was, now = self._before.get(git), self._after.get(git) or note_of(git)
+        return was is not None and now is not None and was.inode != now.inode and was.is_folder
+
     def _is_written_anew(self, path: str) -> bool:
         """Whether it lay in an ignored folder that the action put something new into."""
         if self._before[path].care is not Care.IGNORED:
@@ -190,7 +225,8 @@ class _Settling:
         above = os.path.dirname(path)  # noqa: PTH120
         while above in self._before and above not in self._after:
             above = os.path.dirname(above)  # noqa: PTH120
-        return above in self._before and above in self._written
+        top = self._before.get(above)
+        return top is not None and top.care is Care.IGNORED and above in self._written
 
     def _is_undone(self, path: str) -> bool:
         """Whether an edit is no more one: git says that the file is as it is committed."""
@@ -203,6 +239,13 @@ class _Settling:
             self._tracked[str(repository)] = None if found is None else set(found[1])
         edited = self._tracked[str(repository)]
         return edited is not None and path not in edited and bool(ask_git(repository, "ls-files", "--", path))
+
+
+def _check_out(repositories: Iterable[str]) -> None:
+    """What is tracked and not there comes from the `.git` that was put back."""
+    for repository in repositories:
+        if os.path.lexists(f"{repository}/.git"):
+            write(Path(repository), ["checkout-index", "--all", "--index", "--quiet"])
 
 
 def _list_tops(paths: Iterable[str]) -> Iterator[str]:

@@ -68,6 +68,7 @@ class Survey:
 
     notes: dict[str, Note] = field(default_factory=dict)
     repositories: list[str] = field(default_factory=list)  # other ones, within the folder
+    replaceable: frozenset[str] = frozenset()  # of those, what has nothing that its origin lacks
     is_cut: bool = False  # there is more than is looked at: MOST_THINGS
 
 
@@ -95,6 +96,11 @@ def note_of(path: str, care: Care = Care.WORK) -> Note | None:
     except OSError:
         return None
     return _note(care, status, link)
+
+
+def is_of_git(path: str) -> bool:
+    """Whether it is a `.git`, or in one."""
+    return "/.git/" in f"{path}/"
 
 
 def is_remade(path: str) -> bool:

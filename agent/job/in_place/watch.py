@@ -14,6 +14,7 @@ from typing import Protocol
 
 from agent.job.in_place.belongings import Belonging, find_shared
 from agent.job.in_place.branches import Taken, UnreadableError, describe, is_harmless, put_back
+from agent.job.in_place.checkouts import is_replaceable
 from agent.job.in_place.files import HeldFiles, begin_holding
 from agent.job.in_place.held import Held, hold_references
 from agent.job.in_place.losses import settle_losses, show_kept
@@ -59,8 +60,10 @@ class Watch:
         for name, held in self.held:
             inside = f" (in {name})" if name else ""
             folder = place.workspace / name
+            if not folder.is_dir() or str(folder) in losses.replaced:
+                continue
             try:
-                taken = put_back(folder, held) if folder.is_dir() else []
+                taken = put_back(folder, held)
             except UnreadableError:
                 clauses.append(_UNREADABLE + inside)
                 continue
@@ -88,6 +91,7 @@ def begin_watch(place: Place) -> Watch:
     for path in _read_made(place):
         before.notes.pop(path, None)
     del before.repositories[_MOST_REPOSITORIES:]
+    before.replaceable = frozenset(path for path in before.repositories if is_replaceable(Path(path)))
     if place.files is not None:
         place.files.hold(before.notes)
         place.files.note_repositories(before.repositories)
