@@ -377,6 +377,18 @@ def test_a_clone_that_has_nothing_of_its_own_may_be_made_anew(home: Home) -> Non
     assert Repository(home.folder / "fresh").git("status", "--porcelain", "--ignored") == ""
 
 
+def test_a_repository_that_is_gone_is_said_and_nothing_is_made_in_its_place(home: Home) -> None:
+    done = home.act("rm -rf .git")
+    assert message(done) == "the action lost what only this folder had: .git"
+    assert not (home.folder / ".git").exists()
+
+
+def test_a_repository_that_is_moved_away_ends_nothing_in_a_fault_of_ours(home: Home) -> None:
+    done = home.act("git init -q --separate-git-dir=../elsewhere .")
+    assert "Errno" not in message(done)
+    assert home.git("log", "-1", "--format=%H") == home.place.repository.head
+
+
 def test_why_an_action_was_ended_is_said_beside_what_it_did(home: Home) -> None:
     home.git("tag", "mine")
     done = home.act("git tag -d mine; rm data/other; git clean -ffdx; sleep 100")

@@ -23,7 +23,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from agent.job.in_place.survey import Care, Note, is_of_git
+from agent.job.in_place.survey import Concern, Note, is_of_git
 from agent.trees import remove_tree
 
 _HELD, _KEPT = "flow-agent-held", "kept-by-flow-agent"
@@ -57,7 +57,7 @@ class HeldFiles:
         for path in stale:
             self._forget(path)
         new = [path for path, note in notes.items() if path not in self._held and _is_worth_it(path, note)]
-        for path in sorted(new, key=lambda path: notes[path].care):
+        for path in sorted(new, key=lambda path: notes[path].concern):
             # Another file system, somebody else's file: it is looked at only.
             with contextlib.suppress(OSError):
                 self._take(path, notes[path])
@@ -232,7 +232,7 @@ def take_left_files(folder: Path, shared: Path | None) -> list[HeldFiles]:
 
 def _is_worth_it(path: str, note: Note) -> bool:
     """A folder is made again; tracked files come from the `.git` of their repository, which is held."""
-    return not note.is_folder and (note.care is not Care.TRACKED or is_of_git(path))
+    return not note.is_folder and (note.concern is not Concern.TRACKED or is_of_git(path))
 
 
 def _name(base: Path, folder: Path, name: str) -> str:

@@ -1,4 +1,4 @@
-"""What is staged in somebody's own repository: held as a commit while an action runs in it, for its files may have another content by now.
+"""The index of somebody's own repository: what is staged is held as a commit while an action runs, for its files may have another content by now.
 
     HEAD is where it was    what is staged no more is staged again
     HEAD has moved          what is neither staged, committed nor in its file any more is kept beside: the branch `kept-by-flow-agent/index`

@@ -1,4 +1,4 @@
-"""What runs that died have left held in somebody's own folder: it is put back, and said. What is there is not touched: time has passed."""
+"""Left by runs that died: what they held in somebody's own folder is put back, and said. What is there is not touched: time has passed."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What an action did to what only the folder has, and what is done about it.
+"""Losses: what an action did to what only the folder has, and what is done about it.
 
                         what git ignores                                uncommitted edits, untracked files
     gone                put back                                        put back
@@ -22,10 +22,10 @@ from pathlib import Path
 from agent.job.in_place.belongings import ask_git, ask_status
 from agent.job.in_place.files import HeldFiles
 from agent.job.in_place.references import write
-from agent.job.in_place.survey import Care, Note, Survey, is_of_git, note_of
+from agent.job.in_place.survey import Concern, Note, Survey, is_of_git, note_of
 
 _MOST_NAMED = 5
-_CONTENT = {Care.WORK, Care.TRACKED}
+_CONTENT = {Concern.WORK, Concern.TRACKED}
 
 
 @dataclass(slots=True)
@@ -129,19 +129,21 @@ class _Settling:
         changed: list[str] = []
         replaced = tuple(f"{path}/.git/" for path in self._replaced)
         for path, note in self._before.items():
-            if note.care is Care.TRACKED and not f"{path}/".startswith(self._broken):
+            if note.concern is Concern.TRACKED and not f"{path}/".startswith(self._broken):
                 continue
-            if note.care is Care.SETTING and path.startswith(replaced):
+            if note.concern is Concern.SETTING and (path.startswith(replaced) or self._is_orphan(path)):
                 continue
             now = self._after.get(path) or note_of(path)
             if now is None:
                 gone.append(path)
-            elif note.care is Care.TRACKED and not is_of_git(path):
+            elif note.concern is Concern.TRACKED and not is_of_git(path):
                 continue  # its content is in the `.git`
             elif not note.is_same(now):
                 changed.append(path)
             elif (
-                note.care is Care.WORK and note.is_file and stat.S_IMODE(note.mode) != stat.S_IMODE(now.mode)
+                note.concern is Concern.WORK
+                and note.is_file
+                and stat.S_IMODE(note.mode) != stat.S_IMODE(now.mode)
             ):
                 self._losses.modes.append(path)
         for repository in self._replaced:
@@ -155,7 +157,9 @@ class _Settling:
     def _settle_gone(self, gone: list[str]) -> None:
         losses = self._losses
         lost: dict[str, None] = {}
-        from_git = [path for path in gone if self._before[path].care is Care.TRACKED and not is_of_git(path)]
+        from_git = [
+            path for path in gone if self._before[path].concern is Concern.TRACKED and not is_of_git(path)
+        ]
         others = set(from_git)
         for path in (path for path in gone if path not in others):
             if self._is_written_anew(path):
@@ -187,12 +191,12 @@ class _Settling:
         place = held.find(path) if held is not None else None
         if place is not None and _is_equal(place, path):
             return
-        if note.care is Care.SETTING and place is not None and _is_extended(place, path):
+        if note.concern is Concern.SETTING and place is not None and _is_extended(place, path):
             return
         if is_undone and held is not None and held.give_back(path):
             losses.undone.append(path)
             return
-        (losses.overwritten if note.care in _CONTENT else losses.changed).append(path)
+        (losses.overwritten if note.concern in _CONTENT else losses.changed).append(path)
         self._keep(path)
 
     def _keep(self, path: str) -> None:
@@ -202,7 +206,7 @@ class _Settling:
     def _give_back(self, path: str, note: Note) -> bool:
         if os.path.lexists(path):  # a file in it came first
             return True
-        if note.care is Care.WHOLE:
+        if note.concern is Concern.WHOLE:
             return False
         if not note.is_folder:
             return self._held is not None and self._held.give_back(path)
@@ -212,6 +216,11 @@ class _Settling:
             return True
         return False
 
+    def _is_orphan(self, path: str) -> bool:
+        """Whether it is a setting of a `.git` that is gone itself."""
+        git = f"{self._folder}/.git"
+        return path.startswith(f"{git}/") and git in self._before and not os.path.lexists(git)
+
     def _is_other(self, repository: str) -> bool:
         """Whether the `.git` is not the one that was there."""
         git = f"{repository}/.git"
@@ -220,17 +229,17 @@ class _Settling:
 
     def _is_written_anew(self, path: str) -> bool:
         """Whether it lay in an ignored folder that the action put something new into."""
-        if self._before[path].care is not Care.IGNORED:
+        if self._before[path].concern is not Concern.IGNORED:
             return False
         above = os.path.dirname(path)  # noqa: PTH120
         while above in self._before and above not in self._after:
             above = os.path.dirname(above)  # noqa: PTH120
         top = self._before.get(above)
-        return top is not None and top.care is Care.IGNORED and above in self._written
+        return top is not None and top.concern is Concern.IGNORED and above in self._written
 
     def _is_undone(self, path: str) -> bool:
         """Whether an edit is no more one: git says that the file is as it is committed."""
-        if self._before[path].care is not Care.WORK:
+        if self._before[path].concern is not Concern.WORK:
             return False
         clones = [clone for clone in self._clones if path.startswith(clone)]
         repository = Path(max(clones, key=len)) if clones else self._folder

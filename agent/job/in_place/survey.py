@@ -25,7 +25,7 @@ _CACHE_TAG = b"Signature: 8a477f597d28d172789f06886806bc55"  # https://bford.inf
 _SETTINGS = ("config", "config.worktree", "hooks", "info")  # of `.git`: nobody else has them
 
 
-class Care(IntEnum):
+class Concern(IntEnum):
     """What is to be seen to when a thing is gone or another; the most precious first."""
 
     WORK = 1  # uncommitted edits, untracked files
@@ -38,7 +38,7 @@ class Care(IntEnum):
 class Note(NamedTuple):
     """A thing as it was found."""
 
-    care: Care
+    concern: Concern
     mode: int  # st_mode
     inode: int
     size_bytes: int
@@ -88,14 +88,14 @@ def survey(belongings: Mapping[str, Belonging], without: Collection[Path] = ()) 
     return surveyor.found
 
 
-def note_of(path: str, care: Care = Care.WORK) -> Note | None:
+def note_of(path: str, concern: Concern = Concern.WORK) -> Note | None:
     """The thing at `path` as it is; None when there is none."""
     try:
         status = os.lstat(path)
         link = os.readlink(path) if stat.S_ISLNK(status.st_mode) else ""  # noqa: PTH115 - many paths, all text
     except OSError:
         return None
-    return _note(care, status, link)
+    return _note(concern, status, link)
 
 
 def is_of_git(path: str) -> bool:
@@ -122,29 +122,29 @@ class _Surveyor:
     def look(self, path: str, kind: Belonging) -> None:
         match kind:
             case Belonging.GIT:
-                self._add(path, Care.WHOLE)
+                self._add(path, Concern.WHOLE)
                 self._look_at_settings(Path(path).parent)
             case Belonging.REPOSITORY:
                 self._look_into(path)
             case Belonging.EDIT if os.path.isdir(path) and not os.path.islink(path):  # noqa: PTH112, PTH114 - a submodule
                 self._look_into(path)
             case _:
-                self._walk(path, Care.IGNORED if kind is Belonging.IGNORED else Care.WORK)
+                self._walk(path, Concern.IGNORED if kind is Belonging.IGNORED else Concern.WORK)
 
-    def _walk(self, top: str, care: Care) -> None:
-        waiting = [(top, care)]
+    def _walk(self, top: str, concern: Concern) -> None:
+        waiting = [(top, concern)]
         while waiting:
-            path, care = waiting.pop()
-            if path in self._without or (note := self._add(path, care)) is None or not note.is_folder:
+            path, concern = waiting.pop()
+            if path in self._without or (note := self._add(path, concern)) is None or not note.is_folder:
                 continue
-            if care is not Care.TRACKED and os.path.lexists(f"{path}/.git"):
+            if concern is not Concern.TRACKED and os.path.lexists(f"{path}/.git"):
                 self._look_at_clone(path, note)
             elif is_remade(path):
-                self.found.notes[path] = note._replace(care=Care.WHOLE)
+                self.found.notes[path] = note._replace(concern=Concern.WHOLE)
             else:
-                waiting += ((folder, care) for folder in self._list(path, care))
+                waiting += ((folder, concern) for folder in self._list(path, concern))
 
-    def _list(self, folder: str, care: Care) -> list[str]:
+    def _list(self, folder: str, concern: Concern) -> list[str]:
         """Note the files of `folder`; its folders."""
         inner: list[str] = []
         try:
@@ -156,17 +156,17 @@ class _Surveyor:
                 if entry.is_dir(follow_symlinks=False):
                     inner.append(entry.path)
                 elif entry.is_symlink():
-                    self._add(entry.path, care)
+                    self._add(entry.path, concern)
                 else:
                     with contextlib.suppress(FileNotFoundError):
-                        self._put(entry.path, _note(care, entry.stat(follow_symlinks=False)))
+                        self._put(entry.path, _note(concern, entry.stat(follow_symlinks=False)))
         return inner
 
     def _look_at_clone(self, path: str, note: Note) -> None:
         """All of it, as git's to give back; then what its git could not."""
-        self.found.notes[path] = note._replace(care=Care.TRACKED)
-        for inner in self._list(path, Care.TRACKED):
-            self._walk(inner, Care.TRACKED)
+        self.found.notes[path] = note._replace(concern=Concern.TRACKED)
+        for inner in self._list(path, Concern.TRACKED):
+            self._walk(inner, Concern.TRACKED)
         self._look_into(path)
 
     def _look_into(self, repository: str) -> None:
@@ -174,7 +174,7 @@ class _Surveyor:
         if repository in self._without or not os.path.lexists(f"{repository}/.git"):
             return
         self.found.repositories.append(repository)
-        self._add(f"{repository}/.git", Care.TRACKED)
+        self._add(f"{repository}/.git", Concern.TRACKED)
         _, entries = ask_status(Path(repository)) or (None, {})
         for path, kind in entries.items():
             if path != repository:
@@ -185,11 +185,11 @@ class _Surveyor:
         shared = find_shared(work_tree)
         for name in _SETTINGS if shared is not None else ():
             path = os.path.normpath(f"{shared}/{name}")
-            if (note := self._add(path, Care.SETTING)) is not None and note.is_folder:
-                self._list(path, Care.SETTING)
+            if (note := self._add(path, Concern.SETTING)) is not None and note.is_folder:
+                self._list(path, Concern.SETTING)
 
-    def _add(self, path: str, care: Care) -> Note | None:
-        note = note_of(path, care)
+    def _add(self, path: str, concern: Concern) -> Note | None:
+        note = note_of(path, concern)
         if note is not None:
             self._put(path, note)
         return note
@@ -201,5 +201,5 @@ class _Surveyor:
             self.found.is_cut = True
 
 
-def _note(care: Care, status: os.stat_result, link: str = "") -> Note:
-    return Note(care, status.st_mode, status.st_ino, status.st_size, status.st_mtime_ns, link)
+def _note(concern: Concern, status: os.stat_result, link: str = "") -> Note:
+    return Note(concern, status.st_mode, status.st_ino, status.st_size, status.st_mtime_ns, link)

@@ -23,7 +23,7 @@ from agent.job.in_place.survey import MOST_THINGS, Survey, survey
 _MOST_REPOSITORIES = 50
 
 
-class Place(Protocol):
+class Watched(Protocol):
     """What of a job's guard is asked here (agent.job.in_place.protection.InPlace)."""
 
     workspace: Path
@@ -49,7 +49,7 @@ class Watch:
     before: Survey
     held: list[tuple[str, Held]]  # by the repository's path in the folder, empty for the one around it
 
-    def end(self, place: Place) -> Toll:
+    def end(self, place: Watched) -> Toll:
         """Put back and keep aside what is to be."""
         after = _survey(place)
         losses = settle_losses(place.workspace, self.before, after, place.files)
@@ -60,7 +60,8 @@ class Watch:
         for name, held in self.held:
             inside = f" (in {name})" if name else ""
             folder = place.workspace / name
-            if not folder.is_dir() or str(folder) in losses.replaced:
+            if not folder.is_dir() or str(folder) in losses.replaced or str(folder / ".git") in losses.gone:
+                held.leave()
                 continue
             try:
                 taken = put_back(folder, held)
@@ -83,7 +84,7 @@ _UNREADABLE = (
 )
 
 
-def begin_watch(place: Place) -> Watch:
+def begin_watch(place: Watched) -> Watch:
     """Hold what is there now."""
     if place.files is None:
         place.files = begin_holding(place.workspace, find_shared(place.workspace))
@@ -105,12 +106,12 @@ def _hold_all(workspace: Path, repositories: list[str]) -> Iterator[tuple[str, H
             yield ("" if name == "." else name), held
 
 
-def _survey(place: Place) -> Survey:
+def _survey(place: Watched) -> Survey:
     ours = place.files.own if place.files is not None else []
     return survey(place.belongings, {*place.made, *ours})
 
 
-def _note_made(place: Place, after: Survey, before: Survey) -> None:
+def _note_made(place: Watched, after: Survey, before: Survey) -> None:
     """Remember what is new: it was made by an action."""
     known = _read_made(place)
     new = [path for path in after.notes if path not in before.notes and path not in known]
@@ -119,13 +120,13 @@ def _note_made(place: Place, after: Survey, before: Survey) -> None:
             file.write("".join(f"{json.dumps(path)}\n" for path in new))
 
 
-def _read_made(place: Place) -> set[str]:
+def _read_made(place: Watched) -> set[str]:
     with contextlib.suppress(OSError):
         return set(map(json.loads, _made_file(place).read_text(encoding="utf-8").splitlines()))
     return set()
 
 
-def _made_file(place: Place) -> Path:
+def _made_file(place: Watched) -> Path:
     return place.file.with_name(f"{place.file.name}.made")
 
 
