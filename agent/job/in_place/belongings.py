@@ -37,7 +37,7 @@ def list_belongings(folder: Path) -> dict[str, Belonging]:
     """
     found = ask_status(folder)
     if found is None:
-        return {entry.path: Belonging.UNTRACKED for entry in os.scandir(folder)}
+        return {str(path): Belonging.UNTRACKED for path in folder.iterdir()}
     top, edited = found
     modules = dict.fromkeys(_list_submodules(folder, top), Belonging.REPOSITORY)
     return {str(top / ".git"): Belonging.GIT, **modules, **edited}

@@ -77,7 +77,7 @@ def is_replaceable(folder: Path) -> bool:
     checkout of an earlier run left it: a copy of a folder with edits has what no clone has. What such a checkout made
     may have ignored files besides (caches); those are not asked about.
     """
-    if not folder.is_dir() or not any(os.scandir(folder)):
+    if not folder.is_dir() or not any(folder.iterdir()):
         return not os.path.lexists(folder) or folder.is_dir()
     if not (folder / ".git").is_dir():
         return False

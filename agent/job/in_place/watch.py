@@ -48,6 +48,7 @@ class Watch:
 
     before: Survey
     held: list[tuple[str, Held]]  # by the repository's path in the folder, empty for the one around it
+    unheld: list[str]  # why not all of it is held, after `the action`
 
     def end(self, place: Watched) -> Toll:
         """Put back and keep aside what is to be."""
@@ -71,10 +72,7 @@ class Watch:
             clauses.append(_describe([one for one in taken if not is_harmless(one)], inside))
             harmless.append(_describe([one for one in taken if is_harmless(one)], inside))
         is_final = any(path not in losses.aside for path in (*losses.gone, *losses.overwritten))
-        if self.before.is_cut:
-            harmless.append(
-                f"ran in a folder of more than {MOST_THINGS:,} such things; the rest was not looked at"
-            )
+        harmless += self.unheld
         return Toll("; and ".join(filter(None, clauses)), "; and ".join(filter(None, harmless)), is_final)
 
 
@@ -91,12 +89,21 @@ def begin_watch(place: Watched) -> Watch:
     before = _survey(place)
     for path in _read_made(place):
         before.notes.pop(path, None)
+    unheld = list(_list_unheld(before))
     del before.repositories[_MOST_REPOSITORIES:]
     before.replaceable = frozenset(path for path in before.repositories if is_replaceable(Path(path)))
     if place.files is not None:
         place.files.hold(before.notes)
         place.files.note_repositories(before.repositories)
-    return Watch(before, list(_hold_all(place.workspace, before.repositories)))
+    return Watch(before, list(_hold_all(place.workspace, before.repositories)), unheld)
+
+
+def _list_unheld(before: Survey) -> Iterator[str]:
+    if before.is_cut:
+        yield f"ran in a folder that alone has more than {MOST_THINGS:,} files and folders; the rest of them was not looked at"
+    if len(before.repositories) > _MOST_REPOSITORIES:
+        names = f"more than {_MOST_REPOSITORIES} other repositories"
+        yield f"ran in a folder with {names}; the branches, tags and stashes of the rest were not looked at"
 
 
 def _hold_all(workspace: Path, repositories: list[str]) -> Iterator[tuple[str, Held]]:
