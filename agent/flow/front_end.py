@@ -36,6 +36,9 @@ class FrontEnd(NamedTuple):
     write: Callable[[Flow], WrittenFlow] | None = (
         None  # a flow of whatever language, in this one; None: nobody has taught it
     )
+    # Of a flow of this language: the same, with what its conventions alone bring said in its steps, so that it can be written in
+    # another one; and what is a little different then. None: its steps say all.
+    spell_out: Callable[[Flow], tuple[Flow, list[Problem]]] | None = None
     # Of a file's name: the patterns of the companions that are read with it (agent.flow.companions).
     list_companions: Callable[[str], Sequence[str]] = lambda _file: ()
     # Options of a command line, without dashes, that say something else than a job does, each with whether a value follows;

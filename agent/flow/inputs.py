@@ -20,10 +20,16 @@ Value = str | bool | int | float
 DATASET: Final = (
     "dataset"  # a type of inputs: the name of a dataset, with the version where it is not the latest
 )
+_SECRET: Final = ("KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL")
 _BOOLEANS: Final = {"true": True, "false": False}
 _MEMBERS: Final[Mapping[str, tuple[str, ...]]] = {DATASET: ("id", "ref")}  # by type; of all others `value`
 _DATASET: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}(?::[A-Za-z0-9][A-Za-z0-9._-]{0,127})?")
 _EMPTY: Final[Mapping[str, Value]] = {"boolean": False, "number": 0}
+
+
+def is_named_as_secret(variable: str) -> bool:
+    """Whether a variable of somebody's environment is called as secrets are."""
+    return any(word in variable.upper() for word in _SECRET)
 
 
 def unwrap_inputs(document: Mapping[str, object]) -> Mapping[str, object]:

@@ -173,6 +173,36 @@ def test_workflows_run_here(case: Case, around: Around, tmp_path: Path) -> None:
     check_here(case, around, run_here(around, case, tmp_path))
 
 
+CONVERTED = {
+    "workflows/bash": {"hello": ("before in src", "hello it's world")},
+    "workflows/environment": {"env-mapping": ('1.0 over [] [1, "two"]',)},
+    "workflows/artifacts": {"use": ("made first live m ",)},
+    "workflows/python": {"py": ("small", "['--words', 'two words', \"it's\", 'more'] True")},
+    "workflows/docker": {"box-shell": ("/bin/bash", "/tmp")},
+}
+
+
+@pytest.mark.parametrize("file", CONVERTED)
+def test_what_is_converted_says_the_same(file: str, around: Around, tmp_path: Path) -> None:
+    converted = run_agent("flow", "convert", f".dstack/{file}.yaml", "--to", "github", cwd=around.project)
+    assert converted.code == 0, converted.out
+    flow = around.project / f"{Path(file).name}.yml"
+    flow.write_text(converted.out)
+    ((workflow, said),) = CONVERTED[file].items()
+    given = ["--input", f"workflow={workflow}"]
+    if "run-args:" in converted.out:
+        given += ["--input", "run-args=more"]
+    done = run_agent(
+        *("flow", "run", flow, "--format", "json", *given),
+        cwd=around.project,
+        environment=make_environment(around, tmp_path),
+    )
+    flow.unlink()
+    assert done.code == 0, done.out + done.err
+    texts = [record["text"] for record in done.records() if record["kind"] == "log"]
+    assert sorted(line[2:] for line in texts if line.startswith("> ")) == sorted(said)
+
+
 def test_workflows_find_here_what_others_left(around: Around, tmp_path: Path) -> None:
     for case in (*DATA_CASES, show_run("wet-mangust-1")):
         check_here(case, around, run_here(around, case, tmp_path))

@@ -1,4 +1,4 @@
-"""A real JupyterLab, locked as all packages are, in a virtual environment of its own that is kept from run to run."""
+"""A real JupyterLab (and Notebook, and FastAPI), locked as all packages are, in a virtual environment of its own that is kept from run to run."""
 
 import hashlib
 import os

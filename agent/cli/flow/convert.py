@@ -24,7 +24,10 @@ def convert_flow(file: Path, dialect: str | None, to: str | None, output_format:
     if write is None:
         raise UsageError(f"no flow is written in the language '{to}'", where="--to")
     flow = read_flow(file, dialect).flow
+    spell_out = find_front_end(flow.dialect.name).spell_out
+    flow, differences = spell_out(flow) if spell_out and to != flow.dialect.name else (flow, [])
     written = write(flow)
+    written = written._replace(losses=(*differences, *written.losses))
     lost = [loss for loss in written.losses if loss.severity is Severity.ERROR]
     if not lost:
         lost = _check(written, to, file)

@@ -5,17 +5,14 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
 from agent.cli.local_files.files import read_inputs, read_secrets
 from agent.cli.terminal.spelling import find_meant
 from agent.errors import UsageError
+from agent.flow.inputs import is_named_as_secret
 from agent.flow.load import find_front_end
 from agent.flow.model import Flow, Input, TriggerKind
 from agent.plan.chosen import choose_jobs
-
-# A variable of the caller's environment that is named so goes along as a secret of the run: encrypted, and masked.
-_SECRET: Final = ("KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +114,7 @@ def _take_environment(inputs: Sequence[Input], given: Given) -> None:
         value = os.environ.get(one.variable, "") if one.variable else ""
         if not value or one.name in given.inputs or one.variable in given.secrets:
             continue
-        if any(word in one.variable.upper() for word in _SECRET):
+        if is_named_as_secret(one.variable):  # encrypted on its way, and masked
             given.secrets[one.variable] = value
         else:
             given.inputs[one.name] = value

@@ -8,6 +8,8 @@ from agent.flow.dialects.dstack.limits import LIMITS
 from agent.flow.dialects.dstack.overrides import OPTIONS, write_overrides, write_workflow
 from agent.flow.dialects.dstack.words import DSTACK
 from agent.flow.front_end import FrontEnd
+from agent.flow.model import Flow
+from agent.flow.problems import Problem
 
 __all__ = ["FRONT_END"]
 
@@ -25,6 +27,12 @@ def _make_page() -> str:
     return make_page()
 
 
+def _spell_out(flow: Flow) -> tuple[Flow, list[Problem]]:
+    from agent.flow.dialects.dstack.spelling import spell_out
+
+    return spell_out(flow)
+
+
 FRONT_END: Final = FrontEnd(
     DSTACK,
     limits=LIMITS,
@@ -35,6 +43,7 @@ FRONT_END: Final = FrontEnd(
     make_page=_make_page,
     list_companions=list_companions,
     options=OPTIONS,
+    spell_out=_spell_out,
     write_overrides=write_overrides,
     write_alone=write_workflow,
 )

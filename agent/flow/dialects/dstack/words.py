@@ -25,4 +25,5 @@ DSTACK: Final = Dialect(
     called_contexts=same_contexts,
     arguments_input=ARGS,
     names_runs=True,
+    elsewhere={r"^run\.name$": "github.run_id"},
 )

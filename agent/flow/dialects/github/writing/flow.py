@@ -3,6 +3,7 @@
 import re
 
 from agent.flow.dialects.github.words import GITHUB
+from agent.flow.dialects.github.writing.chosen import choose_jobs, name_in_expressions, rename_inputs
 from agent.flow.dialects.github.writing.jobs import write_concurrency, write_defaults, write_job
 from agent.flow.dialects.github.writing.templates import Writer
 from agent.flow.dialects.github.writing.text import write_yaml
@@ -13,7 +14,10 @@ from agent.flow.model import Flow, Starts, TriggerKind
 
 def write_flow(flow: Flow) -> WrittenFlow:
     """The flow as a text of GitHub's language, with what is a little different there; or what has no equal there."""
-    writer = Writer({**flow.dialect.elsewhere, **_write_defaults_of_events(flow)})
+    renamed = rename_inputs(flow)
+    instead = {**flow.dialect.elsewhere, **_write_defaults_of_events(flow), **name_in_expressions(renamed)}
+    writer = Writer(instead)
+    flow = choose_jobs(writer, flow, renamed)
     place = next(iter(flow.jobs.values())).position
     data: dict[str, object] = {}
     if flow.name:

@@ -1,5 +1,6 @@
 """Steps in GitHub's keys."""
 
+import re
 import shlex
 from collections.abc import Mapping
 
@@ -9,6 +10,10 @@ from agent.flow.model import Step, StepKind, Template
 
 _Fields = dict[str, object]
 _BRACES = "${{"
+# A command that `|| exit` can follow: one line, without a comment, a document, and what sends it to the background.
+_SIMPLE = re.compile(r"[^\n#]*(?:[^\s&\\\n#])")
+_STOP = " || exit"
+_STOP_BELOW = "case $? in 0) ;; *) exit $? ;; esac"
 
 
 def write_step(writer: Writer, step: Step) -> _Fields:
@@ -52,8 +57,10 @@ def _write_work(writer: Writer, step: Step) -> _Fields:
         if step.with_:
             fields["with"] = {key: _write_input(writer, step, value) for key, value in step.with_.items()}
     else:
-        lines = step.run if isinstance(step.run, (list, tuple)) else [step.run]
-        fields["run"] = "\n".join(to_text(writer.write(line, place)) for line in lines)
+        if isinstance(step.run, (list, tuple)):
+            fields["run"] = _write_commands([to_text(writer.write(line, place)) for line in step.run])
+        else:
+            fields["run"] = to_text(writer.write(step.run, place))
         if step.shell is not None:
             fields["shell"] = step.shell
     if step.working_directory is not None:
@@ -65,6 +72,20 @@ def _write_work(writer: Writer, step: Step) -> _Fields:
     if step.background:
         fields["background"] = True
     return fields
+
+
+def _write_commands(commands: list[str]) -> str:
+    """A script in which each command has to succeed before the next begins; the last one's end is the script's."""
+    *others, last = commands
+    return "\n".join(
+        [
+            *(
+                f"{command}{_STOP}" if _SIMPLE.fullmatch(command) else f"{command}\n{_STOP_BELOW}"
+                for command in others
+            ),
+            last,
+        ]
+    )
 
 
 def _write_input(writer: Writer, step: Step, value: Template) -> Template:
