@@ -8,6 +8,7 @@ Writes the files itself (into a temporary folder), then measures in fresh proces
     loader     `load_flow` of each text, without the start of Python
     compose    PyYAML's C parser making its own nodes of each text: the floor
     node       `@actions/workflow-parser` in node, the whole process (when npm can install it)
+    dstack     the whole command on files of dstack's workflows instead, of about as many lines each
     one        `load_flow` of one small flow in a fresh Python, imports included, less Python's own start
 
 and prints seconds and ratios.
@@ -58,6 +59,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         lines = write_files(folder, arguments.files, arguments.lines)
+        other_lines = write_workflows(folder, arguments.files, arguments.lines)
         print(
             f"{arguments.files} files, {lines} lines, Python {sys.version.split()[0]}, {os.cpu_count()} cores"
         )
@@ -65,6 +67,8 @@ def main() -> None:
         for label, took in seconds.items():
             ratio = f"{took / seconds['node']:6.2f} x node" if "node" in seconds else ""
             print(f"{label:<9} {took:7.3f} s  {took / seconds['compose']:6.1f} x compose  {ratio}")
+        line = seconds["validate"] / lines
+        print(f"a line of dstack's: {seconds['dstack'] / other_lines / line:.2f} x a line of GitHub's")
 
 
 def measure(folder: Path) -> dict[str, float]:
@@ -74,6 +78,9 @@ def measure(folder: Path) -> dict[str, float]:
     script += "raise SystemExit(run_validate([Path(a) for a in sys.argv[1:]], None, 'json', sys.stdout))"
     seconds = {
         "validate": best_of(lambda: wall([sys.executable, "-c", script, *files])),
+        "dstack": best_of(
+            lambda: wall([sys.executable, "-c", script, *map(str, folder.glob("*/.dstack/*.yaml"))])
+        ),
         "loader": best_of(lambda: float(output([sys.executable, "-c", LOADER, str(folder)]))),
         "compose": best_of(lambda: float(output([sys.executable, "-c", COMPOSE, str(folder)]))),
     }
@@ -155,6 +162,53 @@ def make_job(number: int, job: int) -> str:
       - if: failure() && steps.test{job}.outcome == 'failure'
         uses: actions/upload-artifact@v4
         with: {{name: 'logs-${{{{ matrix.os }}}}', path: logs/}}
+"""
+
+
+def write_workflows(folder: Path, count: int, lines: int) -> int:
+    """Files of workflows, as people's projects have one each; the lines in all."""
+    total = 0
+    for number in range(count):
+        jobs = range(max(1, lines // 28))
+        text = "workflows:\n" + "".join(WORKFLOW.format(number=number, job=job) for job in jobs)
+        file = folder / f"project{number}" / ".dstack" / "workflows.yaml"
+        file.parent.mkdir(parents=True)
+        file.write_text(text)
+        total += text.count("\n")
+    return total
+
+
+WORKFLOW = """\
+  - name: train{number}-{job}
+    help: "Trains model {number} on what was downloaded"
+    provider: bash
+    deps:
+      - tag: mnist-data-{number}
+    python: 3.10
+    requirements: mnist/requirements-{number}.txt
+    env:
+      - PYTHONPATH=src
+      - WANDB_PROJECT=p{number}
+      - WANDB_API_KEY
+    ports: 1
+    commands:
+      # flaky on some machines
+      - tensorboard --port $PORT_0 --host 0.0.0.0 --logdir ./lightning_logs &
+      - python mnist/train.py --seed {number} --epochs 3 ${{{{ run.args }}}}
+      - |
+        echo "done {number}" >> log.txt
+        cp log.txt ./lightning_logs/
+    cache:
+      - path: ~/.cache/pip
+    artifacts:
+      - path: ./lightning_logs
+        mount: true
+      - path: ./checkpoint-{number}
+    resources:
+      memory: 16GB
+      gpu:
+        name: V100
+        count: 1
 """
 
 

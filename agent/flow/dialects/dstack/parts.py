@@ -1,7 +1,16 @@
 """Small readers of this language's nodes."""
 
+import re
+from typing import Final
+
 from agent.flow.source import Node, Scalar
 from agent.flow.tidied import list_items, text_of
+
+# What begins or ends in the middle of something: a continued line, a document, a block.
+_PART: Final = re.compile(
+    r"\\$|<<|(?:^|[\s;])(?:then|do|else|in|\{|\(|\|\|?|&&)\s*$|^(?:if|for|while|until|case|select|elif|else|then|do)\b(?!.*\b(?:fi|done|esac)\b)"
+    r"|^(?:fi|done|esac|else|elif)\b|^[})]|;;\s*$"
+)
 
 
 def as_written(node: Node | None) -> str:
@@ -22,8 +31,21 @@ def is_set(node: Node | None) -> bool:
 
 
 def commands_of(node: Node | None) -> list[str]:
-    """One command, or a list of them."""
-    return [text_of(item) for item in list_items(node)]
+    """A list of commands; of a text each line is one, where each line can stand alone."""
+    if not isinstance(node, Scalar):
+        return [text_of(item) for item in list_items(node)]
+    text = text_of(node)
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines if len(lines) > 1 and all(map(_stands_alone, lines)) else [text]
+
+
+def _stands_alone(line: str) -> bool:
+    """Whether a line is a command and no part of one: dstack put `&&` between the lines of a text, so no part could be one there."""
+    if line.startswith("#"):
+        return True
+    if _PART.search(line) or line[:1].isspace():
+        return False
+    return all(len(line.replace(f"{chr(92)}{mark}", "").split(mark)) % 2 for mark in "\"'`")
 
 
 def quote(text: str) -> str:

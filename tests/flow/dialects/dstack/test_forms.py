@@ -1,5 +1,7 @@
 """Odd forms that dstack's own schemas and reader took: each is read without an error, and known for what it is wherever it lies."""
 
+import json
+
 import pytest
 
 from agent.flow.load import inspect_flow
@@ -155,3 +157,27 @@ def test_the_runs_of_a_tensorboard_are_brought_each_to_a_folder_of_its_own() -> 
     ]
     _, problems = inspect_flow(FORMS["tensorboard"].replace("wet-fox-1", "o/r/w"), "x.yaml")
     assert [str(problem.position) for problem in problems] == ["x.yaml:1:54"]
+
+
+@pytest.mark.parametrize(
+    ("text", "commands"),
+    [
+        ("make a\nmake b\n\n# then\nmake 'c d'", ["make a", "make b", "# then", "make 'c d'"]),
+        ("for x in 1 2; do echo $x; done\nls", ["for x in 1 2; do echo $x; done", "ls"]),
+        ("if true; then\n  ls\nfi\nls", None),
+        ("make \\\n  a\nmake b", None),
+        ("cat <<EOT\na\nEOT", None),
+        ("f() {\nls\n}\nf", None),
+        ("echo 'a\nb'\nls", None),
+        ("a |\nb", None),
+        ("case x in\nx) ls ;;\nesac", None),
+        ("make a", None),
+    ],
+)
+def test_each_line_of_commands_as_one_text_is_a_command_where_it_can_stand_alone(
+    text: str, commands: list[str] | None
+) -> None:
+    written = json.dumps({"workflows": [{"name": "a", "provider": "bash", "commands": text}]})
+    flow, _ = inspect_flow(written, "x.yaml")
+    assert flow is not None
+    assert flow.jobs["a"].steps[1].run == (commands or [text])
