@@ -92,7 +92,7 @@ unset -f _make_python
 unset _name
 """
 
-CONDA: Final = """\
+_CONDA: Final = """\
 shopt -s expand_aliases
 for _conda in "${CONDA_EXE:-}" "$(type -P conda)" ~/miniconda3/bin/conda ~/anaconda3/bin/conda ~/miniforge3/bin/conda \\
   /opt/conda/bin/conda /opt/miniconda3/bin/conda; do
@@ -104,4 +104,4 @@ fi
 unset _conda
 """
 
-BASH: Final = OLD_NAMES + CONDA + _PYTHON
+BASH: Final = OLD_NAMES + _CONDA + _PYTHON

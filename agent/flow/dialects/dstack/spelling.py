@@ -11,11 +11,17 @@ from typing import Final
 from agent.flow.inputs import is_named_as_secret
 from agent.flow.model import Flow, Job, Position, Step, StepKind, Template
 from agent.flow.problems import Problem, Severity
-from agent.spec import openings
 
 _PYTHON: Final = re.compile(r"(?:^|[^\w./-])(?:python3?|pip3?)\b", re.MULTILINE)
 _CONDA: Final = re.compile(r"(?:^|[^\w-])conda\b", re.MULTILINE)
-_OLD_NAMES: Final = re.compile(r"\b(?:MASTER_)?JOB_(?:HOSTNAME|PORT_\d)\b")
+# Names of 2022, and what makes them: of ports there may be several, each is its own.
+_OLD_NAMES: Final = {
+    "JOB_HOSTNAME": "export JOB_HOSTNAME=$(hostname)",
+    "MASTER_JOB_HOSTNAME": "export MASTER_JOB_HOSTNAME=${MASTER_ADDR:-$(hostname)}",
+    "MASTER_JOB_PORT_0": "export MASTER_JOB_PORT_0=${MASTER_PORT:-}",
+    **{f"JOB_PORT_{number}": f"export JOB_PORT_{number}=$PORT_{number}" for number in range(10)},
+}
+_OLD_NAME: Final = re.compile(r"\b((?:MASTER_JOB|JOB)_HOSTNAME|MASTER_JOB_PORT_0|JOB_PORT_\d)\b")
 _CALLERS: Final = re.compile(r"\$\{\{ (inputs\['env\.\w+'\]) \|\| env\.(\w+) \}\}")
 _RUN_NAME: Final = re.compile(r"\bRUN_NAME\b|\brun\.name\b")
 _SHELLS: Final = {"bash": "bash --noprofile --norc {0}", "sh": "sh {0}"}
@@ -82,12 +88,10 @@ def _spell_callers(value: Template) -> Template:
 
 def _spell_commands(work: Step, text: str) -> Step:
     commands = work.run if isinstance(work.run, list) else [work.run]
-    heads = []
-    if _OLD_NAMES.search(text):
-        heads.append(openings.OLD_NAMES.rstrip("\n"))
+    heads = [_OLD_NAMES[name] for name in dict.fromkeys(_OLD_NAME.findall(text))]
     if work.shell == "bash" and _CONDA.search(text):
-        heads.append(openings.CONDA.rstrip("\n"))
-    elif work.shell == "bash" and re.search(r"\balias\b", text):
+        heads.append('eval "$(conda shell.bash hook)"')
+    if work.shell == "bash" and re.search(r"\balias\b", text):
         heads.append("shopt -s expand_aliases")
     run = [*heads, *(str(command).replace("$FLOW_TEMP", "$RUNNER_TEMP") for command in commands)]
     return replace(work, run=run, shell=_SHELLS.get(work.shell or "bash", work.shell))

@@ -85,3 +85,14 @@ def test_every_file_that_runs_is_converted(file):
     text, losses, _ = convert(written, f".dstack/workflows/{file}", **beside)
     assert losses == []
     assert read(text).jobs
+
+
+def test_old_names_and_conda_are_made_where_they_are_used():
+    text = "workflows: [{name: a, provider: bash, ports: 1, commands: [conda activate base, 'alias l=ls', 'echo $JOB_PORT_0 $MASTER_JOB_HOSTNAME']}]"
+    (_code, run) = read(convert(text)[0]).jobs["a"].steps
+    assert run.run.splitlines()[:4] == [
+        "export JOB_PORT_0=$PORT_0 || exit",
+        "export MASTER_JOB_HOSTNAME=${MASTER_ADDR:-$(hostname)} || exit",
+        'eval "$(conda shell.bash hook)" || exit',
+        "shopt -s expand_aliases || exit",
+    ]
