@@ -104,4 +104,7 @@ fi
 unset _conda
 """
 
-BASH: Final = OLD_NAMES + _CONDA + _PYTHON
+# What the commands left running ends with them: whoever holds their output would keep the step waiting for more of it.
+_END: Final = "trap 'kill $(jobs -p) 2> /dev/null' EXIT\n"
+
+BASH: Final = OLD_NAMES + _CONDA + _PYTHON + _END

@@ -276,3 +276,18 @@ def test_prune_removes_what_is_old_and_has_no_tag(project: Path) -> None:
         run(project, USE.replace("last: train, flow: flow.yml", "tag: first"), file="use.yml")
     )
     assert run_agent("flow", "prune", "--most", "x", environment=environment(project)).code == 2
+
+
+def test_the_last_run_is_one_of_the_own_project_and_a_run_is_brought_by_its_number(project: Path) -> None:
+    other = project.parent / "other"
+    other.mkdir()
+    assert run(project, TRAIN, "--env", "WEIGHTS=own").code == 0
+    made = run(other, TRAIN, "--env", "WEIGHTS=theirs")
+    assert made.code == 0
+    assert "own" in texts(run(project, USE, file="use.yml"))
+    number = kept(made)[0].parent.name
+    by_run = USE.replace("last: train, flow: flow.yml", f"run: {number}")
+    assert "theirs" in texts(run(project, by_run, file="use.yml"))
+    unknown = run(project, USE.replace("last: train, flow: flow.yml", "run: wild-zebra-77"), file="use.yml")
+    assert (unknown.code, unknown.out) == (2, "")
+    assert "there is no run 'wild-zebra-77' here" in unknown.err

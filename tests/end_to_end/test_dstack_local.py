@@ -289,3 +289,11 @@ def test_a_port_that_a_workflow_asks_for_is_an_app_of_the_run(project: Path) -> 
     )
     done = run(project, "web")
     assert (done.code, said(done)) == (0, ["1", "served"])
+
+
+def test_what_the_commands_left_in_the_background_ends_with_them(project: Path) -> None:
+    write(project, "  - {name: a, provider: bash, commands: ['sleep 1000 &', 'echo \"> done\"', 'exit 3']}\n")
+    done = run(project, "a")
+    assert (done.code, said(done)) == (1, ["done"])
+    assert "exit code 3" in done.out
+    assert "orphan" not in done.out

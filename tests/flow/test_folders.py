@@ -42,3 +42,8 @@ def test_a_name_stands_for_the_file_and_for_those_of_that_name_in_the_folders() 
     names = name_files("train")
     assert names[:3] == ("train", "train.yml", "train.yaml")
     assert {".github/workflows/train.yml", ".flows/train.yaml"} <= set(names)
+
+
+def test_no_name_is_a_file_that_lies_beside_flows() -> None:
+    assert ".dstack/variables.yaml" not in name_files("variables")
+    assert ".dstack/workflows/variables.yaml" in name_files("variables")
