@@ -87,6 +87,8 @@ def read_dependencies(reader: Reader, node: Node | None) -> tuple[list[BroughtDa
 def read_runs(reader: Reader, node: Node | None) -> list[BroughtData]:
     """`runs` of tensorboard: what these runs kept, each in a folder of its own name."""
     brings: list[BroughtData] = []
+    if node is not None and not list_items(node):
+        reader.report(node, "there is no run to be shown", "write `- NAME`")
     for item in list_items(node):
         name = text_of(item).strip()
         if "/" in name:

@@ -3,6 +3,7 @@
 A provider is a function of this table; what all workflows have (names, data, environment, resources) is `workflows`'.
 """
 
+import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from agent.flow.dialects.dstack.commands import find_program, install, list_setu
 from agent.flow.dialects.dstack.data import SHOWN
 from agent.flow.dialects.dstack.parts import as_written, commands_of, strip_path, version_of
 from agent.flow.dialects.dstack.providers import CustomProvider
+from agent.flow.expressions import has_expression
 from agent.flow.reading import Reader
 from agent.flow.source import Node
 from agent.flow.tidied import text_of
@@ -19,6 +21,7 @@ from agent.flow.tidied import text_of
 _PORT: Final = "$PORT_0"
 _LINKED: Final = "{token}"  # in what an app opens: its token, which the commands find as
 _FOUND: Final = "$APP_TOKEN_0"
+_PYTHON: Final = re.compile(r"[0-9]+(?:\.[0-9]+)*")
 _SHELLS: Final = ("sh", "bash", "dash", "ash", "zsh")
 
 
@@ -57,7 +60,10 @@ class Made:
 
 
 def _make_bash(making: Making) -> Made:
-    return _on_machine(making, commands_of(making.fields.get("commands")))
+    commands = commands_of(making.fields.get("commands"))
+    if "commands" in making.fields and not commands:
+        making.reader.report(making.fields["commands"], "there is no command", "write `- COMMAND`")
+    return _on_machine(making, commands)
 
 
 def _make_python(making: Making) -> Made:
@@ -208,7 +214,11 @@ def _on_machine(
     """Commands after those that every provider has; `version` is another key that says which Python they want."""
     fields = making.fields
     everything = (*before, *list_setup(fields), *commands)
-    return Made(everything, python=version_of(fields.get("python") or fields.get(version)))
+    asked = fields.get("python") or fields.get(version)
+    python = version_of(asked)
+    if asked is not None and not has_expression(python) and not _PYTHON.fullmatch(python):
+        making.reader.report(asked, f"'{python}' is no version of Python", "write 3.11, or 3")
+    return Made(everything, python=python)
 
 
 def _require_program(making: Making) -> str:

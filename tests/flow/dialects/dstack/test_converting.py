@@ -81,7 +81,13 @@ def test_a_single_workflow_needs_no_choice():
 @pytest.mark.parametrize("file", sorted(file.name for file in FILES.glob("workflows/*.yaml")))
 def test_every_file_that_runs_is_converted(file):
     beside = {f"../{name}.yaml": (FILES / f"{name}.yaml").read_text() for name in ("variables", "providers")}
-    written = (FILES / "workflows" / file).read_text().replace("FREER", "81").replace("FREE", "80")
+    written = (
+        (FILES / "workflows" / file)
+        .read_text()
+        .replace("FREER", "81")
+        .replace("FREE", "80")
+        .replace("HERE", "3.11")
+    )
     text, losses, _ = convert(written, f".dstack/workflows/{file}", **beside)
     assert losses == []
     assert read(text).jobs

@@ -330,6 +330,11 @@ def test_a_provider_elsewhere_is_the_built_in_one_of_its_name_or_told_to_be_miss
         ("workflows: [{name: a, provider: bash, comands: [x], commands: [x]}]", "1:39: Unexpected value 'comands'"),
         ("workflows: [{name: a, provider: bash, commands: [x]}]\nmore: 1", "2:1: Unexpected value 'more'"),
         ("workflows: [{name: a, provider: python}]", "1:13: Required property is missing: file"),
+        ("workflows: [{name: a, provider: bash, commands: []}]", "1:49: there is no command"),
+        ("workflows: [{name: a, provider: bash, commands: [x], python: 3.x}]", "1:62: '3.x' is no version of Python"),
+        ("workflows: [{name: a, provider: bash, commands: [x], artifacts: [{path: x, mount: maybe}]}]", "1:83: Unexpected value 'maybe'"),
+        ("workflows: [{name: a, provider: lab, ssh: perhaps}]", "1:43: Unexpected value 'perhaps'"),
+        ("workflows: [{name: a, provider: tensorboard, runs: []}]", "1:52: there is no run to be shown"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_told_at_its_place(text, told):

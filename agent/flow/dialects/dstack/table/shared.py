@@ -18,6 +18,7 @@ from agent.flow.shapes import (
     map_of,
     mapping,
     one_of,
+    words,
 )
 
 # What `${{ }}` becomes when a workflow has been read: variables and arguments are inputs of the run.
@@ -25,7 +26,7 @@ ANYWHERE: Final = ContextScope(("inputs", "run", "secrets", "env"))
 
 VERSION: Final = one_of(FILLED, NUMBER)
 _COUNT: Final = one_of(NUMBER, FILLED)
-_FLAG: Final = one_of(BOOLEAN, FILLED)
+_FLAG: Final = one_of(BOOLEAN, words("yes", "no", "on", "off", "true", "false"))
 
 _GPU: Final = Fields(
     "gpu",
