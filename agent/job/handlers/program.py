@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from agent.errors import AgentError
 from agent.job.runtimes.interpreters import Interpreter
+from agent.job.runtimes.setup_hints import explain_failed_setup
 from agent.job.steps.parts import StepAction
 from agent.job.steps.steprun import RunSteps, StepFailure, StepRun, StepStage
 from agent.resolve.manifests.model import NodeRuns, PythonRuns
@@ -37,4 +38,6 @@ class ProgramHandler:
         arguments = [*words, host.paths.to_inside(str(file)), *behind]
         code = await step.run_process(arguments, extra={**env, **step.service_variables()}, host=host)
         if code != 0:
+            if hint := explain_failed_setup(step):
+                step.log.say(f"##[warning]{hint}")
             raise StepFailure(f"Process completed with exit code {code}.", exit_code=code)
