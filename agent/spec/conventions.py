@@ -81,6 +81,9 @@ class ContainerFolders(NamedTuple):
     tools: str
     externals: str  # what the agent brings along, such as node
     own_workspace: str = ""  # where its workspace lies there, where that is not below `root`
+    actions: str = (
+        ""  # in a container of an action: the job's copies of fetched actions; empty: they are not there
+    )
 
 
 class Conventions(NamedTuple):
@@ -184,6 +187,7 @@ GITHUB = Conventions(
         root="/__w",
         tools="/__t",
         externals="/__e",
+        actions="/github/actions",
     ),
 )
 

@@ -46,11 +46,8 @@ runs: {using: composite, steps: [{shell: bash, run: 'true'}]}
 # What GitHub has and a job of ours does not: docs/compatibility.md says so.
 NOT_THERE = {
     "github": {
-        "actor_id",
         "artifacts",
         "artifacts_list",
-        "repository_id",
-        "repository_owner_id",
         *GITHUB_UNDOCUMENTED,
     },
     "job": {"check_run_id"},

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from support.docker import BUSYBOX, leftovers
+from support.git import make_repository
 from support.jobs import JobReport, run_job, script, uses, write_action
 
 from agent.job.containers.sweeping import job_labels
@@ -157,3 +158,35 @@ def test_a_folder_that_a_step_made_a_link_is_not_mounted(run: Any, tmp_path: Pat
     swap = f"cd /; rm -rf {tmp_path}/place; ln -s /etc {tmp_path}/place"
     report = run(script("one", swap), uses("two", f"docker://{BUSYBOX}", with_={"args": "ls"}))
     assert "replaced by a link" in report.result.message
+
+
+def test_what_lies_beside_a_fetched_actions_dockerfile_is_at_its_path_in_the_container(
+    run: Any, tmp_path: Path, engine_address: str
+) -> None:
+    dockerfile = f'FROM {BUSYBOX}\nENTRYPOINT ["sh", "-c"]\n'
+    shows = 'args: ["cat $GITHUB_ACTION_PATH/data.txt; echo $GITHUB_ACTION_PATH; touch $GITHUB_ACTION_PATH/x || echo kept"]'
+    files = {
+        "tool/action.yml": f"name: t\nruns: {{using: docker, image: Dockerfile, {shows}}}\n",
+        "tool/Dockerfile": dockerfile,
+        "tool/data.txt": "of the action\n",
+    }
+    repository = make_repository(tmp_path / "git" / "acme" / "tools", files)
+    report = run(
+        uses("one", f"{repository.url}//tool@v1"), script("two", "echo ${GITHUB_ACTION_REPOSITORY:-none}")
+    )
+    assert report.conclusion is Conclusion.SUCCESS, report.log()
+    said = report.output_of("one")  # the build's lines before it
+    data = said.index("of the action")
+    assert said[data + 1].startswith("/github/actions/")
+    assert said[data + 1].endswith("/tool")
+    assert said[-1] == "kept"
+    assert report.output_of("two") == ["none"]
+
+
+def test_a_container_action_of_the_workspace_has_its_path_there(run: Any, tmp_path: Path) -> None:
+    write_action(
+        tmp_path / "place",
+        "mine",
+        f"name: t\nruns: {{using: docker, image: 'docker://{BUSYBOX}', args: [sh, -c, 'echo $GITHUB_ACTION_PATH']}}\n",
+    )
+    assert run(uses("one", "./mine")).output_of("one")[-1] == "/github/workspace/mine"

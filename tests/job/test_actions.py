@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from support.git import make_repository
 from support.jobs import JobReport, run_job, script, uses, write_action
 
 from agent.journal.format import Annotation
@@ -242,7 +243,7 @@ def test_a_composite_sees_no_secrets_unless_they_are_handed_in(tmp_path: Path) -
         "runs: {using: composite, steps: [{id: peeks, run: 'echo ${{ secrets.TOKEN }}', shell: sh}]}",
     )
     report = run_in(tmp_path, uses("act", "./outer"), secrets={"TOKEN": "hunter2hunter2"})
-    assert "Unrecognized named-value: 'secrets'" in report.log("peeks")
+    assert "Unrecognized named-value: 'secrets'" in report.log("act")
 
 
 def test_posts_within_a_composite_run_last_first_with_their_own_inputs(tmp_path: Path) -> None:
@@ -312,3 +313,43 @@ def test_a_configured_node_comes_first(tmp_path: Path) -> None:
         fake.chmod(0o755)
     configured = {20: str(tmp_path / "node-18"), 24: str(tmp_path / "node-24")}
     assert find_node(20, configured, "", tmp_path) == str(tmp_path / "node-24")
+
+
+ASKS = "name: T\ninputs: {token: {default: '${{ github.token }}'}}\nruns: {using: python, main: main.py}\n"
+
+
+def test_an_action_that_asks_for_a_token_of_a_run_without_one_is_told_of_once(tmp_path: Path) -> None:
+    write_action(tmp_path / "ws", "asks", ASKS, main_py="")
+    write_action(tmp_path / "ws", "silent", PYTHON, main_py="")
+    token = "${{ secrets.GITHUB_TOKEN }}"
+    steps = (uses("quiet", "./silent"), uses("asks", "./asks"), uses("env", "./silent", env={"T": token}))
+    report = run_in(tmp_path, *steps)
+    told = [line for line in report.log().splitlines() if "asks for a token" in line]
+    assert len(told) == 1
+    assert "'./asks' asks for a token, and this run has none: `github.token` is empty" in told[0]
+    assert "`--secret GITHUB_TOKEN`" in told[0]
+    alone = run_in(
+        tmp_path / "again", uses("env", "./silent", env={"T": token}), settings={"workspace": tmp_path / "ws"}
+    )
+    assert "'./silent' asks for a token" in alone.log()
+    has_one = run_in(
+        tmp_path / "third", *steps, secrets={"GITHUB_TOKEN": "ghs_x"}, settings={"workspace": tmp_path / "ws"}
+    )
+    given = run_in(
+        tmp_path / "fourth",
+        uses("asks", "./asks", with_={"Token": "mine"}),
+        settings={"workspace": tmp_path / "ws"},
+    )
+    for silent in (has_one, given):
+        assert "asks for a token" not in silent.log()
+
+
+def test_an_action_by_url_knows_its_repository_and_ref(tmp_path: Path) -> None:
+    shows = "import os; print(os.environ['GITHUB_ACTION_REPOSITORY'], os.environ['GITHUB_ACTION_REF'])"
+    files = {"sub/action.yml": PYTHON, "sub/main.py": shows, "action.yml": PYTHON, "main.py": shows}
+    repository = make_repository(tmp_path / "acme" / "tools.git", files)
+    (tmp_path / "ws").mkdir()
+    report = run_in(tmp_path, uses("one", f"{repository.url}@v1"), uses("two", f"{repository.url}/sub@v1"))
+    name = str(tmp_path / "acme" / "tools")[1:]
+    assert report.output_of("one") == [f"{name} v1"]
+    assert report.output_of("two") == [f"{name} v1"]

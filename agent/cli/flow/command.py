@@ -169,6 +169,8 @@ def _configure_language(commands: Any) -> None:
 
 
 def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    from agent.spec.conventions import JOB_TOKEN
+
     parser.add_argument(
         "flow",
         metavar="FLOW",
@@ -198,7 +200,7 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="K[=V]",
-        help="a secret; without V: from the environment",
+        help=f"a secret; without V: from the environment ({JOB_TOKEN} is what jobs here have as their token)",
     )
     parser.add_argument("--secret-file", type=Path, metavar="F", help="secrets, one K=V a line")
     parser.add_argument("--var", action="append", default=[], metavar="K=V", help="a variable")

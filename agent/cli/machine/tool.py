@@ -19,7 +19,7 @@ _INSTALLS = {
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the sub-commands."""
-    meaning = "The tool cache (RUNNER_TOOL_CACHE), in which actions/setup-python, setup-node and setup-uv look first."
+    meaning = "The tool cache of this machine, in which setup-python, setup-node and setup-uv look first."
     describe(parser, meaning, "agent tool add python 3.11")
     commands = add_subcommands(parser)
     add = add_command(

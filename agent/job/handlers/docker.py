@@ -46,10 +46,14 @@ class DockerHandler:
         engine = await open_engine(step.job)
         facts = await engine.find_image(image)
         folders = _folders(step.job)
+        actions = _action_folders(step.job)
         blueprint = _make_blueprint(step, runs, image, folders)
+        blueprint.mounts += [
+            mount_own_folder(check_folder(host), inside, read_only=True) for host, inside in actions
+        ]
         name = f"{step.job.folder.tracking_id}_action_{secrets.token_hex(4)}"
         granted = {"PATH": facts.env["PATH"]} if facts and "PATH" in facts.env else {}
-        paths = PathMap([*folders, *map_data(step.job)])
+        paths = PathMap([*folders, *actions, *map_data(step.job)])
         host = ActionHost(engine, name, blueprint, paths, granted)
         usual = step.job.host.paths
         step.job.matchers.to_host = lambda path: usual.to_host(paths.to_host(path))
@@ -82,6 +86,12 @@ def _folders(job: RunningJob) -> list[tuple[Path, str]]:
         (places.command_files, inside.command_files),
         (places.workspace, inside.workspace),
     ]
+
+
+def _action_folders(job: RunningJob) -> list[tuple[Path, str]]:
+    """Where the job's copies of fetched actions lie in there: one may want what is beside its Dockerfile."""
+    copies, inside = job.places.action_copies, job.conventions.folders.actions
+    return [(copies, inside)] if inside and copies.is_dir() else []
 
 
 def _make_blueprint(

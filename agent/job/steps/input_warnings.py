@@ -3,8 +3,13 @@
 Source: actions/runner `ActionRunner.cs`.
 """
 
+import re
+from collections.abc import Mapping
+
 from agent.job.steps.parts import StepAction
 from agent.job.steps.steprun import StepRun
+
+_TOLD = "no token"
 
 
 def warn_of_inputs(step: StepRun, action: StepAction, given: list[str], names: dict[str, str]) -> None:
@@ -23,9 +28,32 @@ def warn_of_inputs(step: StepRun, action: StepAction, given: list[str], names: d
     for name in action.manifest.env:
         if name not in here:
             step.log.say(f"##[warning]The action needs '{name}', and there is no secret of this name")
+    _tell_of_token(step, action)
     for name in step.spec.with_:
         item = action.manifest.inputs.get(names.get(name.lower(), ""))
         if item is not None and item.deprecation_message:
             step.log.say(
                 f"##[warning]Input '{name}' has been deprecated with message: {item.deprecation_message}"
             )
+
+
+def _tell_of_token(step: StepRun, action: StepAction) -> None:
+    """Say, once a job, that the token which an action asks for is empty: a local run has none by itself."""
+    words = step.job.conventions
+    secret, context = words.own_token, words.context_prefix.rstrip("_").lower()
+    if not secret or step.job.secrets.get(secret) or _TOLD in step.job.told:
+        return
+    given = {key.lower() for key in step.spec.with_}
+    defaults = [item.default for key, item in action.manifest.inputs.items() if key.lower() not in given]
+    env = step.spec.env.values() if isinstance(step.spec.env, Mapping) else ()
+    asks = re.compile(
+        rf"\$\{{\{{.*\b(?:{context}\s*(?:\.\s*token\b|\[\s*'token')|secrets\s*\.\s*{secret}\b)",
+        re.IGNORECASE | re.DOTALL,
+    )
+    texts = (*defaults, *step.spec.with_.values(), *env)
+    if any(isinstance(text, str) and asks.search(text) for text in texts):
+        step.job.told.add(_TOLD)
+        step.log.say(
+            f"##[warning]'{step.spec.uses}' asks for a token, and this run has none: `{context}.token` is empty; "
+            f"`--secret {secret}` hands on the one in your environment"
+        )

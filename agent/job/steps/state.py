@@ -130,6 +130,7 @@ class RunningJob:
     view: View | None = None  # once it is needed
     keeper: Keeper | None = None  # where the job runs as a user of its own
     people: People = field(default_factory=People)  # whom its steps wait for
+    told: set[str] = field(default_factory=set)  # what is said once a job, and was
     command_folder: CommandFolder = field(init=False)
 
     def __post_init__(self) -> None:

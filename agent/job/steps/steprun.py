@@ -131,10 +131,7 @@ class StepRun:
         if self.action is not None:
             if not (self.spec.uses or "").startswith("docker://"):
                 members["action_path"] = self.job.show_path(self.action.folder)
-            repository, _, ref = (self.spec.uses or "").partition("@")
-            if ref and "://" not in repository:
-                members["action_repository"] = "/".join(repository.split("/")[:2])
-                members["action_ref"] = ref
+            members |= _name_repository(self.spec.uses or "")
         return members
 
     async def run_process(
@@ -259,6 +256,20 @@ class StepRun:
         given = {name: value for name, value in self.inputs.items() if value}
         details = ["with:", *(f"  {name}: {value}" for name, value in given.items())] if given else []
         self.show_group(f"Run {self.spec.uses or self.spec.id}", details=details)
+
+
+def _name_repository(uses: str) -> dict[str, object]:
+    """The members that say which repository an action is from, by what stands behind `uses:`."""
+    if "://" in uses:
+        from agent.resolve.reference import UrlReference, parse_reference
+
+        reference = parse_reference(uses)
+        if not isinstance(reference, UrlReference):
+            return {}
+        repository = urlsplit(reference.url).path.strip("/").removesuffix(".git")
+        return {"action_repository": repository, "action_ref": reference.ref}
+    repository, _, ref = uses.partition("@")
+    return {"action_repository": "/".join(repository.split("/")[:2]), "action_ref": ref} if ref else {}
 
 
 def make_bystander(job: RunningJob) -> StepRun:

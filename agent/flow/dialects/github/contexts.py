@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from agent.flow.dialect import Contexts, RunFacts
+from agent.flow.dialects.github.numbers import list_numbers
 from agent.flow.expressions import to_text
 from agent.flow.references import split_reference
 from agent.flow.repository import split_repository
@@ -78,6 +79,7 @@ def _make_github(run: RunFacts, event: Mapping[str, object]) -> dict[str, object
         "run_number": str(run.number),
         "run_attempt": str(run.attempt),
         "retention_days": "90",
+        **list_numbers(event, repository, run.actor),
         "secret_source": "Actions",
         "server_url": server,
         "api_url": "https://api.github.com" if server == _GITHUB else f"{server}/api/v3",
