@@ -98,7 +98,7 @@ class Resolver:
         """
         match reference:
             case WorkspaceReference(path):
-                return self._read_local(reference, self._workspace, path, WORKSPACE, "")
+                return self._read_workspace(reference, path, within)
             case SelfReference(path) if within is not None:
                 action = self._read_local(reference, within.root, path, within.origin, within.commit)
                 return action if within.origin == WORKSPACE else _check_files(action)
@@ -205,6 +205,17 @@ class Resolver:
                 reference, folder, fetched.commit, manifest, fetched.root, fetched.origin, fetched.warnings
             )
         )
+
+    def _read_workspace(
+        self, reference: Reference, path: str, within: ResolvedAction | None
+    ) -> ResolvedAction:
+        try:
+            return self._read_local(reference, self._workspace, path, WORKSPACE, "")
+        except NotFoundError as error:
+            if within is None or within.origin == WORKSPACE:
+                raise
+            hint = f"in an action, './' is the workspace of whoever uses it; its own repository's folder is '$/{path}'"
+            raise NotFoundError(error.what, where=str(within.reference), hint=hint) from None
 
     def _read_local(
         self, reference: Reference, root: Path, path: str, origin: str, commit: str

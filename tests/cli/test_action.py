@@ -492,3 +492,14 @@ def test_a_job_says_all_that_is_wrong_with_an_action_before_its_first_step(desk:
     assert "'secrets'" in said
     assert "'vars'" in said
     assert "first" not in lines_of(done)
+
+
+def test_update_of_a_flow_says_which_names_it_takes_and_which_lock_is_meant(desk: Desk) -> None:
+    flow = desk.flow("acme/greet@v1")
+    desk.json("lock", flow)
+    done = desk.action("update", "train.yml")
+    assert done.code == 2
+    assert "'train.yml' is a flow, and no name of a pin (flow.lock)" in done.err
+    assert "`agent action update` moves all pins" in done.err
+    elsewhere = desk.flow("acme/deep@v1", name="greet.yml").rename(desk.folder.parent / "greet.yml")
+    assert f"--lock {elsewhere.parent / 'flow.lock'}" in desk.action("update", elsewhere).err

@@ -228,7 +228,7 @@ def test_credentials_in_a_place_reach_the_host_but_no_message_and_no_command_lin
     assert "ls-remote" in (tmp_path / "commands").read_text()
     assert "hunter2" not in (tmp_path / "commands").read_text()
     wrong = url.replace("hunter2", "hunter3")
-    with pytest.raises(NotFoundError, match="may not read it") as caught:
+    with pytest.raises(NotFoundError, match="does not take the login") as caught:
         resolve(make_resolver(wrong), "acme/other@v1")
     assert "hunter3" not in str(caught.value)
 

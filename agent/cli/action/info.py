@@ -10,7 +10,7 @@ from agent.cli.action.check import has_errors, show_problems
 from agent.cli.flow.language import describe_problem
 from agent.cli.local_files.uses import Context, open_resolver, warn
 from agent.cli.terminal.tables import plain, print_json, print_table
-from agent.errors import UsageError
+from agent.errors import NotFoundError, UsageError
 from agent.flow.expressions import write_value
 from agent.flow.problems import Problem
 from agent.resolve import (
@@ -24,6 +24,7 @@ from agent.resolve import (
     Pins,
     ResolvedAction,
     ScriptRuns,
+    WorkspaceReference,
     inspect_manifest,
     parse_reference,
 )
@@ -37,6 +38,8 @@ def show_action(text: str, actions_url: str | None, output_format: str, out: Tex
     reference = parse_reference(text)
     if isinstance(reference, ImageReference):
         raise UsageError("an image has no manifest", where=text)
+    if isinstance(reference, WorkspaceReference) and not Path(reference.path).exists():
+        raise NotFoundError("there is no such folder", where=text, hint="./PATH is below the current folder")
     context = Context(workspace=Path(), actions_url=actions_url)
     with open_resolver(Path(), context, Pins()) as resolver:
         try:

@@ -12,7 +12,7 @@ from typing import TextIO
 from agent.cli.action.images import Image, is_settled, list_images, look_up_digests
 from agent.cli.local_files.uses import Context, group_by_folder, list_lines, open_resolver, read_flows, warn
 from agent.cli.terminal.tables import plain, print_json, print_table
-from agent.errors import AgentError, NotFoundError, UnreachableError
+from agent.errors import AgentError, NotFoundError, UnreachableError, UsageError
 from agent.resolve import Pins
 from agent.resolve.lock import FILE_NAME, Lock, Pin, format_lock, read_lock
 from agent.resolve.pins import IMAGE_PREFIX
@@ -50,8 +50,10 @@ def lock_flows(files: Sequence[Path], context: Context, output_format: str, out:
 def update_pins(file: Path, names: Sequence[str], context: Context, output_format: str, out: TextIO) -> int:
     """Move the pins in `file` that `names` name (all, without any) to what their refs are now.
 
-    Raises NotFoundError for a lock that isn't there and for a name that it doesn't hold, and what `lock_flows` raises.
+    Raises NotFoundError for a lock that isn't there and for a name that it doesn't hold, UsageError for a flow, and what
+    `lock_flows` raises.
     """
+    _refuse_flows(names)
     if not file.exists():
         raise NotFoundError(
             "there is no lock file", where=str(file), hint="`agent action lock FLOW` makes one"
@@ -64,6 +66,17 @@ def update_pins(file: Path, names: Sequence[str], context: Context, output_forma
     )
     flows = _existing(file.parent, old.flows)
     return _show([_write(file, old, _make_lock(file.parent, flows, old, kept, context))], output_format, out)
+
+
+def _refuse_flows(names: Sequence[str]) -> None:
+    """A flow's file among the names is what its lock is made of, and no pin."""
+    for name in names:
+        flow = Path(name)
+        if flow.suffix in (".yml", ".yaml") and flow.is_file():
+            lock = flow.parent / FILE_NAME
+            all_of_it = "agent action update" + ("" if lock == Path(FILE_NAME) else f" --lock {lock}")
+            hint = f"`{all_of_it}` moves all pins of the flows beside it; `agent action lock {name}` adds what is new"
+            raise UsageError(f"'{name}' is a flow, and no name of a pin", where=str(lock), hint=hint)
 
 
 def _existing(folder: Path, flows: Sequence[str]) -> list[str]:

@@ -102,15 +102,16 @@ def read_manifest(folder: Path, shown_as: str = "", within: Path | None = None) 
             return front.read(folder / name, f"{place}/{name}")
     raise NotFoundError(
         f"Can't find 'action.yml', 'action.yaml' or 'Dockerfile' under '{place}'",  # GitHub's sentence
-        hint=_explain_missing(folder, place),
+        hint=_explain_missing(folder, place, is_fetched=within is not None),
     )
 
 
-def _explain_missing(folder: Path, place: str) -> str:
+def _explain_missing(folder: Path, place: str, *, is_fetched: bool) -> str:
     if folder.is_dir():
         return "check the path behind `uses:`"
-    own = "; an action of your own repository needs actions/checkout before it"
-    return f"there is no such folder{own if place.startswith(('./', '/')) else ' in that repository'}"
+    if is_fetched or not place.startswith(("./", "/")):
+        return "there is no such folder in that repository"
+    return "there is no such folder; an action of your own repository needs actions/checkout before it"
 
 
 def check_manifest(folder: Path, shown_as: str) -> list[Problem]:

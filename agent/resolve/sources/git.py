@@ -134,8 +134,12 @@ def _unknown(url: str, ref: str) -> UnknownRefError:
     refs = _list_refs(url, ["refs/heads/*", "refs/tags/*"])
     names = {name.split("/", 2)[2] for name in refs if not name.endswith("^{}")}
     names = {name for name in names if name.isprintable()}
+    is_read_as_commit = ref in names and is_commit(ref)
+    names.discard(ref)
     near = difflib.get_close_matches(ref, sorted(names), n=3, cutoff=0.5)
-    if near:
+    if is_read_as_commit:
+        hint = "it has a tag of that name, but so many hexadecimal digits are always a commit: give the tag another name"
+    elif near:
         hint = f"did you mean {' or '.join(near)}?"
     elif names:
         newest = sorted(names, key=_order_names)

@@ -99,7 +99,7 @@ def run_git(
         said = errors.decode("utf-8", "replace")
         if _REDIRECTED.search(said):
             raise MovedError(url, find_move(bare_url))
-        raise explain(said, redact(url))
+        raise explain(said, redact(url), has_login=bool(urlsplit(url).password))
     return output
 
 
@@ -116,8 +116,8 @@ def git_environment() -> dict[str, str]:
     }
 
 
-def explain(errors: str, where: str) -> AgentError:
-    """What git's stderr means, as an error for a user."""
+def explain(errors: str, where: str, *, has_login: bool = False) -> AgentError:
+    """What git's stderr means, as an error for a user. `has_login`: the address had a user and a password in it."""
     # What the other side says (`remote: ...`) may be anything; git's own lines decide.
     lines = [
         line
@@ -128,12 +128,18 @@ def explain(errors: str, where: str) -> AgentError:
     words = "".join(
         c if c.isprintable() else "?" for c in (lines[0] if lines else "git failed without a word")
     )
+    if has_login and _LOGIN_REFUSED.search(said):
+        hint = f"check the user and the password in AGENT_ACTIONS_URL, or in the address itself [{words}]"
+        return NotFoundError("the git host does not take the login of this address", where=where, hint=hint)
     for pattern, kind, what, hint in _MEANINGS:
         if pattern.search(said):
             return kind(what, where=where, hint=f"{hint} [{words}]" if hint else words)
     return AgentError(f"git failed: {words}", where=where)
 
 
+_LOGIN_REFUSED = re.compile(
+    r"could not read (?:username|password)|authentication failed|error: 40[13]", re.IGNORECASE
+)
 _MEANINGS: tuple[tuple[re.Pattern[str], type[AgentError], str, str], ...] = (
     (
         re.compile(r"find remote ref|not our ref|unadvertised object|bad object|no such ref", re.IGNORECASE),
@@ -149,8 +155,24 @@ _MEANINGS: tuple[tuple[re.Pattern[str], type[AgentError], str, str], ...] = (
     ),
     (
         re.compile(
-            r"resolve host|failed to connect|couldn't connect|connection (?:refused|reset|timed|closed)|timed out|"
-            r"time-?out|too slow|error: 5\d\d|no route|unreachable|early eof|empty reply|hung up",
+            r"early eof|empty reply|hung up|connection (?:was )?(?:reset|closed|aborted)|unexpected disconnect|rpc failed|"
+            r"transfer closed|recv failure|unexpected eof|invalid index-pack",
+            re.IGNORECASE,
+        ),
+        UnreachableError,
+        "the git host broke off in the middle",
+        "try again; if it happens each time, ask its operator, or name a mirror in AGENT_ACTIONS_URL",
+    ),
+    (
+        re.compile(r"error: 5\d\d"),
+        UnreachableError,
+        "the git host answers with an error of its own",
+        "try again later, or name a mirror in AGENT_ACTIONS_URL",
+    ),
+    (
+        re.compile(
+            r"resolve host|failed to connect|couldn't connect|connection (?:refused|timed)|timed out|"
+            r"time-?out|too slow|no route|unreachable",
             re.IGNORECASE,
         ),
         UnreachableError,
