@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.docker import BUSYBOX
 from support.git import Repository, make_repository
 from support.lab import Done, run_agent
 
@@ -503,3 +504,71 @@ def test_update_of_a_flow_says_which_names_it_takes_and_which_lock_is_meant(desk
     assert "`agent action update` moves all pins" in done.err
     elsewhere = desk.flow("acme/deep@v1", name="greet.yml").rename(desk.folder.parent / "greet.yml")
     assert f"--lock {elsewhere.parent / 'flow.lock'}" in desk.action("update", elsewhere).err
+
+
+def commands_of(done: Done) -> list[str]:
+    """What `init` says to do next."""
+    return [line.partition(": ")[2] for line in done.out.splitlines() if ": " in line]
+
+
+@pytest.mark.parametrize(
+    "existing", [{}, {"README": "mine"}, {"README.md": "mine", "LICENSE": "x", ".gitignore": "y"}]
+)
+def test_an_action_begins_in_a_fresh_clone_and_leaves_what_is_there(
+    desk: Desk, existing: dict[str, str]
+) -> None:
+    clone = make_repository(desk.folder.parent / "greet", {}).folder
+    for name in ("README.md", "action.yml"):
+        (clone / name).unlink(missing_ok=True)
+    for name, text in existing.items():
+        (clone / name).write_text(text)
+    done = run_agent("action", "init", ".", "--using", "python", cwd=clone, environment=desk.environment)
+    assert done.code == 0, done.err
+    assert {name: (clone / name).read_text() for name in existing} == existing
+    assert (clone / "README.md").exists() == (not any(name == "README" for name in existing))
+    assert commands_of(done) == ["agent flow run test.yml", "agent action check ."]
+    assert run_agent("flow", "run", "test.yml", cwd=clone, environment=desk.environment).code == 0
+    again = run_agent("action", "init", ".", cwd=clone, environment=desk.environment)
+    assert (again.code, "the folder is not empty: it has 'action.yml'" in again.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("origin", "uses"),
+    [
+        ("git@github.com:acme/tools.git", "acme/tools/actions/greet@v1"),
+        ("https://git.lab.example/acme/tools", "https://git.lab.example/acme/tools/actions/greet@v1"),
+        ("", "OWNER/mono/actions/greet@v1"),
+    ],
+)
+def test_an_action_of_a_monorepo_has_its_path_in_what_others_write_and_its_test_sees_the_folders_beside(
+    desk: Desk, origin: str, uses: str
+) -> None:
+    mono = make_repository(desk.folder.parent / "mono", {"shared/words.py": "GREETING = 'Hello'\n"})
+    if origin:
+        mono.git("remote", "add", "origin", origin)
+    done = run_agent(
+        "action", "init", "actions/greet", "--using", "python", cwd=mono.folder, environment=desk.environment
+    )
+    assert done.code == 0, done.err
+    assert f"- uses: {uses}\n" in (mono.folder / "actions" / "greet" / "README.md").read_text()
+    main = mono.folder / "actions" / "greet" / "main.py"
+    beside = "import pathlib, sys\nsys.path.insert(0, str(pathlib.Path(__file__).parents[2] / 'shared'))\nimport words\n"
+    main.write_text(main.read_text().replace("import os\n", f"import os\n{beside}"))
+    assert commands_of(done)[0] == "agent flow run actions/greet/test.yml"
+    ran = run_agent(*commands_of(done)[0].split()[1:], cwd=mono.folder, environment=desk.environment)
+    assert ran.code == 0, ran.out + ran.err
+    assert (
+        run_agent("action", "check", "actions/greet", cwd=mono.folder, environment=desk.environment).code == 0
+    )
+
+
+def test_a_new_container_action_is_in_order_and_passes_its_own_test(desk: Desk, engine_address: str) -> None:
+    folder = desk.folder / "boxed"
+    assert desk.action("init", folder, "--using", "docker").code == 0
+    checked = desk.action("check", folder)
+    assert (checked.code, checked.out) == (0, "the action is in order\n")
+    dockerfile = folder / "Dockerfile"
+    dockerfile.write_text(dockerfile.read_text().replace("alpine:3.22", BUSYBOX))
+    environment = {**desk.environment, "DOCKER_HOST": engine_address}
+    ran = run_agent("flow", "run", "test.yml", "--format", "json", cwd=folder, environment=environment)
+    assert ran.code == 0, ran.out + ran.err

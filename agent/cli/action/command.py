@@ -64,10 +64,12 @@ def _configure_init(commands: Any) -> None:
         "Begin an action: a folder with action.yml, a README and a flow that tests it.",
         "agent action init my-action --using python",
     )
-    init.add_argument("folder", type=Path, metavar="DIR", help="a new folder, or an empty one")
+    init.add_argument(
+        "folder", type=Path, metavar="DIR", help="a new folder, or one that has a README at most"
+    )
     init.add_argument(
         "--using",
-        choices=["composite", "python", "node", "cmd", "script", "human"],
+        choices=["composite", "python", "node", "docker", "cmd", "script", "human"],
         help="how it runs (default: composite, or the first that the manifest knows)",
     )
     init.add_argument(

@@ -12,6 +12,7 @@ from agent.errors import NotFoundError, RefusedError
 from agent.flow.model import Position
 from agent.flow.problems import Problem
 from agent.resolve.manifests import github
+from agent.resolve.manifests.beginnings import ActionHome
 from agent.resolve.manifests.github import Surroundings
 from agent.resolve.manifests.model import ActionManifest, InvalidActionError
 
@@ -78,6 +79,16 @@ FRONT_ENDS: Mapping[str, ManifestFrontEnd] = MappingProxyType(
 _BY_PATH = (
     _DATATORCH  # of a file that a reference names itself, whatever it is called: only that language can
 )
+
+
+BEGINNINGS = ("composite", "python", "node", "docker")  # of GitHub's language: how a new action may run
+
+
+def begin_files(name: str, using: str, home: ActionHome) -> Mapping[str, str]:
+    """The files of a new action by their names, in GitHub's language; those that begin with `#!` are programs."""
+    from agent.resolve.manifests.github.beginning import make_files
+
+    return make_files(name, using, home)
 
 
 def read_action(place: Path, shown_as: str, within: Path | None = None) -> tuple[Path, ActionManifest]:
