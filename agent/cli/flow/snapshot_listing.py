@@ -67,9 +67,7 @@ def measure_entry(top: Path, name: str) -> int:
 
 def refuse(top: Path, name: str, why: str) -> UsageError:
     """The error for what is there and can't be in the snapshot."""
-    return UsageError(
-        f"{name!a} {why}", where=str(top), hint=f"leave it out: --exclude {name!a}, or in .gitignore"
-    )
+    return UsageError(f"{name!a} {why}", where=str(top), hint=f"leave it out: --exclude {name!a}")
 
 
 class _Presence:
