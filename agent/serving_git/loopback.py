@@ -1,7 +1,8 @@
 """The code of a local run, served on this machine only, for as long as the run that started this process holds its standard input.
 
     python -m agent.serving_git.loopback
-    < {"repositories": {"acme/lab": "/path/of/repository"}, "addresses": ["127.0.0.1"]}
+    < {"repositories": {"acme/lab": {"place": "/path/of/repository", "default_branch": "main", "head": "COMMIT",
+                                     "pull_request": {}}}, "addresses": ["127.0.0.1"]}
     > {"ports": [41234]}
     < {"add": "TOKEN"}        a job begins: its token opens the repositories
     < {"remove": "TOKEN"}     and when it has ended, no more
@@ -22,11 +23,12 @@ from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import IO, Any, Final
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
 from agent.serving_git import upload_pack as git
 
 _AT_ONCE: Final = 8
+_API: Final = "/api/v3/"
 _IDLE_SECONDS: Final = 120.0
 _LONGEST_LINE: Final = 64 << 10
 
@@ -36,8 +38,8 @@ class LoopbackServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, address: str, repositories: Mapping[str, Path], tokens: set[str]) -> None:
-        self.repositories = {name.lower(): place for name, place in repositories.items()}
+    def __init__(self, address: str, repositories: Mapping[str, Mapping[str, Any]], tokens: set[str]) -> None:
+        self.repositories = {name.lower(): (name, said) for name, said in repositories.items()}
         self.tokens = tokens
         self.turns = threading.BoundedSemaphore(_AT_ONCE)
         super().__init__((address, 0), _Handler)
@@ -47,8 +49,7 @@ def main() -> None:
     """Serve until standard input ends."""
     told = json.loads(sys.stdin.readline())
     tokens: set[str] = set()
-    repositories = {name: Path(place) for name, place in told["repositories"].items()}
-    servers = [LoopbackServer(address, repositories, tokens) for address in told["addresses"]]
+    servers = [LoopbackServer(address, told["repositories"], tokens) for address in told["addresses"]]
     for server in servers:
         threading.Thread(target=server.serve_forever, daemon=True).start()
     sys.stdout.write(json.dumps({"ports": [server.server_address[1] for server in servers]}) + "\n")
@@ -75,12 +76,14 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = _IDLE_SECONDS
 
     def do_GET(self) -> None:
-        """The refs."""
-        self._answer(self._send_refs)
+        """The refs, or what the repository has."""
+        self._answer(self._send_facts if self.path.startswith(_API) else self._send_refs)
 
     def do_POST(self) -> None:
         """The objects."""
-        self._answer(self._send_objects)
+        self._answer(self._send_facts if self.path.startswith(_API) else self._send_objects)
+
+    do_PUT = do_PATCH = do_DELETE = do_POST  # noqa: N815 - as the base class finds them
 
     def log_message(self, *_: object) -> None:
         """Say nothing: the terminal is the run's."""
@@ -115,7 +118,36 @@ class _Handler(BaseHTTPRequestHandler):
         found = self.server.repositories.get(name.removesuffix(".git").lower())
         if not path.endswith(end) or found is None:
             raise _RefusedError(404, f"there is no {path} here: a local run serves its own code")
-        return found
+        return Path(found[1]["place"])
+
+    def _send_facts(self) -> None:
+        from agent.serving_git.rest import About, answer, refuse  # most runs never ask
+
+        parts = urlsplit(self.path)
+        owner, _, rest = parts.path.removeprefix(_API).removeprefix("repos/").partition("/")
+        name, _, rest = rest.partition("/")
+        found = self.server.repositories.get(f"{owner}/{name}".lower())
+        if found is None or self.command != "GET" or not parts.path.startswith(f"{_API}repos/"):
+            said = refuse(parts.path.removeprefix(_API))
+        else:
+            facts = {key: value for key, value in found[1].items() if key != "place"}
+            about = About(
+                Path(found[1]["place"]), found[0], f"http://{self.headers.get('Host', '')}", **facts
+            )
+            query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
+            said = answer(about, rest, query)
+        body = json.dumps(said.body).encode()
+        self.send_response(said.status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        if said.more:
+            query = {**query, "page": str(int(query.get("page", "1")) + 1)}
+            place = f"http://{self.headers.get('Host', '')}{parts.path}?{urlencode(query)}"
+            self.send_header("Link", f'<{place}>; rel="next"')
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(body)
+        self.close_connection = True
 
     def _send_refs(self) -> None:
         place = self._find("/info/refs")

@@ -53,7 +53,9 @@ def commit_work_tree(
     base = _first(_ask(top, "rev-parse", "--verify", "--quiet", "HEAD^{commit}"))
     branch = _first(_ask(top, "symbolic-ref", "--quiet", "HEAD"))
     if (own / "index").exists():
-        shutil.copyfile(own / "index", place / "index")
+        shutil.copy2(
+            own / "index", place / "index"
+        )  # with its time: by that git doubts what changed just then
     tip = tree.commit(base, is_left_out)
     refs, default = _list_refs(top, branch)
     if branch:

@@ -279,6 +279,12 @@ def find_repository(contexts: Mapping[str, Mapping[str, object]]) -> str:
     return name if isinstance(name, str) else ""
 
 
+def find_event(contexts: Mapping[str, Mapping[str, object]]) -> Mapping[str, object]:
+    """What started the run, as a job's contexts say."""
+    event = contexts.get("github", {}).get("event")
+    return event if isinstance(event, Mapping) else {}
+
+
 def find_conventions(name: str) -> Conventions | None:
     """The set of that name; None where this version knows none."""
     return CONVENTIONS.get(name)

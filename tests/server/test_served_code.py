@@ -1,15 +1,19 @@
 """The run's code as a git repository, read by git's own client with the token of a job."""
 
 import base64
+import contextlib
 import hashlib
 import os
+import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from server.toolkit_job import Job
-from server.vocabulary import ONE_JOB, ServerProcess, TestAgent, journal
+from server.vocabulary import ONE_JOB, ServerProcess, TestAgent, journal, wait_for
 from support.git import Repository, make_repository
 
 from agent.serving_git.bundle import write_bundle
@@ -183,3 +187,92 @@ def test_another_projects_job_finds_nothing(
     assert "not found" in asking.git("ls-remote", f"{asking.url}/acme/lab", token=token, code=128)
     agent.finish(assign, journal(assign))
     agent.disconnect()
+
+
+def test_the_calls_that_actions_make_about_their_repository(asking: Asking, code: Repository) -> None:
+    def get(path: str, status: int = 200) -> Any:
+        headers = {"Authorization": f"token {asking.job.token}"}
+        answer = asking.job.server.http.get(f"/api/v3/{path}", headers=headers)
+        assert answer.status_code == status, answer.text
+        return answer.json()
+
+    sha = str(asking.job.assign.spec.context("github")["sha"])
+    assert get("repos/acme/lab")["default_branch"] == "main"
+    commit = get(f"repos/acme/lab/commits/{sha}")
+    assert [parent["sha"] for parent in commit["parents"]] == [code.head]
+    assert {file["filename"]: file["status"] for file in commit["files"]} == {
+        "new.txt": "added",
+        "one.txt": "modified",
+    }
+    compared = get("repos/acme/lab/compare/other...main")
+    assert (compared["status"], compared["ahead_by"], len(compared["commits"])) == ("ahead", 2, 2)
+    assert [tag["name"] for tag in get("repos/acme/lab/tags")] == ["v2", "v1"]
+    assert get("repos/acme/lab/releases/latest")["tag_name"] in ("v1", "v2")
+    assert get("repos/acme/lab/git/ref/tags/v2")["object"]["sha"] == code.head
+    assert base64.b64decode(get("repos/acme/lab/contents/sub/two.txt?ref=v1")["content"]) == b"2\n"
+    assert [one["name"] for one in get("repos/acme/lab/contents?ref=v1")] == [".gitignore", "one.txt", "sub"]
+    assert [one["sha"] for one in get("repos/acme/lab/commits?per_page=1&page=2")] == [code.head]
+    assert "No commit found" in get("repos/acme/lab/commits/nothing", 404)["message"]
+    for path in ("repos/acme/lab/pulls/1", "repos/acme/lab/issues", "user", "repos/acme/other"):
+        assert get(path, 404).keys() == {"message", "documentation_url", "status"}
+    for path in (
+        "..%2f..%2fetc",
+        "contents/..%2f..%2fetc%2fpasswd",
+        "commits/--output=x",
+        "compare/-x...main",
+    ):
+        assert get(f"repos/acme/lab/{path}", 404 if "contents" not in path else 422)["message"]
+
+
+def test_a_server_that_is_killed_leaves_no_git_and_makes_again_what_was_half_made(
+    make_server: Callable[..., ServerProcess], code: Repository, tmp_path: Path
+) -> None:
+    server = make_server()
+    code.commit({"large.bin": os.urandom(30_000_000)})
+    made = commit_work_tree(code.folder, tmp_path / "made")
+    asking = Asking(server, upload(server, made, tmp_path), tmp_path / "job")
+    pair = base64.b64encode(f"x-access-token:{asking.job.token}".encode()).decode()
+    host, port = server.http.base_url.host, server.http.base_url.port
+    want = f"0032want {made.tip}\n00000009done\n".encode()
+    with socket.create_connection((host, port)) as reading:
+        head = (
+            f"POST /acme/lab/git-upload-pack HTTP/1.1\r\nHost: {host}\r\nAuthorization: basic {pair}\r\n"
+            f"Content-Type: application/x-git-upload-pack-request\r\nContent-Length: {len(want)}\r\n\r\n"
+        )
+        reading.sendall(head.encode() + want)
+        assert reading.recv(1000).startswith(b"HTTP/1.1 200")
+        wait_for(lambda: list_git(server.data), "git")
+        server.kill()
+    wait_for(lambda: not list_git(server.data), "the end of git")
+    store = next((server.data / "code" / "stores").iterdir())
+    store.rename(store.with_name(f"{store.name}.0.new"))
+    server.start()
+    asking.url = f"{server.http.base_url}".rstrip("/")
+    assert "refs/heads/main" in asking.git("ls-remote", f"{asking.url}/acme/lab")
+    assert not list((server.data / "code" / "stores").glob("*.new"))
+
+
+def list_git(data: Path) -> list[str]:
+    """The processes of git that work below the folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            words = (process / "cmdline").read_bytes().split(b"\0")
+            where = (process / "environ").read_bytes() if words[0].endswith(b"git") else b""
+            found += [str(words)] if str(data).encode() in b" ".join(words) + where else []
+    return found
+
+
+def test_what_nobody_uses_goes_first_when_the_cache_is_full(
+    make_server: Callable[..., ServerProcess], code: Repository, tmp_path: Path
+) -> None:
+    server = make_server(limits={"code_bytes": 1_500_000})
+    for number in range(3):
+        code.git("checkout", "--quiet", "--orphan", f"branch-{number}")
+        code.commit({"large.bin": os.urandom(1_000_000)})
+        made = commit_work_tree(code.folder, tmp_path / f"made-{number}")
+        lone = replace(made, refs={f"refs/heads/branch-{number}": made.tip})
+        asking = Asking(server, upload(server, lone, tmp_path), tmp_path / f"job-{number}")
+        assert f"refs/heads/branch-{number}" in asking.git("ls-remote", f"{asking.url}/acme/lab")
+        assert len(list((server.data / "code" / "stores").iterdir())) == 1
+        asking.job.end()

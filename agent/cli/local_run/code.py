@@ -63,7 +63,7 @@ class ServedCode:
 
 @contextmanager
 def serve_code(
-    code: Code, repository: str, folder: Path, *, is_upstreams_token: bool
+    code: Code, repository: str, folder: Path, *, pull_request: object, is_upstreams_token: bool
 ) -> Iterator[ServedCode]:
     """Serve the code as `repository` (`owner/name`) on this machine, for as long as the context lasts."""
     place = folder / "served"
@@ -84,7 +84,13 @@ def serve_code(
             shallow=code.shallow,
             is_sha256=code.is_sha256,
         )
-        _write(process, {"repositories": {repository: str(place)}, "addresses": [_LOOPBACK]})
+        facts = {
+            "place": str(place),
+            "default_branch": code.default_branch,
+            "head": code.tip,
+            "pull_request": pull_request if isinstance(pull_request, Mapping) else {},
+        }
+        _write(process, {"repositories": {repository: facts}, "addresses": [_LOOPBACK]})
         assert process.stdout is not None
         (port,) = json.loads(process.stdout.readline())["ports"]
         yield ServedCode(f"http://{_LOOPBACK}:{port}", is_upstreams_token, process)

@@ -33,7 +33,7 @@ from agent.plan.request import (
     list_unset_variables,
     make_start,
 )
-from agent.spec.conventions import JOB_TOKEN, find_repository
+from agent.spec.conventions import JOB_TOKEN, find_event, find_repository
 from agent.spec.job import Source, SourceKind
 from agent.spec.outcome import Conclusion
 
@@ -112,7 +112,9 @@ def _ask_and_serve(
     request = _ask(flow, options, source, number)
     name = find_repository(request.contexts)
     has_token = bool(options.secrets.get(JOB_TOKEN))
-    return request, stack.enter_context(serve_code(code, name, folder, is_upstreams_token=has_token))
+    pull = find_event(request.contexts).get("pull_request")
+    served = serve_code(code, name, folder, pull_request=pull, is_upstreams_token=has_token)
+    return request, stack.enter_context(served)
 
 
 def _ask(flow: Flow, options: LocalOptions, source: Source, run: RunId) -> RunStart:

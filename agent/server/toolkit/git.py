@@ -12,7 +12,6 @@ import signal
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import IO, Final
 
 from starlette.requests import Request
@@ -24,6 +23,7 @@ from agent.server.http.call import Call
 from agent.server.http.operation import Operation
 from agent.server.people.auth.access import Access
 from agent.server.process.problems import UnauthorizedError, UnsupportedMediaError, status_of
+from agent.server.triggers.serving import OpenedCode
 from agent.serving_git import upload_pack as git
 
 log = logging.getLogger("agent.server.toolkit.git")
@@ -41,8 +41,8 @@ async def list_refs(call: Call) -> Response:
         )
     protocol = call.request.headers.get("git-protocol", "")
     async with AsyncExitStack() as stack:
-        place = await stack.enter_async_context(_open(call))
-        command = git.advertise_command(place)
+        opened = await stack.enter_async_context(open_code(call))
+        command = git.advertise_command(opened.place)
         return _GitResponse(
             command, protocol, git.ADVERTISEMENT, stack.pop_all(), opening=git.opening(protocol)
         )
@@ -55,9 +55,11 @@ async def send_objects(call: Call) -> Response:
     async with AsyncExitStack() as stack:
         asked = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - it ends with the answer
         await _read_request(call.request, asked)
-        place = await stack.enter_async_context(_open(call))
+        opened = await stack.enter_async_context(open_code(call))
         protocol = call.request.headers.get("git-protocol", "")
-        return _GitResponse(git.answer_command(place), protocol, git.RESULT, stack.pop_all(), asked=asked)
+        return _GitResponse(
+            git.answer_command(opened.place), protocol, git.RESULT, stack.pop_all(), asked=asked
+        )
 
 
 def say_git_error(_request: Request, error: AgentError) -> Response:
@@ -66,7 +68,8 @@ def say_git_error(_request: Request, error: AgentError) -> Response:
     return PlainTextResponse(f"{error}\n", status_of(error), headers=headers)
 
 
-def _open(call: Call) -> contextlib.AbstractAsyncContextManager[Path]:
+def open_code(call: Call) -> contextlib.AbstractAsyncContextManager[OpenedCode]:
+    """The repository that the path names, for the job that asks. Raises NotFoundError."""
     if call.caller.job is None:
         raise NotFoundError("there is no such repository for people", hint="the tokens of jobs open it")
     return call.rooms.code.open(call.caller.job, call.text("owner"), call.text("name"))

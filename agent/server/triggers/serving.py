@@ -13,6 +13,7 @@ What comes from a host lies in whole copies, made with the project's credentials
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -32,6 +33,17 @@ _AT_ONCE: Final = 8  # requests that git works on
 _WAIT_SECONDS: Final = 60.0
 
 
+@dataclass(frozen=True, slots=True)
+class OpenedCode:
+    """A repository on disk, for a job that may read it. `is_own`: the one that its run is of."""
+
+    place: Path
+    name: str
+    default_branch: str
+    spec: JobSpec
+    is_own: bool
+
+
 class CodeServing:
     """Repositories for the jobs of this server."""
 
@@ -42,7 +54,7 @@ class CodeServing:
         self._free = asyncio.Semaphore(_AT_ONCE)
 
     @asynccontextmanager
-    async def open(self, job: JobIdentity, owner: str, name: str) -> AsyncIterator[Path]:
+    async def open(self, job: JobIdentity, owner: str, name: str) -> AsyncIterator[OpenedCode]:
         """The repository on disk, for a git that works on it as long as the context lasts.
 
         Raises NotFoundError for one that the job may not read, OverloadedError when too many are read already, and what
@@ -67,10 +79,13 @@ class CodeServing:
         async with self._turn():
             if row is None:
                 async with self._stores.use(project, spec.source) as place:
-                    yield place
+                    yield OpenedCode(
+                        place, find_repository(spec.contexts), spec.source.default_branch, spec, is_own
+                    )
             else:
                 wanted = (spec.source.commit, spec.source.ref) if is_own else ("", "")
-                yield await self._connected.find_whole(row, *wanted)
+                place = await self._connected.find_whole(row, *wanted)
+                yield OpenedCode(place, split_repository(row.url)[1], row.default_branch, spec, is_own)
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:

@@ -1,0 +1,374 @@
+"""The few calls of GitHub's REST API that actions make about their own repository, answered from its git repository.
+
+    GET repos/OWNER/NAME                          default_branch and what else is known
+        …/commits, …/commits/REF                  with the files that it changes
+        …/compare/BASE...HEAD
+        …/branches, …/branches/NAME, …/tags, …/git/ref/REF, …/git/matching-refs/REF
+        …/releases, …/releases/latest, …/releases/tags/TAG      git knows tags only: each is shown as a release
+        …/contents/PATH
+        …/pulls/N, …/pulls/N/files                of the request that the run is about
+
+All others get GitHub's own error. Source: GitHub's REST API, version 2022-11-28, the members that `@octokit` and common actions read.
+"""
+
+import base64
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import unquote
+
+from agent.errors import AgentError, NotFoundError
+from agent.serving_git.reading import ChangedFile, CommitFacts, Ref, RepositoryReader
+
+_MOST_A_PAGE: Final = 100
+_MOST_COMMITS: Final = 250
+_MOST_FILES: Final = 3000
+_DOCUMENTATION: Final = "docs/actions.md"
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """The repository that is asked about: its name (`owner/name`), and addresses."""
+
+    folder: Path
+    name: str
+    server_url: str
+    default_branch: str
+    head: str = ""  # the run's commit
+    pull_request: Mapping[str, Any] = field(default_factory=dict)  # the event's, of a run that is about one
+
+    @property
+    def url(self) -> str:
+        """Its place in the API."""
+        return f"{self.server_url}/api/v3/repos/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A status and what is JSON; with `more` there is a next page."""
+
+    status: int
+    body: Any
+    more: bool = False
+
+
+def answer(about: About, path: str, query: Mapping[str, str]) -> Reply:
+    """What `GET repos/OWNER/NAME/PATH` gives. Blocks while git works."""
+    reader = RepositoryReader(about.folder)
+    for pattern, handler in _ROUTES:
+        if match := re.fullmatch(pattern, path):
+            try:
+                return handler(about, reader, [unquote(part) for part in match.groups()], query)
+            except NotFoundError as error:
+                return Reply(404, describe_error(404, error.what))
+            except AgentError as error:
+                return Reply(422, describe_error(422, error.what))
+    return refuse(f"repos/{about.name}/{path}")
+
+
+def refuse(path: str) -> Reply:
+    """The answer to what is not served."""
+    said = f"Not Found: {path[:200]} is not served here; this server answers for the run's own repository, and only what git knows of it"
+    return Reply(404, describe_error(404, said))
+
+
+def describe_error(status: int, message: str) -> dict[str, str]:
+    """GitHub's error."""
+    return {"message": message, "documentation_url": _DOCUMENTATION, "status": str(status)}
+
+
+def _repository(
+    about: About, _reader: RepositoryReader, _parts: Sequence[str], _query: Mapping[str, str]
+) -> Reply:
+    return Reply(200, describe_repository(about))
+
+
+def describe_repository(about: About) -> dict[str, Any]:
+    """The repository as GitHub shows it."""
+    owner, _, name = about.name.partition("/")
+    return {
+        "id": 0,
+        "name": name,
+        "full_name": about.name,
+        "private": True,
+        "visibility": "private",
+        "owner": {"login": owner, "id": 0, "type": "Organization"},
+        "html_url": f"{about.server_url}/{about.name}",
+        "clone_url": f"{about.server_url}/{about.name}.git",
+        "url": about.url,
+        "description": None,
+        "fork": False,
+        "archived": False,
+        "default_branch": about.default_branch,
+        "permissions": {"pull": True, "push": False, "admin": False},
+    }
+
+
+def _commits(
+    about: About, reader: RepositoryReader, _parts: Sequence[str], query: Mapping[str, str]
+) -> Reply:
+    start = reader.find_commit(query.get("sha") or about.default_branch)
+    size, page = _page(query)
+    found = reader.list_commits(start, most=size + 1, skip=size * (page - 1))
+    return Reply(200, [_show_commit(about, one) for one in found[:size]], more=len(found) > size)
+
+
+def _commit(about: About, reader: RepositoryReader, parts: Sequence[str], _query: Mapping[str, str]) -> Reply:
+    (found,) = reader.list_commits(reader.find_commit(parts[0]), most=1)
+    changes = reader.list_changes(next(iter(found.parents), ""), found.sha)[:_MOST_FILES]
+    added, removed = sum(one.additions for one in changes), sum(one.deletions for one in changes)
+    stats = {"additions": added, "deletions": removed, "total": added + removed}
+    return Reply(
+        200, {**_show_commit(about, found), "stats": stats, "files": [_show_file(one) for one in changes]}
+    )
+
+
+def _compare(
+    about: About, reader: RepositoryReader, parts: Sequence[str], _query: Mapping[str, str]
+) -> Reply:
+    base, head = (reader.find_commit(part.rpartition(":")[2]) for part in parts)
+    merge_base = reader.merge_base(base, head)
+    ahead, behind = reader.count(f"{base}..{head}"), reader.count(f"{head}..{base}")
+    status = ("diverged" if ahead else "behind") if behind else ("ahead" if ahead else "identical")
+    commits = reader.list_commits(f"{base}..{head}", most=_MOST_COMMITS)
+    shown = {
+        one: _show_commit(about, reader.list_commits(one, most=1)[0]) for one in {base, merge_base} if one
+    }
+    body = {
+        "url": f"{about.url}/compare/{base}...{head}",
+        "status": status,
+        "ahead_by": ahead,
+        "behind_by": behind,
+        "total_commits": ahead,
+        "base_commit": shown[base],
+        "merge_base_commit": shown.get(merge_base),
+        "commits": [_show_commit(about, one) for one in reversed(commits)],
+        "files": [_show_file(one) for one in reader.list_changes(merge_base or base, head)[:_MOST_FILES]],
+    }
+    return Reply(200, body)
+
+
+def _branches(
+    about: About, reader: RepositoryReader, _parts: Sequence[str], query: Mapping[str, str]
+) -> Reply:
+    found = reader.list_refs("refs/heads/")
+    return _paged([{**_show_named(about, ref, "refs/heads/"), "protected": False} for ref in found], query)
+
+
+def _branch(about: About, reader: RepositoryReader, parts: Sequence[str], _query: Mapping[str, str]) -> Reply:
+    ref = _find_ref(reader, f"refs/heads/{parts[0]}", "Branch not found")
+    (found,) = reader.list_commits(ref.commit, most=1)
+    return Reply(200, {"name": parts[0], "commit": _show_commit(about, found), "protected": False})
+
+
+def _tags(about: About, reader: RepositoryReader, _parts: Sequence[str], query: Mapping[str, str]) -> Reply:
+    found = reader.list_refs("refs/tags/", sort="-version:refname")
+    return _paged([_show_named(about, ref, "refs/tags/") for ref in found], query)
+
+
+def _ref(about: About, reader: RepositoryReader, parts: Sequence[str], _query: Mapping[str, str]) -> Reply:
+    return Reply(200, _show_ref(about, _find_ref(reader, f"refs/{parts[0]}", "Not Found")))
+
+
+def _find_ref(reader: RepositoryReader, name: str, otherwise: str) -> Ref:
+    for ref in reader.list_refs("refs/heads/") + reader.list_refs("refs/tags/"):
+        if ref.name == name:
+            return ref
+    raise NotFoundError(otherwise)
+
+
+def _matching(
+    about: About, reader: RepositoryReader, parts: Sequence[str], query: Mapping[str, str]
+) -> Reply:
+    found = reader.list_refs("refs/heads/") + reader.list_refs("refs/tags/")
+    return _paged([_show_ref(about, ref) for ref in found if ref.name.startswith(f"refs/{parts[0]}")], query)
+
+
+def _releases(
+    about: About, reader: RepositoryReader, _parts: Sequence[str], query: Mapping[str, str]
+) -> Reply:
+    return _paged(_list_releases(about, reader), query)
+
+
+def _latest(
+    about: About, reader: RepositoryReader, _parts: Sequence[str], _query: Mapping[str, str]
+) -> Reply:
+    for release in _list_releases(about, reader):
+        if not release["prerelease"]:
+            return Reply(200, release)
+    raise NotFoundError("Not Found")
+
+
+def _release(
+    about: About, reader: RepositoryReader, parts: Sequence[str], _query: Mapping[str, str]
+) -> Reply:
+    for release in _list_releases(about, reader):
+        if release["tag_name"] == parts[0]:
+            return Reply(200, release)
+    raise NotFoundError("Not Found")
+
+
+def _contents(
+    about: About, reader: RepositoryReader, parts: Sequence[str], query: Mapping[str, str]
+) -> Reply:
+    path = parts[0].strip("/")
+    commit = reader.find_commit(query.get("ref") or about.default_branch)
+    entries = reader.list_folder(commit, path)
+    if path and (len(entries) != 1 or entries[0][1] != "tree"):
+        oid, content = reader.read_file(commit, path)
+        body = {
+            **_show_entry(about, "blob", oid, path),
+            "size": len(content),
+            "encoding": "base64",
+            "content": base64.encodebytes(content).decode(),
+        }
+        return Reply(200, body)
+    inside = reader.list_folder(commit, f"{path}/") if path else entries
+    return Reply(200, [_show_entry(about, kind, oid, name) for _, kind, oid, name in inside])
+
+
+def _pull(about: About, _reader: RepositoryReader, parts: Sequence[str], _query: Mapping[str, str]) -> Reply:
+    if str(about.pull_request.get("number")) != parts[0]:
+        raise NotFoundError("Not Found: a run knows the request that it is about, and no other")
+    return Reply(200, dict(about.pull_request))
+
+
+def _pull_files(
+    about: About, reader: RepositoryReader, parts: Sequence[str], query: Mapping[str, str]
+) -> Reply:
+    _pull(about, reader, parts, query)
+    base = _end(reader, about.pull_request, "base", about.default_branch)
+    head = _end(reader, about.pull_request, "head", about.head)
+    changes = reader.list_changes(reader.merge_base(base, head) or base, head)[:_MOST_FILES]
+    return _paged([_show_file(one) for one in changes], query)
+
+
+def _end(reader: RepositoryReader, pull: Mapping[str, Any], end: str, otherwise: str) -> str:
+    """The commit at one end of a request: as the event says, where that is here."""
+    said = pull.get(end)
+    names = [said.get("sha"), said.get("ref")] if isinstance(said, Mapping) else []
+    for name in (*names, otherwise):
+        try:
+            return reader.find_commit(str(name or ""))
+        except NotFoundError:
+            continue
+    raise NotFoundError(f"the request's {end} is not in this repository")
+
+
+def _list_releases(about: About, reader: RepositoryReader) -> list[dict[str, Any]]:
+    """Tags as releases, the newest first."""
+    return [
+        _show_release(about, number, tag, ref)
+        for number, ref in enumerate(reader.list_refs("refs/tags/", sort="-creatordate"), 1)
+        if (tag := ref.name.removeprefix("refs/tags/"))
+    ]
+
+
+def _show_release(about: About, number: int, tag: str, ref: Ref) -> dict[str, Any]:
+    return {
+        "id": number,
+        "tag_name": tag,
+        "name": tag,
+        "target_commitish": ref.commit,
+        "draft": False,
+        "prerelease": "-" in tag,
+        "created_at": ref.date,
+        "published_at": ref.date,
+        "body": "",
+        "assets": [],
+        "url": f"{about.url}/releases/tags/{tag}",
+        "html_url": f"{about.server_url}/{about.name}/releases/tag/{tag}",
+    }
+
+
+def _show_commit(about: About, commit: CommitFacts) -> dict[str, Any]:
+    author, committer = (
+        dict(zip(("name", "email", "date"), one, strict=True)) for one in (commit.author, commit.committer)
+    )
+    return {
+        "sha": commit.sha,
+        "url": f"{about.url}/commits/{commit.sha}",
+        "html_url": f"{about.server_url}/{about.name}/commit/{commit.sha}",
+        "commit": {
+            "author": author,
+            "committer": committer,
+            "message": commit.message,
+            "tree": {"sha": commit.tree, "url": f"{about.url}/git/trees/{commit.tree}"},
+        },
+        "author": None,
+        "committer": None,
+        "parents": [_point(about, parent) for parent in commit.parents],
+    }
+
+
+def _show_file(change: ChangedFile) -> dict[str, Any]:
+    return {
+        "sha": change.sha,
+        "filename": change.name,
+        "status": change.status,
+        "additions": change.additions,
+        "deletions": change.deletions,
+        "changes": change.additions + change.deletions,
+        **({"previous_filename": change.previous} if change.previous else {}),
+    }
+
+
+def _show_ref(about: About, ref: Ref) -> dict[str, Any]:
+    kind = "tag" if ref.oid != ref.commit else "commit"
+    return {"ref": ref.name, "url": f"{about.url}/git/{ref.name}", "object": {"type": kind, "sha": ref.oid}}
+
+
+def _show_named(about: About, ref: Ref, prefix: str) -> dict[str, Any]:
+    return {"name": ref.name.removeprefix(prefix), "commit": _point(about, ref.commit)}
+
+
+def _show_entry(about: About, kind: str, oid: str, path: str) -> dict[str, Any]:
+    word = {"blob": "file", "tree": "dir", "commit": "submodule"}.get(kind, "file")
+    return {
+        "type": word,
+        "name": path.rpartition("/")[2],
+        "path": path,
+        "sha": oid,
+        "url": f"{about.url}/contents/{path}",
+    }
+
+
+def _point(about: About, sha: str) -> dict[str, str]:
+    return {"sha": sha, "url": f"{about.url}/commits/{sha}"}
+
+
+def _paged(items: Sequence[Any], query: Mapping[str, str]) -> Reply:
+    size, page = _page(query)
+    return Reply(200, list(items[size * (page - 1) : size * page]), more=len(items) > size * page)
+
+
+def _page(query: Mapping[str, str]) -> tuple[int, int]:
+    """How many a page, and which one, from 1."""
+
+    def read(name: str, usual: int) -> int:
+        text = query.get(name, "")
+        return int(text[:9]) if text.isascii() and text.isdigit() else usual
+
+    return max(1, min(read("per_page", 30), _MOST_A_PAGE)), max(1, read("page", 1))
+
+
+_Handler = Callable[[About, RepositoryReader, Sequence[str], Mapping[str, str]], Reply]
+_ROUTES: Final[tuple[tuple[str, _Handler], ...]] = (
+    ("", _repository),
+    ("commits", _commits),
+    ("commits/(.+)", _commit),
+    (r"compare/(.+?)\.\.\.(.+)", _compare),
+    ("branches", _branches),
+    ("branches/(.+)", _branch),
+    ("tags", _tags),
+    ("git/(?:ref|refs)/(.+)", _ref),
+    ("git/matching-refs/(.+)", _matching),
+    ("releases", _releases),
+    ("releases/latest", _latest),
+    ("releases/tags/(.+)", _release),
+    ("contents/?(.*)", _contents),
+    ("pulls/([0-9]+)", _pull),
+    ("pulls/([0-9]+)/files", _pull_files),
+)
