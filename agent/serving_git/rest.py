@@ -46,7 +46,7 @@ class About:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class RestReply:
     """A status and what is JSON; with `more` there is a next page."""
 
     status: int
@@ -54,7 +54,7 @@ class Reply:
     more: bool = False
 
 
-def answer(about: About, path: str, query: Mapping[str, str]) -> Reply:
+def answer(about: About, path: str, query: Mapping[str, str]) -> RestReply:
     """What `GET repos/OWNER/NAME/PATH` gives. Blocks while git works."""
     reader = RepositoryReader(about.folder)
     for pattern, handler in _ROUTES:
@@ -62,16 +62,16 @@ def answer(about: About, path: str, query: Mapping[str, str]) -> Reply:
             try:
                 return handler(about, reader, [unquote(part) for part in match.groups()], query)
             except NotFoundError as error:
-                return Reply(404, describe_error(404, error.what))
+                return RestReply(404, describe_error(404, error.what))
             except AgentError as error:
-                return Reply(422, describe_error(422, error.what))
+                return RestReply(422, describe_error(422, error.what))
     return refuse(f"repos/{about.name}/{path}")
 
 
-def refuse(path: str) -> Reply:
+def refuse(path: str) -> RestReply:
     """The answer to what is not served."""
     said = f"Not Found: {path[:200]} is not served here; this server answers for the run's own repository, and only what git knows of it"
-    return Reply(404, describe_error(404, said))
+    return RestReply(404, describe_error(404, said))
 
 
 def describe_error(status: int, message: str) -> dict[str, str]:
@@ -81,8 +81,8 @@ def describe_error(status: int, message: str) -> dict[str, str]:
 
 def _repository(
     about: About, _reader: RepositoryReader, _parts: Sequence[str], _query: Mapping[str, str]
-) -> Reply:
-    return Reply(200, describe_repository(about))
+) -> RestReply:
+    return RestReply(200, describe_repository(about))
 
 
 def describe_repository(about: About) -> dict[str, Any]:
@@ -108,26 +108,28 @@ def describe_repository(about: About) -> dict[str, Any]:
 
 def _commits(
     about: About, reader: RepositoryReader, _parts: Sequence[str], query: Mapping[str, str]
-) -> Reply:
+) -> RestReply:
     start = reader.find_commit(query.get("sha") or about.default_branch)
     size, page = _page(query)
     found = reader.list_commits(start, most=size + 1, skip=size * (page - 1))
-    return Reply(200, [_show_commit(about, one) for one in found[:size]], more=len(found) > size)
+    return RestReply(200, [_show_commit(about, one) for one in found[:size]], more=len(found) > size)
 
 
-def _commit(about: About, reader: RepositoryReader, parts: Sequence[str], _query: Mapping[str, str]) -> Reply:
+def _commit(
+    about: About, reader: RepositoryReader, parts: Sequence[str], _query: Mapping[str, str]
+) -> RestReply:
     (found,) = reader.list_commits(reader.find_commit(parts[0]), most=1)
     changes = reader.list_changes(next(iter(found.parents), ""), found.sha)[:_MOST_FILES]
     added, removed = sum(one.additions for one in changes), sum(one.deletions for one in changes)
     stats = {"additions": added, "deletions": removed, "total": added + removed}
-    return Reply(
+    return RestReply(
         200, {**_show_commit(about, found), "stats": stats, "files": [_show_file(one) for one in changes]}
     )
 
 
 def _compare(
     about: About, reader: RepositoryReader, parts: Sequence[str], _query: Mapping[str, str]
-) -> Reply:
+) -> RestReply:
     base, head = (reader.find_commit(part.rpartition(":")[2]) for part in parts)
     merge_base = reader.merge_base(base, head)
     ahead, behind = reader.count(f"{base}..{head}"), reader.count(f"{head}..{base}")
@@ -147,29 +149,35 @@ def _compare(
         "commits": [_show_commit(about, one) for one in reversed(commits)],
         "files": [_show_file(one) for one in reader.list_changes(merge_base or base, head)[:_MOST_FILES]],
     }
-    return Reply(200, body)
+    return RestReply(200, body)
 
 
 def _branches(
     about: About, reader: RepositoryReader, _parts: Sequence[str], query: Mapping[str, str]
-) -> Reply:
+) -> RestReply:
     found = reader.list_refs("refs/heads/")
     return _paged([{**_show_named(about, ref, "refs/heads/"), "protected": False} for ref in found], query)
 
 
-def _branch(about: About, reader: RepositoryReader, parts: Sequence[str], _query: Mapping[str, str]) -> Reply:
+def _branch(
+    about: About, reader: RepositoryReader, parts: Sequence[str], _query: Mapping[str, str]
+) -> RestReply:
     ref = _find_ref(reader, f"refs/heads/{parts[0]}", "Branch not found")
     (found,) = reader.list_commits(ref.commit, most=1)
-    return Reply(200, {"name": parts[0], "commit": _show_commit(about, found), "protected": False})
+    return RestReply(200, {"name": parts[0], "commit": _show_commit(about, found), "protected": False})
 
 
-def _tags(about: About, reader: RepositoryReader, _parts: Sequence[str], query: Mapping[str, str]) -> Reply:
+def _tags(
+    about: About, reader: RepositoryReader, _parts: Sequence[str], query: Mapping[str, str]
+) -> RestReply:
     found = reader.list_refs("refs/tags/", sort="-version:refname")
     return _paged([_show_named(about, ref, "refs/tags/") for ref in found], query)
 
 
-def _ref(about: About, reader: RepositoryReader, parts: Sequence[str], _query: Mapping[str, str]) -> Reply:
-    return Reply(200, _show_ref(about, _find_ref(reader, f"refs/{parts[0]}", "Not Found")))
+def _ref(
+    about: About, reader: RepositoryReader, parts: Sequence[str], _query: Mapping[str, str]
+) -> RestReply:
+    return RestReply(200, _show_ref(about, _find_ref(reader, f"refs/{parts[0]}", "Not Found")))
 
 
 def _find_ref(reader: RepositoryReader, name: str, otherwise: str) -> Ref:
@@ -181,38 +189,38 @@ def _find_ref(reader: RepositoryReader, name: str, otherwise: str) -> Ref:
 
 def _matching(
     about: About, reader: RepositoryReader, parts: Sequence[str], query: Mapping[str, str]
-) -> Reply:
+) -> RestReply:
     found = reader.list_refs("refs/heads/") + reader.list_refs("refs/tags/")
     return _paged([_show_ref(about, ref) for ref in found if ref.name.startswith(f"refs/{parts[0]}")], query)
 
 
 def _releases(
     about: About, reader: RepositoryReader, _parts: Sequence[str], query: Mapping[str, str]
-) -> Reply:
+) -> RestReply:
     return _paged(_list_releases(about, reader), query)
 
 
 def _latest(
     about: About, reader: RepositoryReader, _parts: Sequence[str], _query: Mapping[str, str]
-) -> Reply:
+) -> RestReply:
     for release in _list_releases(about, reader):
         if not release["prerelease"]:
-            return Reply(200, release)
+            return RestReply(200, release)
     raise NotFoundError("Not Found")
 
 
 def _release(
     about: About, reader: RepositoryReader, parts: Sequence[str], _query: Mapping[str, str]
-) -> Reply:
+) -> RestReply:
     for release in _list_releases(about, reader):
         if release["tag_name"] == parts[0]:
-            return Reply(200, release)
+            return RestReply(200, release)
     raise NotFoundError("Not Found")
 
 
 def _contents(
     about: About, reader: RepositoryReader, parts: Sequence[str], query: Mapping[str, str]
-) -> Reply:
+) -> RestReply:
     path = parts[0].strip("/")
     commit = reader.find_commit(query.get("ref") or about.default_branch)
     entries = reader.list_folder(commit, path)
@@ -224,20 +232,22 @@ def _contents(
             "encoding": "base64",
             "content": base64.encodebytes(content).decode(),
         }
-        return Reply(200, body)
+        return RestReply(200, body)
     inside = reader.list_folder(commit, f"{path}/") if path else entries
-    return Reply(200, [_show_entry(about, kind, oid, name) for _, kind, oid, name in inside])
+    return RestReply(200, [_show_entry(about, kind, oid, name) for _, kind, oid, name in inside])
 
 
-def _pull(about: About, _reader: RepositoryReader, parts: Sequence[str], _query: Mapping[str, str]) -> Reply:
+def _pull(
+    about: About, _reader: RepositoryReader, parts: Sequence[str], _query: Mapping[str, str]
+) -> RestReply:
     if str(about.pull_request.get("number")) != parts[0]:
         raise NotFoundError("Not Found: a run knows the request that it is about, and no other")
-    return Reply(200, dict(about.pull_request))
+    return RestReply(200, dict(about.pull_request))
 
 
 def _pull_files(
     about: About, reader: RepositoryReader, parts: Sequence[str], query: Mapping[str, str]
-) -> Reply:
+) -> RestReply:
     _pull(about, reader, parts, query)
     base = _end(reader, about.pull_request, "base", about.default_branch)
     head = _end(reader, about.pull_request, "head", about.head)
@@ -339,9 +349,9 @@ def _point(about: About, sha: str) -> dict[str, str]:
     return {"sha": sha, "url": f"{about.url}/commits/{sha}"}
 
 
-def _paged(items: Sequence[Any], query: Mapping[str, str]) -> Reply:
+def _paged(items: Sequence[Any], query: Mapping[str, str]) -> RestReply:
     size, page = _page(query)
-    return Reply(200, list(items[size * (page - 1) : size * page]), more=len(items) > size * page)
+    return RestReply(200, list(items[size * (page - 1) : size * page]), more=len(items) > size * page)
 
 
 def _page(query: Mapping[str, str]) -> tuple[int, int]:
@@ -354,7 +364,7 @@ def _page(query: Mapping[str, str]) -> tuple[int, int]:
     return max(1, min(read("per_page", 30), _MOST_A_PAGE)), max(1, read("page", 1))
 
 
-_Handler = Callable[[About, RepositoryReader, Sequence[str], Mapping[str, str]], Reply]
+_Handler = Callable[[About, RepositoryReader, Sequence[str], Mapping[str, str]], RestReply]
 _ROUTES: Final[tuple[tuple[str, _Handler], ...]] = (
     ("", _repository),
     ("commits", _commits),

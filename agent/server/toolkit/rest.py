@@ -17,7 +17,7 @@ from agent.server.people.auth.access import Access
 from agent.server.process.problems import status_of
 from agent.server.toolkit.git import open_code
 from agent.server.triggers.serving import OpenedCode
-from agent.serving_git.rest import About, Reply, answer, describe_error, refuse
+from agent.serving_git.rest import About, RestReply, answer, describe_error, refuse
 from agent.spec.conventions import find_event
 
 BASE: Final = "/api/v3"
@@ -57,7 +57,7 @@ def _describe(call: Call, opened: OpenedCode) -> About:
     )
 
 
-def _respond(call: Call, found: Reply) -> Response:
+def _respond(call: Call, found: RestReply) -> Response:
     response = json_response(found.body, found.status)
     if found.more:  # as `@octokit`'s paging reads it
         url = call.request.url
