@@ -6,7 +6,7 @@ repository's. A tree that is as HEAD has it is HEAD itself. The same tree on the
 
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -19,6 +19,20 @@ _WHO: Final = "flow-agent"
 _NO_HISTORY_DATE: Final = "@946684800 +0000"  # of what grew from nothing: the same tree is the same commit
 _HEADS, _TAGS, _REMOTE = "refs/heads/", "refs/tags/", "refs/remotes/origin/"
 _FIRST: Final = "main"
+_LINK: Final = b"160000 "
+
+
+@dataclass(frozen=True, slots=True)
+class NestedRepository:
+    """A repository within the work tree, which a commit has as the name of one of its commits and no more.
+
+    `url` is what `.gitmodules` says, empty for one that is no submodule; `is_changed`: it has what is not committed in it.
+    """
+
+    path: str
+    commit: str
+    url: str
+    is_changed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +47,21 @@ class Code:
     git_dir: Path  # whose settings and shallow borders hold
     shallow: tuple[str, ...] = ()  # commits whose parents are not there
     is_sha256: bool = False
+    top: Path = Path()
+    nested: tuple[NestedRepository, ...] = ()
+
+    def list_doubts(self) -> list[str]:
+        """What of the work tree git does not have, a sentence each."""
+        return [
+            f"{one.path} is a git repository of its own: a checkout by git has "
+            + (
+                "its commit, without what is not committed in it"
+                if one.url
+                else "an empty folder, for it is no submodule"
+            )
+            for one in self.nested
+            if one.is_changed or not one.url
+        ]
 
 
 def commit_work_tree(
@@ -69,6 +98,8 @@ def commit_work_tree(
         own,
         shallow=tuple(_read_lines(common / "shallow")),
         is_sha256=len(tip) == 64,
+        top=top,
+        nested=tuple(_list_nested(top, tree.list_links())),
     )
 
 
@@ -115,6 +146,12 @@ class _Tree:
         parents = ["-p", base] if base else []
         return self._git("commit-tree", *parents, tree, data=message.encode(), date=date).decode().strip()
 
+    def list_links(self) -> dict[str, str]:
+        """The repositories within: path, and commit."""
+        listed = self._git("ls-files", "-z", "--stage").split(b"\0")
+        rows = [os.fsdecode(line).partition("\t") for line in listed if line.startswith(_LINK)]
+        return {name: facts.split(" ")[1] for facts, _, name in rows}
+
     def _git(self, *arguments: str, data: bytes = b"", date: str = "") -> bytes:
         environment = {
             **git_environment(),
@@ -142,6 +179,22 @@ class _Tree:
             environment,
             data,
         )
+
+
+def _list_nested(top: Path, links: Mapping[str, str]) -> Iterator[NestedRepository]:
+    if not links:
+        return
+    settings = _ask(top, "config", "--file", ".gitmodules", "--get-regexp", r"^submodule\..*\.(path|url)$")
+    said = dict(line.split(" ", 1) for line in settings if " " in line)
+    urls = {
+        path: said.get(f"{key.removesuffix('.path')}.url", "")
+        for key, path in said.items()
+        if key.endswith(".path")
+    }
+    for path, commit in links.items():
+        is_there = (top / path / ".git").exists()
+        is_changed = is_there and bool(_ask(top / path, "status", "--porcelain"))
+        yield NestedRepository(path, commit, urls.get(path, ""), is_changed)
 
 
 def quote(folder: Path) -> str:

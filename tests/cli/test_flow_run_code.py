@@ -100,3 +100,16 @@ def test_nothing_serves_on_when_the_run_is_killed(code: Repository, tmp_path: Pa
             return asking.connect_ex((address.hostname or "", address.port or 0)) != 0
 
     assert wait_for(is_gone, "the end of what served")
+
+
+def test_a_submodule_beside_the_repository_is_served_from_its_clone(code: Repository, tmp_path: Path) -> None:
+    part = make_repository(tmp_path / "part", {"part.txt": "of the part\n"})
+    code.git("-c", "protocol.file.allow=always", "submodule", "add", "--quiet", part.url, "part")
+    code.git("config", "--file", ".gitmodules", "submodule.part.url", "../part")
+    reads = READS.replace(
+        "cat one.txt",
+        'git remote add origin $GITHUB_SERVER_URL/$GITHUB_REPOSITORY; export XDG_CONFIG_HOME=$PWD/own; mkdir -p own/git; git config -f own/git/config http.$GITHUB_SERVER_URL/.extraheader "AUTHORIZATION: basic $pair"; git submodule update --init --quiet --depth=1; cat one.txt part/part.txt',
+    )
+    (code.folder / "reads" / "action.yml").write_text(reads)
+    lines = lines_of(write(code, "uses: ./reads"))
+    assert "of the part" in lines

@@ -86,3 +86,20 @@ def test_what_is_left_out_is_not_in_it(code: Repository, tmp_path: Path) -> None
     with pytest.raises(subprocess.CalledProcessError):
         read(code, made, "sub/two.txt")
     assert read(code, made, "one.txt") == b"1\n"
+
+
+def test_repositories_within_are_told_of_where_git_has_less_than_there_is(
+    code: Repository, tmp_path: Path
+) -> None:
+    part = make_repository(tmp_path / "part", {"file": "1"})
+    code.git("-c", "protocol.file.allow=always", "submodule", "add", "--quiet", part.url, "part")
+    make_repository(code.folder / "other", {"file": "x"})
+    made = commit_work_tree(code.folder, tmp_path / "made")
+    assert [(one.path, one.commit, one.url) for one in made.nested] == [
+        ("other", Repository(code.folder / "other").head, ""),
+        ("part", part.head, part.url),
+    ]
+    assert [doubt.partition(" ")[0] for doubt in made.list_doubts()] == ["other"]
+    (code.folder / "part" / "file").write_text("2")
+    made = commit_work_tree(code.folder, tmp_path / "again")
+    assert [doubt.partition(" ")[0] for doubt in made.list_doubts()] == ["other", "part"]

@@ -15,6 +15,7 @@ from pathlib import Path
 from agent.cli.client import Client
 from agent.cli.flow.source import is_excluded
 from agent.cli.terminal.progress import Progress
+from agent.cli.terminal.tables import plain
 from agent.cli.transfers import send_file, try_patiently
 from agent.errors import NotFoundError
 from agent.serving_git.bundle import list_present, write_bundle
@@ -51,6 +52,8 @@ def send_code(
     with tempfile.TemporaryDirectory(prefix="flow-code-") as temporary:
         place = Path(temporary)
         code = commit_work_tree(folder, place / "tree", partial(is_excluded, patterns=excluded))
+        for doubt in code.list_doubts():
+            sys.stderr.write(f"warning: {plain(doubt)}\n")
         history = _find_history(client, code)
         sent = [
             _send_layer(client, layer, place / f"{number}.bundle", shows=shows)

@@ -6,6 +6,7 @@ commit_code --- nothing may ask for it: None ---> a run as ever
 
 import json
 import os
+import posixpath
 import secrets
 import subprocess
 import sys
@@ -26,12 +27,15 @@ _END_SECONDS = 5.0
 def commit_code(workspace: Path, folder: Path) -> Code | None:
     """The code in `workspace` as a commit, its new objects below `folder`; None, with a warning, when git can't take it."""
     try:
-        return commit_work_tree(workspace, folder / "code")
+        code = commit_work_tree(workspace, folder / "code")
     except AgentError as error:
         sys.stderr.write(
             f"warning: {workspace} can't be read as a git repository, so `actions/checkout` won't find it: {error}\n"
         )
         return None
+    for doubt in code.list_doubts():
+        sys.stderr.write(f"warning: {doubt}\n")
+    return code
 
 
 @dataclass(slots=True)
@@ -90,12 +94,28 @@ def serve_code(
             "head": code.tip,
             "pull_request": pull_request if isinstance(pull_request, Mapping) else {},
         }
-        _write(process, {"repositories": {repository: facts}, "addresses": [_LOOPBACK]})
+        beside = dict(_serve_submodules(code, repository, folder))
+        _write(process, {"repositories": {**beside, repository: facts}, "addresses": [_LOOPBACK]})
         assert process.stdout is not None
         (port,) = json.loads(process.stdout.readline())["ports"]
         yield ServedCode(f"http://{_LOOPBACK}:{port}", is_upstreams_token, process)
     finally:
         _end(process)
+
+
+def _serve_submodules(code: Code, repository: str, folder: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The submodules whose address is relative, from their clones within the work tree: by the names that git makes of it."""
+    for number, one in enumerate(code.nested):
+        if not one.url.startswith(("./", "../")) or not (code.top / one.path / ".git").exists():
+            continue
+        name = posixpath.normpath(posixpath.join(repository, one.url)).removesuffix(".git")
+        inner = commit_work_tree(code.top / one.path, folder / f"code-{number}")
+        place = folder / f"served-{number}"
+        refs = {**inner.refs, "refs/heads/" + inner.default_branch: one.commit}
+        make_repository(
+            place, inner.objects, refs, default_branch=inner.default_branch, is_sha256=inner.is_sha256
+        )
+        yield name, {"place": str(place), "default_branch": inner.default_branch, "head": one.commit}
 
 
 def _write(process: "subprocess.Popen[bytes]", said: Mapping[str, Any]) -> None:
