@@ -121,7 +121,8 @@ class _Handler(BaseHTTPRequestHandler):
         return Path(found[1]["place"])
 
     def _send_facts(self) -> None:
-        from agent.serving_git.rest import About, answer, refuse  # most runs never ask
+        from agent.serving_git.rest import answer, refuse  # most runs never ask
+        from agent.serving_git.shapes import About
 
         parts = urlsplit(self.path)
         owner, _, rest = parts.path.removeprefix(_API).removeprefix("repos/").partition("/")

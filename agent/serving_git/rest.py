@@ -14,35 +14,27 @@ All others get GitHub's own error. Source: GitHub's REST API, version 2022-11-28
 import base64
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import unquote
 
 from agent.errors import AgentError, NotFoundError
-from agent.serving_git.reading import ChangedFile, CommitFacts, Ref, RepositoryReader
+from agent.serving_git.reading import Ref, RepositoryReader
+from agent.serving_git.shapes import (
+    About,
+    describe_error,
+    describe_repository,
+    show_commit,
+    show_entry,
+    show_file,
+    show_named,
+    show_ref,
+    show_release,
+)
 
 _MOST_A_PAGE: Final = 100
 _MOST_COMMITS: Final = 250
 _MOST_FILES: Final = 3000
-_DOCUMENTATION: Final = "docs/actions.md"
-
-
-@dataclass(frozen=True, slots=True)
-class About:
-    """The repository that is asked about: its name (`owner/name`), and addresses."""
-
-    folder: Path
-    name: str
-    server_url: str
-    default_branch: str
-    head: str = ""  # the run's commit
-    pull_request: Mapping[str, Any] = field(default_factory=dict)  # the event's, of a run that is about one
-
-    @property
-    def url(self) -> str:
-        """Its place in the API."""
-        return f"{self.server_url}/api/v3/repos/{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,36 +66,10 @@ def refuse(path: str) -> RestReply:
     return RestReply(404, describe_error(404, said))
 
 
-def describe_error(status: int, message: str) -> dict[str, str]:
-    """GitHub's error."""
-    return {"message": message, "documentation_url": _DOCUMENTATION, "status": str(status)}
-
-
 def _repository(
     about: About, _reader: RepositoryReader, _parts: Sequence[str], _query: Mapping[str, str]
 ) -> RestReply:
     return RestReply(200, describe_repository(about))
-
-
-def describe_repository(about: About) -> dict[str, Any]:
-    """The repository as GitHub shows it."""
-    owner, _, name = about.name.partition("/")
-    return {
-        "id": 0,
-        "name": name,
-        "full_name": about.name,
-        "private": True,
-        "visibility": "private",
-        "owner": {"login": owner, "id": 0, "type": "Organization"},
-        "html_url": f"{about.server_url}/{about.name}",
-        "clone_url": f"{about.server_url}/{about.name}.git",
-        "url": about.url,
-        "description": None,
-        "fork": False,
-        "archived": False,
-        "default_branch": about.default_branch,
-        "permissions": {"pull": True, "push": False, "admin": False},
-    }
 
 
 def _commits(
@@ -112,7 +78,7 @@ def _commits(
     start = reader.find_commit(query.get("sha") or about.default_branch)
     size, page = _page(query)
     found = reader.list_commits(start, most=size + 1, skip=size * (page - 1))
-    return RestReply(200, [_show_commit(about, one) for one in found[:size]], more=len(found) > size)
+    return RestReply(200, [show_commit(about, one) for one in found[:size]], more=len(found) > size)
 
 
 def _commit(
@@ -123,7 +89,7 @@ def _commit(
     added, removed = sum(one.additions for one in changes), sum(one.deletions for one in changes)
     stats = {"additions": added, "deletions": removed, "total": added + removed}
     return RestReply(
-        200, {**_show_commit(about, found), "stats": stats, "files": [_show_file(one) for one in changes]}
+        200, {**show_commit(about, found), "stats": stats, "files": [show_file(one) for one in changes]}
     )
 
 
@@ -136,7 +102,7 @@ def _compare(
     status = ("diverged" if ahead else "behind") if behind else ("ahead" if ahead else "identical")
     commits = reader.list_commits(f"{base}..{head}", most=_MOST_COMMITS)
     shown = {
-        one: _show_commit(about, reader.list_commits(one, most=1)[0]) for one in {base, merge_base} if one
+        one: show_commit(about, reader.list_commits(one, most=1)[0]) for one in {base, merge_base} if one
     }
     body = {
         "url": f"{about.url}/compare/{base}...{head}",
@@ -146,8 +112,8 @@ def _compare(
         "total_commits": ahead,
         "base_commit": shown[base],
         "merge_base_commit": shown.get(merge_base),
-        "commits": [_show_commit(about, one) for one in reversed(commits)],
-        "files": [_show_file(one) for one in reader.list_changes(merge_base or base, head)[:_MOST_FILES]],
+        "commits": [show_commit(about, one) for one in reversed(commits)],
+        "files": [show_file(one) for one in reader.list_changes(merge_base or base, head)[:_MOST_FILES]],
     }
     return RestReply(200, body)
 
@@ -156,7 +122,7 @@ def _branches(
     about: About, reader: RepositoryReader, _parts: Sequence[str], query: Mapping[str, str]
 ) -> RestReply:
     found = reader.list_refs("refs/heads/")
-    return _paged([{**_show_named(about, ref, "refs/heads/"), "protected": False} for ref in found], query)
+    return _paged([{**show_named(about, ref, "refs/heads/"), "protected": False} for ref in found], query)
 
 
 def _branch(
@@ -164,20 +130,20 @@ def _branch(
 ) -> RestReply:
     ref = _find_ref(reader, f"refs/heads/{parts[0]}", "Branch not found")
     (found,) = reader.list_commits(ref.commit, most=1)
-    return RestReply(200, {"name": parts[0], "commit": _show_commit(about, found), "protected": False})
+    return RestReply(200, {"name": parts[0], "commit": show_commit(about, found), "protected": False})
 
 
 def _tags(
     about: About, reader: RepositoryReader, _parts: Sequence[str], query: Mapping[str, str]
 ) -> RestReply:
     found = reader.list_refs("refs/tags/", sort="-version:refname")
-    return _paged([_show_named(about, ref, "refs/tags/") for ref in found], query)
+    return _paged([show_named(about, ref, "refs/tags/") for ref in found], query)
 
 
 def _ref(
     about: About, reader: RepositoryReader, parts: Sequence[str], _query: Mapping[str, str]
 ) -> RestReply:
-    return RestReply(200, _show_ref(about, _find_ref(reader, f"refs/{parts[0]}", "Not Found")))
+    return RestReply(200, show_ref(about, _find_ref(reader, f"refs/{parts[0]}", "Not Found")))
 
 
 def _find_ref(reader: RepositoryReader, name: str, otherwise: str) -> Ref:
@@ -191,7 +157,7 @@ def _matching(
     about: About, reader: RepositoryReader, parts: Sequence[str], query: Mapping[str, str]
 ) -> RestReply:
     found = reader.list_refs("refs/heads/") + reader.list_refs("refs/tags/")
-    return _paged([_show_ref(about, ref) for ref in found if ref.name.startswith(f"refs/{parts[0]}")], query)
+    return _paged([show_ref(about, ref) for ref in found if ref.name.startswith(f"refs/{parts[0]}")], query)
 
 
 def _releases(
@@ -227,14 +193,14 @@ def _contents(
     if path and (len(entries) != 1 or entries[0][1] != "tree"):
         oid, content = reader.read_file(commit, path)
         body = {
-            **_show_entry(about, "blob", oid, path),
+            **show_entry(about, "blob", oid, path),
             "size": len(content),
             "encoding": "base64",
             "content": base64.encodebytes(content).decode(),
         }
         return RestReply(200, body)
     inside = reader.list_folder(commit, f"{path}/") if path else entries
-    return RestReply(200, [_show_entry(about, kind, oid, name) for _, kind, oid, name in inside])
+    return RestReply(200, [show_entry(about, kind, oid, name) for _, kind, oid, name in inside])
 
 
 def _pull(
@@ -252,7 +218,7 @@ def _pull_files(
     base = _end(reader, about.pull_request, "base", about.default_branch)
     head = _end(reader, about.pull_request, "head", about.head)
     changes = reader.list_changes(reader.merge_base(base, head) or base, head)[:_MOST_FILES]
-    return _paged([_show_file(one) for one in changes], query)
+    return _paged([show_file(one) for one in changes], query)
 
 
 def _end(reader: RepositoryReader, pull: Mapping[str, Any], end: str, otherwise: str) -> str:
@@ -270,83 +236,10 @@ def _end(reader: RepositoryReader, pull: Mapping[str, Any], end: str, otherwise:
 def _list_releases(about: About, reader: RepositoryReader) -> list[dict[str, Any]]:
     """Tags as releases, the newest first."""
     return [
-        _show_release(about, number, tag, ref)
+        show_release(about, number, tag, ref)
         for number, ref in enumerate(reader.list_refs("refs/tags/", sort="-creatordate"), 1)
         if (tag := ref.name.removeprefix("refs/tags/"))
     ]
-
-
-def _show_release(about: About, number: int, tag: str, ref: Ref) -> dict[str, Any]:
-    return {
-        "id": number,
-        "tag_name": tag,
-        "name": tag,
-        "target_commitish": ref.commit,
-        "draft": False,
-        "prerelease": "-" in tag,
-        "created_at": ref.date,
-        "published_at": ref.date,
-        "body": "",
-        "assets": [],
-        "url": f"{about.url}/releases/tags/{tag}",
-        "html_url": f"{about.server_url}/{about.name}/releases/tag/{tag}",
-    }
-
-
-def _show_commit(about: About, commit: CommitFacts) -> dict[str, Any]:
-    author, committer = (
-        dict(zip(("name", "email", "date"), one, strict=True)) for one in (commit.author, commit.committer)
-    )
-    return {
-        "sha": commit.sha,
-        "url": f"{about.url}/commits/{commit.sha}",
-        "html_url": f"{about.server_url}/{about.name}/commit/{commit.sha}",
-        "commit": {
-            "author": author,
-            "committer": committer,
-            "message": commit.message,
-            "tree": {"sha": commit.tree, "url": f"{about.url}/git/trees/{commit.tree}"},
-        },
-        "author": None,
-        "committer": None,
-        "parents": [_point(about, parent) for parent in commit.parents],
-    }
-
-
-def _show_file(change: ChangedFile) -> dict[str, Any]:
-    return {
-        "sha": change.sha,
-        "filename": change.name,
-        "status": change.status,
-        "additions": change.additions,
-        "deletions": change.deletions,
-        "changes": change.additions + change.deletions,
-        **({"previous_filename": change.previous} if change.previous else {}),
-    }
-
-
-def _show_ref(about: About, ref: Ref) -> dict[str, Any]:
-    kind = "tag" if ref.oid != ref.commit else "commit"
-    return {"ref": ref.name, "url": f"{about.url}/git/{ref.name}", "object": {"type": kind, "sha": ref.oid}}
-
-
-def _show_named(about: About, ref: Ref, prefix: str) -> dict[str, Any]:
-    return {"name": ref.name.removeprefix(prefix), "commit": _point(about, ref.commit)}
-
-
-def _show_entry(about: About, kind: str, oid: str, path: str) -> dict[str, Any]:
-    word = {"blob": "file", "tree": "dir", "commit": "submodule"}.get(kind, "file")
-    return {
-        "type": word,
-        "name": path.rpartition("/")[2],
-        "path": path,
-        "sha": oid,
-        "url": f"{about.url}/contents/{path}",
-    }
-
-
-def _point(about: About, sha: str) -> dict[str, str]:
-    return {"sha": sha, "url": f"{about.url}/commits/{sha}"}
 
 
 def _paged(items: Sequence[Any], query: Mapping[str, str]) -> RestReply:

@@ -17,7 +17,8 @@ from agent.server.people.auth.access import Access
 from agent.server.process.problems import status_of
 from agent.server.toolkit.git import open_code
 from agent.server.triggers.serving import OpenedCode
-from agent.serving_git.rest import About, RestReply, answer, describe_error, refuse
+from agent.serving_git.rest import RestReply, answer, refuse
+from agent.serving_git.shapes import About, describe_error
 from agent.spec.conventions import find_event
 
 BASE: Final = "/api/v3"
