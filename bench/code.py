@@ -75,6 +75,7 @@ def make_code(folder: Path, files: int, size_bytes: int, commits: int) -> Path:
             (place / f"{number}.bin").write_bytes(os.urandom(size_bytes))
         subprocess.run([*git, "add", "--all"], check=True)
         subprocess.run([*git, "commit", "--quiet", "-m", f"{commit}"], check=True)
+    subprocess.run([*git, "-c", "pack.window=0", "repack", "-adq"], check=True)  # as a clone is, too
     return folder
 
 

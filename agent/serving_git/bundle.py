@@ -28,6 +28,8 @@ _OBJECT: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _REF: Final = re.compile(
     r"refs/(?:heads|tags|flow/shallow)/(?![-/.])(?!.*(?:\.\.|@\{|//|/\.|\.lock(?:/|$)|[/.]$))[^\x00-\x20\x7f~^:?*\[\\]+"
 )
+# What git has packed is sent as it is; of the rest, what is large is seldom like anything else, and costs most to compare.
+_PACKING: Final = ("core.bigFileThreshold=1m", "pack.compression=1")
 _LONGEST_LINE: Final = 4096
 _MOST_LINES: Final = 500_000
 
@@ -52,15 +54,9 @@ def write_bundle(code: Code, known: Collection[str], file: Path) -> None:
             **git_environment(),
             "GIT_ALTERNATE_OBJECT_DIRECTORIES": ":".join(quote(folder) for folder in code.objects),
         }
-        command = [
-            "git",
-            f"--git-dir={code.git_dir}",
-            "pack-objects",
-            "--revs",
-            "--stdout",
-            "--quiet",
-            "--delta-base-offset",
-        ]
+        settings = [part for setting in _PACKING for part in ("-c", setting)]
+        place = ("git", *settings, f"--git-dir={code.git_dir}")
+        command = [*place, "pack-objects", "--revs", "--stdout", "--quiet", "--delta-base-offset"]
         done = subprocess.run(
             command,
             input="".join(f"{one}\n" for one in wanted).encode(),

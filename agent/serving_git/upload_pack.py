@@ -30,6 +30,8 @@ _SERVING: Final = (
     "uploadpack.allowAnySHA1InWant=true",
     "uploadpack.allowFilter=true",
     "uploadpack.keepAlive=5",
+    "pack.window=0",  # what is packed goes out as it is: no processor is spent on packing it better
+    "pack.compression=1",
 )
 _PROTOCOL: Final = re.compile(r"version=[0-2]")
 

@@ -113,4 +113,8 @@ async def _find_connected(
     if not is_own and origin is not None and not origin.is_trusted:
         return None
     known = await repositories.list_repositories(connection, row.id)
+    if is_own:
+        return next(
+            (one for one in known if split_repository(one.url) == split_repository(spec.source.url)), None
+        )
     return next((one for one in known if split_repository(one.url)[1].lower() == asked), None)
