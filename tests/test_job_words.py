@@ -15,16 +15,8 @@ _STILL = {
     "commands/meaning.py": {"ACTIONS_ALLOW_UNSECURE_COMMANDS", "ACTIONS_ALLOW_UNSECURE_STOPCOMMAND_TOKENS"},
     "handlers/docker.py": {"ACTIONS_CACHE_SERVICE_V2"},
     "runtimes/interpreters.py": {"FORCE_JAVASCRIPT_ACTIONS_TO_NODE24"},
-    "steps/state.py": {"ACTIONS_RUNTIME_TOKEN", "ACTIONS_STEP_DEBUG"},
-    "steps/steprun.py": {
-        "ACTIONS_CACHE_SERVICE_V2",
-        "ACTIONS_CACHE_URL",
-        "ACTIONS_RESULTS_URL",
-        "ACTIONS_RUNTIME_TOKEN",
-        "ACTIONS_RUNTIME_URL",
-    },
+    "steps/state.py": {"ACTIONS_STEP_DEBUG"},
     "supervisor/hooks.py": {"ACTIONS_RUNNER_HOOK_JOB_COMPLETED", "ACTIONS_RUNNER_HOOK_JOB_STARTED"},
-    "supervisor/process.py": {"ACTIONS_RUNTIME_TOKEN"},
 }
 
 

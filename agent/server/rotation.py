@@ -11,6 +11,7 @@ from typing import Any
 from agent.errors import DamagedError
 from agent.seal.envelope import MasterKey, is_current, rewrap
 from agent.server.people import vault
+from agent.server.people.id_tokens import keys as id_token_keys
 from agent.server.process import idempotency
 from agent.server.store.database import Database
 from agent.server.store.sealed import list_sealed, replace_sealed
@@ -28,6 +29,7 @@ _SCOPES: Mapping[tuple[str, str], Callable[..., str]] = {
     ("repositories", "credentials"): lambda id: connected.make_scope(id, "credentials"),  # noqa: A006 - the column
     ("repositories", "secret"): lambda id: connected.make_scope(id, "secret"),  # noqa: A006
     ("webhooks", "secret"): named.make_scope,
+    ("id_token_keys", "sealed"): id_token_keys.make_scope,
     ("idempotency_keys", "answer"): lambda owner, key: idempotency.KeyClaim(owner, key).scope,
 }
 

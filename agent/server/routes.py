@@ -26,6 +26,7 @@ from agent.server.api import (
     flows,
     forms,
     histories,
+    id_token_keys,
     installation,
     jobs,
     lineage,
@@ -54,7 +55,7 @@ from agent.server.http.run_paths import register_run_paths
 from agent.server.people.auth.access import Access
 from agent.server.process.problems import problem_of
 from agent.server.toolkit import artifacts as toolkit
-from agent.server.toolkit import blobs, cache_v1, git, rest
+from agent.server.toolkit import blobs, cache_v1, git, id_tokens, rest
 from agent.server.toolkit import caches as cache_toolkit
 from agent.server.toolkit.twirp import error_response
 from agent.server.web import apps as app_pages
@@ -83,6 +84,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *tags.OPERATIONS,
     *retention.OPERATIONS,
     *secrets.OPERATIONS,
+    *id_token_keys.OPERATIONS,
     *variables.OPERATIONS,
     *snapshots.OPERATIONS,
     *histories.OPERATIONS,
@@ -107,7 +109,8 @@ OPERATIONS: tuple[Operation, ...] = (
     *cache_toolkit.OPERATIONS,
     *cache_v1.OPERATIONS,
     *git.OPERATIONS,
-    *rest.OPERATIONS,
+    *id_tokens.OPERATIONS,
+    *rest.OPERATIONS,  # the last: it answers whatever nobody else does
 )
 
 

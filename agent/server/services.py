@@ -100,7 +100,7 @@ def _assemble(
     triggers = _make_triggers(settings, folder, pools, changes, bus, runs, vault)
     find_job_token = triggers.connected.find_job_token
     failures = settings.limits.failures_per_minute
-    people = make_people_room(changes, vault, folder, pools, find_job_token, settings.oidc, failures)
+    people = make_people_room(changes, vault, folder, pools, find_job_token, settings.oidc, failures, own_url)
     data = make_data_room(changes, bus, folder, pools.files, settings.limits, settings.blobs_url)
     agents = make_agent_room(
         process,

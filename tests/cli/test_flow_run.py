@@ -506,3 +506,13 @@ def run_on_terminal(project: Path, jobs: str, *options: str) -> str:
     os.close(ours)
     assert process.wait() == 0
     return written.decode()
+
+
+def test_a_job_that_wants_to_prove_itself_is_told_once_that_a_local_run_has_nothing_for_it(
+    project: Path,
+) -> None:
+    job = "runs-on: self-hosted, permissions: {id-token: write}, steps: [{run: 'echo ${ACTIONS_ID_TOKEN_REQUEST_URL:-none}'}]"
+    done = run(project, f"  a: {{{job}}}\n  b: {{{job}}}\n")
+    assert (done.code, texts(done).count("none")) == (0, 2), done.err
+    (warning,) = of_kind(done, "warning")
+    assert "a local run issues no OpenID Connect tokens" in warning["message"]

@@ -38,6 +38,8 @@ PUBLIC = {
     "/login",
     "/static/{file}",
     "/schema/flow.json",
+    "/.well-known/openid-configuration",
+    "/.well-known/jwks",
 }
 
 

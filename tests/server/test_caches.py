@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from server.toolkit_job import Job, block_list, block_url
+from server.toolkit_job import Job, block_list, block_url, have_trunk
 from server.vocabulary import ServerProcess, wait_for
 
 Servers = Callable[..., ServerProcess]
@@ -35,13 +35,6 @@ def on(server: ServerProcess) -> Iterator[Callable[..., Job]]:
     yield make
     for job in jobs:
         job.end()
-
-
-def have_trunk(server: ServerProcess) -> None:
-    """A repository of the project, whose default branch's caches all may read."""
-    columns = "id, name, provider, url, api_url, default_branch, folders, forks, reports_status, head, problem, created_at"
-    values = "'repo_1', 'a/b', 'git', 'https://x/a/b', '', 'main', '[]', 'never', FALSE, '', '', 0"
-    server.sql(f"INSERT INTO repositories ({columns}) VALUES ({values}) ON CONFLICT DO NOTHING")
 
 
 def save(job: Job, key: str, content: bytes, version: str = VERSION) -> httpx.Response:

@@ -1,6 +1,7 @@
 """Two servers on one database: an agent may go on at either, and what one of them does the other knows."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -219,3 +220,16 @@ def test_wake_ups_come_again_after_a_crash_of_the_database(pair: Pair, make_agen
 def submit_if_it_works(server: ServerProcess) -> int | None:
     answer = server.api.post("/runs", json={"flow": {"file": "flow.yml", "text": ONE_JOB}})
     return int(answer.json()["run"]) if answer.status_code == 201 else None
+
+
+def test_two_servers_vouch_for_jobs_with_one_key(pair: Pair) -> None:
+    with ThreadPoolExecutor() as both:
+        found = list(
+            both.map(lambda server: server.http.get("/.well-known/jwks").json(), (pair.one, pair.two))
+        )
+    assert len(found[0]["keys"]) == 1
+    assert found[0] == found[1]
+    assert pair.one.api.post("/id-token-keys", json={"at_once": True}).status_code == 200
+    rotated = pair.two.http.get("/.well-known/jwks").json()
+    assert rotated != found[0]
+    assert rotated == pair.one.http.get("/.well-known/jwks").json()

@@ -34,10 +34,11 @@ def under(server: ServerProcess, key: str) -> set[bool]:
             ("secret", "repositories"),
             ("secret", "webhooks"),
             ("answer", "idempotency_keys"),
+            ("sealed", "id_token_keys"),
         )
         for (record,) in server.sql(f"SELECT {column} FROM {table}")
     ]
-    assert len(records) == 5
+    assert len(records) == 6
     return {key_id in record[:9] for record in records}
 
 
@@ -68,12 +69,14 @@ def test_all_that_is_stored_moves_to_a_new_key_and_the_old_one_can_go(
     assert hook.status_code == 201, hook.text
     headers = {"Idempotency-Key": "once"}
     token = server.api.post("/user/tokens", json={"name": "t"}, headers=headers).json()
+    keys = server.http.get("/.well-known/jwks").json()
     assert under(server, old) == {True}
 
     restart(server, new, old)
     assert under(server, new) == {True}
-    assert "5 stored secrets are under the new master key now, 0 could not be moved" in server.log.read_text()
+    assert "6 stored secrets are under the new master key now, 0 could not be moved" in server.log.read_text()
     restart(server, new)
+    assert server.http.get("/.well-known/jwks").json() == keys
     assert server.api.post("/user/tokens", json={"name": "t"}, headers=headers).json() == token
     secret = {"Authorization": f"Bearer {hook.json()['secret']}"}
     started = server.http.post("/hooks/start", headers=secret)

@@ -95,6 +95,13 @@ def block_list(*numbers: int) -> str:
     return f'<?xml version="1.0" encoding="utf-8"?><BlockList>{body}</BlockList>'
 
 
+def have_trunk(server: ServerProcess) -> None:
+    """A repository of the project, whose default branch's caches all may read."""
+    columns = "id, name, provider, url, api_url, default_branch, folders, forks, reports_status, head, problem, created_at"
+    values = "'repo_1', 'a/b', 'git', 'https://x/a/b', '', 'main', '[]', 'never', FALSE, '', '', 0"
+    server.sql(f"INSERT INTO repositories ({columns}) VALUES ({values}) ON CONFLICT DO NOTHING")
+
+
 def finished_run(server: ServerProcess, name: str = "worker") -> int:
     """A run with an artifact and a line of log."""
     job = Job(server, name)

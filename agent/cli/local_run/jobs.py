@@ -125,6 +125,7 @@ class LocalJobs:
         Raises UsageError when its workspace can't be made, and InterruptedByUserError when it is wanted no more before it is.
         """
         workspace = self._make_workspace(spec)
+        self._warn_of_id_tokens(spec)
         added = {name: _literal(value) for name, value in self._options.environment.items()}
         spec = replace(spec, env=(added, *spec.env)) if added else spec
         settings = replace(
@@ -237,6 +238,18 @@ class LocalJobs:
                 hint="name another one with --workspace, or work --in-place",
             ) from None
         return workspace
+
+    def _warn_of_id_tokens(self, spec: JobSpec) -> None:
+        if not spec.permissions:
+            return
+        from agent.spec.services import asks_for_id_tokens
+
+        if asks_for_id_tokens(spec.permissions):
+            self._warn_once(
+                [
+                    "a local run issues no OpenID Connect tokens (`id-token: write`): steps that ask for one fail; run it on a server"
+                ]
+            )
 
     def _warn_once(self, warnings: list[str]) -> None:
         for warning in warnings:

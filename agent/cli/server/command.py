@@ -15,6 +15,7 @@ from agent.cli.arguments import (
 )
 from agent.cli.server import accounts as server_accounts
 from agent.cli.server import agents as server_agents
+from agent.cli.server import id_tokens as server_id_tokens
 from agent.cli.server import triggers as server_triggers
 from agent.cli.server import wheelhouse as server_wheelhouse
 from agent.config import Settings, load_settings
@@ -121,6 +122,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         _add_data(command)
     server_accounts.configure(nouns, _add_data, _store)
     server_agents.configure(nouns)
+    server_id_tokens.configure(nouns)
     server_triggers.configure(nouns)
     server_wheelhouse.configure(nouns, _add_data)
 

@@ -105,7 +105,8 @@ class RunningJob:
     conventions: Conventions  # those that the spec names
     settings: JobSettings
     secrets: Mapping[str, str]  # as the `secrets` context shows them
-    runtime_token: str  # ACTIONS_RUNTIME_TOKEN; empty without a server
+    runtime_token: str  # for the services of its actions; empty without a server
+    id_token: str  # asks for those with which it proves itself to others; empty unless it may
     app_tokens: Mapping[int, str]  # of apps, by their places; none without a server
     places: Places
     masker: Masker

@@ -32,6 +32,7 @@ from agent.spec.conventions import Conventions, Speech
 from agent.spec.data import DATA_STEPS
 from agent.spec.job import SpecStepKind, StepSpec
 from agent.spec.outcome import FailureKind
+from agent.spec.services import describe_id_tokens, describe_services
 
 # GitHub's artifact actions refuse to work for code that lies on any other host ("GHES"): they are told one that they take.
 _ARTIFACT_ACTIONS = ("actions/upload-artifact", "actions/download-artifact")
@@ -204,6 +205,7 @@ class StepRun:
             own={
                 **exported_variables(self.job, {**self.scope.github, **self._own_github()}),
                 **self.job.own_variables,
+                **self._proving_variables(),
                 **extra,
             },
             granted=host.granted,
@@ -218,6 +220,11 @@ class StepRun:
             built["FLOW_BELONGINGS"] = f"{front}/{BELONGINGS}"
         return built
 
+    def _proving_variables(self) -> Mapping[str, str]:
+        """Where the job, `run:` steps too, asks for a token with which it proves itself to others, where it may (GitHub: OIDC)."""
+        url, token = self.job.settings.server_url, self.job.id_token
+        return describe_id_tokens(url, token) if url and token else {}
+
     def _named_secrets(self) -> dict[str, str]:
         """The secrets that the action says it needs, as variables; no others of the job's."""
         names = self.action.manifest.env if self.action is not None else ()
@@ -230,14 +237,7 @@ class StepRun:
             variables["FLOW_DATA"] = str(write_errand(self.job, self.spec.id))
         url, token = self.job.settings.server_url, self.job.runtime_token
         if url and token:
-            base = url.rstrip("/") + "/"
-            variables |= {
-                "ACTIONS_RUNTIME_URL": base,
-                "ACTIONS_RESULTS_URL": base,
-                "ACTIONS_CACHE_URL": base,
-                "ACTIONS_CACHE_SERVICE_V2": "True",
-                "ACTIONS_RUNTIME_TOKEN": token,
-            }
+            variables |= describe_services(url, token)
         if (self.spec.uses or "").lower().startswith(_ARTIFACT_ACTIONS):
             host = urlsplit(to_text(self.github().get("server_url"))).hostname or ""
             if not _SERVED_HOSTS.fullmatch(host):

@@ -42,8 +42,7 @@ from agent.spec.apps import sealed_name
 from agent.spec.conventions import Conventions, find_conventions
 from agent.spec.job import JobSpec, explain_unknown
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
-
-RUNTIME_TOKEN = "ACTIONS_RUNTIME_TOKEN"  # noqa: S105 - a name, not a token
+from agent.spec.services import ID_TOKEN, RUNTIME_TOKEN
 
 
 def run(folder: JobFolder, secrets: Mapping[str, str] | None, lock: int, listener: socket.socket) -> None:
@@ -93,7 +92,7 @@ async def _run_job(
     opened = dict(_open_sealed(folder, settings) if secrets is None else secrets)
     for value in opened.values():
         recorder.masker.add(value)
-    token = opened.pop(RUNTIME_TOKEN, "")
+    token, id_token = opened.pop(RUNTIME_TOKEN, ""), opened.pop(ID_TOKEN, "")
     app_tokens = {place: opened.pop(sealed_name(place), "") for place in range(len(spec.apps))}
     visible = _visible_secrets(spec, opened, token, conventions.own_token)
     places = choose_places(folder, spec, settings)
@@ -105,6 +104,7 @@ async def _run_job(
         settings=settings,
         secrets=hand_on_secrets(spec, visible, conventions.own_token, recorder.masker),
         runtime_token=token,
+        id_token=id_token,
         app_tokens=app_tokens,
         places=places,
         masker=recorder.masker,

@@ -10,6 +10,7 @@ from agent.server.agents.leases import Offer
 from agent.server.data.run_scopes import find_scopes
 from agent.server.people.auth.app_tokens import AppTokens
 from agent.server.people.auth.runtime import JobIdentity, RuntimeTokens
+from agent.server.people.id_tokens.claims import may_prove_itself
 from agent.server.people.job_secrets import FindJobToken, make_asker
 from agent.server.people.levels import nearest
 from agent.server.people.vault import Vault
@@ -22,11 +23,11 @@ from agent.server.store.jobs import JobRow
 from agent.spec.apps import sealed_name
 from agent.spec.conventions import JOB_TOKEN
 from agent.spec.job import JobSpec
+from agent.spec.services import ID_TOKEN, RUNTIME_TOKEN
 from agent.wire import messages as m
 from agent.wire.codec import check_sendable
 from agent.wire.errors import WireError
 
-RUNTIME_TOKEN_NAME = "ACTIONS_RUNTIME_TOKEN"  # noqa: S105 - a name
 _YEAR_SECONDS = 365 * 86_400.0
 
 
@@ -96,13 +97,13 @@ class Assignments:
         now: float,
     ) -> dict[str, bytes]:
         minutes = spec.timeout_minutes + spec.cancel_timeout_minutes
-        token = self._runtime_tokens.mint(
-            JobIdentity(spec.run, offer.job, offer.lease),
-            scope=await _find_scope(connection, spec.run),
-            lifetime_seconds=min(60 * minutes, _YEAR_SECONDS) if spec.timeout_minutes else _YEAR_SECONDS,
-            now=now,
-        )
-        own = {RUNTIME_TOKEN_NAME: token}
+        seconds = min(60 * minutes, _YEAR_SECONDS) if spec.timeout_minutes else _YEAR_SECONDS
+        identity = JobIdentity(spec.run, offer.job, offer.lease)
+        scope = await _find_scope(connection, spec.run)
+        tokens = self._runtime_tokens
+        own = {RUNTIME_TOKEN: tokens.mint(identity, scope=scope, lifetime_seconds=seconds, now=now)}
+        if await may_prove_itself(connection, spec):
+            own[ID_TOKEN] = tokens.mint_for_id_tokens(identity, lifetime_seconds=seconds, now=now)
         for place in range(len(spec.apps)):
             own[sealed_name(place)] = self._app_tokens.make(offer.job, offer.lease, place)
         if found := await self._find_job_token(connection, spec.run):

@@ -75,7 +75,7 @@ async def _identify(
     if access.admits_people and (known := await find_caller(connection, API, token, now)):
         return known
     if access.admits_jobs and token.count(".") == 2:
-        job = await find_running_job(connection, rooms.people.runtime_tokens, token)
+        job = await find_running_job(connection, rooms.people.runtime_tokens, token, access.audience)
         return Known(Caller(name=job.job, job=job), is_worth_noting=False)
     raise UnauthorizedError("the token is not known here, or is over", hint="run `agent login` again")
 

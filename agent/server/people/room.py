@@ -13,6 +13,8 @@ from agent.server.people.auth.signed_urls import SignedUrls
 from agent.server.people.auth.throttle import Throttle
 from agent.server.people.auth.tickets import Tickets
 from agent.server.people.browser_sessions import BrowserSessions
+from agent.server.people.id_tokens.issuer import IdTokens
+from agent.server.people.id_tokens.keys import IdTokenKeys
 from agent.server.people.job_secrets import FindJobToken, JobSecrets
 from agent.server.people.members import ProjectMembers
 from agent.server.people.named_values import StoredSecrets, StoredVariables
@@ -50,6 +52,7 @@ class PeopleRoom:
     tickets: Tickets
     vault: Vault
     job_secrets: JobSecrets
+    id_tokens: IdTokens
 
 
 def make_people_room(
@@ -60,8 +63,9 @@ def make_people_room(
     find_job_token: FindJobToken,
     oidc: OidcSettings | None,
     failures_per_minute: int,
+    own_url: str,
 ) -> PeopleRoom:
-    """The room; `failures_per_minute` is how often a client may guess wrong."""
+    """The room; `failures_per_minute` is how often a client may guess wrong, `own_url` what others know this server by."""
     database, clock = changes.database, changes.clock
     throttle = Throttle(clock, failures_per_minute)
     return PeopleRoom(
@@ -85,4 +89,5 @@ def make_people_room(
         tickets=Tickets(folder.signing_key, folder.server_id, clock),
         vault=vault,
         job_secrets=JobSecrets(database, vault, find_job_token),
+        id_tokens=IdTokens(changes, IdTokenKeys(changes, vault, pools.passwords), own_url),
     )

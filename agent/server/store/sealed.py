@@ -7,7 +7,15 @@ from typing import Any
 from sqlalchemy import Column, and_, select, update
 
 from agent.server.store.database import Connection, Database
-from agent.server.store.schema import idempotency_keys, metadata, repositories, run_secrets, secrets, webhooks
+from agent.server.store.schema import (
+    id_token_keys,
+    idempotency_keys,
+    metadata,
+    repositories,
+    run_secrets,
+    secrets,
+    webhooks,
+)
 
 _COLUMNS: tuple[Column[Any], ...] = (
     secrets.c.sealed,
@@ -16,6 +24,7 @@ _COLUMNS: tuple[Column[Any], ...] = (
     repositories.c.secret,
     webhooks.c.secret,
     idempotency_keys.c.answer,
+    id_token_keys.c.sealed,
 )
 
 

@@ -499,25 +499,3 @@ def test_all_problems_come_in_one_pass_in_the_files_order_each_once():
 )
 def test_a_hint_says_what_to_do(text, hint):
     assert hint in " ".join(problem.hint for problem in check_flow(text, "f.yml"))
-
-
-@pytest.mark.parametrize(
-    ("flow", "job", "places"),
-    [
-        ("{id-token: write}", "{}", ["2:25"]),
-        ("{contents: read}", "{contents: read, id-token: write}", ["6:45"]),
-        ("{id-token: write}", "{id-token: write}", ["2:25", "6:29"]),
-        ("{id-token: none}", "{contents: write}", []),
-        ("write-all", "read-all", []),  # asks for everything, and not for that
-    ],
-)
-def test_identity_tokens_that_nobody_issues_are_warned_of_where_they_are_asked_for(
-    flow: str, job: str, places: list[str]
-) -> None:
-    text = (
-        f"on: push\npermissions: {flow}\njobs:\n  a:\n    runs-on: x\n"
-        f"    permissions: {job}\n    steps: [{{run: a}}]\n"
-    )
-    warnings = load_flow(text, "f.yml").warnings
-    assert [str(warning.position) for warning in warnings] == [f"f.yml:{place}" for place in places]
-    assert all("OpenID Connect" in warning.message and warning.hint for warning in warnings)

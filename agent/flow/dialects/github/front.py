@@ -36,7 +36,7 @@ def read_flow(root: Node, file: str, _companions: Mapping[str, str]) -> tuple[Fl
         triggers=read_triggers(reader, fields.get("on")),
         env=template_of(fields.get("env")),
         defaults=read_defaults(fields.get("defaults")),
-        permissions=read_permissions(reader, fields.get("permissions"), PERMISSION_LEVELS),
+        permissions=read_permissions(fields.get("permissions"), PERMISSION_LEVELS),
         concurrency=read_concurrency(reader, fields.get("concurrency")),
     )
     flow = replace(flow, outputs_read=check_members(reader, fields))

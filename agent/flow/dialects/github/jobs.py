@@ -78,7 +78,7 @@ def _read_job(reader: Reader, key: Scalar, node: Mapping) -> Job:
         container=template_of(fields.get("container")),
         services=template_of(fields.get("services")),
         environment=template_of(fields.get("environment")),
-        permissions=read_permissions(reader, fields.get("permissions"), PERMISSION_LEVELS),
+        permissions=read_permissions(fields.get("permissions"), PERMISSION_LEVELS),
         concurrency=read_concurrency(reader, fields.get("concurrency")),
         snapshot=_read_snapshot(reader, fields.get("snapshot")),
         resources=read_resources(reader, fields.get("resources")),

@@ -117,13 +117,8 @@ def read_concurrency(reader: Reader, node: Node | None) -> Concurrency | None:
     return Concurrency(group, cancel, queue)
 
 
-def read_permissions(
-    reader: Reader, node: Node | None, levels: dict[str, tuple[str, ...]]
-) -> dict[str, str] | None:
-    """`permissions` by name; `read-all` and `write-all` are written out. `levels` are those that each name knows.
-
-    `id-token: write` is warned of: an action that wants such a token says no more than that a variable is not set.
-    """
+def read_permissions(node: Node | None, levels: dict[str, tuple[str, ...]]) -> dict[str, str] | None:
+    """`permissions` by name; `read-all` and `write-all` are written out. `levels` are those that each name knows."""
     if node is None:
         return None
     if isinstance(node, Scalar):
@@ -133,14 +128,7 @@ def read_permissions(
             for name, known in levels.items()
         }
         return {name: level for name, level in granted.items() if level != "none"}
-    named = list_fields(node)
-    if text_of(named.get("id-token")) == "write":
-        reader.warn(
-            named["id-token"],
-            "'id-token: write' gives nothing here: neither this server nor a local run issues OpenID Connect tokens",
-            "give the job what it signs in with as a secret",
-        )
-    return {name: text_of(value) for name, value in named.items()}
+    return {name: text_of(value) for name, value in list_fields(node).items()}
 
 
 def read_defaults(node: Node | None) -> Defaults:

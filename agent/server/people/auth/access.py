@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from agent.errors import NotFoundError, RefusedError
 from agent.server.people.auth.roles import Role
-from agent.server.people.auth.runtime import JobIdentity
+from agent.server.people.auth.runtime import JOB, PROOF, JobIdentity
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})  # RFC 9110: these change nothing
 
@@ -30,6 +30,7 @@ class Access(StrEnum):
     JOB = "job"  # the runtime token of a job that is running
     RUNNER_OR_JOB = "runner-or-job"
     GIT = "git"  # a job, its token shown as git shows a password; the handler finds its repository
+    PROOF = "proof"  # the token of a running job that may prove itself to others, which opens nothing else
     METRICS = (
         "metrics"  # the metrics token, or an admin of the organisation; or all, when the operator says so
     )
@@ -43,7 +44,12 @@ class Access(StrEnum):
     @property
     def admits_jobs(self) -> bool:
         """Whether a job's runtime token opens the route."""
-        return self in (Access.JOB, Access.GIT, Access.VIEWER_OR_JOB, Access.RUNNER_OR_JOB)
+        return self in _JOBS
+
+    @property
+    def audience(self) -> str:
+        """Which of a job's tokens opens the route, when one does."""
+        return PROOF if self is Access.PROOF else JOB
 
     @property
     def admits_people(self) -> bool:
@@ -73,6 +79,7 @@ _ROLES = {
     Access.MAINTAINER: Role.MAINTAINER,
     Access.ADMIN: Role.ADMIN,
 }
+_JOBS = frozenset({Access.JOB, Access.GIT, Access.VIEWER_OR_JOB, Access.RUNNER_OR_JOB, Access.PROOF})
 _PEOPLE = frozenset({Access.MEMBER, Access.ORGANISATION, Access.METRICS, *_ROLES})
 
 

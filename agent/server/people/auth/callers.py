@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from agent.errors import RefusedError
 from agent.server.people.auth.access import Caller
 from agent.server.people.auth.roles import Role, read_role
-from agent.server.people.auth.runtime import JobIdentity, RuntimeTokens
+from agent.server.people.auth.runtime import JOB, JobIdentity, RuntimeTokens
 from agent.server.people.auth.tokens import SESSION, find_token
 from agent.server.process.problems import UnauthorizedError
 from agent.server.store import jobs, tokens, users
@@ -73,13 +73,15 @@ def make_caller(
     )
 
 
-async def find_running_job(connection: Connection, runtime_tokens: RuntimeTokens, token: str) -> JobIdentity:
-    """The job whose runtime token `token` is, when that job still runs under the lease that it names.
+async def find_running_job(
+    connection: Connection, runtime_tokens: RuntimeTokens, token: str, audience: str = JOB
+) -> JobIdentity:
+    """The job whose token for `audience` this is, when that job still runs under the lease that it names.
 
     Raises UnauthorizedError.
     """
     try:
-        identity = runtime_tokens.read(token)
+        identity = runtime_tokens.read(token, audience)
     except RefusedError as error:
         raise UnauthorizedError(error.what) from None
     row = await jobs.find_job(connection, identity.job)

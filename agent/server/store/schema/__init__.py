@@ -12,6 +12,7 @@ from agent.server.store.schema.datasets import (
     datasets,
 )
 from agent.server.store.schema.fleet import installation, journal_chunks, journals, servers
+from agent.server.store.schema.id_tokens import id_token_keys
 from agent.server.store.schema.plans import (
     approvals,
     environments,
@@ -46,6 +47,7 @@ __all__ = [
     "run_attempts",
     "group_members",
     "group_letters",
+    "id_token_keys",
     "environments",
     "approvals",
     "agents",
