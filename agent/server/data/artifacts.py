@@ -54,7 +54,11 @@ class Artifacts:
         async with self._changes.database.read() as connection:
             if await runs.find_run(connection, run) is None:
                 raise NotFoundError(f"there is no run {run}")
-            found = await artifacts.list_final(connection, run)
+            found = [
+                row
+                for row in await artifacts.list_final(connection, run)
+                if not row.is_over(self._changes.clock.now())
+            ]
         rows, after = part(found, page, lambda row: row.id, int)
         return [view_artifact(row) for row in rows], after
 

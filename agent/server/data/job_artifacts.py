@@ -32,13 +32,15 @@ class JobArtifacts:
     async def reserve(self, job: JobIdentity, name: str, mime_type: str, expires_at: float | None) -> int:
         """A name in the job's run: the id of its artifact. Asked again by the same job, whose answer was lost: the same.
 
-        What an earlier try of the job has left under the name makes room. Raises UsageError for the name, ConflictError
+        What an earlier try of the job has left under the name, or is over, makes room. Raises UsageError for the name, ConflictError
         when it is taken.
         """
         check_name(name)
         async with self._changes.begin() as change:
             taken = await artifacts.find_by_name(change.connection, job.run, name)
-            is_old = taken is not None and await _is_of_earlier_try(change.connection, taken, job)
+            is_old = taken is not None and (
+                taken.is_over(change.now) or await _is_of_earlier_try(change.connection, taken, job)
+            )
             if taken is not None and is_old:
                 await artifacts.remove_artifact(change.connection, taken.id)
             artifact = await artifacts.add_artifact(
@@ -144,12 +146,13 @@ class JobArtifacts:
     async def list_final(self, run: int) -> list[ArtifactView]:
         """The run's finished artifacts."""
         async with self._changes.database.read() as connection:
-            return [view_artifact(row) for row in await artifacts.list_final(connection, run)]
+            found = await artifacts.list_final(connection, run)
+        return [view_artifact(row) for row in found if not row.is_over(self._changes.clock.now())]
 
     async def find_named(self, run: int, name: str) -> Stored:
         """Where the bytes of the run's finished artifact are. Raises NotFoundError."""
         row = await self._find_named(run, name)
-        if row.status is not UploadStatus.FINAL:
+        if row.status is not UploadStatus.FINAL or row.is_over(self._changes.clock.now()):
             raise _nothing_named(name)
         return stored_artifact(row)
 

@@ -32,6 +32,10 @@ class ArtifactRow:
     blob: str
     kept: str = ""  # JSON: what its job has noted of a tree that it keeps; empty: somebody uploaded it
 
+    def is_over(self, now: float) -> bool:
+        """Whether its own time is over: nobody sees it any more, though it goes with the next sweep only."""
+        return self.expires_at is not None and self.expires_at <= now
+
 
 async def add_artifact(connection: AsyncConnection, **values: object) -> int | None:
     """Reserve a name in a run: the new id, or None when the name is taken."""
