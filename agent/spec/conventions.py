@@ -23,6 +23,11 @@ TRACKING_VARIABLE = "RUNNER_TRACKING_ID"
 # The secret that is the job's own token, as servers and local runs hand it out: every job has it, nobody sets it.
 JOB_TOKEN = "GITHUB_TOKEN"  # noqa: S105 - a name
 
+# Tokens that come sealed beside a job's secrets, for the services around it (agent.spec.services). Nobody can set a secret
+# whose name begins so.
+RUNTIME_TOKEN = "ACTIONS_RUNTIME_TOKEN"  # noqa: S105 - a name
+ID_TOKEN = "ACTIONS_ID_TOKEN_REQUEST_TOKEN"  # noqa: S105 - a name
+
 
 class CommandFile(StrEnum):
     """What a step says by writing into a file. The value is the file's name among the members of the context."""

@@ -5,9 +5,7 @@ Source: actions/toolkit `packages/{artifact,cache,core}`; actions/runner `NodeSc
 
 from collections.abc import Mapping
 
-# As they are sealed to the agent: nobody can set a secret whose name begins so.
-RUNTIME_TOKEN = "ACTIONS_RUNTIME_TOKEN"  # noqa: S105 - a name
-ID_TOKEN = "ACTIONS_ID_TOKEN_REQUEST_TOKEN"  # noqa: S105 - a name
+from agent.spec.conventions import ID_TOKEN, RUNTIME_TOKEN
 
 ID_TOKEN_PERMISSION = "id-token"  # noqa: S105 - a name
 ID_TOKEN_PATH = "/_apis/id-token"  # noqa: S105 - a path

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 import pytest
-from support.lab import Lab
+from support.lab import Lab, run_agent
 
 CLONES = os.environ.get("FLOW_PUBLISHED_ACTIONS", "")
 
@@ -55,3 +55,30 @@ def test_actions_cache_saves_restores_by_prefix_and_does_not_overwrite(lab: Lab)
     assert {row["key"] for row in shown} == {"deps-1", "deps-2"}
     assert lab.agent("cache", "delete", "deps-1").code == 0
     assert [row["key"] for row in lab.get("cache", "list")["caches"]] == ["deps-2"]
+
+
+def test_actions_cache_has_a_hit_in_the_second_local_run(tmp_path: Path) -> None:
+    if not (Path(CLONES) / "actions" / "cache").exists():
+        pytest.skip("there is no clone of actions/cache")
+    (tmp_path / "flow.yml").write_text("""
+on: workflow_dispatch
+jobs:
+  it:
+    runs-on: self-hosted
+    steps:
+      - id: cache
+        uses: actions/cache@v5
+        with: {path: stuff, key: deps-1}
+      - run: |
+          echo "hit=[${{ steps.cache.outputs.cache-hit }}] found=[$(cat stuff/word 2>/dev/null)]"
+          mkdir -p stuff; echo one > stuff/word
+""")
+    told = {
+        "AGENT_ACTIONS_URL": f"file://{CLONES}/{{owner}}/{{repo}}",
+        "AGENT_STATE": str(tmp_path / "state"),
+    }
+    words = ("flow", "run", tmp_path / "flow.yml", "--format", "json")
+    first, second = (run_agent(*words, cwd=tmp_path, environment=told) for _ in range(2))
+    for done, line in ((first, "hit=[] found=[]"), (second, "hit=[true] found=[one]")):
+        assert done.code == 0, done.out + done.err
+        assert line in [record.get("text") for record in done.records()]

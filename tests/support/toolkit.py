@@ -84,7 +84,7 @@ def write_action(folder: Path) -> Path:
     (folder / "action.yml").write_text(
         "name: drive\ninputs: {drive: {required: true}}\nruns: {using: node20, main: main.mjs}\n"
     )
-    (folder / "main.mjs").write_text(f"await import({json.dumps(str(install_clients() / 'drive.mjs'))})\n")
+    (folder / "main.mjs").write_text(f"await import({json.dumps(str(install_clients() / 'drive.mjs'))});\n")
     return folder
 
 

@@ -32,13 +32,16 @@ from agent.job.launch.launcher import (
     request_cancel,
 )
 from agent.job.process.inheritance import GIT_CEILING, scrub_environment
-from agent.spec.conventions import JOB_TOKEN
+from agent.spec.conventions import JOB_TOKEN, RUNTIME_TOKEN
 from agent.spec.job import JobSpec
 from agent.spec.outcome import FailureKind, JobResult
 from agent.trees import remove_tree
 
-if TYPE_CHECKING:  # what a job's end needs is there once it has begun
+if (
+    TYPE_CHECKING
+):  # what a job's end needs is there once it has begun; services, once an action may ask for them
     from agent.cli.local_run.code import ServedCode
+    from agent.cli.local_run.services import LocalServices
     from agent.journal.file import JournalReader
     from agent.journal.format import Record
 
@@ -115,6 +118,7 @@ class LocalJobs:
         self._is_unwanted = is_unwanted
         self.left_out: set[str] = set()  # of the workspace, because git ignores it
         self._running: dict[str, _Running] = {}
+        self._services: LocalServices | None = None  # once a job has somebody's actions
 
     def __len__(self) -> int:
         return len(self._running)
@@ -128,8 +132,10 @@ class LocalJobs:
         self._warn_of_id_tokens(spec)
         added = {name: _literal(value) for name, value in self._options.environment.items()}
         spec = replace(spec, env=(added, *spec.env)) if added else spec
+        services_url, tokens = self._offer_services(spec)
         settings = replace(
             self._job_settings(workspace, spec),
+            services_url=services_url,
             given={**stand_in(spec), **grant.given},
             gpus=grant.gpus,
             machine={"gpus": list(grant.shown)} if grant.shown else {},
@@ -137,7 +143,7 @@ class LocalJobs:
             is_upstreams_token=self._served is not None and self._served.is_upstreams_token,
         )
         folder = create_job_folder(self._folder / "jobs", spec, 1, settings, {})
-        pid = fork_supervisor(folder, self._choose_secrets(spec), self._early)
+        pid = fork_supervisor(folder, {**self._choose_secrets(spec), **tokens}, self._early)
         from agent.journal.file import JournalReader
 
         journal = JournalReader(folder.journal)
@@ -156,16 +162,25 @@ class LocalJobs:
         poll = select.poll()
         for running in self._running.values():
             poll.register(running.pidfd, select.POLLIN)
+        asked = None if self._services is None else self._services.waiting
+        if asked is not None:
+            poll.register(asked, select.POLLIN)
         ended = {descriptor for descriptor, _event in poll.poll(_POLL_MS)}
+        if self._services is not None and asked is not None and asked.fileno() in ended:
+            self._services.start()
         for running in list(self._running.values()):
             self._show_news(running)
             if running.pidfd in ended:
                 yield running.spec, self._finish(running)
 
     def kill(self) -> None:
-        """End all that still run, what they have started, and what they have left."""
-        if not self._running:
-            return
+        """End all that still run, what they have started, and what they have left; services, too."""
+        if self._running:
+            self._kill_running()
+        if self._services is not None:
+            self._services.close()
+
+    def _kill_running(self) -> None:
         from agent.job.launch.burial import bury, end_attempt
 
         for running in self._running.values():
@@ -180,6 +195,20 @@ class LocalJobs:
                 with contextlib.suppress(AgentError):  # the run's own folder goes too, and this one with it
                     remove_job_folder(running.folder, self._settings.work_folder)
 
+    def _offer_services(self, spec: JobSpec) -> tuple[str, dict[str, str]]:
+        """Where the job's actions find services, and the token for them; a job without others' actions needs none."""
+        if not any(step.uses and not step.uses.startswith("flow-agent/") for step in spec.steps):
+            return "", {}
+        from agent.cli.local_run.services import FOLDER, LocalServices
+
+        if self._services is None:
+            owner = f"local:{self._options.workspace.resolve()}"
+            self._services = LocalServices(
+                self._settings.state_folder / FOLDER, owner, self._folder / "artifacts", self._warn
+            )
+        url, token = self._services.offer(spec, time.time())
+        return url, {RUNTIME_TOKEN: token}
+
     def _choose_secrets(self, spec: JobSpec) -> dict[str, str]:
         """All of them, so that all are masked; those that the job does not name go by a name that none can have."""
         wanted = {*spec.secrets, JOB_TOKEN}  # actions ask for the token by themselves, as `github.token`
@@ -191,6 +220,8 @@ class LocalJobs:
 
     def _finish(self, running: _Running) -> JobResult:
         del self._running[running.spec.job]
+        if self._services is not None:
+            self._services.end(running.spec.job)
         _reap(running)
         if self._served is not None:
             self._served.end(running.spec.job)

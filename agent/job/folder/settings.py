@@ -27,6 +27,7 @@ class JobSettings:
     server_url: str = ""  # empty for a local run
     code_url: str = ""  # where the run's code is served as a git repository, in a local run; empty: nowhere
     is_upstreams_token: bool = False  # the job's token is for the API of the repository's own host
+    services_url: str = ""  # of a local run's own services, for others' actions; empty: it has none
     identity_folder: Path | None = None  # where the keys lie that open `sealed.json`
     workspace: Path | None = None  # an existing folder to work in as it is; None: a fresh one a job
     belongings: Path | None = (

@@ -32,7 +32,6 @@ from agent.spec.conventions import Conventions, Speech
 from agent.spec.data import DATA_STEPS
 from agent.spec.job import SpecStepKind, StepSpec
 from agent.spec.outcome import FailureKind
-from agent.spec.services import describe_id_tokens, describe_services
 
 # GitHub's artifact actions refuse to work for code that lies on any other host ("GHES"): they are told one that they take.
 _ARTIFACT_ACTIONS = ("actions/upload-artifact", "actions/download-artifact")
@@ -223,7 +222,11 @@ class StepRun:
     def _proving_variables(self) -> Mapping[str, str]:
         """Where the job, `run:` steps too, asks for a token with which it proves itself to others, where it may (GitHub: OIDC)."""
         url, token = self.job.settings.server_url, self.job.id_token
-        return describe_id_tokens(url, token) if url and token else {}
+        if not (url and token):
+            return {}
+        from agent.spec.services import describe_id_tokens  # few jobs may
+
+        return describe_id_tokens(url, token)
 
     def _named_secrets(self) -> dict[str, str]:
         """The secrets that the action says it needs, as variables; no others of the job's."""
@@ -235,14 +238,24 @@ class StepRun:
         variables = {"FLOW_SOURCE": codec.dump(self.job.spec.source)}
         if self.spec.id in DATA_STEPS and not self.scope.is_composite:
             variables["FLOW_DATA"] = str(write_errand(self.job, self.spec.id))
-        url, token = self.job.settings.server_url, self.job.runtime_token
+        url, token = self._services_url(), self.job.runtime_token
         if url and token:
+            from agent.spec.services import describe_services  # a job of `run:` steps has no use for it
+
             variables |= describe_services(url, token)
         if (self.spec.uses or "").lower().startswith(_ARTIFACT_ACTIONS):
             host = urlsplit(to_text(self.github().get("server_url"))).hostname or ""
             if not _SERVED_HOSTS.fullmatch(host):
                 variables[self.job.conventions.context_variable("server_url")] = "http://flows.localhost"
         return variables
+
+    def _services_url(self) -> str:
+        """Where artifacts and caches are. Our own actions need no service in a local run: there are folders for them."""
+        from agent.resolve.sources.bundled import OWNER  # a job of `run:` steps has no use for it
+
+        settings = self.job.settings
+        is_own = (self.spec.uses or "").lower().startswith(f"{OWNER}/")
+        return settings.server_url or ("" if is_own else settings.services_url)
 
     def show_group(self, title: str, lines: Sequence[str] = (), details: Sequence[str] = ()) -> None:
         """The head of a step's log: what runs, with which environment."""

@@ -39,10 +39,9 @@ from agent.job.supervisor.keeper import start_keeper
 from agent.job.supervisor.lifecycle import Lifecycle
 from agent.plain_files import open_plain
 from agent.spec.apps import sealed_name
-from agent.spec.conventions import Conventions, find_conventions
+from agent.spec.conventions import ID_TOKEN, RUNTIME_TOKEN, Conventions, find_conventions
 from agent.spec.job import JobSpec, explain_unknown
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
-from agent.spec.services import ID_TOKEN, RUNTIME_TOKEN
 
 
 def run(folder: JobFolder, secrets: Mapping[str, str] | None, lock: int, listener: socket.socket) -> None:
@@ -94,7 +93,7 @@ async def _run_job(
         recorder.masker.add(value)
     token, id_token = opened.pop(RUNTIME_TOKEN, ""), opened.pop(ID_TOKEN, "")
     app_tokens = {place: opened.pop(sealed_name(place), "") for place in range(len(spec.apps))}
-    visible = _visible_secrets(spec, opened, token, conventions.own_token)
+    visible = _visible_secrets(spec, opened, token if settings.server_url else "", conventions.own_token)
     places = choose_places(folder, spec, settings)
     _become_the_jobs_user(settings, places)
     job = RunningJob(

@@ -21,9 +21,8 @@ from agent.server.store.agents import AgentRow
 from agent.server.store.database import Connection
 from agent.server.store.jobs import JobRow
 from agent.spec.apps import sealed_name
-from agent.spec.conventions import JOB_TOKEN
+from agent.spec.conventions import ID_TOKEN, JOB_TOKEN, RUNTIME_TOKEN
 from agent.spec.job import JobSpec
-from agent.spec.services import ID_TOKEN, RUNTIME_TOKEN
 from agent.wire import messages as m
 from agent.wire.codec import check_sendable
 from agent.wire.errors import WireError
