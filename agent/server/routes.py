@@ -55,7 +55,7 @@ from agent.server.http.run_paths import register_run_paths
 from agent.server.people.auth.access import Access
 from agent.server.process.problems import problem_of
 from agent.server.toolkit import artifacts as toolkit
-from agent.server.toolkit import blobs, cache_v1, git, id_tokens, rest
+from agent.server.toolkit import blobs, cache_v1, git, id_tokens, other_runs, rest
 from agent.server.toolkit import caches as cache_toolkit
 from agent.server.toolkit.twirp import error_response
 from agent.server.web import apps as app_pages
@@ -105,6 +105,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *deliveries.OPERATIONS,
     *webhooks.OPERATIONS,
     *blobs.OPERATIONS,
+    *other_runs.OPERATIONS,
     *toolkit.OPERATIONS,
     *cache_toolkit.OPERATIONS,
     *cache_v1.OPERATIONS,
@@ -132,10 +133,10 @@ def make_routes(operations: Sequence[Operation] = OPERATIONS) -> list[BaseRoute]
 def _guard(row: Operation) -> Guard:
     if row.is_page:
         return Guard(row, lambda _request, error: page_of(error))
-    if row.path.startswith(rest.BASE):
-        return Guard(row, rest.say_rest_error)
     if row.access is Access.GIT:
         return Guard(row, git.say_git_error)
+    if row.path.startswith(rest.BASE):
+        return Guard(row, rest.say_rest_error)
     if row.path.startswith("/twirp/"):
         return Guard(row, lambda _request, error: error_response(error))
     return Guard(row, _say_error)

@@ -18,7 +18,7 @@ from agent.server.store.tokens import TokenRow
 from agent.server.store.users import UserRow
 
 # Path parameters that name something *within* the request's project: a thing of another project can't be named by them.
-WITHIN = {"app", "name", "user", "tag", "artifact_name", "version", "draft"}
+WITHIN = {"app", "name", "owner", "user", "tag", "artifact_name", "version", "draft"}
 
 
 def test_every_parameter_of_a_route_with_a_role_says_which_project_it_is_about() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from server.toolkit_job import Job, have_trunk
-from server.vocabulary import ServerProcess
+from server.vocabulary import ONE_JOB, ServerProcess
 from support.toolkit import drive, start_driving
 from websockets.exceptions import ConnectionClosed
 
@@ -222,6 +222,71 @@ def test_another_runs_artifacts_are_not_this_runs(on: Callable[..., Clients]) ->
     assert "No artifacts found for ID" in other.refuse("download", done["id"], str(other.folder / "in"))
     assert "not found" in other.refuse("delete", "model").lower()
     assert one.names() == ["model"]
+
+
+READING = ONE_JOB.replace("jobs:", "permissions: {actions: read}\njobs:")
+
+
+def of_other(run: int, token: str) -> dict[str, Any]:
+    """What download-artifact makes of `run-id` and `github-token`."""
+    names = {"repositoryOwner": "acme", "repositoryName": "lab"}
+    return {"findBy": {"token": token, "workflowRunId": run, **names}}
+
+
+def test_another_runs_artifacts_are_read_with_its_id_a_token_and_the_permission(
+    on: Callable[..., Clients],
+) -> None:
+    one, other = on(), on(text=READING)
+    one.put("out/a.txt", "1")
+    one.put("out/b/c.txt", "2")
+    done = one.upload("model", "out")
+    api = {"GITHUB_API_URL": f"{one.job.server.url}/api/v3"}
+    asked = of_other(one.job.run, other.job.token)
+    listed, found, downloaded = other.do(
+        ["list", asked],
+        ["get", "model", asked],
+        [
+            "download",
+            done["id"],
+            str(other.folder / "in"),
+            {**asked, "expectedHash": f"sha256:{done['digest']}"},
+        ],
+        **api,
+    )
+    assert [artifact["name"] for artifact in listed["artifacts"]] == ["model"]
+    assert (found["artifact"]["id"], downloaded["digestMismatch"]) == (done["id"], False)
+    assert other.read("in") == {"a.txt": b"1", "b/c.txt": b"2"}
+    assert "not found" in other.refuse("get", "absent", asked, **api)
+    person = of_other(one.job.run, one.job.server.token)
+    assert [artifact["name"] for artifact in other.do(["list", person], **api)[0]["artifacts"]] == ["model"]
+
+
+def test_without_the_permission_another_runs_artifacts_are_not_read(on: Callable[..., Clients]) -> None:
+    one, other = on(), on()
+    one.put("out/a.txt", "1")
+    done = one.upload("model", "out")
+    api = {"GITHUB_API_URL": f"{one.job.server.url}/api/v3"}
+    asked = of_other(one.job.run, other.job.token)
+    for step in (
+        ["list", asked],
+        ["get", "model", asked],
+        ["download", done["id"], str(other.folder / "in"), asked],
+    ):
+        assert "may not read what other runs have made" in other.refuse(*step, **api)
+    own = of_other(one.job.run, one.job.token)
+    assert [artifact["name"] for artifact in one.do(["list", own], **api)[0]["artifacts"]] == ["model"]
+
+
+def test_another_projects_artifacts_are_not_there(on: Callable[..., Clients], server: ServerProcess) -> None:
+    one, other = on(), on(text=READING)
+    one.put("out/a.txt", "1")
+    one.upload("model", "out")
+    server.api.post("/projects", json={"name": "elsewhere"})
+    ((project,),) = server.sql("SELECT id FROM projects WHERE name = 'elsewhere'")
+    server.sql("UPDATE jobs SET project = ? WHERE id = ?", project, other.job.assign.job)
+    api = {"GITHUB_API_URL": f"{one.job.server.url}/api/v3"}
+    said = other.refuse("list", of_other(one.job.run, other.job.token), **api)
+    assert "there is no" in said, said
 
 
 V1 = {"GITHUB_SERVER_URL": "https://git.example.com", "ACTIONS_CACHE_SERVICE_V2": ""}

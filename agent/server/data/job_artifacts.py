@@ -7,7 +7,7 @@ Any of the run's jobs may list and download an artifact once it is final.
 
 import secrets as entropy
 
-from agent.errors import NotFoundError, UsageError
+from agent.errors import NotFoundError, RefusedError, UsageError
 from agent.server.data.artifacts import check_name
 from agent.server.data.shelves import ARTIFACTS, Stored, stored_artifact
 from agent.server.data.uploads import Uploads
@@ -15,7 +15,7 @@ from agent.server.events.changes import Changes
 from agent.server.people.auth.runtime import JobIdentity
 from agent.server.process.problems import ConflictError
 from agent.server.runs.artifact_views import ArtifactView, view_artifact
-from agent.server.store import artifacts, jobs, leases
+from agent.server.store import artifacts, deliveries, jobs, leases
 from agent.server.store.artifacts import ArtifactRow
 from agent.server.store.database import Connection
 from agent.server.store.locks import lock_name
@@ -148,6 +148,26 @@ class JobArtifacts:
         async with self._changes.database.read() as connection:
             found = await artifacts.list_final(connection, run)
         return [view_artifact(row) for row in found if not row.is_over(self._changes.clock.now())]
+
+    async def find_view(self, artifact: int) -> ArtifactView:
+        """A finished artifact of any run. Raises NotFoundError."""
+        async with self._changes.database.read() as connection:
+            row = await artifacts.find_artifact(connection, artifact)
+        if row is None or row.status is not UploadStatus.FINAL or row.is_over(self._changes.clock.now()):
+            raise NotFoundError("there is no such artifact")
+        return view_artifact(row)
+
+    async def check_reads_others(self, job: JobIdentity) -> None:
+        """Raises RefusedError unless the job may read artifacts of its project's other runs: its flow has to ask for that."""
+        async with self._changes.database.read() as connection:
+            spec = await jobs.load_spec(connection, job.job)
+            origin = await deliveries.find_origin(connection, job.run)
+        may_read = (spec.permissions or {}).get("actions") in ("read", "write")
+        if not may_read or (origin is not None and not origin.is_trusted):
+            raise RefusedError(
+                "this job may not read what other runs have made",
+                hint="give its job, or its flow, `permissions: actions: read`; a stranger's request to merge never may",
+            )
 
     async def find_named(self, run: int, name: str) -> Stored:
         """Where the bytes of the run's finished artifact are. Raises NotFoundError."""

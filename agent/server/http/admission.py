@@ -140,7 +140,7 @@ def _git_token(request: Request) -> str:
 
 def _bearer(request: Request) -> str:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
+    if scheme.lower() not in ("bearer", "token") or not token.strip():  # GitHub's clients say `token`
         raise UnauthorizedError(
             "a token is needed", hint="send `Authorization: Bearer TOKEN`; `agent login` stores one"
         )
