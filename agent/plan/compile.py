@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _SPEC_KINDS: dict[StepKind, spec.SpecStepKind] = {
     kind: spec.SpecStepKind(kind.value) for kind in StepKind if kind is not StepKind.PARALLEL
 }
+_LEVELS = ("none", "read", "write")  # of a permission
+_PROVING = "id-token"
 
 
 def compile_job(flow: Flow, state: RunState, job: JobState) -> spec.JobSpec:
@@ -159,14 +161,27 @@ def _environment_url(job: Job) -> object:
 
 
 def _permissions(flow: Flow, state: RunState, job: JobState) -> Mapping[str, str] | None:
-    """The job's own, else its flow's, else those of the job that calls the flow."""
-    for link in (job, *calling_jobs(state, scope_of(job.node))):
-        said = written_job(flow, state, link.node).permissions
-        if said is None:
-            said = flow_of(flow, state, scope_of(link.node)).permissions
-        if said is not None:
-            return said
-    return None
+    """The job's own, else its flow's, else those of the job that calls the flow; and never more than any caller has.
+
+    A run whose own flow says nothing lets none that it calls prove what it is (`id-token`), as at GitHub.
+    """
+    links = [_said(flow, state, link) for link in (job, *calling_jobs(state, scope_of(job.node)))]
+    said = [link for link in links if link is not None]
+    if not said:
+        return None
+    granted, *callers = said
+    if len(links) > 1 and links[-1] is None:
+        callers.append({name: level for name, level in granted.items() if name != _PROVING})
+    for caller in callers:
+        granted = {
+            name: min(level, caller.get(name, "none"), key=_LEVELS.index) for name, level in granted.items()
+        }
+    return granted
+
+
+def _said(flow: Flow, state: RunState, job: JobState) -> Mapping[str, str] | None:
+    own = written_job(flow, state, job.node).permissions
+    return flow_of(flow, state, scope_of(job.node)).permissions if own is None else own
 
 
 def _runs_on(value: object, job: Job) -> tuple[tuple[str, ...], str]:

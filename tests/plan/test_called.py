@@ -150,6 +150,29 @@ def test_permissions_of_the_caller_are_those_of_a_called_flow_that_says_nothing(
     assert run.spec("build / make").permissions == {"contents": "read"}
 
 
+DEEPEST = "on: workflow_call\n{}jobs: {{make: {{runs-on: x, steps: [{{run: a}}]}}}}\n"
+MIDDLE = "on: workflow_call\n{}jobs: {{go: {{uses: ./deepest.yml}}}}\n"
+OUTERMOST = "on: push\n{}jobs: {{build: {{uses: ./middle.yml}}}}\n"
+PROVES = "permissions: {id-token: write, contents: read}\n"
+
+
+@pytest.mark.parametrize(
+    ("outermost", "middle", "granted"),
+    [
+        ("", "", {"id-token": "none", "contents": "read"}),  # who says nothing lets nobody prove what it is
+        ("", PROVES, {"id-token": "none", "contents": "read"}),
+        ("permissions: {contents: read}\n", "", {"id-token": "none", "contents": "read"}),
+        ("permissions: {id-token: write}\n", "", {"id-token": "write", "contents": "none"}),
+        (PROVES, PROVES, {"id-token": "write", "contents": "read"}),
+    ],
+)
+def test_a_called_flow_never_has_more_than_the_flows_that_lead_to_it(
+    outermost: str, middle: str, granted: dict[str, str]
+) -> None:
+    flow = calling(OUTERMOST.format(outermost), middle=MIDDLE.format(middle), deepest=DEEPEST.format(PROVES))
+    assert Run(flow).spec("build / go / make").permissions == granted
+
+
 def test_what_is_wrong_with_calls_is_said_before_anything_runs() -> None:
     with pytest.raises(InvalidFlowError) as caught:
         calling(
