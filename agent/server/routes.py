@@ -133,10 +133,10 @@ def make_routes(operations: Sequence[Operation] = OPERATIONS) -> list[BaseRoute]
 def _guard(row: Operation) -> Guard:
     if row.is_page:
         return Guard(row, lambda _request, error: page_of(error))
-    if row.access is Access.GIT:
-        return Guard(row, git.say_git_error)
     if row.path.startswith(rest.BASE):
         return Guard(row, rest.say_rest_error)
+    if row.access is Access.GIT:
+        return Guard(row, git.say_git_error)
     if row.path.startswith("/twirp/"):
         return Guard(row, lambda _request, error: error_response(error))
     return Guard(row, _say_error)

@@ -93,12 +93,16 @@ class Guard:
 
     async def _refuse_secrets(self, call: Call) -> None:
         """Raises UsageError when a job's request names a secret of its; no log says what the path was."""
-        if call.caller.job is None or self.operation.access is Access.GIT:  # it names nothing that is stored
+        if call.caller.job is None:
             return
         request = call.request
         request.scope["shown_path"] = self.operation.path
         if request.method not in SAFE_METHODS:
             path = audit.hide_target(self.operation.path)
+            if (
+                self.operation.access is Access.GIT
+            ):  # it stores nothing, and a repository may be called as a secret is
+                return
             await call.refuse_secrets(_words(request))
             audit.hide_target(path)
 
