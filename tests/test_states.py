@@ -16,7 +16,7 @@ from agent.plan import JobPhase, transitions
 from agent.server.store import states
 from agent.server.store.states import ARCHIVES, DELIVERIES, UPLOADS
 from agent.spec import status
-from agent.spec.status import JOBS, RUNS, JobStatus
+from agent.spec.status import JOBS, ROOMS, RUNS, JobStatus
 from agent.states import ImpossibleTransitionError, Transitions
 from agent.wire import conversation, lease
 from agent.wire import messages as m
@@ -27,6 +27,7 @@ PHASES = Transitions.of_events("job in a run", frozenset({JobPhase.HELD}), trans
 MACHINES: tuple[Transitions[Any], ...] = (
     JOBS,
     RUNS,
+    ROOMS,
     ARCHIVES,
     UPLOADS,
     DELIVERIES,
@@ -83,7 +84,7 @@ def paragraphs(module: ModuleType) -> list[set[tuple[str, str]]]:
 @pytest.mark.parametrize(
     ("module", "machines"),
     [
-        (status, (RUNS, JOBS)),
+        (status, (RUNS, JOBS, ROOMS)),
         (states, (ARCHIVES, UPLOADS, DELIVERIES)),
         (daemon_job, (DAEMON_JOBS,)),
     ],

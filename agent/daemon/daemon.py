@@ -118,7 +118,7 @@ class Daemon:
             rules.require_presence()
             return await machine.equip(common, assign)
 
-        self._jobs = JobTable(state.jobs, job_settings, self._forks, equip)
+        self._jobs = JobTable(state.jobs, job_settings, self._forks, equip, machine.find_room)
         leases = HeldLeases(
             self._jobs,
             max_jobs=registration.max_jobs,

@@ -8,7 +8,7 @@ none of its processes lives. Nothing here waits for the server, and no job's tro
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -21,8 +21,10 @@ from agent.job.launch.burial import bury, bury_spoiled, end_attempt, find_superv
 from agent.job.launch.launcher import (
     JobFolder,
     JobSettings,
+    NewRoom,
     answer_step,
     create_job_folder,
+    has_room,
     is_running,
     list_job_folders,
     remove_job_folder,
@@ -42,6 +44,7 @@ log = logging.getLogger("agent.daemon")
 
 Explain = Callable[[], Fate]
 Equip = Callable[[JobSettings, m.Assign], Awaitable[JobSettings]]
+FindRoom = Callable[[Sequence[str]], Awaitable[NewRoom]]
 
 
 class Launcher(Protocol):
@@ -61,15 +64,18 @@ class JobTable:
         settings: JobSettings,
         launcher: Launcher,
         equip: Equip | None = None,
+        find_room: FindRoom | None = None,
     ) -> None:
-        """`equip` adds to a job's settings what this machine is at that moment, and what of it is the job's.
+        """`equip` adds to a job's settings what this machine is at that moment, and what of it is the job's; `find_room` says the
+        same of GPUs that a job is given once more.
 
-        It raises an AgentError when what the server gave the job is not there.
+        They raise an AgentError when what the server gave the job is not there.
         """
         self._root = root
         self._settings = settings
         self._launcher = launcher
         self._equip = equip
+        self._find_room = find_room
         self._launching = asyncio.Lock()
         self._endings = Endings(self._note_ending)
         self._settling: set[tuple[str, int]] = set()
@@ -110,6 +116,14 @@ class JobTable:
     def count_active(self) -> int:
         """How many attempts have not ended: those included that are not ours any more and still have a process."""
         return sum(job.state is not DaemonJobState.ENDED and not job.is_complete for job in self)
+
+    async def has_slot(self, slots: int) -> bool:
+        """Whether one of so many slots is free: jobs that wait for a person may have given theirs back."""
+        if self.count_active() < slots:
+            return True
+        running = [job.folder for job in self if job.state is DaemonJobState.RUNNING]
+        have_room = await asyncio.to_thread(lambda: [has_room(folder) for folder in running])
+        return self.count_active() - have_room.count(False) < slots
 
     def list_occupied(self, gpus: Iterable[str]) -> list[str]:
         """Those of `gpus` that a job still has which the server has taken from this machine: not all of it is dead."""
@@ -195,10 +209,13 @@ class JobTable:
     async def answer(self, job: str, lease: int, answer: m.StepAnswer) -> None:
         """Somebody has answered what a step of the attempt waits for: its supervisor is told, until it has heard."""
         held = self._jobs.get((job, lease))
+        room, trouble = await self._choose_room(answer)
+        if held is not None and room is not None:
+            held.gpus = frozenset(room.gpus)
         while held is not None and held.state is DaemonJobState.RUNNING:
             try:
                 refusal = await asyncio.to_thread(
-                    answer_step, held.folder, answer.step, answer.by, answer.values
+                    answer_step, held.folder, answer.step, answer.by, answer.values, trouble, room
                 )
             except UnreachableError:
                 if await wait_for_event(held.has_ended, _RETRY_SECONDS):
@@ -207,6 +224,15 @@ class JobTable:
             if refusal:  # it was told before, most likely on an earlier connection
                 log.info("job %s: an answer to step %d is not taken: %s", job, answer.step, refusal)
             return
+
+    async def _choose_room(self, answer: m.StepAnswer) -> tuple[NewRoom | None, str]:
+        """What the job has from its answer on, and why it can't go on with it; None: what it had."""
+        if answer.gpus is None or self._find_room is None:
+            return None, ""
+        try:
+            return await self._find_room(answer.gpus), ""
+        except AgentError as error:
+            return NewRoom(), str(error)
 
     async def release(self, job: str, lease: int) -> None:
         """The server has all of it: the folder goes as soon as the supervisor is gone."""

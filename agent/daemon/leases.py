@@ -108,7 +108,7 @@ class HeldLeases:
         """Store and accept a job, or refuse it. A job that is here already is accepted again, and runs once."""
         if not connection.protocol.may_answer(assign.job, assign.lease):
             return  # taken back while it waited for its turn
-        refusal = self._find_refusal(assign)
+        refusal = await self._find_refusal(assign)
         is_changed = False
         if not refusal:
             try:
@@ -134,7 +134,7 @@ class HeldLeases:
             log.warning("the machine has changed; connecting anew to say so")
             await connection.close()
 
-    def _find_refusal(self, assign: m.Assign) -> str:
+    async def _find_refusal(self, assign: m.Assign) -> str:
         if self._jobs.holds(assign.job, assign.lease):
             return ""
         if self._jobs.newest_lease(assign.job) >= assign.lease:
@@ -143,7 +143,7 @@ class HeldLeases:
             return f"{m.CANNOT_KEEP}: {unknown}"
         if self._is_closed():
             return "the agent takes no new jobs"
-        if self._jobs.count_active() >= self._max_jobs:
+        if not await self._jobs.has_slot(self._max_jobs):
             return f"the agent has {self._max_jobs} of {self._max_jobs} jobs"
         if occupied := self._jobs.list_occupied(assign.gpus or ()):
             return f"processes of a job that was taken from here still have GPU {', '.join(occupied)}"

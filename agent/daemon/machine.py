@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.errors import AgentError
-from agent.job.launch.launcher import JobSettings
+from agent.job.launch.launcher import JobSettings, NewRoom
 from agent.spec.job import GangNode
 from agent.spec.resources import Inventory
 from agent.spec.room import gpu_variables
@@ -70,6 +70,13 @@ class Machine:
             gpus=tuple(gpu.uuid for gpu in gpus) if has_gpus else (),
             given=given,
         )
+
+    async def find_room(self, gpus: Sequence[str]) -> NewRoom:
+        """What a job is told of these GPUs, which the server has given it once more. Raises GpuGoneError as `equip` does."""
+        if gpus:
+            await self._look_for(gpus)
+        inventory = await self.take_inventory()
+        return NewRoom(tuple(gpus), gpu_variables(gpus, inventory.gpus))
 
     async def _look_for(self, uuids: Sequence[str]) -> None:
         """Raises GpuGoneError unless these GPUs are there now: a job would fail on them, or run on the CPU unseen.

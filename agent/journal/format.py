@@ -116,6 +116,7 @@ class FormAsked:
     time_ms: int
     title: str
     form: object
+    gives_back: bool = False  # nothing of the job runs meanwhile: its slot, cores, memory and GPUs are another's until the answer
 
 
 @dataclass(frozen=True, slots=True)

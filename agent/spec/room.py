@@ -4,7 +4,8 @@ A job takes what it asks for and gives it back when it ends. What it does not as
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import Self
+from types import MappingProxyType
+from typing import Final, Self
 
 from agent.spec.request import GpuRequest, ResourceRequest, join_words, list_wanted, matches
 from agent.spec.resources import Gpu
@@ -66,6 +67,12 @@ class Room:
         """What of this is not free now: `2 free GPUs`, `a free slot`, both; empty when there is room."""
         parts = [] if self.has(request, gpus) else list_wanted(request, gpus, adjective="free")
         return join_words([*parts, "a free slot"] if self.slots < 1 else parts)
+
+
+# The variables of a job that has no GPU, on a machine that has some.
+NO_GPUS: Final[Mapping[str, str]] = MappingProxyType(
+    {"AGENT_GPUS": "", "CUDA_VISIBLE_DEVICES": "", "NVIDIA_VISIBLE_DEVICES": "void"}
+)
 
 
 def choose_slots(gpus: Collection[Gpu], *, is_ephemeral: bool = False) -> int:

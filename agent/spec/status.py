@@ -12,6 +12,12 @@ A job (one attempt at it; the row of a job that is tried again is another one):
     assigned --the agent never began--> queued
     running --its last word--> completed
     pending, queued, assigned --ended without running--> completed
+
+The room of a running job on its agent (slot, cores, memory, GPUs):
+
+    held --a step waits for a person, and nothing else of the job runs--> given_back
+    given_back --somebody answers--> wanted
+    wanted --the scheduler has room--> held
 """
 
 from enum import StrEnum
@@ -38,6 +44,14 @@ class JobStatus(StrEnum):
     COMPLETED = "completed"
 
 
+class RoomStatus(StrEnum):
+    """Where a running job's room is."""
+
+    HELD = "held"  # it is the job's own
+    GIVEN_BACK = "given_back"  # it is whoever's, while a step waits for a person
+    WANTED = "wanted"  # the job goes on as soon as it has room once more
+
+
 RUNS: Final = Transitions(
     "run",
     frozenset({RunStatus.QUEUED}),
@@ -56,6 +70,15 @@ JOBS: Final = Transitions(
         JobStatus.ASSIGNED: frozenset({JobStatus.RUNNING, JobStatus.QUEUED, JobStatus.COMPLETED}),
         JobStatus.RUNNING: frozenset({JobStatus.COMPLETED}),
         JobStatus.COMPLETED: frozenset(),
+    },
+)
+ROOMS: Final = Transitions(
+    "room of a job",
+    frozenset({RoomStatus.HELD}),
+    {
+        RoomStatus.HELD: frozenset({RoomStatus.GIVEN_BACK}),
+        RoomStatus.GIVEN_BACK: frozenset({RoomStatus.WANTED}),
+        RoomStatus.WANTED: frozenset({RoomStatus.HELD}),
     },
 )
 ACTIVE: Final = (JobStatus.ASSIGNED, JobStatus.RUNNING)  # an agent holds the job

@@ -164,11 +164,15 @@ class Refuse:
 
 @dataclass(frozen=True, slots=True)
 class StepAnswer:
-    """What `by` has filled in for the step of that number, which has asked for it in the journal."""
+    """What `by` has filled in for the step of that number, which has asked for it in the journal.
+
+    `gpus` are the UUIDs of those that are the job's from now on, where it has given its room back; None: those that it had.
+    """
 
     step: int
     by: str
     values: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+    gpus: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,8 @@ def _check_ack(message: m.Ack) -> None:
     if message.answer is not None:
         _require(0 <= message.answer.step < 1 << 31, "answer", "to a step's question")
         _require(len(message.answer.by) <= _MAX_NAME, "answer", f"by at most {_MAX_NAME} characters")
+        gpus = message.answer.gpus or ()
+        _require(all(0 < len(uuid) <= _MAX_NAME for uuid in gpus), "answer", "with a list of UUIDs")
 
 
 def _check_reason(message: Any) -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 from support.at_terminal import at_terminal
-from support.lab import run_agent
+from support.lab import run_agent, wait_for
+from support.nvml import FakeGpu, build_nvml, nvml_env
 
 from agent.cli.terminal.form_dialogue import FormDialogue
 
@@ -118,3 +119,36 @@ def test_a_dialogue_shows_options_and_defaults() -> None:
     values, said = fill(form, "")
     assert (values, said) == ({"a": "x"}, ["a (x|1, Enter: x): "])
     assert fill({"properties": {"a": {}}, "required": ["a"]}, "")[1] == ["a: ", "a is required"]
+
+
+def test_another_job_of_the_run_has_the_gpu_while_somebody_is_asked(flow: Path, tmp_path: Path) -> None:
+    environment = nvml_env(build_nvml(tmp_path / "nvml"), [FakeGpu(uuid="GPU-a")])
+    done, gate = tmp_path / "trained", tmp_path / "gate"
+    train = f"echo $AGENT_GPUS > {done}; until [ -e {gate} ]; do sleep 0.02; done"
+    review = FLOW.replace("    steps:\n", "    resources: {gpus: 1}\n    steps:\n")
+    flow.write_text(
+        review.replace("      - run: echo", "      - run: echo $AGENT_GPUS again,")
+        + f"  train: {{runs-on: self-hosted, resources: {{gpus: 1}}, steps: [{{run: '{train}'}}]}}\n"
+    )
+    with at_terminal(environment, "flow", "run", str(flow), "--workspace", str(flow.parent)) as terminal:
+        terminal.read_until("good (integer): ")
+        wait_for(done.exists, "the other job to have the GPU")
+        terminal.type("7\n")
+        terminal.read_until("note")
+        terminal.type("fine\n")
+        terminal.read_until("what it had of this machine is free again")
+        gate.touch()
+        terminal.read_until("GPU-a again, good 7, note fine")
+        assert terminal.finish() == 0
+    assert done.read_text() == "GPU-a\n"
+
+
+def test_who_is_answered_from_a_file_keeps_what_it_has(flow: Path, tmp_path: Path) -> None:
+    environment = nvml_env(build_nvml(tmp_path / "nvml"), [FakeGpu(uuid="GPU-a")])
+    review = FLOW.replace("    steps:\n", "    resources: {gpus: 1}\n    steps:\n")
+    flow.write_text(review.replace("      - run: echo", "      - run: echo $AGENT_GPUS again,"))
+    answers = write_answers(flow, {"look": {"good": 1, "note": "x"}})
+    done = run_agent(
+        "flow", "run", flow, "--workspace", flow.parent, "--answers", answers, environment=environment
+    )
+    assert (done.code, "GPU-a again, good 1, note x" in done.out) == (0, True)

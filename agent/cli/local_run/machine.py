@@ -53,6 +53,7 @@ class LocalMachine:
         self._slots = slots
         self._mapped = {label.lower() for label in mapped}
         self._held: dict[str, tuple[JobSpec, tuple[str, ...]]] = {}  # in the order of their starts
+        self._away: dict[str, JobSpec] = {}  # those that have given back what they had
 
     def find_refusal(self, spec: JobSpec) -> str:
         """Why this machine can never run the job, in a sentence; empty when it can."""
@@ -100,6 +101,20 @@ class LocalMachine:
     def release(self, job: str) -> None:
         """The job has ended."""
         self._held.pop(job, None)
+        self._away.pop(job, None)
+
+    def set_aside(self, job: str) -> None:
+        """The job waits for a person, and others may have what it had."""
+        held = self._held.pop(job, None)
+        if held is not None:
+            self._away[job] = held[0]
+
+    def take_back(self, job: str) -> Grant | None:
+        """What is the job's own from now on; None when there is no room for it now."""
+        grant = self.grant(self._away[job])
+        if grant is not None:
+            del self._away[job]
+        return grant
 
     def explain(self, spec: JobSpec) -> str:
         """What of it that the job asks for is not free now, and when it will be; empty when it only waits for a slot."""

@@ -5,11 +5,12 @@ import select
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+from agent.cli.local_run.machine import Grant
 from agent.cli.terminal.screen import Screen
 from agent.errors import UnreachableError, UsageError
-from agent.job.launch.launcher import JobFolder, answer_step
+from agent.job.launch.launcher import JobFolder, NewRoom, answer_step
 from agent.journal.format import FormAsked, Record, StepChanged
 
 if TYPE_CHECKING:
@@ -28,18 +29,45 @@ class _Question:
     step_id: str
     dialogue: "FormDialogue"
     form: Mapping[str, Any]
+    gave_back: bool  # its job has given back what it had of this machine
+
+
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    question: _Question
+    values: Mapping[str, object]
+    refusal: str
+
+
+class Room(Protocol):
+    """Where jobs that wait for an answer give back what they have, and have it again (`agent.cli.local_run.machine`)."""
+
+    def set_aside(self, job: str) -> None:
+        """Others may have what the job had."""
+        ...
+
+    def take_back(self, job: str) -> Grant | None:
+        """What is the job's from now on; None: there is no room for it now."""
+        ...
 
 
 class LocalPeople:
     """Asks one question at a time; the run goes on meanwhile. `answers` are by the step's id, or `JOB.STEP`."""
 
-    def __init__(self, screen: Screen, answers: Answers) -> None:
+    def __init__(self, screen: Screen, answers: Answers, room: Room) -> None:
         self._screen = screen
+        self._room = room
+        self._answered: list[_Answered] = []  # in their order: whose jobs wait for room
         self._answers = answers
         self._waiting: deque[_Question] = deque()
         self._asked: _Question | None = None
         self._ids: dict[tuple[str, int], str] = {}
         self._typed = b""
+
+    @property
+    def is_returning(self) -> bool:
+        """Whether a job whose answer is there waits for room."""
+        return bool(self._answered)
 
     @property
     def is_asking(self) -> bool:
@@ -57,7 +85,22 @@ class LocalPeople:
 
             dialogue = FormDialogue(record.title, record.form)
             step_id = self._ids.get((job, record.step), "")
-            self._answer_or_wait(_Question(job, folder, record.step, step_id, dialogue, record.form))
+            if record.gives_back:
+                self._room.set_aside(folder.job)
+            asked = _Question(
+                job, folder, record.step, step_id, dialogue, record.form, gave_back=record.gives_back
+            )
+            self._answer_or_wait(asked)
+
+    def let_return(self) -> None:
+        """Let jobs go on whose answers are there and that have room now, those first that were answered first."""
+        while self._answered:
+            first = self._answered[0]
+            grant = self._room.take_back(first.question.folder.job)
+            if grant is None:
+                return
+            del self._answered[0]
+            _tell(first, NewRoom(grant.gpus, grant.given))
 
     def tick(self) -> None:
         """Ask what is to be asked, and take in what was typed."""
@@ -76,29 +119,29 @@ class LocalPeople:
             self._waiting.append(question)
         else:
             hint = f'--answers FILE answers it: {{"{question.step_id}": {{"NAME": VALUE}}}}'
-            _send(question, {}, f"nobody can be asked, as standard input is no terminal; {hint}")
+            self._send(question, {}, f"nobody can be asked, as standard input is no terminal; {hint}")
 
     def _answer_from_file(self, question: _Question, found: Mapping[str, object]) -> None:
         from agent.flow.forms import check_values
 
         try:
-            _send(question, check_values(question.form, found, "--answers"))
+            self._send(question, check_values(question.form, found, "--answers"))
         except UsageError as error:
-            _send(question, {}, str(error))
+            self._send(question, {}, str(error))
 
     def _take(self, data: bytes) -> None:
         question = self._asked
         assert question is not None
         if not data:
             self._asked = None
-            _send(question, {}, "nothing was answered")
+            self._send(question, {}, "nothing was answered")
             return
         *lines, self._typed = (self._typed + data).split(b"\n")
         for line in lines:
             self._say(*question.dialogue.feed(line.decode("utf-8", "replace")))
             if question.dialogue.values is not None:
                 self._asked = None
-                _send(question, question.dialogue.values)
+                self._send(question, question.dialogue.values)
                 return
             self._say(question.dialogue.prompt)
 
@@ -107,16 +150,35 @@ class LocalPeople:
         self._waiting = deque(item for item in self._waiting if (item.job, item.step) != (job, step))
         if self._asked is not None and (self._asked.job, self._asked.step) == (job, step):
             self._asked = None
+        self._answered = [
+            item for item in self._answered if (item.question.job, item.question.step) != (job, step)
+        ]
+
+    def _send(self, question: _Question, values: Mapping[str, object], refusal: str = "") -> None:
+        """Let the step have its answer, as soon as its job has room."""
+        answered = _Answered(question, values, refusal)
+        if not question.gave_back:
+            _tell(answered, None)
+            return
+        self._answered.append(answered)
+        self.let_return()
+        if answered in self._answered:
+            self._say(
+                f"{question.job} is answered, and goes on when what it had of this machine is free again"
+            )
 
     def _say(self, *lines: str) -> None:
         for line in lines:
             self._screen.show({"kind": "question", "text": line})
 
 
-def _send(question: _Question, values: Mapping[str, object], refusal: str = "") -> None:
+def _tell(answered: _Answered, room: NewRoom | None) -> None:
     import getpass
 
+    question = answered.question
     try:
-        answer_step(question.folder, question.step, getpass.getuser(), values, refusal)
+        answer_step(
+            question.folder, question.step, getpass.getuser(), answered.values, answered.refusal, room
+        )
     except UnreachableError:  # it has ended meanwhile: its journal says how
         return

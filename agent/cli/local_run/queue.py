@@ -19,6 +19,8 @@ class LocalQueue:
         self._show = show
         self._waiting: list[JobSpec] = []
         self._has_news = False
+        self._away: set[str] = set()  # jobs that have given back what they had
+        self._returning: set[str] = set()  # those of them that would go on
         self._said: dict[str, str] = {}
         self._differences: set[str] = set()
 
@@ -32,10 +34,6 @@ class LocalQueue:
         self._waiting.insert(0, spec)
         self._has_news = True
 
-    def look_again(self) -> None:
-        """There may be more room than before."""
-        self._has_news = True
-
     def remove(self, job: str) -> JobSpec | None:
         """Take a job back; None when it does not wait."""
         spec = next((spec for spec in self._waiting if spec.job == job), None)
@@ -43,10 +41,36 @@ class LocalQueue:
             self._waiting.remove(spec)
         return spec
 
+    def set_aside(self, job: str) -> None:
+        """The job waits for a person: others may have what it had."""
+        self._machine.set_aside(job)
+        self._away.add(job)
+        self._has_news = True
+
+    def take_back(self, job: str) -> Grant | None:
+        """What is the job's from now on; None when there is no room for it now: then nobody passes it."""
+        grant = self._machine.take_back(job)
+        if grant is None:
+            self._returning.add(job)
+        else:
+            self.forget(job)
+        return grant
+
+    def forget(self, job: str) -> None:
+        """The job has what it had, or has ended."""
+        self._away.discard(job)
+        self._returning.discard(job)
+        self._has_news = True
+
+    @property
+    def has_away(self) -> bool:
+        """Whether a job has given back what it had."""
+        return bool(self._away)
+
     def take(self) -> Iterator[tuple[JobSpec, Grant]]:
         """The jobs that start now, each with what was granted to it. Without news there are none."""
         has_news, self._has_news = self._has_news, False
-        is_passed = False
+        is_passed = bool(self._returning)
         for spec in tuple(self._waiting) if has_news else ():
             if spec not in self._waiting:
                 continue  # it was taken back when another one had started

@@ -122,7 +122,7 @@ class LocalRun:
     def _people(self) -> "LocalPeople":
         from agent.cli.local_run.people import LocalPeople
 
-        return LocalPeople(self._screen, self._answers)
+        return LocalPeople(self._screen, self._answers, self._queue)
 
     @cached_property
     def _groups(self) -> "LocalGroups":
@@ -144,6 +144,8 @@ class LocalRun:
         return self._interrupts.count > int(self._is_cancelling)
 
     def _turn(self) -> None:
+        if self._queue.has_away:
+            self._people.let_return()
         for spec, grant in self._queue.take():
             try:
                 self._jobs.start(spec, grant)
@@ -156,7 +158,7 @@ class LocalRun:
             self._advance(JobStarted(spec.job))
         for spec, result in self._jobs.wait():
             self._machine.release(spec.job)
-            self._queue.look_again()
+            self._queue.forget(spec.job)
             self._advance(JobFinished(spec.job, result))
             self._tell_retry(spec.key)
         due = self._state.due_at

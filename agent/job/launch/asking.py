@@ -5,7 +5,9 @@ import json
 import socket
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any
 
 from agent.errors import UnreachableError
@@ -39,14 +41,30 @@ def try_cancel(folder: JobFolder, reason: str) -> Reply:
     return Reply.ANSWERED if reply.get("ok") is True else Reply.SILENT
 
 
+@dataclass(frozen=True, slots=True)
+class NewRoom:
+    """What is the job's from now on, of which it has given its room back: GPUs by their UUIDs, and the variables that say so."""
+
+    gpus: tuple[str, ...] = ()
+    given: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+
 def answer_step(
-    folder: JobFolder, step: int, by: str, values: Mapping[str, object], refusal: str = ""
+    folder: JobFolder,
+    step: int,
+    by: str,
+    values: Mapping[str, object],
+    refusal: str = "",
+    room: NewRoom | None = None,
 ) -> str:
     """Tell the supervisor what a person has filled in; why it does not take it, and nothing when it does.
 
-    An answer may be told again: the step goes on with the first. Raises UnreachableError when nobody answers in time.
+    An answer may be told again: the step goes on with the first. Without a `room` the job has what it had. Raises
+    UnreachableError when nobody answers in time.
     """
     request = {"kind": "answer", "step": step, "by": by, "values": dict(values), "refusal": refusal}
+    if room is not None:
+        request |= {"gpus": list(room.gpus), "given": dict(room.given)}
     reply = ask_supervisor(folder, request)
     if reply is None:
         raise UnreachableError("the job's supervisor does not answer")
@@ -62,6 +80,12 @@ def read_pause(folder: JobFolder) -> tuple[bool, float]:
     ):  # the job may have put a socket of its own there
         seconds = 0.0
     return reply.get("is_paused") is True, max(0.0, float(seconds))
+
+
+def has_room(folder: JobFolder) -> bool:
+    """Whether the job has its slot, cores, memory and GPUs: it may have given them back while it waits for a person."""
+    reply = ask_supervisor(folder, {"kind": "pause"}) or {}
+    return reply.get("has_room") is not False
 
 
 def ask_supervisor(folder: JobFolder, request: Mapping[str, object]) -> dict[str, Any] | None:

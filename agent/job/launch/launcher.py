@@ -36,9 +36,11 @@ from agent.job.folder.attempt import (
 )
 from agent.job.folder.settings import JobSettings
 from agent.job.launch.asking import (
+    NewRoom,
     Reply,
     answer_step,
     ask_supervisor,
+    has_room,
     read_pause,
     request_cancel,
     try_cancel,
@@ -55,12 +57,14 @@ __all__ = [
     "ForkServer",
     "JobFolder",
     "JobSettings",
+    "NewRoom",
     "Reply",
     "answer_step",
     "ask_supervisor",
     "create_job_folder",
     "fork_early",
     "fork_supervisor",
+    "has_room",
     "is_running",
     "list_job_folders",
     "list_leftovers",

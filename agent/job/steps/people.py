@@ -14,11 +14,17 @@ from agent.errors import AgentError
 
 @dataclass(frozen=True, slots=True)
 class HeardAnswer:
-    """What somebody has filled in. `refusal`: nobody will, for this reason, and the step fails."""
+    """What somebody has filled in. `refusal`: nobody will, for this reason, and the step fails.
+
+    `gpus` and `given`: what is the job's from now on, where it has given its room back (`agent.job.steps.giving_back`), and the
+    variables that say so; None: what it had.
+    """
 
     by: str
     values: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
     refusal: str = ""
+    gpus: tuple[str, ...] | None = None
+    given: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
 class People:

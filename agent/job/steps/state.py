@@ -1,7 +1,7 @@
 """The state of one job while it runs."""
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -132,6 +132,8 @@ class RunningJob:
     keeper: Keeper | None = None  # where the job runs as a user of its own
     people: People = field(default_factory=People)  # whom its steps wait for
     told: set[str] = field(default_factory=set)  # what is said once a job, and was
+    has_background: Callable[[], bool] = lambda: False  # whether steps run beside the others
+    held_settings: JobSettings | None = None  # those with its room, while it has given that back
     command_folder: CommandFolder = field(init=False)
 
     def __post_init__(self) -> None:

@@ -3,7 +3,7 @@
 {"kind": "cancel", "reason": TEXT}   end the job the usual way         -> {"ok": true}
 {"kind": "ping"}                     who is there?                     -> {"ok": true, "pid": N}
 {"kind": "answer", "step": N, ...}   what a person has filled in   -> {"ok": true}; `agent.job.steps.people`
-{"kind": "pause"}                    does the job's time stand still?   -> {"ok": true, "is_paused": BOOL, "paused_seconds": N}
+{"kind": "pause"}                    does the job's time stand still?   -> {"ok": true, "is_paused": BOOL, "paused_seconds": N, "has_room": BOOL}
 {"kind": "attach", ...}              talk to a program beside the steps -> {"ok": true}, then frames: `agent.job.attach.frames`
 {"kind": "attach", "app": NAME, ...} a connection to an app's port      -> {"ok": true} with it: `agent.job.apps.handing`
 """
@@ -104,7 +104,14 @@ def _read_answer(request: Mapping[str, Any]) -> tuple[int, HeardAnswer]:
     step = request.get("step")
     if not isinstance(step, int) or not isinstance(values, dict):
         raise AgentError("an answer has the number of its step, and values by name")
-    return step, HeardAnswer(str(request.get("by", "")), values, str(request.get("refusal", "")))
+    gpus, given = request.get("gpus"), request.get("given")
+    return step, HeardAnswer(
+        str(request.get("by", "")),
+        values,
+        str(request.get("refusal", "")),
+        tuple(map(str, gpus)) if isinstance(gpus, list) else None,
+        {str(name): str(value) for name, value in given.items()} if isinstance(given, dict) else {},
+    )
 
 
 def _read_request(line: bytes) -> Mapping[str, Any]:

@@ -60,6 +60,7 @@ class StepLoop:
         self._posts: list[Turn] = []
         self._active: dict[Interruptible, Callable[[], bool]] = {}  # work of handlers: may it go on?
         self._background = Background()
+        job.has_background = lambda: self._background.has_uncounted
         self._has_given_up = False
         self.folder_guard: FolderGuard | None = None  # while the workspace is somebody's own folder
 

@@ -107,9 +107,11 @@ class Lifecycle:
     def describe_pause(self) -> dict[str, object]:
         """For how long the job's time has stood still, and whether it does."""
         deadline = self._deadline
+        has_room = self._job.held_settings is None
         if deadline is None:
-            return {"paused_seconds": 0.0, "is_paused": False}
-        return {"paused_seconds": deadline.paused_seconds, "is_paused": deadline.is_paused}
+            return {"paused_seconds": 0.0, "is_paused": False, "has_room": has_room}
+        paused = {"paused_seconds": deadline.paused_seconds, "is_paused": deadline.is_paused}
+        return {**paused, "has_room": has_room}
 
     async def set_up(self) -> None:
         """Everything that has to be there before the first step."""

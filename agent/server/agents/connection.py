@@ -29,7 +29,7 @@ from agent.server.agents.registry import Registry
 from agent.server.agents.scheduler import ReadyAgent
 from agent.server.data.journals import Journals
 from agent.server.events.live import Bus, agent_topic
-from agent.server.store.forms import values_of
+from agent.server.store.forms import gpus_of, values_of
 from agent.server.store.leases import LOST_OFFER
 from agent.server.store.outage import outlast
 from agent.wire import messages as m
@@ -379,7 +379,7 @@ class AgentConnection:
         for (job, lease), reason in news.over.items():
             self.revoke(job, lease, reason)
         for form in news.answered:
-            answer = m.StepAnswer(form.step, form.answered_by or "", values_of(form))
+            answer = m.StepAnswer(form.step, form.answered_by or "", values_of(form), gpus_of(form))
             self._protocol.answer(form.job, form.lease, answer)
         self._flush()
         if self.ready is not None:

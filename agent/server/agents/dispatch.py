@@ -5,8 +5,9 @@ Woken by whatever changes the queue, and when a lease may be over, it
     1. ends the leases that are over,
     2. lets the gangs begin whose nodes are all there, and takes nodes back whose gang came to nothing,
     3. sends every cancel that an agent has not been sent on its present connection,
-    4. gives queued jobs to agents with room for them,
-    5. writes down, once a second at most, why the others wait.
+    4. gives jobs that go on after somebody's answer their room again,
+    5. gives queued jobs to agents with room for them,
+    6. writes down, once a second at most, why the others wait.
 
 It holds no state that a restart would lose: what projects have used lately is counted again from the rows.
 """
@@ -21,13 +22,20 @@ from agent.server.agents.offers import Offers
 from agent.server.agents.peers import Peers
 from agent.server.agents.scheduler import Pick, Usage, WaitingJob, choose
 from agent.server.agents.scheduler.usage import Capacity
-from agent.server.agents.scheduler_input import make_waiting, read_standing, read_usage, without_spent
+from agent.server.agents.scheduler_input import (
+    make_returning,
+    make_waiting,
+    read_standing,
+    read_usage,
+    without_spent,
+)
 from agent.server.events.changes import Changes
 from agent.server.events.live import QUEUE, Bus
-from agent.server.store import gangs, jobs, queue
+from agent.server.runs.forms import say_answered
+from agent.server.store import forms, gangs, jobs, queue
 from agent.server.store import leases as lease_store
 from agent.server.store.outage import Outage
-from agent.server.store.queue import QueuedRow
+from agent.server.store.queue import QueuedRow, ReturningRow
 from agent.spec.status import JobStatus
 from agent.wire.lease_watch import BLIND_SECONDS
 
@@ -134,14 +142,18 @@ class Dispatcher:
             waiting,
             ready,
             standing.holdings,
+            returning=make_returning(standing.returning),
             projects=standing.projects,
             usage=self._usage,
             now=now,
         )
+        if choice.returns:
+            await self._leases.give_room(choice.returns, standing.returning)
         if choice.picks:
             self._count_starts(choice.picks, waiting, capacity)
             await self._assign(choice.picks, {row.id: row.run for row in standing.queued})
-        return await self._explain(standing.queued, choice.waits)
+        is_told = await self._explain_returning(standing.returning, choice.waits)
+        return await self._explain(standing.queued, choice.waits) and is_told
 
     def _count_starts(self, picks: Sequence[Pick], waiting: Sequence[WaitingJob], capacity: Capacity) -> None:
         if self._usage is not None:
@@ -151,6 +163,20 @@ class Dispatcher:
                 for seat in pick.seats:
                     share = capacity.dominant_share(shape.request, len(seat.gpus))
                     self._usage.count_start(shape.project, share)
+
+    async def _explain_returning(self, rows: Sequence[ReturningRow], waits: Mapping[str, str]) -> bool:
+        """Note what jobs lack that are to go on; False when some run is busy."""
+        news = [row for row in rows if row.id in waits and waits[row.id] not in row.waiting]
+        if not news:
+            return True
+        async with self._changes.begin() as change:
+            told = [row for row in news if await change.try_lock_run(row.run)]
+            for row in told:
+                by = await forms.find_answerer(change.connection, row.id, row.lease)
+                words = say_answered(by, waits[row.id])
+                if changed := await jobs.set_held(change.connection, row.id, row.lease, words):
+                    await change.tell_job(changed)
+        return len(told) == len(news)
 
     async def _explain(self, queued: Sequence[QueuedRow], waits: Mapping[str, str]) -> bool:
         """Note why jobs wait; False when some are left: it is too early, they are too many, or their runs are busy."""

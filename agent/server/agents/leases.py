@@ -16,6 +16,7 @@ from agent.server.agents.scheduler import Pick, Seat
 from agent.server.events.changes import Change, Changes
 from agent.server.events.live import agent_topic
 from agent.server.runs import gangs
+from agent.server.runs.forms import say_answered
 from agent.server.runs.platform_events import PlatformEvent, emit, tell_of_run
 from agent.server.runs.runs import Runs
 from agent.server.store import agents, fleet, forms, jobs, leases, runs
@@ -23,6 +24,7 @@ from agent.server.store import gangs as gang_store
 from agent.server.store.database import Connection
 from agent.server.store.forms import FormRow
 from agent.server.store.jobs import JobRow
+from agent.server.store.queue import ReturningRow
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
 from agent.spec.status import JobStatus
 from agent.wire import lease as lease_rules
@@ -114,6 +116,26 @@ class Leases:
         self._watch.note(offered, self._changes.clock.monotonic())
         await change.tell_job(row)
         return Offer(job, row.lease, seat.agent, seat.gpus)
+
+    async def give_room(self, picks: Sequence[Pick], rows: Sequence[ReturningRow]) -> None:
+        """Let jobs that have given their room back have it again: their agents are told the answer that they wait for.
+
+        Those whose run somebody else is changing have their turn in the next round.
+        """
+        wanting = {row.id: row for row in rows}
+        async with self._changes.begin() as change:
+            for pick in picks:
+                row, seat = wanting[pick.job], pick.seats[0]
+                if not await change.try_lock_run(row.run):
+                    change.wake_queue()
+                    continue
+                by = await forms.find_answerer(change.connection, row.id, row.lease)
+                taken = await jobs.take_room(
+                    change.connection, row.id, row.lease, seat.gpus, say_answered(by)
+                )
+                if taken is not None:
+                    await change.tell_job(taken)
+                    change.wake(agent_topic(row.agent))
 
     async def accept(self, job: str, number: int, agent: str) -> None:
         """The job folder is on the agent's disk. Raises StaleLeaseError. Only now may the job begin."""

@@ -7,11 +7,11 @@ from functools import lru_cache
 
 from agent import codec
 from agent.server.agents.scheduler import Holding, Project, ReadyAgent, Usage, WaitingJob
-from agent.server.agents.scheduler.model import FOREVER, JobShape
+from agent.server.agents.scheduler.model import FOREVER, JobShape, ReturningJob
 from agent.server.agents.scheduler.usage import HALF_LIFE_SECONDS, Capacity
 from agent.server.store import projects, queue
 from agent.server.store.database import Connection
-from agent.server.store.queue import HeldRow, QueuedRow
+from agent.server.store.queue import HeldRow, QueuedRow, ReturningRow
 from agent.spec.request import NOTHING, ResourceRequest
 
 _MEMORY_SECONDS = 4 * HALF_LIFE_SECONDS  # what was used before has faded to a sixteenth
@@ -23,6 +23,7 @@ class SchedulerInput:
 
     queued: Sequence[QueuedRow]
     holdings: Sequence[Holding]
+    returning: Sequence[ReturningRow]
     projects: Mapping[int, Project]
 
 
@@ -31,6 +32,7 @@ async def read_standing(connection: Connection) -> SchedulerInput:
     return SchedulerInput(
         await queue.list_queued(connection),
         [_make_holding(row) for row in await queue.list_held(connection)],
+        await queue.list_returning(connection),
         {row.id: _make_project(row) for row in await projects.list_projects(connection)},
     )
 
@@ -47,6 +49,18 @@ async def read_usage(connection: Connection, now: float, capacity: Capacity) -> 
 def make_waiting(rows: Sequence[QueuedRow], refusals: Mapping[str, Mapping[str, str]]) -> list[WaitingJob]:
     """The queue as the scheduler wants it; `refusals` says who would not have which job, and why."""
     return [_make_waiting_job(row, refusals.get(row.id, {})) for row in rows]
+
+
+def make_returning(rows: Sequence[ReturningRow]) -> list[ReturningJob]:
+    """The jobs that want their room again, as the scheduler wants them."""
+    return [ReturningJob(_make_returning_job(row), row.agent) for row in rows]
+
+
+def _make_returning_job(row: ReturningRow) -> WaitingJob:
+    shape, shown_labels = _make_shape(
+        row.runs_on, row.group_name, row.project, row.request, 1, row.limit_seconds
+    )
+    return WaitingJob(row.id, shape, shown_labels, row.priority, row.queued_at, title_of(row.key, row.run))
 
 
 def _make_waiting_job(row: QueuedRow, refused: Mapping[str, str]) -> WaitingJob:

@@ -80,6 +80,8 @@ class Forms:
             values = check_values(json.loads(found.form), given, where=found.title)
             if not await forms.put_answer(change.connection, found, json.dumps(values), by, change.now):
                 raise _answered(found)
+            if await jobs.want_room(change.connection, row.id, row.lease):
+                change.wake_queue()
             await _say_waiting(change, row)
             change.wake(agent_topic(row.agent or ""))
         return AnswerView(row.run, row.id, row.key, found.step, found.title, values)
@@ -90,7 +92,11 @@ async def note_forms(change: Change, row: JobRow, found: Sequence[Record]) -> No
     has_changed = False
     for record in found:
         if isinstance(record, FormAsked):
-            await forms.add_form(change.connection, row.id, row.lease, record)
+            is_free = record.gives_back and row.nodes == 1
+            gave_back = is_free and await jobs.give_room_back(change.connection, row.id, row.lease)
+            await forms.add_form(change.connection, row.id, row.lease, record, gave_back=gave_back)
+            if gave_back:
+                change.wake_queue()
             has_changed = True
         elif isinstance(record, StepChanged) and record.state == "completed":
             step = record.step
@@ -106,12 +112,18 @@ async def _say_waiting(change: Change, row: JobRow) -> None:
     if asked:
         words = f"waits for a person: {asked[0].title}; agent run answer {row.run} {row.key}"
     elif found:
-        words = f"answered by {found[-1].answered_by}; it goes on when its agent has heard"
+        words = say_answered(found[-1].answered_by)
     else:
         words = ""
     changed = await jobs.set_held(change.connection, row.id, row.lease, words)
     if changed is not None:
         await change.tell_job(changed)
+
+
+def say_answered(by: str | None, reason: str = "") -> str:
+    """What a job waits for whose form is answered: its agent has to hear of it; before, there has to be room, which is not for the `reason`."""
+    then = f"it waits for room on its agent: {reason}" if reason else "it goes on when its agent has heard"
+    return f"answered by {by}; {then}" if by else f"answered; {then}"
 
 
 def _choose(row: JobRow, found: Sequence[FormRow], step: int | None) -> FormRow:

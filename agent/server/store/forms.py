@@ -19,7 +19,7 @@ from agent.server.store.hot import Hot
 from agent.server.store.schema import forms, jobs
 from agent.server.store.text import without_nul
 from agent.server.store.upsert import Insert, insert
-from agent.spec.status import JobStatus
+from agent.spec.status import JobStatus, RoomStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,8 @@ class FormRow:
     values: str | None
     answered_by: str | None
     answered_at: float | None
+    gave_back: bool  # its job has given its room back, and has had it again before it hears the answer
+    gpus: str  # JSON: those that are the job's now
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class AskedRow:
     key: str
 
 
-_COLUMNS = [forms.c[name] for name in FormRow.__slots__]
+_COLUMNS = [jobs.c.gpus if name == "gpus" else forms.c[name] for name in FormRow.__slots__]
 _OF_RUNNING = (
     select(*_COLUMNS, jobs.c.run, jobs.c.key)
     .join(jobs, (jobs.c.id == forms.c.job) & (jobs.c.lease == forms.c.lease))
@@ -72,8 +74,10 @@ _END = Hot(
 )
 
 
-async def add_form(connection: AsyncConnection, job: str, lease: int, asked: FormAsked) -> None:
-    """A step asks. Adding it twice changes nothing."""
+async def add_form(
+    connection: AsyncConnection, job: str, lease: int, asked: FormAsked, *, gave_back: bool
+) -> None:
+    """A step asks, and its job has given its room back or not. Adding it twice changes nothing."""
     await _ADD.count(
         connection,
         job=job,
@@ -82,6 +86,7 @@ async def add_form(connection: AsyncConnection, job: str, lease: int, asked: For
         title=without_nul(asked.title),
         form=without_nul(codec.dump(asked.form)),
         asked_at=asked.time_ms / 1000,
+        gave_back=int(gave_back),
         values=None,
         answered_by=None,
         answered_at=None,
@@ -116,11 +121,24 @@ async def list_open(connection: AsyncConnection, project: int, run: int | None) 
     return await _list(connection, query if run is None else query.where(jobs.c.run == run))
 
 
+async def find_answerer(connection: AsyncConnection, job: str, lease: int) -> str | None:
+    """Who has given the last answer that a job under that lease was given."""
+    query = select(forms.c.answered_by).where(
+        forms.c.job == job, forms.c.lease == lease, forms.c.answered_at.is_not(None)
+    )
+    found: str | None = (
+        await connection.execute(query.order_by(forms.c.answered_at.desc()).limit(1))
+    ).scalar_one_or_none()
+    return found
+
+
 async def list_answered(connection: AsyncConnection, of_jobs: Collection[str]) -> list[FormRow]:
-    """The forms of these jobs whose answers their steps have not gone on with, as far as is known here."""
+    """The forms of these jobs whose answers their steps have not gone on with, as far as is known here, and may: they have room."""
     if not of_jobs:
         return []
-    query = _OF_RUNNING.where(forms.c.job.in_(of_jobs), forms.c.answered_at.is_not(None))
+    query = _OF_RUNNING.where(
+        forms.c.job.in_(of_jobs), forms.c.answered_at.is_not(None), jobs.c.room == RoomStatus.HELD
+    )
     return [asked.form for asked in await _list(connection, query)]
 
 
@@ -136,3 +154,8 @@ def values_of(row: FormRow) -> dict[str, object]:
     """The answer; nothing while there is none."""
     read: dict[str, object] = json.loads(row.values or "{}")
     return read
+
+
+def gpus_of(row: FormRow) -> tuple[str, ...] | None:
+    """The GPUs with which the job goes on, where it has given its room back; else None."""
+    return tuple(json.loads(row.gpus)) if row.gave_back else None

@@ -22,7 +22,7 @@ from agent.server.store.transitions import may_become
 from agent.spec.job import JobSpec
 from agent.spec.outcome import JobResult
 from agent.spec.request import PRIORITY_SECONDS
-from agent.spec.status import ACTIVE, JOBS, JobStatus
+from agent.spec.status import ACTIVE, JOBS, ROOMS, JobStatus, RoomStatus
 
 _OPEN = (JobStatus.QUEUED, *ACTIVE)
 
@@ -63,6 +63,7 @@ class JobRow:
     environment: str
     environment_url: str
     apps: str
+    room: RoomStatus
 
 
 _COLUMNS = [jobs.c[name] for name in JobRow.__slots__]
@@ -199,6 +200,24 @@ async def set_held(connection: AsyncConnection, job: str, lease: int, words: str
     return None if row is None else JobRow(*row)
 
 
+async def give_room_back(connection: AsyncConnection, job: str, lease: int) -> bool:
+    """What the job has of its agent is free while it waits for a person; False when that was known, or it has ended."""
+    return await _ROOM_BACK.count(connection, wanted=job, under=lease, none="[]") > 0
+
+
+async def want_room(connection: AsyncConnection, job: str, lease: int) -> bool:
+    """The job may go on as soon as it has room again; False when it has its room."""
+    return await _ROOM_WANTED.count(connection, wanted=job, under=lease) > 0
+
+
+async def take_room(
+    connection: AsyncConnection, job: str, lease: int, gpus: Sequence[str], words: str
+) -> JobRow | None:
+    """The job has room again, with these GPUs of its agent; `words` say what it waits for now. None: it wants none any more."""
+    row = await _ROOM_TAKEN.row(connection, wanted=job, under=lease, given=json.dumps(list(gpus)), new=words)
+    return None if row is None else JobRow(*row)
+
+
 async def list_held(connection: AsyncConnection, of_runs: Sequence[int]) -> dict[int, list[str]]:
     """The keys of the jobs that are held, by run."""
     query = select(jobs.c.run, jobs.c.key).where(
@@ -292,6 +311,20 @@ _SET_HELD = Hot(
 )
 _SET_MACHINE = Hot(_HELD.values(machine=bindparam("new")))
 _SET_APPLIED = Hot(_HELD.values(journal_applied=bindparam("new")))
+_RUNNING_UNDER = _HELD.where(jobs.c.status == JobStatus.RUNNING)
+_ROOM_BACK = Hot(
+    _RUNNING_UNDER.where(may_become(jobs.c.room, ROOMS, RoomStatus.GIVEN_BACK)).values(
+        room=RoomStatus.GIVEN_BACK, gpus=bindparam("none")
+    )
+)
+_ROOM_WANTED = Hot(
+    _RUNNING_UNDER.where(may_become(jobs.c.room, ROOMS, RoomStatus.WANTED)).values(room=RoomStatus.WANTED)
+)
+_ROOM_TAKEN = Hot(
+    _RUNNING_UNDER.where(may_become(jobs.c.room, ROOMS, RoomStatus.HELD))
+    .values(room=RoomStatus.HELD, gpus=bindparam("given"), waiting=bindparam("new"))
+    .returning(*_COLUMNS)
+)
 _FIND = Hot(select(*_COLUMNS).where(jobs.c.id == bindparam("wanted")))
 _SPEC = Hot(select(jobs.c.spec).where(jobs.c.id == bindparam("wanted")))
 _TO_CANCEL = Hot(
@@ -310,6 +343,7 @@ _ASSIGN = Hot(
         assigned_at=bindparam("at"),
         waiting="",
         journal_applied=0,
+        room=RoomStatus.HELD,
     )
     .returning(*_COLUMNS)
 )

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from agent.server.store.hot import Hot
 from agent.server.store.schema import jobs
 from agent.server.store.schema.runs import QUEUED
-from agent.spec.status import ACTIVE, JobStatus
+from agent.spec.status import ACTIVE, JobStatus, RoomStatus
 
 MOST_PER_PROJECT = 500  # looked at in a round: what is behind has others of its project to wait for first
 
@@ -49,6 +49,25 @@ class HeldRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ReturningRow:
+    """A running job that has given its room back, and goes on as soon as it has room on its agent again."""
+
+    id: str
+    project: int
+    run: int
+    key: str
+    agent: str
+    lease: int
+    priority: int
+    queued_at: float
+    runs_on: str
+    group_name: str
+    request: str
+    limit_seconds: float | None
+    waiting: str
+
+
+@dataclass(frozen=True, slots=True)
 class UsedRow:
     """What a job held for how long."""
 
@@ -76,7 +95,13 @@ _HELD = Hot(
         or_(*(jobs.c.status == status for status in ACTIVE)),
         jobs.c.conclusion.is_(None),
         jobs.c.agent.is_not(None),
+        jobs.c.room == RoomStatus.HELD,
     )
+)
+_RETURNING = Hot(
+    select(*(jobs.c[name] for name in ReturningRow.__slots__))
+    .where(jobs.c.status == JobStatus.RUNNING, jobs.c.agent.is_not(None), jobs.c.room == RoomStatus.WANTED)
+    .order_by(jobs.c.ranked_at, jobs.c.run, jobs.c.place)
 )
 
 
@@ -86,8 +111,15 @@ async def list_queued(connection: AsyncConnection) -> list[QueuedRow]:
 
 
 async def list_held(connection: AsyncConnection) -> list[HeldRow]:
-    """All that agents hold. A node of a gang that has ended before the others holds nothing any more."""
+    """All that agents hold. A node of a gang that has ended before the others holds nothing any more, nor does a job that has
+    given its room back.
+    """
     return [HeldRow(*row) for row in await _HELD.rows(connection)]
+
+
+async def list_returning(connection: AsyncConnection) -> list[ReturningRow]:
+    """The jobs that want the room back that they had, those first that came first into the queue."""
+    return [ReturningRow(*row) for row in await _RETURNING.rows(connection)]
 
 
 async def list_used(connection: AsyncConnection, since: float, now: float) -> list[UsedRow]:

@@ -1,10 +1,12 @@
 """Who gets which job: examples."""
 
+from dataclasses import replace
 from typing import Any
 
 from support.fleet import GB, agent, gpu, holding, job, names
 
 from agent.server.agents.scheduler import Holding, Project, Usage, choose
+from agent.server.agents.scheduler.model import ReturningJob
 from agent.spec.request import GpuRequest
 
 
@@ -288,3 +290,35 @@ def test_a_job_for_githubs_machines_says_the_command_that_lends_the_label() -> N
         assert "lends" not in wait(labels, [plain]), labels
     arm = agent("arm", "self-hosted", "linux", "arm64")
     assert "labels=ubuntu-24.04-arm`" in wait(("ubuntu-24.04-arm",), [arm, plain])
+
+
+def test_who_returns_has_room_on_its_own_agent_before_all_that_is_queued() -> None:
+    fleet = [agent("a", slots=2, gpus=1), agent("b", slots=2, gpus=1)]
+    back = ReturningJob(job("back", gpus=1), "b")
+    choice = choose([job("first", gpus=1), job("second", gpus=1)], fleet, returning=[back])
+    assert [(pick.job, pick.seats[0].agent, pick.seats[0].gpus) for pick in choice.returns] == [
+        ("back", "b", names([0], "b"))
+    ]
+    assert seats(choice) == {"first": ["a"]}
+
+
+def test_a_machine_is_kept_for_who_returns_and_has_no_room_now() -> None:
+    fleet = [agent("box", slots=4, gpus=2)]
+    held = [holding("other", "box", gpus=names([0], "box"), ends_at=100.0)]
+    back = ReturningJob(job("back", gpus=2), "box")
+    choice = choose([job("long", gpus=1), job("plain")], fleet, held, returning=[back])
+    assert choice.returns == ()
+    assert seats(choice) == {"plain": ["box"]}
+    assert choice.waits["back"] == "box does not have 2 free GPUs now"
+    assert choice.kept == {"box": "back"}
+
+
+def test_who_returns_does_so_on_a_drained_agent_waits_for_one_that_is_away_and_keeps_to_limits() -> None:
+    back = ReturningJob(job("back", gpus=1), "box")
+    drained = [replace(agent("box", gpus=1), is_draining=True)]
+    assert [pick.job for pick in choose([], drained, returning=[back]).returns] == ["back"]
+    assert choose([], [agent("a")], returning=[back]).waits == {"back": "its agent is not connected"}
+    fleet, limits = [agent("box", slots=4, gpus=2)], {1: Project(1, "default", most_gpus=1)}
+    held = [holding("other", "box", gpus=names([0], "box"))]
+    waits = choose([], fleet, held, returning=[back], projects=limits).waits
+    assert waits == {"back": "the project 'default' has 1 of at most 1 GPUs"}

@@ -18,6 +18,7 @@ from agent.server.agents.scheduler.model import (
     Pick,
     Project,
     ReadyAgent,
+    ReturningJob,
     Seat,
     WaitingJob,
 )
@@ -31,12 +32,13 @@ def choose(
     agents: Sequence[ReadyAgent],
     holdings: Sequence[Holding] = (),
     *,
+    returning: Sequence[ReturningJob] = (),
     projects: Mapping[int, Project] | None = None,
     usage: Usage | None = None,
     now: float = 0.0,
 ) -> Choice:
-    """Spread `jobs` over `agents`, on which `holdings` are held already."""
-    return _Round(jobs, agents, holdings, projects or {}, usage or Usage(now), now).play()
+    """Spread `jobs` over `agents`, on which `holdings` are held already; those that are `returning` have their turn before."""
+    return _Round(jobs, agents, holdings, projects or {}, usage or Usage(now), now).play(returning)
 
 
 class _Round:
@@ -64,7 +66,8 @@ class _Round:
         self._picks: list[Pick] = []
         self._waits: dict[str, str] = {}
 
-    def play(self) -> Choice:
+    def play(self, returning: Sequence[ReturningJob]) -> Choice:
+        returns = [pick for one in returning if (pick := self._let_return(one)) is not None]
         for job in self._order:
             # Room only shrinks during a round: what could not be placed once can't be later.
             reason = None if job.refused else self._stuck.get(job.shape)
@@ -75,7 +78,26 @@ class _Round:
             if reason:
                 self._waits[job.id] = reason
         kept = {machine.agent.id: machine.kept.job.id for machine in self._machines if machine.kept}
-        return Choice(tuple(self._picks), self._waits, kept)
+        return Choice(tuple(self._picks), self._waits, kept, tuple(returns))
+
+    def _let_return(self, returning: ReturningJob) -> Pick | None:
+        """Give a job room again where it runs, drained or not; else keep that machine for it, and say what it waits for."""
+        job = returning.job
+        machine = next((each for each in self._machines if each.agent.id == returning.agent), None)
+        if machine is None:
+            self._waits[job.id] = "its agent is not connected"
+            return None
+        limit = self._find_limit(job.shape, self._order.project(job.shape.project))
+        if not limit and machine.has_room(job.shape):
+            gpus = machine.choose_gpus(job.shape)
+            machine.seat(job, gpus, self._now)
+            self._order.note_return(job, len(gpus))
+            return Pick(job.id, (Seat(machine.agent.id, gpus),))
+        if not limit and machine.kept is None:
+            machine.kept = Reservation(job, machine.free_at(job.shape, self._now)[0])
+        lacking = machine.room.lacks(job.shape.request, machine.wanted(job.shape))
+        self._waits[job.id] = limit or f"{machine.agent.name} does not have {lacking} now"
+        return None
 
     def _place(self, job: WaitingJob) -> str:
         """Give `job` its seats; or give the reason why it waits."""

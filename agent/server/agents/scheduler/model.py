@@ -43,6 +43,14 @@ class WaitingJob:
 
 
 @dataclass(frozen=True, slots=True)
+class ReturningJob:
+    """A job that runs on `agent`, has given its room there back, and goes on as soon as it has room again."""
+
+    job: WaitingJob
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReadyAgent:
     """A connected agent; `labels` and `group` in lower case; `projects` None: it works for all of them."""
 
@@ -106,8 +114,11 @@ class Pick:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """`picks` to assign now. `waits`: why each other job waits. `kept`: agents that are kept for a waiting job."""
+    """`picks` to assign now. `waits`: why each other job waits. `kept`: agents that are kept for a waiting job. `returns`: the jobs
+    that have their room again.
+    """
 
     picks: tuple[Pick, ...]
     waits: Mapping[str, str]
     kept: Mapping[str, str]
+    returns: tuple[Pick, ...] = ()

@@ -74,6 +74,10 @@ class Order:
         self._used[shape.project] += share * START_SECONDS
         self._count(shape.project, shape.nodes, gpus, job.rank)
 
+    def note_return(self, job: WaitingJob, gpus: int) -> None:
+        """`job`, which has started long ago, has its room again."""
+        self._count(job.shape.project, 1, gpus, job.rank)
+
     def _count(self, project: int, seats: int, gpus: int, rank: float) -> None:
         self._latest[project] = max(self._latest.get(project, rank), rank)
         self._running[project] = self.running(project) + seats

@@ -3,7 +3,7 @@
 from sqlalchemy import Column, ForeignKey, Index, String, Table, Text, text
 
 from agent.server.store.schema.base import Time, Whole, metadata, one_of
-from agent.spec.status import JobStatus, RunStatus
+from agent.spec.status import JobStatus, RoomStatus, RunStatus
 from agent.wire.lease import LeaseState
 
 runs = Table(
@@ -81,6 +81,7 @@ jobs = Table(
     Column("environment", String, nullable=False, server_default=""),
     Column("environment_url", String, nullable=False, server_default=""),
     Column("apps", Text, nullable=False, server_default="[]"),  # agent.server.store.apps
+    Column("room", one_of(RoomStatus), nullable=False, server_default=RoomStatus.HELD),  # while it runs
 )
 QUEUED = text(
     f"status = '{JobStatus.QUEUED}' AND node_rank = 0"
@@ -149,6 +150,9 @@ forms = Table(
     Column("answered_by", String),
     Column("answered_at", Time),
     Column("ended_at", Time),  # the step has: it waits for nothing more
+    Column(
+        "gave_back", Whole, nullable=False, server_default="0"
+    ),  # 1: its job has given its room back for it
 )
 
 annotations = Table(
