@@ -39,7 +39,7 @@ class _Answered:
     refusal: str
 
 
-class Room(Protocol):
+class Lender(Protocol):
     """Where jobs that wait for an answer give back what they have, and have it again (`agent.cli.local_run.machine`)."""
 
     def set_aside(self, job: str) -> None:
@@ -54,7 +54,7 @@ class Room(Protocol):
 class LocalPeople:
     """Asks one question at a time; the run goes on meanwhile. `answers` are by the step's id, or `JOB.STEP`."""
 
-    def __init__(self, screen: Screen, answers: Answers, room: Room) -> None:
+    def __init__(self, screen: Screen, answers: Answers, room: Lender) -> None:
         self._screen = screen
         self._room = room
         self._answered: list[_Answered] = []  # in their order: whose jobs wait for room

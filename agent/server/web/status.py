@@ -1,20 +1,26 @@
 """The status page: runs, the queue with its reasons, agents; a run with its jobs; a job with its steps and its last output."""
 
+from collections.abc import Mapping
+
 import msgspec
 from starlette.responses import Response
 
+from agent.errors import AgentError, UsageError
 from agent.journal.lines import Lines
 from agent.journal.rows import MOVES
 from agent.server.agents.agent_reading import AgentAtWork
 from agent.server.events.views import JobView, RunView
 from agent.server.http.call import Call, view_response
+from agent.server.http.forms import read_form
 from agent.server.http.operation import Operation
 from agent.server.http.rooms import Rooms
 from agent.server.people.auth.access import Access, nothing_there
 from agent.server.process.moments import read_moment, shown_moment
+from agent.server.process.problems import ConflictError, TooLargeError, status_of
 from agent.server.runs.run_reading import JobInQueue
 from agent.server.web.pages import HTML, redirect, render, wants_page
-from agent.spec.status import JobStatus
+from agent.server.web.questions import show_questions, take_answer
+from agent.spec.status import JobStatus, RunStatus
 
 _MOST_RUNS = 30
 _MOST_WAITING = 50
@@ -75,17 +81,41 @@ async def show_run_page(call: Call) -> Response:
     """A run with its jobs, and why those that wait do so."""
     details = await call.rooms.runs.reading.load(call.number("run"))
     shown = _shown_run(details, call.project.name, call.rooms.clock.now())
-    return render(call, "run.html", run=shown, details=details, project=call.project.name)
+    asked = await show_questions(call, details.id) if details.status == RunStatus.RUNNING else []
+    return render(call, "run.html", run=shown, details=details, asked=asked, project=call.project.name)
 
 
 async def show_job_page(call: Call) -> Response:
     """A job with its steps and the end of its output."""
+    return await _show_job(call)
+
+
+async def leave_answer(call: Call) -> Response:
+    """Back to the job, for who reloads the page on which an answer was not taken."""
+    return redirect(f"/status/jobs/{call.text('job')}")
+
+
+async def answer_on_page(call: Call) -> Response:
+    """Fill in the form that a step of the job waits for; what is wrong is said on the job's page."""
+    try:
+        return await take_answer(call)
+    except (UsageError, ConflictError, TooLargeError) as error:
+        return await _show_job(call, error, await read_form(call.request))
+
+
+async def _show_job(
+    call: Call, error: AgentError | None = None, filled: Mapping[str, str] | None = None
+) -> Response:
     job = await call.rooms.runs.jobs.load(call.text("job"))
     lines = await _last_lines(call.rooms, job)
+    is_running = job.status is JobStatus.RUNNING
     return render(
         call,
         "job.html",
+        200 if error is None else status_of(error),
         job=job,
+        asked=await show_questions(call, job.run, job.id or "", filled=filled) if is_running else [],
+        mistake="" if error is None else f"{error.what}{f'; {error.hint}' if error.hint else ''}",
         agent=job.agent or "",
         state_name=job.conclusion or job.status,
         steps=[
@@ -213,6 +243,24 @@ OPERATIONS = (
         Access.VIEWER,
         show_job_page,
         answers={200: HTML},
+        documented=False,
+        is_page=True,
+    ),
+    Operation(
+        "GET",
+        "/status/jobs/{job}/answer",
+        Access.VIEWER,
+        leave_answer,
+        answers={303: None},
+        documented=False,
+        is_page=True,
+    ),
+    Operation(
+        "POST",
+        "/status/jobs/{job}/answer",
+        Access.RUNNER,
+        answer_on_page,
+        answers={303: None, 409: HTML, 413: HTML, 422: HTML},
         documented=False,
         is_page=True,
     ),

@@ -1,4 +1,4 @@
-"""Where the room of a running job is: jobs give it back while they wait for people."""
+"""The room of a running job, which it gives back while it waits for people."""
 
 import sqlalchemy as sa
 from alembic import op
