@@ -156,6 +156,9 @@ class LocalRun:
             if spec.attempt > 1:
                 self._show({"kind": "attempt", "job": spec.key, "attempt": spec.attempt})
             self._advance(JobStarted(spec.job))
+        self._people.tick()  # the screen is made now, while the first job works
+        if not self._people.is_asking:
+            self._screen.tick()
         for spec, result in self._jobs.wait():
             self._machine.release(spec.job)
             self._queue.forget(spec.job)
@@ -164,9 +167,6 @@ class LocalRun:
         due = self._state.due_at
         if due is not None and self._clock.now() >= due:
             self._advance(TimePassed())
-        self._people.tick()
-        if not self._people.is_asking:
-            self._screen.tick()
 
     def _tell_retry(self, key: str) -> None:
         job = self._state.jobs.get(key)
