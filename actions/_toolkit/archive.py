@@ -5,25 +5,27 @@ Names, kinds and sizes of all members are checked here before anything is writte
 
 import errno
 import gzip
+import hashlib
 import os
-import re
 import shutil
 import stat
 import struct
 import tarfile
 import time
-import unicodedata
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Protocol
+from typing import IO, TYPE_CHECKING, Protocol, TypeAlias
 
 from _toolkit.git_names import GitNames, lay_links
+from _toolkit.links import make_links
+from _toolkit.names import Names
 from _toolkit.plain import open_regular
 from _toolkit.step import StepError, human
 
 if TYPE_CHECKING:
+    from _toolkit.artifacts import Artifact
     from _toolkit.trees import Entry
 
 LARGEST_RATIO = 250  # unpacked to packed; text comes to 50
@@ -33,7 +35,6 @@ _DAMAGE = (
     zipfile.BadZipFile, zipfile.LargeZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, struct.error,
     NotImplementedError, EOFError, ValueError,
 )  # fmt: skip
-_DRIVE = re.compile(r"[A-Za-z]:")
 _ZIP64_BYTES = 1 << 30  # room for what deflate may add
 _LONGEST_LINK = 4096
 _SAMPLE_BYTES = 256 << 10
@@ -47,23 +48,11 @@ class Sink(Protocol):
     def flush(self) -> None: ...
 
 
-def write_zip(sink: Sink, files: Iterable[tuple[Path, str]], level: int) -> None:
-    """Write `files` (path, name in the archive) as a zip to `sink`; `level` 0 stores, 9 packs best."""
-    method = zipfile.ZIP_DEFLATED if level else zipfile.ZIP_STORED
-    with zipfile.ZipFile(sink, "w", method, compresslevel=level or None) as archive:  # type: ignore[call-overload]
-        for path, name in files:
-            with open_regular(path) as file:
-                facts = os.fstat(file.fileno())
-                info = zipfile.ZipInfo(name, _zip_time(facts.st_mtime))
-                info.compress_type = method
-                info._compresslevel = level or None  # type: ignore[attr-defined]  # noqa: SLF001  (the way until 3.13)
-                info.external_attr = (stat.S_IFREG | (0o755 if facts.st_mode & 0o100 else 0o644)) << 16
-                with archive.open(info, "w", force_zip64=facts.st_size >= _ZIP64_BYTES) as member:
-                    shutil.copyfileobj(file, member, _CHUNK_BYTES)
+Write: TypeAlias = Callable[[Sink], None]
 
 
-def write_tree(sink: Sink, entries: "Iterable[Entry]") -> None:
-    """Write the entries of a tree as a zip to `sink`; what does not get smaller by it is not packed."""
+def write_tree(sink: Sink, entries: "Iterable[Entry]", level: int = 1) -> None:
+    """Write the entries of a tree as a zip to `sink`; what does not get smaller by it is not packed, and with `level` 0 nothing is."""
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:  # type: ignore[call-overload]
         for entry in entries:
             if entry.is_folder or entry.link:
@@ -74,9 +63,9 @@ def write_tree(sink: Sink, entries: "Iterable[Entry]") -> None:
                 continue
             with open_regular(entry.source) as file:
                 info = zipfile.ZipInfo(entry.name, _zip_time(entry.changed_ns / 1e9))
-                info.compress_type = _choose_method(file)
-                info._compresslevel = 1  # type: ignore[attr-defined]  # noqa: SLF001  (the way until 3.13)
-                info.external_attr = (stat.S_IFREG | (0o755 if entry.is_executable else 0o644)) << 16
+                info.compress_type = _choose_method(file) if level else zipfile.ZIP_STORED
+                info._compresslevel = level or None  # type: ignore[attr-defined]  # noqa: SLF001  (the way until 3.13)
+                info.external_attr = (stat.S_IFREG | entry.mode) << 16
                 with archive.open(info, "w", force_zip64=True) as member:
                     shutil.copyfileobj(file, member, _CHUNK_BYTES)
 
@@ -97,7 +86,7 @@ def unzip(archive: Path, folder: Path, *, with_links: bool = False) -> int:
     try:
         with zipfile.ZipFile(archive) as opened:
             members = opened.infolist()
-            names = _Names()
+            names = Names()
             links: list[tuple[Path, str]] = []
             for member in members:
                 _check_zip_member(member, with_links=with_links)
@@ -112,8 +101,8 @@ def unzip(archive: Path, folder: Path, *, with_links: bool = False) -> int:
                     links.append((target, os.fsdecode(opened.read(member))))
                 else:
                     with opened.open(member) as file:
-                        _write_new(target, file, is_executable=bool(member.external_attr >> 16 & 0o100))
-            _make_links(folder, links)
+                        _write_new(target, file, (member.external_attr >> 16 & 0o777) | 0o600)
+            make_links(folder, links)
             return sum(not member.is_dir() for member in members)
     except _DAMAGE as error:
         raise StepError(f"the archive is damaged: {error}") from None
@@ -121,6 +110,19 @@ def unzip(archive: Path, folder: Path, *, with_links: bool = False) -> int:
         if error.errno != errno.EINVAL:  # that is a seek to before the beginning, by an offset that is wrong
             raise
         raise StepError("the archive is damaged: an offset is wrong") from None
+
+
+def unpack_checked(archive: Path, folder: Path, artifact: "Artifact") -> str:
+    """Unpack the artifact's zip into the new `folder`; gives what there is to say. Raises StepError when it is another than was kept."""
+    with archive.open("rb") as file:
+        digest = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+    if artifact.digest and artifact.digest != digest:
+        raise StepError(
+            f"artifact '{artifact.name}' came as {digest}, and is {artifact.digest}",
+            "it was changed on its way or in its store; nothing was unpacked",
+        )
+    count = unzip(archive, folder, with_links=True)
+    return f"{count} {'file' if count == 1 else 'files'}, {human(archive.stat().st_size)}"
 
 
 def unpack_tree(archive: Path, target: Path, *, is_file: bool) -> str:
@@ -166,7 +168,7 @@ def untar(archive: Path, folder: Path) -> int:
                 elif member.type in {tarfile.REGTYPE, tarfile.AREGTYPE} and member.sparse is None:
                     file = opened.extractfile(member)
                     assert file is not None
-                    _write_new(target, file, is_executable=bool(member.mode & 0o100))
+                    _write_new(target, file, 0o755 if member.mode & 0o100 else 0o644)
                 else:
                     raise StepError(f"the archive holds {name!a}, which is neither file, folder nor link")
     except _DAMAGE as error:
@@ -187,56 +189,6 @@ def check_size(unpacked: int, packed: int, folder: Path) -> None:
         raise StepError(f"the archive needs {human(unpacked)}, and {human(free)} are free on this disk")
 
 
-def check_name(path: str) -> None:
-    """Raise StepError unless `path` is a name that stays inside the folder that it is written to."""
-    segments = path.split("/")
-    reason = ""
-    if not path or any(segment in {"", ".", ".."} for segment in segments):
-        reason = "leads out of its folder"
-    elif "\\" in path or _DRIVE.match(path):
-        reason = "is written for another system"
-    elif not all(character.isprintable() or "\udc80" <= character <= "\udcff" for character in path):
-        reason = "has control characters"
-    elif len(os.fsencode(path)) > 4000 or any(len(os.fsencode(segment)) > 255 for segment in segments):
-        reason = "is too long"
-    if reason:
-        raise StepError(f"the name {path[:100]!a} {reason}", "nothing was unpacked")
-
-
-class _Names:
-    """The names in an archive: each is safe, and no two are the same where case is not told apart."""
-
-    def __init__(self) -> None:
-        self._written: dict[str, str] = {}  # as compared -> as written
-        self._files: set[str] = set()
-        self._folders: set[str] = set()
-
-    def add(self, name: str, *, is_folder: bool) -> None:
-        path = name.rstrip("/") if is_folder else name
-        check_name(path)
-        segments = path.split("/")
-        for count in range(1, len(segments)):
-            self._add("/".join(segments[:count]), is_folder=True)
-        self._add(path, is_folder=is_folder)
-
-    def _add(self, path: str, *, is_folder: bool) -> None:
-        folded = unicodedata.normalize("NFC", path).casefold()
-        if self._written.setdefault(folded, path) != path:
-            raise StepError(
-                f"{self._written[folded]!a} and {path!a} differ by case only", "rename one of them"
-            )
-        if folded in self._files or (folded in self._folders and not is_folder):
-            raise StepError(f"{path!a} is there twice")
-        (self._folders if is_folder else self._files).add(folded)
-
-
-def check_names(names: Iterable[str]) -> None:
-    """Raise StepError unless files of these names can be in one archive, and out of it again."""
-    known = _Names()
-    for name in names:
-        known.add(name, is_folder=False)
-
-
 def _check_zip_member(member: zipfile.ZipInfo, *, with_links: bool) -> None:
     kind = stat.S_IFMT(member.external_attr >> 16)
     expected = stat.S_IFDIR if member.is_dir() else stat.S_IFREG
@@ -250,24 +202,11 @@ def _check_zip_member(member: zipfile.ZipInfo, *, with_links: bool) -> None:
         raise StepError(f"{member.orig_filename!a} in the archive is encrypted")
 
 
-def _write_new(target: Path, file: IO[bytes], *, is_executable: bool) -> None:
+def _write_new(target: Path, file: IO[bytes], mode: int) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with os.fdopen(os.open(target, flags, 0o755 if is_executable else 0o644), "wb") as new:
+    with os.fdopen(os.open(target, flags, mode), "wb") as new:
         shutil.copyfileobj(file, new, _CHUNK_BYTES)
-
-
-def _make_links(folder: Path, links: list[tuple[Path, str]]) -> None:
-    """Make the links last, when nothing is written any more that could go through one."""
-    root = folder.resolve()
-    for path, target in links:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if target.startswith("/"):
-            raise StepError(f"the link {path.name!a} leads out of its folder")
-        path.symlink_to(target)
-    for path, _ in links:
-        if not Path(os.path.realpath(path)).is_relative_to(root):
-            raise StepError(f"the link {path.name!a} leads out of its folder")
 
 
 def _zip_time(seconds: float) -> tuple[int, int, int, int, int, int]:

@@ -3,20 +3,18 @@
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol
 
 from _toolkit.step import StepError
 
 if TYPE_CHECKING:  # most that ask for names write no archive
-    from _toolkit.archive import Sink
+    from _toolkit.trees import Entry
 
 FORBIDDEN = '"<>:|*?\r\n\\/'  # GitHub's rule
-
-Write: TypeAlias = "Callable[[Sink], None]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,21 +26,27 @@ class Artifact:
     size: int
     digest: str = ""
     key: str = ""  # where the store finds it
+    is_tree: bool = False  # stored by content; `digest` is its manifest's
 
 
 class ArtifactStore(Protocol):
     """Where a run's artifacts are kept."""
 
-    def upload(self, name: str, write: Write, *, retention_days: int, overwrite: bool) -> Artifact:
-        """Keep what `write` writes as `name`. It is there as a whole or not at all."""
+    def upload(
+        self, name: str, entries: "Sequence[Entry]", *, retention_days: int, overwrite: bool, level: int
+    ) -> tuple[Artifact, str]:
+        """Keep the files, folders and links as `name`: it is there as a whole or not at all. With it what there is to say.
+
+        `level` is how hard to compress what does get smaller by it, where they are put into an archive; 0: not at all.
+        """
         ...
 
     def list(self) -> list[Artifact]:
         """All artifacts of the run, one a name."""
         ...
 
-    def download(self, artifact: Artifact, target: Path) -> str:
-        """Write the artifact to the new file `target`; gives the SHA-256 of what came, in hex."""
+    def fetch(self, artifact: Artifact, folder: Path) -> str:
+        """Make the new `folder` of what is in the artifact; gives what there is to say. Raises StepError for other bytes than its own."""
         ...
 
 
@@ -87,15 +91,19 @@ class Shelf:
         self._folder = folder
         self._maker = maker
 
-    def upload(self, name: str, write: Write, *, retention_days: int, overwrite: bool) -> Artifact:
-        """Keep the artifact for as long as the folder is kept."""
+    def upload(
+        self, name: str, entries: "Sequence[Entry]", *, retention_days: int, overwrite: bool, level: int
+    ) -> tuple[Artifact, str]:
+        """Keep the artifact, a zip, for as long as the folder is kept."""
         del retention_days
+        from _toolkit.archive import write_tree
+
         self._folder.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(prefix=".making-", dir=self._folder)
         place = self._folder / f"{name}.zip"
         try:
             with os.fdopen(handle, "wb") as file:
-                write(file)
+                write_tree(file, entries, level)
                 file.flush()
                 os.fsync(file.fileno())
             if overwrite or self._is_of_earlier_attempt(name):
@@ -109,20 +117,17 @@ class Shelf:
         finally:
             with suppress(FileNotFoundError):
                 Path(temporary).unlink()
-        return self._read(place)
+        return self._read(place), ""
 
     def list(self) -> list[Artifact]:
         """The artifacts in the folder."""
         return [self._read(place) for place in sorted(self._folder.glob("*.zip")) if place.is_file()]
 
-    def download(self, artifact: Artifact, target: Path) -> str:
-        """Copy the artifact."""
-        digest = hashlib.sha256()
-        with Path(artifact.key).open("rb") as source, target.open("xb") as copy:
-            for chunk in iter(lambda: source.read(1 << 20), b""):
-                digest.update(chunk)
-                copy.write(chunk)
-        return digest.hexdigest()
+    def fetch(self, artifact: Artifact, folder: Path) -> str:
+        """Unpack the artifact."""
+        from _toolkit.archive import unpack_checked
+
+        return unpack_checked(Path(artifact.key), folder, artifact)
 
     def _is_of_earlier_attempt(self, name: str) -> bool:
         try:

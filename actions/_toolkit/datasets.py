@@ -17,8 +17,8 @@ from typing import Any, Protocol
 from urllib.parse import quote, urlencode
 
 from _toolkit import http
-from _toolkit.archive import check_name, check_names
 from _toolkit.folders import remove
+from _toolkit.names import check_name, check_names
 from _toolkit.plain import open_regular
 from _toolkit.step import StepError, human, say
 from _toolkit.trees import Entry, Tree, copy_tree, scan_tree

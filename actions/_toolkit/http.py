@@ -10,11 +10,11 @@ import random
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeAlias
 from urllib.parse import urlsplit
 
 from _toolkit.step import StepError, human, say
@@ -26,6 +26,8 @@ PROGRESS_BYTES = 256 << 20
 _CHUNK_BYTES = 1 << 20
 _AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 _LONGEST_ANSWER = 16 << 20
+
+Body: TypeAlias = bytes | Sequence[bytes | memoryview]
 
 
 class HttpError(StepError):
@@ -47,13 +49,16 @@ class Answer:
 
 
 def request(
-    method: str, url: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    method: str, url: str, body: "Body | None" = None, headers: Mapping[str, str] | None = None
 ) -> Answer:
-    """Send one request, again where that may help. Raises HttpError when the answer is an error, StepError when none comes."""
+    """Send one request, again where that may help. Raises HttpError when the answer is an error, StepError when none comes.
+
+    A body in pieces needs its length in `headers`. An answer that breaks off is none.
+    """
     for delay in (*DELAYS_SECONDS, None):
         try:
             with _open(method, url, body, headers or {}) as response:
-                return Answer(response.status, response.headers, response.read(_LONGEST_ANSWER))
+                return _read_whole(response)
         except (HttpError, OSError, http.client.HTTPException) as error:
             _wait_or_raise(error, delay, url)
     raise AssertionError("the last delay is None, and raises")
@@ -90,6 +95,13 @@ def download(url: str, target: Path, headers: Mapping[str, str] | None = None) -
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _read_whole(response: http.client.HTTPResponse) -> Answer:
+    body, length = response.read(_LONGEST_ANSWER), response.headers.get("Content-Length", "")
+    if length.isdigit() and len(body) < min(int(length), _LONGEST_ANSWER):
+        raise ConnectionResetError("the connection broke off")
+    return Answer(response.status, response.headers, body)
+
+
 def bare(url: str) -> str:
     """The URL as it may be shown."""
     return urlsplit(url)._replace(query="", fragment="").geturl()
@@ -115,7 +127,7 @@ def _download_rest(url: str, file: IO[bytes], headers: Mapping[str, str]) -> Non
 
 
 def _open(
-    method: str, url: str, body: bytes | IO[bytes] | None, headers: Mapping[str, str]
+    method: str, url: str, body: "Body | IO[bytes] | None", headers: Mapping[str, str]
 ) -> http.client.HTTPResponse:
     if urlsplit(url).scheme not in {"http", "https"}:
         raise StepError(f"'{bare(url)}' is no http address")

@@ -129,26 +129,23 @@ class ServerShelf:
 
     def keep(self, name: str, tree: Tree, about: Mapping[str, Any]) -> str:
         """See Shelf."""
-        from _toolkit.archive import Sink, write_tree
-
-        def write(sink: Sink) -> None:
-            write_tree(sink, tree.entries)
-
         noted = {**about, "is_file": tree.is_file, "size": tree.size}
-        artifact = self._open_service().keep(name, write, noted)
+        artifact, more = self._open_service().keep(name, tree.entries, noted)
         if self._held is not None:
             self._held.hold(artifact.digest, tree)
-        return f"{tree.describe()}, {human(tree.size)}, artifact '{name}', {artifact.digest}"
+        return f"{tree.describe()}, {human(tree.size)}{more}, artifact '{name}', {artifact.digest}"
 
     def fetch(self, item: Mapping[str, Any], target: Path) -> str:
         """See Shelf."""
-        digest = item.get("digest", "")
+        digest = item.get("tree") or item.get("digest", "")
         if self._held is not None and self._held.take(digest, target):
             return f"{human(item.get('size', 0))}, from this machine"
+        if item.get("tree"):
+            return self._hold(digest, target, self._fetch_tree(item, target))
         from _toolkit.archive import unpack_tree
 
         archive = target.with_name(f"{target.name}.zip")
-        came = f"sha256:{self._open_service().fetch(item, archive)}"
+        came = f"sha256:{self._open_service().fetch_brought(item, archive)}"
         if digest and came != digest:
             raise StepError(
                 f"artifact '{item['artifact']}' came as {came}, and is {digest}",
@@ -159,6 +156,21 @@ class ServerShelf:
         else:
             said = human(archive.stat().st_size)
             archive.rename(target)
+        return self._hold(digest, target, said)
+
+    def _fetch_tree(self, item: Mapping[str, Any], target: Path) -> str:
+        """What was kept by content: a folder, or the one file that is in it."""
+        folder = target.with_name(f"{target.name}.files")
+        said = self._open_service().fetch_tree(str(item["id"]), item["tree"], folder)
+        if item.get("is_file"):
+            (only,) = folder.iterdir()
+            only.rename(target)
+            folder.rmdir()
+        else:
+            folder.rename(target)
+        return said
+
+    def _hold(self, digest: str, target: Path, said: str) -> str:
         if self._held is not None:
             with contextlib.suppress(FileNotFoundError):
                 self._held.hold(digest, scan_tree(target, str(target.parent)))

@@ -7,18 +7,24 @@ order and each as often as needed, then the list that makes them one. Nothing sh
 import base64
 import hashlib
 import json
+import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 from urllib.parse import quote
 from xml.sax.saxutils import escape
 
 from _toolkit import http
-from _toolkit.artifacts import Artifact, Write, already_there
+from _toolkit.artifacts import Artifact, already_there
 from _toolkit.step import StepError, human, say
+
+if TYPE_CHECKING:
+    from _toolkit.archive import Write
+    from _toolkit.manifest import Chunk
+    from _toolkit.trees import Entry
 
 BLOCK_BYTES = 8 << 20
 AT_A_TIME = 4  # blocks under way, so many times BLOCK_BYTES of memory
@@ -35,35 +41,69 @@ class ResultsService:
         self._token = token
         self._ids = _read_ids(token)
 
-    def upload(self, name: str, write: Write, *, retention_days: int, overwrite: bool) -> Artifact:
-        """Send the artifact while it is being written."""
+    def upload(
+        self, name: str, entries: "Sequence[Entry]", *, retention_days: int, overwrite: bool, level: int
+    ) -> tuple[Artifact, str]:
+        """Send what the server does not have of the tree; to one that takes none, a zip while it is being written."""
         if overwrite:
             self._delete(name)
-        wanted: dict[str, object] = {"name": name, "version": _VERSION}
-        if retention_days:
-            wanted["expires_at"] = (datetime.now(UTC) + timedelta(days=retention_days)).strftime(
-                "%Y-%m-%dT%H:%M:%SZ"
-            )
-        created = self._create(name, wanted)
-        with BlockUpload(_field(created, "signed_upload_url")) as blob:
-            write(blob)
-            blob.commit()
-        return self._finalize({"name": name}, blob)
+        created = self._create(name, {**self._wanted(name, retention_days), "tree": True})
+        if _is_tree(created):
+            return self._send_tree(name, created, entries, {"name": name})
+        return self._send_zip({"name": name}, created, entries, level), ""
 
-    def keep(self, name: str, write: Write, about: Mapping[str, object]) -> Artifact:
+    def keep(
+        self, name: str, entries: "Sequence[Entry]", about: Mapping[str, object]
+    ) -> tuple[Artifact, str]:
         """Send a tree that the job keeps; it takes the place of what this job has kept under the name, once it is whole."""
-        created = self._create(name, {"name": name, "version": _VERSION, "kept": dict(about)})
-        with BlockUpload(_field(created, "signed_upload_url")) as blob:
-            write(blob)
-            blob.commit()
-        return self._finalize({"name": name, "artifact_id": _field(created, "artifact_id")}, blob)
+        created = self._create(name, {"name": name, "version": _VERSION, "kept": dict(about), "tree": True})
+        named: dict[str, object] = {"name": name, "artifact_id": _field(created, "artifact_id")}
+        if _is_tree(created):
+            return self._send_tree(name, created, entries, named)
+        return self._send_zip(named, created, entries, 1), ""
 
-    def fetch(self, item: Mapping[str, object], target: Path) -> str:
-        """Fetch an artifact that was found for this job, of whichever run; gives the SHA-256 of what came, in hex."""
+    def fetch_brought(self, item: Mapping[str, object], target: Path) -> str:
+        """Fetch an artifact that was found for this job, of whichever run, as a file; gives the SHA-256 of what came, in hex."""
         answer = self._call(
             "GetSignedArtifactURL", {"name": item["artifact"], "artifact_id": str(item["id"])}
         )
         return http.download(_field(answer, "signed_url"), target)
+
+    def _send_tree(
+        self, name: str, created: dict[str, object], entries: "Sequence[Entry]", named: dict[str, object]
+    ) -> tuple[Artifact, str]:
+        from _toolkit.known import Known
+        from _toolkit.tree_upload import upload_tree
+
+        service = TreeOnServer(f"{self._url}/api/v1/trees/{_field(created, 'artifact_id')}", self._token)
+        sent = upload_tree(entries, service, Known(os.environ.get("RUNNER_TEMP", "")))
+        digest = service.put_manifest(sent.raw)
+        size = sent.manifest.size
+        done = self._call("FinalizeArtifact", {**named, "hash": digest})
+        here = size - sent.sent_bytes
+        said = f", {human(here)} of it were on the server" if here else ""
+        return Artifact(name, _field(done, "artifact_id"), size, digest, is_tree=True), said
+
+    def _send_zip(
+        self,
+        named: dict[str, object],
+        created: dict[str, object],
+        entries: "Sequence[Entry]",
+        level: int,
+    ) -> Artifact:
+        from _toolkit.archive import write_tree
+
+        with BlockUpload(_field(created, "signed_upload_url")) as blob:
+            write_tree(blob, entries, level)
+            blob.commit()
+        return self._finalize(named, blob)
+
+    def _wanted(self, name: str, retention_days: int) -> dict[str, object]:
+        wanted: dict[str, object] = {"name": name, "version": _VERSION}
+        if retention_days:
+            until = datetime.now(UTC) + timedelta(days=retention_days)
+            wanted["expires_at"] = until.strftime("%Y-%m-%dT%H:%M:%SZ")
+        return wanted
 
     def _create(self, name: str, wanted: dict[str, object]) -> dict[str, object]:
         try:
@@ -85,12 +125,30 @@ class ResultsService:
             raise StepError("the server's list of artifacts is no list")
         return [_read_artifact(item) for item in found if isinstance(item, dict)]
 
-    def download(self, artifact: Artifact, target: Path) -> str:
-        """Fetch the artifact from its signed URL."""
+    def fetch(self, artifact: Artifact, folder: Path) -> str:
+        """Fetch the artifact: by content, or its zip from its signed URL."""
+        if artifact.is_tree:
+            return self.fetch_tree(artifact.id, artifact.digest, folder)
+        from _toolkit.archive import unpack_checked
+
         run, _, job = artifact.key.partition("/")
         ids = {"workflow_run_backend_id": run, "workflow_job_run_backend_id": job}
         answer = self._call("GetSignedArtifactURL", {**ids, "name": artifact.name})
-        return http.download(_field(answer, "signed_url"), target)
+        archive = folder.with_name(f"{folder.name}.zip")
+        http.download(_field(answer, "signed_url"), archive)
+        said = unpack_checked(archive, folder, artifact)
+        archive.unlink()
+        return said
+
+    def fetch_tree(self, number: str, digest: str, folder: Path) -> str:
+        """Make the new `folder` of the tree of the artifact with this number; gives what there is to say."""
+        from _toolkit.tree_download import download_tree
+
+        manifest = download_tree(
+            TreeOnServer(f"{self._url}/api/v1/trees/{number}", self._token), digest, folder
+        )
+        count = len(manifest.files) + len(manifest.links)
+        return f"{count} {'file' if count == 1 else 'files'}, {human(manifest.size)}"
 
     def _delete(self, name: str) -> None:
         try:
@@ -106,6 +164,48 @@ class ResultsService:
         return read
 
 
+class TreeOnServer:
+    """One tree that is stored by content: sent to, or fetched from, `url`."""
+
+    def __init__(self, url: str, token: str) -> None:
+        self._url = url
+        self._headers = {"Authorization": f"Bearer {token}"}
+
+    def claim(self, chunks: "Sequence[Chunk]") -> set[str]:
+        """Which of the chunks are to be sent; the others stay there."""
+        answer = self._call("POST", "claims", json.dumps({"chunks": chunks}).encode(), "application/json")
+        missing = json.loads(answer)["missing"]
+        return set(missing)
+
+    def send(self, chunks: "Sequence[Chunk]", pieces: Sequence[bytes | memoryview]) -> None:
+        """Send chunks, which are the pieces."""
+        listed = json.dumps(chunks, separators=(",", ":")).encode()
+        head = len(listed).to_bytes(4, "big") + listed
+        self._call("PUT", "packs", [head, *pieces])
+
+    def put_manifest(self, raw: bytes) -> str:
+        """All chunks are there, and this is what they are; gives the tree's digest."""
+        answer = json.loads(self._call("PUT", "manifest", raw))
+        return str(answer["digest"])
+
+    def fetch_manifest(self) -> bytes:
+        """What is in the tree."""
+        return self._call("GET", "manifest")
+
+    def fetch_chunks(self, digests: Sequence[str]) -> bytes:
+        """These chunks, one after the other."""
+        return self._call("POST", "chunks", json.dumps({"chunks": digests}).encode(), "application/json")
+
+    def _call(self, verb: str, path: str, body: http.Body | None = None, kind: str = "") -> bytes:
+        headers = {**self._headers, **({"Content-Type": kind} if kind else {})}
+        if isinstance(body, list):
+            headers["Content-Length"] = str(sum(map(len, body)))
+        try:
+            return http.request(verb, f"{self._url}/{path}", body, headers).body
+        except http.HttpError as error:
+            raise http.HttpError(_explain(error), error.status, error.body) from None
+
+
 class CacheService:
     """The server's cache service, in the protocol of GitHub's own clients."""
 
@@ -113,7 +213,7 @@ class CacheService:
         self._url = f"{url.rstrip('/')}/{_CACHES}"
         self._token = token
 
-    def save(self, key: str, version: str, write: Write) -> str:
+    def save(self, key: str, version: str, write: "Write") -> str:
         """Keep what `write` writes under the key; gives why not, where the server keeps none of this run."""
         named = {"key": key, "version": version}
         created = _call(f"{self._url}/CreateCacheEntry", self._token, named)
@@ -246,7 +346,9 @@ def _read_artifact(item: dict[str, object]) -> Artifact:
     run, job = _field(item, "workflow_run_backend_id"), _field(item, "workflow_job_run_backend_id")
     size = _field(item, "size", "0")
     digest = _field(item, "digest", "")
-    return Artifact(_field(item, "name"), _field(item, "database_id", ""), int(size), digest, f"{run}/{job}")
+    tree = _field(item, "tree", "")
+    number = _field(item, "database_id", "")
+    return Artifact(_field(item, "name"), number, int(size), tree or digest, f"{run}/{job}", bool(tree))
 
 
 def _field(message: dict[str, object], name: str, default: str | None = None) -> str:
@@ -256,6 +358,20 @@ def _field(message: dict[str, object], name: str, default: str | None = None) ->
     if value is None:
         raise StepError(f"the server's answer has no '{name}'")
     return str(value)
+
+
+def _is_tree(created: dict[str, object]) -> bool:
+    """Whether the server takes what it has made room for by content."""
+    return created.get("tree") is True
+
+
+def _explain(error: http.HttpError) -> str:
+    """What the server says of it, in its problem details."""
+    try:
+        said = json.loads(error.body)
+        return f"{said['detail']}{'; ' + said['hint'] if said.get('hint') else ''}"
+    except (ValueError, KeyError, TypeError):
+        return str(error)
 
 
 def _twirp_code(error: http.HttpError) -> str:

@@ -42,7 +42,17 @@ class Entry:
     link: str = ""
     size: int = 0
     changed_ns: int = 0
-    is_executable: bool = False
+    mode: int = 0o644  # its permission bits
+    mark: tuple[int, int, int] = (
+        0,
+        0,
+        0,
+    )  # device, inode, time of the inode's change: a changed file has others
+
+    @property
+    def is_executable(self) -> bool:
+        """Whether it may be run."""
+        return bool(self.mode & 0o100)
 
     @property
     def is_folder(self) -> bool:
@@ -102,7 +112,7 @@ def scan_tree(path: Path, root: str, *, keeps_links: bool = True) -> Tree:
     real = Path(os.path.realpath(path))
     facts = real.stat()
     if stat.S_ISREG(facts.st_mode):
-        return Tree([_file_entry(path.name, real, facts)], is_file=True)
+        return Tree([file_entry(path.name, real, facts)], is_file=True)
     if not stat.S_ISDIR(facts.st_mode):
         raise StepError(f"'{path}' is neither file nor folder")
     return Tree(list(walk.folder(real, "", (real,))), is_file=False)
@@ -137,7 +147,7 @@ def copy_file(entry: Entry, target: Path) -> None:
     """Copy one file to the new file `target`, with the time of its last change: by sharing blocks, or in the kernel."""
     with open_regular(entry.source) as source:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        handle = os.open(target, flags, 0o755 if entry.is_executable else 0o644)
+        handle = os.open(target, flags, entry.mode)
         with os.fdopen(handle, "wb") as new:
             if not _clone(source, new):
                 _copy_bytes(source, new)
@@ -185,7 +195,7 @@ class _Walk:
         with os.scandir(folder) as found:
             entries = sorted(found, key=lambda entry: entry.name)
         if not entries and prefix:
-            yield Entry(prefix, folder)
+            yield Entry(prefix, folder, mode=folder.stat().st_mode & 0o777)
         for entry in entries:
             name, path = prefix + entry.name, Path(entry.path)
             if entry.is_symlink():
@@ -196,7 +206,7 @@ class _Walk:
     def take(self, path: Path, name: str, above: tuple[Path, ...]) -> Iterator[Entry]:
         facts = path.lstat()
         if stat.S_ISREG(facts.st_mode):
-            yield _file_entry(name, path, facts)
+            yield file_entry(name, path, facts)
         elif stat.S_ISDIR(facts.st_mode):
             yield from self.folder(path, f"{name}/", (*above, path))
         else:
@@ -218,13 +228,15 @@ class _Walk:
             yield from self.take(real, name, (*above, real))
 
 
-def _file_entry(name: str, path: Path, facts: os.stat_result) -> Entry:
+def file_entry(name: str, path: Path, facts: os.stat_result) -> Entry:
+    """The regular file `path`, as `name`."""
     return Entry(
         name,
         path,
         size=facts.st_size,
         changed_ns=facts.st_mtime_ns,
-        is_executable=bool(facts.st_mode & 0o100),
+        mode=facts.st_mode & 0o777,
+        mark=(facts.st_dev, facts.st_ino, facts.st_ctime_ns),
     )
 
 

@@ -9,10 +9,9 @@ from pathlib import Path
 sys.dont_write_bytecode = True  # an action leaves nothing in its folder
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from _toolkit.archive import unzip
 from _toolkit.artifacts import Artifact, ArtifactStore, check_artifact_name, open_store
 from _toolkit.folders import keep_belongings, move_into, temporary_folder
-from _toolkit.step import StepError, get_flag, get_input, human, run, say, set_output
+from _toolkit.step import StepError, get_flag, get_input, run, say, set_output
 from _toolkit.step import workspace as find_workspace
 
 
@@ -59,17 +58,7 @@ def choose(artifacts: list[Artifact], name: str, pattern: str) -> list[Artifact]
 def fetch(store: ArtifactStore, artifact: Artifact, temporary: Path) -> str:
     """Bring the files of one artifact to `files` in `temporary`; gives what there is to say about it."""
     temporary.mkdir()
-    archive = temporary / "archive"
-    digest = f"sha256:{store.download(artifact, archive)}"
-    if artifact.digest and artifact.digest != digest:
-        raise StepError(
-            f"artifact '{artifact.name}' came as {digest}, and is {artifact.digest}",
-            "it was changed on its way or in its store; nothing was unpacked",
-        )
-    count = unzip(archive, temporary / "files")
-    size = human(archive.stat().st_size)
-    archive.unlink()
-    return f"artifact '{artifact.name}': {count} {'file' if count == 1 else 'files'}, {size}"
+    return f"artifact '{artifact.name}': {store.fetch(artifact, temporary / 'files')}"
 
 
 run(main)

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 from _toolkit import archive
-from _toolkit.archive import check_name, untar, unzip
+from _toolkit.archive import untar, unzip
 from _toolkit.folders import move_into
+from _toolkit.names import check_name
 from _toolkit.step import StepError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st

@@ -41,7 +41,7 @@ def test_a_folder_travels_from_one_job_to_another(
         "artifact-id": "1",
         "artifact-digest": hashlib.sha256(artifact.content or b"").hexdigest(),
     }
-    other = Step(tmp_path / "other", service)
+    other = Step(tmp_path / "other", service.url, service.token)
     done = other.run("download-artifact", name="model", path="in")
     assert done.code == 0, done.log
     assert done.outputs == {"download-path": str(other.workspace / "in")}
@@ -71,7 +71,7 @@ def test_the_same_works_without_a_server(local_step: Step) -> None:
 
 
 def test_of_two_local_jobs_that_upload_one_name_one_is_told(local_step: Step, tmp_path: Path) -> None:
-    steps = [local_step, *(Step(tmp_path / str(number), None) for number in range(3))]
+    steps = [local_step, *(Step(tmp_path / str(number)) for number in range(3))]
     for number, step in enumerate(steps):
         step.environment["FLOW_ARTIFACTS"] = local_step.environment["FLOW_ARTIFACTS"]
         step.put("a.txt", str(number))
@@ -81,7 +81,7 @@ def test_of_two_local_jobs_that_upload_one_name_one_is_told(local_step: Step, tm
 
 
 def test_without_a_job_around_them_they_say_so(tmp_path: Path) -> None:
-    step = Step(tmp_path / "bare", None)
+    step = Step(tmp_path / "bare")
     step.put("a.txt")
     for done in (step.run("upload-artifact", path="a.txt"), step.run("download-artifact", name="x")):
         assert done.code == 1

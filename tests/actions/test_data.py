@@ -36,7 +36,7 @@ BRING = {
 @pytest.fixture
 def data(tmp_path: Path) -> Step:
     """A step of a local run that has somewhere to keep things."""
-    step = Step(tmp_path / "job", None)
+    step = Step(tmp_path / "job")
     step.environment |= {"FLOW_KEPT": str(tmp_path / "kept"), "FLOW_DATASETS": str(tmp_path / "datasets")}
     return step
 

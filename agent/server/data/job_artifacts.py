@@ -29,8 +29,18 @@ class JobArtifacts:
         self._changes = changes
         self._uploads = uploads
 
-    async def reserve(self, job: JobIdentity, name: str, mime_type: str, expires_at: float | None) -> int:
+    async def reserve(
+        self,
+        job: JobIdentity,
+        name: str,
+        mime_type: str,
+        expires_at: float | None,
+        *,
+        is_tree: bool = False,
+    ) -> int:
         """A name in the job's run: the id of its artifact. Asked again by the same job, whose answer was lost: the same.
+
+        `is_tree`: it will be sent by content (`agent.server.data.tree_uploads`).
 
         What an earlier try of the job has left under the name, or is over, makes room. Raises UsageError for the name, ConflictError
         when it is taken.
@@ -59,13 +69,15 @@ class JobArtifacts:
                 and taken.status is UploadStatus.UPLOADING
             ):
                 artifact = taken.id
+            if artifact is not None and is_tree:
+                await artifacts.begin_tree(change.connection, artifact)
         if artifact is None:
             raise _taken(name)
         if taken is not None and is_old:
             await self._uploads.remove_all(ARTIFACTS, stored_artifact(taken))
         return artifact
 
-    async def reserve_kept(self, job: JobIdentity, name: str, kept: str) -> int:
+    async def reserve_kept(self, job: JobIdentity, name: str, kept: str, *, is_tree: bool = False) -> int:
         """A place for a tree that the job keeps under `name`: the id of its artifact, which has the name once it is finished.
 
         So what the job has kept under it before is there until then. `kept` is what is noted of it. Raises UsageError for the
@@ -85,6 +97,7 @@ class JobArtifacts:
                 created_at=change.now,
                 expires_at=None,
                 kept=kept,
+                manifest_bytes=0 if is_tree else None,
             )
         assert artifact is not None
         return artifact

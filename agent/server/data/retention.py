@@ -16,6 +16,7 @@ has not ended is touched.
 | versions of datasets | not the newest, no tag, and nobody has used them for so long | keep_datasets_days |
 | drafts of datasets | a week after they were begun | |
 | contents of datasets | no version and no draft names them | |
+| packs of chunks | no artifact counts on them, a day after their upload | |
 | blobs that no row names | a day after they were written | |
 """
 
@@ -28,6 +29,7 @@ from functools import partial
 from agent.errors import AgentError
 from agent.server.data.blobs.store import BlobStore
 from agent.server.data.journals import Journals
+from agent.server.data.tree_uploads import SWEPT_AFTER_SECONDS
 from agent.server.events.changes import Change, Changes
 from agent.server.process.problems import ConflictError
 from agent.server.store import (
@@ -35,6 +37,7 @@ from agent.server.store import (
     caches,
     dataset_files,
     datasets,
+    packs,
     projects,
     retention,
     snapshots,
@@ -57,7 +60,7 @@ _LEFTOVER_SECONDS = _DAY_SECONDS
 _PAUSE_SECONDS = 3600.0
 _DRAFT_SECONDS = 7 * _DAY_SECONDS
 _CONTENTS_AT_ONCE = 200
-_SHELVES = ("artifacts", "caches", "datasets", "logs", "parts", "snapshots")
+_SHELVES = ("artifacts", "caches", "datasets", "logs", "packs", "parts", "snapshots")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +143,8 @@ class Retention:
                     yield doomed
         async for doomed in self._old_artifacts(project, now):
             yield doomed
+        async for doomed in self._unneeded_packs(project, now):
+            yield doomed
         async for doomed in self._old_caches(project, now):
             yield doomed
         async for doomed in self._old_results(project, now):
@@ -181,6 +186,25 @@ class Retention:
             name = f"{row.name} of run {row.run}"
             keys = _keys_of("artifacts", row)
             yield Doomed("artifact", name, project.name, row.size_bytes, forget, keys)
+
+    async def _unneeded_packs(self, project: ProjectRow, now: float) -> AsyncIterator[Doomed]:
+        """What trees were stored in that have gone. A day is left for uploads that were broken off, to go on."""
+        find = partial(packs.list_unneeded, project=project.id, made_before=now - SWEPT_AFTER_SECONDS)
+        after = 0
+        while True:
+            async with self._changes.database.read() as connection:
+                rows = await find(connection, after=after, limit=_CONTENTS_AT_ONCE)
+            if not rows:
+                return
+            after = rows[-1].id
+
+            async def forget(change: Change, ids: Sequence[int] = [row.id for row in rows]) -> None:
+                await packs.lock_packs(change.connection, project.id)
+                if not await packs.forget_packs(change.connection, ids):
+                    raise ConflictError("some of them are needed again")
+
+            size, keys = sum(row.size_bytes for row in rows), tuple(row.blob for row in rows)
+            yield Doomed("packs", f"{len(rows)} of trees", project.name, size, forget, keys)
 
     async def _old_caches(self, project: ProjectRow, now: float) -> AsyncIterator[Doomed]:
         days = project.settings.keep_caches_days

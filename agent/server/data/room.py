@@ -22,6 +22,8 @@ from agent.server.data.retention import Retention
 from agent.server.data.snapshots import Snapshots
 from agent.server.data.step_results import StepResults
 from agent.server.data.tags import Tags
+from agent.server.data.tree_reading import TreeReading
+from agent.server.data.tree_uploads import TreeUploads
 from agent.server.data.uploads import Uploads
 from agent.server.events.changes import Changes
 from agent.server.events.live import Bus
@@ -41,6 +43,8 @@ class DataRoom:
     uploads: Uploads
     artifacts: Artifacts
     job_artifacts: JobArtifacts
+    tree_uploads: TreeUploads
+    trees: TreeReading
     caches: Caches
     job_caches: JobCaches
     snapshots: Snapshots
@@ -71,6 +75,8 @@ def make_data_room(
         uploads=uploads,
         artifacts=Artifacts(changes, blobs, uploads, limits.artifact_bytes),
         job_artifacts=JobArtifacts(changes, uploads),
+        tree_uploads=TreeUploads(changes, blobs, files, limits.artifact_bytes),
+        trees=TreeReading(database, blobs, files),
         caches=Caches(changes, uploads),
         job_caches=JobCaches(changes, uploads),
         snapshots=snapshots,

@@ -28,6 +28,7 @@ class Stored:
     size_bytes: int
     is_final: bool
     headers: Mapping[str, str]
+    is_tree: bool = False  # its bytes are a manifest's: `agent.server.data.tree_reading` has what is in it
 
 
 class Shelf(Protocol):
@@ -137,7 +138,7 @@ def check_quota(room: int | None, used: int, needed: int, what: str = "artifacts
 def stored_artifact(row: ArtifactRow) -> Stored:
     """An artifact."""
     headers = artifact_headers(row.name, row.mime_type)
-    return Stored(row.id, row.blob, row.size_bytes, row.status is UploadStatus.FINAL, headers)
+    return Stored(row.id, row.blob, row.size_bytes, row.status is UploadStatus.FINAL, headers, row.is_tree)
 
 
 def artifact_headers(name: str, mime_type: str) -> dict[str, str]:

@@ -7,7 +7,7 @@ from agent.server.store.artifacts import ArtifactRow
 
 
 class ArtifactView(msgspec.Struct):
-    """A finished artifact."""
+    """A finished artifact: `size_bytes` and `digest` are of what a download gives (the digest empty where nobody knows it)."""
 
     id: int
     run: int
@@ -18,6 +18,9 @@ class ArtifactView(msgspec.Struct):
     mime_type: str
     created: Moment | None
     expires: Moment | None
+    tree: str = (
+        ""  # the digest of its manifest, when it is stored by content: its zip is made when it is asked for
+    )
 
 
 def view_artifact(row: ArtifactRow) -> ArtifactView:
@@ -28,8 +31,9 @@ def view_artifact(row: ArtifactRow) -> ArtifactView:
         job=row.job,
         name=row.name,
         size_bytes=row.size_bytes,
-        digest=row.digest,
+        digest="" if row.is_tree else row.digest,
         mime_type=row.mime_type,
         created=time_text(row.created_at),
         expires=time_text(row.expires_at),
+        tree=row.digest if row.is_tree else "",
     )

@@ -225,7 +225,8 @@ def _describe(row: ArtifactRow, key: str) -> dict[str, Any]:
         "is_zip": row.kept != ""
         or row.mime_type == "application/zip",  # else it is a file that a person has uploaded
         "size": noted.get("size", row.size_bytes),
-        "digest": row.digest,
+        # Of a tree its manifest's, which an agent that does not know of trees would hold against its zip.
+        **({"digest": "", "tree": row.digest} if row.is_tree else {"digest": row.digest}),
     }
 
 

@@ -4,10 +4,12 @@
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 from sqlalchemy import Select, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from agent.server.store import packs
 from agent.server.store.schema import artifact_reads, artifacts, jobs, runs
 from agent.server.store.states import UPLOADS, UploadStatus
 from agent.server.store.transitions import may_become
@@ -31,6 +33,16 @@ class ArtifactRow:
     expires_at: float | None
     blob: str
     kept: str = ""  # JSON: what its job has noted of a tree that it keeps; empty: somebody uploaded it
+    manifest_bytes: int | None = None  # of a tree that is stored by content: what lies under `blob`
+
+    @property
+    def is_tree(self) -> bool:
+        """Whether it is stored by content: its manifest lies under `blob`, and its bytes in packs."""
+        return self.manifest_bytes is not None
+
+
+# What an artifact has stored for itself alone; what a tree shares with others is counted with its packs.
+OWN_BYTES: Final = func.coalesce(artifacts.c.manifest_bytes, artifacts.c.size_bytes)
 
     def is_over(self, now: float) -> bool:
         """Whether its own time is over: nobody sees it any more, though it goes with the next sweep only."""
@@ -108,17 +120,32 @@ async def give_name(connection: AsyncConnection, artifact: int, name: str) -> No
 
 
 async def size_of_all(connection: AsyncConnection, project: int, *, but: int = 0) -> int:
-    """The bytes of all the project's artifacts, without `but`."""
-    query = select(func.coalesce(func.sum(artifacts.c.size_bytes), 0))
+    """The bytes of all the project's artifacts, without `but`; those that trees share are counted once."""
+    query = select(func.coalesce(func.sum(OWN_BYTES), 0))
     query = query.join(runs, runs.c.id == artifacts.c.run)
     query = query.where(runs.c.project == project, artifacts.c.id != but)
-    return int((await connection.execute(query)).scalar_one())
+    own = int((await connection.execute(query)).scalar_one())
+    return own + await packs.used_bytes(connection, project)
+
+
+async def begin_tree(connection: AsyncConnection, artifact: int) -> None:
+    """What is uploaded is a tree, stored by content."""
+    statement = update(artifacts).where(
+        artifacts.c.id == artifact, artifacts.c.status == UploadStatus.UPLOADING
+    )
+    await connection.execute(statement.values(manifest_bytes=func.coalesce(artifacts.c.manifest_bytes, 0)))
 
 
 async def mark_uploaded(
-    connection: AsyncConnection, artifact: int, blob: str, size_bytes: int, digest: str
+    connection: AsyncConnection,
+    artifact: int,
+    blob: str,
+    size_bytes: int,
+    digest: str,
+    *,
+    manifest_bytes: int | None = None,
 ) -> bool:
-    """All bytes are there; False when it is final (an upload can't change it) or gone."""
+    """All bytes are there, of a tree with its manifest under `blob`; False when it is final (an upload can't change it) or gone."""
     return await _move(
         connection,
         artifact,
@@ -126,6 +153,7 @@ async def mark_uploaded(
         blob=blob,
         size_bytes=size_bytes,
         digest=digest,
+        manifest_bytes=manifest_bytes,
     )
 
 
@@ -135,7 +163,8 @@ async def mark_final(connection: AsyncConnection, artifact: int) -> bool:
 
 
 async def remove_artifact(connection: AsyncConnection, artifact: int) -> None:
-    """Forget an artifact; its name is free again."""
+    """Forget an artifact; its name is free again, and what it alone has counted on is swept in its time."""
+    await packs.drop_claims(connection, [artifact])
     await connection.execute(delete(artifacts).where(artifacts.c.id == artifact))
 
 

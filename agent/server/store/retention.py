@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Select, delete, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from agent.server.store import packs
+from agent.server.store import schema as tables
 from agent.server.store.archives import ArchiveRow
 from agent.server.store.artifacts import ArtifactRow
 from agent.server.store.caches import CacheRow
@@ -75,7 +77,8 @@ def _has_tag(kind: str, thing: ColumnElement[int]) -> ColumnElement[bool]:
 
 
 async def forget_artifacts(connection: AsyncConnection, ids: Sequence[int]) -> None:
-    """Remove artifacts with their tags."""
+    """Remove artifacts with their tags; what they alone have counted on is swept in its time."""
+    await packs.drop_claims(connection, ids)
     await connection.execute(delete(tags).where(tags.c.kind == "artifact", tags.c.thing.in_(ids)))
     await connection.execute(delete(artifacts).where(artifacts.c.id.in_(ids)))
 
@@ -169,6 +172,7 @@ async def forget_run(connection: AsyncConnection, run: int) -> None:
     """Remove a run, and every row of every table that belongs to it or to its jobs."""
     of_run = select(artifacts.c.id).where(artifacts.c.run == run)
     await connection.execute(delete(tags).where(tags.c.kind == "artifact", tags.c.thing.in_(of_run)))
+    await packs.drop_claims(connection, of_run)
     await connection.execute(delete(tags).where(tags.c.kind == "run", tags.c.thing == run))
     own_jobs = select(jobs.c.id).where(jobs.c.run == run)
     for table in reversed(metadata.sorted_tables):
@@ -260,8 +264,8 @@ async def is_named(connection: AsyncConnection, key: str) -> bool:
             return False
         query = select(func.count()).where(table.c.id == int(number), table.c.status != UploadStatus.FINAL)
     else:
-        tables = (artifacts, caches, snapshots)
-        owners = {table.name: table for table in tables} | {"datasets": dataset_blobs, "logs": archives}
+        shelves = (artifacts, caches, snapshots, tables.packs)
+        owners = {table.name: table for table in shelves} | {"datasets": dataset_blobs, "logs": archives}
         owner = owners.get(shelf)
         if owner is None:
             return True  # not ours to judge

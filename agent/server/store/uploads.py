@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, FromClause, Table, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from agent.server.store.artifacts import size_of_all
 from agent.server.store.schema import artifacts, caches, jobs, runs
 from agent.server.store.states import UploadStatus
 from agent.spec.status import ACTIVE
@@ -40,11 +41,13 @@ async def find_upload(connection: AsyncConnection, shelf: str, number: int) -> U
     row = (await connection.execute(query.where(table.c.id == number))).one_or_none()
     if row is None:
         return None
-    others = select(func.coalesce(func.sum(table.c.size_bytes), 0)).select_from(_with_runs(table))
-    others = others.where(project == row.project, table.c.id != number)
-    if table is caches:
+    if table is artifacts:
+        others_bytes = await size_of_all(connection, row.project, but=number)
+    else:
+        others = select(func.coalesce(func.sum(table.c.size_bytes), 0)).select_from(_with_runs(table))
+        others = others.where(project == row.project, table.c.id != number)
         others = others.where(table.c.status != UploadStatus.FINAL)
-    others_bytes = int((await connection.execute(others)).scalar_one())
+        others_bytes = int((await connection.execute(others)).scalar_one())
     return Upload(row.status, row.project, row.size_bytes, others_bytes, row.job in ACTIVE)
 
 

@@ -43,21 +43,26 @@ async def create_artifact(call: Call) -> Response:
     """Reserve a name in the run, and say where its bytes go. Asked again by the same job, whose answer was lost: the same.
 
     What an earlier try of the job has left under the name makes room. `kept` (ours) is what the job's own step notes of a
-    tree: what the job has kept under the name before gives way when the new one is finalized.
+    tree: what the job has kept under the name before gives way when the new one is finalized. With `tree` (ours) it is sent by
+    content (`agent.server.api.trees`), and the answer says that it may be.
     """
     fields = await read_fields(call)
     job, name, kept = _check_caller(call, fields), text_field(fields, "name"), fields.get("kept")
+    is_tree = fields.get("tree") is True
     if kept is not None:
-        artifact = await call.rooms.data.job_artifacts.reserve_kept(job, name, _read_kept(kept))
+        noted = _read_kept(kept)
+        artifact = await call.rooms.data.job_artifacts.reserve_kept(job, name, noted, is_tree=is_tree)
     else:
         artifact = await call.rooms.data.job_artifacts.reserve(
             job,
             name,
             check_mime_type(text_field(fields, "mime_type", "application/zip")),
             _expiry(text_field(fields, "expires_at")),
+            is_tree=is_tree,
         )
     url = upload_url(call, ARTIFACTS, artifact)
-    return json_response({"ok": True, "signed_upload_url": url, "artifact_id": str(artifact)})
+    more = {"tree": True} if is_tree else {}
+    return json_response({"ok": True, "signed_upload_url": url, "artifact_id": str(artifact), **more})
 
 
 async def finalize_artifact(call: Call) -> Response:
@@ -144,7 +149,8 @@ def _artifact_json(artifact: ArtifactView) -> dict[str, object]:
         "name": artifact.name,
         "size": str(artifact.size_bytes),
         "created_at": artifact.created,
-        "digest": artifact.digest,
+        **({"digest": artifact.digest} if artifact.digest else {}),
+        **({"tree": artifact.tree} if artifact.tree else {}),
     }
 
 

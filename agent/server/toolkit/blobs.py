@@ -21,7 +21,7 @@ from agent.errors import NotFoundError, UsageError
 from agent.server.data.shelves import SHELVES, Shelf, Stored
 from agent.server.http.call import Call
 from agent.server.http.connection_limits import prove
-from agent.server.http.downloads import DOWNLOAD_SECONDS, send
+from agent.server.http.downloads import DOWNLOAD_SECONDS, send, send_tree
 from agent.server.http.operation import Operation
 from agent.server.people.auth.access import Access
 from agent.server.process.problems import MalformedError
@@ -44,7 +44,8 @@ def upload_url(call: Call, shelf: Shelf, number: int) -> str:
 
 async def download_url(call: Call, shelf: Shelf, stored: Stored) -> str:
     """A URL with which anybody may download the thing for a while: straight from the bucket, where there is one."""
-    direct = await call.rooms.data.blobs.direct_url(stored.blob, DOWNLOAD_SECONDS)
+    rooms = call.rooms.data
+    direct = None if stored.is_tree else await rooms.blobs.direct_url(stored.blob, DOWNLOAD_SECONDS)
     return direct or _signed_url(call, "download", shelf, stored.id, DOWNLOAD_SECONDS)
 
 
@@ -72,6 +73,8 @@ async def get_bytes(call: Call) -> Response:
     stored = await call.rooms.data.uploads.find(shelf, call.number("number"))
     if not stored.is_final:
         raise NotFoundError("there is no such thing here")
+    if stored.is_tree:
+        return await send_tree(call.rooms, stored, follows_links=True)
     return send(call.rooms, stored)
 
 

@@ -36,9 +36,10 @@ class BucketBlobStore:
         limit_bytes: int,
         digest: str = "",
         headers: Mapping[str, str] | None = None,
+        is_hashed: bool = True,
     ) -> Written:
         """See `BlobStore.write`."""
-        checked = _Checked(chunks, limit_bytes, digest)
+        checked = _Checked(chunks, limit_bytes, digest, is_hashed=is_hashed)
         await self._put(check_key(key), checked.parts(), headers)
         return checked.written()
 
@@ -115,7 +116,10 @@ class BucketBlobStore:
 class _Checked:
     """Bytes on their way to S3, counted and hashed; what is wrong with them is raised before their last part is out."""
 
-    def __init__(self, chunks: AsyncIterable[bytes], limit_bytes: int, digest: str) -> None:
+    def __init__(
+        self, chunks: AsyncIterable[bytes], limit_bytes: int, digest: str, *, is_hashed: bool
+    ) -> None:
+        self._is_hashed = is_hashed
         self._chunks = chunks
         self._limit_bytes = limit_bytes
         self._digest = digest
@@ -129,7 +133,8 @@ class _Checked:
             self._size_bytes += len(chunk)
             if self._size_bytes > self._limit_bytes:
                 raise TooLargeError(f"more than the {self._limit_bytes} bytes that are allowed")
-            self._hash.update(chunk)
+            if self._is_hashed:
+                self._hash.update(chunk)
             part += chunk
             while len(part) >= _PART_BYTES:
                 yield bytes(memoryview(part)[:_PART_BYTES])
@@ -142,7 +147,7 @@ class _Checked:
 
     def written(self) -> Written:
         """What has gone through."""
-        return Written(self._size_bytes, f"sha256:{self._hash.hexdigest()}")
+        return Written(self._size_bytes, f"sha256:{self._hash.hexdigest()}" if self._is_hashed else "")
 
 
 async def _chain(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -38,10 +38,11 @@ class DiskBlobStore:
         limit_bytes: int,
         digest: str = "",
         headers: Mapping[str, str] | None = None,
+        is_hashed: bool = True,
     ) -> Written:
         """See `BlobStore.write`. Files have no `headers`."""
         del headers
-        draft = await self._threads.run(_Draft, self._new, limit_bytes)
+        draft = await self._threads.run(_Draft, self._new, limit_bytes, is_hashed)
         try:
             async for batch in _batches(chunks):
                 await self._threads.run(draft.add, batch)
@@ -132,8 +133,9 @@ def _sweep(folder: Path) -> None:
 class _Draft:
     """A file that nobody sees yet, held by a lock for as long as it is written."""
 
-    def __init__(self, folder: Path, limit_bytes: int) -> None:
+    def __init__(self, folder: Path, limit_bytes: int, is_hashed: bool = True) -> None:  # noqa: FBT001, FBT002 - a thread's
         self._path, self._file = _new_file(folder)
+        self._is_hashed = is_hashed
         self._limit_bytes = limit_bytes
         self._size_bytes = 0
         self._hash = hashlib.sha256()
@@ -142,7 +144,8 @@ class _Draft:
         self._size_bytes += len(data)
         if self._size_bytes > self._limit_bytes:
             raise TooLargeError(f"more than the {self._limit_bytes} bytes that are allowed")
-        self._hash.update(data)
+        if self._is_hashed:
+            self._hash.update(data)
         try:
             self._file.write(data)
         except OSError as error:
@@ -151,7 +154,7 @@ class _Draft:
             ) from error
 
     def finish(self, target: Path, digest: str) -> Written:
-        written = Written(self._size_bytes, f"sha256:{self._hash.hexdigest()}")
+        written = Written(self._size_bytes, f"sha256:{self._hash.hexdigest()}" if self._is_hashed else "")
         if digest and digest != written.digest:
             raise DamagedError(f"the bytes that came have the digest {written.digest}", where=digest)
         self._file.flush()
@@ -180,6 +183,9 @@ async def _batches(chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
     """`chunks`, gathered into pieces that are worth a thread."""
     batch = bytearray()
     async for chunk in chunks:
+        if not batch and len(chunk) >= _BATCH_BYTES:
+            yield chunk
+            continue
         batch += chunk
         if len(batch) >= _BATCH_BYTES:
             yield bytes(batch)

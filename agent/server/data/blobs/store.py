@@ -42,9 +42,11 @@ class BlobStore(Protocol):
         limit_bytes: int,
         digest: str = "",
         headers: Mapping[str, str] | None = None,
+        is_hashed: bool = True,
     ) -> Written:
         """Store the bytes under `key`, replacing what was there; writing the same again is harmless.
 
+        `is_hashed` False: who gives the bytes has checked them, and nobody asks for the digest of what is written.
         `headers` are what `direct_url` answers with, where there is such a thing. Raises TooLargeError above
         `limit_bytes`, DamagedError when their digest is not the `digest` asked for; nothing is stored then.
         """

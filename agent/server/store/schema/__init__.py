@@ -2,7 +2,15 @@
 
 from agent.server.store.schema.agents import agents, tokens
 from agent.server.store.schema.base import metadata
-from agent.server.store.schema.data import artifact_reads, artifacts, run_projects, snapshots
+from agent.server.store.schema.data import (
+    artifact_reads,
+    artifacts,
+    chunks,
+    pack_claims,
+    packs,
+    run_projects,
+    snapshots,
+)
 from agent.server.store.schema.datasets import (
     dataset_blobs,
     dataset_files,
@@ -57,6 +65,7 @@ __all__ = [
     "artifacts",
     "audit",
     "caches",
+    "chunks",
     "dataset_blobs",
     "dataset_files",
     "dataset_reads",
@@ -77,6 +86,8 @@ __all__ = [
     "memberships",
     "metadata",
     "origins",
+    "pack_claims",
+    "packs",
     "projects",
     "repositories",
     "run_branches",
