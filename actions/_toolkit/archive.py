@@ -37,6 +37,7 @@ _DAMAGE = (
 )  # fmt: skip
 _ZIP64_BYTES = 1 << 30  # room for what deflate may add
 _LONGEST_LINK = 4096
+_UTF8, _UNIX = 0x800, 3
 _SAMPLE_BYTES = 256 << 10
 _WORTH_PACKING = 0.9  # of a sample; above it packing costs more than it saves
 
@@ -56,18 +57,35 @@ def write_tree(sink: Sink, entries: "Iterable[Entry]", level: int = 1) -> None:
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:  # type: ignore[call-overload]
         for entry in entries:
             if entry.is_folder or entry.link:
-                info = zipfile.ZipInfo(entry.name)
+                info = _Member(entry.name)
                 kind = stat.S_IFLNK | 0o777 if entry.link else stat.S_IFDIR | 0o755
                 info.external_attr = kind << 16
                 archive.writestr(info, os.fsencode(entry.link))
                 continue
             with open_regular(entry.source) as file:
-                info = zipfile.ZipInfo(entry.name, _zip_time(entry.changed_ns / 1e9))
+                info = _Member(entry.name, _zip_time(entry.changed_ns / 1e9))
                 info.compress_type = _choose_method(file) if level else zipfile.ZIP_STORED
                 info._compresslevel = level or None  # type: ignore[attr-defined]  # noqa: SLF001  (the way until 3.13)
                 info.external_attr = (stat.S_IFREG | entry.mode) << 16
                 with archive.open(info, "w", force_zip64=True) as member:
                     shutil.copyfileobj(file, member, _CHUNK_BYTES)
+
+
+class _Member(zipfile.ZipInfo):
+    """A member whose name has the bytes that it has on this system; only one that is UTF-8 says so (APPNOTE.TXT, appendix D)."""
+
+    def _encodeFilenameFlags(self) -> tuple[bytes, int]:  # noqa: N802  (zipfile's own)
+        raw = os.fsencode(self.filename)
+        is_text = self.filename == raw.decode("utf-8", "replace")
+        return raw, self.flag_bits | (_UTF8 if is_text and not raw.isascii() else 0)
+
+
+def _name_of(member: zipfile.ZipInfo) -> str:
+    """The member's name on this system; without the mark of UTF-8 what a Unix has written is bytes, and not code page 437."""
+    name = member.orig_filename
+    if name.isascii() or member.flag_bits & _UTF8 or member.create_system != _UNIX:
+        return name
+    return os.fsdecode(name.encode("cp437"))
 
 
 def _choose_method(file: IO[bytes]) -> int:
@@ -90,11 +108,11 @@ def unzip(archive: Path, folder: Path, *, with_links: bool = False) -> int:
             links: list[tuple[Path, str]] = []
             for member in members:
                 _check_zip_member(member, with_links=with_links)
-                names.add(member.orig_filename, is_folder=member.is_dir())
+                names.add(_name_of(member), is_folder=member.is_dir())
             check_size(sum(member.file_size for member in members), archive.stat().st_size, folder.parent)
             folder.mkdir()
             for member in members:
-                target = folder / member.orig_filename
+                target = folder / _name_of(member)
                 if member.is_dir():
                     target.mkdir(parents=True, exist_ok=True)
                 elif stat.S_ISLNK(member.external_attr >> 16):
@@ -195,11 +213,11 @@ def _check_zip_member(member: zipfile.ZipInfo, *, with_links: bool) -> None:
     if kind == stat.S_IFLNK and with_links and not member.is_dir() and member.file_size <= _LONGEST_LINK:
         expected = kind
     if kind not in {0, expected}:
-        raise StepError(f"{member.orig_filename!a} in the archive is neither file nor folder")
+        raise StepError(f"{_name_of(member)!a} in the archive is neither file nor folder")
     if member.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
-        raise StepError(f"{member.orig_filename!a} in the archive is packed in a way that is not read here")
+        raise StepError(f"{_name_of(member)!a} in the archive is packed in a way that is not read here")
     if member.flag_bits & 0x1:
-        raise StepError(f"{member.orig_filename!a} in the archive is encrypted")
+        raise StepError(f"{_name_of(member)!a} in the archive is encrypted")
 
 
 def _write_new(target: Path, file: IO[bytes], mode: int) -> None:

@@ -47,7 +47,7 @@ class Known:
         """The files were read, and are made of these, unless they are too new."""
         entries = list(entries)
         device, began = self._began
-        if all(entry.mark[0] == device and max(entry.mark[2], entry.changed_ns) < began for entry in entries):
+        if all(entry.mark[0] == device and entry.mark[2] < began for entry in entries):
             self._used[_key(entries)] = chunks
 
     def save(self) -> None:

@@ -30,9 +30,10 @@ _TOGETHER_BYTES = 1 << 20
 _TOGETHER_FILES = 1000
 _FEW_BYTES = 256 << 10
 _BUFFER_BYTES = 8 << 20
-_PACK_BYTES = 8 << 20
+_PACK_BYTES = 16 << 20
 _BATCH_CHUNKS = 2000
-_AT_A_TIME = 4
+_CLAIMED_TOGETHER = 500  # of a tree that is mostly there
+_AT_A_TIME = 3
 
 
 class TreeService(Protocol):
@@ -195,6 +196,8 @@ class _Sender:
         self._pool = ThreadPoolExecutor(_AT_A_TIME)
         self._lock = threading.Lock()
         self._seen: set[str] = set()  # chunks that are claimed, or on their way
+        self._waiting: list[Piece] = []
+        self._is_mostly_there = False
         self.sent_bytes = 0
 
     def __enter__(self) -> None:
@@ -216,6 +219,7 @@ class _Sender:
             self._begin()
         for sending in self._sending:
             sending.result()
+        self._settle(self._waiting)
 
     def _begin(self) -> None:
         self._room.acquire()
@@ -230,27 +234,35 @@ class _Sender:
             for piece in batch:
                 if piece.data is not None:
                     piece.digest = hashlib.sha256(piece.data).hexdigest()
-            new = self._choose(batch)
-            missing = self._service.claim([(piece.digest, piece.size) for piece in new]) if new else set()
-            for pack in _pack([piece for piece in new if piece.digest in missing]):
-                pieces = [piece.data if piece.data is not None else _read_again(piece) for piece in pack]
-                self._service.send([(piece.digest, piece.size) for piece in pack], pieces)
-                with self._lock:
-                    self.sent_bytes += sum(piece.size for piece in pack)
+            self._settle(self._choose(batch))
             self._progress.add(sum(piece.size for piece in batch))
         finally:
             for piece in batch:
                 piece.data = None
             self._room.release()
 
+    def _settle(self, new: Sequence[Piece]) -> None:
+        """Have these chunks on the server."""
+        if not new:
+            return
+        missing = self._service.claim([(piece.digest, piece.size) for piece in new])
+        self._is_mostly_there = len(missing) * 4 < len(new)
+        for pack in _pack([piece for piece in new if piece.digest in missing]):
+            pieces = [piece.data if piece.data is not None else _read_again(piece) for piece in pack]
+            self._service.send([(piece.digest, piece.size) for piece in pack], pieces)
+            with self._lock:
+                self.sent_bytes += sum(piece.size for piece in pack)
+
     def _choose(self, batch: Sequence[Piece]) -> list[Piece]:
-        """Those that are not claimed yet, each once."""
-        chosen = []
+        """Those that are to be claimed now, each once. Of a tree that is mostly there many are claimed together, without their bytes."""
         with self._lock:
             for piece in batch:
                 if piece.digest not in self._seen:
                     self._seen.add(piece.digest)
-                    chosen.append(piece)
+                    self._waiting.append(piece)
+            if self._is_mostly_there and len(self._waiting) < _CLAIMED_TOGETHER:
+                return []
+            chosen, self._waiting = self._waiting, []
         return chosen
 
 

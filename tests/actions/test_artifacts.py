@@ -55,6 +55,38 @@ def test_a_folder_travels_from_one_job_to_another(
     assert sorted(path.name for path in other.workspace.iterdir()) == ["in"]  # nothing temporary is left
 
 
+def test_names_that_are_no_utf8_modes_and_links_travel_in_zips_too(
+    step: Step, local_step: Step, tmp_path: Path
+) -> None:
+    """In a local run, and with a server that does not take trees by content."""
+    for one in (step, local_step):
+        one.put("out/private", "x").chmod(0o600)
+        one.put("out/run.sh", "x").chmod(0o750)
+        one.put("out/żółw", "x")
+        Path(os.fsdecode(os.fsencode(one.workspace) + b"/out/caf\xe9.txt")).write_text("latin")
+        (one.workspace / "out" / "link").symlink_to("run.sh")
+        (one.workspace / "out" / "empty").mkdir()
+        assert one.run("upload-artifact", name="all", path="out").code == 0
+        done = one.run("download-artifact", name="all", path="in")
+        assert done.code == 0, done.log
+        out, into = one.workspace / "out", one.workspace / "in"
+        assert sorted(path.name for path in into.iterdir()) == sorted(path.name for path in out.iterdir())
+        for path in out.iterdir():
+            came = into / path.name
+            assert came.is_symlink() == path.is_symlink()
+            assert came.stat().st_mode == path.stat().st_mode, path.name
+            assert came.is_dir() or came.read_bytes() == path.read_bytes()
+
+
+def test_a_name_that_can_not_be_unpacked_is_told_before_anything_is_sent(
+    step: Step, service: ResultsService
+) -> None:
+    step.put("out/a\nb")
+    error = step.run("upload-artifact", path="out").error
+    assert "has control characters; nothing was uploaded; rename it" in error
+    assert not service.requests
+
+
 def test_the_same_works_without_a_server(local_step: Step) -> None:
     local_step.put("out/a.txt", "one")
     for expected in ("one", "two"):

@@ -55,7 +55,7 @@ async def claim_chunks(call: Call) -> Response:
     """Name chunks of a tree that the job uploads: the answer says which are missing; the others stay for it."""
     body = await call.body(Claim)
     wanted = [check_chunk(digest, size) for digest, size in body.chunks]
-    missing = await call.rooms.data.tree_uploads.claim(_job_of(call), _number_of(call), wanted)
+    missing = await call.rooms.data.tree_uploads.claim(_job_of(call), call.number("tree"), wanted)
     return view_response(ClaimView(missing))
 
 
@@ -68,38 +68,51 @@ async def put_pack(call: Call) -> Response:
     if not (size.isascii() and size.isdigit() and len(size) < _LONGEST_NUMBER):
         raise MalformedError("a pack says how long it is", hint="send Content-Length")
     uploads = call.rooms.data.tree_uploads
-    await uploads.put_pack(_job_of(call), _number_of(call), int(size), call.request.stream())
+    await uploads.put_pack(_job_of(call), call.number("tree"), int(size), call.request.stream())
     return empty_response()
 
 
 async def put_manifest(call: Call) -> Response:
     """Say what the chunks are, all of which have been sent: the tree can be finalized from now on."""
     raw = await call.raw_body(LONGEST_MANIFEST)
-    digest = await call.rooms.data.tree_uploads.put_manifest(_job_of(call), _number_of(call), raw)
+    digest = await call.rooms.data.tree_uploads.put_manifest(_job_of(call), call.number("tree"), raw)
     return view_response(TreeView(digest))
 
 
 async def get_manifest(call: Call) -> Response:
-    """What is in a finished tree: its chunks, files, folders and links."""
-    trees = call.rooms.data.trees
-    return _send(trees.read_manifest(await trees.find(_number_of(call), call.caller.job)))
+    """What is in a finished tree of the job's run, or that was brought to it: its chunks, files, folders and links."""
+    return await _send_manifest(call, call.number("tree"))
 
 
 async def get_chunks(call: Call) -> Response:
+    """Chunks of a finished tree of the job's run, or that was brought to it, one after the other."""
+    return await _send_chunks(call, call.number("tree"))
+
+
+async def show_manifest(call: Call) -> Response:
+    """What is in a finished tree: its chunks, files, folders and links."""
+    return await _send_manifest(call, call.number("artifact"))
+
+
+async def fetch_chunks(call: Call) -> Response:
     """Chunks of a finished tree, one after the other."""
+    return await _send_chunks(call, call.number("artifact"))
+
+
+async def _send_manifest(call: Call, artifact: int) -> Response:
+    trees = call.rooms.data.trees
+    return _send(trees.read_manifest(await trees.find(artifact, call.caller.job)))
+
+
+async def _send_chunks(call: Call, artifact: int) -> Response:
     body, trees = await call.body(Wanted), call.rooms.data.trees
-    row = await trees.find(_number_of(call), call.caller.job)
-    return _send(await trees.read_chunks(row, body.chunks))
+    return _send(await trees.read_chunks(await trees.find(artifact, call.caller.job), body.chunks))
 
 
 def _job_of(call: Call) -> JobIdentity:
     if call.caller.job is None:
         raise UnauthorizedError("a job's token is needed")
     return call.caller.job
-
-
-def _number_of(call: Call) -> int:
-    return call.number("tree" if "tree" in call.request.path_params else "artifact")
 
 
 def _send(found: TreeBytes) -> Response:
@@ -135,12 +148,16 @@ OPERATIONS = (
         answers={200: TreeView},
         problems=(409, 422),
     ),
-    *(
-        Operation(verb, f"{path}/{name}", access, handler, body=body, answers={200: BYTES})
-        for path, access in ((_OF_JOBS, Access.JOB), (_OF_PEOPLE, Access.VIEWER))
-        for verb, name, handler, body in (
-            ("GET", "manifest", get_manifest, None),
-            ("POST", "chunks", get_chunks, Wanted),
-        )
+    Operation("GET", f"{_OF_JOBS}/manifest", Access.JOB, get_manifest, answers={200: BYTES}),
+    Operation("POST", f"{_OF_JOBS}/chunks", Access.JOB, get_chunks, body=Wanted, answers={200: BYTES}),
+    Operation("GET", f"{_OF_PEOPLE}/manifest", Access.VIEWER, show_manifest, answers={200: BYTES}),
+    Operation(
+        "POST",
+        f"{_OF_PEOPLE}/chunks",
+        Access.VIEWER,
+        fetch_chunks,
+        body=Wanted,
+        answers={200: BYTES},
+        is_part=True,
     ),
 )

@@ -32,7 +32,6 @@ from agent.server.store.states import UploadStatus
 
 LARGEST_PACK: Final = 32 << 20
 _LONGEST_HEAD: Final = 1 << 20
-_BATCH_BYTES: Final = 1 << 20  # handed to a thread at a time
 _CHUNKS_AT_ONCE: Final = 2000
 SWEPT_AFTER_SECONDS: Final = 86_400.0  # so that an upload that was broken off goes on where it was
 
@@ -81,12 +80,14 @@ class TreeUploads:
         async with self._changes.database.read() as connection:
             upload = await self._find(connection, job, artifact)
         check_quota(upload.room, upload.used, size_bytes)
-        body = _Pack(stream, self._files)
+        body = _Pack(stream)
         listed = await body.read_head()
         key = f"packs/{upload.project}/{secrets.token_hex(16)}"
         is_kept = False
         try:
-            written = await self._blobs.write(key, body.checked(), limit_bytes=LARGEST_PACK, is_hashed=False)
+            written = await self._blobs.write(
+                key, body.rest(), limit_bytes=LARGEST_PACK, check=ChunkCheck(listed)
+            )
             is_kept = await self._add(job, artifact, key, written.size_bytes, listed)
         finally:
             if not is_kept:
@@ -163,13 +164,11 @@ class TreeUploads:
 
 
 class _Pack:
-    """A pack on its way in: each of its chunks is held against its digest before the last byte goes on."""
+    """A pack on its way in."""
 
-    def __init__(self, stream: AsyncIterator[bytes], threads: Pool) -> None:
+    def __init__(self, stream: AsyncIterator[bytes]) -> None:
         self._stream = stream
-        self._threads = threads
         self._rest = b""
-        self._listed: list[Chunk] = []
 
     async def read_head(self) -> list[Chunk]:
         """The list of its chunks. Raises UsageError, TooLargeError."""
@@ -177,31 +176,21 @@ class _Pack:
         if length > _LONGEST_HEAD:
             raise TooLargeError("the list of a pack's chunks is too long")
         try:
-            self._listed = [check_chunk(*entry) for entry in json.loads(await self._take(length))]
+            listed = [check_chunk(*entry) for entry in json.loads(await self._take(length))]
         except (ValueError, TypeError, RecursionError):
             raise UsageError("a pack begins with the list of its chunks") from None
-        if len({chunk.digest for chunk in self._listed}) != len(self._listed) or not self._listed:
+        if len({chunk.digest for chunk in listed}) != len(listed) or not listed:
             raise UsageError("a pack has every chunk once, and one at least")
-        if sum(chunk.size_bytes for chunk in self._listed) > LARGEST_PACK:
+        if sum(chunk.size_bytes for chunk in listed) > LARGEST_PACK:
             raise TooLargeError(f"a pack has up to {LARGEST_PACK} bytes")
-        return self._listed
+        return listed
 
-    async def checked(self) -> AsyncIterator[bytes]:
-        """Its bytes. Raises DamagedError when a chunk is not what the list says, or some are missing or too many."""
-        check = _Check(self._listed)
-        pieces, size = [self._rest], len(self._rest)
+    async def rest(self) -> AsyncIterator[bytes]:
+        """The bytes of its chunks."""
+        if self._rest:
+            yield self._rest
         async for piece in self._stream:
-            pieces.append(piece)
-            size += len(piece)
-            if size >= _BATCH_BYTES:
-                batch, pieces, size = b"".join(pieces), [], 0
-                await self._threads.run(check.add, batch)
-                yield batch
-        batch = b"".join(pieces)
-        await self._threads.run(check.add, batch)
-        check.end()
-        if batch:
-            yield batch
+            yield piece
 
     async def _take(self, count: int) -> bytes:
         while len(self._rest) < count:
@@ -213,7 +202,7 @@ class _Pack:
         return taken
 
 
-class _Check:
+class ChunkCheck:
     """Chunks, one after the other, held against what they should be."""
 
     def __init__(self, listed: Sequence[Chunk]) -> None:

@@ -13,7 +13,7 @@ import obstore
 from obstore.exceptions import BaseError
 
 from agent.errors import DamagedError, NotFoundError, UnreachableError
-from agent.server.data.blobs.store import Found, Written, check_key
+from agent.server.data.blobs.store import Check, Found, Written, check_key
 from agent.server.process.problems import TooLargeError
 
 _PART_BYTES = 8 << 20  # S3 takes at most 10,000 parts: 78 GiB
@@ -36,10 +36,10 @@ class BucketBlobStore:
         limit_bytes: int,
         digest: str = "",
         headers: Mapping[str, str] | None = None,
-        is_hashed: bool = True,
+        check: Check | None = None,
     ) -> Written:
         """See `BlobStore.write`."""
-        checked = _Checked(chunks, limit_bytes, digest, is_hashed=is_hashed)
+        checked = _Checked(chunks, limit_bytes, digest, check)
         await self._put(check_key(key), checked.parts(), headers)
         return checked.written()
 
@@ -117,9 +117,9 @@ class _Checked:
     """Bytes on their way to S3, counted and hashed; what is wrong with them is raised before their last part is out."""
 
     def __init__(
-        self, chunks: AsyncIterable[bytes], limit_bytes: int, digest: str, *, is_hashed: bool
+        self, chunks: AsyncIterable[bytes], limit_bytes: int, digest: str, check: Check | None
     ) -> None:
-        self._is_hashed = is_hashed
+        self._check = check
         self._chunks = chunks
         self._limit_bytes = limit_bytes
         self._digest = digest
@@ -133,12 +133,16 @@ class _Checked:
             self._size_bytes += len(chunk)
             if self._size_bytes > self._limit_bytes:
                 raise TooLargeError(f"more than the {self._limit_bytes} bytes that are allowed")
-            if self._is_hashed:
+            if self._check is None:
                 self._hash.update(chunk)
+            else:
+                self._check.add(chunk)
             part += chunk
             while len(part) >= _PART_BYTES:
                 yield bytes(memoryview(part)[:_PART_BYTES])
                 del part[:_PART_BYTES]
+        if self._check is not None:
+            self._check.end()
         written = self.written()
         if self._digest and self._digest != written.digest:
             raise DamagedError(f"the bytes that came have the digest {written.digest}", where=self._digest)
@@ -147,7 +151,7 @@ class _Checked:
 
     def written(self) -> Written:
         """What has gone through."""
-        return Written(self._size_bytes, f"sha256:{self._hash.hexdigest()}" if self._is_hashed else "")
+        return Written(self._size_bytes, f"sha256:{self._hash.hexdigest()}" if self._check is None else "")
 
 
 async def _chain(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

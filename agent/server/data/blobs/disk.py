@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from agent.errors import AgentError, DamagedError, NotFoundError
-from agent.server.data.blobs.store import Found, Written, check_key
+from agent.server.data.blobs.store import Check, Found, Written, check_key
 from agent.server.pools import FILES, Pool
 from agent.server.process.problems import TooLargeError
 from agent.trees import remove_tree
@@ -38,11 +38,11 @@ class DiskBlobStore:
         limit_bytes: int,
         digest: str = "",
         headers: Mapping[str, str] | None = None,
-        is_hashed: bool = True,
+        check: Check | None = None,
     ) -> Written:
         """See `BlobStore.write`. Files have no `headers`."""
         del headers
-        draft = await self._threads.run(_Draft, self._new, limit_bytes, is_hashed)
+        draft = await self._threads.run(_Draft, self._new, limit_bytes, check)
         try:
             async for batch in _batches(chunks):
                 await self._threads.run(draft.add, batch)
@@ -133,9 +133,9 @@ def _sweep(folder: Path) -> None:
 class _Draft:
     """A file that nobody sees yet, held by a lock for as long as it is written."""
 
-    def __init__(self, folder: Path, limit_bytes: int, is_hashed: bool = True) -> None:  # noqa: FBT001, FBT002 - a thread's
+    def __init__(self, folder: Path, limit_bytes: int, check: Check | None = None) -> None:
         self._path, self._file = _new_file(folder)
-        self._is_hashed = is_hashed
+        self._check = check
         self._limit_bytes = limit_bytes
         self._size_bytes = 0
         self._hash = hashlib.sha256()
@@ -144,8 +144,10 @@ class _Draft:
         self._size_bytes += len(data)
         if self._size_bytes > self._limit_bytes:
             raise TooLargeError(f"more than the {self._limit_bytes} bytes that are allowed")
-        if self._is_hashed:
+        if self._check is None:
             self._hash.update(data)
+        else:
+            self._check.add(data)
         try:
             self._file.write(data)
         except OSError as error:
@@ -154,7 +156,9 @@ class _Draft:
             ) from error
 
     def finish(self, target: Path, digest: str) -> Written:
-        written = Written(self._size_bytes, f"sha256:{self._hash.hexdigest()}" if self._is_hashed else "")
+        if self._check is not None:
+            self._check.end()
+        written = Written(self._size_bytes, f"sha256:{self._hash.hexdigest()}" if self._check is None else "")
         if digest and digest != written.digest:
             raise DamagedError(f"the bytes that came have the digest {written.digest}", where=digest)
         self._file.flush()
@@ -181,17 +185,16 @@ def _new_file(folder: Path) -> tuple[Path, BinaryIO]:
 
 async def _batches(chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
     """`chunks`, gathered into pieces that are worth a thread."""
-    batch = bytearray()
+    batch: list[bytes] = []
+    size = 0
     async for chunk in chunks:
-        if not batch and len(chunk) >= _BATCH_BYTES:
-            yield chunk
-            continue
-        batch += chunk
-        if len(batch) >= _BATCH_BYTES:
-            yield bytes(batch)
-            batch.clear()
+        batch.append(chunk)
+        size += len(chunk)
+        if size >= _BATCH_BYTES:
+            yield b"".join(batch)
+            batch, size = [], 0
     if batch:
-        yield bytes(batch)
+        yield b"".join(batch)
 
 
 def _open(path: Path) -> BinaryIO:

@@ -31,6 +31,18 @@ class Found:
     written_at: float
 
 
+class Check(Protocol):
+    """Looks at bytes on their way in, in whatever thread has them."""
+
+    def add(self, data: bytes, /) -> None:
+        """More bytes."""
+        ...
+
+    def end(self) -> None:
+        """There are no more."""
+        ...
+
+
 class BlobStore(Protocol):
     """A place for bulk bytes."""
 
@@ -42,11 +54,12 @@ class BlobStore(Protocol):
         limit_bytes: int,
         digest: str = "",
         headers: Mapping[str, str] | None = None,
-        is_hashed: bool = True,
+        check: Check | None = None,
     ) -> Written:
         """Store the bytes under `key`, replacing what was there; writing the same again is harmless.
 
-        `is_hashed` False: who gives the bytes has checked them, and nobody asks for the digest of what is written.
+        `check` is told of the bytes in their order, and of their end, instead of hashing all of them: what it raises is raised, and nothing
+        is stored.
         `headers` are what `direct_url` answers with, where there is such a thing. Raises TooLargeError above
         `limit_bytes`, DamagedError when their digest is not the `digest` asked for; nothing is stored then.
         """
