@@ -30,6 +30,11 @@ class Manifest:
         """The bytes of its files."""
         return sum(size for _, _, size in self.files)
 
+    @property
+    def count(self) -> int:
+        """How many files and links it has."""
+        return len(self.files) + len(self.links)
+
     def encode(self) -> bytes:
         """As it is stored; its SHA-256 is the tree's digest."""
         said = {

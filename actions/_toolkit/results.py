@@ -147,7 +147,7 @@ class ResultsService:
         manifest = download_tree(
             TreeOnServer(f"{self._url}/api/v1/trees/{number}", self._token), digest, folder
         )
-        count = len(manifest.files) + len(manifest.links)
+        count = manifest.count
         return f"{count} {'file' if count == 1 else 'files'}, {human(manifest.size)}"
 
     def _delete(self, name: str) -> None:

@@ -8,7 +8,7 @@ import hashlib
 import itertools
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
@@ -36,8 +36,10 @@ class TreeSource(Protocol):
         ...
 
 
-def download_tree(source: TreeSource, digest: str, folder: Path) -> Manifest:
-    """Make the new `folder` of the tree. Raises StepError for what is not what its digest says, or leads out, or has no room."""
+def download_tree(
+    source: TreeSource, digest: str, folder: Path, on_bytes: "Callable[[int], object] | None" = None
+) -> Manifest:
+    """Make the new `folder` of the tree; `on_bytes` is told of bytes that have come, else the log is. Raises StepError for what is not what its digest says, or leads out, or has no room."""
     raw = source.fetch_manifest()
     came = f"sha256:{hashlib.sha256(raw).hexdigest()}"
     if digest and came != digest:
@@ -49,7 +51,7 @@ def download_tree(source: TreeSource, digest: str, folder: Path) -> Manifest:
     folder.mkdir()
     target = _Target(folder, manifest)
     target.make_folders()
-    progress = Progress(manifest.size, "downloaded")
+    count_bytes = on_bytes or Progress(manifest.size, "downloaded").add
 
     def bring(span: Sequence[Chunk]) -> None:
         data = memoryview(source.fetch_chunks([chunk for chunk, _ in span]))
@@ -58,7 +60,7 @@ def download_tree(source: TreeSource, digest: str, folder: Path) -> Manifest:
         for chunk, size in span:
             part, data = data[:size], data[size:]
             target.write(chunk, part)
-            progress.add(size * target.count(chunk))
+            count_bytes(size * target.count(chunk))
 
     with ThreadPoolExecutor(_AT_A_TIME) as pool:
         for done in [pool.submit(bring, span) for span in _in_spans(target.chunks)]:

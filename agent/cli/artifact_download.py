@@ -21,7 +21,7 @@ from agent.cli.client import Client
 from agent.cli.terminal.progress import Progress, size_text
 from agent.cli.terminal.tables import print_json
 from agent.cli.transfers import fetch_rest, has_digest, try_patiently
-from agent.cli.unpacking import unzip_into
+from agent.cli.unpacking import bring_tree, unzip_into
 from agent.errors import AgentError, DamagedError, NotFoundError, UsageError
 from agent.trees import remove_tree
 
@@ -110,6 +110,10 @@ def _bring(
 ) -> int | None:
     """Put one artifact in its place; the number of its files when it was unpacked."""
     with _staging(asked.folder) as staging:
+        if artifact.get("tree") and not asked.is_zipped:
+            count = bring_tree(client, artifact, staging / "files", progress.add)
+            _settle_folder(staging / "files", place)
+            return count
         part = staging / "part"
         path = f"/api/v1/artifacts/{artifact['id']}/download"
         size, name = artifact["size_bytes"], artifact["name"]

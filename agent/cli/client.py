@@ -114,6 +114,12 @@ class Client:
         """The plain text at `path`."""
         return self._send("GET", path).decode("utf-8", "replace")
 
+    def read_bytes(self, path: str, body: Any = None) -> bytes:
+        """The bytes at `path`, or those that the server answers to `body`."""
+        if body is None:
+            return self._send("GET", path, timeout=_TRANSFER_SECONDS)
+        return self._send("POST", path, json=body, timeout=_TRANSFER_SECONDS)
+
     def post(self, path: str, body: Any = None) -> Any:
         """The JSON that the server answers to `body`."""
         return self._json("POST", path, json=body)

@@ -1,10 +1,13 @@
-"""Zip archives of strangers become folders: by the bundled actions' own reader, which takes nothing in them on trust."""
+"""Archives and trees of strangers become folders: by the bundled actions' own readers, which take nothing in them on trust."""
 
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from agent.cli.client import Client
+from agent.cli.transfers import Count, try_patiently
 from agent.config import bundled
 from agent.errors import DamagedError
 
@@ -22,6 +25,35 @@ def unzip_into(archive: Path, folder: Path) -> int:
         raise DamagedError(
             f"the artifact can't be unpacked: {error}", hint="--zip leaves it as it is"
         ) from None
+
+
+def bring_tree(client: Client, artifact: dict[str, Any], folder: Path, on_bytes: Count) -> int:
+    """Make the new `folder` of an artifact that is stored by content; the number of files. Raises DamagedError, and what the client raises."""
+    trees, steps = load_toolkit("tree_download"), load_toolkit("step")
+    source = _TreeOfServer(client, int(artifact["id"]))
+    try:
+        return int(trees.download_tree(source, artifact["tree"], folder, on_bytes).count)
+    except steps.StepError as error:
+        raise DamagedError(
+            f"the artifact can't be unpacked: {error}",
+            where=artifact["name"],
+            hint="download it again, or leave it as it is with --zip",
+        ) from None
+
+
+class _TreeOfServer:
+    """The chunks of an artifact, as the toolkit asks for them."""
+
+    def __init__(self, client: Client, artifact: int) -> None:
+        self._client = client
+        self._path = f"/api/v1/artifacts/{artifact}/tree"
+
+    def fetch_manifest(self) -> bytes:
+        return try_patiently(lambda: self._client.read_bytes(f"{self._path}/manifest"))
+
+    def fetch_chunks(self, digests: Sequence[str]) -> bytes:
+        asked = {"chunks": list(digests)}
+        return try_patiently(lambda: self._client.read_bytes(f"{self._path}/chunks", asked))
 
 
 def load_toolkit(module: str) -> Any:

@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -18,6 +19,9 @@ import pytest
 from server.toolkit_job import Job
 from server.vocabulary import ServerProcess, wait_for
 from support.action_step import Step
+from support.commands import clients_closed
+
+from agent.cli.main import run_command
 
 Servers = Callable[..., ServerProcess]
 MIB = 1 << 20
@@ -181,6 +185,24 @@ def test_people_get_a_zip_of_it_with_its_links(server: ServerProcess, job: Job, 
         ["unzip", "-q", place, "-d", step.folder / "unzipped"], check=True, env={"LC_ALL": "C.UTF-8"}
     )
     assert facts(step.folder / "unzipped") == facts(step.workspace / "out")
+
+
+def test_agent_artifact_download_brings_it_by_content(
+    server: ServerProcess, job: Job, step: Step, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    step.put("out/model.bin", noise(3 * MIB)).chmod(0o640)
+    (step.workspace / "out" / "latest").symlink_to("model.bin")
+    upload(step, "model")
+    monkeypatch.setenv("AGENT_URL", server.url)
+    monkeypatch.setenv("AGENT_TOKEN", server.token)
+    place = step.folder / "got"
+    with clients_closed():
+        assert run_command(["artifact", "download", str(job.run), "model", "--dir", str(place)]) == 0
+    assert "2 files" in capsys.readouterr().out
+    assert facts(place / "model") == facts(step.workspace / "out")
+    with clients_closed():
+        assert run_command(["artifact", "download", str(job.run), "model", "--zip", "--dir", str(place)]) == 0
+    assert zipfile.ZipFile(place / "model.zip").testzip() is None
 
 
 def test_a_link_out_of_the_tree_is_followed_or_left_out_and_never_made(step: Step, tmp_path: Path) -> None:
