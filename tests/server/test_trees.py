@@ -16,12 +16,13 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from server.toolkit_job import Job
+from server.toolkit_job import Job, block_url
 from server.vocabulary import ServerProcess, wait_for
 from support.action_step import Step
 from support.commands import clients_closed
 
 from agent.cli.main import run_command
+from agent.server.backup import make_backup, restore_backup
 
 Servers = Callable[..., ServerProcess]
 MIB = 1 << 20
@@ -323,6 +324,29 @@ def test_bytes_that_were_changed_in_the_store_are_refused_on_the_way_down(
     assert "it was changed on its way or in its store; nothing was unpacked" in done.error
     assert not (step.workspace / "in").exists()
     job.end()
+
+
+def test_what_is_sent_by_content_takes_no_blocks(server: ServerProcess, job: Job) -> None:
+    made = job.call("CreateArtifact", name="tree", version=4, tree=True).json()
+    answer = server.http.put(block_url(made["signed_upload_url"], 0), content=b"uncounted")
+    assert (answer.status_code, "takes no blocks" in answer.text) == (409, True)
+
+
+def test_a_backup_has_trees_and_they_come_back_with_it(make_server: Servers, tmp_path: Path) -> None:
+    server = make_server()
+    job = Job(server)
+    step = step_of(job, tmp_path / "job")
+    step.put("out/model", noise(3 * MIB))
+    upload(step, "model")
+    (number,) = [entry["database_id"] for entry in job.call("ListArtifacts").json()["artifacts"]]
+    before = server.api.get(f"/artifacts/{number}/download").content
+    make_backup(server.data, tmp_path / "backup.tar", database_url=server.database_url)
+    restored = tmp_path / "restored"
+    server.kill()
+    restore_backup(tmp_path / "backup.tar", restored)
+    server.move(restored)
+    assert server.api.get(f"/artifacts/{number}/download").content == before
+    assert hashlib.sha256(server.api.get(f"/artifacts/{number}/tree/manifest").content).digest()
 
 
 def test_two_jobs_that_upload_the_same_bytes_at_once_store_them_once(

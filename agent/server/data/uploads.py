@@ -42,6 +42,8 @@ class Uploads:
         stored = await self.find(shelf, number)
         if stored.is_final:
             raise ConflictError("it is complete; nothing can be added")
+        if stored.is_tree:  # its bytes are counted with its packs
+            raise ConflictError("it is sent by content, and takes no blocks")
         await self._room.check_open(shelf, stored)
         return stored
 
