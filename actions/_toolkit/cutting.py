@@ -3,15 +3,16 @@
 Of the places in a window where a mark of two bytes stands, the one is taken whose next bytes have the smallest check sum: two
 cuttings of the same content that began at different places take the same place soon, and go on alike. The mark is frequent in
 16- and 32-bit floats around 0.01 and as frequent as any in packed or random bytes; text has line ends instead; where there is
-neither, the chunk is as long as it may be. `bytes.find` does the looking, so that Python is quick enough: a fifth of the
-bytes are looked at, at more than 1 GB/s.
+neither, the chunk is as long as it may be. `bytes.find` does the looking, so that Python is quick enough: three quarters of the
+bytes are looked at, at more than 1 GB/s. The wider the window, the sooner two cuttings meet: with this one after 2 MiB on average, and
+5 MiB in one case of twenty; with 256 KiB it were 17 and 50.
 """
 
 import zlib
 from typing import Final
 
-SHORTEST: Final = 896 << 10
-WINDOW: Final = 256 << 10
+SHORTEST: Final = 640 << 10
+WINDOW: Final = 768 << 10
 LONGEST: Final = SHORTEST + WINDOW
 LOOK_AHEAD: Final = LONGEST + 32  # bytes of the file that must be there for a cut that is not its end
 _MARKS: Final = ((b"\x9d\x3c", 4096), (b"\n", 1024))  # and how many places are compared at most

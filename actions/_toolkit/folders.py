@@ -31,7 +31,10 @@ def move_into(source: Path, target: Path) -> None:
     """Move all that is in `source` into the folder `target`, over files of the same name, through no link."""
     if target.is_symlink() or (target.exists() and not target.is_dir()):
         raise StepError(f"'{target}' is in the way: it is not a folder")
-    target.mkdir(parents=True, exist_ok=True)
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source.rename(target)
+        return
     for entry in sorted(os.scandir(source), key=lambda entry: entry.name):
         place = target / entry.name
         if entry.is_dir(follow_symlinks=False) and os.path.lexists(place):

@@ -65,6 +65,7 @@ def download_tree(
     with ThreadPoolExecutor(_AT_A_TIME) as pool:
         for done in [pool.submit(bring, span) for span in _in_spans(target.chunks)]:
             done.result()
+    target.finish()
     make_links(folder, [(folder / name, leads_to) for name, leads_to in manifest.links])
     for name, mode in manifest.folders:
         (folder / name).chmod(mode | 0o700)
@@ -92,6 +93,9 @@ class _Target:
         self._manifest = manifest
         self._starts = [0, *itertools.accumulate(size for _, _, size in manifest.files)]
         self._places: dict[str, list[int]] = {}
+        self._late: list[int] = []
+        self._mask = os.umask(0o077)  # what new files go without, unless they are told
+        os.umask(self._mask)
         offset = 0
         for digest, size in manifest.chunks:
             self._places.setdefault(digest, []).append(offset)
@@ -114,8 +118,17 @@ class _Target:
             start = self._starts[index]
             first = bisect.bisect_right(chunk_starts, start)
             is_in_one = first >= len(chunk_starts) or start + size <= chunk_starts[first]
-            if not size or not is_in_one:
+            if not size:
                 os.close(self._make(index))
+            elif not is_in_one:  # it is opened again for each of its chunks, which its own bits may forbid
+                self._late.append(index)
+                os.close(self._make(index, 0o600))
+
+    def finish(self) -> None:
+        """All chunks are written."""
+        for index in self._late:
+            name, mode, _ = self._manifest.files[index]
+            os.chmod(f"{self._folder}/{name}", mode)  # noqa: PTH101
 
     def write(self, digest: str, data: memoryview) -> None:
         """Write a chunk to all places where it is. Raises StepError when it is another."""
@@ -148,11 +161,13 @@ class _Target:
         finally:
             os.close(handle)
 
-    def _make(self, index: int) -> int:
+    def _make(self, index: int, bits: int | None = None) -> int:
         name, mode, _ = self._manifest.files[index]
+        mode = mode if bits is None else bits
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        handle = os.open(f"{self._folder}/{name}", flags, 0o600)
-        os.fchmod(handle, mode)
+        handle = os.open(f"{self._folder}/{name}", flags, mode)
+        if mode & self._mask:
+            os.fchmod(handle, mode)
         return handle
 
     def _open(self, index: int) -> int:

@@ -22,6 +22,7 @@ from agent.server.http.transports import Door, FullNotes, HttpConnection, Websoc
 from agent.server.installation import open_installation
 from agent.server.people.auth.tokens import API, REGISTRATION, create_token
 from agent.server.process.data_folder import DataFolder, lock_data_folder
+from agent.server.process.memory import keep_memory_small
 from agent.server.services import Services
 from agent.server.settings import ServerSettings
 from agent.server.store import tokens
@@ -53,6 +54,7 @@ def serve(settings: ServerSettings, announce: Callable[[ServerStarted], None]) -
 
     Raises AgentError when the folder is taken or the address can't be listened on.
     """
+    keep_memory_small()
     most = make_room()
     lock = lock_data_folder(settings.data)
     folder = open_installation(settings, SystemClock())

@@ -96,6 +96,7 @@ def test_a_tree_comes_back_as_it_was_with_modes_links_empty_things_and_any_bytes
     step.put("out/run.sh", "#!/bin/sh").chmod(0o755)
     step.put("out/private", "x").chmod(0o600)
     step.put("out/read-only", "x").chmod(0o444)
+    step.put("out/large-read-only", noise(3 * MIB)).chmod(0o440)
     step.put("out/none", "")
     step.put("out/deep/er/metrics.json", "{}")
     (step.workspace / "out" / "empty").mkdir(0o755)
