@@ -40,13 +40,13 @@ class ArtifactRow:
         """Whether it is stored by content: its manifest lies under `blob`, and its bytes in packs."""
         return self.manifest_bytes is not None
 
-
-# What an artifact has stored for itself alone; what a tree shares with others is counted with its packs.
-OWN_BYTES: Final = func.coalesce(artifacts.c.manifest_bytes, artifacts.c.size_bytes)
-
     def is_over(self, now: float) -> bool:
         """Whether its own time is over: nobody sees it any more, though it goes with the next sweep only."""
         return self.expires_at is not None and self.expires_at <= now
+
+
+# What an artifact has stored for itself alone; what a tree shares with others is counted with its packs.
+OWN_BYTES: Final = func.coalesce(artifacts.c.manifest_bytes, artifacts.c.size_bytes)
 
 
 async def add_artifact(connection: AsyncConnection, **values: object) -> int | None:

@@ -6,8 +6,8 @@ from alembic import op
 Whole = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 Time = sa.Float(53)
 
-revision = "0021"
-down_revision = "0020"
+revision = "0023"
+down_revision = "0022"
 
 
 def upgrade() -> None:
