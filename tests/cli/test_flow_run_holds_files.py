@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import stat
 import subprocess
 from pathlib import Path
@@ -397,6 +398,32 @@ def test_why_an_action_was_ended_is_said_beside_what_it_did(home: Home) -> None:
         "the action took away data/other, which is put back; and took away mine, which is put back;"
         f" it was ended: its 'git clean' would throw away what is in '{home.folder}'; --in-place=destructive lets it"
     )
+
+
+OVERWRITTEN = "overwrote what only this folder had: a.txt (as it was in .git/kept-by-flow-agent/"
+TAKEN = "took away data, which is put back"
+
+
+@pytest.mark.parametrize("way", ["interrupt", "step", "tolerated", "job"])
+def test_what_an_action_did_is_said_whatever_way_it_is_ended(home: Home, way: str) -> None:
+    limits = {"step": "        timeout-minutes: 0.05\n", "job": "    timeout-minutes: 0.05\n"}
+    limits["tolerated"] = f"{limits['step']}        continue-on-error: true\n"
+    home.make_action("cp .gitignore a.txt; rm -rf data; touch ../gone; sleep 600")
+    run = home.place.start(f"      - uses: ./.actions/act\n{limits.get(way, '')}", stdout=subprocess.PIPE)
+    if way == "interrupt":
+        wait_for((home.folder.parent / "gone").exists, "an action that did it")
+        run.send_signal(signal.SIGINT)
+    out, _ = run.communicate(timeout=60)
+    done = Done(run.returncode, out.decode(), "")
+    assert done.code == (130 if way == "interrupt" else 1)
+    assert OVERWRITTEN in message(done)
+    assert TAKEN in message(done)
+    assert OVERWRITTEN in texts(done)
+    annotations = [record["message"] for record in done.records() if record["kind"] == "annotation"]
+    assert any(OVERWRITTEN in text and TAKEN in text for text in annotations)
+    assert (home.kept(done) / "a.txt").read_bytes() == b"one\nedited\n"
+    why = {"interrupt": "interrupt", "step": "timed out after", "job": "exceeded the maximum"}
+    assert why.get(way, "") in message(done)
 
 
 def test_what_a_killed_run_held_is_put_back_by_the_next_and_said(home: Home) -> None:

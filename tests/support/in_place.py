@@ -58,13 +58,15 @@ class Place:
         words = self._words(steps, flag, *options)
         return run_agent(*words, cwd=self.folder, environment=self._environment)
 
-    def start(self, steps: str, flag: str = "--in-place") -> "subprocess.Popen[bytes]":
+    def start(
+        self, steps: str, flag: str = "--in-place", stdout: int = subprocess.DEVNULL
+    ) -> "subprocess.Popen[bytes]":
         """Start a run, and don't wait for it."""
         return subprocess.Popen(
             command_line(*self._words(steps, flag)),
             cwd=self.folder,
             env={**os.environ, **self._environment},
-            stdout=subprocess.DEVNULL,
+            stdout=stdout,
         )
 
     @property

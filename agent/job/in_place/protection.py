@@ -15,9 +15,10 @@ Actions of the folder itself are actions, too: they were written for a runner, w
 import asyncio
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from agent.job.in_place.belongings import Belonging, share_belongings
 from agent.job.in_place.checkouts import (
@@ -34,9 +35,11 @@ from agent.job.in_place.git_guard import set_up_guard, take_refusals
 from agent.job.in_place.watch import Toll, begin_watch
 from agent.job.process.programs import find_executable
 from agent.job.steps.steprun import BELONGINGS, Handler, RunSteps, StepFailure, StepRun, StepStage
+from agent.job.steps.turns import report
 from agent.journal.format import Annotation
 from agent.spec.outcome import FailureKind
 
+_T = TypeVar("_T")
 _WAY_OUT = "leave out --in-place to work in a copy, or allow it with --in-place=destructive"
 _ANSWERED = "flow_answered"  # state of a checkout that was not run: it has nothing to tidy up
 
@@ -125,36 +128,55 @@ class _GuardedHandler:
         set_up_guard(front, step.job.conventions.context_variable("workspace"), with_git=bool(has_git))
         place.note_for_actions(front / BELONGINGS)
         step.front = front
-        watch = await asyncio.to_thread(begin_watch, place)
-        failure: StepFailure | None = None
-        try:
-            await self.handler.run(step, run_steps)
-        except StepFailure as error:
-            failure = error
-        except asyncio.CancelledError:
-            self._say(step, watch.end(place), None)
-            raise
-        toll = await asyncio.to_thread(watch.end, place)
-        refused = take_refusals(front)
-        self._say(step, toll, failure)
-        ended = f"its '{refused[0]}' would throw away what is in '{place.workspace}'" if refused else ""
+        watch, ended = await _finish(begin_watch, place)
+        if ended is None:
+            try:
+                await self.handler.run(step, run_steps)
+            except BaseException as error:  # noqa: BLE001 - it is raised below, whatever it is
+                ended = error
+        toll, cancelled = await _finish(watch.end, place)
+        self._settle(step, toll, take_refusals(front), cancelled or ended)
+
+    def _settle(self, step: StepRun, toll: Toll, refused: list[str], ended: BaseException | None) -> None:
+        """Say what the action did, and raise what the step ends with: `ended` is what its handler ended with."""
+        self._say(step, toll, ended)
+        reason = f"its '{refused[0]}' would throw away what is in '{self.place.workspace}'" if refused else ""
         if toll.failing:
-            message = f"the action {toll.failing}" + (f"; it was ended: {ended}" if ended else "")
+            message = f"the action {toll.failing}" + (f"; it was ended: {reason}" if reason else "")
             message += "" if toll.is_final else "; --in-place=destructive lets it"
+            if ended is not None and not isinstance(ended, Exception):  # a cancel, a time-out: it stays one
+                report(step.log, message)
+                step.job.add_remark(message)
+                raise ended
             step.job.fail(FailureKind.ACTION, message)  # no `continue-on-error` makes that good
             raise StepFailure(message, FailureKind.ACTION)
+        if ended is not None and not isinstance(ended, Exception):
+            raise ended
         if refused:
-            raise StepFailure(f"the action was ended: {ended}; {_WAY_OUT}", FailureKind.ACTION)
-        if failure is not None:
-            raise failure
+            raise StepFailure(f"the action was ended: {reason}; {_WAY_OUT}", FailureKind.ACTION)
+        if ended is not None:
+            raise ended
 
-    def _say(self, step: StepRun, toll: Toll, failure: StepFailure | None) -> None:
+    def _say(self, step: StepRun, toll: Toll, ended: BaseException | None) -> None:
         """What the final message does not tell."""
         if toll.said:
             step.log.say(f"##[warning]The action {toll.said}")
             step.log.recorder.annotate(Annotation(step.log.step, "warning", f"The action {toll.said}"))
-        if toll.failing and failure is not None and not failure.is_said:
-            step.log.say(f"The action itself failed: {failure}")
+        is_said = isinstance(ended, StepFailure) and ended.is_said
+        if toll.failing and isinstance(ended, Exception) and not is_said:
+            step.log.say(f"The action itself failed: {ended}")
+
+
+async def _finish(work: Callable[[InPlace], _T], place: InPlace) -> tuple[_T, BaseException | None]:
+    """What `work` gives, done in a thread, and the cancel that came meanwhile: it leaves nothing half done."""
+    task = asyncio.ensure_future(asyncio.to_thread(work, place))
+    cancelled: BaseException | None = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    return task.result(), cancelled
 
 
 def _is_foreign(step: StepRun) -> bool:

@@ -118,6 +118,9 @@ class RunningJob:
     status: Conclusion = Conclusion.SUCCESS
     failure_kind: FailureKind | None = None
     message: str = ""
+    remarks: list[str] = field(
+        default_factory=list
+    )  # what the final message tells besides, however the job ended
     exit_code: int | None = None
     environment_url: str = ""
     outputs: dict[str, object] = field(default_factory=dict)
@@ -172,6 +175,12 @@ class RunningJob:
             self.status = Conclusion.FAILURE
         if self.failure_kind is None:
             self.failure_kind, self.message, self.exit_code = kind, message, exit_code
+
+    def add_remark(self, message: str) -> None:
+        """Something that the final message is to tell however the job ends; no success makes it good."""
+        self.remarks.append(message)
+        if self.status is Conclusion.SUCCESS:
+            self.status = Conclusion.FAILURE
 
     def cancel(self, kind: FailureKind, message: str) -> None:
         """The job is cancelled, however it stood."""

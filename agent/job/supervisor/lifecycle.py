@@ -377,11 +377,12 @@ class Lifecycle:
             )
         if job.status is Conclusion.SUCCESS:
             return JobResult(job.status, job.outputs, environment_url=job.environment_url)
+        message = "; ".join(filter(None, (job.message, *job.remarks)))
         return JobResult(
             job.status,
             job.outputs,
-            job.failure_kind,
-            job.masker.mask_text(job.message)[:_MAX_MESSAGE],
+            job.failure_kind or (FailureKind.ACTION if job.remarks else None),
+            job.masker.mask_text(message)[:_MAX_MESSAGE],
             job.exit_code,
             job.environment_url,
         )
