@@ -20,6 +20,7 @@ from pathlib import Path
 
 from agent.job.in_place.belongings import find_shared
 from agent.job.in_place.index import commit_index
+from agent.job.in_place.index_file import IndexFile, read_index_file
 from agent.job.in_place.references import (
     References,
     Target,
@@ -43,6 +44,7 @@ class Held:
     id: str
     lock: int | None  # None: nothing could be written there, and so no action can, either
     index: str = ""  # a commit of what is staged: agent.job.in_place.index
+    index_file: IndexFile | None = None  # None: there was none, or whoever held it has died
 
     def name_of(self, place: str) -> str:
         """The reference of ours that holds what was at `place`: `refs/heads/main`, `head/0`, `stash/0`."""
@@ -71,7 +73,7 @@ def hold_references(folder: Path) -> Held | None:
     before, shared = read_references(folder), find_shared(folder)
     if before is None or shared is None:
         return None
-    held = Held(before, shared, secrets.token_hex(8), None, commit_index(folder))
+    held = Held(before, shared, secrets.token_hex(8), None, commit_index(folder), read_index_file(folder))
     with contextlib.suppress(OSError):
         held.lock = _take_lock(shared, held.id, fcntl.LOCK_EX)
         os.write(held.lock, os.fsencode("".join(f"{message}\n" for _, message in before.stashes)))

@@ -17,6 +17,7 @@ from agent.job.in_place.branches import Taken, UnreadableError, describe, is_har
 from agent.job.in_place.checkouts import is_replaceable
 from agent.job.in_place.files import HeldFiles, begin_holding
 from agent.job.in_place.held import Held, hold_references
+from agent.job.in_place.index_file import put_back_file
 from agent.job.in_place.losses import settle_losses, show_kept
 from agent.job.in_place.survey import MOST_THINGS, Survey, survey
 
@@ -52,12 +53,13 @@ class Watch:
 
     def end(self, place: Watched) -> Toll:
         """Put back and keep aside what is to be."""
+        first = list(self._put_back_gits(place))  # what git says of the files is asked after that
         after = _survey(place)
         losses = settle_losses(place.workspace, self.before, after, place.files)
         _note_made(place, after, self.before)
         kept = show_kept(place.files, place.workspace)
         failing, said = losses.describe(place.workspace, kept), losses.describe_said(place.workspace, kept)
-        clauses, harmless = [failing], [said]
+        clauses, harmless = [failing, *first], [said]
         for name, held in self.held:
             inside = f" (in {name})" if name else ""
             folder = place.workspace / name
@@ -74,6 +76,14 @@ class Watch:
         is_final = any(path not in losses.aside for path in (*losses.gone, *losses.overwritten))
         harmless += self.unheld
         return Toll("; and ".join(filter(None, clauses)), "; and ".join(filter(None, harmless)), is_final)
+
+    def _put_back_gits(self, place: Watched) -> Iterator[str]:
+        """What git needs to be asked anything: its index."""
+        for name, held in self.held:
+            inside = f" (in {name})" if name else ""
+            was = held.index_file
+            if was is not None and put_back_file(place.workspace / name, was, held.index):
+                yield f"took away the index (.git/index), which is put back{inside}"
 
 
 _UNREADABLE = (
