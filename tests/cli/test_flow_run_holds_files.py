@@ -371,6 +371,55 @@ class TestIndex:
         assert len(home.git("ls-files", "-u").splitlines()) == 3
 
 
+@pytest.mark.parametrize(
+    ("is_packed", "script"),
+    [
+        (True, "rm -rf .git/objects/*"),
+        (False, "rm -rf .git/objects/??"),
+        (False, "find .git/objects -type f -delete"),
+        (True, "rm -rf .git/objects"),
+        (True, "rm -rf .git/objects/pack"),
+    ],
+)
+def test_objects_that_an_action_removes_are_put_back(home: Home, script: str, is_packed: bool) -> None:
+    home.git("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "--allow-empty", "-m", "mine")
+    if is_packed:
+        home.git("gc", "-q")
+    done = home.act(script)
+    assert done.code == 1
+    assert re.search("took away [0-9]+ files of .git/objects, which are put back", message(done))
+    assert home.git("fsck", "--full", "--strict") == ""
+    assert home.git("log", "-1", "--format=%s") == "mine"
+    assert not (home.folder / ".git/kept-by-flow-agent").exists()
+
+
+def test_objects_of_a_clone_that_an_action_removes_are_put_back(home: Home) -> None:
+    done = home.act("rm -rf clone/.git/objects/*")
+    assert re.search(r"files of .git/objects, which are put back \(in clone\)", message(done))
+    assert home.clone.git("log", "-1", "--format=%s", "mine") == "mine"
+    assert home.clone.git("fsck", "--full") == ""
+
+
+def test_what_git_packs_is_an_actions_own_business(home: Home) -> None:
+    done = home.act("git gc -q --prune=now; git -C clone repack -qad")
+    assert done.code == 0, message(done)
+    assert "##[warning]" not in texts(done)
+    assert home.git("count-objects").startswith("0 objects")
+
+
+def test_objects_that_a_killed_run_left_gone_are_put_back(home: Home) -> None:
+    outside = home.folder.parent
+    os.mkfifo(outside / "pipe")
+    home.make_action("rm -rf .git/objects/* clone/.git/objects/*; touch ../gone; read _ < ../pipe")
+    run = home.place.start("      - uses: ./.actions/act\n")
+    wait_for((outside / "gone").exists, "an action that took the objects away")
+    kill_all(run)
+    done = home.place.run("      - run: 'true'\n", flag="")
+    said = " ".join(record["message"] for record in done.records() if record["kind"] == "warning")
+    assert len(re.findall("files of .git/objects, which are put back", said)) == 2
+    assert (home.git("fsck", "--full"), home.clone.git("fsck", "--full")) == ("", "")
+
+
 def test_a_branch_that_is_set_back_is_said_though_something_else_leads_to_its_commits(home: Home) -> None:
     home.git("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "--allow-empty", "-m", "mine")
     home.git("branch", "backup")

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from agent.job.in_place import branches
 from agent.job.in_place.belongings import find_shared
-from agent.job.in_place.files import take_left_files
+from agent.job.in_place.files import HeldFiles, take_left_files
 from agent.job.in_place.losses import settle_left, show_kept
+from agent.job.in_place.objects import describe_objects, git_of, is_object, put_back_objects
 
 
 def put_back_left(folder: Path) -> str:
@@ -18,6 +19,7 @@ def put_back_left(folder: Path) -> str:
 def _put_back_files(folder: Path) -> Iterator[str]:
     for held in take_left_files(folder, find_shared(folder)):
         repositories = held.read_repositories()
+        yield from _put_back_objects(folder, held)
         losses = settle_left(held)
         if said := losses.describe(folder, show_kept(held, folder)):
             yield said
@@ -25,6 +27,16 @@ def _put_back_files(folder: Path) -> Iterator[str]:
         for repository in repositories:
             if repository.is_dir():
                 yield from (f"{said} (in {repository})" for said in _put_back_references(repository))
+
+
+def _put_back_objects(folder: Path, held: HeldFiles) -> Iterator[str]:
+    objects = [path for path in held.list_left() if is_object(path)]
+    for git in dict.fromkeys(map(git_of, objects)):
+        if back := put_back_objects([path for path in objects if git_of(path) == git], held):
+            repository = git.removesuffix("/.git")
+            yield describe_objects(
+                back, "" if git != repository and folder.is_relative_to(repository) else f" (in {repository})"
+            )
 
 
 def _put_back_references(folder: Path) -> Iterator[str]:

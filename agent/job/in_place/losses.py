@@ -21,6 +21,7 @@ from pathlib import Path
 
 from agent.job.in_place.belongings import ask_git, ask_status
 from agent.job.in_place.files import HeldFiles
+from agent.job.in_place.objects import is_object
 from agent.job.in_place.references import write
 from agent.job.in_place.survey import Concern, Note, Survey, is_of_git, note_of
 
@@ -84,8 +85,11 @@ def settle_left(held: HeldFiles) -> Losses:
     repositories = list(map(str, held.read_repositories()))
     broken = [path for path in repositories if not os.path.lexists(f"{path}/.git")]
     whole = tuple(f"{path}/.git/" for path in repositories if path not in broken)
+    gone = tuple(f"{path}/.git/" for path in broken)
     paths = [
-        path for path in held.list_left() if not path.startswith(whole)
+        path
+        for path in held.list_left()
+        if not path.startswith(whole) and (path.startswith(gone) or not is_object(path))
     ]  # its git has packed it, perhaps
     missing = {path: _find_missing(path) for path in paths if not os.path.lexists(path)}
     for path in paths:

@@ -10,13 +10,15 @@ Other repositories within the folder are walked as a whole, with their `.git`: a
 import contextlib
 import os
 import stat
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 from agent.job.in_place.belongings import Belonging, ask_status, find_shared
+from agent.job.in_place.objects import MOST_FILES, list_objects
 
 MOST_THINGS = 250_000
 
@@ -69,6 +71,10 @@ class Survey:
     notes: dict[str, Note] = field(default_factory=dict)
     repositories: list[str] = field(default_factory=list)  # other ones, within the folder
     replaceable: frozenset[str] = frozenset()  # of those, what has nothing that its origin lacks
+    objects: dict[str, list[str]] = field(
+        default_factory=dict
+    )  # files with objects, by the repository's path
+    has_more_objects: bool = False  # than are looked at: MOST_FILES
     is_cut: bool = False  # there is more than is looked at: MOST_THINGS
 
 
@@ -86,6 +92,19 @@ def survey(belongings: Mapping[str, Belonging], without: Collection[Path] = ()) 
             if kind is wanted:
                 surveyor.look(path, kind)
     return surveyor.found
+
+
+def look_at_objects(found: Survey, repositories: Iterable[str]) -> None:
+    """Have in `found` what lies among the objects of `repositories` too, as far as MOST_FILES goes."""
+    left = MOST_FILES
+    for repository in repositories:
+        files = list(islice(list_objects(Path(repository)), left + 1))
+        found.has_more_objects = found.has_more_objects or len(files) > left
+        found.objects[repository] = files[:left]
+        left -= len(files[:left])
+        for path in found.objects[repository]:
+            if (note := note_of(path, Concern.TRACKED)) is not None:
+                found.notes[path] = note
 
 
 def note_of(path: str, concern: Concern = Concern.WORK) -> Note | None:

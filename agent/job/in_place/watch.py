@@ -19,7 +19,8 @@ from agent.job.in_place.files import HeldFiles, begin_holding
 from agent.job.in_place.held import Held, hold_references
 from agent.job.in_place.index_file import put_back_file
 from agent.job.in_place.losses import settle_losses, show_kept
-from agent.job.in_place.survey import MOST_THINGS, Survey, survey
+from agent.job.in_place.objects import MOST_FILES, describe_objects, is_object, put_back_objects
+from agent.job.in_place.survey import MOST_THINGS, Survey, look_at_objects, survey
 
 _MOST_REPOSITORIES = 50
 
@@ -78,7 +79,11 @@ class Watch:
         return Toll("; and ".join(filter(None, clauses)), "; and ".join(filter(None, harmless)), is_final)
 
     def _put_back_gits(self, place: Watched) -> Iterator[str]:
-        """What git needs to be asked anything: its index."""
+        """What git needs to be asked anything: its objects and its index."""
+        for repository, paths in self.before.objects.items():
+            if place.files is not None and (back := put_back_objects(paths, place.files)):
+                name = os.path.relpath(repository, place.workspace)
+                yield describe_objects(back, "" if name == "." else f" (in {name})")
         for name, held in self.held:
             inside = f" (in {name})" if name else ""
             was = held.index_file
@@ -102,6 +107,11 @@ def begin_watch(place: Watched) -> Watch:
     unheld = list(_list_unheld(before))
     del before.repositories[_MOST_REPOSITORIES:]
     before.replaceable = frozenset(path for path in before.repositories if is_replaceable(Path(path)))
+    look_at_objects(before, [str(place.workspace), *before.repositories])
+    if before.has_more_objects:
+        unheld.append(
+            f"ran in a folder with more than {MOST_FILES:,} files in `.git/objects`; the rest of them was not held"
+        )
     if place.files is not None:
         place.files.hold(before.notes)
         place.files.note_repositories(before.repositories)
@@ -132,6 +142,7 @@ def _note_made(place: Watched, after: Survey, before: Survey) -> None:
     """Remember what is new: it was made by an action."""
     known = _read_made(place)
     new = [path for path in after.notes if path not in before.notes and path not in known]
+    new = [path for path in new if not is_object(path)]
     if new:
         with contextlib.suppress(OSError), _made_file(place).open("a", encoding="utf-8") as file:
             file.write("".join(f"{json.dumps(path)}\n" for path in new))
