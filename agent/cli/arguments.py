@@ -16,6 +16,11 @@ _LONGEST_HOLD_SECONDS = 24 * 3600
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
+_VALUE_OF_FLAG = re.compile(
+    r"argument (.+): ignored explicit argument (.+)", re.DOTALL
+)  # argparse's sentence
+
+
 class CommandParser(argparse.ArgumentParser):
     """An ArgumentParser whose mistakes are `UsageError`s with a hint, never a printed usage and an exit.
 
@@ -44,6 +49,11 @@ class CommandParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise the mistake as a UsageError."""
+        if (found := _VALUE_OF_FLAG.fullmatch(message)) is not None:
+            option, value = found.groups()
+            known = [word for word in self._option_string_actions if word.startswith(f"{option}=")]
+            instead = f"; write {' or '.join([option, *known])}" if known else ""
+            message = f"{option} can't have the value {value}{instead}"
         raise UsageError(message.replace("%", "%%"), where=self.prog, hint=f"see `{self.prog} --help`")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:

@@ -242,3 +242,23 @@ def test_actions_work_with_git_in_the_folder_as_before(place: Place) -> None:
     assert done.code == 0, done.out + done.err
     assert place.kept() == place.mine
     assert json.dumps(place.repository.git("log", "--format=%s")).startswith('"more')
+
+
+def test_a_value_that_in_place_does_not_have_is_refused_and_the_one_it_has_is_named(place: Place) -> None:
+    done = place.run("      - run: 'true'\n", flag="--in-place=maybe")
+    assert done.code == 2
+    assert "--in-place can't have the value 'maybe'; write --in-place or --in-place=destructive" in done.err
+
+
+@pytest.mark.parametrize("flag", ["--in-place", ""])
+def test_an_action_that_lies_above_the_current_folder_is_said_to_lie_there(place: Place, flag: str) -> None:
+    action = place.folder / "acts/x/action.yml"
+    action.parent.mkdir(parents=True)
+    action.write_text("name: x\nruns: {using: composite, steps: [{shell: sh, run: 'true'}]}\n")
+    top, place.folder = place.folder, place.folder / "runs"
+    done = place.run("      - uses: ./acts/x\n", flag=flag)
+    assert done.code == 1
+    if flag:
+        assert "needs actions/checkout" not in message(done)
+        assert f"it is in '{top}', but jobs work in '{place.folder}'" in message(done)
+    assert "--workspace" in message(done)

@@ -122,7 +122,16 @@ def _explain_missing(folder: Path, place: str, *, is_fetched: bool) -> str:
         return "check the path behind `uses:`"
     if is_fetched or not place.startswith(("./", "/")):
         return "there is no such folder in that repository"
-    return "there is no such folder; an action of your own repository needs actions/checkout before it"
+    inside = Path(place).parts  # as the workspace's user wrote it
+    is_inside = place.startswith("./") and 0 < len(inside) <= len(folder.parents) and ".." not in inside
+    workspace = folder.parents[len(inside) - 1] if is_inside else folder
+    for above in workspace.parents if is_inside else ():
+        if (above / ".git").exists() and (above / place).is_dir():
+            return f"it is in '{above}', but jobs work in '{workspace}': run from there, or give `--workspace {above}`"
+    return (
+        "there is no such folder; an action of your own repository needs actions/checkout before it,"
+        " and a local run from a folder within the repository `--workspace` with the top of it"
+    )
 
 
 def check_manifest(folder: Path, shown_as: str) -> list[Problem]:
