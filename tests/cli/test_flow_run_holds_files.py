@@ -420,6 +420,35 @@ def test_objects_that_a_killed_run_left_gone_are_put_back(home: Home) -> None:
     assert (home.git("fsck", "--full"), home.clone.git("fsck", "--full")) == ("", "")
 
 
+@pytest.mark.parametrize(
+    "script",
+    ["rm -rf data; echo f > data", "rm -rf data; ln -s nowhere data", "rm -rf data/deep; echo f > data/deep"],
+)
+def test_it_is_said_where_the_files_of_a_folder_are_that_something_else_took_the_place_of(
+    home: Home, script: str
+) -> None:
+    done = home.act(script)
+    said = message(done) + texts(done)
+    assert "data" in said
+    assert "(no copy)" not in said
+    assert (home.kept(done) / "data/deep/er/weights.bin").read_bytes() == MODEL
+
+
+def test_a_folder_that_is_moved_away_is_said_and_nothing_is_made_in_its_place(home: Home) -> None:
+    moved = home.folder.with_name("moved")
+    home.write("data/large", b"x" * (2 << 20))
+    done = home.act("cd ..; rm model/data/other; mv model moved")
+    assert done.code == 1
+    assert f"moved the folder away: it is '{moved}' now, and what is held of it is in there" in message(done)
+    assert not home.folder.exists()
+    place = home.place
+    place.folder = home.folder = moved
+    place.run("      - run: 'true'\n", flag="")
+    assert {**home.before, "data/large": b"x" * (2 << 20)} == home.list_files()
+    assert not (moved / ".git/flow-agent-held").exists()
+    assert not (moved.parent / "model").exists()
+
+
 def test_a_branch_that_is_set_back_is_said_though_something_else_leads_to_its_commits(home: Home) -> None:
     home.git("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "--allow-empty", "-m", "mine")
     home.git("branch", "backup")

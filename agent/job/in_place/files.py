@@ -3,6 +3,7 @@
     GIT/flow-agent-held/ID/files/N/NNNN each file; outside of git, GIT is the folder itself, and the names begin with a dot
     GIT/flow-agent-held/ID/names        which is which. An action that looks for names (`find . -name '*.pt' -delete`) finds none of them
     GIT/flow-agent-held/ID/lock         held (flock) by the process that watches the action
+    GIT/flow-agent-held/ID/base         where GIT was
     GIT/flow-agent-held/ID/repositories paths of other repositories whose references are held
 
     a copy      of the most precious small files, as many as cost little: given back whatever became of the file; it shares the file's
@@ -43,6 +44,7 @@ class HeldFiles:
         self._base = base
         self._root = base / _name(base, folder, _HELD) / held_id
         self._lock = lock
+        self._identity = _identify(folder)
         self._held: dict[str, Note] = {}  # by path: as it was when it was held
         self._numbers: dict[str, int] = {}  # by path
         self._next = 0
@@ -77,7 +79,7 @@ class HeldFiles:
         """Those of `note_repositories`."""
         with contextlib.suppress(OSError):
             found = (self._root / "repositories").read_bytes().split(b"\0")
-            return [Path(os.fsdecode(path)) for path in found if path]
+            return [Path(self._find_moved(os.fsdecode(path))) for path in found if path]
         return []
 
     def find(self, path: str) -> Path | None:
@@ -138,8 +140,24 @@ class HeldFiles:
         with contextlib.suppress(OSError):
             for entry in (self._root / "names").read_bytes().split(b"\0")[:-1]:
                 number, _, path = os.fsdecode(entry).partition(" ")
-                self._numbers[path] = int(number)
+                self._numbers[self._find_moved(path)] = int(number)
         return list(self._numbers)
+
+    def moved_to(self) -> Path | None:
+        """Where the folder is now, when it has been moved away and is still there; None while it is where it was."""
+        if self._root.exists() or self._identity in {None, _identify(self._folder)}:
+            return None
+        with contextlib.suppress(OSError):
+            lock = Path(f"/proc/self/fd/{self._lock}").readlink()  # the kernel knows where it went
+            base = lock.parents[2]
+            inside = os.path.relpath(self._folder, self._base)
+            folder = Path(os.path.normpath(base / inside))
+            return folder if lock.exists() and _identify(folder) == self._identity else None
+        return None
+
+    def leave(self) -> None:
+        """Leave all of it to a later run."""
+        os.close(self._lock)
 
     def let_go(self) -> None:
         """Hold no more."""
@@ -147,6 +165,19 @@ class HeldFiles:
         os.close(self._lock)
         with contextlib.suppress(OSError):  # somebody else holds something
             self._root.parent.rmdir()
+
+    def _find_moved(self, path: str) -> str:
+        """Where `path`, written down by whoever held it, is by now: the whole folder may have been moved since."""
+        try:
+            former = os.fsdecode((self._root / "base").read_bytes())
+        except OSError:
+            return path
+        tops = [
+            base if base == str(self._folder) or not base.endswith("/.git") else base.removesuffix("/.git")
+            for base in (former, str(self._base))
+        ]
+        is_inside = path.startswith(f"{tops[0]}/") and tops[0] != tops[1]
+        return f"{tops[1]}{path.removeprefix(tops[0])}" if is_inside else path
 
     def _take(self, path: str, note: Note) -> None:
         self._numbers[path] = self._next
@@ -208,12 +239,15 @@ class HeldFiles:
 
 def begin_holding(folder: Path, shared: Path | None) -> HeldFiles | None:
     """Get ready to hold files of `folder`, in its repository's folder `shared`; None where nothing can be written."""
+    if not folder.is_dir():
+        return None
     base = shared or folder
     held_id = secrets.token_hex(4)
     try:
         root = base / _name(base, folder, _HELD) / held_id
         root.mkdir(mode=0o700, parents=True)
         root.parent.chmod(0o700)
+        (root / "base").write_bytes(os.fsencode(base.resolve()))
         return HeldFiles(folder, base, held_id, _lock(root / "lock"))
     except OSError:
         return None
@@ -228,6 +262,15 @@ def take_left_files(folder: Path, shared: Path | None) -> list[HeldFiles]:
             with contextlib.suppress(OSError):
                 left.append(HeldFiles(folder, base, root.name, _lock(root / "lock")))
     return left
+
+
+def _identify(folder: Path) -> tuple[int, int] | None:
+    """What stays the same when the folder is moved."""
+    try:
+        status = folder.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _is_worth_it(path: str, note: Note) -> bool:

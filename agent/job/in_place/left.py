@@ -32,7 +32,7 @@ def _put_back_files(folder: Path) -> Iterator[str]:
 def _put_back_objects(folder: Path, held: HeldFiles) -> Iterator[str]:
     objects = [path for path in held.list_left() if is_object(path)]
     for git in dict.fromkeys(map(git_of, objects)):
-        if back := put_back_objects([path for path in objects if git_of(path) == git], held):
+        if back := put_back_objects([path for path in objects if git_of(path) == git], held.give_back):
             repository = git.removesuffix("/.git")
             yield describe_objects(
                 back, "" if git != repository and folder.is_relative_to(repository) else f" (in {repository})"

@@ -156,7 +156,27 @@ class _Settling:
         self._settle_gone(gone)
         for path in changed:
             self._settle_changed(path, self._before[path], is_undone=path in undone)
+        self._name_folders()
         return self._losses
+
+    def _name_folders(self) -> None:
+        for paths in (self._losses.gone, self._losses.overwritten, self._losses.changed):
+            paths[:] = [named for path in paths for named in self._name_folder(path)]
+
+    def _name_folder(self, path: str) -> list[str]:
+        """`path`; of a folder that something else took the place of, also what of it is not kept aside as all the rest is."""
+        if not self._before[path].is_folder:
+            return [path]
+        inner = [
+            inside
+            for inside, note in self._before.items()
+            if inside.startswith(f"{path}/") and not note.is_folder and note.concern is not Concern.TRACKED
+        ]
+        aside = self._losses.aside
+        if not any(inside in aside for inside in inner):
+            return [path]
+        aside.add(path)
+        return [path, *(inside for inside in inner if inside not in aside and not os.path.lexists(inside))]
 
     def _settle_gone(self, gone: list[str]) -> None:
         losses = self._losses

@@ -5,14 +5,10 @@ as all that references and the index lead to can be read.
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from agent.job.in_place.belongings import ask_git, find_shared
-
-if TYPE_CHECKING:
-    from agent.job.in_place.files import HeldFiles
 
 MOST_FILES = 20_000  # of all repositories; git packs loose ones from some 7,000 on
 
@@ -36,12 +32,12 @@ def is_object(path: str) -> bool:
     return "/objects/" in f"/{path.partition('/.git/')[2]}"
 
 
-def put_back_objects(paths: Iterable[str], held: "HeldFiles") -> list[str]:
-    """Put back those of `paths`, files with objects of one repository, that it can't be read without."""
+def put_back_objects(paths: Iterable[str], give_back: Callable[[str], bool]) -> list[str]:
+    """Put back, by `give_back`, those of `paths`, files with objects of one repository, that it can't be read without."""
     missing = [path for path in paths if not os.path.lexists(path)]
     if not missing or is_readable(git := git_of(missing[0])) or not os.path.isdir(git):  # noqa: PTH112
         return []
-    return [path for path in missing if held.give_back(path)]
+    return [path for path in missing if give_back(path)]
 
 
 def git_of(path: str) -> str:

@@ -54,6 +54,8 @@ class Watch:
 
     def end(self, place: Watched) -> Toll:
         """Put back and keep aside what is to be."""
+        if moved := self._describe_move(place):
+            return Toll(moved)
         first = list(self._put_back_gits(place))  # what git says of the files is asked after that
         after = _survey(place)
         losses = settle_losses(place.workspace, self.before, after, place.files)
@@ -78,10 +80,21 @@ class Watch:
         harmless += self.unheld
         return Toll("; and ".join(filter(None, clauses)), "; and ".join(filter(None, harmless)), is_final)
 
+    def _describe_move(self, place: Watched) -> str:
+        """Where the folder is now, after `the action`, and all of it left to the next run there; empty when it was not moved away."""
+        now = place.files.moved_to() if place.files is not None else None
+        if now is None or place.files is None:
+            return ""
+        for _, held in self.held:
+            held.leave()
+        place.files.leave()
+        place.files = None
+        return f"moved the folder away: it is '{now}' now, and what is held of it is in there; nothing was put back"
+
     def _put_back_gits(self, place: Watched) -> Iterator[str]:
         """What git needs to be asked anything: its objects and its index."""
         for repository, paths in self.before.objects.items():
-            if place.files is not None and (back := put_back_objects(paths, place.files)):
+            if place.files is not None and (back := put_back_objects(paths, place.files.give_back)):
                 name = os.path.relpath(repository, place.workspace)
                 yield describe_objects(back, "" if name == "." else f" (in {name})")
         for name, held in self.held:
