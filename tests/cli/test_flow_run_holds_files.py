@@ -61,6 +61,15 @@ class Home:
         self.make_action(script)
         return self.place.run("      - uses: ./.actions/act\n" + "".join(more))
 
+    def kill_after(self, script: str) -> None:
+        """Run an action that does `script`, and kill the run once that is done."""
+        outside = self.folder.parent
+        os.mkfifo(outside / "pipe")
+        self.make_action(f"{script}; touch ../gone; read _ < ../pipe")
+        run = self.place.start("      - uses: ./.actions/act\n")
+        wait_for((outside / "gone").exists, "an action that did all of it")
+        kill_all(run)
+
     def make_action(self, script: str) -> None:
         lines = "".join(f"\n        {line}" for line in script.split("\n"))
         manifest = f"name: x\nruns:\n  using: composite\n  steps:\n    - shell: sh\n      run: |{lines}\n"
@@ -340,12 +349,7 @@ class TestIndex:
         assert home.list_files()["a.txt"] == b"B\n"
 
     def test_an_index_that_a_killed_run_left_gone_is_made_anew(self, home: Home) -> None:
-        outside = home.folder.parent
-        os.mkfifo(outside / "pipe")
-        home.make_action("rm .git/index; touch ../gone; read _ < ../pipe")
-        run = home.place.start("      - uses: ./.actions/act\n")
-        wait_for((outside / "gone").exists, "an action that took the index away")
-        kill_all(run)
+        home.kill_after("rm .git/index")
         done = home.place.run("      - run: 'true'\n", flag="")
         (said,) = [record["message"] for record in done.records() if record["kind"] == "warning"]
         assert "took away the index (.git/index), which is put back" in said
@@ -408,12 +412,7 @@ def test_what_git_packs_is_an_actions_own_business(home: Home) -> None:
 
 
 def test_objects_that_a_killed_run_left_gone_are_put_back(home: Home) -> None:
-    outside = home.folder.parent
-    os.mkfifo(outside / "pipe")
-    home.make_action("rm -rf .git/objects/* clone/.git/objects/*; touch ../gone; read _ < ../pipe")
-    run = home.place.start("      - uses: ./.actions/act\n")
-    wait_for((outside / "gone").exists, "an action that took the objects away")
-    kill_all(run)
+    home.kill_after("rm -rf .git/objects/* clone/.git/objects/*")
     done = home.place.run("      - run: 'true'\n", flag="")
     said = " ".join(record["message"] for record in done.records() if record["kind"] == "warning")
     assert len(re.findall("files of .git/objects, which are put back", said)) == 2
@@ -544,15 +543,10 @@ def test_what_an_action_did_is_said_whatever_way_it_is_ended(home: Home, way: st
 
 
 def test_what_a_killed_run_held_is_put_back_by_the_next_and_said(home: Home) -> None:
-    outside = home.folder.parent
-    os.mkfifo(outside / "pipe")
     home.write("a.txt", b"A\n")
     home.git("add", "a.txt")
     home.write("a.txt", b"B\n")
-    home.make_action("rm -rf data clone; echo x > .env; git reset -q; touch ../gone; read _ < ../pipe")
-    run = home.place.start("      - uses: ./.actions/act\n")
-    wait_for((outside / "gone").exists, "an action that took everything away")
-    kill_all(run)
+    home.kill_after("rm -rf data clone; echo x > .env; git reset -q")
     done = home.place.run("      - run: 'true'\n", flag="")
     (said,) = [record["message"] for record in done.records() if record["kind"] == "warning"]
     assert said.startswith("an action of a run that died here took away ")
