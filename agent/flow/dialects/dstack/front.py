@@ -46,12 +46,18 @@ class _Folder:
     problems: list[Problem] = field(default_factory=list)  # of texts that could not be read at all
     own: dict[str, Mapping] = field(default_factory=dict)
     beside: dict[str, Mapping] = field(default_factory=dict)
+    nameless: set[str] = field(default_factory=set)  # keys of `own` that are no names, but places
     variables: Variables = field(default_factory=Variables)
     providers: Providers = field(default_factory=Providers)
 
     def find(self, name: str) -> Mapping | None:
         """The workflow of that name: this file's, else the first of another."""
         return self.own.get(name) or self.beside.get(name)
+
+    @property
+    def names(self) -> list[str]:
+        """Those by which workflows can be meant."""
+        return [name for name in {**self.own, **self.beside} if name not in self.nameless]
 
 
 def read_flow(root: Node, file: str, texts: Texts[str, str]) -> tuple[Flow | None, list[Problem]]:
@@ -104,7 +110,10 @@ def _read_own(folder: _Folder, root: Node) -> None:
         if name and name in folder.own:
             folder.reader.report(node.find("name") or node, f"'{name}' is already defined")
             name = ""
-        folder.own[name or f"at {node.position}"] = node  # what has no name of its own is judged all the same
+        if not name:  # it is judged all the same
+            name = f"at {node.position}"
+            folder.nameless.add(name)
+        folder.own[name] = node
 
 
 def _list_workflows(reader: Reader, file: Node) -> Iterable[tuple[str, Mapping]]:
@@ -179,7 +188,7 @@ def _read_workflows(folder: _Folder) -> dict[str, Workflow]:
 
 
 def _check_needs(folder: _Folder, workflows: dict[str, Workflow]) -> None:
-    known = {**folder.own, **folder.beside}
+    known = folder.names
     for name, workflow in workflows.items():
         for need in workflow.needs:
             if need.name not in known:
@@ -198,7 +207,7 @@ def _check_needs(folder: _Folder, workflows: dict[str, Workflow]) -> None:
 
 
 def _check_variables(folder: _Folder, *, has_all: bool) -> None:
-    known = {**folder.own, **folder.beside}
+    known = folder.names
     for name, node in folder.variables.places.items() if has_all else ():
         if name != GLOBAL and name not in known:
             close = find_close(name, known)

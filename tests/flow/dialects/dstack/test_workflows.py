@@ -318,6 +318,23 @@ def test_a_provider_elsewhere_is_the_built_in_one_of_its_name_or_told_to_be_miss
     assert problems("workflows: [{name: a, provider: bahs}]")[0].endswith("there is no provider 'bahs'")
 
 
+def test_advice_names_workflows_by_names_alone():
+    text = """        workflows:
+          - {name: good, provider: bash, commands: [x], depends-on: [zzzz]}
+          - {provider: bash, commands: [x]}
+          - {name: a/b, provider: bash, commands: [x]}
+          - {name: good, provider: bash, commands: [x]}
+        """
+    found = inspect_flow(dedent(text), FILE, None, choose_among({})).problems
+    advice = {problem.message: problem.hint for problem in found}
+    assert advice["there is no workflow 'zzzz'"] == "there is good"
+
+
+def test_what_a_provider_that_can_not_be_told_is_given_may_be_its_own():
+    (told,) = problems("workflows: [{name: a, provider: mine, banana: 1, commands: [x]}]")
+    assert told.endswith("there is no provider 'mine'")
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
