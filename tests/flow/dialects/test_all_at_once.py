@@ -11,6 +11,7 @@ DSTACK_REST = """
     resources: {gpu: banana}
     deps: [{workflow: b, zz: 1}]
     depends-on: [nobody]
+    artefacts: [x]
   - name: b
     provider: bash
     comands: [x]
@@ -22,6 +23,7 @@ OF_DSTACK_REST = [
     "'banana' is no number of them",
     "Unexpected value 'zz'",
     "there is no workflow 'nobody'",
+    "Unexpected value 'artefacts'",
     "Unexpected value 'comands'",
 ]
 

@@ -25,9 +25,10 @@ from agent.flow.dialects.dstack.parts import as_written
 from agent.flow.dialects.dstack.providers import CustomProvider, Providers, find_provider
 from agent.flow.dialects.dstack.resources import count_gpus, read_resources, split_named_gpus
 from agent.flow.dialects.dstack.steps import make_container, make_steps
-from agent.flow.dialects.dstack.table.providers import CUSTOM, PROVIDERS, UNTOLD
+from agent.flow.dialects.dstack.table.providers import CUSTOM, KNOWN_KEYS, PROVIDERS, UNTOLD
 from agent.flow.dialects.dstack.table.shared import ANYWHERE
 from agent.flow.dialects.dstack.variables import Variables, make_templates, name_variable
+from agent.flow.members import find_close
 from agent.flow.model import Input, Job, Template
 from agent.flow.reading import Reader
 from agent.flow.shapes import mapping
@@ -120,11 +121,20 @@ class WorkflowReader:
             name = key_text(key)
             if custom is _UNTOLD and name == "provider":
                 continue  # what is wrong with it has been said
+            if custom is _UNTOLD:
+                self._check_spelling(key)
             if name == "resources" and isinstance(value, MappingNode):
                 value, named_gpus = split_named_gpus(value)
             plainly.pairs.append((key, value if name in _PLAIN else interpolation.translate(value)))
         table = PROVIDERS[provider] if custom is None else UNTOLD if custom is _UNTOLD else CUSTOM
         return list_fields(self._reader.read(plainly, mapping(table), ANYWHERE)), named_gpus
+
+    def _check_spelling(self, key: Scalar) -> None:
+        """Report a key that no provider has and that is much like one: whichever provider is meant."""
+        name = key_text(key)
+        close = "" if name in KNOWN_KEYS else find_close(name, KNOWN_KEYS)
+        if close:
+            self._reader.report(key, f"Unexpected value '{name}'", f"did you mean `{close}`?")
 
     def _read_env(
         self,

@@ -42,6 +42,7 @@ def read_action(reader: Reader, node: Node, job: JobData) -> Step | None:
         given = MappingNode(node.file, uses.line, uses.column)
     told = list_fields(reader.read(given, mapping(known)))
     _check_words(reader, list_fields(given).get("args"))
+    _check_script(reader, list_fields(given).get("script"))
     match text_of(uses):
         case "container@v1":
             return _make_container(reader, uses, told)
@@ -71,6 +72,16 @@ def _check_words(reader: Reader, words: Node | None) -> None:
     for item in words.items if isinstance(words, Sequence) else []:
         if isinstance(item, Scalar) and item.value is None:
             reader.report(item, "a word of `args` is missing", 'in quotes it is there: "-", "null", ""')
+
+
+def _check_script(reader: Reader, script: Node | None) -> None:
+    """A number is read as text, as everywhere; it is hardly a script."""
+    if isinstance(script, Scalar) and type(script.value) in (int, float):
+        reader.warn(
+            script,
+            f"the script is a number: '{text_of(script)}' is run as a command of that name",
+            "write what the image's bash runs",
+        )
 
 
 def _make_script(reader: Reader, uses: Node, told: Mapping[str, Node]) -> Step:

@@ -9,6 +9,7 @@ from agent.flow.dialects.gradient.data import (
     WORKFLOW_INPUTS,
     JobData,
     Typed,
+    check_given,
     name_dataset,
     name_volume,
     read_one,
@@ -42,6 +43,7 @@ def _bring_typed(
     reader: Reader, written: Typed, job: JobData, jobs: Mapping[str, JobData]
 ) -> BroughtData | None:
     place, path = written.node.position, f"inputs/{written.name}"
+    check_given(reader, written)
     match written.type:
         case "string":
             if written.value is None:

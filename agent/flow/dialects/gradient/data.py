@@ -121,6 +121,15 @@ def read_one(name: str, node: Node) -> Typed:
     )
 
 
+def check_given(reader: Reader, written: Typed) -> None:
+    """Report an input that is given in another type's way."""
+    wrong = written.ref if written.type == "string" else written.value
+    if wrong is not None and written.type:
+        reader.report(
+            wrong, f"a {written.type} is given by its {'value' if written.type == 'string' else 'ref'}"
+        )
+
+
 def warn_of_filled(reader: Reader, written: Typed) -> None:
     """Note what becomes of a volume that something outside of the run is named for."""
     if written.type == "volume" and written.ref is not None:

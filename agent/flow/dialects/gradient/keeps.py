@@ -55,6 +55,8 @@ def keep_shared(job: JobData, place: Position) -> tuple[KeptData, ...]:
 
 def _read_keep(reader: Reader, job: JobData, output: Typed) -> list[KeptData]:
     place, path = output.node.position, f"outputs/{output.name}"
+    if output.value is not None:
+        reader.report(output.value, "an output has no `value`: its job writes it")
     match output.type:
         case "string":
             return [KeptData("text", path, place, name=output.name, in_data=True)]

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from agent.flow.dialects.gradient.contexts import BY_HAND, PUSH
-from agent.flow.dialects.gradient.data import Typed, name_dataset, warn_of_filled
+from agent.flow.dialects.gradient.data import Typed, check_given, name_dataset, warn_of_filled
 from agent.flow.model import Input, Template, Trigger, TriggerKind
 from agent.flow.nodes import Node
 from agent.flow.reading import Reader
@@ -43,9 +43,7 @@ def _warn_of_required(reader: Reader, push: Trigger, inputs: Mapping[str, Typed]
 
 
 def _read_input(reader: Reader, given: Typed) -> Input:
-    wrong = given.ref if given.type == "string" else given.value
-    if wrong is not None and given.type:
-        reader.report(wrong, f"a {given.type} is given by its {'value' if given.type == 'string' else 'ref'}")
+    check_given(reader, given)
     warn_of_filled(reader, given)
     default: Template = None
     if given.type == "string" and given.value is not None:

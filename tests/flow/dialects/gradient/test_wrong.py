@@ -48,6 +48,9 @@ def find(text: str, severity: Severity = Severity.ERROR) -> list[str]:
         ("jobs: {a: {uses: container@v1, with: {image: i, args: [a, ~]}}}", '1:59: a word of `args` is missing (in quotes it is there: "-", "null", "")'),
         ("jobs: {a: {uses: container@v1, with: {image: i, arg: []}}}", "1:49: Unexpected value 'arg' (did you mean `args`?)"),
         ("jobs: {a: {uses: script@v1, with: {image: i}}}", "1:35: Required property is missing: script"),
+        ("jobs: {a: {inputs: {v: {type: volume, with: {value: 3}}}, " + GOOD + "}}", "1:53: a volume is given by its ref"),
+        ("jobs: {a: {inputs: {s: {type: string, with: {ref: d, value: x}}}, " + GOOD + "}}", "1:51: a string is given by its value"),
+        ("jobs: {a: {outputs: {v: {type: volume, with: {value: 3}}}, " + GOOD + "}}", "1:54: an output has no `value`: its job writes it"),
         ("jobs: {a: {env: {A: 'secret:'}, " + GOOD + "}}", "1:21: '' is not the name of a secret (as in `secret:API_KEY`)"),
     ],
 )  # fmt: skip
@@ -164,3 +167,10 @@ def test_an_action_that_lacks_something_says_so(job: str, complaint: str) -> Non
 def test_what_is_done_instead_of_what_their_cloud_did_is_a_warning(text: str, warning: str) -> None:
     assert find(text) == []
     assert warning in find(text, Severity.WARNING)
+
+
+def test_a_script_that_is_a_number_is_doubted_and_one_in_quotes_is_not() -> None:
+    flow = "jobs: {a: {uses: script@v1, with: {image: i, script: %s}}}"
+    doubt = "1:54: the script is a number: '3' is run as a command of that name (write what the image's bash runs)"
+    assert find(flow % "3", Severity.WARNING) == [doubt]
+    assert find(flow % "true", Severity.WARNING) == find(flow % "'3'", Severity.WARNING) == []

@@ -110,3 +110,7 @@ UNTOLD: Final = Fields(
     entries=ANYTHING,
     entry_name="KEY",
 )
+# What any provider knows: a key much like one of them is hardly another's.
+KNOWN_KEYS: Final = tuple(
+    dict.fromkeys(key for fields in (CUSTOM, *PROVIDERS.values()) for key in fields.keys)
+)
