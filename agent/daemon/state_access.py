@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from agent.daemon.state import StateFolder
-from agent.errors import AgentError, SpoiledError, UsageError
+from agent.errors import AgentError, NotFoundError, SpoiledError, UsageError
 
 _ANOTHER = "or name another with AGENT_STATE"
 _ADVICE = {
@@ -27,11 +27,17 @@ def accessible(state: StateFolder) -> Iterator[None]:
     """Work with `state`; whatever the machine refuses of it within is a sentence.
 
     Raises UsageError when something that is no folder stands in its place, AgentError when we may not look into it, or a file of
-    it can't be read or written.
+    it can't be read or written. A NotFoundError for a machine that is not registered says what keeps it from being so.
     """
     try:
         check_access(state)
         yield
+    except NotFoundError as error:
+        refusal = find_refusal(state)
+        if refusal is None or error.where != str(state.path):
+            raise
+        what = f"{error.what}, and can't be: {refusal.what}"
+        raise NotFoundError(what, where=refusal.where, hint=refusal.hint) from None
     except SpoiledError as error:
         if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in _ADVICE:
             raise
@@ -48,19 +54,35 @@ def check_access(state: StateFolder) -> None:
         try:
             if place.is_dir():
                 break
-            is_in_the_way = place.exists()
+            is_in_the_way = os.path.lexists(place)
         except OSError as error:
             raise _explain(state, error) from None
         if is_in_the_way:
             raise UsageError(
-                f"the state can't be in {state.path}: that is not a folder"
-                if place == state.path
-                else f"the state can't be in {state.path}: there is something else than a folder on the way",
+                f"the state can't be in {state.path}: {_name_obstacle(place, is_on_the_way=place != state.path)}",
                 where=str(place),
                 hint="name another folder with AGENT_STATE",
             )
     if state.path.is_dir() and not os.access(state.path, os.R_OK | os.X_OK):
         raise _explain(state, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
+
+
+def find_refusal(state: StateFolder) -> AgentError | None:
+    """What keeps us from writing to `state`, or from making it; None where nothing is known to. Tries nothing, and raises nothing."""
+    existing = next(place for place in (state.path, *state.path.absolute().parents) if place.is_dir())
+    if os.access(existing, os.W_OK | os.X_OK):
+        return None
+    is_read_only = os.statvfs(existing).f_flag & os.ST_RDONLY
+    number = errno.EROFS if is_read_only else errno.EACCES
+    return _explain(state, OSError(number, os.strerror(number)))
+
+
+def _name_obstacle(place: Path, *, is_on_the_way: bool) -> str:
+    """What stands where a folder should be."""
+    if place.is_symlink():
+        where = "there is a link on the way that leads" if is_on_the_way else "that is a link"
+        return f"{where} to no folder ({place.readlink()})" if not place.exists() else f"{where} to a file"
+    return "there is something else than a folder on the way" if is_on_the_way else "that is not a folder"
 
 
 def _explain(state: StateFolder, error: OSError) -> AgentError:

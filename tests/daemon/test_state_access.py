@@ -70,6 +70,45 @@ def test_something_else_in_the_place_of_the_state_is_wrong_use(tmp_path, command
 
 
 @pytest.mark.parametrize("command", COMMANDS)
+def test_a_link_that_leads_nowhere_in_the_place_of_the_state_is_wrong_use(tmp_path, command):
+    dangling, loop = tmp_path / "dangling", tmp_path / "loop"
+    dangling.symlink_to("gone")
+    loop.symlink_to("loop")
+    for link in (dangling, loop):
+        for state in (link, link / "below"):
+            done = run_agent(state, command, *COMMANDS[command])
+            assert_is_a_sentence(done, f"can't be in {state}", link, 2)
+            assert f"({link.readlink()})" in done.stderr
+    assert not (tmp_path / "gone").exists()
+
+
+@pytest.mark.parametrize("command", READING)
+def test_a_machine_that_can_not_be_registered_is_not_sent_to_do_so(tmp_path, command):
+    folder = tmp_path / "folder"
+    folder.mkdir(mode=0o500)
+    for state in (folder, folder / "below"):
+        done = run_agent(state, command, *COMMANDS[command])
+        why = (
+            "this machine is not registered, and can't be: the state folder can't be used: Permission denied"
+        )
+        assert done.returncode == 1
+        assert done.stderr == (
+            f"agent: {why} ({state}); run this as the user whose folder it is, or name another with AGENT_STATE\n"
+        )
+
+
+async def test_an_agent_that_can_not_be_started_says_why_in_its_status(registered):
+    registered.path.chmod(0o500)
+    try:
+        done = run_agent(registered.path, "status")
+    finally:
+        registered.path.chmod(0o700)
+    assert "no; it can't be started: the state folder can't be used: Permission denied" in done.stdout
+    assert "agent start" not in done.stdout
+    assert "no; start it with `agent start`" in run_agent(registered.path, "status").stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 async def test_a_state_that_we_may_not_look_into_is_somebody_elses(registered, command):
     registered.path.chmod(0)
     try:
@@ -123,6 +162,9 @@ async def test_the_doctor_says_what_is_wrong_with_the_state_in_sentences(tmp_pat
     file = tmp_path / "file"
     file.write_text("")
     assert f"✗ state: {file} is not a folder; name another" in run_agent(file / "below", "doctor").stdout
+    link = tmp_path / "link"
+    link.symlink_to("gone")
+    assert f"✗ state: {link} is a link to no folder; name another" in run_agent(link, "doctor").stdout
     registered.path.chmod(0)
     try:
         shown = run_agent(registered.path / "below", "doctor").stdout

@@ -6,7 +6,6 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 from agent.config import Settings
@@ -125,9 +124,10 @@ def check_gpus(settings: Settings) -> Iterator[Finding]:
 def check_disk(settings: Settings) -> Iterator[Finding]:
     """The folders of the agent: that something can be written there, and how much."""
     for check, folder in (("disk", settings.work_folder), ("state", settings.state_folder)):
-        existing = next(parent for parent in (folder, *folder.parents) if _is_there(parent))
+        existing = next(parent for parent in (folder, *folder.parents) if os.path.lexists(parent))
         if not existing.is_dir():
-            yield Finding(check, "failure", f"{existing} is not a folder", _ANOTHER_FOLDER)
+            what = "is a link to no folder" if existing.is_symlink() else "is not a folder"
+            yield Finding(check, "failure", f"{existing} {what}", _ANOTHER_FOLDER)
             continue
         try:
             with tempfile.TemporaryFile(dir=existing) as file:
@@ -152,14 +152,6 @@ def check_disk(settings: Settings) -> Iterator[Finding]:
                 if is_little
                 else Finding("disk", "ok", found)
             )
-
-
-def _is_there(path: Path) -> bool:
-    """Whether something stands there that we may ask about."""
-    try:
-        return path.exists()
-    except OSError:
-        return False
 
 
 def check_run_as(settings: Settings) -> Iterator[Finding]:

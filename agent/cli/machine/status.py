@@ -35,7 +35,7 @@ def run_status(settings: Settings, *, output_format: str = "text", out: TextIO) 
     if output_format == "json":
         out.write(json.dumps(status) + "\n")
     else:
-        _print_text(status, out)
+        _print_text(status, _advise_start(state, is_running=status["running"]), out)
     return 0 if status["running"] else 1
 
 
@@ -71,14 +71,22 @@ def _list_jobs(state: Any) -> list[dict[str, object]]:
     ]
 
 
-def _print_text(status: Mapping[str, Any], out: TextIO) -> None:
+def _advise_start(state: Any, *, is_running: bool) -> str:
+    """How an agent that does not run is started, or why it can't be from here."""
+    from agent.daemon.state_access import find_refusal
+
+    refusal = None if is_running else find_refusal(state)
+    return "start it with `agent start`" if refusal is None else f"it can't be started: {refusal}"
+
+
+def _print_text(status: Mapping[str, Any], advice: str, out: TextIO) -> None:
     rows = [("agent", f"{status['name']} ({status['agent']})"), ("server", str(status["url"]))]
     if status["running"]:
         rows.append(("running", f"yes, process {status['pid']}"))
         problem = f": {status['problem']}" if status["problem"] else ""
         rows.append(("connection", f"{status['connection']}{problem}"))
     else:
-        rows.append(("running", "no; start it with `agent start`"))
+        rows.append(("running", f"no; {advice}"))
     rows.append(("new jobs", "none, it is draining" if status["is_draining"] else "yes"))
     rows += [("job", f"{job['job']} (lease {job['lease']}): {job['state']}") for job in status["jobs"]]
     if not status["jobs"]:
