@@ -8,11 +8,13 @@ import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 
 from agent.cli.arguments import CommandParser
 from agent.cli.terminal.spelling import advise
 from agent.cli.terminal.streams import is_unwritable, prepare_streams, silence_output
 from agent.errors import AgentError, InterruptedByUserError, UsageError
+from agent.full_disks import is_full, name_place
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("agent.cli.demo.command", "server, agent and a real flow, end to end, in a temporary folder"),
@@ -132,8 +134,23 @@ def _explain_refusal(error: OSError) -> AgentError:
     """What the user is told of what the machine refuses: a full disk, a folder that is not ours, too many open files."""
     if is_unwritable(error):
         silence_output()
-        return AgentError(f"nothing can be written: {error.strerror}", where=error.filename or "")
+        place = name_place(error, _list_written())  # none of them where it is the output's
+        hint = "make room there" if place and is_full(error) else ""
+        return AgentError(f"nothing can be written: {error.strerror}", where=place, hint=hint)
     return AgentError(f"the system says no: {error.strerror or error}", where=str(error.filename or ""))
+
+
+def _list_written() -> list[Path]:
+    """Where commands write."""
+    import tempfile
+
+    from agent.config import load_settings
+
+    folders = [Path(tempfile.gettempdir())]
+    with contextlib.suppress(AgentError):  # the settings are no better to be had than before
+        settings = load_settings()
+        folders += [settings.state_folder, settings.work_folder]
+    return [*folders, Path.cwd()]
 
 
 def _report(error: AgentError) -> int:

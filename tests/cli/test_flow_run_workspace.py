@@ -5,11 +5,13 @@ import os
 import pty
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.git import make_repository
 from support.lab import Done, command_line, run_agent, wait_for
+from support.small_disk import SmallDisk, small_disk, why_no_small_disks
 
 from agent.cli.local_run.workspace_copy import plan_copy
 
@@ -241,3 +243,48 @@ def test_the_next_run_sweeps_what_a_killed_one_left_and_nothing_else(project: Pa
     assert len(before - {left}) == 3, "the living one's too"
     living.terminate()
     living.communicate()
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[tuple[Path, SmallDisk]]:
+    """A place of 300 KiB."""
+    if reason := why_no_small_disks():
+        pytest.skip(reason)
+    with small_disk(tmp_path / "disk", 300 << 10) as made:
+        yield tmp_path / "disk", made
+
+
+def test_a_disk_that_is_too_small_for_the_copies_is_named_and_not_the_workspace(
+    project: Path, disk: tuple[Path, SmallDisk]
+) -> None:
+    place, _ = disk
+    (project / "large.bin").write_bytes(os.urandom(600_000))
+    done = run(project, "true", TMPDIR=str(place))
+    assert done.code == 1
+    assert done.err == (
+        f"agent: the workspace can't be copied: No space left on device ({place}); "
+        "make room there, name another folder with TMPDIR, or work --in-place\n"
+    )
+
+
+def test_a_state_folder_without_room_is_named_by_the_job_that_needs_it(
+    project: Path, disk: tuple[Path, SmallDisk]
+) -> None:
+    place, small = disk
+    small.fill()
+    done = run(project, "true", AGENT_STATE=str(place))
+    (job,) = [record for record in done.records() if record["kind"] == "job"]
+    assert job["message"].startswith(f"the system says no: No space left on device ({place}/work")
+    assert job["message"].endswith("; make room there")
+
+
+def test_a_command_that_finds_a_disk_full_says_which(project: Path, disk: tuple[Path, SmallDisk]) -> None:
+    place, small = disk
+    small.fill()
+    (project.parent / "flow.yml").write_text(
+        "workflows:\n- {name: a, provider: bash, artifacts: [o], commands: [x]}\n"
+    )
+    words = ("flow", "run", project.parent / "flow.yml", "--job", "a", "--dialect", "dstack")
+    done = run_agent(*words, cwd=project, environment={"AGENT_STATE": str(place)})
+    assert done.code == 1
+    assert f"No space left on device ({place}" in done.err, done.err

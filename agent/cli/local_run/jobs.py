@@ -20,6 +20,7 @@ from agent.cli.local_run.workspace_copy import plan_copy
 from agent.cli.terminal.progress import Progress
 from agent.config import Settings
 from agent.errors import AgentError, DamagedError, UsageError
+from agent.full_disks import is_full
 from agent.job.folder.settings import owner_settings
 from agent.job.launch.launcher import (
     EarlySupervisor,
@@ -263,6 +264,12 @@ class LocalJobs:
             with shown, _removed_unless_whole(workspace):
                 copy_planned(plan, workspace, self._make_tick(shown))
         except OSError as error:
+            if is_full(error):  # the copy's disk: the workspace is only read
+                raise AgentError(
+                    f"the workspace can't be copied: {error.strerror}",
+                    where=str(self._folder.parent),
+                    hint="make room there, name another folder with TMPDIR, or work --in-place",
+                ) from None
             raise UsageError(
                 f"the workspace can't be copied: {error.strerror}",
                 where=str(error.filename or self._options.workspace),

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from agent import codec
 from agent.errors import AgentError, RefusedError, UsageError
 from agent.flow.expressions import to_text, write_value
+from agent.full_disks import is_full, name_place
 from agent.job.attach.attachments import Attachments
 from agent.job.folder.settings import JobSettings
 from agent.job.output.recorder import StepLog
@@ -129,7 +130,12 @@ class Lifecycle:
         except AgentError as error:
             self._fail(log, FailureKind.USER, str(error))
         except OSError as error:
-            what = AgentError(f"the system says no: {error.strerror or error}", where=error.filename or "")
+            places = (job.places.root, job.places.temp, job.places.tools, job.places.actions)
+            what = AgentError(
+                f"the system says no: {error.strerror or error}",
+                where=name_place(error, places),
+                hint="make room there" if is_full(error) else "",
+            )
             self._fail(log, FailureKind.INFRASTRUCTURE, str(what))
         self._is_set_up = job.status is not Conclusion.FAILURE
         outcome = Conclusion.SUCCESS if self._is_set_up else Conclusion.FAILURE
