@@ -288,3 +288,14 @@ def test_a_command_that_finds_a_disk_full_says_which(project: Path, disk: tuple[
     done = run_agent(*words, cwd=project, environment={"AGENT_STATE": str(place)})
     assert done.code == 1
     assert f"No space left on device ({place}" in done.err, done.err
+
+
+def test_a_workspace_is_named_after_the_remote_and_without_one_after_its_folder(tmp_path: Path) -> None:
+    folder = make_repository(tmp_path / "my project", {"a.py": "1"}).folder
+    script = "basename $(dirname $PWD); basename $PWD; echo $GITHUB_REPOSITORY"
+    assert lines(run(folder, script))[-3:-1] == ["my-project", "my-project"]
+    assert lines(run(folder, script))[-1].startswith("local/")
+    subprocess.run(
+        ["git", "-C", folder, "remote", "add", "origin", "https://git.example/lab/nets.git"], check=True
+    )
+    assert lines(run(folder, script))[-3:] == ["nets", "nets", "lab/nets"]

@@ -28,9 +28,16 @@ class Inquiry:
     def __init__(self, folder: Path) -> None:
         self._where = _start(folder, ["rev-parse", "--show-toplevel", "HEAD", "--symbolic-full-name", "HEAD"])
         self._origin = _start(folder, ["config", "--get", "remote.origin.url"])
+        self._found: Checkout | None = None
+        self._is_read = False
 
     def read(self) -> Checkout | None:
         """The git work tree that the folder is in, or None when it is in none or git is not installed."""
+        if not self._is_read:
+            self._found, self._is_read = self._read(), True
+        return self._found
+
+    def _read(self) -> Checkout | None:
         is_success, lines = _finish(self._where)
         _, url = _finish(self._origin)
         if not lines:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import select
 import signal
 import sys
@@ -20,6 +21,7 @@ from agent.cli.local_run.workspace_copy import plan_copy
 from agent.cli.terminal.progress import Progress
 from agent.config import Settings
 from agent.errors import AgentError, DamagedError, UsageError
+from agent.flow.repository import split_repository
 from agent.full_disks import is_full
 from agent.job.folder.settings import owner_settings
 from agent.job.launch.launcher import (
@@ -250,7 +252,7 @@ class LocalJobs:
         if self._options.in_place:
             return self._options.workspace.resolve()
         source = self._options.workspace.resolve()
-        name = str(spec.context("github").get("repository", "")).rpartition("/")[2] or "work"
+        name = self._name_workspace(spec, source)
         workspace = self._folder / "work" / spec.job / name / name
         try:
             own = (self._folder, self._settings.state_folder, self._settings.work_folder)
@@ -276,6 +278,14 @@ class LocalJobs:
                 hint="name another one with --workspace, or work --in-place",
             ) from None
         return workspace
+
+    def _name_workspace(self, spec: JobSpec, source: Path) -> str:
+        """The repository's name, as at GitHub; without a remote that is made up of the flow's, and the folder's own name says more."""
+        checkout = self._options.inquiry.read()
+        has_remote = checkout is not None and split_repository(checkout.url)[1]
+        repository = str(spec.context("github").get("repository", "")) if has_remote else ""
+        name = repository.rpartition("/")[2] or source.name
+        return re.sub(r"[^\w.-]+", "-", name).strip(".-") or "work"
 
     def _warn_of_id_tokens(self, spec: JobSpec) -> None:
         if not spec.permissions:
