@@ -172,3 +172,11 @@ def test_colours_that_a_job_leaves_open_end_with_its_line(monkeypatch: pytest.Mo
     screen = TextScreen(out, shows_jobs=False)
     screen.show_output("a", 0, b"\x1b[1mbold\nnext\n")
     assert out.getvalue() == "  \x1b[1mbold\x1b[0m\n  next\n"
+
+
+def test_the_title_of_an_annotation_stands_below_its_message() -> None:
+    out = io.StringIO()
+    screen = TextScreen(out, shows_jobs=True)
+    screen.show_record("a", Log(0, 0, b"##[error]no data\n"))
+    screen.show_record("a", Annotation(0, "error", "no data", title="Too few"))
+    assert out.getvalue() == "a │   Error: no data\na │     Too few\n"

@@ -148,12 +148,13 @@ def test_annotations_and_summaries_stand_at_the_end() -> None:
     play = Play()
     play.step("a", 0, "Train")
     play.screen.show_record("a", Annotation(0, "warning", "careful", file="a.py", line=3))
+    play.screen.show_record("a", Annotation(0, "error", "no data", title="Too few"))
     play.screen.show_record("a", Summary(0, "# Done\n"))
     play.step("a", 0, "Train", "success")
     play.end("a", "success")
     play.screen.show({"kind": "run", "conclusion": "success", "jobs": {}})
     assert play.seen()[2:] == [
-        *("", "Annotations", "  warning: a a.py:3: careful"),
+        *("", "Annotations", "  warning: a a.py:3: careful", "  error: a: Too few: no data"),
         *("", "Summary of a", "  # Done"),
         *("", "✓ run success  0.0s"),
     ]

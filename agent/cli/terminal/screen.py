@@ -114,6 +114,8 @@ class TextScreen:
                 self._show_job(job, record)
             case "run":
                 self._show_run(record)
+            case "annotation" if record.get("title"):  # its message is in the log already
+                self._line(job, coloured(f"    {plain(str(record['title']))}", "dim", self._out))
             case "summary":
                 self._summaries.append((job, str(record["text"])))
             case "waiting":
@@ -122,8 +124,6 @@ class TextScreen:
                 self._attempts[job] = record["attempt"]
             case "warning" | "kept" | "question":
                 self._line(job, tell(record, self._out))
-            case _:
-                pass
         self._out.flush()
 
     def show_record(self, job: str, record: Record) -> None:

@@ -327,6 +327,6 @@ def _wrap(text: str) -> list[str]:
 
 def _annotation(job: str, record: Mapping[str, Any]) -> str:
     place = f" {record['file']}:{record['line'] or 1}" if record["file"] else ""
-    return (
-        f"  {record['level']}: {plain(job)}{plain(place)}: {safe_text(str(record['message']), colours=False)}"
-    )
+    title = f"{plain(str(record['title']))}: " if record.get("title") else ""
+    message = safe_text(str(record["message"]), colours=False)
+    return f"  {record['level']}: {plain(job)}{plain(place)}: {title}{message}"
