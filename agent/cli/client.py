@@ -312,6 +312,13 @@ def _guarded(url: str) -> Iterator[None]:
         yield
     except httpx.HTTPError as error:
         raise explain_silence(type(error).__name__, str(error), url) from None
+    except UnicodeEncodeError as error:
+        if url.isascii():  # it is in what was to be sent, which is not shown: it may be a secret
+            raise UsageError(
+                "what is to be sent is not UTF-8 text",
+                hint="write the words of the command line, and names of files, as UTF-8",
+            ) from None
+        raise UsageError(f"this is not a server's address: {error}", where=url) from None
     except (httpx.InvalidURL, UnicodeError) as error:
         raise UsageError(f"this is not a server's address: {error}", where=url) from None
 

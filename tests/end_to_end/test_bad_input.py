@@ -169,3 +169,16 @@ def test_wrong_use_exits_2_with_a_hint() -> None:
 def test_an_agent_that_is_not_registered_says_how(tmp_path: Path) -> None:
     state = {"AGENT_STATE": str(tmp_path / "state")}
     check(run_agent("start", environment=state), 1, "register")
+
+
+def test_a_flow_whose_name_is_no_utf8_is_submitted_as_it_is_run(lab: Lab) -> None:
+    flow = lab.write_flow("  a: {runs-on: nobody, steps: [{run: 'true'}]}\n")
+    odd = flow.rename(flow.with_name("b\udcff.yml"))
+    run = lab.submit(odd)
+    assert lab.run(run)["file"].endswith("/b\\xff.yml")
+
+
+def test_a_word_that_is_no_utf8_is_not_taken_for_a_wrong_address(lab: Lab) -> None:
+    flow = lab.write_flow("  a: {runs-on: nobody, steps: [{run: 'true'}]}\n")
+    done = lab.agent("flow", "submit", flow, "--source", "none", "--var", "rate=5\udcff0")
+    check(done, 2, "what is to be sent is not UTF-8 text; write the words of the command line")

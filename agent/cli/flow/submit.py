@@ -1,5 +1,6 @@
 """`agent flow submit`: the flow's text, its inputs and its source go to the server; agents do the rest."""
 
+import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -132,7 +133,7 @@ def _request(client: Client, options: SubmitOptions, parcel: _Parcel) -> dict[st
         )
     source = _send_source(client, source, folder, options, parcel.flow)
     flow = {
-        "file": str(options.file),
+        "file": os.fsencode(options.file).decode("utf-8", "backslashreplace"),  # JSON is UTF-8
         "text": parcel.text,
         "dialect": options.dialect,
         "called": parcel.called,

@@ -114,16 +114,16 @@ class TextScreen:
                 self._show_job(job, record)
             case "run":
                 self._show_run(record)
-            case "annotation" if record.get("title"):  # its message is in the log already
-                self._line(job, coloured(f"    {plain(str(record['title']))}", "dim", self._out))
             case "summary":
                 self._summaries.append((job, str(record["text"])))
-            case "waiting":
-                self._line(job, coloured(f"waits: {plain(str(record['reason']))}", "dim", self._out))
+            case "waiting" | "annotation":
+                self._line(job, self._remark(record))
             case "attempt":
                 self._attempts[job] = record["attempt"]
             case "warning" | "kept" | "question":
                 self._line(job, tell(record, self._out))
+            case _:
+                pass
         self._out.flush()
 
     def show_record(self, job: str, record: Record) -> None:
@@ -195,6 +195,12 @@ class TextScreen:
         seconds = duration(record.get("seconds"))
         self._write("\n" + coloured(f"{MARKS[conclusion]} run {conclusion}", conclusion, self._out))
         self._write(f"  {seconds}\n" if seconds else "\n")
+
+    def _remark(self, record: Mapping[str, Any]) -> str | None:
+        """Why a job waits; the title of an annotation, whose message is in the log already."""
+        waits = f"waits: {plain(str(record['reason']))}" if record["kind"] == "waiting" else ""
+        title = f"    {plain(str(record['title']))}" if record.get("title") else ""
+        return coloured(waits or title, "dim", self._out) if waits or title else None
 
     def _log_line(self, text: str) -> str | None:
         kind, rest = split_command(text)
