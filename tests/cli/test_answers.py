@@ -62,6 +62,30 @@ def test_a_file_answers(flow: Path, name: str) -> None:
     assert (code, "good 7, note fine" in said) == (0, True), said
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("lok", "its 'lok' fits no step; did you mean `look`?"),
+        ("reviev.look", "its 'reviev.look' fits no step; did you mean `review.look`?"),
+        ("train", "'train' fits no step that has begun"),
+    ],
+)
+def test_answers_to_no_step_are_named_where_one_is_missing(flow: Path, given: str, said: str) -> None:
+    code, shown = run(flow, "--answers", write_answers(flow, {given: {"good": 1}}))
+    assert (code, f"--answers has no answer to 'look': {said}" in shown) == (1, True), shown
+    assert "--answers FILE answers it" not in shown
+
+
+def test_answers_to_no_step_are_named_at_the_terminal_too(flow: Path) -> None:
+    answers = str(write_answers(flow, {"lok": {"good": 1}}))
+    words = ("flow", "run", str(flow), "--workspace", str(flow.parent), "--answers", answers)
+    with at_terminal({}, *words) as terminal:
+        terminal.read_until("did you mean `look`?")
+        terminal.read_until("good (integer): ")
+        terminal.type("1\n\n")
+        assert terminal.finish() == 0
+
+
 def test_an_answer_that_the_form_does_not_take_fails_the_step(flow: Path) -> None:
     code, said = run(flow, "--answers", write_answers(flow, {"look": {"good": -1}}))
     assert (code, "good: -1 is less than the minimum of 0" in said) == (1, True), said

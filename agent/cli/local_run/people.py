@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _STANDARD_INPUT = 0
 _READ_BYTES = 4096
+_MOST_NAMED = 10
 Answers = Mapping[str, Mapping[str, object]]
 
 
@@ -117,9 +118,31 @@ class LocalPeople:
             self._answer_from_file(question, found)
         elif os.isatty(_STANDARD_INPUT):
             self._waiting.append(question)
+            if doubt := self._doubt_answers(question):
+                self._screen.show({"kind": "warning", "message": f"{question.job}: {doubt}"})
         else:
-            hint = f'--answers FILE answers it: {{"{question.step_id}": {{"NAME": VALUE}}}}'
-            self._send(question, {}, f"nobody can be asked, as standard input is no terminal; {hint}")
+            why = "nobody can be asked, as standard input is no terminal"
+            example = f'{{"{question.step_id}": {{"NAME": VALUE}}}}'
+            doubt = self._doubt_answers(question)
+            hint = f"{doubt}; write {example}" if doubt else f"--answers FILE answers it: {example}"
+            self._send(question, {}, f"{why}; {hint}")
+
+    def _doubt_answers(self, question: _Question) -> str:
+        """What is odd about the file of answers when it has none to a question; nothing where there is no file."""
+        if not self._answers:
+            return ""
+        from agent.flow.members import find_close
+
+        known = {name for (job, _), step in self._ids.items() for name in (step, f"{job}.{step}")}
+        strange = [name for name in self._answers if name not in known]
+        names = (question.step_id, f"{question.job}.{question.step_id}")
+        close = next((found for name in names if (found := find_close(name, strange))), "")
+        if close:
+            meant = names["." in close]
+            return f"--answers has no answer to '{names[0]}': its '{close}' fits no step; did you mean `{meant}`?"
+        shown = ", ".join(f"'{name}'" for name in strange[:_MOST_NAMED])
+        fits = f": {shown} fit{'s' if len(strange) == 1 else ''} no step that has begun" if strange else ""
+        return f"--answers has no answer to '{names[0]}'{fits}"
 
     def _answer_from_file(self, question: _Question, found: Mapping[str, object]) -> None:
         from agent.flow.forms import check_values
