@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from agent.errors import UsageError
 from agent.flow import forms
+from agent.flow.filled import check_answer
 from agent.flow.forms import MOST_SCHEMAS, check_values, fill_form, has_validator, list_mistakes, read_text
 
 FORM = {
@@ -126,3 +127,30 @@ KINDS = {bool: "boolean", int: "integer", list: "array", dict: "object", type(No
 def test_a_value_written_as_text_is_read_back_as_itself(value: object) -> None:
     field = {"type": KINDS[type(value)]}
     assert read_text(field, value if isinstance(value, str) else json.dumps(value)) == value
+
+
+OPEN = {"type": "object", "properties": {"good": {"type": "integer"}, "kind": {"type": "string"}}}
+
+
+def test_an_answer_has_no_names_but_the_forms() -> None:
+    assert check_answer(OPEN, {"good": "7"}, "w") == {"good": 7}
+    with pytest.raises(UsageError) as told:
+        check_answer(OPEN, {"good": 7, "kindd": "cat"}, "w")
+    assert str(told.value) == "the form has no field 'kindd' (w); did you mean `kind`?"
+    with pytest.raises(UsageError) as told:
+        check_answer(OPEN, {"zzz": 1}, "w")
+    assert str(told.value) == "the form has no field 'zzz' (w); its fields: good, kind"
+
+
+@pytest.mark.parametrize(
+    "opening",
+    [
+        {"additionalProperties": True},
+        {"additionalProperties": {"type": "integer"}},
+        {"patternProperties": {"z": {}}},
+        {"allOf": [{"properties": {"zzz": {}}}]},
+        {"properties": {}},
+    ],
+)
+def test_an_answer_may_have_what_the_form_says_that_it_may(opening: dict[str, object]) -> None:
+    assert check_answer({**OPEN, **opening}, {"zzz": 1}, "w") == {"zzz": 1}

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from server.vocabulary import ServerProcess, TestAgent, closing, frames, journal, wait_for
+from support.lab import run_agent
 
 from agent.journal.format import FormAsked, StepChanged
 from agent.spec.outcome import Conclusion
@@ -83,4 +84,36 @@ def test_a_runner_of_another_project_hears_nothing_of_it(server: ServerProcess, 
     with server.as_user(token) as other:
         assert other.post(f"/jobs/{assign.job}/answer", json={"values": {"good": 1}}).status_code == 404
         assert other.get(f"/runs/{run}/forms").status_code == 404
+    agent.disconnect()
+
+
+def test_a_name_that_the_form_does_not_have_is_refused_and_the_step_waits_on(
+    server: ServerProcess, make_agent: Agents
+) -> None:
+    agent, assign, run = begin(server, make_agent, 1)
+    refused = answer(server, assign.job, values={"good": 1, "goood": 3})
+    assert (refused.status_code, "has no field 'goood'" in refused.text) == (422, True), refused.text
+    assert len(forms(server, run)) == 1
+    agent.disconnect()
+
+
+def test_a_second_answer_is_told_who_gave_the_first_also_when_the_step_has_ended(
+    server: ServerProcess, make_agent: Agents
+) -> None:
+    agent, assign, run = begin(server, make_agent, 1)
+    assert answer(server, assign.job, values={"good": 1}).status_code == 200
+    done = Conclusion.SUCCESS
+    for frame in (
+        b"",
+        frames(StepChanged(1, "l", "Look", "completed", 2000, outcome=done, conclusion=done), closing()),
+    ):
+        if frame:
+            agent.ship(assign, frame)
+            wait_for(lambda: server.run(run)["conclusion"], "the run to end")
+        late = answer(server, assign.job, values={"good": 2})
+        assert (late.status_code, "'Look 1' was answered already, by admin" in late.text) == (409, True)
+        where = {"AGENT_URL": server.url, "AGENT_TOKEN": server.token}
+        said = run_agent("run", "answer", str(run), "--set", "good=2", environment=where)
+        assert said.code == 1
+        assert f"'Look 1' was answered already, by admin (run {run}," in said.err
     agent.disconnect()

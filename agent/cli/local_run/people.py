@@ -145,10 +145,10 @@ class LocalPeople:
         return f"--answers has no answer to '{names[0]}'{fits}"
 
     def _answer_from_file(self, question: _Question, found: Mapping[str, object]) -> None:
-        from agent.flow.forms import check_values
+        from agent.flow.filled import check_answer
 
         try:
-            self._send(question, check_values(question.form, found, "--answers"))
+            self._send(question, check_answer(question.form, found, "--answers"))
         except UsageError as error:
             self._send(question, {}, str(error))
 

@@ -20,7 +20,8 @@ def answer_run(
 
     Gives the server's word. Raises AgentError when there is none, and UsageError when there are several, or no terminal.
     """
-    form = _choose(client.list_all(f"/api/v1/runs/{run}/forms", "forms"), run, job, step)
+    page = client.read_list(f"/api/v1/runs/{run}/forms", "forms")
+    form = _choose(page["forms"], page.get("answered", []), run, job, step)
     values = _ask(form, sys.stdin, sys.stderr) if given is None else given
     body = {"step": form["step"], "values": dict(values)}
     said: Mapping[str, Any] = client.post(f"/api/v1/jobs/{form['job']}/answer", body)
@@ -39,9 +40,19 @@ def _open(file: Path) -> Path:
     return Path("/dev/stdin") if str(file) == "-" else file
 
 
-def _choose(found: Sequence[Any], run: int, job: str | None, step: int | None) -> Mapping[str, Any]:
-    forms = [form for form in found if job in (None, form["key"], form["job"])]
-    forms = [form for form in forms if step in (None, form["step"])]
+def _choose(
+    found: Sequence[Any], answered: Sequence[Any], run: int, job: str | None, step: int | None
+) -> Mapping[str, Any]:
+    forms = _of(found, job, step)
+    given = [] if forms else _of(answered, job, step)
+    if given:
+        last = given[-1]
+        by = f", by {plain(last['answered_by'])}" if last["answered_by"] else ""
+        raise AgentError(
+            f"'{plain(last['title'])}' was answered already{by}",
+            where=f"run {run}, {plain(last['key'])}",
+            hint="the first answer is the one that counts",
+        )
     if not forms and found:
         known = ", ".join(_name(form) for form in found)
         raise NotFoundError("that step waits for no answer", where=f"run {run}", hint=f"these do: {known}")
@@ -56,6 +67,12 @@ def _choose(found: Sequence[Any], run: int, job: str | None, step: int | None) -
         raise UsageError("several steps wait for an answer", where=f"run {run}", hint=f"name one: {known}")
     chosen: Mapping[str, Any] = forms[0]
     return chosen
+
+
+def _of(found: Sequence[Any], job: str | None, step: int | None) -> list[Any]:
+    """Those of the job, by its key or id, and of its step, where they are named."""
+    of_job = [form for form in found if job in (None, form["key"], form["job"])]
+    return [form for form in of_job if step in (None, form["step"])]
 
 
 def _name(form: Mapping[str, Any]) -> str:

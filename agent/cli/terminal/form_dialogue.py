@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from agent.errors import UsageError
-from agent.flow.forms import check_values, fields_of, list_mistakes, read_text, required_of
+from agent.flow.filled import check_answer
+from agent.flow.forms import fields_of, list_mistakes, read_text, required_of
 
 _WHOLE = ""  # the name of the only question of a form without fields
 
@@ -81,10 +82,10 @@ class FormDialogue:
 
     def _finish(self) -> list[str]:
         try:
-            self.values = check_values(self._form, self._given, self.title)
+            self.values = check_answer(self._form, self._given, self.title)
         except UsageError as error:
             self._left, self._given = list(self._fields), {}
-            return [error.what, "once more:"]
+            return [f"{error.what}; {error.hint}" if error.hint else error.what, "once more:"]
         return []
 
 

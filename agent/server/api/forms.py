@@ -9,14 +9,15 @@ from agent.server.http.call import Call, view_response
 from agent.server.http.operation import V1, Operation
 from agent.server.people.auth.access import Access
 from agent.server.process.paging import Next, Page
-from agent.server.runs.forms import AnswerView, FormView
+from agent.server.runs.forms import AnswerView, FormView, GivenView
 
 
 class FormList(msgspec.Struct):
-    """Open forms, oldest first."""
+    """Open forms, oldest first; `answered`: of one run, the answers that were given."""
 
     forms: list[FormView]
     next: Next
+    answered: list[GivenView] = []
 
 
 class AnswerBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -41,7 +42,9 @@ async def list_run_forms(call: Call) -> Response:
 
 async def _list(call: Call, run: int | None) -> Response:
     forms = call.rooms.runs.forms
-    return view_response(FormList(*await forms.list_of(call.project.id, call.query(Page), run)))
+    found = await forms.list_of(call.project.id, call.query(Page), run)
+    answered = [] if run is None else await forms.given_of(call.project.id, run)
+    return view_response(FormList(*found, answered))
 
 
 async def answer_form(call: Call) -> Response:

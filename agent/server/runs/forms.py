@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from agent.errors import NotFoundError, UsageError
-from agent.flow.forms import check_values
+from agent.flow.filled import check_answer
 from agent.journal.format import FormAsked, Record, StepChanged
 from agent.server.events import audit
 from agent.server.events.changes import Change, Changes
@@ -39,6 +39,17 @@ class FormView(msgspec.Struct):
     asked: Moment | None
 
 
+class GivenView(msgspec.Struct):
+    """An answer that was given, and by whom."""
+
+    job: str
+    key: str
+    step: int
+    title: str
+    answered_by: str
+    answered: Moment | None
+
+
 class AnswerView(msgspec.Struct):
     """The answer that is stored."""
 
@@ -63,6 +74,12 @@ class Forms:
         shown, after = part(found, page, _place, tuple[float, str, int])
         return [_view(row) for row in shown], after
 
+    async def given_of(self, project: int, run: int) -> list[GivenView]:
+        """The answers that a run was given, oldest first."""
+        async with self._changes.database.read() as connection:
+            found = await forms.list_given(connection, project=project, run=run)
+        return [_view_given(row) for row in found]
+
     async def answer(self, job: str, step: int | None, given: Mapping[str, object], by: str) -> AnswerView:
         """Answer what a job's step waits for; without `step` the only one that does.
 
@@ -75,9 +92,9 @@ class Forms:
             row = await change.lock_job(job)
             if row is None:
                 raise NotFoundError(f"there is no job {job}")
-            found = _choose(row, await forms.list_of_job(change.connection, job), step)
+            found = await _find(change, row, step)
             audit.note(run=row.run, job=row.key, step=found.step, title=found.title)
-            values = check_values(json.loads(found.form), given, where=found.title)
+            values = check_answer(json.loads(found.form), given, where=found.title)
             if not await forms.put_answer(change.connection, found, json.dumps(values), by, change.now):
                 raise _answered(found)
             if await jobs.want_room(change.connection, row.id, row.lease):
@@ -126,6 +143,17 @@ def say_answered(by: str | None, reason: str = "") -> str:
     return f"answered by {by}; {then}" if by else f"answered; {then}"
 
 
+async def _find(change: Change, row: JobRow, step: int | None) -> FormRow:
+    """The form that is to be answered. Raises as `Forms.answer`; of one that waits no more says who has answered it."""
+    found = await forms.list_of_job(change.connection, row.id)
+    if not any(step in (None, form.step) for form in found):
+        earlier = await forms.list_given(change.connection, job=row.id)
+        given = [one.form for one in earlier if step in (None, one.form.step)]
+        if given:
+            raise _answered(given[-1])
+    return _choose(row, found, step)
+
+
 def _choose(row: JobRow, found: Sequence[FormRow], step: int | None) -> FormRow:
     if row.status is not JobStatus.RUNNING:
         state = "has ended" if row.status is JobStatus.COMPLETED else "has not begun"
@@ -158,4 +186,11 @@ def _view(row: AskedRow) -> FormView:
     form = row.form
     return FormView(
         row.run, form.job, row.key, form.step, form.title, json.loads(form.form), time_text(form.asked_at)
+    )
+
+
+def _view_given(row: AskedRow) -> GivenView:
+    form = row.form
+    return GivenView(
+        form.job, row.key, form.step, form.title, form.answered_by or "", time_text(form.answered_at)
     )

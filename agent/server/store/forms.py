@@ -48,6 +48,7 @@ class AskedRow:
     key: str
 
 
+_MOST_GIVEN = 200
 _COLUMNS = [jobs.c.gpus if name == "gpus" else forms.c[name] for name in FormRow.__slots__]
 _OF_RUNNING = (
     select(*_COLUMNS, jobs.c.run, jobs.c.key)
@@ -119,6 +120,22 @@ async def list_open(connection: AsyncConnection, project: int, run: int | None) 
     """The forms of the project, or of one run of it, that nobody has answered."""
     query = _OF_RUNNING.where(jobs.c.project == project, forms.c.answered_at.is_(None))
     return await _list(connection, query if run is None else query.where(jobs.c.run == run))
+
+
+async def list_given(
+    connection: AsyncConnection, *, project: int | None = None, run: int | None = None, job: str = ""
+) -> list[AskedRow]:
+    """The answers that somebody has given in a run or to a job, oldest first, whatever became of the steps since; the newest of many."""
+    query = (
+        select(*_COLUMNS, jobs.c.run, jobs.c.key)
+        .join(jobs, (jobs.c.id == forms.c.job) & (jobs.c.lease == forms.c.lease))
+        .where(forms.c.answered_at.is_not(None))
+        .order_by(forms.c.answered_at.desc(), forms.c.job, forms.c.step.desc())
+        .limit(_MOST_GIVEN)
+    )
+    query = query.where(forms.c.job == job) if job else query
+    query = query if run is None else query.where(jobs.c.run == run, jobs.c.project == project)
+    return (await _list(connection, query))[::-1]
 
 
 async def find_answerer(connection: AsyncConnection, job: str, lease: int) -> str | None:
