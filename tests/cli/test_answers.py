@@ -176,3 +176,12 @@ def test_who_is_answered_from_a_file_keeps_what_it_has(flow: Path, tmp_path: Pat
         "flow", "run", flow, "--workspace", flow.parent, "--answers", answers, environment=environment
     )
     assert (done.code, "GPU-a again, good 1, note x" in done.out) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("typed", "value"), [("yes", True), ("Y", True), ("no", False), ("true", True), ("False", False)]
+)
+def test_a_boolean_is_asked_for_as_true_or_false_and_takes_yes_and_no(typed: str, value: bool) -> None:
+    values, said = fill({"properties": {"a": {"type": "boolean"}}, "required": ["a"]}, typed)
+    assert (values, said) == ({"a": value}, ["a (true|false): "])
+    assert fill({"properties": {"a": {"type": "boolean"}}}, "maybe")[0] is None

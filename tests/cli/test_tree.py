@@ -23,13 +23,15 @@ class Terminal(io.StringIO):
         """What can be read on it, without colours."""
         rows: list[str] = [""]
         row = column = 0
-        for part in re.findall(r"\x1b\[\d*[A-Z]|\x1b\[[\d;:]*m|\n|[^\x1b\n]+|\x1b", self.getvalue()):
+        for part in re.findall(r"\x1b\[\d*[A-Z]|\x1b\[[\d;:]*m|\n|\r|[^\x1b\n\r]+|\x1b", self.getvalue()):
             if up := re.fullmatch(r"\x1b\[(\d+)A", part):
                 row, column = row - int(up[1]), 0
             elif part in ("\x1b[J", "\x1b[K"):
                 rows[row] = rows[row][:column]
                 if part == "\x1b[J":
                     del rows[row + 1 :]
+            elif part == "\r":
+                column = 0
             elif part == "\n":
                 row, column = row + 1, 0
                 if row == len(rows):
@@ -392,3 +394,36 @@ def test_an_app_that_is_ready_on_this_machine_is_a_line_that_stays(monkeypatch: 
     for state in (AppState.WAITING, AppState.READY, AppState.GONE):
         play.screen.show_record("a", AppChanged(0, "lab", state, play.now_ms, 20001, url=address))
     assert [line for line in play.terminal.lines() if "lab" in line] == [f"The app 'lab' is ready: {address}"]
+
+
+def test_a_group_with_nothing_in_it_is_not_shown() -> None:
+    play = Play()
+    play.step("a", 0, "Check out")
+    play.log("a", 0, "##[group]Determining\n##[endgroup]\n##[group]Fetching\nx\n##[endgroup]\n")
+    play.step("a", 0, "Check out", "success")
+    play.end("a", "success")
+    assert play.seen()[2:] == ["    │ ▸ Fetching (1 line)"]
+
+
+def test_what_is_typed_stands_behind_its_prompt_and_nothing_moves_meanwhile() -> None:
+    play = Play()
+    play.step("review", 0, "Look")
+    play.seen()
+    play.screen.show({"kind": "question", "text": "good (integer): ", "is_prompt": True})
+    assert play.seen() == []
+    assert play.terminal.getvalue().endswith("\r\x1b[Kgood (integer): ")
+    play.step("train", 0, "Train", "success")
+    play.end("train", "success")
+    assert play.seen() == ["✓ train  0.0s", "  ✓ Train  1.5s"]
+    assert play.terminal.getvalue().endswith("\ngood (integer): ")
+    play.terminal.write("7\n")  # as the terminal shows what is typed
+    play.screen.show({"kind": "answered"})
+    assert play.seen()[-3:] == ["good (integer): 7", "* review  4.0s", "  * Look  4.0s"]
+
+
+def test_a_run_that_is_abandoned_leaves_nothing_that_seems_to_move() -> None:
+    play = Play()
+    play.step("a", 0, "Train")
+    assert len(play.seen()) == 2
+    play.screen.show({"kind": "abandoned"})
+    assert play.seen() == []

@@ -107,7 +107,8 @@ class LocalPeople:
         """Ask what is to be asked, and take in what was typed."""
         if self._asked is None and self._waiting:
             self._asked = self._waiting.popleft()
-            self._say(*self._asked.dialogue.introduction, self._asked.dialogue.prompt)
+            self._say(*self._asked.dialogue.introduction)
+            self._prompt(self._asked)
         if self._asked is not None and select.select([_STANDARD_INPUT], [], [], 0)[0]:
             self._take(os.read(_STANDARD_INPUT, _READ_BYTES))
 
@@ -156,23 +157,23 @@ class LocalPeople:
         question = self._asked
         assert question is not None
         if not data:
-            self._asked = None
+            self._end_asking()
             self._send(question, {}, "nothing was answered")
             return
         *lines, self._typed = (self._typed + data).split(b"\n")
         for line in lines:
             self._say(*question.dialogue.feed(line.decode("utf-8", "replace")))
             if question.dialogue.values is not None:
-                self._asked = None
+                self._end_asking()
                 self._send(question, question.dialogue.values)
                 return
-            self._say(question.dialogue.prompt)
+            self._prompt(question)
 
     def _drop(self, job: str, step: int) -> None:
         """Its step has ended otherwise: it needs no answer any more."""
         self._waiting = deque(item for item in self._waiting if (item.job, item.step) != (job, step))
         if self._asked is not None and (self._asked.job, self._asked.step) == (job, step):
-            self._asked = None
+            self._end_asking()
         self._answered = [
             item for item in self._answered if (item.question.job, item.question.step) != (job, step)
         ]
@@ -189,6 +190,13 @@ class LocalPeople:
             self._say(
                 f"{question.job} is answered, and goes on when what it had of this machine is free again"
             )
+
+    def _prompt(self, question: _Question) -> None:
+        self._screen.show({"kind": "question", "text": question.dialogue.prompt, "is_prompt": True})
+
+    def _end_asking(self) -> None:
+        self._asked = None
+        self._screen.show({"kind": "answered"})
 
     def _say(self, *lines: str) -> None:
         for line in lines:

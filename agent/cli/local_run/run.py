@@ -110,6 +110,9 @@ class LocalRun:
             while self._state.conclusion is None:
                 self._turn()
                 self._heed_interrupts()
+        except InterruptedByUserError:
+            self._show({"kind": "abandoned"})  # nothing moves on the screen any more
+            raise
         finally:
             self._jobs.kill()
         return self._state.conclusion

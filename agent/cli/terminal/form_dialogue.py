@@ -8,6 +8,7 @@ from agent.errors import UsageError
 from agent.flow.filled import check_answer
 from agent.flow.forms import fields_of, list_mistakes, read_text, required_of
 
+_YES_OR_NO = {"yes": "true", "y": "true", "no": "false", "n": "false", "true": "true", "false": "false"}
 _WHOLE = ""  # the name of the only question of a form without fields
 
 
@@ -39,6 +40,7 @@ class FormDialogue:
         about = f" - {field['description']}" if field.get("description") else ""
         options = field.get("enum")
         kind = "|".join(map(_write, options)) if isinstance(options, list) else field.get("type", "")
+        kind = "true|false" if kind == "boolean" else kind
         kind = "|".join(map(str, kind)) if isinstance(kind, list) else str(kind)
         extra = [kind] if kind else []
         if "default" in field:
@@ -55,7 +57,9 @@ class FormDialogue:
             return self._feed_whole(text)
         field = self._fields[name]
         if text:
-            value = read_text(field, text)
+            value = read_text(
+                field, _YES_OR_NO.get(text.strip().lower(), text) if _is_yes_or_no(field) else text
+            )
             mistakes = self._check(name, value)
             if mistakes:
                 return mistakes
@@ -87,6 +91,10 @@ class FormDialogue:
             self._left, self._given = list(self._fields), {}
             return [f"{error.what}; {error.hint}" if error.hint else error.what, "once more:"]
         return []
+
+
+def _is_yes_or_no(field: Mapping[str, Any]) -> bool:
+    return field.get("type") == "boolean" and "enum" not in field
 
 
 def _write(value: object) -> str:

@@ -121,7 +121,7 @@ class StepOutput:
         folded = f"▸ {self._group} ({count} line{'' if count == 1 else 's'})"
         if not self._header and not self._count and self._group.startswith("Run "):
             self._header = folded
-        else:
+        elif count:  # an empty one says nothing
             self._show(folded)
         self._group = None
         self._in_group.clear()

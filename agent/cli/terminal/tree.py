@@ -112,6 +112,7 @@ class TreeScreen:
         self._began = clock.monotonic()
         self._drawn_at = 0.0
         self._height = 0  # lines of the frame that is on the screen
+        self._prompt = ""  # behind which somebody types: no frame is drawn meanwhile
         self._jobs: dict[str, _Job] = {}
         self._journals: dict[str, PublicRecords] = {}
         self._attempts: dict[str, int] = {}  # of jobs that are tried again
@@ -146,7 +147,7 @@ class TreeScreen:
                 self._summaries.append((job, str(record["text"])))
             case "waiting" | "attempt":
                 self._note_start(job, record)
-            case "warning" | "kept" | "app" | "question":
+            case "warning" | "kept" | "app" | "question" | "answered" | "abandoned":
                 self._tell(record)
             case "job":
                 self._end_job(job, record)
@@ -159,6 +160,8 @@ class TreeScreen:
     def tick(self) -> None:
         """Draw the frame again when it is time."""
         now = self._clock.monotonic()
+        if self._prompt:  # what is typed stands behind it
+            return
         if now - self._drawn_at >= _FRAME_SECONDS:
             self._drawn_at = now
             self._draw(list(self._frame()))
@@ -191,8 +194,21 @@ class TreeScreen:
             step.end(str(record["outcome"]), record["seconds"])
 
     def _tell(self, record: Mapping[str, Any]) -> None:
-        """A line that stays. Of apps only those have one that are ready on this machine."""
-        if record["kind"] != "app" or (record["state"] == "ready" and record.get("url")):
+        """A line that stays. Of apps only those have one that are ready on this machine. A prompt stays until it is answered."""
+        if record["kind"] == "abandoned":
+            self._jobs.clear()
+        if record["kind"] in ("answered", "abandoned"):
+            self._prompt = ""
+            self._out.write("\r\x1b[K")  # of a question that nobody has answered; ^C, which terminals show
+            self._print([])
+        elif record.get("is_prompt"):
+            self._clear_frame()
+            self._prompt = tell(record, self._out)
+            self._out.write(f"\r\x1b[K{self._prompt}")
+            self._out.flush()
+        elif record["kind"] == "question" and self._prompt:  # the line that was typed has ended the prompt's
+            self._out.write(f"{tell(record, self._out)}\n")
+        elif record["kind"] != "app" or (record["state"] == "ready" and record.get("url")):
             self._print([tell(record, self._out)])
 
     def _add_line(self, key: str, record: Mapping[str, Any]) -> None:
@@ -292,14 +308,21 @@ class TreeScreen:
         return coloured(_SPINNER[turn % len(_SPINNER)], "running", self._out)
 
     def _print(self, lines: list[str]) -> None:
-        """Print lines that stay, above the frame."""
-        if (
-            self._height
-        ):  # line by line: a screen that is cleared at once goes into the history of some terminals
+        """Print lines that stay, above the frame or the prompt."""
+        self._clear_frame()
+        text = "".join(f"{line}\n" for line in lines)
+        if self._prompt:
+            self._out.write(f"\r\x1b[K{text}{self._prompt}")
+            self._out.flush()
+            return
+        self._out.write(text)
+        self._draw(list(self._frame()))
+
+    def _clear_frame(self) -> None:
+        """Line by line: a screen that is cleared at once goes into the history of some terminals."""
+        if self._height:
             self._out.write(f"\x1b[{self._height}A" + "\x1b[K\n" * self._height + f"\x1b[{self._height}A")
             self._height = 0
-        self._out.write("".join(f"{line}\n" for line in lines))
-        self._draw(list(self._frame()))
 
     def _draw(self, lines: list[str]) -> None:
         """Put `lines` where the last frame was; as many of the last ones as fit."""
