@@ -1,4 +1,4 @@
-"""Which disk is full, of an error that does not say: a write's has no file's name (write(2))."""
+"""Full disks, found where an error does not name them: a write's has no name of a file (write(2))."""
 
 import errno
 import os

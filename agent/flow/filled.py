@@ -1,4 +1,4 @@
-"""What a person has filled in, looked at once more: the first answer is the one that counts, a misspelt name would be in it for good."""
+"""Answers of people, looked at once more: the first is the one that counts, and a misspelt name would be in it for good."""
 
 from collections.abc import Mapping
 from typing import Final

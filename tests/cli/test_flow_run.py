@@ -351,7 +351,9 @@ def test_a_flow_outside_of_the_folder_names_its_workspace_without_dots(project: 
     )
     done = run_agent("flow", "run", "../des.yml", "--format", "json", cwd=project)
     assert any(
-        record["text"].endswith("/des.yml/des.yml") for record in done.records() if record["kind"] == "log"
+        record["text"].endswith(f"/{project.name}/{project.name}")
+        for record in done.records()
+        if record["kind"] == "log"
     )
 
 

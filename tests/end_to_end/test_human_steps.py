@@ -84,7 +84,7 @@ def test_the_form_is_shown_and_the_answer_is_the_steps_outputs(lab: Lab, run: in
         ]
         assert (entry["actor"], entry["detail"]["title"]) == ("admin", "Look at the pictures")
         late = client.post(f"/jobs/{form['job']}/answer", json={"values": {"good": 1}})
-        assert (late.status_code, "has ended" in late.json()["detail"]) == (409, True)
+        assert (late.status_code, "was answered already, by admin" in late.json()["detail"]) == (409, True)
 
 
 def test_a_form_is_answered_once_and_by_who_may(lab: Lab, run: int) -> None:
@@ -144,7 +144,7 @@ def test_without_a_terminal_it_is_said_how_to_answer(lab: Lab, run: int) -> None
     assert lab.agent("run", "answer", str(run), "--file", file).code == 0
     check_success(lab, run)
     late = lab.agent("run", "answer", str(run), "--set", "good=1")
-    assert (late.code, "no step of the run waits for a person" in late.err) == (1, True)
+    assert (late.code, "was answered already, by admin" in late.err) == (1, True)
 
 
 def test_a_cancel_ends_the_waiting(lab: Lab, run: int) -> None:
