@@ -1,18 +1,27 @@
 """The forms in which a secret is printed.
 
-Each of its lines, trimmed; base64 in its three alignments and in lines of 76; and as URLs, JSON, shell and XML write it.
-No form holds a newline.
+Each of its lines, trimmed; base64 in its three alignments and in lines of 76; as shells quote it and XML writes it; and without
+escapes (`agent.escapes`): who looks for a form looks in the text as it is, and in the text without escapes, which is what URLs, JSON,
+shells and literals of languages have in common. No form holds a newline.
 
 Source: actions/runner `ValueEncoders.cs`, `SecretMasker.cs`.
 """
 
 import base64
 import json
+import re
 from urllib.parse import quote, quote_plus
+
+from agent.escapes import undo_escapes
 
 _TRIMMED_QUOTES_FROM = 8  # a quoted value shorter than this is not masked without its quotes
 _BASE64_FROM = 4  # the base64 of less than this is a common syllable
 _BASE64_LINE = 76
+_UNESCAPED_FROM = 4  # what is shorter without its escapes is an ordinary syllable
+_CONTROLS = str.maketrans(
+    {"\b": "b", "\t": "t", "\n": "n", "\f": "f", "\r": "r"}
+)  # as `undo_escapes` has them
+_LATIN = {code: 0xDC00 + code for code in range(0x80, 0x100)}  # `\\xe4` may be a byte, and it may be an `ä`
 
 
 def derive_forms(value: str) -> set[bytes]:
@@ -40,24 +49,53 @@ def encode_printed(text: str) -> bytes:
 
 
 def _derive_texts(text: str) -> set[str]:
-    plain = text.encode("utf-8", "replace").decode()
     forms = {
         text,
-        json.dumps(text)[1:-1],
-        json.dumps(text, ensure_ascii=False)[1:-1],
-        quote(plain, safe=""),
-        quote(plain),
-        quote_plus(plain),
-        quote(plain, safe="!*'()~"),  # what JavaScript's encodeURIComponent leaves alone
         *_escape_xml(text),
-        text.replace('"', '\\"'),
+        *_quote_for_shells(text),
         text.replace("'", "''"),
-        text.replace("'", "'\\''"),
     }
     bare = text.strip("\"'")
     if bare != text and len(text) > _TRIMMED_QUOTES_FROM:
         forms.add(bare)
-    return {form for form in forms if form.strip()}
+    return {form for form in forms | _undo(text) if form.strip()}
+
+
+def _undo(text: str) -> set[str]:
+    """`text` as it reads once escapes are undone; the escaped text itself where too little would be left."""
+    plain = text.encode("utf-8", "replace").decode()
+    ways = (text, text.translate(_CONTROLS), text.translate(_CONTROLS).translate(_LATIN))
+    known = {text, *map(_undo_escapes, ways)}
+    escaped = {
+        json.dumps(text)[1:-1],
+        json.dumps(text, ensure_ascii=False)[1:-1],
+        quote(plain, safe=""),
+        quote_plus(plain),
+        text.replace('"', '\\"'),
+    }
+    for form in escaped:
+        undone = _undo_escapes(form)
+        if undone not in known or len(encode_printed(undone)) < _UNESCAPED_FROM:
+            known |= {undone, form}
+    return {
+        form
+        for form in known
+        if form == text or form in escaped or len(encode_printed(form)) >= _UNESCAPED_FROM
+    }
+
+
+def _undo_escapes(text: str) -> str:
+    return undo_escapes(encode_printed(text)).decode("utf-8", "surrogateescape")
+
+
+def _quote_for_shells(text: str) -> set[str]:
+    """`text` between apostrophes, with its own: as bash writes them, as Python's `shlex` does, and as dash does."""
+    in_runs = re.sub("'+", lambda run: f"'\"{run[0]}\"'", text)
+    return {
+        text.replace("'", "'\\''"),
+        text.replace("'", "'\"'\"'"),
+        in_runs.removesuffix("'") if text.endswith("'") else in_runs,  # dash has nothing to open after them
+    }
 
 
 def _escape_xml(text: str) -> set[str]:

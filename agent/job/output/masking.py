@@ -1,7 +1,8 @@
 r"""`***` in place of secrets, in bytes that come in chunks of any size.
 
 A secret is masked as it is and in the forms in which programs commonly print one (`agent.mask_forms`), also where there are
-control sequences in it, as colours are: who shows output leaves them out (`agent.control_sequences`). Where a line is written
+control sequences in it, as colours are: who shows output leaves them out (`agent.control_sequences`). It is looked for in the output
+without escapes, too (`agent.escapes`). Where a line is written
 over (`\b`, `\r` and their like), what it shows is looked at as well (`agent.job.output.overwriting`). No form holds a newline, so a
 chunk that ends a line is never held back; of one that does not, only what may be the beginning of a secret is.
 
@@ -13,6 +14,7 @@ from bisect import insort
 from collections.abc import Iterator
 
 from agent.control_sequences import MOST_SEEN_THROUGH, SeenText, find_around, find_open, leave_out_hidden
+from agent.escapes import UnescapedText, has_escapes, may_open, undo_escapes
 from agent.job.output.mask_search import FewForms, ManyForms, find_unfinished, is_known
 from agent.job.output.overwriting import LineSoFar, SecretForms, find_painted, find_unpainted
 from agent.mask_forms import derive_forms, encode_printed
@@ -23,6 +25,7 @@ MOST_ASKED = 5_000  # values that a job may ask to be masked
 MOST_ASKED_BYTES = 64 << 10  # of one of them
 _MOST_ASKED_BYTES_IN_ALL = 4 << 20
 _MOST_HIDDEN_BYTES = 2 * MOST_SEEN_THROUGH  # within a secret: what is further apart is not put together
+_MOST_ESCAPED = 12  # times as long as a form may be what is escaped
 _COLOUR = re.compile(rb"\x1b\[[0-9;:]*m")
 _MOST_SHIFTS = 20
 _MANY = 500  # forms: from so many on, they are searched for in the way that is made for many
@@ -92,17 +95,20 @@ class Masker:
     def matches(self, data: bytes, line: LineSoFar | None = None) -> Iterator[tuple[int, int]]:
         """(start, end) of the longest form at every place where one begins, in their order; they may overlap.
 
-        A form with control sequences in it is one, too, and so is what shows one because it is written over. `line` is what
-        came before `data` on its first line.
+        A form with control sequences or escapes in it is one, too, and so is what shows one because it is written over. `line` is
+        what came before `data` on its first line.
         """
         text = leave_out_hidden(data)
         hidden = len(data) - len(text)
         is_moved = line is not None and line.is_moved
-        if not is_moved and (not hidden or hidden == data.count(b"\r\n")):
+        is_escaped = has_escapes(text)
+        if not is_moved and not is_escaped and (not hidden or hidden == data.count(b"\r\n")):
             return self._search(data)
         found = set(find_painted(data, line, self._painted)) if is_moved or has_moves(data) else set()
         if hidden and any(self._search(text)):
             found.update(self._search_seen(data))
+        if is_escaped and any(self._search(undo_escapes(text))):
+            found.update(self._search_escaped(data, is_hidden=bool(hidden)))
         return iter(sorted({*self._search(data), *found})) if found else self._search(data)
 
     def hold_start(self, data: bytes, line: LineSoFar | None = None) -> int:
@@ -117,8 +123,8 @@ class Masker:
         start = self._hold_seen(data, begin)
         before = None if begin else line
         if (before is not None and before.is_moved) or has_moves(data[begin:] if begin else data):
-            return min(start, find_unpainted(data, before, self._painted))
-        return start
+            start = min(start, find_unpainted(data, before, self._painted))
+        return self._hold_escaped(data, begin, start)
 
     @property
     def _painted(self) -> SecretForms:
@@ -140,6 +146,26 @@ class Masker:
             opened = min(opened, seen.place(unfinished))
         return min(window + opened, start if start == length else window + find_around(tail, start - window))
 
+    def _hold_escaped(self, data: bytes, begin: int, start: int) -> int:
+        """`start`, or where before it something begins that is a secret's beginning without escapes; never within an escape."""
+        line = data[begin:] if begin else data
+        if b"\\" not in line and b"%" not in line:
+            return start
+        text = leave_out_hidden(line)
+        if not may_open(text):
+            return start
+        seen = SeenText(line) if len(text) < len(line) else None
+        view = UnescapedText(text, is_whole=False)
+        unfinished = find_unfinished(self._ordered, self._longest, view.text)
+        place = view.span(unfinished, unfinished + 1)[0] if unfinished < len(view.text) else view.opened
+        if start < len(data):
+            place = min(place, view.find_around(len(leave_out_hidden(line[: start - begin]))))
+        if place == len(text):
+            return start
+        held = begin + (seen.place(place) if seen else place)
+        is_too_far = len(data) - held > _MOST_ESCAPED * self._longest + _MOST_HIDDEN_BYTES
+        return start if is_too_far else min(start, held)
+
     def _search(self, data: bytes) -> Iterator[tuple[int, int]]:
         if self._many is not None:
             return self._many.matches(data)
@@ -153,6 +179,16 @@ class Masker:
             first, last = seen.place(start), seen.place(end - 1)
             if last - first < self._longest + _MOST_HIDDEN_BYTES:
                 yield first, last + 1
+
+    def _search_escaped(self, data: bytes, *, is_hidden: bool) -> Iterator[tuple[int, int]]:
+        seen = SeenText(data) if is_hidden else None
+        view = UnescapedText(seen.text if seen else data)
+        for start, end in self._search(view.text):
+            first, last = view.span(start, end)
+            if seen:
+                first, last = seen.place(first), seen.place(last - 1) + 1
+            if last - first < _MOST_ESCAPED * self._longest + _MOST_HIDDEN_BYTES:
+                yield first, last
 
 
 class MaskStream:

@@ -12,6 +12,7 @@ import msgspec
 
 from agent.control_sequences import leave_out_hidden
 from agent.errors import UsageError
+from agent.escapes import has_escapes, undo_escapes
 from agent.mask_forms import derive_forms, encode_printed
 from agent.painted import list_painted
 from agent.server.people.auth.runtime import JobIdentity
@@ -96,6 +97,7 @@ def texts_of(raw: bytes) -> Iterator[str]:
 def _holds(text: str, forms: set[bytes]) -> bool:
     said = encode_printed(text)
     shown = [said, leave_out_hidden(said), *list_painted(said)]
+    shown += [undo_escapes(text) for text in shown if has_escapes(text)]
     is_number = _NUMBER.fullmatch(text) is not None
     return any(
         any(form in text for text in shown)
