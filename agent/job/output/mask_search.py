@@ -72,7 +72,7 @@ class ManyForms:
             if text.startswith(before):
                 return len(before)
             text = text[
-                : _count_common(before, text)
+                : count_common(before, text)
             ]  # whatever else `text` begins with is no longer than this
         return 0
 
@@ -119,7 +119,7 @@ def _describe(forms: Sequence[bytes], depth: int = _FACTORED_BYTES) -> bytes:
     )
 
 
-def _count_common(one: bytes, other: bytes) -> int:
+def count_common(one: bytes, other: bytes) -> int:
     """With how many equal bytes both begin."""
     low, high = 0, min(len(one), len(other))
     while low < high:

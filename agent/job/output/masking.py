@@ -2,7 +2,7 @@ r"""`***` in place of secrets, in bytes that come in chunks of any size.
 
 A secret is masked as it is and in the forms in which programs commonly print one (`agent.mask_forms`), also where there are
 control sequences in it, as colours are: who shows output leaves them out (`agent.control_sequences`). It is looked for in the output
-without escapes, too (`agent.escapes`). Where a line is written
+without escapes, too (`agent.escapes`), and pieces of its base64 are (`agent.job.output.wrapped_base64`). Where a line is written
 over (`\b`, `\r` and their like), what it shows is looked at as well (`agent.job.output.overwriting`). No form holds a newline, so a
 chunk that ends a line is never held back; of one that does not, only what may be the beginning of a secret is.
 
@@ -17,6 +17,7 @@ from agent.control_sequences import MOST_SEEN_THROUGH, SeenText, find_around, fi
 from agent.escapes import UnescapedText, has_escapes, may_open, undo_escapes
 from agent.job.output.mask_search import FewForms, ManyForms, find_unfinished, is_known
 from agent.job.output.overwriting import LineSoFar, SecretForms, find_painted, find_unpainted
+from agent.job.output.wrapped_base64 import WrappedBase64
 from agent.mask_forms import derive_forms, encode_printed
 from agent.painted import has_moves
 
@@ -39,6 +40,7 @@ class Masker:
         self._longest = 0
         self._few: FewForms | None = None  # made when it is needed, and again when a form has come
         self._many: ManyForms | None = None
+        self._wrapped = WrappedBase64()
         self._asked = 0
         self._asked_bytes = 0
 
@@ -54,6 +56,7 @@ class Masker:
 
     def add(self, value: str) -> None:
         """Mask `value` and its derived forms. Blank text is no secret."""
+        self._wrapped.add(value)
         known = self._ordered
         for form in derive_forms(value):
             if not is_known(known, form):
@@ -102,9 +105,12 @@ class Masker:
         hidden = len(data) - len(text)
         is_moved = line is not None and line.is_moved
         is_escaped = has_escapes(text)
-        if not is_moved and not is_escaped and (not hidden or hidden == data.count(b"\r\n")):
+        pieces = list(self._wrapped.matches(data))
+        if not (is_moved or is_escaped or pieces) and (not hidden or hidden == data.count(b"\r\n")):
             return self._search(data)
-        found = set(find_painted(data, line, self._painted)) if is_moved or has_moves(data) else set()
+        found = set(pieces)
+        if is_moved or has_moves(data):
+            found.update(find_painted(data, line, self._painted))
         if hidden and any(self._search(text)):
             found.update(self._search_seen(data))
         if is_escaped and any(self._search(undo_escapes(text))):
@@ -120,7 +126,7 @@ class Masker:
         begin = data.rfind(b"\n") + 1
         if begin == length:
             return length
-        start = self._hold_seen(data, begin)
+        start = min(self._hold_seen(data, begin), self._wrapped.find_unfinished(data))
         before = None if begin else line
         if (before is not None and before.is_moved) or has_moves(data[begin:] if begin else data):
             start = min(start, find_unpainted(data, before, self._painted))
