@@ -1,8 +1,9 @@
 r"""A line as a terminal paints it: what is written over stands no longer, and each column knows where it was written. Pure.
 
 For who masks: `ab\bc` shows `ac`, whatever its bytes are. Understood are the moves within a line (`\b`, `\r`, CUB, CUF, HPR, CHA,
-HPA) and what erases or shifts a part of it (EL, ECH, DCH, ICH); ECMA-48 (8.3). Moves to other lines, saved cursors and the end of a
-terminal's row are not: who means to hide a secret has easier ways (docs/security.md).
+HPA), what erases or shifts a part of it (EL, ECH, DCH, ICH), insert mode (IRM) and the cursor that is saved and restored (DECSC, DECRC,
+SCOSC, SCORC); ECMA-48 (8.3), xterm. Moves to other lines and the end of a terminal's row are not: who means to hide a secret has easier
+ways (docs/security.md).
 """
 
 import re
@@ -16,13 +17,16 @@ from agent.widths import NARROW, width
 MOST_COLUMNS: Final = 4096  # what is further to the right is not painted
 BEFORE: Final = -1  # where that was written which came before these bytes
 _TAB_COLUMNS: Final = 8
-_MOVE: Final = re.compile(rb"(?:\x1b\[|\xc2\x9b)([0-9]*)([CDGKPX@`a])")
+_MOVE: Final = re.compile(rb"(?:\x1b\[|\xc2\x9b)([0-9]*)([CDGKPX@`asuhl])")
+_SAVED: Final = {b"\x1b7": b"s", b"\x1b8": b"u"}  # DECSC and DECRC: as those of SCO
+_INSERT_MODE: Final = 4
 _RETURN: Final = re.compile(rb"\r(?!\r*(?:\n|\Z))")
 # By how each begins, as that is found quickest. What erases to the end of a line changes nothing where that is.
 _CSI: Final = tuple(
-    (begin, re.compile(re.escape(begin) + rb"(?:[0-9]*[CDGPX@`a]|[1-9][0-9]*K)"))
+    (begin, re.compile(re.escape(begin) + rb"(?:[0-9]*[CDGPX@`a]|[1-9][0-9]*K|u|4h)"))
     for begin in (b"\x1b[", b"\xc2\x9b")
 )
+_RESTORE: Final = b"\x1b8"
 _NUMBER_DIGITS: Final = 5
 
 # What finds (start, end) of secrets in a text.
@@ -36,7 +40,11 @@ def has_moves(data: bytes) -> bool:
 
 def has_sequences(data: bytes) -> bool:
     r"""Whether something in the bytes moves that is no `\b` and no `\r`: who leaves sequences out does not follow it."""
-    return any(begin in data and pattern.search(data) is not None for begin, pattern in _CSI)
+    if b"\x1b" not in data and b"\xc2\x9b" not in data:
+        return False
+    return _RESTORE in data or any(
+        begin in data and pattern.search(data) is not None for begin, pattern in _CSI
+    )
 
 
 def list_painted(data: bytes) -> list[bytes]:
@@ -65,6 +73,8 @@ class PaintedLine:
         self._characters: list[str] = []
         self._places: list[int] = []
         self._column = 0
+        self._saved = 0  # the column of the saved cursor
+        self._inserts = False
         self._changed: tuple[int, int] | None = None  # columns since somebody looked
         self._moved: tuple[int, int] = (BEFORE, BEFORE)  # the bytes of the last move
 
@@ -78,7 +88,7 @@ class PaintedLine:
         line = PaintedLine(longest, follows_csi=follows_csi)
         line._characters = self._characters.copy()
         line._places = [BEFORE] * len(self._places)
-        line._column = self._column
+        line._column, line._saved, line._inserts = self._column, self._saved, self._inserts
         return line
 
     def paint(self, data: bytes, start: int, search: Search) -> Iterator[tuple[int, int]]:
@@ -170,6 +180,8 @@ class PaintedLine:
             return
         end = start + min(len(characters), room)
         self._fill(start)
+        if self._inserts:
+            self._insert(start, end - start)
         self._characters[start:end] = characters[:room]
         self._places[start:end] = places[:room]
         self._column = end
@@ -180,6 +192,9 @@ class PaintedLine:
             self._go(self._column - len(move))
         elif move[:1] == b"\r":
             self._go(0)
+        elif move in _SAVED:
+            if self.follows_csi:
+                self._obey(_SAVED[move], 0)
         elif (told := _MOVE.fullmatch(move)) and (self.follows_csi or told[2] == b"K"):
             self._obey(told[2], int(told[1][:_NUMBER_DIGITS] or b"0"))
 
@@ -199,6 +214,12 @@ class PaintedLine:
                 self._take_out(at, at + count)
             case b"@":
                 self._insert(at, count)
+            case b"s":
+                self._saved = at
+            case b"u":
+                self._go(self._saved)
+            case b"h" | b"l":
+                self._inserts = final == b"h" if number == _INSERT_MODE else self._inserts
             case _:
                 self._erase_line(number)
 
@@ -255,7 +276,7 @@ def _split(data: bytes) -> Iterator[tuple[int, bytes, bytes]]:
 
 
 def _moves(sequence: bytes) -> bool:
-    return sequence in (b"\b", b"\r") or _MOVE.fullmatch(sequence) is not None
+    return sequence in (b"\b", b"\r") or sequence in _SAVED or _MOVE.fullmatch(sequence) is not None
 
 
 def _encode(character: str) -> bytes:

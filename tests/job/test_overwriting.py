@@ -37,6 +37,10 @@ OVERWRITTEN = {
     "to a column, a rest erased": "s3cretXXXX\x1b[7G\x1b[Kvalue99",
     "taken out": "s3cret value99\x1b[8D\x1b[P",
     "put between": "svalue99\x1b[7D\x1b[5@3cret",
+    "cursor saved and restored": "\x1b7XXXXXXvalue99\x1b8s3cret",
+    "cursor saved and restored, as of SCO": "\x1b[sXXXXXXvalue99\x1b[us3cret",
+    "inserted": "s3etvalue99\x1b[4h\x1b[9Dcr\x1b[4l",
+    "inserted, and no longer": "s3etXalue99\x1b[9D\x1b[4hcr\x1b[4l\x1b[7Gv",
     "nobody sees DEL and NUL": "s3c\x7fX\b\x00retvalue99",
     "wide characters": "\u4e16\u754c\x1b[4Ds3cretvalue99",
     "a bar before": "45 %|\u2588\u2588\u2588  |\rs3cretvXXX\b\b\balue99",
@@ -49,6 +53,8 @@ class Terminal:
     def __init__(self) -> None:
         self.row: list[str] = []
         self.column = 0
+        self.saved = 0
+        self.inserts = False
 
     def take(self, sequence: str, number: int) -> None:
         """A control sequence, by its last character."""
@@ -57,6 +63,12 @@ class Terminal:
                 self.column = max(self.column - number, 0)
             case "G":
                 self.column = number - 1
+            case "s" | "7":
+                self.saved = self.column
+            case "u" | "8":
+                self.column = self.saved
+            case "h" | "l" if number == 4:
+                self.inserts = sequence == "h"
             case "K":
                 del self.row[self.column :]
             case "P":
@@ -72,25 +84,25 @@ class Terminal:
         elif character == "\r":
             self.column = 0
         elif character == "\n":
-            self.row, self.column = [], 0
+            self.row, self.column, self.saved, self.inserts = [], 0, 0, False
         elif character not in "\x00\x7f":
             columns = [character, ""][: width(character)]
             self.row += [" "] * (self.column - len(self.row))
-            self.row[self.column : self.column + len(columns)] = columns
+            self.row[self.column : self.column + (0 if self.inserts else len(columns))] = columns
             self.column += len(columns)
 
 
 def paint(data: bytes) -> str:
     """What a terminal shows of `data` in the end, and whenever its cursor moved before."""
     terminal, shown = Terminal(), []
-    for token in re.finditer(r"\x1b\[([0-9]*)([A-Za-z@])|(.)", data.decode(), re.DOTALL):
-        if token[2]:
+    for token in re.finditer(r"\x1b(?:\[([0-9]*)([A-Za-z@])|([78]))|(.)", data.decode(), re.DOTALL):
+        if token[2] or token[3]:
             shown.append("".join(terminal.row))
-            terminal.take(token[2], max(int(token[1] or 0), 1))
+            terminal.take(token[2] or token[3], max(int(token[1] or 0), 1))
         else:
-            if not token[3].isprintable():
+            if not token[4].isprintable():
                 shown.append("".join(terminal.row))
-            terminal.put(token[3])
+            terminal.put(token[4])
     return "\n".join([*shown, "".join(terminal.row)])
 
 
@@ -121,6 +133,12 @@ MOVES = [
     "\x1b[K",
     "\x1b[P",
     "\x1b[@",
+    "\x1b7",
+    "\x1b8",
+    "\x1b[s",
+    "\x1b[u",
+    "\x1b[4h",
+    "\x1b[4l",
     "\x00",
     "\x7f",
     "\n",
