@@ -179,7 +179,7 @@ def test_what_lies_beside_a_fetched_actions_dockerfile_is_at_its_path_in_the_con
     data = said.index("of the action")
     assert said[data + 1].startswith("/github/actions/")
     assert said[data + 1].endswith("/tool")
-    assert said[-1] == "kept"
+    assert "kept" in said[data:]  # beside what `touch` complains of
     assert report.output_of("two") == ["none"]
 
 

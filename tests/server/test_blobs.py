@@ -8,8 +8,9 @@ from pathlib import Path
 import httpx
 import pytest
 from support.s3 import S3
+from support.small_disk import small_disk, why_no_small_disks
 
-from agent.errors import DamagedError, NotFoundError, UnreachableError, UsageError
+from agent.errors import AgentError, DamagedError, NotFoundError, UnreachableError, UsageError
 from agent.server.data.blobs.disk import DiskBlobStore
 from agent.server.data.blobs.location import open_blobs
 from agent.server.data.blobs.store import BlobStore, Written
@@ -176,3 +177,17 @@ def test_a_url_that_names_no_place_is_refused_without_its_secrets(url: str, tmp_
     with pytest.raises(UsageError) as told:
         open_blobs(url, tmp_path)
     assert "secret" not in str(told.value)
+
+
+@pytest.mark.skipif(bool(why_no_small_disks()), reason=why_no_small_disks())
+@pytest.mark.parametrize("size", [10, 1 << 20])  # what waits for the end of the file, and what does not
+async def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path, size: int) -> None:
+    with small_disk(tmp_path / "small", 4 << 20) as disk:
+        blobs = open_blobs("", tmp_path / "small" / "blobs")
+        await blobs.write("a/b", pieces(b"x"), limit_bytes=LIMIT)
+        disk.fill()
+        with pytest.raises(AgentError, match=r"the server can't store this: No space left on device"):
+            await blobs.write("a/c", pieces(b"x" * size), limit_bytes=LIMIT)
+        disk.relieve()
+        assert [found.key async for found in blobs.find("a")] == ["a/b"]
+        assert not list((tmp_path / "small" / "blobs").glob("new/*"))

@@ -5,8 +5,8 @@ import hashlib
 import os
 import secrets
 import stat
-from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterable, AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -134,7 +134,8 @@ class _Draft:
     """A file that nobody sees yet, held by a lock for as long as it is written."""
 
     def __init__(self, folder: Path, limit_bytes: int, check: Check | None = None) -> None:
-        self._path, self._file = _new_file(folder)
+        with _storing():
+            self._path, self._file = _new_file(folder)
         self._check = check
         self._limit_bytes = limit_bytes
         self._size_bytes = 0
@@ -148,12 +149,8 @@ class _Draft:
             self._hash.update(data)
         else:
             self._check.add(data)
-        try:
+        with _storing():
             self._file.write(data)
-        except OSError as error:
-            raise AgentError(
-                f"the server can't store this: {error.strerror}", hint="is its disk full?"
-            ) from error
 
     def finish(self, target: Path, digest: str) -> Written:
         if self._check is not None:
@@ -161,16 +158,29 @@ class _Draft:
         written = Written(self._size_bytes, f"sha256:{self._hash.hexdigest()}" if self._check is None else "")
         if digest and digest != written.digest:
             raise DamagedError(f"the bytes that came have the digest {written.digest}", where=digest)
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._path.replace(target)
-        _sync_folder(target.parent)
+        with _storing():
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._path.replace(target)
+            _sync_folder(target.parent)
         return written
 
     def discard(self) -> None:
-        self._file.close()
+        with suppress(OSError):  # what could not be written is tried once more, and is not wanted
+            self._file.close()
         self._path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _storing() -> Iterator[None]:
+    """What the disk refuses is said, and no bug."""
+    try:
+        yield
+    except OSError as error:
+        raise AgentError(
+            f"the server can't store this: {error.strerror}", hint="is its disk full?"
+        ) from error
 
 
 def _new_file(folder: Path) -> tuple[Path, BinaryIO]:
