@@ -310,7 +310,7 @@ def test_sealed_secrets_are_opened_with_the_agents_key(tmp_path: Path) -> None:
         name: seal(identity.public, value.encode(), job_id=spec.job, lease=2, name=name)
         for name, value in {"WORD": "open sesame", "ACTIONS_RUNTIME_TOKEN": "a.b.c.d.e"}.items()
     }
-    settings = make_settings(tmp_path, identity_folder=tmp_path / "identity")
+    settings = make_settings(tmp_path, identity_folder=tmp_path / "identity", server_url="http://127.0.0.1:9")
     folder = create_job_folder(tmp_path / "jobs", spec, 2, settings, sealed)
     report = finish_job(folder, fork_supervisor(folder))
     assert report.output_of("reads") == ["*** 11 9"]

@@ -15,7 +15,7 @@ def test_nothing_is_served_but_the_rows() -> None:
 
 
 def test_each_operation_has_a_name_of_its_own_and_a_summary() -> None:
-    names = [row.name for row in OPERATIONS]
+    names = [row.name for row in OPERATIONS if row.documented]
     assert len(names) == len(set(names))
     assert all(row.summary for row in OPERATIONS)
 

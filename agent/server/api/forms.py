@@ -16,8 +16,8 @@ class FormList(msgspec.Struct):
     """Open forms, oldest first; `answered`: of one run, the answers that were given."""
 
     forms: list[FormView]
+    answered: list[GivenView]
     next: Next
-    answered: list[GivenView] = []
 
 
 class AnswerBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -42,9 +42,9 @@ async def list_run_forms(call: Call) -> Response:
 
 async def _list(call: Call, run: int | None) -> Response:
     forms = call.rooms.runs.forms
-    found = await forms.list_of(call.project.id, call.query(Page), run)
+    found, following = await forms.list_of(call.project.id, call.query(Page), run)
     answered = [] if run is None else await forms.given_of(call.project.id, run)
-    return view_response(FormList(*found, answered))
+    return view_response(FormList(found, answered, following))
 
 
 async def answer_form(call: Call) -> Response:

@@ -8,9 +8,9 @@ from agent.server.http.operation import V1, Operation
 from agent.server.people.auth.access import Access
 
 
-async def list_histories(call: Call) -> Response:
+async def show_histories(call: Call) -> Response:
     """Git bundles that newer ones may build upon, and the commits that they have."""
     return view_response(await call.rooms.data.histories.list_newest(call.project.id))
 
 
-OPERATIONS = (Operation("GET", f"{V1}/histories", Access.RUNNER, list_histories, answers={200: HistoryList}),)
+OPERATIONS = (Operation("GET", f"{V1}/histories", Access.RUNNER, show_histories, answers={200: HistoryList}),)

@@ -24,7 +24,7 @@ class RotationBody(msgspec.Struct, forbid_unknown_fields=True):
     at_once: bool = False
 
 
-async def list_keys(call: Call) -> Response:
+async def show_keys(call: Call) -> Response:
     """The published keys, those first that have signed longest."""
     tokens = call.rooms.people.id_tokens
     return view_response(KeyList(tokens.url, [view_key(row) for row in await tokens.keys.list_published()]))
@@ -38,7 +38,7 @@ async def rotate_keys(call: Call) -> Response:
 
 
 OPERATIONS = (
-    Operation("GET", _PATH, Access.ORGANISATION, list_keys, answers={200: KeyList}),
+    Operation("GET", _PATH, Access.ORGANISATION, show_keys, answers={200: KeyList}),
     Operation(
         "POST",
         _PATH,
