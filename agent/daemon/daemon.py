@@ -141,8 +141,11 @@ class Daemon:
             boot=self._boot,
             obey=obey,
             crew=(
-                *(leases.take_offers, Shipper(self._jobs).run),
-                *(health.beat, self._drain.tell, attachments.run),
+                leases.take_offers,
+                Shipper(self._jobs).run,
+                health.beat,
+                self._drain.tell,
+                attachments.run,
             ),
             random=random.SystemRandom().random,
         )

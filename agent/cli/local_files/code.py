@@ -4,8 +4,7 @@ from collections.abc import Iterator
 
 from agent.flow.model import Flow, Step
 
-_OWN = "flow-agent/"  # actions of ours find the code without git
-_NO_REPOSITORY = ("docker://", _OWN)
+_OWN = "flow-agent/"
 _WORDS = ("server_url", "api_url")
 
 
@@ -19,9 +18,14 @@ def reads_repository(flow: Flow) -> bool:
     )
 
 
+def is_own(uses: str) -> bool:
+    """Whether the action is one of ours: it finds the code without git, and needs none of GitHub's services."""
+    return uses.lower().startswith(_OWN)
+
+
 def _may_read(step: Step) -> bool:
     if step.uses:
-        return not step.uses.lower().startswith(_NO_REPOSITORY)
+        return not is_own(step.uses) and not step.uses.lower().startswith("docker://")
     scripts = step.run if isinstance(step.run, (list, tuple)) else (step.run,)
     return any(word in script.lower() for script in scripts if isinstance(script, str) for word in _WORDS)
 

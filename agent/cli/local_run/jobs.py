@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.cli.local_files.checkout import Inquiry
+from agent.cli.local_files.code import is_own
 from agent.cli.local_run.copy_plan import Tick, copy_planned
 from agent.cli.local_run.kept import OpenRun
 from agent.cli.local_run.machine import Grant
@@ -200,7 +201,7 @@ class LocalJobs:
 
     def _offer_services(self, spec: JobSpec) -> tuple[str, dict[str, str]]:
         """Where the job's actions find services, and the token for them; a job without others' actions needs none."""
-        if not any(step.uses and not step.uses.startswith("flow-agent/") for step in spec.steps):
+        if not any(step.uses and not is_own(step.uses) for step in spec.steps):
             return "", {}
         from agent.cli.local_run.services import FOLDER, LocalServices
 

@@ -93,7 +93,7 @@ def hold_references(folder: Path) -> Held | None:
 
 def take_left(folder: Path) -> list[Held]:
     """What processes that died have left in the repository around `folder`; what lives is left alone."""
-    shared = _find_shared_quickly(folder)
+    shared = find_shared(folder)
     if shared is None or not ((shared / _LOCKS).is_dir() or (shared / _NAMESPACE).is_dir()):
         return []
     names = (name.split("/")[3] for name in list_references(folder, _HELD) or {})
@@ -145,16 +145,6 @@ def _take_lock(shared: Path, held_id: str, how: int) -> int:
             os.close(lock)
             raise
         os.close(lock)
-
-
-def _find_shared_quickly(folder: Path) -> Path | None:
-    """As `find_shared`, mostly without git: this is asked before every run."""
-    for above in (folder, *folder.parents):
-        if (above / ".git").is_dir():
-            return above / ".git"
-        if (above / ".git").exists():
-            return find_shared(folder)
-    return None
 
 
 def _list_locks(shared: Path) -> list[Path]:

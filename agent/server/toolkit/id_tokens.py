@@ -17,33 +17,11 @@ from agent.spec.services import ID_TOKEN_PATH
 
 _KEYS = "/.well-known/jwks"
 _CLAIMS = [
-    *(
-        "sub",
-        "aud",
-        "exp",
-        "iat",
-        "iss",
-        "jti",
-        "nbf",
-        "ref",
-        "ref_type",
-        "sha",
-        "head_ref",
-        "base_ref",
-        "event_name",
-    ),
-    *("repository", "repository_id", "repository_owner", "repository_visibility", "environment", "actor"),
-    *(
-        "run_id",
-        "run_number",
-        "run_attempt",
-        "runner_environment",
-        "workflow",
-        "workflow_ref",
-        "workflow_sha",
-    ),
-    *("job_id", "job_workflow_ref", "job_workflow_sha", "project", "project_id"),
-]
+    "sub", "aud", "exp", "iat", "iss", "jti", "nbf", "ref", "ref_type", "sha", "head_ref", "base_ref",
+    "event_name", "repository", "repository_id", "repository_owner", "repository_visibility", "environment",
+    "actor", "run_id", "run_number", "run_attempt", "runner_environment", "workflow", "workflow_ref",
+    "workflow_sha", "job_id", "job_workflow_ref", "job_workflow_sha", "project", "project_id",
+]  # fmt: skip
 
 
 async def show_issuer(call: Call) -> Response:
