@@ -14,6 +14,7 @@ from agent.ids import JobId, RunId
 from agent.spec.conventions import RELEASED, find_conventions
 from agent.spec.data import Bring, Keep
 from agent.spec.request import ResourceRequest
+from agent.spec.stages import StagesWork
 
 SPEC_VERSION = 1
 
@@ -87,7 +88,7 @@ class UnknownWork:
         return {"said": data}
 
 
-Work = StepsWork | UnknownWork
+Work = StepsWork | StagesWork | UnknownWork
 
 
 class SourceKind(StrEnum):
