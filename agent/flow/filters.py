@@ -11,13 +11,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from agent.flow.activity_types import BY_DEFAULT
 from agent.flow.model import Trigger
-
-# What counts when a flow names no activity types; for all other events every type counts.
-DEFAULT_TYPES: Final[Mapping[str, tuple[str, ...]]] = {
-    "pull_request": ("opened", "synchronize", "reopened"),
-    "pull_request_target": ("opened", "synchronize", "reopened"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +138,7 @@ class _Step(NamedTuple):
         return any(first <= character <= last for first, last in self.ranges)
 
 
+_NOTHING: Final[_Ranges] = ()
 _ANY: Final[_Ranges] = (("\0", "\U0010ffff"),)
 _NO_SLASH: Final[_Ranges] = (("\0", "."), ("0", "\U0010ffff"))
 _SLASH: Final[_Ranges] = (("/", "/"),)
@@ -152,8 +148,8 @@ def _read_steps(pattern: str) -> list[_Step]:
     steps: list[_Step] = []
     for match in _PART.finditer(pattern):
         part = match[0]
-        if part == "**/" and pattern[: match.start()][-1:] in {"", "/"}:  # no folder at all, or any
-            steps += [_Step(_ANY, repeats=True, skips=(1, 2)), _Step(_SLASH)]
+        if part == "**/" and pattern[: match.start()][-1:] in {"", "/"}:  # no folder at all, or whole ones
+            steps += [_Step(_NOTHING, skips=(1, 3)), _Step(_ANY, repeats=True), _Step(_SLASH)]
         elif part[0] == "*":
             steps.append(_Step(_ANY if len(part) > 1 else _NO_SLASH, repeats=True, skips=(1,)))
             if part[-1] == "/":
@@ -196,7 +192,7 @@ def _short(ref: str) -> str:
 
 
 def _type_counts(trigger: Trigger, event: Happening) -> bool:
-    types = trigger.filters.get("types") or DEFAULT_TYPES.get(trigger.event, ())
+    types = trigger.filters.get("types") or BY_DEFAULT.get(trigger.event, ())
     return not types or not event.action or event.action in types
 
 

@@ -1,7 +1,10 @@
 """Filters of `on`: GitHub's patterns, their order, and which events start a flow."""
 
+import re
+
+import hypothesis
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.flow.filters import Happening, compile_pattern, explain_pattern, matches, matches_patterns
@@ -26,9 +29,29 @@ def starts(event, filters, **facts):
         ("v[12].[0-9]+.[0-9]+", ["v1.10.1", "v2.0.0"], ["v3.1.1", "v1.x.1"]),
         ("*.jsx?", ["page.js", "page.jsx"], ["page.jsxx", "a/page.js"]),
         ("**.js", ["index.js", "src/js/app.js"], ["x.ts"]),
-        ("docs/**/*.md", ["docs/README.md", "docs/a/b.md"], ["docs/a.txt"]),
-        ("**/docs/**", ["docs/a", "dir/docs/my-file.txt"], ["documents/a"]),
-        ("**/README.md", ["README.md", "js/README.md"], ["README.txt"]),
+        (
+            "docs/**/*.md",
+            ["docs/README.md", "docs/a/b.md", "docs/a/markdown/file.md"],
+            ["docs/a.txt", "docsx/b.md"],
+        ),
+        (
+            "**/docs/**",
+            ["docs/a", "dir/docs/my-file.txt", "space/docs/plan/space.doc"],
+            ["documents/a", "apidocs/x.md"],
+        ),
+        ("**/README.md", ["README.md", "js/README.md"], ["README.txt", "xREADME.md", "js/xREADME.md"]),
+        ("a/**/b", ["a/b", "a/x/b", "a/x/y/b"], ["a/xb", "a/x/yb", "ab"]),
+        ("**/**/x", ["x", "a/x", "a/b/x"], ["ax", "a/bx"]),
+        ("mona/octocat", ["mona/octocat"], ["mona/octocat2"]),
+        ("releases/mona-the-cat", ["releases/mona-the-cat"], []),
+        ("docs/*", ["docs/README.md", "docs/file.txt"], ["docs/a/b"]),
+        ("docs/**", ["docs/README.md", "docs/mona/octocat.txt"], ["README.md"]),
+        ("*.js", ["app.js", "index.js"], ["js/index.js"]),
+        (
+            "**/migrate-*.sql",
+            ["migrate-10909.sql", "db/migrate-v1.0.sql", "db/sept/migrate-v1.sql"],
+            ["db/xmigrate-1.sql"],
+        ),
         ("**/*src/**", ["a/src/app.js", "my-src/code/js/app.js"], ["source/x"]),
         ("**/*-post.md", ["my-post.md", "path/their-post.md"], ["post.md"]),
         ("[CDF]at", ["Cat", "Dat"], ["Bat", "at"]),
@@ -51,6 +74,35 @@ def test_a_pattern_fits_what_github_says(pattern, fits, fits_not):
     compiled = compile_pattern(pattern)
     assert [text for text in fits if not compiled.fullmatch(text)] == []
     assert [text for text in fits_not if compiled.fullmatch(text)] == []
+
+
+def slow_pattern(pattern: str) -> str:
+    """A pattern as a regular expression, said part by part: slow on some, and plain."""
+    made, at = "", 0
+    while at < len(pattern):
+        rest = pattern[at:]
+        if rest.startswith("**/") and (at == 0 or pattern[at - 1] == "/"):
+            made, at = made + "(?:.+/)?", at + 3
+        elif rest.startswith("**"):
+            made, at = made + ".*", at + 2
+        elif rest[0] == "*":
+            made, at = made + "[^/]*", at + 1
+        else:
+            made, at = made + re.escape(rest[0]), at + 1
+            if at < len(pattern) and pattern[at] in "?+":
+                made, at = made + pattern[at], at + 1
+    return made
+
+
+@settings(max_examples=2000, deadline=None)
+@given(
+    st.lists(st.sampled_from(["a", "b", "ab", "a?", "b+", ".md", "/", "/", "*", "**", "**/", "/**/", "/**"]), min_size=1, max_size=6),
+    st.lists(st.sampled_from(["a", "b", "ab", "/", ".md", "x"]), max_size=7),
+)  # fmt: skip
+def test_patterns_agree_with_a_slow_and_plain_matcher(parts, texts):
+    pattern, text = "".join(parts), "".join(texts)
+    hypothesis.assume("***" not in pattern)
+    assert compile_pattern(pattern).fullmatch(text) == bool(re.fullmatch(slow_pattern(pattern), text))
 
 
 def test_a_pattern_that_would_keep_a_regular_expression_busy_is_answered_at_once():
@@ -120,6 +172,13 @@ def test_paths_do_not_count_for_tags():
         ("issues", None, "labeled", True),
         ("issues", None, "", True),
         ("repository_dispatch", ("go",), "stop", False),
+        ("repository_dispatch", None, "anything", True),
+        ("check_suite", None, "completed", True),
+        ("check_suite", None, "requested", False),  # a host tells of it, and no flow starts
+        ("merge_group", None, "checks_requested", True),
+        ("merge_group", None, "destroyed", False),
+        ("deployment_status", None, "created", True),  # it has an activity and no types
+        ("push", None, "created", True),
     ],
 )
 def test_activity_types_count_as_named_or_by_default(event, types, action, does_start):

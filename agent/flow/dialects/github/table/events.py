@@ -1,5 +1,6 @@
 """`on`: the events that start a flow, their activity types and filters."""
 
+from agent.flow.activity_types import ACTIVITY_TYPES
 from agent.flow.dialects.github.table.contexts import FLOW, OUTPUTS
 from agent.flow.shapes import (
     BOOLEAN,
@@ -19,56 +20,16 @@ from agent.flow.shapes import (
     words,
 )
 
-_EDITS = ("created", "edited", "deleted")
 _BRANCHES = ("branches", "branches-ignore")
 _PATHS = ("paths", "paths-ignore")
-_PULL_REQUEST = (
-    "assigned", "unassigned", "labeled", "unlabeled", "opened", "edited", "closed", "reopened", "synchronize",
-    "converted_to_draft", "locked", "unlocked", "enqueued", "dequeued", "milestoned", "demilestoned",
-    "ready_for_review", "review_requested", "review_request_removed", "auto_merge_enabled", "auto_merge_disabled",
-    "stacked",
-)  # fmt: skip
-
-# Event: its activity types, its filters by pattern. An event with neither takes no settings.
-_EVENTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "branch_protection_rule": (_EDITS, ()),
-    "check_run": (("completed", "created", "rerequested", "requested_action"), ()),
-    "check_suite": (("completed",), ()),
-    "create": ((), ()),
-    "delete": ((), ()),
-    "deployment": ((), ()),
-    "deployment_status": ((), ()),
-    "discussion": (
-        (*_EDITS, "transferred", "pinned", "unpinned", "labeled", "unlabeled", "locked", "unlocked",
-         "category_changed", "answered", "unanswered"), ()),
-    "discussion_comment": (_EDITS, ()),
-    "fork": ((), ()),
-    "gollum": ((), ()),
-    "image_version": (("created", "ready", "deleted"), ("names", "versions")),
-    "issue_comment": (_EDITS, ()),
-    "issues": (
-        ("opened", "edited", "deleted", "transferred", "pinned", "unpinned", "closed", "reopened", "assigned",
-         "unassigned", "labeled", "unlabeled", "locked", "unlocked", "milestoned", "demilestoned", "field_added",
-         "field_removed", "typed", "untyped"), ()),
-    "label": (_EDITS, ()),
-    "merge_group": (("checks_requested",), _BRANCHES),
-    "milestone": (("created", "closed", "opened", "edited", "deleted"), ()),
-    "page_build": ((), ()),
-    "project": (("created", "closed", "reopened", "edited", "deleted"), ()),
-    "project_card": (("created", "moved", "converted", "edited", "deleted"), ()),
-    "project_column": (("created", "updated", "moved", "deleted"), ()),
-    "public": ((), ()),
-    "pull_request": (_PULL_REQUEST, (*_BRANCHES, *_PATHS)),
-    "pull_request_comment": (_EDITS, ()),
-    "pull_request_review": (("submitted", "edited", "dismissed"), ()),
-    "pull_request_review_comment": (_EDITS, ()),
-    "pull_request_target": (_PULL_REQUEST, (*_BRANCHES, *_PATHS)),
-    "push": ((), (*_BRANCHES, "tags", "tags-ignore", *_PATHS)),
-    "registry_package": (("published", "updated"), ()),
-    "release": (("published", "unpublished", "created", "edited", "deleted", "prereleased", "released"), ()),
-    "status": ((), ()),
-    "watch": (("started",), ()),
-}  # fmt: skip
+# An event that has neither these nor activity types takes no settings.
+_FILTERS: dict[str, tuple[str, ...]] = {
+    "image_version": ("names", "versions"),
+    "merge_group": _BRANCHES,
+    "pull_request": (*_BRANCHES, *_PATHS),
+    "pull_request_target": (*_BRANCHES, *_PATHS),
+    "push": (*_BRANCHES, "tags", "tags-ignore", *_PATHS),
+}
 
 _FILTER_ABOUT = {
     "branches": "Patterns of branches that count; a later `!pattern` takes out again.",
@@ -164,7 +125,7 @@ WORKFLOW_RUN = Fields(
     Key("branches-ignore", TEXT_OR_TEXTS, _FILTER_ABOUT["branches-ignore"]),
 )
 
-# Events of this platform, which GitHub does not have (docs/triggers.md).
+# Events of this platform, which GitHub does not have (docs/triggers.md): activity types and filters.
 _PLATFORM_EVENTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "agent_lost": ((), ("names",)),
     "artifact_tagged": ((), ("names", "tags", "tags-ignore")),
@@ -174,7 +135,8 @@ _PLATFORM_EVENTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 EVENTS = Fields(
     "on",
-    *(_event(name, types, filters) for name, (types, filters) in {**_EVENTS, **_PLATFORM_EVENTS}.items()),
+    *(_event(name, types, _FILTERS.get(name, ())) for name, types in ACTIVITY_TYPES.items()),
+    *(_event(name, types, filters) for name, (types, filters) in _PLATFORM_EVENTS.items()),
     Key(
         "repository_dispatch",
         one_of(
