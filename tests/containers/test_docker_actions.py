@@ -155,7 +155,7 @@ def test_in_a_job_with_a_container_an_action_sees_the_same_files_and_the_service
 
 
 def test_a_folder_that_a_step_made_a_link_is_not_mounted(run: Any, tmp_path: Path) -> None:
-    swap = f"cd /; rm -rf {tmp_path}/place; ln -s /etc {tmp_path}/place"
+    swap = f"cd /; rm -rf {tmp_path}/place; ln -s {tmp_path} {tmp_path}/place"
     report = run(script("one", swap), uses("two", f"docker://{BUSYBOX}", with_={"args": "ls"}))
     assert "replaced by a link" in report.result.message
 

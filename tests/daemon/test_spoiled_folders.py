@@ -180,9 +180,14 @@ async def test_what_can_not_be_removed_is_set_aside_told_and_tried_again(
     server, state, tmp_path, monkeypatch
 ):
     job = new_job()
-    place = tmp_path / "place"
+    place, mounted = tmp_path / "place", tmp_path / "mounted"
+    mounted.mkdir()
+    kept = mounted / "kept"
+    kept.write_text("somebody's")
     async with daemon_process(state) as daemon:
-        script = f"mkdir a; mount --bind /etc a; realpath a > '{place}.new'; mv '{place}.new' '{place}'"
+        script = (
+            f"mkdir a; mount --bind '{mounted}' a; realpath a > '{place}.new'; mv '{place}.new' '{place}'"
+        )
         await server.assign(job, script)
         await wait_until(lambda: "were set aside" in daemon.log)
         await wait_until(lambda: not [item for item in job_folders(state) if not item.name.startswith(".")])
@@ -191,9 +196,9 @@ async def test_what_can_not_be_removed_is_set_aside_told_and_tried_again(
     monkeypatch.setenv("AGENT_STATE", str(state.path))
     assert run_status(load_settings(), out=shown) == 1
     assert f"left over   1 of jobs that are gone can't be removed: sudo rm -rf {left}" in shown.getvalue()
-    assert Path("/etc/passwd").exists()
-    mounted = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-    for item in (item for item in mounted if item.startswith(str(left))):
+    assert kept.exists()
+    mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    for item in (item for item in mounts if item.startswith(str(left))):
         subprocess.run(["umount", item], check=True)
     async with daemon_process(state):
         await server.wait_ready()
