@@ -6,7 +6,7 @@ The copy is a cache: losing it costs a fetch. All functions block; one thread at
 
 import contextlib
 import posixpath
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -98,6 +98,15 @@ class Mirror:
         commit = names.get(ref, "")
         return commit if is_commit(commit) and self.fetch(commit, ref) else ""
 
+    def peel(self, name: str) -> str:
+        """The commit that the object `name` is, or that it is a tag of, fetched; "" when the repository has it no more."""
+        if not is_commit(name):
+            return ""
+        if not self._find_commit(name):
+            with contextlib.suppress(NotFoundError):
+                self._fetch(name)
+        return self._find_commit(name)
+
     def has(self, commit: str) -> bool:
         """Whether the commit is here; asks nobody else."""
         if not is_commit(commit):
@@ -110,12 +119,7 @@ class Mirror:
 
     def find(self, ref: str) -> str:
         """The commit of a branch or tag by its full name, as last fetched; "" when there is none."""
-        if not ref.startswith("refs/") or check_ref(ref):
-            return ""
-        try:
-            return self._run("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}").decode().strip()
-        except AgentError:
-            return ""
+        return "" if not ref.startswith("refs/") or check_ref(ref) else self._find_commit(ref)
 
     def find_named(self, name: str) -> str:
         """The commit that `name` is, or that the tag or branch of that name is at now, fetched; "" when there is none."""
@@ -184,6 +188,12 @@ class Mirror:
                 return MirrorFile(path, facts.split()[2].decode())
         return None
 
+    def _find_commit(self, name: str) -> str:
+        try:
+            return self._run("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}").decode().strip()
+        except AgentError:
+            return ""
+
     def _list_files(self, commit: str, folder: str) -> list[MirrorFile]:
         """The files right in a folder of a commit, by their names; no links."""
         where = [] if folder in ("", ".") else ["--", f"{folder}/"]
@@ -195,46 +205,37 @@ class Mirror:
             if facts[:6] in _FILES
         ]
 
-    def changed_by_push(self, ref: str, before: str, after: str) -> tuple[str, ...] | None:
-        """The files that a push changed: against what was there, or, of a new branch, against the parent of its
-        deepest new commit. None when that can't be known or is too much: path filters let it pass.
-        """
-        if before and not self.fetch(before):
-            return None
-        if not before:
-            new = self._new_commits(ref, after)
-            if new is None:
-                return None
-            if not new:
-                return ()
-            before = next(iter(self.parents(new[-1])), "")
-        elif len(self._commits(f"{before}..{after}")) > MOST_COMMITS:
-            return None
-        return self._diff(before, after)
-
-    def changed_by_request(self, base: str, head: str) -> tuple[str, ...] | None:
-        """The files that a request to merge changes: against the commit where it left its base."""
-        if not self.has(base) or not self.has(head):
-            return None
-        return self._diff(self.merge_base(base, head) or base, head)
-
-    def _new_commits(self, ref: str, after: str) -> list[str] | None:
-        """The commits that no other branch has, newest first."""
+    def list_new(self, ref: str, after: str) -> list[str]:
+        """The commits of the branch `ref` at `after` that no other branch has now, newest first; at most one over the limit."""
         own = f"--exclude={ref.removeprefix('refs/heads/')}"
-        found = self._commits(after, "--not", own, "--branches")
-        return None if len(found) > MOST_COMMITS else found
+        return self._commits(after, "--not", own, "--branches")
 
-    def _commits(self, *revisions: str) -> list[str]:
-        limit = f"--max-count={MOST_COMMITS + 1}"
-        return self._run("rev-list", "--topo-order", limit, *revisions).decode().split()
+    def find_deepest(self, after: str, among: Collection[str]) -> str:
+        """The oldest of the commits `among` that `after` comes from by way of such alone; "" when it is none itself."""
+        deepest = ""
+        for commit in self._commits(after):
+            if commit in among:
+                deepest = commit
+            elif not deepest:
+                break
+        return deepest
 
-    def _diff(self, before: str, after: str) -> tuple[str, ...]:
+    def count_commits(self, before: str, after: str) -> int:
+        """The commits of `after` that `before` does not have; at most one over the limit."""
+        return len(self._commits(f"{before}..{after}"))
+
+    def diff(self, before: str, after: str) -> tuple[str, ...]:
+        """The files that differ; `before` "": all of `after`."""
         if not before:
             before = self._run("hash-object", "-t", "tree", "--stdin").decode().strip()  # the empty tree
         options = ("-r", "-z", "--name-only", "--no-renames")
         listing = self._run("diff-tree", *options, before, after, "--")
         names = [name.decode("utf-8", "replace") for name in listing.split(b"\0") if name]
         return tuple(names[:MOST_PATHS])
+
+    def _commits(self, *revisions: str) -> list[str]:
+        limit = f"--max-count={MOST_COMMITS + 1}"
+        return self._run("rev-list", "--topo-order", limit, *revisions).decode().split()
 
     def _make(self) -> None:
         remove_tree(self._folder)

@@ -25,7 +25,8 @@ from agent.server.store.states import DeliveryStatus
 from agent.server.triggers.clockwork import Clockwork
 from agent.server.triggers.connected import Connected
 from agent.server.triggers.from_platform import start_from_platform
-from agent.server.triggers.from_repository import Findings, NotYetError, start_from_repository
+from agent.server.triggers.from_repository import Findings, start_from_repository
+from agent.server.triggers.locating import NotYetError
 from agent.server.triggers.providers import READERS
 from agent.server.triggers.starting import Starter
 from agent.server.triggers.statuses import Statuses

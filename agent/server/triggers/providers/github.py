@@ -71,10 +71,10 @@ def read_pull(payload: Payload) -> PullRequest:
 
 
 def _find_ref(event: str, payload: Payload) -> str:
-    """The ref that the run of such an event works on; "" for the default branch."""
+    """The ref that such an event is about, as filters ask for it; "" where it is about none."""
     if event == "release":
         tag = text(payload, "release", "tag_name")
-        return f"refs/tags/{tag}" if tag and text(payload, "action") != "deleted" else ""
+        return f"refs/tags/{tag}" if tag else ""
     if event == "create":
         kind = "tags" if text(payload, "ref_type") == "tag" else "heads"
         name = text(payload, "ref").removeprefix(f"refs/{kind}/")
