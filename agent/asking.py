@@ -63,12 +63,12 @@ def ask(
     return Answer(response.status_code, response.headers, content)
 
 
-def ask_place(url: str, seconds: float) -> tuple[int, str]:
-    """The status of a GET and where it leads (`Location`); nothing of the answer's content is read. Raises httpx's errors."""
+def ask_place(url: str, seconds: float) -> tuple[int, Mapping[str, str]]:
+    """The status of a GET and its headers, with names in lower case; nothing of the answer's content is read. Raises httpx's errors."""
     import httpx
 
     with httpx.stream("GET", url, headers=_AS_IT_IS, follow_redirects=False, timeout=seconds) as response:
-        return response.status_code, str(response.headers.get("location", ""))
+        return response.status_code, dict(response.headers)
 
 
 def read_content(

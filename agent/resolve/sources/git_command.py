@@ -20,7 +20,7 @@ from urllib.parse import unquote, urlsplit
 
 from agent.errors import AgentError, NotFoundError, RefusedError, UnreachableError
 from agent.redaction import redact
-from agent.resolve.sources.moves import find_move
+from agent.resolve.sources.moves import find_move, find_wait
 from agent.resolve.sources.owners_config import secluded
 from agent.trees import walk_tree
 
@@ -51,6 +51,7 @@ _CONFIG = (
 )
 
 _POLL_SECONDS = 0.05
+_ASKED_TOO_OFTEN = re.compile(r"returned error: 429")
 _REDIRECTED = re.compile(r"returned error: 30[12378]")
 
 
@@ -63,6 +64,18 @@ class MovedError(NotFoundError):
         )
         super().__init__("the repository has moved", where=url, hint=hint)
         self.place = place
+
+
+class BusyHostError(UnreachableError):
+    """The host has been asked too often. `seconds`: so long it wants not to be asked."""
+
+    def __init__(self, url: str, seconds: float) -> None:
+        super().__init__(
+            "the git host has been asked too often",
+            where=url,
+            hint=f"it wants not to be asked for {seconds:.0f} seconds; a mirror in AGENT_ACTIONS_URL can be asked instead",
+        )
+        self.seconds = seconds
 
 
 def run_git(
@@ -99,6 +112,8 @@ def run_git(
         said = errors.decode("utf-8", "replace")
         if _REDIRECTED.search(said):
             raise MovedError(url, find_move(bare_url))
+        if _ASKED_TOO_OFTEN.search(said):
+            raise BusyHostError(redact(url), find_wait(bare_url))
         raise explain(said, redact(url), has_login=bool(urlsplit(url).password))
     return output
 

@@ -138,12 +138,15 @@ async def _report(change: Change, origin: deliveries.OriginRow, row: RunRow) -> 
         return
     is_over = row.status is RunStatus.COMPLETED
     conclusion = row.conclusion or ""
+    context = f"{row.title} ({row.event})"
+    if await status_reports.is_anothers(change.connection, repository.id, origin, context):
+        context = f"{row.title} [{origin.flow}] ({row.event})"
     await status_reports.add_report(
         change.connection,
         repository=repository.id,
         run=row.id,
         commit=origin.commit,
-        context=f"{row.title} ({row.event})",
+        context=context,
         state=_STATES.get(conclusion, "error") if is_over else "pending",
         description=f"run {row.id} {_WORDS.get(conclusion, conclusion) if is_over else 'was started'}",
         now=change.now,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, and_, bindparam, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.server.store.hot import Hot
@@ -49,6 +49,7 @@ class OriginRow:
     depth: int
 
 
+_MOST_APPROVED = 20  # that are looked through for a head
 _COLUMNS = [deliveries.c[name] for name in DeliveryRow.__slots__]
 _FIND_ORIGIN = Hot(
     select(*(origins.c[name] for name in OriginRow.__slots__)).where(origins.c.run == bindparam("of_run"))
@@ -159,10 +160,36 @@ async def list_deliveries(
     return [DeliveryRow(**row) for row in (await connection.execute(query)).mappings()]
 
 
-async def list_due(connection: AsyncConnection, now: float, limit: int) -> list[DeliveryRow]:
-    """Deliveries that somebody should work on now, oldest first."""
-    query = select(*_COLUMNS).where(deliveries.c.due_at <= now).order_by(deliveries.c.id).limit(limit)
+async def list_first_due(connection: AsyncConnection, now: float, limit: int) -> list[DeliveryRow]:
+    """Of each scope the oldest delivery that somebody should work on now, oldest first."""
+    firsts = select(func.min(deliveries.c.id)).where(deliveries.c.due_at <= now).group_by(deliveries.c.scope)
+    query = select(*_COLUMNS).where(deliveries.c.id.in_(firsts)).order_by(deliveries.c.id).limit(limit)
     return [DeliveryRow(**row) for row in (await connection.execute(query)).mappings()]
+
+
+async def let_wait(connection: AsyncConnection, row: DeliveryRow, until: float, why: str) -> None:
+    """Nobody works on a due delivery until `until`, which counts as no attempt."""
+    statement = (
+        update(deliveries)
+        .where(deliveries.c.id == row.id, deliveries.c.due_at == row.due_at)
+        .values(due_at=until, outcome=why)
+    )
+    await connection.execute(statement)
+
+
+async def list_approved(connection: AsyncConnection, row: DeliveryRow) -> list[str]:
+    """What was sent with the deliveries about the same subject that somebody approved, as JSON, newest first."""
+    query = (
+        select(deliveries.c.payload)
+        .where(
+            deliveries.c.scope == row.scope,
+            deliveries.c.subject == row.subject,
+            deliveries.c.is_approved,
+        )
+        .order_by(deliveries.c.id.desc())
+        .limit(_MOST_APPROVED)
+    )
+    return list((await connection.execute(query)).scalars())
 
 
 async def claim_delivery(connection: AsyncConnection, row: DeliveryRow, until: float) -> bool:

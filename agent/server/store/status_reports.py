@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from sqlalchemy import Select, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from agent.server.store.schema import status_reports
+from agent.server.store.deliveries import OriginRow
+from agent.server.store.schema import origins, status_reports
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,22 @@ async def add_report(
         problem="",
     )
     await connection.execute(statement)
+
+
+async def is_anothers(connection: AsyncConnection, repository: str, origin: OriginRow, context: str) -> bool:
+    """Whether a flow in another file than the origin's has reported to its commit in this context: they have one name."""
+    query = (
+        select(status_reports.c.id)
+        .join(origins, origins.c.run == status_reports.c.run)
+        .where(
+            status_reports.c.repository == repository,
+            status_reports.c.commit == origin.commit,
+            status_reports.c.context == context,
+            origins.c.flow != origin.flow,
+        )
+        .limit(1)
+    )
+    return (await connection.execute(query)).first() is not None
 
 
 async def list_due(connection: AsyncConnection, now: float, limit: int) -> list[StatusReportRow]:

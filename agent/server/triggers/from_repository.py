@@ -35,9 +35,18 @@ class Findings:
 
 
 async def start_from_repository(
-    connected: Connected, starter: Starter, row: DeliveryRow, delivery: Delivery, repository: RepositoryRow
+    connected: Connected,
+    starter: Starter,
+    row: DeliveryRow,
+    delivery: Delivery,
+    repository: RepositoryRow,
+    *,
+    is_approved: bool,
 ) -> Findings:
-    """Start what the delivery starts. Raises UnreachableError when it is to be tried again."""
+    """Start what the delivery starts; `is_approved`: somebody has looked at the very commits that it is about.
+
+    Raises UnreachableError when it is to be tried again.
+    """
     if why := explain_nothing(delivery):
         return Findings((), why)
     results: list[Result] = []
@@ -50,7 +59,7 @@ async def start_from_repository(
             for is_trusted in (True, False)
         }
         for event in event_names(delivery):
-            look = _Look(mirror, row, delivery, repository, event, others)
+            look = _Look(mirror, row, delivery, repository, event, others, is_approved=is_approved)
             starts, told, why = await connected.ask(look.find)
             is_held = is_held or why == HELD
             words += [why] if why else []
@@ -75,12 +84,15 @@ class _Look:
         repository: RepositoryRow,
         event: str,
         others: Mapping[bool, ReadOthers],
+        *,
+        is_approved: bool,
     ) -> None:
         self._mirror = mirror
         self._row = row
         self._delivery = delivery
         self._repository = repository
         self._event = event
+        self._is_approved = is_approved
         self._others = others  # by whether the flow is trusted
         self._locator = Locator(mirror, delivery, repository, row.attempt)
         self._changed: ChangedPaths | None = None  # once a flow asks
@@ -103,12 +115,7 @@ class _Look:
             start, result = self._judge(path, content, target)
             starts += [start] if start else []
             told += [result] if result else []
-        if (
-            starts
-            and not target.is_trusted
-            and not self._row.is_approved
-            and self._repository.forks == "approve"
-        ):
+        if starts and not target.is_trusted and not self._is_approved and self._repository.forks == "approve":
             return [], told, HELD
         return starts, told, ""
 

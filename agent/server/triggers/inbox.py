@@ -56,9 +56,11 @@ class Inbox:
         payload.pop("secret", None)  # old versions of Gitea send it along
         try:
             delivery = READERS[provider](event, payload)
-            outcome = _refuse(row, delivery)
+            if not delivery.repository:
+                raise MalformedError("the delivery names no repository")
+            outcome = explain_stranger(row, delivery)
         except UnknownEventError as error:
-            delivery, outcome = Delivery(provider, event), error.what
+            delivery, outcome, payload = Delivery(provider, event), error.what, {}
         return await self._write_down(row, delivery, headers, body, payload, outcome)
 
     async def _write_down(
@@ -68,12 +70,12 @@ class Inbox:
         headers: Mapping[str, str],
         body: bytes,
         payload: Payload,
-        outcome: str | None,
+        outcome: str,
     ) -> tuple[int | None, str]:
         digest = hashlib.sha256(body).hexdigest()
         identifier = _header(headers, ID_HEADERS[row.provider]) or digest
         # GitHub and Gitea sign the body alone, so that a replay may bear a new id, but not another body.
-        is_signed_alone = row.provider in SIGNED_ALONE and outcome is None
+        is_signed_alone = row.provider in SIGNED_ALONE and not outcome
         subject = f"pull/{delivery.pull.number}" if delivery.pull else delivery.ref
         async with self._changes.begin() as change:
             number = await deliveries.add_delivery(
@@ -86,10 +88,10 @@ class Inbox:
                 event=_plain(_header(headers, EVENT_HEADERS[row.provider])),
                 action=_plain(delivery.action),
                 subject=_plain(subject),
-                payload=json.dumps(payload) if outcome is None else "{}",
+                payload=json.dumps(payload),  # of one that our own settings refuse too: they may be mended
                 depth=0,
                 now=change.now,
-                outcome=outcome,
+                outcome=outcome or None,
             )
             change.wake(TRIGGERS)
         return number, outcome or ("" if number is not None else "this delivery was here before")
@@ -135,14 +137,15 @@ def _parts(value: object) -> Iterable[object]:
     return value if isinstance(value, list) else ()
 
 
-def _refuse(row: RepositoryRow, delivery: Delivery) -> str | None:
-    """Why nothing comes of a delivery of a known event, by what is plain already; None: it is to be worked off."""
-    if not delivery.repository:
-        raise MalformedError("the delivery names no repository")
+def explain_stranger(row: RepositoryRow, delivery: Delivery) -> str:
+    """Why nothing comes of a delivery whose repository is not the webhook's; "" where it is."""
     path = row.url.removesuffix(".git").lower()
-    if not path.endswith(f"/{delivery.repository.lower()}"):
-        return f"it is about {delivery.repository}, and this webhook is of {row.url}"
-    return None
+    if path.endswith(f"/{delivery.repository.lower()}"):
+        return ""
+    return (
+        f"it is about {delivery.repository}, and this webhook is of {row.url}; if that has another address now, "
+        f"PATCH /api/v1/repositories/{row.id} and repeat the delivery"
+    )
 
 
 def _header(headers: Mapping[str, str], names: tuple[str, ...]) -> str:

@@ -14,15 +14,20 @@ from agent.flow.repository import split_repository
 from agent.server.events.changes import Changes
 from agent.server.pools import Pool
 from agent.server.process.asking import ask
+from agent.server.runs.platform_events import TRIGGERS
 from agent.server.store import repositories, status_reports
+from agent.server.store.database import Connection
 from agent.server.store.repositories import RepositoryRow
 from agent.server.store.status_reports import StatusReportRow
 from agent.server.triggers.connected import Connected
+from agent.server.triggers.lanes import Lanes
 from agent.server.triggers.outside import AllowedUrl, OutsideRule
 
 _SECONDS: Final = 20.0
 _CLAIM_SECONDS: Final = 120.0
 _MOST_ATTEMPTS: Final = 10
+_LOOKED_AT: Final = 50
+_BLOCKED_SECONDS: Final = 1.0  # what is due waits for what is being sent, whose end says so
 _GITLAB_STATES: Final = {"failure": "failed", "error": "canceled"}
 _LONGEST_DESCRIPTION: Final = 140  # GitHub's
 _LONGEST_CONTEXT: Final = 255
@@ -91,18 +96,30 @@ class Statuses:
         self._outside = outside
         self._threads = threads
         self._public_url = public_url
+        self.lanes: Lanes | None = None  # while somebody works; a lane is a repository
+        self._is_blocked = False
+
+    async def next_due(self, connection: Connection) -> float | None:
+        """When there is something to send."""
+        if self._is_blocked:
+            return self._changes.clock.now() + _BLOCKED_SECONDS
+        return await status_reports.next_due(connection)
 
     async def work(self) -> None:
-        """Send every report that is due."""
+        """Begin to send every report that is due, a repository's one after the other."""
+        assert self.lanes is not None, "somebody works"
+        self._is_blocked = False
         async with self._changes.database.read() as connection:
-            due = await status_reports.list_due(connection, self._changes.clock.now(), 20)
+            due = await status_reports.list_due(connection, self._changes.clock.now(), _LOOKED_AT)
         for row in due:
+            if not self.lanes.has_room(row.repository):
+                self._is_blocked = True
+                continue
             async with self._changes.begin() as change:
-                is_mine = await status_reports.claim_report(
-                    change.connection, row, change.now + _CLAIM_SECONDS
-                )
+                until = change.now + _CLAIM_SECONDS
+                is_mine = await status_reports.claim_report(change.connection, row, until)
             if is_mine:
-                await self._deliver(row)
+                self.lanes.start(row.repository, self._deliver(row))
 
     async def _deliver(self, row: StatusReportRow) -> None:
         problem = ""
@@ -112,6 +129,7 @@ class Statuses:
         except AgentError as error:
             problem, is_final = str(error), isinstance(error, RefusedError)
         async with self._changes.begin() as change:
+            change.wake(TRIGGERS)
             attempt = row.attempt + 1
             again = change.now + min(5.0 * 2**attempt, 3600.0)
             is_over = not problem or is_final or attempt >= _MOST_ATTEMPTS

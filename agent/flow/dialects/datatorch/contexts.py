@@ -78,7 +78,7 @@ def _describe_source(run: RunFacts, event: Mapping[str, object]) -> dict[str, ob
         "repository": repository,
         "repository_owner": repository.split("/")[0],
         "ref": ref,
-        "ref_name": re.sub(r"^refs/(heads|tags|pull)/", "", ref),
+        "ref_name": re.sub(r"^refs/(heads|tags|pull|merge-requests)/", "", ref),
         "ref_type": "tag" if ref.startswith("refs/tags/") else "branch",
         "sha": run.commit,
         "actor": run.actor,

@@ -17,6 +17,10 @@ from agent.flow.repository import split_repository
 BY_HAND: Final = "workflow_dispatch"
 DEBUG_VARIABLES: Final = {"ACTIONS_STEP_DEBUG": "true", "ACTIONS_RUNNER_DEBUG": "true"}
 _GITHUB: Final = "https://github.com"
+_WITHOUT_REF: Final = (
+    "deployment",
+    "deployment_status",
+)  # they may be of a commit that nobody names otherwise
 
 
 def start_contexts(run: RunFacts) -> Contexts:
@@ -24,6 +28,8 @@ def start_contexts(run: RunFacts) -> Contexts:
     event = dict(run.payload)
     if run.event == BY_HAND:  # typed in `inputs`, always text in `github.event.inputs`
         event["inputs"] = {name: to_text(value) for name, value in run.inputs.items()}
+        file = run.flow_file.removeprefix("./")
+        event = {"ref": run.ref, "workflow": file, "sender": {"login": run.actor}, **event}
     return {"github": _make_github(run, event)}
 
 
@@ -55,7 +61,7 @@ def _make_github(run: RunFacts, event: Mapping[str, object]) -> dict[str, object
     server, repository = split_repository(run.url)
     server = server or _GITHUB  # a local path or nothing counts as GitHub's
     repository = repository or "local/" + (re.sub(r"[^\w.-]+", "-", run.flow_name).strip("-.") or "flow")
-    ref = run.ref or "refs/heads/main"
+    ref = run.ref or ("" if run.event in _WITHOUT_REF else "refs/heads/main")
     pull = event.get("pull_request")
     return {
         "event_name": run.event,
@@ -64,7 +70,7 @@ def _make_github(run: RunFacts, event: Mapping[str, object]) -> dict[str, object
         "repository_owner": repository.split("/")[0],
         "repositoryUrl": f"git://{server.partition('://')[2]}/{repository}.git",
         "ref": ref,
-        "ref_name": re.sub(r"^refs/(heads|tags|pull)/", "", ref),
+        "ref_name": re.sub(r"^refs/(heads|tags|pull|merge-requests)/", "", ref),
         "ref_type": "tag" if ref.startswith("refs/tags/") else "branch",
         "ref_protected": False,
         "sha": run.commit,

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from agent.server.triggers.delivery import Delivery, Payload
+from agent.server.triggers.delivery import Delivery, Payload, text
 from agent.server.triggers.providers import gitea, github, gitlab
 
 READERS: Final[Mapping[str, Callable[[str, Payload], Delivery]]] = {
@@ -23,3 +23,15 @@ ID_HEADERS: Final[Mapping[str, tuple[str, ...]]] = {
     "gitea": ("x-forgejo-delivery", "x-gitea-delivery"),
     "gitlab": ("webhook-id", "idempotency-key", "x-gitlab-event-uuid"),
 }
+
+# Where each provider's payload about a request to merge has the commit of its head.
+_HEADS: Final[Mapping[str, tuple[str, ...]]] = {
+    "github": ("pull_request", "head", "sha"),
+    "gitea": ("pull_request", "head", "sha"),
+    "gitlab": ("object_attributes", "last_commit", "id"),
+}
+
+
+def read_head(provider: str, payload: Payload) -> str:
+    """The head's commit in what a provider sent about a request to merge; "" when it is about none."""
+    return text(payload, *_HEADS[provider])

@@ -3,6 +3,7 @@
 Source: Gitea's documentation, "Webhooks", and the names in its `modules/structs/hook.go`.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -14,11 +15,16 @@ _EVENTS: Final = {
     "pull_request_rejected": ("pull_request_review", "submitted"),
     "pull_request_comment": ("pull_request_review", "submitted"),
 }
-_PULL_ACTIONS: Final = {
-    "synchronized": "synchronize",
-    "label_updated": "labeled",
-    "label_cleared": "unlabeled",
-    "review_request": "review_requested",
+# Its words for activities, by event; of others the word is GitHub's.
+_ACTIONS: Final[Mapping[str, Mapping[str, str]]] = {
+    "pull_request": {
+        "synchronized": "synchronize",
+        "label_updated": "labeled",
+        "label_cleared": "unlabeled",
+        "review_request": "review_requested",
+    },
+    "issues": {"label_updated": "labeled", "label_cleared": "unlabeled"},
+    "release": {"updated": "edited"},
 }
 _REVIEWS: Final = {
     "pull_request_review_approved": "approved",
@@ -30,8 +36,7 @@ _REVIEWS: Final = {
 def read_delivery(event: str, payload: Payload) -> Delivery:
     """The delivery. Raises UnknownEventError for an event that starts no flow."""
     name, action = _EVENTS.get(event, (event, ""))
-    if name == "pull_request":
-        action = _PULL_ACTIONS.get(text(payload, "action"), "")
+    action = action or _ACTIONS.get(name, {}).get(text(payload, "action"), "")
     shaped = dict(payload)
     shaped.pop("secret", None)  # old versions send the hook's secret along
     if action:
@@ -41,6 +46,8 @@ def read_delivery(event: str, payload: Payload) -> Delivery:
         shaped["review"] = {"state": state, "body": text(payload, "review", "content")}
     if name == "push":
         shaped |= _push_facts(payload)
+    if name == "fork":  # there `repository` is the new one and `forkee` what it was made of
+        shaped["repository"], shaped["forkee"] = part(payload, "forkee"), part(payload, "repository")
     delivery = github.read_delivery(name, shaped)
     if delivery.pull is not None and not delivery.pull.number:
         delivery = replace(delivery, pull=replace(delivery.pull, number=number(payload, "number")))

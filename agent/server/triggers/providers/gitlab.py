@@ -67,11 +67,12 @@ def _read_push(payload: Payload) -> Delivery:
 
 def _read_merge_request(payload: Payload) -> Delivery:
     facts = part(payload, "object_attributes")
-    action = _action(payload)
+    action, more = _action(payload)
     pull = _pull(facts)
     name = text(payload, "user", "username")
     shaped = {
         "action": action,
+        **more,
         "number": pull.number,
         "pull_request": {
             "number": pull.number,
@@ -79,6 +80,9 @@ def _read_merge_request(payload: Payload) -> Delivery:
             "title": text(facts, "title"),
             "body": text(facts, "description"),
             "html_url": text(facts, "url"),
+            "user": _author(payload),
+            "assignees": [_user(person) for person in items(payload, "assignees")],
+            "requested_reviewers": [_user(person) for person in items(payload, "reviewers")],
             "state": "open" if text(facts, "state") in ("opened", "locked") else "closed",
             "draft": bool(part(facts, "draft") or part(facts, "work_in_progress")),
             "merged": text(facts, "state") == "merged",
@@ -104,23 +108,79 @@ def _read_merge_request(payload: Payload) -> Delivery:
     )
 
 
-def _action(payload: Payload) -> str:
-    """GitHub's word. An update with an `oldrev` brought commits; one of labels or reviewers is told by its `changes`."""
+def _action(payload: Payload) -> tuple[str, dict[str, object]]:
+    """GitHub's word, and what its event tells besides. An update with an `oldrev` brought commits; others are told by their `changes`.
+
+    Raises UnknownEventError for an activity that GitHub has no word for.
+    """
     action = text(payload, "object_attributes", "action")
     if action in _ACTIONS:
-        return _ACTIONS[action]
-    if action == "update":
-        if text(payload, "object_attributes", "oldrev"):
-            return "synchronize"
-        labels = part(payload, "changes", "labels")
-        if labels is not None:
-            is_more = len(items(labels, "current")) >= len(items(labels, "previous"))
-            return "labeled" if is_more else "unlabeled"
-        if part(payload, "changes", "draft") is not None:
-            is_draft = part(payload, "changes", "draft", "current") is True
-            return "converted_to_draft" if is_draft else "ready_for_review"
-        return "edited"
-    raise UnknownEventError(f"a merge request that is '{action}' starts no flows here")
+        return _ACTIONS[action], {}
+    if action != "update":
+        raise UnknownEventError(f"a merge request that is '{action}' starts no flows here")
+    if text(payload, "object_attributes", "oldrev"):
+        return "synchronize", {}
+    changes = part(payload, "changes")
+    for key, words, member in _CHANGED_LISTS:
+        if part(changes, key) is not None:
+            more, fewer = _differ(items(changes, key, "current"), items(changes, key, "previous"))
+            one = _label(*(more or fewer)[:1]) if member == "label" else _user(*(more or fewer)[:1])
+            return words[0] if more or not fewer else words[1], {member: one}
+    if part(changes, "milestone_id") is not None:
+        is_set = number(changes, "milestone_id", "current") != 0
+        return "milestoned" if is_set else "demilestoned", {}
+    if part(changes, "draft") is not None:
+        is_draft = part(changes, "draft", "current") is True
+        return "converted_to_draft" if is_draft else "ready_for_review", {}
+    if isinstance(changes, Mapping) and changes and not set(changes) - _TIMES:
+        raise UnknownEventError("an update of a merge request that changes nothing but times starts no flows")
+    return "edited", {}
+
+
+# What changes in a list: GitHub's words for more and for fewer, and the member of its event that names the one.
+_CHANGED_LISTS: Final = (
+    ("labels", ("labeled", "unlabeled"), "label"),
+    ("assignees", ("assigned", "unassigned"), "assignee"),
+    ("reviewers", ("review_requested", "review_request_removed"), "requested_reviewer"),
+)
+_TIMES: Final = {
+    "updated_at", "updated_by_id", "last_edited_at", "last_edited_by_id", "time_estimate", "total_time_spent",
+    "time_change", "human_time_estimate", "human_total_time_spent", "human_time_change", "prepared_at",
+}  # fmt: skip
+
+
+def _differ(current: list[object], previous: list[object]) -> tuple[list[object], list[object]]:
+    """What came and what went, by id, else as it is."""
+
+    def key(item: object) -> object:
+        return number(item, "id") or text(item, "title") or text(item, "username")
+
+    now, before = {key(item) for item in current}, {key(item) for item in previous}
+    if len(now) != len(current) or len(before) != len(previous):  # they have no names: the numbers tell
+        more = len(current) - len(previous)
+        return current[: max(more, 0)], previous[: max(-more, 0)]
+    return [item for item in current if key(item) not in before], [
+        item for item in previous if key(item) not in now
+    ]
+
+
+def _label(label: object = None) -> dict[str, object]:
+    color = text(label, "color").removeprefix("#")
+    return {"id": number(label, "id"), "name": text(label, "title"), "color": color}
+
+
+def _user(person: object = None) -> dict[str, object]:
+    return {"id": number(person, "id"), "login": text(person, "username")}
+
+
+def _author(payload: Payload) -> dict[str, object]:
+    """Who opened it: the hook names nobody but who does something now, and by number the author."""
+    author = number(payload, "object_attributes", "author_id")
+    people = [part(payload, "user"), *items(payload, "assignees"), *items(payload, "reviewers")]
+    return next(
+        (_user(person) for person in people if author and number(person, "id") == author),
+        {"id": author, "login": ""},
+    )
 
 
 def _pull(facts: object) -> PullRequest:
