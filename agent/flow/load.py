@@ -43,15 +43,21 @@ def _import_gradient() -> FrontEnd:
     return gradient.FRONT_END
 
 
+def _import_jumpwire() -> FrontEnd:
+    from agent.flow.dialects import jumpwire
+
+    return jumpwire.FRONT_END
+
+
 # Imported when a flow of that language is first read: nobody waits for languages that he doesn't use.
 _FRONT_ENDS: Final[dict[str, Callable[[], FrontEnd]]] = {
     "github": _import_github,
     "dstack": _import_dstack,
     "datatorch": _import_datatorch,
     "gradient": _import_gradient,
+    "jumpwire": _import_jumpwire,
 }
-# Dialects that `detect_dialect` can tell; those without a front end are not there yet.
-DIALECTS: Final = ("github", "datatorch", "dstack", "gradient", "jumpwire")
+DIALECTS: Final = tuple(_FRONT_ENDS)
 DEFAULT: Final = "github"
 # A file is read before it is known which language it is in: no language takes more (a test sees to that).
 LIMITS: Final = YamlLimits()
@@ -156,15 +162,7 @@ def _place_in(file: str, problem: Problem) -> tuple[bool, str, int, int]:
 
 
 def _explain_dialect(name: str, file: str) -> Problem:
-    here = Position(file, 1, 1)
-    if name in DIALECTS:
-        message = f"this is a {name} file; that dialect is not there yet"
-        return Problem(
-            here,
-            message,
-            f"`--dialect {DEFAULT}`, or a first line `# dialect: {DEFAULT}`, reads it as GitHub's",
-        )
-    return Problem(here, f"there is no dialect '{name}'", f"known are {', '.join(DIALECTS)}")
+    return Problem(Position(file, 1, 1), f"there is no dialect '{name}'", f"known are {', '.join(DIALECTS)}")
 
 
 def _is_later_dstack(root: Mapping, file: str) -> bool:

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from agent.flow.dialect import Dialect
+from agent.flow.stages import Stage
 from agent.flow.written import Position as Position  # noqa: PLC0414 - mypy's sign that it is this module's too
 from agent.flow.written import Template as Template  # noqa: PLC0414
 
@@ -157,7 +158,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One job as written, before its matrix is expanded. Either `steps` or `call` is set."""
+    """One job as written, before its matrix is expanded. `steps`, `call` or `stages` is set."""
 
     id: str
     position: Position
@@ -185,6 +186,7 @@ class Job:
     nodes: Template = 1
     retry: Template = None  # a number, or {max, on, backoff: {seconds, factor, most}}: an addition of ours
     call: FlowCall | None = None
+    stages: tuple[Stage, ...] = ()
     brings: "tuple[BroughtData, ...]" = ()
     keeps: "tuple[KeptData, ...]" = ()
     apps: "tuple[App, ...]" = ()

@@ -60,6 +60,11 @@ class Reader:
         return sorted(self._problems.values(), key=lambda found: (found.position.line, found.position.column))
 
     @property
+    def problem_count(self) -> int:
+        """How many there are so far."""
+        return len(self._problems)
+
+    @property
     def has_errors(self) -> bool:
         """Whether any problem makes the file invalid."""
         return any(problem.severity is Severity.ERROR for problem in self._problems.values())

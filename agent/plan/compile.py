@@ -8,6 +8,7 @@ from agent.errors import UsageError
 from agent.flow.expressions import evaluate_template, to_text
 from agent.flow.model import MOST_MINUTES, Flow, Job, Step, StepKind
 from agent.flow.references import refer
+from agent.flow.stages import Stage, order_stages
 from agent.plan.contexts import evaluate_environment, job_contexts, read_amount, show_name
 from agent.plan.data import add_data_steps, evaluate_brings, evaluate_keeps
 from agent.plan.scopes import calling_jobs, flow_of, scope_of, written_job
@@ -16,9 +17,11 @@ from agent.plan.state import JobState, RunState
 from agent.spec import job as spec
 from agent.spec.conventions import JOB_TOKEN
 from agent.spec.request import MOST_NODES, MOST_PRIORITY, read_request, read_whole
+from agent.spec.stages import StageSpec, StagesWork
 
 if TYPE_CHECKING:
     from agent.flow.data import App
+    from agent.spec.data import Bring, Keep
 
 _SPEC_KINDS: dict[StepKind, spec.SpecStepKind] = {
     kind: spec.SpecStepKind(kind.value) for kind in StepKind if kind is not StepKind.PARALLEL
@@ -38,14 +41,13 @@ def compile_job(flow: Flow, state: RunState, job: JobState) -> spec.JobSpec:
     labels, group = _runs_on(evaluate_template(written.runs_on, contexts), written)
     secrets, callers = list_secrets(flow, state, job)
     shell, folder = written.defaults.shell, written.defaults.working_directory
-    steps = tuple(_move_steps(lower_steps(written.steps), own.file if scope else ""))
     brings, keeps = evaluate_brings(written, contexts, scope), evaluate_keeps(written, contexts)
     return spec.JobSpec(
         run=state.request.run,
         job=job.id,
         key=job.key,
         name=show_name(flow, state, job),
-        work=spec.StepsWork(add_data_steps(steps, brings, keeps)),
+        work=_lower_work(own, written, scope, brings, keeps),
         runs_on=labels,
         group=group,
         env=tuple(
@@ -83,6 +85,31 @@ def compile_job(flow: Flow, state: RunState, job: JobState) -> spec.JobSpec:
         keeps=keeps,
         apps=tuple(_app(app, contexts) for app in written.apps),
         nodes=_whole(written.nodes, contexts, "nodes", least=1, most=MOST_NODES),
+    )
+
+
+def _lower_work(
+    own: Flow, job: Job, scope: str, brings: "tuple[Bring, ...]", keeps: "tuple[Keep, ...]"
+) -> spec.Work:
+    """What a job of the flow `own` does, as an agent is told it."""
+    if job.stages:
+        return StagesWork(lower_stages(job.stages), own.title)
+    steps = tuple(_move_steps(lower_steps(job.steps), own.file if scope else ""))
+    return spec.StepsWork(add_data_steps(steps, brings, keeps))
+
+
+def lower_stages(stages: tuple[Stage, ...]) -> tuple[StageSpec, ...]:
+    """The stages, each after those that it gets its records from."""
+    return tuple(
+        StageSpec(
+            name=stage.name,
+            action=stage.action,
+            config=stage.config,
+            out=stage.out,
+            uses=stage.uses,
+            place=str(stage.position),
+        )
+        for stage in order_stages(stages)
     )
 
 

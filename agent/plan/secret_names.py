@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from agent.flow.expressions import has_expression
 from agent.flow.model import Flow, Job, Step
+from agent.flow.stages import list_named
 from agent.plan.scopes import calling_jobs, flow_of, scope_of, written_job
 from agent.plan.state import JobState, RunState
 from agent.spec.conventions import JOB_TOKEN
@@ -22,7 +23,7 @@ def list_secrets(flow: Flow, state: RunState, job: JobState) -> tuple[tuple[str,
     """
     own = flow_of(flow, state, scope_of(job.node))
     written = written_job(flow, state, job.node)
-    names = {name.lower(): name for name in _named(_job_templates(own, written))}
+    names = {name.lower(): name for name in _names_of(own, written)}
     if written.sees_all_secrets:
         names["*"] = "*"
     callers: list[JobState] = []
@@ -77,7 +78,7 @@ def named_secrets(flow: Flow) -> dict[str, str]:
             found = {**named_secrets(flow.called[job.call.uses]), **found}
         if _has_environment(flow, job):
             continue
-        for name in _named(_job_templates(flow, job)):
+        for name in _names_of(flow, job):
             if name not in ("*", JOB_TOKEN):
                 found.setdefault(name, str(job.position))
     return found
@@ -88,6 +89,13 @@ def _has_environment(flow: Flow, job: Job) -> bool:
     called = flow.called.get(job.call.uses) if job.call is not None else None
     inner = called is not None and any(_has_environment(called, other) for other in called.jobs.values())
     return job.environment is not None or inner
+
+
+def _names_of(flow: Flow, job: Job) -> Iterator[str]:
+    """The secrets that a job names; `*` where it may read any."""
+    yield from _named(_job_templates(flow, job))
+    for stage in job.stages:
+        yield from list_named(stage.config)
 
 
 def _job_templates(flow: Flow, job: Job) -> Iterator[object]:

@@ -51,6 +51,11 @@ class StagesWork:
     stages: tuple[StageSpec, ...]
     flow: str = ""  # the flow's name: with the project, whose bookmarks and queues these are
 
+    @staticmethod
+    def to_form(fields: dict[str, object]) -> dict[str, object]:
+        """With its kind, by which it is told from work of another form."""
+        return {"kind": StagesWork.KIND, **fields}
+
 
 @dataclass(frozen=True, slots=True)
 class StageRetry:

@@ -1,0 +1,110 @@
+"""`stages`: each stage's name, action, config and `out`, and all of them as a graph.
+
+A name, an action and an `out` are text, as the documents' schema has it: a number is none, though YAML would make one of it.
+"""
+
+from collections.abc import Sequence as Items
+from typing import NamedTuple
+
+from agent.flow.dialects.jumpwire.actions import find_action
+from agent.flow.dialects.jumpwire.config import read_config
+from agent.flow.dialects.jumpwire.graph import Vertex, check_graph, count_predecessors
+from agent.flow.dialects.jumpwire.secrets import check_texts
+from agent.flow.dialects.jumpwire.settings import UNKNOWN, Action
+from agent.flow.dialects.jumpwire.values import is_text
+from agent.flow.nodes import Mapping, Node, Scalar, Sequence
+from agent.flow.reading import Reader
+from agent.flow.stages import Stage
+from agent.flow.tidied import list_fields, list_items, text_of
+
+
+class _Written(NamedTuple):
+    """A stage with what stands in its file."""
+
+    node: Mapping
+    fields: dict[str, Node]
+    vertex: Vertex
+
+
+def read_stages(reader: Reader, root: Node) -> tuple[Stage, ...]:
+    """The stages of a flow, in its file's order. `root` is as it was written: its shape has been looked at."""
+    top = list_fields(root)
+    _check_text(reader, top.get("name"))
+    place = top.get("stages")
+    items = place.items if isinstance(place, Sequence) else []
+    written = _name_stages(reader, [item for item in items if isinstance(item, Mapping)])
+    counts = count_predecessors([each.vertex for each in written])
+    actions = {
+        each.vertex.name: find_action(
+            reader,
+            each.fields.get("action"),
+            each.fields.get("config"),
+            has_predecessors=counts[each.vertex.name] > 0,
+        )
+        for each in written
+    }
+    if place is not None and len(written) == len(items):
+        check_graph(reader, place, [each.vertex for each in written], actions)
+    return tuple(_read_stage(reader, each, actions[each.vertex.name]) for each in written)
+
+
+def _name_stages(reader: Reader, nodes: Items[Mapping]) -> list[_Written]:
+    """The stages that have a name, each once, with the edges that lead to one of them."""
+    named: dict[str, tuple[Mapping, dict[str, Node]]] = {}
+    for node in nodes:
+        fields = list_fields(node)
+        for key in ("name", "action"):
+            _check_text(reader, fields.get(key))
+        name = text_of(fields.get("name"))
+        if name in named:
+            first = named[name][0].position
+            reader.report(
+                fields["name"],
+                f"there are two stages '{name[:80]}': a name is a stage's own",
+                f"the other one stands in line {first.line}",
+            )
+        elif name:
+            named[name] = (node, fields)
+    return [
+        _Written(
+            node, fields, Vertex(name, fields["name"], _read_out(reader, fields.get("out"), list(named)))
+        )
+        for name, (node, fields) in named.items()
+    ]
+
+
+def _read_out(reader: Reader, node: Node | None, known: list[str]) -> tuple[tuple[str, Node], ...]:
+    out: dict[str, Node] = {}
+    for item in list_items(node):
+        _check_text(reader, item)
+        name = text_of(item)
+        if name in out:
+            reader.warn(item, f"'{name[:80]}' is named twice", "it gets each record once")
+        elif name in known:
+            out[name] = item
+        elif is_text(item) and name:
+            reader.report_unknown(item, f"there is no stage '{name[:80]}'", name, known)
+    return tuple(out.items())
+
+
+def _read_stage(reader: Reader, written: _Written, action: Action) -> Stage:
+    fields = written.fields
+    config = fields.get("config")
+    check_texts(reader, config)
+    name = text_of(fields.get("action"))
+    return Stage(
+        written.vertex.name,
+        action.name,
+        written.node.position,
+        name,
+        read_config(reader, action, fields.get("action", written.node), config)
+        if action is not UNKNOWN
+        else {},
+        tuple(name for name, _ in written.vertex.out),
+        uses=name if action.name == "uses" else "",
+    )
+
+
+def _check_text(reader: Reader, node: Node | None) -> None:
+    if isinstance(node, Scalar) and not is_text(node) and node.value is not None:
+        reader.report(node, f"Unexpected value '{text_of(node)}'", f"in quotes it is text: '{node.text}'")

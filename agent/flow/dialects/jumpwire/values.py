@@ -1,0 +1,235 @@
+"""Values of configs: each reader gives what the stages expect, and reports what can't be used, at its place."""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from agent.config import read_size
+from agent.errors import UsageError
+from agent.flow.cron import is_cron
+from agent.flow.dialects.jumpwire.settings import ReadValue
+from agent.flow.members import find_close
+from agent.flow.nodes import Mapping, Node, Scalar, Sequence, key_text, plain
+from agent.flow.reading import Reader
+from agent.flow.stages import list_named
+from agent.flow.tidied import list_items, list_pairs, text_of, texts_of
+
+METHODS: Final = ("get", "head", "post", "put", "patch", "delete", "options", "trace")
+RECEIVED: Final = ("POST", "PUT", "PATCH", "DELETE", "GET")
+TYPES: Final = ("int", "float", "string", "bool")
+_OTHER_TYPES: Final = {
+    "integer": "int", "number": "float", "double": "float", "decimal": "float", "str": "string", "text": "string", "boolean": "bool",
+}  # fmt: skip
+_PATH: Final = re.compile(r"/?[\w.~-]+(?:/[\w.~-]+)*/?", re.ASCII)
+_HEADER: Final = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)  # RFC 9110, 5.1
+_SLOT: Final = re.compile(r"[a-z0-9_]{1,63}")
+_SLASHED: Final = re.compile(r"/(.*)/([imsux]*)", re.DOTALL)
+_FLAGS: Final = "imsx"  # that mean the same in Python
+
+
+def has_secret(text: str) -> bool:
+    """Whether a text is known whole only when the flow runs."""
+    return any(True for _ in list_named(text))
+
+
+def read_texts(_reader: Reader, node: Node) -> list[str]:
+    """One text or many, as a list."""
+    return list(texts_of(node))
+
+
+def read_lines(_reader: Reader, node: Node) -> list[str]:
+    """A list of texts, or a text of lines, as a list."""
+    lines = texts_of(node) if isinstance(node, Sequence) else text_of(node).splitlines()
+    return [line.strip() for line in lines if line.strip()]
+
+
+def whole(least: int, most: int) -> ReadValue:
+    """A whole number of that range."""
+
+    def read(reader: Reader, node: Node) -> object:
+        value = plain(node)
+        if isinstance(value, int | float) and (not least <= value <= most or value != int(value)):
+            reader.report(
+                node, f"expected a whole number from {least:,} to {most:,}, found {text_of(node)[:80]}"
+            )
+            return least
+        return int(value) if isinstance(value, float) else value
+
+    return read
+
+
+def number(least: float, most: float, unit: str = "") -> ReadValue:
+    """A number of that range."""
+    kind = f"{unit} from" if unit else "a number from"
+
+    def read(reader: Reader, node: Node) -> object:
+        value = plain(node)
+        if isinstance(value, int | float) and not least <= value <= most:
+            reader.report(node, f"expected {kind} {least:g} to {most:,.15g}, found {text_of(node)[:80]}")
+        return value
+
+    return read
+
+
+def read_amount_of_bytes(reader: Reader, node: Node) -> object:
+    """A number of bytes, or a size such as `2 GiB`."""
+    try:
+        return read_size(text_of(node), "")
+    except UsageError:
+        reader.report(node, f"'{text_of(node)[:80]}' is not a size", "bytes, or as in `2 GiB` and `500 MB`")
+        return 0
+
+
+def url(*schemes: str) -> ReadValue:
+    """An address of one of these schemes. One with a secret in it is known when the flow runs."""
+
+    def read(reader: Reader, node: Node) -> object:
+        text = text_of(node)
+        if not has_secret(text) and not _is_url(text, schemes):
+            wanted = " or ".join(f"{scheme}://" for scheme in schemes[:2])
+            reader.report(node, f"'{text[:80]}' is no address", f"it begins with {wanted} and names a host")
+        return text
+
+    return read
+
+
+def read_path(reader: Reader, node: Node) -> object:
+    """The path of a webhook: it begins with a slash and ends with none."""
+    text = text_of(node)
+    if not _PATH.fullmatch(text) or ".." in text.split("/") or "." in text.split("/"):
+        reader.report(
+            node, f"'{text[:80]}' is no path of a webhook", "as in `/orders`: letters, digits, `.`, `~`, `_`, `-` and `/`"
+        )  # fmt: skip
+    return "/" + text.strip("/")
+
+
+def read_slot(reader: Reader, node: Node) -> object:
+    """The name of a replication slot."""
+    text = text_of(node)
+    if not has_secret(text) and not _SLOT.fullmatch(text):
+        reader.report(
+            node, f"'{text[:80]}' is no name of a slot", "at most 63 small letters, digits and `_` (PostgreSQL)"
+        )  # fmt: skip
+    return text
+
+
+def read_pattern(reader: Reader, node: Node) -> object:
+    """A regular expression; in older files it stands between slashes, with flags after the second one."""
+    text = text_of(node)
+    slashed = _SLASHED.fullmatch(text)
+    if slashed:
+        flags = "".join(flag for flag in dict.fromkeys(slashed[2]) if flag in _FLAGS)
+        text = f"(?{flags}){slashed[1]}" if flags else slashed[1]
+    if has_secret(text):
+        return text
+    try:
+        re.compile(text)
+    except (re.error, OverflowError, RecursionError) as error:
+        reader.report(
+            node, f"'{text_of(node)[:80]}' is no regular expression: {error}", "Python's `re` reads it"
+        )
+    return text
+
+
+def read_schedules(reader: Reader, node: Node) -> object:
+    """Times of five fields, as a list."""
+    items = list_items(node)
+    if not items:
+        reader.report(node, "there is no time", "five fields: minute hour day month weekday")
+    for item in items:
+        if not is_cron(text_of(item)):
+            reader.report(
+                item, f"'{text_of(item)[:80]}' is no time", "five fields: minute hour day month weekday"
+            )
+    return [text_of(item).strip() for item in items]
+
+
+def read_zone(reader: Reader, node: Node) -> object:
+    """A time zone by its IANA name. The zones are data that Python has: read once, the same for everybody."""
+    name = text_of(node)
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):  # unknown ones are the first; odd names are the others
+        reader.report(
+            node, f"there is no time zone '{name[:80]}'", "an IANA name, such as `Europe/Berlin` or `UTC`"
+        )
+    return name
+
+
+def read_method(reader: Reader, node: Node) -> object:
+    """An HTTP method, in small letters."""
+    return _read_method(reader, node, METHODS).lower()
+
+
+def read_methods(reader: Reader, node: Node) -> object:
+    """HTTP methods, in capitals, as a list."""
+    return [_read_method(reader, item, RECEIVED).upper() for item in list_items(node)] or list(RECEIVED[:1])
+
+
+def read_headers(reader: Reader, node: Node) -> object:
+    """Headers as a list of pairs, [name, value], whichever way they are written."""
+    found = list(_list_headers(reader, node))
+    for name, value, place in found:
+        if not has_secret(name) and not _HEADER.fullmatch(name):
+            reader.report(place, f"'{name[:80]}' is no name of a header")
+        if any(character in value for character in "\r\n\0"):
+            reader.report(place, f"the header '{name[:80]}' has more than one line")
+    return [[name, value] for name, value, _ in found]
+
+
+def read_conversions(reader: Reader, node: Node) -> object:
+    """By field, the type to convert it to."""
+    return {key_text(key): _read_type(reader, value) for key, value in list_pairs(node)}
+
+
+def _is_url(text: str, schemes: tuple[str, ...]) -> bool:
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError:
+        return False
+    has_place = bool(parts.hostname) or (parts.scheme == "unix" and bool(parts.path))
+    return parts.scheme in schemes and has_place and not re.search(r"[\s\x00-\x1f]", text)
+
+
+def _read_method(reader: Reader, node: Node, known: tuple[str, ...]) -> str:
+    text = text_of(node)
+    names = {name.lower(): name for name in known}
+    if text.lower() not in names:
+        close = find_close(text, known)
+        reader.report(
+            node, f"there is no method '{text[:80]}'", f"did you mean `{close}`?" if close else f"one of {', '.join(known)}"
+        )  # fmt: skip
+    return text
+
+
+def _list_headers(reader: Reader, node: Node) -> Iterator[tuple[str, str, Node]]:
+    for key, value in list_pairs(node):
+        yield key_text(key), text_of(value), key
+    for item in node.items if isinstance(node, Sequence) else ():
+        if isinstance(item, Mapping):
+            yield from _list_headers(reader, item)
+        elif isinstance(item, Sequence) and len(item.items) == 2:
+            name, value = item.items
+            yield text_of(name), text_of(value), name
+        elif isinstance(item, Sequence):
+            reader.report(
+                item, "a header is a pair: its name, its value", "as in `- {Authorization: Bearer x}`"
+            )
+
+
+def _read_type(reader: Reader, node: Node) -> str:
+    text = text_of(node)
+    if text not in TYPES:
+        close = _OTHER_TYPES.get(text.lower()) or find_close(text, TYPES)
+        reader.report(
+            node, f"nothing is converted to '{text[:80]}'", f"did you mean `{close}`?" if close else f"one of {', '.join(TYPES)}"
+        )  # fmt: skip
+    return text
+
+
+def is_text(node: Node | None) -> bool:
+    """Whether a node is text as JSON has it: a number is none."""
+    return isinstance(node, Scalar) and isinstance(node.value, str)
