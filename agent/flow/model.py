@@ -6,7 +6,7 @@ decided from the text alone has been decided here: identifiers are checked, cond
 exist and have no cycle.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
@@ -196,6 +196,16 @@ class Job:
     sees_secrets: bool = (
         False  # all of the run's, not only those that it names: its actions say which they need
     )
+
+    def list_uses(self) -> Iterator[tuple[str, Position]]:
+        """Each action that its steps, or its stages, run, with its place."""
+        for step in self.steps:
+            for each in (step, *step.children):
+                if each.uses:
+                    yield each.uses, each.position
+        for stage in self.stages:
+            if stage.uses:
+                yield stage.uses, stage.position
 
 
 @dataclass(frozen=True, slots=True)

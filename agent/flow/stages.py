@@ -12,7 +12,7 @@ from typing import Final
 
 from agent.flow.written import Position
 
-_SECRET: Final = re.compile(r"\$\{secrets?\.([A-Za-z0-9_-]+)\}")
+_SECRET: Final = re.compile(r"\$\{secrets?\.([A-Za-z_][A-Za-z0-9_-]*)\}")
 
 
 def _nothing() -> Mapping[str, object]:
@@ -65,7 +65,7 @@ def list_named(value: object) -> Iterator[str]:
 
 
 def fill_secrets(value: object, find: Callable[[str], str]) -> object:
-    """JSON-like data with what `find` gives for each secret's name in its place; data without any comes back as it is."""
+    """JSON-like data with what `find` gives for each secret in its place. `find` gets a name as it is written: names have no case."""
     if isinstance(value, str):
         return _SECRET.sub(lambda match: find(match[1]), value) if "${" in value else value
     if isinstance(value, Mapping):

@@ -225,6 +225,12 @@ class JobSpec:
         """The steps of a job whose work is steps; none of any other."""
         return self.work.steps if isinstance(self.work, StepsWork) else ()
 
+    def list_uses(self) -> tuple[str, ...]:
+        """The actions that its steps, or its stages, run."""
+        if isinstance(self.work, StagesWork):
+            return tuple(stage.uses for stage in self.work.stages if stage.uses)
+        return tuple(step.uses for step in self.steps if step.uses)
+
     @staticmethod
     def to_form(fields: dict[str, object]) -> dict[str, object]:
         """As the released form has it: steps stand under `steps`, work of another form under `work`; its conventions have

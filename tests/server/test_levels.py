@@ -170,3 +170,30 @@ def test_a_sealed_secret_that_is_moved_to_another_level_does_not_open(
     make_agent(server).connect()
     job = server.wait_for_job(run, status="completed")
     assert job["failure_kind"] == "infrastructure"
+
+
+STAGES = """\
+name: relay
+stages:
+  - {name: in, action: webhook, config: {path: /orders}, out: out}
+  - {name: out, action: webhook, config: {url: "https://${secret.my-api-host}/x"}}
+"""
+
+
+def test_a_secret_may_have_the_dashes_with_which_a_flow_of_stages_names_it(
+    make_server: Servers, make_agent: Agents
+) -> None:
+    server = make_server()
+    put(server, "/secrets/my-api-host", "example.org")
+    agent = make_agent(server).connect()
+    server.submit(STAGES)
+    assign = agent.take()
+    assert assign.spec.secrets == ("MY-API-HOST",)
+    assert agent.open(assign, "MY-API-HOST") == "example.org"
+    agent.finish(assign, journal(assign))
+
+
+def test_a_variable_has_none_and_a_secret_does_not_begin_with_one(make_server: Servers) -> None:
+    server = make_server()
+    assert "use letters, digits and _" in put(server, "/variables/my-host", "x", status=422)
+    assert "use letters, digits, _ and -" in put(server, "/secrets/-host", "x", status=422)

@@ -56,7 +56,7 @@ def run_validate(files: Sequence[Path], dialect: str | None, output_format: str,
 def _check_beyond(flow: Flow, path: Path) -> Sequence[Problem]:
     """What is wrong with the calls of a flow and with what it reads of outputs, as far as its repository tells."""
     if not flow.outputs_read and not any(
-        job.call or any(step.uses or step.children for step in job.steps) for job in flow.jobs.values()
+        job.call or any(True for _ in job.list_uses()) for job in flow.jobs.values()
     ):
         return []
     from agent.cli.local_files.called import link_local

@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from typing import Any, TextIO
 
+from agent.cli.flow.stage_graph import draw_mermaid, print_stages
 from agent.cli.terminal.tables import plain, print_json, print_table
 from agent.errors import AgentError
 from agent.flow.expressions import evaluate_template, to_text
 from agent.flow.model import Flow, Job
+from agent.flow.stages import Stage
 from agent.plan.matrix import Cell, expand_matrix
 
 
@@ -18,17 +20,28 @@ def show_flow(flow: Flow, output_format: str, out: TextIO) -> int:
         head = {"file": flow.file, "name": flow.title, "dialect": flow.dialect.name, "on": triggers}
         print_json({**head, "jobs": jobs}, out)
     elif output_format == "mermaid":
-        out.write("\n".join(_mermaid(jobs)) + "\n")
+        out.write("\n".join(_mermaid(jobs, list(_list_stages(flow)))) + "\n")
+    elif any(True for _ in _list_stages(flow)):
+        _print_head(flow, out)
+        print_stages(list(_list_stages(flow)), out)
     else:
-        out.write(
-            f"{plain(flow.title)}  ({flow.dialect.name}, on: {', '.join(t.event for t in flow.triggers)})\n\n"
-        )
+        _print_head(flow, out)
         rows = [
             [job["key"], ", ".join(job["needs"]), ", ".join(job["runs_on"]), len(job["steps"])]
             for job in jobs
         ]
         print_table(["job", "needs", "runs on", "steps"], rows, out)
     return 0
+
+
+def _print_head(flow: Flow, out: TextIO) -> None:
+    events = ", ".join(trigger.event for trigger in flow.triggers)
+    out.write(f"{plain(flow.title)}  ({flow.dialect.name}, on: {events})\n\n")
+
+
+def _list_stages(flow: Flow) -> Iterator[Stage]:
+    for job in flow.jobs.values():
+        yield from job.stages
 
 
 def _list_jobs(flow: Flow, caller: str) -> Iterator[dict[str, Any]]:
@@ -66,6 +79,17 @@ def _describe(job: Job, cell: Cell, caller: str) -> dict[str, Any]:
             {"id": step.id, "kind": step.kind.value, "name": step.name, "uses": step.uses}
             for step in job.steps
         ],
+        **({"stages": [_describe_stage(stage) for stage in job.stages]} if job.stages else {}),
+    }
+
+
+def _describe_stage(stage: Stage) -> dict[str, Any]:
+    return {
+        "name": stage.name,
+        "action": stage.written,
+        "kind": stage.action,
+        "out": list(stage.out),
+        "uses": stage.uses or None,
     }
 
 
@@ -84,7 +108,11 @@ def _labels(runs_on: object) -> list[str]:
     return [to_text(label) for label in labels if label is not None]
 
 
-def _mermaid(jobs: list[dict[str, Any]]) -> Iterator[str]:
+def _mermaid(jobs: list[dict[str, Any]], stages: list[Stage]) -> Iterator[str]:
+    if stages:  # of a flow of one job
+        yield "graph LR"
+        yield from draw_mermaid(stages, "stage")
+        return
     numbers = {job["key"]: f"job{index}" for index, job in enumerate(jobs)}
     yield "graph LR"
     for job in jobs:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from agent.flow.model import Flow, Step
+from agent.flow.model import Flow, Job, Step
 
 _OWN = "flow-agent/"
 _WORDS = ("server_url", "api_url")
@@ -13,9 +13,7 @@ def reads_repository(flow: Flow) -> bool:
 
     For all others nothing is made, sent or served.
     """
-    return any(
-        _may_read(step) for each in _walk(flow) for job in each.jobs.values() for step in _steps(job.steps)
-    )
+    return any(_may_read(job) for each in _walk(flow) for job in each.jobs.values())
 
 
 def is_own(uses: str) -> bool:
@@ -23,11 +21,18 @@ def is_own(uses: str) -> bool:
     return uses.lower().startswith(_OWN)
 
 
-def _may_read(step: Step) -> bool:
-    if step.uses:
-        return not is_own(step.uses) and not step.uses.lower().startswith("docker://")
-    scripts = step.run if isinstance(step.run, (list, tuple)) else (step.run,)
-    return any(word in script.lower() for script in scripts if isinstance(script, str) for word in _WORDS)
+def _may_read(job: Job) -> bool:
+    if any(not is_own(uses) and not uses.lower().startswith("docker://") for uses, _ in job.list_uses()):
+        return True
+    return any(word in script.lower() for script in _scripts(job) for word in _WORDS)
+
+
+def _scripts(job: Job) -> Iterator[str]:
+    """What the job's steps, and its stages, hand to a shell."""
+    for step in _steps(job.steps):
+        scripts = step.run if isinstance(step.run, (list, tuple)) else (step.run,)
+        yield from (script for script in scripts if isinstance(script, str))
+    yield from (str(stage.config["run"]) for stage in job.stages if "run" in stage.config)
 
 
 def _steps(steps: tuple[Step, ...]) -> Iterator[Step]:

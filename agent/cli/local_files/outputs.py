@@ -28,8 +28,8 @@ def check_local_outputs(flow: Flow, file: Path) -> list[Problem]:
 
 def check_local_actions(flow: Flow, file: Path) -> list[Problem]:
     """A warning for each name that a composite action of the flow's own repository reads and that cannot be there."""
-    steps = [step for job in flow.jobs.values() for each in job.steps for step in (each, *each.children)]
-    used = dict.fromkeys(step.uses for step in steps if step.uses and step.uses.startswith(("./", "$/")))
+    named = (uses for job in flow.jobs.values() for uses, _ in job.list_uses())
+    used = dict.fromkeys(uses for uses in named if uses.startswith(("./", "$/")))
     root = find_root(file) if used else Path()
     return list(dict.fromkeys(problem for uses in used for problem in _check_action(uses, root)))
 

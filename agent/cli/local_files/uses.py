@@ -117,10 +117,6 @@ def warn(message: str) -> None:
 
 def _lines_of(reference: str, flow: Flow) -> Iterator[Line]:
     for job in flow.jobs.values():
-        for step in job.steps:
-            for each in (step, *step.children):
-                if each.uses:  # `$/path` is a folder of the flow's own repository
-                    uses = (
-                        refer(each.uses, reference) if each.uses.startswith("$/") and reference else each.uses
-                    )
-                    yield uses, str(each.position)
+        for written, place in job.list_uses():  # `$/path` is a folder of the flow's own repository
+            uses = refer(written, reference) if written.startswith("$/") and reference else written
+            yield uses, str(place)

@@ -201,7 +201,7 @@ class LocalJobs:
 
     def _offer_services(self, spec: JobSpec) -> tuple[str, dict[str, str]]:
         """Where the job's actions find services, and the token for them; a job without others' actions needs none."""
-        if not any(step.uses and not is_own(step.uses) for step in spec.steps):
+        if all(is_own(uses) for uses in spec.list_uses()):
             return "", {}
         from agent.cli.local_run.services import FOLDER, LocalServices
 

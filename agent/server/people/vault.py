@@ -19,6 +19,7 @@ from agent.server.store.settings import Level
 from agent.visible import check_visible
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
+_SECRET = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,254}")  # with dashes, as JumpWire's flows name them
 MAX_VALUE_BYTES = 48 * 1024  # as at GitHub, and so are the counts
 _MOST = {"organisation": 1000, "project": 500, "environment": 100}
 _ENVIRONMENT = re.compile(r"[^\x00-\x1f\x7f'\"`,;\\]{1,255}")
@@ -29,10 +30,11 @@ _MOST_BYTES_OF_RUN = 1 << 20  # every job of the run is handed all of them in on
 
 def check_name(name: str, what: str) -> str:
     """`name` as it is stored: in capitals, as at GitHub. Raises UsageError when no secret or variable may have it."""
-    if not _NAME.fullmatch(name):
+    may_have_dashes = what == "secret"
+    if not (_SECRET if may_have_dashes else _NAME).fullmatch(name):
+        characters = "letters, digits, _ and -" if may_have_dashes else "letters, digits and _"
         raise UsageError(
-            f"'{name[:80]}' is no name for a {what}",
-            hint="use letters, digits and _, not beginning with a digit",
+            f"'{name[:80]}' is no name for a {what}", hint=f"use {characters}, beginning with a letter or _"
         )
     if name.upper().startswith(("GITHUB_", "ACTIONS_")):
         raise UsageError(f"names of a {what} may not begin with GITHUB_ or ACTIONS_", where=name)

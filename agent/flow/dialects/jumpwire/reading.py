@@ -3,8 +3,9 @@
 A name, an action and an `out` are text, as the documents' schema has it: a number is none, though YAML would make one of it.
 """
 
+from collections.abc import Mapping as Mapped
 from collections.abc import Sequence as Items
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from agent.flow.dialects.jumpwire.actions import find_action
 from agent.flow.dialects.jumpwire.config import read_config
@@ -16,6 +17,8 @@ from agent.flow.nodes import Mapping, Node, Scalar, Sequence
 from agent.flow.reading import Reader
 from agent.flow.stages import Stage
 from agent.flow.tidied import list_fields, list_items, text_of
+
+_MOST_NAMES: Final = 12  # of those that a hint lists
 
 
 class _Written(NamedTuple):
@@ -45,7 +48,9 @@ def read_stages(reader: Reader, root: Node) -> tuple[Stage, ...]:
     }
     if place is not None and len(written) == len(items):
         check_graph(reader, place, [each.vertex for each in written], actions)
-    return tuple(_read_stage(reader, each, actions[each.vertex.name]) for each in written)
+    stages = tuple(_read_stage(reader, each, actions[each.vertex.name]) for each in written)
+    _check_places(reader, written, stages)
+    return stages
 
 
 def _name_stages(reader: Reader, nodes: Items[Mapping]) -> list[_Written]:
@@ -66,14 +71,12 @@ def _name_stages(reader: Reader, nodes: Items[Mapping]) -> list[_Written]:
         elif name:
             named[name] = (node, fields)
     return [
-        _Written(
-            node, fields, Vertex(name, fields["name"], _read_out(reader, fields.get("out"), list(named)))
-        )
+        _Written(node, fields, Vertex(name, fields["name"], _read_out(reader, fields.get("out"), named)))
         for name, (node, fields) in named.items()
     ]
 
 
-def _read_out(reader: Reader, node: Node | None, known: list[str]) -> tuple[tuple[str, Node], ...]:
+def _read_out(reader: Reader, node: Node | None, known: Mapped[str, object]) -> tuple[tuple[str, Node], ...]:
     out: dict[str, Node] = {}
     for item in list_items(node):
         _check_text(reader, item)
@@ -83,7 +86,10 @@ def _read_out(reader: Reader, node: Node | None, known: list[str]) -> tuple[tupl
         elif name in known:
             out[name] = item
         elif is_text(item) and name:
-            reader.report_unknown(item, f"there is no stage '{name[:80]}'", name, known)
+            names = list(known)
+            shown = ", ".join(names[:_MOST_NAMES]) + (", ..." if len(names) > _MOST_NAMES else "")
+            what = f"there is no stage '{name[:80]}'"
+            reader.report_unknown(item, what, name, names, f"known here: {shown}")
     return tuple(out.items())
 
 
@@ -103,6 +109,25 @@ def _read_stage(reader: Reader, written: _Written, action: Action) -> Stage:
         tuple(name for name, _ in written.vertex.out),
         uses=name if action.name == "uses" else "",
     )
+
+
+def _check_places(reader: Reader, written: Items[_Written], stages: Items[Stage]) -> None:
+    """Report triggers that would take each other's records: of one path, or of one port."""
+    taken: dict[object, str] = {}
+    for each, stage in zip(written, stages, strict=True):
+        if stage.action == "receive":
+            place = stage.config.get("path")
+        elif stage.action == "udp":
+            place = f"port {stage.config.get('port')}"
+        else:
+            continue
+        first = taken.setdefault(place, stage.name)
+        if first != stage.name:
+            reader.report(
+                each.vertex.place,
+                f"'{first[:80]}' and '{stage.name[:80]}' both listen at {place}",
+                "one trigger may have several `out`",
+            )
 
 
 def _check_text(reader: Reader, node: Node | None) -> None:

@@ -41,5 +41,5 @@ def _check_text(reader: Reader, node: Scalar) -> None:
             reader.warn(
                 node,
                 f"`{meant[:80]}` names no secret: it stays text",
-                "as in `${secret.API_KEY}`: letters, digits, `_` and `-`",
+                "as in `${secret.API_KEY}`: letters, digits, `_` and `-`, beginning with a letter or `_`",
             )

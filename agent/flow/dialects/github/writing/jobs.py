@@ -107,6 +107,12 @@ def _write_app(writer: Writer, app: App) -> _Fields:
 
 
 def _write_work(writer: Writer, job: Job) -> _Fields:
+    if job.stages:
+        writer.lose(
+            job.position,
+            "records stream through the stages of this flow for as long as it runs, and there a job has steps",
+            "`agent flow deploy` runs it as it is",
+        )
     fields: _Fields = {}
     if job.outputs:
         fields["outputs"] = writer.write(job.outputs, job.position)
