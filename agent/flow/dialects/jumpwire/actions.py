@@ -29,6 +29,13 @@ _MEANT: Final = {
 }
 
 
+def list_meant(name: str) -> list[Action]:
+    """The actions that a name of `KNOWN` may mean."""
+    if name == _WEBHOOK:
+        return [TRIGGERS["receive"], STAGES["send"]]
+    return [TRIGGERS[_KINESIS], STAGES["put_kinesis"]] if name == _KINESIS else [_NAMED[name]]
+
+
 def find_action(reader: Reader, node: Node | None, config: Node | None, *, has_predecessors: bool) -> Action:
     """The action of a stage; `UNKNOWN`, and reported, where there is none of that name."""
     name = text_of(node)

@@ -170,3 +170,42 @@ def test_ours_is_stricter_where_the_words_beside_the_schema_are(name: str) -> No
     flow = {"name": "f", "stages": GRAPHS[name]}
     assert DOCUMENTS.is_valid(flow)
     assert not is_valid(flow)
+
+
+@pytest.mark.parametrize(
+    ("stage", "accepts"),
+    [
+        ({"name": "a", "action": "webhook", "config": {"path": "/x"}}, True),
+        (
+            {
+                "name": "a",
+                "action": "webhook",
+                "config": {"url": "http://h", "headers": [{"A": "b"}, ["C", "d"]]},
+            },
+            True,
+        ),
+        ({"name": "a", "action": "webhook", "config": {"url": "http://h", "event_body": "yes"}}, False),
+        ({"name": "a", "action": "webhook"}, False),
+        ({"name": "a", "action": "kinesis", "config": {"stream": "s"}}, True),
+        ({"name": "a", "action": "udp", "config": {"port": "x"}}, False),
+        ({"name": "a", "action": "filter", "config": {"match": "x"}}, False),
+        ({"name": "a", "action": "filter", "config": {"field": "f", "match": "x", "more": 1}}, True),
+        ({"name": "a", "action": "noop", "config": {"retry": {"attempts": 3}}}, True),
+        ({"name": "a", "action": "noop", "config": {"retry": {"attemps": 3}}}, False),
+        ({"name": "a", "action": "webhok"}, False),
+        ({"name": "a", "action": "acme/score@v1", "config": {"whatever": [1]}}, True),
+    ],
+)
+def test_an_editor_knows_the_config_of_each_action(stage: Json, accepts: bool) -> None:
+    from jsonschema import Draft202012Validator
+
+    schema = Draft202012Validator(find_front_end("jumpwire").make_schema())
+    assert schema.is_valid({"name": "f", "stages": [stage]}) is accepts
+
+
+def test_an_editor_is_told_what_a_key_is_for_and_what_it_is_unless_said() -> None:
+    definitions = find_front_end("jumpwire").make_schema()["$defs"]
+    assert definitions["zip"]["properties"]["event_limit"] == {
+        "description": "How many records of each stage before it may wait.", "type": "number", "default": 100,
+    }  # fmt: skip
+    assert definitions["webhook-with-path"]["required"] == ["path"]

@@ -59,10 +59,9 @@ _TIMEOUT: Final = Setting(
 def _stage(
     name: str, about: str, *settings: Setting, written: str = "", with_key: str = "", entries: Shape | None = None
 ) -> Action:  # fmt: skip
-    written = written or name
-    title = f"{written} with {with_key}" if with_key else written
+    title = f"{written} with {with_key}" if with_key else name
     return Action(
-        name, written, about, Fields(title, *settings, *_SHARED, entries=entries, entry_name="input"), with_key=with_key
+        name, written or name, about, Fields(title, *settings, *_SHARED, entries=entries, entry_name="input"), with_key=with_key
     )  # fmt: skip
 
 

@@ -55,9 +55,8 @@ _LATER_START: Final = Setting(
 
 
 def _trigger(name: str, about: str, *settings: Setting, written: str = "", with_key: str = "") -> Action:
-    written = written or name
-    title = f"{written} with {with_key}" if with_key else written
-    return Action(name, written, about, Fields(title, *settings), is_trigger=True, with_key=with_key)
+    title = f"{written} with {with_key}" if with_key else name
+    return Action(name, written or name, about, Fields(title, *settings), is_trigger=True, with_key=with_key)
 
 
 _TRIGGERS: Final = (
