@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from agent.flow.dialect import Dialect
-from agent.flow.stages import Stage
+from agent.flow.stages import FlowStage
 from agent.flow.written import Position as Position  # noqa: PLC0414 - mypy's sign that it is this module's too
 from agent.flow.written import Template as Template  # noqa: PLC0414
 
@@ -186,7 +186,7 @@ class Job:
     nodes: Template = 1
     retry: Template = None  # a number, or {max, on, backoff: {seconds, factor, most}}: an addition of ours
     call: FlowCall | None = None
-    stages: tuple[Stage, ...] = ()
+    stages: tuple[FlowStage, ...] = ()
     brings: "tuple[BroughtData, ...]" = ()
     keeps: "tuple[KeptData, ...]" = ()
     apps: "tuple[App, ...]" = ()

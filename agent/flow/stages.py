@@ -5,7 +5,7 @@ In any text of a stage's config, `${secret.NAME}` and `${secrets.NAME}` stand fo
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
@@ -20,7 +20,7 @@ def _nothing() -> Mapping[str, object]:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class FlowStage:
     """One stage of a flow. `config` is complete and checked plain data, with the templates of its secrets still in it."""
 
     name: str
@@ -32,7 +32,7 @@ class Stage:
     uses: str = ""  # the action's reference, of `uses`
 
 
-def order_stages(stages: Sequence[Stage]) -> tuple[Stage, ...]:
+def order_stages(stages: Sequence[FlowStage]) -> tuple[FlowStage, ...]:
     """The stages, each after all that hand records to it, else in the file's order. They have no cycle."""
     waits = {stage.name: 0 for stage in stages}
     for stage in stages:
@@ -40,7 +40,7 @@ def order_stages(stages: Sequence[Stage]) -> tuple[Stage, ...]:
             waits[name] += 1
     by_name = {stage.name: stage for stage in stages}
     ready = [stage for stage in reversed(stages) if not waits[stage.name]]
-    ordered: list[Stage] = []
+    ordered: list[FlowStage] = []
     while ready:
         stage = ready.pop()
         ordered.append(stage)
@@ -62,14 +62,3 @@ def list_named(value: object) -> Iterator[str]:
     elif isinstance(value, list | tuple):
         for inner in value:
             yield from list_named(inner)
-
-
-def fill_secrets(value: object, find: Callable[[str], str]) -> object:
-    """JSON-like data with what `find` gives for each secret in its place. `find` gets a name as it is written: names have no case."""
-    if isinstance(value, str):
-        return _SECRET.sub(lambda match: find(match[1]), value) if "${" in value else value
-    if isinstance(value, Mapping):
-        return {str(fill_secrets(key, find)): fill_secrets(inner, find) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [fill_secrets(inner, find) for inner in value]
-    return value

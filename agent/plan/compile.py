@@ -8,7 +8,7 @@ from agent.errors import UsageError
 from agent.flow.expressions import evaluate_template, to_text
 from agent.flow.model import MOST_MINUTES, Flow, Job, Step, StepKind
 from agent.flow.references import refer
-from agent.flow.stages import Stage, order_stages
+from agent.flow.stages import FlowStage, order_stages
 from agent.plan.contexts import evaluate_environment, job_contexts, read_amount, show_name
 from agent.plan.data import add_data_steps, evaluate_brings, evaluate_keeps
 from agent.plan.scopes import calling_jobs, flow_of, scope_of, written_job
@@ -98,7 +98,7 @@ def _lower_work(
     return spec.StepsWork(add_data_steps(steps, brings, keeps))
 
 
-def lower_stages(stages: tuple[Stage, ...]) -> tuple[StageSpec, ...]:
+def lower_stages(stages: tuple[FlowStage, ...]) -> tuple[StageSpec, ...]:
     """The stages, each after those that it gets its records from."""
     return tuple(
         StageSpec(

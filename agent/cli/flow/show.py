@@ -8,7 +8,7 @@ from agent.cli.terminal.tables import plain, print_json, print_table
 from agent.errors import AgentError
 from agent.flow.expressions import evaluate_template, to_text
 from agent.flow.model import Flow, Job
-from agent.flow.stages import Stage
+from agent.flow.stages import FlowStage
 from agent.plan.matrix import Cell, expand_matrix
 
 
@@ -39,7 +39,7 @@ def _print_head(flow: Flow, out: TextIO) -> None:
     out.write(f"{plain(flow.title)}  ({flow.dialect.name}, on: {events})\n\n")
 
 
-def _list_stages(flow: Flow) -> Iterator[Stage]:
+def _list_stages(flow: Flow) -> Iterator[FlowStage]:
     for job in flow.jobs.values():
         yield from job.stages
 
@@ -83,7 +83,7 @@ def _describe(job: Job, cell: Cell, caller: str) -> dict[str, Any]:
     }
 
 
-def _describe_stage(stage: Stage) -> dict[str, Any]:
+def _describe_stage(stage: FlowStage) -> dict[str, Any]:
     return {
         "name": stage.name,
         "action": stage.written,
@@ -108,7 +108,7 @@ def _labels(runs_on: object) -> list[str]:
     return [to_text(label) for label in labels if label is not None]
 
 
-def _mermaid(jobs: list[dict[str, Any]], stages: list[Stage]) -> Iterator[str]:
+def _mermaid(jobs: list[dict[str, Any]], stages: list[FlowStage]) -> Iterator[str]:
     if stages:  # of a flow of one job
         yield "graph LR"
         yield from draw_mermaid(stages, "stage")

@@ -5,7 +5,7 @@ from typing import Final, NamedTuple, TextIO
 
 from agent.cli.terminal.streams import holds_unicode
 from agent.cli.terminal.tables import print_table
-from agent.flow.stages import Stage, order_stages
+from agent.flow.stages import FlowStage, order_stages
 
 _MOST_LANES: Final = 12  # side by side; with more, names say what the lines would
 _STAGE, _LANE, _ACROSS, _CROSSED, _TURN = "●", "│", "─", "┼", "├"
@@ -17,10 +17,10 @@ _PLAIN: Final = str.maketrans({
 
 class _Line(NamedTuple):
     lanes: str
-    stage: Stage | None = None  # None: a line between two
+    stage: FlowStage | None = None  # None: a line between two
 
 
-def print_stages(stages: Sequence[Stage], out: TextIO) -> None:
+def print_stages(stages: Sequence[FlowStage], out: TextIO) -> None:
     """The graph, in the order in which records move; what each stage hands its records to stands at its line's end."""
     lines = list(_draw(order_stages(stages)))
     if any(len(line.lanes) > 2 * _MOST_LANES for line in lines):
@@ -36,7 +36,7 @@ def print_stages(stages: Sequence[Stage], out: TextIO) -> None:
     print_table(["", "stage", "action", "to"], rows, out)
 
 
-def draw_mermaid(stages: Sequence[Stage], prefix: str) -> Iterator[str]:
+def draw_mermaid(stages: Sequence[FlowStage], prefix: str) -> Iterator[str]:
     """The lines of a Mermaid graph; triggers are round. `prefix` begins the ids of its nodes."""
     numbers = {stage.name: f"{prefix}{index}" for index, stage in enumerate(stages)}
     handed = {name for stage in stages for name in stage.out}
@@ -52,7 +52,7 @@ def _escape(text: str) -> str:
     return text.replace("&", "&amp;").replace('"', "#quot;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _draw(stages: Sequence[Stage]) -> Iterator[_Line]:
+def _draw(stages: Sequence[FlowStage]) -> Iterator[_Line]:
     """Each lane is an edge on its way down to the stage whose name it holds."""
     lanes: list[str | None] = []
     for stage in stages:

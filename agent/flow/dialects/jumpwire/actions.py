@@ -1,4 +1,4 @@
-"""Which action a stage is. Two names mean a trigger or a stage that sends, by their config or by what comes before them."""
+"""Actions by the names that files have for them. Two names mean a trigger or a stage that sends: config, or what comes before, tells."""
 
 from typing import Final
 

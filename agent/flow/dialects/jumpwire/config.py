@@ -4,7 +4,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from typing import Final
 
-from agent.flow.dialects.jumpwire.settings import UNKNOWN, Action, Setting
+from agent.flow.dialects.jumpwire.settings import UNKNOWN, Action, ConfigKey
 from agent.flow.members import find_close
 from agent.flow.nodes import Mapping, Node, Scalar, key_text, plain
 from agent.flow.reading import Reader
@@ -26,7 +26,7 @@ def read_config(reader: Reader, action: Action, place: Node, node: Node | None) 
     nodes: dict[str, Node] = {}
     for name, (key, value) in written.items():
         setting = action.config.keys.get(name)
-        if isinstance(setting, Setting):
+        if isinstance(setting, ConfigKey):
             nodes[name] = value
             config[name] = _read_value(reader, setting, value)
         elif action.config.entries is not None:
@@ -53,7 +53,7 @@ def _list_written(reader: Reader, node: Node | None) -> dict[str, tuple[Scalar, 
     return written
 
 
-def _read_value(reader: Reader, setting: Setting, node: Node) -> object:
+def _read_value(reader: Reader, setting: ConfigKey, node: Node) -> object:
     """The value, read where it has the shape that it should have."""
     before = reader.problem_count
     tidied = reader.read(node, setting.shape)
@@ -61,7 +61,7 @@ def _read_value(reader: Reader, setting: Setting, node: Node) -> object:
 
 
 def _complete(
-    reader: Reader, action: Action, setting: Setting, where: Node, config: dict[str, object], written: dict[str, tuple[Scalar, Node]]
+    reader: Reader, action: Action, setting: ConfigKey, where: Node, config: dict[str, object], written: dict[str, tuple[Scalar, Node]]
 ) -> None:  # fmt: skip
     if setting.required:
         older = next(

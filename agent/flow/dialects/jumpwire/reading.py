@@ -15,7 +15,7 @@ from agent.flow.dialects.jumpwire.settings import UNKNOWN, Action
 from agent.flow.dialects.jumpwire.values import is_text
 from agent.flow.nodes import Mapping, Node, Scalar, Sequence
 from agent.flow.reading import Reader
-from agent.flow.stages import Stage
+from agent.flow.stages import FlowStage
 from agent.flow.tidied import list_fields, list_items, text_of
 
 _MOST_NAMES: Final = 12  # of those that a hint lists
@@ -29,7 +29,7 @@ class _Written(NamedTuple):
     vertex: Vertex
 
 
-def read_stages(reader: Reader, root: Node) -> tuple[Stage, ...]:
+def read_stages(reader: Reader, root: Node) -> tuple[FlowStage, ...]:
     """The stages of a flow, in its file's order. `root` is as it was written: its shape has been looked at."""
     top = list_fields(root)
     _check_text(reader, top.get("name"))
@@ -93,12 +93,12 @@ def _read_out(reader: Reader, node: Node | None, known: Mapped[str, object]) -> 
     return tuple(out.items())
 
 
-def _read_stage(reader: Reader, written: _Written, action: Action) -> Stage:
+def _read_stage(reader: Reader, written: _Written, action: Action) -> FlowStage:
     fields = written.fields
     config = fields.get("config")
     check_texts(reader, config)
     name = text_of(fields.get("action"))
-    return Stage(
+    return FlowStage(
         written.vertex.name,
         action.name,
         written.node.position,
@@ -111,7 +111,7 @@ def _read_stage(reader: Reader, written: _Written, action: Action) -> Stage:
     )
 
 
-def _check_places(reader: Reader, written: Items[_Written], stages: Items[Stage]) -> None:
+def _check_places(reader: Reader, written: Items[_Written], stages: Items[FlowStage]) -> None:
     """Report triggers that would take each other's records: of one path, or of one port."""
     taken: dict[object, str] = {}
     for each, stage in zip(written, stages, strict=True):

@@ -18,7 +18,7 @@ def read_plain(_reader: Reader, node: Node) -> object:
     return plain(node)
 
 
-class Setting(Key):
+class ConfigKey(Key):
     """A key of a config. `default` is what it is where it is not written; None: then it is not there."""
 
     __slots__ = ("default", "read")
@@ -50,9 +50,9 @@ class Action:
     with_key: str = ""  # the key of its config that tells it from another action that is written the same
 
     @property
-    def settings(self) -> tuple[Setting, ...]:
+    def settings(self) -> tuple[ConfigKey, ...]:
         """The keys of its config."""
-        return tuple(key for key in self.config.keys.values() if isinstance(key, Setting))
+        return tuple(key for key in self.config.keys.values() if isinstance(key, ConfigKey))
 
     @property
     def title(self) -> str:

@@ -39,12 +39,6 @@ def read_texts(_reader: Reader, node: Node) -> list[str]:
     return list(texts_of(node))
 
 
-def read_lines(_reader: Reader, node: Node) -> list[str]:
-    """A list of texts, or a text of lines, as a list."""
-    lines = texts_of(node) if isinstance(node, Sequence) else text_of(node).splitlines()
-    return [line.strip() for line in lines if line.strip()]
-
-
 def whole(least: int, most: int) -> ReadValue:
     """A whole number of that range."""
 

@@ -9,7 +9,7 @@ from agent.flow.dialects.jumpwire.table.triggers import TRIGGERS
 from agent.flow.expressions import evaluate_text
 from agent.flow.load import load_flow
 from agent.flow.model import Flow, TriggerKind
-from agent.flow.stages import Stage, order_stages
+from agent.flow.stages import FlowStage, order_stages
 from agent.spec.stages import TRIGGERS as SPEC_TRIGGERS
 from agent.spec.stages import StageRetry
 
@@ -31,7 +31,7 @@ def load(text: str) -> Flow:
     return loaded.flow
 
 
-def stages_of(flow: Flow) -> tuple[Stage, ...]:
+def stages_of(flow: Flow) -> tuple[FlowStage, ...]:
     return flow.jobs["stages"].stages
 
 
@@ -114,8 +114,8 @@ def test_which_action_is_meant_its_config_and_its_place_say(
     [
         ("udp", "{port: 9}", "", {"port": 9, "address": "0.0.0.0", "format": "json"}),
         ("cron", "{schedule: '0 3 * * *'}", "", {"schedule": ["0 3 * * *"], "time_zone": "UTC", "data": {}}),
-        ("cron", "{schedule: ['0 3 * * *', '5 4 * * 1'], time_zone: Europe/Berlin, data: [1]}", "",
-         {"schedule": ["0 3 * * *", "5 4 * * 1"], "time_zone": "Europe/Berlin", "data": [1]}),
+        ("cron", "{schedule: ['0 3 * * *', '5 4 * * 1'], time_zone: Europe/Berlin, data: {a: 1}}", "",
+         {"schedule": ["0 3 * * *", "5 4 * * 1"], "time_zone": "Europe/Berlin", "data": {"a": 1}}),
         ("kinesis_consumer", "{stream: s, cold_start: trim_horizon}", "",
          {"stream": "s", "cold_start": "trim_horizon", "format": "json", "consumer": "jumpwire"}),
         ("postgresql", "{url: 'postgresql://h/d', tables: a, most_lag: 2 GiB}", "",
@@ -135,7 +135,7 @@ def test_which_action_is_meant_its_config_and_its_place_say(
         ("webhook", "{url: '${secret.my-host}', headers: [[A, b], {C: 5}], method: PUT, response: answer}", "manual",
          {"url": "${secret.my-host}", "headers": [["A", "b"], ["C", "5"]], "method": "put", "event_body": True, "params": {}, "timeout": 30, "response": "answer"}),
         ("javascript", "{code: 'x => `${{a: 1}.a}`'}", "manual", {"code": "x => `${{a: 1}.a}`", "timeout": 30}),
-        ("python", "{file: a.py, requirements: 'numpy\n\n pandas '}", "manual", {"file": "a.py", "requirements": ["numpy", "pandas"], "timeout": 30}),
+        ("python", "{file: a.py, requirements: requirements.txt}", "manual", {"file": "a.py", "requirements": "requirements.txt", "timeout": 30}),
         ("run", "{run: cat, env: {A: 1}}", "manual", {"run": "cat", "env": {"A": "1"}, "timeout": 30}),
         ("owner/repo@v1", "{a: 1, timeout: 5}", "manual", {"a": 1, "timeout": 5}),
     ],
