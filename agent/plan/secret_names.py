@@ -23,7 +23,7 @@ def list_secrets(flow: Flow, state: RunState, job: JobState) -> tuple[tuple[str,
     """
     own = flow_of(flow, state, scope_of(job.node))
     written = written_job(flow, state, job.node)
-    names = {name.lower(): name for name in _names_of(own, written)}
+    names = {name.lower(): name for name, _ in _list_named(own, written)}
     if written.sees_all_secrets:
         names["*"] = "*"
     callers: list[JobState] = []
@@ -67,7 +67,7 @@ def list_unset(flow: Flow, state: RunState, job: JobState) -> tuple[str, ...]:
 
 
 def named_secrets(flow: Flow) -> dict[str, str]:
-    """Every secret that the flow names outright, as name → the place of the job that does.
+    """Every secret that the flow names outright, as name → the place of the job, or the stage, that does.
 
     Those that a called flow inherits are among them; the job's own token, which always exists, is not, and neither is what a
     job in an environment names, or a call hands on to one: the environment may have it.
@@ -78,9 +78,9 @@ def named_secrets(flow: Flow) -> dict[str, str]:
             found = {**named_secrets(flow.called[job.call.uses]), **found}
         if _has_environment(flow, job):
             continue
-        for name in _names_of(flow, job):
+        for name, place in _list_named(flow, job):
             if name not in ("*", JOB_TOKEN):
-                found.setdefault(name, str(job.position))
+                found.setdefault(name, place)
     return found
 
 
@@ -91,11 +91,13 @@ def _has_environment(flow: Flow, job: Job) -> bool:
     return job.environment is not None or inner
 
 
-def _names_of(flow: Flow, job: Job) -> Iterator[str]:
-    """The secrets that a job names; `*` where it may read any."""
-    yield from _named(_job_templates(flow, job))
+def _list_named(flow: Flow, job: Job) -> Iterator[tuple[str, str]]:
+    """The secrets that a job names, each with the place of the job, or of its stage; `*` where it may read any."""
+    for name in _named(_job_templates(flow, job)):
+        yield name, str(job.position)
     for stage in job.stages:
-        yield from list_named(stage.config)
+        for name in list_named(stage.config):
+            yield name, str(stage.position)
 
 
 def _job_templates(flow: Flow, job: Job) -> Iterator[object]:

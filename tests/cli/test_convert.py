@@ -63,3 +63,16 @@ def test_wrong_use_is_told(text: str, options: tuple[str, ...], said: str, tmp_p
     done = run_agent("flow", "convert", file, "--dialect", "gradient", *options)
     assert (done.code, done.out) == (2, "")
     assert said in done.err
+
+
+def test_records_that_stream_have_no_equal_there_which_is_one_sentence(tmp_path: Path) -> None:
+    file = tmp_path / "relay.yml"
+    file.write_text("name: f\nstages: [{name: a, action: manual, out: b}, {name: b, action: noop}]\n")
+    done = run_agent("flow", "convert", file)
+    assert done.code == 1
+    assert done.out.splitlines() == [
+        (
+            f"{file}:1:1: records stream through the stages of this flow for as long as it runs, and there a job has steps; "
+            "`agent flow deploy` runs it as it is"
+        )
+    ]

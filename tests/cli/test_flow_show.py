@@ -79,3 +79,77 @@ def test_a_machine_type_of_gradient_is_shown_as_it_is_written(tmp_path: Path) ->
     text = run_agent("flow", "show", flow, "--dialect", "gradient").out
     assert "P4000, cl123" in text
     assert "fromJSON" not in text
+
+
+STAGES = """
+name: Orders of a day
+stages:
+  - {name: in, action: webhook, config: {path: /orders}, out: [only big, audit, both]}
+  - {name: every hour, action: cron, config: {schedule: "0 * * * *"}, out: [both]}
+  - {name: only big, action: filter, config: {field: size, match: small}, out: [shape, count]}
+  - {name: both, action: zip, out: [send]}
+  - {name: count, action: run, config: {run: wc -l}}
+  - {name: shape, action: field_map, config: {take: [id, total]}, out: [send]}
+  - {name: audit, action: acme/audit@v1, out: [send]}
+  - {name: send, action: webhook, config: {url: "http://127.0.0.1:9/x"}}
+"""
+
+
+def show_stages(tmp_path: Path, output_format: str) -> str:
+    file = tmp_path / "stages.yml"
+    file.write_text(STAGES)
+    done = run_agent("flow", "show", file, "--format", output_format)
+    assert done.code == 0, done.err
+    return done.out
+
+
+def test_stages_are_a_graph_in_lanes_in_which_records_go_down(tmp_path: Path) -> None:
+    assert (
+        show_stages(tmp_path, "text")
+        == """\
+Orders of a day  (jumpwire, on: manual)
+
+         stage       action         to
+●        in          webhook        → only big, audit, both
+├─┬─╮
+● │ │    only big    filter         → shape, count
+├─┼─┼─╮
+● │ │ │  shape       field_map      → send
+│ │ │ ●  count       run
+│ ● │    audit       acme/audit@v1  → send
+│ │ │ ●  every hour  cron           → both
+│ │ ├─╯
+│ │ ●    both        zip            → send
+├─┴─╯
+●        send        webhook
+"""
+    )
+
+
+def test_stages_of_more_lanes_than_anybody_follows_are_listed(tmp_path: Path) -> None:
+    file = tmp_path / "wide.yml"
+    names = [f"s{index}" for index in range(30)]
+    file.write_text(
+        f"name: wide\nstages:\n- {{name: t, action: manual, out: [{', '.join(names)}]}}\n"
+        + "".join(f"- {{name: {name}, action: noop}}\n" for name in names)
+    )
+    done = run_agent("flow", "show", file)
+    assert done.code == 0, done.err
+    assert done.out.splitlines()[-1] == "●  s29    noop"
+
+
+def test_mermaid_draws_stages_with_names_and_actions_and_triggers_round(tmp_path: Path) -> None:
+    lines = show_stages(tmp_path, "mermaid").splitlines()
+    assert lines[0] == "graph LR"
+    assert '  stage0(["in<br/>webhook"])' in lines
+    assert '  stage3["both<br/>zip"]' in lines
+    assert "  stage0 --> stage6" in lines
+
+
+def test_json_has_the_stages_of_the_job(tmp_path: Path) -> None:
+    (job,) = json.loads(show_stages(tmp_path, "json"))["jobs"]
+    assert (job["id"], job["steps"]) == ("stages", [])
+    assert job["stages"][0] == {
+        "name": "in", "action": "webhook", "kind": "receive", "out": ["only big", "audit", "both"], "uses": None,
+    }  # fmt: skip
+    assert [stage["uses"] for stage in job["stages"] if stage["uses"]] == ["acme/audit@v1"]

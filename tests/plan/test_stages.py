@@ -48,4 +48,11 @@ def test_the_secrets_that_its_configs_name_are_the_jobs() -> None:
     spec = compile_job("MY-HOST", "KEY", "OTHER")
     assert spec.secrets == ("MY-HOST", "KEY")
     assert spec.unset_secrets == ("NONE",)
-    assert named_secrets(FLOW) == dict.fromkeys(("my-host", "KEY", "NONE"), "relay.yml:1:1")
+
+
+def test_a_secret_that_nobody_has_set_is_told_with_its_stage() -> None:
+    assert named_secrets(FLOW) == {
+        "my-host": "relay.yml:3:5",
+        "KEY": "relay.yml:3:5",
+        "NONE": "relay.yml:5:5",
+    }
