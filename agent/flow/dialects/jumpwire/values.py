@@ -1,6 +1,7 @@
 """Values of configs: each reader gives what the stages expect, and reports what can't be used, at its place."""
 
 import re
+import warnings
 from collections.abc import Iterator
 from typing import Final
 from urllib.parse import urlsplit
@@ -26,6 +27,7 @@ _PATH: Final = re.compile(r"/?[\w.~-]+(?:/[\w.~-]+)*/?", re.ASCII)
 _HEADER: Final = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)  # RFC 9110, 5.1
 _SLOT: Final = re.compile(r"[a-z0-9_]{1,63}")
 _SLASHED: Final = re.compile(r"/(.*)/([imsux]*)", re.DOTALL)
+_LONGEST_PATTERN: Final = 2000  # to make one takes some 10 µs a character
 _FLAGS: Final = "imsx"  # that mean the same in Python
 
 
@@ -118,8 +120,12 @@ def read_pattern(reader: Reader, node: Node) -> object:
         text = f"(?{flags}){slashed[1]}" if flags else slashed[1]
     if has_secret(text):
         return text
+    if len(text) > _LONGEST_PATTERN:
+        reader.report(node, f"the regular expression has more than {_LONGEST_PATTERN:,} characters")
+        return text
     try:
-        re.compile(text)
+        with warnings.catch_warnings(action="ignore"):  # of what may mean something else in a later Python
+            re.compile(text)
     except (re.error, OverflowError, RecursionError) as error:
         reader.report(
             node, f"'{text_of(node)[:80]}' is no regular expression: {error}", "Python's `re` reads it"

@@ -14,7 +14,7 @@ from agent.flow.problems import Severity
 _TEXTS = st.sampled_from(
     [
         "", "a", "b", "/x", "http://h/x", "http://[", "${secret.A}", "${secret.", "${{ a }}", "0 3 * * *", "Europe/Berlin", "UTC/",
-        "(", "/a/i", "(?P<", "2 GiB", "int", "post", "latest", "a\nb", "\x00", "x" * 300, "a/b@v1",
+        "(", "[[a]", "/a/i", "(?P<", "2 GiB", "int", "post", "latest", "a\nb", "\x00", "x" * 300, "a/b@v1",
     ]
 )  # fmt: skip
 _SCALARS = st.none() | st.booleans() | st.integers(-5, 10**9) | st.floats(allow_nan=False) | _TEXTS

@@ -202,6 +202,13 @@ def test_two_triggers_do_not_listen_at_one_place(action: str, config: str, place
     ]
 
 
+def test_a_pattern_that_takes_long_to_make_is_refused_and_none_makes_python_warn() -> None:
+    assert find(FRAME.format("filter", f"{{field: a, pattern: '{'(a|b)' * 500}'}}")) == [
+        "4:57: the regular expression has more than 2,000 characters"
+    ]
+    assert check_flow(FRAME.format("filter", "{field: a, pattern: '[[a]'}"), "f.yml") == []
+
+
 def test_of_very_many_stages_a_few_are_named() -> None:
     stages = "".join(f"- {{name: s{index}, action: manual, out: [nobody]}}\n" for index in range(300))
     assert find(f"name: f\nstages:\n{stages}")[0].endswith(", s10, s11, ...)")
