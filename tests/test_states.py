@@ -11,6 +11,7 @@ from support.pictures import arrows
 
 from agent.daemon import job as daemon_job
 from agent.daemon.job import DAEMON_JOBS
+from agent.job.stages.delivery import states as delivery_states
 from agent.job.supervisor import lifecycle
 from agent.plan import JobPhase, transitions
 from agent.server.store import states
@@ -34,10 +35,12 @@ MACHINES: tuple[Transitions[Any], ...] = (
     LEASES,
     DAEMON_JOBS,
     PHASES,
+    delivery_states.RECORDS,
 )
 EVENTS: tuple[tuple[ModuleType, Any], ...] = (
     (lease, lease.TRANSITIONS),
     (transitions, transitions.TRANSITIONS),
+    (delivery_states, delivery_states.TRANSITIONS),
 )
 
 

@@ -67,6 +67,11 @@ class JobSettings:
         None  # trees that jobs kept or fetched, for those to come (actions/_toolkit/held.py)
     )
     kept_limit_bytes: int = 0  # of them all
+    # Of a local run whose work is stages: the files whose lines are its records, by trigger; where its bookmarks are, and
+    # where its dead letters go.
+    records: Mapping[str, Path] = field(default_factory=lambda: MappingProxyType({}))
+    bookmark_folder: Path | None = None
+    letter_file: Path | None = None
 
     @property
     def rules(self) -> Path | Rules | None:

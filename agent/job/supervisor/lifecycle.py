@@ -7,7 +7,7 @@
     apps              the ports that it opens for people are watched      what fails here ends the first half
     open              people may attach to the job from now on
     pre               `pre` stages of all actions
-    main              the steps
+    main              the steps, or the stages
     hold              a job that failed waits for somebody to look, when that was asked for
     ------------------------------------------------------------------- the second half
     post              `post` stages, the last action's first
@@ -47,10 +47,12 @@ from agent.job.supervisor.hooks import completed_hook, started_hook
 from agent.journal.format import Annotation
 from agent.spec.job import StepSpec
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
+from agent.spec.stages import StagesWork
 from agent.trees import remove_tree
 
 if TYPE_CHECKING:  # most jobs have none
     from agent.job.apps.apps import JobApps
+    from agent.job.stages.shell.job import JobStages
 
 _MAX_OUTPUT_CHARACTERS = 1_000_000
 _MAX_MESSAGE = 4096
@@ -74,6 +76,7 @@ class Lifecycle:
         self._actions = Actions(job)
         self._engine = StepLoop(job, self._actions)
         self._apps: JobApps | None = None
+        self._stages: JobStages | None = None
         self._timers: list[asyncio.TimerHandle] = []
         self._deadline: Deadline | None = None  # once the job's time runs
         self._end: asyncio.TimerHandle | None = None
@@ -232,8 +235,16 @@ class Lifecycle:
         await self._guarded(self._engine.run_pre)
 
     async def run_main(self) -> None:
-        """The steps."""
-        await self._guarded(self._engine.run_main)
+        """The steps, or the stages."""
+        work = self._job.spec.work
+        if not isinstance(work, StagesWork):
+            await self._guarded(self._engine.run_main)
+            return
+        from agent.job.stages.shell.job import JobStages  # most jobs have none
+
+        self._stages = JobStages(self._job, work)
+        if self._job.status is Conclusion.SUCCESS:
+            await self._guarded(self._stages.run)
 
     async def hold(self) -> None:
         """A failed job waits, when that was asked for."""
@@ -357,11 +368,18 @@ class Lifecycle:
     def _end_early(self, kind: FailureKind, message: str) -> None:
         if self._job.status is Conclusion.CANCELLED:
             return
-        self._start_timer(self._job.spec.cancel_timeout_minutes * 60, self._engine.give_up)
+        self._start_timer(self._job.spec.cancel_timeout_minutes * 60, self._give_up)
         self._engine.cancel(kind, message)
+        if self._stages is not None:
+            self._stages.drain()
         self._hold.end(message)
         if self._preparation is not None:
             self._preparation.cancel()
+
+    def _give_up(self) -> None:
+        self._engine.give_up()
+        if self._stages is not None:
+            self._stages.give_up()
 
     def _move_end(self, when: float | None) -> None:
         """The job's time is over then; None: its time stands still, or is over."""

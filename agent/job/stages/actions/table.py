@@ -1,0 +1,31 @@
+"""Canonical names of stages and triggers, and where each is made: imported when a flow uses it."""
+
+from importlib import import_module
+from typing import cast
+
+from agent.errors import AgentError
+from agent.job.stages.stage import MakeStage
+
+_HERE = "agent.job.stages.actions"
+_PLACES = {
+    "delay": "plain:make_noop",  # its records wait before it, in its buffer
+    "error": "plain:make_error",
+    "field_map": "field_map:make",
+    "filter": "filter:make",
+    "json_decode": "json_decode:make",
+    "manual": "manual:make",
+    "map": "mapping:make_map",
+    "merge_data": "mapping:make_merge_data",
+    "noop": "plain:make_noop",
+    "reduce": "mapping:make_reduce",
+    "zip": "plain:make_noop",  # its records are put together by its queues
+}
+
+
+def find_make(action: str) -> MakeStage:
+    """What makes a stage of that canonical name. Raises AgentError."""
+    place = _PLACES.get(action)
+    if place is None:
+        raise AgentError(f"this version of the agent has no stage '{action}'", hint="upgrade the agent")
+    module, _, name = place.partition(":")
+    return cast("MakeStage", getattr(import_module(f"{_HERE}.{module}"), name))

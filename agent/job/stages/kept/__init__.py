@@ -1,0 +1,1 @@
+"""What stays of records: dead letters, the last ones and those that failed, and figures. On the server, or in a folder."""

@@ -1,0 +1,184 @@
+"""The stages of a job: made from its specification, run, and said in its journal, where each stage is a step."""
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from agent.errors import AgentError
+from agent.job.output.recorder import StepLog
+from agent.job.stages.actions.manual import FILE
+from agent.job.stages.actions.table import find_make
+from agent.job.stages.bookmarks.folder import FolderBookmarks
+from agent.job.stages.delivery.batches import DeadLetter
+from agent.job.stages.kept.letters import LetterFile
+from agent.job.stages.shell.configs import read_config, read_node
+from agent.job.stages.shell.shell import FlowShell
+from agent.job.stages.stage import Bookmarks, ServerPlace, Stage, StageContext, TriggerStage
+from agent.job.steps.state import RunningJob
+from agent.journal.format import Annotation
+from agent.spec.outcome import Conclusion, FailureKind
+from agent.spec.stages import StageSpec, StagesWork
+
+FOLDER = "_stages"  # in the job's folder for temporary files
+
+
+class StageLog:
+    """A stage's step in the journal."""
+
+    def __init__(self, log: StepLog) -> None:
+        self._log = log
+        self.has_failed = False
+
+    def say(self, line: str) -> None:
+        """A line of its log."""
+        self._log.say(line)
+
+    def warn(self, line: str) -> None:
+        """The same, and an annotation."""
+        self._log.say(f"##[warning]{line}")
+        self._log.recorder.annotate(Annotation(self._log.step, "warning", line))
+
+    def fail(self, line: str) -> None:
+        """The stage has failed, and the job with it."""
+        self.has_failed = True
+        self._log.say(f"##[error]{line}")
+        self._log.recorder.annotate(Annotation(self._log.step, "error", line))
+
+    def end(self, *, is_cancelled: bool) -> None:
+        """Nothing comes any more."""
+        end = Conclusion.CANCELLED if is_cancelled else Conclusion.SUCCESS
+        end = Conclusion.FAILURE if self.has_failed else end
+        self._log.end(end, end)
+
+
+class JobStages:
+    """Runs the stages of one job. `drain` and `give_up` may be called at any time, from the same loop."""
+
+    def __init__(self, job: RunningJob, work: StagesWork) -> None:
+        self._job = job
+        self._work = work
+        self._shell: FlowShell | None = None
+        self._is_drained = False
+        self._wall_offset = time.time() - time.monotonic()
+        self._letters = LetterFile(self._letter_file(), job.recorder.mask_value, self._wall)
+        self._logs: dict[str, StageLog] = {}
+        folder = job.settings.bookmark_folder or job.places.temp / FOLDER / "bookmarks"
+        self._bookmarks: Bookmarks = FolderBookmarks(folder)
+
+    async def run(self) -> None:
+        """The flow, to its end."""
+        job = self._job
+        for number, spec in enumerate(self._work.stages):
+            self._logs[spec.name] = StageLog(job.recorder.begin_step(f"stage-{number}", _title(spec)))
+        try:
+            self._shell = self._make()
+            if self._is_drained:
+                return
+            await self._shell.run()
+        except AgentError as error:
+            job.fail(FailureKind.USER, str(error))
+            next(iter(self._logs.values())).fail(str(error))
+        finally:
+            self._sum_up()
+            for log in self._logs.values():
+                log.end(is_cancelled=job.status is Conclusion.CANCELLED)
+
+    def drain(self) -> None:
+        """Bring nothing any more; what is on its way goes to its end."""
+        self._is_drained = True
+        if self._shell is not None:
+            self._shell.drain()
+
+    def give_up(self) -> None:
+        """No time is left."""
+        self._is_drained = True
+        if self._shell is not None:
+            self._shell.give_up()
+
+    def bury(self, letters: Sequence[DeadLetter]) -> None:
+        """Keep dead letters."""
+        self._letters.add(letters)
+
+    def _make(self) -> FlowShell:
+        stages: dict[str, Stage] = {}
+        triggers: dict[str, TriggerStage] = {}
+        chosen = self._choose_files()
+        for spec in self._work.stages:
+            if spec.is_trigger and chosen is not None and spec.name not in chosen:
+                continue
+            try:
+                made = self._make_stage(spec, (chosen or {}).get(spec.name))
+            except AgentError as error:
+                self._logs[spec.name].has_failed = True
+                raise AgentError(
+                    f"stage '{spec.name}' can't be made: {error.what}",
+                    where=error.where or spec.place,
+                    hint=error.hint,
+                ) from None
+            if spec.is_trigger:
+                triggers[spec.name] = made  # type: ignore[assignment]
+            else:
+                stages[spec.name] = made  # type: ignore[assignment]
+        nodes = [read_node(spec) for spec in self._work.stages]
+        return FlowShell(nodes, stages, triggers, self._logs, self)
+
+    def _make_stage(self, spec: StageSpec, file: Path | None) -> Stage | TriggerStage:
+        config = read_config(spec, self._job.secrets)
+        action = spec.action
+        if file is not None:
+            action, config = "manual", {FILE: str(file)}
+        log = self._logs[spec.name]
+        job = self._job
+        context = StageContext(
+            name=spec.name,
+            config=config,
+            uses=spec.uses,
+            bookmarks=self._bookmarks,
+            server=ServerPlace(job.settings.server_url, job.runtime_token)
+            if job.settings.server_url
+            else None,
+            workspace=job.places.workspace,
+            scratch=job.places.temp / FOLDER / f"{len(self._logs)}",
+            say=log.say,
+            warn=log.warn,
+            now=time.time,
+        )
+        return find_make(action)(context)
+
+    def _choose_files(self) -> Mapping[str, Path] | None:
+        """The triggers that bring a file's records, in a run that was given some; None: triggers are what they are."""
+        return self._job.settings.records or None
+
+    def _letter_file(self) -> Path:
+        return self._job.settings.letter_file or self._job.places.temp / FOLDER / "dead-letters.jsonl"
+
+    def _wall(self, seconds: float) -> float:
+        return seconds + self._wall_offset
+
+    def _sum_up(self) -> None:
+        """What became of all records, a line a stage; dead letters fail a run that was given its records."""
+        if self._shell is None:
+            return
+        for spec in self._work.stages:
+            counts = self._shell.delivery.counts(spec.name)
+            said = {
+                "in": counts.accepted,
+                "done": counts.done,
+                "filtered": counts.filtered,
+                "retried": counts.retried,
+                "dead": counts.dead,
+            }
+            self._logs[spec.name].say(
+                ", ".join(f"{count:,} {what}" for what, count in said.items() if count or what == "in")
+            )
+        count = self._letters.count
+        if count and self._job.settings.records:
+            s = "s" if count > 1 else ""
+            self._job.fail(
+                FailureKind.USER,
+                f"{count:,} record{s} ended as dead letter{s}; they are in {self._letters.file}",
+            )
+
+
+def _title(spec: StageSpec) -> str:
+    return f"{spec.name} ({spec.uses or spec.action})"

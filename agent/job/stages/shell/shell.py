@@ -1,0 +1,293 @@
+"""Runs the stages and triggers of one flow, until all has settled or somebody asks for the end.
+
+    run     open the stages -> start the triggers -> pump -> all settled (or nothing moves any more) -> close
+
+`drain`: triggers stop; what is on its way goes on to its end. `give_up`: no time is left; what is on its way comes again, from
+where it came. A stage without I/O works in the pump itself, a slice of the loop's time at a time; one with I/O is a task.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Protocol
+
+from agent.errors import AgentError
+from agent.job.stages.delivery.batches import Batch, DeadLetter
+from agent.job.stages.delivery.delivery import Delivery
+from agent.job.stages.delivery.nodes import NodeSpec
+from agent.job.stages.shell.figures import Figures
+from agent.job.stages.shell.triggers import RunningTrigger
+from agent.job.stages.shell.weighing import weigh
+from agent.job.stages.stage import Done, Stage, StageError, StreamPosition, TriggerStage, Value
+
+_SLICE_SECONDS = 0.008  # of the loop's time, that the pump takes at once
+
+
+class StageVoice(Protocol):
+    """Where a stage's words go."""
+
+    def say(self, line: str) -> None:
+        """A line of its log."""
+        ...
+
+    def warn(self, line: str) -> None:
+        """The same, and an annotation of the job."""
+        ...
+
+
+class FlowSink(Protocol):
+    """Where the rest goes."""
+
+    def bury(self, letters: Sequence[DeadLetter]) -> None:
+        """Keep dead letters: before this returns they are safe. Raises AgentError when they can't be kept."""
+        ...
+
+
+class FlowShell:
+    """Runs one flow. `stages` and `triggers` are made, by their names in `specs`."""
+
+    def __init__(
+        self,
+        specs: Sequence[NodeSpec],
+        stages: Mapping[str, Stage],
+        triggers: Mapping[str, TriggerStage],
+        voices: Mapping[str, StageVoice],
+        sink: FlowSink,
+    ) -> None:
+        self._specs = specs
+        self._outs = {spec.name: bool(spec.out) for spec in specs}
+        self._stages = stages
+        self._voices = voices
+        self._sink = sink
+        self.delivery = Delivery(specs)
+        self.figures = Figures(spec.name for spec in specs)
+        self._triggers = {
+            name: RunningTrigger(name, trigger, self, voices[name]) for name, trigger in triggers.items()
+        }
+        self._draw = random.Random().random  # noqa: S311 - when to try again
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._over = asyncio.Event()
+        self._is_pumping = False
+        self._is_draining = False
+        self._pump_again: asyncio.Handle | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._failure: AgentError | None = None
+
+    async def run(self) -> None:
+        """The flow from its opening to its end. Raises AgentError when it can't go on."""
+        opened: list[Stage] = []
+        try:
+            for name, stage in self._stages.items():
+                await self._open(name, stage)
+                opened.append(stage)
+            for spec in self._specs:
+                if spec.is_trigger and spec.name not in self._triggers:
+                    self.delivery.end(spec.name)
+            for trigger in self._triggers.values():
+                trigger.start()
+            self.pump()
+            await self._over.wait()
+        finally:
+            await self._close(opened)
+        if self._failure is not None:
+            raise self._failure
+
+    def drain(self) -> None:
+        """Bring nothing any more; what is on its way goes to its end."""
+        if self._is_draining:
+            return
+        self._is_draining = True
+        for trigger in self._triggers.values():
+            trigger.stop()
+        self.pump()
+
+    def give_up(self) -> None:
+        """End at once."""
+        self.drain()
+        self._over.set()
+
+    # What triggers ask for (agent.job.stages.shell.triggers)
+
+    def emit(self, trigger: str, values: Sequence[Value], position: StreamPosition, size_bytes: int) -> None:
+        """Take in a batch for which there is room."""
+        self.figures.note(trigger, len(values), 0.0)
+        self.delivery.emit(trigger, values, position, size_bytes, time.monotonic(), drawn=self._draw())
+        self.pump_soon()
+
+    def refuse(self, trigger: str, raw: Value, position: StreamPosition, error: StageError) -> None:
+        """Take in what is no record."""
+        self.delivery.refuse(trigger, raw, position, error, time.monotonic())
+        self.pump_soon()
+
+    def end(self, trigger: str) -> None:
+        """It brings no more."""
+        self.delivery.end(trigger)
+        self.pump_soon()
+
+    def fail(self, error: AgentError) -> None:
+        """The flow can't go on."""
+        if self._failure is None:
+            self._failure = error
+        self.give_up()
+
+    # The pump
+
+    def pump_soon(self) -> None:
+        """Have the pump run, once whoever runs now waits for something."""
+        if self._pump_again is None and not self._over.is_set():
+            self._pump_again = asyncio.get_running_loop().call_soon(self.pump)
+
+    def pump(self) -> None:
+        """Have stages work on all that there is for them, for a slice of time; and look what has come of it."""
+        if self._pump_again is not None:
+            self._pump_again.cancel()
+            self._pump_again = None
+        if self._is_pumping or self._over.is_set():
+            return
+        self._is_pumping = True
+        until = time.perf_counter() + _SLICE_SECONDS
+        try:
+            while True:
+                now = time.monotonic()
+                batch = self.delivery.take(now)
+                if batch is not None:
+                    self._work(batch)
+                    if time.perf_counter() > until:
+                        self.pump_soon()
+                        break
+                elif self._is_draining or not self.delivery.dissolve(now):
+                    break
+            self._look_around(time.monotonic())
+        except AgentError as error:
+            self.fail(error)
+        finally:
+            self._is_pumping = False
+
+    def _work(self, batch: Batch) -> None:
+        name = batch.stage
+        stage = self._stages[name]
+        try:
+            done = stage.work(batch.values)
+        except Exception as error:  # noqa: BLE001 - whatever a stage raises is its records' failure, and the flow goes on
+            done = self._isolate(stage, batch, error)
+        if isinstance(done, Done):
+            self._finish(batch, done)
+            return
+        task = asyncio.ensure_future(self._wait_for(batch, stage, done))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _wait_for(self, batch: Batch, stage: Stage, work: Awaitable[Done]) -> None:
+        seconds = getattr(stage, "batch_seconds", None)
+        try:
+            async with asyncio.timeout(seconds):
+                done = await work
+        except TimeoutError:
+            error = StageError(f"no answer within {seconds:g} seconds" if seconds else "no answer in time")
+            done = _fail_all(batch, error)
+        except Exception as error:  # noqa: BLE001 - as above
+            done = _fail_all(batch, _as_stage_error(error))
+        self._finish(batch, done)
+        self.pump()
+
+    def _isolate(self, stage: Stage, batch: Batch, error: Exception) -> Done | Awaitable[Done]:
+        """The records of a batch that failed as a whole, each by itself, so that one fails no other; where that may be done again."""
+        if len(batch.values) == 1 or not stage.is_pure:
+            return _fail_all(batch, _as_stage_error(error))
+        values: list[Value] = []
+        sources: list[int] = []
+        failed: dict[int, StageError] = {}
+        for place, value in enumerate(batch.values):
+            try:
+                done = stage.work([value])
+                assert isinstance(done, Done)
+            except Exception as own:  # noqa: BLE001 - as above
+                failed[place] = _as_stage_error(own)
+                continue
+            if done.failed:
+                failed[place] = done.failed[0]
+            values += done.values
+            sources += [place] * len(done.values)
+        return Done(values, sources, failed)
+
+    def _finish(self, batch: Batch, done: Done) -> None:
+        now = time.monotonic()
+        name = batch.stage
+        self.figures.note(name, len(batch.values) - len(done.failed), now - batch.began)
+        if done.failed:
+            self._say_failure(name, done.failed)
+        self.delivery.finish(batch, done, now, self._draw(), weigh(done.values) if self._outs[name] else 0)
+
+    def _say_failure(self, name: str, failed: Mapping[int, StageError]) -> None:
+        self.figures.say_error(name, str(next(iter(failed.values()))), len(failed), self._voices[name].say)
+
+    def _look_around(self, now: float) -> None:
+        """What has come of the work: dead letters are kept, then what is settled is told; who waits for room is woken."""
+        delivery = self.delivery
+        dead = delivery.take_dead()
+        if dead:
+            self._sink.bury(dead)
+        for trigger, position in delivery.take_settled():
+            self._triggers[trigger].note_settled(position)
+        for running in self._triggers.values():
+            running.wake()
+        if self._is_over(now):
+            self._over.set()
+            return
+        self._set_timer(now)
+
+    def _is_over(self, now: float) -> bool:
+        if self._tasks or self._pump_again is not None:
+            return False
+        if all(trigger.has_ended for trigger in self._triggers.values()) and self.delivery.is_empty:
+            return True
+        return (
+            self._is_draining
+            and all(trigger.has_ended for trigger in self._triggers.values())
+            and not self.delivery.may_move(now)
+        )
+
+    def _set_timer(self, now: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        due = self.delivery.next_due()
+        if due is not None:
+            self._timer = asyncio.get_running_loop().call_later(max(0.001, due - now), self._on_time)
+
+    def _on_time(self) -> None:
+        self._timer = None
+        self.delivery.retry_refused(time.monotonic(), self._draw())
+        self.pump()
+
+    async def _open(self, name: str, stage: Stage) -> None:
+        try:
+            await stage.open()
+        except AgentError as error:
+            raise AgentError(
+                f"stage '{name}' can't be opened: {error.what}", where=error.where, hint=error.hint
+            ) from None
+
+    async def _close(self, opened: Sequence[Stage]) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for trigger in self._triggers.values():
+            await trigger.close()
+        for stage in opened:
+            await stage.close()
+
+
+def _fail_all(batch: Batch, error: StageError) -> Done:
+    return Done((), (), dict.fromkeys(range(len(batch.values)), error))
+
+
+def _as_stage_error(error: Exception) -> StageError:
+    if isinstance(error, StageError):
+        return error
+    if isinstance(error, AgentError):
+        return StageError(str(error))
+    return StageError(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
