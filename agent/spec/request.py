@@ -41,6 +41,16 @@ class ResourceRequest:
     cpus: float = 0.0
     memory_bytes: int = 0
     gpus: GpuRequest | None = None
+    protocol: int = (
+        0  # not of the machine: the version that its agent has to speak at least (docs/protocol.md)
+    )
+
+    @staticmethod
+    def to_form(fields: dict[str, object]) -> dict[str, object]:
+        """As the released form has it, where any agent will do."""
+        if not fields["protocol"]:
+            del fields["protocol"]
+        return fields
 
 
 NOTHING = ResourceRequest()

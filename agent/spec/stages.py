@@ -23,6 +23,8 @@ TRIGGERS = frozenset(
 )  # canonical actions that bring records in
 ALONE = frozenset({"udp", "cron", "postgresql"})  # triggers that no two jobs may have at the same time
 
+PROTOCOL = 5  # the first version (docs/protocol.md) whose agents know work that is stages
+
 _NOTHING: Mapping[str, object] = MappingProxyType({})
 
 

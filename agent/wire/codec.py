@@ -20,8 +20,6 @@ from agent.wire.errors import WireError
 from agent.wire.messages import (
     APPS_VERSION,
     KINDS,
-    RECORDS_KINDS,
-    RECORDS_VERSION,
     AttachInput,
     AttachOutput,
     JournalChunk,
@@ -35,7 +33,6 @@ MAX_CHUNK_BYTES = 256 << 10  # of journal in one binary frame, before compressio
 MAX_FRAME_BYTES = MAX_TEXT_BYTES  # what a transport must let through
 
 JOURNAL_FRAME = 1  # the version with which a piece of a journal begins
-RECORDS_FRAME = 2  # reserved: records (`agent.wire.messages.RECORDS_VERSION`)
 SESSION_FRAME = 3  # and with which a piece of what a session says does
 _HEAD = struct.Struct("<BBQQIB")
 _SESSION_HEAD = struct.Struct("<BBB")
@@ -86,8 +83,7 @@ def decode_text(text: str) -> Message:
     name = data.pop("kind", None)
     kind = KINDS.get(name) if isinstance(name, str) else None
     if kind is None:
-        later = f", of protocol {RECORDS_VERSION}" if str(name) in RECORDS_KINDS else ""
-        raise WireError("bad_message", f"unknown kind of message {str(name)[:80]!r}{later}")
+        raise WireError("bad_message", f"unknown kind of message {str(name)[:80]!r}")
     try:
         message: Message = codec.from_json(kind, data, where=str(name))
     except DamagedError as error:
@@ -113,8 +109,7 @@ def decode_chunk(frame: bytes) -> JournalChunk:
         raise _bad_frame("is shorter than its head")
     version, way, lease, offset, raw_length, job_length = _HEAD.unpack_from(frame)
     if version != JOURNAL_FRAME:
-        later = f", of protocol {RECORDS_VERSION}" if version == RECORDS_FRAME else ""
-        raise _bad_frame(f"has the unknown version {version}{later}")
+        raise _bad_frame(f"has the unknown version {version}")
     if not 0 < raw_length <= MAX_CHUNK_BYTES:
         raise WireError(
             "too_large", f"a journal frame claims {raw_length} bytes, 1 to {MAX_CHUNK_BYTES} are allowed"

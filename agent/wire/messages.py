@@ -28,8 +28,7 @@
 
 Text frames are JSON objects whose `kind` names the message; binary frames are journal bytes, and from protocol 4 on also
 what a session's two sides say (`agent.wire.codec`).
-Everything that matters carries (job, lease) and may be repeated without harm. docs/protocol.md says how it grows, and
-what of it is reserved.
+Everything that matters carries (job, lease) and may be repeated without harm. docs/protocol.md says how it grows.
 """
 
 from collections.abc import Mapping
@@ -40,16 +39,13 @@ from typing import ClassVar, get_args
 from agent.spec.job import GangNode, JobSpec
 from agent.spec.resources import Inventory
 
-PROTOCOL_VERSIONS = (1, 2, 3, 4)  # that this code speaks, best last
+PROTOCOL_VERSIONS = (1, 2, 3, 4, 5)  # that this code speaks, best last
 ATTACH_VERSION = 2  # the first one with `attach`
 BEGIN_VERSION = (
     3  # the first one in which every job waits for its first `ack`; before, only nodes of gangs did
 )
 APPS_VERSION = 4  # the first one with ports of apps, and with what sessions say in binary frames
-# Reserved, and not spoken yet: the first one in which a job's work may be another than steps, and records travel. Its text
-# frames are of these kinds; its binary frames have the version `agent.wire.codec.RECORDS_FRAME`.
-RECORDS_VERSION = 5
-RECORDS_KINDS = frozenset({"records_open", "records_taken", "records_ended"})
+# 5 (`agent.spec.stages.PROTOCOL`) is the first one in which a job's work may be stages: the messages are those of 4.
 ATTACH_WINDOW_FRAMES = 16  # of one session and direction, that may be on their way and not taken
 TAKEN_TOGETHER = 4  # frames that one `attach_taken` of ours says, where more are on their way
 ATTACH_FRAME_BYTES = 8 << 10  # of data in one of them

@@ -278,6 +278,11 @@ class ServerProtocol:
             self._say(m.Revoke(job, lease, reason))
 
     @property
+    def version(self) -> int:
+        """The version that is spoken; 0 until it is agreed."""
+        return self._version
+
+    @property
     def tells_begin(self) -> bool:
         """Whether the agent begins no job before its first `acknowledge`."""
         return self._version >= m.BEGIN_VERSION

@@ -35,6 +35,7 @@ def job(
     project: int = 1,
     nodes: int = 1,
     limit: float = FOREVER,
+    protocol: int = 0,
     **more: Any,
 ) -> WaitingJob:
     wanted = GpuRequest(gpus) if isinstance(gpus, int) else gpus
@@ -42,7 +43,7 @@ def job(
         labels=frozenset(label.lower() for label in labels),
         group=more.pop("group", ""),
         project=project,
-        request=ResourceRequest(cpus, memory * GB, wanted),
+        request=ResourceRequest(cpus, memory * GB, wanted, protocol),
         nodes=nodes,
         limit_seconds=limit,
     )

@@ -1,4 +1,4 @@
-"""How the protocol grows: old peers are understood, and what is reserved is nobody's yet."""
+"""How the protocol grows: old peers are understood."""
 
 import base64
 import json
@@ -7,6 +7,7 @@ import pytest
 from support.wire import AGENT, INVENTORY, NONCE, Pair, job_id, job_spec
 
 from agent import codec as json_codec
+from agent.spec.stages import PROTOCOL
 from agent.wire import codec
 from agent.wire import messages as m
 from agent.wire.conversation import ConversationPhase
@@ -34,7 +35,15 @@ def open_as_an_old_agent(pair: Pair, versions: list[int]) -> list[object]:
 
 @pytest.mark.parametrize(
     ("versions", "chosen"),
-    [([1], 1), ([1, 2], 2), ([2, 1], 2), ([1, 2, 3], 3), ([1, 2, 3, 4, 5], 4), ([0, 2, 99], 2)],
+    [
+        ([1], 1),
+        ([1, 2], 2),
+        ([2, 1], 2),
+        ([1, 2, 3], 3),
+        ([1, 2, 3, 4], 4),
+        ([1, 2, 3, 4, 5, 6], 5),
+        ([0, 2, 99], 2),
+    ],
 )
 def test_an_old_agents_hello_and_a_newer_ones_still_open_a_conversation(
     versions: list[int], chosen: int
@@ -90,25 +99,13 @@ def test_binary_frames_of_sessions_are_refused_where_the_version_has_none() -> N
         pair.server.receive_bytes(frame)
 
 
-def test_what_is_reserved_for_records_is_spoken_by_nobody_yet() -> None:
-    assert max(m.PROTOCOL_VERSIONS) < m.RECORDS_VERSION
-    assert not m.RECORDS_KINDS & m.KINDS.keys()
-    assert codec.RECORDS_FRAME != codec.JOURNAL_FRAME
+def test_an_agent_that_knows_stages_speaks_the_version_that_is_said_of_them() -> None:
+    assert max(m.PROTOCOL_VERSIONS) == PROTOCOL
 
 
-@pytest.mark.parametrize("kind", sorted(m.RECORDS_KINDS))
-def test_a_message_that_is_reserved_is_refused_with_the_version_that_has_it(kind: str) -> None:
-    pair = Pair()
-    open_as_an_old_agent(pair, [1, 2])
-    with pytest.raises(
-        WireError, match=f"unknown kind of message '{kind}', of protocol {m.RECORDS_VERSION}"
-    ) as caught:
-        say(pair, kind=kind, job=JOB, lease=1)
-    assert caught.value.code == "bad_message"
-
-
-def test_a_binary_frame_of_records_is_refused_with_the_version_that_has_it() -> None:
+def test_what_was_once_reserved_for_records_is_a_frame_like_any_other_that_nobody_knows() -> None:
     journal = codec.encode_chunk(m.JournalChunk(JOB, 1, 0, b"abc"))
-    assert journal[0] == codec.JOURNAL_FRAME
-    with pytest.raises(WireError, match=f"unknown version 2, of protocol {m.RECORDS_VERSION}"):
-        codec.decode_chunk(bytes([codec.RECORDS_FRAME]) + journal[1:])
+    with pytest.raises(WireError, match="unknown version 2"):
+        codec.decode_chunk(bytes([2]) + journal[1:])
+    with pytest.raises(WireError, match="unknown kind of message 'records_open'"):
+        codec.decode_text('{"kind": "records_open"}')

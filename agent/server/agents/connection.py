@@ -271,6 +271,7 @@ class AgentConnection:
         if row is None:
             self._protocol.reject("unknown_agent", "the agent was removed")
             return
+        row = replace(row, protocol=self._protocol.version)
         for held in ready.held:
             await self._resume(held)
         holding = {(held.job, held.lease) for held in ready.held}
@@ -342,8 +343,11 @@ class AgentConnection:
         """The agent or an admin of the server has a new word on what it may be given."""
         if self.ready is None or self._said is None:
             return
-        now = await self._registry.describe(self.agent, self._said)
-        if now is None or now == self.ready or self.ready is None:
+        described = await self._registry.describe(self.agent, self._said)
+        if described is None or self.ready is None:
+            return
+        now = replace(described, protocol=self._protocol.version)
+        if now == self.ready:
             return
         self.ready = now
         await self._tell_ready(now)

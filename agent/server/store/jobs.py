@@ -6,7 +6,7 @@ then. None means that somebody else was first, and the caller does nothing.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -21,7 +21,8 @@ from agent.server.store.text import without_nul
 from agent.server.store.transitions import may_become
 from agent.spec.job import JobSpec
 from agent.spec.outcome import JobResult
-from agent.spec.request import PRIORITY_SECONDS
+from agent.spec.request import PRIORITY_SECONDS, ResourceRequest
+from agent.spec.stages import PROTOCOL, StagesWork
 from agent.spec.status import ACTIVE, JOBS, ROOMS, JobStatus, RoomStatus
 
 _OPEN = (JobStatus.QUEUED, *ACTIVE)
@@ -87,7 +88,7 @@ async def queue_job(connection: AsyncConnection, spec: JobSpec, now: float) -> N
             group_name=spec.group,
             priority=spec.priority,
             ranked_at=now - spec.priority * PRIORITY_SECONDS,
-            request=codec.dump(spec.resources),
+            request=codec.dump(_request(spec)),
             nodes=spec.nodes,
             limit_seconds=_limit_seconds(spec),
             queued_at=now,
@@ -97,6 +98,11 @@ async def queue_job(connection: AsyncConnection, spec: JobSpec, now: float) -> N
             apps=describe_apps(spec.apps),
         )
     )
+
+
+def _request(spec: JobSpec) -> ResourceRequest:
+    """What the scheduler has to find for it: of the machine, and of the agent."""
+    return replace(spec.resources, protocol=PROTOCOL) if isinstance(spec.work, StagesWork) else spec.resources
 
 
 def _limit_seconds(spec: JobSpec) -> float | None:

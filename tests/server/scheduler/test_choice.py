@@ -322,3 +322,13 @@ def test_who_returns_does_so_on_a_drained_agent_waits_for_one_that_is_away_and_k
     held = [holding("other", "box", gpus=names([0], "box"))]
     waits = choose([], fleet, held, returning=[back], projects=limits).waits
     assert waits == {"back": "the project 'default' has 1 of at most 1 GPUs"}
+
+
+def test_work_of_a_form_that_an_agent_is_too_old_for_goes_to_another_or_waits_saying_so() -> None:
+    old, new = agent("old", protocol=4), agent("new", protocol=5)
+    assert [pick.job for pick in choose([job("flow", "linux", protocol=5)], [old, new]).picks] == ["flow"]
+    choice = choose([job("flow", "linux", protocol=5), job("steps", "linux")], [old])
+    assert [pick.job for pick in choice.picks] == ["steps"]
+    assert choice.waits["flow"] == (
+        "every agent with the label [linux] is too old for work of this job's form; upgrade one"
+    )

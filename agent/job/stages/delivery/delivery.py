@@ -73,7 +73,8 @@ class Delivery:
             origin.passages = []
             origin.sample = values[-1] if values else None
         origin.open += 1  # ours, until all of it is handed on
-        self._hand_on(node, values, (origin,), (), size_bytes, now, drawn)
+        if values:
+            self._hand_on(node, values, (origin,), (), size_bytes, now, drawn)
         self._let_go((origin,))
         return origin
 

@@ -24,6 +24,7 @@ class NodeSpec:
     is_trigger: bool = False
     retry: StageRetry = field(default_factory=StageRetry)
     concurrency: int = 1  # batches at work at once
+    buffer_records: int = BUFFER_RECORDS
     most_records: int = BATCH_RECORDS  # of a batch that it is given
     delay_seconds: float = 0.0  # that a record waits before it
     event_limit: int = 0  # of a zip: records that it keeps of each predecessor; 0: it is none
@@ -98,7 +99,8 @@ class Node:
         full = [
             out
             for out in self.outs
-            if out.held and (out.held + count > BUFFER_RECORDS or out.held_bytes + size_bytes > BUFFER_BYTES)
+            if out.held
+            and (out.held + count > out.spec.buffer_records or out.held_bytes + size_bytes > BUFFER_BYTES)
         ]
         full += [edge.zip for edge in self.edges if edge.refused]
         return full

@@ -172,8 +172,8 @@ class _Round:
 
 
 def may_work(shape: JobShape, agent: ReadyAgent) -> bool:
-    """Whether the agent is of the job's group, has its labels, and works for its project."""
-    if shape.group and shape.group != agent.group:
+    """Whether the agent is of the job's group, has its labels, knows work of its form, and works for its project."""
+    if (shape.group and shape.group != agent.group) or agent.protocol < shape.request.protocol:
         return False
     return shape.labels <= agent.labels and (agent.projects is None or shape.project in agent.projects)
 

@@ -68,6 +68,7 @@ class ReadyAgent:
     gpus: tuple[Gpu, ...] = ()
     address: str = ""  # where the other members of a gang reach it
     boot: str = ""  # of its machine: of two that say to be this agent, one is a copy
+    protocol: int = 0  # the version that it speaks
 
 
 @dataclass(frozen=True, slots=True)

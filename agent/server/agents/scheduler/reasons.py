@@ -52,14 +52,17 @@ class Explainer:
         if not named:
             lending = explain_lending(job, [machine.agent for machine in grouped])
             return f"no agent has {_wanted(job)}; {_introduce(agents)}{lending}"
+        known = [machine for machine in named if machine.agent.protocol >= shape.request.protocol]
+        if not known:
+            return f"every agent with {_wanted(job)} is too old for work of this job's form; upgrade one"
         allowed = [
             machine
-            for machine in named
+            for machine in known
             if machine.agent.projects is None or shape.project in machine.agent.projects
         ]
         if not allowed:
-            which = f"the {_count(len(named), 'agent')}" if len(named) > 1 else "the only agent"
-            return f"{which} with {_wanted(job)} {_works_or_work(len(named))} for other projects only"
+            which = f"the {_count(len(known), 'agent')}" if len(known) > 1 else "the only agent"
+            return f"{which} with {_wanted(job)} {_works_or_work(len(known))} for other projects only"
         best = max(allowed, key=lambda machine: _size_for(job, machine))
         wanted = describe(shape.request, best.wanted(shape))
         agent = best.agent
