@@ -221,8 +221,8 @@ class _Removal:
 def walk_tree(path: Path) -> Iterator[tuple[int, str, list[os.DirEntry[str]]]]:
     """The folders at and below `path`, each once, no link followed: (open folder, path below `path`, its entries).
 
-    The folder is open until the next one is asked for. The order is depth first, names sorted. Folders that can't be read
-    are passed over, and whatever is swapped meanwhile is not reached. Raises OSError when `path` itself can't be read.
+    The folder is open until the next one is asked for; those of its folders that are taken out of its entries are left
+    out. The order is depth first, names sorted. Folders that can't be read are passed over, and whatever is swapped meanwhile is not reached. Raises OSError when `path` itself can't be read.
     """
     file = os.open(path, _FOLDER)
     way: list[

@@ -1,5 +1,6 @@
 """Trees that a hostile job left: removed or looked through, whatever their depth, rights and kinds."""
 
+import ast
 import os
 import socket
 import subprocess
@@ -10,6 +11,7 @@ import pytest
 from support.nesting import nest
 from support.rights import without_override
 
+import agent
 from agent.trees import Remains, remove_tree, walk_tree
 
 
@@ -108,3 +110,46 @@ def test_a_tree_that_is_a_mount_itself_is_left_alone(tmp_path):
         assert (tmp_path / "owners" / "data").exists()
     finally:
         subprocess.run(["umount", str(tmp_path / "top")], check=True)
+
+
+def test_what_is_looked_through_ends_at_links(tmp_path):
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "private").touch()
+    top = tmp_path / "top"
+    (top / "folder").mkdir(parents=True)
+    (top / "folder" / "link").symlink_to(tmp_path / "theirs")
+    seen = [f"{below}/{entry.name}" for _file, below, entries in walk_tree(top) for entry in entries]
+    assert seen == ["/folder", "folder/link"]
+    (tmp_path / "way").symlink_to(top)
+    with pytest.raises(OSError, match=r"Not a directory|Too many levels"):
+        next(walk_tree(tmp_path / "way"))
+
+
+def test_folders_that_are_taken_out_of_what_is_looked_at_are_left_out(tmp_path):
+    (tmp_path / "top" / "b").mkdir(parents=True)
+    nest(tmp_path / "top" / "a", 2)
+    seen = []
+    for _file, below, entries in walk_tree(tmp_path / "top"):
+        seen.append(below)
+        entries[:] = [entry for entry in entries if entry.name != "a"]
+    assert seen == ["", "b"]
+
+
+def test_nothing_goes_down_trees_of_others_but_what_knows_no_depth():
+    """`os.walk` and its like end with a RecursionError where a job has been; those that are named look at folders of their own."""
+    root = Path(agent.__file__).parent
+    found = {
+        f"{file.relative_to(root)}: {node.attr}"
+        for file in root.rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Attribute) and _goes_down(node)
+    }
+    assert found == {
+        *("server/backup.py: rglob", "server/data/blobs/disk.py: rglob"),  # the server's own names
+        "cli/demo/checks.py: rglob",  # what `agent demo` has made
+    }
+
+
+def _goes_down(node):
+    owner = node.value.id if isinstance(node.value, ast.Name) else ""
+    return node.attr == "rglob" or f"{owner}.{node.attr}" in ("os.walk", "os.fwalk", "shutil.rmtree")

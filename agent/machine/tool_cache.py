@@ -56,7 +56,8 @@ def place_of(tools: Path, tool: str, version: str) -> Path:
 def offer_tool(tools: Path, offer: ToolOffer) -> CachedTool:
     """Put what the machine has into the cache, in the place of what is there of that version.
 
-    Its owner is that of `tools`: the user that jobs run as. Raises AgentError, with nothing in the cache, when it can't be made.
+    Who calls this is the owner of `tools`, and never somebody with more rights: jobs may be at work in there meanwhile, and
+    a link of theirs leads wherever they want. Raises AgentError, with nothing in the cache, when it can't be made.
     """
     folder = place_of(tools, offer.tool, offer.version)
     mark = folder.with_name(f"{folder.name}.complete")
@@ -66,17 +67,21 @@ def offer_tool(tools: Path, offer: ToolOffer) -> CachedTool:
             remove_tree(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
         _MAKERS[offer.tool](offer.executable, folder)
-        _give_away(tools, folder)
         mark.touch()
-        _give_away(tools, mark)
     except (OSError, AgentError) as error:
         remove_tree(folder)
         if isinstance(error, AgentError):
             raise
-        hint = "is it the folder of the user that jobs run as? `sudo -u USER agent tool add ...`"
+        hint = "is it the folder of the user that jobs run as? Run this as root, or as that user"
         raise AgentError(
             f"the tool cache can't be written: {error.strerror}", where=str(folder), hint=hint
         ) from None
+    return find_cached(tools, offer)
+
+
+def find_cached(tools: Path, offer: ToolOffer) -> CachedTool:
+    """What has been offered, as it is in the cache."""
+    folder = place_of(tools, offer.tool, offer.version)
     return CachedTool(FOLDERS[offer.tool], offer.version, folder.name, folder)
 
 
@@ -153,15 +158,3 @@ def _make_uv(executable: str, folder: Path) -> None:
 
 
 _MAKERS: Final = {"python": _make_python, "node": _make_node, "uv": _make_uv}
-
-
-def _give_away(tools: Path, place: Path) -> None:
-    """Root makes it for whoever owns the cache."""
-    if os.geteuid() != 0:
-        return
-    owner = tools.stat()
-    for path in (*place.parents[: len(place.relative_to(tools).parts) - 1], place):
-        os.lchown(path, owner.st_uid, owner.st_gid)
-    for folder, folders, files in os.walk(place):
-        for name in (*folders, *files):
-            os.lchown(os.path.join(folder, name), owner.st_uid, owner.st_gid)  # noqa: PTH118 - many paths

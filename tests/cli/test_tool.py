@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from support.git import make_repository
 from support.lab import Done, run_agent
+from support.second_user import open_folder, second_user
 
 PYTHON = ".".join(map(str, sys.version_info[:3]))
 MACHINE = {"x86_64": "x64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
@@ -171,3 +172,30 @@ def test_a_setup_action_that_fails_for_want_of_a_tool_says_what_to_do(tmp_path: 
     said = [record["text"] for record in done.records() if record["kind"] == "log"]
     assert any("has no Python 3.2, so 'actions/setup-python' asked the internet" in line for line in said)
     assert any("`agent tool add python 3.2`" in line for line in said)
+
+
+def test_what_root_offers_is_made_with_no_more_rights_than_the_jobs_have_in_whose_cache_it_is() -> None:
+    """A job, at work while root adds a tool, puts a link in the tool's way: it leads to where only root may write."""
+    with second_user() as user, open_folder() as folder:
+        tools, private = folder / "_tool", folder / "private"
+        for made in (tools, private):
+            made.mkdir()
+        private.chmod(0o700)
+        os.chown(tools, user.uid, user.gid)
+        program = folder / "uv"
+        program.write_text("#!/bin/sh\necho uv 0.9.3\n")
+        program.chmod(0o755)
+        add = [user.python, "-s", "-m", "agent", "tool", "add", "uv", "--from", str(program)]
+        environment = {**os.environ, **user.environment, "AGENT_WORK_DIR": str(folder)}
+
+        done = subprocess.run(add, env=environment, cwd="/", capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        place = tools / "uv" / "0.9.3" / os.uname().machine
+        assert {path.stat().st_uid for path in (place, place / "uv", place.parent)} == {user.uid}
+
+        shutil.rmtree(tools / "uv")
+        (tools / "uv").symlink_to(private)
+        done = subprocess.run(add, env=environment, cwd="/", capture_output=True, text=True, check=False)
+        assert done.returncode == 1
+        assert "the tool cache can't be written" in done.stderr
+        assert list(private.iterdir()) == []

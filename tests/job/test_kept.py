@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from support.jobs import run_job, uses
+from support.nesting import nest
 
 from agent.job.runtimes.kept import clean_home, digest_tree, is_kept, keep
 from agent.job.runtimes.python import _lists_names
@@ -44,8 +45,9 @@ def relink(file: Path) -> None:
         lambda folder: (folder / "bin").chmod(0o777),
         lambda folder: folder.with_name("kept.seal").unlink(),
         lambda folder: (folder.with_name("kept.seal").unlink(), os.mkfifo(folder.with_name("kept.seal"))),
+        lambda folder: nest(folder / "bin/deep", 1_100),
     ],
-    ids=["bytes", "added", "removed", "link", "rights", "no seal", "a FIFO for a seal"],
+    ids=["bytes", "added", "removed", "link", "rights", "no seal", "a FIFO for a seal", "very deep folders"],
 )
 def test_what_was_changed_is_made_again(tmp_path: Path, harm: Callable[[Path], object]) -> None:
     folder = tmp_path / "kept"

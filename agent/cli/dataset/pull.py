@@ -8,6 +8,7 @@
 Paths come from the server and are checked here once more: nothing is written outside of the tree.
 """
 
+import contextlib
 import fcntl
 import os
 import shutil
@@ -161,17 +162,16 @@ def _settle(tree: Path, files: Sequence[ManifestFile]) -> None:
 
 def _remove_others(tree: Path, paths: set[str]) -> None:
     """Take away what an earlier try, of another version perhaps, has left and what is not of this one."""
-    for folder, folders, files in os.walk(tree, topdown=False):
-        for name in files:
-            path = Path(folder, name)
-            if path.is_symlink() or path.relative_to(tree).as_posix() not in paths:
-                path.unlink()
-        for name in folders:
-            path = Path(folder, name)
-            if path.is_symlink():
-                path.unlink()
-            elif not any(path.iterdir()):
-                path.rmdir()
+    folders: list[str] = []
+    for folder, below, entries in walk_tree(tree):
+        folders.append(below)
+        for entry in entries:
+            path = f"{below}/{entry.name}" if below else entry.name
+            if entry.is_symlink() or not (entry.is_dir() or path in paths):
+                os.unlink(entry.name, dir_fd=folder)
+    for below in reversed(folders[1:]):  # the deepest first
+        with contextlib.suppress(OSError):  # it is not empty
+            (tree / below).rmdir()
 
 
 def _make_room(target: Path) -> Path:

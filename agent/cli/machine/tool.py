@@ -4,10 +4,14 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from agent.cli.arguments import add_command, add_format, add_subcommands, describe
 from agent.errors import NotFoundError, UsageError
+
+if TYPE_CHECKING:
+    from agent.machine.tool_cache import CachedTool
+    from agent.machine.tool_offers import ToolOffer
 
 TOOLS = ("python", "node", "uv")
 _INSTALLS = {
@@ -57,7 +61,7 @@ def add_tool(
     """Offer one. Raises NotFoundError when this machine has no such version, UsageError for a program that is none, AgentError."""
     from agent.cli.terminal.tables import print_json
     from agent.config import load_settings
-    from agent.machine.tool_cache import matches, offer_tool, sort_key
+    from agent.machine.tool_cache import matches, sort_key
     from agent.machine.tool_offers import ask_for_offer, find_offers
 
     if program is not None:
@@ -78,13 +82,33 @@ def add_tool(
     settings = load_settings({"work_dir": work_folder})
     tools = settings.work_folder.absolute() / "_tool"
     tools.mkdir(parents=True, exist_ok=True)
-    cached = offer_tool(tools, offer)
+    cached = _offer(tools, offer)
     if output_format == "json":
         facts = {"tool": cached.name, "version": cached.version, "architecture": cached.architecture}
         print_json({**facts, "folder": str(cached.folder), "from": offer.executable}, out)
     else:
         out.write(f"{cached.name} {cached.version} ({offer.executable}) is in {cached.folder}\n")
     return 0
+
+
+def _offer(tools: Path, offer: "ToolOffer") -> "CachedTool":
+    """Put it into the cache; root does so as the user whose cache it is, and that jobs run as (`--run-as`)."""
+    import pwd
+
+    from agent.machine.tool_cache import find_cached, offer_tool
+
+    owner = tools.stat().st_uid
+    if os.geteuid() != 0 or owner == 0:
+        return offer_tool(tools, offer)
+    from agent.job.account.account import find_account
+    from agent.job.account.errand import run_errand
+
+    try:
+        name = pwd.getpwuid(owner).pw_name
+    except KeyError:
+        raise UsageError(f"it is the user {owner}'s, whom nobody knows here", where=str(tools)) from None
+    run_errand(find_account(name), "offer", str(tools), offer.tool, offer.version, offer.executable)
+    return find_cached(tools, offer)
 
 
 def list_tools(work_folder: str | None, output_format: str, out: TextIO) -> int:

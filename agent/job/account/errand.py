@@ -7,7 +7,10 @@ from agent.errors import AgentError
 from agent.job.account.account import Account
 
 _SECONDS = 90.0
-_EMPTYING_SECONDS = 6 * 3600.0  # a workspace may hold millions of files
+_LONG_SECONDS = {
+    "empty": 6 * 3600.0,  # a workspace may hold millions of files
+    "offer": 600.0,  # an environment of Python
+}
 
 
 def run_errand(account: Account, verb: str, *arguments: str) -> str:
@@ -28,7 +31,7 @@ def run_errand(account: Account, verb: str, *arguments: str) -> str:
             [*command, *arguments],
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=_EMPTYING_SECONDS if verb == "empty" else _SECONDS,
+            timeout=_LONG_SECONDS.get(verb, _SECONDS),
             check=False,
             cwd="/",
         )

@@ -15,6 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from agent.asking_git import git_environment
+from agent.trees import walk_tree
 
 _READ_BYTES = 16 << 20  # what is larger is not read: its size and times tell
 _CODES = {"??": "untracked", "!!": "ignored"}
@@ -121,12 +122,14 @@ def _read_status(text: str) -> Iterator[tuple[str, Belonging]]:
 
 def _walk(top: str) -> Iterator[str]:
     """All that lies in the folder `top`, if it is one, but for repositories."""
-    for folder, folders, files in os.walk(top):
-        if ".git" in folders or ".git" in files:
-            folders.clear()
-            continue
-        for name in (*folders, *files):
-            yield f"{folder}/{name}"
+    with contextlib.suppress(OSError):
+        for _folder, below, entries in walk_tree(Path(top).resolve()):
+            if any(entry.name == ".git" for entry in entries):
+                entries.clear()  # nor is anything below it looked at
+                continue
+            yield from (
+                f"{top}/{below}/{entry.name}" if below else f"{top}/{entry.name}" for entry in entries
+            )
 
 
 def _mark(path: str) -> str:

@@ -4,11 +4,13 @@ Each file of `.git/objects` is held by a hard link outside of it. Git itself rem
 as all that references and the index lead to can be read.
 """
 
+import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from agent.job.in_place.belongings import ask_git, find_shared
+from agent.trees import walk_tree
 
 MOST_FILES = 20_000  # of all repositories; git packs loose ones from some 7,000 on
 
@@ -19,12 +21,15 @@ def list_objects(work_tree: Path) -> Iterator[str]:
     folders = [os.path.normpath(f"{shared}/objects/{name}") for name in ("pack", "")] if shared else []
     seen: set[str] = set()
     for top in folders:
-        for folder, inner, files in os.walk(top):
-            if folder in seen:
-                inner.clear()
-                continue
-            seen.add(folder)
-            yield from (f"{folder}/{name}" for name in sorted(files) if not name.startswith("tmp_"))
+        with contextlib.suppress(OSError):
+            for _folder, below, entries in walk_tree(Path(top).resolve()):
+                folder = f"{top}/{below}" if below else top
+                if folder in seen:
+                    entries.clear()
+                    continue
+                seen.add(folder)
+                names = [entry.name for entry in entries if not entry.is_dir()]
+                yield from (f"{folder}/{name}" for name in names if not name.startswith("tmp_"))
 
 
 def is_object(path: str) -> bool:

@@ -4,6 +4,7 @@
     end FOLDER GROUPS     SIGKILL all that the attempt in this job folder has                                 nothing, or the reason
     tell FOLDER           SIGTERM its supervisor                                                              how many there are
     empty FOLDER..        remove all that lies in a job's folders in the work folder                          nothing
+    offer TOOLS WHAT..    put a tool of the machine (its kind, version and program) into the tool cache        nothing
 
 The answer is a line on standard output. Who asks is `agent.job.account.errand.run_errand`.
 """
@@ -71,6 +72,14 @@ def _tell(folder: str) -> str:
     return str(tell_own(JobFolder(Path(folder), "", 0)))
 
 
+def _offer(tools: str, *what: str) -> str:
+    from agent.machine.tool_cache import offer_tool
+    from agent.machine.tool_offers import ToolOffer
+
+    offer_tool(Path(tools), ToolOffer(*what))
+    return ""
+
+
 def _empty(*folders: str) -> str:
     for folder in folders:
         with contextlib.suppress(OSError):
@@ -79,7 +88,13 @@ def _empty(*folders: str) -> str:
     return ""
 
 
-_VERBS: dict[str, Callable[..., str]] = {"check": _check, "end": _end, "tell": _tell, "empty": _empty}
+_VERBS: dict[str, Callable[..., str]] = {
+    "check": _check,
+    "end": _end,
+    "tell": _tell,
+    "empty": _empty,
+    "offer": _offer,
+}
 
 
 if __name__ == "__main__":

@@ -13,11 +13,12 @@ import stat
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from agent.errors import SpoiledError
 from agent.plain_files import read_plain
 from agent.seal.files import write_private_file
-from agent.trees import remove_tree
+from agent.trees import remove_tree, walk_tree
 
 _WRITABLE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 
@@ -67,14 +68,14 @@ def clean_home(near: Path, environment: Mapping[str, str], *, is_needed: bool) -
 def digest_tree(folder: Path) -> str:
     """The SHA-256 of all that is below `folder`: names, links and bytes."""
     digest = hashlib.sha256()
-    for path, facts in _walk(folder):
-        is_link = stat.S_ISLNK(facts.st_mode)
-        content = os.readlink(path).encode("utf-8", "surrogateescape") if is_link else b""  # noqa: PTH115
-        if stat.S_ISREG(facts.st_mode):
-            with open(path, "rb") as file:  # noqa: PTH123 - a text, not a Path
-                content = hashlib.file_digest(file, "sha256").digest()
-        name = os.path.relpath(path, folder)
-        digest.update(f"{name}\0{stat.S_IFMT(facts.st_mode)}\0".encode("utf-8", "surrogateescape"))
+    for thing in _walk(folder):
+        content = thing.link.encode("utf-8", "surrogateescape")
+        if stat.S_ISREG(thing.facts.st_mode):
+            file = os.open(thing.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=thing.parent)
+            with os.fdopen(file, "rb") as stream:
+                content = hashlib.file_digest(stream, "sha256").digest()
+        name = thing.below or "."
+        digest.update(f"{name}\0{stat.S_IFMT(thing.facts.st_mode)}\0".encode("utf-8", "surrogateescape"))
         digest.update(len(content).to_bytes(8, "big") + content)
     return digest.hexdigest()
 
@@ -85,29 +86,42 @@ def _seal_of(folder: Path) -> Path:
 
 def _take(folder: Path) -> bytes:
     digest = hashlib.sha256()
-    for path, facts in _walk(folder):
-        link = os.readlink(path) if stat.S_ISLNK(facts.st_mode) else ""  # noqa: PTH115
-        parts = (path, facts.st_mode, facts.st_uid, facts.st_size, facts.st_ino, facts.st_ctime_ns, link)
+    for thing in _walk(folder):
+        path = f"{folder}/{thing.below}" if thing.below else str(folder)
+        facts = thing.facts
+        parts = (
+            *(path, facts.st_mode, facts.st_uid, facts.st_size, facts.st_ino, facts.st_ctime_ns),
+            thing.link,
+        )
         digest.update("\0".join(map(str, parts)).encode("utf-8", "surrogateescape") + b"\n")
     return digest.hexdigest().encode()
 
 
-def _walk(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
-    """The folder and all that is below it, each with its own facts, in an order that is always the same. Links are not followed."""
-    yield str(folder), folder.lstat()
-    for parent, folders, files in os.walk(folder, onerror=_refuse):
-        folders.sort()
-        for name in sorted((*folders, *files)):
-            path = os.path.join(parent, name)  # noqa: PTH118 - a Path each would cost more
-            yield path, os.lstat(path)
+class _Thing(NamedTuple):
+    """A file, folder or link: its path `below` the top, the open folder that it lies in, its facts, and where it leads to."""
+
+    below: str
+    parent: int
+    name: str
+    facts: os.stat_result
+    link: str = ""
 
 
-def _refuse(error: OSError) -> None:
-    raise error
+def _walk(folder: Path) -> Iterator[_Thing]:
+    """The folder and all that is below it, in an order that is always the same, however deep it is: a job may have been in
+    there. Links are not followed.
+    """
+    yield _Thing("", -1, "", folder.lstat())
+    for parent, below, entries in walk_tree(folder):
+        for entry in entries:
+            facts = entry.stat(follow_symlinks=False)
+            link = os.readlink(entry.name, dir_fd=parent) if entry.is_symlink() else ""
+            path = f"{below}/{entry.name}" if below else entry.name
+            yield _Thing(path, parent, entry.name, facts, link)
 
 
 def _protect(folder: Path) -> None:
     """Files become read-only as a reminder; folders do not, so that `rm -rf` needs no tricks."""
-    for path, facts in list(_walk(folder)):
-        if stat.S_ISREG(facts.st_mode):
-            os.chmod(path, stat.S_IMODE(facts.st_mode) & ~_WRITABLE)  # noqa: PTH101
+    for thing in _walk(folder):
+        if stat.S_ISREG(thing.facts.st_mode):
+            os.chmod(thing.name, stat.S_IMODE(thing.facts.st_mode) & ~_WRITABLE, dir_fd=thing.parent)
