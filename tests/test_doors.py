@@ -67,7 +67,7 @@ STILL_SAID: dict[str, int] = {
     "server/toolkit/artifacts.py": 3,
     "server/toolkit/caches.py": 1,
     "server/triggers/connected.py": 3,
-    "server/triggers/from_repository.py": 2,
+    "server/triggers/locating.py": 2,
     "server/triggers/named.py": 1,
     "server/triggers/providers/__init__.py": 7,
     "server/triggers/providers/gitea.py": 2,

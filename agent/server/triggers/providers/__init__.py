@@ -24,14 +24,11 @@ ID_HEADERS: Final[Mapping[str, tuple[str, ...]]] = {
     "gitlab": ("webhook-id", "idempotency-key", "x-gitlab-event-uuid"),
 }
 
-# Where each provider's payload about a request to merge has the commit of its head.
-_HEADS: Final[Mapping[str, tuple[str, ...]]] = {
-    "github": ("pull_request", "head", "sha"),
-    "gitea": ("pull_request", "head", "sha"),
-    "gitlab": ("object_attributes", "last_commit", "id"),
-}
+# Where a payload about a request to merge has the commit of its head, of providers that have it elsewhere than the others.
+_HEADS: Final[Mapping[str, tuple[str, ...]]] = {"gitlab": ("object_attributes", "last_commit", "id")}
+_USUAL_HEAD: Final = ("pull_request", "head", "sha")
 
 
 def read_head(provider: str, payload: Payload) -> str:
     """The head's commit in what a provider sent about a request to merge; "" when it is about none."""
-    return text(payload, *_HEADS[provider])
+    return text(payload, *_HEADS.get(provider, _USUAL_HEAD))
