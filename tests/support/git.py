@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -90,6 +91,8 @@ class GitHost:
         self.requests: list[str] = []  # "METHOD path?query" in the order of arrival
         self.credentials = ""  # "user:password" that a client must send, if any
         self.status = 0  # answer every request with this instead
+        self.headers: dict[str, str] = {}  # and with these, then
+        self.seconds = 0.0  # before each answer
         self.moves: dict[str, str] = {}  # the beginning of a path: what stands there instead, a path or a URL
 
     def find_large(self, oid: str) -> Path | None:
@@ -130,10 +133,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, body: bytes) -> None:
         host: GitHost = self.server.git_host  # type: ignore[attr-defined]
         host.requests.append(f"{self.command} {self.path}")
+        time.sleep(host.seconds)
         expected = "Basic " + base64.b64encode(host.credentials.encode()).decode()
         moved = next((start for start in host.moves if self.path.startswith(start)), None)
         if host.status:
-            self._send(host.status, [])
+            self._send(host.status, list(host.headers.items()))
         elif moved is not None:
             self._send(301, [("Location", host.moves[moved] + self.path.removeprefix(moved))])
         elif host.credentials and self.headers.get("Authorization") != expected:

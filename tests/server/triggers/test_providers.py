@@ -13,6 +13,7 @@ from server.triggers.payloads import (
     gitea_push,
     github_pull,
     github_push,
+    github_repository,
     gitlab_merge_request,
     gitlab_push,
 )
@@ -73,6 +74,10 @@ def test_gitea_speaks_githubs_shape_and_its_secret_is_not_kept() -> None:
         ("pull_request", "label_updated", ("pull_request", "labeled")),
         ("pull_request", "opened", ("pull_request", "opened")),
         ("pull_request_approved", "reviewed", ("pull_request_review", "submitted")),
+        ("issues", "label_updated", ("issues", "labeled")),
+        ("issues", "label_cleared", ("issues", "unlabeled")),
+        ("issues", "opened", ("issues", "opened")),
+        ("release", "updated", ("release", "edited")),
     ],
 )
 def test_giteas_own_words_become_githubs(event: str, action: str, wanted: tuple[str, str]) -> None:
@@ -127,6 +132,36 @@ def test_labels_and_drafts_of_a_merge_request_are_told_by_its_changes() -> None:
     assert action(labels={"previous": [{}], "current": []}) == "unlabeled"
     assert action(draft={"previous": True, "current": False}) == "ready_for_review"
     assert action(draft={"previous": False, "current": True}) == "converted_to_draft"
+
+
+def test_people_labels_and_milestones_of_a_merge_request_are_told_as_github_tells_them() -> None:
+    ada, bob = {"id": 4, "username": "ada"}, {"id": 5, "username": "bob"}
+    gpu, ml = {"id": 1, "title": "gpu", "color": "#ff0000"}, {"id": 2, "title": "ml"}
+
+    def event(**changes: Any) -> Any:
+        payload = {**gitlab_merge_request("update", author_id=5), "changes": changes, "reviewers": [bob]}
+        return read("gitlab", "Merge Request Hook", payload).payload
+
+    swapped = event(labels={"previous": [gpu], "current": [ml]})
+    assert (swapped["action"], swapped["label"]["name"]) == ("labeled", "ml")
+    gone = event(labels={"previous": [gpu, ml], "current": [ml]})
+    assert (gone["action"], gone["label"]) == ("unlabeled", {"id": 1, "name": "gpu", "color": "ff0000"})
+    assert event(assignees={"previous": [], "current": [ada]})["assignee"]["login"] == "ada"
+    assert event(assignees={"previous": [ada], "current": []})["action"] == "unassigned"
+    assert event(reviewers={"previous": [], "current": [bob]})["requested_reviewer"]["login"] == "bob"
+    assert event(reviewers={"previous": [bob], "current": []})["action"] == "review_request_removed"
+    assert event(milestone_id={"previous": None, "current": 3})["action"] == "milestoned"
+    assert event(milestone_id={"previous": 3, "current": None})["action"] == "demilestoned"
+    assert event(title={"previous": "a", "current": "b"}, updated_at={})["action"] == "edited"
+    assert event(title={})["pull_request"]["user"] == {"id": 5, "login": "bob"}
+    with pytest.raises(UnknownEventError, match="nothing but times"):
+        event(updated_at={"previous": "a", "current": "b"}, time_estimate={"previous": 0, "current": 60})
+
+
+def test_a_fork_at_gitea_is_an_event_of_what_was_forked() -> None:
+    payload = {"repository": github_repository("bob/lab"), "forkee": github_repository("acme/lab")}
+    delivery = read("gitea", "fork", payload)
+    assert (delivery.repository, delivery.payload["forkee"]["full_name"]) == ("acme/lab", "bob/lab")
 
 
 def test_a_merge_request_of_another_project_is_a_forks() -> None:

@@ -1,6 +1,8 @@
 """Runs that start by other means than a push: schedules, platform events, dispatches, named webhooks; their statuses."""
 
 import asyncio
+import json
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
@@ -9,7 +11,9 @@ from typing import Any
 
 import pytest
 from server.triggers.lab import FLOW, ON_PUSH, Lab
+from server.triggers.payloads import github_push
 from server.vocabulary import ServerProcess, TestAgent, journal, wait_for
+from support.git import make_repository, serve_git
 from support.manual_clock import ManualClock
 from support.status_host import Recorder
 
@@ -18,7 +22,8 @@ from agent.server.services import Services, open_services
 from agent.server.settings import ServerSettings
 from agent.server.store import flows, runs
 from agent.server.triggers.known import read_stored, store_flow
-from agent.server.triggers.signatures import sign_standard
+from agent.server.triggers.lanes import Lanes
+from agent.server.triggers.signatures import sign_body, sign_standard
 from agent.spec.outcome import Conclusion
 
 Servers = Callable[..., ServerProcess]
@@ -416,3 +421,84 @@ def test_a_flow_that_is_not_valid_is_told_to_its_commit(make_lab: Labs, recorder
     assert path.endswith(lab.repository.head)
     assert (body["state"], body["context"]) == ("error", f"{FLOW} (push)")
     assert "stepz" in body["description"]
+
+
+def test_flows_of_one_name_report_apart_and_a_comment_reports_no_old_error(
+    make_lab: Labs, recorder: Recorder
+) -> None:
+    lab = make_lab(token="s3cr3t", api_url=recorder.url)
+    other = ".github/workflows/other.yml"
+    bad = ".github/workflows/bad.yml"
+    lab.push({FLOW: ON_PUSH, other: ON_PUSH, bad: "on: push\njobs: []\n"})
+    comment = {"action": "created", "repository": {"full_name": "acme/lab"}, "sender": {"login": "ada"}}
+    lab.settled(lab.deliver("issue_comment", comment).json()["delivery"])
+    wait_for(lambda: len(recorder.told) == 3)
+    told = sorted((body["context"], body["state"]) for _, _, body in recorder.told)
+    assert told == [
+        (f"{bad} (push)", "error"),
+        ("Train (push)", "pending"),  # of the first file by its name
+        (f"Train [{FLOW}] (push)", "pending"),
+    ]
+    assert not lab.server.sql("select 1 from status_reports where due_at is not null")
+
+
+def test_a_silent_and_a_slow_host_hold_up_no_other_repository(lab: Lab) -> None:
+    """One host takes connections and says nothing, one answers after a while; both have much to do. A third one's push starts."""
+    with socket.create_server(("127.0.0.1", 0)) as silent, serve_git(lab.host.root) as slow:
+        numbers = []
+        for place in range(8):
+            name = f"acme/other-{place}"
+            make_repository(lab.host.root / name, {FLOW: ON_PUSH}, tags=())
+            body = {"url": f"{lab.host.url}/{name}", "provider": "github", "default_branch": "main"}
+            other = lab.server.api.post("/repositories", json=body).json()
+            host = slow.url if place % 2 else f"http://127.0.0.1:{silent.getsockname()[1]}"
+            lab.server.sql("update repositories set url = :1 where id = :2", f"{host}/{name}", other["id"])
+            numbers += [send_push(lab, other, name, f"{place}-{again}") for again in range(3)]
+        slow.seconds = 3.0
+        assert lab.push({"a": "1"})["results"][0]["run"]
+        left = [lab.server.api.get(f"/deliveries/{number}").json()["status"] for number in numbers]
+        assert left.count("waiting") > len(numbers) / 2, left
+        slow.seconds = 0.0
+        for place, number in enumerate(numbers):
+            if place // 3 % 2:
+                assert lab.settled(number)["results"] == []  # its commit is in no repository
+
+
+def send_push(lab: Lab, repository: Any, name: str, identifier: str) -> int:
+    body = json.dumps({**github_push(), "repository": {"full_name": name}, "n": identifier}).encode()
+    headers = {
+        "X-GitHub-Event": "push",
+        "X-GitHub-Delivery": identifier,
+        "X-Hub-Signature-256": f"sha256={sign_body(repository['secret'], body)}",
+    }
+    answer = lab.server.http.post(repository["webhook"], content=body, headers=headers)
+    return int(answer.json()["delivery"])
+
+
+async def test_a_host_that_does_not_answer_is_left_alone_longer_and_longer() -> None:
+    async with asyncio.TaskGroup() as group:
+        lanes = Lanes(group, most=4, most_in_one=2)
+        for _ in range(2):
+            lanes.note_failure("a", 0.0)
+        assert lanes.closed_until("a", 0.0) is None
+        closed = []
+        for now in (0.0, 100.0, 200.0):
+            lanes.note_failure("a", now)
+            closed.append(lanes.closed_until("a", now))
+        assert closed == [20.0, 140.0, 280.0]
+        assert lanes.closed_until("b", 200.0) is None
+        done = asyncio.Event()
+
+        async def work() -> None:
+            await done.wait()
+
+        lanes.start("a", work())
+        assert not lanes.has_room("a")  # one tries for all
+        assert lanes.has_room("b")
+        lanes.note_answer("a")
+        assert lanes.has_room("a")
+        for _ in range(3):
+            lanes.start("b", work())
+        assert not lanes.has_room("c")
+        done.set()
+    assert lanes.has_room("c")

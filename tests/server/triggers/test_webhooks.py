@@ -3,6 +3,8 @@
 import json
 from collections.abc import Callable
 from contextlib import closing
+from datetime import datetime
+from typing import Any
 
 import pytest
 from server.triggers.lab import FLOW, ON_PUSH, ZEROS, Lab
@@ -367,3 +369,108 @@ def test_what_was_taken_in_before_a_crash_is_worked_off_after_it(lab: Lab) -> No
     lab.host.status = 0
     lab.server.start()
     assert lab.settled(number)["results"][0]["run"]
+
+
+ONLY_SOURCES = (
+    "on: {push: {paths: ['src/**']}, pull_request: {types: [closed, opened], paths: ['src/**']}}\n"
+    + ON_PUSH.split("\n", 2)[2]
+)
+
+
+def test_a_new_branch_is_held_against_the_commits_that_its_event_names(lab: Lab) -> None:
+    """Two branches, one on top of the other, come together; and by the time that is looked at, main has both."""
+    git = lab.repository.git
+    lab.push({FLOW: ONLY_SOURCES})
+    git("checkout", "--quiet", "-b", "one")
+    first = lab.repository.commit({"src/a": "1"})
+    git("checkout", "--quiet", "-b", "two")
+    second = lab.repository.commit({"docs": "1"})
+    git("branch", "-f", "main", "two")
+    settled = []
+    for name, head, commits in (("one", first, [first]), ("two", second, [second])):
+        named = [{"id": commit, "message": "work"} for commit in commits]
+        payload = github_push(f"refs/heads/{name}", ZEROS, head, commits=named)
+        settled.append(lab.settled(lab.deliver("push", payload).json()["delivery"])["results"][0])
+    assert settled[0]["run"]
+    assert settled[1]["why"] == "no changed file gets through its `paths`"
+
+
+def test_a_new_branch_at_an_old_commit_starts_its_flows_and_says_why(lab: Lab) -> None:
+    lab.push({FLOW: ONLY_SOURCES})
+    lab.repository.git("branch", "again")
+    payload = github_push("refs/heads/again", ZEROS, lab.repository.head, commits=[])
+    (result,) = lab.settled(lab.deliver("push", payload).json()["delivery"])["results"]
+    assert result["run"]
+    assert (
+        result["why"]
+        == "its path filters let it pass: the branch is new, and each of its commits was there before"
+    )
+
+
+@pytest.mark.parametrize("way", ["merge", "squash"])
+def test_a_merged_request_is_held_against_where_it_left_its_base(lab: Lab, way: str) -> None:
+    git = lab.repository.git
+    lab.push({FLOW: ONLY_SOURCES})
+    base = lab.repository.head
+    lab.request(src__a="1")
+    git("merge", "--quiet", *(["--squash"] if way == "squash" else ["--no-ff", "-m", "merged"]), lab.head)
+    if way == "squash":
+        git("commit", "--quiet", "-m", "squashed")
+    merged = lab.repository.head
+    for claimed in (base, merged):  # some hosts tell of the base as it is after the merge
+        payload = github_pull("closed", head=lab.head, base=claimed, merged=True, merge_commit_sha=merged)
+        results = lab.settled(lab.deliver("pull_request", payload).json()["delivery"])["results"]
+        started = [one for one in results if one["event"] == "pull_request" and one["run"]]
+        assert started, results
+        assert lab.server.run(started[0]["run"])["source"]["ref"] == "refs/heads/main"
+
+
+def test_a_request_that_was_closed_without_a_merge_has_its_merges_ref(lab: Lab) -> None:
+    lab.push({FLOW: ONLY_SOURCES})
+    lab.request(src__a="1")
+    lab.repository.git("update-ref", "-d", "refs/pull/5/merge")
+    payload = github_pull("closed", head=lab.head, base=lab.repository.head)
+    (result,) = lab.settled(lab.deliver("pull_request", payload).json()["delivery"])["results"]
+    source = lab.server.run(result["run"])["source"]
+    assert (source["ref"], source["commit"]) == ("refs/pull/5/merge", lab.head)
+
+
+def test_who_was_approved_is_not_held_again_at_the_same_head(lab: Lab) -> None:
+    lab.push({FLOW: ONLY_SOURCES.replace("closed, opened", "opened, labeled")})
+    first = lab.request(fork="stranger/lab", src__a="1")
+    assert first["status"] == "held"
+    labeled = github_pull("labeled", head=lab.head, base=lab.repository.head, fork="stranger/lab")
+    before = lab.settled(lab.deliver("pull_request", labeled).json()["delivery"])
+    assert before["status"] == "held"
+    lab.server.api.post(f"/deliveries/{first['id']}/approve")
+    assert lab.settled(first["id"])["results"][0]["run"]
+    after = lab.settled(lab.deliver("pull_request", {**labeled, "label": {"name": "x"}}).json()["delivery"])
+    assert (after["status"], bool(after["results"][0]["run"])) == ("done", True)
+    moved = lab.request(fork="stranger/lab", action="synchronize", src__a="2")
+    assert moved["status"] != "done" or not [one for one in moved["results"] if one["run"]]
+
+
+def test_a_delivery_that_our_own_settings_refused_is_worked_off_when_they_are_mended(lab: Lab) -> None:
+    before, after = lab.repository.head, lab.repository.commit({"a": "1"})
+    right = lab.facts["url"]
+    lab.repository.git("clone", "--quiet", "--bare", ".", str(lab.host.root / "acme" / "old"))
+    lab.server.api.patch(f"/repositories/{lab.id}", json={"url": right.replace("/lab", "/old")})
+    number = lab.deliver("push", github_push(before=before, after=after)).json()["delivery"]
+    assert "it is about acme/lab" in lab.settled(number)["outcome"]
+    lab.server.api.patch(f"/repositories/{lab.id}", json={"url": right})
+    assert lab.server.api.post(f"/deliveries/{number}/repeat").status_code == 200
+    assert lab.settled(number)["results"][0]["run"]
+
+
+def test_a_host_that_wants_to_be_left_alone_is_asked_when_it_says(lab: Lab) -> None:
+    lab.host.status, lab.host.headers = 429, {"Retry-After": "1200"}
+    before, after = lab.repository.head, lab.repository.commit({"a": "1"})
+    number = lab.deliver("push", github_push(before=before, after=after)).json()["delivery"]
+
+    def look() -> Any:
+        shown = lab.server.api.get(f"/deliveries/{number}").json()
+        return shown if "asked too often" in shown["outcome"] else None
+
+    shown = wait_for(look)
+    later = datetime.fromisoformat(shown["again"]) - datetime.fromisoformat(shown["received"])
+    assert (shown["status"], later.total_seconds() > 1100) == ("waiting", True)
