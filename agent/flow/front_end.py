@@ -28,11 +28,12 @@ class FrontEnd(NamedTuple):
     limits: YamlLimits  # what a file of this language may cost
     # Of a file's nodes, its name and the texts of its companions: the flow, None where a problem is an error; and every problem.
     read: Callable[[Node, str, Mapping[str, str]], tuple[Flow | None, list[Problem]]]
-    # Of a flow, a job of it that calls another, and that other flow: what is wrong with the call.
-    check_call: Callable[[Flow, Job, Flow], list[Problem]]
-    check_action: Callable[[Node], list[Problem]]  # what is odd in an action's manifest
     make_schema: Callable[[], Mapping[str, Any]]  # the language as a JSON schema, for editors
     make_page: Callable[[], str]  # the language in Markdown, for people
+    # Of a flow, a job of it that calls another, and that other flow: what is wrong with the call. In most languages none calls one.
+    check_call: Callable[[Flow, Job, Flow], list[Problem]] = lambda _flow, _job, _called: []
+    # What is odd in an action's manifest; most languages have none of their own, or their manifests' front end says it.
+    check_action: Callable[[Node], list[Problem]] = lambda _manifest: []
     write: Callable[[Flow], WrittenFlow] | None = (
         None  # a flow of whatever language, in this one; None: nobody has taught it
     )

@@ -11,7 +11,7 @@ import atheris
 with atheris.instrument_imports():
     from agent.errors import AgentError
     from agent.flow.expressions import ExpressionError, evaluate, evaluate_template, parse, to_condition
-    from agent.flow.load import inspect_flow
+    from agent.flow.load import DIALECTS, inspect_flow
 
 ROOT = Path(__file__).parents[2]
 SECONDS_PER_INPUT = 2
@@ -22,12 +22,13 @@ CONTEXTS = {
 
 
 def fuzz_flow(data: bytes) -> None:
-    """Any text gives problems or none, never an exception."""
+    """Any text gives problems or none in every language, never an exception."""
     text = data.decode("utf-8", "surrogateescape")
-    for problem in inspect_flow(text, "fuzz.yml").problems:
-        assert problem.message
-        assert problem.position.line >= 1
-        assert problem.position.column >= 1
+    for dialect in (None, *DIALECTS):
+        for problem in inspect_flow(text, "fuzz.yml", dialect).problems:
+            assert problem.message
+            assert problem.position.line >= 1
+            assert problem.position.column >= 1
 
 
 def fuzz_expression(data: bytes) -> None:

@@ -6,21 +6,8 @@ from agent.flow.dialects.datatorch.front import read_flow
 from agent.flow.dialects.datatorch.limits import LIMITS
 from agent.flow.dialects.datatorch.words import DATATORCH
 from agent.flow.front_end import FrontEnd
-from agent.flow.model import Flow, Job
-from agent.flow.nodes import Node
-from agent.flow.problems import Problem
 
 __all__ = ["FRONT_END"]
-
-
-def _check_call(_flow: Flow, _job: Job, _called: Flow) -> list[Problem]:
-    """No job of this language calls a flow."""
-    return []
-
-
-def _check_action(_manifest: Node) -> list[Problem]:
-    """What is odd in an action of this language, its manifest's front end says."""
-    return []
 
 
 def _make_schema() -> dict[str, Any]:
@@ -40,8 +27,6 @@ FRONT_END: Final = FrontEnd(
     DATATORCH,
     limits=LIMITS,
     read=read_flow,
-    check_call=_check_call,
-    check_action=_check_action,
     make_schema=_make_schema,
     make_page=_make_page,
 )

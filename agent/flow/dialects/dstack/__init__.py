@@ -37,8 +37,6 @@ FRONT_END: Final = FrontEnd(
     DSTACK,
     limits=LIMITS,
     read=read_flow,
-    check_call=lambda _flow, _job, _called: [],  # no workflow calls another flow
-    check_action=lambda _manifest: [],
     make_schema=_make_schema,
     make_page=_make_page,
     list_companions=list_companions,
