@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple, TextIO
 
 from agent.cli.terminal.streams import holds_unicode
-from agent.cli.terminal.tables import print_table
+from agent.cli.terminal.tables import plain, print_table
 from agent.flow.stages import FlowStage, order_stages
 
 _MOST_LANES: Final = 12  # side by side; with more, names say what the lines would
@@ -49,7 +49,7 @@ def draw_mermaid(stages: Sequence[FlowStage], prefix: str) -> Iterator[str]:
 
 
 def _escape(text: str) -> str:
-    return text.replace("&", "&amp;").replace('"', "#quot;").replace("<", "&lt;").replace(">", "&gt;")
+    return plain(text).replace("&", "&amp;").replace('"', "#quot;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _draw(stages: Sequence[FlowStage]) -> Iterator[_Line]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping as Mapped
 from collections.abc import Sequence as Items
 from typing import Final, NamedTuple
 
+from agent.errors import UsageError
 from agent.flow.dialects.jumpwire.actions import find_action
 from agent.flow.dialects.jumpwire.config import read_config
 from agent.flow.dialects.jumpwire.graph import Vertex, check_graph, count_predecessors
@@ -17,7 +18,13 @@ from agent.flow.nodes import Mapping, Node, Scalar, Sequence
 from agent.flow.reading import Reader
 from agent.flow.stages import FlowStage
 from agent.flow.tidied import list_fields, list_items, text_of
+from agent.visible import check_visible
 
+_LONGEST_NAME: Final = 200  # letters
+_LISTENING: Final = {
+    "receive": "path",
+    "udp": "port",
+}  # by action: the key of the place that it has for itself
 _MOST_NAMES: Final = 12  # of those that a hint lists
 
 
@@ -33,6 +40,7 @@ def read_stages(reader: Reader, root: Node) -> tuple[FlowStage, ...]:
     """The stages of a flow, in its file's order. `root` is as it was written: its shape has been looked at."""
     top = list_fields(root)
     _check_text(reader, top.get("name"))
+    _check_name(reader, top.get("name"), "a flow")
     place = top.get("stages")
     items = place.items if isinstance(place, Sequence) else []
     written = _name_stages(reader, [item for item in items if isinstance(item, Mapping)])
@@ -61,6 +69,7 @@ def _name_stages(reader: Reader, nodes: Items[Mapping]) -> list[_Written]:
         for key in ("name", "action"):
             _check_text(reader, fields.get(key))
         name = text_of(fields.get("name"))
+        _check_name(reader, fields.get("name"), "a stage")
         if name in named:
             first = named[name][0].position
             reader.report(
@@ -115,12 +124,10 @@ def _check_places(reader: Reader, written: Items[_Written], stages: Items[FlowSt
     """Report triggers that would take each other's records: of one path, or of one port."""
     taken: dict[object, str] = {}
     for each, stage in zip(written, stages, strict=True):
-        if stage.action == "receive":
-            place = stage.config.get("path")
-        elif stage.action == "udp":
-            place = f"port {stage.config.get('port')}"
-        else:
+        if stage.action not in _LISTENING or _LISTENING[stage.action] not in stage.config:
             continue
+        listens = stage.config[_LISTENING[stage.action]]
+        place = f"port {listens}" if stage.action == "udp" else listens
         first = taken.setdefault(place, stage.name)
         if first != stage.name:
             reader.report(
@@ -128,6 +135,19 @@ def _check_places(reader: Reader, written: Items[_Written], stages: Items[FlowSt
                 f"'{first[:80]}' and '{stage.name[:80]}' both listen at {place}",
                 "one trigger may have several `out`",
             )
+
+
+def _check_name(reader: Reader, node: Node | None, what: str) -> None:
+    """Names stand in logs, in pages and on the server: they have a length, and no character that nobody sees."""
+    name = text_of(node)
+    if node is None:
+        return
+    try:
+        check_visible(name, what)
+    except UsageError as error:
+        reader.report(node, error.what)
+    if len(name) > _LONGEST_NAME:
+        reader.report(node, f"the name of {what} has more than {_LONGEST_NAME} characters")
 
 
 def _check_text(reader: Reader, node: Node | None) -> None:

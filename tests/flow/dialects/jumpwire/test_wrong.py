@@ -202,6 +202,30 @@ def test_two_triggers_do_not_listen_at_one_place(action: str, config: str, place
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ('"a\\nb"', "may not hold the character U+000A, which nobody would see"),
+        ('"a\\u202eb"', "may not hold the character U+202E, which nobody would see"),
+        ("x" * 201, "has more than 200 characters"),
+    ],
+)
+def test_a_name_can_be_seen_and_has_a_length(name: str, complaint: str) -> None:
+    assert find(f"name: f\nstages: [{{name: {name}, action: manual}}]") == [
+        f"2:17: the name of a stage {complaint}"
+    ]
+    assert find(f"name: {name}\nstages: [{{name: a, action: manual}}]") == [
+        f"1:7: the name of a flow {complaint}"
+    ]
+
+
+def test_two_webhooks_without_a_path_are_told_that_alone() -> None:
+    stages = "- {name: a, action: webhook, config: {}}\n- {name: b, action: webhook, config: {}}\n"
+    assert [complaint.partition(" (")[0] for complaint in find(f"name: f\nstages:\n{stages}")] == [
+        "3:38: `webhook` needs `path` in its config", "4:38: `webhook` needs `path` in its config",
+    ]  # fmt: skip
+
+
 def test_a_pattern_that_takes_long_to_make_is_refused_and_none_makes_python_warn() -> None:
     assert find(FRAME.format("filter", f"{{field: a, pattern: '{'(a|b)' * 500}'}}")) == [
         "4:57: the regular expression has more than 2,000 characters"
