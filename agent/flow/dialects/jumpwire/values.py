@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from agent.config import read_size
 from agent.errors import UsageError
-from agent.flow.cron import is_cron
+from agent.flow.cron import expand_cron
 from agent.flow.dialects.jumpwire.settings import ReadValue
 from agent.flow.members import find_close
 from agent.flow.nodes import Mapping, Node, Scalar, Sequence, key_text, plain
@@ -23,6 +23,8 @@ TYPES: Final = ("int", "float", "string", "bool")
 _OTHER_TYPES: Final = {
     "integer": "int", "number": "float", "double": "float", "decimal": "float", "str": "string", "text": "string", "boolean": "bool",
 }  # fmt: skip
+_WEEK: Final = 7  # days
+_LONGEST_MONTHS: Final = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _PATH: Final = re.compile(r"/?[\w.~-]+(?:/[\w.~-]+)*/?", re.ASCII)
 _HEADER: Final = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)  # RFC 9110, 5.1
 _SLOT: Final = re.compile(r"[a-z0-9_]{1,63}")
@@ -39,6 +41,14 @@ def has_secret(text: str) -> bool:
 def read_texts(_reader: Reader, node: Node) -> list[str]:
     """One text or many, as a list."""
     return list(texts_of(node))
+
+
+def read_some_texts(reader: Reader, node: Node) -> list[str]:
+    """One text or many, as a list that is not empty."""
+    found = list(texts_of(node))
+    if not found:
+        reader.report(node, "the list is empty", "name one, or leave the key out")
+    return found
 
 
 def whole(least: int, most: int) -> ReadValue:
@@ -139,10 +149,12 @@ def read_schedules(reader: Reader, node: Node) -> object:
     if not items:
         reader.report(node, "there is no time", "five fields: minute hour day month weekday")
     for item in items:
-        if not is_cron(text_of(item)):
-            reader.report(
-                item, f"'{text_of(item)[:80]}' is no time", "five fields: minute hour day month weekday"
-            )
+        times = expand_cron(text_of(item))
+        shown = f"'{text_of(item)[:80]}'"
+        if times is None:
+            reader.report(item, f"{shown} is no time", "five fields: minute hour day month weekday")
+        elif _never_comes(*times):
+            reader.report(item, f"{shown} never comes", "there is no such day in these months")
     return [text_of(item).strip() for item in items]
 
 
@@ -182,6 +194,17 @@ def read_headers(reader: Reader, node: Node) -> object:
 def read_conversions(reader: Reader, node: Node) -> object:
     """By field, the type to convert it to."""
     return {key_text(key): _read_type(reader, value) for key, value in list_pairs(node)}
+
+
+def _never_comes(
+    _minutes: frozenset[int],
+    _hours: frozenset[int],
+    days: frozenset[int],
+    months: frozenset[int],
+    weekdays: frozenset[int],
+) -> bool:
+    """Whether no month of these has any of these days. Where days of the week are named, they count beside (POSIX crontab)."""
+    return len(weekdays) == _WEEK and min(days) > max(_LONGEST_MONTHS[month - 1] for month in months)
 
 
 def _is_url(text: str, schemes: tuple[str, ...]) -> bool:

@@ -111,6 +111,8 @@ def test_an_unknown_action_is_said_with_what_may_be_meant(action: str, complaint
         ("udp", "{port: 9, format: xml}", "3:53: Unexpected value 'xml' (one of json, text, base64)"),
         ("cron", "{schedule: '* * *'}", "3:47: '* * *' is no time (five fields: minute hour day month weekday)"),
         ("cron", "{schedule: ['0 0 * * *', 'x']}", "3:61: 'x' is no time (five fields: minute hour day month weekday)"),
+        ("cron", "{schedule: 0 0 31 2-4/2 *}", "3:47: '0 0 31 2-4/2 *' never comes (there is no such day in these months)"),
+        ("postgresql", "{url: 'postgres://h/d', tables: []}", "3:74: the list is empty (name one, or leave the key out)"),
         ("cron", "{schedule: []}", "3:47: there is no time (five fields: minute hour day month weekday)"),
         ("cron", "{cron: '0 0 * * *'}", "3:36: `cron` needs `schedule` in its config (the time is `schedule`)"),
         ("cron", "{schedule: '0 0 * * *', time_zone: Europe/Berln}", "3:71: there is no time zone 'Europe/Berln' (an IANA name, such as `Europe/Berlin` or `UTC`)"),

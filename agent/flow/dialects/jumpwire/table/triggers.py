@@ -11,7 +11,7 @@ from agent.flow.dialects.jumpwire.values import (
     read_path,
     read_schedules,
     read_slot,
-    read_texts,
+    read_some_texts,
     read_zone,
     url,
     whole,
@@ -99,12 +99,12 @@ _TRIGGERS: Final = (
         "postgresql",
         "Each change of a table's rows (logical replication). Ours.",
         ConfigKey("url", FILLED, "`postgresql://user:password@host/database`.", read=url("postgresql", "postgres"), required=True),
-        ConfigKey("tables", TEXT_OR_TEXTS, "Tables that count; all of the publication unless said.", read=read_texts),
+        ConfigKey("tables", TEXT_OR_TEXTS, "Tables that count; all of the publication unless said.", read=read_some_texts),
         ConfigKey("publication", FILLED, "The publication's name; one of the flow's own unless said."),
         ConfigKey("slot", FILLED, "The slot's name; one of the flow's own unless said.", read=read_slot),
         ConfigKey(
             "operations", one_of(words(*_OPERATIONS), list_of(words(*_OPERATIONS))), "Changes that count.",
-            read=read_texts, default=list(_OPERATIONS),
+            read=read_some_texts, default=list(_OPERATIONS),
         ),
         ConfigKey(
             "most_lag", one_of(NUMBER, FILLED), "How much of its log the database may have to keep before it is said.",
