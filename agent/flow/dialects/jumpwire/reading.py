@@ -12,7 +12,7 @@ from agent.flow.dialects.jumpwire.actions import find_action
 from agent.flow.dialects.jumpwire.config import read_config
 from agent.flow.dialects.jumpwire.graph import Vertex, check_graph, count_predecessors
 from agent.flow.dialects.jumpwire.secrets import check_texts
-from agent.flow.dialects.jumpwire.settings import UNKNOWN, Action
+from agent.flow.dialects.jumpwire.settings import Action
 from agent.flow.dialects.jumpwire.values import is_text
 from agent.flow.nodes import Mapping, Node, Scalar, Sequence
 from agent.flow.reading import Reader
@@ -112,9 +112,7 @@ def _read_stage(reader: Reader, written: _Written, action: Action) -> FlowStage:
         action.name,
         written.node.position,
         name,
-        read_config(reader, action, fields.get("action", written.node), config)
-        if action is not UNKNOWN
-        else {},
+        read_config(reader, action, fields.get("action", written.node), config),
         tuple(name for name, _ in written.vertex.out),
         uses=name if action.name == "uses" else "",
     )

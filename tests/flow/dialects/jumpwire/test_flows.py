@@ -4,12 +4,14 @@ from textwrap import dedent
 
 import pytest
 
+from agent.flow.dialect import RunFacts
 from agent.flow.dialects.jumpwire.table.stages import STAGES
 from agent.flow.dialects.jumpwire.table.triggers import TRIGGERS
 from agent.flow.expressions import evaluate_text
 from agent.flow.load import load_flow
 from agent.flow.model import Flow, TriggerKind
 from agent.flow.stages import FlowStage, order_stages
+from agent.ids import RunId
 from agent.spec.stages import TRIGGERS as SPEC_TRIGGERS
 from agent.spec.stages import StageRetry
 
@@ -191,3 +193,24 @@ def test_a_flows_name_is_text_whatever_stands_in_it() -> None:
     name = flow.jobs["stages"].name
     assert isinstance(name, str)
     assert (flow.name, evaluate_text(name, {})) == ("a ${{ b }}", "a ${{ b }}")
+
+
+def test_an_action_that_is_a_stage_finds_what_it_looks_for_around_it() -> None:
+    dialect = load(RELAY).dialect
+    facts = RunFacts(
+        RunId(7), 3, 1, "Relay big orders", "relay.yml", "manual", {"a": 1}, "ada",
+        url="https://git.lab/acme/relay.git", ref="refs/tags/v1", commit="abc",
+    )  # fmt: skip
+    github = dialect.job_contexts(dialect.start_contexts(facts), "stages")["github"]
+    assert (github["repository"], github["repository_owner"], github["server_url"], github["ref_name"]) == (
+        "acme/relay", "acme", "https://git.lab", "v1",
+    )  # fmt: skip
+    assert (github["event"], github["run_number"], github["workflow"]) == ({"a": 1}, "3", "Relay big orders")
+    again = dialect.next_contexts({"github": github}, 2, "bob")["github"]
+    assert (again["run_attempt"], again["sha"]) == ("2", "abc")
+
+
+def test_without_a_repository_the_flow_gives_it_a_name() -> None:
+    facts = RunFacts(RunId(7), 1, 1, "Relay big orders", "relay.yml", "manual", {}, "ada")
+    github = load(RELAY).dialect.start_contexts(facts)["github"]
+    assert (github["repository"], github["ref"]) == ("local/Relay-big-orders", "refs/heads/main")

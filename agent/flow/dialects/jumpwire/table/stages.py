@@ -9,14 +9,12 @@ from agent.flow.dialects.jumpwire.table.triggers import AMAZON
 from agent.flow.dialects.jumpwire.values import (
     number,
     read_conversions,
-    read_headers,
-    read_method,
     read_pattern,
     read_some_texts,
     read_texts,
-    url,
     whole,
 )
+from agent.flow.dialects.jumpwire.web import read_headers, read_method, url
 from agent.flow.shapes import (
     ANYTHING,
     BOOLEAN,

@@ -5,17 +5,14 @@ from typing import Final
 
 from agent.flow.dialects.jumpwire.settings import Action, ConfigKey
 from agent.flow.dialects.jumpwire.values import (
-    RECEIVED,
     read_amount_of_bytes,
-    read_methods,
-    read_path,
     read_schedules,
     read_slot,
     read_some_texts,
     read_zone,
-    url,
     whole,
 )
+from agent.flow.dialects.jumpwire.web import RECEIVED, read_methods, read_path, url
 from agent.flow.shapes import (
     ANYTHING,
     FILLED,
