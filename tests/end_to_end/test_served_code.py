@@ -1,40 +1,99 @@
-"""The run's code, served as a git repository: `actions/checkout` and any other git find the work tree as it was submitted."""
+"""Published actions on the run's code as it lies, not committed: locally, and by a server from a snapshot."""
 
 import json
-import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.git import Repository, make_repository
-from support.lab import Lab
+from support.git import GitHost, Repository, make_repository, serve_git
+from support.published import WAYS, Run, needs, open_way, skip_without
 
-CLONES = os.environ.get("FLOW_PUBLISHED_ACTIONS", "")
 pytestmark = pytest.mark.end_to_end
-needs_clones = pytest.mark.skipif(
-    not CLONES, reason="FLOW_PUBLISHED_ACTIONS does not say where the actions are"
-)
 
+CHECKOUTS = ["v2", "v3", "v4", "v5", "v6", "v7"]
+FLOW = "on: [push, pull_request]\njobs:\n  it:\n    runs-on: self-hosted\n    steps:\n"
 
+NEWEST = """
+      - uses: actions/checkout@%s
+      - run: |
+          cat one.txt new.txt
+          git status --short | sed 's/^/dirty: /'
+          test "$(git rev-parse HEAD)" = "$GITHUB_SHA"
+          git rev-list --count HEAD | sed 's/^/depth /'
+"""
+ALL = """
+      - uses: actions/checkout@{0}
+        with: {{fetch-depth: 0, submodules: true}}
+      - run: |
+          git rev-list --count HEAD | sed 's/^/depth /'
+          git diff --name-only HEAD^ | sed 's/^/changed /'
+          git tag | sed 's/^/tag /'
+          cat part/part.txt
+      - uses: actions/checkout@{0}
+        with: {{ref: other, path: first}}
+      - uses: actions/checkout@{0}
+        with: {{path: second, sparse-checkout: sub, fetch-tags: true}}
+      - run: |
+          cat first/one.txt | sed 's/^/other /'
+          git -C second rev-list --count HEAD | sed 's/^/second /'
+          ls second second/sub | sed 's/^/part /'
+"""
 FILTERS = """
-on: pull_request
+      - uses: actions/checkout@v4
+      - {{id: api, uses: dorny/paths-filter@{0}, with: {{filters: "{{one: [one.txt], sub: ['sub/**']}}"}}}}
+      - run: echo "saw api ${{{{ steps.api.outputs.one }}}} ${{{{ steps.api.outputs.sub }}}}"
+      - {{id: git, uses: dorny/paths-filter@{0}, with: {{token: '', filters: "{{one: [one.txt], sub: ['sub/**']}}"}}}}
+      - run: echo "saw git ${{{{ steps.git.outputs.one }}}} ${{{{ steps.git.outputs.sub }}}}"
+"""
+PRE_COMMIT = """
+      - uses: actions/checkout@v4
+      - run: python3 -m venv "$RUNNER_TEMP/own" && echo "$RUNNER_TEMP/own/bin" >> "$GITHUB_PATH"
+      - uses: pre-commit/action@v3.0.1
+"""
+HOOKS = """
+repos:
+  - repo: local
+    hooks: [{id: one, name: looks at one.txt, entry: grep -H 'not committed', language: system, files: ^one.txt$, verbose: true}]
+"""
+CACHE = """
+      - uses: actions/checkout@v4
+      - {{id: cache, uses: "actions/cache@{0}", with: {{path: stuff, key: "deps-${{{{ hashFiles('one.txt') }}}}"}}}}
+      - run: |
+          echo "hit=[${{{{ steps.cache.outputs.cache-hit }}}}] found=[$(cat stuff/word 2>/dev/null)]"
+          mkdir -p stuff; cp one.txt stuff/word
+"""
+ARTIFACTS = """
+on: push
 jobs:
-  it:
+  makes:
     runs-on: self-hosted
     steps:
       - uses: actions/checkout@v4
-      - {id: api, uses: dorny/paths-filter@%s, with: {filters: "{one: [one.txt], sub: ['sub/**']}"}}
-      - run: echo "saw api ${{ steps.api.outputs.one }} ${{ steps.api.outputs.sub }}"
-      - {id: git, uses: dorny/paths-filter@%s, with: {token: '', filters: "{one: [one.txt], sub: ['sub/**']}"}}
-      - run: echo "saw git ${{ steps.git.outputs.one }} ${{ steps.git.outputs.sub }}"
+      - run: mkdir -p out/deep && cp one.txt out/deep/ && cp new.txt out/
+      - {{id: up, uses: "actions/upload-artifact@{0}", with: {{name: made, path: out}}}}
+      - run: echo "id [${{{{ steps.up.outputs.artifact-id }}}}]"
+  takes:
+    needs: makes
+    runs-on: self-hosted
+    steps:
+      - {{uses: "actions/download-artifact@{1}", with: {{name: made, path: got}}}}
+      - run: cat got/deep/one.txt got/new.txt
+      - {{uses: "actions/download-artifact@{1}", with: {{path: all}}}}
+      - run: find all -type f | sort
 """
 
 
+@pytest.fixture(params=WAYS)
+def run(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Run]:
+    with open_way(request.param, tmp_path / "lab") as made:
+        yield made
+
+
 @pytest.fixture
-def served(lab: Lab) -> Lab:
-    lab.add_agent(
-        "box", environment={"AGENT_ACTIONS_URL": f"file://{CLONES or '/nowhere'}/{{owner}}/{{repo}}"}
-    )
-    return lab
+def host(tmp_path: Path) -> Iterator[GitHost]:
+    make_repository(tmp_path / "hosted" / "acme" / "part", {"part.txt": "of the part\n"})
+    with serve_git(tmp_path / "hosted") as made:
+        yield made
 
 
 @pytest.fixture
@@ -49,75 +108,36 @@ def code(tmp_path: Path) -> Repository:
     return repository
 
 
-def submit(lab: Lab, code: Repository, steps: str) -> list[str]:
+def write(code: Repository, text: str) -> Path:
     file = code.folder / "flow.yml"
-    file.write_text(f"on: push\njobs:\n  it:\n    runs-on: self-hosted\n    steps:\n{steps}")
-    number = lab.submit(file, "--source", "snapshot")
-    view = lab.wait_for_run(number)
-    lines = lab.lines(number, "it")
-    assert view["conclusion"] == "success", "\n".join(lines)
-    return lines
+    file.write_text(text)
+    return file
 
 
-@needs_clones
-@pytest.mark.parametrize("version", ["v2", "v3", "v4", "v5", "v6", "v7"])
-def test_published_checkout_has_what_is_not_committed(served: Lab, code: Repository, version: str) -> None:
-    lines = submit(
-        served,
-        code,
-        f"""
-      - uses: actions/checkout@{version}
-      - run: |
-          cat one.txt new.txt
-          git status --short | sed 's/^/dirty: /'
-          test "$(git rev-parse HEAD)" = "$GITHUB_SHA"
-          git rev-list --count HEAD | sed 's/^/depth /'
-""",
-    )
-    assert "not committed" in lines
-    assert "new" in lines
-    assert "depth 1" in lines
+@needs("actions/checkout")
+@pytest.mark.parametrize("version", CHECKOUTS)
+def test_published_checkout_has_what_is_not_committed(run: Run, code: Repository, version: str) -> None:
+    lines = run(write(code, FLOW + NEWEST % version))["it"]
+    assert {"not committed", "new", "depth 1"} <= {*lines}
     assert not [line for line in lines if line.startswith("dirty")]
 
 
-@needs_clones
-def test_published_checkout_has_history_other_refs_parts_and_two_places(
-    served: Lab, code: Repository
+@needs("actions/checkout")
+@pytest.mark.parametrize("version", CHECKOUTS)
+def test_published_checkout_has_history_submodules_other_refs_parts_and_two_places(
+    run: Run, code: Repository, host: GitHost, version: str
 ) -> None:
-    lines = submit(
-        served,
-        code,
-        """
-      - uses: actions/checkout@v4
-        with: {fetch-depth: 0}
-      - run: |
-          git rev-list --count HEAD | sed 's/^/depth /'
-          git diff --name-only HEAD^ | sed 's/^/changed /'
-          git tag | sed 's/^/tag /'
-      - uses: actions/checkout@v5
-        with: {ref: other, path: first}
-      - uses: actions/checkout@v6
-        with: {path: second, sparse-checkout: sub, fetch-tags: true}
-      - run: |
-          cat first/one.txt | sed 's/^/other /'
-          ls second second/sub | sed 's/^/part /'
-""",
-    )
-    assert {
-        "depth 3",
-        "changed new.txt",
-        "changed one.txt",
-        "tag v1",
-        "other 1",
-        "part sub",
-        "part two.txt",
-    } <= {*lines}
+    code.git("submodule", "add", "--quiet", f"{host.url}/acme/part", "part")
+    lines = run(write(code, FLOW + ALL.format(version)))["it"]
+    history = {"depth 3", "changed new.txt", "changed one.txt", "changed part", "tag v1", "of the part"}
+    # v2 knows no sparse checkout: it warns, and has all of it.
+    assert history | {"other 1", "second 1", "part sub", "part two.txt"} <= {*lines}
 
 
-@needs_clones
+@needs("actions/checkout", "dorny/paths-filter")
 @pytest.mark.parametrize("version", ["v3", "v4"])
 def test_published_paths_filter_sees_what_a_request_changes(
-    served: Lab, code: Repository, tmp_path: Path, version: str
+    run: Run, code: Repository, tmp_path: Path, version: str
 ) -> None:
     event = {
         "number": 5,
@@ -129,16 +149,37 @@ def test_published_paths_filter_sees_what_a_request_changes(
         },
     }
     (tmp_path / "event.json").write_text(json.dumps(event))
-    (code.folder / "flow.yml").write_text(FILTERS % (version, version))
-    options = (
-        "--source",
-        "snapshot",
-        "--event",
-        "pull_request",
-        "--event-file",
-        str(tmp_path / "event.json"),
-    )
-    number = served.submit(code.folder / "flow.yml", *options)
-    assert served.wait_for_run(number)["conclusion"] == "success", "\n".join(served.lines(number, "it"))
-    said = [line for line in served.lines(number, "it") if line.startswith("saw")]
+    flow = write(code, FLOW + FILTERS.format(version))
+    lines = run(flow, "--event", "pull_request", "--event-file", str(tmp_path / "event.json"))["it"]
+    said = [line for line in lines if line.startswith("saw")]
     assert said == ["saw api true false", "saw git true false"]
+
+
+@needs("actions/checkout", "actions/cache", "pre-commit/action")
+def test_published_pre_commit_looks_at_what_is_not_committed(run: Run, code: Repository) -> None:
+    (code.folder / ".pre-commit-config.yaml").write_text(HOOKS)
+    lines = run(write(code, FLOW + PRE_COMMIT))["it"]
+    assert [line for line in lines if "looks at one.txt" in line and "Passed" in line]
+    assert "one.txt:not committed" in lines
+
+
+@needs("actions/checkout", "actions/cache")
+@pytest.mark.parametrize("version", ["v3", "v4", "v5"])
+def test_published_cache_has_a_hit_in_the_second_run(run: Run, code: Repository, version: str) -> None:
+    flow = write(code, FLOW + CACHE.format(version))
+    assert "hit=[] found=[]" in run(flow)["it"]
+    assert "hit=[true] found=[not committed]" in run(flow)["it"]
+
+
+@needs("actions/checkout", "actions/upload-artifact", "actions/download-artifact")
+@pytest.mark.parametrize(
+    ("upload", "download"), [("v4", "v4"), ("v5", "v5"), ("v5", "v6"), ("v6", "v7"), ("v7", "v8")]
+)
+def test_published_artifact_actions_hand_files_from_job_to_job(
+    run: Run, code: Repository, upload: str, download: str
+) -> None:
+    skip_without("actions/upload-artifact", upload, "dist/upload/index.js")
+    skip_without("actions/download-artifact", download, "dist/index.js")
+    lines = run(write(code, ARTIFACTS.format(upload, download)))
+    assert [line for line in lines["makes"] if line.startswith("id [") and line != "id []"]
+    assert {"not committed", "new", "all/made/deep/one.txt", "all/made/new.txt"} <= {*lines["takes"]}
