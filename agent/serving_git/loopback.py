@@ -2,7 +2,7 @@
 
     python -m agent.serving_git.loopback
     < {"repositories": {"acme/lab": {"place": "/path/of/repository", "default_branch": "main", "head": "COMMIT",
-                                     "pull_request": {}}}, "addresses": ["127.0.0.1"]}
+                                     "pull_request": {}}}, "addresses": ["127.0.0.1"], "host": "https://github.com"}
     > {"ports": [41234]}
     < {"add": "TOKEN"}        a job begins: its token opens the repositories
     < {"remove": "TOKEN"}     and when it has ended, no more
@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
+from agent.errors import NotFoundError, UnreachableError
 from agent.serving_git import upload_pack as git
 
 _AT_ONCE: Final = 8
@@ -38,7 +39,10 @@ class LoopbackServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, address: str, repositories: Mapping[str, Mapping[str, Any]], tokens: set[str]) -> None:
+    def __init__(
+        self, address: str, repositories: Mapping[str, Mapping[str, Any]], tokens: set[str], host: str
+    ) -> None:
+        self.host = host  # whose other public repositories are handed on
         self.repositories = {name.lower(): (name, said) for name, said in repositories.items()}
         self.tokens = tokens
         self.turns = threading.BoundedSemaphore(_AT_ONCE)
@@ -49,7 +53,8 @@ def main() -> None:
     """Serve until standard input ends."""
     told = json.loads(sys.stdin.readline())
     tokens: set[str] = set()
-    servers = [LoopbackServer(address, told["repositories"], tokens) for address in told["addresses"]]
+    known, host = told["repositories"], told["host"]
+    servers = [LoopbackServer(address, known, tokens, host) for address in told["addresses"]]
     for server in servers:
         threading.Thread(target=server.serve_forever, daemon=True).start()
     sys.stdout.write(json.dumps({"ports": [server.server_address[1] for server in servers]}) + "\n")
@@ -94,17 +99,24 @@ class _Handler(BaseHTTPRequestHandler):
             with self.server.turns:
                 work()
         except _RefusedError as error:
-            self.close_connection = True  # its body may not have been read
-            self.send_response(error.status)
-            if error.status == 401:
-                self.send_header("WWW-Authenticate", 'Basic realm="flow"')
-            said = f"{error.said}\n".encode()
-            self.send_header("Content-Type", "text/plain")
-            self.send_header("Content-Length", str(len(said)))
-            self.end_headers()
-            self.wfile.write(said)
+            self._refuse(error.status, error.said)
+        except NotFoundError as error:
+            self._refuse(404, str(error))
+        except UnreachableError as error:
+            self._refuse(502, str(error))
         except OSError:  # whoever asked has gone
             self.close_connection = True
+
+    def _refuse(self, status: int, said: str) -> None:
+        self.close_connection = True  # its body may not have been read
+        self.send_response(status)
+        if status == 401:
+            self.send_header("WWW-Authenticate", 'Basic realm="flow"')
+        text = f"{said}\n".encode()
+        self.send_header("Content-Type", "text/plain")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
 
     def _check_token(self) -> None:
         shown = git.read_token(self.headers.get("Authorization", ""))
@@ -112,13 +124,30 @@ class _Handler(BaseHTTPRequestHandler):
         if True not in known:
             raise _RefusedError(401, "the token of a running job of this run is needed")
 
-    def _find(self, end: str) -> Path:
+    def _find(self, end: str) -> Path | None:
+        """Where the repository lies that is asked for; None for one that is not served here."""
         path = unquote(urlsplit(self.path).path)
         name = path.removeprefix("/").removesuffix(end)
         found = self.server.repositories.get(name.removesuffix(".git").lower())
-        if not path.endswith(end) or found is None:
-            raise _RefusedError(404, f"there is no {path} here: a local run serves its own code")
-        return Path(found[1]["place"])
+        return Path(found[1]["place"]) if path.endswith(end) and found is not None else None
+
+    def _relay(self, asked: IO[bytes] | None = None) -> None:
+        """What the host of the code says of another repository of its."""
+        from agent.serving_git.relay import relay  # most runs read their own code alone
+
+        with relay(self.server.host, self.path, dict(self.headers.items()), asked) as answer:
+            self._begin_stream(answer.headers.get("Content-Type", ""))
+            while chunk := answer.read1(git.CHUNK_BYTES):
+                self.wfile.write(chunk)
+
+    def _find_default_branch(self, path: str) -> str | None:
+        """Of another repository `owner/name` that is asked for as a whole; None of one that is not there."""
+        from agent.serving_git.relay import find_default_branch
+
+        try:
+            return find_default_branch(self.server.host, path)
+        except NotFoundError:
+            return None
 
     def _send_facts(self) -> None:
         from agent.serving_git.rest import answer, refuse  # most runs never ask
@@ -128,7 +157,11 @@ class _Handler(BaseHTTPRequestHandler):
         owner, _, rest = parts.path.removeprefix(_API).removeprefix("repos/").partition("/")
         name, _, rest = rest.partition("/")
         found = self.server.repositories.get(f"{owner}/{name}".lower())
-        if found is None or self.command != "GET" or not parts.path.startswith(f"{_API}repos/"):
+        is_asked = self.command == "GET" and parts.path.startswith(f"{_API}repos/")
+        other = self._find_default_branch(f"{owner}/{name}") if is_asked and not (found or rest) else None
+        if other is not None:
+            found = f"{owner}/{name}", {"place": "", "default_branch": other}
+        if found is None or not is_asked:
             said = refuse(parts.path.removeprefix(_API))
         else:
             facts = {key: value for key, value in found[1].items() if key != "place"}
@@ -155,7 +188,10 @@ class _Handler(BaseHTTPRequestHandler):
         if parse_qs(urlsplit(self.path).query).get("service") != [git.SERVICE]:
             raise _RefusedError(403, "the code of a local run is only read, and by git's smart protocol")
         protocol = self.headers.get("Git-Protocol", "")
-        self._stream(git.advertise_command(place), git.ADVERTISEMENT, git.opening(protocol), None)
+        if place is None:
+            self._relay()
+        else:
+            self._stream(git.advertise_command(place), git.ADVERTISEMENT, git.opening(protocol), None)
 
     def _send_objects(self) -> None:
         place = self._find(f"/{git.SERVICE}")
@@ -165,7 +201,10 @@ class _Handler(BaseHTTPRequestHandler):
             for piece in git.unpack_request(self._read_body(), self.headers.get("Content-Encoding", "")):
                 asked.write(piece)
             asked.seek(0)
-            self._stream(git.answer_command(place), git.RESULT, b"", asked)
+            if place is None:
+                self._relay(asked)
+            else:
+                self._stream(git.answer_command(place), git.RESULT, b"", asked)
 
     def _read_body(self) -> Iterator[bytes]:
         if "chunked" in self.headers.get("Transfer-Encoding", ""):
@@ -179,13 +218,16 @@ class _Handler(BaseHTTPRequestHandler):
             left -= len(piece)
             yield piece
 
-    def _stream(self, command: list[str], kind: str, opening: bytes, asked: IO[bytes] | None) -> None:
+    def _begin_stream(self, kind: str) -> None:
         self.send_response(200)
         self.send_header("Content-Type", kind)
         self.send_header("Cache-Control", "no-cache")
         self.send_header("Connection", "close")
         self.end_headers()
         self.close_connection = True
+
+    def _stream(self, command: list[str], kind: str, opening: bytes, asked: IO[bytes] | None) -> None:
+        self._begin_stream(kind)
         environment = git.protocol_environment(self.headers.get("Git-Protocol", ""))
         with subprocess.Popen(
             command,

@@ -293,3 +293,9 @@ def find_event(contexts: Mapping[str, Mapping[str, object]]) -> Mapping[str, obj
 def find_conventions(name: str) -> Conventions | None:
     """The set of that name; None where this version knows none."""
     return CONVENTIONS.get(name)
+
+
+def find_server(contexts: Mapping[str, Mapping[str, object]]) -> str:
+    """The address of the host that the run's repository is on, as a job's contexts say; empty where they don't."""
+    url = contexts.get("github", {}).get("server_url")
+    return url if isinstance(url, str) else ""

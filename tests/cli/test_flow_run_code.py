@@ -5,11 +5,12 @@ import os
 import signal
 import socket
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from support.git import Repository, make_repository
+from support.git import GitHost, Repository, make_repository, serve_git
 from support.lab import command_line, run_agent, wait_for
 
 # What `actions/checkout` does, as an action of the repository itself.
@@ -113,3 +114,60 @@ def test_a_submodule_beside_the_repository_is_served_from_its_clone(code: Reposi
     (code.folder / "reads" / "action.yml").write_text(reads)
     lines = lines_of(write(code, "uses: ./reads"))
     assert "of the part" in lines
+
+
+# What `actions/checkout` does for another repository, as an action of the repository itself.
+READS_OTHER = """
+inputs: {repository: {required: true}}
+runs:
+  using: composite
+  steps:
+    - shell: bash
+      env: {OTHER: "${{ inputs.repository }}", TOKEN: "${{ github.token }}"}
+      run: |
+        pair=$(printf 'x-access-token:%s' "$TOKEN" | base64 -w0)
+        python3 - << 'END' || true
+        import json, os, urllib.request, urllib.error
+        asked = urllib.request.Request(f"{os.environ['GITHUB_API_URL']}/repos/{os.environ['OTHER']}")
+        asked.add_header("Authorization", f"token {os.environ['TOKEN']}")
+        try:
+            print("default", json.load(urllib.request.urlopen(asked))["default_branch"])
+        except urllib.error.HTTPError as error:
+            print("no default", error.code, json.load(error)["message"])
+        END
+        cd "$RUNNER_TEMP" && git init -q got && cd got
+        git config http.$GITHUB_SERVER_URL/.extraheader "AUTHORIZATION: basic $pair"
+        git fetch -q --depth=1 "$GITHUB_SERVER_URL/$OTHER" trunk 2>&1 || exit 0
+        git show FETCH_HEAD:part.txt
+"""
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[GitHost]:
+    with serve_git(tmp_path / "hosted") as made:
+        yield made
+
+
+def read_other(code: Repository, host: GitHost, other: str) -> list[str]:
+    code.git("remote", "set-url", "origin", f"{host.url}/acme/lab.git")
+    (code.folder / "reads" / "action.yml").write_text(READS_OTHER)
+    return lines_of(write(code, f"{{uses: ./reads, with: {{repository: {other}}}}}"))
+
+
+def test_another_public_repository_of_the_host_is_handed_on_and_nobodys_token_with_the_request(
+    code: Repository, host: GitHost
+) -> None:
+    make_repository(host.root / "globe" / "part", {"part.txt": "of another owner\n"}, branch="trunk")
+    lines = read_other(code, host, "globe/part")
+    assert {"default trunk", "of another owner"} <= {*lines}
+    assert [one.partition("?")[0] for one in host.requests].count("POST /globe/part/git-upload-pack")
+    assert not host.authorizations
+
+
+def test_a_repository_that_the_host_shows_to_nobody_is_not_there(code: Repository, host: GitHost) -> None:
+    make_repository(host.root / "globe" / "part", {"part.txt": "for some\n"}, branch="trunk")
+    host.credentials = "somebody:with-a-password"
+    lines = read_other(code, host, "globe/part")
+    assert [line for line in lines if line.startswith("no default 404 Not Found: repos/globe/part")]
+    assert [line for line in lines if "has no public repository globe/part" in line]
+    assert "for some" not in lines

@@ -89,6 +89,7 @@ class GitHost:
         self.root = root
         self.url = f"http://127.0.0.1:{port}"
         self.requests: list[str] = []  # "METHOD path?query" in the order of arrival
+        self.authorizations: list[str] = []  # that clients have sent
         self.credentials = ""  # "user:password" that a client must send, if any
         self.status = 0  # answer every request with this instead
         self.headers: dict[str, str] = {}  # and with these, then
@@ -133,6 +134,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, body: bytes) -> None:
         host: GitHost = self.server.git_host  # type: ignore[attr-defined]
         host.requests.append(f"{self.command} {self.path}")
+        host.authorizations += filter(None, [self.headers.get("Authorization")])
         time.sleep(host.seconds)
         expected = "Basic " + base64.b64encode(host.credentials.encode()).decode()
         moved = next((start for start in host.moves if self.path.startswith(start)), None)

@@ -67,9 +67,12 @@ class ServedCode:
 
 @contextmanager
 def serve_code(
-    code: Code, repository: str, folder: Path, *, pull_request: object, is_upstreams_token: bool
+    code: Code, repository: str, folder: Path, *, pull_request: object, is_upstreams_token: bool, host: str
 ) -> Iterator[ServedCode]:
-    """Serve the code as `repository` (`owner/name`) on this machine, for as long as the context lasts."""
+    """Serve the code as `repository` (`owner/name`) on this machine, for as long as the context lasts.
+
+    Beside it are the other repositories of its `host` (`https://github.com`) that are public there.
+    """
     place = folder / "served"
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "agent.serving_git.loopback"],
@@ -95,7 +98,8 @@ def serve_code(
             "pull_request": pull_request if isinstance(pull_request, Mapping) else {},
         }
         beside = dict(_serve_submodules(code, repository, folder))
-        _write(process, {"repositories": {**beside, repository: facts}, "addresses": [_LOOPBACK]})
+        told = {"repositories": {**beside, repository: facts}, "addresses": [_LOOPBACK], "host": host}
+        _write(process, told)
         assert process.stdout is not None
         (port,) = json.loads(process.stdout.readline())["ports"]
         yield ServedCode(f"http://{_LOOPBACK}:{port}", is_upstreams_token, process)

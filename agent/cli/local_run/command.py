@@ -33,7 +33,7 @@ from agent.plan.request import (
     list_unset_variables,
     make_start,
 )
-from agent.spec.conventions import JOB_TOKEN, find_event, find_repository
+from agent.spec.conventions import JOB_TOKEN, find_event, find_repository, find_server
 from agent.spec.job import Source, SourceKind
 from agent.spec.outcome import Conclusion
 
@@ -113,7 +113,8 @@ def _ask_and_serve(
     name = find_repository(request.contexts)
     has_token = bool(options.secrets.get(JOB_TOKEN))
     pull = find_event(request.contexts).get("pull_request")
-    served = serve_code(code, name, folder, pull_request=pull, is_upstreams_token=has_token)
+    host = find_server(request.contexts)
+    served = serve_code(code, name, folder, pull_request=pull, is_upstreams_token=has_token, host=host)
     return request, stack.enter_context(served)
 
 
