@@ -1,12 +1,12 @@
 """The tool cache of a machine (RUNNER_TOOL_CACHE), laid out as `actions/setup-python` and its like look for things there.
 
-    TOOLS/Python/3.11.7/x64/bin/python     an environment of the machine's own Python
+    TOOLS/Python/3.11.7/x64/bin/python     a copy of the machine's own Python, or an environment of its system's
     TOOLS/Python/3.11.7/x64.complete       only then does anybody find it
     TOOLS/node/20.1.0/x64/bin/node
     TOOLS/uv/0.9.3/x86_64/uv
 
 Source: actions/toolkit `packages/tool-cache/src/tool-cache.ts` (`find`, `findAllVersions`); setup-uv writes its own words for
-the architecture. A tool is made where it stays: an environment of Python holds its own path.
+the architecture. A tool is made where it stays: the scripts of a Python (pip) hold its own path.
 """
 
 import os
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.errors import AgentError
+from agent.machine.python_copies import copy_python, find_whole_python
 from agent.machine.tool_offers import ToolOffer
 from agent.trees import remove_tree
 
@@ -99,8 +100,18 @@ def sort_key(version: str) -> tuple[bool, list[int], str]:
 
 
 def _make_python(executable: str, folder: Path) -> None:
-    """An environment, not the Python itself: jobs install into it, and the machine's own stays as it is."""
-    command = [executable, "-I", "-m", "venv", str(folder)]
+    """Not the Python itself: jobs install into it, and the machine's own stays as it is."""
+    whole = find_whole_python(executable)
+    if whole is None:  # of a system: what is its own can't be told from the rest
+        hint = "install its module venv (Debian: the package python3-venv, or python3.X-venv)"
+        _run_python([executable, "-I", "-m", "venv", str(folder)], "environment", hint)
+        return
+    hint = "install it anew with its module ensurepip, or name another with --from"
+    _run_python(copy_python(whole, folder), "pip", hint)
+
+
+def _run_python(command: list[str], made: str, hint: str) -> None:
+    program = command[0]
     try:
         done = subprocess.run(
             command,
@@ -112,11 +123,10 @@ def _make_python(executable: str, folder: Path) -> None:
             cwd="/",
         )
     except subprocess.TimeoutExpired:
-        raise AgentError(f"{executable} makes no environment within {_MAKE_SECONDS} s") from None
+        raise AgentError(f"{program} makes no {made} within {_MAKE_SECONDS} s") from None
     if done.returncode:
         said = done.stdout.decode("utf-8", "replace").strip()[-_SHOWN:]
-        hint = "install its module venv (Debian: the package python3-venv, or python3.X-venv)"
-        raise AgentError(f"{executable} makes no environment: {said}", hint=hint)
+        raise AgentError(f"{program} makes no {made}: {said}", hint=hint)
 
 
 def _make_node(executable: str, folder: Path) -> None:

@@ -12,6 +12,8 @@ from support.git import make_repository
 from support.lab import Done, run_agent
 from support.second_user import open_folder, second_user
 
+from agent.machine.python_copies import find_whole_python
+
 PYTHON = ".".join(map(str, sys.version_info[:3]))
 MACHINE = {"x86_64": "x64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
 FIND = """
@@ -65,7 +67,7 @@ def find(client: Path, work: Path, *words: str) -> tuple[str, list[str]]:
     return place, versions
 
 
-def test_the_machines_python_is_found_by_githubs_client_and_is_an_environment_of_its_own(
+def test_the_machines_python_is_found_by_githubs_client_and_is_an_installation_of_its_own(
     client: Path, tmp_path: Path
 ) -> None:
     assert find(client, tmp_path, "Python", "3.x") == ("", [])
@@ -75,12 +77,17 @@ def test_the_machines_python_is_found_by_githubs_client_and_is_an_environment_of
     assert (tmp_path / "_tool" / "Python" / PYTHON / f"{MACHINE}.complete").is_file()
     minor = PYTHON.rpartition(".")[0]
     assert find(client, tmp_path, "Python", minor) == (str(folder), [PYTHON])
-    shown = "import sys; print(sys.prefix, sys.prefix != sys.base_prefix)"
-    said = subprocess.run(
-        [folder / "bin" / "python", "-c", shown], capture_output=True, text=True, check=True
-    )
-    assert said.stdout.split() == [str(folder), "True"]
+    python = folder / "bin" / "python"
+    shown = "import ssl, sys; print(sys.prefix, sys.prefix == sys.base_prefix)"
+    said = subprocess.run([python, "-I", "-c", shown], capture_output=True, text=True, check=True)
+    # What is a part of a system (Debian's /usr/bin/python3) can only be an environment.
+    is_whole = find_whole_python(sys.executable) is not None
+    assert said.stdout.split() == [str(folder), str(is_whole)]
     subprocess.run([folder / "bin" / "pip", "--version"], capture_output=True, check=True)
+    installed = {path.name.partition("-")[0] for path in folder.glob("lib/python*/site-packages/*")}
+    assert installed <= {"pip", "setuptools", "pkg_resources", "_distutils_hack", "distutils", "__pycache__"}
+    if is_whole:
+        assert not [path for path in folder.glob("bin/python*") if not path.resolve().is_relative_to(folder)]
 
 
 def test_the_machines_node_is_found_by_githubs_client_and_installs_into_the_cache(

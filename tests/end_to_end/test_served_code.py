@@ -79,7 +79,7 @@ jobs:
       - {{uses: "actions/download-artifact@{1}", with: {{name: made, path: got}}}}
       - run: cat got/deep/one.txt got/new.txt
       - {{uses: "actions/download-artifact@{1}", with: {{path: all}}}}
-      - run: find all -type f | sort
+      - run: find all -type f | sed 's|all/made/|all/|'
 """
 
 
@@ -182,4 +182,5 @@ def test_published_artifact_actions_hand_files_from_job_to_job(
     skip_without("actions/download-artifact", download, "dist/index.js")
     lines = run(write(code, ARTIFACTS.format(upload, download)))
     assert [line for line in lines["makes"] if line.startswith("id [") and line != "id []"]
-    assert {"not committed", "new", "all/made/deep/one.txt", "all/made/new.txt"} <= {*lines["takes"]}
+    # A single artifact that nobody has named lies in a folder of its name up to v4, since v5 in `path` itself.
+    assert {"not committed", "new", "all/deep/one.txt", "all/new.txt"} <= {*lines["takes"]}

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from agent.flow.dialect import Contexts, RunFacts
-from agent.flow.dialects.github.numbers import list_numbers
+from agent.flow.dialects.github.numbers import list_numbers, number_of
 from agent.flow.expressions import to_text
 from agent.flow.references import split_reference
 from agent.flow.repository import split_repository
@@ -65,7 +65,11 @@ def _make_github(run: RunFacts, event: Mapping[str, object]) -> dict[str, object
     pull = event.get("pull_request")
     return {
         "event_name": run.event,
-        "event": {"repository": _describe_repository(server, repository, run.default_branch), **event},
+        "event": {
+            "repository": _describe_repository(server, repository, run.default_branch),
+            "sender": {"login": run.actor, "id": int(number_of("account", run.actor)), "type": "User"},
+            **event,
+        },
         "repository": repository,
         "repository_owner": repository.split("/")[0],
         "repositoryUrl": f"git://{server.partition('://')[2]}/{repository}.git",
