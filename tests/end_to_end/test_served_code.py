@@ -134,6 +134,18 @@ def test_published_checkout_has_history_submodules_other_refs_parts_and_two_plac
     assert history | {"other 1", "second 1", "part sub", "part two.txt"} <= {*lines}
 
 
+@needs("actions/checkout")
+@pytest.mark.parametrize("version", ["v3", "v4", "v7"])
+def test_published_checkout_has_another_public_repository_in_a_local_run(
+    code: Repository, host: GitHost, tmp_path: Path, version: str
+) -> None:
+    code.git("remote", "set-url", "origin", f"{host.url}/acme/lab.git")
+    steps = f"      - {{uses: actions/checkout@{version}, with: {{repository: acme/part}}}}\n      - run: cat part.txt\n"
+    with open_way("locally", tmp_path / "lab") as run:
+        assert "of the part" in run(write(code, FLOW + steps))["it"]
+    assert not host.authorizations
+
+
 @needs("actions/checkout", "dorny/paths-filter")
 @pytest.mark.parametrize("version", ["v3", "v4"])
 def test_published_paths_filter_sees_what_a_request_changes(
