@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from agent.errors import AgentError
 from agent.machine.probes.tools import ask_tool
 
 _ANSWER_SECONDS: Final = 10.0
 _SYSTEMS: Final = (Path("/usr"), Path("/usr/local"), Path("/"))  # whose folders others fill too
+_MAY_READ: Final = "the user that jobs run as has to be able to read it; is there room on the disk?"
 _ASK: Final = "import json, sys; print(json.dumps([sys.base_prefix, '%d.%d' % sys.version_info[:2]]))"
 
 
@@ -40,7 +42,18 @@ def find_whole_python(executable: str) -> WholePython | None:
 
 
 def copy_python(whole: WholePython, folder: Path) -> list[str]:
-    """Copy it to the new folder, without what was installed into it; gives the command that puts its pip there. Raises OSError."""
+    """Copy it to the new folder, without what was installed into it; gives the command that puts its pip there. Raises AgentError."""
+    try:
+        _copy(whole, folder)
+    except shutil.Error as error:  # of a whole tree: each with its reason, and all as one
+        _, _, reason = error.args[0][0]
+        raise AgentError(f"{whole.prefix} can't be copied: {reason}", hint=_MAY_READ) from None
+    except OSError as error:
+        raise AgentError(f"{whole.prefix} can't be copied: {error}", hint=_MAY_READ) from None
+    return [str(folder / "bin" / "python"), "-I", "-m", "ensurepip", "--upgrade", "--default-pip"]
+
+
+def _copy(whole: WholePython, folder: Path) -> None:
     name = f"python{whole.version}"
     library, programs = Path("lib", name), Path("bin")
     (folder / programs).mkdir(parents=True)
@@ -54,7 +67,6 @@ def copy_python(whole: WholePython, folder: Path) -> list[str]:
     for beside in (Path("include"), Path("lib", "pkgconfig")):
         if (whole.prefix / beside).is_dir():
             shutil.copytree(whole.prefix / beside, folder / beside, symlinks=True)
-    return [str(folder / programs / "python"), "-I", "-m", "ensurepip", "--upgrade", "--default-pip"]
 
 
 def _leave_out(_folder: str, names: list[str]) -> list[str]:

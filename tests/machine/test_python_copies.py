@@ -1,8 +1,12 @@
 """Which Python of the machine's own is an installation by itself, and what of it goes into the tool cache."""
 
+import os
 import sys
 from pathlib import Path
 
+import pytest
+
+from agent.errors import AgentError
 from agent.machine.python_copies import WholePython, copy_python, find_whole_python
 
 
@@ -53,3 +57,14 @@ def test_a_python_of_the_system_is_not_copied_and_one_by_itself_is() -> None:
     is_systems = sys.base_prefix in ("/usr", "/usr/local")
     assert (whole is None) == is_systems
     assert whole is None or whole.prefix == Path(sys.base_prefix)
+
+
+def test_a_python_that_can_not_be_copied_is_said_with_what_it_was(tmp_path: Path) -> None:
+    whole = make_installation(tmp_path / "whole")
+    os.mkfifo(whole.prefix / "include" / "python3.12" / "pipe")  # neither a file nor a folder
+    with pytest.raises(AgentError, match=r"can't be copied: .*pipe") as caught:
+        copy_python(whole, tmp_path / "copy")
+    assert "whole" in str(caught.value)
+    assert caught.value.hint.startswith("the user that jobs run as")
+    with pytest.raises(AgentError, match="can't be copied"):
+        copy_python(WholePython(tmp_path / "nothing", "3.12"), tmp_path / "other")
