@@ -88,8 +88,8 @@ class Deliveries(RuleBasedStateMachine):
         self.blocked: set[str] = set()
 
     @precondition(lambda self: self.specs)
-    @rule(data=st.data(), count=st.integers(0, BIGGEST))
-    def emit(self, data: st.DataObject, count: int) -> None:
+    @rule(data=st.data(), count=st.integers(0, BIGGEST), is_watched=st.booleans())
+    def emit(self, data: st.DataObject, count: int, is_watched: bool) -> None:
         trigger, lane = data.draw(st.sampled_from(sorted(self.settled)))
         if trigger in self.ended:
             return
@@ -105,7 +105,7 @@ class Deliveries(RuleBasedStateMachine):
         for value in values:
             self.copies[value] += self.outs[trigger]
         position = StreamPosition(lane, first + count)
-        self.delivery.emit(trigger, values, position, count, self.now, drawn=0.5)
+        self.delivery.emit(trigger, values, position, count, self.now, drawn=0.5, is_watched=is_watched)
         self.look()
 
     @precondition(lambda self: self.specs)

@@ -37,7 +37,7 @@ class Delivery:
         self._drawn = 0  # numbers of origins and of what is tried again
         self._settled: dict[Lane, Origin] = {}
         self._dead: list[DeadLetter] = []
-        self.ended: list[Origin] = []  # origins that nothing is on its way of any more, watched ones
+        self._ended: list[Origin] = []
 
     # What triggers do
 
@@ -63,20 +63,39 @@ class Delivery:
         *,
         drawn: float = 0.0,
         is_watched: bool = False,
-    ) -> Origin:
-        """Take in what a trigger brings, up to `position`. Of a watched origin it is noted where it goes."""
+    ) -> None:
+        """Take in what a trigger brings, up to `position`. Where it is watched, it is noted where its last record goes."""
         node = self._nodes[trigger]
         node.counts.accepted += len(values)
         node.counts.done += len(values)
-        origin = self._begin(trigger, position, now)
+        if not is_watched or not values:
+            self._emit(node, values, position, size_bytes, now, drawn)
+            return
+        if len(values) > 1:
+            self._emit(node, values[:-1], position, size_bytes, now, drawn, is_told=False)
+        self._emit(node, values[-1:], position, size_bytes // len(values), now, drawn, is_watched=True)
+
+    def _emit(
+        self,
+        node: Node,
+        values: Sequence[Value],
+        position: StreamPosition,
+        size_bytes: int,
+        now: float,
+        drawn: float,
+        *,
+        is_told: bool = True,
+        is_watched: bool = False,
+    ) -> None:
+        origin = self._begin(node.spec.name, position, now)
+        origin.is_told = is_told
         if is_watched:
             origin.passages = []
-            origin.sample = values[-1] if values else None
+            origin.sample = values[0]
         origin.open += 1  # ours, until all of it is handed on
         if values:
             self._hand_on(node, values, (origin,), (), size_bytes, now, drawn)
         self._let_go((origin,))
-        return origin
 
     def refuse(
         self, trigger: str, raw: Value, position: StreamPosition, error: StageError, now: float
@@ -117,7 +136,8 @@ class Delivery:
         failed = len(done.failed)
         finished = count - failed
         state = RecordState.DONE if finished else RecordState.FAILED
-        passage = Passage(node.spec.name, state, batch.began, now - batch.began, batch.attempts + 1)
+        error = str(next(iter(done.failed.values()))) if failed and not finished else ""
+        passage = Passage(node.spec.name, state, batch.began, now - batch.began, batch.attempts + 1, error)
         path = (*batch.path, passage)
         self._watch(batch, passage)
         if failed:
@@ -197,6 +217,15 @@ class Delivery:
         """What happened to the records of a stage."""
         return self._nodes[stage].counts
 
+    def state(self, stage: str) -> str:
+        """In a word: `working`, `blocked` (it has records, and its outs no room), `retrying`, or `waiting` for records."""
+        node = self._nodes[stage]
+        if node.active:
+            return "working"
+        if node.buffer and node.full_outs(len(node.buffer[0].values), node.buffer[0].size_bytes):
+            return "blocked"
+        return "retrying" if node.waiting else "waiting"
+
     def buffered(self, stage: str) -> int:
         """How many records wait at a stage, or are at work."""
         node = self._nodes[stage]
@@ -216,6 +245,11 @@ class Delivery:
         dead, self._dead = self._dead, []
         return dead
 
+    def take_ended(self) -> list[Origin]:
+        """Watched records of which nothing is on its way any more."""
+        ended, self._ended = self._ended, []
+        return ended
+
     def _begin(self, trigger: str, position: StreamPosition, now: float) -> Origin:
         lane = self._lanes.get((trigger, position.lane))
         if lane is None:
@@ -228,7 +262,7 @@ class Delivery:
             origin.open -= 1
             if origin.open == 0:
                 if origin.passages is not None:
-                    self.ended.append(origin)
+                    self._ended.append(origin)
                 settled = origin.lane.end(origin)
                 if settled is not None:
                     self._settled[origin.lane] = settled

@@ -14,13 +14,14 @@ class Origin:
     `open` counts the batches that do; `before` and `after` are its neighbours in its lane.
     """
 
-    __slots__ = ("after", "at", "before", "began", "lane", "number", "open", "passages", "sample")
+    __slots__ = ("after", "at", "before", "began", "is_told", "lane", "number", "open", "passages", "sample")
 
     def __init__(self, lane: "Lane", at: object, began: float, number: int) -> None:
         self.lane = lane
         self.at = at
         self.began = began
         self.number = number  # in its flow
+        self.is_told = True  # False: it is settled only with the one after it, whose position it has
         self.open = 0
         self.before: Origin | None = None
         self.after: Origin | None = None
@@ -62,7 +63,7 @@ class Lane:
         return origin
 
     def end(self, origin: Origin) -> Origin | None:
-        """Nothing of `origin` is on its way any more: the last one that is settled thereby, if any is."""
+        """Nothing of `origin` is on its way any more: the last one with a position that is settled thereby, if any is."""
         if origin is not self._first:
             before, after = origin.before, origin.after
             if before is not None and before.open == 0:
@@ -70,13 +71,13 @@ class Lane:
             if after is not None and after.open == 0:
                 self._unlink(origin)
             return None
-        settled: Origin = origin
+        told: Origin | None = None
         following: Origin | None = origin
         while following is not None and following.open == 0:
-            settled = following
-            self._unlink(settled)
-            following = settled.after
-        return settled
+            self._unlink(following)
+            told = following if following.is_told else told
+            following = following.after
+        return told
 
     def _unlink(self, origin: Origin) -> None:
         before, after = origin.before, origin.after

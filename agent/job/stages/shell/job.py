@@ -1,16 +1,19 @@
 """The stages of a job: made from its specification, run, and said in its journal, where each stage is a step."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from agent.errors import AgentError
 from agent.job.output.recorder import StepLog
 from agent.job.stages.actions.manual import FILE
 from agent.job.stages.actions.table import find_make
+from agent.job.stages.asking import StageServer
 from agent.job.stages.bookmarks.folder import FolderBookmarks
-from agent.job.stages.delivery.batches import DeadLetter
+from agent.job.stages.bookmarks.server import ServerBookmarks
 from agent.job.stages.kept.letters import LetterFile
+from agent.job.stages.kept.reporting import Reporter
 from agent.job.stages.shell.configs import read_config, read_node
 from agent.job.stages.shell.shell import FlowShell
 from agent.job.stages.stage import Bookmarks, ServerPlace, Stage, StageContext, TriggerStage
@@ -60,10 +63,14 @@ class JobStages:
         self._shell: FlowShell | None = None
         self._is_drained = False
         self._wall_offset = time.time() - time.monotonic()
+        self._folder = job.places.temp / FOLDER
         self._letters = LetterFile(self._letter_file(), job.recorder.mask_value, self._wall)
         self._logs: dict[str, StageLog] = {}
-        folder = job.settings.bookmark_folder or job.places.temp / FOLDER / "bookmarks"
-        self._bookmarks: Bookmarks = FolderBookmarks(folder)
+        url, token = job.settings.server_url, job.runtime_token
+        self._place = ServerPlace(url, token) if url and token else None
+        self._server = StageServer(self._place) if self._place else None
+        self._bookmarks = self._choose_bookmarks()
+        self._reporter = self._make_reporter()
 
     async def run(self) -> None:
         """The flow, to its end."""
@@ -74,7 +81,13 @@ class JobStages:
             self._shell = self._make()
             if self._is_drained:
                 return
-            await self._shell.run()
+            self._reporter.on_safe = self._shell.pump_soon
+            self._reporter.figures = partial(self._shell.describe, self._wall)
+            self._reporter.start()
+            try:
+                await self._shell.run()
+            finally:
+                await self._reporter.close()
         except AgentError as error:
             job.fail(FailureKind.USER, str(error))
             next(iter(self._logs.values())).fail(str(error))
@@ -94,10 +107,6 @@ class JobStages:
         self._is_drained = True
         if self._shell is not None:
             self._shell.give_up()
-
-    def bury(self, letters: Sequence[DeadLetter]) -> None:
-        """Keep dead letters."""
-        self._letters.add(letters)
 
     def _make(self) -> FlowShell:
         stages: dict[str, Stage] = {}
@@ -120,7 +129,7 @@ class JobStages:
             else:
                 stages[spec.name] = made  # type: ignore[assignment]
         nodes = [read_node(spec) for spec in self._work.stages]
-        return FlowShell(nodes, stages, triggers, self._logs, self)
+        return FlowShell(nodes, stages, triggers, self._logs, self._reporter)
 
     def _make_stage(self, spec: StageSpec, file: Path | None) -> Stage | TriggerStage:
         config = read_config(spec, self._job.secrets)
@@ -134,11 +143,9 @@ class JobStages:
             config=config,
             uses=spec.uses,
             bookmarks=self._bookmarks,
-            server=ServerPlace(job.settings.server_url, job.runtime_token)
-            if job.settings.server_url
-            else None,
+            server=self._place,
             workspace=job.places.workspace,
-            scratch=job.places.temp / FOLDER / f"{len(self._logs)}",
+            scratch=self._make_scratch(spec),
             say=log.say,
             warn=log.warn,
             now=time.time,
@@ -149,8 +156,29 @@ class JobStages:
         """The triggers that bring a file's records, in a run that was given some; None: triggers are what they are."""
         return self._job.settings.records or None
 
+    def _choose_bookmarks(self) -> Bookmarks:
+        if self._server is not None:
+            return ServerBookmarks(self._server)
+        return FolderBookmarks(self._job.settings.bookmark_folder or self._folder / "bookmarks")
+
+    def _make_reporter(self) -> Reporter:
+        return Reporter(
+            server=self._server,
+            letters=self._letters,
+            folder=self._folder,
+            figure_file=self._job.settings.figure_file,
+            mask=self._job.recorder.mask_value,
+            wall=self._wall,
+            say=lambda line: next(iter(self._logs.values())).say(line),
+        )
+
+    def _make_scratch(self, spec: StageSpec) -> Path:
+        folder = self._folder / "scratch" / str(self._work.stages.index(spec))
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
     def _letter_file(self) -> Path:
-        return self._job.settings.letter_file or self._job.places.temp / FOLDER / "dead-letters.jsonl"
+        return self._job.settings.letter_file or self._folder / "dead-letters.jsonl"
 
     def _wall(self, seconds: float) -> float:
         return seconds + self._wall_offset
@@ -173,11 +201,12 @@ class JobStages:
             )
         count = self._letters.count
         if count and self._job.settings.records:
-            s = "s" if count > 1 else ""
-            self._job.fail(
-                FailureKind.USER,
-                f"{count:,} record{s} ended as dead letter{s}; they are in {self._letters.file}",
+            which = (
+                "1 record ended as a dead letter; it is"
+                if count == 1
+                else f"{count:,} records ended as dead letters; they are"
             )
+            self._job.fail(FailureKind.USER, f"{which} in {self._letters.file}")
 
 
 def _title(spec: StageSpec) -> str:

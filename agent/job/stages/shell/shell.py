@@ -9,13 +9,16 @@ where it came. A stage without I/O works in the pump itself, a slice of the loop
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Protocol
 
 from agent.errors import AgentError
 from agent.job.stages.delivery.batches import Batch, DeadLetter
 from agent.job.stages.delivery.delivery import Delivery
 from agent.job.stages.delivery.nodes import NodeSpec
+from agent.job.stages.delivery.settling import Origin
+from agent.job.stages.kept.records import Watch
 from agent.job.stages.shell.figures import Figures
 from agent.job.stages.shell.triggers import RunningTrigger
 from agent.job.stages.shell.weighing import weigh
@@ -39,8 +42,17 @@ class StageVoice(Protocol):
 class FlowSink(Protocol):
     """Where the rest goes."""
 
+    @property
+    def is_safe(self) -> bool:
+        """Whether all dead letters are where they stay: what they came of is not told as settled before."""
+        ...
+
     def bury(self, letters: Sequence[DeadLetter]) -> None:
-        """Keep dead letters: before this returns they are safe. Raises AgentError when they can't be kept."""
+        """Keep dead letters. Raises AgentError when they can't be kept."""
+        ...
+
+    def note_ended(self, origins: Sequence[Origin], now: float) -> None:
+        """Watched records of which nothing is on its way any more."""
         ...
 
 
@@ -68,6 +80,7 @@ class FlowShell:
         self._draw = random.Random().random  # noqa: S311 - when to try again
         self._tasks: set[asyncio.Task[None]] = set()
         self._over = asyncio.Event()
+        self._watch = Watch()
         self._is_pumping = False
         self._is_draining = False
         self._pump_again: asyncio.Handle | None = None
@@ -102,6 +115,13 @@ class FlowShell:
             trigger.stop()
         self.pump()
 
+    def describe(self, wall: Callable[[float], float]) -> dict[str, object]:
+        """The figures of now."""
+        return {
+            "at": round(wall(time.monotonic()), 3),
+            "stages": [self._describe_stage(spec) for spec in self._specs],
+        }
+
     def give_up(self) -> None:
         """End at once."""
         self.drain()
@@ -112,7 +132,9 @@ class FlowShell:
     def emit(self, trigger: str, values: Sequence[Value], position: StreamPosition, size_bytes: int) -> None:
         """Take in a batch for which there is room."""
         self.figures.note(trigger, len(values), 0.0)
-        self.delivery.emit(trigger, values, position, size_bytes, time.monotonic(), drawn=self._draw())
+        now = time.monotonic()
+        drawn, is_watched = self._draw(), self._watch.wants(now)
+        self.delivery.emit(trigger, values, position, size_bytes, now, drawn=drawn, is_watched=is_watched)
         self.pump_soon()
 
     def refuse(self, trigger: str, raw: Value, position: StreamPosition, error: StageError) -> None:
@@ -228,8 +250,12 @@ class FlowShell:
         dead = delivery.take_dead()
         if dead:
             self._sink.bury(dead)
-        for trigger, position in delivery.take_settled():
-            self._triggers[trigger].note_settled(position)
+        ended = delivery.take_ended()
+        if ended:
+            self._sink.note_ended(ended, now)
+        if self._sink.is_safe:
+            for trigger, position in delivery.take_settled():
+                self._triggers[trigger].note_settled(position)
         for running in self._triggers.values():
             running.wake()
         if self._is_over(now):
@@ -238,7 +264,7 @@ class FlowShell:
         self._set_timer(now)
 
     def _is_over(self, now: float) -> bool:
-        if self._tasks or self._pump_again is not None:
+        if self._tasks or self._pump_again is not None or not self._sink.is_safe:
             return False
         if all(trigger.has_ended for trigger in self._triggers.values()) and self.delivery.is_empty:
             return True
@@ -247,6 +273,28 @@ class FlowShell:
             and all(trigger.has_ended for trigger in self._triggers.values())
             and not self.delivery.may_move(now)
         )
+
+    def _describe_stage(self, spec: NodeSpec) -> dict[str, object]:
+        name = spec.name
+        figures = self.figures.stages[name]
+        return {
+            "name": name,
+            "state": self._describe_state(name),
+            "buffered": self.delivery.buffered(name),
+            **asdict(self.delivery.counts(name)),
+            "seconds": figures.buckets,
+            "seconds_sum": round(figures.sum, 6),
+        }
+
+    def _describe_state(self, name: str) -> str:
+        if self._over.is_set():
+            return "ended"
+        trigger = self._triggers.get(name)
+        if trigger is not None:
+            return trigger.state
+        if name not in self._stages:
+            return "ended"
+        return self.delivery.state(name)
 
     def _set_timer(self, now: float) -> None:
         if self._timer is not None:

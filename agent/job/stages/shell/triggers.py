@@ -65,6 +65,14 @@ class RunningTrigger:
         self._room: asyncio.Future[None] | None = None
         self._closing = asyncio.Event()
         self.has_ended = False
+        self._has_failed = False  # and waits to be started again
+
+    @property
+    def state(self) -> str:
+        """In a word."""
+        if self.has_ended:
+            return "ended"
+        return "blocked" if self._wants else ("failed" if self._has_failed else "running")
 
     def start(self) -> None:
         """Begin to bring records."""
@@ -141,7 +149,9 @@ class RunningTrigger:
                     attempts += 1
                     wait = _AGAIN.wait(attempts, 0.0)
                     self._voice.warn(f"{error}; it is started again in {wait:g} s")
+                    self._has_failed = True
                     await asyncio.sleep(wait)
+                    self._has_failed = False
                 else:
                     return
         finally:
