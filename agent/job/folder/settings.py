@@ -72,7 +72,6 @@ class JobSettings:
     records: Mapping[str, Path] = field(default_factory=lambda: MappingProxyType({}))
     bookmark_folder: Path | None = None
     letter_file: Path | None = None
-    figure_file: Path | None = None  # its figures, for whoever shows how far it is
 
     @property
     def rules(self) -> Path | Rules | None:

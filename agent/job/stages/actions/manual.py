@@ -8,7 +8,8 @@ all of the file is settled, the bookmark begins anew.
 import asyncio
 import hashlib
 import os
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,6 +23,7 @@ _BATCH_LINES = 1000
 _MOST_LINE_BYTES = 16 << 20
 _HOLD_SECONDS = 60.0
 _SHOWN_BYTES = 1000  # of a line that is no record
+_SAY_SECONDS = 5.0  # between two words on how far it is
 _LANE = ""
 
 
@@ -65,7 +67,8 @@ class FileTrigger:
         except OSError as error:
             raise AgentError(f"the records can't be read: {error.strerror}", where=str(self._file)) from None
         try:
-            reader = _Lines(intake, *await self._find_begin(stream))
+            reader = _Lines(intake, self._context.say, *await self._find_begin(stream))
+            reader.size_bytes = os.fstat(stream.fileno()).st_size
             await reader.bring(stream)
             self._end = reader.place
         except OSError as error:
@@ -113,8 +116,11 @@ class FileTrigger:
 class _Lines:
     """Hands on the lines of a stream, from a byte and a line on."""
 
-    def __init__(self, intake: Intake, begin: int, line: int) -> None:
+    def __init__(self, intake: Intake, say: Callable[[str], None], begin: int, line: int) -> None:
         self._intake = intake
+        self._say = say
+        self._said_at = time.monotonic()
+        self.size_bytes = 0  # of all of it; 0: nobody knows
         self._byte = begin
         self._line = line
 
@@ -130,6 +136,7 @@ class _Lines:
             data = rest + read
             cut = data.rfind(b"\n") + 1
             await self._emit(data[:cut])
+            self._say_progress()
             rest = data[cut:]
             if len(rest) > _MOST_LINE_BYTES:
                 rest = await self._skip(stream, rest)
@@ -185,6 +192,13 @@ class _Lines:
 
     def _position(self) -> StreamPosition:
         return StreamPosition(_LANE, self.place)
+
+    def _say_progress(self) -> None:
+        now = time.monotonic()
+        if now - self._said_at >= _SAY_SECONDS:
+            self._said_at = now
+            share = f", {self._byte / self.size_bytes:.0%}" if self.size_bytes else ""
+            self._say(f"{self._line - 1:,} lines{share}")
 
 
 def _digest(file: Path, stream: BinaryIO) -> str:

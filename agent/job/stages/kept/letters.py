@@ -9,6 +9,8 @@ from agent.errors import AgentError
 from agent.job.stages.delivery.batches import DeadLetter
 from agent.job.stages.json_lines import dump_lines
 
+_MOST_TAIL_BYTES = 1 << 25  # of a torn line that is cut off
+
 Mask = Callable[[object], object]
 
 
@@ -27,6 +29,8 @@ class LetterFile:
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
             with self.file.open("ab") as stream:
+                if not self.count:
+                    _cut_torn_tail(self.file)
                 stream.write(data)
                 stream.flush()
                 os.fdatasync(stream.fileno())
@@ -35,6 +39,17 @@ class LetterFile:
                 f"dead letters can't be kept: {error.strerror}", where=str(self.file), hint="make room there"
             ) from None
         self.count += len(letters)
+
+
+def _cut_torn_tail(file: Path) -> None:
+    """Of a line that a killed supervisor could not end nothing was settled: it comes again."""
+    with file.open("r+b") as stream:
+        size = stream.seek(0, os.SEEK_END)
+        begin = max(0, size - _MOST_TAIL_BYTES)
+        stream.seek(begin)
+        whole = stream.read().rfind(b"\n") + 1
+        if begin + whole < size and (whole or not begin):
+            stream.truncate(begin + whole)
 
 
 def describe_letter(letter: DeadLetter, wall: Callable[[float], float]) -> dict[str, object]:

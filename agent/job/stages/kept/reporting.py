@@ -6,7 +6,6 @@ why `is_safe` may be False for a moment.
 
 import asyncio
 import contextlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -35,7 +34,6 @@ class Reporter:
         server: StageServer | None,
         letters: LetterFile,
         folder: Path,
-        figure_file: Path | None,
         mask: Mask,
         wall: Wall,
         say: Callable[[str], None],
@@ -44,7 +42,6 @@ class Reporter:
         self._letters = letters
         self._records = Segments(folder / "records")
         self._failed = Segments(folder / "failed")
-        self._figure_file = figure_file
         self._mask = mask
         self._wall = wall
         self._say = say
@@ -144,17 +141,12 @@ class Reporter:
             await self._server.post("records", data)
 
     async def _tell_figures(self) -> None:
-        figures = self.figures()
-        if figures.get("stages") == self._told.get("stages"):
+        if self._server is None:
             return
-        if self._server is not None:
+        figures = self.figures()
+        if figures.get("stages") != self._told.get("stages"):
             await self._server.post("figures", figures)
-        elif self._figure_file is not None:
-            half = self._figure_file.with_suffix(".half")
-            with contextlib.suppress(OSError):  # they are for a progress bar
-                half.write_text(json.dumps(figures))
-                half.replace(self._figure_file)
-        self._told = figures
+            self._told = figures
 
 
 def _count_fitting(lines: Sequence[bytes]) -> int:

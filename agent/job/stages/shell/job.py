@@ -166,7 +166,6 @@ class JobStages:
             server=self._server,
             letters=self._letters,
             folder=self._folder,
-            figure_file=self._job.settings.figure_file,
             mask=self._job.recorder.mask_value,
             wall=self._wall,
             say=lambda line: next(iter(self._logs.values())).say(line),
