@@ -11,7 +11,7 @@ Without any of them a record goes on as it came. What can't be converted is a de
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from operator import itemgetter
+from typing import cast
 
 from agent.errors import AgentError
 from agent.job.stages.actions.pure import PureStage, describe, need_object
@@ -30,7 +30,7 @@ def make(context: StageContext) -> PureStage:
         return PureStage(Done)
     named = None if take is None else list(dict.fromkeys([*take, *rename, *_old_names(convert, rename)]))
     kept = None if named is None else [name for name in named if name not in drop]
-    if kept is not None and len(kept) > 1 and not rename:
+    if kept is not None and not rename:
         return PureStage(_take(kept, convert))
 
     def change(value: Value) -> Object:
@@ -51,29 +51,44 @@ def make(context: StageContext) -> PureStage:
 
 
 def _take(kept: Sequence[str], convert: Mapping[str, Convert]) -> Callable[[Sequence[Value]], Done]:
-    """The quick way where fields stay as they are called; a record that lacks one takes the slow one."""
-    get = itemgetter(*kept)
-    turns = [(kept.index(name), name, turn) for name, turn in convert.items() if name in kept]
+    """The quick way where fields stay as they are called; a batch in which a record lacks one takes the slow one."""
+    quick = _compile_take(kept, convert)
 
     def change(value: Value) -> Object:
         record = need_object(value)
         chosen = {name: record[name] for name in kept if name in record}
-        for _, name, turn in turns:
+        for name, turn in convert.items():
             if name in chosen:
                 chosen[name] = _convert(turn, name, chosen[name])
         return chosen
 
     def work(batch: Sequence[Value]) -> Done:
         try:
-            taken: list[Object] = [dict(zip(kept, get(value), strict=True)) for value in batch]  # type: ignore[arg-type]
-            for _, name, turn in turns:
-                for record in taken:
-                    record[name] = turn(record[name])
+            return Done(quick(batch))
         except (KeyError, TypeError, IndexError, ValueError, OverflowError):
-            taken = [change(value) for value in batch]
-        return Done(taken)
+            return Done([change(value) for value in batch])
 
     return work
+
+
+def _compile_take(
+    kept: Sequence[str], convert: Mapping[str, Convert]
+) -> Callable[[Sequence[Value]], list[Object]]:
+    """`[{"id": value["id"], "total": int(value["total"])} for value in batch]`: a third of what a loop over the fields takes.
+
+    The text that is compiled has numbers in it and nothing of the flow's: names and conversions are its variables.
+    """
+    known: dict[str, object] = {"__builtins__": {}}
+    parts = []
+    for place, name in enumerate(kept):
+        known[f"n{place}"] = name
+        item = f"value[n{place}]"
+        if name in convert:
+            known[f"c{place}"] = _QUICK.get(convert[name], convert[name])
+            item = f"c{place}({item})"
+        parts.append(f"n{place}: {item}")
+    text = f"lambda batch: [{{{', '.join(parts)}}} for value in batch]"
+    return cast("Callable[[Sequence[Value]], list[Object]]", eval(text, known))  # noqa: S307 - see above
 
 
 def _convert(turn: Convert, name: str, value: object) -> object:
@@ -138,6 +153,9 @@ _BOOLS = _Words(
     }
 )
 _KINDS: dict[str, Convert] = {"int": _to_int, "float": _to_float, "string": _to_string, "bool": _to_bool}
+_QUICK: dict[Convert, Convert] = {
+    _to_int: cast("Convert", int)
+}  # where it raises, the slow one has the last word
 _KIND_NAMES: dict[Convert, str] = {
     _to_int: "an int",
     _to_float: "a float",
