@@ -193,7 +193,13 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="what starts the run (default: workflow_dispatch, or the flow's first)",
     )
-    parser.add_argument("--event-file", type=Path, metavar="F", help="the event's payload, as JSON")
+    parser.add_argument(
+        "--event-file",
+        action="append",
+        default=[],
+        metavar="F",
+        help="the event's payload, as JSON; of a flow of stages its records, a line each (TRIGGER=F: of one of its triggers)",
+    )
     add_inputs(parser)
     parser.add_argument(
         "--secret",
@@ -283,6 +289,7 @@ def _run_here(
     if added:
         read = read_flow(named.file, arguments.dialect, text=named.text, added=added, warns=False)
         flow = link_called(read.flow, named.file, actions_url=arguments.actions_url)
+    has_stages = any(job.stages for job in flow.jobs.values())
     options = LocalOptions(
         workspace=arguments.workspace,
         inquiry=inquiry,
@@ -291,7 +298,8 @@ def _run_here(
         is_destructive=arguments.in_place_destructive,
         keep=arguments.keep,
         event=arguments.event,
-        payload=read_event(arguments.event_file),
+        payload={} if has_stages else read_event(arguments.event_file),
+        records=tuple(arguments.event_file) if has_stages else (),
         inputs=given.inputs,
         secrets=given.secrets,
         variables=dict(split_pair(pair, "--var") for pair in arguments.var),

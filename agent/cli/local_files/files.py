@@ -118,9 +118,11 @@ def read_pins(flow: Path) -> Mapping[str, str] | None:
     return None if lock is None else lock.pins
 
 
-def read_event(file: Path | None) -> Mapping[str, object]:
-    """The event's payload; empty without a file. Raises UsageError when it is not a JSON object."""
-    return {} if file is None else read_object(file, "the event")
+def read_event(files: Sequence[str]) -> Mapping[str, object]:
+    """The event's payload; empty without a file. Raises UsageError when it is not a JSON object, or there are several."""
+    if len(files) > 1:
+        raise UsageError("an event has one file", where="--event-file")
+    return read_object(Path(files[0]), "the event") if files else {}
 
 
 def read_object(file: Path, what: str) -> dict[str, object]:

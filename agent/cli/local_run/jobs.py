@@ -1,6 +1,7 @@
 """The jobs of a run on this machine: each in a folder of its own, under a supervisor that is this process's child."""
 
 import contextlib
+import hashlib
 import os
 import re
 import select
@@ -10,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agent.cli.local_files.checkout import Inquiry
 from agent.cli.local_files.code import is_own
@@ -39,6 +40,7 @@ from agent.job.process.inheritance import GIT_CEILING, scrub_environment
 from agent.spec.conventions import JOB_TOKEN, RUNTIME_TOKEN
 from agent.spec.job import JobSpec
 from agent.spec.outcome import FailureKind, JobResult
+from agent.spec.stages import StagesWork
 from agent.trees import remove_tree
 
 if (
@@ -76,6 +78,7 @@ class LocalOptions:
     actions_url: str | None = None
     tag: str = ""  # for what the run keeps
     answers: Mapping[str, Mapping[str, object]] = field(default_factory=dict)  # to what steps ask people
+    records: tuple[str, ...] = ()  # of a flow of stages: what --event-file said
 
 
 @dataclass(slots=True)
@@ -139,6 +142,7 @@ class LocalJobs:
         services_url, tokens = self._offer_services(spec)
         settings = replace(
             self._job_settings(workspace, spec),
+            **self._stage_settings(spec),
             services_url=services_url,
             given={**stand_in(spec), **grant.given},
             gpus=grant.gpus,
@@ -236,6 +240,10 @@ class LocalJobs:
             bury(running.folder, FailureKind.LOST, "its supervisor died (killed, or out of memory)")
             self._show_news(running)
         assert running.result is not None
+        if isinstance(running.spec.work, StagesWork):
+            from agent.cli.local_run.records import note_letters
+
+            note_letters(self._kept, running.spec)
         if not self._options.keep:
             remove_job_folder(running.folder)
         return running.result
@@ -315,6 +323,22 @@ class LocalJobs:
             shown.add(size_bytes)
 
         return tick
+
+    def _stage_settings(self, spec: JobSpec) -> dict[str, Any]:
+        """What a job of stages is told besides."""
+        if not isinstance(spec.work, StagesWork):
+            return {}
+        from agent.cli.local_run.records import choose_files, describe_idle, place_letters
+
+        records = choose_files(spec.work, self._options.records)
+        idle = describe_idle(spec.work, records) if records else ""
+        self._warn_once([idle] if idle else [])
+        flow = hashlib.sha256(f"{self._kept.project}\0{spec.work.flow}".encode()).hexdigest()[:16]
+        return {
+            "records": records,
+            "bookmark_folder": self._settings.state_folder / "bookmarks" / flow,
+            "letter_file": place_letters(self._kept),
+        }
 
     @property
     def _guards_workspace(self) -> bool:

@@ -121,7 +121,7 @@ class KeptStore:
         """Put the tag on the run; it is taken off any other."""
         file = self._tag_file(tag)
         file.parent.mkdir(parents=True, exist_ok=True)
-        _write(file, {"run": run.name})
+        write_note(file, {"run": run.name})
 
     def prune(self, *, most: int = KEEP_RUNS) -> list[Path]:
         """Remove what is too old: the folders that have gone."""
@@ -166,7 +166,7 @@ class OpenRun:
         if self.folder is None:
             self._flow_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             file = os.path.abspath(self._flow.file)  # noqa: PTH100
-            _write(
+            write_note(
                 self._flow_folder / _FLOW,
                 {"file": file, "name": self._flow.name or "", "project": self.project},
             )
@@ -209,7 +209,7 @@ class OpenRun:
                 remove_tree(Path(note["folder"]))
         notes = list(list_notes(self.folder))
         ends = {job.key: job.result.conclusion for job in state.jobs.values() if job.result is not None}
-        _write(self.folder / _RUN, {"jobs": ends, "conclusion": state.conclusion})
+        write_note(self.folder / _RUN, {"jobs": ends, "conclusion": state.conclusion})
         if not notes:
             remove_tree(self.folder)
         elif tag:
@@ -304,7 +304,7 @@ def _read(file: Path) -> dict[str, Any] | None:
     return read if isinstance(read, dict) else None
 
 
-def _write(file: Path, said: Mapping[str, object]) -> None:
+def write_note(file: Path, said: Mapping[str, object]) -> None:
     """Replace a note at once."""
     making = file.with_name(f".{file.name}-{os.urandom(6).hex()}")
     making.write_text(json.dumps(said), encoding="utf-8")
