@@ -26,6 +26,9 @@ class NodeSpec:
     concurrency: int = 1  # batches at work at once
     buffer_records: int = BUFFER_RECORDS
     most_records: int = BATCH_RECORDS  # of a batch that it is given
+    timeout_seconds: float | None = (
+        None  # that a record may take; the stage sees to it, and the shell to a stage that does not
+    )
     delay_seconds: float = 0.0  # that a record waits before it
     event_limit: int = 0  # of a zip: records that it keeps of each predecessor; 0: it is none
 

@@ -38,6 +38,7 @@ def read_node(spec: StageSpec) -> NodeSpec:
         retry=_read_retry(spec),
         concurrency=_read_int(spec, "concurrency", 1),
         most_records=BATCH_RECORDS,
+        timeout_seconds=_read_number(spec, "timeout", 0.0) or None,
         delay_seconds=_read_number(spec, "seconds", 0.0) if spec.action == "delay" else 0.0,
         event_limit=_read_int(spec, "event_limit", _EVENT_LIMIT) if is_zip else 0,
     )

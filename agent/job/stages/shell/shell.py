@@ -24,6 +24,7 @@ from agent.job.stages.shell.triggers import RunningTrigger
 from agent.job.stages.shell.weighing import weigh
 from agent.job.stages.stage import Done, Stage, StageError, StreamPosition, TriggerStage, Value
 
+_ANSWER_SECONDS = 1.0
 _SLICE_SECONDS = 0.008  # of the loop's time, that the pump takes at once
 
 
@@ -68,6 +69,7 @@ class FlowShell:
         sink: FlowSink,
     ) -> None:
         self._specs = specs
+        self._timeouts = {spec.name: spec.timeout_seconds for spec in specs}
         self._outs = {spec.name: bool(spec.out) for spec in specs}
         self._stages = stages
         self._voices = voices
@@ -86,6 +88,7 @@ class FlowShell:
         self._pump_again: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._failure: AgentError | None = None
+        self._bug: Exception | None = None
 
     async def run(self) -> None:
         """The flow from its opening to its end. Raises AgentError when it can't go on."""
@@ -103,6 +106,8 @@ class FlowShell:
             await self._over.wait()
         finally:
             await self._close(opened)
+        if self._bug is not None:
+            raise self._bug
         if self._failure is not None:
             raise self._failure
 
@@ -183,6 +188,9 @@ class FlowShell:
             self._look_around(time.monotonic())
         except AgentError as error:
             self.fail(error)
+        except Exception as error:  # noqa: BLE001 - a bug of ours: whoever waits for the flow's end gets it
+            self._bug = error
+            self._over.set()
         finally:
             self._is_pumping = False
 
@@ -196,22 +204,30 @@ class FlowShell:
         if isinstance(done, Done):
             self._finish(batch, done)
             return
-        task = asyncio.ensure_future(self._wait_for(batch, stage, done))
+        task = asyncio.ensure_future(self._wait_for(batch, done))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _wait_for(self, batch: Batch, stage: Stage, work: Awaitable[Done]) -> None:
-        seconds = getattr(stage, "batch_seconds", None)
+    async def _wait_for(self, batch: Batch, work: Awaitable[Done]) -> None:
+        seconds = self._longest(batch)
         try:
             async with asyncio.timeout(seconds):
                 done = await work
         except TimeoutError:
-            error = StageError(f"no answer within {seconds:g} seconds" if seconds else "no answer in time")
-            done = _fail_all(batch, error)
+            said = f" within {seconds:g} seconds" if seconds else " in time"
+            done = _fail_all(batch, StageError(f"the stage did not answer{said}"))
         except Exception as error:  # noqa: BLE001 - as above
             done = _fail_all(batch, _as_stage_error(error))
         self._finish(batch, done)
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.discard(task)  # it has done its work: the pump may find that this was the last
         self.pump()
+
+    def _longest(self, batch: Batch) -> float | None:
+        """How long a batch may take: as long as each of its records, one after the other, and a little for the stage to say so itself."""
+        seconds = self._timeouts[batch.stage]
+        return None if seconds is None else seconds * len(batch.values) + _ANSWER_SECONDS
 
     def _isolate(self, stage: Stage, batch: Batch, error: Exception) -> Done | Awaitable[Done]:
         """The records of a batch that failed as a whole, each by itself, so that one fails no other; where that may be done again."""

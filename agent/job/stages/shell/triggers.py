@@ -143,12 +143,13 @@ class RunningTrigger:
                 began = asyncio.get_running_loop().time()
                 try:
                     await self._trigger.run(self)
-                except AgentError as error:
+                except Exception as error:  # noqa: BLE001 - whatever it is, it may go better the next time, and is said
                     if asyncio.get_running_loop().time() - began > _AGAIN.most:
                         attempts = 0
                     attempts += 1
                     wait = _AGAIN.wait(attempts, 0.0)
-                    self._voice.warn(f"{error}; it is started again in {wait:g} s")
+                    said = str(error) if isinstance(error, AgentError) else f"{type(error).__name__}: {error}"
+                    self._voice.warn(f"{said}; it is started again in {wait:g} s")
                     self._has_failed = True
                     await asyncio.sleep(wait)
                     self._has_failed = False
