@@ -4,7 +4,8 @@
 
 The same work in each: read the lines, leave out a third by a field, keep three fields and make one an int, add two, count. Ours has
 its delivery guarantee on: positions settle, a bookmark is kept, what failed would be a dead letter. bytewax runs without recovery,
-its steps given batches of 1,000 and written as list comprehensions, which is as quick as it goes. Both decode with msgspec.
+its steps given batches of 1,000 and written as list comprehensions, which is as quick as it goes. It is measured with Python's JSON,
+as its documents have it, and with msgspec, which is what ours decodes with: the goal is the first, the second says what the engine costs.
 All take turns. Times are of whole processes, from their start to their end; CPU time is beside them, for a machine with other work.
 """
 
@@ -46,6 +47,7 @@ stages:
 """
 PEER = '''
 """The same work in bytewax."""
+import json
 import sys
 import bytewax.operators as op
 import msgspec
@@ -54,7 +56,7 @@ from bytewax.dataflow import Dataflow
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 from bytewax.testing import cluster_main
 
-decode = msgspec.json.Decoder().decode
+decode = json.loads if sys.argv[3] == "json" else msgspec.json.Decoder().decode
 seen = 0
 
 
@@ -109,12 +111,14 @@ def main() -> int:
                 "--event-file",
                 str(file),
             ],
-            [*peer, str(file), str(passed)],
+            [*peer, str(file), str(passed), "json"],
+            [*peer, str(file), str(passed), "msgspec"],
         ]
         (folder / "empty").mkdir()
-        (ours, ours_cpu), (theirs, theirs_cpu) = _time(commands, given.rounds, folder)
+        (ours, ours_cpu), (theirs, theirs_cpu), (quick, quick_cpu) = _time(commands, given.rounds, folder)
         is_quick = _say("ours", given.records, ours, ours_cpu) >= GOAL_RECORDS
         _say(BYTEWAX, given.records, theirs, theirs_cpu)
+        _say("  with msgspec", given.records, quick, quick_cpu)
         is_quicker = ours <= theirs
         print(
             f"  {theirs / ours:.2f} × bytewax ({theirs_cpu / ours_cpu:.2f} × by CPU time)   goal 1 ×: {_met(is_quicker)}"

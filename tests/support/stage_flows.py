@@ -36,6 +36,7 @@ def start_stages(
     records: Mapping[str, Path] | None = None,
     secrets: Mapping[str, str] | None = None,
     settings: Mapping[str, object] | None = None,
+    letter_file: Path | None = None,
     **fields: object,
 ) -> tuple[JobFolder, int]:
     """Start a flow; its folder, and the process id of its supervisor, whose parent the test is."""
@@ -45,7 +46,7 @@ def start_stages(
         make_settings(tmp_path, **dict(settings or {})),
         records=dict(records or {}),
         bookmark_folder=tmp_path / "bookmarks",
-        letter_file=tmp_path / "dead-letters.jsonl",
+        letter_file=letter_file or tmp_path / "dead-letters.jsonl",
     )
     folder = create_job_folder(tmp_path / "jobs", spec, 1, made, {})
     return folder, fork_supervisor(folder, given)

@@ -4,12 +4,14 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
 from support.jobs import finish_job, read_report
 from support.lab import wait_for
+from support.small_disk import small_disk, why_no_small_disks
 from support.stage_flows import read_letters, run_stages, stage, start_stages, write_records
 
 from agent.journal.format import Log
-from agent.spec.outcome import Conclusion
+from agent.spec.outcome import Conclusion, FailureKind
 
 
 def test_records_of_a_file_go_through_the_stages_and_the_job_ends_when_all_have_settled(
@@ -88,3 +90,54 @@ def test_a_cancelled_flow_drains_and_what_did_not_settle_comes_again(tmp_path: P
     report = finish_job(folder, pid)
     assert report.conclusion is Conclusion.CANCELLED
     assert read_letters(tmp_path) == []
+
+
+@pytest.mark.skipif(bool(why_no_small_disks()), reason=why_no_small_disks())
+def test_dead_letters_that_the_disk_does_not_take_end_the_flow_and_settle_nothing(tmp_path: Path) -> None:
+    file = write_records(tmp_path / "records.jsonl", list(range(10)))
+    flow = (stage("in", "manual", "never"), stage("never", "error", retry=1))
+    with small_disk(tmp_path / "small", 1 << 20) as disk:
+        letters = tmp_path / "small" / "letters.jsonl"
+        disk.fill()
+        report = run_stages(tmp_path, *flow, records={"in": file}, letter_file=letters)
+        assert report.result.failure_kind is FailureKind.INFRASTRUCTURE
+        assert report.result.message == (
+            f"dead letters can't be kept: No space left on device ({letters}); make room there"
+        )
+        disk.relieve()
+        again = run_stages(tmp_path, *flow, records={"in": file}, letter_file=letters)
+        assert "10 records ended as dead letters" in again.result.message
+
+
+def test_secrets_stand_in_the_config_of_stages_and_are_masked_in_dead_letters(tmp_path: Path) -> None:
+    file = write_records(tmp_path / "records.jsonl", [{"n": 1}])
+    report = run_stages(
+        tmp_path,
+        stage("in", "manual", "mark"),
+        stage(
+            "mark",
+            "merge_data",
+            "check",
+            data={"key": "Bearer ${secrets.my-key}", "other": ["${secret.my-key}"]},
+        ),
+        stage("check", "filter", "end", field="key", match="Bearer open sesame", reject_matches=False),
+        stage("end", "error", retry=1),
+        records={"in": file},
+        secrets={"my-key": "open sesame"},
+    )
+    (letter,) = read_letters(tmp_path)
+    assert letter["record"] == {"n": 1, "key": "Bearer ***", "other": ["***"]}
+    assert "open sesame" not in report.log()
+
+
+def test_a_flow_whose_stage_cannot_be_made_says_which_and_where(tmp_path: Path) -> None:
+    file = write_records(tmp_path / "records.jsonl", [1])
+    report = run_stages(
+        tmp_path,
+        stage("in", "manual", "bad"),
+        stage("bad", "filter", field="n", pattern="("),
+        records={"in": file},
+    )
+    assert report.result.failure_kind is FailureKind.USER
+    assert report.result.message.startswith("stage 'bad' can't be made: `pattern` is no regular expression")
+    assert report.steps()["stage-1"].conclusion is Conclusion.FAILURE

@@ -91,7 +91,8 @@ class JobStages:
             finally:
                 await self._reporter.close()
         except AgentError as error:
-            job.fail(FailureKind.USER, str(error))
+            has_begun = self._shell is not None and self._shell.has_begun
+            job.fail(FailureKind.INFRASTRUCTURE if has_begun else FailureKind.USER, str(error))
             next(iter(self._logs.values())).fail(str(error))
         finally:
             self._sum_up()

@@ -87,6 +87,7 @@ class FlowShell:
         self._is_draining = False
         self._pump_again: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self.has_begun = False  # stages are open: what fails from now on is no mistake in the flow
         self._failure: AgentError | None = None
         self._bug: Exception | None = None
 
@@ -100,6 +101,7 @@ class FlowShell:
             for spec in self._specs:
                 if spec.is_trigger and spec.name not in self._triggers:
                     self.delivery.end(spec.name)
+            self.has_begun = True
             for trigger in self._triggers.values():
                 trigger.start()
             self.pump()
