@@ -242,9 +242,10 @@ class Lifecycle:
             return
         from agent.job.stages.shell.job import JobStages  # most jobs have none
 
-        self._stages = JobStages(self._job, work)
+        stages = self._stages = JobStages(self._job, work)
         if self._job.status is Conclusion.SUCCESS:
             await self._guarded(self._stages.run)
+            await self._guarded(lambda: self._engine.run_steps(stages.list_steps(), self._job.scope))
 
     async def hold(self) -> None:
         """A failed job waits, when that was asked for."""

@@ -20,9 +20,11 @@ from agent.job.stages.shell.shell import FlowShell
 from agent.job.stages.stage import Bookmarks, ServerPlace, Stage, StageContext, TriggerStage
 from agent.job.steps.state import RunningJob
 from agent.journal.format import Annotation
+from agent.spec.job import SpecStepKind, StepSpec
 from agent.spec.outcome import Conclusion, FailureKind
 from agent.spec.stages import StageSpec, StagesWork
 
+LETTERS = "dead-letters"  # the artifact
 FOLDER = "_stages"  # in the job's folder for temporary files
 
 
@@ -98,6 +100,23 @@ class JobStages:
             self._sum_up()
             for log in self._logs.values():
                 log.end(is_cancelled=job.status is Conclusion.CANCELLED)
+
+    def list_steps(self) -> tuple[StepSpec, ...]:
+        """What is done when the flow has ended: on a server its dead letters become an artifact, where there are some."""
+        if self._server is None or not self._letters.count:
+            return ()
+        told = {"name": LETTERS, "path": str(self._letters.file), "overwrite": "true"}
+        return (
+            StepSpec(
+                SpecStepKind.USES,
+                "__dead_letters",
+                name="Keep dead letters",
+                condition="always()",
+                uses="flow-agent/upload-artifact@v1",
+                with_=told,
+                continue_on_error=True,
+            ),
+        )
 
     def drain(self) -> None:
         """Bring nothing any more; what is on its way goes to its end."""

@@ -221,9 +221,8 @@ class FlowShell:
         except Exception as error:  # noqa: BLE001 - as above
             done = _fail_all(batch, _as_stage_error(error))
         self._finish(batch, done)
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.discard(task)  # it has done its work: the pump may find that this was the last
+        if (task := asyncio.current_task()) is not None:
+            self._tasks.discard(task)  # now: the pump looks whether anything is still at work
         self.pump()
 
     def _longest(self, batch: Batch) -> float | None:
