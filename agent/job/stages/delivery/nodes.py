@@ -11,7 +11,7 @@ from agent.spec.stages import StageRetry
 BUFFER_RECORDS = (
     4000  # that a stage holds at most, those at work and those that wait to be tried again included
 )
-BUFFER_BYTES = 8 << 20  # the same, about
+BUFFER_BYTES = 8 << 20  # the same, about; a flow of many stages gives each less
 BATCH_RECORDS = 1000  # what moves together at most
 
 
@@ -25,6 +25,7 @@ class NodeSpec:
     retry: StageRetry = field(default_factory=StageRetry)
     concurrency: int = 1  # batches at work at once
     buffer_records: int = BUFFER_RECORDS
+    buffer_bytes: int = BUFFER_BYTES
     most_records: int = BATCH_RECORDS  # of a batch that it is given
     timeout_seconds: float | None = (
         None  # that a record may take; the stage sees to it, and the shell to a stage that does not
@@ -103,7 +104,10 @@ class Node:
             out
             for out in self.outs
             if out.held
-            and (out.held + count > out.spec.buffer_records or out.held_bytes + size_bytes > BUFFER_BYTES)
+            and (
+                out.held + count > out.spec.buffer_records
+                or out.held_bytes + size_bytes > out.spec.buffer_bytes
+            )
         ]
         full += [edge.zip for edge in self.edges if edge.refused]
         return full

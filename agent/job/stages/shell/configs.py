@@ -1,14 +1,16 @@
 """A stage's config as its stage gets it: secrets in their places, `retry` and `concurrency` read."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from agent.errors import AgentError
-from agent.job.stages.delivery.nodes import BATCH_RECORDS, NodeSpec
+from agent.job.stages.delivery.nodes import BUFFER_BYTES, NodeSpec
 from agent.spec.stages import StageRetry, StageSpec
 
 _SECRET = re.compile(r"\$\{secrets?\.([\w-]+)\}")
 _EVENT_LIMIT = 100
+_FLOW_BYTES = 32 << 20  # what all buffers of a flow hold at most, about
+_LEAST_BYTES = 1 << 20
 _SHELL_KEYS = frozenset({"retry", "concurrency"})
 
 
@@ -28,8 +30,13 @@ def read_config(spec: StageSpec, secrets: Mapping[str, str]) -> dict[str, object
     return {key: fill_secrets(value, secrets) for key, value in spec.config.items() if key not in _SHELL_KEYS}
 
 
-def read_node(spec: StageSpec) -> NodeSpec:
-    """What its delivery has to know of it. Raises AgentError."""
+def read_nodes(specs: Sequence[StageSpec]) -> list[NodeSpec]:
+    """What their delivery has to know of stages. Raises AgentError."""
+    share = max(_LEAST_BYTES, min(BUFFER_BYTES, _FLOW_BYTES // max(1, len(specs))))
+    return [_read_node(spec, share) for spec in specs]
+
+
+def _read_node(spec: StageSpec, buffer_bytes: int) -> NodeSpec:
     is_zip = spec.action == "zip"
     return NodeSpec(
         name=spec.name,
@@ -37,7 +44,7 @@ def read_node(spec: StageSpec) -> NodeSpec:
         is_trigger=spec.is_trigger,
         retry=_read_retry(spec),
         concurrency=_read_int(spec, "concurrency", 1),
-        most_records=BATCH_RECORDS,
+        buffer_bytes=buffer_bytes,
         timeout_seconds=_read_number(spec, "timeout", 0.0) or None,
         delay_seconds=_read_number(spec, "seconds", 0.0) if spec.action == "delay" else 0.0,
         event_limit=_read_int(spec, "event_limit", _EVENT_LIMIT) if is_zip else 0,

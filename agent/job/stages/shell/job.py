@@ -15,7 +15,7 @@ from agent.job.stages.bookmarks.folder import FolderBookmarks
 from agent.job.stages.bookmarks.server import ServerBookmarks
 from agent.job.stages.kept.letters import LetterFile
 from agent.job.stages.kept.reporting import Reporter
-from agent.job.stages.shell.configs import read_config, read_node
+from agent.job.stages.shell.configs import read_config, read_nodes
 from agent.job.stages.shell.shell import FlowShell
 from agent.job.stages.stage import Bookmarks, ServerPlace, Stage, StageContext, TriggerStage
 from agent.job.steps.state import RunningJob
@@ -150,7 +150,7 @@ class JobStages:
                 triggers[spec.name] = made  # type: ignore[assignment]
             else:
                 stages[spec.name] = made  # type: ignore[assignment]
-        nodes = [read_node(spec) for spec in self._work.stages]
+        nodes = read_nodes(self._work.stages)
         return FlowShell(nodes, stages, triggers, self._logs, self._reporter)
 
     def _make_stage(self, spec: StageSpec, file: Path | None) -> Stage | TriggerStage:
