@@ -15,7 +15,7 @@ _CONNECT_SECONDS = 10.0
 _CONFLICT = 409
 
 
-class Answer(NamedTuple):
+class StageAnswer(NamedTuple):
     """What the server said. `data` is None where there is nothing, or no JSON."""
 
     status: int
@@ -34,7 +34,7 @@ class StageServer:
         self._place = place
         self._client: httpx.AsyncClient | None = None
 
-    async def post(self, path: str, body: object, query: Mapping[str, str] | None = None) -> Answer:
+    async def post(self, path: str, body: object, query: Mapping[str, str] | None = None) -> StageAnswer:
         """The answer to a request with JSON, or lines of it (bytes). Raises UnreachableError, and AgentError when it is refused."""
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         kind = "application/x-ndjson" if isinstance(body, bytes) else "application/json"
@@ -42,7 +42,7 @@ class StageServer:
             "POST", path, content=content, headers={"Content-Type": kind}, params=query or {}
         )
 
-    async def get(self, path: str, query: Mapping[str, str]) -> Answer:
+    async def get(self, path: str, query: Mapping[str, str]) -> StageAnswer:
         """The answer to a question. Raises as `post`."""
         return await self._send("GET", path, params=query)
 
@@ -52,7 +52,7 @@ class StageServer:
             await self._client.aclose()
             self._client = None
 
-    async def _send(self, verb: str, path: str, **said: Any) -> Answer:
+    async def _send(self, verb: str, path: str, **said: Any) -> StageAnswer:
         import httpx
 
         if self._client is None:
@@ -70,7 +70,7 @@ class StageServer:
         if answer.status_code >= 400 and answer.status_code != _CONFLICT:
             detail = data.get("detail", "") if isinstance(data, dict) else ""
             raise AgentError(f"the server answers {answer.status_code}: {detail}".rstrip(": "), where=url)
-        return Answer(answer.status_code, data)
+        return StageAnswer(answer.status_code, data)
 
 
 def _parse(content: bytes) -> Any:

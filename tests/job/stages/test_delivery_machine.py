@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from agent.job.stages.delivery.batches import Batch
-from agent.job.stages.delivery.delivery import Delivery
+from agent.job.stages.delivery.delivery import FlowDelivery
 from agent.job.stages.delivery.nodes import NodeSpec
 from agent.job.stages.stage import Done, StageError, StreamPosition
 from agent.spec.stages import StageRetry
@@ -80,7 +80,7 @@ class Deliveries(RuleBasedStateMachine):
         self.start()
 
     def start(self) -> None:
-        self.delivery = Delivery(self.specs)
+        self.delivery = FlowDelivery(self.specs)
         self.emitted = dict(self.settled)
         self.copies: Counter[tuple[str, str, int]] = Counter()
         self.working: list[Batch] = []

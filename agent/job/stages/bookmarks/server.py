@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from agent.errors import AgentError
-from agent.job.stages.asking import Answer, StageServer
+from agent.job.stages.asking import StageAnswer, StageServer
 from agent.job.stages.stage import Bookmark
 
 
@@ -45,5 +45,5 @@ class ServerBookmarks:
     async def _is_done(self, verb: str, **said: Any) -> bool:
         return not (await self._ask(verb, **said)).is_conflict
 
-    async def _ask(self, verb: str, **said: Any) -> Answer:
+    async def _ask(self, verb: str, **said: Any) -> StageAnswer:
         return await self._server.post(f"bookmarks/{verb}", said)

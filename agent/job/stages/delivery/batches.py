@@ -1,4 +1,4 @@
-"""What moves: batches of records, and where they came from."""
+"""Batches of records, which move together."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

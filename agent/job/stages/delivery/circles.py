@@ -1,4 +1,4 @@
-"""Which stages can still move, and which wait in a circle.
+"""Stages that can still move, and those that wait in a circle.
 
 A stage can move when it is at work, when its time will come (a delay, a further attempt), or when what it waits for can move:
 those that have no room for it, and those that it gets its records from. A zip needs something from each of its predecessors.
@@ -9,12 +9,12 @@ the record that this trigger would bring next.
 from collections.abc import Sequence
 
 from agent.job.stages.delivery.joining import measure_join
-from agent.job.stages.delivery.nodes import Node
+from agent.job.stages.delivery.nodes import StageNode
 
 
-def find_live(nodes: Sequence[Node], now: float) -> set[Node]:
+def find_live(nodes: Sequence[StageNode], now: float) -> set[StageNode]:
     """The stages that can move, now or when others have."""
-    live: set[Node] = set()
+    live: set[StageNode] = set()
     grows = True
     while grows:
         found = [node for node in nodes if node not in live and _can_move(node, live, now)]
@@ -23,7 +23,7 @@ def find_live(nodes: Sequence[Node], now: float) -> set[Node]:
     return live
 
 
-def _can_move(node: Node, live: set[Node], now: float) -> bool:
+def _can_move(node: StageNode, live: set[StageNode], now: float) -> bool:
     if node.active or node.waiting:
         return True
     if node.spec.is_trigger:

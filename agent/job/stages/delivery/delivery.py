@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from agent.job.stages.delivery.batches import Batch, DeadLetter
 from agent.job.stages.delivery.circles import find_live
 from agent.job.stages.delivery.joining import join, measure_join, offer
-from agent.job.stages.delivery.nodes import BATCH_RECORDS, Counts, Edge, Node, NodeSpec, build_nodes
+from agent.job.stages.delivery.nodes import BATCH_RECORDS, Counts, Edge, NodeSpec, StageNode, build_nodes
 from agent.job.stages.delivery.settling import Lane, Origin
 from agent.job.stages.delivery.states import Passage, RecordEvent, RecordState
 from agent.job.stages.stage import Done, StageError, StreamPosition, Value
@@ -24,7 +24,7 @@ _NO_PARTNER = "what it was to be put together with can't come any more"
 _CIRCLE = "the flow waited in a circle: no room at '{zip}' for as long as another of its predecessors brings nothing, which waits for this"
 
 
-class Delivery:
+class FlowDelivery:
     """The records of a flow on their way. `take_settled` and `take_dead` hand over what happened since they were asked last."""
 
     def __init__(self, specs: Sequence[NodeSpec]) -> None:
@@ -77,7 +77,7 @@ class Delivery:
 
     def _emit(
         self,
-        node: Node,
+        node: StageNode,
         values: Sequence[Value],
         position: StreamPosition,
         size_bytes: int,
@@ -269,7 +269,7 @@ class Delivery:
 
     def _hand_on(
         self,
-        node: Node,
+        node: StageNode,
         values: Sequence[Value],
         origins: tuple[Origin, ...],
         path: tuple[Passage, ...],
@@ -299,7 +299,7 @@ class Delivery:
             node.counts.failed += refused
             node.counts.retried += refused
 
-    def _pick(self, node: Node, now: float) -> Batch | None:
+    def _pick(self, node: StageNode, now: float) -> Batch | None:
         """The next batch that a stage may have, out of its buffer; None when there is none, or no room for what comes of it."""
         if node.queues and not node.buffer:
             return self._join(node)
@@ -319,7 +319,7 @@ class Delivery:
             return first
         return batch
 
-    def _join(self, node: Node) -> Batch | None:
+    def _join(self, node: StageNode) -> Batch | None:
         measured = measure_join(node)
         if measured is None or node.full_outs(*measured):
             return None
@@ -411,5 +411,5 @@ class Delivery:
             if origin.passages is not None:
                 origin.passages.append(passage)
 
-    def _holds(self, node: Node) -> bool:
+    def _holds(self, node: StageNode) -> bool:
         return bool(node.active or node.waiting or node.buffer or any(edge.queue for edge in node.queues))

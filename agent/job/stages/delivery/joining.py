@@ -1,7 +1,7 @@
 """Zips: a queue a predecessor, and records that leave it side by side, first in, first out."""
 
 from agent.job.stages.delivery.batches import Batch
-from agent.job.stages.delivery.nodes import Edge, Node
+from agent.job.stages.delivery.nodes import Edge, StageNode
 from agent.job.stages.delivery.states import Passage, RecordEvent
 
 
@@ -38,7 +38,7 @@ def bring_refused(edge: Edge) -> None:
             return
 
 
-def measure_join(node: Node) -> tuple[int, int] | None:
+def measure_join(node: StageNode) -> tuple[int, int] | None:
     """How many records a zip would give next, and about how many bytes; None while a predecessor has brought none."""
     heads = [edge.queue[0] for edge in node.queues if edge.queue]
     if len(heads) < len(node.queues):
@@ -46,7 +46,7 @@ def measure_join(node: Node) -> tuple[int, int] | None:
     return min(len(head.values) for head in heads), sum(head.size_bytes for head in heads)
 
 
-def join(node: Node, count: int) -> tuple[Batch, list[Batch]]:
+def join(node: StageNode, count: int) -> tuple[Batch, list[Batch]]:
     """The next records of a zip, each a list of one of every predecessor, and the batches that they were taken from.
 
     Those hold their origins still.

@@ -52,7 +52,7 @@ class Edge:
 
     __slots__ = ("attempts", "count", "due", "queue", "refused", "sender", "zip")
 
-    def __init__(self, sender: "Node", to: "Node") -> None:
+    def __init__(self, sender: "StageNode", to: "StageNode") -> None:
         self.sender = sender
         self.zip = to
         self.queue: deque[Batch] = deque()
@@ -62,7 +62,7 @@ class Edge:
         self.due = 0.0  # of the next attempt
 
 
-class Node:
+class StageNode:
     """A stage and what it holds."""
 
     __slots__ = (
@@ -93,12 +93,12 @@ class Node:
         )
         self.ended = False  # a trigger that brings no more
         self.counts = Counts()
-        self.outs: list[Node] = []  # but for zips
+        self.outs: list[StageNode] = []  # but for zips
         self.edges: list[Edge] = []  # to zips
         self.queues: list[Edge] = []  # of a zip, from its predecessors
-        self.senders: list[Node] = []
+        self.senders: list[StageNode] = []
 
-    def full_outs(self, count: int, size_bytes: int) -> list["Node"]:
+    def full_outs(self, count: int, size_bytes: int) -> list["StageNode"]:
         """The successors that have no room for so much. One that holds nothing has room for anything."""
         full = [
             out
@@ -119,9 +119,9 @@ class Node:
             out.held_bytes += size_bytes
 
 
-def build_nodes(specs: Sequence[NodeSpec]) -> dict[str, Node]:
+def build_nodes(specs: Sequence[NodeSpec]) -> dict[str, StageNode]:
     """The graph. `specs` are in an order in which each comes after its predecessors. Raises AgentError where they are not."""
-    nodes = {spec.name: Node(spec) for spec in specs}
+    nodes = {spec.name: StageNode(spec) for spec in specs}
     order = {spec.name: place for place, spec in enumerate(specs)}
     for spec in specs:
         node = nodes[spec.name]

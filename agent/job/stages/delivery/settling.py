@@ -1,4 +1,4 @@
-"""What is settled, a lane at a time and in the order of its positions.
+"""Settlement: a lane at a time, in the order of its positions.
 
 A lane is a chain of its origins that are not settled. Those that are done wait for those before them; two neighbours that are
 done become one, so that a chain is never longer than twice what is still on its way.

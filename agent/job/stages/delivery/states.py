@@ -1,4 +1,4 @@
-"""What becomes of records at a stage: a batch of them is in one state, and parts where its records part.
+"""States of records at a stage: a batch of them is in one state, and parts where its records part.
 
 accepted            --keep--> buffered    there is room: credit was asked before
 accepted, retried   --refuse--> retried   a zip's queue is full: its sender keeps them, and tries again

@@ -1,1 +1,1 @@
-"""What stays of records: dead letters, the last ones and those that failed, and figures. On the server, or in a folder."""
+"""Traces that stay of records: dead letters, the last ones and those that failed, and figures. On the server, or in a folder."""

@@ -24,7 +24,7 @@ _MOST_RECORD_BYTES = 64 << 10  # of a record that is kept; of a longer one its b
 Wall = Callable[[float], float]
 
 
-class Watch:
+class RecordWatch:
     """Which batches are watched: so many a second at most."""
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""What a flow reports while it runs, and at its end: dead letters, records, figures. To its server, or to files of a local run.
+"""Reports of a flow while it runs, and at its end: dead letters, records, figures. To its server, or to files of a local run.
 
 Dead letters are safe before what they came of is told as settled: on the disk of a local run; on the server of any other, which is
 why `is_safe` may be False for a moment.

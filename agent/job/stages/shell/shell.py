@@ -15,11 +15,11 @@ from typing import Protocol
 
 from agent.errors import AgentError
 from agent.job.stages.delivery.batches import Batch, DeadLetter
-from agent.job.stages.delivery.delivery import Delivery
+from agent.job.stages.delivery.delivery import FlowDelivery
 from agent.job.stages.delivery.nodes import NodeSpec
 from agent.job.stages.delivery.settling import Origin
-from agent.job.stages.kept.records import Watch
-from agent.job.stages.shell.figures import Figures
+from agent.job.stages.kept.records import RecordWatch
+from agent.job.stages.shell.figures import FlowFigures
 from agent.job.stages.shell.triggers import RunningTrigger
 from agent.job.stages.shell.weighing import weigh
 from agent.job.stages.stage import Done, Stage, StageError, StreamPosition, TriggerStage, Value
@@ -74,15 +74,15 @@ class FlowShell:
         self._stages = stages
         self._voices = voices
         self._sink = sink
-        self.delivery = Delivery(specs)
-        self.figures = Figures(spec.name for spec in specs)
+        self.delivery = FlowDelivery(specs)
+        self.figures = FlowFigures(spec.name for spec in specs)
         self._triggers = {
             name: RunningTrigger(name, trigger, self, voices[name]) for name, trigger in triggers.items()
         }
         self._draw = random.Random().random  # noqa: S311 - when to try again
         self._tasks: set[asyncio.Task[None]] = set()
         self._over = asyncio.Event()
-        self._watch = Watch()
+        self._watch = RecordWatch()
         self._is_pumping = False
         self._is_draining = False
         self._pump_again: asyncio.Handle | None = None

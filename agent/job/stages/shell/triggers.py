@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from agent.errors import AgentError
-from agent.job.stages.delivery.delivery import Delivery
+from agent.job.stages.delivery.delivery import FlowDelivery
 from agent.job.stages.shell.weighing import weigh
 from agent.job.stages.stage import StageError, StreamPosition, TriggerStage, Value
 from agent.spec.stages import StageRetry
@@ -23,7 +23,7 @@ _LAST_SETTLE_SECONDS = 30.0  # that a trigger may take at the end to note what i
 class TriggerPlace(Protocol):
     """The shell, as a trigger has it."""
 
-    delivery: Delivery
+    delivery: FlowDelivery
 
     def emit(self, trigger: str, values: Sequence[Value], position: StreamPosition, size_bytes: int) -> None:
         """Take in a batch for which there is room."""
