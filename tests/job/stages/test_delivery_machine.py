@@ -198,7 +198,7 @@ class Deliveries(RuleBasedStateMachine):
             waiting = [t for t in self.blocked if not self.delivery.has_room(t, *self.wants(t))]
             assert not waiting, "a trigger waits for room that will never be"
             if self.ended >= set(self.triggers):
-                assert self.delivery.is_empty
+                assert self.delivery.ledger.is_empty
                 assert not +self.copies
 
     def wants(self, trigger: str) -> tuple[int, int]:
@@ -226,9 +226,9 @@ class Deliveries(RuleBasedStateMachine):
         return True
 
     def look(self) -> None:
-        for letter in self.delivery.take_dead():
+        for letter in self.delivery.ledger.take_dead():
             self.count(letter.record, -1)
-        for trigger, (lane, at) in self.delivery.take_settled():
+        for trigger, (lane, at) in self.delivery.ledger.take_settled():
             assert isinstance(at, int)
             assert at >= self.settled[trigger, lane], "positions settle in order"
             for number in range(self.settled[trigger, lane], at):
@@ -244,7 +244,7 @@ class Deliveries(RuleBasedStateMachine):
     def all_that_ended_is_settled(self) -> None:
         if not self.specs or +self.copies:
             return
-        assert self.delivery.is_empty
+        assert self.delivery.ledger.is_empty
         assert self.settled == self.emitted
 
     @invariant()
@@ -264,7 +264,7 @@ class Deliveries(RuleBasedStateMachine):
     def chains_are_short(self) -> None:
         if not self.specs:
             return
-        for lane in self.delivery._lanes.values():
+        for lane in self.delivery.ledger.lanes.values():
             open_ones = sum(1 for _ in open_origins(lane))
             assert len(lane) <= 2 * open_ones
 

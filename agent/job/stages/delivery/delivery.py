@@ -12,11 +12,12 @@ Nothing here looks at a clock or draws a number: `now` is in seconds, and `drawn
 import heapq
 from collections.abc import Mapping, Sequence
 
-from agent.job.stages.delivery.batches import Batch, DeadLetter
+from agent.job.stages.delivery.batches import Batch
 from agent.job.stages.delivery.circles import find_live
 from agent.job.stages.delivery.joining import join, measure_join, offer
+from agent.job.stages.delivery.ledger import Ledger
 from agent.job.stages.delivery.nodes import BATCH_RECORDS, Counts, Edge, NodeSpec, StageNode, build_nodes
-from agent.job.stages.delivery.settling import Lane, Origin
+from agent.job.stages.delivery.settling import Origin
 from agent.job.stages.delivery.states import Passage, RecordEvent, RecordState
 from agent.job.stages.stage import Done, StageError, StreamPosition, Value
 
@@ -25,19 +26,16 @@ _CIRCLE = "the flow waited in a circle: no room at '{zip}' for as long as anothe
 
 
 class FlowDelivery:
-    """The records of a flow on their way. `take_settled` and `take_dead` hand over what happened since they were asked last."""
+    """The records of a flow on their way. Its `ledger` says what has come of them."""
 
     def __init__(self, specs: Sequence[NodeSpec]) -> None:
         self._nodes = build_nodes(specs)
         self._backwards = tuple(node for node in reversed(self._nodes.values()) if not node.spec.is_trigger)
         self._zips = tuple(node for node in self._backwards if node.queues)
         self._edges = tuple(edge for node in self._zips for edge in node.queues)
-        self._lanes: dict[tuple[str, str], Lane] = {}
+        self.ledger = Ledger()
         self._again: list[tuple[float, int, Batch]] = []  # a heap: what is tried again, and when
-        self._drawn = 0  # numbers of origins and of what is tried again
-        self._settled: dict[Lane, Origin] = {}
-        self._dead: list[DeadLetter] = []
-        self._ended: list[Origin] = []
+        self._drawn = 0  # numbers of what is tried again
 
     # What triggers do
 
@@ -87,7 +85,7 @@ class FlowDelivery:
         is_told: bool = True,
         is_watched: bool = False,
     ) -> None:
-        origin = self._begin(node.spec.name, position, now)
+        origin = self.ledger.begin(node.spec.name, position, now)
         origin.is_told = is_told
         if is_watched:
             origin.passages = []
@@ -95,7 +93,7 @@ class FlowDelivery:
         origin.open += 1  # ours, until all of it is handed on
         if values:
             self._hand_on(node, values, (origin,), (), size_bytes, now, drawn)
-        self._let_go((origin,))
+        self.ledger.let_go((origin,))
 
     def refuse(
         self, trigger: str, raw: Value, position: StreamPosition, error: StageError, now: float
@@ -105,12 +103,10 @@ class FlowDelivery:
         node.counts.accepted += 1
         node.counts.failed += 1
         node.counts.dead += 1
-        origin = self._begin(trigger, position, now)
+        origin = self.ledger.begin(trigger, position, now)
         origin.open += 1
-        self._dead.append(
-            DeadLetter(raw, trigger, str(error), 1, trigger, position.lane, position.at, now, now, ())
-        )
-        self._let_go((origin,))
+        self.ledger.bury_raw(origin, raw, str(error), now)
+        self.ledger.let_go((origin,))
 
     # What stages do
 
@@ -151,7 +147,7 @@ class FlowDelivery:
                 gives = batch.size_bytes if size_bytes is None else size_bytes
                 self._hand_on(node, done.values, batch.origins, path, gives, now, drawn)
         batch.advance(RecordEvent.FINISH if finished else RecordEvent.FAIL)
-        self._let_go(batch.origins)
+        self.ledger.let_go(batch.origins)
 
     def fail(self, batch: Batch, error: StageError, now: float, drawn: float = 0.0) -> None:
         """None of a batch could be done."""
@@ -188,9 +184,9 @@ class FlowDelivery:
             while edge.queue:
                 batch = edge.queue.popleft()
                 edge.count -= len(batch.values)
-                self._bury(batch, range(len(batch.values)), _NO_PARTNER, now)
+                self._end(batch, range(len(batch.values)), _NO_PARTNER, now)
                 batch.advance(RecordEvent.END)
-                self._let_go(batch.origins)
+                self.ledger.let_go(batch.origins)
         return bool(stuck)
 
     # What there is to know
@@ -207,11 +203,6 @@ class FlowDelivery:
         """Whether anything on its way can still move without a trigger's help."""
         live = find_live(tuple(self._nodes.values()), now)
         return any(self._holds(node) for node in live)
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether all has settled."""
-        return all(lane.is_settled for lane in self._lanes.values())
 
     def counts(self, stage: str) -> Counts:
         """What happened to the records of a stage."""
@@ -231,41 +222,6 @@ class FlowDelivery:
         node = self._nodes[stage]
         kept = sum(len(batch.values) for batch in node.buffer)
         return kept + sum(edge.count for edge in node.queues)
-
-    def take_settled(self) -> list[tuple[str, StreamPosition]]:
-        """How far lanes are settled that have got further."""
-        settled = [
-            (lane.trigger, StreamPosition(lane.name, origin.at)) for lane, origin in self._settled.items()
-        ]
-        self._settled.clear()
-        return settled
-
-    def take_dead(self) -> list[DeadLetter]:
-        """Records that ended as dead letters. What they were on the way of is settled with them: keep them before that is told."""
-        dead, self._dead = self._dead, []
-        return dead
-
-    def take_ended(self) -> list[Origin]:
-        """Watched records of which nothing is on its way any more."""
-        ended, self._ended = self._ended, []
-        return ended
-
-    def _begin(self, trigger: str, position: StreamPosition, now: float) -> Origin:
-        lane = self._lanes.get((trigger, position.lane))
-        if lane is None:
-            lane = self._lanes[trigger, position.lane] = Lane(trigger, position.lane)
-        self._drawn += 1
-        return lane.begin(position.at, now, self._drawn)
-
-    def _let_go(self, origins: tuple[Origin, ...]) -> None:
-        for origin in origins:
-            origin.open -= 1
-            if origin.open == 0:
-                if origin.passages is not None:
-                    self._ended.append(origin)
-                settled = origin.lane.end(origin)
-                if settled is not None:
-                    self._settled[origin.lane] = settled
 
     def _hand_on(
         self,
@@ -315,7 +271,7 @@ class FlowDelivery:
             first = batch.part(slice(most))
             rest.size_bytes = batch.size_bytes - first.size_bytes
             node.buffer.appendleft(rest)
-            self._let_go(batch.origins)
+            self.ledger.let_go(batch.origins)
             return first
         return batch
 
@@ -325,7 +281,7 @@ class FlowDelivery:
             return None
         batch, taken = join(node, measured[0])
         for part in taken:
-            self._let_go(part.origins)
+            self.ledger.let_go(part.origins)
         return batch
 
     def _start(self, batch: Batch, now: float) -> Batch:
@@ -358,7 +314,7 @@ class FlowDelivery:
         again = []
         for place, error in failed.items():
             if is_last or error.is_final:
-                self._bury(batch, (place,), str(error), now)
+                self._end(batch, (place,), str(error), now)
             else:
                 again.append(place)
         if not again:
@@ -377,33 +333,18 @@ class FlowDelivery:
         due = now + node.spec.retry.wait(other.attempts, drawn)
         heapq.heappush(self._again, (due, self._drawn, other))
 
-    def _bury(self, batch: Batch, places: Sequence[int], cause: str, now: float) -> None:
-        origin = batch.origins[0]
-        node = self._nodes[batch.stage]
-        node.counts.dead += len(places)
-        self._dead += [
-            DeadLetter(
-                batch.values[place],
-                node.spec.name,
-                cause,
-                batch.attempts + 1,
-                origin.lane.trigger,
-                origin.lane.name,
-                origin.at,
-                origin.began,
-                now,
-                batch.path,
-            )
-            for place in places
-        ]
+    def _end(self, batch: Batch, places: Sequence[int], cause: str, now: float) -> None:
+        """Records of a batch are dead letters."""
+        self._nodes[batch.stage].counts.dead += len(places)
+        self.ledger.bury(batch, places, cause, now)
 
     def _drop_refused(self, edge: Edge, cause: str, now: float) -> None:
         while edge.refused:
             batch = edge.refused.popleft()
             batch.attempts = edge.attempts - 1
-            self._bury(batch, range(len(batch.values)), cause, now)
+            self._end(batch, range(len(batch.values)), cause, now)
             batch.advance(RecordEvent.END)
-            self._let_go(batch.origins)
+            self.ledger.let_go(batch.origins)
         edge.attempts = 0
 
     def _watch(self, batch: Batch, passage: Passage) -> None:

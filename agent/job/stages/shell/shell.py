@@ -19,6 +19,7 @@ from agent.job.stages.delivery.delivery import FlowDelivery
 from agent.job.stages.delivery.nodes import NodeSpec
 from agent.job.stages.delivery.settling import Origin
 from agent.job.stages.kept.records import RecordWatch
+from agent.job.stages.shell.failing import as_stage_error, fail_all, isolate
 from agent.job.stages.shell.figures import FlowFigures
 from agent.job.stages.shell.triggers import RunningTrigger
 from agent.job.stages.shell.weighing import weigh
@@ -202,7 +203,7 @@ class FlowShell:
         try:
             done = stage.work(batch.values)
         except Exception as error:  # noqa: BLE001 - whatever a stage raises is its records' failure, and the flow goes on
-            done = self._isolate(stage, batch, error)
+            done = isolate(stage, batch, error)
         if isinstance(done, Done):
             self._finish(batch, done)
             return
@@ -217,9 +218,9 @@ class FlowShell:
                 done = await work
         except TimeoutError:
             said = f" within {seconds:g} seconds" if seconds else " in time"
-            done = _fail_all(batch, StageError(f"the stage did not answer{said}"))
+            done = fail_all(batch, StageError(f"the stage did not answer{said}"))
         except Exception as error:  # noqa: BLE001 - as above
-            done = _fail_all(batch, _as_stage_error(error))
+            done = fail_all(batch, as_stage_error(error))
         self._finish(batch, done)
         if (task := asyncio.current_task()) is not None:
             self._tasks.discard(task)  # now: the pump looks whether anything is still at work
@@ -229,26 +230,6 @@ class FlowShell:
         """How long a batch may take: as long as each of its records, one after the other, and a little for the stage to say so itself."""
         seconds = self._timeouts[batch.stage]
         return None if seconds is None else seconds * len(batch.values) + _ANSWER_SECONDS
-
-    def _isolate(self, stage: Stage, batch: Batch, error: Exception) -> Done | Awaitable[Done]:
-        """The records of a batch that failed as a whole, each by itself, so that one fails no other; where that may be done again."""
-        if len(batch.values) == 1 or not stage.is_pure:
-            return _fail_all(batch, _as_stage_error(error))
-        values: list[Value] = []
-        sources: list[int] = []
-        failed: dict[int, StageError] = {}
-        for place, value in enumerate(batch.values):
-            try:
-                done = stage.work([value])
-                assert isinstance(done, Done)
-            except Exception as own:  # noqa: BLE001 - as above
-                failed[place] = _as_stage_error(own)
-                continue
-            if done.failed:
-                failed[place] = done.failed[0]
-            values += done.values
-            sources += [place] * len(done.values)
-        return Done(values, sources, failed)
 
     def _finish(self, batch: Batch, done: Done) -> None:
         now = time.monotonic()
@@ -263,15 +244,15 @@ class FlowShell:
 
     def _look_around(self, now: float) -> None:
         """What has come of the work: dead letters are kept, then what is settled is told; who waits for room is woken."""
-        delivery = self.delivery
-        dead = delivery.take_dead()
+        ledger = self.delivery.ledger
+        dead = ledger.take_dead()
         if dead:
             self._sink.bury(dead)
-        ended = delivery.take_ended()
+        ended = ledger.take_ended()
         if ended:
             self._sink.note_ended(ended, now)
         if self._sink.is_safe:
-            for trigger, position in delivery.take_settled():
+            for trigger, position in ledger.take_settled():
                 self._triggers[trigger].note_settled(position)
         for running in self._triggers.values():
             running.wake()
@@ -283,7 +264,7 @@ class FlowShell:
     def _is_over(self, now: float) -> bool:
         if self._tasks or self._pump_again is not None or not self._sink.is_safe:
             return False
-        if all(trigger.has_ended for trigger in self._triggers.values()) and self.delivery.is_empty:
+        if all(trigger.has_ended for trigger in self._triggers.values()) and self.delivery.ledger.is_empty:
             return True
         return (
             self._is_draining
@@ -344,15 +325,3 @@ class FlowShell:
             await trigger.close()
         for stage in opened:
             await stage.close()
-
-
-def _fail_all(batch: Batch, error: StageError) -> Done:
-    return Done((), (), dict.fromkeys(range(len(batch.values)), error))
-
-
-def _as_stage_error(error: Exception) -> StageError:
-    if isinstance(error, StageError):
-        return error
-    if isinstance(error, AgentError):
-        return StageError(str(error))
-    return StageError(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
