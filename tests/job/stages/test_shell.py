@@ -1,6 +1,7 @@
 """The shell around the delivery: stages with I/O, triggers that fail, room, the end."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -238,3 +239,35 @@ async def test_settlement_waits_for_dead_letters_to_be_safe() -> None:
     flow.shell.pump_soon()
     await running
     assert flow.trigger.settled == [1]
+
+
+async def test_a_stage_that_computes_for_long_is_given_less_at_once_so_that_others_have_their_turn() -> None:
+    sizes: list[int] = []
+
+    def work(batch: Sequence[Value]) -> Done:
+        sizes.append(len(batch))
+        until = time.thread_time() + 0.0001 * len(batch)
+        while time.thread_time() < until:
+            pass
+        return Done(batch)
+
+    flow = await Flow(Numbers(3, 1000), PureStage(work)).run()
+    assert flow.seen == list(range(3000))
+    assert sizes[0] in (999, 1000)
+    assert max(sizes[1:]) < 100
+
+
+async def test_small_batches_do_not_make_later_ones_small() -> None:
+    sizes: list[int] = []
+
+    def work(batch: Sequence[Value]) -> Done:
+        sizes.append(len(batch))
+        return Done(batch)
+
+    class Growing(Numbers):
+        async def run(self, intake: Intake) -> None:
+            for number, size in enumerate((1, 2, 900, 1000)):
+                await intake.emit([0] * size, StreamPosition("", number))
+
+    await Flow(Growing(0), PureStage(work)).run()
+    assert sorted(sizes)[-2:] in ([899, 999], [900, 1000])

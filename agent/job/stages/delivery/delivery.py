@@ -149,6 +149,16 @@ class FlowDelivery:
         batch.advance(RecordEvent.FINISH if finished else RecordEvent.FAIL)
         self.ledger.let_go(batch.origins)
 
+    def resize(self, batch: Batch, factor: float) -> None:
+        """Give the stage of a batch that many times as much at once, and never more than it asks for.
+
+        It is given more only when it was given as much as it may have: a small batch says nothing of larger ones.
+        """
+        node = self._nodes[batch.stage]
+        count = len(batch.values)
+        if factor < 1 or count >= node.most:
+            node.most = min(max(1, int(count * factor)), node.spec.most_records)
+
     def fail(self, batch: Batch, error: StageError, now: float, drawn: float = 0.0) -> None:
         """None of a batch could be done."""
         self.finish(batch, Done((), (), dict.fromkeys(range(len(batch.values)), error)), now, drawn)
@@ -265,7 +275,7 @@ class FlowDelivery:
         if batch.due > now or node.full_outs(len(batch.values), batch.size_bytes):
             return None
         node.buffer.popleft()
-        most = node.spec.most_records
+        most = node.most
         if len(batch.values) > most:
             rest = batch.part(slice(most, None))
             first = batch.part(slice(most))

@@ -73,6 +73,7 @@ class StageNode:
         "ended",
         "held",
         "held_bytes",
+        "most",
         "outs",
         "queues",
         "senders",
@@ -87,6 +88,7 @@ class StageNode:
         self.held = 0  # records: in the buffer, at work, tried again later, and those for which room is kept
         self.held_bytes = 0
         self.active = 0  # batches at work
+        self.most = spec.most_records  # that it is given at once
         self.waiting = 0  # batches that are tried again later
         self.wants: tuple[int, int] | None = (
             None  # a trigger that waits for room: for so many records, and bytes

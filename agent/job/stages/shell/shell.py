@@ -200,16 +200,25 @@ class FlowShell:
     def _work(self, batch: Batch) -> None:
         name = batch.stage
         stage = self._stages[name]
+        began = time.thread_time()
         try:
             done = stage.work(batch.values)
         except Exception as error:  # noqa: BLE001 - whatever a stage raises is its records' failure, and the flow goes on
             done = isolate(stage, batch, error)
         if isinstance(done, Done):
+            self._suit(batch, time.thread_time() - began)
             self._finish(batch, done)
             return
         task = asyncio.ensure_future(self._wait_for(batch, done))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def _suit(self, batch: Batch, seconds: float) -> None:
+        """Batches of a stage that computes have a size that holds nobody up: smaller ones where they take long, larger ones again later."""
+        if seconds > _SLICE_SECONDS:
+            self.delivery.resize(batch, _SLICE_SECONDS / seconds / 2)
+        elif seconds < _SLICE_SECONDS / 4:
+            self.delivery.resize(batch, 2)
 
     async def _wait_for(self, batch: Batch, work: Awaitable[Done]) -> None:
         seconds = self._longest(batch)
