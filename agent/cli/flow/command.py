@@ -198,7 +198,7 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="F",
-        help="the event's payload, as JSON; of a flow of stages its records, a line each (TRIGGER=F: of one of its triggers)",
+        help="the event's payload, as JSON; a local run of stages: its records, a line each (TRIGGER=F: those of that trigger)",
     )
     add_inputs(parser)
     parser.add_argument(

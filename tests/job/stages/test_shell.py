@@ -271,3 +271,16 @@ async def test_small_batches_do_not_make_later_ones_small() -> None:
 
     await Flow(Growing(0), PureStage(work)).run()
     assert sorted(sizes)[-2:] in ([899, 999], [900, 1000])
+
+
+async def test_one_record_that_fails_whole_batches_of_a_program_holds_up_no_other_for_ever() -> None:
+    async def work(batch: Sequence[Value]) -> Done:
+        await asyncio.sleep(0)
+        if 3 in batch:
+            raise StageError("the program has died")
+        return Done(batch)
+
+    retry = StageRetry(attempts=20, first=0.001, most=0.001)
+    flow = await Flow(Numbers(1, 1000), Waiting(work), retry=retry).run()
+    assert sorted(flow.seen) == [number for number in range(1000) if number != 3]  # type: ignore[type-var]
+    assert [(letter.record, letter.attempts) for letter in flow.sink.dead] == [(3, 20)]

@@ -17,6 +17,7 @@ class Batch:
         "began",
         "due",
         "error",
+        "failed_whole",
         "origins",
         "path",
         "size_bytes",
@@ -44,6 +45,7 @@ class Batch:
         self.due = due  # not before
         self.began = 0.0  # its work
         self.error = ""  # of the last attempt
+        self.failed_whole = False  # all of it, of one error: it may be one record's
         for origin in origins:
             origin.open += 1
 
@@ -60,6 +62,7 @@ class Batch:
         chosen = values[places] if isinstance(places, slice) else [values[place] for place in places]
         size_bytes = self.size_bytes * len(chosen) // max(1, len(values))
         other = Batch(chosen, self.origins, self.path, size_bytes, self.stage, self.due)
+        other.failed_whole = self.failed_whole
         other.state, other.attempts, other.error, other.began = (
             self.state,
             self.attempts,

@@ -21,6 +21,7 @@ from agent.job.stages.delivery.settling import Origin
 from agent.job.stages.delivery.states import Passage, RecordEvent, RecordState
 from agent.job.stages.stage import Done, StageError, StreamPosition, Value
 
+_WHOLE_ATTEMPTS = 3
 _NO_PARTNER = "what it was to be put together with can't come any more"
 _CIRCLE = "the flow waited in a circle: no room at '{zip}' for as long as another of its predecessors brings nothing, which waits for this"
 
@@ -137,6 +138,7 @@ class FlowDelivery:
         path = (*batch.path, passage)
         self._watch(batch, passage)
         if failed:
+            batch.failed_whole = failed == count > 1 and len(set(map(id, done.failed.values()))) == 1
             self._fail(batch, done.failed, now, drawn)
         if finished:
             sources = done.sources
@@ -313,8 +315,19 @@ class FlowDelivery:
             _, _, batch = heapq.heappop(self._again)
             node = self._nodes[batch.stage]
             node.waiting -= 1
-            batch.advance(RecordEvent.KEEP)
-            node.buffer.append(batch)
+            for part in self._part_failed(batch):
+                part.advance(RecordEvent.KEEP)
+                node.buffer.append(part)
+
+    def _part_failed(self, batch: Batch) -> tuple[Batch, ...]:
+        """A batch that has failed as a whole again and again is tried in halves: one record of it may be what fails the others."""
+        count = len(batch.values)
+        if not batch.failed_whole or batch.attempts < _WHOLE_ATTEMPTS or count < 2:
+            return (batch,)
+        first, second = batch.part(slice(count // 2)), batch.part(slice(count // 2, None))
+        second.size_bytes = batch.size_bytes - first.size_bytes
+        self.ledger.let_go(batch.origins)
+        return first, second
 
     def _fail(self, batch: Batch, failed: Mapping[int, StageError], now: float, drawn: float) -> None:
         """Some records of a batch failed: by their errors they are dead, or tried again together."""
