@@ -141,3 +141,13 @@ def test_a_flow_whose_stage_cannot_be_made_says_which_and_where(tmp_path: Path) 
     assert report.result.failure_kind is FailureKind.USER
     assert report.result.message.startswith("stage 'bad' can't be made: `pattern` is no regular expression")
     assert report.steps()["stage-1"].conclusion is Conclusion.FAILURE
+
+
+def test_a_line_that_is_too_long_is_a_dead_letter_and_the_next_ones_go_on(tmp_path: Path) -> None:
+    file = tmp_path / "records.jsonl"
+    file.write_text('1\n"' + "x" * (17 << 20) + '"\n2\n3\n')
+    report = run_stages(tmp_path, stage("in", "manual", "end"), stage("end", "noop"), records={"in": file})
+    (letter,) = read_letters(tmp_path)
+    assert letter["cause"] == "line 2 is over 16 MiB"
+    assert len(str(letter["record"])) == 1000
+    assert "3 in, 3 done" in report.log("stage-1")

@@ -26,6 +26,8 @@ _SHOWN_BYTES = 1000  # of a line that is no record
 _SAY_SECONDS = 5.0  # between two words on how far it is
 _LANE = ""
 
+_Ahead = asyncio.Future[bytes]  # a block that is being read
+
 
 def make(context: StageContext) -> TriggerStage:
     """Brings what the local run's file has."""
@@ -130,16 +132,20 @@ class _Lines:
         return [self._byte, self._line]
 
     async def bring(self, stream: BinaryIO) -> None:
-        """All that there is."""
-        rest = b""
-        while read := await asyncio.to_thread(stream.read, _READ_BYTES):
-            data = rest + read
-            cut = data.rfind(b"\n") + 1
-            await self._emit(data[:cut])
-            self._say_progress()
-            rest = data[cut:]
-            if len(rest) > _MOST_LINE_BYTES:
-                rest = await self._skip(stream, rest)
+        """All that there is. The next block is read while the last one is on its way."""
+        rest, ahead = b"", _read_ahead(stream)
+        try:
+            while read := await ahead:
+                ahead = _read_ahead(stream)
+                data = rest + read
+                cut = data.rfind(b"\n") + 1
+                await self._emit(data[:cut])
+                self._say_progress()
+                rest = data[cut:]
+                if len(rest) > _MOST_LINE_BYTES:
+                    rest, ahead = await self._skip(stream, rest, ahead)
+        finally:
+            await asyncio.gather(ahead, return_exceptions=True)  # nobody reads on when the file is closed
         await self._emit(rest)
 
     async def _emit(self, data: bytes) -> None:
@@ -175,10 +181,11 @@ class _Lines:
                 self._intake.fail(_show(line), self._position(), error)
         await self._intake.emit(values, self._position())
 
-    async def _skip(self, stream: BinaryIO, begun: bytes) -> bytes:
+    async def _skip(self, stream: BinaryIO, begun: bytes, ahead: _Ahead) -> tuple[bytes, _Ahead]:
         """A line that is too long is a dead letter; gives what comes after it."""
         size_bytes, rest = len(begun), b""
-        while read := await asyncio.to_thread(stream.read, _READ_BYTES):
+        while read := await ahead:
+            ahead = _read_ahead(stream)
             cut = read.find(b"\n") + 1
             size_bytes += cut or len(read)
             if cut:
@@ -188,7 +195,7 @@ class _Lines:
         error = StageError(f"line {self._line} is over {_MOST_LINE_BYTES >> 20} MiB", is_final=True)
         self._line += 1
         self._intake.fail(_show(begun), self._position(), error)
-        return rest
+        return rest, ahead
 
     def _position(self) -> StreamPosition:
         return StreamPosition(_LANE, self.place)
@@ -199,6 +206,10 @@ class _Lines:
             self._said_at = now
             share = f", {self._byte / self.size_bytes:.0%}" if self.size_bytes else ""
             self._say(f"{self._line - 1:,} lines{share}")
+
+
+def _read_ahead(stream: BinaryIO) -> _Ahead:
+    return asyncio.ensure_future(asyncio.to_thread(stream.read, _READ_BYTES))
 
 
 def _digest(file: Path, stream: BinaryIO) -> str:
