@@ -33,6 +33,7 @@ from agent.server.runs.runs import Runs
 from agent.server.runs.timers import Timers
 from agent.server.settings import ServerSettings
 from agent.server.store.database import Database, open_database
+from agent.server.streams.room import make_stream_room
 from agent.server.telemetry import Telemetry
 from agent.server.triggers.service import Triggers, make_triggers
 from agent.server.triggers.serving import CodeServing
@@ -131,6 +132,7 @@ def _assemble(
             Bodies(settings.limits.bodies_bytes, settings.limits.bodies_of_client_bytes),
             Rates(clock, settings.limits.requests_per_second, settings.limits.requests_burst),
         ),
+        streams=make_stream_room(changes, bus, folder, vault),
     )
     return Services(
         settings=settings,

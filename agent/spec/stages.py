@@ -59,6 +59,11 @@ class StagesWork:
         return {"kind": StagesWork.KIND, **fields}
 
 
+def receive_path(written: str) -> str:
+    """The path of a `receive` trigger as all know it: `/incoming/orders`, however many slashes are written around it."""
+    return "/" + "/".join(part for part in written.split("/") if part)
+
+
 @dataclass(frozen=True, slots=True)
 class StageRetry:
     """How often, and when, a stage tries a record again that it failed at. Seconds; `jitter` is the share that is drawn."""

@@ -23,7 +23,7 @@ from agent.server.store.failures import UnavailableError
 log = logging.getLogger("agent.server")
 _LONGEST_TARGET = 500
 _CLIENT_GONE = 499  # as nginx has it in its logs
-_SIGNED = (Access.SIGNED, Access.HOOK)  # a refusal here is a guess that went wrong
+_SIGNED = (Access.SIGNED, Access.HOOK, Access.DOOR)  # a refusal here is a guess that went wrong
 
 SayError = Callable[[Request, AgentError], Response]
 
@@ -108,8 +108,8 @@ class Guard:
 
     def _take_turn(self, request: Request, rooms: Rooms, admitted: Admitted) -> RateState | None:
         """Count the request of a person, or of an address that shows no token. Raises TooManyError."""
-        if admitted.caller.job is not None or self.operation.access is Access.SIGNED:
-            return None  # what jobs send is bounded by how many of them run
+        if admitted.caller.job is not None or self.operation.access in (Access.SIGNED, Access.DOOR):
+            return None  # what jobs send is bounded by how many of them run, and records by room for them
         token = admitted.caller.token
         standing = rooms.http.rates.take(
             *(("token", token) if token else ("address", group_of(address_of(request))))

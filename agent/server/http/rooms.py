@@ -15,6 +15,7 @@ from agent.server.people.room import PeopleRoom
 from agent.server.process.room import ProcessRoom
 from agent.server.runs.room import RunRoom
 from agent.server.store.database import Database
+from agent.server.streams.room import StreamRoom
 from agent.server.triggers.service import Triggers
 from agent.server.triggers.serving import CodeServing
 
@@ -38,3 +39,4 @@ class Rooms:
     agents: AgentRoom
     code: CodeServing
     http: HttpRoom
+    streams: StreamRoom

@@ -28,6 +28,7 @@ ORGANISATIONS_OWN = frozenset(
         "max_snapshot_bytes",
         "max_log_bytes",
         "max_dataset_bytes",
+        "max_queue_bytes",
     }
 )
 

@@ -20,6 +20,7 @@ class ServerLimits:
     connections_before_proof: int = 2048  # of agents
     deadlines: Deadlines = field(default_factory=Deadlines)
     handshake_seconds: float = 15.0
+    stream_bytes: int = 1 << 20  # of one record that is sent to a flow
     hook_bytes: int = 25 << 20  # a webhook's body: what GitHub sends at most
     bodies_bytes: int = 256 << 20  # of requests' bodies that are in memory at a time, in all
     bodies_of_client_bytes: int = 64 << 20  # and of one address

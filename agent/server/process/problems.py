@@ -38,6 +38,10 @@ class UnauthorizedError(AgentError):
     """Who asks has not shown who they are."""
 
 
+class UnknownDoorError(RefusedError):
+    """Who sends here has not shown that they may, or nobody receives here: which of the two is nobody's business."""
+
+
 class TooManyError(AgentError):
     """This client asks, or fails, too often; it may try again in `retry_seconds`."""
 
@@ -104,6 +108,7 @@ _STATUSES: tuple[tuple[type[AgentError], int], ...] = (
     (StaleLeaseError, 409),
     (OverloadedError, 503),
     (UnavailableError, 503),
+    (UnknownDoorError, 404),
     (RefusedError, 403),
     (NotFoundError, 404),
     (UsageError, 422),

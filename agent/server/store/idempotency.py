@@ -1,5 +1,6 @@
 """Requests by their `Idempotency-Key`: claimed by the first, answered to all that repeat it."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import delete, select, update
@@ -31,6 +32,20 @@ async def find_key(connection: AsyncConnection, owner: str, key: str) -> KeyRow 
     query = select(*columns).where(keys.c.owner == owner, keys.c.key == key)
     row = (await connection.execute(query)).mappings().one_or_none()
     return None if row is None else KeyRow(**row)
+
+
+async def list_digests(connection: AsyncConnection, owner: str, names: Collection[str]) -> dict[str, str]:
+    """What was sent under those of the owner's keys that are known, by key."""
+    query = select(keys.c.key, keys.c.digest).where(keys.c.owner == owner, keys.c.key.in_(list(names)))
+    return {row.key: row.digest for row in await connection.execute(query)}
+
+
+async def add_keys(connection: AsyncConnection, owner: str, digests: Mapping[str, str], now: float) -> None:
+    """Remember keys whose answer follows from them: what was sent under each."""
+    rows = [
+        {"owner": owner, "key": key, "digest": digest, "created_at": now} for key, digest in digests.items()
+    ]
+    await connection.execute(insert(connection, keys).on_conflict_do_nothing(), rows)
 
 
 async def save_answer(connection: AsyncConnection, owner: str, key: str, status: int, answer: bytes) -> None:

@@ -33,6 +33,7 @@ class ProjectSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_cache_bytes: _Bytes | None = 10 << 30  # of all its caches together; the least used go first
     max_snapshot_bytes: _Bytes | None = None  # of all its snapshots together
     max_log_bytes: _Bytes | None = None  # of all its archived logs together; the oldest go first
+    max_queue_bytes: _Bytes | None = 1 << 30  # of all records that wait in queues of its flows together
     max_dataset_bytes: _Bytes | None = None  # of all contents of its datasets, each counted once
     strict_secrets: bool = False  # a run that names a secret which nobody has set is refused
     serve_repositories: bool = (

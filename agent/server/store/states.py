@@ -45,6 +45,22 @@ class UploadStatus(StrEnum):
     FINAL = "final"
 
 
+class RecordForm(StrEnum):
+    """What the body of a record in a queue is."""
+
+    JSON = "json"
+    TEXT = "text"  # UTF-8
+    BYTES = "bytes"
+
+
+class SegmentKind(StrEnum):
+    """Why the records of a segment are kept."""
+
+    SAMPLE = "sample"  # they are the last ones
+    FAILED = "failed"
+    DEAD = "dead"  # dead letters: what can be sent again
+
+
 class DeliveryStatus(StrEnum):
     """What became of a delivery."""
 

@@ -39,6 +39,7 @@ class Access(StrEnum):
     REGISTRATION = "registration"  # a registration token in the body, spent by the handler
     SIGNED = "signed"  # a signed URL
     HOOK = "hook"  # a signature of the body, or a secret, that the handler checks
+    DOOR = "door"  # what the flow that is deployed there asks for: a signature, a token, or nothing
     AGENT = "agent"  # the handshake of the websocket
 
     @property

@@ -38,6 +38,18 @@ from agent.server.store.schema.sharing import (
     step_results,
     tags,
 )
+from agent.server.store.schema.streams import (
+    bookmarks,
+    deployment_paths,
+    deployment_runs,
+    deployments,
+    queue_records,
+    queues,
+    record_segments,
+    replicas,
+    stage_figures,
+    stage_totals,
+)
 from agent.server.store.schema.triggers import (
     deliveries,
     flow_events,
@@ -52,6 +64,16 @@ from agent.server.store.schema.triggers import (
 from agent.server.store.schema.users import audit, memberships, users
 
 __all__ = [
+    "bookmarks",
+    "deployment_paths",
+    "deployment_runs",
+    "deployments",
+    "queue_records",
+    "queues",
+    "record_segments",
+    "replicas",
+    "stage_figures",
+    "stage_totals",
     "run_attempts",
     "group_members",
     "group_letters",

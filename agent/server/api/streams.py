@@ -1,0 +1,45 @@
+"""`/streams/PROJECT/PATH`: where records are sent to deployed flows. Answered when they are kept."""
+
+import msgspec
+from starlette.responses import Response
+
+from agent.server.http.call import Call, view_response
+from agent.server.http.operation import ANY, Operation
+from agent.server.people.auth.access import Access
+from agent.server.process.idempotency import HEADER
+from agent.server.streams.sent import read_sent
+from agent.spec.stages import receive_path
+
+
+class KeptRecord(msgspec.Struct):
+    """The identifier of a record that is kept now: whatever happens, it reaches the flow once at least."""
+
+    id: str
+
+
+async def receive_record(call: Call) -> Response:
+    """Send a record to a deployed flow."""
+    request, doors = call.request, call.rooms.streams.doors
+    where = (call.text("stream"), receive_path(call.text("path")), request.method, request.headers)
+    await doors.open(*where, None)
+    body = await call.raw_body(call.rooms.process.limits.stream_bytes)
+    door = await doors.open(*where, body)
+    headers = request.headers
+    sent = read_sent(headers.get("content-type", ""), body, request.query_params, headers.get(HEADER, ""))
+    kept = await call.rooms.streams.intake.keep(door.queue, sent)
+    return view_response(KeptRecord(kept), 202)
+
+
+OPERATIONS = tuple(
+    Operation(
+        verb,
+        "/streams/{stream}/{path:path}",
+        Access.DOOR,
+        receive_record,
+        query=None,
+        body=ANY,
+        answers={202: KeptRecord},
+        problems=(404,),
+    )
+    for verb in ("GET", "POST", "PUT", "PATCH", "DELETE")
+)
