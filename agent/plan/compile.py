@@ -48,7 +48,7 @@ def compile_job(flow: Flow, state: RunState, job: JobState) -> spec.JobSpec:
         key=job.key,
         name=show_name(flow, state, job),
         work=_lower_work(own, written, scope, brings, keeps),
-        runs_on=labels,
+        runs_on=tuple(dict.fromkeys((*labels, *state.request.labels))),
         group=group,
         env=tuple(
             env for env in (_env_of_secrets(written, secrets), own.env, written.env) if env is not None

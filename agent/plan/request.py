@@ -36,6 +36,7 @@ class RunRequest:
     hold_minutes: float = 0.0  # of jobs that fail: JobSpec has it
     project: str = ""  # its number; empty without a server
     sees_secrets: bool = True  # False: a stranger's code runs, and is handed none
+    labels: tuple[str, ...] = ()  # that agents need for any of its jobs, beside what the flow asks for
 
 
 def make_start(
@@ -89,6 +90,7 @@ def make_start(
         only_cells=asked.cells,
         pins=asked.pins,
         hold_minutes=asked.hold_minutes,
+        labels=asked.labels,
     )
 
 

@@ -51,6 +51,7 @@ class RunStart:
     only_cells: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))  # matrix key -> value
     pins: Mapping[str, str] | None = None  # what flow.lock holds each `uses:` to; None: there is no lock
     hold_minutes: float = 0.0  # a job that fails waits for so long, for somebody to look; 0: none does
+    labels: tuple[str, ...] = ()  # that agents need for any of its jobs, beside what the flow asks for
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,6 +90,7 @@ def _loops(services: Services) -> Iterator[Coroutine[None, None, None]]:
     yield services.timers.run()
     yield services.group_keeper.run()
     yield rooms.triggers.worker.run()
+    yield rooms.streams.keeper.run()
     yield services.archiver.run()
     yield rooms.data.retention.run()
     yield rooms.agents.peers.run(let_go)

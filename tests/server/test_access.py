@@ -92,6 +92,8 @@ def refusals(route: HttpRoute) -> tuple[int, ...]:
         return (400, 403, 404, 415)
     if route.access in (Access.SIGNED, Access.HOOK):
         return (403,)
+    if route.access is Access.DOOR:
+        return (404,)  # whether there is a door is nobody's business
     return (303,) if route.page and route.verb in ("GET", "HEAD") else (401,)
 
 

@@ -18,6 +18,7 @@ from agent.cli.arguments import (
     read_hold,
     split_pair,
 )
+from agent.cli.flow import deployed as flow_deployed
 from agent.cli.flow import stored as flow_stored
 from agent.cli.local_files.called import link_called, link_local
 from agent.cli.local_files.files import load_file, read_event, read_flow, read_object
@@ -25,7 +26,6 @@ from agent.cli.local_files.named import find_flow, make_flow
 from agent.errors import UsageError
 
 if TYPE_CHECKING:
-    from agent.cli.flow.snapshot import Care
     from agent.cli.local_files.checkout import Inquiry
     from agent.cli.local_files.named import NamedFlow
     from agent.job.launch.launcher import EarlySupervisor
@@ -121,6 +121,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_server(submit)
     add_project(submit)
     flow_stored.configure(commands)
+    flow_deployed.configure(commands)
 
 
 def _configure_language(commands: Any) -> None:
@@ -341,6 +342,7 @@ def _read_answers(file: Path | None) -> dict[str, dict[str, object]]:
 def _submit(arguments: argparse.Namespace) -> int:
     from agent.cli.client import connect
     from agent.cli.flow.given import read_given
+    from agent.cli.flow.snapshot import read_care
     from agent.cli.flow.submit import SubmitOptions, submit_flow
 
     named = _find_flow(arguments)
@@ -356,7 +358,7 @@ def _submit(arguments: argparse.Namespace) -> int:
         jobs=jobs,
         cells=_cells(arguments.matrix),
         source=arguments.source,
-        care=_care(arguments),
+        care=read_care(arguments.exclude, shows=arguments.format == "text", is_sure=arguments.yes),
         hold_seconds=read_hold(arguments),
         tag=arguments.tag or "",
     )
@@ -395,17 +397,6 @@ def _find_flow(arguments: argparse.Namespace) -> "NamedFlow":
 def _name_jobs(named: "NamedFlow", arguments: argparse.Namespace) -> tuple[str, ...]:
     """The jobs that were named, the one that the flow was named by among them."""
     return (*([named.job] if named.job else []), *arguments.job)
-
-
-def _care(arguments: argparse.Namespace) -> "Care":
-    from agent.cli.flow.snapshot import Care
-    from agent.config import load_settings, read_size
-
-    settings = load_settings()
-    limit = (
-        None if arguments.yes else read_size(settings["snapshot_limit"], settings.origins["snapshot_limit"])
-    )
-    return Care(tuple(arguments.exclude), limit, shows=arguments.format == "text")
 
 
 def _cells(pairs: list[str]) -> dict[str, str]:

@@ -30,6 +30,15 @@ class Care:
     shows: bool = True  # how far it has come
 
 
+def read_care(excluded: Sequence[str], *, shows: bool, is_sure: bool) -> Care:
+    """As the command line and the settings have it; `is_sure`: a large one is not asked about. Raises UsageError."""
+    from agent.config import load_settings, read_size
+
+    settings = load_settings()
+    limit = None if is_sure else read_size(settings["snapshot_limit"], settings.origins["snapshot_limit"])
+    return Care(tuple(excluded), limit, shows=shows)
+
+
 def send_snapshot(client: Client, folder: Path, care: Care) -> str:
     """Pack the work tree around `folder` and upload it unless the server has it; its digest.
 

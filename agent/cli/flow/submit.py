@@ -64,7 +64,7 @@ def submit_flow(
 
     Raises UsageError for an invalid flow, before anything is sent. Ctrl-C while following leaves the run running.
     """
-    parcel = _read(options)
+    parcel = read_parcel(options)
     if doubt := doubt_event(parcel.flow, options.event):
         sys.stderr.write(f"warning: {doubt}\n")
     warn_of_outputs(parcel.flow, options.file)
@@ -72,7 +72,7 @@ def submit_flow(
         given = options.give(parcel.flow)
         options = replace(options, inputs=given.inputs, secrets=given.secrets)
         added = write_options(parcel.flow, options.jobs, given)
-        parcel = _read(options, added) if added else parcel
+        parcel = read_parcel(options, added) if added else parcel
     started = _start(client, options, parcel)
     run = int(started["run"])
     for warning in started["warnings"]:
@@ -91,12 +91,12 @@ def submit_flow(
 
 def start_run(client: Client, options: SubmitOptions) -> int:
     """Send what the run needs and start it; give its number. Raises as `submit_flow`."""
-    return int(_start(client, options, _read(options))["run"])
+    return int(_start(client, options, read_parcel(options))["run"])
 
 
 @dataclass(frozen=True, slots=True)
-class _Parcel:
-    """The texts that are sent: each was read once, and is what was checked."""
+class Parcel:
+    """What is sent of a flow: the texts that are sent: each was read once, and is what was checked."""
 
     text: str
     flow: Flow
@@ -104,17 +104,17 @@ class _Parcel:
     lock: str | None
 
 
-def _read(options: SubmitOptions, added: Mapping[str, str] | None = None) -> _Parcel:
+def read_parcel(options: SubmitOptions, added: Mapping[str, str] | None = None) -> Parcel:
     """All that the run's flow is made of, checked as a whole."""
     read = read_flow(options.file, options.dialect, text=options.text, added=added or {}, warns=added is None)
     lock = read_lock(options.file)
     pins = None if lock is None else lock.pins
     called = read_called(read.flow, options.file, find_pins=lambda _file: pins)
     flow = link_flow(read.flow, called)
-    return _Parcel(read.text, flow, called, None if lock is None else lock.text)
+    return Parcel(read.text, flow, called, None if lock is None else lock.text)
 
 
-def _start(client: Client, options: SubmitOptions, parcel: _Parcel) -> Mapping[str, Any]:
+def _start(client: Client, options: SubmitOptions, parcel: Parcel) -> Mapping[str, Any]:
     """The run that was started, and the address of its page."""
     body = _request(client, options, parcel)
     started: Mapping[str, Any] = client.post(client.in_project("/api/v1/runs"), body)
@@ -124,7 +124,8 @@ def _start(client: Client, options: SubmitOptions, parcel: _Parcel) -> Mapping[s
     return {"run": started["run"], "url": url, "warnings": started.get("warnings", [])}
 
 
-def _request(client: Client, options: SubmitOptions, parcel: _Parcel) -> dict[str, Any]:
+def send_parcel(client: Client, options: SubmitOptions, parcel: Parcel) -> dict[str, Any]:
+    """Send the code that goes along; give what says all of it: `flow`, `source` and `lock`."""
     folder = find_code_folder(options.file, is_snapshot=options.source == "snapshot")
     source = choose_source(options.source, folder)
     if options.source is None and source.kind is SourceKind.NONE:
@@ -140,6 +141,14 @@ def _request(client: Client, options: SubmitOptions, parcel: _Parcel) -> dict[st
     }
     return {
         "flow": flow,
+        "source": codec.to_json(source),
+        **({} if parcel.lock is None else {"lock": parcel.lock}),
+    }
+
+
+def _request(client: Client, options: SubmitOptions, parcel: Parcel) -> dict[str, Any]:
+    return {
+        **send_parcel(client, options, parcel),
         "event": options.event,
         "event_payload": options.payload,
         "inputs": options.inputs,
@@ -147,9 +156,7 @@ def _request(client: Client, options: SubmitOptions, parcel: _Parcel) -> dict[st
         **({"secrets": options.secrets} if options.secrets else {}),
         "jobs": options.jobs,
         "matrix": options.cells,
-        "source": codec.to_json(source),
         **({"hold_minutes": options.hold_seconds / 60} if options.hold_seconds else {}),
-        **({} if parcel.lock is None else {"lock": parcel.lock}),
     }
 
 

@@ -29,7 +29,7 @@ def list_runs(client: Client, *, status: str | None, limit: int, output_format: 
             _name(run),
             _state(run),
             run["branch"] or _short_ref(run["ref"]),
-            run["event"],
+            _event(run),
             run["actor"],
             show_moment(run["created"], out),
             duration(run["duration_seconds"]),
@@ -76,6 +76,12 @@ def _state(run: Mapping[str, Any]) -> str:
     state = str(run["conclusion"] or run["status"])
     held = run.get("held", ())  # a server before this version does not say
     return state + (f", held: {plain(', '.join(held))}" if held else "")
+
+
+def _event(run: Mapping[str, Any]) -> str:
+    """What started it: an event, or a deployment that is kept alive."""
+    deployment = run.get("deployment", "")
+    return f"deployment {plain(deployment)}" if deployment else str(run["event"])
 
 
 def _short_ref(ref: str) -> str:

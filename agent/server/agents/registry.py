@@ -12,7 +12,7 @@ from agent.seal.identity import PublicIdentity, challenge_message, verify
 from agent.server.agents.scheduler import ReadyAgent
 from agent.server.events import audit
 from agent.server.events.changes import Changes
-from agent.server.events.live import agent_topic
+from agent.server.events.live import DEPLOYMENTS, agent_topic
 from agent.server.people.auth.tokens import spend_registration_token
 from agent.server.store import agents
 from agent.server.store.agents import AgentRow
@@ -106,6 +106,7 @@ class Registry:
         """Whether the agent wants new jobs."""
         async with self._changes.begin() as change:
             await agents.update_agent(change.connection, agent, is_draining=is_draining)
+            change.wake(DEPLOYMENTS)  # what is kept alive there goes on elsewhere
 
     async def describe(self, agent: str, ready: m.Ready) -> ReadyAgent | None:
         """What the scheduler is told of an agent that says `ready` of itself; None when it was removed."""
@@ -117,6 +118,7 @@ class Registry:
         """Set what an admin of the server says of an agent, as columns; False when it is not there."""
         async with self._changes.begin() as change:
             change.wake(agent_topic(agent))
+            change.wake(DEPLOYMENTS)
             return await agents.update_agent(change.connection, agent, **values)
 
     async def remove(self, agent: str) -> bool:

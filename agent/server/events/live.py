@@ -13,6 +13,7 @@ from agent.server.store.notifications import hear_notifications, notify
 
 QUEUE = "queue"  # something that the dispatcher looks at has changed
 TIMERS = "timers"  # a run wants to be woken at another time than before
+DEPLOYMENTS = "deployments"  # one has changed, or a run has ended that may be one's
 GROUPS = "groups"  # letters to or from the keeper of the concurrency groups
 
 

@@ -37,6 +37,7 @@ class RunView(msgspec.Struct):
     readable_name: str = (
         ""  # of words, such as wet-mangust-1: says the same as `id`, and may stand wherever a run is named
     )
+    deployment: str = ""  # whose work it does; events don't say
     held: list[str] = []  # in lists: the keys of jobs that failed and wait for somebody to look
     url: str | msgspec.UnsetType = msgspec.UNSET  # where people look at it; events don't say
 

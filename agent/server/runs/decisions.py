@@ -27,7 +27,7 @@ from agent.plan import (
 )
 from agent.plan.planner import Step
 from agent.server.events.changes import Change
-from agent.server.events.live import GROUPS, TIMERS
+from agent.server.events.live import DEPLOYMENTS, GROUPS, TIMERS
 from agent.server.people.levels import fits_refs
 from agent.server.runs import plan_states
 from agent.server.runs.planning import Planner
@@ -101,6 +101,7 @@ async def _apply(change: Change, state: RunState, project: int, decision: Decisi
             await runs.mark_finished(change.connection, run, conclusion.value, change.now)
             await change.tell_run(run)
             await tell_of_run(change, run, "completed")
+            change.wake(DEPLOYMENTS)
     change.wake_queue()
     return None
 

@@ -22,7 +22,7 @@ from agent.server.process.moments import time_text
 from agent.server.runs import plan_states
 from agent.server.runs.artifact_views import ArtifactView, view_artifact
 from agent.server.runs.runs import Runs
-from agent.server.store import agents, artifacts, jobs, records, run_branches, runs
+from agent.server.store import agents, artifacts, deployments, jobs, records, run_branches, runs
 from agent.server.store.database import Connection, Database
 from agent.server.store.jobs import JobRow
 from agent.server.store.runs import AttemptRow
@@ -77,8 +77,11 @@ async def load_run(database: Database, flows: Runs, run: int, number: int = 0, *
             for job in rows
             if job.id in ids and job.id in texts
         ]
+        of_deployments = await deployments.names_of(connection, [run])
+    view = _of_attempt(view_run(row), attempt)
+    view.deployment = of_deployments.get(run, "")
     return RunDetails(
-        **msgspec.structs.asdict(_of_attempt(view_run(row), attempt)),
+        **msgspec.structs.asdict(view),
         branch="" if branch is None else branch.ref,
         jobs=shown,
         retried=list_retried(attempt, rows, names),

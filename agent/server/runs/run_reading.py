@@ -8,7 +8,7 @@ from agent.server.events.views import RunView, view_run
 from agent.server.process.paging import Page, RowId, cut, next_cursor
 from agent.server.runs.run_details import RunDetails, load_run
 from agent.server.runs.runs import Runs
-from agent.server.store import jobs, queue, runs
+from agent.server.store import deployments, jobs, queue, runs
 from agent.server.store.database import Database
 from agent.spec.status import RunStatus
 
@@ -46,9 +46,11 @@ class RunReading:
             )
             shown = cut(found, page.limit)
             held = await jobs.list_held(connection, [row.id for row in shown])
+            names = await deployments.names_of(connection, [row.id for row in shown])
         views = [view_run(row) for row in shown]
         for view in views:
             view.held = held.get(view.id, [])
+            view.deployment = names.get(view.id, "")
         return views, next_cursor(found, page.limit, shown[-1].id if shown else 0)
 
     async def list_newest(self, projects: Mapping[int, str], limit: int) -> list[tuple[str, RunView]]:

@@ -113,7 +113,7 @@ class Runs:
         await check_starter(change.connection, flow, submission.project, submission.by)
         project = await projects.find_project(change.connection, submission.project)
         await _check_quota(change.connection, project)
-        await _check_snapshot(change.connection, submission.project, submission.request.source)
+        await check_snapshot(change.connection, submission.project, submission.request.source)
         if project is not None and project.settings.serve_repositories:
             submission = await _serve_connected(change.connection, submission)
         own = check_run_secrets(submission.secrets)
@@ -314,7 +314,8 @@ async def _check_quota(connection: Connection, project: ProjectRow | None) -> No
         )
 
 
-async def _check_snapshot(connection: Connection, project: int, source: Source) -> None:
+async def check_snapshot(connection: Connection, project: int, source: Source) -> None:
+    """Raises UsageError when the snapshot that `source` names is not the project's."""
     if source.kind is not SourceKind.SNAPSHOT:
         return
     for digest in (source.digest, *source.bundles):

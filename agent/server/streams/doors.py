@@ -12,22 +12,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from agent.clock import Clock
+from agent.flow.stages import list_named
 from agent.server.people.vault import Asker, Vault
 from agent.server.process.problems import UnknownDoorError
 from agent.server.store import deployments
 from agent.server.store.database import Database
-from agent.server.store.deployments import PathRow
 from agent.server.store.stream_queues import QueueKey
-from agent.server.triggers.signatures import BadSignatureError, check_signature
+from agent.server.triggers.signatures import sign_body
 
 _FRESH_SECONDS = 1.0
 _MOST_REMEMBERED = 10_000
-_NAMED = re.compile(r"\$\{\s*secrets?\.([A-Za-z_][A-Za-z0-9_-]*)\s*\}")
+_DIGEST = re.compile("[0-9a-f]{64}")
 _NOBODYS = secrets.token_hex(32)  # what is compared with where there is no door
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class StreamDoor:
     """A path at which a deployed flow receives. `secret` and `token` None: none is asked for."""
 
     queue: QueueKey
@@ -36,7 +36,7 @@ class Door:
     token: str | None
 
 
-_NO_DOOR = Door(QueueKey(0, "", ""), (), _NOBODYS, None)
+_NO_DOOR = StreamDoor(QueueKey(0, "", ""), (), _NOBODYS, None)
 
 
 class Doors:
@@ -46,11 +46,11 @@ class Doors:
         self._database = database
         self._vault = vault
         self._clock = clock
-        self._known: OrderedDict[tuple[str, str], tuple[Door, float]] = OrderedDict()
+        self._known: OrderedDict[tuple[str, str], tuple[StreamDoor, float]] = OrderedDict()
 
     async def open(
         self, project: str, path: str, method: str, headers: Mapping[str, str], body: bytes | None
-    ) -> Door:
+    ) -> StreamDoor:
         """The door, for who may send there. `headers` have lower-case names; `body` None: it has not been read yet.
 
         Raises UnknownDoorError for everybody else.
@@ -64,7 +64,7 @@ class Doors:
             )
         return door
 
-    async def _find(self, project: str, path: str) -> Door:
+    async def _find(self, project: str, path: str) -> StreamDoor:
         key, now = (project, path), self._clock.monotonic()
         door, read_at = self._known.pop(key, (_NO_DOOR, float("-inf")))
         if now - read_at > _FRESH_SECONDS:
@@ -74,48 +74,42 @@ class Doors:
             self._known.popitem(last=False)
         return door
 
-    async def _read(self, project: str, path: str) -> Door:
+    async def _read(self, project: str, path: str) -> StreamDoor:
         async with self._database.read() as connection:
             row = await deployments.find_path(connection, project, path)
             if row is None:
                 return _NO_DOOR
             asker = Asker(project=row.project, run=0, environment="", ref="", is_trusted=True)
-            names = tuple(_names(row))
+            names = tuple(list_named([row.secret, row.token]))
             known = await self._vault.open_for(connection, names, asker)
         values = {name.upper(): value.decode("utf-8", "replace") for name, value in known.items()}
         queue = QueueKey(row.project, row.flow, row.path)
-        return Door(queue, row.methods, _fill(row.secret, values), _fill(row.token, values))
-
-
-def _names(row: PathRow) -> set[str]:
-    return {name for text in (row.secret, row.token) for name in _NAMED.findall(text)}
+        return StreamDoor(queue, row.methods, _fill(row.secret, values), _fill(row.token, values))
 
 
 def _fill(text: str, values: Mapping[str, str]) -> str | None:
     """The text with its secrets in it; None where there is no text. One that nobody has set lets nobody in."""
     if not text:
         return None
-    if any(_key(name) not in values for name in _NAMED.findall(text)):
-        return _NOBODYS
-    return _NAMED.sub(lambda match: values[_key(match[1])], text)
+    for name in list_named(text):
+        if name.upper() not in values:
+            return _NOBODYS
+        for word in ("secret", "secrets"):
+            text = text.replace(f"${{{word}.{name}}}", values[name.upper()])
+    return text
 
 
-def _key(name: str) -> str:
-    return name.upper()
-
-
-def _is_proven(door: Door, headers: Mapping[str, str], body: bytes | None) -> bool:
+def _is_proven(door: StreamDoor, headers: Mapping[str, str], body: bytes | None) -> bool:
     """Whether the sender has shown all that is asked for; what can't be said without the body counts as shown."""
     is_signed = door.secret is None or _is_signed(door.secret, headers, body)
     return (door.token is None or _shows(door.token, headers)) and is_signed
 
 
 def _is_signed(secret: str, headers: Mapping[str, str], body: bytes | None) -> bool:
-    try:
-        check_signature("github", secret, headers, body, 0.0)
-    except BadSignatureError:
+    algorithm, _, digest = headers.get("x-hub-signature-256", "").partition("=")
+    if algorithm != "sha256" or not _DIGEST.fullmatch(digest):
         return False
-    return True
+    return body is None or hmac.compare_digest(digest, sign_body(secret, body))
 
 
 def _shows(token: str, headers: Mapping[str, str]) -> bool:

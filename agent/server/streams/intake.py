@@ -44,7 +44,7 @@ class _Waiting:
     kept: asyncio.Future[str] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
-class Intake:
+class RecordIntake:
     """Where records come in, of one server process."""
 
     def __init__(self, changes: Changes, key: bytes) -> None:

@@ -6,32 +6,49 @@ from agent.server.events.changes import Changes
 from agent.server.events.live import Bus
 from agent.server.people.auth.keys import derive_key
 from agent.server.people.vault import Vault
+from agent.server.pools import Pool
 from agent.server.process.data_folder import DataFolder
+from agent.server.runs.flow_cache import FlowCache
+from agent.server.runs.runs import Runs
 from agent.server.streams.bookmarks import FlowBookmarks
+from agent.server.streams.deployment_keeper import DeploymentKeeper
+from agent.server.streams.deployment_reading import DeploymentReading
+from agent.server.streams.deployments import Deployments
 from agent.server.streams.doors import Doors
-from agent.server.streams.intake import Intake
+from agent.server.streams.intake import RecordIntake
 from agent.server.streams.stage_jobs import StageJobs
 from agent.server.streams.taking import Taking
 
 
 @dataclass(frozen=True, slots=True)
 class StreamRoom:
-    """`jobs` says whose stores a job may use; `doors` who may send where, `intake` keeps what is sent, `taking` hands it out."""
+    """`jobs` says whose stores a job may use; `doors` who may send where, `intake` keeps what is sent, `taking` hands it out.
+
+    `deployments` are changed by people, and kept alive by the `keeper`, which goes on by itself.
+    """
 
     jobs: StageJobs
     bookmarks: FlowBookmarks
     doors: Doors
-    intake: Intake
+    intake: RecordIntake
     taking: Taking
+    deployments: Deployments
+    reading: DeploymentReading
+    keeper: DeploymentKeeper
 
 
-def make_stream_room(changes: Changes, bus: Bus, folder: DataFolder, vault: Vault) -> StreamRoom:
+def make_stream_room(
+    changes: Changes, bus: Bus, folder: DataFolder, vault: Vault, runs: Runs, plans: Pool
+) -> StreamRoom:
     """The room."""
     database = changes.database
     return StreamRoom(
         jobs=StageJobs(database),
         bookmarks=FlowBookmarks(changes),
         doors=Doors(database, vault, changes.clock),
-        intake=Intake(changes, derive_key(folder.signing_key, "stream-records/1")),
+        intake=RecordIntake(changes, derive_key(folder.signing_key, "stream-records/1")),
         taking=Taking(changes, bus),
+        deployments=Deployments(changes, FlowCache(), plans),
+        reading=DeploymentReading(database),
+        keeper=DeploymentKeeper(changes, bus, runs),
     )

@@ -1,6 +1,4 @@
-"""What listeners of this room are woken by (`agent.server.events.live`)."""
-
-DEPLOYMENTS = "deployments"  # one has changed, or a run of one has ended
+"""Topics of this room: what listeners are woken by (`agent.server.events.live`)."""
 
 
 def queue_topic(queue: int) -> str:
