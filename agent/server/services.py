@@ -132,7 +132,7 @@ def _assemble(
             Bodies(settings.limits.bodies_bytes, settings.limits.bodies_of_client_bytes),
             Rates(clock, settings.limits.requests_per_second, settings.limits.requests_burst),
         ),
-        streams=make_stream_room(changes, bus, folder, vault, runs, pools.plans),
+        streams=make_stream_room(changes, bus, folder, vault, runs, pools.plans, data.blobs),
     )
     return Services(
         settings=settings,

@@ -28,7 +28,8 @@ async def show_metrics(call: Call) -> Response:
     """The server's figures, for Prometheus."""
     rooms = call.rooms
     jobs, agents = await rooms.runs.jobs.count_open(), await rooms.agents.reading.count_by_state()
-    return Response(rooms.process.metrics.render(jobs, agents), media_type=f"{MEDIA_TYPE}; charset=utf-8")
+    told = rooms.process.metrics.render(jobs, agents) + await rooms.streams.metrics.render()
+    return Response(told, media_type=f"{MEDIA_TYPE}; charset=utf-8")
 
 
 async def check_health(_call: Call) -> Response:

@@ -19,6 +19,7 @@ from agent.server.people.auth.access import Access
 from agent.server.process.paging import Next, Page
 from agent.server.runs.run_details import RunDetails
 from agent.server.runs.runs import Submission
+from agent.server.streams.figures import JobStages
 from agent.server.triggers.inbox import check_payload
 from agent.spec.job import Source
 from agent.spec.status import RunStatus
@@ -159,12 +160,17 @@ def _read_pins(lock: str | None) -> Mapping[str, str] | None:
 
 
 async def _events(rooms: Rooms, run: int, after: int) -> AsyncIterator[bytes]:
+    told: dict[str, JobStages] = {}
     with rooms.bus.listen(run_topic(run)) as listener:
         while not rooms.bus.is_closing:
             news = await rooms.runs.events.list_of_run(run, after)
             for event in news.events:
                 after = event.id
                 yield event_streams.event_bytes(event.kind, event.data, event.id)
+            for stages in await rooms.streams.figure_reading.list_of_run(run):
+                if told.get(stages.job) != stages:  # what there was between is of no interest any more
+                    told[stages.job] = stages
+                    yield event_streams.event_bytes("stages", msgspec.json.encode(stages).decode(), None)
             if news.is_over:
                 yield event_streams.END
                 return

@@ -1,4 +1,5 @@
-"""`/api/v1/stages/...`: what the supervisor of a job of stages asks: bookmarks, and records of its queues.
+"""`/api/v1/stages/...`: what the supervisor of a job of stages asks and tells: bookmarks, records of its queues, figures, and
+records that are kept.
 
 Only such a job may, with its own token, and only for its own flow in its own project.
 """
@@ -9,10 +10,13 @@ import msgspec
 from starlette.responses import Response
 
 from agent.server.http.call import Call, empty_response, view_response
-from agent.server.http.operation import V1, Operation
+from agent.server.http.operation import V1, Media, Operation
 from agent.server.people.auth.access import Access
+from agent.server.people.job_secrets import texts_of
 from agent.server.process.problems import MalformedError
 from agent.server.streams.bookmarks import BookmarkNames, BookmarkView
+from agent.server.streams.figures import FigureBody
+from agent.server.streams.kept_records import MOST_BYTES
 from agent.server.streams.stage_jobs import StageJob
 from agent.server.streams.taking import RecordsView
 
@@ -60,6 +64,12 @@ class BookmarkQuery(msgspec.Struct, forbid_unknown_fields=True):
     """How the names begin."""
 
     prefix: Annotated[str, msgspec.Meta(max_length=500)] = ""
+
+
+class KeepQuery(msgspec.Struct, forbid_unknown_fields=True):
+    """Whether the records are dead letters."""
+
+    is_dead: bool = False
 
 
 class TakeRecords(msgspec.Struct, forbid_unknown_fields=True):
@@ -140,6 +150,23 @@ async def settle_records(call: Call) -> Response:
     return empty_response()
 
 
+async def note_figures(call: Call) -> Response:
+    """How the stages of the job stand, since it began."""
+    job = await _find_job(call)
+    await call.rooms.streams.figures.note(job, await _read(call, FigureBody))
+    return empty_response()
+
+
+async def keep_records(call: Call) -> Response:
+    """Keep records for people to look at: lines of JSON, or dead letters."""
+    job = await _find_job(call)
+    body = await call.raw_body(MOST_BYTES)
+    lines = [line for line in body.splitlines() if line.strip()]
+    await call.refuse_secrets(["\n".join(texts_of(b"[" + b",".join(lines) + b"]"))])
+    await call.rooms.streams.records.keep(job, body, is_dead=call.query(KeepQuery).is_dead)
+    return empty_response()
+
+
 async def _find_job(call: Call) -> StageJob:
     """The job that asks. Raises NotFoundError for one whose work is no stages."""
     assert call.caller.job is not None
@@ -195,5 +222,15 @@ OPERATIONS = (
     ),
     Operation(
         "POST", f"{_BASE}/queue/settle", Access.JOB, settle_records, body=SettleRecords, problems=(404,)
+    ),
+    Operation("POST", f"{_BASE}/figures", Access.JOB, note_figures, body=FigureBody, problems=(404,)),
+    Operation(
+        "POST",
+        f"{_BASE}/records",
+        Access.JOB,
+        keep_records,
+        query=KeepQuery,
+        body=Media("application/x-ndjson"),
+        problems=(404, 422, 429),
     ),
 )

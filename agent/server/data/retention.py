@@ -14,6 +14,8 @@ has not ended is touched.
 | snapshots | no run of the project works on them, a week after their upload | |
 | deliveries | they arrived so long ago, and what they started has ended | keep_deliveries_days |
 | versions of datasets | not the newest, no tag, and nobody has used them for so long | keep_datasets_days |
+| records of flows of stages, dead letters | they were kept so long ago | keep_records_days |
+| queues, bookmarks and totals of flows | their flow is not deployed, and nobody has used them for so long | keep_records_days |
 | drafts of datasets | a week after they were begun | |
 | contents of datasets | no version and no draft names them | |
 | packs of chunks | no artifact counts on them, a day after their upload | |
@@ -34,14 +36,18 @@ from agent.server.events.changes import Change, Changes
 from agent.server.process.problems import ConflictError
 from agent.server.store import (
     archives,
+    bookmarks,
     caches,
     dataset_files,
     datasets,
     packs,
     projects,
+    record_segments,
     retention,
     snapshots,
+    stage_figures,
     step_results,
+    stream_queues,
 )
 from agent.server.store.archives import ArchiveRow
 from agent.server.store.artifacts import ArtifactRow
@@ -60,7 +66,7 @@ _LEFTOVER_SECONDS = _DAY_SECONDS
 _PAUSE_SECONDS = 3600.0
 _DRAFT_SECONDS = 7 * _DAY_SECONDS
 _CONTENTS_AT_ONCE = 200
-_SHELVES = ("artifacts", "caches", "datasets", "logs", "packs", "parts", "snapshots")
+_SHELVES = ("artifacts", "caches", "datasets", "logs", "packs", "parts", "records", "snapshots")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +143,8 @@ class Retention:
             (keep.keep_logs_days, self._old_logs),
             (_SNAPSHOT_DAYS, self._unused_snapshots),
             (keep.keep_deliveries_days, self._old_deliveries),
+            (keep.keep_records_days, self._old_segments),
+            (keep.keep_records_days, self._left_of_flows),
         ):
             if days is not None:
                 async for doomed in find(project, now - days * _DAY_SECONDS):
@@ -160,6 +168,7 @@ class Retention:
         for run in ids:
             async with self._changes.database.read() as connection:
                 owned, logs = await retention.list_of_run(connection, run)
+                segments = await record_segments.list_all_of_run(connection, run)
 
             async def forget(change: Change, run: int = run) -> None:
                 await change.lock_run(run)
@@ -168,6 +177,7 @@ class Retention:
             bytes_of = [(row.blob, row.size_bytes) for row in owned] + [
                 (row.blob, row.size_bytes) for row in logs
             ]
+            bytes_of += [(row.blob, row.size_bytes) for row in segments]
             keys = [key for key, _ in bytes_of if key]
             size = sum(size for _, size in bytes_of)
             journals = tuple((row.job, row.lease) for row in logs)
@@ -311,6 +321,43 @@ class Retention:
 
             name = f"{row.id}: {row.provider} {row.event}"
             yield Doomed("delivery", name, project.name, row.size_bytes, forget)
+
+    async def _old_segments(self, project: ProjectRow, kept_before: float) -> AsyncIterator[Doomed]:
+        async with self._changes.database.read() as connection:
+            rows = await record_segments.list_old(connection, project.id, kept_before)
+        for row in rows:
+
+            async def forget(change: Change, number: int = row.id) -> None:
+                await record_segments.forget_segments(change.connection, [number])
+
+            name = f"{row.records} records of {row.flow}, run {row.run}"
+            yield Doomed("records", name, project.name, row.size_bytes, forget, (row.blob,))
+
+    async def _left_of_flows(self, project: ProjectRow, unused_since: float) -> AsyncIterator[Doomed]:
+        """What flows of stages have left that are not deployed any more."""
+        async with self._changes.database.read() as connection:
+            queues = await stream_queues.list_unused(connection, project.id, unused_since)
+            marks = await bookmarks.list_unused(connection, project.id, unused_since)
+            totals = await stage_figures.list_unused(connection, project.id, unused_since)
+        for queue in queues:
+
+            async def forget_queue(change: Change, number: int = queue.id) -> None:
+                await stream_queues.forget_unused(change.connection, project.id, number, unused_since)
+
+            name = f"{queue.path} of {queue.flow}, with {queue.records} records"
+            yield Doomed("queue", name, project.name, queue.size_bytes, forget_queue)
+        for flow, count in marks:
+
+            async def forget_marks(change: Change, flow: str = flow) -> None:
+                await bookmarks.forget_unused(change.connection, project.id, flow, unused_since)
+
+            yield Doomed("bookmarks", f"{count} of {flow}", project.name, 0, forget_marks)
+        for flow in totals:
+
+            async def forget_totals(change: Change, flow: str = flow) -> None:
+                await stage_figures.forget_totals(change.connection, project.id, flow)
+
+            yield Doomed("totals", flow, project.name, 0, forget_totals)
 
     async def _leftovers(self, now: float) -> AsyncIterator[Doomed]:
         async def forget(_change: Change) -> None:

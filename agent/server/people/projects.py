@@ -29,6 +29,7 @@ ORGANISATIONS_OWN = frozenset(
         "max_log_bytes",
         "max_dataset_bytes",
         "max_queue_bytes",
+        "max_dead_letter_bytes",
     }
 )
 

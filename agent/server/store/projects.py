@@ -34,6 +34,7 @@ class ProjectSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_snapshot_bytes: _Bytes | None = None  # of all its snapshots together
     max_log_bytes: _Bytes | None = None  # of all its archived logs together; the oldest go first
     max_queue_bytes: _Bytes | None = 1 << 30  # of all records that wait in queues of its flows together
+    max_dead_letter_bytes: _Bytes | None = 10 << 30  # of all dead letters of its flows together
     max_dataset_bytes: _Bytes | None = None  # of all contents of its datasets, each counted once
     strict_secrets: bool = False  # a run that names a secret which nobody has set is refused
     serve_repositories: bool = (
@@ -45,6 +46,9 @@ class ProjectSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keep_artifacts_days: _Days | None = 90
     keep_caches_days: _Days | None = 7  # since the last use
     keep_deliveries_days: _Days | None = 30  # what started runs, or did not
+    keep_records_days: _Days | None = (
+        30  # of flows of stages: kept records, dead letters, what is left of flows
+    )
     keep_datasets_days: _Days | None = None  # versions, since their commit or last use
 
 

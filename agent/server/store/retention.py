@@ -25,6 +25,7 @@ from agent.server.store.schema import (
     jobs,
     metadata,
     origins,
+    record_segments,
     repositories,
     runs,
     snapshots,
@@ -265,7 +266,8 @@ async def is_named(connection: AsyncConnection, key: str) -> bool:
         query = select(func.count()).where(table.c.id == int(number), table.c.status != UploadStatus.FINAL)
     else:
         shelves = (artifacts, caches, snapshots, tables.packs)
-        owners = {table.name: table for table in shelves} | {"datasets": dataset_blobs, "logs": archives}
+        owners = {table.name: table for table in shelves}
+        owners |= {"datasets": dataset_blobs, "logs": archives, "records": record_segments}
         owner = owners.get(shelf)
         if owner is None:
             return True  # not ours to judge

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from agent.server.store.schema import runs, snapshots
+from agent.server.store.schema import deployments, runs, snapshots
 from agent.server.store.upsert import insert
 
 
@@ -43,10 +43,12 @@ async def size_of_all(connection: AsyncConnection, project: int) -> int:
 async def find_unused(connection: AsyncConnection, project: int, made_before: float) -> list[SnapshotRow]:
     """The project's snapshots that were uploaded before then and that none of its runs works on."""
     is_own = (runs.c.project == project) & runs.c.source.contains(snapshots.c.digest)
+    is_deployed = (deployments.c.project == project) & deployments.c.source.contains(snapshots.c.digest)
     query = select(snapshots).where(
         snapshots.c.project == project,
         snapshots.c.created_at < made_before,
         ~select(runs.c.id).where(is_own).exists(),
+        ~select(deployments.c.id).where(is_deployed).exists(),
     )
     return [SnapshotRow(**row) for row in (await connection.execute(query)).mappings()]
 

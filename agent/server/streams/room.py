@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from agent.server.data.blobs.store import BlobStore
 from agent.server.events.changes import Changes
 from agent.server.events.live import Bus
 from agent.server.people.auth.keys import derive_key
@@ -15,8 +16,11 @@ from agent.server.streams.deployment_keeper import DeploymentKeeper
 from agent.server.streams.deployment_reading import DeploymentReading
 from agent.server.streams.deployments import Deployments
 from agent.server.streams.doors import Doors
+from agent.server.streams.figures import FigureReading, Figures
 from agent.server.streams.intake import RecordIntake
+from agent.server.streams.kept_records import KeptRecords
 from agent.server.streams.stage_jobs import StageJobs
+from agent.server.streams.stage_metrics import StageMetrics
 from agent.server.streams.taking import Taking
 
 
@@ -24,7 +28,8 @@ from agent.server.streams.taking import Taking
 class StreamRoom:
     """`jobs` says whose stores a job may use; `doors` who may send where, `intake` keeps what is sent, `taking` hands it out.
 
-    `deployments` are changed by people, and kept alive by the `keeper`, which goes on by itself.
+    `deployments` are changed by people, and kept alive by the `keeper`, which goes on by itself. `figures` and
+    `records` are what jobs tell of their stages and of what streams through them.
     """
 
     jobs: StageJobs
@@ -35,10 +40,14 @@ class StreamRoom:
     deployments: Deployments
     reading: DeploymentReading
     keeper: DeploymentKeeper
+    figures: Figures
+    figure_reading: FigureReading
+    metrics: StageMetrics
+    records: KeptRecords
 
 
 def make_stream_room(
-    changes: Changes, bus: Bus, folder: DataFolder, vault: Vault, runs: Runs, plans: Pool
+    changes: Changes, bus: Bus, folder: DataFolder, vault: Vault, runs: Runs, plans: Pool, blobs: BlobStore
 ) -> StreamRoom:
     """The room."""
     database = changes.database
@@ -51,4 +60,8 @@ def make_stream_room(
         deployments=Deployments(changes, FlowCache(), plans),
         reading=DeploymentReading(database),
         keeper=DeploymentKeeper(changes, bus, runs),
+        figures=Figures(changes),
+        figure_reading=FigureReading(database),
+        metrics=StageMetrics(database),
+        records=KeptRecords(changes, blobs),
     )
