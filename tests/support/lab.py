@@ -150,6 +150,10 @@ class Lab:
         self.processes[name].kill()
         self.processes[name].wait()
 
+    def kill_supervisors(self, name: str) -> None:
+        """SIGKILL for the jobs of an agent, which itself goes on."""
+        self._kill_supervisors(self.state(name))
+
     def stop(self, name: str, number: int = signal.SIGTERM) -> int:
         """A polite end; gives the exit code."""
         self.processes[name].send_signal(number)

@@ -22,6 +22,7 @@ from agent.cli.client import Client, connect
 from agent.cli.run.apps import add_apps, list_apps, show_apps
 from agent.cli.run.follow import follow_job, follow_run, show_job_so_far, write_raw_log
 from agent.cli.run.list import facts_of, list_runs, page_of
+from agent.cli.run.stage_rates import show_stages
 from agent.cli.run.steering import add_steering
 from agent.cli.terminal.output import safe_text
 from agent.cli.terminal.progress import size_text
@@ -104,6 +105,7 @@ def _show(arguments: argparse.Namespace) -> int:
         for job in run["jobs"]
     ]
     print_table(["job", "state", "agent", "why"], rows, out, state=1, cuts=False)
+    show_stages(client, arguments.run, out)
     apps = list_apps(run)
     if apps:
         out.write("\n")

@@ -14,6 +14,7 @@ from typing import Any, TextIO
 
 from agent.cli.client import Client, Contact
 from agent.cli.run.list import duration_of
+from agent.cli.run.stage_rates import StageRates
 from agent.cli.terminal.screen import Screen
 from agent.errors import AgentError, InterruptedByUserError
 from agent.journal.lines import Lines
@@ -92,6 +93,7 @@ class _Follower:
         self._waiting: dict[str, str] = {}
         self._shown: set[str] = set()  # keys of the jobs whose output comes
         self._next: dict[str, str] = {}  # why their next attempts wait, until it has come
+        self._rates = StageRates()
         self._silent: set[str] = set()  # the streams that the server gives no answer to
 
     def follow(self) -> str:
@@ -111,13 +113,20 @@ class _Follower:
                     self._show_job(data)
                 elif kind == "waiting":
                     self._show_waiting(data["job"], data["reason"])
-                elif kind == "contact":
-                    self._show_contact(*data)
                 elif kind == "run":
                     last = data
+                else:
+                    self._show_more(kind, data)
         view = self._client.get(f"/api/v1/runs/{self._run}")
         self._screen.show(run_record(view))
         return str(view["conclusion"] or last.get("conclusion"))
+
+    def _show_more(self, kind: str, data: Any) -> None:
+        """What comes beside jobs and their output; of a newer server also what nobody here knows."""
+        if kind == "stages":
+            self._screen.show(self._rates.measure(data))
+        elif kind == "contact":
+            self._show_contact(*data)
 
     def _show_job(self, job: Mapping[str, Any]) -> None:
         waiting = job["waiting"] or ""

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol, TextIO
 
 from agent.cli.terminal.output import close_colours, cut_line, safe_text, split_command
+from agent.cli.terminal.stages import describe_stages
 from agent.cli.terminal.tables import MARKS, coloured, duration, json_text, plain, wants_colour
 from agent.journal.format import Log, Record
 from agent.journal.lines import Lines
@@ -21,6 +22,7 @@ _MARKERS = {
     "warning": ("Warning: ", "cancelled"),
     "notice": ("Notice: ", "running"),
 }
+_STAGES_SECONDS = 30.0  # between two lines about the stages of a job
 _HARMLESS = bytes([*b"\t\n", *range(0x20, 0x7F)])
 
 
@@ -99,6 +101,7 @@ class TextScreen:
         self._journals: dict[str, PublicRecords] = {}
         self._lines: dict[tuple[str, int], Lines] = {}
         self._attempts: dict[str, int] = {}  # of jobs that are tried again
+        self._stages_at: dict[str, float] = {}  # when their figures were shown
 
     def show(self, record: Mapping[str, Any]) -> None:
         """Write the record's lines; what has no line for people is left out."""
@@ -118,8 +121,8 @@ class TextScreen:
                 self._summaries.append((job, str(record["text"])))
             case "waiting" | "annotation":
                 self._line(job, self._remark(record))
-            case "attempt":
-                self._attempts[job] = record["attempt"]
+            case "attempt" | "stages":
+                self._note(job, record)
             case "warning" | "kept" | "question":
                 self._line(job, tell(record, self._out))
             case _:
@@ -159,6 +162,14 @@ class TextScreen:
 
     def tick(self) -> None:
         """Nothing moves by itself."""
+
+    def _note(self, job: str, record: Mapping[str, Any]) -> None:
+        """Of stages a line now and then: who follows a flow for days does not read one a second."""
+        if record["kind"] == "attempt":
+            self._attempts[job] = record["attempt"]
+        elif record["time"] - self._stages_at.get(job, float("-inf")) >= _STAGES_SECONDS:
+            self._stages_at[job] = record["time"]
+            self._line(job, coloured(describe_stages(record["stages"]), "dim", self._out))
 
     def _show_step(self, job: str, record: Mapping[str, Any]) -> None:
         indent = "  " if record["parent"] is not None else ""

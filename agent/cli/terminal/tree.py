@@ -21,6 +21,7 @@ from typing import Any, TextIO
 
 from agent.cli.terminal.output import KEPT_LINES, StepOutput, close_colours, cut_line, safe_text
 from agent.cli.terminal.screen import tell
+from agent.cli.terminal.stages import draw_stages
 from agent.cli.terminal.tables import MARKS, coloured, duration, plain, wants_colour
 from agent.clock import Clock
 from agent.journal.format import Log, Record
@@ -92,6 +93,7 @@ class _Job:
     opened_at: float | None = None  # by the machine's clock, as its end
     steps: dict[int, _Step] = field(default_factory=dict)
     waiting: str = ""
+    stages: list[str] = field(default_factory=list)  # lines about them, of a job whose work they are
 
     def find_step(self, step_id: str) -> _Step | None:
         """The step of this id that began last."""
@@ -145,8 +147,8 @@ class TreeScreen:
                 self._annotations.append(_annotation(job, record))
             case "summary":
                 self._summaries.append((job, str(record["text"])))
-            case "waiting" | "attempt":
-                self._note_start(job, record)
+            case "waiting" | "attempt" | "stages":
+                self._note(job, record)
             case "warning" | "kept" | "app" | "question" | "answered" | "abandoned":
                 self._tell(record)
             case "job":
@@ -175,9 +177,11 @@ class TreeScreen:
         """When that was by our own hand: who comes late counts from the beginning, not from when he came."""
         return self._clock.monotonic() - max(0.0, self._clock.now() - time)
 
-    def _note_start(self, key: str, record: Mapping[str, Any]) -> None:
+    def _note(self, key: str, record: Mapping[str, Any]) -> None:
         if record["kind"] == "attempt":
             self._attempts[key] = record["attempt"]
+        elif record["kind"] == "stages":
+            self._job(key).stages = draw_stages(record["stages"])
         else:
             self._job(key).waiting = plain(str(record["reason"]))
 
@@ -273,6 +277,9 @@ class TreeScreen:
                 continue
             seconds = duration(self._clock.monotonic() - job.began)
             yield f"{self._spinner()} {self._name(key)}  {coloured(seconds, 'dim', self._out)}"
+            if job.stages:  # they are its steps: their figures say more
+                yield from (f"  {line}" for line in job.stages)
+                continue
             for step in job.steps.values():
                 yield self._step_line(step)
                 if not step.conclusion:

@@ -12,11 +12,13 @@ import msgspec
 
 from agent.server.events.changes import Changes
 from agent.server.events.live import run_topic
+from agent.server.people.auth.runtime import JobIdentity
 from agent.server.process.moments import Moment, time_text
 from agent.server.process.problems import MalformedError
 from agent.server.store import locks, stage_figures
 from agent.server.store.database import Database
-from agent.server.streams.stage_jobs import StageJob
+from agent.server.store.stage_figures import FigureRow
+from agent.server.streams.stage_jobs import StageJob, StageJobs
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=(1 << 62))]
 BOUNDS = (
@@ -55,13 +57,20 @@ class FigureBody(msgspec.Struct):
     stages: Annotated[list[StageFigureBody], msgspec.Meta(max_length=1000)]
 
 
+class StageView(StageFigureBody, kw_only=True):
+    """A stage, its action, and the names of the stages that get what it gives."""
+
+    action: str
+    out: list[str]
+
+
 class JobStages(msgspec.Struct):
-    """The stages of a job as it said last."""
+    """The stages of a job as it said last, each after those that it gets its records from."""
 
     job: str
     key: str
     at: Moment | None
-    stages: list[StageFigureBody]
+    stages: list[StageView]
 
 
 class Figures:
@@ -99,14 +108,26 @@ class Figures:
 class FigureReading:
     """Reads figures. Each call is one snapshot."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, jobs: StageJobs) -> None:
         self._database = database
+        self._jobs = jobs
 
     async def list_of_run(self, run: int) -> list[JobStages]:
         """The stages of the run's jobs; of jobs that are no stages there are none."""
         async with self._database.read() as connection:
             rows = await stage_figures.list_of_run(connection, run)
-        return [JobStages(row.job, row.key, time_text(row.at), _read(row.stages)) for row in rows]
+        return [await self._view(run, row) for row in rows]
+
+    async def _view(self, run: int, row: FigureRow) -> JobStages:
+        job = await self._jobs.find(JobIdentity(run, row.job, row.lease))
+        specs = {spec.name: spec for spec in job.stages}
+        said = {stage.name: stage for stage in _read(row.stages)}
+        stages = [
+            StageView(**msgspec.structs.asdict(said[name]), action=spec.action, out=list(spec.out))
+            for name, spec in specs.items()
+            if name in said
+        ]
+        return JobStages(row.job, row.key, time_text(row.at), stages)
 
 
 def _read(text: str) -> list[StageFigureBody]:

@@ -51,8 +51,9 @@ def make_stream_room(
 ) -> StreamRoom:
     """The room."""
     database = changes.database
+    jobs = StageJobs(database)
     return StreamRoom(
-        jobs=StageJobs(database),
+        jobs=jobs,
         bookmarks=FlowBookmarks(changes),
         doors=Doors(database, vault, changes.clock),
         intake=RecordIntake(changes, derive_key(folder.signing_key, "stream-records/1")),
@@ -61,7 +62,7 @@ def make_stream_room(
         reading=DeploymentReading(database),
         keeper=DeploymentKeeper(changes, bus, runs),
         figures=Figures(changes),
-        figure_reading=FigureReading(database),
+        figure_reading=FigureReading(database, jobs),
         metrics=StageMetrics(database),
         records=KeptRecords(changes, blobs),
     )

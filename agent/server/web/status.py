@@ -82,7 +82,10 @@ async def show_run_page(call: Call) -> Response:
     details = await call.rooms.runs.reading.load(call.number("run"))
     shown = _shown_run(details, call.project.name, call.rooms.clock.now())
     asked = await show_questions(call, details.id) if details.status == RunStatus.RUNNING else []
-    return render(call, "run.html", run=shown, details=details, asked=asked, project=call.project.name)
+    stages = await call.rooms.streams.figure_reading.list_of_run(details.id)
+    return render(
+        call, "run.html", run=shown, details=details, asked=asked, stages=stages, project=call.project.name
+    )
 
 
 async def show_job_page(call: Call) -> Response:
@@ -143,6 +146,7 @@ def _shown_run(run: RunView, project: str, now: float) -> dict[str, object]:
         "name": run.run_name,
         "project": project,
         "event": run.event,
+        "deployment": run.deployment,
         "actor": run.actor,
         "state": run.conclusion or run.status,
         "reason": run.cancel_reason or "",

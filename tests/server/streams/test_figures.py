@@ -9,6 +9,9 @@ import pytest
 from server.streams.stage_job import StageJob, add_door, new_flow
 from server.toolkit_job import Job
 from server.vocabulary import ServerProcess, read_events
+from support.commands import clients_closed
+
+from agent.cli.main import run_command
 
 Servers = Callable[..., ServerProcess]
 DAY = 86_400.0
@@ -57,6 +60,23 @@ def test_figures_come_live_and_the_last_ones_stay(server: ServerProcess, job: St
     assert kinds[-1] == "end"
     (last,) = server.api.get(f"/runs/{job.run}/stages").json()["jobs"]
     assert last["stages"][0]["done"] == 9
+
+
+def test_the_runs_page_and_run_show_have_a_table_of_its_stages(
+    server: ServerProcess, job: StageJob, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tell(job, 1234)
+    page = server.api.get(f"{server.url}/status/runs/{job.run}", headers={"Accept": "text/html"}).text
+    assert "Stages of train" in page
+    assert 'data-every="2"' in page
+    assert page.count(">1234</td>") == 2
+    with clients_closed():
+        assert run_command(["run", "show", str(job.run), "--url", server.url, "--token", server.token]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert [line.split()[:4] for line in shown if line.startswith("●")] == [
+        ["●", "in", "0", "running"],
+        ["●", "end", "running", "1"],
+    ]
 
 
 def test_what_jobs_have_done_is_counted_once_however_often_they_say_it(

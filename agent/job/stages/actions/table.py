@@ -17,6 +17,7 @@ _PLACES = {
     "map": "mapping:make_map",
     "merge_data": "mapping:make_merge_data",
     "noop": "plain:make_noop",
+    "receive": "receive:make",
     "reduce": "mapping:make_reduce",
     "zip": "plain:make_noop",  # its records are put together by its queues
 }
