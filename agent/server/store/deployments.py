@@ -21,6 +21,8 @@ from agent.server.store.schema import (
 from agent.server.store.upsert import insert
 from agent.spec.status import ACTIVE, RunStatus
 
+MOST_LOG_BYTES = 256 << 20  # of a run that has no end: then another one goes on
+
 
 @dataclass(frozen=True, slots=True)
 class DeploymentRow:
@@ -70,7 +72,10 @@ class ReplicaRow:
 
 @dataclass(frozen=True, slots=True)
 class ReplicaRun:
-    """A run of a deployment, as it stands. `leaving`: it runs on an agent that takes no new jobs."""
+    """A run of a deployment, as it stands.
+
+    `is_leaving`: it runs on an agent that takes no new jobs. `has_outgrown`: its log is as long as one may be.
+    """
 
     run: int
     deployment: int
@@ -83,6 +88,7 @@ class ReplicaRun:
     conclusion: str | None
     cancel_reason: str | None
     is_leaving: bool
+    has_outgrown: bool
 
 
 _COLUMNS = [deployments.c[name] for name in DeploymentRow.__slots__]
@@ -241,6 +247,14 @@ def _leaving() -> ColumnElement[bool]:
     return exists(select(jobs.c.id).where(on_it, is_draining))
 
 
+def _outgrown() -> ColumnElement[bool]:
+    """Whether a job of the run has said as much as the log of one job may hold."""
+    has_said = (
+        (jobs.c.run == runs.c.id) & jobs.c.status.in_(ACTIVE) & (jobs.c.journal_applied > MOST_LOG_BYTES)
+    )
+    return exists(select(jobs.c.id).where(has_said))
+
+
 _RUN_COLUMNS: list[Any] = [
     deployment_runs.c.run,
     deployment_runs.c.deployment,
@@ -253,6 +267,7 @@ _RUN_COLUMNS: list[Any] = [
     runs.c.conclusion,
     runs.c.cancel_reason,
     _leaving(),
+    _outgrown(),
 ]
 
 
@@ -285,7 +300,7 @@ async def list_untended(connection: AsyncConnection, now: float) -> list[int]:
             deployment_runs.c.ended_at.is_(None),
             or_(
                 runs.c.status == RunStatus.COMPLETED,
-                runs.c.cancel_reason.is_(None) & _leaving(),
+                runs.c.cancel_reason.is_(None) & or_(_leaving(), _outgrown()),
             ),
         )
     )

@@ -4,10 +4,11 @@
 | --- | --- |
 | of an older generation, or of a place too many | asked to end: it drains |
 | on an agent that takes no new jobs (it is drained, or upgraded) | asked to end, and follows elsewhere |
+| with a log as long as one may be (`deployments.MOST_LOG_BYTES`) | asked to end, and follows |
 | over, of a place that is wanted | followed by another, after a rest |
 
 A place rests after its run has ended: `FIRST_REST_SECONDS`, twice as long after each that follows, `LONGEST_REST_SECONDS` at most; a
-run that went well for `WELL_SECONDS` makes the rest short again. One whose agent takes no new jobs is followed at once.
+run that went well for `WELL_SECONDS` makes the rest short again. One that was asked to end by this table is followed at once.
 
 A flow that may not be at work twice (`agent.spec.stages.ALONE`) has its next run when all others have ended.
 """
@@ -26,6 +27,7 @@ _LOOK_SECONDS = 60.0  # while runs drain: a word that went astray is said again
 REDEPLOYED = "a newer generation of its deployment takes over"
 UNDEPLOYED = "its flow was undeployed"
 TOO_MANY = "its deployment has fewer replicas now"
+OUTGROWN = "its log is as long as one may be: a new run goes on"
 LEAVING = "its agent takes no new jobs: the deployment goes on elsewhere"
 
 
@@ -92,14 +94,14 @@ def _explain_end(row: DeploymentRow, run: ReplicaRun) -> str:
         return REDEPLOYED
     if run.replica >= row.replicas:
         return TOO_MANY
-    return LEAVING if run.is_leaving else ""
+    return LEAVING if run.is_leaving else OUTGROWN if run.has_outgrown else ""
 
 
 def _rest(place: ReplicaRow, run: ReplicaRun, now: float) -> ReplicaRow:
     """How long the place of a run that has ended rests."""
     seconds = 0.0 if run.begun_at is None or run.ended_at is None else run.ended_at - run.begun_at
-    if run.cancel_reason == LEAVING:
-        return replace(place, due_at=None, message=LEAVING)
+    if run.cancel_reason in (LEAVING, OUTGROWN):
+        return replace(place, due_at=None, message=run.cancel_reason)
     failures = 1 if seconds >= WELL_SECONDS else place.failures + 1
     rest = min(LONGEST_REST_SECONDS, FIRST_REST_SECONDS * 2.0 ** min(failures - 1, 32))
     word = run.cancel_reason or f"it ended: {run.conclusion}"

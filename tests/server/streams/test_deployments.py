@@ -102,6 +102,18 @@ def test_an_agent_that_drains_hands_its_runs_over(server: ServerProcess, make_ag
     assert two.take().spec.run > first.spec.run
 
 
+def test_a_run_whose_log_is_as_long_as_one_may_be_is_followed_by_another(
+    server: ServerProcess, make_agent: Agents
+) -> None:
+    agent = make_agent(server).connect()
+    deploy(server)
+    first = agent.take()
+    server.sql("UPDATE jobs SET journal_applied = ? WHERE id = ?", 1 << 40, first.job)
+    agent.hear(m.Cancel, job=first.job)
+    reason = server.api.get(f"/runs/{first.spec.run}").json()["cancel_reason"]
+    assert reason == "its log is as long as one may be: a new run goes on"
+
+
 def test_a_redeployed_flow_has_its_new_run_while_the_old_one_drains(
     server: ServerProcess, make_agent: Agents
 ) -> None:

@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.server.store.deployments import DeploymentRow, ReplicaRow, ReplicaRun
-from agent.server.streams import upkeep
 from agent.server.streams.upkeep import (
     FIRST_REST_SECONDS,
     LEAVING,
     LONGEST_REST_SECONDS,
+    OUTGROWN,
     REDEPLOYED,
     TOO_MANY,
     UNDEPLOYED,
@@ -27,7 +27,7 @@ ROW = DeploymentRow(
 
 def a_run(number: int, replica: int = 0, generation: int = 3, **more: object) -> ReplicaRun:
     run = ReplicaRun(
-        number, 7, "relay", replica, generation, 100.0, None, RunStatus.RUNNING, None, None, False
+        number, 7, "relay", replica, generation, 100.0, None, RunStatus.RUNNING, None, None, False, False
     )
     return replace(run, **more)
 
@@ -97,6 +97,9 @@ def test_an_agent_that_takes_no_new_jobs_has_its_runs_move_at_once() -> None:
     after = plan_upkeep(one, [ended(1, 3.0, cancel_reason=LEAVING)], [ReplicaRow(0, 3, None)], 0.0)
     assert after.starts == (0,)
     assert after.places[0].failures == 3
+    full = plan_upkeep(one, [a_run(1, has_outgrown=True)], [], 0.0)
+    assert full.cancels == (CancelRun(1, OUTGROWN),)
+    assert plan_upkeep(one, [ended(1, 3.0, cancel_reason=OUTGROWN)], [], 0.0).starts == (0,)
 
 
 RUNS = st.builds(
@@ -112,6 +115,7 @@ RUNS = st.builds(
     conclusion=st.none() | st.just("failure"),
     cancel_reason=st.none() | st.just("x"),
     is_leaving=st.booleans(),
+    has_outgrown=st.booleans(),
 )
 
 
@@ -135,4 +139,3 @@ def test_no_place_ever_gets_two_runs_and_none_is_forgotten(
         is_served = number in own or number in plan.starts
         assert is_served or plan.due_at is not None or (is_alone and live)
     assert set(plan.ended) == {run.run for run in runs if run.status is RunStatus.COMPLETED}
-    assert upkeep.__doc__
