@@ -3,21 +3,18 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
-from agent.cli.arguments import add_command, add_format, add_project, add_server
+from agent.cli.flow.stored import add_remote, connect_remote
 from agent.errors import UsageError
-
-if TYPE_CHECKING:
-    from agent.cli.client import Client
 
 _MOST_REPLICAS = 100
 
 
 def configure(commands: Any) -> None:
     """Declare the sub-commands among those of `agent flow`."""
-    deploy = _add(
+    deploy = add_remote(
         commands,
         "deploy",
         _deploy,
@@ -33,7 +30,9 @@ def configure(commands: Any) -> None:
         "--labels", default="", metavar="L,…", help="only on agents that have all of these labels"
     )
     deploy.add_argument(
-        "--source", choices=["git", "snapshot", "none"], help="the code that goes along (default: see submit)"
+        "--source",
+        choices=["git", "snapshot", "none"],
+        help="the code that goes along (default: snapshot in git)",
     )
     deploy.add_argument(
         "--exclude", action="append", default=[], metavar="NAME", help="leave this out of the snapshot"
@@ -41,7 +40,7 @@ def configure(commands: Any) -> None:
     deploy.add_argument(
         "--yes", action="store_true", help="send a large snapshot (AGENT_SNAPSHOT_LIMIT) unasked"
     )
-    undeploy = _add(
+    undeploy = add_remote(
         commands,
         "undeploy",
         _undeploy,
@@ -49,27 +48,13 @@ def configure(commands: Any) -> None:
         "agent flow undeploy 'Relay big orders'",
     )
     undeploy.add_argument("name", metavar="NAME")
-    _add(
+    add_remote(
         commands,
         "deployments",
         _list,
         "The flows that are kept alive, and how their runs stand.",
         "agent flow deployments",
     )
-
-
-def _add(commands: Any, name: str, handler: Any, meaning: str, *examples: str) -> Any:
-    parser = add_command(commands, name, handler, meaning, *examples)
-    add_format(parser)
-    add_server(parser)
-    add_project(parser)
-    return parser
-
-
-def _connect(arguments: argparse.Namespace) -> "Client":
-    from agent.cli.client import connect
-
-    return connect(url=arguments.url, token=arguments.token, project=arguments.project)
 
 
 def _deploy(arguments: argparse.Namespace) -> int:
@@ -90,7 +75,7 @@ def _deploy(arguments: argparse.Namespace) -> int:
             hint="`agent flow undeploy` lets it end",
         )
     parcel = read_parcel(options)
-    client = _connect(arguments)
+    client = connect_remote(arguments)
     body = {
         **send_parcel(client, options, parcel),
         "name": arguments.name,
@@ -115,7 +100,7 @@ def _deploy(arguments: argparse.Namespace) -> int:
 def _undeploy(arguments: argparse.Namespace) -> int:
     from agent.cli.terminal.tables import plain, print_json
 
-    client = _connect(arguments)
+    client = connect_remote(arguments)
     path = client.in_project(f"/api/v1/deployments/{quote(arguments.name, safe='')}")
     waiting = sum(queue["records"] for queue in client.get(path)["queues"])
     client.delete(path)
@@ -130,7 +115,7 @@ def _undeploy(arguments: argparse.Namespace) -> int:
 def _list(arguments: argparse.Namespace) -> int:
     from agent.cli.terminal.tables import print_json, print_table
 
-    client = _connect(arguments)
+    client = connect_remote(arguments)
     found = client.list_all(client.in_project("/api/v1/deployments"), "deployments")
     if arguments.format == "json":
         print_json(found, sys.stdout)

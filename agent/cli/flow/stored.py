@@ -17,12 +17,14 @@ if TYPE_CHECKING:  # `agent flow run` passes here, and needs no server
 
 def configure(commands: Any) -> None:
     """Declare the sub-commands among those of `agent flow`."""
-    store = _add(commands, "store", _store, "Store a flow on the server.", "agent flow store nightly.yml")
+    store = add_remote(
+        commands, "store", _store, "Store a flow on the server.", "agent flow store nightly.yml"
+    )
     store.add_argument("file", type=Path, metavar="FILE")
     store.add_argument("--name", help="what it is called there (default: the file's name without its ending)")
     store.add_argument("--dialect", help="read as this language instead of finding out")
-    _add(commands, "list", _list, "The flows that the server knows.", "agent flow list")
-    start = _add(
+    add_remote(commands, "list", _list, "The flows that the server knows.", "agent flow list")
+    start = add_remote(
         commands, "start", _start, "Start a flow of the server.", "agent flow start nightly --input a=1"
     )
     add_inputs(start)
@@ -37,24 +39,28 @@ def configure(commands: Any) -> None:
     start.add_argument(
         "--job", action="append", default=[], metavar="ID", help="only this job and what it needs"
     )
-    delete = _add(commands, "delete", _delete, "Forget a stored flow.", "agent flow delete nightly")
-    enable = _add(
+    delete = add_remote(commands, "delete", _delete, "Forget a stored flow.", "agent flow delete nightly")
+    enable = add_remote(
         commands, "enable", _enable, "Let a flow start by itself again.", "agent flow enable nightly"
     )
-    disable = _add(commands, "disable", _disable, "Let a flow start no more.", "agent flow disable nightly")
+    disable = add_remote(
+        commands, "disable", _disable, "Let a flow start no more.", "agent flow disable nightly"
+    )
     for parser in (start, delete, enable, disable):
         parser.add_argument("name", metavar="FLOW", help="a stored flow's name, or any one's number")
 
 
-def _add(commands: Any, name: str, handler: Any, meaning: str, example: str) -> Any:
-    parser = add_command(commands, name, handler, meaning, example)
+def add_remote(commands: Any, name: str, handler: Any, meaning: str, *examples: str) -> Any:
+    """A sub-command that asks the server about a project."""
+    parser = add_command(commands, name, handler, meaning, *examples)
     add_format(parser)
     add_server(parser)
     add_project(parser)
     return parser
 
 
-def _connect(arguments: argparse.Namespace) -> "Client":
+def connect_remote(arguments: argparse.Namespace) -> "Client":
+    """The server that the command's options name."""
     from agent.cli.client import connect
 
     return connect(url=arguments.url, token=arguments.token, project=arguments.project)
@@ -66,7 +72,7 @@ def _path(client: "Client", name: str, verb: str = "") -> str:
 
 def _store(arguments: argparse.Namespace) -> int:
     body = _read_text(arguments.file, arguments.dialect)
-    client = _connect(arguments)
+    client = connect_remote(arguments)
     name = arguments.name or arguments.file.stem
     return _tell(arguments, client.put(_path(client, name), body), f"{name} is stored")
 
@@ -92,7 +98,7 @@ def _list(arguments: argparse.Namespace) -> int:
     from agent.cli.terminal.tables import print_json, print_table
     from agent.cli.terminal.times import show_moment
 
-    client = _connect(arguments)
+    client = connect_remote(arguments)
     found = client.list_all(client.in_project("/api/v1/flows"), "flows")
     if arguments.format == "json":
         print_json(found, sys.stdout)
@@ -123,7 +129,7 @@ def _start(arguments: argparse.Namespace) -> int:
         raise UsageError(
             "--make-default is for a --spec", hint="agent flow start NAME --spec FILE --make-default"
         )
-    client = _connect(arguments)
+    client = connect_remote(arguments)
     if arguments.job:
         body["jobs"] = arguments.job
     started = client.post(_path(client, arguments.name, "/dispatch"), body)
@@ -136,19 +142,19 @@ def _start(arguments: argparse.Namespace) -> int:
 
 
 def _delete(arguments: argparse.Namespace) -> int:
-    client = _connect(arguments)
+    client = connect_remote(arguments)
     client.delete(_path(client, arguments.name))
     return _tell(arguments, {"deleted": arguments.name}, f"{arguments.name} is forgotten")
 
 
 def _enable(arguments: argparse.Namespace) -> int:
-    client = _connect(arguments)
+    client = connect_remote(arguments)
     row = client.post(_path(client, arguments.name, "/enable"))
     return _tell(arguments, row, f"{row['name']} starts by itself")
 
 
 def _disable(arguments: argparse.Namespace) -> int:
-    client = _connect(arguments)
+    client = connect_remote(arguments)
     row = client.post(_path(client, arguments.name, "/disable"))
     return _tell(arguments, row, f"{row['name']} starts no more")
 

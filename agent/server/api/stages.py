@@ -10,7 +10,7 @@ import msgspec
 from starlette.responses import Response
 
 from agent.server.http.call import Call, empty_response, view_response
-from agent.server.http.operation import V1, Media, Operation
+from agent.server.http.operation import ANY, V1, Operation
 from agent.server.people.auth.access import Access
 from agent.server.people.job_secrets import texts_of
 from agent.server.process.problems import MalformedError
@@ -230,7 +230,7 @@ OPERATIONS = (
         Access.JOB,
         keep_records,
         query=KeepQuery,
-        body=Media("application/x-ndjson"),
+        body=ANY,
         problems=(404, 422, 429),
     ),
 )

@@ -17,8 +17,7 @@ class KeptRecord(msgspec.Struct):
     id: str
 
 
-async def receive_record(call: Call) -> Response:
-    """Send a record to a deployed flow."""
+async def _receive_record(call: Call) -> Response:
     request, doors = call.request, call.rooms.streams.doors
     where = (call.text("stream"), receive_path(call.text("path")), request.method, request.headers)
     await doors.open(*where, None)
@@ -30,16 +29,47 @@ async def receive_record(call: Call) -> Response:
     return view_response(KeptRecord(kept), 202)
 
 
+async def get_record(call: Call) -> Response:
+    """Send what the query says to a deployed flow whose trigger allows GET."""
+    return await _receive_record(call)
+
+
+async def post_record(call: Call) -> Response:
+    """Send a record to a deployed flow."""
+    return await _receive_record(call)
+
+
+async def put_record(call: Call) -> Response:
+    """Send a record to a deployed flow whose trigger allows PUT."""
+    return await _receive_record(call)
+
+
+async def patch_record(call: Call) -> Response:
+    """Send a record to a deployed flow whose trigger allows PATCH."""
+    return await _receive_record(call)
+
+
+async def delete_record(call: Call) -> Response:
+    """Send a record to a deployed flow whose trigger allows DELETE."""
+    return await _receive_record(call)
+
+
 OPERATIONS = tuple(
     Operation(
         verb,
         "/streams/{stream}/{path:path}",
         Access.DOOR,
-        receive_record,
+        handler,
         query=None,
         body=ANY,
         answers={202: KeptRecord},
         problems=(404,),
     )
-    for verb in ("GET", "POST", "PUT", "PATCH", "DELETE")
+    for verb, handler in (
+        ("GET", get_record),
+        ("POST", post_record),
+        ("PUT", put_record),
+        ("PATCH", patch_record),
+        ("DELETE", delete_record),
+    )
 )
