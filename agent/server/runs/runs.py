@@ -39,8 +39,18 @@ from agent.server.runs.planning import Planner
 from agent.server.runs.platform_events import tell_of_run
 from agent.server.runs.sources import allow_projects, check_sources
 from agent.server.runs.starters import check_starter
+from agent.server.store import (
+    deployments,
+    jobs,
+    projects,
+    queue,
+    repositories,
+    run_secrets,
+    runs,
+    settings,
+    snapshots,
+)
 from agent.server.store import gangs as gang_store
-from agent.server.store import jobs, projects, queue, repositories, run_secrets, runs, settings, snapshots
 from agent.server.store.database import Connection
 from agent.server.store.deliveries import OriginRow, add_origin
 from agent.server.store.jobs import JobRow
@@ -160,12 +170,16 @@ class Runs:
             await carry_out(change, self._planner, flow, plan.project, step)
 
     async def rerun(self, run: int, again: Again, by: Caller) -> int:
-        """Begin the run's next attempt, and give its number. Raises NotFoundError, RefusedError as `submit`, and what the planner raises."""
+        """Begin the run's next attempt, and give its number.
+
+        Raises NotFoundError, RefusedError as `submit`, ConflictError for the run of a deployment, and what the planner raises.
+        """
         async with self._changes.begin() as change:
             await change.lock_run(run)
             plan = await runs.load_plan(change.connection, run)
             if plan is None:
                 raise NotFoundError(f"there is no run {run}")
+            await _refuse_deployed(change.connection, run)
             flow, state = await self._read(plan, run)
             await check_starter(change.connection, flow, plan.project, by)
             own = await run_secrets.list_secrets(change.connection, run)
@@ -294,6 +308,16 @@ async def _serve_connected(connection: Connection, submission: Submission) -> Su
         return submission
     served = replace(source, is_served=True, default_branch=source.default_branch or row.default_branch)
     return replace(submission, request=replace(submission.request, source=served))
+
+
+async def _refuse_deployed(connection: Connection, run: int) -> None:
+    """Raises ConflictError for a run of a deployment: it was followed by another, and would do that one's work beside it."""
+    names = await deployments.names_of(connection, [run])
+    if run in names:
+        raise ConflictError(
+            f"run {run} is one of deployment '{names[run]}', which has another one by now",
+            hint="`agent flow deployments` names it; `agent flow deploy` starts it anew",
+        )
 
 
 async def _known_secrets(connection: Connection, project: int, own: Iterable[str]) -> tuple[str, ...]:

@@ -73,6 +73,8 @@ def test_a_deployed_flow_has_a_run_that_is_followed_when_it_ends(
     end(agent, first)
     second = agent.take()
     assert second.spec.run > first.spec.run
+    again = server.api.post(f"/runs/{first.spec.run}/rerun", json={})
+    assert (again.status_code, "has another one by now" in again.text) == (409, True)
     (place,) = wait_for(lambda: [one for one in show(server)["places"] if one["state"] == "running"])
     assert place["run"] == second.spec.run
     assert server.http.post("/streams/default/orders", json=1).status_code == 202
