@@ -7,7 +7,7 @@ from agent.server.http.call import Call, view_response
 from agent.server.http.operation import V1, Operation
 from agent.server.people.auth.access import Access
 from agent.server.process.paging import Next
-from agent.server.streams.figures import JobStages
+from agent.server.streams.figures import StagesOfJob
 from agent.server.streams.kept_records import KeptRecordView, RecordQuery
 
 _PATH = f"{V1}/runs/{{run:run}}"
@@ -23,7 +23,7 @@ class RecordList(msgspec.Struct):
 class RunStages(msgspec.Struct):
     """The stages of the run's jobs, as these said last."""
 
-    jobs: list[JobStages]
+    jobs: list[StagesOfJob]
 
 
 async def list_records(call: Call) -> Response:

@@ -19,7 +19,7 @@ from agent.server.people.auth.access import Access
 from agent.server.process.paging import Next, Page
 from agent.server.runs.run_details import RunDetails
 from agent.server.runs.runs import Submission
-from agent.server.streams.figures import JobStages
+from agent.server.streams.figures import StagesOfJob
 from agent.server.triggers.inbox import check_payload
 from agent.spec.job import Source
 from agent.spec.status import RunStatus
@@ -160,7 +160,7 @@ def _read_pins(lock: str | None) -> Mapping[str, str] | None:
 
 
 async def _events(rooms: Rooms, run: int, after: int) -> AsyncIterator[bytes]:
-    told: dict[str, JobStages] = {}
+    told: dict[str, StagesOfJob] = {}
     with rooms.bus.listen(run_topic(run)) as listener:
         while not rooms.bus.is_closing:
             news = await rooms.runs.events.list_of_run(run, after)

@@ -64,7 +64,7 @@ class StageView(StageFigureBody, kw_only=True):
     out: list[str]
 
 
-class JobStages(msgspec.Struct):
+class StagesOfJob(msgspec.Struct):
     """The stages of a job as it said last, each after those that it gets its records from."""
 
     job: str
@@ -73,7 +73,7 @@ class JobStages(msgspec.Struct):
     stages: list[StageView]
 
 
-class Figures:
+class FlowFigures:
     """The figures of this installation."""
 
     def __init__(self, changes: Changes) -> None:
@@ -112,13 +112,13 @@ class FigureReading:
         self._database = database
         self._jobs = jobs
 
-    async def list_of_run(self, run: int) -> list[JobStages]:
+    async def list_of_run(self, run: int) -> list[StagesOfJob]:
         """The stages of the run's jobs; of jobs that are no stages there are none."""
         async with self._database.read() as connection:
             rows = await stage_figures.list_of_run(connection, run)
         return [await self._view(run, row) for row in rows]
 
-    async def _view(self, run: int, row: FigureRow) -> JobStages:
+    async def _view(self, run: int, row: FigureRow) -> StagesOfJob:
         job = await self._jobs.find(JobIdentity(run, row.job, row.lease))
         specs = {spec.name: spec for spec in job.stages}
         said = {stage.name: stage for stage in _read(row.stages)}
@@ -127,7 +127,7 @@ class FigureReading:
             for name, spec in specs.items()
             if name in said
         ]
-        return JobStages(row.job, row.key, time_text(row.at), stages)
+        return StagesOfJob(row.job, row.key, time_text(row.at), stages)
 
 
 def _read(text: str) -> list[StageFigureBody]:

@@ -16,7 +16,7 @@ from agent.server.streams.deployment_keeper import DeploymentKeeper
 from agent.server.streams.deployment_reading import DeploymentReading
 from agent.server.streams.deployments import Deployments
 from agent.server.streams.doors import Doors
-from agent.server.streams.figures import FigureReading, Figures
+from agent.server.streams.figures import FigureReading, FlowFigures
 from agent.server.streams.intake import RecordIntake
 from agent.server.streams.kept_records import KeptRecords
 from agent.server.streams.stage_jobs import StageJobs
@@ -40,7 +40,7 @@ class StreamRoom:
     deployments: Deployments
     reading: DeploymentReading
     keeper: DeploymentKeeper
-    figures: Figures
+    figures: FlowFigures
     figure_reading: FigureReading
     metrics: StageMetrics
     records: KeptRecords
@@ -61,7 +61,7 @@ def make_stream_room(
         deployments=Deployments(changes, FlowCache(), plans),
         reading=DeploymentReading(database),
         keeper=DeploymentKeeper(changes, bus, runs),
-        figures=Figures(changes),
+        figures=FlowFigures(changes),
         figure_reading=FigureReading(database, jobs),
         metrics=StageMetrics(database),
         records=KeptRecords(changes, blobs),
