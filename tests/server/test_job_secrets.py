@@ -38,7 +38,7 @@ def job(server: ServerProcess) -> Iterator[Job]:
     server.set_secret("OTHER", "not this job's")
     running = Job(server, text=FLOW, secrets={"GIVEN": "given-to-this-run"})
     yield running
-    running.end()
+    running.agent.disconnect()  # it was silent for long: the server may have closed the connection
 
 
 def is_stored(server: ServerProcess, text: str) -> bool:
