@@ -15,7 +15,7 @@ from packaging.version import Version
 ROOT = Path(__file__).parents[1]
 LOCKS = {
     name: ROOT / folder / f"requirements/{name}.txt"
-    for folder, names in {"install": ("agent", "server", "telemetry"), "tests": ("build", "dev")}.items()
+    for folder, names in {"install": ("agent", "server", "telemetry", "streams"), "tests": ("build", "dev")}.items()
     for name in names
 }
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
@@ -57,6 +57,7 @@ def read_ranges(name: str) -> list[Requirement]:
         "agent": project["dependencies"],
         "server": project["dependencies"] + extras["server"],
         "telemetry": project["dependencies"] + extras["telemetry"],
+        "streams": project["dependencies"] + extras["streams"],
         "build": build,
         "dev": [*project["dependencies"], *build, *(text for extra in extras.values() for text in extra)],
     }
