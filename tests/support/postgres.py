@@ -39,10 +39,10 @@ def find_binary(name: str) -> Path | None:
 class Cluster:
     """A running PostgreSQL in a folder of its own, reached over a unix socket."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, settings: str = "") -> None:
         self.folder = folder
         self._data = folder / "data"
-        self._settings = f"{_SETTINGS} unix_socket_directories={folder}"
+        self._settings = f"{_SETTINGS} unix_socket_directories={folder} {settings}"
         self._made = 0
         self._template = ""
         self._lock = threading.Lock()
@@ -154,8 +154,8 @@ def run_statement(url: str, statement: str, *values: object) -> list[tuple[Any, 
 
 
 @contextmanager
-def run_cluster() -> Iterator[Cluster]:
-    """A cluster, stopped and removed at the end."""
+def run_cluster(settings: str = "") -> Iterator[Cluster]:
+    """A cluster, stopped and removed at the end; `settings` are NAME=VALUE, with spaces between them."""
     if find_binary("initdb") is None:
         message = "PostgreSQL is not installed: apt-get install postgresql"
         if os.environ.get("CI"):
@@ -163,7 +163,7 @@ def run_cluster() -> Iterator[Cluster]:
         pytest.skip(message)
     folder = Path(tempfile.mkdtemp(prefix="pg-"))  # short: a socket's path has little room
     try:
-        cluster = Cluster(folder)
+        cluster = Cluster(folder, settings)
         try:
             yield cluster
         finally:
