@@ -86,6 +86,7 @@ class Collecting:
     last: dict[str, StreamPosition] = field(default_factory=dict)  # of each lane
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     room: asyncio.Event = field(default_factory=asyncio.Event)
+    task: "asyncio.Task[None] | None" = None  # the trigger's: when it ends, nothing comes any more
     on_batch: Callable[[Sequence[Value], StreamPosition], None] = lambda _values, _position: None
 
     def __post_init__(self) -> None:
@@ -111,6 +112,9 @@ class Collecting:
     async def until(self, holds: Callable[["Collecting"], bool]) -> None:
         """Wait until something holds of what came."""
         while not holds(self):
+            if self.task is not None and self.task.done():
+                await self.task
+                raise AssertionError("the trigger ended")
             self.changed.clear()
             await self.changed.wait()
 
@@ -141,7 +145,7 @@ def make_context(
 @asynccontextmanager
 async def running(trigger: TriggerStage, intake: Collecting) -> AsyncIterator[asyncio.Task[None]]:
     """A trigger that runs, and is closed; its task, which fails the test when it fails."""
-    task = asyncio.create_task(trigger.run(intake))
+    task = intake.task = asyncio.create_task(trigger.run(intake))
     task.add_done_callback(lambda _: intake.changed.set())
     try:
         yield task

@@ -12,6 +12,7 @@ from agent.errors import AgentError
 from agent.job.stages.actions.connecting.bodies import MOST_BYTES
 from agent.job.stages.actions.connecting.holding import Held, Holder, Pace
 from agent.job.stages.actions.connecting.libraries import load_library
+from agent.job.stages.actions.connecting.marks import holding_mark
 from agent.job.stages.actions.connecting.waiting import Trouble
 from agent.job.stages.actions.kinesis.api import KinesisApi, KinesisError
 from agent.job.stages.actions.kinesis.fan_out import FanOut
@@ -98,28 +99,22 @@ class KinesisTrigger:
         self._stream_arn = str(summary["StreamARN"])
         # A stream that was deleted and made again has the same shards' names, with other numbers.
         self._incarnation = f"{self._stream_arn}@{summary.get('StreamCreationTimestamp')}"
-        while not await self._begin_bookmark():
-            await self._trouble.meet("another copy of this flow is about to begin")
-        self._trouble.end()
+        await self._begin_bookmark()
         while self._copy is None:
             self._copy = await self._join()
 
-    async def _begin_bookmark(self) -> bool:
-        """Read, and where it is the first start, set, since when the stream is read. False: a copy is doing so."""
-        held = await self._holder.take(f"kinesis/{self._context.name}", _nothing)
-        if held is None:
-            return False
-        value = held.value if _is_of(held.value, self._incarnation) else None
-        if value is None:
-            if held.value is not None:
-                self._context.warn(
-                    "the stream is not the one that was read until now: it is read as at a first start"
-                )
-            value = {"of": self._incarnation, "since": await self._first_since()}
-            await self._holder.put(held, value)
-        self._since = value["since"]
-        await self._holder.free(held)
-        return True
+    async def _begin_bookmark(self) -> None:
+        """Since when the stream is read: set at the first start."""
+        async with holding_mark(self._holder, self._trouble, f"kinesis/{self._context.name}") as mark:
+            value = mark.value if _is_of(mark.value, self._incarnation) else None
+            if value is None:
+                if mark.value is not None:
+                    self._context.warn(
+                        "the stream is not the one that was read until now: it is read as at a first start"
+                    )
+                value = {"of": self._incarnation, "since": await self._first_since()}
+                await self._holder.put(mark, value)
+            self._since = value["since"]
 
     async def _first_since(self) -> float | None:
         """Since when a stream is read for the first time, by the service's own clock; None: from its oldest record."""
@@ -233,10 +228,6 @@ class KinesisTrigger:
 
 def _is_of(value: object, incarnation: str) -> TypeGuard[dict[str, Any]]:
     return isinstance(value, dict) and value.get("of") == incarnation
-
-
-def _nothing() -> None:
-    """A bookmark that is held for a moment only."""
 
 
 def _advise(error: KinesisError) -> str:

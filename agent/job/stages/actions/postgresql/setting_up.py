@@ -4,12 +4,11 @@ A slot is made once. One that is gone or lost its log is never made anew unasked
 without a word.
 """
 
-import re
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from agent.errors import AgentError
+from agent.job.stages.actions.connecting.marks import draw_name
 from agent.job.stages.actions.postgresql.database import Database, Table
 from agent.job.stages.actions.postgresql.messages import format_lsn, parse_lsn
 from agent.job.stages.stage import StageContext
@@ -51,8 +50,7 @@ class Wanted:
 
 def make_mark(context: StageContext, wanted: Wanted, before: object) -> dict[str, object]:
     """What the bookmark says of it: the names are drawn once. `made` once the slot was; `lsn`: settled up to there."""
-    slug = re.sub(r"[^a-z0-9]+", "_", context.name.lower()).strip("_")[:30]
-    drawn = f"jumpwire_{slug}_{secrets.token_hex(3)}"
+    drawn = draw_name(context.name)
     known: Mapping[str, object] = before if isinstance(before, Mapping) else {}
     slot = wanted.slot or (str(known["slot"]) if known.get("is_ours") else drawn)
     publication = wanted.publication or str(known.get("own_publication") or drawn)
