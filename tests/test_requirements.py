@@ -15,7 +15,10 @@ from packaging.version import Version
 ROOT = Path(__file__).parents[1]
 LOCKS = {
     name: ROOT / folder / f"requirements/{name}.txt"
-    for folder, names in {"install": ("agent", "server", "telemetry", "streams"), "tests": ("build", "dev")}.items()
+    for folder, names in {
+        "install": ("agent", "server", "telemetry", "streams"),
+        "tests": ("build", "dev"),
+    }.items()
     for name in names
 }
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]

@@ -1,4 +1,4 @@
-"""A Kinesis at its border: what moto can't do (docs in shared/discovery.md): resharding as AWS has it, and enhanced fan-out.
+"""A Kinesis at its border: what moto can't do: resharding as AWS has it, and enhanced fan-out.
 
 A shard's iterator is null once it is closed and read to its end; after a split its children have what follows; sequence numbers
 grow over all shards. `faults` are answered in place of the next answers of an action.
@@ -7,6 +7,7 @@ grow over all shards. `faults` are answered in place of the next answers of an a
 import asyncio
 import base64
 import json
+import re
 import struct
 import zlib
 from collections import defaultdict
@@ -31,7 +32,9 @@ class FakeKinesis:
     shards: dict[str, FakeShard] = field(default_factory=dict)
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     faults: dict[str, list[tuple[int, str]]] = field(default_factory=lambda: defaultdict(list))
-    refuse: dict[str, int] = field(default_factory=dict)  # of PutRecords: how often a record's text is refused
+    refuse: dict[str, int] = field(
+        default_factory=dict
+    )  # of PutRecords: how often a record's text is refused
     put: list[tuple[str, Any]] = field(default_factory=list)
     port: int = 0
     _number: int = 1000
@@ -52,45 +55,55 @@ class FakeKinesis:
 
     def answer(self, action: str, body: dict[str, Any]) -> Any:
         """What the service says."""
-        return getattr(self, f"_{action}")(body)
+        return getattr(self, "_" + re.sub(r"(?<!^)([A-Z])", r"_\1", action).lower())(body)
 
-    def _DescribeStreamSummary(self, _body: Any) -> Any:
+    def _describe_stream_summary(self, _body: Any) -> Any:
         return {"StreamDescriptionSummary": {"StreamARN": "arn:fake", "StreamCreationTimestamp": 1.5}}
 
-    def _ListShards(self, _body: Any) -> Any:
+    def _list_shards(self, _body: Any) -> Any:
         shards = []
         for shard in self.shards.values():
-            entry: dict[str, Any] = {"ShardId": shard.name, "SequenceNumberRange": {"StartingSequenceNumber": "0"}}
-            for key, parent in zip(("ParentShardId", "AdjacentParentShardId"), shard.parents, strict=False):
-                entry[key] = parent
+            entry: dict[str, Any] = {
+                "ShardId": shard.name,
+                "SequenceNumberRange": {"StartingSequenceNumber": "0"},
+            }
+            entry.update(zip(("ParentShardId", "AdjacentParentShardId"), shard.parents, strict=False))
             if shard.is_closed:
                 entry["SequenceNumberRange"]["EndingSequenceNumber"] = "999999"
             shards.append(entry)
         return {"Shards": shards}
 
-    def _GetShardIterator(self, body: Any) -> Any:
+    def _get_shard_iterator(self, body: Any) -> Any:
         return {"ShardIterator": f"{body['ShardId']} {body.get('StartingSequenceNumber', '0')}"}
 
-    def _GetRecords(self, body: Any) -> Any:
+    def _get_records(self, body: Any) -> Any:
         shard, after = body["ShardIterator"].split()
         page = self.page(shard, after)
         last = page[-1]["SequenceNumber"] if page else after
         is_end = self.shards[shard].is_closed and not self.page(shard, last)
-        return {"Records": page, "MillisBehindLatest": 0, **({} if is_end else {"NextShardIterator": f"{shard} {last}"})}
+        return {
+            "Records": page,
+            "MillisBehindLatest": 0,
+            **({} if is_end else {"NextShardIterator": f"{shard} {last}"}),
+        }
 
-    def _RegisterStreamConsumer(self, body: Any) -> Any:
+    def _register_stream_consumer(self, body: Any) -> Any:
         return {"Consumer": {"ConsumerARN": f"arn:{body['ConsumerName']}"}}
 
-    def _DescribeStreamConsumer(self, body: Any) -> Any:
-        return {"ConsumerDescription": {"ConsumerARN": f"arn:{body['ConsumerName']}", "ConsumerStatus": "ACTIVE"}}
+    def _describe_stream_consumer(self, body: Any) -> Any:
+        return {
+            "ConsumerDescription": {"ConsumerARN": f"arn:{body['ConsumerName']}", "ConsumerStatus": "ACTIVE"}
+        }
 
-    def _PutRecords(self, body: Any) -> Any:
+    def _put_records(self, body: Any) -> Any:
         results = []
         for one in body["Records"]:
             text = base64.b64decode(one["Data"]).decode()
             if self.refuse.get(text, 0) > 0:
                 self.refuse[text] -= 1
-                results.append({"ErrorCode": "ProvisionedThroughputExceededException", "ErrorMessage": "slow down"})
+                results.append(
+                    {"ErrorCode": "ProvisionedThroughputExceededException", "ErrorMessage": "slow down"}
+                )
             else:
                 self.put.append((one["PartitionKey"], json.loads(text)))
                 results.append({"SequenceNumber": "1", "ShardId": "s"})
@@ -109,16 +122,18 @@ class FakeKinesis:
         """HTTP, as much of it as a client needs."""
         try:
             while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).decode().lower().split("\r\n")
-                headers = dict(line.split(": ", 1) for line in head[1:] if line)
+                head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+                headers = {
+                    key.lower(): value for key, value in (line.split(": ", 1) for line in head[1:] if line)
+                }
                 body = json.loads(await reader.readexactly(int(headers["content-length"])) or b"{}")
-                action = next(name[1:] for name in dir(self) if name.lower() == "_" + headers["x-amz-target"].split(".")[1]) if (
-                    "subscribetoshard" not in headers["x-amz-target"]
-                ) else "SubscribeToShard"
+                action = headers["x-amz-target"].split(".")[1]
                 self.calls.append((action, body))
                 if self.faults[action]:
                     status, code = self.faults[action].pop(0)
-                    self._respond(writer, status, json.dumps({"__type": code, "message": "as planned"}).encode())
+                    self._respond(
+                        writer, status, json.dumps({"__type": code, "message": "as planned"}).encode()
+                    )
                 elif action == "SubscribeToShard":
                     await self._stream(writer, body)
                     return
@@ -136,14 +151,20 @@ class FakeKinesis:
 
     async def _stream(self, writer: asyncio.StreamWriter, body: dict[str, Any]) -> None:
         """Events, until the shard is at its end; after each four the subscription is over, as after five minutes."""
-        writer.write(b"HTTP/1.1 200 X\r\nContent-Type: application/vnd.amazon.eventstream\r\nConnection: close\r\n\r\n")
+        writer.write(
+            b"HTTP/1.1 200 X\r\nContent-Type: application/vnd.amazon.eventstream\r\nConnection: close\r\n\r\n"
+        )
         writer.write(frame("initial-response", b"{}"))
         shard, after = body["ShardId"], body["StartingPosition"].get("SequenceNumber", "0")
         for _ in range(4):
             page = self.page(shard, after)
             after = page[-1]["SequenceNumber"] if page else after
             is_end = self.shards[shard].is_closed and not self.page(shard, after)
-            event = {"Records": page, "MillisBehindLatest": 0, **({} if is_end else {"ContinuationSequenceNumber": after})}
+            event = {
+                "Records": page,
+                "MillisBehindLatest": 0,
+                **({} if is_end else {"ContinuationSequenceNumber": after}),
+            }
             for byte_range in (slice(0, 11), slice(11, None)):  # frames come in any pieces
                 writer.write(frame("SubscribeToShardEvent", json.dumps(event).encode())[byte_range])
                 await writer.drain()

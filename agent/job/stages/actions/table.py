@@ -13,11 +13,17 @@ _PLACES = {
     "field_map": "field_map:make",
     "filter": "filter:make",
     "json_decode": "json_decode:make",
+    "kinesis": "kinesis:make",
+    "kinesis_consumer": "kinesis_consumer:make",
     "manual": "manual:make",
     "map": "mapping:make_map",
     "merge_data": "mapping:make_merge_data",
+    "nats": "nats:make",
     "noop": "plain:make_noop",
     "receive": "receive:make",
+    "postgresql": "postgresql:make",
+    "put_kinesis": "put_kinesis:make",
+    "redis": "redis:make",
     "reduce": "mapping:make_reduce",
     "zip": "plain:make_noop",  # its records are put together by its queues
 }

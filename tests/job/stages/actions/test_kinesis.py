@@ -130,7 +130,7 @@ async def test_what_is_no_record_is_a_dead_letter_in_its_order_and_the_flow_goes
         await intake.until(lambda it: it.values == [1, 2])
         await settle_all(trigger, intake)
     said = [error.what for _, _, error in intake.dead]
-    parts = ["no JSON", "no UTF-8", "NaN", "Producer Library", "202 bytes"]
+    parts = ["no JSON", "no UTF-8", "no JSON", "Producer Library", "202 bytes"]
     assert all(part in text for part, text in zip(parts, said, strict=True)), said
     assert "AggregationEnabled" in said[3]
     assert intake.dead[0][0] == {"bytes": 1, "text": "{"}

@@ -21,7 +21,13 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., Kinesi
     """A trigger that asks for its records, or is sent them."""
 
     def made(endpoint: str, said: list[str] | None = None) -> KinesisTrigger:
-        config = {"stream": "s", "cold_start": "trim_horizon", "endpoint": endpoint, "access_key": "a", "secret_key": "b"}
+        config = {
+            "stream": "s",
+            "cold_start": "trim_horizon",
+            "endpoint": endpoint,
+            "access_key": "a",
+            "secret_key": "b",
+        }
         consumer = "jumpwire" if request.param == "sent" else ""
         return KinesisTrigger(make_context(tmp_path, "in", config, said), consumer, QUICK)
 
@@ -34,7 +40,9 @@ async def until_value(folder: Path, shard: str, key: str, value: object) -> None
         await asyncio.sleep(0.02)
 
 
-async def test_children_are_read_when_all_of_their_parents_have_ended_and_settled(make: Any, tmp_path: Path) -> None:
+async def test_children_are_read_when_all_of_their_parents_have_ended_and_settled(
+    make: Any, tmp_path: Path
+) -> None:
     fake = FakeKinesis()
     parents = [fake.add(), fake.add()]
     for number, parent in enumerate(parents):
@@ -81,8 +89,10 @@ async def test_an_iterator_that_is_null_on_an_open_shard_is_not_its_end(make: An
     shard = fake.add()
     fake.write(shard, 1, 2, 3)
     ending = fake.shards[shard]
-    read = fake._GetRecords
-    fake._GetRecords = lambda body: {key: value for key, value in read(body).items() if key != "NextShardIterator"}  # type: ignore[method-assign]
+    read = fake._get_records
+    fake._get_records = lambda body: {
+        key: value for key, value in read(body).items() if key != "NextShardIterator"
+    }  # type: ignore[method-assign]
     async with serve_fake(fake) as endpoint:
         intake = Collecting()
         async with running(make(endpoint), intake):
@@ -134,12 +144,16 @@ async def test_a_subscription_goes_on_after_its_time_where_it_was(tmp_path: Path
 
 
 def test_a_shard_is_readable_when_its_parents_have_ended_or_are_forgotten() -> None:
-    shards = {one.name: one for one in (Shard("1"), Shard("2", ("1",)), Shard("3", ("1", "2")), Shard("4", ("0",)))}
+    shards = {
+        one.name: one for one in (Shard("1"), Shard("2", ("1",)), Shard("3", ("1", "2")), Shard("4", ("0",)))
+    }
     assert find_readable(shards, set()) == ["1", "4"]
     assert find_readable(shards, {"1"}) == ["2", "4"]
     assert find_readable(shards, {"1", "2", "4"}) == ["3"]
 
 
-@pytest.mark.parametrize(("shards", "copies", "share"), [(4, 2, 2), (5, 2, 3), (1, 3, 1), (0, 1, 0), (3, 0, 3)])
+@pytest.mark.parametrize(
+    ("shards", "copies", "share"), [(4, 2, 2), (5, 2, 3), (1, 3, 1), (0, 1, 0), (3, 0, 3)]
+)
 def test_a_share_is_as_many_as_every_other_rounded_up(shards: int, copies: int, share: int) -> None:
     assert fair_share(shards, copies) == share

@@ -28,12 +28,18 @@ async def put(folder: Path, endpoint: str, batch: list[Any], **more: object) -> 
 async def test_records_are_in_the_stream_and_are_handed_on_as_they_came(tmp_path: Path) -> None:
     with serve_s3() as aws:
         client = boto3.client(
-            "kinesis", endpoint_url=aws.endpoint, region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b"
+            "kinesis",
+            endpoint_url=aws.endpoint,
+            region_name="us-east-1",
+            aws_access_key_id="a",
+            aws_secret_access_key="b",
         )
         client.create_stream(StreamName="s", ShardCount=1)
         batch = [{"n": n, "text": "ö"} for n in range(1200)]
         done = await put(tmp_path, aws.endpoint, batch)
-        shard = client.get_shard_iterator(StreamName="s", ShardId="shardId-000000000000", ShardIteratorType="TRIM_HORIZON")
+        shard = client.get_shard_iterator(
+            StreamName="s", ShardId="shardId-000000000000", ShardIteratorType="TRIM_HORIZON"
+        )
         records = await asyncio.to_thread(client.get_records, ShardIterator=shard["ShardIterator"])
     assert done.values == batch
     assert not done.failed
@@ -58,7 +64,14 @@ async def test_only_what_was_refused_is_sent_again_and_keys_keep_their_order(tmp
 
 async def test_records_that_cannot_be_put_fail_alone(tmp_path: Path) -> None:
     fake = FakeKinesis()
-    batch: list[Any] = [{"k": "a"}, {"other": 1}, {"k": "x" * 300}, {"k": "b", "big": "x" * (1 << 20)}, {"k": [1]}, 7]
+    batch: list[Any] = [
+        {"k": "a"},
+        {"other": 1},
+        {"k": "x" * 300},
+        {"k": "b", "big": "x" * (1 << 20)},
+        {"k": [1]},
+        7,
+    ]
     async with serve_fake(fake) as endpoint:
         done = await put(tmp_path, endpoint, batch, partition_key="k")
     assert [value for _, value in fake.put] == [{"k": "a"}, {"k": [1]}]

@@ -32,6 +32,10 @@ _OPERATIONS: Final = ("insert", "update", "delete", "truncate")
 _FORMAT: Final = ConfigKey(
     "format", words("json", "text", "base64"), "What a record is made of: parsed, or the bytes as text.", default="json"
 )  # fmt: skip
+_MOST_BYTES: Final = ConfigKey(
+    "most_bytes", one_of(NUMBER, FILLED), "How large a record may be; a larger one is a dead letter. Ours.",
+    read=read_amount_of_bytes, default=1 << 20,
+)  # fmt: skip
 _COLD_START: Final = words("trim_horizon", "latest")
 AMAZON: Final = (
     ConfigKey("endpoint", FILLED, "The address of the service; Amazon's own unless said. Ours.", read=url("http", "https")),
@@ -46,6 +50,7 @@ _SHARDS: Final = (
     ),
     *AMAZON,
     _FORMAT,
+    _MOST_BYTES,
 )  # fmt: skip
 _LATER_START: Final = ConfigKey(
     "cold_start", _COLD_START, "Where to begin when nothing was read before: the oldest, or only new.", default="trim_horizon"
@@ -107,15 +112,18 @@ _TRIGGERS: Final = (
             "most_lag", one_of(NUMBER, FILLED), "How much of its log the database may have to keep before it is said.",
             read=read_amount_of_bytes, default=_GIGABYTE,
         ),
+        _MOST_BYTES,
     ),
     _trigger(
         "nats",
         "Each message of a JetStream stream. Ours.",
-        ConfigKey("url", FILLED, "`nats://host:4222`.", read=url("nats", "tls", "ws", "wss"), required=True),
+        ConfigKey("url", FILLED, "`nats://host:4222`.", read=url("nats", "tls"), required=True),
         ConfigKey("stream", FILLED, "The stream's name.", required=True),
         ConfigKey("subject", FILLED, "Subjects that count; all of the stream unless said."),
         ConfigKey("durable", FILLED, "The consumer's name; one of the flow's own unless said."),
         _LATER_START,
+        _FORMAT,
+        _MOST_BYTES,
     ),
     _trigger(
         "redis",
@@ -124,6 +132,9 @@ _TRIGGERS: Final = (
         ConfigKey("stream", FILLED, "The stream's key.", required=True),
         ConfigKey("group", FILLED, "The group's name; one of the flow's own unless said."),
         _LATER_START,
+        ConfigKey("field", FILLED, "The field of an entry that holds the record; none: all of its fields are, as text."),
+        _FORMAT,
+        _MOST_BYTES,
     ),
 )  # fmt: skip
 TRIGGERS: Final[Mapping[str, Action]] = {action.name: action for action in _TRIGGERS}

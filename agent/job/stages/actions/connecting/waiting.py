@@ -8,6 +8,17 @@ _FIRST_SECONDS = 0.2
 _MOST_SECONDS = 20.0
 
 
+def honour_cancel() -> None:
+    """Raise CancelledError where this task was told to end, and somebody below did not let it hear.
+
+    `asyncio.wait_for` of Python 3.11 forgets a cancellation that comes together with its answer; redis-py and nats-py
+    wait by it.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
 class Trouble:
     """One source of trouble, such as a server that is away."""
 
@@ -24,6 +35,7 @@ class Trouble:
 
     async def meet(self, what: str, *, quiet: int = 2) -> None:
         """It is there (again): wait. It is said when it was met more than `quiet` times, and when it is another."""
+        honour_cancel()
         self._tries += 1
         if self._tries > quiet and what != self._said:
             self._said = what

@@ -9,13 +9,14 @@ from contextlib import suppress
 from typing import Any
 
 from agent.errors import AgentError
+from agent.job.stages.actions.connecting.addresses import read_address
 from agent.job.stages.actions.connecting.bodies import MOST_BYTES, read_body, show_raw
 from agent.job.stages.actions.connecting.flight import Flight
 from agent.job.stages.actions.connecting.handing import Come, hand_on
 from agent.job.stages.actions.connecting.holding import Holder, Pace
 from agent.job.stages.actions.connecting.libraries import load_library
 from agent.job.stages.actions.connecting.marks import holding_mark
-from agent.job.stages.actions.connecting.waiting import Trouble
+from agent.job.stages.actions.connecting.waiting import Trouble, honour_cancel
 from agent.job.stages.actions.nats.consumer import Consumer, prepare_consumer
 from agent.job.stages.stage import Intake, StageContext, StageError, StreamPosition
 
@@ -41,6 +42,7 @@ class NatsTrigger:
         self._nats = load_library("nats", context.name)
         self._errors = load_library("nats.errors", context.name)
         self._js_errors = load_library("nats.js.errors", context.name)
+        self._urls = [one.strip() for one in read_address(context, "url", {"nats", "tls"}).split(",")]
         self._trouble = Trouble(context.say)
         self._holder = Holder(context.bookmarks, pace or Pace())
         self._form = str(context.config.get("format", "json"))
@@ -91,7 +93,7 @@ class NatsTrigger:
         if self._client is not None:
             await self._disconnect()
         client = await self._nats.connect(
-            str(self._context.config["url"]).split(","),
+            self._urls,
             name=f"flow {self._context.name}",
             allow_reconnect=False,
             connect_timeout=10,
@@ -117,9 +119,11 @@ class NatsTrigger:
         batch = max(2, min(_FETCH_RECORDS, consumer.most_in_flight))
         try:
             messages = await subscription.fetch(batch, timeout=_FETCH_SECONDS)
+            honour_cancel()
         except (TimeoutError, self._errors.TimeoutError):
             if self._client is None or self._client.is_closed:
                 raise self._errors.ConnectionClosedError from None
+            honour_cancel()
             return
         by_key = {_key(message): message for message in messages}
         new = self._flight.add((key, message.reply) for key, message in by_key.items())

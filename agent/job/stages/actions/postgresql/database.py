@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.job.stages.actions.connecting.libraries import load_library
+from agent.job.stages.actions.connecting.waiting import honour_cancel
 from agent.job.stages.actions.postgresql.replication import ServerError
 
 Table = tuple[str, str]  # its schema, and its name
@@ -156,6 +157,7 @@ class Database:
             )
             async with connection:
                 yield connection
+            honour_cancel()
         except self._psycopg.Error as error:
             raise ServerError(str(error), error.sqlstate or "") from error
 

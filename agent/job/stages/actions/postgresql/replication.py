@@ -49,10 +49,10 @@ class Replication:
     async def open(cls, stage: str, url: str, slot: str, publication: str, lsn: int) -> "Replication":
         """Begin to read a slot, with the first transaction that was committed after `lsn`. Raises ServerError."""
         psycopg = load_library("psycopg", stage)
-        given = psycopg.conninfo.conninfo_to_dict(url)
-        options = f"{given.pop('options', '')} {_FORMS}".strip()
-        settings = {"connect_timeout": 20, "application_name": slot, **given}
         try:
+            given = psycopg.conninfo.conninfo_to_dict(url)
+            options = f"{given.pop('options', '')} {_FORMS}".strip()
+            settings = {"connect_timeout": 20, "application_name": slot, **given}
             connection = await psycopg.AsyncConnection.connect(
                 **settings, options=options, replication="database", autocommit=True
             )

@@ -8,10 +8,11 @@ import asyncio
 from contextlib import suppress
 
 from agent.errors import AgentError
+from agent.job.stages.actions.connecting.addresses import read_address
 from agent.job.stages.actions.connecting.bodies import MOST_BYTES
 from agent.job.stages.actions.connecting.handing import hand_on
 from agent.job.stages.actions.connecting.holding import Held, Holder, Pace
-from agent.job.stages.actions.connecting.waiting import Trouble
+from agent.job.stages.actions.connecting.waiting import Trouble, honour_cancel
 from agent.job.stages.actions.postgresql.changes import Changes
 from agent.job.stages.actions.postgresql.database import Database
 from agent.job.stages.actions.postgresql.messages import Relation, format_lsn, read_message
@@ -43,7 +44,7 @@ class PostgresqlTrigger:
     def __init__(self, context: StageContext, pace: Pace | None = None) -> None:
         self._context = context
         self._pace = pace or Pace()
-        self._url = str(context.config["url"])
+        self._url = read_address(context, "url", {"postgresql", "postgres"})
         self._wanted = Wanted.of(context.config)
         self._database = Database(context.name, self._url)
         self._most_bytes = int(str(context.config.get("most_bytes", MOST_BYTES)))
@@ -152,6 +153,7 @@ class PostgresqlTrigger:
         self._stream = await Replication.open(
             self._context.name, self._url, str(self._mark["slot"]), str(self._mark["publication"]), begin
         )
+        honour_cancel()
         self._trouble.end()
         self._replying = asyncio.create_task(self._reply(self._stream))
 

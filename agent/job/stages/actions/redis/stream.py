@@ -3,12 +3,12 @@
 Entries are `(id, fields)`; an entry that was removed while it was pending has no fields.
 """
 
-import asyncio
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from agent.job.stages.actions.connecting.libraries import load_library
+from agent.job.stages.actions.connecting.waiting import honour_cancel
 
 _BLOCK_SECONDS = 2.0
 _ANSWER_SECONDS = 15.0  # longer than any block: a client that gives up while the server still blocks loses what it would get
@@ -124,11 +124,8 @@ class RedisStream:
         await self._client.aclose()
 
     async def _ask(self, answer: Awaitable[Any]) -> Any:
-        """An answer. redis-py 8.1 swallows a cancellation that comes while it connects: it is honoured here."""
         got = await answer
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise asyncio.CancelledError
+        honour_cancel()
         return got
 
     async def _find_group(self) -> dict[str, Any] | None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from agent.errors import AgentError
+from agent.job.stages.actions.connecting.addresses import read_address
 from agent.job.stages.actions.connecting.bodies import MOST_BYTES, read_body, show_raw
 from agent.job.stages.actions.connecting.flight import Flight
 from agent.job.stages.actions.connecting.handing import Come, hand_on
@@ -35,6 +36,7 @@ class RedisTrigger:
     ) -> None:
         self._context = context
         errors = load_library("redis.exceptions", context.name)
+        self._any = errors.RedisError
         self._answer_error = errors.ResponseError
         self._refused = (errors.AuthenticationError, errors.NoPermissionError)
         self._passing = (
@@ -44,6 +46,8 @@ class RedisTrigger:
             OSError,
             TimeoutError,
         )
+        url = read_address(context, "url", {"redis", "rediss", "valkey", "unix"})
+        self._url = url.replace("valkey://", "redis://", 1) if url.startswith("valkey:") else url
         self._trouble = Trouble(context.say)
         self._holder = Holder(context.bookmarks, pace or Pace())
         self._idle = idle_seconds
@@ -71,7 +75,11 @@ class RedisTrigger:
                     raise AgentError(
                         f"Redis: {error}", where=f"the stream '{self._context.config['stream']}'"
                     ) from error
-            except self._passing as error:
+            except self._any as error:
+                if not isinstance(error, self._passing):
+                    raise AgentError(f"Redis: {error}") from error
+                await self._trouble.meet(f"Redis: {str(error) or type(error).__name__}")
+            except (OSError, TimeoutError) as error:
                 await self._trouble.meet(f"Redis: {str(error) or type(error).__name__}")
 
     async def settle(self, position: StreamPosition) -> None:
@@ -100,9 +108,7 @@ class RedisTrigger:
             known: Mapping[str, object] = mark.value if isinstance(mark.value, Mapping) else {}
             group = str(config.get("group") or known.get("drawn") or draw_name(self._context.name))
             if self._stream is None:
-                self._stream = RedisStream(
-                    self._context.name, str(config["url"]), name, group, f"copy-{number}"
-                )
+                self._stream = RedisStream(self._context.name, self._url, name, group, f"copy-{number}")
             stream = self._stream
             if not await stream.has_group():
                 await self._make_group(stream, is_known=known == {**known, "group": group, "stream": name})
