@@ -6,7 +6,7 @@
 # more than that. A consumer that treats `delete` as the end of an order loses it for a moment, and what was in unchanged large values
 # comes whole.
 #
-# Version: PostgreSQL 16.2 (PyPI's pgserver 0.1.4), the same with 15.18 of Debian 12.
+# Version: PostgreSQL 16.2 (of the Python package pgserver 0.1.4), the same with 15.18 of Debian 12.
 # Source of the guess: PostgreSQL, CREATE PUBLICATION: changes in a partitioned table "will be published using the identity and schema of
 # the partitioned table rather than that of the individual partitions that are actually changed".
 set -euo pipefail

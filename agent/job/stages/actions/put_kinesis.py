@@ -23,7 +23,7 @@ _KEY_CHARACTERS = 256
 _TRIES = 8  # of what is throttled, some 20 seconds; the flow's own rule of retries follows
 
 
-class Entry(NamedTuple):
+class PutEntry(NamedTuple):
     """A record on its way."""
 
     place: int  # in its batch
@@ -40,12 +40,12 @@ class Entry(NamedTuple):
 class Puts:
     """What is left to put of a batch: of each key its records, in order."""
 
-    waiting: dict[str, list[Entry]] = field(default_factory=lambda: defaultdict(list))
+    waiting: dict[str, list[PutEntry]] = field(default_factory=lambda: defaultdict(list))
     failed: dict[int, StageError] = field(default_factory=dict)
 
-    def requests(self) -> Iterator[list[Entry]]:
+    def requests(self) -> Iterator[list[PutEntry]]:
         """The first record of each key, in requests as large as they may be."""
-        request: list[Entry] = []
+        request: list[PutEntry] = []
         size = 0
         for entry in [entries[0] for entries in self.waiting.values()]:
             if request and (len(request) == _REQUEST_RECORDS or size + entry.size > _REQUEST_BYTES):
@@ -56,7 +56,7 @@ class Puts:
         if request:
             yield request
 
-    def done(self, entry: Entry) -> None:
+    def done(self, entry: PutEntry) -> None:
         """The first record of a key is kept."""
         self.waiting[entry.key].pop(0)
         if not self.waiting[entry.key]:
@@ -113,7 +113,7 @@ class PutKinesis:
         """See Stage."""
         await self._api.close()
 
-    async def _put(self, request: list[Entry], puts: Puts, *, is_last: bool) -> int:
+    async def _put(self, request: list[PutEntry], puts: Puts, *, is_last: bool) -> int:
         """Put some; how many were kept. What failed is left where it was, or given up when this was the last try."""
         records = [
             {"Data": base64.b64encode(one.data).decode("ascii"), "PartitionKey": one.key} for one in request
@@ -130,7 +130,7 @@ class PutKinesis:
             kept += self._settle(entry, result, puts, is_last=is_last)
         return kept
 
-    def _settle(self, entry: Entry, result: Mapping[str, str], puts: Puts, *, is_last: bool) -> bool:
+    def _settle(self, entry: PutEntry, result: Mapping[str, str], puts: Puts, *, is_last: bool) -> bool:
         code = result.get("ErrorCode")
         if not code:
             puts.done(entry)
@@ -138,12 +138,12 @@ class PutKinesis:
             puts.give_up(entry.key, StageError(f"Kinesis: {code}: {result.get('ErrorMessage', '')}"))
         return not code
 
-    def _entry(self, place: int, value: Value) -> Entry:
+    def _entry(self, place: int, value: Value) -> PutEntry:
         try:
             data = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
         except UnicodeEncodeError as error:
             raise StageError(f"the record can't be sent as UTF-8: {error.reason}", is_final=True) from None
-        entry = Entry(place, self._key(value), data)
+        entry = PutEntry(place, self._key(value), data)
         if entry.size > _RECORD_BYTES:
             raise StageError(
                 f"the record has {entry.size:,} bytes: Kinesis takes {_RECORD_BYTES:,}", is_final=True

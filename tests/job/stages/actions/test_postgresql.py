@@ -378,6 +378,21 @@ async def test_a_second_copy_waits_until_the_first_is_gone(cluster: Cluster, tmp
     await second.close()
 
 
+async def test_a_copy_whose_bookmark_is_anothers_lets_the_slot_go(cluster: Cluster, tmp_path: Path) -> None:
+    source = Source(cluster)
+    trigger = PostgresqlTrigger(make_context(tmp_path, "in", source.config()), QUICK)
+    task = asyncio.create_task(trigger.run(Collecting()))
+    active = "SELECT active FROM pg_replication_slots WHERE database = current_database()"
+    while source.run(active) != "t":
+        await asyncio.sleep(0.05)
+    FileBookmarks(tmp_path)._db.execute("UPDATE b SET fence = fence + 1")  # as another's take does
+    with pytest.raises(AgentError, match="another copy of this flow"):
+        await task
+    while source.run(active) != "f":
+        await asyncio.sleep(0.05)
+    await trigger.close()
+
+
 async def test_a_change_that_is_too_large_is_a_dead_letter(cluster: Cluster, tmp_path: Path) -> None:
     source, intake = Source(cluster), Collecting()
     config = source.config(most_bytes=1000)

@@ -1,4 +1,4 @@
-"""What a broker gave and has not been told of: a number for each batch, a key and a receipt for each record. Pure.
+"""Records that a broker gave and has not been told of: a number for each batch, a key and a receipt for each record. Pure.
 
 given --add--> on its way --settle--> settled --told--> forgotten
 given again while on its way, or settled --> a new receipt, and no second record
@@ -38,6 +38,11 @@ class Flight(Generic[Key, Receipt]):
                 self._on_way[key] = (self._number, receipt)
                 new.append((key, self._number))
         return new
+
+    def drop(self, keys: Iterable[Key]) -> None:
+        """They were not handed on: they are taken when they are given again."""
+        for key in keys:
+            self._on_way.pop(key, None)
 
     def settle(self, number: int) -> None:
         """All up to a number have ended."""

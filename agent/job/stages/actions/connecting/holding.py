@@ -7,6 +7,7 @@ held --lost--> lost                                      (kept too late, or by a
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import count
 
 from agent.errors import AgentError
 from agent.job.stages.stage import Bookmark, Bookmarks
@@ -23,7 +24,7 @@ class Pace:
 
 
 @dataclass(eq=False)
-class Held:
+class HeldBookmark:
     """A bookmark of ours. `on_lost` is called once, when it is another's or may be."""
 
     bookmark: Bookmark
@@ -41,27 +42,35 @@ class Holder:
     def __init__(self, bookmarks: Bookmarks, pace: Pace) -> None:
         self._bookmarks = bookmarks
         self._pace = pace
-        self._held: dict[str, Held] = {}
+        self._held: dict[str, HeldBookmark] = {}
         self._task: asyncio.Task[None] | None = None
 
-    async def take(self, name: str, on_lost: Callable[[], None]) -> Held | None:
+    async def take(self, name: str, on_lost: Callable[[], None]) -> HeldBookmark | None:
         """Hold a bookmark; None: another job does."""
         began = _now()
         bookmark = await self._bookmarks.take(name, self._pace.lease)
         if bookmark is None:
             return None
-        held = Held(bookmark, began, on_lost, bookmark.value, bookmark.value)
+        held = HeldBookmark(bookmark, began, on_lost, bookmark.value, bookmark.value)
         self._held[name] = held
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._keep_on())
         return held
 
-    async def put(self, held: Held, value: object) -> bool:
+    async def take_place(self, prefix: str, on_lost: Callable[[], None]) -> HeldBookmark:
+        """The first free place among the copies of a flow: `PREFIX/0`, `PREFIX/1`, ..."""
+        for number in count():
+            held = await self.take(f"{prefix}/{number}", on_lost)
+            if held is not None:
+                return held
+        raise AssertionError("there are places without end")
+
+    async def put(self, held: HeldBookmark, value: object) -> bool:
         """Set its value now; False: it is lost. Raises AgentError where nobody answers."""
         held.value = value
         return await self._write(held)
 
-    async def free(self, held: Held) -> None:
+    async def free(self, held: HeldBookmark) -> None:
         """Its value is set, and others may have it."""
         self._held.pop(held.bookmark.name, None)
         if not held.is_lost and await self._write(held):
@@ -88,7 +97,7 @@ class Holder:
                     if _now() - held.kept_at >= self._pace.lease:
                         self._lose(held)
 
-    async def _tend(self, held: Held) -> None:
+    async def _tend(self, held: HeldBookmark) -> None:
         if held.value != held.written:
             await self._write(held)
         began = _now()
@@ -98,7 +107,7 @@ class Holder:
             else:
                 self._lose(held)
 
-    async def _write(self, held: Held) -> bool:
+    async def _write(self, held: HeldBookmark) -> bool:
         async with held.busy:
             value = held.value
             if held.is_lost:
@@ -110,7 +119,7 @@ class Holder:
                 held.written = value
             return True
 
-    def _lose(self, held: Held) -> None:
+    def _lose(self, held: HeldBookmark) -> None:
         self._held.pop(held.bookmark.name, None)
         if not held.is_lost:
             held.is_lost = True

@@ -5,7 +5,7 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from agent.job.stages.actions.connecting.holding import Held, Holder
+from agent.job.stages.actions.connecting.holding import HeldBookmark, Holder
 from agent.job.stages.actions.connecting.waiting import Trouble
 
 
@@ -16,7 +16,7 @@ def draw_name(stage: str) -> str:
 
 
 @asynccontextmanager
-async def holding_mark(holder: Holder, trouble: Trouble, name: str) -> AsyncIterator[Held]:
+async def holding_mark(holder: Holder, trouble: Trouble, name: str) -> AsyncIterator[HeldBookmark]:
     """The mark, for a moment: one copy at a time looks and makes."""
     while (held := await holder.take(name, _nothing)) is None:
         await trouble.meet("another copy of this flow is about to begin")

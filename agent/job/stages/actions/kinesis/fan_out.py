@@ -11,7 +11,7 @@ from typing import Any
 from agent.errors import AgentError
 from agent.job.stages.actions.connecting.waiting import Trouble
 from agent.job.stages.actions.kinesis.api import KinesisApi, KinesisError
-from agent.job.stages.actions.kinesis.reading import Closed, Polling, ShardPage, Start, read_records
+from agent.job.stages.actions.kinesis.reading import Polling, ShardPage, Start, TellClosed, read_records
 
 _TRIES = 3  # of what answers 500 before it counts as what can't be done here
 _ACTIVE_TRIES = 60
@@ -34,7 +34,7 @@ class FanOut:
         self._can_not = False
         self._registering = asyncio.Lock()
 
-    async def __call__(self, shard: str, start: Start, closed: Closed) -> AsyncIterator[ShardPage]:
+    async def __call__(self, shard: str, start: Start, closed: TellClosed) -> AsyncIterator[ShardPage]:
         """See ShardReader."""
         trouble = Trouble(self._say)
         while not self._can_not:

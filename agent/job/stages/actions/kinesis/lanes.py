@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 from agent.job.stages.actions.connecting.bodies import read_body, show_raw
 from agent.job.stages.actions.connecting.handing import Come, hand_on
-from agent.job.stages.actions.connecting.holding import Held
-from agent.job.stages.actions.kinesis.reading import Closed, ShardReader, Start, StreamRecord
+from agent.job.stages.actions.connecting.holding import HeldBookmark
+from agent.job.stages.actions.kinesis.reading import ShardReader, Start, StreamRecord, TellClosed
 from agent.job.stages.stage import Intake, StageError, StreamPosition
 
 _AGGREGATED = (
@@ -25,17 +25,17 @@ class Reading:
     """How a trigger's shards are read."""
 
     reader: ShardReader
-    closed: Closed
+    closed: TellClosed
     form: str
     most_bytes: int
 
 
 @dataclass(eq=False)
-class Lane:
+class ShardLane:
     """A shard that this copy holds. Numbers are sequence numbers; empty: none yet."""
 
     shard: str
-    held: Held
+    held: HeldBookmark
     incarnation: str  # which stream of that name it belongs to
     start: Start
     handed: str = ""  # the last number that was handed on
@@ -54,11 +54,10 @@ class Lane:
         """Read on, until the shard has ended, or it is to stop."""
         async for page in how.reader(self.shard, self.start, how.closed):
             if page.records:
-                self.start = Start(
-                    after=page.records[-1].number
-                )  # what a restart of the trigger goes on from
                 self.handed = page.records[-1].number
                 await hand_on(intake, self._decode(page.records, how))
+                # Where a trigger that is started again goes on: not before all of the page is handed on.
+                self.start = Start(after=self.handed)
             if page.has_ended:
                 self.has_ended = True
                 self.note()

@@ -48,7 +48,7 @@ class ShardPage:
     has_ended: bool = False  # none will follow: the shard is closed and read to its end
 
 
-class Closed(Protocol):
+class TellClosed(Protocol):
     """Tells whether a shard is closed: `is_sure` asks the service anew."""
 
     async def __call__(self, shard: str, *, is_sure: bool) -> bool:
@@ -59,7 +59,7 @@ class Closed(Protocol):
 class ShardReader(Protocol):
     """Reads a shard from a place on."""
 
-    def __call__(self, shard: str, start: Start, closed: Closed) -> AsyncIterator[ShardPage]:
+    def __call__(self, shard: str, start: Start, closed: TellClosed) -> AsyncIterator[ShardPage]:
         """Its pages, until it has ended."""
         ...
 
@@ -72,7 +72,7 @@ class Polling:
         self._stream = stream
         self._trouble = trouble
 
-    async def __call__(self, shard: str, start: Start, closed: Closed) -> AsyncIterator[ShardPage]:
+    async def __call__(self, shard: str, start: Start, closed: TellClosed) -> AsyncIterator[ShardPage]:
         """See ShardReader. An iterator that is null is asked about, and none that isn't is believed: the list of shards
         says that a shard is closed, and an empty page at its tip, asked for after that, that it is at its end.
         """

@@ -1,4 +1,4 @@
-"""Which shards there are, which may be read now, and how many of them a copy takes. Pure.
+"""Shards of a stream: those that may be read now, and how many of them a copy takes. Pure.
 
 unread --parents ended--> readable --taken--> read --end, all settled--> ended
 """

@@ -10,13 +10,13 @@ from typing import Any, TypeGuard
 
 from agent.errors import AgentError
 from agent.job.stages.actions.connecting.bodies import MOST_BYTES
-from agent.job.stages.actions.connecting.holding import Held, Holder, Pace
+from agent.job.stages.actions.connecting.holding import HeldBookmark, Holder, Pace
 from agent.job.stages.actions.connecting.libraries import load_library
 from agent.job.stages.actions.connecting.marks import holding_mark
 from agent.job.stages.actions.connecting.waiting import Trouble
 from agent.job.stages.actions.kinesis.api import KinesisApi, KinesisError
 from agent.job.stages.actions.kinesis.fan_out import FanOut
-from agent.job.stages.actions.kinesis.lanes import Lane, Reading
+from agent.job.stages.actions.kinesis.lanes import Reading, ShardLane
 from agent.job.stages.actions.kinesis.reading import Polling, ShardReader, Start
 from agent.job.stages.actions.kinesis.shards import Shard, fair_share, find_readable, read_listing
 from agent.job.stages.stage import Intake, StageContext, StreamPosition
@@ -46,12 +46,12 @@ class KinesisTrigger:
         self._make_buffer = load_library("botocore.eventstream", context.name).EventStreamBuffer
         self._trouble = Trouble(context.say)
         self._holder = Holder(context.bookmarks, self._pace)
-        self._lanes: dict[str, Lane] = {}
+        self._lanes: dict[str, ShardLane] = {}
         self._ended: set[str] = (
             set()
         )  # shards of which it is known that they are read to their end, and settled
         self._shards: dict[str, Shard] = {}
-        self._copy: Held | None = None
+        self._copy: HeldBookmark | None = None
         self._incarnation = ""
         self._since: float | None = None
         self._stream_arn = ""
@@ -100,8 +100,8 @@ class KinesisTrigger:
         # A stream that was deleted and made again has the same shards' names, with other numbers.
         self._incarnation = f"{self._stream_arn}@{summary.get('StreamCreationTimestamp')}"
         await self._begin_bookmark()
-        while self._copy is None:
-            self._copy = await self._join()
+        if self._copy is None:
+            self._copy = await self._holder.take_place(f"kinesis-copies/{self._context.name}", self._leave)
 
     async def _begin_bookmark(self) -> None:
         """Since when the stream is read: set at the first start."""
@@ -122,14 +122,6 @@ class KinesisTrigger:
             return None
         _, date = await self._api.call_timed("ListShards", {"StreamName": self._stream})
         return parsedate_to_datetime(date).timestamp()
-
-    async def _join(self) -> Held | None:
-        """The first place among the copies that is free."""
-        for number in range(10_000):
-            held = await self._holder.take(f"kinesis-copies/{self._context.name}/{number}", self._leave)
-            if held is not None:
-                return held
-        return None
 
     def _leave(self) -> None:
         self._copy = None
@@ -164,7 +156,7 @@ class KinesisTrigger:
     async def _give_back(self) -> None:
         """Shards that have ended, and those that are another's share."""
         if self._copy is None:
-            self._copy = await self._join()
+            self._copy = await self._holder.take_place(f"kinesis-copies/{self._context.name}", self._leave)
         surplus = len(self._reading()) - await self._share()
         for lane in sorted(self._reading(), key=lambda one: one.shard, reverse=True)[: max(surplus, 0)]:
             lane.is_stopping = True
@@ -205,7 +197,7 @@ class KinesisTrigger:
             await self._holder.free(held)
             return False
         start = Start(str(value.get("after") or ""), self._since)
-        self._lanes[shard] = Lane(shard, held, self._incarnation, start)
+        self._lanes[shard] = ShardLane(shard, held, self._incarnation, start)
         return True
 
     async def _share(self) -> int:
@@ -215,7 +207,7 @@ class KinesisTrigger:
         ]
         return fair_share(len(find_readable(self._shards, self._ended)), copies.count(True))
 
-    def _reading(self) -> list[Lane]:
+    def _reading(self) -> list[ShardLane]:
         return [lane for lane in self._lanes.values() if not lane.is_stopping and not lane.has_ended]
 
     def _lose(self, shard: str) -> None:

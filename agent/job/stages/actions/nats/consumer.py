@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.errors import AgentError
-from agent.job.stages.actions.connecting.holding import Held
+from agent.job.stages.actions.connecting.holding import HeldBookmark
 from agent.job.stages.actions.connecting.libraries import load_library
 from agent.job.stages.actions.connecting.marks import draw_name
 from agent.job.stages.stage import StageContext
@@ -27,7 +27,7 @@ class Consumer:
     most_in_flight: int
 
 
-async def prepare_consumer(context: StageContext, jetstream: Any, mark: Held) -> Consumer:
+async def prepare_consumer(context: StageContext, jetstream: Any, mark: HeldBookmark) -> Consumer:
     """There is the consumer that the flow wants; the mark says so. Raises AgentError, and the library's errors."""
     config = context.config
     stream, subject = str(config["stream"]), str(config.get("subject") or "")

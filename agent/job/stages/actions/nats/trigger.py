@@ -127,7 +127,11 @@ class NatsTrigger:
             return
         by_key = {_key(message): message for message in messages}
         new = self._flight.add((key, message.reply) for key, message in by_key.items())
-        await hand_on(intake, [self._come(by_key[key].data, number) for key, number in new])
+        try:
+            await hand_on(intake, [self._come(by_key[key].data, number) for key, number in new])
+        except BaseException:
+            self._flight.drop(key for key, _ in new)
+            raise
         await self._tell()
 
     def _come(self, data: bytes, number: int) -> Come:

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 
 from agent.job.stages.actions.connecting.handing import MOST_RECORDS, Come
 from agent.job.stages.actions.postgresql.messages import (
+    AbsentCell,
     Begin,
-    Cell,
-    Change,
-    Commit,
+    CommitMessage,
     Message,
     Relation,
+    RowChange,
     Truncate,
     Tuple,
     format_lsn,
@@ -24,7 +24,7 @@ from agent.job.stages.stage import StageError, StreamPosition, Value
 
 
 @dataclass
-class Changes:
+class RowChanges:
     """What was said so far. `is_wanted` is asked with operation, schema and table."""
 
     is_wanted: Callable[[str, str, str], bool]
@@ -49,15 +49,15 @@ class Changes:
                 self._begin = message
             case Relation():
                 self._relations[message.oid] = message
-            case Change():
+            case RowChange():
                 self._change(message)
             case Truncate():
                 self._truncate(message)
-            case Commit():
+            case CommitMessage():
                 return self._commit(message)
         return self._overflow()
 
-    def _change(self, change: Change) -> None:
+    def _change(self, change: RowChange) -> None:
         relation = self._relations[change.relation]
         if not self.is_wanted(change.operation, relation.schema, relation.name):
             return
@@ -83,7 +83,7 @@ class Changes:
             if self.is_wanted("truncate", relation.schema, relation.name):
                 self._waiting.append((self._record("truncate", relation, None, None, None, []), None))
 
-    def _commit(self, message: Commit) -> list[Come]:
+    def _commit(self, message: CommitMessage) -> list[Come]:
         before, self.at = self.at, message.end_lsn
         waiting, self._waiting, self._begin = self._waiting, [], None
         positions = [before] * (len(waiting) - 1) + [message.end_lsn]
@@ -131,7 +131,7 @@ def _read_row(relation: Relation, cells: Tuple, *, is_full: bool) -> dict[str, V
     return {
         column.name: _read_cell(cell, column.type_oid)
         for column, cell in zip(relation.columns, cells, strict=True)
-        if cell is not Cell.UNCHANGED and (is_full or column.is_identity)
+        if cell is not AbsentCell.UNCHANGED and (is_full or column.is_identity)
     }
 
 
@@ -142,7 +142,7 @@ def _fill(
     row: dict[str, Value] = {}
     unchanged = []
     for column, cell in zip(relation.columns, cells, strict=True):
-        if cell is not Cell.UNCHANGED:
+        if cell is not AbsentCell.UNCHANGED:
             row[column.name] = _read_cell(cell, column.type_oid)
         elif old is not None and column.name in old:
             row[column.name] = old[column.name]
@@ -151,5 +151,5 @@ def _fill(
     return row, unchanged
 
 
-def _read_cell(cell: str | Cell, type_oid: int) -> Value:
-    return None if isinstance(cell, Cell) else read_value(cell, type_oid)
+def _read_cell(cell: str | AbsentCell, type_oid: int) -> Value:
+    return None if isinstance(cell, AbsentCell) else read_value(cell, type_oid)

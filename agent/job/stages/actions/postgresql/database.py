@@ -1,4 +1,4 @@
-"""What is asked of the database beside the stream: its publication, its slot, its tables. Each question has a connection of its own."""
+"""Questions to the database beside the stream: its publication, its slot, its tables. Each question has a connection of its own."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -42,7 +42,7 @@ class System:
     lsn: str  # where its log ends
 
 
-class Database:
+class SourceDatabase:
     """One database of a server."""
 
     def __init__(self, stage: str, url: str) -> None:

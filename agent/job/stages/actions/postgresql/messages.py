@@ -9,14 +9,14 @@ from enum import Enum
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
 
-class Cell(Enum):
+class AbsentCell(Enum):
     """What a column may have in place of text."""
 
     NULL = "n"
     UNCHANGED = "u"  # a large value that was not touched, and is not sent
 
 
-Tuple = tuple[str | Cell, ...]
+Tuple = tuple[str | AbsentCell, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +48,14 @@ class Begin:
 
 
 @dataclass(frozen=True, slots=True)
-class Commit:
+class CommitMessage:
     """The end of a transaction; reading goes on after `end_lsn`."""
 
     end_lsn: int
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class RowChange:
     """A row that changed. `old` has the identity's columns only, unless `is_full`."""
 
     operation: str  # insert, update, delete
@@ -73,7 +73,7 @@ class Truncate:
     relations: tuple[int, ...]
 
 
-Message = Relation | Begin | Commit | Change | Truncate
+Message = Relation | Begin | CommitMessage | RowChange | Truncate
 
 
 def read_message(data: bytes) -> Message | None:
@@ -85,7 +85,7 @@ def read_message(data: bytes) -> Message | None:
             return Begin(lsn, _EPOCH + timedelta(microseconds=micros))
         case "C":
             _, _, end, _ = reader.take("!Bqqq")
-            return Commit(end)
+            return CommitMessage(end)
         case "R":
             return _read_relation(reader)
         case "I" | "U" | "D" as kind:
@@ -122,11 +122,13 @@ def _read_relation(reader: "_Reader") -> Relation:
     return Relation(oid, schema, name, identity, tuple(columns))
 
 
-def _read_change(kind: str, reader: "_Reader", size: int) -> Change:
+def _read_change(kind: str, reader: "_Reader", size: int) -> RowChange:
     (relation,) = reader.take("!I")
     tuples = {mark: tuple(reader.cells()) for mark in reader.marks()}
     operation = {"I": "insert", "U": "update", "D": "delete"}[kind]
-    return Change(operation, relation, tuples.get("N"), tuples.get("O", tuples.get("K")), "O" in tuples, size)
+    return RowChange(
+        operation, relation, tuples.get("N"), tuples.get("O", tuples.get("K")), "O" in tuples, size
+    )
 
 
 class _Reader:
@@ -155,12 +157,12 @@ class _Reader:
         while self._at < len(self._data):
             yield self.char()
 
-    def cells(self) -> Iterator[str | Cell]:
+    def cells(self) -> Iterator[str | AbsentCell]:
         (count,) = self.take("!H")
         for _ in range(count):
             kind = self.char()
             if kind != "t":
-                yield Cell(kind)
+                yield AbsentCell(kind)
                 continue
             (length,) = self.take("!I")
             yield self._data[self._at : self._at + length].decode()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from agent.errors import AgentError
 from agent.job.stages.actions.connecting.marks import draw_name
-from agent.job.stages.actions.postgresql.database import Database, Table
+from agent.job.stages.actions.postgresql.database import SourceDatabase, Table
 from agent.job.stages.actions.postgresql.messages import format_lsn, parse_lsn
 from agent.job.stages.stage import StageContext
 
@@ -18,7 +18,7 @@ _GIB = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class CaptureSettings:
     """What the flow's text asks for; empty names: ours."""
 
     tables: tuple[Table, ...]
@@ -28,7 +28,7 @@ class Wanted:
     most_lag: int
 
     @classmethod
-    def of(cls, config: Mapping[str, object]) -> "Wanted":
+    def of(cls, config: Mapping[str, object]) -> "CaptureSettings":
         """Of a stage's config."""
         listed = config.get("tables") or ()
         tables = [listed] if isinstance(listed, str) else listed
@@ -48,7 +48,7 @@ class Wanted:
         return operation in self.operations and (not self.tables or (schema, table) in self.tables)
 
 
-def make_mark(context: StageContext, wanted: Wanted, before: object) -> dict[str, object]:
+def make_mark(context: StageContext, wanted: CaptureSettings, before: object) -> dict[str, object]:
     """What the bookmark says of it: the names are drawn once. `made` once the slot was; `lsn`: settled up to there."""
     drawn = draw_name(context.name)
     known: Mapping[str, object] = before if isinstance(before, Mapping) else {}
@@ -70,7 +70,7 @@ def make_mark(context: StageContext, wanted: Wanted, before: object) -> dict[str
     return mark
 
 
-async def check_server(context: StageContext, database: Database) -> str:
+async def check_server(context: StageContext, database: SourceDatabase) -> str:
     """The number of the server's system. Raises AgentError where it can't replicate; gives advice once."""
     system = await database.read_system()
     if system.wal_level != "logical":
@@ -85,7 +85,9 @@ async def check_server(context: StageContext, database: Database) -> str:
     return f"{system.number}/{system.database}"
 
 
-async def prepare_publication(database: Database, wanted: Wanted, name: str, *, has_slot: bool) -> None:
+async def prepare_publication(
+    database: SourceDatabase, wanted: CaptureSettings, name: str, *, has_slot: bool
+) -> None:
     """There is a publication with the tables. Raises AgentError."""
     if missing := await database.find_missing(wanted.tables):
         raise AgentError(
@@ -113,7 +115,7 @@ async def prepare_publication(database: Database, wanted: Wanted, name: str, *, 
     await database.make_publication(name, wanted.tables, wanted.operations)
 
 
-async def prepare_slot(context: StageContext, database: Database, mark: Mapping[str, object]) -> None:
+async def prepare_slot(context: StageContext, database: SourceDatabase, mark: Mapping[str, object]) -> None:
     """The slot is there, or it was never made: then it is, now. Raises AgentError for one that is gone or useless."""
     name = str(mark["slot"])
     found = await database.read_slot(name)
@@ -139,7 +141,7 @@ async def prepare_slot(context: StageContext, database: Database, mark: Mapping[
 
 
 async def find_begin(
-    context: StageContext, database: Database, mark: Mapping[str, object], system: str
+    context: StageContext, database: SourceDatabase, mark: Mapping[str, object], system: str
 ) -> int:
     """Where reading begins: what the bookmark says, which a crash of the server does not set back; 0: what the slot says."""
     lsn = parse_lsn(str(mark.get("lsn") or "0/0"))
@@ -152,7 +154,7 @@ async def find_begin(
     return lsn
 
 
-async def _refuse_nameless(database: Database, wanted: Wanted) -> None:
+async def _refuse_nameless(database: SourceDatabase, wanted: CaptureSettings) -> None:
     if not {"update", "delete"} & set(wanted.operations):
         return
     if nameless := await database.find_nameless(wanted.tables):

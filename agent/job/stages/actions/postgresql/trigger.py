@@ -11,14 +11,14 @@ from agent.errors import AgentError
 from agent.job.stages.actions.connecting.addresses import read_address
 from agent.job.stages.actions.connecting.bodies import MOST_BYTES
 from agent.job.stages.actions.connecting.handing import hand_on
-from agent.job.stages.actions.connecting.holding import Held, Holder, Pace
+from agent.job.stages.actions.connecting.holding import HeldBookmark, Holder, Pace
 from agent.job.stages.actions.connecting.waiting import Trouble, honour_cancel
-from agent.job.stages.actions.postgresql.changes import Changes
-from agent.job.stages.actions.postgresql.database import Database
+from agent.job.stages.actions.postgresql.changes import RowChanges
+from agent.job.stages.actions.postgresql.database import SourceDatabase
 from agent.job.stages.actions.postgresql.messages import Relation, format_lsn, read_message
 from agent.job.stages.actions.postgresql.replication import KeepAlive, Replication, ServerError
 from agent.job.stages.actions.postgresql.setting_up import (
-    Wanted,
+    CaptureSettings,
     check_server,
     find_begin,
     make_mark,
@@ -45,16 +45,16 @@ class PostgresqlTrigger:
         self._context = context
         self._pace = pace or Pace()
         self._url = read_address(context, "url", {"postgresql", "postgres"})
-        self._wanted = Wanted.of(context.config)
-        self._database = Database(context.name, self._url)
+        self._wanted = CaptureSettings.of(context.config)
+        self._database = SourceDatabase(context.name, self._url)
         self._most_bytes = int(str(context.config.get("most_bytes", MOST_BYTES)))
         self._trouble = Trouble(context.say)
         self._holder = Holder(context.bookmarks, self._pace)
-        self._held: Held | None = None
+        self._held: HeldBookmark | None = None
         self._mark: dict[str, object] = {}
         self._stream: Replication | None = None
         self._replying: asyncio.Task[None] | None = None
-        self._handed = 0  # the end of the last commit that something of was handed on
+        self._handed = 0  # the end of the last commit that was handed on
         self._after = 0  # nothing for us lies between that and here
         self._settled = 0
         self._told_lag = 0
@@ -67,10 +67,9 @@ class PostgresqlTrigger:
         try:
             await self._running
         except asyncio.CancelledError:
-            if self._held is not None or self._running.cancelling():
-                self._running.cancel()
-                raise
-            raise AgentError("another copy of this flow reads the slot by now") from None
+            honour_cancel()
+            await self._disconnect()  # for the other copy
+            raise AgentError("another copy of this flow reads the slot by now, or may") from None
 
     async def settle(self, position: StreamPosition) -> None:
         """See TriggerStage. The bookmark follows within a second, and the slot with it."""
@@ -98,6 +97,7 @@ class PostgresqlTrigger:
             self._running.cancel()
 
     async def _bring(self, intake: Intake) -> None:
+        await self._disconnect()
         while True:
             try:
                 begin = await self._set_up()
@@ -161,7 +161,7 @@ class PostgresqlTrigger:
         stream = self._stream
         assert stream is not None
         keys: dict[tuple[str, str], list[str]] = {}
-        changes = Changes(self._wanted.is_wanted, self._most_bytes, begin, keys)
+        changes = RowChanges(self._wanted.is_wanted, self._most_bytes, begin, keys)
         while True:
             frame = await stream.read()
             if isinstance(frame, KeepAlive):
@@ -178,8 +178,8 @@ class PostgresqlTrigger:
                 keys[table] = await self._database.find_key(table)
             come = changes.read(message)
             if come:
-                self._handed = max(self._handed, int(str(come[-1].position.at)))
                 await hand_on(intake, come)
+                self._handed = max(self._handed, int(str(come[-1].position.at)))
             elif changes.is_between:
                 self._pass(changes.at)
 

@@ -15,7 +15,7 @@ _ANSWER_SECONDS = 15.0  # longer than any block: a client that gives up while th
 _PAGE = 500
 
 
-class Entry(NamedTuple):
+class StreamEntry(NamedTuple):
     """One entry; `fields` is None where it was removed while it was pending."""
 
     id: bytes
@@ -62,7 +62,7 @@ class RedisStream:
         """Make the group, and the stream where there is none; it begins after the entry `begin`."""
         await self._ask(self._client.xgroup_create(self.stream, self.group, id=begin, mkstream=True))
 
-    async def read_own(self, after: bytes) -> list[Entry]:
+    async def read_own(self, after: bytes) -> list[StreamEntry]:
         """What this consumer was given and has not acknowledged, after an id."""
         return _entries(
             await self._ask(
@@ -70,7 +70,7 @@ class RedisStream:
             )
         )
 
-    async def read_new(self) -> list[Entry]:
+    async def read_new(self) -> list[StreamEntry]:
         """What nobody was given yet; waits two seconds for the first."""
         block = int(_BLOCK_SECONDS * 1000)
         answer = await self._ask(
@@ -78,10 +78,10 @@ class RedisStream:
         )
         return _entries(answer)
 
-    async def claim(self, idle_seconds: float) -> tuple[list[Entry], list[bytes]]:
+    async def claim(self, idle_seconds: float) -> tuple[list[StreamEntry], list[bytes]]:
         """What others were given, and have left alone for so long; and ids of such that were removed by now."""
         begin: bytes = b"0-0"
-        claimed: list[Entry] = []
+        claimed: list[StreamEntry] = []
         removed: list[bytes] = []
         while True:
             idle = int(idle_seconds * 1000)
@@ -91,7 +91,7 @@ class RedisStream:
                 )
             )
             begin, entries, *gone = answer
-            claimed += [Entry(one[0], one[1] or None) for one in entries if one and one[0] is not None]
+            claimed += [StreamEntry(one[0], one[1] or None) for one in entries if one and one[0] is not None]
             removed += gone[0] if gone else []
             if begin == b"0-0" or len(claimed) >= _PAGE:
                 return claimed, removed
@@ -133,8 +133,8 @@ class RedisStream:
         return next((one for one in groups if one["name"] == self.group.encode()), None)
 
 
-def _entries(answer: Any) -> list[Entry]:
-    return [Entry(entry, fields or None) for _, entries in answer or () for entry, fields in entries]
+def _entries(answer: Any) -> list[StreamEntry]:
+    return [StreamEntry(entry, fields or None) for _, entries in answer or () for entry, fields in entries]
 
 
 def _pages(ids: Sequence[bytes]) -> list[Sequence[bytes]]:

@@ -13,11 +13,11 @@ from agent.job.stages.actions.connecting.addresses import read_address
 from agent.job.stages.actions.connecting.bodies import MOST_BYTES, read_body, show_raw
 from agent.job.stages.actions.connecting.flight import Flight
 from agent.job.stages.actions.connecting.handing import Come, hand_on
-from agent.job.stages.actions.connecting.holding import Held, Holder, Pace
+from agent.job.stages.actions.connecting.holding import HeldBookmark, Holder, Pace
 from agent.job.stages.actions.connecting.libraries import load_library
 from agent.job.stages.actions.connecting.marks import draw_name, holding_mark
 from agent.job.stages.actions.connecting.waiting import Trouble
-from agent.job.stages.actions.redis.stream import Entry, RedisStream
+from agent.job.stages.actions.redis.stream import RedisStream, StreamEntry
 from agent.job.stages.stage import Intake, StageContext, StageError, StreamPosition, Value
 
 IDLE_SECONDS = 60.0  # after which an entry's consumer counts as dead
@@ -55,7 +55,7 @@ class RedisTrigger:
         self._form = str(context.config.get("format", "json"))
         self._most_bytes = int(str(context.config.get("most_bytes", MOST_BYTES)))
         self._flight: Flight[bytes, None] = Flight()
-        self._place: Held | None = None
+        self._place: HeldBookmark | None = None
         self._stream: RedisStream | None = None
         self._tending: asyncio.Task[None] | None = None
         self._told_missed = 0
@@ -99,8 +99,8 @@ class RedisTrigger:
 
     async def _connect(self) -> RedisStream:
         """The stream has its group."""
-        while self._place is None:
-            self._place = await self._join()
+        if self._place is None:
+            self._place = await self._holder.take_place(f"redis-copies/{self._context.name}", self._leave)
         number = self._place.bookmark.name.rpartition("/")[2]
         config = self._context.config
         name = str(config["stream"])
@@ -136,13 +136,6 @@ class RedisTrigger:
         await stream.make_group("$" if is_latest else "0")
         self._context.say(f"made the group '{stream.group}'")
 
-    async def _join(self) -> Held | None:
-        for number in range(10_000):
-            held = await self._holder.take(f"redis-copies/{self._context.name}/{number}", self._leave)
-            if held is not None:
-                return held
-        return None
-
     def _leave(self) -> None:
         """Another copy has this one's place: what it reads it reads under the same consumer's name, once each."""
         self._place = None
@@ -170,14 +163,18 @@ class RedisTrigger:
             self._tell_removed([entry.decode() for entry in removed])
         await self._hand_on(intake, stream, entries)
 
-    async def _hand_on(self, intake: Intake, stream: RedisStream, entries: Sequence[Entry]) -> None:
+    async def _hand_on(self, intake: Intake, stream: RedisStream, entries: Sequence[StreamEntry]) -> None:
         removed = [one.id for one in entries if one.fields is None]
         if removed:
             self._tell_removed([entry.decode() for entry in removed])
             await stream.acknowledge(removed)
         fields = {one.id: one.fields for one in entries if one.fields is not None}
         new = self._flight.add((entry, None) for entry in fields)
-        await hand_on(intake, [self._come(fields[entry], number) for entry, number in new])
+        try:
+            await hand_on(intake, [self._come(fields[entry], number) for entry, number in new])
+        except BaseException:
+            self._flight.drop(key for key, _ in new)
+            raise
 
     def _come(self, fields: Mapping[bytes, bytes], number: int) -> Come:
         position = StreamPosition("", number)
