@@ -126,6 +126,8 @@ async def test_a_server_that_is_killed_is_waited_for_and_nothing_settled_comes_a
                 await intake.until(lambda it: len(it.values) == 2)
                 server.kill()
                 await trigger.settle(intake.batches[-1][1])  # while nobody can be told
+                while not any(line.startswith("NATS: ") for line in said):
+                    await asyncio.sleep(0.05)
                 await asyncio.to_thread(server.start)
                 async with stream_again(stream) as jetstream:
                     await jetstream.publish(f"{stream.name}.a", b"3")

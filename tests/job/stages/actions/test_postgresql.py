@@ -261,6 +261,18 @@ async def test_a_server_that_is_killed_is_waited_for_and_nothing_settled_comes_a
     assert [one["key"]["id"] for one in intake.values] == [1, 2, 3]
 
 
+async def test_a_server_that_is_away_is_said(tmp_path: Path) -> None:
+    said: list[str] = []
+    trigger = PostgresqlTrigger(
+        make_context(tmp_path, "in", {"url": "postgresql://u:secret@127.0.0.1:1/d"}, said), QUICK
+    )
+    async with running(trigger, Collecting()):
+        while not said:
+            await asyncio.sleep(0.05)
+    assert said[0].startswith("PostgreSQL: ")
+    assert "secret" not in said[0]
+
+
 def test_a_killed_consumer_brings_again_only_what_was_not_settled(cluster: Cluster, tmp_path: Path) -> None:
     source = Source(cluster)
     with driver("postgresql", source.config(), tmp_path, "5") as first:

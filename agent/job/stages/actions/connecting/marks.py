@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from agent.job.stages.actions.connecting.holding import HeldBookmark, Holder
@@ -16,8 +16,9 @@ def draw_name(stage: str) -> str:
 
 
 @asynccontextmanager
-async def holding_mark(holder: Holder, trouble: Trouble, name: str) -> AsyncIterator[HeldBookmark]:
+async def holding_mark(holder: Holder, say: Callable[[str], None], name: str) -> AsyncIterator[HeldBookmark]:
     """The mark, for a moment: one copy at a time looks and makes."""
+    trouble = Trouble(say)
     while (held := await holder.take(name, _nothing)) is None:
         await trouble.meet("another copy of this flow is about to begin")
     trouble.end()

@@ -105,7 +105,7 @@ class KinesisTrigger:
 
     async def _begin_bookmark(self) -> None:
         """Since when the stream is read: set at the first start."""
-        async with holding_mark(self._holder, self._trouble, f"kinesis/{self._context.name}") as mark:
+        async with holding_mark(self._holder, self._context.say, f"kinesis/{self._context.name}") as mark:
             value = mark.value if _is_of(mark.value, self._incarnation) else None
             if value is None:
                 if mark.value is not None:

@@ -96,6 +96,8 @@ class NatsTrigger:
             self._urls,
             name=f"flow {self._context.name}",
             allow_reconnect=False,
+            max_reconnect_attempts=1,  # also of a first connection, in which all errors are swallowed
+            reconnect_time_wait=0.1,
             connect_timeout=10,
             ping_interval=10,
             max_outstanding_pings=2,
@@ -103,7 +105,7 @@ class NatsTrigger:
         )
         self._client = client
         jetstream = client.jetstream(timeout=_ANSWER_SECONDS)
-        async with holding_mark(self._holder, self._trouble, f"nats/{self._context.name}") as mark:
+        async with holding_mark(self._holder, self._context.say, f"nats/{self._context.name}") as mark:
             self._consumer = await prepare_consumer(self._context, jetstream, mark)
         await self._look_for_removed()
         subscription = await jetstream.pull_subscribe_bind(

@@ -104,7 +104,7 @@ class RedisTrigger:
         number = self._place.bookmark.name.rpartition("/")[2]
         config = self._context.config
         name = str(config["stream"])
-        async with holding_mark(self._holder, self._trouble, f"redis/{self._context.name}") as mark:
+        async with holding_mark(self._holder, self._context.say, f"redis/{self._context.name}") as mark:
             known: Mapping[str, object] = mark.value if isinstance(mark.value, Mapping) else {}
             group = str(config.get("group") or known.get("drawn") or draw_name(self._context.name))
             if self._stream is None:
