@@ -1,6 +1,5 @@
 """A stream into a stream, through a real supervisor that is killed: nothing is lost, and only what was on its way is doubled."""
 
-import contextlib
 import json
 import os
 import signal
@@ -56,16 +55,12 @@ def test_a_flow_from_redis_to_kinesis_loses_nothing_when_its_supervisor_is_kille
             groups = client.xinfo_groups("from") if client.exists("from") else []
             return bool(groups) and groups[0]["pending"] == 0 and groups[0]["lag"] == 0
 
-        _, pid = start_stages(tmp_path, *stages, secrets={"KEY": "k"})
-        wait_for(arrived, "records in the second stream")
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-        _, pid = start_stages(tmp_path, *stages, secrets={"KEY": "k"})
-        try:
-            wait_for(is_settled, "all settled")
-        finally:
-            with contextlib.suppress(ProcessLookupError):
+        for until, what in ((arrived, "records in the second stream"), (is_settled, "all settled")):
+            _, pid = start_stages(tmp_path, *stages, secrets={"KEY": "k"})
+            try:
+                wait_for(until, what)
+            finally:
                 os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
+                os.waitpid(pid, 0)
         assert set(arrived()) == set(range(RECORDS))
         client.close()
