@@ -34,7 +34,7 @@ async def find_node_interpreter(step: StepRun, action: StepAction) -> Interprete
     """The action's node, where the job's steps run; one is installed where there is none. Raises AgentError."""
     runs = action.manifest.runs
     assert isinstance(runs, NodeRuns)
-    return Interpreter((await _choose_node(step, _choose_major(step, runs.version)),), step.job.host)
+    return Interpreter((await choose_node(step, _choose_major(step, runs.version)),), step.job.host)
 
 
 async def find_python_interpreter(step: StepRun, action: StepAction) -> Interpreter:
@@ -52,14 +52,8 @@ async def find_python_interpreter(step: StepRun, action: StepAction) -> Interpre
     return Interpreter((python, "-s", "-B", "-u"), MachineHost(), (write_argument(step),), modules)
 
 
-def _choose_major(step: StepRun, wanted: int) -> int:
-    """The action's own, or the later one that the flow asks for in its `env`."""
-    is_forced = step.job.environment.values.get(_FORCE, "").lower() == "true"
-    return max(wanted, MAJOR) if is_forced else wanted
-
-
-async def _choose_node(step: StepRun, major: int) -> str:
-    """The program. Raises AgentError when there is none."""
+async def choose_node(step: StepRun, major: int) -> str:
+    """The node of that major or a later one, where the job's steps run. Raises AgentError when there is none."""
     job = step.job
     if job.is_in_container:
         bring_musl = partial(_install, install_musl_node, job, is_musl=True)
@@ -77,6 +71,12 @@ async def _choose_node(step: StepRun, major: int) -> str:
         f"There is no node {major} on this machine; installing node {MAJOR} for this job and those to come."
     )
     return await asyncio.to_thread(_install, install_node, job)
+
+
+def _choose_major(step: StepRun, wanted: int) -> int:
+    """The action's own, or the later one that the flow asks for in its `env`."""
+    is_forced = step.job.environment.values.get(_FORCE, "").lower() == "true"
+    return max(wanted, MAJOR) if is_forced else wanted
 
 
 def _install(

@@ -3,19 +3,26 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from agent.errors import AgentError
+
+if TYPE_CHECKING:
+    from agent.job.attach.program import Program
 
 Value = object  # a record: JSON data; nobody changes one that he was given
 
 
 class StageError(AgentError):
-    """A record can't be done by a stage, now (it is tried again) or ever (`is_final`: it is a dead letter at once)."""
+    """A record can't be done by a stage, now (it is tried again) or ever (`is_final`: it is a dead letter at once).
 
-    def __init__(self, message: str, *, is_final: bool = False) -> None:
+    `after`: seconds that it is not to be tried again for at least, where somebody has said so (HTTP: Retry-After).
+    """
+
+    def __init__(self, message: str, *, is_final: bool = False, after: float = 0.0) -> None:
         super().__init__(message)
         self.is_final = is_final
+        self.after = after
 
 
 @dataclass(slots=True)
@@ -130,6 +137,40 @@ class ServerPlace(NamedTuple):
     token: str  # the job's: never shown
 
 
+class StageProgram(NamedTuple):
+    """A program that does a stage's work: how it is started."""
+
+    arguments: Sequence[str]
+    env: Mapping[str, str]  # beside what every process of the job has
+    open: "Callable[[], Awaitable[Program]] | None" = None  # where it is not started on the machine
+
+
+class Programs(Protocol):
+    """What processes beside the supervisor run with: what a step's would. All of them raise AgentError."""
+
+    async def find_python(self, folder: Path) -> str:
+        """A Python with what the requirements.txt in `folder` names; without one, with nothing."""
+        ...
+
+    async def find_node(self) -> str:
+        """A node."""
+        ...
+
+    async def find_shell(self, name: str, script: Path) -> Sequence[str]:
+        """The words that run `script` by the shell of that name; empty: the job's usual one."""
+        ...
+
+    async def find_action(
+        self, uses: str, inputs: Mapping[str, object], say: Callable[[str], None]
+    ) -> StageProgram:
+        """The program that an action is."""
+        ...
+
+    async def open(self, arguments: Sequence[str], env: Mapping[str, str]) -> "Program":
+        """Start a program in the workspace, whose environment is a step's, and `env`."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class StageContext:
     """What a stage is made with."""
@@ -144,6 +185,7 @@ class StageContext:
     say: Callable[[str], None]  # a line of the stage's log, masked
     warn: Callable[[str], None]  # the same, and an annotation of the job
     now: Callable[[], float]  # seconds of the day's clock
+    programs: Programs | None = None  # None: stages without I/O of their own have no use for it
 
 
 class MakeStage(Protocol):

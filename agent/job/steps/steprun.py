@@ -187,10 +187,13 @@ class StepRun:
             case Speech.VALUES:
                 return partial(take_value, self.effects)
 
-    def describe_environment(self, extra: Mapping[str, str]) -> dict[str, str]:
-        """What a process beside this step begins with, where the job's steps run: what it changed for later ones counts."""
+    def describe_environment(self, extra: Mapping[str, str], host: StepHost | None = None) -> dict[str, str]:
+        """What a process beside this step begins with, where the job's steps run: what it changed for later ones counts.
+
+        `host` is where it runs, if that is not where the job's steps do.
+        """
         env = {**self.job.environment.values, **self.own_env}
-        return self._build_environment(self.job.host, extra, env)
+        return self._build_environment(host or self.job.host, extra, env)
 
     def _build_environment(
         self, host: StepHost, extra: Mapping[str, str], env: Mapping[str, str] | None = None

@@ -1,0 +1,74 @@
+"""What the configurations of program stages have in common."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from agent.errors import AgentError
+from agent.job.stages.stage import Programs, StageContext
+
+_SECONDS: Final = 30.0
+
+
+def read_seconds(context: StageContext) -> float:
+    """`timeout`: how long an answer may take. Raises AgentError."""
+    value = context.config.get("timeout", _SECONDS)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        raise AgentError("`timeout` is a number of seconds above 0", where=context.name)
+    return float(value)
+
+
+def read_text(context: StageContext, key: str) -> str:
+    """A text; empty where it is not said. Raises AgentError."""
+    value = context.config.get(key) or ""
+    if not isinstance(value, str):
+        raise AgentError(f"`{key}` is a text", where=context.name)
+    return value
+
+
+def read_mapping(context: StageContext, key: str) -> Mapping[str, object]:
+    """A mapping; empty where it is not said. Raises AgentError."""
+    value = context.config.get(key) or {}
+    if not isinstance(value, Mapping):
+        raise AgentError(f"`{key}` is a mapping", where=context.name)
+    return value
+
+
+def programs_of(context: StageContext) -> Programs:
+    """What the stage's program runs with. Raises AgentError where there can be none."""
+    if context.programs is None:
+        raise AgentError("no programs can be started here", where=context.name)
+    return context.programs
+
+
+def find_code(context: StageContext) -> Path | None:
+    """The code's file, where it is one of the workspace's; None: it is written in the flow. Raises AgentError."""
+    code, name = read_text(context, "code"), read_text(context, "file")
+    if bool(code.strip()) == bool(name):
+        raise AgentError("a code stage needs `code` or `file`, and one of them alone", where=context.name)
+    if not name:
+        return None
+    file = (context.workspace / name).resolve()
+    if not file.is_relative_to(context.workspace.resolve()):
+        raise AgentError(f"the file '{name}' lies outside of the workspace", where=context.name)
+    if not file.is_file():
+        raise AgentError(
+            f"there is no file '{name}' in the workspace",
+            where=context.name,
+            hint="is it part of the run's code?",
+        )
+    return file
+
+
+def write_code(context: StageContext, name: str, text: str) -> Path:
+    """The code that the flow has, as a file of the stage's own."""
+    context.scratch.mkdir(parents=True, exist_ok=True)
+    file = context.scratch / name
+    file.write_text(text, encoding="utf-8")
+    file.chmod(0o600)
+    return file
+
+
+def wrap(*words: str) -> list[str]:
+    """The same program with its records on file 4 and its answers to file 3; its standard output is its log."""
+    return ["/bin/sh", "-c", 'exec "$@" 4<&0 3>&1 </dev/null 1>&2', "sh", *words]

@@ -1,0 +1,121 @@
+"""A program kept up, and what becomes of a batch whatever happens to it.
+
+    asked for all --all answered--> done
+    asked for all --it ended, or was late--> started again, asked for the next alone
+    asked for one alone --answered--> asked for the next alone
+    asked for one alone --it ended, or was late--> that record has failed; started again, asked for all that are left
+
+So a record that ends the program harms none of its neighbours. Where the program is code, that record is a dead letter: it ended the
+program twice. A command that ends well after it answered some is only started again (`head`).
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, NamedTuple
+
+from agent.errors import AgentError
+from agent.job.stages.actions.programs.kept import KeptProgram, ProgramEnd
+from agent.job.stages.actions.programs.speech import Answer
+from agent.job.stages.stage import StageError, Value
+
+_FIRST_SECONDS: Final = 0.25  # before the second start without an answer between; the first is at once
+_MOST_SECONDS: Final = 30.0
+_MOST_SHOWN: Final = 500
+
+
+class Terms(NamedTuple):
+    """What is agreed about a kind of program."""
+
+    noun: str  # `the code`
+    seconds: float  # that an answer may take
+    is_code: bool  # it is spoken to in frames; a record that ends it twice is a dead letter
+
+
+class Worker:
+    """One program at a time, and one batch."""
+
+    def __init__(
+        self, start: Callable[[], Awaitable[KeptProgram]], terms: Terms, say: Callable[[str], None]
+    ) -> None:
+        self._start = start
+        self._terms = terms
+        self._say = say
+        self._program: KeptProgram | None = None
+        self._starts = 0  # since the last answer
+        self._not_before = 0.0  # of the loop's clock
+
+    async def open(self) -> None:
+        """Have the program up. Raises AgentError."""
+        await self._have_program()
+
+    async def work(self, batch: Sequence[Value]) -> list[Answer]:
+        """What became of each record."""
+        answers: list[Answer] = []
+        is_careful = False
+        while len(answers) < len(batch):
+            asked = batch[len(answers) :]
+            try:
+                program = await self._have_program()
+            except AgentError as error:
+                failure = StageError(f"{self._terms.noun} can't be started: {error}")
+                return [*answers, *[failure] * len(asked)]
+            end = await self._ask(program, asked[:1] if is_careful else asked, answers.append)
+            if end is None or (end.is_clean and program.answers and not self._terms.is_code):
+                continue
+            is_judged = is_careful or (len(asked) == 1 and (end.is_late or not self._terms.is_code))
+            if is_judged:
+                answers.append(self._explain(end, program))
+            is_careful = not is_judged
+        return answers
+
+    async def close(self) -> None:
+        """No more records come."""
+        if self._program is not None:
+            program, self._program = self._program, None
+            await program.close()
+
+    async def _have_program(self) -> KeptProgram:
+        if self._program is not None and self._program.is_up:
+            return self._program
+        if self._program is not None:
+            await self._let_go(self._program, await self._program.find_end(), 0)
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(max(0.0, self._not_before - loop.time()))
+        pause = min(_MOST_SECONDS, _FIRST_SECONDS * 2**self._starts) if self._starts else 0.0
+        self._starts += 1
+        self._program = await self._start()
+        self._not_before = loop.time() + pause
+        return self._program
+
+    async def _ask(
+        self, program: KeptProgram, records: Sequence[Value], take: Callable[[Answer], None]
+    ) -> ProgramEnd | None:
+        before = program.answers
+        try:
+            end = await program.ask(records, take, self._terms.seconds)
+        except asyncio.CancelledError:  # nobody will hear its answers
+            self._program = None
+            await program.kill()
+            raise
+        if program.answers > before:
+            self._starts = 0
+            self._not_before = 0.0
+        if end is not None:
+            await self._let_go(program, end, len(records) - program.answers + before)
+        return end
+
+    async def _let_go(self, program: KeptProgram, end: ProgramEnd, unanswered: int) -> None:
+        self._program = None
+        await program.kill()
+        left = f", {unanswered} records unanswered" if unanswered else ""
+        verb = "is ended" if end.is_late else "has ended"
+        self._say(f"{self._terms.noun} {verb} ({end.how}{left}); it is started again")
+
+    def _explain(self, end: ProgramEnd, program: KeptProgram) -> StageError:
+        noun, said = self._terms.noun, program.last_line[:_MOST_SHOWN]
+        if end.is_late:
+            return StageError(f"{noun} gave {end.how} for this record")
+        last = f"; its last line was: {said}" if said else ""
+        if self._terms.is_code:
+            return StageError(f"{noun} ended twice at this record ({end.how}){last}", is_final=True)
+        return StageError(f"{noun} ended before it answered this record ({end.how}){last}")
