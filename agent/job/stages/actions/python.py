@@ -5,16 +5,10 @@ from pathlib import Path
 from typing import Final
 
 from agent.errors import AgentError
-from agent.job.stages.actions.programs.settings import (
-    find_code,
-    programs_of,
-    read_seconds,
-    read_text,
-    wrap,
-    write_code,
-)
+from agent.job.stages.actions.programs.code import find_code, programs_of, wrap, write_code
 from agent.job.stages.actions.programs.stage import Open, ProgramStage
 from agent.job.stages.actions.programs.worker import Terms
+from agent.job.stages.actions.settings import read_seconds, read_text
 from agent.job.stages.stage import StageContext
 
 _PROGRAM: Final = Path(__file__).parent / "programs" / "python_program.py"

@@ -4,15 +4,10 @@ from functools import partial
 
 from agent.errors import AgentError
 from agent.flow.expressions import to_text
-from agent.job.stages.actions.programs.settings import (
-    programs_of,
-    read_mapping,
-    read_seconds,
-    read_text,
-    write_code,
-)
+from agent.job.stages.actions.programs.code import programs_of, write_code
 from agent.job.stages.actions.programs.stage import Open, ProgramStage
 from agent.job.stages.actions.programs.worker import Terms
+from agent.job.stages.actions.settings import read_mapping, read_seconds, read_text
 from agent.job.stages.stage import StageContext
 
 

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
-from agent.job.stages.actions.programs.settings import programs_of, read_seconds
+from agent.job.stages.actions.programs.code import programs_of
 from agent.job.stages.actions.programs.stage import Open, ProgramStage
 from agent.job.stages.actions.programs.worker import Terms
+from agent.job.stages.actions.settings import read_seconds
 from agent.job.stages.stage import StageContext
 
 _OURS: Final = frozenset({"timeout", "retry", "concurrency"})  # of the stage, and no inputs of the action

@@ -1,0 +1,123 @@
+"""Sends requests: one client a stage, whose connections are kept between them, and some at the same time."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Final
+
+from agent.job.stages.actions.http.answers import explain, judge, let_by, read_body, read_value
+from agent.job.stages.actions.http.keys import Keys
+from agent.job.stages.actions.http.requests import RequestForm
+from agent.job.stages.stage import Done, StageContext, StageError, Value
+
+if TYPE_CHECKING:
+    import httpx
+
+CONNECTIONS: Final = 16
+_KEEP_SECONDS: Final = 30.0  # a connection that nobody uses: most receivers keep one for at least so long
+_UNSAFE: Final = frozenset({"POST", "PATCH", "PUT", "DELETE"})
+
+
+class Sender:
+    """A client, from `open` to `close`."""
+
+    def __init__(self, context: StageContext, seconds: float) -> None:
+        self._context = context
+        self._seconds = seconds
+        self._client: httpx.AsyncClient | None = None
+        self._keys = Keys()
+
+    async def open(self) -> None:
+        """Be ready to send."""
+        import httpx
+
+        from agent import __version__
+
+        limits = httpx.Limits(
+            max_connections=None, max_keepalive_connections=CONNECTIONS, keepalive_expiry=_KEEP_SECONDS
+        )
+        self._client = httpx.AsyncClient(
+            timeout=httpx.Timeout(self._seconds),
+            limits=limits,
+            headers={"User-Agent": f"agent/{__version__}"},
+        )
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        if self._client is not None:
+            await self._client.aclose()
+
+    async def send(
+        self, form: RequestForm, record: Value, body: bytes | None, *, wants_answer: bool = False
+    ) -> Value:
+        """Send a request for a record; what was answered, where somebody wants it. Raises StageError."""
+        import httpx
+
+        assert self._client is not None
+        url = httpx.URL(form.url)
+        made = self._client.build_request(
+            form.method,
+            url.copy_merge_params(list(form.params)) if form.params else url,
+            headers=form.headers,
+            content=body,
+        )
+        key = self._keys.key_of(record)
+        if made.method in _UNSAFE:
+            made.headers.setdefault("Idempotency-Key", f'"{key}"')
+        try:
+            answered = await self._ask(self._client, made, wants_answer=wants_answer)
+        except StageError as error:
+            if error.is_final:
+                self._keys.forget(record)
+            else:
+                self._keys.keep(record, key)
+            raise
+        self._keys.forget(record)
+        return answered
+
+    async def _ask(
+        self, client: "httpx.AsyncClient", request: "httpx.Request", *, wants_answer: bool
+    ) -> Value:
+        import httpx
+
+        url = str(request.url)
+        try:
+            async with asyncio.timeout(self._seconds):  # of all of it: an answer may come byte by byte
+                answer = await client.send(request, stream=True)
+                try:
+                    if failure := await judge(answer, self._context.now):
+                        raise failure
+                    if wants_answer:
+                        return read_value(await read_body(answer))
+                    await let_by(answer)
+                finally:
+                    await answer.aclose()
+        except TimeoutError:
+            raise explain(TimeoutError(f"no answer within {self._seconds:g} s"), url) from None
+        except httpx.DecodingError as error:
+            raise StageError(f"the answer can't be read: {error}", is_final=True) from None
+        except (httpx.HTTPError, OSError) as error:
+            raise explain(error, url) from None
+        return None
+
+
+async def send_all(
+    records: Sequence[Value], send: Callable[[Value], Awaitable[Value]], at_once: int = CONNECTIONS
+) -> Done:
+    """What came of each record, in their order, however many are sent at the same time."""
+    room = asyncio.Semaphore(at_once)
+
+    async def send_one(record: Value) -> Value:
+        async with room:
+            return await send(record)
+
+    ended = await asyncio.gather(*map(send_one, records), return_exceptions=True)
+    done = Done(values := [], sources := [], failed := {})
+    for place, value in enumerate(ended):
+        if isinstance(value, StageError):
+            failed[place] = value
+        elif isinstance(value, BaseException):
+            raise value
+        else:
+            values.append(value)
+            sources.append(place)
+    return done
