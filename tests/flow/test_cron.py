@@ -1,10 +1,14 @@
 """Cron: GitHub's reading of five fields."""
 
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
 import pytest
+from cronsim import CronSim
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.flow.cron import expand_cron, is_cron, shortest_gap_minutes
+from agent.flow.cron import expand_cron, is_cron, last_time, next_time, shortest_gap_minutes
 
 
 @pytest.mark.parametrize(
@@ -57,3 +61,46 @@ def test_the_shortest_gap_is_that_between_two_starts(text, minutes):
 @given(st.text(alphabet="0159*/,-aJN ", max_size=30))
 def test_any_text_is_cron_or_not(text):
     assert is_cron(text) is (expand_cron(text) is not None)
+
+
+_ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Beirut", "Asia/Kathmandu")
+_MINUTES = st.sampled_from(["*", "*/7", "0", "30", "15,45", "5-20/5"])
+_HOURS = st.sampled_from(["*", "*/3", "0", "1", "2", "3", "1-3", "2,14", "23"])
+_DAYS = st.sampled_from(["*", "1", "29-31", "*/10", "26"])
+_MONTHS = st.sampled_from(["*", "mar", "2", "10,11", "4-6"])
+_WEEKDAYS = st.sampled_from(["*", "sun", "1-5", "*/2", "6"])
+_MOMENTS = st.one_of(
+    st.integers(1_700_000_000, 1_900_000_000),
+    # Around changes of the clocks: Berlin, New York, Lord Howe, Beirut.
+    st.sampled_from(
+        [1_774_746_000, 1_792_890_000, 1_772_953_200, 1_793_512_800, 1_775_314_800, 1_774_738_800]
+    ).flatmap(lambda moment: st.integers(moment - 100_000, moment + 100_000)),
+)
+
+
+@given(st.tuples(_MINUTES, _HOURS, _DAYS, _MONTHS, _WEEKDAYS), st.sampled_from(_ZONES), _MOMENTS)
+def test_cron_comes_when_cronsim_says(fields: tuple[str, ...], name: str, after: int) -> None:
+    text, zone = " ".join(fields), ZoneInfo(name)
+    local = datetime.fromtimestamp(after, UTC).astimezone(zone)
+    found = next(CronSim(text, local), None)
+    assert next_time(text, zone, after) == (None if found is None else found.timestamp())
+
+
+@given(st.tuples(_MINUTES, _HOURS, _DAYS, _MONTHS, _WEEKDAYS), st.sampled_from(_ZONES), _MOMENTS)
+def test_the_last_time_is_the_one_that_no_other_follows(
+    fields: tuple[str, ...], name: str, until: int
+) -> None:
+    text, zone = " ".join(fields), ZoneInfo(name)
+    after = until - 500_000
+    last = last_time(text, zone, after, until)
+    following = next_time(text, zone, after if last is None else last)
+    assert following is None or following > until
+    assert last is None or after < last <= until
+
+
+def test_a_day_that_never_comes_has_no_time() -> None:
+    assert next_time("0 0 30 2 *", UTC, 0) is None
+    assert next_time("none", UTC, 0) is None
+    assert next_time("0 12 29 2 *", UTC, datetime(2096, 3, 1, tzinfo=UTC).timestamp()) == (
+        datetime(2104, 2, 29, 12, tzinfo=UTC).timestamp()
+    )
