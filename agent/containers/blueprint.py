@@ -40,6 +40,7 @@ class Blueprint:
     ports: list[Port] = field(default_factory=list)
     gpus: tuple[str, ...] = ()  # UUIDs
     keeps_log: bool = False
+    takes_input: bool = False  # its first process has a standard input, until whoever is attached ends that
     config: dict[str, Any] = field(default_factory=dict)
     host_config: dict[str, Any] = field(default_factory=dict)
 
@@ -54,6 +55,8 @@ class Blueprint:
             "AttachStderr": True,
             "HostConfig": self._host_json(),
         }
+        if self.takes_input:
+            body |= {"AttachStdin": True, "OpenStdin": True, "StdinOnce": True}
         if self.entrypoint is not None:
             body["Entrypoint"] = self.entrypoint
         if self.command is not None:

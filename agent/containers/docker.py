@@ -209,6 +209,23 @@ class DockerEngine:
             await conversation.resize(*window)
         return conversation
 
+    async def attach(self, container: str) -> DockerConversation:
+        """See Engine."""
+        stream = await self._open(f"/containers/{container}/attach?stream=1&stdin=1&stdout=1&stderr=1")
+        try:
+            await self.start(container)
+        except BaseException:
+            stream.close()
+            raise
+        resize = partial(self._call, self._client.resize, container)
+        return DockerConversation(
+            stream, resize, partial(self._container_exit_code, container), is_terminal=False
+        )
+
+    async def _container_exit_code(self, container: str) -> int:
+        await self.wait(container)
+        return (await self.inspect(container)).exit_code
+
     async def _exit_code(self, program: str) -> int:
         ended = await self._call(self._client.exec_inspect, program)
         return int(ended["ExitCode"] if ended["ExitCode"] is not None else 255)

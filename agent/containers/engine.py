@@ -170,6 +170,10 @@ class Engine(Protocol):
         """Start a program in a running container that somebody talks to, at a terminal of `window` (rows, columns) or without one."""
         ...
 
+    async def attach(self, container: str) -> "Conversation":
+        """Start a container whose blueprint takes input, and talk to its first process. To hang up does not end it."""
+        ...
+
     async def inspect(self, container: str) -> ContainerFacts:
         """How a container stands."""
         ...

@@ -98,6 +98,19 @@ async def test_a_command_that_never_answers_fails_its_record(bench: Bench) -> No
     assert str(done.failed[0]) == "the command gave no answer within 0.3 s for this record"
 
 
+async def test_a_command_that_can_not_do_anything_fails_all_records_for_now_and_not_one_by_one(
+    bench: Bench,
+) -> None:
+    stage = await bench.open(run.make, {"run": "echo wrong use >&2; exit 2"})
+    done = await work(stage, *range(500))
+    await stage.close()
+    assert len(done.failed) == 500
+    assert not any(error.is_final for error in done.failed.values())
+    assert str(done.failed[499]) == (
+        "the command was started 4 times, and answered nothing (exit code 2); its last line was: wrong use"
+    )
+
+
 async def test_a_command_has_its_env_and_its_shell(bench: Bench) -> None:
     code = 'while read -r line; do echo "{\\"said\\": \\"$SAID\\", \\"shell\\": \\"$0\\"}"; done'
     stage = await bench.open(run.make, {"run": code, "shell": "sh", "env": {"SAID": "hello"}})

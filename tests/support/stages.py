@@ -28,9 +28,9 @@ from agent.spec.conventions import find_conventions
 from support.jobs import make_settings, make_spec
 
 
-def make_running_job(tmp_path: Path) -> RunningJob:
-    """A job whose steps have not begun, in this process."""
-    spec, settings = make_spec(), make_settings(tmp_path)
+def make_running_job(tmp_path: Path, **fields: object) -> RunningJob:
+    """A job whose steps have not begun, in this process; `fields` are settings."""
+    spec, settings = make_spec(), make_settings(tmp_path, **fields)
     folder = create_job_folder(tmp_path / "jobs", spec, 1, settings, {})
     conventions = find_conventions(spec.conventions)
     assert conventions is not None
@@ -129,9 +129,9 @@ class Bench:
         return stage
 
 
-def make_bench(tmp_path: Path) -> Bench:
-    """Surroundings of a test's own."""
-    return Bench(tmp_path, make_running_job(tmp_path))
+def make_bench(tmp_path: Path, **fields: object) -> Bench:
+    """Surroundings of a test's own; `fields` are settings of its job."""
+    return Bench(tmp_path, make_running_job(tmp_path, **fields))
 
 
 async def work(stage: Stage, *batch: Value) -> Done:

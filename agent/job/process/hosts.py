@@ -16,7 +16,7 @@ from agent.job.process.processes import Graces, run_process
 
 if TYPE_CHECKING:  # a job without containers loads nothing of them
     from agent.containers.blueprint import Blueprint
-    from agent.containers.engine import Engine
+    from agent.containers.engine import Conversation, Engine
 
 _NOT_STARTED = (126, 127)
 _COMPLAINT = b"OCI runtime exec failed"
@@ -204,11 +204,7 @@ class ActionHost:
         mark: str,  # noqa: ARG002 - the container is mark enough
     ) -> int:
         """See StepHost. No arguments: what the image says."""
-        self._blueprint.env |= env
-        self._blueprint.workdir = cwd
-        if arguments:
-            self._blueprint.command = list(arguments)
-        container = await self._engine.create(self._name, self._blueprint)
+        container = await self._create(arguments, cwd, env)
         task = asyncio.ensure_future(self._engine.run(container, sink))
         try:
             code = await asyncio.shield(task)
@@ -221,6 +217,25 @@ class ActionHost:
             return code
         finally:
             await self._engine.remove(container)
+
+    async def open(
+        self, arguments: Sequence[str], *, cwd: str, env: Mapping[str, str]
+    ) -> tuple[str, "Conversation"]:
+        """Start the container for a conversation with its program. Its id: whoever talks to it removes it."""
+        self._blueprint.takes_input = True
+        container = await self._create(arguments, cwd, env)
+        try:
+            return container, await self._engine.attach(container)
+        except BaseException:
+            await self._engine.remove(container)
+            raise
+
+    async def _create(self, arguments: Sequence[str], cwd: str, env: Mapping[str, str]) -> str:
+        self._blueprint.env |= env
+        self._blueprint.workdir = cwd
+        if arguments:
+            self._blueprint.command = list(arguments)
+        return await self._engine.create(self._name, self._blueprint)
 
     async def _stop(self, container: str, graces: Graces) -> None:
         """SIGINT, SIGTERM; removing it is SIGKILL."""

@@ -7,8 +7,9 @@ import asyncio
 import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from agent.errors import AgentError
 from agent.flow.expressions import write_value
@@ -21,6 +22,9 @@ from agent.job.steps.parts import StepAction
 from agent.job.steps.state import RunningJob
 from agent.job.steps.steprun import StepFailure, StepRun, make_bystander
 from agent.spec.job import SpecStepKind, StepSpec
+
+if TYPE_CHECKING:  # it brings the YAML reader along
+    from agent.resolve.manifests.model import DockerRuns
 
 _MARK: Final = "FLOW_STAGE"  # the variable by which all that a program started is known
 _NODE_MAJOR: Final = 20
@@ -103,7 +107,7 @@ async def _find_program(step: StepRun, action: StepAction, say: Callable[[str], 
     runs = action.manifest.runs
     uses = str(step.spec.uses)
     if isinstance(runs, DockerRuns):
-        raise AgentError(f"'{uses}' is a container action", hint="not yet")
+        return StageProgram((), {}, partial(_open_container, step, runs))
     if not isinstance(runs, NodeRuns | PythonRuns):
         raise AgentError(
             f"'{uses}' can't be a stage: it is no program of its own that could stay up",
@@ -121,6 +125,15 @@ async def _find_program(step: StepRun, action: StepAction, say: Callable[[str], 
         raise AgentError(str(failure), where=uses) from None
     own = step.describe_environment({**env, **step.service_variables()})
     return StageProgram([*words, str(file), *behind], own)
+
+
+async def _open_container(step: StepRun, runs: "DockerRuns") -> Program:
+    from agent.job.stages.container_program import open_action
+
+    try:
+        return await open_action(step, runs)
+    except StepFailure as failure:
+        raise AgentError(str(failure), where=str(step.spec.uses)) from None
 
 
 def _split(template: str) -> Sequence[str]:

@@ -77,6 +77,8 @@ class KeptProgram:
             async with asyncio.timeout(seconds) as self._timeout:
                 await asyncio.wait({self._answered, self._reading}, return_when=asyncio.FIRST_COMPLETED)
         except TimeoutError:
+            if self._left == 0:  # at the last moment
+                return None
             return ProgramEnd(f"no answer within {seconds:g} s", is_late=True)
         finally:
             self._timeout = None

@@ -73,4 +73,5 @@ def _sum_up(answers: Sequence[Answer]) -> Done:
         else:
             values += answer
             sources += [place] * len(answer)
-    return Done(values, sources, failed)
+    is_one_each = not failed and sources == list(range(len(answers)))
+    return Done(values, None if is_one_each else sources, failed)

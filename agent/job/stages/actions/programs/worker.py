@@ -5,6 +5,8 @@
     asked for one alone --answered--> asked for the next alone
     asked for one alone --it ended, or was late--> that record has failed; started again, asked for all that are left
 
+    started so often without an answer --it ended, or was late--> it is the program's fault: all that are left have failed, for now
+
 So a record that ends the program harms none of its neighbours. Where the program is code, that record is a dead letter: it ended the
 program twice. A command that ends well after it answered some is only started again (`head`).
 """
@@ -20,6 +22,7 @@ from agent.job.stages.stage import StageError, Value
 
 _FIRST_SECONDS: Final = 0.25  # before the second start without an answer between; the first is at once
 _MOST_SECONDS: Final = 30.0
+_MOST_STARTS: Final = 4  # without an answer between
 _MOST_SHOWN: Final = 500
 
 
@@ -66,6 +69,8 @@ class Worker:
             if is_judged:
                 answers.append(self._explain(end, program))
             is_careful = not is_judged
+            if self._starts >= _MOST_STARTS:
+                return [*answers, *[self._give_up(end, program)] * (len(batch) - len(answers))]
         return answers
 
     async def close(self) -> None:
@@ -111,11 +116,22 @@ class Worker:
         verb = "is ended" if end.is_late else "has ended"
         self._say(f"{self._terms.noun} {verb} ({end.how}{left}); it is started again")
 
+    def _give_up(self, end: ProgramEnd, program: KeptProgram) -> StageError:
+        """It is no record's fault."""
+        last = _quote_last(program)
+        return StageError(
+            f"{self._terms.noun} was started {self._starts} times, and answered nothing ({end.how}){last}"
+        )
+
     def _explain(self, end: ProgramEnd, program: KeptProgram) -> StageError:
-        noun, said = self._terms.noun, program.last_line[:_MOST_SHOWN]
+        noun, last = self._terms.noun, _quote_last(program)
         if end.is_late:
             return StageError(f"{noun} gave {end.how} for this record")
-        last = f"; its last line was: {said}" if said else ""
         if self._terms.is_code:
             return StageError(f"{noun} ended twice at this record ({end.how}){last}", is_final=True)
         return StageError(f"{noun} ended before it answered this record ({end.how}){last}")
+
+
+def _quote_last(program: KeptProgram) -> str:
+    said = program.last_line[:_MOST_SHOWN]
+    return f"; its last line was: {said}" if said else ""
