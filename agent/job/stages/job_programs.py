@@ -1,4 +1,4 @@
-"""What the programs of a job's stages run with: Python, node, shell and environment are those that a step would have.
+"""Programs of a job's stages: Python, node, shell and environment are those that a step would have.
 
 See `agent.job.stages.stage.Programs`. They see none of the flow's secrets but those that their stage's configuration names.
 """

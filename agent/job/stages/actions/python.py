@@ -7,7 +7,7 @@ from typing import Final
 from agent.errors import AgentError
 from agent.job.stages.actions.programs.code import find_code, programs_of, wrap, write_code
 from agent.job.stages.actions.programs.stage import Open, ProgramStage
-from agent.job.stages.actions.programs.worker import Terms
+from agent.job.stages.actions.programs.worker import ProgramTerms
 from agent.job.stages.actions.settings import read_seconds, read_text
 from agent.job.stages.stage import StageContext
 
@@ -19,7 +19,7 @@ def make(context: StageContext) -> ProgramStage:
     """The stage. Raises AgentError."""
     find_code(context)
     _read_requirements(context)
-    terms = Terms("the code", read_seconds(context), is_code=True)
+    terms = ProgramTerms("the code", read_seconds(context), is_code=True)
     return ProgramStage(context, terms, partial(_prepare, context))
 
 

@@ -6,7 +6,7 @@ from agent.errors import AgentError
 from agent.flow.expressions import to_text
 from agent.job.stages.actions.programs.code import programs_of, write_code
 from agent.job.stages.actions.programs.stage import Open, ProgramStage
-from agent.job.stages.actions.programs.worker import Terms
+from agent.job.stages.actions.programs.worker import ProgramTerms
 from agent.job.stages.actions.settings import read_mapping, read_seconds, read_text
 from agent.job.stages.stage import StageContext
 
@@ -15,7 +15,7 @@ def make(context: StageContext) -> ProgramStage:
     """The stage. Raises AgentError."""
     if not read_text(context, "run").strip():
         raise AgentError("a `run` stage needs `run`, its command", where=context.name)
-    terms = Terms("the command", read_seconds(context), is_code=False)
+    terms = ProgramTerms("the command", read_seconds(context), is_code=False)
     read_mapping(context, "env")
     return ProgramStage(context, terms, partial(_prepare, context))
 

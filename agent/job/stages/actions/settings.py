@@ -1,4 +1,4 @@
-"""What the configurations of stages have in common."""
+"""Settings that the configurations of many stages have."""
 
 from collections.abc import Mapping
 from typing import Final

@@ -6,7 +6,7 @@ from typing import Final
 
 from agent.job.stages.actions.programs.code import programs_of
 from agent.job.stages.actions.programs.stage import Open, ProgramStage
-from agent.job.stages.actions.programs.worker import Terms
+from agent.job.stages.actions.programs.worker import ProgramTerms
 from agent.job.stages.actions.settings import read_seconds
 from agent.job.stages.stage import StageContext
 
@@ -15,7 +15,7 @@ _OURS: Final = frozenset({"timeout", "retry", "concurrency"})  # of the stage, a
 
 def make(context: StageContext) -> ProgramStage:
     """The stage. Raises AgentError."""
-    terms = Terms("the action", read_seconds(context), is_code=False)
+    terms = ProgramTerms("the action", read_seconds(context), is_code=False)
     return ProgramStage(context, terms, partial(_prepare, context))
 
 

@@ -1,4 +1,4 @@
-"""What an HTTP answer means for the record that was sent, and what is read of it."""
+"""HTTP answers: what one means for the record that was sent, and what is read of it."""
 
 import json
 import math

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from agent.errors import AgentError
 from agent.job.stages.actions.programs.log import ProgramLog
-from agent.job.stages.actions.programs.speech import Answer, Frames, Lines, ProtocolError, Speech
+from agent.job.stages.actions.programs.speech import (
+    Answer,
+    ProgramSpeech,
+    ProtocolError,
+    RecordFrames,
+    RecordLines,
+)
 from agent.job.stages.stage import Value
 
 if TYPE_CHECKING:
@@ -33,7 +39,7 @@ class KeptProgram:
     def __init__(self, program: "Program", say: Callable[[str], None], *, is_code: bool) -> None:
         self._program = program
         self._log = ProgramLog(say)
-        self._speech: Speech = Frames(self._greet) if is_code else Lines(self._log.say)
+        self._speech: ProgramSpeech = RecordFrames(self._greet) if is_code else RecordLines(self._log.say)
         loop = asyncio.get_running_loop()
         self._greeting: asyncio.Future[str] = loop.create_future()
         self._answered: asyncio.Future[None] = loop.create_future()

@@ -1,4 +1,4 @@
-"""What a stage's program prints, as lines of the stage's log."""
+"""The log of a program: lines of its stage's."""
 
 from collections.abc import Callable
 from typing import Final

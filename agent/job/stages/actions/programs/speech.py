@@ -1,4 +1,4 @@
-"""How programs are spoken to: what goes to their standard input, and what comes of their standard output. Pure.
+"""Conversations with programs: what goes to their standard input, and what comes of their standard output. Pure.
 
 In both ways answers come in the order of the records, one for each.
 
@@ -32,7 +32,7 @@ class ProtocolError(Exception):
     """A program said what nobody can understand: it is of no use any more."""
 
 
-class Speech(Protocol):
+class ProgramSpeech(Protocol):
     """One conversation."""
 
     is_greeted: bool  # whether it says that it is ready before it is asked anything
@@ -46,8 +46,8 @@ class Speech(Protocol):
         ...
 
 
-class Frames:
-    """See Speech. `on_greeting` is called with what is wrong with the code, or with nothing."""
+class RecordFrames:
+    """See ProgramSpeech. `on_greeting` is called with what is wrong with the code, or with nothing."""
 
     is_greeted = True
 
@@ -57,13 +57,13 @@ class Frames:
         self._held = bytearray()
 
     def encode(self, records: Sequence[Value]) -> Iterator[bytes]:
-        """See Speech."""
+        """See ProgramSpeech."""
         for first in range(0, len(records), _FRAME_RECORDS):
             data = _dump(records[first : first + _FRAME_RECORDS])
             yield _HEAD.pack(len(data)) + data
 
     def feed(self, data: bytes) -> Iterator[Answer]:
-        """See Speech."""
+        """See ProgramSpeech."""
         self._held += data
         while len(self._held) >= _HEAD.size:
             (length,) = _HEAD.unpack_from(self._held)
@@ -84,8 +84,8 @@ class Frames:
                 self._on_greeting(said.get("refused", ""))
 
 
-class Lines:
-    """See Speech. `say` is given each line that is no answer."""
+class RecordLines:
+    """See ProgramSpeech. `say` is given each line that is no answer."""
 
     is_greeted = False
 
@@ -95,12 +95,12 @@ class Lines:
         self._held_bytes = 0
 
     def encode(self, records: Sequence[Value]) -> Iterator[bytes]:
-        """See Speech."""
+        """See ProgramSpeech."""
         for first in range(0, len(records), _FRAME_RECORDS):
             yield b"".join(_dump(record) + b"\n" for record in records[first : first + _FRAME_RECORDS])
 
     def feed(self, data: bytes) -> Iterator[Answer]:
-        """See Speech."""
+        """See ProgramSpeech."""
         *lines, rest = data.split(b"\n")
         for line in lines:
             whole = b"".join([*self._held, line])

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from agent.job.stages.actions.programs.kept import KeptProgram
 from agent.job.stages.actions.programs.speech import Answer
-from agent.job.stages.actions.programs.worker import Terms, Worker
+from agent.job.stages.actions.programs.worker import ProgramTerms, ProgramWorker
 from agent.job.stages.stage import Done, StageContext, StageError, Value
 
 if TYPE_CHECKING:
@@ -20,13 +20,15 @@ class ProgramStage:
 
     is_pure = False  # who knows what the program does
 
-    def __init__(self, context: StageContext, terms: Terms, prepare: Callable[[], Awaitable[Open]]) -> None:
+    def __init__(
+        self, context: StageContext, terms: ProgramTerms, prepare: Callable[[], Awaitable[Open]]
+    ) -> None:
         self._context = context
         self._terms = terms
         self._prepare = prepare
         self._open: Open | None = None
-        self._workers: list[Worker] = []
-        self._idle: list[Worker] = []
+        self._workers: list[ProgramWorker] = []
+        self._idle: list[ProgramWorker] = []
 
     async def open(self) -> None:
         """See Stage: the first program is up then."""
@@ -47,8 +49,8 @@ class ProgramStage:
         """See Stage."""
         await asyncio.gather(*(worker.close() for worker in self._workers))
 
-    def _add(self) -> Worker:
-        worker = Worker(self._start, self._terms, self._context.say)
+    def _add(self) -> ProgramWorker:
+        worker = ProgramWorker(self._start, self._terms, self._context.say)
         self._workers.append(worker)
         return worker
 

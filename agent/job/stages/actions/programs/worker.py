@@ -26,7 +26,7 @@ _MOST_STARTS: Final = 4  # without an answer between
 _MOST_SHOWN: Final = 500
 
 
-class Terms(NamedTuple):
+class ProgramTerms(NamedTuple):
     """What is agreed about a kind of program."""
 
     noun: str  # `the code`
@@ -34,11 +34,11 @@ class Terms(NamedTuple):
     is_code: bool  # it is spoken to in frames; a record that ends it twice is a dead letter
 
 
-class Worker:
+class ProgramWorker:
     """One program at a time, and one batch."""
 
     def __init__(
-        self, start: Callable[[], Awaitable[KeptProgram]], terms: Terms, say: Callable[[str], None]
+        self, start: Callable[[], Awaitable[KeptProgram]], terms: ProgramTerms, say: Callable[[str], None]
     ) -> None:
         self._start = start
         self._terms = terms
