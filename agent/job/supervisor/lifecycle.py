@@ -242,7 +242,7 @@ class Lifecycle:
             return
         from agent.job.stages.shell.job import JobStages  # most jobs have none
 
-        stages = self._stages = JobStages(self._job, work)
+        stages = self._stages = JobStages(self._job, work, self._actions)
         if self._job.status is Conclusion.SUCCESS:
             await self._guarded(self._stages.run)
             await self._guarded(lambda: self._engine.run_steps(stages.list_steps(), self._job.scope))

@@ -8,10 +8,12 @@ from agent.job.stages.stage import MakeStage
 
 _HERE = "agent.job.stages.actions"
 _PLACES = {
+    "cron": "cron:make",
     "delay": "plain:make_noop",  # its records wait before it, in its buffer
     "error": "plain:make_error",
     "field_map": "field_map:make",
     "filter": "filter:make",
+    "javascript": "javascript:make",
     "json_decode": "json_decode:make",
     "kinesis": "kinesis:make",
     "kinesis_consumer": "kinesis_consumer:make",
@@ -24,7 +26,13 @@ _PLACES = {
     "postgresql": "postgresql:make",
     "put_kinesis": "put_kinesis:make",
     "redis": "redis:make",
+    "python": "python:make",
     "reduce": "mapping:make_reduce",
+    "run": "run:make",
+    "send": "send:make",
+    "slack": "slack:make",
+    "udp": "udp:make",
+    "uses": "uses:make",
     "zip": "plain:make_noop",  # its records are put together by its queues
 }
 

@@ -334,26 +334,31 @@ class FlowDelivery:
         node = self._nodes[batch.stage]
         node.counts.failed += len(failed)
         is_last = batch.attempts + 1 >= node.spec.retry.attempts
-        again = []
+        again: dict[float, list[int]] = {}  # by how long they are to be left alone
         for place, error in failed.items():
             if is_last or error.is_final:
                 self._end(batch, (place,), str(error), now)
             else:
-                again.append(place)
-        if not again:
-            return
-        other = batch.part(sorted(again))
+                again.setdefault(error.after, []).append(place)
+        for after, places in again.items():
+            self._try_again(batch, sorted(places), str(failed[places[-1]]), now, drawn, after)
+
+    def _try_again(
+        self, batch: Batch, places: Sequence[int], error: str, now: float, drawn: float, after: float
+    ) -> None:
+        node = self._nodes[batch.stage]
+        other = batch.part(places)
         other.attempts += 1
-        other.error = str(failed[again[-1]])
+        other.error = error
         other.advance(RecordEvent.FAIL)
         other.advance(RecordEvent.WAIT)
         other.due = 0.0
-        node.counts.retried += len(again)
-        node.held += len(again)
+        node.counts.retried += len(places)
+        node.held += len(places)
         node.held_bytes += other.size_bytes
         node.waiting += 1
         self._drawn += 1
-        due = now + node.spec.retry.wait(other.attempts, drawn)
+        due = now + max(after, node.spec.retry.wait(other.attempts, drawn))
         heapq.heappush(self._again, (due, self._drawn, other))
 
     def _end(self, batch: Batch, places: Sequence[int], cause: str, now: float) -> None:

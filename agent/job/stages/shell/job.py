@@ -13,11 +13,13 @@ from agent.job.stages.actions.table import find_make
 from agent.job.stages.asking import StageServer
 from agent.job.stages.bookmarks.folder import FolderBookmarks
 from agent.job.stages.bookmarks.server import ServerBookmarks
+from agent.job.stages.job_programs import JobPrograms
 from agent.job.stages.kept.letters import LetterFile
 from agent.job.stages.kept.reporting import Reporter
 from agent.job.stages.shell.configs import read_config, read_nodes
 from agent.job.stages.shell.shell import FlowShell
 from agent.job.stages.stage import Bookmarks, ServerPlace, Stage, StageContext, TriggerStage
+from agent.job.steps.actions import Actions
 from agent.job.steps.state import RunningJob
 from agent.journal.format import Annotation
 from agent.spec.job import SpecStepKind, StepSpec
@@ -60,8 +62,9 @@ class StageLog:
 class JobStages:
     """Runs the stages of one job. `drain` and `give_up` may be called at any time, from the same loop."""
 
-    def __init__(self, job: RunningJob, work: StagesWork) -> None:
+    def __init__(self, job: RunningJob, work: StagesWork, actions: Actions) -> None:
         self._job = job
+        self._programs = JobPrograms(job, actions)
         self._work = work
         self._shell: FlowShell | None = None
         self._is_drained = False
@@ -171,6 +174,7 @@ class JobStages:
             say=log.say,
             warn=log.warn,
             now=time.time,
+            programs=self._programs,
         )
         return find_make(action)(context)
 

@@ -88,7 +88,7 @@ _TRIGGERS: Final = (
         "One record each time. Ours.",
         ConfigKey("schedule", TEXT_OR_TEXTS, "When: five fields, or a list.", read=read_schedules, required=True),
         ConfigKey("time_zone", FILLED, "An IANA time zone, such as `Europe/Berlin`.", read=read_zone, default="UTC"),
-        ConfigKey("data", map_of(ANYTHING, name="data", entry_name="field"), "The record.", default={}),
+        ConfigKey("data", map_of(ANYTHING, name="data", entry_name="field"), "Fields of the record, beside `time`.", default={}),
     ),
     _trigger("kinesis", "Each record of all shards of a stream.", *_SHARDS),
     _trigger(
