@@ -107,7 +107,7 @@ async def test_a_command_that_can_not_do_anything_fails_all_records_for_now_and_
     assert len(done.failed) == 500
     assert not any(error.is_final for error in done.failed.values())
     assert str(done.failed[499]) == (
-        "the command was started 4 times, and answered nothing (exit code 2); its last line was: wrong use"
+        "the command was started 6 times, and answered nothing (exit code 2); its last line was: wrong use"
     )
 
 

@@ -4,14 +4,17 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import signal
+import socket
 from pathlib import Path
 
-from support.jobs import finish_job, write_action
+from support.jobs import finish_job, read_report, write_action
 from support.lab import wait_for
 from support.receiver import Reply, running_receiver
 from support.stage_flows import read_letters, run_stages, stage, start_stages, write_records
 
+from agent.job.stages.bookmarks.folder import FolderBookmarks
 from agent.spec.outcome import Conclusion
 
 KEEP = """
@@ -59,6 +62,7 @@ def test_a_secret_is_where_the_config_names_it_and_in_no_log_and_no_dead_letter(
     file = write_records(tmp_path / "records.jsonl", [{"id": 1}])
     code = """
 import os
+import re
 def handle(record):
     print("printed: ${secret.KEY}", [value for value in os.environ.values() if "hunter" in value])
     raise ValueError("no: ${secrets.KEY} " + repr("${secret.OTHER}"[::-1]))
@@ -152,3 +156,28 @@ def test_a_flow_whose_code_can_not_be_loaded_ends_at_its_start_and_says_which_st
     assert report.result.message.startswith(
         "stage 'price' can't be opened: the code can't be loaded: ModuleNotFoundError: No module named 'no_such_module'"
     )
+
+
+def test_datagrams_stream_through_a_flow_until_it_is_told_to_end(tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    flow = (stage("in", "udp", "keep", port=0, address="127.0.0.1"), stage("keep", "python", code=KEEP))
+    folder, pid = start_stages(tmp_path, *flow, settings={"workspace": place})
+
+    def find_port() -> int:
+        said = re.search(r"at 127.0.0.1, port (\d+)", read_report(folder).log())
+        return int(said[1]) if said else 0
+
+    wait_for(lambda: find_port() > 0, "the port")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        for number in range(100):
+            sender.sendto(b"not json" if number == 50 else b"%d" % number, ("127.0.0.1", find_port()))
+    wait_for(lambda: _lines(place) == 99, "records")
+    os.kill(pid, signal.SIGTERM)
+    report = finish_job(folder, pid)
+    assert report.conclusion is Conclusion.CANCELLED
+    assert read_kept(place) == [number for number in range(100) if number != 50]
+    (letter,) = read_letters(tmp_path)
+    assert (letter["stage"], letter["record"]) == ("in", "not json")
+    bookmark = FolderBookmarks(tmp_path / "bookmarks")
+    assert asyncio.run(bookmark.take("alone/in", 1)) is not None

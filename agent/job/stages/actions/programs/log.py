@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-_MOST_HELD: Final = 64 << 10  # of a line that does not end
+_MOST_HELD: Final = 1 << 20  # of a line that does not end
 
 
 class ProgramLog:

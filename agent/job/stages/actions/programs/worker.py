@@ -3,12 +3,11 @@
     asked for all --all answered--> done
     asked for all --it ended, or was late--> started again, asked for the next alone
     asked for one alone --answered--> asked for the next alone
-    asked for one alone --it ended, or was late--> that record has failed; started again, asked for all that are left
-
+    asked for one alone --it was late, or has ended (code: for the second time)--> that record has failed; asked for all that are left
     started so often without an answer --it ended, or was late--> it is the program's fault: all that are left have failed, for now
 
-So a record that ends the program harms none of its neighbours. Where the program is code, that record is a dead letter: it ended the
-program twice. A command that ends well after it answered some is only started again (`head`).
+So a record that ends the program harms none of its neighbours, and who kills code from outside condemns no record. A command that ends
+well after it answered some is only started again (`sed 100q`).
 """
 
 import asyncio
@@ -20,9 +19,10 @@ from agent.job.stages.actions.programs.kept import KeptProgram, ProgramEnd
 from agent.job.stages.actions.programs.speech import Answer
 from agent.job.stages.stage import StageError, Value
 
-_FIRST_SECONDS: Final = 0.25  # before the second start without an answer between; the first is at once
+_FIRST_SECONDS: Final = 0.1  # before the second start without an answer between; the first is at once
 _MOST_SECONDS: Final = 30.0
-_MOST_STARTS: Final = 4  # without an answer between
+_MOST_STARTS: Final = 6  # without an answer between
+_MOST_ENDS: Final = 2  # of code, at a record that is alone in it
 _MOST_SHOWN: Final = 500
 
 
@@ -55,19 +55,24 @@ class ProgramWorker:
         """What became of each record."""
         answers: list[Answer] = []
         is_careful = False
-        while len(answers) < len(batch):
-            asked = batch[len(answers) :]
+        alone = 0  # how often the program has ended at the next record, and no other can have been why
+        while (begun := len(answers)) < len(batch):
+            asked = batch[begun : begun + 1] if is_careful else batch[begun:]
             try:
                 program = await self._have_program()
             except AgentError as error:
                 failure = StageError(f"{self._terms.noun} can't be started: {error}")
-                return [*answers, *[failure] * len(asked)]
-            end = await self._ask(program, asked[:1] if is_careful else asked, answers.append)
+                return [*answers, *[failure] * (len(batch) - begun)]
+            end = await self._ask(program, asked, answers.append)
+            if len(answers) > begun:
+                alone = 0
             if end is None or (end.is_clean and program.answers and not self._terms.is_code):
                 continue
-            is_judged = is_careful or (len(asked) == 1 and (end.is_late or not self._terms.is_code))
+            alone += len(asked) == 1
+            is_judged = alone > 0 and (alone >= _MOST_ENDS or end.is_late or not self._terms.is_code)
             if is_judged:
                 answers.append(self._explain(end, program))
+                alone = 0
             is_careful = not is_judged
             if self._starts >= _MOST_STARTS:
                 return [*answers, *[self._give_up(end, program)] * (len(batch) - len(answers))]
