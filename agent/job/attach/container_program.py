@@ -12,13 +12,11 @@ if TYPE_CHECKING:
     from agent.containers.engine import Conversation, Engine
 
 
-class ContainerProgram:
-    """See Program."""
+class ConversationProgram:
+    """See Program. How it is ended is said by who knows what it is."""
 
-    def __init__(self, job: RunningJob, conversation: "Conversation", mark: str) -> None:
-        self._job = job
+    def __init__(self, conversation: "Conversation") -> None:
         self._conversation = conversation
-        self._mark = mark
         self._has_ended = False
 
     async def pump(self, show: Show) -> None:
@@ -43,6 +41,15 @@ class ContainerProgram:
     async def wait(self) -> int:
         """See Program."""
         return await self._conversation.exit_code()
+
+
+class ContainerProgram(ConversationProgram):
+    """See Program: one that was brought into the job's container."""
+
+    def __init__(self, job: RunningJob, conversation: "Conversation", mark: str) -> None:
+        super().__init__(conversation)
+        self._job = job
+        self._mark = mark
 
     async def stop(self) -> None:
         """See Program."""

@@ -1,40 +1,19 @@
 """A container action as a stage's program: its first process is given records, and gives them."""
 
 from agent.containers.engine import Conversation, Engine
-from agent.job.attach.program import Show
+from agent.job.attach.container_program import ConversationProgram
 from agent.job.containers.action_containers import prepare_container
 from agent.job.steps.steprun import StepRun
 from agent.resolve.manifests.model import DockerRuns
 
 
-class ActionProgram:
-    """See agent.job.attach.program.Program."""
+class ActionProgram(ConversationProgram):
+    """See agent.job.attach.program.Program: a container's first process."""
 
     def __init__(self, engine: Engine, container: str, conversation: Conversation) -> None:
+        super().__init__(conversation)
         self._engine = engine
         self._container = container
-        self._conversation = conversation
-
-    async def pump(self, show: Show) -> None:
-        """See Program."""
-        while (received := await self._conversation.receive()) is not None:
-            await show(*received)
-
-    async def write(self, data: bytes) -> None:
-        """See Program."""
-        await self._conversation.send(data)
-
-    def end_input(self) -> None:
-        """See Program."""
-        self._conversation.end_input()
-
-    async def resize(self, rows: int, columns: int) -> None:
-        """See Program."""
-        await self._conversation.resize(rows, columns)
-
-    async def wait(self) -> int:
-        """See Program."""
-        return await self._conversation.exit_code()
 
     async def stop(self) -> None:
         """See Program. It had its time to end when there were no more records."""

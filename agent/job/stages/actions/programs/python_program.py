@@ -42,9 +42,12 @@ def main(file: str, folder: str) -> None:
         write(sink, json.dumps({"refused": describe(error)}).encode())
         return
     write(sink, b'{"ready":true}')
+    outbox = Outbox(sink)
     while head := source.read(HEAD.size):
         records = json.loads(source.read(HEAD.unpack(head)[0]))
-        answer(records, lambda answers: write(sink, dump(answers)))
+        outbox.flush()
+        answer(records, outbox)
+        outbox.flush()
 
 
 def load(file: str) -> ModuleType:
@@ -58,64 +61,70 @@ def load(file: str) -> ModuleType:
     return module
 
 
-Answerer = Callable[[list[Any], Callable[[list[Any]], None]], None]
+class Outbox:
+    """Answers on their way: handed over in time, so that whoever waits knows how far it came."""
+
+    def __init__(self, sink: BinaryIO) -> None:
+        self._sink = sink
+        self._held: list[Any] = []
+        self._since = monotonic()
+
+    def add(self, answer: Any) -> None:
+        """The next record's."""
+        self._held.append(answer)
+        if len(self._held) >= FLUSH_RECORDS or monotonic() - self._since > FLUSH_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand over those that are held."""
+        if self._held:
+            write(self._sink, dump(self._held))
+            self._held = []
+        self._since = monotonic()
+
+
+Answerer = Callable[[list[Any], Outbox], None]
 
 
 def find_answerer(module: ModuleType) -> Answerer:
     """Who answers a list of records: made of the function that the code defines."""
     together, each = getattr(module, "handle_batch", None), getattr(module, "handle", None)
     if callable(together):
-        return lambda records, flush: answer_together(together, records, flush)
+        return lambda records, outbox: answer_together(together, records, outbox)
     if not callable(each):
         raise TypeError("the code defines no function `handle(record)` (or `handle_batch(records)`)")
     if not inspect.iscoroutinefunction(each) and not inspect.isasyncgenfunction(each):
-        return lambda records, flush: answer_each(each, records, flush)
+        return lambda records, outbox: answer_each(each, records, outbox)
     import asyncio
 
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    return lambda records, flush: loop.run_until_complete(answer_async(each, records, flush))
+    return lambda records, outbox: loop.run_until_complete(answer_async(each, records, outbox))
 
 
-def answer_each(handle: Callable[[Any], Any], records: list[Any], flush: Callable[[list[Any]], None]) -> None:
-    """One after the other; answers are handed over in time, so that whoever waits knows how far it came."""
-    answers: list[Any] = []
-    since = monotonic()
+def answer_each(handle: Callable[[Any], Any], records: list[Any], outbox: Outbox) -> None:
+    """One after the other."""
     for record in records:
         try:
-            answers.append(unfold(handle(record)))
+            answer: Any = unfold(handle(record))
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this record's failure
-            answers.append(fail(error))
-        if len(answers) >= FLUSH_RECORDS or monotonic() - since > FLUSH_SECONDS:
-            flush(answers)
-            answers, since = [], monotonic()
-    flush(answers)
+            answer = fail(error)
+        outbox.add(answer)
 
 
-async def answer_async(
-    handle: Callable[[Any], Any], records: list[Any], flush: Callable[[list[Any]], None]
-) -> None:
+async def answer_async(handle: Callable[[Any], Any], records: list[Any], outbox: Outbox) -> None:
     """The same, of a function that is awaited."""
-    answers: list[Any] = []
-    since = monotonic()
     for record in records:
         try:
             given = handle(record)
-            if hasattr(given, "__aiter__"):
-                answers.append(check_count([value async for value in given]))
-            else:
-                answers.append(unfold(await given))
+            is_many = hasattr(given, "__aiter__")
+            answer: Any = check_count([value async for value in given]) if is_many else unfold(await given)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this record's failure
-            answers.append(fail(error))
-        if len(answers) >= FLUSH_RECORDS or monotonic() - since > FLUSH_SECONDS:
-            flush(answers)
-            answers, since = [], monotonic()
-    flush(answers)
+            answer = fail(error)
+        outbox.add(answer)
 
 
-def answer_together(
-    handle: Callable[[list[Any]], Any], records: list[Any], flush: Callable[[list[Any]], None]
-) -> None:
+def answer_together(handle: Callable[[list[Any]], Any], records: list[Any], outbox: Outbox) -> None:
     """All at once; what is thrown is the failure of each."""
     try:
         answers: list[Any] = [unfold(value) for value in handle(records)]
@@ -124,7 +133,8 @@ def answer_together(
     if len(answers) != len(records):
         wrong = ValueError(f"handle_batch gave {len(answers)} answers for {len(records)} records")
         answers = [fail(wrong)] * len(records)
-    flush(answers)
+    for answer in answers:
+        outbox.add(answer)
 
 
 def unfold(given: Any) -> list[Any]:
