@@ -43,7 +43,7 @@ class Stage(Protocol):
     """Works on batches. Stages without I/O are plain functions: `work` returns a `Done`; others give an awaitable of one.
 
     Raising StageError fails each record of the batch; where that would be unjust to the others, the shell gives the batch
-    again, record by record, if `is_pure`.
+    again, record by record, if `is_pure`. One that has `keeps_time` sees itself to what its `timeout` means.
     """
 
     is_pure: bool  # nothing outside is changed by `work`: it may be done again

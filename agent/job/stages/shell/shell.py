@@ -238,6 +238,8 @@ class FlowShell:
     def _longest(self, batch: Batch) -> float | None:
         """How long a batch may take: as long as each of its records, one after the other, and a little for the stage to say so itself."""
         seconds = self._timeouts[batch.stage]
+        if getattr(self._stages[batch.stage], "keeps_time", False):
+            return None
         return None if seconds is None else seconds * len(batch.values) + _ANSWER_SECONDS
 
     def _finish(self, batch: Batch, done: Done) -> None:

@@ -19,6 +19,7 @@ class ProgramStage:
     """See Stage. `prepare` gives how the program is opened, once; it raises AgentError."""
 
     is_pure = False  # who knows what the program does
+    keeps_time = True  # `timeout` is an answer's: a program that has to be started first is not late
 
     def __init__(
         self, context: StageContext, terms: ProgramTerms, prepare: Callable[[], Awaitable[Open]]
