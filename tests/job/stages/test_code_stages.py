@@ -112,7 +112,7 @@ async def test_what_is_thrown_is_the_records_failure_with_its_last_lines(bench: 
     assert list(done.values) == [2, 4]
     message = str(done.failed[1])
     assert message.startswith("KeyError: 'total'")
-    assert "line 2, in price\n    return record['total'] * 2" in message
+    assert "File \"code of work\", line 2, in price\n    return record['total'] * 2" in message
     assert "python_program" not in message
     assert not done.failed[1].is_final
 
@@ -125,7 +125,7 @@ async def test_what_javascript_throws_is_the_records_failure(bench: Bench) -> No
     done = await work(stage, 1, 0)
     await stage.close()
     assert str(done.failed[1]).startswith("RangeError: no record\n    at ")
-    assert "code.mjs:2" in str(done.failed[1])
+    assert "code of work:2:" in str(done.failed[1])
     assert "node_program" not in str(done.failed[1])
 
 
@@ -265,7 +265,11 @@ async def test_requirements_are_installed_for_the_code(bench: Bench, tmp_path: P
         (python.make, {"code": "x", "file": "y"}, "a code stage needs `code` or `file`"),
         (python.make, {"file": "none.py"}, "there is no file 'none.py' in the workspace"),
         (python.make, {"file": "../../etc/passwd"}, "lies outside of the workspace"),
-        (python.make, {"code": "def handle(:"}, "the code can't be loaded: "),
+        (
+            python.make,
+            {"code": "def handle(:"},
+            "the code can't be loaded: SyntaxError: invalid syntax (code.py, line 1)",
+        ),
         (python.make, {"code": "x = 1"}, "the code defines no function `handle(record)`"),
         (python.make, {"code": "import sys; sys.exit(3)"}, "the code can't be loaded: SystemExit: 3"),
         (python.make, {"code": "import os; os._exit(3)"}, "the code ended while it was loaded (exit code 3)"),

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from agent.job.stages.actions.programs.code import find_code, programs_of, wrap, write_code
+from agent.job.stages.actions.programs.code import find_code, name_code, programs_of, wrap, write_code
 from agent.job.stages.actions.programs.stage import Open, ProgramStage
 from agent.job.stages.actions.programs.worker import ProgramTerms
 from agent.job.stages.actions.settings import read_seconds, read_text
@@ -31,4 +31,4 @@ async def _prepare(context: StageContext) -> Open:
     node = await programs.find_node()
     # For `require` of code that lies in no folder with packages of its own.
     env = {"NODE_PATH": str(context.workspace / "node_modules")}
-    return partial(programs.open, wrap(node, str(_PROGRAM), str(file)), env)
+    return partial(programs.open, wrap(node, str(_PROGRAM), str(file), name_code(context)), env)

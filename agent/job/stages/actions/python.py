@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.errors import AgentError
-from agent.job.stages.actions.programs.code import find_code, programs_of, wrap, write_code
+from agent.job.stages.actions.programs.code import find_code, name_code, programs_of, wrap, write_code
 from agent.job.stages.actions.programs.stage import Open, ProgramStage
 from agent.job.stages.actions.programs.worker import ProgramTerms
 from agent.job.stages.actions.settings import read_seconds, read_text
@@ -34,7 +34,7 @@ async def _prepare(context: StageContext) -> Open:
         (needs / _LISTED).write_text(listed, encoding="utf-8")
     programs = programs_of(context)
     python = await programs.find_python(needs)
-    words = wrap(python, "-I", "-B", str(_PROGRAM), str(file), str(folder))
+    words = wrap(python, "-I", "-B", str(_PROGRAM), str(file), str(folder), name_code(context))
     return partial(programs.open, words, {})
 
 

@@ -33,6 +33,11 @@ def find_code(context: StageContext) -> Path | None:
     return file
 
 
+def name_code(context: StageContext) -> str:
+    """What the code is called in its errors."""
+    return read_text(context, "file") or f"code of {context.name}"
+
+
 def write_code(context: StageContext, name: str, text: str) -> Path:
     """The code that the flow has, as a file of the stage's own."""
     context.scratch.mkdir(parents=True, exist_ok=True)

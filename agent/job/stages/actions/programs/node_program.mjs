@@ -2,11 +2,12 @@
 //
 // Records come on file 4, answers go to file 3 (`speech.py` beside this has the frames); what the code prints is the stage's log.
 //
-//     node node_program.mjs FILE     the code
+//     node node_program.mjs FILE NAME     the code, and what it is called in errors
 import fs from 'node:fs'
 import net from 'node:net'
 import { pathToFileURL } from 'node:url'
 
+const [FILE, NAME] = process.argv.slice(2)
 const IN = 4
 const OUT = 3
 const MOST_BYTES = 16 << 20 // of what comes of one record
@@ -28,7 +29,8 @@ function describe(error) {
   if (!(error instanceof Error)) return `thrown: ${String(error)}`
   const frames = (error.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line))
   const own = frames.filter((line) => !line.includes(import.meta.url) && !line.includes('node:internal'))
-  return [`${error.name}: ${error.message}`, ...own.slice(0, SHOWN_FRAMES)].join('\n')
+  const text = [`${error.name}: ${error.message}`, ...own.slice(0, SHOWN_FRAMES)].join('\n')
+  return text.replaceAll(pathToFileURL(FILE).href, NAME).replaceAll(FILE, NAME)
 }
 
 const fail = (error) => ({ error: describe(error), final: Boolean(error?.final) })
@@ -133,7 +135,7 @@ async function* frames(source) {
 
 let handle
 try {
-  handle = await load(process.argv[2])
+  handle = await load(FILE)
 } catch (error) {
   write(JSON.stringify({ refused: describe(error) }))
   process.exit(1)

@@ -3,7 +3,7 @@
 It is run as a file by the Python that the stage was given, isolated, and knows nothing of the agent. Records come on file 4, answers go
 to file 3 (`agent.job.stages.actions.programs.speech` has the frames); what the code prints is the stage's log.
 
-    python_program.py FILE FOLDER     the code, and the folder that it imports from
+    python_program.py FILE FOLDER NAME     the code, the folder that it imports from, and what it is called in errors
 """
 
 import importlib.util
@@ -28,7 +28,10 @@ SHOWN_FRAMES = 3
 HEAD = struct.Struct("!I")
 
 
-def main(file: str, folder: str) -> None:
+names: dict[str, str] = {}  # of files, in errors
+
+
+def main(file: str, folder: str, name: str) -> None:
     """Load the code, say that it is ready, and answer until there are no more records."""
     for number in (IN, OUT):
         os.set_inheritable(number, False)
@@ -36,6 +39,7 @@ def main(file: str, folder: str) -> None:
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
     sys.path.insert(0, folder)
+    names[file] = name
     try:
         answer = find_answerer(load(file))
     except BaseException as error:  # noqa: BLE001 - whatever the code does while it is loaded
@@ -198,10 +202,13 @@ def fail(error: BaseException) -> dict[str, Any]:
 
 def describe(error: BaseException) -> str:
     """What was thrown, and the last of the places that it came through, of the code's own."""
+    is_syntax = isinstance(error, SyntaxError)
+    what = [f"{type(error).__name__}: {error}"] if is_syntax else traceback.format_exception_only(error)
     own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
-    own = [frame for frame in own if not frame.filename.startswith("<frozen ")]
-    lines = [line.rstrip() for line in traceback.format_list(own[-SHOWN_FRAMES:])]
-    return "\n".join([*(line.strip() for line in traceback.format_exception_only(error)), *lines])
+    own = [frame for frame in own if not frame.filename.startswith("<frozen ")][-SHOWN_FRAMES:]
+    for frame in own:
+        frame.filename = names.get(frame.filename, frame.filename)
+    return "\n".join(line.rstrip() for line in [*what, *traceback.format_list(own)])
 
 
 def write(sink: BinaryIO, data: bytes) -> None:
