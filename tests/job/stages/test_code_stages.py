@@ -308,3 +308,14 @@ def handle(record):
         for pid in pids
         if Path(f"/proc/{pid}/stat").exists() and " Z " not in Path(f"/proc/{pid}/stat").read_text()
     ] == []
+
+
+async def test_code_that_breaks_its_own_line_fails_its_record_and_is_started_again(bench: Bench) -> None:
+    code = "import os\ndef handle(record):\n    if record == 'garble':\n        os.write(3, b'\\xff' * 8)\n    return record\n"
+    stage = await bench.open(python.make, {"code": code})
+    done = await work(stage, "a", "garble", "b")
+    await stage.close()
+    assert list(done.values) == ["a", "b"]
+    assert str(done.failed[1]).startswith(
+        "the code ended twice at this record (it can't be understood any more)"
+    )

@@ -1,5 +1,6 @@
 """Stages that are commands and actions: a record a line in, a line a record out."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -176,3 +177,21 @@ async def test_a_composite_action_is_refused_with_a_sentence(bench: Bench) -> No
     write_action(bench.workspace, "steps", manifest)
     with pytest.raises(AgentError, match=r"'\./steps' can't be a stage"):
         await bench.open(uses.make, {}, uses="./steps")
+
+
+async def test_a_command_that_closes_its_output_has_ended(bench: Bench) -> None:
+    stage = await bench.open(run.make, {"run": "exec sleep 1000 >&- 2>&-"})
+    done = await work(stage, 1)
+    await stage.close()
+    assert str(done.failed[0]) == "the command ended before it answered this record (it closed its output)"
+
+
+async def test_a_command_with_more_answers_than_records_is_told_of_and_started_again(bench: Bench) -> None:
+    stage = await bench.open(run.make, {"run": "while read -r line; do echo '[1]'; echo '[2]'; done"})
+    done = await work(stage, "a")
+    while "there were more answers than records" not in bench.log:
+        await asyncio.sleep(0)
+    again = await work(stage, "b")
+    await stage.close()
+    assert (list(done.values), list(again.values)) == ([1], [1])
+    assert "it can't be understood any more" in bench.log

@@ -36,8 +36,16 @@ class ProgramEnd(NamedTuple):
 class KeptProgram:
     """A program with its conversation. One batch at a time."""
 
-    def __init__(self, program: "Program", say: Callable[[str], None], *, is_code: bool) -> None:
+    def __init__(
+        self,
+        program: "Program",
+        say: Callable[[str], None],
+        complain: Callable[[str], None],
+        *,
+        is_code: bool,
+    ) -> None:
         self._program = program
+        self._complain = complain
         self._log = ProgramLog(say)
         self._speech: ProgramSpeech = RecordFrames(self._greet) if is_code else RecordLines(self._log.say)
         loop = asyncio.get_running_loop()
@@ -149,7 +157,8 @@ class KeptProgram:
             return
         try:
             for answer in self._speech.feed(data):
-                self._count(answer)
+                if not self._count(answer):
+                    return
         except ProtocolError as error:
             self._is_garbled = True
             self._log.say(f"the program can't be understood any more: it gave {error}")
@@ -157,15 +166,21 @@ class KeptProgram:
         if self._timeout is not None and not self._timeout.expired():
             self._timeout.reschedule(asyncio.get_running_loop().time() + self._seconds)
 
-    def _count(self, answer: Answer) -> None:
+    def _count(self, answer: Answer) -> bool:
+        """Whether it is one that was asked for."""
         if self._left == 0:
-            self._log.say("an answer that no record asked for is left out: each has one answer, in one line")
-            return
+            self._is_garbled = True
+            self.is_up = False
+            self._complain(
+                "there were more answers than records: which is whose can't be known; a record has one answer, in one line"
+            )
+            return False
         self._take(answer)
         self.answers += 1
         self._left -= 1
         if self._left == 0:
             self._settle()
+        return True
 
     def _settle(self) -> None:
         if not self._answered.done():

@@ -30,6 +30,7 @@ class ProgramStage:
         self._open: Open | None = None
         self._workers: list[ProgramWorker] = []
         self._idle: list[ProgramWorker] = []
+        self._has_complained = False
 
     async def open(self) -> None:
         """See Stage: the first program is up then."""
@@ -50,6 +51,11 @@ class ProgramStage:
         """See Stage."""
         await asyncio.gather(*(worker.close() for worker in self._workers))
 
+    def _complain(self, text: str) -> None:
+        """Something that the flow's author has to mend: an annotation, once."""
+        (self._context.say if self._has_complained else self._context.warn)(text)
+        self._has_complained = True
+
     def _add(self) -> ProgramWorker:
         worker = ProgramWorker(self._start, self._terms, self._context.say)
         self._workers.append(worker)
@@ -57,7 +63,9 @@ class ProgramStage:
 
     async def _start(self) -> KeptProgram:
         assert self._open is not None
-        program = KeptProgram(await self._open(), self._context.say, is_code=self._terms.is_code)
+        program = KeptProgram(
+            await self._open(), self._context.say, self._complain, is_code=self._terms.is_code
+        )
         try:
             await program.wait_until_ready()
         except BaseException:
