@@ -96,7 +96,7 @@ class KeptProgram:
             return ProgramEnd(f"no answer within {seconds:g} s", is_late=True)
         finally:
             self._timeout = None
-            self.is_up = self._left == 0
+            self.is_up = self._left == 0 and not self._is_garbled and not self._reading.done()
             writing.cancel()
             await asyncio.wait({writing})
         return None if self._left == 0 else await self.find_end()
