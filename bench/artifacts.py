@@ -118,7 +118,7 @@ def measure_large(stage: DemoWorld, size_mib: int, files: int, *, has_goal: bool
         Figure(f"{name}, 1 % changed, uploaded", again, "the first time", up, goal(AGAIN)),
         Figure(f"{name}, downloaded", down, "cp and sha256sum", floor, goal(DOWN)),
         Figure(
-            f"{name}, KiB stored of both, as ms", both / 2**20, "of the first", first / 2**20, goal(STORED)
+            f"{name}, stored of both", both / 2**20, "of the first", first / 2**20, goal(STORED), unit="MiB"
         ),
     ]
 

@@ -15,18 +15,23 @@ ACT = str(BIN / "act")
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured thing. `goal` is the ratio to the floor that it may have, or None where there is none."""
+    """One measured thing, in seconds or else in its `unit`. `goal` is the ratio to the floor that it may have, or None where there is none."""
 
     name: str
     seconds: float
     floor: str
     floor_seconds: float
     goal: float | None = None
+    unit: str = "s"
 
     @property
     def ratio(self) -> float:
         """How many times the floor."""
         return self.seconds / self.floor_seconds
+
+    def show(self, value: float) -> str:
+        """The value as it is printed."""
+        return f"{value * 1000:8.1f} ms " if self.unit == "s" else f"{value:8.1f} {self.unit}"
 
 
 def time_command(command: Sequence[str], *, rounds: int = 15, cwd: Path | None = None) -> float:
@@ -66,7 +71,7 @@ def print_figures(figures: Sequence[Figure]) -> bool:
             all_met = all_met and is_met
             verdict = f"goal {figure.goal:g} ×: {'met' if is_met else 'MISSED'}"
         print(
-            f"{figure.name:<44} {figure.seconds * 1000:8.1f} ms   {figure.floor:<28}"
-            f" {figure.floor_seconds * 1000:8.1f} ms   {figure.ratio:5.2f} ×   {verdict}"
+            f"{figure.name:<44} {figure.show(figure.seconds)}   {figure.floor:<28}"
+            f" {figure.show(figure.floor_seconds)}   {figure.ratio:5.2f} ×   {verdict}"
         )
     return all_met

@@ -22,7 +22,7 @@ from agent.server.http.transports import Door, FullNotes, HttpConnection, Websoc
 from agent.server.installation import open_installation
 from agent.server.people.auth.tokens import API, REGISTRATION, create_token
 from agent.server.process.data_folder import DataFolder, lock_data_folder
-from agent.server.process.memory import keep_memory_small
+from agent.server.process.memory import keep_memory_small, settle_memory
 from agent.server.services import Services
 from agent.server.settings import ServerSettings
 from agent.server.store import tokens
@@ -89,6 +89,7 @@ async def _serve(
 
     def on_started(services: Services) -> None:
         server.services = services
+        settle_memory()
         write_private_file(folder.address, f"{_url_of(listener)}\n".encode())
         announce(ServerStarted(url, folder.server_id, str(folder.root), admin, registration))
 

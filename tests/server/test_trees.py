@@ -22,6 +22,8 @@ from support.action_step import Step
 from support.commands import clients_closed
 
 from agent.cli.main import run_command
+from agent.config import bundled
+from agent.job.runtimes.interpreters import find_libraries
 from agent.server.backup import make_backup, restore_backup
 
 Servers = Callable[..., ServerProcess]
@@ -53,6 +55,7 @@ def step_of(job: Job, folder: Path) -> Step:
     temporary = folder / "temp"
     temporary.mkdir()
     step.environment["RUNNER_TEMP"] = str(temporary)
+    step.environment |= find_libraries(bundled("actions") / "upload-artifact")
     return step
 
 
@@ -129,6 +132,30 @@ def test_what_the_server_has_is_not_sent_again(server: ServerProcess, step: Step
     download(step, "second", "second")
     assert (step.workspace / "second" / "2").read_bytes() == changed
     assert (step.workspace / "second" / "3").read_bytes() == contents[3]
+
+
+def test_of_one_large_file_that_was_changed_its_change_is_sent_and_what_is_not_here_any_more(
+    server: ServerProcess, job: Job, step: Step
+) -> None:
+    content = bytearray(noise(32 * MIB))
+    path = step.put("out/model.bin", bytes(content))
+    upload(step, "before")
+    before = stored_bytes(server)
+    content[5 * MIB : 5 * MIB + 1000] = noise(1000)
+    content[20 * MIB : 20 * MIB] = b"in between"
+    path.write_bytes(content)
+    upload(step, "after")
+    assert stored_bytes(server) - before < 12 * MIB
+    download(step, "after")
+    assert (step.workspace / "in" / "model.bin").read_bytes() == content
+    for name in ("before", "after"):
+        assert job.call("DeleteArtifact", name=name).status_code == 200
+    server.sql("DELETE FROM chunks")  # as the sweep does, a day later
+    content[7 * MIB] ^= 1
+    path.write_bytes(content)
+    upload(step, "again")
+    download(step, "again", "again")
+    assert (step.workspace / "again" / "model.bin").read_bytes() == content
 
 
 def test_a_file_that_is_changed_within_a_tick_of_the_clock_is_seen_to_be(step: Step) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -18,6 +19,7 @@ from agent.job.steps.state import RunningJob
 from agent.job.steps.steprun import StepRun
 from agent.resolve.manifests.model import NodeRuns, PythonRuns
 
+_LIBRARIES = "FLOW_LIBRARIES"
 _FORCE = "FORCE_JAVASCRIPT_ACTIONS_TO_NODE24"
 
 
@@ -45,11 +47,17 @@ async def find_python_interpreter(step: StepRun, action: StepAction) -> Interpre
     runs = action.manifest.runs
     assert isinstance(runs, PythonRuns)
     if runs.is_isolated:
-        return Interpreter((python, "-I", "-B", "-u"), MachineHost())
+        return Interpreter((python, "-I", "-B", "-u"), MachineHost(), env=find_libraries(action.folder))
     from agent.job.runtimes.value_argument import write_argument
 
     modules = {"PYTHONPATH": str(bundled("actions") / "_modules" / step.words.modules)}
     return Interpreter((python, "-s", "-B", "-u"), MachineHost(), (write_argument(step),), modules)
+
+
+def find_libraries(action: Path) -> Mapping[str, str]:
+    """Where the agent's own libraries lie, for the actions that are its own: `actions/_toolkit/fingerprints.py` uses one."""
+    found = find_spec("cryptography") if action.is_relative_to(bundled("actions")) else None
+    return {} if found is None or found.origin is None else {_LIBRARIES: str(Path(found.origin).parents[1])}
 
 
 async def choose_node(step: StepRun, major: int) -> str:

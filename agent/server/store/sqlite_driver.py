@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from agent.server.pools import Pool
 
 PATIENCE_SECONDS = 5.0  # how long another process may hold the lock
+_CACHE_KIB = 1024  # of each connection; the file's pages are in the kernel's cache anyway
 
 
 class QuickCursor:
@@ -161,6 +162,7 @@ class QuickConnection:
 async def connect_quickly(file: Path, threads: Pool) -> QuickConnection:
     """Open the database in `file`; what waits does so in `threads`."""
     plain = sqlite3.connect(file, timeout=0, isolation_level=None, check_same_thread=False)
+    plain.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
     return QuickConnection(plain, threads)
 
 

@@ -46,6 +46,7 @@ class DiskBlobStore:
         try:
             async for batch in _batches(chunks):
                 await self._threads.run(draft.add, batch)
+                del batch
             return await self._threads.run(draft.finish, self._path(key), digest)
         finally:
             await self._threads.run(draft.discard)
@@ -194,17 +195,23 @@ def _new_file(folder: Path) -> tuple[Path, BinaryIO]:
 
 
 async def _batches(chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
-    """`chunks`, gathered into pieces that are worth a thread."""
+    """`chunks`, gathered into pieces that are worth a thread; none is held while the next one comes."""
     batch: list[bytes] = []
     size = 0
     async for chunk in chunks:
         batch.append(chunk)
         size += len(chunk)
         if size >= _BATCH_BYTES:
-            yield b"".join(batch)
-            batch, size = [], 0
+            yield _join_batch(batch)
+            size = 0
     if batch:
-        yield b"".join(batch)
+        yield _join_batch(batch)
+
+
+def _join_batch(batch: list[bytes]) -> bytes:
+    joined = b"".join(batch)
+    batch.clear()
+    return joined
 
 
 def _open(path: Path) -> BinaryIO:
