@@ -13,7 +13,6 @@ import contextlib
 import fcntl
 import json
 import os
-import shutil
 import socket
 import sys
 from collections.abc import Iterator, Mapping
@@ -32,14 +31,14 @@ from agent.clock import SystemClock
 from agent.ids import JobId, RunId
 from agent.seal.files import make_private_folder
 from agent.server.data.shelves import ARTIFACTS, stored_artifact
-from agent.server.http.call import Call
+from agent.server.http.call import Call, Handler
 from agent.server.http.rooms import Rooms
 from agent.server.installation import open_installation
+from agent.server.local_artifacts import LocalArtifacts
 from agent.server.process.data_folder import DataFolder
 from agent.server.routes import make_routes
 from agent.server.services import open_services
 from agent.server.settings import ServerSettings
-from agent.server.store import artifacts as artifact_rows
 from agent.server.store import local_runs, retention
 from agent.server.toolkit import artifacts, blobs, cache_v1, caches
 from agent.spec.job import JobSpec, StepsWork
@@ -73,7 +72,7 @@ async def _serve(
         async with rooms.changes.begin() as change:
             await local_runs.begin_run(change.connection, run, asked["owner"], change.now)
         jobs = _Jobs(rooms, run)
-        server = _make_server(_make_app(rooms, jobs, Path(asked["artifacts"])))
+        server = _make_server(_make_app(rooms, jobs, LocalArtifacts(rooms, run, Path(asked["artifacts"]))))
         try:
             await _serve_until_ended(server, listener, jobs)
         finally:
@@ -152,21 +151,34 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _make_app(rooms: Rooms, jobs: _Jobs, kept: Path) -> Starlette:
-    """What GitHub's clients call, and nothing else of the server."""
+def _make_app(rooms: Rooms, jobs: _Jobs, kept: LocalArtifacts) -> Starlette:
+    """What GitHub's clients call, and nothing else of the server; artifacts lie in the run's folder, too."""
 
     async def finalize(call: Call) -> Response:
-        """As the server does it; a zip lies in the run's folder then, too."""
         answer = await artifacts.finalize_artifact(call)
-        await _keep(call, json.loads(bytes(answer.body))["artifact_id"], kept)
+        await kept.put(int(json.loads(bytes(answer.body))["artifact_id"]))
         return answer
 
+    async def delete(call: Call) -> Response:
+        await kept.take_in()
+        answer = await artifacts.delete_artifact(call)
+        await kept.drop_deleted()
+        return answer
+
+    def behind(handler: Handler) -> Handler:
+        async def answer(call: Call) -> Response:
+            await kept.take_in()
+            return await handler(call)
+
+        return answer
+
+    own: dict[Handler, Handler] = {
+        artifacts.finalize_artifact: finalize,
+        artifacts.delete_artifact: delete,
+    }
     operations = (
         *blobs.OPERATIONS,
-        *(
-            replace(row, handler=finalize) if row.handler is artifacts.finalize_artifact else row
-            for row in artifacts.OPERATIONS
-        ),
+        *(replace(row, handler=own.get(row.handler) or behind(row.handler)) for row in artifacts.OPERATIONS),
         *caches.OPERATIONS,
         *cache_v1.OPERATIONS,
     )
@@ -186,27 +198,6 @@ class _Abreast:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._jobs.catch_up()
         await self._app(scope, receive, send)
-
-
-async def _keep(call: Call, artifact: str, kept: Path) -> None:
-    """Have a finished artifact lie where `flow-agent/download-artifact`, and whoever runs with `--keep`, looks for it."""
-    rooms = call.rooms
-    stored = await rooms.data.artifacts.find_final(int(artifact))
-    async with rooms.database.read() as connection:
-        row = await artifact_rows.find_artifact(connection, stored.id)
-    if row is not None and row.mime_type == "application/zip":
-        await rooms.process.pools.files.run(
-            _link, rooms.process.folder.blobs / stored.blob, kept / f"{row.name}.zip"
-        )
-
-
-def _link(source: Path, target: Path) -> None:
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    target.unlink(missing_ok=True)
-    try:
-        target.hardlink_to(source)
-    except OSError:  # another file system
-        shutil.copyfile(source, target)
 
 
 async def _forget_killed(settings: ServerSettings, folder: DataFolder) -> None:

@@ -89,6 +89,31 @@ def test_jobs_hand_artifacts_on_and_the_next_run_finds_the_cache_and_no_artifact
     assert (listed, restored) == ({"artifacts": []}, "k-1")
 
 
+def test_githubs_client_finds_in_a_later_job_what_our_own_action_has_uploaded_and_may_delete_it(
+    project: Path,
+) -> None:
+    upload = "      - uses: flow-agent/upload-artifact@v1\n        with: {name: model, path: out%s}\n"
+    into = project.parent / "came"
+    jobs = {
+        "one": MAKE + upload % "",
+        "two": AFTER
+        + step(["list"], ["download", 1, str(into)])
+        + "      - run: mkdir out && echo new > out/c.txt\n"
+        + upload % ", overwrite: true"
+        + step(["get", "model"], ["download", 2, f"{into}2"], ["delete", "model"], ["list"])
+        + "      - uses: flow-agent/download-artifact@v1\n        with: {name: model, path: in}\n",
+    }
+    done = run(project, **jobs)
+    listed, _, got, _, deleted, left = answers(done, "two")
+    assert [artifact["name"] for artifact in listed["artifacts"]] == ["model"]
+    assert (into / "a.txt").read_text() == "hi\n"
+    assert got["artifact"]["id"] == deleted["id"] == 2
+    assert (into.with_name("came2") / "c.txt").read_text() == "new\n"
+    assert left == {"artifacts": []}
+    assert done.code == 1  # what was deleted our own action does not find
+    assert "this run has: none" in "\n".join(texts(done, "two"))
+
+
 def test_another_project_of_the_same_user_finds_no_cache_of_this_one(project: Path, tmp_path: Path) -> None:
     assert run(project, one=MAKE + step(["save", ["deps"], "k-1"])).code == 0
     other = tmp_path / "other"

@@ -2,15 +2,15 @@
 
 import hashlib
 import os
-import re
+import random
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import parse_qsl, urlencode, urlsplit
 from uuid import uuid4
 
 import httpx
 import pytest
-from server.toolkit_job import Job, block_list, block_url
+from server.toolkit_job import Job, block_list, block_url, peak_memory_bytes
 from server.vocabulary import ONE_JOB, ServerProcess, journal
 from support.s3 import S3
 
@@ -63,6 +63,26 @@ def test_blocks_come_in_any_order_and_more_than_once(server: ServerProcess, job:
     assert answer.json()["ok"] is True
     signed = job.call("GetSignedArtifactURL", name="blocks").json()["signed_url"]
     assert httpx.get(signed).content == b"first-second-third"
+
+
+def test_as_many_blocks_as_a_file_of_3_gib_has_come_at_once_and_are_one_artifact(
+    server: ServerProcess, job: Job
+) -> None:
+    url, count = job.create("model"), 3072 // 8
+    contents = {number: random.randbytes(number % 7 * 1000 + 1) for number in range(count)}
+    order = random.sample(range(count), count)
+
+    def send(number: int) -> int:
+        return server.http.put(block_url(url, number), content=contents[number]).status_code
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(send, order)) == {201}
+    assert server.http.put(f"{url}&comp=blocklist", content=block_list(*range(count))).status_code == 201
+    whole = b"".join(contents[number] for number in range(count))
+    digest = f"sha256:{hashlib.sha256(whole).hexdigest()}"
+    answer = job.call("FinalizeArtifact", name="model", size=str(len(whole)), hash=digest)
+    assert answer.status_code == 200, answer.text
+    assert job.fetch("model").content == whole
 
 
 def test_an_empty_artifact_is_a_block_list_without_blocks(server: ServerProcess, job: Job) -> None:
@@ -445,11 +465,6 @@ def test_a_large_artifact_does_not_fit_into_the_servers_memory_and_need_not(
     with httpx.stream("GET", signed, timeout=600) as down:
         assert sum(len(chunk) for chunk in down.iter_raw(1 << 20)) == mebibytes << 20
     assert peak_memory_bytes(server) - before < min(mebibytes << 19, 128 << 20)
-
-
-def peak_memory_bytes(server: ServerProcess) -> int:
-    status = Path(f"/proc/{server.process.pid}/status").read_text()
-    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) << 10
 
 
 def test_kill_9_in_an_upload_leaves_no_half_artifact(make_server: Servers) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from server.toolkit_job import Job, have_trunk
-from server.vocabulary import ONE_JOB, ServerProcess
+from server.toolkit_job import Job, have_trunk, peak_memory_bytes
+from server.vocabulary import ONE_JOB, TWO_JOBS, ServerProcess, journal
+from support.action_step import Step
 from support.toolkit import drive, start_driving
 from websockets.exceptions import ConnectionClosed
 
@@ -131,7 +132,9 @@ def test_a_folder_is_uploaded_listed_downloaded_overwritten_and_deleted(clients:
     assert "not found" in clients.refuse("delete", "absent").lower()
 
 
+@pytest.mark.timeout(3600)
 def test_an_artifact_of_several_blocks_comes_back_as_it_was(clients: Clients) -> None:
+    """FLOW_LARGE_UPLOAD_MIB=3072 does it with one file of 3 GiB."""
     clients.put("out/weights.bin", b"")
     digest = hashlib.sha256()
     with (clients.folder / "out/weights.bin").open("wb") as file:
@@ -146,6 +149,29 @@ def test_an_artifact_of_several_blocks_comes_back_as_it_was(clients: Clients) ->
     clients.do(["download", found["artifact"]["id"], str(clients.folder / "in")])
     with (clients.folder / "in/weights.bin").open("rb") as file:
         assert hashlib.file_digest(file, "sha256").hexdigest() == digest.hexdigest()
+    assert peak_memory_bytes(clients.job.server) < 256 << 20
+
+
+def test_a_later_job_gets_by_githubs_client_what_our_own_action_has_uploaded_and_the_other_way_round(
+    server: ServerProcess, tmp_path: Path
+) -> None:
+    job = Job(server, tmp_path.name, text=TWO_JOBS)
+    ours = Step(tmp_path / "ours", server.url, job.token)
+    ours.put("out/deep/a.bin", content := os.urandom(3 << 20))
+    assert ours.run("upload-artifact", name="ours", path="out").code == 0
+    first = Clients(job, tmp_path / "first")
+    first.put("out/b.txt", "theirs")
+    first.upload("theirs", "out")
+    job.agent.finish(job.assign, journal(job.assign))
+    job.assign = job.agent.take()
+    job.token = job.agent.open(job.assign, "ACTIONS_RUNTIME_TOKEN")
+    later = Clients(job, tmp_path / "later")
+    assert later.names() == ["ours", "theirs"]
+    assert later.fetch("ours", "in") == {"deep/a.bin": content}
+    mine = Step(tmp_path / "mine", server.url, job.token)
+    assert mine.run("download-artifact", name="theirs", path="in").code == 0
+    assert mine.tree("in") == {"b.txt": "theirs"}
+    job.end()
 
 
 def test_ten_thousand_small_files_come_back(clients: Clients) -> None:

@@ -2,6 +2,8 @@
 
 import base64
 import hashlib
+import re
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -82,6 +84,12 @@ class Job:
 
     def names(self) -> list[str]:
         return [entry["name"] for entry in self.call("ListArtifacts").json()["artifacts"]]
+
+
+def peak_memory_bytes(server: ServerProcess) -> int:
+    """The most memory that the server ever had."""
+    status = Path(f"/proc/{server.process.pid}/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) << 10
 
 
 def block_url(url: str, number: int) -> str:

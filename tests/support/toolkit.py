@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 _SOURCE = Path(__file__).parent / "toolkit_clients"
-_SECONDS = 600
+_SECONDS = 1800
 
 
 @cache
