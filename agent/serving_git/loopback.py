@@ -2,7 +2,8 @@
 
     python -m agent.serving_git.loopback
     < {"repositories": {"acme/lab": {"place": "/path/of/repository", "default_branch": "main", "head": "COMMIT",
-                                     "pull_request": {}}}, "addresses": ["127.0.0.1"], "host": "https://github.com"}
+                                     "pull_request": {}, "large_files": "/path/of/lfs/objects"}},
+       "addresses": ["127.0.0.1"], "host": "https://github.com"}
     > {"ports": [41234]}
     < {"add": "TOKEN"}        a job begins: its token opens the repositories
     < {"remove": "TOKEN"}     and when it has ended, no more
@@ -14,6 +15,7 @@ A process of its own: whoever runs a flow forks the jobs, and has no threads. It
 import hmac
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,7 +27,8 @@ from pathlib import Path
 from typing import IO, Any, Final
 from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
-from agent.errors import NotFoundError, UnreachableError
+from agent.errors import AgentError, NotFoundError, RefusedError, UnreachableError
+from agent.serving_git import large_files
 from agent.serving_git import upload_pack as git
 
 _AT_ONCE: Final = 8
@@ -82,11 +85,17 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """The refs, or what the repository has."""
-        self._answer(self._send_facts if self.path.startswith(_API) else self._send_refs)
+        if large_files.OBJECTS in self.path:
+            self._answer(self._send_large_file)
+        else:
+            self._answer(self._send_facts if self.path.startswith(_API) else self._send_refs)
 
     def do_POST(self) -> None:
         """The objects."""
-        self._answer(self._send_facts if self.path.startswith(_API) else self._send_objects)
+        if self.path.endswith(large_files.BATCH):
+            self._answer(self._send_batch)
+        else:
+            self._answer(self._send_facts if self.path.startswith(_API) else self._send_objects)
 
     do_PUT = do_PATCH = do_DELETE = do_POST  # noqa: N815 - as the base class finds them
 
@@ -126,10 +135,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _find(self, end: str) -> Path | None:
         """Where the repository lies that is asked for; None for one that is not served here."""
+        facts = self._find_facts(end)
+        return None if facts is None else Path(facts["place"])
+
+    def _find_facts(self, end: str) -> Mapping[str, Any] | None:
         path = unquote(urlsplit(self.path).path)
         name = path.removeprefix("/").removesuffix(end)
         found = self.server.repositories.get(name.removesuffix(".git").lower())
-        return Path(found[1]["place"]) if path.endswith(end) and found is not None else None
+        return found[1] if path.endswith(end) and found is not None else None
 
     def _relay(self, asked: IO[bytes] | None = None) -> None:
         """What the host of the code says of another repository of its."""
@@ -149,6 +162,44 @@ class _Handler(BaseHTTPRequestHandler):
         except NotFoundError:
             return None
 
+    def _find_storage(self, end: str) -> Path | None:
+        """Where the clone has what Git LFS keeps."""
+        facts = self._find_facts(end)
+        if facts is None:
+            raise _RefusedError(
+                404, f"there is no {unquote(urlsplit(self.path).path)} here: a local run serves its own code"
+            )
+        storage = facts.get("large_files", "")
+        return Path(storage) if storage else None
+
+    def _send_batch(self) -> None:
+        storage = self._find_storage(large_files.BATCH)
+        address = f"http://{self.headers.get('Host', '')}{self.path.removesuffix(large_files.BATCH)}"
+        shown = self.headers.get("Authorization", "")
+        body = b"".join(self._read_body())
+        try:
+            said = large_files.answer_batch(body, storage, address, shown, large_files.NOT_IN_CLONE)
+        except AgentError as error:
+            raise _RefusedError(403 if isinstance(error, RefusedError) else 422, str(error)) from None
+        self._send_head(large_files.MEDIA_TYPE, len(data := json.dumps(said).encode()))
+        self.wfile.write(data)
+
+    def _send_large_file(self) -> None:
+        oid = self.path.rpartition("/")[2]
+        storage = self._find_storage(f"{large_files.OBJECTS}{oid}")
+        found = large_files.find_object(storage, oid)
+        if found is None:
+            raise _RefusedError(404, large_files.NOT_IN_CLONE)
+        with found.open("rb") as file:
+            self._send_head("application/octet-stream", os.fstat(file.fileno()).st_size)
+            shutil.copyfileobj(file, self.wfile, git.CHUNK_BYTES)
+
+    def _send_head(self, kind: str, size_bytes: int) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(size_bytes))
+        self.end_headers()
+
     def _send_facts(self) -> None:
         from agent.serving_git.rest import answer, refuse  # most runs never ask
         from agent.serving_git.shapes import About
@@ -164,7 +215,7 @@ class _Handler(BaseHTTPRequestHandler):
         if found is None or not is_asked:
             said = refuse(parts.path.removeprefix(_API))
         else:
-            facts = {key: value for key, value in found[1].items() if key != "place"}
+            facts = {key: value for key, value in found[1].items() if key not in ("place", "large_files")}
             about = About(
                 Path(found[1]["place"]), found[0], f"http://{self.headers.get('Host', '')}", **facts
             )

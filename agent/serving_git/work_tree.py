@@ -103,6 +103,15 @@ def commit_work_tree(
     )
 
 
+def find_storage(code: Code) -> Path | None:
+    """The folder with the objects that Git LFS has in the code's clone (`lfs.storage` of git-lfs-config(5)); None outside of git."""
+    if not code.top.is_absolute():
+        return None
+    common = code.objects[-1].parent
+    storage = _first(_ask(code.top, "config", "--get", "lfs.storage"))
+    return common / (storage or "lfs") / "objects"
+
+
 def _commit_folder(folder: Path, place: Path, is_left_out: Callable[[str], bool]) -> Code:
     """A folder in no work tree: a first commit of all that it has."""
     made = place / "git"

@@ -1,5 +1,6 @@
 """`agent flow run`: the code of a local run is a git repository on this machine, for jobs that read it with git."""
 
+import hashlib
 import json
 import os
 import signal
@@ -101,6 +102,34 @@ def test_nothing_serves_on_when_the_run_is_killed(code: Repository, tmp_path: Pa
             return asking.connect_ex((address.hostname or "", address.port or 0)) != 0
 
     assert wait_for(is_gone, "the end of what served")
+
+
+LARGE = READS.replace(
+    "git checkout -q",
+    "git remote add origin $GITHUB_SERVER_URL/$GITHUB_REPOSITORY; git lfs install --local --skip-repo; "
+    "git lfs fetch origin refs/remotes/origin/main; git checkout -q",
+).replace("cat one.txt", "sha256sum model.bin")
+
+
+def keep_large(code: Repository, content: bytes) -> tuple[str, Path]:
+    """A commit with a file that Git LFS keeps, as a clone has it: its SHA-256, and where its bytes are."""
+    oid = hashlib.sha256(content).hexdigest()
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {len(content)}\n"
+    files = {".gitattributes": "*.bin filter=lfs -text\n", "model.bin": pointer, "reads/action.yml": LARGE}
+    code.commit(files)
+    kept = code.folder / ".git/lfs/objects" / oid[:2] / oid[2:4] / oid
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(content)
+    return oid, kept
+
+
+def test_what_git_lfs_keeps_comes_from_the_clone_with_git_lfs_itself(code: Repository) -> None:
+    oid, kept = keep_large(code, os.urandom(3 << 20))
+    assert f"{oid}  model.bin" in lines_of(write(code, "uses: ./reads"))
+    kept.unlink()
+    done = run_agent("flow", "run", "--format", "json", write(code, "uses: ./reads"), cwd=code.folder)
+    assert done.code == 1
+    assert "does not have this object: run `git lfs fetch` in it" in done.out
 
 
 def test_a_submodule_beside_the_repository_is_served_from_its_clone(code: Repository, tmp_path: Path) -> None:

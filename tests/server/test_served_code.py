@@ -155,6 +155,19 @@ def test_the_token_of_the_job_opens_its_runs_repository_and_no_other(
     assert "could not read Username" in second.git("ls-remote", mine, code=128)
 
 
+def test_git_lfs_is_told_why_its_objects_are_not_here_and_what_to_do(
+    blob_server: ServerProcess, code: Repository, tmp_path: Path
+) -> None:
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'a1' * 32}\nsize 12\n"
+    code.commit({".gitattributes": "*.bin filter=lfs -text\n", "model.bin": pointer})
+    source = upload(blob_server, commit_work_tree(code.folder, tmp_path / "made"), tmp_path)
+    asking = Asking(blob_server, source, tmp_path / "job")
+    place = asking.fetch("--depth=1", "origin", f"+{source['tip']}:refs/remotes/origin/main")
+    said = asking.git("lfs", "fetch", "origin", "refs/remotes/origin/main", folder=place, code=2)
+    assert "use flow-agent/checkout@v1" in said
+    asking.job.end()
+
+
 def test_nobody_writes_and_no_path_leads_elsewhere(asking: Asking, code: Repository) -> None:
     said = asking.git("push", f"{asking.url}/acme/lab", "HEAD:refs/heads/mine", code=128, folder=code.folder)
     assert "403" in said or "read" in said

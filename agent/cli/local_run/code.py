@@ -18,7 +18,7 @@ from typing import Any
 
 from agent.errors import AgentError
 from agent.serving_git.repository import make_repository
-from agent.serving_git.work_tree import Code, commit_work_tree
+from agent.serving_git.work_tree import Code, commit_work_tree, find_storage
 
 _LOOPBACK = "127.0.0.1"
 _END_SECONDS = 5.0
@@ -96,6 +96,7 @@ def serve_code(
             "default_branch": code.default_branch,
             "head": code.tip,
             "pull_request": pull_request if isinstance(pull_request, Mapping) else {},
+            "large_files": str(find_storage(code) or ""),
         }
         beside = dict(_serve_submodules(code, repository, folder))
         told = {"repositories": {**beside, repository: facts}, "addresses": [_LOOPBACK], "host": host}
@@ -119,7 +120,15 @@ def _serve_submodules(code: Code, repository: str, folder: Path) -> Iterator[tup
         make_repository(
             place, inner.objects, refs, default_branch=inner.default_branch, is_sha256=inner.is_sha256
         )
-        yield name, {"place": str(place), "default_branch": inner.default_branch, "head": one.commit}
+        yield (
+            name,
+            {
+                "place": str(place),
+                "default_branch": inner.default_branch,
+                "head": one.commit,
+                "large_files": str(find_storage(inner) or ""),
+            },
+        )
 
 
 def _write(process: "subprocess.Popen[bytes]", said: Mapping[str, Any]) -> None:

@@ -15,7 +15,7 @@ from contextlib import AsyncExitStack
 from typing import IO, Final
 
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from agent.errors import AgentError, NotFoundError, RefusedError
@@ -24,6 +24,7 @@ from agent.server.http.operation import Operation
 from agent.server.people.auth.access import Access
 from agent.server.process.problems import UnauthorizedError, UnsupportedMediaError, status_of
 from agent.server.triggers.serving import OpenedCode
+from agent.serving_git import large_files
 from agent.serving_git import upload_pack as git
 
 log = logging.getLogger("agent.server.toolkit.git")
@@ -60,6 +61,14 @@ async def send_objects(call: Call) -> Response:
         return _GitResponse(
             git.answer_command(opened.place), protocol, git.RESULT, stack.pop_all(), asked=asked
         )
+
+
+async def refuse_large_files(call: Call) -> Response:
+    """What Git LFS asks for: none of it is here, and the answer says what to do."""
+    body = await call.raw_body(large_files.MOST_BODY_BYTES)
+    async with open_code(call):
+        said = large_files.answer_batch(body, None, "", "", large_files.NOT_ON_SERVER)
+    return JSONResponse(said, media_type=large_files.MEDIA_TYPE)
 
 
 def say_git_error(_request: Request, error: AgentError) -> Response:
@@ -142,4 +151,7 @@ _PATH: Final = "/{owner}/{name}"
 OPERATIONS = (
     Operation("GET", f"{_PATH}/info/refs", Access.GIT, list_refs, query=None, documented=False),
     Operation("POST", f"{_PATH}/git-upload-pack", Access.GIT, send_objects, query=None, documented=False),
+    Operation(
+        "POST", f"{_PATH}{large_files.BATCH}", Access.GIT, refuse_large_files, query=None, documented=False
+    ),
 )
