@@ -13,7 +13,7 @@ _WORD = re.compile(r"(?<![A-Z_])(?:GITHUB|RUNNER)_[A-Z_]*|[\"']/(?:github/|__)[a
 _TOOLKIT = re.compile(r"(?<![A-Z_])(?:ACTIONS|FORCE_JAVASCRIPT)_[A-Z0-9_]+")
 _STILL = {
     "commands/meaning.py": {"ACTIONS_ALLOW_UNSECURE_COMMANDS", "ACTIONS_ALLOW_UNSECURE_STOPCOMMAND_TOKENS"},
-    "handlers/docker.py": {"ACTIONS_CACHE_SERVICE_V2"},
+    "containers/action_containers.py": {"ACTIONS_CACHE_SERVICE_V2"},
     "runtimes/interpreters.py": {"FORCE_JAVASCRIPT_ACTIONS_TO_NODE24"},
     "steps/state.py": {"ACTIONS_STEP_DEBUG"},
     "supervisor/hooks.py": {"ACTIONS_RUNNER_HOOK_JOB_COMPLETED", "ACTIONS_RUNNER_HOOK_JOB_STARTED"},

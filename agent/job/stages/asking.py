@@ -1,5 +1,6 @@
 """Asking the job's server, over HTTP, with the job's token."""
 
+import asyncio
 import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 
 _ANSWER_SECONDS = 30.0
 _CONNECT_SECONDS = 10.0
+_WHOLE_SECONDS = 60.0  # for all of an answer: one may come byte by byte
+_MOST_BYTES = 16 << 20  # of an answer; the server hands out 4 MiB of records at a time
 _CONFLICT = 409
 
 
@@ -61,16 +64,27 @@ class StageServer:
             self._client = httpx.AsyncClient(headers=headers, timeout=timeout)
         url = f"{self._place.url.rstrip('/')}/api/v1/stages/{path}"
         try:
-            answer = await self._client.request(verb, url, **said)
-        except httpx.HTTPError as error:
+            async with asyncio.timeout(_WHOLE_SECONDS), self._client.stream(verb, url, **said) as answer:
+                content = await read_bounded(answer, _MOST_BYTES)
+        except (httpx.HTTPError, TimeoutError) as error:
             raise UnreachableError(f"{type(error).__name__}: {error}".rstrip(": "), where=url) from None
-        data = _parse(answer.content)
+        data = _parse(content)
         if answer.status_code >= 500 or answer.status_code in (408, 429):
             raise UnreachableError(f"the server answers {answer.status_code}", where=url)
         if answer.status_code >= 400 and answer.status_code != _CONFLICT:
             detail = data.get("detail", "") if isinstance(data, dict) else ""
             raise AgentError(f"the server answers {answer.status_code}: {detail}".rstrip(": "), where=url)
         return StageAnswer(answer.status_code, data)
+
+
+async def read_bounded(answer: "httpx.Response", most_bytes: int) -> bytes:
+    """All that an answer holds. Raises UnreachableError when it is more than that."""
+    content = bytearray()
+    async for part in answer.aiter_bytes():
+        content += part
+        if len(content) > most_bytes:
+            raise UnreachableError(f"an answer is over {most_bytes} bytes", where=str(answer.url))
+    return bytes(content)
 
 
 def _parse(content: bytes) -> Any:

@@ -1,4 +1,4 @@
-"""FlowFigures of a running flow: durations of all records in buckets, and errors, said without a line a record."""
+"""FiguresOfStages of a running flow: durations of all records in buckets, and errors, said without a line a record."""
 
 import bisect
 import time
@@ -29,7 +29,7 @@ class StageFigures:
         return found
 
 
-class FlowFigures:
+class FiguresOfStages:
     """Of all stages."""
 
     def __init__(self, stages: Iterable[str]) -> None:

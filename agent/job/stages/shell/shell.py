@@ -20,7 +20,7 @@ from agent.job.stages.delivery.nodes import NodeSpec
 from agent.job.stages.delivery.settling import Origin
 from agent.job.stages.kept.records import RecordWatch
 from agent.job.stages.shell.failing import as_stage_error, fail_all, isolate
-from agent.job.stages.shell.figures import FlowFigures
+from agent.job.stages.shell.figures import FiguresOfStages
 from agent.job.stages.shell.triggers import RunningTrigger
 from agent.job.stages.shell.weighing import weigh
 from agent.job.stages.stage import Done, Stage, StageError, StreamPosition, TriggerStage, Value
@@ -76,7 +76,7 @@ class FlowShell:
         self._voices = voices
         self._sink = sink
         self.delivery = FlowDelivery(specs)
-        self.figures = FlowFigures(spec.name for spec in specs)
+        self.figures = FiguresOfStages(spec.name for spec in specs)
         self._triggers = {
             name: RunningTrigger(name, trigger, self, voices[name]) for name, trigger in triggers.items()
         }

@@ -13,9 +13,10 @@ from typing import Any
 
 import httpx
 
-from agent.errors import AgentError
+from agent.errors import AgentError, UnreachableError
 from agent.job.stages.actions.connecting.libraries import load_library
 from agent.job.stages.actions.connecting.waiting import Trouble
+from agent.job.stages.asking import read_bounded
 from agent.job.stages.stage import StageContext
 
 THROTTLED = frozenset(
@@ -29,6 +30,7 @@ THROTTLED = frozenset(
 )
 _VERSION = "Kinesis_20131202"
 _SECONDS = 30.0
+_MOST_BYTES = 32 << 20  # of an answer: GetRecords gives 10 MiB of data at most, in base64
 
 
 class KinesisError(AgentError):
@@ -68,14 +70,15 @@ class KinesisApi:
         content = json.dumps(body, separators=(",", ":")).encode()
         try:
             headers = await self._sign(action, content)
-            answer = await self._http().post(self._url, content=content, headers=headers)
-        except httpx.TransportError as error:
+            async with self._http().stream("POST", self._url, content=content, headers=headers) as answer:
+                said = await read_bounded(answer, _MOST_BYTES)
+        except (httpx.TransportError, UnreachableError) as error:
             raise KinesisError(
                 "", f"no answer from {self._url}: {str(error) or type(error).__name__}"
             ) from error
         if answer.status_code != 200:
-            raise _read_error(answer.status_code, answer.content)
-        return (json.loads(answer.content) if answer.content else {}), answer.headers.get("date", "")
+            raise _read_error(answer.status_code, said)
+        return (json.loads(said) if said else {}), answer.headers.get("date", "")
 
     async def insist(self, action: str, body: Mapping[str, object], trouble: Trouble) -> dict[str, Any]:
         """One answer, asked for again while it is throttled, broken or away. Raises KinesisError for what stays."""
@@ -98,9 +101,9 @@ class KinesisApi:
             headers = await self._sign(action, content)
             async with self._http().stream("POST", self._url, content=content, headers=headers) as answer:
                 if answer.status_code != 200:
-                    raise _read_error(answer.status_code, await answer.aread())
+                    raise _read_error(answer.status_code, await read_bounded(answer, _MOST_BYTES))
                 yield answer.aiter_raw()
-        except httpx.TransportError as error:
+        except (httpx.TransportError, UnreachableError) as error:
             raise KinesisError(
                 "", f"no answer from {self._url}: {str(error) or type(error).__name__}"
             ) from error
