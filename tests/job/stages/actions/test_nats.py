@@ -257,7 +257,9 @@ async def test_records_that_the_streams_limits_removed_are_told(server: Broker, 
         intake = Collecting()
         async with running(nats.make(make_context(tmp_path, "in", stream.config(), said)), intake):
             await intake.until(lambda it: len(it.values) == 5)
-        assert any("5 records were removed" in line for line in said)
+            async with asyncio.timeout(20):
+                while not any("5 records were removed" in line for line in said):
+                    await asyncio.sleep(0.01)
 
 
 async def test_a_stream_that_is_not_there_is_an_error_with_what_to_do(server: Broker, tmp_path: Path) -> None:
