@@ -10,6 +10,7 @@ from secrets import token_hex
 import pytest
 from support.jobs import finish_job, make_settings, make_spec, run_job, script
 
+from agent.daemon.causes import Clues, explain_death
 from agent.job.launch.launcher import create_job_folder, fork_supervisor
 from agent.spec.outcome import Conclusion, FailureKind
 
@@ -110,3 +111,19 @@ def test_a_full_disk_is_an_error_that_the_job_reports(tmp_path: Path, small_disk
     assert report.result.failure_kind is FailureKind.INFRASTRUCTURE
     assert "the disk is full" in report.result.message
     assert report.conclusion is Conclusion.FAILURE
+
+
+def test_a_supervisor_that_a_full_disk_ends_is_told_of_as_what_it_is(
+    tmp_path: Path, small_disk: Path
+) -> None:
+    spec = make_spec(script("floods", "head -c 9000000 /dev/zero | tr '\\0' x"))
+    folder = create_job_folder(small_disk, spec, 1, make_settings(tmp_path), {})
+    with (small_disk / "filler").open("wb", buffering=0) as filler, contextlib.suppress(OSError):
+        while filler.write(b"x" * 4096):
+            pass
+    pid = fork_supervisor(folder, {})
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) != 0
+    (small_disk / "filler").unlink()  # by the time that somebody looks there is room
+    kind, message = explain_death(folder, Clues())
+    assert kind is FailureKind.INFRASTRUCTURE
+    assert f"the disk is full ({folder.journal})" in message

@@ -384,7 +384,7 @@ async def test_a_job_of_scripts_finds_all_that_it_needs_imported(tmp_path: Path,
     await server.launch(folder)
     await asyncio.to_thread(wait_for, lambda: not is_running(folder))
     await server.close()
-    assert folder.crash_log.read_text() == ""
+    assert folder.crash_log.read_text().strip() == ""
     assert read_report(folder).output_of("a") == ["on"]
 
 

@@ -112,7 +112,7 @@ def read_report(folder: JobFolder) -> JobReport:
 def finish_job(folder: JobFolder, pid: int) -> JobReport:
     """Wait until the supervisor has ended."""
     os.waitpid(pid, 0)
-    assert folder.crash_log.read_text() == ""
+    assert folder.crash_log.read_text().strip() == ""
     return read_report(folder)
 
 

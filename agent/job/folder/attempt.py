@@ -39,6 +39,9 @@ _SPOILED = ".spoiled-"
 _LEFT = ".left-"
 WORK = "_work"  # below a job's folder in the work folder: what holds the workspace of a job that runs as a user of its own
 _OUR_FILES = ("spec.json", "settings.json", "sealed.json", "journal", "lock", "ending.json")
+ROOM_FOR_LAST_WORDS = (
+    b"\n" * 1024
+)  # in a crash log from its beginning: that the disk is full can be said on a full one
 _MOST_BYTES = 64 << 20  # of a specification; what a server may send is less
 _SEALED: Any = Mapping[str, bytes]  # what `sealed.json` holds
 _COPY_BYTES = 1 << 30  # of one call of the kernel's
@@ -137,6 +140,7 @@ def create_job_folder(
             _write(making / "spec.json", codec.dump(spec))
             _write(making / "settings.json", codec.dump(settings))
             _write(making / "sealed.json", codec.dump(sealed))
+            (making / "supervisor.err").write_bytes(ROOM_FOR_LAST_WORDS)
             _sync_folder(making)
             making.rename(folder.path)
             os.fsync(root_file)

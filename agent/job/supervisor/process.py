@@ -36,6 +36,7 @@ from agent.job.steps.state import RunningJob, StepScope
 from agent.job.supervisor.called_secrets import hand_on_secrets
 from agent.job.supervisor.control import ControlServer
 from agent.job.supervisor.keeper import start_keeper
+from agent.job.supervisor.last_words import leave_word
 from agent.job.supervisor.lifecycle import Lifecycle
 from agent.plain_files import open_plain
 from agent.spec.apps import sealed_name
@@ -49,6 +50,16 @@ def run(folder: JobFolder, secrets: Mapping[str, str] | None, lock: int, listene
 
     `secrets` of None means the sealed ones. `lock` is held, and `listener` listens, from before this process was made.
     """
+    try:
+        _supervise(folder, secrets, lock, listener)
+    except BaseException as error:
+        leave_word(folder, str(error) if isinstance(error, AgentError) else traceback.format_exc())
+        raise
+
+
+def _supervise(
+    folder: JobFolder, secrets: Mapping[str, str] | None, lock: int, listener: socket.socket
+) -> None:
     settings = _read_settings(folder)
     keeper = start_keeper(folder, settings) if settings and settings.run_as else None
     take_name(folder)
