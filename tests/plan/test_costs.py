@@ -5,7 +5,8 @@ from support.flows import flow_of, request
 
 from agent.errors import UsageError
 from agent.flow.load import load_flow
-from agent.plan import EndJob, QueueJob, RunCancelled, advance, begin, name_run
+from agent.plan import EndJob, JobFinished, QueueJob, RunCancelled, advance, begin, name_run
+from agent.spec.outcome import Conclusion, JobResult
 
 LARGE = {"event": {"commits": [{"message": f"é {number} {'m' * 250}"} for number in range(10_000)]}}
 MANY = "".join(
@@ -36,6 +37,20 @@ def test_a_condition_over_an_ordinary_event_is_no_matter() -> None:
     assert not any(
         "cost" in decision.result.message for decision in decisions if isinstance(decision, EndJob)
     )
+
+
+def test_a_condition_that_is_due_later_in_a_run_has_a_budget_too() -> None:
+    costly = " || ".join(["contains(vars.L, 'x')"] * 10)
+    flow = flow_of(
+        f"a: {{runs-on: x, steps: [{{run: 'true'}}]}}\n"
+        f"b: {{needs: a, if: \"{costly}\", runs-on: x, steps: [{{run: 'true'}}]}}"
+    )
+    state, decisions = begin(flow, request(vars={"L": "." * 4_000_000}), now=0)
+    (queued,) = [decision for decision in decisions if isinstance(decision, QueueJob)]
+    finished = JobFinished(queued.spec.job, JobResult(Conclusion.SUCCESS))
+    _, decisions = advance(flow, state, finished, now=1)
+    (end,) = [decision for decision in decisions if isinstance(decision, EndJob)]
+    assert "cost too much" in end.result.message
 
 
 def test_a_run_whose_conditions_cost_too_much_can_be_cancelled() -> None:

@@ -226,6 +226,27 @@ def test_guesses_that_come_at_once_are_counted_before_they_are_looked_at(make_se
     assert sum(code != 429 for code in codes) <= 5  # a right one among them is given back
 
 
+def guess_from(server: ServerProcess, address: str, name: str) -> int:
+    with httpx.Client(transport=httpx.HTTPTransport(local_address=address)) as client:
+        body = {"user": name, "password": "x" * 12}
+        return client.post(f"{server.url}/api/v1/login", json=body).status_code
+
+
+def test_guesses_at_one_account_count_together_wherever_they_come_from(make_server: Servers) -> None:
+    server = make_server(limits={"failures_per_minute": 3})
+    server.add_user("target", password=PASSWORD)
+    codes = [guess_from(server, f"127.0.0.{number}", "target") for number in range(2, 6)]
+    assert codes == [401, 401, 401, 429]
+    assert guess_from(server, "127.0.0.6", "another") == 401
+
+
+def test_guesses_from_one_address_count_together_whosever_account_they_are_at(make_server: Servers) -> None:
+    server = make_server(limits={"failures_per_minute": 3})
+    codes = [guess_from(server, "127.0.0.2", name) for name in ("ada", "eve", "bob", "kim")]
+    assert codes == [401, 401, 401, 429]
+    assert guess_from(server, "127.0.0.3", "lee") == 401
+
+
 def test_a_password_that_is_right_is_no_failure(make_server: Servers) -> None:
     server = make_server(limits={"failures_per_minute": 3})
     server.add_user("often", password=PASSWORD)

@@ -119,6 +119,17 @@ def test_half_requests_leave_room_and_files_for_everybody_else(make_server: Serv
         assert not refused or refused.startswith(b"HTTP/1.1 503")
 
 
+def test_connections_are_bounded_in_all_however_many_addresses_they_come_from(make_server: Servers) -> None:
+    server = make_server(limits={"connections": 12, "deadlines": {"head_seconds": 600}})
+    server.http.close()
+    server.api.close()
+    with contextlib.ExitStack() as stack:
+        for number in range(1, 13):
+            stack.enter_context(dial(server, f"127.0.1.{number}")).sendall(HEAD)
+        wait_for(lambda: not ask(server, NEIGHBOUR).startswith(b"HTTP/1.1 200"), "no room in all")
+    wait_for(lambda: ask(server, NEIGHBOUR).startswith(b"HTTP/1.1 200"), "room again")
+
+
 def test_a_server_without_a_file_left_goes_on_when_there_are_some(make_server: Servers) -> None:
     server = make_server(limits={"connections": 10_000, "connections_of_stranger": 10_000})
     assert ask(server, "127.0.0.1").startswith(b"HTTP/1.1 200")
