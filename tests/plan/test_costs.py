@@ -6,6 +6,7 @@ from support.flows import flow_of, request
 from agent.errors import UsageError
 from agent.flow.load import load_flow
 from agent.plan import EndJob, JobFinished, QueueJob, RunCancelled, advance, begin, name_run
+from agent.plan.rerun import Again, rerun
 from agent.spec.outcome import Conclusion, JobResult
 
 LARGE = {"event": {"commits": [{"message": f"é {number} {'m' * 250}"} for number in range(10_000)]}}
@@ -49,6 +50,16 @@ def test_a_condition_that_is_due_later_in_a_run_has_a_budget_too() -> None:
     (queued,) = [decision for decision in decisions if isinstance(decision, QueueJob)]
     finished = JobFinished(queued.spec.job, JobResult(Conclusion.SUCCESS))
     _, decisions = advance(flow, state, finished, now=1)
+    (end,) = [decision for decision in decisions if isinstance(decision, EndJob)]
+    assert "cost too much" in end.result.message
+
+
+def test_jobs_that_are_run_again_have_a_budget_too() -> None:
+    costly = " || ".join(["contains(vars.L, 'x')"] * 10)
+    flow = flow_of(f"a: {{if: \"{costly}\", runs-on: x, steps: [{{run: 'true'}}]}}")
+    state, _ = begin(flow, request(vars={"L": "." * 4_000_000}), now=0)
+    assert state.conclusion is Conclusion.FAILURE
+    _, decisions = rerun(flow, state, Again(only_failed=True), now=1)
     (end,) = [decision for decision in decisions if isinstance(decision, EndJob)]
     assert "cost too much" in end.result.message
 
