@@ -2,6 +2,7 @@
 
 import ast
 import asyncio
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from support.endless_host import serve_endlessly
 
 import agent
-from agent.asking import ask, read_content, read_lines
+from agent.asking import ask, open_answer, read_content, read_lines
 from agent.cli.client import Client
 from agent.clock import SystemClock
 from agent.daemon.register import RegisterOptions, register
@@ -24,7 +25,11 @@ from agent.server.triggers.outside import OutsideRule
 from agent.server.triggers.statuses import StatusRequest, post
 from agent.spec.resources import Inventory
 
-WITHOUT_END = ["large", "slow"]
+WITHOUT_END = [
+    ("large", 60, "over 1048576 bytes"),
+    ("slow", 1, "within 1 s|come to an end"),
+    ("head", 1, "within 1 s|come to an end"),
+]
 # The two places that read answers, and those that hold connections: the command line's, and of stages, which bound what they read
 # (tests/job/stages: `test_sending_stages.py`, `test_asking.py`).
 ALLOWED = {"asking.py", "server/process/asking.py", "cli/client.py", "job/stages/asking.py"}
@@ -65,16 +70,47 @@ def host() -> Iterator[str]:
         yield url
 
 
-@pytest.mark.parametrize("kind", WITHOUT_END)
-def test_the_server_reads_no_answer_without_end(host: str, kind: str) -> None:
-    with pytest.raises(UnreachableError, match=r"over 1048576 bytes|within 1 s"):
-        asyncio.run(ask_from_server("GET", f"{host}/{kind}", seconds=1))
+@pytest.mark.parametrize(("kind", "seconds", "said"), WITHOUT_END)
+def test_the_server_reads_no_answer_without_end(host: str, kind: str, seconds: float, said: str) -> None:
+    with pytest.raises(UnreachableError, match=said):
+        asyncio.run(ask_from_server("GET", f"{host}/{kind}", seconds=seconds))
 
 
-@pytest.mark.parametrize("kind", WITHOUT_END)
-def test_the_agent_reads_no_answer_without_end(host: str, kind: str) -> None:
-    with pytest.raises(UnreachableError, match=r"is over|come to an end"):
-        ask("GET", f"{host}/{kind}", answer_seconds=1)
+@pytest.mark.parametrize(("kind", "seconds", "said"), WITHOUT_END)
+def test_the_agent_reads_no_answer_without_end(host: str, kind: str, seconds: float, said: str) -> None:
+    with pytest.raises(UnreachableError, match=said):
+        ask("GET", f"{host}/{kind}", answer_seconds=seconds, timeout=60)
+
+
+def test_a_head_without_end_is_given_up_on_a_connection_that_was_kept_too(host: str) -> None:
+    with httpx.Client(base_url=host) as client:
+        for _ in range(2):
+            assert ask("GET", "/packed", client=client).is_success
+        with pytest.raises(UnreachableError, match=f"come to an end \\({host}\\)"):
+            ask("GET", "/head", client=client, answer_seconds=1)
+        assert ask("GET", "/packed", client=client).is_success
+
+
+def test_what_is_read_in_pieces_has_as_long_as_it_needs_once_its_head_is_there(host: str) -> None:
+    with (
+        pytest.raises(UnreachableError, match="come to an end"),
+        open_answer("GET", f"{host}/head", head_seconds=0.5),
+    ):
+        pass
+    with open_answer("GET", f"{host}/slow", head_seconds=0.5) as response:
+        pieces = response.iter_raw()
+        began = time.monotonic()
+        while time.monotonic() < began + 0.7:
+            assert next(pieces)
+
+
+def test_the_time_of_an_answer_begins_when_the_request_is_sent(host: str) -> None:
+    def chunks() -> Iterator[bytes]:
+        began = time.monotonic()
+        while time.monotonic() < began + 0.7:
+            yield b"x"
+
+    assert ask("POST", f"{host}/packed", content=chunks(), answer_seconds=0.5).is_success
 
 
 def test_what_unpacks_to_gigabytes_is_not_unpacked(host: str) -> None:
@@ -116,8 +152,19 @@ def test_the_command_line_follows_no_event_without_end(host: str, monkeypatch: p
         list(Client(host, "token").events("/line"))
 
 
-def test_of_a_repository_that_may_have_moved_only_the_address_is_read(host: str) -> None:
+def test_the_command_line_waits_for_no_head_without_end(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.cli.client._EVENT_RETRIES", 0)
+    monkeypatch.setattr("agent.cli.client._EVENT_TIMEOUT_SECONDS", 0.5)
+    with pytest.raises(UnreachableError):
+        list(Client(host, "token").events("/head"))
+
+
+def test_of_a_repository_that_may_have_moved_only_the_address_is_read(
+    host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert find_move(f"{host}/large") == ""
+    monkeypatch.setattr("agent.resolve.sources.moves._SECONDS", 0.5)
+    assert find_move(f"{host}/head") == ""
 
 
 def test_answers_over_http_are_read_in_one_place_on_each_side() -> None:

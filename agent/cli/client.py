@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from agent.asking import Answer, ask, read_content, read_lines
+from agent.asking import Answer, ask, open_answer, read_content, read_lines
 from agent.config import Settings, load_settings
 from agent.errors import NotFoundError, UnreachableError, UsageError
 from agent.wire.answers import explain_answer, explain_silence, not_ours
@@ -160,8 +160,13 @@ class Client:
 
         headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
         try:
-            with self._http.stream(
-                "GET", path, headers=headers, follow_redirects=True, timeout=_TRANSFER_SECONDS
+            with open_answer(
+                "GET",
+                path,
+                client=self._http,
+                headers=headers,
+                follow_redirects=True,
+                timeout=_TRANSFER_SECONDS,
             ) as response:
                 _check(response, read_content(response) if response.is_error else b"", self.url)
                 place = start if response.status_code == httpx.codes.PARTIAL_CONTENT else 0
@@ -200,7 +205,13 @@ class Client:
 
     def _events_once(self, path: str, last_id: str, on_answer: Callable[[], None]) -> Iterator[ServerEvent]:
         headers = {"Last-Event-ID": last_id} if last_id else {}
-        with self._http.stream("GET", path, headers=headers, timeout=_EVENT_TIMEOUT_SECONDS) as response:
+        with open_answer(
+            *("GET", path),
+            client=self._http,
+            headers=headers,
+            timeout=_EVENT_TIMEOUT_SECONDS,
+            head_seconds=_EVENT_TIMEOUT_SECONDS,
+        ) as response:
             _check(response, read_content(response) if response.is_error else b"", self.url)
             on_answer()
             yield from parse_events(read_lines(response))

@@ -8,6 +8,7 @@ from email.utils import parsedate_to_datetime
 from urllib.parse import urljoin, urlsplit
 
 from agent.asking import ask_place
+from agent.errors import UnreachableError
 
 _SERVICE = "/info/refs?service=git-upload-pack"
 _SECONDS = 20.0
@@ -25,7 +26,7 @@ def find_move(url: str) -> str:
         if status not in _CODES:
             return ""
         target = urljoin(url, headers.get("location", ""))
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError):
+    except (httpx.HTTPError, httpx.InvalidURL, UnreachableError, ValueError):
         return ""
     place = target.removesuffix(_SERVICE)
     if place == target or not _is_safe(urlsplit(url).scheme, place):
@@ -42,7 +43,7 @@ def find_wait(url: str) -> float:
 
     try:
         _, headers = ask_place(f"{url}{_SERVICE}", _SECONDS)
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError):
+    except (httpx.HTTPError, httpx.InvalidURL, UnreachableError, ValueError):
         return _USUAL_WAIT
     said = headers.get("retry-after", "").strip()
     if said.isdecimal():
