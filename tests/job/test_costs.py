@@ -16,3 +16,11 @@ def test_a_step_whose_expressions_cost_too_much_fails_with_its_place(tmp_path: P
     told = " ".join(item.message for item in report.annotations())
     assert "the expressions cost too much" in told
     assert "(contains(github.event.text, 'x'))" in told
+
+
+def test_a_condition_of_a_step_that_costs_too_much_fails_it_with_its_place(tmp_path: Path) -> None:
+    costly = " || ".join(["contains(github.event.text, 'x')"] * 130)
+    report = run_job(tmp_path, script("fit", "echo", condition=costly), github=LARGE)
+    assert report.conclusion is Conclusion.FAILURE
+    told = " ".join(item.message for item in report.annotations())
+    assert "the expressions cost too much" in told

@@ -16,7 +16,8 @@ from agent.flow.expressions.budget import open_budget
 from agent.plan.matrix import expand_matrix
 
 EVENT = {"commits": [{"message": "m" * 50, "id": float(number)} for number in range(100)]}
-CONTEXTS = {"github": {"event": EVENT, "text": "x" * 1000}}
+NAMES = {f"n{number}": 1.0 for number in range(1000)}
+CONTEXTS = {"github": {"event": EVENT, "text": "x" * 1000, "names": NAMES}}
 SMALL = Allowance(characters=20_000, steps=500)
 
 
@@ -35,6 +36,8 @@ SMALL = Allowance(characters=20_000, steps=500)
         "fromJSON(format('\"{0}\"', github.text))",
         "github.event.commits.*.message",
         "github.event.commits.*.MESSAGE",
+        "github.event.commits.*",
+        "github.names.zz",
     ],
 )
 def test_each_way_to_look_at_much_draws_on_the_budget(expression: str) -> None:
