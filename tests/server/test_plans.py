@@ -1,6 +1,5 @@
 """What a run waits for, and what follows when it has come: time, people, places in groups; and what is run again."""
 
-import asyncio
 import subprocess
 import sys
 from collections.abc import Callable
@@ -8,10 +7,7 @@ from typing import Any
 
 import pytest
 from server.vocabulary import ServerProcess, TestAgent, journal, wait_for
-from support.flows import flow_of, request
 
-from agent.plan import begin
-from agent.server.runs.sources import check_sources
 from agent.spec.outcome import Conclusion, FailureKind
 
 Agents = Callable[..., TestAgent]
@@ -21,18 +17,6 @@ Servers = Callable[..., ServerProcess]
 @pytest.fixture
 def own(make_server: Servers) -> ServerProcess:
     return make_server()
-
-
-def test_what_a_run_works_on_is_looked_for_within_the_budget_only() -> None:
-    """What costs too much is not looked for: its job says so when it has its turn."""
-    costly = " || ".join(["contains(vars.L, 'x')"] * 10)
-    wanted = flow_of(f'a: {{runs-on: x, brings: [{{tag: "is-${{{{ {costly} }}}}"}}]}}')
-    state, _ = begin(wanted, request(vars={"L": "." * 4_000_000}), now=0)
-    nowhere: Any = None
-    asyncio.run(check_sources(nowhere, wanted, state, 1))
-    small, _ = begin(wanted, request(vars={"L": "."}), now=0)
-    with pytest.raises(AttributeError):  # there it would be looked for
-        asyncio.run(check_sources(nowhere, wanted, small, 1))
 
 
 def flow(jobs: str, head: str = "") -> str:

@@ -38,6 +38,7 @@ SMALL = Allowance(characters=20_000, steps=500)
         "github.event.commits.*.MESSAGE",
         "github.event.commits.*",
         "github.names.zz",
+        "toJSON(github.event)",
     ],
 )
 def test_each_way_to_look_at_much_draws_on_the_budget(expression: str) -> None:
