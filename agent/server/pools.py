@@ -8,7 +8,8 @@
 | outside | other people's machines: git hosts, name servers, the sign-in provider |
 | plans | the processor: runs that are long to plan |
 
-Each is bounded in threads, in how many may wait for one, and in how long. Work that has begun is never broken off: it has time
+Each is bounded in threads, in how many may wait for one, and in how long. Of `outside` one host holds a quarter at most
+(`Pool.run_for`): one that never answers delays those who wait for it, and nobody who asks another. Work that has begun is never broken off: it has time
 limits of its own (git's, the HTTP client's, the resolver's). asyncio's own threads, which everything in a process shares, are
 left to the look-up of the database's host.
 """
@@ -24,9 +25,14 @@ from functools import partial
 from typing import Final, ParamSpec, TypeVar
 
 from agent.errors import AgentError
+from agent.server.shares import Shares
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+_SHARES: Final = (
+    4  # one client holds at most one in so many threads of a pool, and of the places where calls wait
+)
 
 
 class OverloadedError(AgentError):
@@ -71,15 +77,17 @@ class Pool:
         self._lock = threading.Lock()  # of the figures
         self._busy = self._queued = self._begun = self._refused = 0
         self._waited_seconds = 0.0
+        self.shares = Shares(max(1, terms.threads // _SHARES), max(1, terms.queue // _SHARES))
 
     @property
     def figures(self) -> Figures:
         """As it is now."""
+        in_turn = self.shares.waiting
         with self._lock:
             return Figures(
                 self.terms.threads,
                 self._busy,
-                self._queued,
+                self._queued + in_turn,
                 self._begun,
                 self._waited_seconds,
                 self._refused,
@@ -90,18 +98,59 @@ class Pool:
 
         Raises OverloadedError when too much waits already, or no thread came free in time: then `work` has not begun.
         """
+        return await self._wait_for(self._submit(partial(work, *args, **kwargs)))
+
+    async def run_for(self, client: str, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """As `run`, of work that waits for `client`: it has its share of the threads until that work ends, and waits for its turn.
+
+        Raises OverloadedError also when its turn does not come in time, or too much of it waits already.
+        """
+        await self._take_turn(client)
+        try:
+            job = self._submit(partial(work, *args, **kwargs))
+        except BaseException:
+            self.shares.give_back(client)
+            raise
+        job.add_done_callback(lambda _job: self.shares.give_back(client))
+        return await self._wait_for(job)
+
+    def refuse(self, client: str = "") -> OverloadedError:
+        """What is raised where no thread is free, or none for `client`; counted."""
+        with self._lock:
+            self._refused += 1
+        whose = f" for {client}" if client else ""
+        return OverloadedError(
+            f"the server has too much to do already{whose} (its pool '{self.terms.name}')",
+            hint="try again in a moment",
+        )
+
+    async def _take_turn(self, client: str) -> None:
+        turn = self.shares.ask(client)
+        if turn is None:
+            raise self.refuse(client)
+        try:
+            async with asyncio.timeout(self.terms.wait_seconds):
+                await asyncio.wrap_future(turn)
+        except BaseException as error:
+            if not turn.cancel():  # it came all the same
+                self.shares.give_back(client)
+            if isinstance(error, TimeoutError):
+                raise self.refuse(client) from None
+            raise
+
+    def _submit(self, work: Callable[[], T]) -> "Future[T]":
         if self._queued >= self.terms.queue:
-            raise self._refuse()
-        inner = partial(contextvars.copy_context().run, work, *args, **kwargs)
+            raise self.refuse()
+        inner = partial(contextvars.copy_context().run, work)
         with self._lock:
             self._queued += 1
         job = self._threads.submit(self._do, inner, time.monotonic())
         job.add_done_callback(self._note_end)
-        if self._busy + self._queued <= self.terms.threads:  # there is a thread for each
-            return await asyncio.wrap_future(job)
-        return await self._wait_for(job)
+        return job
 
     async def _wait_for(self, job: Future[T]) -> T:
+        if self._busy + self._queued <= self.terms.threads:  # there is a thread for each
+            return await asyncio.wrap_future(job)
         is_late = False
 
         def expire() -> None:
@@ -113,7 +162,7 @@ class Pool:
             return await asyncio.wrap_future(job)
         except asyncio.CancelledError:
             if is_late:
-                raise self._refuse() from None
+                raise self.refuse() from None
             raise
         finally:
             timer.cancel()
@@ -138,14 +187,6 @@ class Pool:
         if job.cancelled():  # it never began
             with self._lock:
                 self._queued -= 1
-
-    def _refuse(self) -> OverloadedError:
-        with self._lock:
-            self._refused += 1
-        return OverloadedError(
-            f"the server has too much to do already (its pool '{self.terms.name}')",
-            hint="try again in a moment",
-        )
 
 
 @dataclass(frozen=True, slots=True)

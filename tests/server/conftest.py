@@ -8,6 +8,7 @@ import pytest
 from server.vocabulary import ServerProcess, TestAgent
 from support.browser import open_chromium
 from support.s3 import CREDENTIALS, S3, serve_s3
+from support.silent_host import SilentHost
 
 
 @pytest.fixture(scope="session")
@@ -93,3 +94,10 @@ def chromium() -> Iterator[Any]:
     """A real browser."""
     with open_chromium() as browser:
         yield browser
+
+
+@pytest.fixture
+def silent_host() -> Iterator[SilentHost]:
+    host = SilentHost()
+    yield host
+    host.release()

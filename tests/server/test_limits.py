@@ -169,7 +169,7 @@ def test_who_does_not_come_to_an_end_is_let_go(make_server: Servers, said: bytes
 
 
 def test_a_body_whose_answer_is_out_does_not_go_on_for_ever(make_server: Servers) -> None:
-    server = make_server(limits={"deadlines": {"linger_seconds": 0.5}})
+    server = make_server(limits={"deadlines": {"linger_seconds": 0.5, "body_seconds": 600}})
     with dial(server) as client:
         client.sendall(b"POST /api/v1/runs HTTP/1.1\r\nHost: here\r\nContent-Length: 99999999\r\n\r\n")
         assert read_all(client).startswith(b"HTTP/1.1 401 ")

@@ -12,6 +12,7 @@ import json
 import os
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -23,11 +24,13 @@ from agent.resolve.lock import parse_lock
 from agent.resolve.pins import Pins
 from agent.resolve.reference import RepositoryReference, UrlReference, parse_reference
 from agent.resolve.sources.bundled import refuse_reserved
+from agent.server.pools import OverloadedError, Pool
 from agent.server.triggers.mirror import Mirror, MirrorFile
-from agent.server.triggers.outside import OutsideRule, check_url
+from agent.server.triggers.outside import OutsideRule, check_url, host_of
 from agent.trees import remove_tree
 
 _MOST_COPIES = 100
+_TURN_SECONDS = 5.0  # a thread of another host's share is not kept from it for longer
 ReadOthers = Callable[[str, Pins], str]  # the text behind a reference to another repository
 
 
@@ -43,10 +46,11 @@ class CallingRepository:
 class OtherRepositories:
     """Copies of repositories that are not connected, for the flows in them. All blocks."""
 
-    def __init__(self, outside: OutsideRule, folder: Path, limit_bytes: int) -> None:
+    def __init__(self, outside: OutsideRule, folder: Path, limit_bytes: int, threads: Pool) -> None:
         self._outside = outside
         self._folder = folder
         self._limit_bytes = limit_bytes
+        self._threads = threads  # one of which all of this runs in
         self._turns: dict[str, threading.Lock] = {}
 
     def reader(self, caller: CallingRepository) -> ReadOthers:
@@ -54,12 +58,17 @@ class OtherRepositories:
         return lambda reference, pins: self._read(caller, reference, pins)
 
     def _read(self, caller: CallingRepository, text: str, pins: Pins) -> str:
-        """Raises UsageError that says why it can't be read: it is the flow that does not start, and nothing else."""
+        """Raises UsageError that says why it can't be read: it is the flow that does not start, and nothing else.
+
+        OverloadedError where that is for now only.
+        """
         reference = parse_reference(text)
         if not isinstance(reference, RepositoryReference | UrlReference):
             raise UsageError("this is no file of a repository", where=text)
         try:
             return self._fetch(caller, reference, pins.settle(reference).ref)
+        except OverloadedError:
+            raise
         except AgentError as error:
             raise UsageError(
                 f"the called flow can't be read: {error.what}", where=text, hint=error.hint
@@ -71,8 +80,8 @@ class OtherRepositories:
         url = check_url(locate(caller.url, reference))
         token = caller.find_token(url)
         name = _folder_name(caller.project, url, token)
-        place = self._outside.check(url)
-        with self._turns.setdefault(name, threading.Lock()):
+        with self._share(caller, url), self._turns.setdefault(name, threading.Lock()):
+            place = self._outside.check(url)
             self._make_room(name)
             mirror = Mirror(self._folder / name, place, token, self._limit_bytes)
             commit = mirror.find_named(ref)
@@ -82,6 +91,13 @@ class OtherRepositories:
             if file is None:
                 raise NotFoundError(f"there is no {reference.path} at {ref[:80]}")
             return mirror.read(file)
+
+    def _share(self, caller: CallingRepository, url: str) -> AbstractContextManager[None]:
+        """A turn at another host than the caller's, which has one already: a silent one is waited for by few."""
+        if is_same_host(caller.url, url):
+            return contextlib.nullcontext()
+        host = host_of(url)
+        return self._threads.shares.held(host, _TURN_SECONDS, lambda: self._threads.refuse(host))
 
     def _make_room(self, name: str) -> None:
         """The copies that nobody has used for longest go, when there are too many; `name` counts as used."""

@@ -21,7 +21,7 @@ from agent.resolve.reference import check_ref, check_segments
 from agent.seal.tokens import new_token
 from agent.server.events.changes import Changes
 from agent.server.people.vault import Vault
-from agent.server.pools import Pools
+from agent.server.pools import OverloadedError, Pools
 from agent.server.process.problems import ConflictError
 from agent.server.store import deliveries, projects, repositories
 from agent.server.store.database import Connection
@@ -37,7 +37,7 @@ from agent.server.triggers.called import (
 )
 from agent.server.triggers.known import FoundFlow, read_found, store_repository_flows
 from agent.server.triggers.mirror import Mirror
-from agent.server.triggers.outside import OutsideRule, check_api_url, check_url
+from agent.server.triggers.outside import OutsideRule, check_api_url, check_url, host_of
 from agent.trees import remove_tree
 
 P = ParamSpec("P")
@@ -98,7 +98,7 @@ class Connected:
         self._folder = folder
         self._limit_bytes = limit_bytes
         self._locks: dict[str, asyncio.Lock] = {}
-        self._others = OtherRepositories(outside, folder / "called", limit_bytes)
+        self._others = OtherRepositories(outside, folder / "called", limit_bytes, pools.outside)
 
     async def connect(self, project: int, wanted: Connecting) -> tuple[RepositoryRow, str]:
         """Connect a repository: its row, and the secret of its webhook, which nobody can show a second time.
@@ -166,7 +166,7 @@ class Connected:
     async def open(self, row: RepositoryRow) -> AsyncIterator[Mirror]:
         """The repository's mirror, fresh, for as long as the block runs; one at a time."""
         async with self._turn(row.id):
-            yield await self.ask(self._refresh_mirror, row)
+            yield await self.ask(row.url, self._refresh_mirror, row)
 
     async def find_whole(self, row: RepositoryRow, commit: str, ref: str) -> Path:
         """A whole copy of the repository on this server's disk, `commit` in it, where that is asked for.
@@ -188,21 +188,21 @@ class Connected:
                 os.utime(folder)
 
         async with self._turn(f"{row.id}.whole"):
-            await self.ask(bring)
+            await self.ask(row.url, bring)
         return folder
 
-    async def ask(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """What `work` on a mirror gives: it may wait for other machines. Raises OverloadedError."""
-        return await self._pools.outside.run(work, *args, **kwargs)
+    async def ask(self, url: str, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What `work` on a mirror gives: it may wait for the host of `url`. Raises OverloadedError."""
+        return await self._pools.outside.run_for(host_of(url), work, *args, **kwargs)
 
     async def learn(self, row: RepositoryRow, mirror: Mirror, *, is_afresh: bool = False) -> None:
         """Write down the flows of the default branch, when it has moved since this was done last; or in any case."""
-        head = await self.ask(mirror.find, f"refs/heads/{row.default_branch}")
+        head = await self.ask(row.url, mirror.find, f"refs/heads/{row.default_branch}")
         problem = "" if head else f"it has no branch '{row.default_branch}'"
         if head and head == row.head and not row.problem and not is_afresh:
             return
         others = await self.open_others(row)
-        found = _Found() if not head else await self.ask(_read_all, mirror, head, row, others)
+        found = _Found() if not head else await self.ask(row.url, _read_all, mirror, head, row, others)
         async with self._changes.begin() as change:
             await store_repository_flows(
                 change, row.project, row.id, found.flows, found.called, found.problems
@@ -275,11 +275,11 @@ class Connected:
     async def _check_place(self, url: str) -> None:
         """Raise RefusedError for what the server may not speak to; that it does not answer now is another matter."""
         with contextlib.suppress(UnreachableError):
-            await self.ask(self._outside.check, url)
+            await self.ask(url, self._outside.check, url)
 
     async def _find_default_branch(self, row: RepositoryRow) -> str:
         try:
-            branch = await self.ask(lambda: self._make_mirror(row).find_default_branch())
+            branch = await self.ask(row.url, lambda: self._make_mirror(row).find_default_branch())
         except UnreachableError as error:
             hint = "say its default branch to connect it all the same"
             raise UsageError(error.what, where=error.where, hint=hint) from None
@@ -326,6 +326,8 @@ def _read_all(mirror: Mirror, commit: str, row: RepositoryRow, others: ReadOther
                 called[path] = read_called(mirror, commit, flow.read, lock, others)
         except InvalidFlowError:  # one that it calls: told when it is to start
             continue
+        except OverloadedError:
+            raise
         except AgentError as error:
             problems[path] = str(error)
             del flows[path]

@@ -85,7 +85,9 @@ async def dispatch_at(
     async with connected.open(repository) as mirror:
         await connected.learn(repository, mirror)
         others = await connected.open_others(repository)
-        at, source, lock = await connected.ask(_read_at, mirror, repository, flow, ref, others)
+        at, source, lock = await connected.ask(
+            repository.url, _read_at, mirror, repository, flow, ref, others
+        )
     return await dispatch(starter, at, source, inputs, actor=by.name, by=by, lock=lock, jobs=jobs)
 
 

@@ -60,7 +60,7 @@ async def start_from_repository(
         }
         for event in event_names(delivery):
             look = _Look(mirror, row, delivery, repository, event, others, is_approved=is_approved)
-            starts, told, why = await connected.ask(look.find)
+            starts, told, why = await connected.ask(repository.url, look.find)
             is_held = is_held or why == HELD
             words += [why] if why else []
             results += told

@@ -108,6 +108,11 @@ def check_api_url(url: str) -> str:
     return check_url(url)
 
 
+def host_of(url: str) -> str:
+    """The host that `url` leads to, with its port where it says one: what waits for one waits for nobody else."""
+    return urlsplit(url).netloc.rpartition("@")[2].lower()
+
+
 class OutsideRule:
     """The operator's rule."""
 

@@ -21,7 +21,7 @@ from agent.server.store.repositories import RepositoryRow
 from agent.server.store.status_reports import StatusReportRow
 from agent.server.triggers.connected import Connected
 from agent.server.triggers.lanes import Lanes
-from agent.server.triggers.outside import AllowedUrl, OutsideRule
+from agent.server.triggers.outside import AllowedUrl, OutsideRule, host_of
 
 _SECONDS: Final = 20.0
 _CLAIM_SECONDS: Final = 120.0
@@ -150,7 +150,8 @@ class Statuses:
         base = self._public_url()
         target = f"{base}/status/runs/{row.run}" if base and row.run else base
         request = make_start(repository, row, token, target)
-        await post(request, await self._threads.run(self._outside.check, request.url))
+        url = request.url
+        await post(request, await self._threads.run_for(host_of(url), self._outside.check, url))
 
 
 async def post(request: StatusRequest, place: AllowedUrl) -> None:

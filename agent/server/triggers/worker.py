@@ -17,6 +17,7 @@ from agent.flow.repository import split_repository
 from agent.resolve.sources.git_command import BusyHostError
 from agent.server.events.changes import Change, Changes
 from agent.server.events.live import Bus
+from agent.server.pools import OverloadedError
 from agent.server.process.moments import time_text
 from agent.server.runs.platform_events import TRIGGERS
 from agent.server.store import deliveries, flows, repositories, status_reports
@@ -242,7 +243,7 @@ class Worker:
 
     async def _put_off(self, row: DeliveryRow, error: AgentError, *, is_final: bool = False) -> None:
         """To be tried again, later and later; or given up."""
-        may_pass = isinstance(error, UnreachableError | UnavailableError) and not is_final
+        may_pass = isinstance(error, UnreachableError | UnavailableError | OverloadedError) and not is_final
         is_over = not may_pass or row.attempt >= _MOST_ATTEMPTS
         first = 2.0 if isinstance(error, NotYetError) else 5.0
         least = error.seconds if isinstance(error, BusyHostError) else 0.0

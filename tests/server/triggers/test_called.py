@@ -1,15 +1,22 @@
 """Flows that start by themselves and call flows of other repositories."""
 
+import contextlib
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
-from server.triggers.lab import FLOW, Lab
+from server.triggers.lab import FLOW, ZEROS, Lab
+from server.triggers.payloads import github_push
+from server.vocabulary import wait_for
 from support.git import Repository, make_repository
+from support.silent_host import SilentHost
 
 from agent.errors import RefusedError
 from agent.resolve.reference import parse_reference
+from agent.server.pools import OUTSIDE, Pool
 from agent.server.triggers import called
 from agent.server.triggers.called import CallingRepository, OtherRepositories, is_same_host, locate, plain_url
 from agent.server.triggers.outside import OutsideRule
@@ -97,6 +104,38 @@ def test_what_cannot_be_read_is_told_and_holds_up_no_other_flow(lab: Lab) -> Non
         assert complaint in " ".join(results[name]["problems"]), results[name]
 
 
+def test_a_call_to_a_host_that_keeps_its_share_of_threads_waiting_is_tried_again_and_its_event_not_lost(
+    lab: Lab, silent_host: SilentHost
+) -> None:
+    def look_up(number: int) -> None:
+        body = {"url": f"{silent_host.url}/acme/lab-{number}", "provider": "git"}
+        with contextlib.suppress(httpx.HTTPError):
+            lab.server.api.post("/repositories", json=body, timeout=None)
+
+    share = OUTSIDE.threads // 4
+    asking = [threading.Thread(target=look_up, args=(number,)) for number in range(share)]
+    for thread in asking:
+        thread.start()
+    wait_for(lambda: silent_host.asked == share, "the look-ups hang")
+    lab.repository.commit(
+        {
+            FLOW: CALLING.format(
+                uses=f"https://{silent_host.url.removeprefix('http://')}/acme/tools/{SHARED}@v1"
+            )
+        }
+    )
+    payload = github_push(before=ZEROS, after=lab.repository.head, message="work")
+    number = lab.deliver("push", payload).json()["delivery"]
+    shown = wait_for(
+        lambda: (one := lab.server.api.get(f"/deliveries/{number}").json())["outcome"] and one, "a try"
+    )
+    silent_host.release()
+    for thread in asking:
+        thread.join()
+    assert shown["status"] == "waiting", (shown["outcome"], shown["results"])
+    assert "too much to do already for 127.0.0.1:" in shown["outcome"]
+
+
 def test_a_private_one_is_read_with_the_callers_token_and_never_for_a_stranger(make_lab: Labs) -> None:
     lab = make_lab(token="robot:open-sesame", forks="run")
     make_tools(lab)
@@ -151,7 +190,7 @@ def test_copies_that_nobody_uses_go(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     for name in ("one", "two", "three"):
         tools = make_repository(tmp_path / "acme" / name, {SHARED: INNER.format(job=name)})
         tools.git("config", "uploadpack.allowFilter", "true")
-    others = OtherRepositories(OutsideRule((str(tmp_path),)), tmp_path / "copies", 1 << 24)
+    others = OtherRepositories(OutsideRule((str(tmp_path),)), tmp_path / "copies", 1 << 24, Pool(OUTSIDE))
     read = others.reader(CallingRepository(1, (tmp_path / "acme" / "lab").as_uri(), lambda _url: ""))
     for name in ("one", "two", "three", "one"):
         assert name in read(f"acme/{name}/{SHARED}@v1", called.Pins())

@@ -231,7 +231,7 @@ class OidcClient:
         secret: tuple[str, str] | None = None,
     ) -> dict[str, Any]:
         # As a whole in a thread: an asynchronous client looks names up in the threads that asyncio shares.
-        return await self._threads.run(_fetch, verb, url, form, secret)
+        return await self._threads.run_for(urlsplit(url).netloc, _fetch, verb, url, form, secret)
 
 
 def _fetch(
