@@ -232,3 +232,15 @@ def test_a_run_that_is_long_to_plan_holds_up_no_request_that_reads(
     submitting.join()
     assert was_seen
     assert answers[0].status_code == 201
+
+
+@pytest.mark.store("sqlite")
+def test_a_flow_that_is_long_to_read_is_read_where_long_plans_are_made(
+    make_server: Callable[..., ServerProcess],
+) -> None:
+    server = make_server()
+    before = figures(server)[("flow_agent_pool_calls_total", "plans")]
+    server.submit(ONE_JOB)
+    assert figures(server)[("flow_agent_pool_calls_total", "plans")] == before
+    server.submit(ONE_JOB + "# a comment that says little\n" * 20_000)
+    assert figures(server)[("flow_agent_pool_calls_total", "plans")] > before

@@ -38,7 +38,6 @@ SMALL = Allowance(characters=20_000, steps=500)
         "github.event.commits.*.MESSAGE",
         "github.event.commits.*",
         "github.names.zz",
-        "toJSON(github.event)",
     ],
 )
 def test_each_way_to_look_at_much_draws_on_the_budget(expression: str) -> None:
@@ -80,6 +79,15 @@ def test_the_same_object_is_written_as_json_once() -> None:
     with spending(Allowance(characters=60_000, steps=10_000)):
         texts = {evaluate("toJSON(github.event)", CONTEXTS) for _ in range(100)}
     assert len(texts) == 1
+
+
+def test_each_object_that_is_written_as_json_draws_on_it() -> None:
+    def write_all() -> None:
+        for number in range(100):
+            evaluate(f"toJSON(github.event.commits[{number}])", CONTEXTS)
+
+    with spending(Allowance(characters=20_000, steps=5_000)), pytest.raises(CostError, match="characters"):
+        write_all()
 
 
 def test_the_same_expression_is_parsed_once_for_the_same_names() -> None:
