@@ -397,6 +397,8 @@ def test_blocks_count_against_the_quota_when_they_are_written(small: Job) -> Non
         answer = put(block_url(second, number), content=b"x" * 600)
         assert answer.status_code == 413
         assert "insufficient usage" in answer.text
+    late = small.create("late")
+    assert put(block_url(late, 0), content=b"x").status_code == 413, "what others of the project have counts"
     assert stored_bytes(small) - before <= 1000
     assert put(first, content=b"x" * 600).status_code == 413
     small.call("DeleteArtifact", name="second")
