@@ -140,7 +140,7 @@ def create_job_folder(
             _write(making / "spec.json", codec.dump(spec))
             _write(making / "settings.json", codec.dump(settings))
             _write(making / "sealed.json", codec.dump(sealed))
-            (making / "supervisor.err").write_bytes(ROOM_FOR_LAST_WORDS)
+            _write(making / "supervisor.err", ROOM_FOR_LAST_WORDS.decode())
             _sync_folder(making)
             making.rename(folder.path)
             os.fsync(root_file)
