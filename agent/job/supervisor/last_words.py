@@ -1,4 +1,4 @@
-"""What a supervisor says that can't write its journal any more: whoever buries its job has nothing else to tell of."""
+"""Last words of a supervisor that can't write its journal any more: whoever buries its job has nothing else to tell of."""
 
 import contextlib
 import fcntl

@@ -452,7 +452,7 @@ def test_a_silent_and_a_slow_host_hold_up_no_other_repository(lab: Lab) -> None:
             body = {"url": f"{lab.host.url}/{name}", "provider": "github", "default_branch": "main"}
             other = lab.server.api.post("/repositories", json=body).json()
             host = slow.url if place % 2 else f"http://127.0.0.1:{silent.getsockname()[1]}"
-            lab.server.sql("update repositories set url = :1 where id = :2", f"{host}/{name}", other["id"])
+            lab.server.sql("update repositories set url = ? where id = ?", f"{host}/{name}", other["id"])
             numbers += [send_push(lab, other, name, f"{place}-{again}") for again in range(3)]
         slow.seconds = 3.0
         assert lab.push({"a": "1"})["results"][0]["run"]
