@@ -22,6 +22,8 @@ WORDS = {
     "flow delete": "retrain",
     "flow enable": "retrain",
     "flow disable": "retrain",
+    "flow deploy": "STAGES",
+    "flow undeploy": "retrain",
     "cache delete": "pip",
     "dataset show": "faces",
     "dataset lineage": "faces",
@@ -116,10 +118,13 @@ def test_a_command_is_about_the_project_of_the_flag_else_of_the_environment(
     assert "AGENT_PROJECT" in command.options["--project"].meaning
     flow = tmp_path / "flow.yml"
     flow.write_text("on: push\njobs:\n  a:\n    runs-on: linux\n    steps: [{run: echo}]\n")
-    words = [
-        *command.path,
-        *WORDS.get(name, "").replace("FLOW", str(flow)).replace("FOLDER", str(tmp_path)).split(),
-    ]
+    stages = tmp_path / "stages.yml"
+    stages.write_text("name: a\nstages:\n  - {name: in, action: manual}\n")
+    places = {"FLOW": flow, "STAGES": stages, "FOLDER": tmp_path}
+    said = WORDS.get(name, "")
+    for word, place in places.items():
+        said = said.replace(word, str(place))
+    words = [*command.path, *said.split()]
     assert PROJECT not in ask(recorder, words, monkeypatch)
     flagged = ask(recorder, [*words, "--project", PROJECT], monkeypatch)
     assert any(

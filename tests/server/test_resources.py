@@ -187,7 +187,7 @@ def test_secrets_show_names_and_never_values(make_server: Servers) -> None:
     assert server.api.delete("/secrets/HF_TOKEN").status_code == 404
 
 
-@pytest.mark.parametrize("name", ["GITHUB_TOKEN", "ACTIONS_X", "1A", "A-B", "A B", "A" * 300, "Ä"])
+@pytest.mark.parametrize("name", ["GITHUB_TOKEN", "ACTIONS_X", "1A", "-B", "A B", "A" * 300, "Ä"])
 def test_names_that_no_secret_may_have_are_refused(server: ServerProcess, name: str) -> None:
     assert server.api.put(f"/secrets/{name}", json={"value": "x"}).status_code == 422
     assert server.api.put(f"/variables/{name}", json={"value": "x"}).status_code == 422
