@@ -62,7 +62,8 @@ def test_a_warning_is_shown_but_does_not_fail(tmp_path):
 def test_a_dialect_can_be_named(tmp_path):
     path = tmp_path / "a.yml"
     path.write_text("stages: []\n")
-    assert "that dialect is not there yet" in validate(path)[1]
+    assert "Required property is missing: name" in validate(path)[1]
+    assert "there is no dialect 'nobodys'" in validate(path, dialect="nobodys")[1]
     assert "Unexpected value 'stages'" in validate(path, dialect="github")[1]
 
 

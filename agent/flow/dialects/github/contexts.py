@@ -29,7 +29,7 @@ def start_contexts(run: RunFacts) -> Contexts:
     if run.event == BY_HAND:  # typed in `inputs`, always text in `github.event.inputs`
         event["inputs"] = {name: to_text(value) for name, value in run.inputs.items()}
         file = run.flow_file.removeprefix("./")
-        event = {"ref": run.ref, "workflow": file, "sender": {"login": run.actor}, **event}
+        event = {"ref": run.ref, "workflow": file, **event}
     return {"github": _make_github(run, event)}
 
 
@@ -67,7 +67,7 @@ def _make_github(run: RunFacts, event: Mapping[str, object]) -> dict[str, object
         "event_name": run.event,
         "event": {
             "repository": _describe_repository(server, repository, run.default_branch),
-            "sender": {"login": run.actor, "id": int(number_of("account", run.actor)), "type": "User"},
+            **_describe_sender(run.actor),
             **event,
         },
         "repository": repository,
@@ -108,6 +108,13 @@ def _describe_repository(server: str, repository: str, default_branch: str) -> d
         "fork": False,
         **({"default_branch": default_branch} if default_branch else {}),
     }
+
+
+def _describe_sender(actor: str) -> dict[str, object]:
+    """Who did it, as every payload of GitHub's says; nothing where nobody is known."""
+    if not actor:
+        return {}
+    return {"sender": {"login": actor, "id": int(number_of("account", actor)), "type": "User"}}
 
 
 def _branch(pull: object, end: str) -> str:
