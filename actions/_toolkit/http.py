@@ -135,13 +135,28 @@ def _open(
     if body is not None and not prepared.has_header("Content-type"):
         prepared.add_header("Content-Type", "application/octet-stream")
     try:
-        return _OPENER.open(prepared, timeout=TIMEOUT_SECONDS)  # type: ignore[no-any-return]
+        response: http.client.HTTPResponse = _OPENER.open(prepared, timeout=TIMEOUT_SECONDS)
     except urllib.error.HTTPError as error:
         with error:
             said = error.read(_LONGEST_ANSWER)
         raise _RefusedError(
             f"{bare(url)} answered {error.code} {error.reason}", error.code, said, error.headers
         ) from None
+    if method != "HEAD" and not _has_whole_head(response):
+        response.close()
+        raise ConnectionResetError("the connection broke off in the head of the answer")
+    return response
+
+
+def _has_whole_head(response: http.client.HTTPResponse) -> bool:
+    """Whether the head came to its end: http.client takes one that was cut off for a whole one, of an answer without content.
+
+    A whole one of HTTP/1.1 says how its content ends (RFC 9112, section 6.3).
+    """
+    headers = response.headers
+    says_end = {"content-length", "transfer-encoding"} & {name.lower() for name in headers}
+    closes = headers.get("Connection", "").lower() == "close"
+    return bool(says_end) or closes or response.version < 11 or response.status in (204, 304)
 
 
 class _RefusedError(HttpError):
