@@ -363,7 +363,10 @@ class TestIndex:
             ("rm .git/index; git add notes.txt", "the index's entries of "),
             ("echo x > .git/index", "the index (.git/index), which is put back"),
             ("git rm -rqf --cached .", "the index's entries of "),
-            ("git -C clone rm -rqf --cached .", "the index's entries of .gitignore, c.txt, which is put back (in clone)"),
+            (
+                "git -C clone rm -rqf --cached .",
+                "the index's entries of .gitignore, c.txt, which is put back (in clone)",
+            ),
             ("rm clone/.git/index", "the index (.git/index), which is put back (in clone)"),
         ],
     )
