@@ -355,46 +355,6 @@ class TestIndex:
         assert "took away the index (.git/index), which is put back" in said
         assert home.git("diff", "--cached", "--name-only") == "a.txt"
 
-    @pytest.mark.parametrize("has_staged", [True, False])
-    @pytest.mark.parametrize(
-        ("script", "said"),
-        [
-            ("rm .git/index", "the index (.git/index), which is put back"),
-            ("rm .git/index; git add notes.txt", "the index's entries of "),
-            ("echo x > .git/index", "the index (.git/index), which is put back"),
-            ("git rm -rqf --cached .", "the index's entries of "),
-            (
-                "git -C clone rm -rqf --cached .",
-                "the index's entries of .gitignore, c.txt, which is put back (in clone)",
-            ),
-            ("rm clone/.git/index", "the index (.git/index), which is put back (in clone)"),
-        ],
-    )
-    def test_an_index_that_is_gone_is_put_back_as_a_whole(
-        self, home: Home, script: str, said: str, has_staged: bool
-    ) -> None:
-        if not has_staged:
-            home.git("reset", "-q")
-        before = home.git("diff", "--cached", "--raw"), home.clone.git("diff", "--cached", "--raw")
-        done = home.act(script)
-        assert done.code == 1
-        assert said in message(done)
-        home.git("rm", "-q", "--cached", "--ignore-unmatch", "notes.txt")
-        assert (home.git("diff", "--cached", "--raw"), home.clone.git("diff", "--cached", "--raw")) == before
-        assert home.list_files()["a.txt"] == b"B\n"
-
-    def test_an_index_that_a_killed_run_left_gone_is_made_anew(self, home: Home) -> None:
-        outside = home.folder.parent
-        os.mkfifo(outside / "pipe")
-        home.make_action("rm .git/index; touch ../gone; read _ < ../pipe")
-        run = home.place.start("      - uses: ./.actions/act\n")
-        wait_for((outside / "gone").exists, "an action that took the index away")
-        kill_all(run)
-        done = home.place.run("      - run: 'true'\n", flag="")
-        (said,) = [record["message"] for record in done.records() if record["kind"] == "warning"]
-        assert "took away the index (.git/index), which is put back" in said
-        assert home.git("diff", "--cached", "--name-only") == "a.txt"
-
     def test_in_the_middle_of_a_merge_too(self, home: Home) -> None:
         home.git("stash", "-q")
         for branch, text in (("x", b"x\n"), ("y", b"y\n")):

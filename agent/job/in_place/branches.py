@@ -6,7 +6,6 @@
     a stash gone                                    stashed again, with its message
     staged no more                                  staged again (agent.job.in_place.index)
     an entry of the index gone, its file there      put back (agent.job.in_place.index_file)
-    an entry of the index gone, its file there      put back (agent.job.in_place.index_file)
     what would be led to no more after that         kept beside, as the branch (no commit: the tag) `kept-by-flow-agent/NAME`
 
 Whatever way an action takes (push, fetch, update-ref, an alias, files under `.git`), its job fails when something had to be done.
@@ -22,7 +21,6 @@ from typing import NamedTuple
 from agent.job.in_place.belongings import ask_git
 from agent.job.in_place.held import INDEX, Held, take_left
 from agent.job.in_place.index import find_unstaged, restage
-from agent.job.in_place.index_file import make_anew, put_back_entries
 from agent.job.in_place.index_file import make_anew, put_back_entries
 from agent.job.in_place.references import (
     References,
@@ -193,14 +191,6 @@ class _PuttingBack:
         if self._may_move and left:
             here = ask_git(self._folder, "symbolic-ref", "--quiet", "--short", "HEAD") or "no branch"
             yield Taken(_join([_short(name) for name in left]), is_gone=False, remedy=Remedy.LEFT, kept=here)
-
-    def _check_entries(self) -> Iterator[Taken]:
-        was = self._held.index_file
-        if self._may_move and was is not None:
-            if paths := put_back_entries(self._folder, was, self._held.index):
-                yield Taken(f"the index's entries of {_join(paths)}", is_gone=True, remedy=Remedy.BACK)
-        elif not self._may_move and make_anew(self._folder, self._held.index):
-            yield Taken("the index (.git/index)", is_gone=True, remedy=Remedy.BACK)
 
     def _check_entries(self) -> Iterator[Taken]:
         was = self._held.index_file

@@ -94,17 +94,3 @@ def _is_readable(folder: Path, index: Path) -> bool:
 
 def _find_head(folder: Path) -> str:
     return ask_git(folder, "rev-parse", "--verify", "--quiet", "HEAD") or ""
-
-
-def _is_readable(folder: Path, index: Path) -> bool:
-    if not index.exists():
-        return False
-    asked = ("ls-files", "--", "no-such-file")
-    if ask_git(folder, *asked) is not None:
-        return True
-    none = {"GIT_INDEX_FILE": f"{index}.none"}
-    return ask_git(folder, *asked, environment=none) is None  # something else is wrong with the repository
-
-
-def _find_head(folder: Path) -> str:
-    return ask_git(folder, "rev-parse", "--verify", "--quiet", "HEAD") or ""

@@ -18,7 +18,6 @@ from agent.job.in_place.checkouts import is_replaceable
 from agent.job.in_place.files import HeldFiles, begin_holding
 from agent.job.in_place.held import Held, hold_references
 from agent.job.in_place.index_file import put_back_file
-from agent.job.in_place.index_file import put_back_file
 from agent.job.in_place.losses import settle_losses, show_kept
 from agent.job.in_place.objects import MOST_FILES, describe_objects, is_object, put_back_objects
 from agent.job.in_place.survey import MOST_THINGS, Survey, look_at_objects, survey
@@ -98,14 +97,6 @@ class Watch:
             if place.files is not None and (back := put_back_objects(paths, place.files.give_back)):
                 name = os.path.relpath(repository, place.workspace)
                 yield describe_objects(back, "" if name == "." else f" (in {name})")
-        for name, held in self.held:
-            inside = f" (in {name})" if name else ""
-            was = held.index_file
-            if was is not None and put_back_file(place.workspace / name, was, held.index):
-                yield f"took away the index (.git/index), which is put back{inside}"
-
-    def _put_back_gits(self, place: Watched) -> Iterator[str]:
-        """What git needs to be asked anything: its index."""
         for name, held in self.held:
             inside = f" (in {name})" if name else ""
             was = held.index_file
