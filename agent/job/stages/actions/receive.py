@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from agent.errors import AgentError, UnreachableError, UsageError
+from agent.job.stages.asking import read_bounded
 from agent.job.stages.stage import Intake, ServerPlace, StageContext, StreamPosition, Value
 from agent.spec.stages import receive_path
 
@@ -90,12 +91,7 @@ class _QueueClient:
         url = f"{self._server.url.rstrip('/')}/api/v1/stages/queue/{path}"
         try:
             async with self._client.stream("POST", url, json=dict(body)) as answer:
-                content = bytearray()
-                async for chunk in answer.aiter_bytes():
-                    content += chunk
-                    if len(content) > _MOST_BYTES:
-                        raise UnreachableError("the answer has no end", where=url)
-                return answer.status_code, bytes(content)
+                return answer.status_code, await read_bounded(answer, _MOST_BYTES)
         except httpx.HTTPError as error:
             raise UnreachableError(f"{type(error).__name__}: {error}".rstrip(": "), where=url) from error
 
