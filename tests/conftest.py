@@ -25,7 +25,19 @@ _LONG_SECONDS = 5.0
 
 
 @pytest.fixture(autouse=True)
-def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+def kept_folder() -> Iterator[None]:
+    """The folder that the tests work in is none of the product's to change: the tests after it would be elsewhere."""
+    here = Path.cwd()
+    yield
+    there = Path.cwd()
+    os.chdir(here)
+    assert there == here
+
+
+@pytest.fixture(autouse=True)
+def own_home(
+    kept_folder: None, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Path:
     """A fresh home folder, and none of the caller's `AGENT_*` or `XDG_*` settings."""
     home = tmp_path_factory.mktemp("home")
     for name in list(os.environ):

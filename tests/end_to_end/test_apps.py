@@ -154,6 +154,10 @@ def test_an_app_survives_the_kill_of_the_daemon_and_of_the_server(lab: Lab, vict
             page = visitor.ask("/")
             assert page.status_code in (409, 502)
             assert "the job goes on" in page.text
+            with pytest.raises(InvalidStatus) as refused, visitor.open_socket("/"):
+                pass
+            assert refused.value.response.status_code in (409, 502)
+            wait_for(lambda: lab.agent_view("box")["status"] != "online", "the server to miss the agent")
             lab.start_agent("box")
         assert app_of(lab, run)["state"] == "ready"
         with visitor.open_socket("/") as socket:  # with the cookie that it had

@@ -89,6 +89,7 @@ def spawn(
     Raises AgentError when it cannot be started.
     """
     program = arguments[0]
+    here = os.open(".", os.O_PATH | os.O_CLOEXEC)
     try:
         os.chdir(cwd)
         try:
@@ -101,12 +102,14 @@ def spawn(
                 file_actions=files,  # every other file of ours is close-on-exec
             )
         finally:
-            os.chdir("/")
+            os.fchdir(here)
     except OSError as error:
         where = cwd if error.filename == cwd else program
         raise AgentError(f"cannot start '{program}': {error.strerror}", where=where) from None
     except ValueError as error:  # a NUL in an argument or a variable
         raise AgentError(f"cannot start '{program}': {error}") from None
+    finally:
+        os.close(here)
     _running.add(process)
     return process
 

@@ -18,8 +18,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agent.errors import AgentError, RefusedError
 from agent.server.apps.http import HttpPasser, target_of
-from agent.server.apps.pages import error_page, nobody_page
-from agent.server.apps.sockets import closing, pass_socket_on
+from agent.server.apps.pages import error_page, error_status, nobody_page
+from agent.server.apps.sockets import closing, pass_socket_on, refuse
 from agent.server.apps.visits import KnownVisits, check_sender, find_app, write_cookie
 from agent.server.events.views import app_path
 from agent.server.http.app_links import ENTER
@@ -81,7 +81,13 @@ class AppsFront:
     async def _serve_socket(
         self, scope: Scope, receive: Receive, send: Send, rooms: Rooms, label: str
     ) -> None:
-        connection = HTTPConnection(scope)
+        connection, has_begun = HTTPConnection(scope), False
+
+        async def note_begin(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = has_begun or message["type"] == "websocket.accept"
+            await send(message)
+
         if rooms.bus.is_closing:
             await send(closing(_TRY_AGAIN_LATER))
             return
@@ -90,11 +96,14 @@ class AppsFront:
             visit = await self._visits.find(connection, rooms, label)
             if visit is None:
                 raise RefusedError("the app is for who was let in")
-            work = pass_socket_on(scope, receive, send, rooms, visit)
+            work = pass_socket_on(scope, receive, note_begin, rooms, visit)
             await self._while_allowed(work, connection, rooms, label)
         except AgentError as error:
             code = _POLICY_VIOLATION if isinstance(error, RefusedError) else _TRY_AGAIN_LATER
-            await send(closing(code, error.what))
+            if has_begun:
+                await send(closing(code, error.what))
+            else:
+                await refuse(send, scope, error_status(error), error.what.encode())
 
     async def _while_allowed(
         self, work: Awaitable[None], connection: HTTPConnection, rooms: Rooms, label: str

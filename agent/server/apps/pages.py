@@ -20,9 +20,13 @@ _RETRY_SECONDS = 2
 def error_page(request: Request, error: AgentError, own_url: str) -> Response:
     """What is wrong; where time may heal it, the page looks again by itself."""
     is_passing = isinstance(error, UnreachableError)
-    status = 502 if is_passing else status_of(error)
     more = {"Retry-After": str(_RETRY_SECONDS)} if is_passing else {}
-    return _say(request, status, error.what, error.hint, own_url, more, looks_again=is_passing)
+    return _say(request, error_status(error), error.what, error.hint, own_url, more, looks_again=is_passing)
+
+
+def error_status(error: AgentError) -> int:
+    """The status of an answer about this: 502 where the app, not the question, is what is wrong."""
+    return 502 if isinstance(error, UnreachableError) else status_of(error)
 
 
 def nobody_page(request: Request, own_url: str) -> Response:

@@ -34,7 +34,8 @@ async def pass_socket_on(scope: Scope, receive: Receive, send: Send, rooms: Room
         try:
             upstream = await _dial(scope, end, rooms, visit)
         except InvalidStatus as refusal:
-            await _refuse(send, scope, refusal)
+            answer = refusal.response  # the app wants none: its status is the answer
+            await refuse(send, scope, answer.status_code, bytes(answer.body or b""))
             return
         except (OSError, WebSocketException) as error:
             raise UnreachableError(f"the app takes no websocket: {error}") from None
@@ -86,14 +87,13 @@ def _answer_of(upstream: ClientConnection) -> list[tuple[str, str]]:
     return [] if upstream.response is None else list(upstream.response.headers.raw_items())
 
 
-async def _refuse(send: Send, scope: Scope, refusal: InvalidStatus) -> None:
-    """The app wants none: its status is the answer."""
+async def refuse(send: Send, scope: Scope, status: int, body: bytes) -> None:
+    """There is no conversation: the answer is this."""
     if "websocket.http.response" not in scope.get("extensions", {}):
         await send({"type": "websocket.close"})
         return
-    status = refusal.response.status_code
     await send({"type": "websocket.http.response.start", "status": status, "headers": []})
-    await send({"type": "websocket.http.response.body", "body": bytes(refusal.response.body or b"")})
+    await send({"type": "websocket.http.response.body", "body": body})
 
 
 async def _converse(receive: Receive, send: Send, upstream: ClientConnection) -> None:
