@@ -169,6 +169,12 @@ def test_a_job_that_asks_for_too_many_masks_fails_and_is_told_once(tmp_path: Pat
     assert report.output_of("after") == ["on we go"]
 
 
+def test_words_that_stop_commands_draw_on_the_same_bound(tmp_path: Path) -> None:
+    pairs = "seq -f '%05g' 1 20000 | sed 's/.*/::stop-commands::word-&\\n::word-&::/'"
+    report = run_job(tmp_path, script("words", f"{pairs}; echo word-00001 word-19999"))
+    assert report.output_of("words")[-1] == "*** word-19999"
+
+
 def test_groups_pass_and_echo_shows_the_commands(tmp_path: Path) -> None:
     report = run_job(
         tmp_path,

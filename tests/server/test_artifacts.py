@@ -408,6 +408,20 @@ def test_blocks_count_against_the_quota_when_they_are_written(small: Job) -> Non
     assert put(block_url(third, 0), content=b"x" * 600).status_code == 201, "joined blocks count once"
 
 
+def test_what_comes_in_one_piece_counts_while_it_comes(small: Job) -> None:
+    before, peak = stored_bytes(small), 0
+
+    def much() -> Iterator[bytes]:
+        nonlocal peak
+        for _ in range(64):
+            peak = max(peak, stored_bytes(small) - before)
+            yield b"x" * (1 << 20)
+
+    assert small.server.http.put(small.create("first"), content=much()).status_code == 413
+    assert peak <= 16 << 20
+    assert stored_bytes(small) == before
+
+
 def test_a_block_list_writes_no_more_than_was_sent(make_server: Servers) -> None:
     job = Job(make_server())
     url, put = job.create("bomb of blocks"), job.server.http.put
