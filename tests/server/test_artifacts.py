@@ -3,6 +3,7 @@
 import hashlib
 import os
 import random
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -11,7 +12,7 @@ from uuid import uuid4
 import httpx
 import pytest
 from server.toolkit_job import Job, block_list, block_url, peak_memory_bytes
-from server.vocabulary import ONE_JOB, ServerProcess, journal
+from server.vocabulary import ONE_JOB, ServerProcess, journal, wait_for
 from support.s3 import S3
 
 from agent.spec.outcome import Conclusion
@@ -409,17 +410,39 @@ def test_blocks_count_against_the_quota_when_they_are_written(small: Job) -> Non
 
 
 def test_what_comes_in_one_piece_counts_while_it_comes(small: Job) -> None:
-    before, peak = stored_bytes(small), 0
+    small.server.sql("UPDATE projects SET settings = '{\"max_artifact_bytes\": 20000000}'")
+    half, answered = threading.Event(), threading.Event()
 
-    def much() -> Iterator[bytes]:
-        nonlocal peak
-        for _ in range(64):
-            peak = max(peak, stored_bytes(small) - before)
-            yield b"x" * (1 << 20)
+    def slowly() -> Iterator[bytes]:
+        for _ in range(12):
+            yield b"x" * 1_000_000
+        half.set()
+        assert answered.wait(60)
+        yield b"x" * 1_000_000
 
-    assert small.server.http.put(small.create("first"), content=much()).status_code == 413
-    assert peak <= 16 << 20
-    assert stored_bytes(small) == before
+    first, second = small.create("first"), small.create("second")
+    with ThreadPoolExecutor() as pool:
+        slow = pool.submit(small.server.http.put, first, content=slowly())
+        assert half.wait(60)
+        counted = "SELECT max(size_bytes) FROM artifacts"
+        wait_for(lambda: small.server.sql(counted)[0][0] >= 8_000_000, "what has come to count")
+        assert small.server.http.put(second, content=b"x" * 15_000_000).status_code == 413
+        answered.set()
+        assert slow.result(60).status_code == 201
+
+
+def test_of_two_that_come_at_once_one_is_refused_where_both_have_no_room(small: Job) -> None:
+    begun = threading.Barrier(2)
+
+    def one() -> Iterator[bytes]:
+        yield b"x"
+        begun.wait(60)
+        yield b"x" * 599
+
+    urls = [small.create("first"), small.create("second")]
+    with ThreadPoolExecutor() as pool:
+        answers = list(pool.map(lambda url: small.server.http.put(url, content=one()).status_code, urls))
+    assert sorted(answers) == [201, 413]
 
 
 def test_a_block_list_writes_no_more_than_was_sent(make_server: Servers) -> None:
