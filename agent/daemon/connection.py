@@ -11,6 +11,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import replace
 from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -18,6 +19,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from agent import __version__
 from agent.daemon.backoff import choose_pause
+from agent.daemon.generation import Generation
 from agent.daemon.state import Registration
 from agent.errors import RefusedError
 from agent.wire import messages as m
@@ -42,6 +44,10 @@ _FATAL = {
     "replaced": (
         "another process connected with this agent's identity, so this one stops",
         "an identity is for one machine: register copies anew with --replace",
+    ),
+    "older_copy": (
+        "this state is older than what the server has seen of this agent: a copy of it has been at work since",
+        "register copies anew with --replace; if this is the one that stays (a backup), `agent start --moved`, once",
     ),
 }
 
@@ -69,6 +75,7 @@ class Connection:
     def __init__(self, protocol: AgentProtocol, socket: "ClientConnection") -> None:
         self.protocol = protocol
         self.heartbeat_seconds = 0.0  # as the server's welcome says
+        self.generation = 0  # likewise
         self.has_said_goodbye = False
         self.offers: asyncio.Queue[m.Assign] = asyncio.Queue()  # that came and were not answered
         self._socket = socket
@@ -127,6 +134,7 @@ class Link:
         *,
         make_ready: MakeReady,
         obey: Obey,
+        generation: Generation,
         crew: Sequence[CrewMember] = (),
         random: Callable[[], float],
         boot: str = "",
@@ -141,6 +149,7 @@ class Link:
         self._crew = crew
         self._random = random
         self._boot = boot
+        self._generation = generation
         self._ping_seconds = ping_seconds
         self._leaving = asyncio.Event()
         self._failures = 0
@@ -186,9 +195,8 @@ class Link:
             close_timeout=2,
             user_agent_header=SOFTWARE,
         ) as socket:
-            connection = Connection(
-                AgentProtocol(self._registration.agent, SOFTWARE, self._sign, self._boot), socket
-            )
+            agent, kept = self._registration.agent, self._generation.kept
+            connection = Connection(AgentProtocol(agent, SOFTWARE, self._sign, self._boot, kept), socket)
             await self._open(connection)
             return await self._serve(connection)
 
@@ -198,7 +206,9 @@ class Link:
         async with asyncio.timeout(_OPEN_SECONDS):
             while not connection.protocol.is_welcome:
                 self._take_opening(await connection.receive(), connection)
-        connection.protocol.ready(await self._make_ready())
+        ready = await self._make_ready()
+        kept = await asyncio.to_thread(self._generation.keep, connection.generation)
+        connection.protocol.ready(replace(ready, generation=kept))
         await connection.flush()
         log.info("connected to %s as %s", self._registration.url, self._registration.name)
         self.state, self.problem, self._failures = LinkState.CONNECTED, "", 0
@@ -207,6 +217,7 @@ class Link:
         for message in messages:
             if isinstance(message, m.Welcome):
                 connection.heartbeat_seconds = message.heartbeat_seconds
+                connection.generation = message.generation
             if isinstance(message, m.Rejected):
                 self._take_rejection(message)
 

@@ -26,6 +26,7 @@ from agent.daemon.causes import read_boot_id
 from agent.daemon.connection import Connection, Link
 from agent.daemon.control import Control
 from agent.daemon.drain import Draining
+from agent.daemon.generation import Generation
 from agent.daemon.health import Health
 from agent.daemon.jobs import JobTable
 from agent.daemon.leases import HeldLeases
@@ -140,6 +141,7 @@ class Daemon:
             make_ready=self._make_ready,
             boot=self._boot,
             obey=obey,
+            generation=Generation(state.generation),
             crew=(
                 leases.take_offers,
                 Shipper(self._jobs).run,

@@ -5,6 +5,7 @@ import random
 from functools import partial
 
 from agent.daemon.connection import Connection, Link
+from agent.daemon.generation import Generation
 from agent.daemon.place import claim_place
 from agent.daemon.signing import make_signer, sign_apart
 from agent.daemon.state import Registration, StateFolder
@@ -58,6 +59,7 @@ async def _say_goodbye(state: StateFolder, registration: Registration) -> None:
         make_signer(registration, partial(sign_apart, state.identity)),
         make_ready=make_ready,
         obey=obey,
+        generation=Generation(state.generation),
         random=random.SystemRandom().random,
     )
     link.leave()

@@ -68,6 +68,8 @@ def claim_place(state: StateFolder, *, is_moved: bool = False) -> None:
             hint="an identity is for one place: `agent register --replace --name NEW_NAME --url URL --token TOKEN` gives this one its own;"
             " if the original is gone for good, `agent start --moved`, once",
         )
+    if is_moved:
+        state.generation.unlink(missing_ok=True)
     if noted != here:
         write_private_file(state.place, json.dumps(asdict(here)).encode())
 

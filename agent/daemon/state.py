@@ -64,6 +64,11 @@ class StateFolder:
         return self.identity / "place.json"
 
     @property
+    def generation(self) -> Path:
+        """How often the identity was connected (agent.daemon.generation)."""
+        return self.identity / "generation"
+
+    @property
     def jobs(self) -> Path:
         """The job folders."""
         return self.path / "jobs"

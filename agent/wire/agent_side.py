@@ -30,12 +30,13 @@ class AgentProtocol:
     connection verbs do nothing.
     """
 
-    def __init__(self, agent: str, software: str, sign: Sign, boot: str = "") -> None:
+    def __init__(self, agent: str, software: str, sign: Sign, boot: str = "", generation: int = 0) -> None:
         self.phase = ConversationPhase.NEW
         self._agent = agent
         self._software = software
         self._sign = sign
         self._boot = boot
+        self._generation = generation
         self._version = 0
         self._window = Window(0)
         self._announced: set[_Lease] = set()
@@ -152,7 +153,8 @@ class AgentProtocol:
 
     def hello(self) -> None:
         """Open the conversation."""
-        self._say(m.Hello(self._agent, m.PROTOCOL_VERSIONS, self._software, self._boot))
+        hello = m.Hello(self._agent, m.PROTOCOL_VERSIONS, self._software, self._boot, self._generation)
+        self._say(hello)
 
     def ready(self, message: m.Ready) -> None:
         """Say what this machine is and holds; the server answers each held job with an offset or a `revoke`."""

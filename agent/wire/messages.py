@@ -62,6 +62,7 @@ class Hello:
     versions: tuple[int, ...]
     software: str  # such as `flow-agent/0.1.0`
     boot: str = ""  # of its machine (agent.daemon.place.describe_boot); empty: it does not say
+    generation: int = 0  # that its state has kept (agent.daemon.generation); 0: it does not say
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,7 @@ class Welcome:
     name: str
     heartbeat_seconds: float
     window_bytes: int  # journal bytes that may be unacknowledged, over all jobs
+    generation: int = 0  # of this connection; 0: an older server's
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,7 @@ class Ready:
     held: tuple[HeldJob, ...] = ()
     is_draining: bool = False
     boot: str = ""  # as in `hello`
+    generation: int = 0  # that of `welcome`, when it is kept
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,10 +28,14 @@ _Lease = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class KnownAgent:
-    """What the server knows about an agent. `verify` says whether a signature answers a challenge to this agent."""
+    """What the server knows about an agent. `verify` says whether a signature answers a challenge to this agent.
+
+    `generation` is the highest one that the agent's state has kept.
+    """
 
     name: str
     verify: Callable[[m.Challenge, bytes], bool]
+    generation: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +140,7 @@ class ServerProtocol:
             case m.Hello():
                 self._version = _choose_version(message.versions)
                 self.agent = message.agent
+                self._generation = message.generation
             case m.Proof():
                 return (self._verify(message.signature),)
             case m.Ready():
@@ -174,7 +179,8 @@ class ServerProtocol:
             raise WireError("bad_message", "'proof' came before the challenge")
         if not self._known.verify(self._challenge, signature):
             raise WireError("bad_signature", "the signature is not this agent's")
-        self._say(m.Welcome(self._known.name, self._terms.heartbeat_seconds, self._terms.window_bytes))
+        terms, generation = self._terms, max(self._known.generation, self._generation) + 1
+        self._say(m.Welcome(self._known.name, terms.heartbeat_seconds, terms.window_bytes, generation))
         return Authenticated(self.agent, self._known.name)
 
     def _take_accept(self, accept: m.Accept) -> tuple[Event, ...]:
@@ -211,9 +217,12 @@ class ServerProtocol:
     # What goes out
 
     def challenge(self, known: KnownAgent | None) -> None:
-        """Answer `Hello` with a challenge; or, when nobody is known under that identifier, with a rejection."""
+        """Answer `Hello` with a challenge; or, when it is nobody's or that of a copy that was left behind, with a rejection."""
         if known is None:
             self.reject("unknown_agent", "no agent is registered under this identifier")
+            return
+        if 0 < self._generation < known.generation:
+            self.reject("older_copy", "this agent has been connected since this state of it was copied")
             return
         self._known = known
         self._challenge = m.Challenge(self._version, self._server, self._nonce)

@@ -12,6 +12,7 @@ from support.fake_server import FakeServer, fake_server
 from support.wire import INVENTORY, job_id, job_spec
 
 from agent.daemon.connection import Link, RejectedError, websocket_url
+from agent.daemon.generation import Generation
 from agent.daemon.jobs import JobTable
 from agent.daemon.leases import HeldLeases
 from agent.daemon.shipping import Shipper
@@ -77,6 +78,7 @@ class Agent:
             make_signer(registration, load_identity(state.identity).sign),
             make_ready=self.make_ready,
             obey=leases.obey,
+            generation=Generation(state.generation),
             crew=(leases.take_offers, Shipper(self.jobs).run),
             random=lambda: 0.0,
             ping_seconds=ping_seconds,

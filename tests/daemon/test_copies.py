@@ -9,6 +9,7 @@ import pytest
 from support.daemon_process import daemon_process, wait_until
 from support.fake_server import FakeServer, job_folders
 
+from agent.daemon.generation import Generation
 from agent.daemon.place import ForeignStateError, claim_place, set_copied_jobs_aside
 from agent.daemon.state import StateFolder
 from agent.errors import DamagedError
@@ -17,6 +18,7 @@ from agent.job.launch.launcher import is_running, list_job_folders
 from agent.seal.files import write_private_file
 from agent.seal.identity import create_identity
 from agent.spec.outcome import Conclusion
+from agent.wire import messages as m
 
 JOB = make_id("job", os.urandom(ENTROPY_BYTES))
 
@@ -121,6 +123,46 @@ async def test_after_a_start_of_the_machine_no_job_is_buried_before_the_server_k
         await server.wait_for(lambda: server.result(JOB))
         assert "found 1 job here from before" in third.log
     assert server.result(JOB).conclusion is Conclusion.SUCCESS
+
+
+async def test_a_copy_that_was_left_behind_is_turned_away_before_it_tells_of_its_jobs(
+    server, state, tmp_path
+):
+    """As a cloned disk: the same machine, the same path; only that its original has been connected since."""
+    async with daemon_process(state) as first:
+        await server.wait_for(lambda: server.generations.get(registered(state)) == 1)
+        await first.kill()
+    shutil.copytree(state.path, tmp_path / "copy", ignore=shutil.ignore_patterns("*.sock"))
+    async with daemon_process(state):
+        await server.wait_for(lambda: server.generations.get(registered(state)) == 2)
+    state.path.rename(tmp_path / "original")
+    (tmp_path / "copy").rename(state.path)
+    heard = len(server.heard)
+    async with daemon_process(state) as copied:
+        assert await copied.ended() == 2
+    assert "older than what the server has seen" in copied.log
+    assert not any(isinstance(event, m.Ready) for event in server.heard[heard:])
+    claim_place(state, is_moved=True)  # its owner says that the original is gone
+    async with daemon_process(state):
+        await server.wait_for(lambda: server.generations.get(registered(state)) == 3)
+
+
+def registered(state: StateFolder) -> str:
+    return state.load_registration().agent
+
+
+def test_a_generation_that_can_not_be_kept_is_said_and_keeps_no_agent_away(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    generation = Generation(tmp_path / "file" / "generation")
+    assert (generation.kept, generation.keep(7)) == (0, 0)
+    assert "can't be noted" in caplog.text
+    kept = Generation(tmp_path / "generation")
+    assert (kept.keep(0), kept.kept) == (0, 0)
+    assert (kept.keep(7), kept.kept) == (7, 7)
+    (tmp_path / "generation").write_text("seven")
+    assert kept.kept == 0
 
 
 def make_state(path: Path) -> StateFolder:

@@ -237,6 +237,30 @@ def test_a_copy_on_another_machine_does_not_take_the_place_of_an_agent_at_work(
     agent.connect(boot="b")
 
 
+def test_a_copy_that_was_left_behind_is_no_agent_while_its_original_is_off(
+    server: ServerProcess, make_agent: Agents
+) -> None:
+    agent = make_agent(server, name="kept", token=server.registration())
+
+    def noted() -> int:
+        return int(server.sql("SELECT generation FROM agents WHERE id = ?", agent.id)[0][0])
+
+    agent.connect(generation=1)
+    copied = agent.generation
+    wait_for(lambda: noted() == copied)
+    agent.connect(generation=copied, ready=False)  # what is not kept on its disk does not count
+    agent.connect(generation=copied)
+    assert agent.generation == copied + 1
+    wait_for(lambda: noted() == copied + 1)
+    agent.disconnect()
+    with pytest.raises(ConnectionClosed):
+        agent.connect(generation=copied)
+    assert agent.heard[-1].code == "older_copy"
+    agent.connect(generation=copied + 1)
+    agent.connect()  # an older agent says nothing, and so does one whose owner says that it was moved
+    assert agent.generation > copied + 1
+
+
 def test_a_second_connection_replaces_the_first(server: ServerProcess, make_agent: Agents) -> None:
     agent = make_agent(server, name="cloned", token=server.registration())
     clone = make_agent(server, name="clone", token=server.registration())

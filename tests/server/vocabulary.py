@@ -282,19 +282,27 @@ class TestAgent:
         )
 
     def connect(
-        self, *, held: tuple[m.HeldJob, ...] = (), max_jobs: int = 1, ready: bool = True, boot: str = ""
+        self,
+        *,
+        held: tuple[m.HeldJob, ...] = (),
+        max_jobs: int = 1,
+        ready: bool = True,
+        boot: str = "",
+        generation: int = 0,
     ) -> "TestAgent":
         self.disconnect()
         self.heard = []
-        self.protocol = AgentProtocol(self.id, "flow-agent/test", self.sign, boot)
+        self.protocol = AgentProtocol(self.id, "flow-agent/test", self.sign, boot, generation)
         url = self.server.url.replace("http", "ws") + "/api/v1/agent"
         self._stack = ExitStack()
         self.socket = self._stack.enter_context(connect(url, compression=None, max_size=8 << 20, proxy=None))
         self.protocol.hello()
         self.flush()
-        self.hear(m.Welcome)
+        welcome = self.hear(m.Welcome)
+        self.generation = welcome.generation
         if ready:
-            self.protocol.ready(m.Ready(INVENTORY, (), max_jobs, held, boot=boot))
+            kept = welcome.generation if generation else 0
+            self.protocol.ready(m.Ready(INVENTORY, (), max_jobs, held, boot=boot, generation=kept))
             self.flush()
         return self
 

@@ -50,6 +50,7 @@ class FakeServer:
         self.heard: list[Event] = []
         self.leases: dict[str, int] = {}
         self.journals: dict[tuple[str, int], bytes] = {}
+        self.generations: dict[str, int] = {}
         self.releases = True
         self.holds_acks = False  # journal bytes are stored and not acknowledged
         self.holds_word = False  # accepted jobs are not told to begin
@@ -204,6 +205,7 @@ class FakeServer:
                 talk.agent = event.agent
                 await self._replace_others(talk)
             case m.Ready():
+                self.generations[talk.agent] = event.generation
                 for held in event.held:
                     self._answer_held(talk, held)
             case m.Accept() if talk.protocol.tells_begin and not self.holds_word:
@@ -229,7 +231,7 @@ class FakeServer:
             )
             return verify(public, message, signature)
 
-        return KnownAgent(name, is_signed)
+        return KnownAgent(name, is_signed, self.generations.get(agent, 0))
 
     async def _replace_others(self, talk: Talk) -> None:
         for other in self.talks:

@@ -83,7 +83,7 @@ class Registry:
             )
             return verify(identity, message, signature)
 
-        return KnownAgent(row.name, is_answer)
+        return KnownAgent(row.name, is_answer, row.generation)
 
     async def note_ready(self, agent: str, software: str, ready: m.Ready) -> ReadyAgent | None:
         """The agent has said what it is; None when it was removed meanwhile."""
@@ -96,6 +96,7 @@ class Registry:
                 max_jobs=ready.max_jobs,
                 is_draining=ready.is_draining,
                 last_seen_at=change.now,
+                **({"generation": ready.generation} if ready.generation else {}),
             )
             row = await agents.find_agent(change.connection, agent)
             if row is None:

@@ -33,6 +33,7 @@ class AgentRow:
     set_draining: bool
     projects: str | None
     address: str
+    generation: int = 0
 
 
 _COLUMNS = [agents.c[name] for name in AgentRow.__slots__]

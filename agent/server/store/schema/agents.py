@@ -30,6 +30,7 @@ agents = Table(
     Column(
         "connection", Whole, nullable=False, server_default="0"
     ),  # counts them: only the last one is heard
+    Column("generation", Whole, nullable=False, server_default="0"),  # that its state has kept
     Column("ready", Text),  # JSON: what it can be given now; NULL: nothing
     Column("figures", Text),  # JSON: its machine's samples, written now and then
 )
