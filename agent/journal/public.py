@@ -84,13 +84,23 @@ class PublicRecords:
         result = codec.to_json(record.result)
         yield {"kind": "job", "job": self._job, **result, "time": record.time_ms / 1000}
 
-    def _output(self, record: Log) -> Iterator[PublicRecord]:
+    def feed(self, record: Log) -> list[bytes]:
+        """The lines that end in `record`, as `convert` gives them one by one: for who writes many at a time."""
         step = record.step
         self._times_ms[step] = record.time_ms
         self._moved.add(step)
-        for line in self._lines.setdefault(step, Lines()).feed(record.data):
+        lines = self._lines.setdefault(step, Lines()).feed(record.data)
+        if lines:
             self._told.discard(step)
-            yield self._line("log", step, line)
+        return lines
+
+    def head(self, record: Log) -> PublicRecord:
+        """What all lines have that end in `record`, but their `text`."""
+        return self._about(record.step, "log", {"time": record.time_ms / 1000})
+
+    def _output(self, record: Log) -> Iterator[PublicRecord]:
+        for line in self.feed(record):
+            yield self._line("log", record.step, line)
 
     def _flush(self, step: int) -> Iterator[PublicRecord]:
         self._moved.discard(step)

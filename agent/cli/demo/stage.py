@@ -32,7 +32,7 @@ class DemoWorld:
         self.discard = io.StringIO()
         self.keeps_folder = False
         self._processes: list[subprocess.Popen[bytes]] = []
-        self._token = ""
+        self.token = ""
         self._url = ""
 
     def start_server(self) -> None:
@@ -45,7 +45,7 @@ class DemoWorld:
         self._url = address.read_text().strip()
         tokens = {token.split("_")[1]: token for token in _TOKEN.findall(log.read_text())}
         self._registration_token = tokens.pop("reg")
-        (self._token,) = tokens.values()
+        (self.token,) = tokens.values()
 
     def register_agent(self, *options: str) -> None:
         """Register this machine; the token goes through the environment, so that no process list shows it."""
@@ -93,11 +93,11 @@ class DemoWorld:
 
     def client(self) -> Client:
         """The server's API."""
-        return Client(self._url, self._token)
+        return Client(self._url, self.token)
 
     def settings(self) -> Mapping[str, str]:
         """What a terminal has to export to explore the stage."""
-        return {"AGENT_URL": self._url, "AGENT_TOKEN": self._token, "AGENT_STATE": str(self.agent_state)}
+        return {"AGENT_URL": self._url, "AGENT_TOKEN": self.token, "AGENT_STATE": str(self.agent_state)}
 
     def process_ids(self) -> list[int]:
         """The server's and the agent's."""

@@ -1,10 +1,9 @@
-"""Server-sent events (WHATWG HTML, 9.2): written here, read on from `Last-Event-ID`.
+"""Server-sent events (`agent.server.events.frames`) as answers, read on from `Last-Event-ID`.
 
 What a viewer has not taken is read from the store when they take it, a page at a time: a slow one costs nothing.
 """
 
-import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from typing import Annotated
 
 import msgspec
@@ -13,17 +12,7 @@ from starlette.responses import StreamingResponse
 from agent.server.http.call import Call
 from agent.server.process.problems import MalformedError
 
-HEARTBEAT_SECONDS = 15.0
 LARGEST = 10**18 - 1
-HEARTBEAT = b": still here\n\n"
-END = b"event: end\ndata: {}\n\n"
-
-
-def event_bytes(kind: str, data: Mapping[str, object] | str, event_id: int | None) -> bytes:
-    """One event; `data` is JSON data, or JSON text without line breaks. Without an id the last one stays."""
-    text = data if isinstance(data, str) else json.dumps(data, separators=(",", ":"))
-    head = "" if event_id is None else f"id: {event_id}\n"
-    return f"{head}event: {kind}\ndata: {text}\n\n".encode()
 
 
 class Resume(msgspec.Struct, forbid_unknown_fields=True):

@@ -7,6 +7,7 @@ import msgspec
 from starlette.responses import Response
 
 from agent.server.api import event_streams
+from agent.server.events import frames
 from agent.server.events.live import project_topic
 from agent.server.http.call import Call
 from agent.server.http.operation import EVENTS, V1, Operation
@@ -39,9 +40,9 @@ async def _events(rooms: Rooms, project: int, after: int) -> AsyncIterator[bytes
             found = await rooms.runs.events.list_of_project(project, after)
             for event in found:
                 after = event.id
-                yield event_streams.event_bytes(event.kind, event.data, event.id)
-            if not found and not await listener.wait(event_streams.HEARTBEAT_SECONDS):
-                yield event_streams.HEARTBEAT
+                yield frames.event_bytes(event.kind, event.data, event.id)
+            if not found and not await listener.wait(frames.HEARTBEAT_SECONDS):
+                yield frames.HEARTBEAT
 
 
 OPERATIONS = (

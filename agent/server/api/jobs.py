@@ -6,13 +6,9 @@ from typing import Annotated
 import msgspec
 from starlette.responses import Response, StreamingResponse
 
-from agent.journal.format import Closed
-from agent.journal.public import PublicRecord, PublicRecords
 from agent.server.api import event_streams
-from agent.server.events.live import job_topic
 from agent.server.http.call import Call, view_response
 from agent.server.http.operation import EVENTS, TEXT, V1, Operation
-from agent.server.http.rooms import Rooms
 from agent.server.people.auth.access import Access
 from agent.server.process.problems import MalformedError
 from agent.server.runs.job_reading import JobDetails
@@ -52,51 +48,8 @@ async def follow_job(call: Call) -> Response:
     """The job's journal as it grows: a record an event, its id the journal's offset behind it."""
     of = await call.rooms.runs.jobs.find_journal(call.text("job"))
     after = event_streams.last_event_id(call)
-    return event_streams.stream_response(_follow(call.rooms, of.job, after))
-
-
-async def _follow(rooms: Rooms, job: str, after: int) -> AsyncIterator[bytes]:
-    """Events behind `after`. The journal is read from where the lines that end there begin."""
-    of = await rooms.runs.jobs.find_journal(job)
-    start = await rooms.data.logs.resume(job, of.lease, after)
-    public, offset = PublicRecords(of.key, start.step_ids), start.offset
-    lease, is_closed = of.lease, False
-    with rooms.bus.listen(job_topic(job)) as listener:
-        while not rooms.bus.is_closing:
-            of = await rooms.runs.jobs.find_journal(job)
-            if of.lease != lease:
-                public, offset, lease = PublicRecords(of.key), 0, of.lease
-            before = offset
-            async for found in rooms.data.logs.read(job, lease, offset):
-                for end, record in found:
-                    offset, is_closed = end, isinstance(record, Closed)
-                    events = list(public.convert(record))
-                    if events and end > after:
-                        yield _events_of(events, end)
-            if offset > before:
-                continue
-            if of.closing is not None:
-                yield _end_of(public, None if is_closed else of.closing, offset)
-                return
-            for moved in public.progress():  # for who has seen all the rest: it is no part of the journal
-                yield event_streams.event_bytes("progress", moved, None)
-            if not await listener.wait(event_streams.HEARTBEAT_SECONDS):
-                yield event_streams.HEARTBEAT
-
-
-def _end_of(public: PublicRecords, missing: Closed | None, offset: int) -> bytes:
-    """The end of the stream; before it the last word, when it is `missing` in the journal."""
-    last = b"" if missing is None else _events_of(list(public.convert(missing)), offset)
-    return last + event_streams.END
-
-
-def _events_of(events: list[PublicRecord], end: int) -> bytes:
-    """The events that one journal record gives; only the last has the id, so that none is skipped at a resume."""
-    ids = [*[None] * (len(events) - 1), end]
-    return b"".join(
-        event_streams.event_bytes(event["kind"], event, event_id)
-        for event, event_id in zip(events, ids, strict=True)
-    )
+    events = call.rooms.data.live_logs.follow(call.rooms.runs.jobs.find_journal, of.job, after)
+    return event_streams.stream_response(events)
 
 
 async def _once(data: bytes) -> AsyncIterator[bytes]:

@@ -10,6 +10,7 @@ from agent import codec
 from agent.plan.request import RunRequest
 from agent.server.api import event_streams
 from agent.server.api.run_starts import HoldMinutes, Inputs, RunStarted, answer_started
+from agent.server.events import frames
 from agent.server.events.live import run_topic
 from agent.server.events.views import RunView
 from agent.server.http.call import Call, view_response
@@ -166,16 +167,16 @@ async def _events(rooms: Rooms, run: int, after: int) -> AsyncIterator[bytes]:
             news = await rooms.runs.events.list_of_run(run, after)
             for event in news.events:
                 after = event.id
-                yield event_streams.event_bytes(event.kind, event.data, event.id)
+                yield frames.event_bytes(event.kind, event.data, event.id)
             for stages in await rooms.streams.figure_reading.list_of_run(run):
                 if told.get(stages.job) != stages:  # what there was between is of no interest any more
                     told[stages.job] = stages
-                    yield event_streams.event_bytes("stages", msgspec.json.encode(stages).decode(), None)
+                    yield frames.event_bytes("stages", msgspec.json.encode(stages).decode(), None)
             if news.is_over:
-                yield event_streams.END
+                yield frames.END
                 return
-            if not news.events and not await listener.wait(event_streams.HEARTBEAT_SECONDS):
-                yield event_streams.HEARTBEAT
+            if not news.events and not await listener.wait(frames.HEARTBEAT_SECONDS):
+                yield frames.HEARTBEAT
 
 
 OPERATIONS = (

@@ -17,6 +17,7 @@ from agent.server.data.job_logs import JobLogs
 from agent.server.data.journals import Journals
 from agent.server.data.journals.files import FileJournals
 from agent.server.data.journals.table import TableJournals
+from agent.server.data.live_logs import LiveLogs
 from agent.server.data.log_index import LogIndexes
 from agent.server.data.retention import Retention
 from agent.server.data.snapshots import Snapshots
@@ -34,12 +35,13 @@ from agent.server.process.limits import ServerLimits
 
 @dataclass(frozen=True, slots=True)
 class DataRoom:
-    """`logs` reads what a job said wherever it lies: its journal, or the archive in `blobs`."""
+    """`logs` reads what a job said wherever it lies: its journal, or the archive in `blobs`; `live_logs` for who watches."""
 
     blobs: BlobStore
     journals: Journals
     log_indexes: LogIndexes
     logs: JobLogs
+    live_logs: LiveLogs
     uploads: Uploads
     artifacts: Artifacts
     job_artifacts: JobArtifacts
@@ -67,11 +69,13 @@ def make_data_room(
     uploads = Uploads(changes, blobs, limits.artifact_bytes)
     snapshots = Snapshots(changes, blobs, limits.snapshot_bytes)
     datasets = Datasets(database, blobs, changes.clock, limits)
+    logs = JobLogs(database, journals, blobs, log_indexes)
     return DataRoom(
         blobs=blobs,
         journals=journals,
         log_indexes=log_indexes,
-        logs=JobLogs(database, journals, blobs, log_indexes),
+        logs=logs,
+        live_logs=LiveLogs(logs, bus),
         uploads=uploads,
         artifacts=Artifacts(changes, blobs, uploads, limits.artifact_bytes),
         job_artifacts=JobArtifacts(changes, uploads),
