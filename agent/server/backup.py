@@ -142,8 +142,7 @@ class _Staged:
 def _stage(data: Path, staging: Path, database_url: str, tell: Tell) -> _Staged:
     copy = staging / "flow.db"
     if not database_url:
-        tell("rows")
-        copy_database(data / "flow.db", copy)
+        copy_database(data / "flow.db", copy, lambda done, of: tell(f"rows: {done * 100 // max(of, 1)}%"))
         return _Staged(copy, data, data / "blobs")
     copy.touch(mode=0o600)
     server = asyncio.run(export_store(database_url, copy, staging / "journals", tell))

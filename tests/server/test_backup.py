@@ -1,6 +1,8 @@
 """A backup of a busy server makes another one that goes on: old logs, artifacts and secrets are there, jobs run on."""
 
+import contextlib
 import io
+import sqlite3
 import tarfile
 import time
 from collections.abc import Callable
@@ -14,9 +16,33 @@ from support.postgres import Cluster, run_statement
 
 from agent.errors import AgentError, DamagedError, RefusedError, UsageError
 from agent.server.backup import make_backup, restore_backup
+from agent.server.store.copy import copy_database
 from agent.wire import messages as m
 
 Servers = Callable[..., ServerProcess]
+
+
+def test_a_copy_of_rows_that_change_all_the_time_comes_to_its_end_in_one_go(tmp_path: Path) -> None:
+    file = tmp_path / "flow.db"
+    with contextlib.closing(sqlite3.connect(file)) as database:
+        database.execute("PRAGMA journal_mode=WAL")
+        database.execute("CREATE TABLE rows (content)")
+        database.executemany("INSERT INTO rows VALUES (?)", [(b"x" * 4000,)] * 5000)
+        database.commit()
+        seen: list[int] = []
+
+        def tell(done: int, of: int) -> None:
+            assert len(seen) < 100, "it begins anew with each commit"
+            seen.append(done * 100 // of)
+            database.execute("INSERT INTO rows VALUES ('late')")
+            database.commit()
+
+        copy_database(file, tmp_path / "copy.db", tell)
+    assert len(seen) > 3
+    assert seen == sorted(seen)
+    assert seen[-1] == 100
+    with contextlib.closing(sqlite3.connect(tmp_path / "copy.db")) as copy:
+        assert copy.execute("SELECT count(*) FROM rows").fetchone() == (5000,)
 
 
 def test_a_busy_server_is_backed_up_and_goes_on_in_either_store(

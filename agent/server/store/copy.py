@@ -1,7 +1,7 @@
 """An online copy of the embedded database, and which bytes outside of it its rows name."""
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,11 +22,19 @@ class NamedBytes:
     journals: Mapping[str, int]
 
 
-def copy_database(file: Path, target: Path) -> None:
-    """Copy the database to `target` as of one moment (SQLite's backup API); whoever works on it goes on."""
+def copy_database(
+    file: Path, target: Path, tell: Callable[[int, int], object] = lambda _pages, _of: None
+) -> None:
+    """Copy the database to `target` as of one moment (SQLite's backup API); whoever works on it goes on.
+
+    `tell` hears how many pages are copied, of how many. The moment is held by a transaction: without one the copy begins anew
+    with each commit of somebody else's (sqlite.org/c3ref/backup_finish.html), and of a busy server's rows never ends.
+    """
     target.unlink(missing_ok=True)
     with closing(sqlite3.connect(file, timeout=30)) as source, closing(sqlite3.connect(target)) as copy:
-        source.backup(copy, pages=_PAGES_AT_ONCE)
+        source.execute("BEGIN")
+        source.execute("SELECT count(*) FROM sqlite_master").fetchall()
+        source.backup(copy, pages=_PAGES_AT_ONCE, progress=lambda _state, left, of: tell(of - left, of))
     make_plain(target)
     target.chmod(0o600)
 
