@@ -30,14 +30,19 @@ _WRAPPED_BYTES = KEY_BYTES + 16
 _HEAD_BYTES = len(_VERSION) + _ID_BYTES
 _WRAP_END = _HEAD_BYTES + _NONCE_BYTES + _WRAPPED_BYTES
 _SMALLEST_BYTES = _WRAP_END + _NONCE_BYTES + 16
+_LOST = "lost:"
 _HOW_TO_MAKE = "make one with `head -c 32 /dev/urandom | base64`"
 
 
 @dataclass(frozen=True, slots=True)
 class MasterKey:
-    """The key that all secrets of a server hang on: the current one first, then retired ones (for reading only)."""
+    """The key that all secrets of a server hang on: the current one first, then retired ones (for reading only).
+
+    `lost` are the identifiers of keys that are gone, and with them what is under them: somebody has said so.
+    """
 
     keys: tuple[bytes, ...] = field(repr=False)
+    lost: frozenset[bytes] = frozenset()
 
     @property
     def key_id(self) -> bytes:
@@ -50,14 +55,16 @@ class MasterKey:
 
     @classmethod
     def from_text(cls, text: str, *, where: str = "AGENT_MASTER_KEY") -> "MasterKey":
-        """Keys of 32 bytes in base64, separated by white space, the current one first.
+        """Keys of 32 bytes in base64, separated by white space, the current one first; `lost:ID` for one that is gone.
 
         `where` tells the user what is wrong, the text never does. Raises UsageError.
         """
-        keys = tuple(_read_key(word) for word in text.split())
+        words = text.split()
+        keys = tuple(_read_key(word) for word in words if not word.startswith(_LOST))
         if not keys or not all(len(key) == KEY_BYTES for key in keys):
             raise UsageError("a master key is 32 bytes in base64", where=where, hint=_HOW_TO_MAKE)
-        return cls(keys)
+        lost = frozenset(_read_id(word, where) for word in words if word.startswith(_LOST))
+        return cls(keys, lost)
 
     @classmethod
     def load_or_create(cls, file: Path) -> "MasterKey":
@@ -102,6 +109,11 @@ def decrypt(master: MasterKey, record: bytes, *, scope: str) -> bytes:
 def is_current(master: MasterKey, record: bytes) -> bool:
     """Whether `record` is under the current key, so that `rewrap` has nothing to do."""
     return record[:_HEAD_BYTES] == _VERSION + master.key_id
+
+
+def key_id_of(record: bytes) -> bytes:
+    """Which master key `record` is under, by its identifier; empty for what is no record."""
+    return record[len(_VERSION) : _HEAD_BYTES] if record.startswith(_VERSION) else b""
 
 
 def rewrap(master: MasterKey, record: bytes, *, scope: str) -> bytes:
@@ -158,6 +170,20 @@ def _read_key(word: str) -> bytes:
         return base64.b64decode(word.replace("-", "+").replace("_", "/"), validate=True)
     except (binascii.Error, ValueError):
         return b""
+
+
+def _read_id(word: str, where: str) -> bytes:
+    try:
+        found = bytes.fromhex(word.removeprefix(_LOST))
+    except ValueError:
+        found = b""
+    if len(found) != _ID_BYTES:
+        raise UsageError(
+            "what follows `lost:` is no master key's identifier",
+            where=where,
+            hint="such as lost:0123456789abcdef",
+        )
+    return found
 
 
 def _damaged(scope: str) -> DamagedError:

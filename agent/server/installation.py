@@ -5,17 +5,19 @@ Embedded, all of it lies in the data folder. With a PostgreSQL URL several serve
 """
 
 import asyncio
+import secrets
 from pathlib import Path
 
 from agent.clock import Clock
 from agent.errors import DamagedError, NotFoundError, RefusedError
-from agent.seal.envelope import MasterKey, decrypt, encrypt, is_current, rewrap
-from agent.server.process.data_folder import DataFolder, make_folders, open_data_folder
+from agent.seal.envelope import MasterKey, decrypt, encrypt, is_current, key_id_of, rewrap
+from agent.server.process.data_folder import DataFolder, make_folders, open_data_folder, touch_database
 from agent.server.settings import ServerSettings
 from agent.server.store import fleet
 from agent.server.store.database import Connection, open_database
 from agent.server.store.locks import lock_name
 from agent.server.store.migrate import migrate
+from agent.server.store.sealed import list_heads
 
 _SCOPE = "installation/signing-key"
 
@@ -28,9 +30,22 @@ def open_installation(settings: ServerSettings, clock: Clock) -> DataFolder:
     """
     if settings.database_url:
         return asyncio.run(_join(settings, clock))
-    folder = open_data_folder(settings.data, settings.master_key)
-    asyncio.run(migrate(folder.database))
-    return folder
+    make_folders(settings.data)
+    touch_database(settings.data)
+    asyncio.run(_prepare(settings))
+    return open_data_folder(settings.data, settings.master_key)
+
+
+async def _prepare(settings: ServerSettings) -> None:
+    """An embedded server's database at this version's schema, and no key made for one that has another."""
+    file = settings.data / "flow.db"
+    await migrate(file)
+    database = await open_database(file, pool_size=1)
+    try:
+        async with database.read() as connection:
+            await _check_key(connection, settings)
+    finally:
+        await database.close()
 
 
 async def _join(settings: ServerSettings, clock: Clock) -> DataFolder:
@@ -49,6 +64,7 @@ async def _join(settings: ServerSettings, clock: Clock) -> DataFolder:
 
 async def _found(connection: Connection, settings: ServerSettings, now: float) -> DataFolder:
     """The first server: what its folder has becomes everybody's, so that agents still know an embedded one that moved."""
+    await _check_key(connection, settings)
     # Nothing else runs yet: it may block.
     folder = open_data_folder(settings.data, settings.master_key, settings.database_url)
     sealed = encrypt(folder.master_key, folder.signing_key, scope=_SCOPE)
@@ -57,18 +73,47 @@ async def _found(connection: Connection, settings: ServerSettings, now: float) -
 
 
 async def _enter(connection: Connection, settings: ServerSettings, common: fleet.Installation) -> DataFolder:
+    await _check_key(connection, settings)
     master = _read_master_key(settings)
+    if key_id_of(common.signing_key) in master.lost:
+        signing_key = secrets.token_bytes(
+            32
+        )  # ends the tokens of running jobs, and the signed URLs that are out
+        await fleet.replace_signing_key(connection, encrypt(master, signing_key, scope=_SCOPE))
+        return DataFolder(settings.data, common.id, master, signing_key, settings.database_url)
     try:
         signing_key = decrypt(master, common.signing_key, scope=_SCOPE)
     except DamagedError:
         raise RefusedError(
             "this server's master key is not the one of the database",
-            where="AGENT_MASTER_KEY" if settings.master_key else str(settings.data / "master.key"),
+            where=_place_of_key(settings),
             hint="give each server the same master key: the file master.key of the first one",
         ) from None
     if not is_current(master, common.signing_key):
         await fleet.replace_signing_key(connection, rewrap(master, common.signing_key, scope=_SCOPE))
     return DataFolder(settings.data, common.id, master, signing_key, settings.database_url)
+
+
+async def _check_key(connection: Connection, settings: ServerSettings) -> None:
+    """Raises RefusedError unless each key that something is stored under is here, or said to be lost.
+
+    A server that starts with another one finds out when a job needs a secret; and what it stores then is under that one.
+    """
+    used = {key_id_of(head) for head in await list_heads(connection)} - {b""}
+    if not used:
+        return
+    master = _read_master_key(settings)
+    strange = sorted(key_id.hex() for key_id in used - master.lost if master.find(key_id) is None)
+    if strange:
+        raise RefusedError(
+            f"secrets of this database are under another master key than this server has ({', '.join(strange)})",
+            where=_place_of_key(settings),
+            hint="put that key there, on a line of its own; if it is gone for good, a line `lost:IDENTIFIER`, and set those secrets again",
+        )
+
+
+def _place_of_key(settings: ServerSettings) -> str:
+    return "AGENT_MASTER_KEY" if settings.master_key else str(settings.data / "master.key")
 
 
 def _read_master_key(settings: ServerSettings) -> MasterKey:
@@ -79,7 +124,7 @@ def _read_master_key(settings: ServerSettings) -> MasterKey:
         return MasterKey.load(file)
     except NotFoundError:
         raise RefusedError(
-            "this server has no master key, and the database was begun by another",
+            "this server has no master key, and what is in its database is under one",
             where=str(file),
-            hint="copy the file master.key of the first server there, or set AGENT_MASTER_KEY",
+            hint="copy the file master.key of the server that made it there (a backup does not hold it), or set AGENT_MASTER_KEY",
         ) from None

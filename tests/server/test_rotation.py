@@ -5,8 +5,10 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from server.vocabulary import ServerProcess, TestAgent
 
+from agent.errors import UsageError
 from agent.seal.envelope import MasterKey
 
 FLOW = """\
@@ -84,3 +86,55 @@ def test_all_that_is_stored_moves_to_a_new_key_and_the_old_one_can_go(
     server.submit(FLOW)
     agent = make_agent(server).connect()
     assert agent.open(agent.take(), "DATA_KEY") == "hunter2"
+
+
+def test_a_server_without_the_key_of_its_database_does_not_start_and_makes_none(
+    make_server: Callable[..., ServerProcess], make_agent: Callable[..., TestAgent]
+) -> None:
+    server = make_server()
+    server.set_secret("DATA_KEY", "hunter2")
+    server.stop()
+    key = server.data / "master.key"
+    elsewhere = key.rename(server.data.with_name("kept.key"))
+    if server.database_url:
+        server.sql(
+            "DELETE FROM installation"
+        )  # as after a restore: the first server that comes makes it anew
+    with pytest.raises(AssertionError, match="has no master key, and what is in its database is under one"):
+        server.start()
+    assert not key.exists()
+    if server.database_url:
+        assert server.sql("SELECT count(*) FROM installation") == [(0,)]
+    elsewhere.rename(key)
+    server.start()
+    server.submit(FLOW)
+    agent = make_agent(server).connect()
+    assert agent.open(agent.take(), "DATA_KEY") == "hunter2"
+
+
+def test_a_database_under_one_key_starts_with_no_other_until_somebody_says_that_it_is_lost(
+    make_server: Callable[..., ServerProcess], make_agent: Callable[..., TestAgent]
+) -> None:
+    old, new = new_key(), new_key()
+    server = make_server(master_key=old)
+    server.set_secret("DATA_KEY", "hunter2")
+    gone = MasterKey.from_text(old).key_id.hex()
+    with pytest.raises(
+        AssertionError, match=f"under another master key than this server has .{gone}."
+    ) as refused:
+        restart(server, new)
+    assert "`lost:IDENTIFIER`" in str(refused.value)
+    server._settings["master_key"] = old
+    server.start()
+    restart(server, new, f"lost:{gone}")
+    server.set_secret("DATA_KEY", "hunter3")
+    restart(server, new)
+    server.submit(FLOW)
+    agent = make_agent(server).connect()
+    assert agent.open(agent.take(), "DATA_KEY") == "hunter3"
+
+
+@pytest.mark.parametrize("word", ["lost:", "lost:12", "lost:zz", "lost:00112233445566778899"])
+def test_a_lost_key_is_named_by_its_identifier(word: str) -> None:
+    with pytest.raises(UsageError, match="no master key's identifier"):
+        MasterKey.from_text(f"{new_key()} {word}")

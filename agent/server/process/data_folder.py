@@ -73,7 +73,7 @@ def open_data_folder(root: Path, master_key: str = "", database_url: str = "") -
     """
     make_folders(root)
     if not database_url:
-        (root / "flow.db").touch(mode=0o600)  # SQLite gives its other files the mode of the first
+        touch_database(root)
     file = root / "master.key"
     master = MasterKey.from_text(master_key) if master_key else MasterKey.load_or_create(file)
     server_id, signing_key = _server_id(root / "server.json"), _signing_key(root / "signing.key")
@@ -85,6 +85,11 @@ def make_folders(root: Path) -> None:
     make_private_folder(root)
     for name in ("blobs", "journals"):
         make_private_folder(root / name)
+
+
+def touch_database(root: Path) -> None:
+    """The file of an embedded server's database, for its eyes only: SQLite gives its other files the mode of the first."""
+    (root / "flow.db").touch(mode=0o600)
 
 
 def lock_data_folder(root: Path) -> int:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Column, and_, select, update
+from sqlalchemy import Column, LargeBinary, and_, func, select, update
 
 from agent.server.store.database import Connection, Database
 from agent.server.store.schema import (
@@ -17,6 +17,7 @@ from agent.server.store.schema import (
     webhooks,
 )
 
+_HEAD_BYTES = 9  # of a record: agent.seal.envelope
 _COLUMNS: tuple[Column[Any], ...] = (
     secrets.c.sealed,
     run_secrets.c.sealed,
@@ -36,6 +37,17 @@ class SealedRecord:
     column: str
     key: Mapping[str, Any]
     record: bytes
+
+
+async def list_heads(connection: Connection) -> set[bytes]:
+    """The beginnings of all records but those of kept answers, which are forgotten in a day: they name the keys."""
+    found: set[bytes] = set()
+    for column in _COLUMNS:
+        if column.table is not idempotency_keys:
+            head = func.substr(column, 1, _HEAD_BYTES, type_=LargeBinary)
+            rows = await connection.execute(select(head).where(column.is_not(None)).distinct())
+            found.update(bytes(row[0]) for row in rows)
+    return found
 
 
 async def list_sealed(database: Database) -> AsyncIterator[SealedRecord]:
