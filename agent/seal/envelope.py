@@ -42,7 +42,7 @@ class MasterKey:
     """
 
     keys: tuple[bytes, ...] = field(repr=False)
-    lost: frozenset[bytes] = frozenset()
+    lost: frozenset[bytes] = field(default=frozenset(), repr=False)
 
     @property
     def key_id(self) -> bytes:
