@@ -64,7 +64,7 @@ class OpenSessions:
                 self._leave(message.session)
             case m.Challenge() | m.Welcome() | m.Rejected():
                 pass
-            case m.Assign() | m.Ack() | m.Cancel() | m.Release() | m.Revoke():
+            case m.Assign() | m.EventPart() | m.Ack() | m.Cancel() | m.Release() | m.Revoke():
                 pass  # `agent.daemon.leases` obeys these
 
     def _begin(self, asked: m.Attach, connection: Connection) -> None:

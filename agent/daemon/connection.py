@@ -78,6 +78,10 @@ class Connection:
         self.generation = 0  # likewise
         self.has_said_goodbye = False
         self.offers: asyncio.Queue[m.Assign] = asyncio.Queue()  # that came and were not answered
+        self.without_event: asyncio.Queue[tuple[str, int]] = asyncio.Queue()  # jobs that wait for theirs
+        self.parts: asyncio.Queue[m.EventPart | m.Revoke] = (
+            asyncio.Queue()
+        )  # of events, and what ends the wait for one
         self._socket = socket
         self._sending = asyncio.Lock()
 

@@ -144,6 +144,7 @@ class Daemon:
             generation=Generation(state.generation),
             crew=(
                 leases.take_offers,
+                leases.bring_events,
                 Shipper(self._jobs).run,
                 health.beat,
                 self._drain.tell,

@@ -22,6 +22,7 @@ from agent.job.launch.launcher import JobFolder
 from agent.journal.file import JournalTail
 from agent.journal.format import Closed, Opened, encode, pad
 from agent.journal.magic import MAGIC
+from agent.spec.event_apart import EventApart
 from agent.spec.job import JobSpec
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
 from agent.states import Transitions
@@ -112,6 +113,7 @@ class DaemonJob:
     _state: DaemonJobState
     limits: JobLimits = JobLimits()
     gpus: frozenset[str] = frozenset()  # UUIDs of those that are its own
+    event_apart: EventApart | None = None  # it begins when all of that is here
     has_begun: asyncio.Event = field(default_factory=asyncio.Event)  # or will not any more
     has_ended: asyncio.Event = field(default_factory=asyncio.Event)  # its processes too
     is_complete: bool = False  # the server has all of it

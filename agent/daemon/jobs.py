@@ -151,6 +151,18 @@ class JobTable:
         held = self._jobs.get((job, lease))
         return held is not None and held.state is DaemonJobState.WAITING
 
+    def find_waiting(self, job: str, lease: int) -> DaemonJob | None:
+        """The attempt, while it is here and was never started."""
+        return self._jobs[job, lease] if self.is_waiting(job, lease) else None
+
+    def list_events(self, digest: str) -> list[Path]:
+        """Where jobs of this machine have the long event of that digest, or will have it."""
+        return [
+            job.folder.event
+            for job in self
+            if job.event_apart is not None and job.event_apart.digest == digest
+        ]
+
     async def wait_until_removed(self) -> None:
         """Wait until no folder is left that is about to go."""
         while any(job.state is DaemonJobState.LEAVING for job in self):
@@ -164,19 +176,23 @@ class JobTable:
             create_job_folder, self._root, assign.spec, assign.lease, settings, assign.sealed
         )
         job = DaemonJob(
-            folder, DaemonJobState.WAITING, JobLimits.of(assign.spec), frozenset(assign.gpus or ())
+            folder,
+            DaemonJobState.WAITING,
+            JobLimits.of(assign.spec),
+            frozenset(assign.gpus or ()),
+            assign.spec.event_apart,
         )
         self._jobs.setdefault(job.key, job)
 
-    async def start(self, job: str, lease: int) -> None:
-        """Start the supervisor of a waiting attempt. One that can't be started ends, saying why."""
+    async def start(self, job: str, lease: int, trouble: str = "") -> None:
+        """Start the supervisor of a waiting attempt. One that can't be started, for that `trouble` or another, ends, saying why."""
         held = self._jobs.get((job, lease))
         async with self._launching:
             if held is None or held.state is not DaemonJobState.WAITING:
                 return
             held.become(DaemonJobState.STARTING)
             try:
-                pid = await self._launcher.launch(held.folder)
+                pid = await self._launch(held.folder, trouble)
             except (AgentError, OSError) as error:
                 if self._has_ended(held):
                     fate = Fate(FailureKind.INFRASTRUCTURE, f"the job could not be started: {error}")
@@ -194,6 +210,11 @@ class JobTable:
             log.info("job %s started (lease %d)", *held.key)
         self._has_news.set()
         self.growth.set()
+
+    async def _launch(self, folder: JobFolder, trouble: str) -> int:
+        if trouble:
+            raise AgentError(trouble)
+        return await self._launcher.launch(folder)
 
     async def cancel(self, job: str, lease: int, reason: str) -> None:
         """Have the attempt end: its supervisor is asked, and killed when it does not see to it."""
@@ -316,7 +337,8 @@ class JobTable:
         folder = job.folder
         if folder.read_ending() is not None:  # set aside, and not shipped yet
             return True
-        job.limits = JobLimits.of(folder.read_spec())
+        spec = folder.read_spec()
+        job.limits, job.event_apart = JobLimits.of(spec), spec.event_apart
         job.gpus = frozenset(folder.read_settings().gpus)
         has_begun = is_running(folder) or job.journal.size() > 0
         for supervisor in find_supervisors(folder)[:1]:

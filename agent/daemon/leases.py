@@ -13,6 +13,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from agent.daemon.arriving_events import ArrivingEvents
 from agent.daemon.connection import Connection
 from agent.daemon.jobs import JobTable
 from agent.daemon.machine import GpuGoneError
@@ -41,6 +42,7 @@ class HeldLeases:
     ) -> None:
         self._jobs = jobs
         self._max_jobs = max_jobs
+        self._events = ArrivingEvents(jobs)
         self._is_closed = is_closed
         self._on_release = on_release
         self._tasks: set[asyncio.Task[None]] = set()
@@ -56,7 +58,7 @@ class HeldLeases:
                 connection.offers.put_nowait(message)
             case m.Ack():
                 if self._jobs.is_waiting(message.job, message.lease):
-                    self._spawn(self._jobs.start(message.job, message.lease))
+                    self._begin(message, connection)
                 if message.answer is not None:
                     self._spawn(self._jobs.answer(message.job, message.lease, message.answer))
                 self._jobs.growth.set()
@@ -66,11 +68,20 @@ class HeldLeases:
                 await self._jobs.release(message.job, message.lease)
                 self._on_release()
             case m.Revoke():
+                connection.parts.put_nowait(message)
                 self._spawn(self._revoke(message))
-            case m.Challenge() | m.Welcome() | m.Rejected():
-                pass
-            case m.Attach() | m.AttachInput() | m.AttachTaken() | m.AttachLeave():
-                pass  # `agent.daemon.attachments` obeys these
+            case m.EventPart():
+                connection.parts.put_nowait(message)
+            case (
+                m.Challenge()
+                | m.Welcome()
+                | m.Rejected()
+                | m.Attach()
+                | m.AttachInput()
+                | m.AttachTaken()
+                | m.AttachLeave()
+            ):
+                pass  # the connection's own, and what `agent.daemon.attachments` obeys
 
     async def take_offers(self, connection: Connection) -> None:
         """Answer what is offered on `connection`, in order, until cancelled: what was not answered then is offered again."""
@@ -86,6 +97,17 @@ class HeldLeases:
             while not offers.empty():
                 self._note_taken(offers.get_nowait())
 
+    def _begin(self, ack: m.Ack, connection: Connection) -> None:
+        """A job that waits may start: at once, or as soon as its event is here."""
+        if self._events.lacks(ack.job, ack.lease):
+            connection.without_event.put_nowait((ack.job, ack.lease))
+        else:
+            self._spawn(self._jobs.start(ack.job, ack.lease))
+
+    async def bring_events(self, connection: Connection) -> None:
+        """Bring the events of jobs that wait for them, until cancelled."""
+        await self._events.bring(connection, lambda *job: self._spawn(self._jobs.start(*job)))
+
     def _note_taken(self, assign: m.Assign) -> None:
         taken = self._untaken.pop((assign.job, assign.lease), None)
         if taken is not None:
@@ -93,6 +115,7 @@ class HeldLeases:
 
     async def _cancel(self, cancel: m.Cancel) -> None:
         await self._wait_until_taken(cancel.job, cancel.lease)
+        await self._events.wait_for(cancel.job, cancel.lease)
         await self._jobs.cancel(cancel.job, cancel.lease, cancel.reason)
 
     async def _revoke(self, revoke: m.Revoke) -> None:

@@ -56,5 +56,7 @@ class Dialect(NamedTuple):
     arguments_input: str = (
         ""  # the input that takes further words of a command line, quoted for a shell; empty: none does
     )
+    # Where in the contexts that it brings the event stands, or a part of it that may be as long: the names on the way there.
+    event_places: tuple[tuple[str, ...], ...] = ()
     names_runs: bool = False  # its jobs are told their run's readable name
     names_are_unique: bool = False  # no two flows of a project have one name

@@ -76,6 +76,7 @@ def compile_job(flow: Flow, state: RunState, job: JobState) -> spec.JobSpec:
         attempt=job.attempt,
         contexts=flow.dialect.called_contexts(contexts, own.file) if scope else contexts,
         source=state.request.source,
+        event_apart=state.request.event_apart,
         pins=state.request.pins,
         hold_minutes=state.request.hold_minutes,
         resources=read_request(evaluate_template(written.resources, contexts)),

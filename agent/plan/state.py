@@ -12,6 +12,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from agent.ids import JobId, RunId
+from agent.spec.event_apart import EventApart
 from agent.spec.job import Contexts, Source
 from agent.spec.outcome import Conclusion, JobResult
 
@@ -52,6 +53,7 @@ class RunStart:
     pins: Mapping[str, str] | None = None  # what flow.lock holds each `uses:` to; None: there is no lock
     hold_minutes: float = 0.0  # a job that fails waits for so long, for somebody to look; 0: none does
     labels: tuple[str, ...] = ()  # that agents need for any of its jobs, beside what the flow asks for
+    event_apart: EventApart | None = None  # a long event, that the stored state hasn't in its contexts
 
 
 @dataclass(frozen=True, slots=True)

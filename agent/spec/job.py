@@ -4,8 +4,8 @@ Templates stay unevaluated where GitHub evaluates them on the machine (env, step
 what is decided before a job is queued (name, labels, needs, matrix cell, inputs) is here as plain data.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import ClassVar
@@ -13,6 +13,7 @@ from typing import ClassVar
 from agent.ids import JobId, RunId
 from agent.spec.conventions import RELEASED, find_conventions
 from agent.spec.data import Bring, Keep
+from agent.spec.event_apart import EventApart, fill_in, hollow_out
 from agent.spec.request import ResourceRequest
 from agent.spec.stages import StagesWork
 
@@ -209,6 +210,7 @@ class JobSpec:
     keeps: tuple[Keep, ...] = ()
     apps: tuple[AppSpec, ...] = ()
     unset_secrets: tuple[str, ...] = ()  # that its flow names and nobody has set: they are empty
+    event_apart: EventApart | None = None  # a long event, kept once for all jobs of the run
     version: int = SPEC_VERSION
 
     def context(self, name: str) -> Mapping[str, object]:
@@ -225,6 +227,22 @@ class JobSpec:
         """The steps of a job whose work is steps; none of any other."""
         return self.work.steps if isinstance(self.work, StepsWork) else ()
 
+    def without_event(self) -> "JobSpec":
+        """As it is stored and sent, where its event is kept apart: the contexts are hollow. Else itself."""
+        apart = self.event_apart
+        return self if apart is None else self._with_contexts(lambda contexts: hollow_out(contexts, apart))
+
+    def with_event(self, values: Sequence[object]) -> "JobSpec":
+        """As it is run: the contexts have the values of the event that is kept apart."""
+        apart = self.event_apart
+        return (
+            self if apart is None else self._with_contexts(lambda contexts: fill_in(contexts, apart, values))
+        )
+
+    def _with_contexts(self, change: Callable[[Contexts], Contexts]) -> "JobSpec":
+        callers = tuple(replace(caller, contexts=change(caller.contexts)) for caller in self.callers)
+        return replace(self, contexts=change(self.contexts), callers=callers)
+
     def list_uses(self) -> tuple[str, ...]:
         """The actions that its steps, or its stages, run."""
         if isinstance(self.work, StagesWork):
@@ -234,7 +252,7 @@ class JobSpec:
     @staticmethod
     def to_form(fields: dict[str, object]) -> dict[str, object]:
         """As the released form has it: steps stand under `steps`, work of another form under `work`; its conventions have
-        no name, and of what it neither brings, keeps, opens nor misses nothing is said.
+        no name, and of what it neither brings, keeps, opens, misses nor has apart nothing is said.
         """
         work = fields["work"]
         if isinstance(work, StepsWork):
@@ -245,6 +263,8 @@ class JobSpec:
         for name in ("brings", "keeps", "apps", "unset_secrets"):
             if not fields[name]:
                 del fields[name]
+        if fields["event_apart"] is None:
+            del fields["event_apart"]
         return fields
 
     @staticmethod

@@ -99,7 +99,7 @@ class AgentProtocol:
                 self._begin_session(message)
             case m.AttachInput() | m.AttachTaken() | m.AttachLeave():
                 return self._hear_session(message)
-            case m.Cancel() | m.Rejected():
+            case m.Cancel() | m.EventPart() | m.Rejected():
                 pass
         return (message,)
 
@@ -170,6 +170,14 @@ class AgentProtocol:
     def refuse(self, job: str, lease: int, reason: str) -> None:
         """Give an assigned job back. Raises IllegalVerbError unless it was assigned on this connection."""
         self._answer_assign(m.Refuse(job, lease, reason))
+
+    def want_event(self, job: str, lease: int, offset: int) -> bool:
+        """Ask for the part of the job's event at `offset`; False when its lease is not open here, and nothing will come."""
+        is_possible = self._version >= m.EVENT_PARTS_VERSION and self._window.is_open(job, lease)
+        if self.phase is ConversationPhase.CLOSED or not is_possible:
+            return False
+        self._say(m.EventWanted(job, lease, offset))
+        return True
 
     def ship(self, job: str, lease: int, offset: int, data: bytes) -> None:
         """Send journal bytes; `next_offset` and `room_bytes` say what is allowed. Raises IllegalVerbError otherwise."""

@@ -9,6 +9,8 @@
                        <-  ack | revoke            for each held job: the offset to ship from, or 'it is not yours'
                        <-  assign                  a job under a lease number, with its sealed secrets
       accept | refuse  ->                          the job is on the disk and waits, or goes back to the queue
+      event_wanted     ->                          the long event of an accepted job, from an offset
+                       <-  event_part              the next part of it
       journal (binary) ->                          bytes of the job's journal from an offset
                        <-  ack                     stored durably up to this offset; the first one also: begin; and what
                                                    a person has answered to a step that waits for it
@@ -39,13 +41,15 @@ from typing import ClassVar, get_args
 from agent.spec.job import GangNode, JobSpec
 from agent.spec.resources import Inventory
 
-PROTOCOL_VERSIONS = (1, 2, 3, 4, 5)  # that this code speaks, best last
+PROTOCOL_VERSIONS = (1, 2, 3, 4, 5, 6)  # that this code speaks, best last
 ATTACH_VERSION = 2  # the first one with `attach`
 BEGIN_VERSION = (
     3  # the first one in which every job waits for its first `ack`; before, only nodes of gangs did
 )
 APPS_VERSION = 4  # the first one with ports of apps, and with what sessions say in binary frames
 # 5 (`agent.spec.stages.PROTOCOL`) is the first one in which a job's work may be stages: the messages are those of 4.
+EVENT_PARTS_VERSION = 6  # the first one with long events, which come in parts and not with their job
+EVENT_PART_BYTES = 1 << 20  # of an event's document in one part, before compression; its last part has less
 ATTACH_WINDOW_FRAMES = 16  # of one session and direction, that may be on their way and not taken
 TAKEN_TOGETHER = 4  # frames that one `attach_taken` of ours says, where more are on their way
 ATTACH_FRAME_BYTES = 8 << 10  # of data in one of them
@@ -159,6 +163,30 @@ class Refuse:
     job: str
     lease: int
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventWanted:
+    """The agent asks for a part of the event that `spec.event_apart` of an accepted job names, to have all before it begins.
+
+    It asks for one part after the other, and goes on where it was: no more than one is on its way, and none is sent twice.
+    """
+
+    KIND: ClassVar[str] = "event_wanted"
+    job: str
+    lease: int
+    offset: int  # of the document's text, a multiple of EVENT_PART_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class EventPart:
+    """A part of a job's event: `data` is zlib of the document's text from `offset` on; empty: the server does not have it."""
+
+    KIND: ClassVar[str] = "event_part"
+    job: str
+    lease: int
+    offset: int
+    data: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,6 +381,7 @@ AgentMessage = (
     | Ready
     | Accept
     | Refuse
+    | EventWanted
     | Heartbeat
     | Drain
     | Goodbye
@@ -365,6 +394,7 @@ ServerMessage = (
     Challenge
     | Welcome
     | Assign
+    | EventPart
     | Ack
     | Cancel
     | Release

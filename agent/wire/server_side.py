@@ -60,6 +60,7 @@ AgentEvent = (  # about the agent and its leases
     | m.Ready
     | m.Accept
     | m.Refuse
+    | m.EventWanted
     | m.JournalChunk
     | m.Heartbeat
     | m.Drain
@@ -149,6 +150,8 @@ class ServerProtocol:
                 return self._take_accept(message)
             case m.Refuse():
                 return self._take_refuse(message)
+            case m.EventWanted():
+                return self._take_wanted(message)
             case m.AttachOpened() | m.AttachOutput() | m.AttachTaken() | m.AttachEnded():
                 return self._hear_session(message)
             case m.Heartbeat() | m.Drain() | m.Goodbye():
@@ -197,6 +200,11 @@ class ServerProtocol:
             return ()
         self._offered.discard((refuse.job, refuse.lease))
         return (refuse,)
+
+    def _take_wanted(self, wanted: m.EventWanted) -> tuple[Event, ...]:
+        if not self._window.is_open(wanted.job, wanted.lease):
+            return self._answer_stale(wanted.job, wanted.lease)
+        return (wanted,)
 
     def _hear_chunk(self, chunk: m.JournalChunk) -> tuple[Event, ...]:
         self.phase = hear(self.phase, chunk)
@@ -285,6 +293,11 @@ class ServerProtocol:
         if self._is_here(job, lease):
             self._forget(job, lease)
             self._say(m.Revoke(job, lease, reason))
+
+    def send_part(self, part: m.EventPart) -> None:
+        """What an agent has asked for of a job's event."""
+        if self._window.is_open(part.job, part.lease):
+            self._say(part)
 
     @property
     def version(self) -> int:

@@ -42,6 +42,11 @@ def _check_offset(message: Any) -> None:
     _require(0 <= message.offset <= MAX_OFFSET, "offset", "a journal offset")
 
 
+def _check_part_offset(message: Any) -> None:
+    _check_offset(message)
+    _require(message.offset % m.EVENT_PART_BYTES == 0, "offset", "the beginning of a part")
+
+
 def _check_ack(message: m.Ack) -> None:
     _check_offset(message)
     if message.answer is not None:
@@ -150,6 +155,8 @@ _CHECKS: dict[type, Callable[[Any], None]] = {
     m.Accept: _check_lease,
     m.Refuse: _check_reason,
     m.Ack: _check_ack,
+    m.EventWanted: _check_part_offset,
+    m.EventPart: _check_part_offset,
     m.Cancel: _check_reason,
     m.Release: _check_lease,
     m.Revoke: _check_reason,

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import zlib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -54,6 +55,8 @@ class FakeServer:
         self.releases = True
         self.holds_acks = False  # journal bytes are stored and not acknowledged
         self.holds_word = False  # accepted jobs are not told to begin
+        self.documents: dict[str, bytes] = {}  # of long events, by job
+        self.parts_left = 1 << 30  # so many are sent before the server falls silent about them
         self._server: Server | None = None
         self._port = 0
         self._news = asyncio.Condition()
@@ -214,6 +217,11 @@ class FakeServer:
                 self.leases.pop(event.job, None)
             case m.Goodbye():
                 del self.known[talk.agent]
+            case m.EventWanted() if self.parts_left:
+                self.parts_left -= 1
+                text = self.documents[event.job][event.offset :][: m.EVENT_PART_BYTES]
+                data = zlib.compress(text) if text else b""
+                talk.protocol.send_part(m.EventPart(event.job, event.lease, event.offset, data))
             case m.JournalChunk():
                 self._store(talk, event)
         self.heard.append(event)

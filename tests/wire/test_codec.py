@@ -25,6 +25,8 @@ MESSAGES: tuple[m.Message, ...] = (
     m.Assign(JOB, 1, job_spec(JOB, "echo hällo ☃"), {"TOKEN": b"\x00\xff"}),
     m.Accept(JOB, 1),
     m.Refuse(JOB, 1, "draining"),
+    m.EventWanted(JOB, 1, 3 * m.EVENT_PART_BYTES),
+    m.EventPart(JOB, 1, 3 * m.EVENT_PART_BYTES, b"x\xda"),
     m.Ack(JOB, 1, 12345),
     m.Cancel(JOB, 1, "by ada"),
     m.Release(JOB, 1),

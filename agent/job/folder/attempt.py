@@ -4,6 +4,7 @@
     sealed.json     secrets, still sealed             journal         everything that the job produced
     control.sock    cancel, ping, attach              lock            held (flock) by the supervisor as long as it lives
     supervisor.err  a crash of our own code           ending.json     how it ended, of a job whose folder was spoiled
+    event.json      a long event's document, which comes after the job; event.part as long as it is not whole
 
 'The job is accepted' means: its folder is there. It is made under a temporary name, synced, and moved.
 
@@ -28,6 +29,7 @@ from agent.job.account.account import Account
 from agent.job.account.errand import run_errand
 from agent.job.folder.settings import JobSettings
 from agent.plain_files import describe_kind, open_plain, read_plain
+from agent.spec.event_apart import find_digest, read_document
 from agent.spec.job import JobSpec
 from agent.spec.outcome import JobResult
 from agent.trees import Remains, remove_tree
@@ -90,8 +92,23 @@ class JobFolder:
         """How the job ended whose folder this one stands for."""
         return self.path / "ending.json"
 
+    @property
+    def event(self) -> Path:
+        """The document of the run's event, where that is too long to come with the job."""
+        return self.path / "event.json"
+
+    def read_whole_spec(self) -> JobSpec:
+        """What is to be done, with all of its event. Raises DamagedError."""
+        spec = self.read_spec()
+        if spec.event_apart is None:
+            return spec
+        text = _read(self.event)
+        if find_digest(text) != spec.event_apart.digest:
+            raise DamagedError("the run's event is not what the server sent", where=str(self.event))
+        return spec.with_event(read_document(text, spec.event_apart, where=str(self.event)))
+
     def read_spec(self) -> JobSpec:
-        """What is to be done. Raises DamagedError."""
+        """What is to be done, less an event that is kept apart. Raises DamagedError."""
         file = self.path / "spec.json"
         return codec.parse(JobSpec, _read(file), where=str(file))
 

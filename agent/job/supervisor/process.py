@@ -97,7 +97,7 @@ async def _run_job(
     keeper: Keeper | None,
 ) -> JobResult:
     log = recorder.begin_step("__set_up", "Set up job")
-    spec, settings = folder.read_spec(), settings or folder.read_settings()  # or DamagedError
+    spec, settings = folder.read_whole_spec(), settings or folder.read_settings()  # or DamagedError
     conventions = _find_words(spec)
     opened = dict(_open_sealed(folder, settings) if secrets is None else secrets)
     for value in opened.values():

@@ -7,6 +7,7 @@ from dataclasses import replace
 from agent.errors import AgentError
 from agent.seal.identity import PublicIdentity
 from agent.server.agents.leases import Offer
+from agent.server.agents.scheduler import ReadyAgent
 from agent.server.data.run_scopes import find_scopes
 from agent.server.people.auth.app_tokens import AppTokens
 from agent.server.people.auth.runtime import JobIdentity, RuntimeTokens
@@ -15,6 +16,7 @@ from agent.server.people.job_secrets import FindJobToken, make_asker
 from agent.server.people.levels import nearest
 from agent.server.people.vault import Vault
 from agent.server.runs import gangs
+from agent.server.runs.runs import Runs
 from agent.server.runs.sources import find_sources
 from agent.server.store import agents, jobs, runs, settings
 from agent.server.store.agents import AgentRow
@@ -24,7 +26,7 @@ from agent.spec.apps import sealed_name
 from agent.spec.conventions import ID_TOKEN, JOB_TOKEN, RUNTIME_TOKEN
 from agent.spec.job import JobSpec
 from agent.wire import messages as m
-from agent.wire.codec import check_sendable
+from agent.wire.codec import MAX_TEXT_BYTES, check_sendable
 from agent.wire.errors import WireError
 
 _YEAR_SECONDS = 365 * 86_400.0
@@ -39,16 +41,18 @@ class Assignments:
         runtime_tokens: RuntimeTokens,
         app_tokens: AppTokens,
         find_job_token: FindJobToken,
+        runs: Runs,
     ) -> None:
         self._vault = vault
+        self._runs = runs
         self._app_tokens = app_tokens
         self._runtime_tokens = runtime_tokens
         self._find_job_token = find_job_token
 
     async def make(
-        self, connection: Connection, offer: Offer, addresses: Mapping[str, str], now: float
+        self, connection: Connection, offer: Offer, ready: Mapping[str, ReadyAgent], now: float
     ) -> m.Assign:
-        """The message for `offer`; `addresses` says where agents are reached.
+        """The message for `offer`; `ready` are the agents that are connected to any server.
 
         Raises AgentError when the job's rows can't be read, its agent is gone, what it is brought is not there, or no agent
         could read the message.
@@ -60,7 +64,9 @@ class Assignments:
         spec = await jobs.load_spec(connection, offer.job)
         if spec.brings:
             spec = await find_sources(connection, spec, row.project)
-        master = await self._find_master(connection, row, addresses)
+        if spec.event_apart is not None and not _knows_parts(ready, offer.agent):
+            spec = await self._bring_event(connection, spec)
+        master = await self._find_master(connection, row, ready)
         message = m.Assign(
             offer.job,
             offer.lease,
@@ -79,12 +85,26 @@ class Assignments:
             ) from None
         return message
 
-    async def _find_master(self, connection: Connection, row: JobRow, addresses: Mapping[str, str]) -> str:
+    async def _bring_event(self, connection: Connection, spec: JobSpec) -> JobSpec:
+        """The specification with its long event in it, for an agent that knows no parts, as far as a message holds it."""
+        assert spec.event_apart is not None
+        size = spec.event_apart.size_bytes
+        if size > MAX_TEXT_BYTES:
+            raise AgentError(
+                f"the job can't be sent to an agent: its event has {size >> 20} MiB, and the agent is too old for more "
+                f"than {MAX_TEXT_BYTES >> 20}",
+                hint="upgrade the agent",
+            )
+        whole = await self._runs.fill_job(connection, spec)
+        return replace(whole, event_apart=None)
+
+    async def _find_master(self, connection: Connection, row: JobRow, ready: Mapping[str, ReadyAgent]) -> str:
         """Where the first node of a gang is reached; empty for a job that runs alone."""
         if row.gang is None:
             return ""
         first = await jobs.find_job(connection, row.gang)
-        return addresses.get((first.agent if first else None) or "", "")
+        agent = ready.get((first.agent if first else None) or "")
+        return "" if agent is None else agent.address
 
     async def _seal(
         self,
@@ -116,6 +136,11 @@ class Assignments:
             job=offer.job,
             lease=offer.lease,
         )
+
+
+def _knows_parts(ready: Mapping[str, ReadyAgent], agent: str) -> bool:
+    """Whether the agent fetches long events; one that has just gone gets nothing anyway."""
+    return agent not in ready or ready[agent].protocol >= m.EVENT_PARTS_VERSION
 
 
 async def _find_scope(connection: Connection, run: int) -> str:

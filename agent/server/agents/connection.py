@@ -41,6 +41,7 @@ log = logging.getLogger("agent.server.agents.hub")
 
 _MOST_QUEUED_FRAMES = 1024
 _MOST_FRAMES_AHEAD = 32  # of those that wait, when a session adds one: acks and cancels come soon after
+_MOST_BEFORE_PART = 2  # and when a part of an event does: each has some hundred KiB
 _REVIEW_SECONDS = 3600.0
 _SILENT_HEARTBEATS = 4  # after so many missed ones the socket counts as half-open
 
@@ -82,6 +83,7 @@ class AgentConnection:
         on_ready: Callable[[], None],
         on_bytes: Callable[[int], None],
         on_offers: Callable[[str], Awaitable[None]],
+        load_event_part: Callable[[str, int], Awaitable[bytes]],
     ) -> None:
         self.ready: ReadyAgent | None = None
         self.assigned: set[tuple[str, int]] = set()  # what was sent on this connection
@@ -101,6 +103,7 @@ class AgentConnection:
         self._on_ready = on_ready
         self._on_bytes = on_bytes
         self._on_offers = on_offers
+        self._load_event_part = load_event_part
         self._frames: asyncio.Queue[str | bytes | None] = asyncio.Queue()
         self._has_sent = asyncio.Event()
         self.sessions = AgentSessions(protocol, self._flush, self._wait_for_line)
@@ -231,10 +234,10 @@ class AgentConnection:
                 await self._enter(event.agent)
             case m.Ready():
                 await self._become_ready(event)
-            case m.Accept():
-                await self._accept(event)
-            case m.Refuse():
-                await self._refuse(event)
+            case m.Accept() | m.Refuse():
+                await self._take_answer(event)
+            case m.EventWanted():
+                await self._send_part(event)
             case m.JournalChunk():
                 await self._take_chunk(event)
             case m.Heartbeat():
@@ -309,6 +312,12 @@ class AgentConnection:
             return
         self._batches.mark(held.job, held.lease)
 
+    async def _take_answer(self, answer: m.Accept | m.Refuse) -> None:
+        if isinstance(answer, m.Accept):
+            await self._accept(answer)
+        else:
+            await self._refuse(answer)
+
     async def _accept(self, accept: m.Accept) -> None:
         try:
             await self._leases.accept(accept.job, accept.lease, self.agent)
@@ -324,6 +333,11 @@ class AgentConnection:
             await self._leases.refuse(refuse.job, refuse.lease, self.agent, refuse.reason)
         except StaleLeaseError:
             return  # it was taken back meanwhile: what the refusal asks for has happened
+
+    async def _send_part(self, wanted: m.EventWanted) -> None:
+        await self._wait_for_line(_MOST_BEFORE_PART)
+        data = await self._load_event_part(wanted.job, wanted.offset // m.EVENT_PART_BYTES)
+        self._protocol.send_part(m.EventPart(wanted.job, wanted.lease, wanted.offset, data))
 
     async def _take_chunk(self, chunk: m.JournalChunk) -> None:
         try:
@@ -400,9 +414,9 @@ class AgentConnection:
         if self._protocol.is_closed:
             self._end_soon()
 
-    async def _wait_for_line(self) -> None:
-        """Until few frames wait to be sent: what sessions bring holds up nothing else."""
-        while self._frames.qsize() > _MOST_FRAMES_AHEAD:
+    async def _wait_for_line(self, most: int = _MOST_FRAMES_AHEAD) -> None:
+        """Until few frames wait to be sent: what sessions bring holds up nothing else, nor does what is long fill the memory."""
+        while self._frames.qsize() > most:
             self._has_sent.clear()
             await self._has_sent.wait()
 

@@ -9,10 +9,11 @@ from agent.server.agents.assignment import Assignments
 from agent.server.agents.hub import Hub
 from agent.server.agents.leases import Leases, Offer
 from agent.server.agents.peers import Peers
+from agent.server.agents.scheduler import ReadyAgent
 from agent.server.events.changes import Changes
 from agent.server.runs.runs import Runs
 from agent.server.runs.sources import list_brought
-from agent.server.store import artifacts
+from agent.server.store import artifacts, event_parts, jobs
 from agent.server.store import leases as lease_store
 from agent.server.store.database import Connection
 from agent.server.store.failures import DATABASE_ERRORS, UnavailableError, translate_failures
@@ -80,16 +81,16 @@ class Offers:
             return []
         async with self._changes.database.read() as connection:
             ready = (*self._hub.ready_agents(), *await self._peers.ready_elsewhere(connection))
-            addresses = {agent.id: agent.address for agent in ready}
-            return [(offer, await self._make_one(connection, offer, addresses)) for offer in offers]
+            known = {agent.id: agent for agent in ready}
+            return [(offer, await self._make_one(connection, offer, known)) for offer in offers]
 
     async def _make_one(
-        self, connection: Connection, offer: Offer, addresses: Mapping[str, str]
+        self, connection: Connection, offer: Offer, ready: Mapping[str, ReadyAgent]
     ) -> m.Assign | AgentError:
         """The message, or why this one job can't be handed out; what the database raises is of no job."""
         try:
             with translate_failures(f"job {offer.job}"):
-                return await self._assignments.make(connection, offer, addresses, self._clock.now())
+                return await self._assignments.make(connection, offer, ready, self._clock.now())
         except (UnavailableError, RefusedError, *DATABASE_ERRORS):
             raise
         except AgentError as error:
@@ -109,6 +110,12 @@ class Offers:
                 if not self._hub.has_assigned(agent, job, number)
             ]
         )
+
+    async def load_event_part(self, job: str, place: int) -> bytes:
+        """A part of the long event of the job's run, as it is stored; empty when it is not there."""
+        async with self._changes.database.read() as connection:
+            row = await jobs.find_job(connection, job)
+            return (await event_parts.find_part(connection, row.run, place) if row else None) or b""
 
     async def _give_up(self, offer: Offer, error: AgentError) -> None:
         """It would not go better the next time."""

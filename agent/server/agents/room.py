@@ -62,7 +62,7 @@ def make_agent_room(
     job_records = JobRecords(changes, data.journals, runs, lease_terms, data.log_indexes)
     leases = Leases(changes, runs, job_records, lease_terms)
     peers, hub = Peers(process, changes), Hub(bus)
-    assignments = Assignments(people.vault, people.runtime_tokens, people.app_tokens, find_job_token)
+    assignments = Assignments(people.vault, people.runtime_tokens, people.app_tokens, find_job_token, runs)
     registry, heartbeats = Registry(changes), Heartbeats(changes, lease_terms)
     return AgentRoom(
         registry=registry,

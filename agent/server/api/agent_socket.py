@@ -97,6 +97,7 @@ def _make_connection(rooms: Rooms, websocket: WebSocket) -> AgentConnection:
         handshake_seconds=rooms.process.limits.handshake_seconds,
         on_proven=on_proven,
         on_offers=rooms.agents.offers.deliver_to,
+        load_event_part=rooms.agents.offers.load_event_part,
         on_ready=lambda: rooms.bus.wake(QUEUE),
         on_bytes=rooms.process.metrics.note_journal,
     )

@@ -14,10 +14,15 @@ import msgspec
 
 from agent import codec
 from agent.plan import RunState
+from agent.spec.event_apart import hollow_out
 
 
 def dump(state: RunState) -> str:
-    """The state as one line of JSON text."""
+    """The state as one line of JSON text, less an event that is kept apart."""
+    apart = state.request.event_apart
+    if apart is not None:
+        contexts = hollow_out(state.request.contexts, apart)
+        state = replace(state, request=replace(state.request, contexts=contexts))
     written = (state.request.inputs, state.request.contexts, *(job.cell for job in state.jobs.values()))
     if not _are_finite(written):
         return codec.dump(state)
@@ -25,7 +30,7 @@ def dump(state: RunState) -> str:
 
 
 def parse(text: str, *, where: str) -> RunState:
-    """The state in `text`. Raises DamagedError."""
+    """The state in `text`; `agent.server.runs.long_events` fills in an event that is kept apart. Raises DamagedError."""
     try:
         state = _DECODER.decode(text)
     except msgspec.DecodeError:  # the slow way also knows which key is wrong

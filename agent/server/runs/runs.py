@@ -35,6 +35,7 @@ from agent.server.process.problems import ConflictError, TooManyError
 from agent.server.runs import gangs, plan_states
 from agent.server.runs.decisions import carry_out
 from agent.server.runs.flow_cache import FlowCache
+from agent.server.runs.long_events import LongEvents
 from agent.server.runs.planning import Planner
 from agent.server.runs.platform_events import tell_of_run
 from agent.server.runs.sources import allow_projects, check_sources
@@ -58,7 +59,7 @@ from agent.server.store.projects import DEFAULT, ProjectRow
 from agent.server.store.run_branches import RunBranch, add_branch
 from agent.server.store.runs import StoredPlan
 from agent.spec.conventions import JOB_TOKEN
-from agent.spec.job import Source, SourceKind
+from agent.spec.job import JobSpec, Source, SourceKind
 from agent.spec.outcome import Conclusion, JobResult
 from agent.spec.status import JobStatus, RunStatus
 
@@ -104,6 +105,7 @@ class Runs:
         self._vault = vault
         self._plans = plans
         self._planner = Planner(plans)
+        self._long_events = LongEvents(plans)
 
     async def submit(self, submission: Submission) -> Started:
         """Start a run.
@@ -128,7 +130,9 @@ class Runs:
             submission = await _serve_connected(change.connection, submission)
         own = check_run_secrets(submission.secrets)
         is_strict = project is not None and project.settings.strict_secrets
-        start, unset = await _add_run(change, self._planner, flow, submission, own, is_strict=is_strict)
+        start, unset = await _add_run(change, flow, submission, own, is_strict=is_strict)
+        start = await self._long_events.set_apart(change.connection, flow.dialect, start)
+        await runs.name_run(change.connection, start.run, await self._planner.name_run(flow, start))
         await self._vault.put_for_run(change.connection, start.run, own)
         if submission.origin is not None:
             await add_origin(change.connection, replace(submission.origin, run=start.run))
@@ -164,7 +168,7 @@ class Runs:
         plan = await runs.load_plan(change.connection, run)
         if plan is None or plan.status is RunStatus.COMPLETED:
             return
-        flow, state = await self._read(plan, run)
+        flow, state = await self._read(change.connection, plan, run)
         if attempt in (0, state.request.attempt):
             step = await self._planner.advance(flow, state, event, now=change.now)
             await carry_out(change, self._planner, flow, plan.project, step)
@@ -180,7 +184,7 @@ class Runs:
             if plan is None:
                 raise NotFoundError(f"there is no run {run}")
             await _refuse_deployed(change.connection, run)
-            flow, state = await self._read(plan, run)
+            flow, state = await self._read(change.connection, plan, run)
             await check_starter(change.connection, flow, plan.project, by)
             own = await run_secrets.list_secrets(change.connection, run)
             known = await _known_secrets(change.connection, plan.project, own)
@@ -193,13 +197,25 @@ class Runs:
         return step[0].request.attempt
 
     def read(self, plan: StoredPlan, run: int) -> tuple[Flow, RunState]:
-        """The flow and the state of a stored plan."""
+        """The flow and the state of a stored plan, less an event that is kept apart: for who looks, and plans nothing."""
         flow = self._flows.parse(plan.file, plan.text, plan.dialect, plan.called)
         return flow, plan_states.parse(plan.state, where=f"run {run}")
 
-    async def _read(self, plan: StoredPlan, run: int) -> tuple[Flow, RunState]:
+    async def _read(self, connection: Connection, plan: StoredPlan, run: int) -> tuple[Flow, RunState]:
         await self._flows.read(plan.file, plan.text, plan.dialect, plan.called, self._plans)
-        return self.read(plan, run)
+        flow, state = self.read(plan, run)
+        return flow, await self._long_events.fill_state(connection, state)
+
+    async def fill_job(self, connection: Connection, spec: JobSpec) -> JobSpec:
+        """A stored job's specification with all of its event, which may be long. Raises DamagedError."""
+        return await self._long_events.fill_job(connection, spec)
+
+    async def complete(self, spec: JobSpec) -> JobSpec:
+        """As `fill_job`, for who is in no transaction."""
+        if spec.event_apart is None:
+            return spec
+        async with self._changes.database.read() as connection:
+            return await self.fill_job(connection, spec)
 
     async def finish_job(self, change: Change, job: str, result: JobResult) -> bool:
         """A job's end, and what follows from it in its run; False when it had ended already."""
@@ -252,7 +268,6 @@ class Runs:
 
 async def _add_run(
     change: Change,
-    planner: Planner,
     flow: Flow,
     submission: Submission,
     own: Mapping[str, str],
@@ -292,7 +307,6 @@ async def _add_run(
         seed=entropy.token_bytes(16),
         secrets=known,
     )
-    await runs.name_run(change.connection, run, await planner.name_run(flow, start))
     return start, explain_all_unset(flow, asked, known)
 
 

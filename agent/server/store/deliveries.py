@@ -177,10 +177,10 @@ async def let_wait(connection: AsyncConnection, row: DeliveryRow, until: float, 
     await connection.execute(statement)
 
 
-async def list_approved(connection: AsyncConnection, row: DeliveryRow) -> list[str]:
-    """What was sent with the deliveries about the same subject that somebody approved, as JSON, newest first."""
+async def list_approved(connection: AsyncConnection, row: DeliveryRow) -> list[int]:
+    """The deliveries about the same subject that somebody approved, newest first."""
     query = (
-        select(deliveries.c.payload)
+        select(deliveries.c.id)
         .where(
             deliveries.c.scope == row.scope,
             deliveries.c.subject == row.subject,

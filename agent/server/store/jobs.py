@@ -24,6 +24,8 @@ from agent.spec.outcome import JobResult
 from agent.spec.request import PRIORITY_SECONDS, ResourceRequest
 from agent.spec.stages import PROTOCOL, StagesWork
 from agent.spec.status import ACTIVE, JOBS, ROOMS, JobStatus, RoomStatus
+from agent.wire.codec import MAX_TEXT_BYTES
+from agent.wire.messages import EVENT_PARTS_VERSION
 
 _OPEN = (JobStatus.QUEUED, *ACTIVE)
 
@@ -83,7 +85,7 @@ async def queue_job(connection: AsyncConnection, spec: JobSpec, now: float) -> N
             key=spec.key,
             name=spec.name,
             status=JobStatus.QUEUED,
-            spec=codec.dump(spec),
+            spec=codec.dump(spec.without_event()),
             runs_on=codec.dump(spec.runs_on),
             group_name=spec.group,
             priority=spec.priority,
@@ -102,7 +104,10 @@ async def queue_job(connection: AsyncConnection, spec: JobSpec, now: float) -> N
 
 def _request(spec: JobSpec) -> ResourceRequest:
     """What the scheduler has to find for it: of the machine, and of the agent."""
-    return replace(spec.resources, protocol=PROTOCOL) if isinstance(spec.work, StagesWork) else spec.resources
+    least = PROTOCOL if isinstance(spec.work, StagesWork) else 0
+    if spec.event_apart is not None and spec.event_apart.size_bytes > MAX_TEXT_BYTES:
+        least = EVENT_PARTS_VERSION  # in an older one's message it would have no room
+    return replace(spec.resources, protocol=least)
 
 
 def _limit_seconds(spec: JobSpec) -> float | None:
@@ -252,7 +257,7 @@ async def find_job(connection: AsyncConnection, job: str) -> JobRow | None:
 
 
 async def load_spec(connection: AsyncConnection, job: str) -> JobSpec:
-    """What the job asks for. Raises DamagedError when what is stored can't be read."""
+    """What the job asks for, less an event that is kept apart. Raises DamagedError when what is stored can't be read."""
     (text,) = await _SPEC.row(connection, wanted=job)
     return codec.parse(JobSpec, text, where=job)
 

@@ -28,7 +28,7 @@ _REPOSITORY: Final = f"{BASE}/repos/{{owner}}/{{name}}"
 async def read_repository(call: Call) -> Response:
     """What the repository of the job's run is, and has."""
     async with open_code(call) as opened:
-        about = _describe(call, opened)
+        about = await _describe(call, opened)
         rest = str(call.request.path_params.get("rest", ""))
         query = dict(call.request.query_params)
         found = await call.rooms.process.pools.files.run(answer, about, rest, query)
@@ -46,8 +46,11 @@ def say_rest_error(_request: Request, error: AgentError) -> Response:
     return JSONResponse(describe_error(status, str(error)), status)
 
 
-def _describe(call: Call, opened: OpenedCode) -> About:
-    pull = find_event(opened.spec.contexts).get("pull_request") if opened.is_own else None
+async def _describe(call: Call, opened: OpenedCode) -> About:
+    pull = None
+    if opened.is_own:
+        spec = await call.rooms.runs.runs.complete(opened.spec)
+        pull = find_event(spec.contexts).get("pull_request")
     return About(
         opened.place,
         opened.name,

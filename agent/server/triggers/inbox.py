@@ -4,9 +4,12 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import NamedTuple, TypeVar
 
 from agent.server.events.changes import Changes
+from agent.server.pools import Pool
 from agent.server.process.problems import MalformedError
 from agent.server.runs.platform_events import TRIGGERS
 from agent.server.store import deliveries
@@ -19,14 +22,19 @@ from agent.server.triggers.signatures import BadSignatureError, check_signature
 
 _DEEPEST = 50  # of a payload's JSON; it travels to agents within a message (`agent.wire.codec.MAX_DEPTH`)
 _LONGEST = 200  # characters of what is shown of it
+_QUICK_BYTES = 64 << 10  # of JSON, that are read in a millisecond
 _NO_TEXT = re.compile(r"[\x00\ud800-\udfff]")
+
+
+T = TypeVar("T")
 
 
 class Inbox:
     """Where webhooks of repositories arrive."""
 
-    def __init__(self, changes: Changes, connected: Connected) -> None:
+    def __init__(self, changes: Changes, connected: Connected, threads: Pool) -> None:
         self._changes = changes
+        self._threads = threads
         self._connected = connected
 
     async def check(
@@ -52,31 +60,16 @@ class Inbox:
         """
         row = await self.check(provider, repository, headers, body)
         event = _header(headers, EVENT_HEADERS[provider])
-        payload = dict(read_payload(body, headers.get("content-type", "")))
-        payload.pop("secret", None)  # old versions of Gitea send it along
-        try:
-            delivery = READERS[provider](event, payload)
-            if not delivery.repository:
-                raise MalformedError("the delivery names no repository")
-            outcome = explain_stranger(row, delivery)
-        except UnknownEventError as error:
-            delivery, outcome, payload = Delivery(provider, event), error.what, {}
-        return await self._write_down(row, delivery, headers, body, payload, outcome)
+        letter = await run_long(self._threads, len(body), partial(_read_letter, row, event, headers, body))
+        return await self._write_down(row, letter, headers, body)
 
     async def _write_down(
-        self,
-        row: RepositoryRow,
-        delivery: Delivery,
-        headers: Mapping[str, str],
-        body: bytes,
-        payload: Payload,
-        outcome: str,
+        self, row: RepositoryRow, letter: "_Letter", headers: Mapping[str, str], body: bytes
     ) -> tuple[int | None, str]:
         digest = hashlib.sha256(body).hexdigest()
         identifier = _header(headers, ID_HEADERS[row.provider]) or digest
         # GitHub and Gitea sign the body alone, so that a replay may bear a new id, but not another body.
-        is_signed_alone = row.provider in SIGNED_ALONE and not outcome
-        subject = f"pull/{delivery.pull.number}" if delivery.pull else delivery.ref
+        is_signed_alone = row.provider in SIGNED_ALONE and not letter.outcome
         async with self._changes.begin() as change:
             number = await deliveries.add_delivery(
                 change.connection,
@@ -86,15 +79,44 @@ class Inbox:
                 replay_key=digest if is_signed_alone else _plain(identifier),
                 provider=row.provider,
                 event=_plain(_header(headers, EVENT_HEADERS[row.provider])),
-                action=_plain(delivery.action),
-                subject=_plain(subject),
-                payload=json.dumps(payload),  # of one that our own settings refuse too: they may be mended
+                action=_plain(letter.action),
+                subject=_plain(letter.subject),
+                payload=letter.payload,
                 depth=0,
                 now=change.now,
-                outcome=outcome or None,
+                outcome=letter.outcome or None,
             )
             change.wake(TRIGGERS)
-        return number, outcome or ("" if number is not None else "this delivery was here before")
+        return number, letter.outcome or ("" if number is not None else "this delivery was here before")
+
+
+class _Letter(NamedTuple):
+    """What is written down of a delivery."""
+
+    action: str
+    subject: str
+    payload: str  # of one that our own settings refuse too: they may be mended
+    outcome: str  # "": it is to be worked off
+
+
+def _read_letter(row: RepositoryRow, event: str, headers: Mapping[str, str], body: bytes) -> _Letter:
+    """Raises MalformedError."""
+    payload = dict(read_payload(body, headers.get("content-type", "")))
+    payload.pop("secret", None)  # old versions of Gitea send it along
+    try:
+        delivery = READERS[row.provider](event, payload)
+        if not delivery.repository:
+            raise MalformedError("the delivery names no repository")
+        outcome = explain_stranger(row, delivery)
+    except UnknownEventError as error:
+        delivery, outcome, payload = Delivery(row.provider, event), error.what, {}
+    subject = f"pull/{delivery.pull.number}" if delivery.pull else delivery.ref
+    return _Letter(delivery.action, subject, json.dumps(payload), outcome)
+
+
+async def run_long(threads: Pool, size: int, work: Callable[[], T]) -> T:
+    """What `work` gives, which reads `size` bytes: where they are many in a thread, for others wait for this one."""
+    return work() if size < _QUICK_BYTES else await threads.run(work)
 
 
 def read_payload(body: bytes, content_type: str = "") -> Payload:

@@ -3,6 +3,7 @@
 import re
 import secrets
 from collections.abc import Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
@@ -14,6 +15,7 @@ from agent.flow.model import TriggerKind
 from agent.seal.tokens import new_token
 from agent.server.events.changes import Change, Changes
 from agent.server.people.vault import Vault
+from agent.server.pools import Pool
 from agent.server.process.moments import Moment, time_text
 from agent.server.process.paging import Page, part
 from agent.server.process.problems import ConflictError, MalformedError
@@ -22,7 +24,7 @@ from agent.server.store.flows import FlowRow
 from agent.server.store.webhooks import WebhookRow
 from agent.server.triggers.dispatching import dispatch, tell
 from agent.server.triggers.from_platform import find_source
-from agent.server.triggers.inbox import read_payload
+from agent.server.triggers.inbox import read_payload, run_long
 from agent.server.triggers.known_flows import find_flow
 from agent.server.triggers.signatures import BadSignatureError, check_signature
 from agent.server.triggers.starting import Starter, new_key
@@ -49,8 +51,9 @@ class NewWebhook(WebhookView, kw_only=True):
 class NamedWebhooks:
     """The webhooks of this server."""
 
-    def __init__(self, changes: Changes, vault: Vault, starter: Starter) -> None:
+    def __init__(self, changes: Changes, vault: Vault, starter: Starter, threads: Pool) -> None:
         self._changes = changes
+        self._threads = threads
         self._vault = vault
         self._starter = starter
 
@@ -113,7 +116,8 @@ class NamedWebhooks:
             if flow is None:
                 raise NotFoundError("the webhook's flow is gone", where=name)
             source = await find_source(connection, flow)
-        asked = read_asked(flow, body, headers.get("content-type", ""))
+        kind = headers.get("content-type", "")
+        asked = await run_long(self._threads, len(body), partial(read_asked, flow, body, kind))
         identifier = headers.get("webhook-id", "")[:200] if "webhook-signature" in headers else ""
         key = await self._write_down(row, identifier or new_key(), asked.event)
         if key is None:

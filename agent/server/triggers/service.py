@@ -59,8 +59,8 @@ def make_triggers(
         deliveries=DeliveryBook(changes),
         repositories=RepositoryReading(changes.database),
         connected=connected,
-        inbox=Inbox(changes, connected),
-        named=NamedWebhooks(changes, vault, starter),
+        inbox=Inbox(changes, connected, pools.plans),
+        named=NamedWebhooks(changes, vault, starter, pools.plans),
         starter=starter,
-        worker=Worker(changes, bus, connected, starter, clockwork, statuses),
+        worker=Worker(changes, bus, connected, starter, clockwork, statuses, pools.plans),
     )

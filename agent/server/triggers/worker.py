@@ -10,14 +10,15 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 from agent.errors import AgentError, UnreachableError
 from agent.flow.repository import split_repository
 from agent.resolve.sources.git_command import BusyHostError
 from agent.server.events.changes import Change, Changes
 from agent.server.events.live import Bus
-from agent.server.pools import OverloadedError
+from agent.server.pools import OverloadedError, Pool
 from agent.server.process.moments import time_text
 from agent.server.runs.platform_events import TRIGGERS
 from agent.server.store import deliveries, flows, repositories, status_reports
@@ -30,7 +31,7 @@ from agent.server.triggers.clockwork import Clockwork
 from agent.server.triggers.connected import Connected
 from agent.server.triggers.from_platform import start_from_platform
 from agent.server.triggers.from_repository import Findings, start_from_repository
-from agent.server.triggers.inbox import explain_stranger
+from agent.server.triggers.inbox import explain_stranger, run_long
 from agent.server.triggers.lanes import Lanes
 from agent.server.triggers.locating import NotYetError
 from agent.server.triggers.providers import READERS, read_head
@@ -67,6 +68,7 @@ class Worker:
         starter: Starter,
         clockwork: Clockwork,
         statuses: Statuses,
+        threads: Pool,
     ) -> None:
         self._changes = changes
         self._bus = bus
@@ -74,6 +76,7 @@ class Worker:
         self._starter = starter
         self._clockwork = clockwork
         self._statuses = statuses
+        self._threads = threads
         self._scopes: set[str] = set()  # whose deliveries are under way here
         self._is_blocked = False
 
@@ -218,19 +221,16 @@ class Worker:
 
     async def _find(self, row: DeliveryRow) -> Findings:
         async with self._changes.database.read() as connection:
-            content = json.loads(await deliveries.load_payload(connection, row.id))
             repository = await repositories.find_repository(connection, row.scope)
-            approved = await deliveries.list_approved(connection, row)
+        content = await self._load(row.id)
         if row.provider in READERS:
             if repository is None:
                 return Findings((), "its repository is not connected any more")
             delivery = READERS[row.provider](row.event, content)
             if why := explain_stranger(repository, delivery):
                 return Findings((), why)
-            heads = {read_head(row.provider, json.loads(payload)) for payload in approved}
-            is_approved = row.is_approved or (
-                delivery.pull is not None and delivery.pull.head in heads - {""}
-            )
+            head = "" if delivery.pull is None else delivery.pull.head
+            is_approved = row.is_approved or (bool(head) and await self._was_approved(row, head))
             return await start_from_repository(
                 self._connected, self._starter, row, delivery, repository, is_approved=is_approved
             )
@@ -240,6 +240,21 @@ class Worker:
             "no flow of the project waits for it" if not results else f"{started} of {len(results)} started"
         )
         return Findings(tuple(results), waiting)
+
+    async def _load(self, delivery: int) -> Any:
+        """What was sent."""
+        async with self._changes.database.read() as connection:
+            text = await deliveries.load_payload(connection, delivery)
+        return await run_long(self._threads, len(text), partial(json.loads, text))
+
+    async def _was_approved(self, row: DeliveryRow, head: str) -> bool:
+        """Whether somebody approved another delivery about the same request at that head."""
+        async with self._changes.database.read() as connection:
+            approved = await deliveries.list_approved(connection, row)
+        for one in approved:
+            if read_head(row.provider, await self._load(one)) == head:
+                return True
+        return False
 
     async def _put_off(self, row: DeliveryRow, error: AgentError, *, is_final: bool = False) -> None:
         """To be tried again, later and later; or given up."""

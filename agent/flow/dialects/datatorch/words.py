@@ -22,6 +22,7 @@ DATATORCH: Final = Dialect(
     next_contexts=next_contexts,
     job_contexts=job_contexts,
     called_contexts=called_contexts,
+    event_places=(("event",), ("github", "event")),
     elsewhere={
         r"\.output\b(?!s)": ".outputs",
         r"^event\b": "github.event",

@@ -24,4 +24,5 @@ GITHUB: Final = Dialect(
     next_contexts=next_contexts,
     job_contexts=job_contexts,
     called_contexts=called_contexts,
+    event_places=(("github", "event"),),
 )

@@ -23,6 +23,7 @@ GRADIENT: Final = Dialect(
     next_contexts=next_contexts,
     job_contexts=job_contexts,
     called_contexts=called_contexts,
+    event_places=(("context", "event", "github", "event"),),
     elsewhere={
         r"context\.event\.github\.url": "format('{0}/{1}.git', github.server_url, github.repository)",
         r"context\.event\.github\.ref\b": "github.ref",

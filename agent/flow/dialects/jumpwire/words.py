@@ -22,5 +22,6 @@ JUMPWIRE: Final = Dialect(
     next_contexts=next_contexts,
     job_contexts=job_contexts,
     called_contexts=called_contexts,
+    event_places=(("github", "event"),),
     names_are_unique=True,
 )

@@ -29,7 +29,17 @@ from agent.server.store.schema.plans import (
     run_attempts,
 )
 from agent.server.store.schema.projects import projects
-from agent.server.store.schema.runs import annotations, events, forms, jobs, leases, runs, steps, summaries
+from agent.server.store.schema.runs import (
+    annotations,
+    event_parts,
+    events,
+    forms,
+    jobs,
+    leases,
+    runs,
+    steps,
+    summaries,
+)
 from agent.server.store.schema.service import idempotency_keys
 from agent.server.store.schema.settings import run_secrets, secrets, variables
 from agent.server.store.schema.sharing import (
@@ -95,6 +105,7 @@ __all__ = [
     "dataset_versions",
     "datasets",
     "deliveries",
+    "event_parts",
     "events",
     "idempotency_keys",
     "flow_events",

@@ -1,6 +1,6 @@
 """Runs, their jobs with leases, what journals say of these, and the events that viewers follow."""
 
-from sqlalchemy import Column, ForeignKey, Index, String, Table, Text, text
+from sqlalchemy import Column, ForeignKey, Index, LargeBinary, String, Table, Text, text
 
 from agent.server.store.schema.base import Time, Whole, metadata, one_of
 from agent.spec.status import JobStatus, RoomStatus, RunStatus
@@ -36,6 +36,14 @@ runs = Table(
 Index("runs_file", runs.c.file, runs.c.number)
 Index("runs_status", runs.c.status, runs.c.id)
 Index("runs_due", runs.c.due_at)
+
+event_parts = Table(
+    "event_parts",
+    metadata,
+    Column("run", Whole, ForeignKey("runs.id"), primary_key=True, autoincrement=False),
+    Column("place", Whole, primary_key=True, autoincrement=False),  # from 0
+    Column("data", LargeBinary, nullable=False),  # zlib of 1 MiB of the document, the last part of less
+)
 
 jobs = Table(
     "jobs",
