@@ -8,7 +8,7 @@ from agent.flow.dialect import RunFacts
 from agent.flow.forms import check_values, fields_of, has_validator
 from agent.flow.inputs import Value, resolve_inputs
 from agent.flow.members import find_close
-from agent.flow.model import Flow, Trigger, TriggerKind
+from agent.flow.model import Flow, Input, Trigger, TriggerKind
 from agent.ids import RunId
 from agent.plan.chosen import choose_jobs
 from agent.plan.secret_names import find_unset
@@ -226,5 +226,14 @@ def _resolve(flow: Flow, event: str, given: Mapping[str, object], jobs: Sequence
     if problems:
         first_problem = problems[0]
         complaint = " ".join(dict.fromkeys(problem.message for problem in problems))
-        raise UsageError(complaint, where=str(first_problem.position), hint=first_problem.hint)
+        hint = first_problem.hint or _hint_at_inputs(wanted, given)
+        raise UsageError(complaint, where=str(first_problem.position), hint=hint)
     return values
+
+
+def _hint_at_inputs(wanted: Sequence[Input], given: Mapping[str, object]) -> str:
+    """How what is required and missing is given on a command line; empty where nothing is."""
+    said = {name.lower() for name, value in given.items() if value not in (None, "")}
+    missing = [item.name for item in wanted if item.required and item.name.lower() not in said]
+    words = " ".join(f"--input {name}=VALUE" for name in missing)
+    return f"give what is missing: `{words}`" if words else ""

@@ -196,6 +196,17 @@ def test_the_payload_of_a_start_by_hand_brings_its_inputs(project: Path) -> None
     assert "9 9 x" in shown("--input", "n=9")
 
 
+def test_inputs_that_are_missing_are_said_to_be_given_with_an_option(project: Path) -> None:
+    on = "\n  workflow_dispatch:\n    inputs: {n: {required: true}, data: {required: true}, m: {default: x}}"
+    file = write(project, "  a:\n    runs-on: x\n    steps: [{run: echo}]\n", on)
+    done = run_agent("flow", "run", file, cwd=project)
+    assert (done.code, done.out) == (2, "")
+    assert "Input n is required, but not provided." in done.err
+    assert "`--input n=VALUE --input data=VALUE`" in done.err
+    one = run_agent("flow", "run", file, "--input", "N=3", cwd=project)
+    assert "give what is missing: `--input data=VALUE`" in one.err
+
+
 def test_secrets_come_from_a_file_too(project: Path) -> None:
     file = project.parent / "secrets.env"
     file.write_text("# mine\nKEY='swordfish'\n\n")

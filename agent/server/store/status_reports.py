@@ -8,6 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from agent.server.store.deliveries import OriginRow
 from agent.server.store.schema import origins, status_reports
 
+LONGEST_CONTEXT = 255  # characters of a context that are reported
+
 
 @dataclass(frozen=True, slots=True)
 class StatusReportRow:
@@ -62,6 +64,20 @@ async def is_anothers(connection: AsyncConnection, repository: str, origin: Orig
             status_reports.c.commit == origin.commit,
             status_reports.c.context == context,
             origins.c.flow != origin.flow,
+        )
+        .limit(1)
+    )
+    return (await connection.execute(query)).first() is not None
+
+
+async def is_reported(connection: AsyncConnection, repository: str, commit: str, context: str) -> bool:
+    """Whether this platform reports on the commit in that context, as a host says it: cut to what it takes."""
+    query = (
+        select(status_reports.c.id)
+        .where(
+            status_reports.c.repository == repository,
+            status_reports.c.commit == commit,
+            func.substr(status_reports.c.context, 1, LONGEST_CONTEXT) == context,
         )
         .limit(1)
     )

@@ -18,7 +18,7 @@ from agent.server.runs.platform_events import TRIGGERS
 from agent.server.store import repositories, status_reports
 from agent.server.store.database import Connection
 from agent.server.store.repositories import RepositoryRow
-from agent.server.store.status_reports import StatusReportRow
+from agent.server.store.status_reports import LONGEST_CONTEXT, StatusReportRow
 from agent.server.triggers.connected import Connected
 from agent.server.triggers.lanes import Lanes
 from agent.server.triggers.outside import AllowedUrl, OutsideRule, host_of
@@ -30,7 +30,6 @@ _LOOKED_AT: Final = 50
 _BLOCKED_SECONDS: Final = 1.0  # what is due waits for what is being sent, whose end says so
 _GITLAB_STATES: Final = {"failure": "failed", "error": "canceled"}
 _LONGEST_DESCRIPTION: Final = 140  # GitHub's
-_LONGEST_CONTEXT: Final = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,7 @@ def make_start(
 ) -> StatusRequest:
     """The call that tells of `report`. Pure."""
     description = report.description[:_LONGEST_DESCRIPTION]
-    context = report.context[:_LONGEST_CONTEXT]
+    context = report.context[:LONGEST_CONTEXT]
     api = repository.api_url or default_api_url(repository)
     if repository.provider == "gitlab":
         path = quote(urlsplit(repository.url).path.strip("/").removesuffix(".git"), safe="")

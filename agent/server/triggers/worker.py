@@ -26,9 +26,11 @@ from agent.server.store.database import Connection
 from agent.server.store.deliveries import DeliveryRow
 from agent.server.store.failures import UnavailableError
 from agent.server.store.outage import Outage
+from agent.server.store.repositories import RepositoryRow
 from agent.server.store.states import DeliveryStatus
 from agent.server.triggers.clockwork import Clockwork
 from agent.server.triggers.connected import Connected
+from agent.server.triggers.delivery import Delivery, text
 from agent.server.triggers.from_platform import start_from_platform
 from agent.server.triggers.from_repository import Findings, start_from_repository
 from agent.server.triggers.inbox import explain_stranger, run_long
@@ -229,6 +231,8 @@ class Worker:
             delivery = READERS[row.provider](row.event, content)
             if why := explain_stranger(repository, delivery):
                 return Findings((), why)
+            if await self._is_own_status(repository, delivery):
+                return Findings((), "it is a status that this server has reported itself, and starts nothing")
             head = "" if delivery.pull is None else delivery.pull.head
             is_approved = row.is_approved or (bool(head) and await self._was_approved(row, head))
             return await start_from_repository(
@@ -244,8 +248,16 @@ class Worker:
     async def _load(self, delivery: int) -> Any:
         """What was sent."""
         async with self._changes.database.read() as connection:
-            text = await deliveries.load_payload(connection, delivery)
-        return await run_long(self._threads, len(text), partial(json.loads, text))
+            sent = await deliveries.load_payload(connection, delivery)
+        return await run_long(self._threads, len(sent), partial(json.loads, sent))
+
+    async def _is_own_status(self, repository: RepositoryRow, delivery: Delivery) -> bool:
+        """Whether the host tells us of what we have told it: a run by that would be reported, and so on for ever."""
+        if delivery.event != "status":
+            return False
+        commit, context = text(delivery.payload, "sha"), text(delivery.payload, "context")
+        async with self._changes.database.read() as connection:
+            return await status_reports.is_reported(connection, repository.id, commit, context)
 
     async def _was_approved(self, row: DeliveryRow, head: str) -> bool:
         """Whether somebody approved another delivery about the same request at that head."""

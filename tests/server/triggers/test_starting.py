@@ -413,6 +413,29 @@ def test_a_report_that_fails_is_sent_again_before_the_next_one(
     assert [told[2]["state"] for told in recorder.told] == ["pending", "success"]
 
 
+def test_a_status_of_our_own_starts_no_run_whose_status_would_start_the_next(
+    make_lab: Labs, recorder: Recorder
+) -> None:
+    """At GitHub what is done with a job's own token starts nothing."""
+    lab = make_lab(token="s3cr3t", api_url=recorder.url)
+    lab.push({FLOW: ON_PUSH.replace("[push, ", "[status, push, ")})
+    wait_for(lambda: recorder.told)
+    (path, _, body) = recorder.told[0]
+    status = {
+        "sha": path.rpartition("/")[2],
+        "context": body["context"],
+        "state": body["state"],
+        "repository": {"full_name": "acme/lab"},
+        "sender": {"login": "ada"},
+    }
+    own = lab.settled(lab.deliver("status", status).json()["delivery"])
+    assert (own["results"], "reported itself" in own["outcome"]) == ([], True)
+    others = lab.settled(lab.deliver("status", {**status, "context": "ci/other"}).json()["delivery"])
+    assert others["outcome"] == "1 flow started"
+    elsewhere = lab.settled(lab.deliver("status", {**status, "sha": "b" * 40}).json()["delivery"])
+    assert "reported itself" not in elsewhere["outcome"]
+
+
 def test_a_flow_that_is_not_valid_is_told_to_its_commit(make_lab: Labs, recorder: Recorder) -> None:
     lab = make_lab(token="s3cr3t", api_url=recorder.url)
     lab.push({FLOW: "on: push\njobs:\n  a:\n    stepz: []\n"})
