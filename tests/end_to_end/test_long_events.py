@@ -144,18 +144,7 @@ def test_a_local_run_has_an_event_of_20_mib(tmp_path: Path) -> None:
     flow, file = tmp_path / "flow.yml", tmp_path / "event.json"
     flow.write_text(f"on: push\njobs:\n{JOBS}")
     file.write_text(json.dumps(event))
-    words = (
-        "flow",
-        "run",
-        flow,
-        "--event",
-        "push",
-        "--event-file",
-        file,
-        "--format",
-        "json",
-    )
-    done = run_agent(*words)
+    done = run_agent("flow", "run", flow, "--event", "push", "--event-file", file, "--format", "json")
     assert done.code == 0, done.err
     lines = [record["text"] for record in done.records() if record["kind"] == "log"]
     text = json.dumps(event["commits"], sort_keys=True).encode()

@@ -71,7 +71,7 @@ def test_an_agent_that_nobody_knows_is_rejected_by_name():
 def test_versions_without_a_common_one_are_rejected_by_name():
     pair = Pair()
     pair.to_server.append(encode_text(m.Hello(AGENT, (7, 9), "flow-agent/9")))
-    with pytest.raises(WireError, match="speaks protocol 7, 9, this server 5") as caught:
+    with pytest.raises(WireError, match="speaks protocol 7, 9, this server 6") as caught:
         pair.exchange()
     assert caught.value.code == "unsupported_version"
 

@@ -41,7 +41,8 @@ def open_as_an_old_agent(pair: Pair, versions: list[int]) -> list[object]:
         ([2, 1], 2),
         ([1, 2, 3], 3),
         ([1, 2, 3, 4], 4),
-        ([1, 2, 3, 4, 5, 6], 5),
+        ([1, 2, 3, 4, 5], 5),
+        ([1, 2, 3, 4, 5, 6, 7], 6),
         ([0, 2, 99], 2),
     ],
 )
@@ -100,7 +101,18 @@ def test_binary_frames_of_sessions_are_refused_where_the_version_has_none() -> N
 
 
 def test_an_agent_that_knows_stages_speaks_the_version_that_is_said_of_them() -> None:
-    assert max(m.PROTOCOL_VERSIONS) == PROTOCOL
+    assert PROTOCOL in m.PROTOCOL_VERSIONS
+
+
+def test_an_agent_from_before_parts_of_events_neither_asks_for_one_nor_is_sent_one() -> None:
+    pair = Pair()
+    open_as_an_old_agent(pair, [1, 2, 3, 4, 5])
+    assert pair.server.version < m.EVENT_PARTS_VERSION
+    assert not pair.agent.want_event(JOB, 1, 0)
+    pair.to_agent.clear()
+    pair.server.send_part(m.EventPart(JOB, 1, 0, b"x"))
+    pair.collect()
+    assert pair.to_agent == []
 
 
 def test_what_was_once_reserved_for_records_is_a_frame_like_any_other_that_nobody_knows() -> None:
