@@ -19,7 +19,8 @@ class Gpu:
 
     `index` is the driver's number of the physical GPU and may change at a reboot; instances of one GPU share it.
     `cuda` is the newest CUDA version that the driver serves ("12.8"), `mig_parent` the UUID of the GPU that a MIG
-    instance is cut from, None for a whole GPU.
+    instance is cut from, None for a whole GPU. `withheld` is why no job is given it now, in words for whoever waits for
+    it ("it fell off the bus"); empty: it is offered.
     """
 
     index: int
@@ -31,6 +32,7 @@ class Gpu:
     compute_capability: str | None = None
     mig_parent: str | None = None
     pci_bus_id: str | None = None
+    withheld: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +162,7 @@ def _read_gpu(data: Mapping[str, object]) -> Gpu:
         compute_capability=_text_or_none(data, "compute_capability"),
         mig_parent=_text_or_none(data, "mig_parent"),
         pci_bus_id=_text_or_none(data, "pci_bus_id"),
+        withheld=_text_or_none(data, "withheld") or "",
     )
 
 

@@ -1,6 +1,7 @@
 """The room that a machine has left for jobs: the one rule by which the server and a local run grant cores, memory and GPUs.
 
-A job takes what it asks for and gives it back when it ends. What it does not ask for is not set aside.
+A job takes what it asks for and gives it back when it ends. What it does not ask for is not set aside. A GPU that its machine
+withholds is nobody's: there is no room on it, and one that a job gives back stays away.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -22,7 +23,7 @@ class Room:
         self.slots = slots
         self.cpus = cpus
         self.memory_bytes = memory_bytes
-        self.gpus = dict(gpus)
+        self.gpus = {uuid: gpu for uuid, gpu in gpus.items() if not gpu.withheld}
 
     def copy(self) -> Self:
         """The same room, to be changed apart."""
@@ -57,11 +58,13 @@ class Room:
             self.gpus.pop(uuid, None)
 
     def give_back(self, request: ResourceRequest, gpus: Iterable[str], machine: Mapping[str, Gpu]) -> None:
-        """This is free again. A GPU that the machine does not have any more stays away."""
+        """This is free again. A GPU that the machine does not have any more, or withholds, stays away."""
         self.slots += 1
         self.cpus += request.cpus
         self.memory_bytes += request.memory_bytes
-        self.gpus.update((uuid, machine[uuid]) for uuid in gpus if uuid in machine)
+        self.gpus.update(
+            (uuid, machine[uuid]) for uuid in gpus if uuid in machine and not machine[uuid].withheld
+        )
 
     def lacks(self, request: ResourceRequest, gpus: GpuRequest) -> str:
         """What of this is not free now: `2 free GPUs`, `a free slot`, both; empty when there is room."""
@@ -90,6 +93,23 @@ def describe_machine(gpus: Iterable[Gpu], cpus: float, memory_bytes: int) -> str
         names[gpu.name] = names.get(gpu.name, 0) + 1
     shown = [f"{count} × {name}" for name, count in names.items()] or ["no GPU"]
     return f"{', '.join(shown)}, {cpus:g} cpus and {memory_bytes / 1e9:.0f} GB of memory"
+
+
+def explain_withheld(gpus: Collection[Gpu]) -> str:
+    """Which of a machine's GPUs no job is given, and why: `1 of 4 GPUs is withheld: GPU 2 (it fell off the bus)`; empty for none."""
+    reasons: dict[str, list[str]] = {}
+    for gpu in gpus:
+        if gpu.withheld:
+            reasons.setdefault(gpu.withheld, []).append(str(gpu.index))
+    if not reasons:
+        return ""
+    count = sum(map(len, reasons.values()))
+    parts = [
+        f"GPU{'' if len(indices) == 1 else 's'} {join_words(indices)} ({reason})"
+        for reason, indices in reasons.items()
+    ]
+    noun = "GPU" if len(gpus) == 1 else "GPUs"
+    return f"{count} of {len(gpus)} {noun} {'is' if count == 1 else 'are'} withheld: {', '.join(parts)}"
 
 
 def gpu_variables(uuids: Collection[str], machine: Iterable[Gpu]) -> dict[str, str]:

@@ -66,6 +66,7 @@ def test_a_gpu_is_listed_with_all_its_facts(nvml: Path):
                 "compute_capability": "9.0",
                 "mig_parent": None,
                 "pci_bus_id": "00000000:01:00.0",
+                "withheld": "",
             }
         ],
         "problems": [],

@@ -69,6 +69,7 @@ GPUS = st.builds(
     compute_capability=st.none() | TEXT,
     mig_parent=st.none() | TEXT,
     pci_bus_id=st.none() | TEXT,
+    withheld=TEXT,
 )
 INVENTORIES = st.builds(
     Inventory,
@@ -104,6 +105,12 @@ def test_unknown_keys_are_passed_over_and_missing_lists_are_empty():
     for key in ("disks", "gpus", "tools", "problems"):
         del data[key]
     assert inventory_from_json(data) == PLAIN
+
+
+def test_a_gpu_of_an_agent_that_knows_of_no_withholding_is_offered():
+    gpu = {"index": 0, "uuid": "GPU-a", "name": "NVIDIA H200"}
+    [old, null] = inventory_from_json(to_json(PLAIN) | {"gpus": [gpu, gpu | {"withheld": None}]}).gpus
+    assert (old.withheld, null.withheld) == ("", "")
 
 
 @pytest.mark.parametrize(

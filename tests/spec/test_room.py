@@ -1,11 +1,13 @@
 """What a machine has left: granted once, given back once."""
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.spec.request import GpuRequest, ResourceRequest
 from agent.spec.resources import Gpu
-from agent.spec.room import Room, choose_slots, describe_machine, gpu_variables
+from agent.spec.room import Room, choose_slots, describe_machine, explain_withheld, gpu_variables
 
 GB = 10**9
 GPUS = {f"GPU-{n}": Gpu(n, f"GPU-{n}", "NVIDIA H200", memory_bytes=141 * GB) for n in range(4)}
@@ -70,3 +72,30 @@ def test_a_job_is_held_to_its_gpus_unless_it_has_them_all() -> None:
 def test_a_machine_takes_a_job_a_gpu_and_at_least_one() -> None:
     assert [choose_slots(list(GPUS.values())[:count]) for count in (0, 1, 4)] == [1, 1, 4]
     assert choose_slots(GPUS.values(), is_ephemeral=True) == 1
+
+
+def test_a_gpu_that_is_withheld_is_granted_to_nobody() -> None:
+    machine = {**GPUS, "GPU-2": replace(GPUS["GPU-2"], withheld="it fell off the bus")}
+    room = Room(4, 8.0, 64 * GB, machine)
+    assert not room.has(ResourceRequest(), GpuRequest(4))
+    assert room.find_gpus(GpuRequest(4)) == ("GPU-0", "GPU-1", "GPU-3")
+
+
+def test_a_gpu_that_was_withheld_meanwhile_does_not_come_back_with_its_job() -> None:
+    room = Room(4, 8.0, 64 * GB, GPUS)
+    room.take(ResourceRequest(), ("GPU-1", "GPU-2"))
+    machine = {**GPUS, "GPU-2": replace(GPUS["GPU-2"], withheld="it fell off the bus")}
+    room.give_back(ResourceRequest(), ("GPU-1", "GPU-2"), machine)
+    assert room.find_gpus(GpuRequest(4)) == ("GPU-0", "GPU-1", "GPU-3")
+
+
+def test_what_is_withheld_is_said_with_its_reason() -> None:
+    gpus = list(GPUS.values())
+    assert explain_withheld(gpus) == ""
+    gpus[2] = replace(gpus[2], withheld="it fell off the bus")
+    assert explain_withheld(gpus) == "1 of 4 GPUs is withheld: GPU 2 (it fell off the bus)"
+    gpus[0], gpus[3] = (replace(gpu, withheld="reserved by ann") for gpu in (gpus[0], gpus[3]))
+    assert explain_withheld(gpus) == (
+        "3 of 4 GPUs are withheld: GPUs 0 and 3 (reserved by ann), GPU 2 (it fell off the bus)"
+    )
+    assert explain_withheld(gpus[3:]) == "1 of 1 GPU is withheld: GPU 3 (reserved by ann)"

@@ -17,7 +17,7 @@ from agent.spec.job import JobSpec
 from agent.spec.labels import LabelClaim, Platform, find_difference, find_misfit, read_label
 from agent.spec.request import NOTHING, GpuRequest, describe, wanted_gpus
 from agent.spec.resources import Gpu
-from agent.spec.room import Room, describe_machine, gpu_variables
+from agent.spec.room import Room, describe_machine, explain_withheld, gpu_variables
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -123,7 +123,10 @@ class LocalMachine:
         room, wanted = self._room(), self._wanted(spec)
         if room.has(spec.resources, wanted):
             return ""
-        lacking = f"this machine does not have {room.lacks(spec.resources, wanted)} now"
+        withheld = explain_withheld(self._facts.gpus) if wanted.count else ""
+        lacking = f"this machine does not have {room.lacks(spec.resources, wanted)} now" + (
+            f" ({withheld})" if withheld else ""
+        )
         gpus = {gpu.uuid: gpu for gpu in self._facts.gpus}
         for held, given in self._held.values():
             room.give_back(held.resources, given, gpus)
@@ -152,7 +155,8 @@ class LocalMachine:
         facts = self._facts
         hidden = len(facts.machine_gpus) - len(facts.gpus)
         notes = [f"CUDA_VISIBLE_DEVICES hides {hidden} of its GPUs"] if hidden else []
-        notes += facts.problems
+        withheld = explain_withheld(facts.gpus)
+        notes += [*([withheld] if withheld else []), *facts.problems]
         return describe_machine(facts.gpus, facts.cpus, facts.memory_bytes) + (
             f" ({'; '.join(notes)})" if notes else ""
         )

@@ -332,3 +332,22 @@ def test_work_of_a_form_that_an_agent_is_too_old_for_goes_to_another_or_waits_sa
     assert choice.waits["flow"] == (
         "every agent with the label [linux] is too old for work of this job's form; upgrade one"
     )
+
+
+def test_a_gpu_that_is_withheld_is_given_to_nobody_and_its_reason_to_whoever_waits() -> None:
+    gpus = tuple(gpu(index) for index in range(4))
+    gpus = (*gpus[:2], replace(gpus[2], withheld="it fell off the bus"), gpus[3])
+    fleet = [agent("box", slots=8, gpus=gpus)]
+    choice = choose([job("all", gpus=4), job("three", gpus=3), job("one", gpus=1)], fleet)
+    assert [(pick.job, pick.seats[0].gpus) for pick in choice.picks] == [("three", names([0, 1, 3], "box"))]
+    why = "1 of 4 GPUs is withheld: GPU 2 (it fell off the bus)"
+    assert choice.waits["all"].startswith("no agent has 4 GPUs; the biggest that matches, box, has 4 × ")
+    assert choice.waits["all"].endswith(f"memory; {why}")
+    assert choice.waits["one"] == (
+        f"no agent has 1 free GPU now; box will have when job three of run 1 ends; on box {why}"
+    )
+
+
+def test_a_job_that_has_the_machine_to_itself_has_none_that_is_withheld() -> None:
+    alone = [agent("box", gpus=(gpu(0), replace(gpu(1), withheld="reserved by ann")))]
+    assert choose([job("j")], alone).picks[0].seats[0].gpus == names([0], "box")

@@ -6,24 +6,39 @@ from dataclasses import replace
 
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from support.fleet import GB, agent, holding, job
+from support.fleet import GB, agent, gpu, holding, job
 
 from agent.server.agents.scheduler import Choice, Holding, Project, ReadyAgent, Usage, WaitingJob, choose
 from agent.server.agents.scheduler.model import JobShape
 from agent.server.agents.scheduler.order import Order
 from agent.server.agents.scheduler.usage import Capacity
 from agent.spec.request import matches, wanted_gpus
+from agent.spec.resources import Gpu
 
 LABELS = ("linux", "gpu", "arm")
+# Each element is a GPU: whether its machine withholds it.
+gpu_flags = st.lists(st.sampled_from([False, False, False, True]), max_size=4)
+
+
+def make_gpus(box: str, withheld: Sequence[bool]) -> tuple[Gpu, ...]:
+    reasons = ["it fell off the bus" if one else "" for one in withheld]
+    return tuple(replace(gpu(index, box=box), withheld=reason) for index, reason in enumerate(reasons))
+
+
 agents = st.lists(
     st.builds(
-        lambda name, labels, slots, gpus, draining, projects: agent(
-            name, *labels, slots=slots, gpus=gpus, is_draining=draining, projects=projects
+        lambda name, labels, slots, withheld, draining, projects: agent(
+            name,
+            *labels,
+            slots=slots,
+            gpus=make_gpus(name, withheld),
+            is_draining=draining,
+            projects=projects,
         ),
         st.uuids().map(str),
         st.sets(st.sampled_from(LABELS)),
         st.integers(1, 3),
-        st.integers(0, 4),
+        gpu_flags,
         st.booleans(),
         st.sampled_from([None, None, frozenset({1})]),
     ),
@@ -97,7 +112,7 @@ def check_nothing_is_given_twice(fleet: Sequence[ReadyAgent], held: Sequence[Hol
         assert sum(one.request.memory_bytes for one in here) <= box.memory_bytes
         given_gpus = Counter(uuid for one in here for uuid in one.gpus)
         assert set(given_gpus.values()) <= {1}
-        assert set(given_gpus) <= {gpu.uuid for gpu in box.gpus}
+        assert set(given_gpus) <= {gpu.uuid for gpu in box.gpus if not gpu.withheld}
 
 
 def has_room(shape: JobShape, box: ReadyAgent, held: Sequence[Holding]) -> bool:
@@ -105,7 +120,7 @@ def has_room(shape: JobShape, box: ReadyAgent, held: Sequence[Holding]) -> bool:
     here = [one for one in held if one.agent == box.id]
     taken = {uuid for one in here for uuid in one.gpus}
     wanted = wanted_gpus(shape.request, shape.labels, box.gpus)
-    free = [gpu for gpu in box.gpus if gpu.uuid not in taken and matches(wanted, gpu)]
+    free = [gpu for gpu in box.gpus if not gpu.withheld and gpu.uuid not in taken and matches(wanted, gpu)]
     return (
         shape.labels <= box.labels
         and (box.projects is None or shape.project in box.projects)

@@ -6,7 +6,7 @@ from agent.server.agents.scheduler.lending import explain_lending
 from agent.server.agents.scheduler.machines import Candidate
 from agent.server.agents.scheduler.model import FOREVER, ReadyAgent, WaitingJob
 from agent.spec.request import describe, join_words, list_wanted, matches
-from agent.spec.room import describe_machine
+from agent.spec.room import describe_machine, explain_withheld
 
 
 class Explainer:
@@ -67,7 +67,10 @@ class Explainer:
         wanted = describe(shape.request, best.wanted(shape))
         agent = best.agent
         has = describe_machine(agent.gpus, agent.cpus, agent.memory_bytes)
-        return f"no agent has {wanted}; the biggest that matches, {agent.name}, has {has}"
+        withheld = explain_withheld(agent.gpus)
+        return f"no agent has {wanted}; the biggest that matches, {agent.name}, has {has}" + (
+            f"; {withheld}" if withheld else ""
+        )
 
     def _explain_gang(self, job: WaitingJob, fitting: Sequence[Candidate]) -> str:
         return f"the job wants {job.shape.nodes} machines at once, and {len(fitting)} match"
@@ -83,9 +86,11 @@ class Explainer:
             if shape.nodes == 1
             else (f"{fitting - len(busy)} of {shape.nodes} machines are free")
         )
+        withheld = _explain_withheld(job, busy)
         if holding is None:
-            return lacking
-        return f"{lacking}; {soonest.agent.name}{_used_slots(soonest)} will have when {holding.title} ends"
+            return lacking + withheld
+        when = f"{soonest.agent.name}{_used_slots(soonest)} will have when {holding.title} ends"
+        return f"{lacking}; {when}{withheld}"
 
 
 def _lacking(job: WaitingJob, busy: Sequence[Candidate]) -> str:
@@ -96,6 +101,16 @@ def _lacking(job: WaitingJob, busy: Sequence[Candidate]) -> str:
     if any(machine.room.slots < 1 for machine in busy):
         parts.append("a free slot")
     return join_words(parts)
+
+
+def _explain_withheld(job: WaitingJob, busy: Sequence[Candidate]) -> str:
+    """The end of the sentence, where the job wants GPUs and machines that could run it hold some back."""
+    notes = [
+        f"; on {machine.agent.name} {note}"
+        for machine in busy
+        if machine.wanted(job.shape).count and (note := explain_withheld(machine.agent.gpus))
+    ]
+    return "".join(notes[:3])
 
 
 def _used_slots(machine: Candidate) -> str:
