@@ -148,6 +148,7 @@ class Daemon:
                 Shipper(self._jobs).run,
                 health.beat,
                 self._drain.tell,
+                health.tell_changes,
                 attachments.run,
             ),
             random=random.SystemRandom().random,

@@ -6,6 +6,7 @@ Of each job that is to end there is one task; what was found out stands in `Job.
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 
 from agent.daemon import escalation as rules
 from agent.daemon.escalation import EscalationEvent, EscalationStage, Measure
@@ -35,10 +36,10 @@ class Enforcer:
         self._tasks: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._watches: set[asyncio.Task[None]] = set()
 
-    def cancel(self, job: DaemonJob, reason: str) -> None:
-        """The job is to end. Asking again changes nothing."""
+    def cancel(self, job: DaemonJob, reason: str, kind: FailureKind = FailureKind.CANCELLED) -> None:
+        """The job is to end: as cancelled, or as failed by the machine. Asking again changes nothing."""
         reason = reason or "the job was cancelled"
-        fate = Fate(FailureKind.CANCELLED, f"{reason}; its supervisor did not end it and was killed")
+        fate = Fate(kind, f"{reason}; its supervisor did not end it and was killed")
         now = asyncio.get_running_loop().time()
         self._begin(job, fate, reason, rules.begin(now, job.limits.cancel_seconds))
 
@@ -98,7 +99,7 @@ class Enforcer:
                 job.fate = fate
                 await self._kill(job)
                 return
-            event = await self._act(job, action, reason) if action else None
+            event = await self._act(job, action, reason, fate) if action else None
             if event is None:
                 due_at = escalation.due_at or loop.time()
                 if await wait_for_event(job.has_ended, max(0.0, due_at - loop.time())):
@@ -106,13 +107,14 @@ class Enforcer:
                 event = EscalationEvent.DUE
             escalation, action = rules.advance(escalation, event, loop.time())
 
-    async def _act(self, job: DaemonJob, action: Measure, reason: str) -> EscalationEvent | None:
+    async def _act(self, job: DaemonJob, action: Measure, reason: str, fate: Fate) -> EscalationEvent | None:
         is_told = action is not Measure.ASK and await asyncio.to_thread(tell_to_end, job.folder)
         if is_told:
             log.warning("job %s: its supervisor does not answer; it was sent SIGTERM", job.folder.job)
         if action is Measure.TELL:
             return None
-        return _EVENTS.get(await asyncio.to_thread(try_cancel, job.folder, reason))
+        ask = partial(try_cancel, job.folder, reason, is_broken=fate.kind is FailureKind.INFRASTRUCTURE)
+        return _EVENTS.get(await asyncio.to_thread(ask))
 
     async def _kill(self, job: DaemonJob) -> None:
         said = ""

@@ -8,7 +8,7 @@ none of its processes lives. Nothing here waits for the server, and no job's tro
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -179,7 +179,7 @@ class JobTable:
             folder,
             DaemonJobState.WAITING,
             JobLimits.of(assign.spec),
-            frozenset(assign.gpus or ()),
+            frozenset(settings.gpus),
             assign.spec.event_apart,
         )
         self._jobs.setdefault(job.key, job)
@@ -208,6 +208,8 @@ class JobTable:
             held.has_begun.set()
             self._enforcer.set_deadline(held)
             log.info("job %s started (lease %d)", *held.key)
+            if held.trouble:
+                self.fail(held.gpus, held.trouble)
         self._has_news.set()
         self.growth.set()
 
@@ -226,6 +228,17 @@ class JobTable:
         log.info("job %s is to be cancelled: %s", job, reason)
         if held.state in (DaemonJobState.RUNNING, DaemonJobState.LEAVING):
             self._enforcer.cancel(held, reason)
+
+    def fail(self, gpus: Collection[str], reason: str) -> None:
+        """These GPUs are broken: the attempts that have one of them fail, as failed by the machine. Others are left alone."""
+        for job in self:
+            if job.gpus.isdisjoint(gpus):
+                continue
+            if job.state is DaemonJobState.RUNNING:
+                log.warning("job %s fails: %s", job.folder.job, reason)
+                self._enforcer.cancel(job, reason, FailureKind.INFRASTRUCTURE)
+            elif job.state in (DaemonJobState.WAITING, DaemonJobState.STARTING):
+                job.trouble = job.trouble or reason
 
     async def answer(self, job: str, lease: int, answer: m.StepAnswer) -> None:
         """Somebody has answered what a step of the attempt waits for: its supervisor is told, until it has heard."""

@@ -16,7 +16,6 @@ from typing import Any
 from agent.daemon.arriving_events import ArrivingEvents
 from agent.daemon.connection import Connection
 from agent.daemon.jobs import JobTable
-from agent.daemon.machine import GpuGoneError
 from agent.errors import AgentError
 from agent.spec.job import explain_unknown
 from agent.wire import messages as m
@@ -132,14 +131,12 @@ class HeldLeases:
         if not connection.protocol.may_answer(assign.job, assign.lease):
             return  # taken back while it waited for its turn
         refusal = await self._find_refusal(assign)
-        is_changed = False
         if not refusal:
             try:
                 # Shielded: a connection that breaks now must not leave a folder that nobody knows of.
                 await asyncio.shield(self._spawn(self._jobs.store(assign)))
             except (AgentError, OSError) as error:
                 refusal = str(error)
-                is_changed = isinstance(error, GpuGoneError)
             except Exception as error:  # one job's odd values end no connection, with all others' jobs on it
                 log.exception("job %s can't be kept", assign.job)
                 refusal = f"{m.CANNOT_KEEP}: {type(error).__name__}: {str(error)[:200]}"
@@ -153,9 +150,6 @@ class HeldLeases:
             if not connection.protocol.must_wait(assign):
                 self._spawn(self._jobs.start(assign.job, assign.lease))
         await connection.flush()
-        if is_changed:
-            log.warning("the machine has changed; connecting anew to say so")
-            await connection.close()
 
     async def _find_refusal(self, assign: m.Assign) -> str:
         if self._jobs.holds(assign.job, assign.lease):

@@ -1,16 +1,20 @@
-"""The machine: asked of the hardware now and then, remembered in between."""
+"""The machine: asked of the hardware now and then, remembered in between.
+
+What changes while the agent is connected is told to the server at once (`changes`, said by `agent.daemon.health`).
+"""
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent.daemon.withheld import WithheldBy, WithheldGpus
 from agent.errors import AgentError
 from agent.job.launch.launcher import JobSettings, NewRoom
 from agent.spec.job import GangNode
-from agent.spec.resources import Inventory
+from agent.spec.resources import Gpu, Inventory
 from agent.spec.room import gpu_variables
 from agent.wire import messages as m
 
@@ -18,11 +22,11 @@ if TYPE_CHECKING:
     from agent.machine.probes.nvidia import GpuListing
 
 _LOOK_SECONDS = 5.0  # a driver that needs longer is not waited for: jobs are
-_INVENTORY_SECONDS = 600.0  # a GPU that was added or fell off is seen at the next connection after this
+_INVENTORY_SECONDS = 600.0  # disks and tools are looked at again at the next connection after this
 
 
 class GpuGoneError(AgentError):
-    """GPUs that the server has given to a job are not there: it has to hear of that before it gives them again."""
+    """GPUs that the server has given to a job are not there."""
 
     def __init__(self, uuids: Sequence[str], problems: Sequence[str]) -> None:
         which = f"GPU {uuids[0]} is" if len(uuids) == 1 else f"GPUs {', '.join(uuids)} are"
@@ -30,35 +34,75 @@ class GpuGoneError(AgentError):
         super().__init__(f"infrastructure: {which} gone from this machine{why}")
 
 
+class GpuWithheldError(AgentError):
+    """A GPU that the server has given to a job is not offered any more."""
+
+    def __init__(self, gpu: Gpu) -> None:
+        super().__init__(f"infrastructure: GPU {gpu.index} ({gpu.uuid}) is withheld: {gpu.withheld}")
+
+
 class Machine:
-    """This machine's inventory."""
+    """This machine's inventory. `changes` counts what the server has to be told; `changed` is set with each."""
 
     def __init__(self, work_folder: Path, *, runs_one_job: bool) -> None:
         self.work_folder = work_folder
         self._runs_one_job = runs_one_job
         self._inventory: Inventory | None = None
         self._taken_at = 0.0
+        self._withheld = WithheldGpus()
+        self.changes = 0
+        self.changed = asyncio.Event()
 
     async def take_inventory(self) -> Inventory:
-        """What there is; at most ten minutes old."""
+        """What there is, with what is withheld of it; at most ten minutes old."""
         if self._inventory is None or time.monotonic() - self._taken_at > _INVENTORY_SECONDS:
-            self._inventory = await asyncio.to_thread(_take_inventory, self.work_folder)
+            found = await asyncio.to_thread(_take_inventory, self.work_folder)
+            self._inventory = self._mark(found)
             self._taken_at = time.monotonic()
         return self._inventory
+
+    def withhold(self, by: WithheldBy, reasons: Mapping[str, str]) -> None:
+        """From now on `by` keeps these GPUs from jobs, each UUID with its reason, and no others."""
+        if self._withheld.say(by, reasons) and self._inventory is not None:
+            self._inventory = self._mark(self._inventory)
+            self._note_change()
+
+    async def look_again(self) -> None:
+        """There are other GPUs, or the same with other facts: the inventory has them from now on, and the server hears of it."""
+        listing = await asyncio.to_thread(_list_gpus)
+        before = self._inventory
+        if before is None or listing.is_silent:
+            return
+        now = self._mark(replace(before, gpus=listing.gpus, links=listing.links))
+        if now != before:
+            self._inventory = now
+            self._note_change()
+
+    def _mark(self, inventory: Inventory) -> Inventory:
+        """`inventory` with what is withheld. A GPU that a fault took away stays in it, as it was: somebody waits for it."""
+        there = {gpu.uuid for gpu in inventory.gpus}
+        before = () if self._inventory is None else self._inventory.gpus
+        lost = [gpu for gpu in before if gpu.uuid not in there and self._withheld.is_fault(gpu)]
+        gpus = sorted((*inventory.gpus, *lost), key=lambda gpu: gpu.index)
+        return replace(inventory, gpus=tuple(self._withheld.mark(gpu) for gpu in gpus))
+
+    def _note_change(self) -> None:
+        self.changes += 1
+        self.changed.set()
 
     async def equip(self, settings: JobSettings, assign: m.Assign) -> JobSettings:
         """`settings` with what this machine is, and what of it is the job's.
 
         The head of the job's journal says what its result was made on. Where the server has not said which GPUs are the
         job's, those of a machine that runs one job at a time are, and its containers have them as its processes do.
-        Raises GpuGoneError when one that the server has given the job is not there any more.
+        Raises GpuGoneError when one that the server has given the job is not there any more, GpuWithheldError when it is not offered.
         """
         given = {} if assign.node is None else describe_node(assign.node)
         if assign.gpus:
             await self._look_for(assign.gpus)
         if self._inventory is None:
             return replace(settings, given=given)
-        gpus = self._inventory.gpus
+        gpus = tuple(gpu for gpu in self._inventory.gpus if not gpu.withheld)
         if assign.gpus is not None:
             gpus = tuple(gpu for gpu in gpus if gpu.uuid in assign.gpus)
             given |= gpu_variables(assign.gpus, self._inventory.gpus)
@@ -72,23 +116,27 @@ class Machine:
         )
 
     async def find_room(self, gpus: Sequence[str]) -> NewRoom:
-        """What a job is told of these GPUs, which the server has given it once more. Raises GpuGoneError as `equip` does."""
+        """What a job is told of these GPUs, which the server has given it once more. Raises as `equip` does."""
         if gpus:
             await self._look_for(gpus)
         inventory = await self.take_inventory()
         return NewRoom(tuple(gpus), gpu_variables(gpus, inventory.gpus))
 
     async def _look_for(self, uuids: Sequence[str]) -> None:
-        """Raises GpuGoneError unless these GPUs are there now: a job would fail on them, or run on the CPU unseen.
+        """Raises unless these GPUs are there and offered now: a job would fail on them, or run on the CPU unseen.
 
         Of a driver that does not answer in time nothing is known, and what was seen last counts.
         """
         inventory = await self.take_inventory()
         listing = await asyncio.to_thread(_list_gpus)
+        for gpu in (self._inventory or inventory).gpus:
+            if gpu.uuid in uuids and gpu.withheld:
+                raise GpuWithheldError(gpu)
         there = {gpu.uuid for gpu in (inventory.gpus if listing.is_silent else listing.gpus)}
         gone = [uuid for uuid in uuids if uuid not in there]
         if gone:
-            self._taken_at = float("-inf")  # the next connection tells what there is
+            self._taken_at = float("-inf")
+            self._note_change()  # the server has to hear of it before it gives them again
             raise GpuGoneError(gone, listing.problems)
 
 

@@ -51,6 +51,7 @@ def take_inventory(work_folder: Path | None = None) -> Inventory:
         gpus=listing.gpus,
         tools=tools,
         problems=(*problems, *listing.problems, *tool_problems),
+        links=listing.links,
     )
 
 

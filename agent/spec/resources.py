@@ -36,6 +36,29 @@ class Gpu:
 
 
 @dataclass(frozen=True, slots=True)
+class GpuLink:
+    """How two GPUs of a machine are connected. `first` and `second` are the UUIDs of whole GPUs (an instance's `mig_parent`).
+
+    `kind` is a word of `nvidia-smi topo -m`: NV4 (so many NVLinks), else how far apart they are on PCIe: PSB (one board),
+    PIX (one bridge), PXB (several bridges), PHB (a host bridge), NODE (a NUMA node), SYS (between NUMA nodes).
+    """
+
+    first: str
+    second: str
+    kind: str
+
+    @property
+    def closeness(self) -> int:
+        """How well they are connected, for comparing: any NVLink is better than any PCIe, more are better than fewer. 0: unknown."""
+        if re.fullmatch(r"NV[0-9]+", self.kind):
+            return 100 + int(self.kind[2:])
+        return _FAR_TO_NEAR.index(self.kind) + 1 if self.kind in _FAR_TO_NEAR else 0
+
+
+_FAR_TO_NEAR = ("SYS", "NODE", "PHB", "PXB", "PIX", "PSB")
+
+
+@dataclass(frozen=True, slots=True)
 class Disk:
     """One file system, named by the folder that it is mounted on."""
 
@@ -63,6 +86,7 @@ class Inventory:
     gpus: tuple[Gpu, ...] = ()
     tools: Mapping[str, str] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
+    links: tuple[GpuLink, ...] = ()  # each pair of GPUs once
 
 
 def derive_labels(inventory: Inventory) -> tuple[str, ...]:
@@ -89,6 +113,7 @@ def to_json(inventory: Inventory) -> dict[str, object]:
     data: dict[str, object] = {name: getattr(inventory, name) for name in Inventory.__slots__}
     data["disks"] = [{name: getattr(disk, name) for name in Disk.__slots__} for disk in inventory.disks]
     data["gpus"] = [{name: getattr(gpu, name) for name in Gpu.__slots__} for gpu in inventory.gpus]
+    data["links"] = [{name: getattr(link, name) for name in GpuLink.__slots__} for link in inventory.links]
     data["tools"] = dict(inventory.tools)
     data["problems"] = list(inventory.problems)
     return data
@@ -116,6 +141,7 @@ def inventory_from_json(data: object) -> Inventory:
             for name, version in _as_object(top.get("tools", {}), "tools").items()
         },
         problems=tuple(_as_text(problem, "problems") for problem in _list(top, "problems")),
+        links=tuple(_read_link(_as_object(link, "links")) for link in _list(top, "links")),
     )
 
 
@@ -148,6 +174,10 @@ def _model_labels(name: str) -> list[str]:
 
 def _read_disk(data: Mapping[str, object]) -> Disk:
     return Disk(_text(data, "path"), _whole(data, "total_bytes"), _whole(data, "free_bytes"))
+
+
+def _read_link(data: Mapping[str, object]) -> GpuLink:
+    return GpuLink(_text(data, "first"), _text(data, "second"), _text(data, "kind"))
 
 
 def _read_gpu(data: Mapping[str, object]) -> Gpu:

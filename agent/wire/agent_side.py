@@ -224,6 +224,12 @@ class AgentProtocol:
         """Ask for no new jobs, or for jobs again."""
         self._say(m.Drain(is_draining))
 
+    def inventory(self, message: m.NewInventory) -> None:
+        """The machine has changed. Raises IllegalVerbError where the server is too old to hear it (`tells_inventory`)."""
+        if not self.tells_inventory:
+            raise IllegalVerbError("the server is too old to be told of a change of the machine")
+        self._say(message)
+
     def goodbye(self) -> None:
         """Unregister: the identity ends with this connection."""
         self._say(m.Goodbye())
@@ -237,6 +243,11 @@ class AgentProtocol:
     def must_wait(self, assign: m.Assign) -> bool:
         """Whether a job that is accepted begins with its first `ack`, and not at once: older servers say no such word."""
         return self._version >= m.BEGIN_VERSION or assign.node is not None
+
+    @property
+    def tells_inventory(self) -> bool:
+        """Whether the server hears of changes of the machine; an older one hears only what `ready` says."""
+        return self._version >= m.INVENTORY_VERSION
 
     @property
     def is_welcome(self) -> bool:

@@ -31,7 +31,7 @@ class ConversationPhase(StrEnum):
 AnyMessage = m.Message | m.JournalChunk
 
 _IN_READY: tuple[type[AnyMessage], ...] = (
-    *(m.Accept, m.Refuse, m.JournalChunk, m.Heartbeat, m.Drain),
+    *(m.Accept, m.Refuse, m.JournalChunk, m.Heartbeat, m.Drain, m.NewInventory),
     *(m.Assign, m.Ack, m.Cancel, m.Release, m.Revoke),
     *(m.EventWanted, m.EventPart),
     *(m.Attach, m.AttachOpened, m.AttachInput, m.AttachOutput, m.AttachTaken, m.AttachLeave, m.AttachEnded),

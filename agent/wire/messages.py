@@ -25,6 +25,7 @@
       attach_ended     ->                          it is over, with this exit code or for this reason
       heartbeat        ->                          I live; these are my leases and figures
       drain            ->                          no new jobs, please (or: again, please)
+      inventory        ->                          the machine has changed: this is what it has now
       goodbye          ->                          the agent is unregistered
                        <-  rejected                an error with a name; the connection closes after it
 
@@ -50,6 +51,7 @@ APPS_VERSION = 4  # the first one with ports of apps, and with what sessions say
 # 5 (`agent.spec.stages.PROTOCOL`) is the first one in which a job's work may be stages: the messages are those of 4.
 EVENT_PARTS_VERSION = 6  # the first one with long events, which come in parts and not with their job
 EVENT_PART_BYTES = 1 << 20  # of an event's document in one part, before compression; its last part has less
+INVENTORY_VERSION = 6  # the first one with `inventory`; before, an agent connects anew to say what it has
 ATTACH_WINDOW_FRAMES = 16  # of one session and direction, that may be on their way and not taken
 TAKEN_TOGETHER = 4  # frames that one `attach_taken` of ours says, where more are on their way
 ATTACH_FRAME_BYTES = 8 << 10  # of data in one of them
@@ -350,6 +352,15 @@ class Drain:
 
 
 @dataclass(frozen=True, slots=True)
+class NewInventory:
+    """The machine has changed while the agent is connected: all of what `ready` has said of it, as it is now."""
+
+    KIND: ClassVar[str] = "inventory"
+    inventory: Inventory
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Goodbye:
     """The agent unregisters: its identity ends with this connection."""
 
@@ -384,6 +395,7 @@ AgentMessage = (
     | EventWanted
     | Heartbeat
     | Drain
+    | NewInventory
     | Goodbye
     | AttachOpened
     | AttachOutput

@@ -10,7 +10,7 @@ are dropped and answered with `revoke`: they are old, or somebody else's. What a
 
  1. `Hello` came in: look the agent up, then `challenge(known)`.   2. `Authenticated`: end an older connection of it.
  3. `Ready` came in: `resume` or `revoke` each held job (`unanswered` must become empty), then `assign`.
- 4. `Accept`, `Refuse`, `JournalChunk`, `Heartbeat`, `Drain`, `Goodbye`: store durably, then `acknowledge`.
+ 4. `Accept`, `Refuse`, `JournalChunk`, `Heartbeat`, `Drain`, `NewInventory`, `Goodbye`: store durably, then `acknowledge`.
 """
 
 from collections.abc import Callable
@@ -64,6 +64,7 @@ AgentEvent = (  # about the agent and its leases
     | m.JournalChunk
     | m.Heartbeat
     | m.Drain
+    | m.NewInventory
     | m.Goodbye
 )
 Event = AgentEvent | m.AttachOpened | m.AttachOutput | m.AttachTaken | m.AttachEnded
@@ -154,7 +155,7 @@ class ServerProtocol:
                 return self._take_wanted(message)
             case m.AttachOpened() | m.AttachOutput() | m.AttachTaken() | m.AttachEnded():
                 return self._hear_session(message)
-            case m.Heartbeat() | m.Drain() | m.Goodbye():
+            case m.Heartbeat() | m.Drain() | m.NewInventory() | m.Goodbye():
                 pass
         return (message,)
 

@@ -87,7 +87,11 @@ def _check_welcome(message: m.Welcome) -> None:
 
 def _check_ready(message: m.Ready) -> None:
     _check_held(message.held)
+    _check_labels(message)
     _require(1 <= message.max_jobs <= 10_000, "max_jobs", "between 1 and 10000")
+
+
+def _check_labels(message: m.Ready | m.NewInventory) -> None:
     _require(len(message.labels) <= _MAX_LABELS, "labels", f"at most {_MAX_LABELS}")
     _require(all(0 < len(label) <= _MAX_NAME for label in message.labels), "labels", "a list of short names")
 
@@ -160,6 +164,7 @@ _CHECKS: dict[type, Callable[[Any], None]] = {
     m.Cancel: _check_reason,
     m.Release: _check_lease,
     m.Revoke: _check_reason,
+    m.NewInventory: _check_labels,
     m.Heartbeat: lambda message: _check_held(message.held),
     m.JournalChunk: _check_offset,
     m.Attach: _check_attach,

@@ -6,7 +6,8 @@ import pytest
 from support.wire import job_spec
 
 from agent.daemon import machine as machine_module
-from agent.daemon.machine import GpuGoneError, Machine
+from agent.daemon.machine import GpuGoneError, GpuWithheldError, Machine
+from agent.daemon.withheld import WithheldBy
 from agent.job.launch.launcher import JobSettings
 from agent.machine.probes.nvidia import GpuListing
 from agent.spec.job import GangNode
@@ -108,6 +109,50 @@ async def test_a_gpu_that_is_gone_is_refused_before_the_start(
     assert refused.value.what == (
         "infrastructure: GPU GPU-b is gone from this machine (GPU 1 is not listed: GPU is lost)"
     )
+
+
+async def test_a_gpu_that_is_withheld_is_refused_before_the_start_and_told_to_the_server(
+    tmp_path: Path,
+) -> None:
+    machine = Machine(tmp_path, runs_one_job=False)
+    await machine.take_inventory()
+    machine.withhold(WithheldBy.RESERVATION, {"GPU-b": "reserved by ann"})
+    machine.withhold(WithheldBy.FAULT, {"GPU-b": "it fell off the bus"})
+    assert machine.changes == 2
+    assert [gpu.withheld for gpu in (await machine.take_inventory()).gpus] == ["", "it fell off the bus"]
+    assign = m.Assign("job", 1, job_spec("job"), gpus=("GPU-b",))
+    with pytest.raises(GpuWithheldError, match="is withheld: it fell off the bus"):
+        await machine.equip(JobSettings(tmp_path), assign)
+    machine.withhold(WithheldBy.FAULT, {})
+    assert [gpu.withheld for gpu in (await machine.take_inventory()).gpus] == ["", "reserved by ann"]
+    machine.withhold(WithheldBy.RESERVATION, {})
+    assert (await machine.equip(JobSettings(tmp_path), assign)).gpus == ("GPU-b",)
+
+
+async def test_a_job_that_nobody_has_chosen_gpus_for_gets_none_that_is_withheld(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, runs_one_job=True)
+    await machine.take_inventory()
+    machine.withhold(WithheldBy.OUTSIDE, {"GPU-a": "somebody computes on it"})
+    settings = await machine.equip(JobSettings(tmp_path), m.Assign("job", 1, job_spec("job")))
+    assert settings.gpus == ("GPU-b",)
+
+
+async def test_a_broken_gpu_stays_in_the_inventory_as_it_was_until_it_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Machine(tmp_path, runs_one_job=False)
+    await machine.take_inventory()
+    monkeypatch.setattr(machine_module, "_list_gpus", lambda: GpuListing(INVENTORY.gpus[1:]))
+    machine.withhold(WithheldBy.FAULT, {"GPU-a": "it fell off the bus"})
+    await machine.look_again()
+    assert [(gpu.uuid, gpu.withheld) for gpu in (await machine.take_inventory()).gpus] == [
+        ("GPU-a", "it fell off the bus"),
+        ("GPU-b", ""),
+    ]
+    monkeypatch.setattr(machine_module, "_list_gpus", lambda: GpuListing(INVENTORY.gpus))
+    machine.withhold(WithheldBy.FAULT, {})
+    await machine.look_again()
+    assert (await machine.take_inventory()).gpus == INVENTORY.gpus
 
 
 async def test_of_a_driver_that_is_silent_nothing_is_known(

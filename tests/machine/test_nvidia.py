@@ -71,6 +71,7 @@ def test_a_gpu_is_listed_with_all_its_facts(nvml: Path):
         ],
         "problems": [],
         "is_silent": False,
+        "links": [],
     }
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import DamagedError
-from agent.spec.resources import Disk, Gpu, Inventory, derive_labels, inventory_from_json, to_json
+from agent.spec.resources import Disk, Gpu, GpuLink, Inventory, derive_labels, inventory_from_json, to_json
 
 PLAIN = Inventory("box", "Linux", "Debian 12", "X64", "6.1", "EPYC", 8, 2**34)
 
@@ -85,6 +85,7 @@ INVENTORIES = st.builds(
     gpus=st.lists(GPUS, max_size=3).map(tuple),
     tools=st.dictionaries(TEXT, TEXT, max_size=3),
     problems=st.lists(TEXT, max_size=3).map(tuple),
+    links=st.lists(st.builds(GpuLink, first=TEXT, second=TEXT, kind=TEXT), max_size=3).map(tuple),
 )
 
 
@@ -102,9 +103,16 @@ def test_labels_are_lower_case_and_not_doubled(inventory: Inventory):
 
 def test_unknown_keys_are_passed_over_and_missing_lists_are_empty():
     data = to_json(PLAIN) | {"from_the_future": {"x": 1}}
-    for key in ("disks", "gpus", "tools", "problems"):
+    for key in ("disks", "gpus", "tools", "problems", "links"):
         del data[key]
     assert inventory_from_json(data) == PLAIN
+
+
+def test_any_nvlink_is_closer_than_any_way_over_pcie():
+    words = ["?", "SYS", "NODE", "PHB", "PXB", "PIX", "PSB", "NV1", "NV4", "NV18"]
+    closeness = [GpuLink("a", "b", word).closeness for word in words]
+    assert closeness == sorted(set(closeness))
+    assert closeness[0] == 0
 
 
 def test_a_gpu_of_an_agent_that_knows_of_no_withholding_is_offered():

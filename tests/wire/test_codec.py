@@ -33,6 +33,7 @@ MESSAGES: tuple[m.Message, ...] = (
     m.Revoke(JOB, 1, "given up"),
     m.Heartbeat((m.HeldJob(JOB, 1, 5, is_running=False),), {"cpu_percent": 3.5}),
     m.Drain(is_draining=True),
+    m.NewInventory(INVENTORY, ("self-hosted", "h200")),
     m.Goodbye(),
     m.Rejected("unknown_agent", "who?"),
     m.Attach(SESSION, JOB, 1, "alice", "10.0.0.7", ("echo", "\u2603"), m.Terminal(24, 80, "xterm")),

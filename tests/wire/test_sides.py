@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from support.wire import AGENT, Pair, job_id, job_spec, ready, ready_pair
+from support.wire import AGENT, INVENTORY, Pair, job_id, job_spec, ready, ready_pair
 
 from agent.spec.job import GangNode
 from agent.wire import messages as m
@@ -232,7 +232,14 @@ def test_journal_bytes_of_a_held_job_before_its_answer_end_the_connection():
 
 @pytest.mark.parametrize(
     "message",
-    [m.Proof(b"s" * 64), ready(), m.Accept(JOB, 1), m.Goodbye(), m.Drain(is_draining=True)],
+    [
+        m.Proof(b"s" * 64),
+        ready(),
+        m.Accept(JOB, 1),
+        m.Goodbye(),
+        m.Drain(is_draining=True),
+        m.NewInventory(INVENTORY, ()),
+    ],
     ids=lambda x: x.KIND,
 )
 def test_a_server_refuses_by_name_what_comes_before_hello(message):
@@ -316,10 +323,12 @@ def test_small_talk_reaches_the_other_side():
     pair = assigned_pair()
     pair.agent.heartbeat((held(),), {"cpu_percent": 1.5})
     pair.agent.drain(is_draining=True)
+    pair.agent.inventory(m.NewInventory(INVENTORY, ("h200",)))
     pair.agent.goodbye()
     assert pair.exchange() == [
         m.Heartbeat((held(),), {"cpu_percent": 1.5}),
         m.Drain(is_draining=True),
+        m.NewInventory(INVENTORY, ("h200",)),
         m.Goodbye(),
     ]
     assert pair.agent.phase is pair.server.phase is ConversationPhase.CLOSED

@@ -4,7 +4,7 @@ import base64
 import json
 
 import pytest
-from support.wire import AGENT, INVENTORY, NONCE, Pair, job_id, job_spec
+from support.wire import AGENT, INVENTORY, NONCE, Pair, job_id, job_spec, ready_pair
 
 from agent import codec as json_codec
 from agent.spec.stages import PROTOCOL
@@ -113,6 +113,15 @@ def test_an_agent_from_before_parts_of_events_neither_asks_for_one_nor_is_sent_o
     pair.server.send_part(m.EventPart(JOB, 1, 0, b"x"))
     pair.collect()
     assert pair.to_agent == []
+
+
+def test_a_server_from_before_changes_of_the_machine_is_told_of_none() -> None:
+    pair = ready_pair()
+    assert pair.agent.tells_inventory
+    pair.agent._version = 5
+    assert not pair.agent.tells_inventory
+    with pytest.raises(IllegalVerbError, match="too old"):
+        pair.agent.inventory(m.NewInventory(INVENTORY, ()))
 
 
 def test_what_was_once_reserved_for_records_is_a_frame_like_any_other_that_nobody_knows() -> None:

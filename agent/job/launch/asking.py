@@ -30,10 +30,14 @@ def request_cancel(folder: JobFolder, reason: str) -> bool:
     return try_cancel(folder, reason) is Reply.ANSWERED
 
 
-def try_cancel(folder: JobFolder, reason: str) -> Reply:
-    """`request_cancel`, telling who does not answer from who is not there."""
+def try_cancel(folder: JobFolder, reason: str, *, is_broken: bool = False) -> Reply:
+    """`request_cancel`, telling who does not answer from who is not there.
+
+    `is_broken`: the machine is what ends the job, and so it fails (a supervisor from before that ends it as cancelled).
+    """
+    request = {"kind": "cancel", "reason": reason} | ({"is_broken": True} if is_broken else {})
     try:
-        reply = _ask(folder, {"kind": "cancel", "reason": reason})
+        reply = _ask(folder, request)
     except (TimeoutError, BlockingIOError, ValueError):
         return Reply.SILENT
     except OSError:

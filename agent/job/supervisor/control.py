@@ -1,6 +1,7 @@
 """The control socket of a running job: a unix socket in the job folder, one JSON object a line, one answer each.
 
 {"kind": "cancel", "reason": TEXT}   end the job the usual way         -> {"ok": true}
+{... "is_broken": true}              the same: the machine is what failed it
 {"kind": "ping"}                     who is there?                     -> {"ok": true, "pid": N}
 {"kind": "answer", "step": N, ...}   what a person has filled in   -> {"ok": true}; `agent.job.steps.people`
 {"kind": "pause"}                    does the job's time stand still?   -> {"ok": true, "is_paused": BOOL, "paused_seconds": N, "has_room": BOOL}
@@ -27,8 +28,8 @@ Attach = Callable[[Mapping[str, Any], asyncio.StreamReader, asyncio.StreamWriter
 class Controlled(Protocol):
     """The job, as far as it can be asked for something."""
 
-    def cancel(self, reason: str) -> None:
-        """End it the usual way."""
+    def cancel(self, reason: str, *, is_broken: bool = False) -> None:
+        """End it the usual way; `is_broken`: as a failure of the machine."""
         ...
 
     def answer(self, step: int, answer: HeardAnswer) -> None:
@@ -79,7 +80,7 @@ class ControlServer:
     def _answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
         kind = request.get("kind")
         if kind == "cancel":
-            self._job.cancel(str(request.get("reason", "")))
+            self._job.cancel(str(request.get("reason", "")), is_broken=request.get("is_broken") is True)
             return {"ok": True}
         if kind == "answer":
             return self._take_answer(request)

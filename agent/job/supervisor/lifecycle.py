@@ -100,9 +100,12 @@ class Lifecycle:
                 timer.cancel()
         return self._result()
 
-    def cancel(self, reason: str) -> None:
-        """Somebody asked for the job's end. Asking again changes nothing."""
-        self._end_early(FailureKind.CANCELLED, reason or "the job was cancelled")
+    def cancel(self, reason: str, *, is_broken: bool = False) -> None:
+        """Somebody asked for the job's end, or the machine can't go on with it (`is_broken`). Asking again changes nothing."""
+        if is_broken:
+            self._job.log.recorder.annotate(Annotation(self._job.log.step, "error", reason))
+        kind = FailureKind.INFRASTRUCTURE if is_broken else FailureKind.CANCELLED
+        self._end_early(kind, reason or "the job was cancelled")
 
     def answer(self, step: int, answer: HeardAnswer) -> None:
         """Somebody has answered what a step waits for. Raises AgentError when it does not, or not any more."""
@@ -403,8 +406,9 @@ class Lifecycle:
         if job.status is Conclusion.SUCCESS:
             return JobResult(job.status, job.outputs, environment_url=job.environment_url)
         message = "; ".join(filter(None, (job.message, *job.remarks)))
+        is_broken = job.failure_kind is FailureKind.INFRASTRUCTURE  # nobody has cancelled it
         return JobResult(
-            job.status,
+            Conclusion.FAILURE if is_broken else job.status,
             job.outputs,
             job.failure_kind or (FailureKind.ACTION if job.remarks else None),
             job.masker.mask_text(message)[:_MAX_MESSAGE],

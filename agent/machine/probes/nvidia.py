@@ -14,7 +14,7 @@ from typing import Any
 from agent.machine.deadline import start_call
 from agent.machine.probes.driver_problems import explain_failed_start, explain_silence
 from agent.machine.probes.nvidia_processes import list_process_ids
-from agent.spec.resources import Gpu
+from agent.spec.resources import Gpu, GpuLink
 
 # Without its persistence mode the driver wakes each GPU first: several seconds on a box with eight of them.
 TIMEOUT_SECONDS = 30.0
@@ -30,6 +30,7 @@ class GpuListing:
     gpus: tuple[Gpu, ...] = ()
     problems: tuple[str, ...] = ()
     is_silent: bool = False
+    links: tuple[GpuLink, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from agent.errors import AgentError, DamagedError, StaleLeaseError
 from agent.server.agents.attachments import AgentSessions, SessionEvent
@@ -242,8 +242,8 @@ class AgentConnection:
                 await self._take_chunk(event)
             case m.Heartbeat():
                 self._heartbeats.beat(self.agent, event)
-            case m.Drain():
-                await self._drain(is_draining=event.is_draining)
+            case m.Drain() | m.NewInventory():
+                await self._take_news(event)
             case m.Goodbye():
                 await self._leases.forsake(self.agent, set(), "its agent has unregistered", self._number)
                 await self._registry.remove(self.agent)
@@ -347,10 +347,16 @@ class AgentConnection:
         self._on_bytes(len(chunk.data))
         self._batches.mark(chunk.job, chunk.lease)
 
-    async def _drain(self, *, is_draining: bool) -> None:
+    async def _take_news(self, news: m.Drain | m.NewInventory) -> None:
+        """Something that `ready` has said is no longer so: from now on jobs are given out by what is."""
+        if isinstance(news, m.Drain):
+            said: dict[str, Any] = {"is_draining": news.is_draining}
+            await self._registry.note_draining(self.agent, is_draining=news.is_draining)
+        else:
+            said = {"inventory": news.inventory, "labels": news.labels}
+            await self._registry.note_inventory(self.agent, news.inventory)
         if self._said is not None:
-            self._said = replace(self._said, is_draining=is_draining)
-        await self._registry.note_draining(self.agent, is_draining=is_draining)
+            self._said = replace(self._said, **said)
         await self.refresh()
 
     async def refresh(self) -> None:

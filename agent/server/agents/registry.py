@@ -109,6 +109,12 @@ class Registry:
             await agents.update_agent(change.connection, agent, is_draining=is_draining)
             change.wake(DEPLOYMENTS)  # what is kept alive there goes on elsewhere
 
+    async def note_inventory(self, agent: str, inventory: Inventory) -> None:
+        """The agent's machine has changed."""
+        async with self._changes.begin() as change:
+            await agents.update_agent(change.connection, agent, inventory=codec.dump(inventory))
+            change.wake(DEPLOYMENTS)  # as for draining
+
     async def describe(self, agent: str, ready: m.Ready) -> ReadyAgent | None:
         """What the scheduler is told of an agent that says `ready` of itself; None when it was removed."""
         async with self._changes.database.read() as connection:
