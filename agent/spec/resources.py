@@ -8,14 +8,19 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import cast
+from typing import TypeVar, cast
 
+from agent import codec
 from agent.errors import DamagedError
+
+_Record = TypeVar("_Record")
 
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
     """One GPU, or one MIG instance of a GPU: what can be leased to a job, named by its `uuid`.
+
+    What could not be read is None (or, of text for people, empty). What an instance can't say of itself is its GPU's.
 
     `index` is the driver's number of the physical GPU and may change at a reboot; instances of one GPU share it.
     `cuda` is the newest CUDA version that the driver serves ("12.8"), `mig_parent` the UUID of the GPU that a MIG
@@ -33,6 +38,23 @@ class Gpu:
     mig_parent: str | None = None
     pci_bus_id: str | None = None
     withheld: str = ""
+    mig_profile: str | None = None  # "1g.10gb"
+    gpu_instance: int | None = None  # the driver's numbers of a MIG instance's two halves
+    compute_instance: int | None = None
+    numa_node: int | None = None
+    cpus: str | None = None  # those close to it, as the kernel writes them: 0-15,32-47
+    persistence: bool | None = None  # whether the driver keeps it awake
+    ecc: bool | None = None
+    ecc_uncorrected: int | None = None  # since the driver was loaded or the GPU reset
+    remapped_rows: int | None = None  # of its memory, broken and replaced for good
+    remap_pending: bool | None = None  # whether one more waits for a reset
+    retired_pages: int | None = None  # the same of GPUs from before A100
+    throttling: tuple[str, ...] | None = None  # what slows it down: "power cap", "hardware thermal slowdown"
+    power_limit_watts: float | None = None
+    pcie_generation: int | None = None  # that GPU and slot can do; at rest the link runs slower
+    pcie_width: int | None = None  # lanes in use, and those that there could be
+    pcie_width_most: int | None = None
+    nvlinks: int | None = None  # that are up
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +124,6 @@ def derive_labels(inventory: Inventory) -> tuple[str, ...]:
     return tuple(dict.fromkeys(labels))
 
 
-@lru_cache(maxsize=4096)
 def gpu_labels(gpu: Gpu) -> frozenset[str]:
     """The labels that a machine has because of this GPU."""
     return frozenset((*_list_gpu_labels(gpu), *(("mig",) if gpu.mig_parent else ())))
@@ -111,12 +132,7 @@ def gpu_labels(gpu: Gpu) -> frozenset[str]:
 def to_json(inventory: Inventory) -> dict[str, object]:
     """`inventory` as plain JSON data, every field present; `inventory_from_json` reads it back."""
     data: dict[str, object] = {name: getattr(inventory, name) for name in Inventory.__slots__}
-    data["disks"] = [{name: getattr(disk, name) for name in Disk.__slots__} for disk in inventory.disks]
-    data["gpus"] = [{name: getattr(gpu, name) for name in Gpu.__slots__} for gpu in inventory.gpus]
-    data["links"] = [{name: getattr(link, name) for name in GpuLink.__slots__} for link in inventory.links]
-    data["tools"] = dict(inventory.tools)
-    data["problems"] = list(inventory.problems)
-    return data
+    return {name: codec.to_json(value) for name, value in data.items()}
 
 
 def inventory_from_json(data: object) -> Inventory:
@@ -134,14 +150,14 @@ def inventory_from_json(data: object) -> Inventory:
         cpu_model=_text(top, "cpu_model"),
         cpu_count=_whole(top, "cpu_count"),
         memory_bytes=_whole(top, "memory_bytes"),
-        disks=tuple(_read_disk(_as_object(disk, "disks")) for disk in _list(top, "disks")),
-        gpus=tuple(_read_gpu(_as_object(gpu, "gpus")) for gpu in _list(top, "gpus")),
+        disks=_records(Disk, top, "disks"),
+        gpus=_records(Gpu, top, "gpus"),
         tools={
             name: _as_text(version, "tools")
             for name, version in _as_object(top.get("tools", {}), "tools").items()
         },
         problems=tuple(_as_text(problem, "problems") for problem in _list(top, "problems")),
-        links=tuple(_read_link(_as_object(link, "links")) for link in _list(top, "links")),
+        links=_records(GpuLink, top, "links"),
     )
 
 
@@ -152,10 +168,30 @@ _EMPTY_WORDS = re.compile(
 )
 
 
-def _list_gpu_labels(gpu: Gpu) -> list[str]:
-    major = (gpu.cuda or "").partition(".")[0]
-    cuda = ["cuda", f"cuda-{major}"] if re.fullmatch(r"[0-9]+", major) else []
-    return ["gpu", "nvidia", *cuda, *_model_labels(gpu.name)]
+def _list_gpu_labels(gpu: Gpu) -> tuple[str, ...]:
+    return _derive_gpu_labels(
+        gpu.name, gpu.cuda or "", gpu.compute_capability or "", gpu.mig_profile or "", bool(gpu.nvlinks)
+    )
+
+
+@lru_cache(maxsize=4096)
+def _derive_gpu_labels(
+    name: str,
+    cuda: str,
+    capability: str,
+    profile: str,
+    has_nvlinks: bool,  # noqa: FBT001 - a fact, as the others
+) -> tuple[str, ...]:
+    major = cuda.partition(".")[0]
+    labels = ["gpu", "nvidia", *(["cuda", f"cuda-{major}"] if re.fullmatch(r"[0-9]+", major) else [])]
+    labels += _model_labels(name)
+    if re.fullmatch(r"[a-z0-9.+]+", profile):
+        labels.append(f"mig-{profile}")
+    if re.fullmatch(r"[0-9]+\.[0-9]+", capability):
+        labels.append(f"sm-{capability.replace('.', '')}")
+    if has_nvlinks:
+        labels.append("nvlink")
+    return tuple(dict.fromkeys(labels))
 
 
 def _model_labels(name: str) -> list[str]:
@@ -172,36 +208,12 @@ def _model_labels(name: str) -> list[str]:
     return labels
 
 
-def _read_disk(data: Mapping[str, object]) -> Disk:
-    return Disk(_text(data, "path"), _whole(data, "total_bytes"), _whole(data, "free_bytes"))
-
-
-def _read_link(data: Mapping[str, object]) -> GpuLink:
-    return GpuLink(_text(data, "first"), _text(data, "second"), _text(data, "kind"))
-
-
-def _read_gpu(data: Mapping[str, object]) -> Gpu:
-    memory = data.get("memory_bytes")
-    return Gpu(
-        index=_whole(data, "index"),
-        uuid=_text(data, "uuid"),
-        name=_text(data, "name"),
-        memory_bytes=None if memory is None else _whole(data, "memory_bytes"),
-        driver=_text_or_none(data, "driver"),
-        cuda=_text_or_none(data, "cuda"),
-        compute_capability=_text_or_none(data, "compute_capability"),
-        mig_parent=_text_or_none(data, "mig_parent"),
-        pci_bus_id=_text_or_none(data, "pci_bus_id"),
-        withheld=_text_or_none(data, "withheld") or "",
-    )
+def _records(kind: type[_Record], data: Mapping[str, object], key: str) -> tuple[_Record, ...]:
+    return tuple(codec.from_json(kind, _as_object(item, key), where="inventory") for item in _list(data, key))
 
 
 def _text(data: Mapping[str, object], key: str) -> str:
     return _as_text(data.get(key), key)
-
-
-def _text_or_none(data: Mapping[str, object], key: str) -> str | None:
-    return None if data.get(key) is None else _text(data, key)
 
 
 def _whole(data: Mapping[str, object], key: str) -> int:

@@ -74,7 +74,7 @@ def test_machine_show_prints_json_with_labels(nvml: Path):
     data = json.loads(show("json", nvml_env(nvml, [FakeGpu("NVIDIA H200", uuid="GPU-a")])))
     assert data["gpus"][0]["uuid"] == "GPU-a"
     assert data["labels"][:3] == ["self-hosted", "linux", data["arch"].lower()]
-    assert data["labels"][3:] == ["gpu", "nvidia", "cuda", "cuda-12", "h200"]
+    assert data["labels"][3:] == ["gpu", "nvidia", "cuda", "cuda-12", "h200", "sm-90"]
     assert inventory_from_json(data).gpus[0].name == "NVIDIA H200"
 
 

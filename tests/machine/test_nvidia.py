@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.nvml import GIB, FakeGpu, FakeInstance, nvml_env
+from support.nvml import GIB, FakeGpu, FakeInstance, FakeMachine, nvml_env
 
 from agent.machine.probes.driver_problems import explain_failed_start
 
@@ -52,27 +52,179 @@ def run_probe(program: str, env: dict[str, str], timeout_seconds: float = 60):
     return json.loads(result.stdout)
 
 
+FACTS = {
+    "index": 0,
+    "uuid": "GPU-a",
+    "name": "NVIDIA H200",
+    "memory_bytes": 141 * GIB,
+    "driver": "570.86.15",
+    "cuda": "12.8",
+    "compute_capability": "9.0",
+    "mig_parent": None,
+    "pci_bus_id": "00000000:01:00.0",
+    "withheld": "",
+    "mig_profile": None,
+    "gpu_instance": None,
+    "compute_instance": None,
+    "numa_node": 1,
+    "cpus": "0-3,8-11",
+    "persistence": True,
+    "ecc": True,
+    "ecc_uncorrected": 0,
+    "remapped_rows": 3,
+    "remap_pending": False,
+    "retired_pages": 2,
+    "throttling": ["power cap", "hardware thermal slowdown"],
+    "power_limit_watts": 700.0,
+    "pcie_generation": 5,
+    "pcie_width": 8,
+    "pcie_width_most": 16,
+    "nvlinks": 0,
+}
+WELL = FakeGpu(
+    uuid="GPU-a",
+    facts={
+        "numa": 1,
+        "cpus": "0f0f",
+        "remapped": "1,2,0,0",
+        "retired_sbe": 2,
+        "reasons": 0x44,
+        "pcie_width": 8,
+        "pcie_gen": 1,
+    },
+)
+
+
 def test_a_gpu_is_listed_with_all_its_facts(nvml: Path):
-    gpu = FakeGpu("NVIDIA H200", memory_bytes=141 * GIB, uuid="GPU-a", compute_capability="9.0")
-    assert run_probe(LIST, nvml_env(nvml, [gpu], driver="570.86.15", cuda="12.8")) == {
-        "gpus": [
-            {
-                "index": 0,
-                "uuid": "GPU-a",
-                "name": "NVIDIA H200",
-                "memory_bytes": 141 * GIB,
-                "driver": "570.86.15",
-                "cuda": "12.8",
-                "compute_capability": "9.0",
-                "mig_parent": None,
-                "pci_bus_id": "00000000:01:00.0",
-                "withheld": "",
-            }
-        ],
-        "problems": [],
-        "is_silent": False,
-        "links": [],
+    listing = run_probe(LIST, nvml_env(nvml, [WELL], driver="570.86.15", cuda="12.8"))
+    assert listing == {"gpus": [FACTS], "problems": [], "is_silent": False, "links": []}
+
+
+ONE_BY_ONE = """
+import dataclasses, json, os
+from pathlib import Path
+from agent.machine.probes.nvidia import list_gpus
+file = Path(os.environ["FLOW_TEST_NVML"])
+whole = file.read_text()
+found = {}
+for function in json.loads(os.environ["FUNCTIONS"]):
+    for error in (3, 10, 13, 999):
+        file.write_text(whole + f"fault|*|{function}|{error}\\n")
+        (gpu,) = list_gpus().gpus
+        found.setdefault(function, []).append(dataclasses.asdict(gpu))
+print(json.dumps(found))
+"""
+# What each question is asked for.
+ASKED = {
+    "nvmlDeviceGetName": {"name": "NVIDIA GPU"},
+    "nvmlDeviceGetMemoryInfo": {"memory_bytes": None},
+    "nvmlSystemGetDriverVersion": {"driver": None},
+    "nvmlDeviceGetCudaComputeCapability": {"compute_capability": None},
+    "nvmlDeviceGetPciInfo_v3": {"pci_bus_id": None},
+    "nvmlDeviceGetPersistenceMode": {"persistence": None},
+    "nvmlDeviceGetEccMode": {"ecc": None},
+    "nvmlDeviceGetTotalEccErrors": {"ecc_uncorrected": None},
+    "nvmlDeviceGetRemappedRows": {"remapped_rows": None, "remap_pending": None},
+    "nvmlDeviceGetRetiredPages": {"retired_pages": None},
+    "nvmlDeviceGetEnforcedPowerLimit": {"power_limit_watts": None},
+    "nvmlDeviceGetMaxPcieLinkGeneration": {"pcie_generation": None},
+    "nvmlDeviceGetCurrPcieLinkWidth": {"pcie_width": None},
+    "nvmlDeviceGetMaxPcieLinkWidth": {"pcie_width_most": None},
+    "nvmlDeviceGetCpuAffinity": {"cpus": None},
+    "nvmlDeviceGetNumaNodeId": {"numa_node": None},
+    "nvmlDeviceGetMigMode": {},
+    "nvmlDeviceGetNvLinkState": {},
+    "nvmlDeviceGetCurrentClocksEventReasons": {},  # by its older name
+    "nvmlSystemGetCudaDriverVersion_v2": {},  # by its older name
+}
+
+
+def test_a_value_that_cannot_be_read_costs_no_other(nvml: Path):
+    env = {**nvml_env(nvml, [WELL]), "FUNCTIONS": json.dumps(list(ASKED))}
+    found = run_probe(ONE_BY_ONE, env)
+    for function, lacking in ASKED.items():
+        assert found[function] == [{**FACTS, **lacking}] * 4, function
+
+
+def test_a_driver_from_before_most_questions_lists_what_it_knows(nvml: Path):
+    gpus = [WELL, FakeGpu(nvlinks=[0])]
+    [gpu, other] = run_probe(LIST, nvml_env(nvml, gpus, "oldest facts"))["gpus"]
+    unknown = dict.fromkeys(["numa_node", "cpus", "remapped_rows", "remap_pending"])
+    assert gpu == {**FACTS, **unknown}
+    assert other["nvlinks"] == 1
+
+
+KERNEL = """
+import sys
+from pathlib import Path
+from agent.machine.probes import nvidia_facts
+nvidia_facts.PCI_DEVICES = Path(os.environ["PCI_DEVICES"])
+"""
+
+
+def test_what_an_old_driver_does_not_tell_of_numa_the_kernel_does(nvml: Path, tmp_path: Path):
+    for bus, node in (("0000:01:00.0", "1"), ("0000:02:00.0", "-1")):
+        (tmp_path / bus).mkdir()
+        (tmp_path / bus / "numa_node").write_text(f"{node}\n")
+        (tmp_path / bus / "local_cpulist").write_text("0-3,8-11\n")
+    env = {**nvml_env(nvml, [WELL, FakeGpu()], "oldest facts"), "PCI_DEVICES": str(tmp_path)}
+    gpus = run_probe("import os\n" + KERNEL + LIST, env)["gpus"]
+    assert [(gpu["numa_node"], gpu["cpus"]) for gpu in gpus] == [(1, "0-3,8-11"), (None, "0-3,8-11")]
+
+
+def kinds(listing: dict) -> dict[tuple[str, str], str]:
+    return {(link["first"][-1], link["second"][-1]): link["kind"] for link in listing["links"]}
+
+
+def test_gpus_are_connected_as_nvidia_smi_words_it(nvml: Path):
+    ring = [
+        FakeGpu(uuid="GPU-a", nvlinks=[1, 1]),
+        FakeGpu(uuid="GPU-b", nvlinks=[0, 0]),
+        FakeGpu(uuid="GPU-c"),
+    ]
+    ring += [FakeGpu(uuid=f"GPU-{name}") for name in "def"]
+    levels = {(0, 2): 10, (0, 3): 20, (0, 4): 30, (0, 5): 40, (1, 2): 50, (1, 3): 0}
+    found = kinds(run_probe(LIST, FakeMachine(nvml, ring, levels=levels).env))
+    assert found == {
+        ("a", "b"): "NV2",
+        ("a", "c"): "PIX",
+        ("a", "d"): "PXB",
+        ("a", "e"): "PHB",
+        ("a", "f"): "NODE",
+        ("b", "c"): "SYS",
+        ("b", "d"): "PSB",
     }
+
+
+def test_gpus_behind_switches_have_as_many_links_as_both_have_up(nvml: Path):
+    gpus = [
+        FakeGpu(uuid=f"GPU-{name}", nvlinks=["switch"] * up)
+        for name, up in zip("abc", (18, 18, 16), strict=True)
+    ]
+    listing = run_probe(LIST, nvml_env(nvml, gpus))
+    assert kinds(listing) == {("a", "b"): "NV18", ("a", "c"): "NV16", ("b", "c"): "NV16"}
+    assert [gpu["nvlinks"] for gpu in listing["gpus"]] == [18, 18, 16]
+
+
+def test_a_gpu_whose_links_cannot_be_read_costs_no_other_its_own(nvml: Path):
+    machine = FakeMachine(nvml, [FakeGpu(uuid=f"GPU-{n}", nvlinks=["switch"]) for n in "abc"])
+    machine.fail("nvmlDeviceGetNvLinkState", 999, index=0)
+    assert kinds(run_probe(LIST, machine.env)) == {("b", "c"): "NV1"}
+
+
+def test_an_instance_says_its_profile_and_its_numbers(nvml: Path):
+    ids = {"gi": 7, "ci": 0, "slices": 3, "ci_slices": 3}
+    named = FakeInstance("NVIDIA A100-SXM4-40GB MIG 3g.20gb", 20 * GIB, uuid="MIG-a", facts=ids)
+    part = {"gi": 9, "ci": 1, "slices": 3, "ci_slices": 1}
+    unnamed = FakeInstance("NVIDIA A100-SXM4-40GB", 20 * GIB, uuid="MIG-b", facts=part)
+    gpu = FakeGpu("NVIDIA A100-SXM4-40GB", 40 * GIB, uuid="GPU-a", instances=[named, unnamed])
+    other = FakeGpu(uuid="GPU-b")
+    listing = run_probe(LIST, FakeMachine(nvml, [gpu, other], levels={(0, 1): 50}).env)
+    first, second, _ = listing["gpus"]
+    assert (first["mig_profile"], first["gpu_instance"], first["compute_instance"]) == ("3g.20gb", 7, 0)
+    assert (second["mig_profile"], second["gpu_instance"], second["compute_instance"]) == ("1c.3g.20gb", 9, 1)
+    assert (first["numa_node"], first["pcie_width"], first["nvlinks"]) == (0, 16, None)
+    assert kinds(listing) == {("a", "b"): "SYS"}, "links are those of whole GPUs"
 
 
 def test_a_lost_gpu_is_told_of_and_hides_no_other(nvml: Path):

@@ -70,6 +70,13 @@ GPUS = st.builds(
     mig_parent=st.none() | TEXT,
     pci_bus_id=st.none() | TEXT,
     withheld=TEXT,
+    mig_profile=st.none() | TEXT,
+    gpu_instance=st.none() | COUNT,
+    ecc=st.none() | st.booleans(),
+    ecc_uncorrected=st.none() | COUNT,
+    throttling=st.none() | st.lists(TEXT, max_size=2).map(tuple),
+    power_limit_watts=st.none() | st.floats(0, 1e6),
+    nvlinks=st.none() | COUNT,
 )
 INVENTORIES = st.builds(
     Inventory,
@@ -92,6 +99,18 @@ INVENTORIES = st.builds(
 @given(INVENTORIES)
 def test_an_inventory_survives_json(inventory: Inventory):
     assert inventory_from_json(json.loads(json.dumps(to_json(inventory)))) == inventory
+
+
+def test_what_a_gpu_can_compute_and_that_it_has_nvlinks_are_labels():
+    with_links = gpu("NVIDIA H200", compute_capability="9.0", nvlinks=18)
+    assert derive_labels(with_gpus(with_links))[3:] == ("gpu", "nvidia", "h200", "sm-90", "nvlink")
+    alone = gpu("NVIDIA RTX PRO 6000", compute_capability="12.0", nvlinks=0)
+    assert derive_labels(with_gpus(alone))[3:] == ("gpu", "nvidia", "rtx-pro-6000", "sm-120")
+
+
+def test_a_profile_that_the_name_does_not_tell_is_a_label():
+    instance = gpu("NVIDIA A100", mig_parent="GPU-0", mig_profile="3g.20gb")
+    assert "mig-3g.20gb" in derive_labels(with_gpus(instance))
 
 
 @given(INVENTORIES)
@@ -117,8 +136,8 @@ def test_any_nvlink_is_closer_than_any_way_over_pcie():
 
 def test_a_gpu_of_an_agent_that_knows_of_no_withholding_is_offered():
     gpu = {"index": 0, "uuid": "GPU-a", "name": "NVIDIA H200"}
-    [old, null] = inventory_from_json(to_json(PLAIN) | {"gpus": [gpu, gpu | {"withheld": None}]}).gpus
-    assert (old.withheld, null.withheld) == ("", "")
+    [old] = inventory_from_json(to_json(PLAIN) | {"gpus": [gpu]}).gpus
+    assert (old.withheld, old.numa_node, old.throttling) == ("", None, None)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +160,8 @@ def test_a_gpu_of_an_agent_that_knows_of_no_withholding_is_offered():
 def test_a_wrong_type_is_refused_by_the_name_of_its_key(change: dict, key: str):
     with pytest.raises(DamagedError) as caught:
         inventory_from_json(to_json(PLAIN) | change)
-    assert caught.value.where == f"inventory.{key}"
+    assert caught.value.where.startswith("inventory")
+    assert key in str(caught.value)
 
 
 @pytest.mark.parametrize("data", [None, [], "text", 7])
