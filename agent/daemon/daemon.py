@@ -27,6 +27,7 @@ from agent.daemon.connection import Connection, Link
 from agent.daemon.control import Control
 from agent.daemon.drain import Draining
 from agent.daemon.generation import Generation
+from agent.daemon.gpus import GpuCare
 from agent.daemon.health import Health
 from agent.daemon.jobs import JobTable
 from agent.daemon.leases import HeldLeases
@@ -134,6 +135,7 @@ class Daemon:
 
         self._boot = describe_boot(read_boot_id())
         self._health = health = Health(registration, self._jobs, self._drain, machine, self._boot)
+        self._gpu_care = GpuCare(machine, self._jobs)
         self._has_adopted = False
         self._link = Link(
             registration,
@@ -207,7 +209,7 @@ class Daemon:
         told: asyncio.Future[signal.Signals] = asyncio.get_running_loop().create_future()
         _leave_on_signals(told)
         control = Control(self._state, self._drain, self._describe)
-        loops = (self._connect(), self._jobs.watch(), control.serve())
+        loops = (self._connect(), self._jobs.watch(), self._gpu_care.run(), control.serve())
         work: list[asyncio.Future[None]] = [asyncio.ensure_future(loop) for loop in loops]
         try:
             ends: list[asyncio.Future[Any]] = [told, *work]

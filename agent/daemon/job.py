@@ -118,7 +118,7 @@ class DaemonJob:
     has_ended: asyncio.Event = field(default_factory=asyncio.Event)  # its processes too
     is_complete: bool = False  # the server has all of it
     fate: Fate | None = None
-    trouble: str = ""  # why it is to fail as soon as it runs: one of its GPUs broke before
+    trouble: str = ""  # why it fails though nobody wants its end: one of its GPUs broke
     spoil: str = ""  # what was done to its folder, until that is settled
     last_word: LastWord | None = None
     journal: JournalTail = field(init=False)

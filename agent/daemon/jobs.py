@@ -208,8 +208,7 @@ class JobTable:
             held.has_begun.set()
             self._enforcer.set_deadline(held)
             log.info("job %s started (lease %d)", *held.key)
-            if held.trouble:
-                self.fail(held.gpus, held.trouble)
+            self._fail_troubled(held)
         self._has_news.set()
         self.growth.set()
 
@@ -232,13 +231,15 @@ class JobTable:
     def fail(self, gpus: Collection[str], reason: str) -> None:
         """These GPUs are broken: the attempts that have one of them fail, as failed by the machine. Others are left alone."""
         for job in self:
-            if job.gpus.isdisjoint(gpus):
-                continue
-            if job.state is DaemonJobState.RUNNING:
-                log.warning("job %s fails: %s", job.folder.job, reason)
-                self._enforcer.cancel(job, reason, FailureKind.INFRASTRUCTURE)
-            elif job.state in (DaemonJobState.WAITING, DaemonJobState.STARTING):
-                job.trouble = job.trouble or reason
+            if not job.trouble and not job.gpus.isdisjoint(gpus):
+                job.trouble = reason
+                self._fail_troubled(job)
+
+    def _fail_troubled(self, job: DaemonJob) -> None:
+        """One that has not begun yet fails as soon as it has."""
+        if job.trouble and job.state is DaemonJobState.RUNNING:
+            log.warning("job %s fails: %s", job.folder.job, job.trouble)
+            self._enforcer.cancel(job, job.trouble, FailureKind.INFRASTRUCTURE)
 
     async def answer(self, job: str, lease: int, answer: m.StepAnswer) -> None:
         """Somebody has answered what a step of the attempt waits for: its supervisor is told, until it has heard."""

@@ -64,8 +64,7 @@ class Machine:
     def withhold(self, by: WithheldBy, reasons: Mapping[str, str]) -> None:
         """From now on `by` keeps these GPUs from jobs, each UUID with its reason, and no others."""
         if self._withheld.say(by, reasons) and self._inventory is not None:
-            self._inventory = self._mark(self._inventory)
-            self._note_change()
+            self._take_up(self._mark(self._inventory))
 
     async def look_again(self) -> None:
         """There are other GPUs, or the same with other facts: the inventory has them from now on, and the server hears of it."""
@@ -73,10 +72,7 @@ class Machine:
         before = self._inventory
         if before is None or listing.is_silent:
             return
-        now = self._mark(replace(before, gpus=listing.gpus, links=listing.links))
-        if now != before:
-            self._inventory = now
-            self._note_change()
+        self._take_up(self._mark(replace(before, gpus=listing.gpus, links=listing.links)))
 
     def _mark(self, inventory: Inventory) -> Inventory:
         """`inventory` with what is withheld. A GPU that a fault took away stays in it, as it was: somebody waits for it."""
@@ -85,6 +81,11 @@ class Machine:
         lost = [gpu for gpu in before if gpu.uuid not in there and self._withheld.is_fault(gpu)]
         gpus = sorted((*inventory.gpus, *lost), key=lambda gpu: gpu.index)
         return replace(inventory, gpus=tuple(self._withheld.mark(gpu) for gpu in gpus))
+
+    def _take_up(self, inventory: Inventory) -> None:
+        if inventory != self._inventory:
+            self._inventory = inventory
+            self._note_change()
 
     def _note_change(self) -> None:
         self.changes += 1
