@@ -179,7 +179,7 @@ class JobTable:
             folder,
             DaemonJobState.WAITING,
             JobLimits.of(assign.spec),
-            frozenset(settings.gpus),
+            frozenset(settings.gpus if assign.gpus is None else assign.gpus),
             assign.spec.event_apart,
         )
         self._jobs.setdefault(job.key, job)

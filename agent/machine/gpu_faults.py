@@ -216,7 +216,11 @@ def _judge_whole(record: _Record) -> tuple[str, bool]:
         (None in record.xids, *_word_xid(record.xids.get(None, 0))),
         (health.error == RESET_REQUIRED, "it has to be reset", True),
         # Which instance has met them only an Xid tells.
-        (errors, f"{errors} memory errors that can't be corrected", record.has_new_errors and not is_cut),
+        (
+            errors,
+            f"{errors} memory error{'' if errors == 1 else 's'} that can't be corrected",
+            record.has_new_errors and not is_cut,
+        ),
         (health.remap_failed, "broken memory can't be replaced", False),
         (health.remap_pending, "broken memory waits for a reset to be replaced", False),
         (health.retire_pending, "broken memory waits for a reset to be taken out of use", False),

@@ -80,31 +80,32 @@ class GpuWatch:
                         self._tell(look)
                         self._ended.wait(self._look_seconds)
                     return True
+                uuids = frozenset(gpu.uuid for gpu in look.gpus)
+                if stream.uuids != uuids:  # before the look is told: from then on no Xid is missed
+                    stream.close()
+                    stream = XidStream(nvml, uuids)
                 self._tell(replace(look, is_reloaded=is_reloaded))
                 is_reloaded = False
                 if _list_kernels() != in_kernel:
                     return False
-                stream = self._follow(nvml, stream, look)
+                self._follow(nvml, stream)
         finally:
             stream.close()
         return False
 
-    def _follow(self, nvml: Any, stream: XidStream, look: DriverLook) -> XidStream:
-        """Hear events until the next look is due, from all GPUs that there are; an Xid makes it due at once."""
+    def _follow(self, nvml: Any, stream: XidStream) -> None:
+        """Hear events until the next look is due; an Xid makes it due at once."""
         due = time.monotonic() + self._look_seconds
-        uuids = frozenset(gpu.uuid for gpu in look.gpus)
-        if stream.uuids != uuids:
-            stream.close()
-            stream = XidStream(nvml, uuids)
         try:
             xid = stream.wait(self._look_seconds)
-        except nvml.NVMLError:
-            stream.close()  # opened anew when the GPUs change
+        except (
+            nvml.NVMLError
+        ):  # there are no events, or none any more: until the GPUs change there are looks only
+            stream.close()
             self._ended.wait(max(0.0, due - time.monotonic()))
-            return stream
+            return
         if xid is not None:
             self._tell(xid)
-        return stream
 
     def _tell(self, seen: DriverLook | XidEvent) -> None:
         if not self._ended.is_set():
