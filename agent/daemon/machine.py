@@ -57,6 +57,10 @@ class Machine:
         """What there is, with what is withheld of it; at most ten minutes old."""
         if self._inventory is None or time.monotonic() - self._taken_at > _INVENTORY_SECONDS:
             found = await asyncio.to_thread(_take_inventory, self.work_folder)
+            if not self._withheld.has_said(WithheldBy.FAULT):  # the watch has not looked yet
+                self._withheld.say(
+                    WithheldBy.FAULT, {gpu.uuid: gpu.withheld for gpu in found.gpus if gpu.withheld}
+                )
             self._inventory = self._mark(found)
             self._taken_at = time.monotonic()
         return self._inventory

@@ -28,6 +28,10 @@ class WithheldGpus:
         self._reasons[by] = dict(reasons)
         return before != self._reasons[by]
 
+    def has_said(self, by: WithheldBy) -> bool:
+        """Whether `by` has said anything yet."""
+        return by in self._reasons
+
     def is_fault(self, gpu: Gpu) -> bool:
         """Whether it is broken."""
         reasons = self._reasons.get(WithheldBy.FAULT, {})

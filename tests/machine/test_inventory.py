@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.manual_clock import ManualClock
-from support.nvml import FakeGpu, FakeInstance, nvml_env
+from support.nvml import HEALTHY, FakeGpu, FakeInstance, FakeMachine, nvml_env
 
 from agent.cli.machine.inventory import show_machine
 from agent.machine import inventory as inventory_module
@@ -84,10 +84,37 @@ def test_machine_show_prints_a_table_for_people(nvml: Path):
     lines = dict(line.split(maxsplit=1) for line in text.splitlines() if not line.startswith(("gpu", "disk")))
     assert "NVIDIA H200, n/a, driver 570.86.15, CUDA 12.8, compute 9.0, GPU-a" in text
     assert "A100 MIG 1g.5gb, 10.0 GiB, driver 570.86.15, CUDA 12.8, compute 9.0, MIG-c, of GPU-b" in text
+    assert "PCIe 5 x16, NUMA node 0, CPUs 0-15, power limit 700 W" in text
+    assert "ECC on, 0 uncorrectable errors, 0 rows remapped" in text
+    assert "persistence on, slowed down: no" in text
     assert "mig-1g.5gb" in lines["labels"]
     assert "GPU 2 is not listed: GPU is lost" in text
     columns = {len(line) - len(line.split("  ", 1)[1].lstrip()) for line in text.splitlines()}
     assert len(columns) == 1
+
+
+def test_machine_show_draws_how_gpus_are_connected_and_says_which_are_withheld(nvml: Path):
+    gpus = [
+        FakeGpu(uuid="GPU-a", nvlinks=["switch"] * 18),
+        FakeGpu(
+            uuid="GPU-b", nvlinks=["switch"] * 18, facts={"uncorrected": 2, "reasons": 0x24, "pcie_width": 8}
+        ),
+        FakeGpu(uuid="GPU-c", facts=dict.fromkeys(HEALTHY, -1) | {"cpus": "", "remapped": ""}),
+    ]
+    text = show("text", FakeMachine(nvml, gpus, levels={(0, 2): 50}).env)
+    lines = [line.strip().removeprefix("links").strip() for line in text.splitlines()]
+    start = lines.index("GPU0  GPU1  GPU2")
+    assert [line.split() for line in lines[start + 1 : start + 4]] == [
+        ["GPU0", "X", "NV18", "SYS"],
+        ["GPU1", "NV18", "X", "n/a"],
+        ["GPU2", "SYS", "n/a", "X"],
+    ]
+    assert "withheld from jobs: 2 memory errors that can't be corrected" in lines
+    assert "persistence on, slowed down: power cap, software thermal slowdown" in lines
+    assert any(line.startswith("PCIe 5 x8 of x16,") for line in lines)
+    assert "PCIe n/a, NUMA node n/a, CPUs n/a, power limit n/a" in lines
+    assert "ECC n/a, n/a uncorrectable errors, n/a rows remapped" in lines
+    assert "persistence n/a, slowed down: n/a" in lines
 
 
 def test_machine_show_says_so_where_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TextIO
 
 from agent.cli.arguments import add_command, add_format, add_subcommands, describe
+from agent.cli.machine.gpu_text import describe_facts, draw_links
 from agent.spec.resources import Gpu, Inventory, derive_labels, to_json
 
 
@@ -54,8 +55,12 @@ def _list_rows(inventory: Inventory, labels: tuple[str, ...]) -> Iterator[tuple[
         )
     for gpu in inventory.gpus:
         yield f"gpu {gpu.index}", _describe_gpu(gpu)
+        for line in describe_facts(gpu):
+            yield "", line
     if not inventory.gpus:
         yield "gpu", "none"
+    for number, line in enumerate(draw_links(inventory.gpus, inventory.links)):
+        yield "" if number else "links", line
     yield (
         "tools",
         ", ".join(f"{name} {version}" for name, version in sorted(inventory.tools.items())) or "none",

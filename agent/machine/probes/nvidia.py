@@ -5,15 +5,17 @@ or half-updated, no permission, one GPU that fell off the bus while seven others
 A GPU in MIG mode cannot run anything itself, so its instances are listed in its place.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from agent.machine.deadline import start_call
+from agent.machine.gpu_faults import FaultBook
 from agent.machine.probes.driver_problems import explain_failed_start, explain_silence
 from agent.machine.probes.nvidia_facts import describe_gpu
+from agent.machine.probes.nvidia_health import look_at_gpus
 from agent.machine.probes.nvidia_links import list_links
 from agent.machine.probes.nvidia_processes import list_process_ids
 from agent.machine.probes.nvidia_session import Device, ask, import_pynvml, session, walk
@@ -108,20 +110,28 @@ def _list_gpus() -> GpuListing:
     try:
         with session(nvml):
             devices = list(walk(nvml, problems))
-            gpus = tuple(_describe(nvml, device, problems) for device in devices)
+            faults = _find_faults(nvml)
+            gpus = tuple(_describe(nvml, device, problems, faults) for device in devices)
             links = tuple(list_links(nvml, _list_whole(nvml, devices)))
     except nvml.NVMLError as error:
         return GpuListing(problems=explain_failed_start(error.value, str(error)))
     return GpuListing(tuple(gpu for gpu in gpus if gpu is not None), tuple(problems), links=links)
 
 
-def _describe(nvml: Any, device: Device, problems: list[str]) -> Gpu | None:
+def _find_faults(nvml: Any) -> Mapping[str, str]:
+    """What one look shows to be out of service, by UUID of GPUs and instances. (Xids are seen by who watches.)"""
+    book = FaultBook()
+    book.look(look_at_gpus(nvml))
+    return {unit: fault.words for fault in book.list_faults() for unit in fault.units}
+
+
+def _describe(nvml: Any, device: Device, problems: list[str], faults: Mapping[str, str]) -> Gpu | None:
     try:
         uuid = nvml.nvmlDeviceGetUUID(device.handle)
     except nvml.NVMLError as error:
         problems.append(f"GPU {device.index} is not listed: {error}")
         return None
-    return describe_gpu(nvml, device, uuid)
+    return replace(describe_gpu(nvml, device, uuid), withheld=faults.get(uuid, ""))
 
 
 def _list_whole(nvml: Any, devices: Iterable[Device]) -> list[tuple[str, Any]]:
