@@ -23,6 +23,8 @@ from agent.cli.client import Client, connect
 from agent.cli.terminal.tables import plain, print_json, print_table
 from agent.cli.terminal.times import show_moment
 from agent.errors import NotFoundError, UsageError
+from agent.spec.resources import inventory_from_json
+from agent.spec.room import explain_withheld
 
 _PATH = "/api/v1/agents"
 _LISTS, _NUMBERS, _TEXTS = ("labels", "projects"), ("max_jobs",), ("group", "address")
@@ -84,7 +86,7 @@ def _list(arguments: argparse.Namespace) -> int:
             row["name"],
             row["status"],
             f"{row['jobs_held']} of {row['max_jobs']}",
-            len(row["inventory"].get("gpus") or ()),
+            _count_gpus(row["inventory"]),
             row["group"],
             ", ".join(row["labels"]),
             show_moment(row["last_seen"], sys.stdout),
@@ -128,6 +130,12 @@ def _remove(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _count_gpus(machine: dict[str, Any]) -> str:
+    gpus = machine.get("gpus") or ()
+    withheld = sum(bool(gpu.get("withheld")) for gpu in gpus)
+    return f"{len(gpus)} ({withheld} withheld)" if withheld else str(len(gpus))
+
+
 def _connect(arguments: argparse.Namespace) -> Client:
     return connect(url=arguments.url, token=arguments.token)
 
@@ -161,7 +169,7 @@ def _tell(arguments: argparse.Namespace, row: dict[str, Any]) -> int:
         print_json(row, sys.stdout)
         return 0
     machine, said = row["inventory"], row["arranged"]
-    gpus = [str(gpu.get("name", "GPU")) for gpu in machine.get("gpus") or ()]
+    gpus = inventory_from_json(machine).gpus
     facts = [
         ("agent", f"{row['name']} ({row['id']})"),
         ("state", row["status"]),
@@ -170,7 +178,10 @@ def _tell(arguments: argparse.Namespace, row: dict[str, Any]) -> int:
         ("labels", ", ".join(row["labels"]) + ("" if said["labels"] is None else "  (set here)")),
         ("projects", "all" if said["projects"] is None else ", ".join(said["projects"])),
         ("machine", f"{machine['os']} {machine['os_version']}, {machine['cpu_count']} CPUs"),
-        ("gpus", ", ".join(gpus) or "none"),
+        (
+            "gpus",
+            "\n".join(filter(None, (", ".join(gpu.name for gpu in gpus) or "none", explain_withheld(gpus)))),
+        ),
         ("software", row["software"] or "not connected yet"),
         ("last seen", show_moment(row["last_seen"], sys.stdout)),
     ]

@@ -107,6 +107,12 @@ class AgentReading:
             arranged=_arranged(row, visible),
         )
 
+    async def list_gpus(self) -> dict[str, dict[str, Any]]:
+        """By agent's id what its machine's GPUs are, and why which of them is withheld: what changes while it is connected."""
+        async with self._database.read() as connection:
+            rows = await agents.list_agents(connection)
+        return {row.id: {"id": row.id, "name": row.name, "gpus": _list_gpus(row)} for row in rows}
+
     async def count_by_state(self) -> dict[str, int]:
         """How many agents are in each of the `STATES`."""
         found = await self._look()
@@ -164,6 +170,11 @@ def _fields(row: AgentRow, jobs_held: int, *, is_online: bool) -> dict[str, Any]
         "created": time_text(row.created_at),
         "last_seen": time_text(row.last_seen_at),
     }
+
+
+def _list_gpus(row: AgentRow) -> list[dict[str, object]]:
+    keys = ("index", "uuid", "name", "withheld")
+    return [{key: gpu.get(key, "") for key in keys} for gpu in json.loads(row.inventory).get("gpus", ())]
 
 
 def _state(row: AgentRow, *, is_online: bool) -> str:

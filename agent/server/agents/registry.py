@@ -12,7 +12,7 @@ from agent.seal.identity import PublicIdentity, challenge_message, verify
 from agent.server.agents.scheduler import ReadyAgent
 from agent.server.events import audit
 from agent.server.events.changes import Changes
-from agent.server.events.live import DEPLOYMENTS, agent_topic
+from agent.server.events.live import DEPLOYMENTS, MACHINES, agent_topic
 from agent.server.people.auth.tokens import spend_registration_token
 from agent.server.store import agents
 from agent.server.store.agents import AgentRow
@@ -114,6 +114,7 @@ class Registry:
         async with self._changes.begin() as change:
             await agents.update_agent(change.connection, agent, inventory=codec.dump(inventory))
             change.wake(DEPLOYMENTS)  # as for draining
+            change.wake(MACHINES)
 
     async def describe(self, agent: str, ready: m.Ready) -> ReadyAgent | None:
         """What the scheduler is told of an agent that says `ready` of itself; None when it was removed."""

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from agent.server.api import event_streams
 from agent.server.events import frames
-from agent.server.events.live import project_topic
+from agent.server.events.live import MACHINES, project_topic
 from agent.server.http.call import Call
 from agent.server.http.operation import EVENTS, V1, Operation
 from agent.server.http.rooms import Rooms
@@ -22,7 +22,7 @@ class FeedQuery(msgspec.Struct, forbid_unknown_fields=True):
 
 
 async def follow_project(call: Call) -> Response:
-    """The changes of all runs of a project as they happen: server-sent events `run` and `job`."""
+    """The changes of all runs of a project as they happen: server-sent events `run` and `job`; `agent` where a machine's GPUs change."""
     query = call.query(FeedQuery)
     after: int | None = None if query.after is msgspec.UNSET else query.after
     if "last-event-id" in call.request.headers:
@@ -35,8 +35,17 @@ async def follow_project(call: Call) -> Response:
 async def _events(rooms: Rooms, project: int, after: int) -> AsyncIterator[bytes]:
     """Without an end: only the server's stop ends it, and then the viewer comes back."""
     yield f"id: {after}\n\n".encode()  # so that also one who saw nothing yet can go on from here
-    with rooms.bus.listen(project_topic(project)) as listener:
+    machines = await rooms.agents.reading.list_gpus()
+    with (
+        rooms.bus.listen(project_topic(project), MACHINES) as listener,
+        rooms.bus.listen(MACHINES) as changed,
+    ):
         while not rooms.bus.is_closing:
+            if changed.take():
+                before, machines = machines, await rooms.agents.reading.list_gpus()
+                for agent, now in machines.items():
+                    if now != before.get(agent):
+                        yield frames.event_bytes("agent", now, None)
             found = await rooms.runs.events.list_of_project(project, after)
             for event in found:
                 after = event.id

@@ -14,6 +14,7 @@ from agent.server.store.notifications import hear_notifications, notify
 QUEUE = "queue"  # something that the dispatcher looks at has changed
 TIMERS = "timers"  # a run wants to be woken at another time than before
 DEPLOYMENTS = "deployments"  # one has changed, or a run has ended that may be one's
+MACHINES = "machines"  # what an agent's machine has is something else than before
 GROUPS = "groups"  # letters to or from the keeper of the concurrency groups
 
 
@@ -47,6 +48,12 @@ class Listener:
         """There is something new."""
         self._event.set()
 
+    def take(self) -> bool:
+        """Whether there was a wake-up since the last time; not waited for."""
+        is_set = self._event.is_set()
+        self._event.clear()
+        return is_set
+
     async def wait(self, timeout_seconds: float) -> bool:
         """True after a wake-up, False when none came in time."""
         try:
@@ -66,16 +73,18 @@ class Bus:
         self.is_closing = False
 
     @contextmanager
-    def listen(self, topic: str) -> Iterator[Listener]:
-        """A listener that hears `topic` for as long as the block runs."""
+    def listen(self, *topics: str) -> Iterator[Listener]:
+        """A listener that hears these for as long as the block runs."""
         listener = Listener()
-        self._listeners.setdefault(topic, set()).add(listener)
+        for topic in topics:
+            self._listeners.setdefault(topic, set()).add(listener)
         try:
             yield listener
         finally:
-            self._listeners[topic].discard(listener)
-            if not self._listeners[topic]:
-                del self._listeners[topic]
+            for topic in topics:
+                self._listeners[topic].discard(listener)
+                if not self._listeners[topic]:
+                    del self._listeners[topic]
 
     def wake(self, topic: str) -> None:
         """Tell everybody who listens on `topic`."""

@@ -20,6 +20,8 @@ from agent.server.process.problems import ConflictError, TooLargeError, status_o
 from agent.server.runs.run_reading import JobInQueue
 from agent.server.web.pages import HTML, redirect, render, wants_page
 from agent.server.web.questions import show_questions, take_answer
+from agent.spec.resources import inventory_from_json
+from agent.spec.room import explain_withheld
 from agent.spec.status import JobStatus, RunStatus
 
 _MOST_RUNS = 30
@@ -167,12 +169,13 @@ def _shown_wait(job: JobInQueue, now: float) -> dict[str, object]:
 
 def _shown_agent(one: AgentAtWork, now: float) -> dict[str, object]:
     agent = one.agent
-    gpus = agent.inventory.get("gpus")
-    names = [str(gpu.get("name", "GPU")) for gpu in gpus] if isinstance(gpus, list) else []
+    gpus = inventory_from_json(agent.inventory).gpus
+    names = [gpu.name for gpu in gpus]
     return {
         "name": agent.name,
         "state": agent.status,
         "gpus": ", ".join(names) or "none",
+        "withheld": explain_withheld(gpus),
         "jobs": [{"id": job, "key": key} for job, key in one.jobs.items()],
         "seen": f"{_duration(now - read_moment(agent.last_seen or ''))} ago"
         if agent.status == "offline"
