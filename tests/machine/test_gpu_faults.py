@@ -1,6 +1,8 @@
 """agent/machine/gpu_faults.py: what keeps a GPU from jobs, which faults end jobs, and when a GPU is well again."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -145,6 +147,15 @@ def test_a_driver_that_is_silent_is_no_reload() -> None:
     silent = seen(WELL)
     silent.note_silence(30)
     assert told(silent) == [(("GPU-a",), "the NVIDIA driver has not answered for 30 seconds", False)]
+
+
+def test_the_table_of_xids_in_the_documentation_is_the_one_that_counts() -> None:
+    page = Path(__file__).parents[2] / "docs" / "gpu.md"
+    rows = re.findall(r"^\| (\d+) \| (.+) \| (fails|goes on) \|$", page.read_text(), re.MULTILINE)
+    assert rows == [
+        (str(number), meaning.words, "fails" if meaning.ends_jobs else "goes on")
+        for number, meaning in sorted(XIDS.items())
+    ]
 
 
 healths = st.builds(
