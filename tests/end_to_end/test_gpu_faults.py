@@ -108,6 +108,27 @@ def test_a_job_whose_gpu_was_lost_is_tried_again_on_another(lab: Lab, machine: F
     assert lab.wait_for_run(run)["conclusion"] == "success"
 
 
+def test_a_program_that_dies_first_of_a_lost_gpu_is_not_to_blame_and_one_on_a_gpu_that_is_well_is(
+    lab: Lab, machine: FakeMachine
+) -> None:
+    """No daemon is there to see it: the job's supervisor looks."""
+    lab.add_agent("box", "--max-jobs", "4", environment=machine.env)
+    script = f"{hold(lab)}; exit 3"
+    one = "{gpus: 1}"
+    run = lab.submit(lab.write_flow(job("one", script, resources=one) + job("two", script, resources=one)))
+    places = {gpu_of(lab, run, key): key for key in ("one", "two")}
+    lab.kill("box")
+    machine.lose(0)
+    (lab.folder / "gate").touch()
+    lab.start_agent("box", machine.env)
+    lab.wait_for_run(run)
+    ends = jobs_of(lab, run)
+    lost, own = ends[places["GPU-a"]], ends[places["GPU-b"]]
+    assert lost["failure_kind"] == "infrastructure"
+    assert lost["message"].startswith("GPU GPU-a is out of service: it fell off the bus; ")
+    assert (own["failure_kind"], "out of service" in own["message"]) == ("user", False)
+
+
 def test_an_xid_of_a_program_costs_nobody_a_gpu_and_one_of_the_gpu_does(
     lab: Lab, machine: FakeMachine
 ) -> None:

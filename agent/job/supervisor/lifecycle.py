@@ -8,6 +8,7 @@
     open              people may attach to the job from now on
     pre               `pre` stages of all actions
     main              the steps, or the stages
+    GPUs              a job that failed looks whether one of its own is broken
     hold              a job that failed waits for somebody to look, when that was asked for
     ------------------------------------------------------------------- the second half
     post              `post` stages, the last action's first
@@ -44,6 +45,7 @@ from agent.job.steps.turns import settle
 from agent.job.supervisor.engine import FolderGuard, StepLoop
 from agent.job.supervisor.holding import Hold
 from agent.job.supervisor.hooks import completed_hook, started_hook
+from agent.job.supervisor.lost_gpus import find_lost_gpu
 from agent.journal.format import Annotation
 from agent.spec.job import StepSpec
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
@@ -250,6 +252,13 @@ class Lifecycle:
             await self._guarded(self._stages.run)
             await self._guarded(lambda: self._engine.run_steps(stages.list_steps(), self._job.scope))
 
+    async def look_at_gpus(self) -> None:
+        """A program that died of a broken GPU is no fault of who wrote it."""
+        job = self._job
+        if job.failure_kind is FailureKind.USER and (lost := await find_lost_gpu(job.settings.gpus)):
+            job.log.recorder.annotate(Annotation(job.log.step, "error", lost))
+            job.blame_machine(lost)
+
     async def hold(self) -> None:
         """A failed job waits, when that was asked for."""
         await self._hold.wait()
@@ -426,6 +435,7 @@ PHASES = (
     LifePhase("open", Lifecycle.open_doors, is_second_half=False),
     LifePhase("pre", Lifecycle.run_pre, is_second_half=False),
     LifePhase("main", Lifecycle.run_main, is_second_half=False),
+    LifePhase("GPUs", Lifecycle.look_at_gpus, is_second_half=False),
     LifePhase("hold", Lifecycle.hold, is_second_half=False),
     LifePhase("post", Lifecycle.run_post, is_second_half=True),
     LifePhase("detach", Lifecycle.detach, is_second_half=True),

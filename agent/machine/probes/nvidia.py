@@ -5,7 +5,7 @@ or half-updated, no permission, one GPU that fell off the bus while seven others
 A GPU in MIG mode cannot run anything itself, so its instances are listed in its place.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -58,6 +58,15 @@ def list_gpus(*, timeout_seconds: float = TIMEOUT_SECONDS) -> GpuListing:
         return call.result(timeout_seconds)
     except TimeoutError:
         return GpuListing(problems=(explain_silence(timeout_seconds),), is_silent=True)
+
+
+def find_broken(uuids: Collection[str], *, timeout_seconds: float = TIMEOUT_SECONDS) -> Mapping[str, str]:
+    """Those of these GPUs or instances on which no work can go on, with the reason. Empty also where nothing is known. Raises nothing."""
+    call = start_call(lambda: _find_broken(uuids), name="probe-nvidia")
+    try:
+        return call.result(timeout_seconds)
+    except TimeoutError:
+        return {}
 
 
 class GpuMeter:
@@ -116,6 +125,23 @@ def _list_gpus() -> GpuListing:
     except nvml.NVMLError as error:
         return GpuListing(problems=explain_failed_start(error.value, str(error)))
     return GpuListing(tuple(gpu for gpu in gpus if gpu is not None), tuple(problems), links=links)
+
+
+def _find_broken(uuids: Collection[str]) -> Mapping[str, str]:
+    nvml = import_pynvml()
+    book = FaultBook()
+    try:
+        with session(nvml):
+            look = look_at_gpus(nvml)
+    except nvml.NVMLError:
+        return {}
+    if look.away:
+        return {}
+    book.look(look)
+    gone = "it fell off the bus" if look.unreachable else "it is gone from this machine"
+    broken = {uuid: gone for uuid in uuids if uuid not in book.units}
+    faults = {unit: fault.words for fault in book.list_faults() if fault.ends_jobs for unit in fault.units}
+    return broken | {uuid: faults[uuid] for uuid in uuids if uuid in faults}
 
 
 def _find_faults(nvml: Any) -> Mapping[str, str]:
