@@ -1,14 +1,17 @@
 """`resources`, `priority`, `nodes` and minutes of a job, as languages share them. What has no expression in it is checked here."""
 
+import re
+
 from agent.config import read_size
 from agent.errors import UsageError
 from agent.flow.expressions import has_expression
 from agent.flow.model import MOST_MINUTES, Template
 from agent.flow.reading import Reader
-from agent.flow.shapes import FILLED, NUMBER, TEXT_OR_TEXTS, Fields, Key, mapping, one_of
+from agent.flow.shapes import BOOLEAN, FILLED, NUMBER, TEXT_OR_TEXTS, Fields, Key, mapping, one_of
 from agent.flow.source import Mapping, Node, Scalar
 from agent.flow.tidied import list_fields, template_of, text_of
 
+_MIG_PROFILE = re.compile(r"(mig[ -])?[0-9][a-z0-9.+-]*", re.IGNORECASE)  # as agent.spec.request reads it
 GPUS = Fields(
     "gpus",
     Key("count", NUMBER, "How many; 1 unless said."),
@@ -17,7 +20,17 @@ GPUS = Fields(
         TEXT_OR_TEXTS,
         "Words of the GPU's name, such as `h100` or `a100-80gb`; a list: any of these.",
     ),
-    Key("memory", FILLED, "How much memory each has at least, such as `80GB`."),
+    Key(
+        "memory",
+        FILLED,
+        "How much memory each has at least, such as `80GB`; with `share` how much of it is the job's own.",
+    ),
+    Key("mig", FILLED, "Instances of this MIG profile, such as `1g.10gb`, instead of whole GPUs."),
+    Key(
+        "share",
+        BOOLEAN,
+        "Whether other jobs that share may be on the same GPUs, as far as their `memory` goes.",
+    ),
 )
 RESOURCES = Fields(
     "resources",
@@ -34,6 +47,7 @@ def read_resources(reader: Reader, node: Node | None) -> Template:
     _check_size(reader, fields.get("memory"))
     _check_size(reader, list_fields(gpus).get("memory"))
     _check_whole(reader, list_fields(gpus).get("count") if isinstance(gpus, Mapping) else gpus, 0, 10_000)
+    _check_sharing(reader, list_fields(gpus))
     return template_of(node)
 
 
@@ -72,6 +86,19 @@ def _check_size(reader: Reader, node: Node | None) -> None:
     else:
         if text.strip().isdigit():
             reader.report(node, f"the size '{text}' has no unit", f"write {text}GB or {text}MB")
+
+
+def _check_sharing(reader: Reader, gpus: dict[str, Node]) -> None:
+    mig, share = gpus.get("mig"), gpus.get("share")
+    if (
+        isinstance(mig, Scalar)
+        and not _is_expression(mig)
+        and not _MIG_PROFILE.fullmatch(text_of(mig).strip())
+    ):
+        reader.report(mig, f"'{text_of(mig)}' is not a MIG profile", "write 1g.10gb")
+    if isinstance(share, Scalar) and share.value is True and "memory" not in gpus:
+        words = "'share' is for who says how much of each GPU is its own"
+        reader.report(share, words, "write {memory: 10GB, share: true}")
 
 
 def _is_expression(node: Node | None) -> bool:

@@ -25,13 +25,25 @@ _EVERY_GPU = ("gpu", "nvidia", "cuda")  # labels that say nothing of which GPU i
 class GpuRequest:
     """GPUs on one machine, each with `memory_bytes` at least; `models`: any of these, empty: whichever.
 
-    `labels` are those of `runs-on` that each of them carries (`agent.spec.resources.gpu_labels`).
+    `labels` are those of `runs-on` that each of them carries (`agent.spec.resources.gpu_labels`). `mig` is the profile of the
+    instances that are asked for (`1g.10gb`); empty: whole GPUs, unless a model or a label says otherwise. With `is_shared` others
+    may be on the same GPUs, and `memory_bytes` of each are the job's own.
     """
 
     count: int = 0
     models: tuple[str, ...] = ()
     memory_bytes: int = 0
     labels: tuple[str, ...] = ()
+    mig: str = ""
+    is_shared: bool = False
+
+    @staticmethod
+    def to_form(fields: dict[str, object]) -> dict[str, object]:
+        """As the released form has it, where nothing else is said."""
+        for name in ("mig", "is_shared"):
+            if not fields[name]:
+                del fields[name]
+        return fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +116,9 @@ def matches(wanted: GpuRequest, gpu: Gpu) -> bool:
         return False
     words = _words(gpu.name)
     models = [_words(model) for model in wanted.models]
+    if wanted.mig:
+        is_such = gpu.mig_parent is not None and wanted.mig == gpu.name.lower().partition(" mig ")[2]
+        return is_such and (not models or any(model <= words for model in models))
     if gpu.mig_parent is not None:
         models = [model for model in models if "mig" in model]
         by_label = not wanted.models and any(label.startswith("mig") for label in wanted.labels)
@@ -142,20 +157,53 @@ def format_size(size_bytes: int) -> str:
 
 def _describe_gpus(gpus: GpuRequest, said: str) -> str:
     kind = " or ".join(gpus.models) or " ".join(label for label in gpus.labels if label not in _EVERY_GPU)
-    memory = format_size(gpus.memory_bytes) if gpus.memory_bytes else ""
-    noun = "GPU" if gpus.count == 1 else "GPUs"
-    return f"{gpus.count} {said}{f'{kind} ' if kind else ''}{noun}{f' with {memory}' if memory else ''}"
+    memory = f" with {format_size(gpus.memory_bytes)}" if gpus.memory_bytes else ""
+    noun = f"MIG {gpus.mig} instance" if gpus.mig else "GPU"
+    sharing = " to share" if gpus.is_shared else ""
+    return f"{gpus.count} {said}{f'{kind} ' if kind else ''}{noun}{'' if gpus.count == 1 else 's'}{memory}{sharing}"
 
 
 def _read_gpus(value: object, where: str) -> GpuRequest:
     if not isinstance(value, Mapping):
         return GpuRequest(read_whole(0 if value is None else value, where, least=0, most=_MOST_GPUS))
-    written = _mapping(value, where, ("count", "model", "memory"))
-    return GpuRequest(
+    written = _mapping(value, where, ("count", "model", "memory", "mig", "share"))
+    request = GpuRequest(
         count=read_whole(written.get("count", 1), f"{where}.count", least=0, most=_MOST_GPUS),
         models=_models(written.get("model"), f"{where}.model"),
         memory_bytes=_size(written.get("memory"), f"{where}.memory"),
+        mig=_profile(written.get("mig"), f"{where}.mig"),
+        is_shared=_flag(written.get("share"), f"{where}.share"),
     )
+    if request.is_shared and not request.memory_bytes:
+        raise UsageError(
+            f"'{where}.share' is for who says how much of each GPU is its own",
+            where=where,
+            hint="write {memory: 10GB, share: true}",
+        )
+    return request
+
+
+def read_profile(text: str) -> str:
+    """The MIG profile that is written as `1g.10gb`, `mig-1g.10gb` or `MIG 1g.10gb`, as it is named here; empty: it is none."""
+    profile = re.sub(r"^mig[ -]", "", text.strip().lower())
+    return profile if re.fullmatch(r"[0-9][a-z0-9.+-]*", profile) else ""
+
+
+def _profile(value: object, where: str) -> str:
+    if value is None or value == "":
+        return ""
+    profile = read_profile(value) if isinstance(value, str) else ""
+    if not profile:
+        raise UsageError(f"'{where}' is not a MIG profile: {value!r}", where=where, hint="write 1g.10gb")
+    return profile
+
+
+def _flag(value: object, where: str) -> bool:
+    if value in (None, "", "false"):
+        return False
+    if value == "true" or isinstance(value, bool):
+        return bool(value)
+    raise UsageError(f"'{where}' is neither true nor false: {value!r}", where=where)
 
 
 def _models(value: object, where: str) -> tuple[str, ...]:

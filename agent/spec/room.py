@@ -1,33 +1,52 @@
 """The room that a machine has left for jobs: the one rule by which the server and a local run grant cores, memory and GPUs.
 
 A job takes what it asks for and gives it back when it ends. What it does not ask for is not set aside. A GPU that its machine
-withholds is nobody's: there is no room on it, and one that a job gives back stays away.
+withholds is nobody's: there is no room on it, and one that a job gives back stays away. Jobs that share are on one GPU up to its
+memory, and never beside one that has it for itself.
 """
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Self
 
 from agent.spec.request import GpuRequest, ResourceRequest, join_words, list_wanted, matches
 from agent.spec.resources import Gpu
+from agent.spec.topology import Links, choose_connected
 
+_NO_LINKS: Links = MappingProxyType({})
 _ROUNDING = 1e-9  # cores are fractions, and fractions add up badly
 
 
+@dataclass(frozen=True, slots=True)
+class SharedGpu:
+    """A GPU that several jobs are on: what of its memory is nobody's yet, and how many they are."""
+
+    gpu: Gpu
+    free_bytes: int
+    tenants: int
+
+
 class Room:
-    """Free slots, cores, memory and GPUs of one machine."""
+    """Free slots, cores, memory and GPUs of one machine. `shared` are GPUs that have a job which lets others on them."""
 
-    __slots__ = ("cpus", "gpus", "memory_bytes", "slots")
+    __slots__ = ("cpus", "gpus", "links", "memory_bytes", "shared", "slots")
 
-    def __init__(self, slots: int, cpus: float, memory_bytes: int, gpus: Mapping[str, Gpu]) -> None:
+    def __init__(
+        self, slots: int, cpus: float, memory_bytes: int, gpus: Mapping[str, Gpu], links: Links = _NO_LINKS
+    ) -> None:
         self.slots = slots
         self.cpus = cpus
         self.memory_bytes = memory_bytes
         self.gpus = {uuid: gpu for uuid, gpu in gpus.items() if not gpu.withheld}
+        self.links = links
+        self.shared: dict[str, SharedGpu] = {}
 
     def copy(self) -> Self:
         """The same room, to be changed apart."""
-        return type(self)(self.slots, self.cpus, self.memory_bytes, self.gpus)
+        twin = type(self)(self.slots, self.cpus, self.memory_bytes, self.gpus, self.links)
+        twin.shared = dict(self.shared)
+        return twin
 
     def holds(self, request: ResourceRequest, gpus: GpuRequest) -> bool:
         """Whether there is room for this now."""
@@ -38,38 +57,76 @@ class Room:
         return (
             request.cpus <= self.cpus + _ROUNDING
             and request.memory_bytes <= self.memory_bytes
-            and (not gpus.count or len(self.find_gpus(gpus)) == gpus.count)
+            and (not gpus.count or len(self._find_free(gpus)) + len(self._find_shared(gpus)) >= gpus.count)
         )
 
     def find_gpus(self, wanted: GpuRequest) -> tuple[str, ...]:
-        """The smallest free GPUs that will do, at most as many as wanted: the big ones stay for who needs them."""
+        """The free GPUs that will do, at most as many as wanted: the best connected, then the smallest, so that big ones are left.
+
+        Who shares gets those first that are shared already and have the least left.
+        """
         if not wanted.count:
             return ()
-        found = [gpu for gpu in self.gpus.values() if matches(wanted, gpu)]
-        found.sort(key=lambda gpu: (gpu.memory_bytes or 0, gpu.index, gpu.uuid))
-        return tuple(gpu.uuid for gpu in found[: wanted.count])
+        joined = tuple(one.gpu.uuid for one in self._find_shared(wanted)[: wanted.count])
+        return joined + choose_connected(self._find_free(wanted), wanted.count - len(joined), self.links)
 
     def take(self, request: ResourceRequest, gpus: Iterable[str]) -> None:
         """This is somebody's from now on."""
         self.slots -= 1
         self.cpus -= request.cpus
         self.memory_bytes -= request.memory_bytes
+        part_bytes = _shared_bytes(request)
         for uuid in gpus:
-            self.gpus.pop(uuid, None)
+            gpu = self.gpus.pop(uuid, None)
+            if part_bytes and gpu is not None:
+                self.shared[uuid] = SharedGpu(gpu, gpu.memory_bytes or 0, 0)
+            if part_bytes and uuid in self.shared:
+                self._change_tenants(uuid, part_bytes, 1)
 
     def give_back(self, request: ResourceRequest, gpus: Iterable[str], machine: Mapping[str, Gpu]) -> None:
         """This is free again. A GPU that the machine does not have any more, or withholds, stays away."""
         self.slots += 1
         self.cpus += request.cpus
         self.memory_bytes += request.memory_bytes
-        self.gpus.update(
-            (uuid, machine[uuid]) for uuid in gpus if uuid in machine and not machine[uuid].withheld
-        )
+        part_bytes = _shared_bytes(request)
+        for uuid in gpus:
+            if part_bytes:
+                if uuid not in self.shared or self._change_tenants(uuid, -part_bytes, -1):
+                    continue
+                del self.shared[uuid]
+            if uuid in machine and not machine[uuid].withheld:
+                self.gpus[uuid] = machine[uuid]
 
     def lacks(self, request: ResourceRequest, gpus: GpuRequest) -> str:
         """What of this is not free now: `2 free GPUs`, `a free slot`, both; empty when there is room."""
         parts = [] if self.has(request, gpus) else list_wanted(request, gpus, adjective="free")
         return join_words([*parts, "a free slot"] if self.slots < 1 else parts)
+
+    def _find_free(self, wanted: GpuRequest) -> list[Gpu]:
+        return [gpu for gpu in self.gpus.values() if matches(wanted, gpu)]
+
+    def _find_shared(self, wanted: GpuRequest) -> list[SharedGpu]:
+        """Those with room for one more, the fullest first; none for who wants GPUs of its own."""
+        if not wanted.is_shared:
+            return []
+        found = [
+            one
+            for one in self.shared.values()
+            if wanted.memory_bytes <= one.free_bytes and matches(wanted, one.gpu)
+        ]
+        return sorted(found, key=lambda one: (one.free_bytes, one.gpu.index, one.gpu.uuid))
+
+    def _change_tenants(self, uuid: str, taken_bytes: int, tenants: int) -> int:
+        """How many are on it now."""
+        was = self.shared[uuid]
+        now = SharedGpu(was.gpu, was.free_bytes - taken_bytes, was.tenants + tenants)
+        self.shared[uuid] = now
+        return now.tenants
+
+
+def _shared_bytes(request: ResourceRequest) -> int:
+    """What a job takes of the memory of each of its GPUs, where it lets others on them; 0: they are its own."""
+    return request.gpus.memory_bytes if request.gpus is not None and request.gpus.is_shared else 0
 
 
 # The variables of a job that has no GPU, on a machine that has some.

@@ -1,7 +1,10 @@
 """What a job asks of a machine, and what has it."""
 
+from dataclasses import replace
+
 import pytest
 
+from agent import codec
 from agent.errors import UsageError
 from agent.spec.request import (
     NOTHING,
@@ -46,6 +49,10 @@ def test_a_request_is_read_from_what_the_flow_gives() -> None:
         ({"gpus": 0.5}, "'resources.gpus' is not a whole number"),
         ({"gpus": {"count": True}}, "'resources.gpus.count' is not a whole number"),
         ({"gpus": {"model": 5}}, "neither a model nor a list of models"),
+        ({"gpus": {"mig": "big"}}, "'resources.gpus.mig' is not a MIG profile: 'big'"),
+        ({"gpus": {"mig": 5}}, "'resources.gpus.mig' is not a MIG profile: 5"),
+        ({"gpus": {"share": "yes"}}, "'resources.gpus.share' is neither true nor false: 'yes'"),
+        ({"gpus": {"share": True}}, "'resources.gpus.share' is for who says how much of each GPU is its own"),
     ],
 )
 def test_what_is_no_request_is_refused_with_its_key(value: object, words: str) -> None:
@@ -77,6 +84,38 @@ def test_an_instance_of_a_gpu_is_given_only_to_who_names_it() -> None:
     assert matches(GpuRequest(1, ("mig",)), MIG)
     assert matches(GpuRequest(1, ("mig-1g.10gb",)), MIG)
     assert not matches(GpuRequest(1, ("mig 3g.40gb",)), MIG)
+
+
+def test_instances_of_a_profile_are_asked_for_by_its_name() -> None:
+    for written in ("1g.10gb", "MIG-1g.10gb", "mig 1G.10GB"):
+        wanted = read_request({"gpus": {"mig": written, "count": 2}}).gpus
+        assert wanted == GpuRequest(2, mig="1g.10gb")
+        assert matches(wanted, MIG)
+    assert not matches(GpuRequest(1, mig="1g.10gb"), H100)
+    assert not matches(GpuRequest(1, mig="3g.40gb"), MIG)
+    assert not matches(GpuRequest(1, mig="1g.10gb"), replace(MIG, name=f"{MIG.name}+me")), "another profile"
+    assert matches(GpuRequest(1, ("a100",), mig="1g.10gb"), MIG)
+    assert not matches(GpuRequest(1, ("h100",), mig="1g.10gb"), MIG)
+
+
+def test_a_part_of_a_gpu_is_asked_for_by_its_memory() -> None:
+    shared = GpuRequest(1, memory_bytes=10 * GB, is_shared=True)
+    for yes in (True, "true"):
+        assert read_request({"gpus": {"memory": "10GB", "share": yes}}).gpus == shared
+    for no in (False, "false", None, ""):
+        assert read_request({"gpus": {"memory": "10GB", "share": no}}).gpus == replace(
+            shared, is_shared=False
+        )
+
+
+def test_what_is_not_said_is_not_written_as_released_versions_read_it() -> None:
+    plain = ResourceRequest(gpus=GpuRequest(1, ("h100",), 80 * GB))
+    assert '"gpus":{"count":1,"models":["h100"],"memory_bytes":80000000000,"labels":[]}' in codec.dump(plain)
+    for request in (
+        plain,
+        ResourceRequest(gpus=GpuRequest(2, memory_bytes=GB, mig="1g.5gb", is_shared=True)),
+    ):
+        assert codec.parse(ResourceRequest, codec.dump(request)) == request
 
 
 def test_a_label_of_gpus_asks_for_one_unless_a_number_is_said() -> None:
@@ -119,6 +158,10 @@ def test_requests_are_said_in_words() -> None:
     assert describe(ResourceRequest(1), GpuRequest()) == "1 cpu"
     assert describe(NOTHING, GpuRequest(1)) == "1 GPU"
     assert describe(NOTHING, GpuRequest()) == ""
+    assert describe(NOTHING, GpuRequest(2, mig="1g.10gb")) == "2 MIG 1g.10gb instances"
+    assert list_wanted(NOTHING, GpuRequest(1, ("h100",), 10 * GB, is_shared=True), adjective="free") == [
+        "1 free h100 GPU with 10 GB to share"
+    ]
     assert describe(NOTHING, GpuRequest(1, labels=("gpu", "h200"))) == "1 h200 GPU"
     assert list_wanted(asked, GpuRequest(4, ("h100",), 80 * GB), adjective="free") == [
         "4 free h100 GPUs with 80 GB",

@@ -99,3 +99,57 @@ def test_what_is_withheld_is_said_with_its_reason() -> None:
         "3 of 4 GPUs are withheld: GPUs 0 and 3 (reserved by ann), GPU 2 (it fell off the bus)"
     )
     assert explain_withheld(gpus[3:]) == "1 of 1 GPU is withheld: GPU 3 (reserved by ann)"
+
+
+def sharing(memory_bytes: int, count: int = 1) -> ResourceRequest:
+    return ResourceRequest(gpus=GpuRequest(count, memory_bytes=memory_bytes, is_shared=True))
+
+
+def take(room: Room, request: ResourceRequest) -> tuple[str, ...]:
+    assert request.gpus is not None
+    assert room.holds(request, request.gpus)
+    found = room.find_gpus(request.gpus)
+    room.take(request, found)
+    return found
+
+
+def test_jobs_that_share_are_on_one_gpu_up_to_its_memory_and_never_beside_an_exclusive_one() -> None:
+    two = {uuid: GPUS[uuid] for uuid in ("GPU-0", "GPU-1")}
+    room, part = Room(9, 8.0, 64 * GB, two), sharing(60 * GB)
+    assert take(room, part) == take(room, part) == ("GPU-0",), "141 GB hold two of 60 GB"
+    alone = ResourceRequest(gpus=GpuRequest(1))
+    assert take(room, alone) == ("GPU-1",)
+    assert room.lacks(part, GpuRequest(1, memory_bytes=60 * GB, is_shared=True)) == (
+        "1 free GPU with 60 GB to share"
+    )
+    assert take(room, sharing(21 * GB)) == ("GPU-0",)
+    for _ in range(2):
+        room.give_back(part, ("GPU-0",), two)
+        assert not room.has(alone, GpuRequest(1)), "the last of them is still there"
+    room.give_back(sharing(21 * GB), ("GPU-0",), two)
+    assert take(room, alone) == ("GPU-0",)
+    assert room.shared == {}
+
+
+def test_who_shares_several_gpus_is_on_each_of_them_once() -> None:
+    room = Room(9, 8.0, 64 * GB, GPUS)
+    assert take(room, sharing(100 * GB)) == ("GPU-0",)
+    assert take(room, sharing(50 * GB, 2)) == ("GPU-1", "GPU-2")
+    assert take(room, sharing(40 * GB, 3)) == ("GPU-0", "GPU-1", "GPU-2")
+    twin = room.copy()
+    twin.give_back(sharing(100 * GB), ("GPU-0",), GPUS)
+    assert (room.shared["GPU-0"].free_bytes, twin.shared["GPU-0"].free_bytes) == (1 * GB, 101 * GB)
+
+
+def test_a_shared_gpu_that_is_withheld_takes_nobody_else_and_stays_away() -> None:
+    machine = {**GPUS, "GPU-0": replace(GPUS["GPU-0"], withheld="reserved by ann")}
+    room = Room(9, 8.0, 64 * GB, machine)
+    room.take(sharing(10 * GB), ("GPU-0",))
+    assert take(room, sharing(10 * GB)) == ("GPU-1",)
+    room.give_back(sharing(10 * GB), ("GPU-0",), machine)
+    assert "GPU-0" not in room.gpus
+
+
+def test_gpus_are_taken_by_their_connections() -> None:
+    room = Room(9, 8.0, 64 * GB, GPUS, {frozenset(("GPU-1", "GPU-3")): 0})
+    assert take(room, ResourceRequest(gpus=GpuRequest(2))) == ("GPU-1", "GPU-3")

@@ -346,6 +346,13 @@ def test_what_is_odd_about_a_trigger_is_a_warning(on, words):
         ("runs-on: x\n    resources: {gpus: 1.5}", ["5:23: expected a whole number from 0 to 10000, found 1.5"]),
         ("runs-on: x\n    resources: {memory: '64'}", ["5:25: the size '64' has no unit"]),
         ("runs-on: x\n    resources: {gpus: {memory: big}}", ["5:32: 'big' is not a size"]),
+        ("runs-on: x\n    resources: {gpus: {mig: MIG-1g.10gb+me, count: 2}}", []),
+        ("runs-on: x\n    resources: {gpus: {mig: big}}", ["5:29: 'big' is not a MIG profile"]),
+        ("runs-on: x\n    resources: {gpus: {memory: 10GB, share: true}}", []),
+        (
+            "runs-on: x\n    resources: {gpus: {share: true}}",
+            ["5:31: 'share' is for who says how much of each GPU is its own"],
+        ),
         ("runs-on: x\n    resources: {gpus: {model: [h100, a100], count: 2, memory: 80GB}, cpus: 0.5}", []),
         ("runs-on: x\n    uses: ./a.yml", ["5:5: Unexpected value 'uses'"]),
         ("runs-on: ''", ["4:14: Unexpected value ''"]),
