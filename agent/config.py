@@ -34,6 +34,18 @@ SETTINGS: tuple[Setting, ...] = (
         "run_as", "AGENT_RUN_AS", "", "the user that jobs run as (default: the agent's own, docs/security.md)"
     ),
     Setting(
+        "gpu_share",
+        "AGENT_GPU_SHARE",
+        "",
+        "which GPUs the agent offers: all, none, or numbers and UUIDs with commas (default: what it was started with, docs/gpu.md)",
+    ),
+    Setting(
+        "gpu_strangers",
+        "AGENT_GPU_STRANGERS",
+        "withhold",
+        "what becomes of a GPU on which somebody else computes: `withhold` it from jobs, or `allow` them beside",
+    ),
+    Setting(
         "actions_url",
         "AGENT_ACTIONS_URL",
         "https://github.com/{owner}/{repo}",

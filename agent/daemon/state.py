@@ -4,9 +4,10 @@ STATE/agent.json      the registration: there means registered
 STATE/identity/       the private keys (agent.seal), and where they belong (agent.daemon.place)
 STATE/jobs/           a folder per job attempt (agent.job)
 STATE/draining        there means: no new jobs, also after a restart
+STATE/reservations.json  which GPUs are kept for whom (agent.daemon.reservations)
 STATE/policy.seen     where the owner's policy was: it must not vanish unnoticed
 STATE/boot            the boot during which the daemon ran last
-STATE/agent.sock      where the running daemon answers `agent status` and `agent drain`
+STATE/agent.sock      where the running daemon answers `agent status`, `agent drain` and `agent reserve`
 STATE/lock            held (flock) by the running daemon: there is one
 """
 
@@ -77,6 +78,11 @@ class StateFolder:
     def draining(self) -> Path:
         """The mark of an agent that takes no new jobs."""
         return self.path / "draining"
+
+    @property
+    def reservations(self) -> Path:
+        """Which GPUs are kept for whom."""
+        return self.path / "reservations.json"
 
     @property
     def seen_policy(self) -> Path:

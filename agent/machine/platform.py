@@ -2,6 +2,8 @@
 
 import os
 import sys
+from contextlib import suppress
+from pathlib import Path
 
 from agent.spec.labels import Platform
 
@@ -31,3 +33,20 @@ def find_os_version() -> str:
         return platform.freedesktop_os_release()["PRETTY_NAME"]
     except (OSError, KeyError):
         return f"{platform.system()} {platform.release()}".strip()
+
+
+def is_container() -> bool:
+    """Whether this process is in a container: by the marks of its makers, or because its file system is laid over an image."""
+    marks = ("/.dockerenv", "/run/.containerenv")
+    if (
+        any(map(os.path.lexists, marks))
+        or "KUBERNETES_SERVICE_HOST" in os.environ
+        or "container" in os.environ
+    ):
+        return True
+    with suppress(OSError):
+        for line in Path("/proc/self/mountinfo").read_text().splitlines():
+            left, _, right = line.partition(" - ")
+            if left.split()[4:5] == ["/"]:
+                return right.startswith("overlay ")
+    return False

@@ -93,7 +93,8 @@ class Disk:
 class Inventory:
     """A machine at one moment. `os` and `arch` are GitHub's words (`runner.os`, `runner.arch`): Linux, X64, ARM64.
 
-    `tools` maps a tool's name (git, docker, node, python, bash) to its version; `problems` are sentences for people.
+    `tools` maps a tool's name (git, docker, node, python, bash) to its version; `problems` are sentences for people. `share` says
+    which of the machine's GPUs are not listed, where its agent has a part of them only.
     """
 
     hostname: str
@@ -109,6 +110,7 @@ class Inventory:
     tools: Mapping[str, str] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
     links: tuple[GpuLink, ...] = ()  # each pair of GPUs once
+    share: str = ""
 
 
 def derive_labels(inventory: Inventory) -> tuple[str, ...]:
@@ -158,6 +160,7 @@ def inventory_from_json(data: object) -> Inventory:
         },
         problems=tuple(_as_text(problem, "problems") for problem in _list(top, "problems")),
         links=_records(GpuLink, top, "links"),
+        share=_text_or_none(top, "share") or "",
     )
 
 

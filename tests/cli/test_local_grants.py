@@ -128,7 +128,7 @@ def test_only_the_gpus_that_the_caller_sees_are_offered(tmp_path: Path, two_gpus
         done = run(tmp_path, one + both, CUDA_VISIBLE_DEVICES=visible, **two_gpus)
         assert said(done, "one") == "GPU-b"
         assert message(done, "both").startswith("this machine does not have 2 GPUs; it has 1 × NVIDIA H200, ")
-        assert message(done, "both").endswith("(CUDA_VISIBLE_DEVICES hides 1 of its GPUs)")
+        assert message(done, "both").endswith(f"(1 of 2 GPUs is offered (CUDA_VISIBLE_DEVICES={visible}))")
     none = run(tmp_path, one, CUDA_VISIBLE_DEVICES="", **two_gpus)
     assert ends(none) == {"one": "skipped"}
 

@@ -33,13 +33,13 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What there is to be granted. `hidden` counts the GPUs that CUDA_VISIBLE_DEVICES keeps from us."""
+    """What there is to be granted, by whoever started us: their own settings of the agent are not for this."""
 
     cpus: int
     memory_bytes: int
     gpus: tuple[Gpu, ...]  # those that whoever started us may use
     machine_gpus: tuple[Gpu, ...]  # all of them
-    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # what of it is not offered, and what is wrong with it
 
 
 class LocalMachine:
@@ -153,10 +153,8 @@ class LocalMachine:
 
     def _describe(self) -> str:
         facts = self._facts
-        hidden = len(facts.machine_gpus) - len(facts.gpus)
-        notes = [f"CUDA_VISIBLE_DEVICES hides {hidden} of its GPUs"] if hidden else []
         withheld = explain_withheld(facts.gpus)
-        notes += [*([withheld] if withheld else []), *facts.problems]
+        notes = [*([withheld] if withheld else []), *facts.notes]
         return describe_machine(facts.gpus, facts.cpus, facts.memory_bytes) + (
             f" ({'; '.join(notes)})" if notes else ""
         )
@@ -169,14 +167,16 @@ class LocalMachine:
 
     @cached_property
     def _facts(self) -> Facts:
+        from agent.machine.platform import is_container
         from agent.machine.probes.cpu import count_cpus
         from agent.machine.probes.memory import measure_memory_bytes
         from agent.machine.probes.nvidia import list_gpus
-        from agent.machine.visible import find_visible
+        from agent.machine.share import fix_share, read_wish
 
         listing = list_gpus()
-        visible = find_visible(listing.gpus, os.environ.get("CUDA_VISIBLE_DEVICES"))
-        return Facts(count_cpus(), measure_memory_bytes(), visible, listing.gpus, listing.problems)
+        share = fix_share(read_wish("", "", os.environ, is_container=is_container()), listing.gpus)
+        notes = (*filter(None, [share.describe(listing.gpus)]), *listing.problems)
+        return Facts(count_cpus(), measure_memory_bytes(), share.select(listing.gpus), listing.gpus, notes)
 
     @cached_property
     def _platform(self) -> Platform:
