@@ -42,6 +42,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "start": ("agent.cli.machine.start", "run this machine's agent"),
     "status": ("agent.cli.machine.status", "what this machine's agent is doing"),
     "drain": ("agent.cli.machine.drain", "take no new jobs; finish those that run"),
+    "reserve": ("agent.cli.machine.reserve", "keep a GPU of this machine for a person, for some time"),
     "unregister": ("agent.cli.machine.unregister", "remove this machine from its server"),
     "machine": ("agent.cli.machine.inventory", "show what this machine would be registered with"),
     "tool": ("agent.cli.machine.tool", "offer this machine's Python, node and uv to the setup actions"),

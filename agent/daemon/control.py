@@ -1,9 +1,9 @@
-"""Answers `agent status` and `agent drain` on the control socket (`agent.daemon.local`)."""
+"""Answers `agent status`, `agent drain` and `agent reserve` on the control socket (`agent.daemon.local`)."""
 
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from agent.daemon.drain import Draining
@@ -11,12 +11,16 @@ from agent.daemon.local import MAX_LINE_BYTES, listen_locally
 from agent.daemon.state import StateFolder
 
 Describe = Callable[[], Mapping[str, object]]
+AnswerReservation = Callable[[Mapping[str, Any]], Awaitable[Mapping[str, object]]]
 
 
 class Control:
-    """Serves the control socket; `describe` gives the answer to `status`."""
+    """Serves the control socket; `describe` gives the answer to `status`, `reservations` those about GPUs that people keep."""
 
-    def __init__(self, state: StateFolder, drain: Draining, describe: Describe) -> None:
+    def __init__(
+        self, state: StateFolder, drain: Draining, describe: Describe, reservations: AnswerReservation
+    ) -> None:
+        self._reservations = reservations
         self._state = state
         self._drain = drain
         self._describe = describe
@@ -32,12 +36,12 @@ class Control:
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, ValueError):  # who asked has gone, or sent a line without an end
-            answer = self._answer(await reader.readline())
+            answer = await self._answer(await reader.readline())
             writer.write(json.dumps(answer).encode() + b"\n")
             await writer.drain()
         writer.close()
 
-    def _answer(self, line: bytes) -> Mapping[str, object]:
+    async def _answer(self, line: bytes) -> Mapping[str, object]:
         try:
             request: Any = json.loads(line)
         except ValueError:
@@ -48,5 +52,7 @@ class Control:
             case {"verb": "drain", "is_draining": bool(is_draining)}:
                 self._drain.set(is_draining=is_draining)
                 return self._describe()
+            case {"verb": "reserve" | "free" | "reservations"}:
+                return await self._reservations(request)
             case _:
                 return {"error": "unknown verb"}

@@ -13,7 +13,7 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,12 +27,16 @@ from agent.daemon.connection import Connection, Link
 from agent.daemon.control import Control
 from agent.daemon.drain import Draining
 from agent.daemon.generation import Generation
+from agent.daemon.gpu_share import allows_strangers, read_share_wish, settle_share, without_shares
+from agent.daemon.gpu_watch import GpuWatch
 from agent.daemon.gpus import GpuCare
 from agent.daemon.health import Health
 from agent.daemon.jobs import JobTable
 from agent.daemon.leases import HeldLeases
 from agent.daemon.machine import Machine
 from agent.daemon.place import claim_place, describe_boot
+from agent.daemon.reservation_desk import ReservationDesk
+from agent.daemon.reservations import Reservations
 from agent.daemon.rules import OwnerRules
 from agent.daemon.run_as import prepare_run_as
 from agent.daemon.shipping import Shipper
@@ -41,7 +45,7 @@ from agent.daemon.state import Registration, StateFolder, choose_work_folder
 from agent.daemon.state_access import accessible
 from agent.errors import InterruptedByUserError
 from agent.job.folder.settings import owner_settings
-from agent.job.launch.launcher import ForkServer, JobSettings, remove_leftovers, sweep_containers
+from agent.job.launch.launcher import ForkServer, JobSettings, NewRoom, remove_leftovers, sweep_containers
 from agent.job.process.cgroup import find_job_groups
 from agent.job.process.inheritance import GIT_CEILING, scrub_environment
 from agent.resolve.sources.owners_config import read_git_config, seclude_git
@@ -69,6 +73,9 @@ def run_daemon(settings: Settings, *, is_moved: bool = False) -> None:
 
 def _run_daemon(state: StateFolder, settings: Settings, *, is_moved: bool) -> None:
     registration = state.load_registration()
+    wish = read_share_wish(settings)
+    share = settle_share(wish)
+    allows_strangers(settings)
     environment = scrub_environment(os.environ)
     for name in _FOREIGN_SECRETS:
         os.environ.pop(name, None)
@@ -77,7 +84,13 @@ def _run_daemon(state: StateFolder, settings: Settings, *, is_moved: bool) -> No
         claim_place(state, is_moved=is_moved)
         if settings["run_as"]:
             prepare_run_as(state, choose_work_folder(registration, settings).absolute(), settings["run_as"])
-        asyncio.run(Daemon(state, registration, settings, environment).run())
+        machine = Machine(
+            choose_work_folder(registration, settings).absolute(),
+            runs_one_job=registration.max_jobs == 1,
+            wish=wish,
+            share=share,
+        )
+        asyncio.run(Daemon(state, registration, settings, environment, machine).run())
 
 
 def _seclude_git(settings: Settings) -> None:
@@ -103,6 +116,7 @@ class Daemon:
         registration: Registration,
         settings: Settings,
         environment: Mapping[str, str],
+        machine: Machine,
     ) -> None:
         self._state = state
         self._registration = registration
@@ -114,13 +128,26 @@ class Daemon:
         self._work_folder = job_settings.work_folder
         self._account = job_settings.account
         job_settings.work_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        machine = Machine(job_settings.work_folder, runs_one_job=registration.max_jobs == 1)
 
         async def equip(common: JobSettings, assign: m.Assign) -> JobSettings:
             rules.require_presence()
+            await self._gpus.look()
             return await machine.equip(common, assign)
 
-        self._jobs = JobTable(state.jobs, job_settings, self._forks, equip, machine.find_room)
+        async def find_room(gpus: Sequence[str]) -> NewRoom:
+            await self._gpus.look()
+            return await machine.find_room(gpus)
+
+        self._jobs = JobTable(state.jobs, job_settings, self._forks, equip, find_room)
+        self._machine = machine
+        self._reservations = Reservations(state)
+        self._gpus = GpuWatch(
+            machine,
+            self._jobs,
+            self._reservations,
+            job_settings,
+            allows_strangers=allows_strangers(settings),
+        )
         leases = HeldLeases(
             self._jobs,
             max_jobs=registration.max_jobs,
@@ -208,8 +235,12 @@ class Daemon:
         """The signal that ended the work; None when the registration ended."""
         told: asyncio.Future[signal.Signals] = asyncio.get_running_loop().create_future()
         _leave_on_signals(told)
-        control = Control(self._state, self._drain, self._describe)
-        loops = (self._connect(), self._jobs.watch(), self._gpu_care.run(), control.serve())
+        desk = ReservationDesk(self._reservations, self._machine, self._gpus, self._jobs)
+        control = Control(self._state, self._drain, self._describe, desk.answer)
+        loops = (
+            *(self._connect(), self._jobs.watch(), control.serve()),
+            *(self._gpu_care.run(), self._gpus.run()),
+        )
         work: list[asyncio.Future[None]] = [asyncio.ensure_future(loop) for loop in loops]
         try:
             ends: list[asyncio.Future[Any]] = [told, *work]
@@ -248,6 +279,10 @@ class Daemon:
             "connection": self._link.state.value,
             "problem": self._link.problem,
             "is_draining": self._drain.is_draining,
+            "gpus": [
+                {"index": gpu.index, "uuid": gpu.uuid, "name": gpu.name, "withheld": gpu.withheld}
+                for gpu in self._machine.gpus
+            ],
             "jobs": [
                 {"job": job.folder.job, "lease": job.folder.lease, "state": job.state.value}
                 for job in self._jobs
@@ -275,7 +310,7 @@ def make_job_settings(
         labels=registration.labels,
         server_url=registration.url,
         identity_folder=state.identity.absolute(),
-        environment={GIT_CEILING: str(work_folder), **environment, **owner.environment},
+        environment=without_shares({GIT_CEILING: str(work_folder), **environment, **owner.environment}),
         job_groups=find_job_groups(),
         kept_folder=None if settings["run_as"] else work_folder / "_kept",  # who can write there is every job
         kept_limit_bytes=settings.kept_limit_bytes,

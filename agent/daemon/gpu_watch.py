@@ -5,54 +5,88 @@ What it finds is said to `Machine.withhold`, which tells the server what has cha
 
 import asyncio
 import time
-from collections.abc import Mapping
 
+from agent.daemon.job import DaemonJob, DaemonJobState
 from agent.daemon.jobs import JobTable
 from agent.daemon.machine import Machine
-from agent.daemon.occupants import Findings, examine
+from agent.daemon.occupants import Findings, Tenant, examine
 from agent.daemon.reservations import Reservations
 from agent.daemon.withheld import WithheldBy
+from agent.job.launch.burial import end_attempt, name_supervisor
+from agent.job.launch.launcher import JobFolder, JobSettings, uses_containers
+from agent.job.process.cgroup import JobGroup
 
 _LOOK_SECONDS = 2.0
+_END_SECONDS = 5.0  # for leftovers to be gone; the next look finds what is left
 
 
 class GpuWatch:
     """Looks after who has the GPUs of this agent. `allows_strangers`: the owner lets jobs beside processes from outside."""
 
     def __init__(
-        self, machine: Machine, jobs: JobTable, reservations: Reservations, *, allows_strangers: bool
+        self,
+        machine: Machine,
+        jobs: JobTable,
+        reservations: Reservations,
+        settings: JobSettings,
+        *,
+        allows_strangers: bool,
     ) -> None:
         from agent.machine.probes.nvidia import GpuMeter
 
         self._machine = machine
         self._jobs = jobs
         self._reservations = reservations
+        self._settings = settings
         self._allows_strangers = allows_strangers
         self._meter = GpuMeter()
         self._looking = asyncio.Lock()
 
     async def run(self) -> None:
-        """Look again and again, as long as there are GPUs; never returns."""
+        """Look again and again; never returns."""
         while True:
             await self.look()
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def look(self) -> None:
-        """Whoever asks the machine next hears what is so now."""
+        """Whoever asks the machine next hears what is so now. A driver that does not answer changes nothing."""
         async with self._looking:
-            gpus = {gpu.uuid for gpu in self._machine.gpus}
             self._machine.withhold(WithheldBy.RESERVATION, self._reservations.explain(time.time()))
-            if gpus and not self._allows_strangers:
-                found = await asyncio.to_thread(self._examine, gpus)
-                self._machine.withhold(WithheldBy.OUTSIDE, found.outside)
+            gpus = {gpu.uuid for gpu in self._machine.gpus}
+            tenants = [_describe_tenant(job) for job in self._jobs if _is_here(job)]
+            found = await asyncio.to_thread(self._examine, gpus, tenants) if gpus else None
+            if found is not None:
+                outside = {} if self._allows_strangers else found.outside
+                self._machine.withhold(WithheldBy.OUTSIDE, outside)
                 self._machine.withhold(WithheldBy.LEFTOVERS, found.leftovers)
 
-    def _examine(self, gpus: set[str]) -> Findings:
-        occupants: Mapping[str, tuple[int, ...]] = {
-            figures.uuid: figures.process_ids
-            for figures in self._meter.read()
-            if figures.uuid in gpus and figures.process_ids
-        }
-        return examine(
-            occupants, self._jobs.list_tenants(), self._machine.work_folder, self._jobs.end_leftovers
+    def _examine(self, gpus: set[str], tenants: list[Tenant]) -> Findings | None:
+        read = self._meter.read()
+        if not read:
+            return None
+        occupants = {one.uuid: one.process_ids for one in read if one.uuid in gpus and one.process_ids}
+        return examine(occupants, tenants, self._settings.work_folder, self._end)
+
+    def _end(self, tracking_id: str) -> None:
+        """End what is left of an attempt whose folder may be gone. Raises AgentError."""
+        name = tracking_id.removeprefix("flow_")
+        job, _, lease = name.rpartition("-")
+        settings = self._settings
+        end_attempt(
+            JobFolder(self._jobs.root / name, job, int(lease)),
+            group=JobGroup(settings.job_groups, tracking_id),
+            account=settings.account,
+            patience_seconds=_END_SECONDS,
         )
+
+
+def _is_here(job: DaemonJob) -> bool:
+    """Whether it may have processes that are its own: it has not ended, or was taken from here and is being ended."""
+    return job.state is not DaemonJobState.ENDED and not job.is_complete
+
+
+def _describe_tenant(job: DaemonJob) -> Tenant:
+    folder = job.folder
+    return Tenant(
+        folder.tracking_id, name_supervisor(folder), job.gpus, job.shares_gpus, uses_containers(folder)
+    )

@@ -112,8 +112,9 @@ class DaemonJob:
     folder: JobFolder
     _state: DaemonJobState
     limits: JobLimits = JobLimits()
-    gpus: frozenset[str] = frozenset()  # UUIDs of those that are its own
+    gpus: frozenset[str] = frozenset()  # UUIDs of those that it has
     event_apart: EventApart | None = None  # it begins when all of that is here
+    shares_gpus: bool = False  # others may be on them
     has_begun: asyncio.Event = field(default_factory=asyncio.Event)  # or will not any more
     has_ended: asyncio.Event = field(default_factory=asyncio.Event)  # its processes too
     is_complete: bool = False  # the server has all of it

@@ -31,6 +31,7 @@ from agent.job.launch.launcher import (
 )
 from agent.job.process.cgroup import JobGroup
 from agent.job.process.proc import age_seconds, wait_until_gone
+from agent.spec.job import JobSpec
 from agent.spec.outcome import FailureKind
 from agent.wire import messages as m
 
@@ -71,7 +72,7 @@ class JobTable:
 
         They raise an AgentError when what the server gave the job is not there.
         """
-        self._root = root
+        self.root = root
         self._settings = settings
         self._launcher = launcher
         self._equip = equip
@@ -93,7 +94,7 @@ class JobTable:
     def adopt(self, *, has_rebooted: bool) -> None:
         """Take over what an earlier daemon left. A job that never ran waits for the server to say that it is ours."""
         self._clues = Clues(has_rebooted=has_rebooted)
-        for folder in list_job_folders(self._root):
+        for folder in list_job_folders(self.root):
             job = self._adopt(folder)
             self._jobs[job.key] = job
         if self._jobs:
@@ -173,7 +174,7 @@ class JobTable:
         """Put an assigned job on the disk; it waits there for `start`. Raises AgentError when the disk refuses, or `equip`."""
         settings = self._settings if self._equip is None else await self._equip(self._settings, assign)
         folder = await asyncio.to_thread(
-            create_job_folder, self._root, assign.spec, assign.lease, settings, assign.sealed
+            create_job_folder, self.root, assign.spec, assign.lease, settings, assign.sealed
         )
         job = DaemonJob(
             folder,
@@ -182,6 +183,7 @@ class JobTable:
             frozenset(settings.gpus if assign.gpus is None else assign.gpus),
             assign.spec.event_apart,
         )
+        job.shares_gpus = _shares_gpus(assign.spec)
         self._jobs.setdefault(job.key, job)
 
     async def start(self, job: str, lease: int, trouble: str = "") -> None:
@@ -353,6 +355,7 @@ class JobTable:
             return True
         spec = folder.read_spec()
         job.limits, job.event_apart = JobLimits.of(spec), spec.event_apart
+        job.shares_gpus = _shares_gpus(spec)
         job.gpus = frozenset(folder.read_settings().gpus)
         has_begun = is_running(folder) or job.journal.size() > 0
         for supervisor in find_supervisors(folder)[:1]:
@@ -466,6 +469,10 @@ class JobTable:
         job.note_end()
         del self._jobs[job.key]
         self._has_removed.set()
+
+
+def _shares_gpus(spec: JobSpec) -> bool:
+    return spec.resources.gpus is not None and spec.resources.gpus.is_shared
 
 
 def _count(jobs: int) -> str:

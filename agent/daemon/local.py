@@ -1,6 +1,7 @@
 """Talking to the daemon of this machine, from another process: one line of JSON asks, one answers.
 
-    {"verb": "status"}                                  {"verb": "drain", "is_draining": true}
+    {"verb": "status"}      {"verb": "drain", "is_draining": true}      {"verb": "reservations"}
+    {"verb": "reserve", "gpu": "2", "holder": "ada", "seconds": 7200, "why": ""}        {"verb": "free", "gpu": "2"}
 
 The socket lies in the state folder and is for its owner alone. Its path may be longer than the 107 bytes that Linux
 allows, so both sides reach it by way of the opened folder.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from agent.daemon.withheld import WithheldBy, WithheldGpus
 from agent.errors import AgentError
 from agent.job.launch.launcher import JobSettings, NewRoom
+from agent.machine.share import Share, ShareWish, fix_share
 from agent.spec.job import GangNode
 from agent.spec.resources import Gpu, Inventory
 from agent.spec.room import gpu_variables
@@ -21,6 +22,7 @@ from agent.wire import messages as m
 if TYPE_CHECKING:
     from agent.machine.probes.nvidia import GpuListing
 
+_EVERYTHING = ShareWish()
 _LOOK_SECONDS = 5.0  # a driver that needs longer is not waited for: jobs are
 _INVENTORY_SECONDS = 600.0  # disks and tools are looked at again at the next connection after this
 
@@ -44,8 +46,19 @@ class GpuWithheldError(AgentError):
 class Machine:
     """This machine's inventory. `changes` counts what the server has to be told; `changed` is set with each."""
 
-    def __init__(self, work_folder: Path, *, runs_one_job: bool) -> None:
+    def __init__(
+        self,
+        work_folder: Path,
+        *,
+        runs_one_job: bool,
+        wish: ShareWish = _EVERYTHING,
+        share: Share | None = None,
+    ) -> None:
+        """`share` is what `wish` comes to; None: the driver could not say yet, and its first answer settles it."""
         self.work_folder = work_folder
+        self._wish = wish
+        self._share = share
+        self._all_gpus: tuple[Gpu, ...] = ()  # of the machine, those of others too
         self._runs_one_job = runs_one_job
         self._inventory: Inventory | None = None
         self._taken_at = 0.0
@@ -61,7 +74,7 @@ class Machine:
                 self._withheld.say(
                     WithheldBy.FAULT, {gpu.uuid: gpu.withheld for gpu in found.gpus if gpu.withheld}
                 )
-            self._inventory = self._mark(found)
+            self._inventory = self._mark(self._take_share(found))
             self._taken_at = time.monotonic()
         return self._inventory
 
@@ -76,7 +89,21 @@ class Machine:
         before = self._inventory
         if before is None or listing.is_silent:
             return
-        self._take_up(self._mark(replace(before, gpus=listing.gpus, links=listing.links)))
+        self._take_up(
+            self._mark(self._take_share(replace(before, gpus=listing.gpus, links=listing.links)))
+        )
+
+    @property
+    def gpus(self) -> tuple[Gpu, ...]:
+        """Those of this agent's share as they were seen last, what is withheld of them too."""
+        return () if self._inventory is None else self._inventory.gpus
+
+    def _take_share(self, machine: Inventory) -> Inventory:
+        """What of the whole machine's inventory is this agent's."""
+        self._all_gpus = machine.gpus
+        if self._share is None and machine.gpus:
+            self._share = fix_share(self._wish, machine.gpus, is_complete=False)
+        return (self._share or Share(frozenset(), str(self._wish))).apply(machine)
 
     def _mark(self, inventory: Inventory) -> Inventory:
         """`inventory` with what is withheld. A GPU that a fault took away stays in it, as it was: somebody waits for it."""
@@ -110,9 +137,11 @@ class Machine:
         gpus = tuple(gpu for gpu in self._inventory.gpus if not gpu.withheld)
         if assign.gpus is not None:
             gpus = tuple(gpu for gpu in gpus if gpu.uuid in assign.gpus)
-            given |= gpu_variables(assign.gpus, self._inventory.gpus)
+            given |= gpu_variables(assign.gpus, self._all_gpus)
         shown = [{"uuid": gpu.uuid, "name": gpu.name, "driver": gpu.driver, "cuda": gpu.cuda} for gpu in gpus]
         has_gpus = self._runs_one_job or assign.gpus is not None
+        if assign.gpus is None and self._share is not None and self._share.uuids is not None:
+            given |= gpu_variables([gpu.uuid for gpu in gpus], self._all_gpus)
         return replace(
             settings,
             machine={"cpu": self._inventory.cpu_model, "gpus": shown},
@@ -124,8 +153,8 @@ class Machine:
         """What a job is told of these GPUs, which the server has given it once more. Raises as `equip` does."""
         if gpus:
             await self._look_for(gpus)
-        inventory = await self.take_inventory()
-        return NewRoom(tuple(gpus), gpu_variables(gpus, inventory.gpus))
+        await self.take_inventory()
+        return NewRoom(tuple(gpus), gpu_variables(gpus, self._all_gpus))
 
     async def _look_for(self, uuids: Sequence[str]) -> None:
         """Raises unless these GPUs are there and offered now: a job would fail on them, or run on the CPU unseen.

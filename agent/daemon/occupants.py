@@ -102,9 +102,7 @@ def _end_stray(stray: Mapping[int, str], tenants: Sequence[Tenant], end: Callabl
     return f"process {left[0]} ({_name(left[0])}) is left of job {job} and does not end"
 
 
-def _find_owner(
-    pid: int, tenants: Sequence[Tenant], here: Sequence[Tenant], work_folder: Path
-) -> str | None:
+def _find_owner(pid: int, tenants: Sequence[Tenant], here: Sequence[Tenant], work_folder: Path) -> str | None:
     """The tracking id of the attempt of ours that `pid` is of; None: of nobody that we know."""
     environment = _read(pid, "environ").split(b"\0")
     mark = next((entry.removeprefix(_MARK).decode() for entry in environment if entry.startswith(_MARK)), "")

@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from agent import codec
 from agent.daemon.state import StateFolder
@@ -36,7 +37,9 @@ class Reservation:
         """`reserved by ada until 18:00 CET: a demo`, with the day where that is not today."""
         at, today = time.localtime(self.until), time.localtime(now)
         form = "%H:%M %Z" if at[:3] == today[:3] else "%Y-%m-%d %H:%M %Z"
-        return f"reserved by {self.holder} until {time.strftime(form, at)}{f': {self.why}' if self.why else ''}"
+        return (
+            f"reserved by {self.holder} until {time.strftime(form, at)}{f': {self.why}' if self.why else ''}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,9 @@ class Reservations:
         named = {one.gpu for one in there if one.gpu == word} or _find(gpus, word)
         ended = tuple(one for one in there if one.gpu in named)
         if not ended:
-            raise NotFoundError(f"GPU '{word}' is not reserved", hint="`agent reserve --list` shows which are")
+            raise NotFoundError(
+                f"GPU '{word}' is not reserved", hint="`agent reserve --list` shows which are"
+            )
         self._write(self._without(named, now))
         return ended
 
@@ -98,6 +103,20 @@ class Reservations:
 
     def _write(self, reservations: Sequence[Reservation]) -> None:
         write_private_file(self._file, codec.dump(_Book(tuple(reservations))).encode())
+
+
+def obey(
+    reservations: Reservations, request: Mapping[str, Any], gpus: Sequence[Gpu], now: float
+) -> tuple[Reservation, ...]:
+    """Carry out a request of `agent.daemon.local`: those that were made, ended, or are there. Raises AgentError, OSError."""
+    match request["verb"]:
+        case "reserve":
+            wish = str(request["gpu"]), str(request["holder"]), float(request["seconds"])
+            return reservations.keep(gpus, *wish, why=str(request["why"]), now=now)
+        case "free":
+            return reservations.free(gpus, str(request["gpu"]), now)
+        case _:
+            return reservations.list_now(now)
 
 
 def _find(gpus: Sequence[Gpu], word: str) -> set[str]:

@@ -60,7 +60,12 @@ class Share:
 
     def apply(self, inventory: Inventory) -> Inventory:
         """The inventory of an agent that has this share of the machine."""
-        return inventory if self.uuids is None else replace(inventory, gpus=self.select(inventory.gpus))
+        if self.uuids is None:
+            return inventory
+        gpus = self.select(inventory.gpus)
+        whole = {gpu.mig_parent or gpu.uuid for gpu in gpus}
+        links = tuple(link for link in inventory.links if {link.first, link.second} <= whole)
+        return replace(inventory, gpus=gpus, links=links, share=self.describe(inventory.gpus))
 
     def describe(self, gpus: Sequence[Gpu]) -> str:
         """`2 of 4 GPUs are offered (CUDA_VISIBLE_DEVICES=2,3)`; empty where all of `gpus`, the machine's, are."""

@@ -5,15 +5,20 @@ farther than all that are. Pure, and small: machines have some eight or sixteen 
 """
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import combinations
 
-from agent.spec.resources import Gpu
+from agent.spec.resources import Gpu, GpuLink
 
 Links = Mapping[frozenset[str], int]
 
 _FARTHEST = 1 << 20
 _MOST_TRIED = 20_000  # sets that are compared: all of 8 among 16; beyond, sets are grown instead
+
+
+def rank_links(links: Iterable[GpuLink]) -> Links:
+    """An inventory's links as ranks of pairs."""
+    return {frozenset((link.first, link.second)): -link.closeness for link in links if link.closeness}
 
 
 def choose_connected(gpus: Collection[Gpu], count: int, links: Links) -> tuple[str, ...]:

@@ -16,8 +16,9 @@ from agent.flow.model import Flow
 from agent.spec.job import JobSpec
 from agent.spec.labels import LabelClaim, Platform, find_difference, find_misfit, read_label
 from agent.spec.request import NOTHING, GpuRequest, describe, wanted_gpus
-from agent.spec.resources import Gpu
+from agent.spec.resources import Gpu, GpuLink
 from agent.spec.room import Room, describe_machine, explain_withheld, gpu_variables
+from agent.spec.topology import rank_links
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -39,6 +40,7 @@ class Facts:
     memory_bytes: int
     gpus: tuple[Gpu, ...]  # those that whoever started us may use
     machine_gpus: tuple[Gpu, ...]  # all of them
+    links: tuple[GpuLink, ...] = ()
     notes: tuple[str, ...] = ()  # what of it is not offered, and what is wrong with it
 
 
@@ -163,7 +165,8 @@ class LocalMachine:
     def _whole(self) -> Room:
         facts = self._facts
         slots = max(self._slots, len(facts.gpus))
-        return Room(slots, facts.cpus, facts.memory_bytes, {gpu.uuid: gpu for gpu in facts.gpus})
+        gpus = {gpu.uuid: gpu for gpu in facts.gpus}
+        return Room(slots, facts.cpus, facts.memory_bytes, gpus, rank_links(facts.links))
 
     @cached_property
     def _facts(self) -> Facts:
@@ -176,7 +179,10 @@ class LocalMachine:
         listing = list_gpus()
         share = fix_share(read_wish("", "", os.environ, is_container=is_container()), listing.gpus)
         notes = (*filter(None, [share.describe(listing.gpus)]), *listing.problems)
-        return Facts(count_cpus(), measure_memory_bytes(), share.select(listing.gpus), listing.gpus, notes)
+        return Facts(
+            *(count_cpus(), measure_memory_bytes(), share.select(listing.gpus), listing.gpus, listing.links),
+            notes,
+        )
 
     @cached_property
     def _platform(self) -> Platform:

@@ -14,6 +14,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "agent start",
     )
     parser.add_argument("--work-dir", help="where jobs work (AGENT_WORK_DIR)")
+    parser.add_argument(
+        "--gpus",
+        metavar="WHICH",
+        help="the GPUs that it offers: all, none, or numbers and UUIDs (AGENT_GPU_SHARE)",
+    )
     parser.add_argument("--run-as", metavar="USER", help="the user that jobs run as (AGENT_RUN_AS)")
     parser.add_argument(
         "--moved",
@@ -24,9 +29,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _handle(arguments: argparse.Namespace) -> int:
-    return run_start(
-        load_settings({"work_dir": arguments.work_dir, "run_as": arguments.run_as}), is_moved=arguments.moved
-    )
+    flags = {"work_dir": arguments.work_dir, "run_as": arguments.run_as, "gpu_share": arguments.gpus}
+    return run_start(load_settings(flags), is_moved=arguments.moved)
 
 
 def run_start(settings: Settings, *, is_moved: bool = False) -> int:

@@ -88,6 +88,11 @@ def _print_text(status: Mapping[str, Any], advice: str, out: TextIO) -> None:
     else:
         rows.append(("running", f"no; {advice}"))
     rows.append(("new jobs", "none, it is draining" if status["is_draining"] else "yes"))
+    rows += [
+        (f"gpu {gpu['index']}", f"{gpu['name']}, no job is given it: {gpu['withheld']}")
+        for gpu in status.get("gpus", ())
+        if gpu["withheld"]
+    ]
     rows += [("job", f"{job['job']} (lease {job['lease']}): {job['state']}") for job in status["jobs"]]
     if not status["jobs"]:
         rows.append(("jobs", "none"))

@@ -37,6 +37,11 @@ def mark_engine_used(folder: JobFolder) -> None:
     os.close(open_plain(folder.path / _MARK, os.O_WRONLY | os.O_CREAT))
 
 
+def uses_containers(folder: JobFolder) -> bool:
+    """Whether the job may have something at the engine."""
+    return os.path.lexists(folder.path / _MARK)
+
+
 def unmark_engine_used(folder: JobFolder) -> None:
     """All that the job had at the engine is gone."""
     (folder.path / _MARK).unlink(missing_ok=True)
@@ -44,7 +49,7 @@ def unmark_engine_used(folder: JobFolder) -> None:
 
 def sweep_job(folder: JobFolder) -> str:
     """Remove what the dead job made at the engine. Returns why that was not possible; empty when all is gone."""
-    if not os.path.lexists(folder.path / _MARK):
+    if not uses_containers(folder):
         return ""
     settings: JobSettings | None = None
     options: list[str] = []

@@ -9,7 +9,7 @@ from agent.job.containers.sweeping import sweep_job, sweep_spoiled
 from agent.job.folder import attempt as folders
 from agent.job.folder.attempt import JobFolder, take_lock
 from agent.job.folder.settings import JobSettings
-from agent.job.process.ending import end_attempt, find_supervisors, tell_to_end
+from agent.job.process.ending import end_attempt, find_supervisors, name_supervisor, tell_to_end
 from agent.journal.file import JournalReader, JournalWriter
 from agent.journal.format import Closed, Opened, StepChanged
 from agent.journal.magic import size
@@ -22,6 +22,7 @@ __all__ = [
     "end_attempt",
     "find_supervisors",
     "has_last_word",
+    "name_supervisor",
     "read_result",
     "tell_to_end",
 ]

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from agent.errors import AgentError, SpoiledError
 from agent.job.account.account import Account
-from agent.job.containers.sweeping import sweep_job, sweep_others
+from agent.job.containers.sweeping import sweep_job, sweep_others, uses_containers
 from agent.job.folder import attempt as folders
 from agent.job.folder.attempt import (
     JobFolder,
@@ -78,6 +78,7 @@ __all__ = [
     "request_cancel",
     "sweep_containers",
     "try_cancel",
+    "uses_containers",
 ]
 
 

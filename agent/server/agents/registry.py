@@ -153,6 +153,8 @@ def make_ready_agent(row: AgentRow, ready: m.Ready) -> ReadyAgent:
         cpus=float(ready.inventory.cpu_count),
         memory_bytes=ready.inventory.memory_bytes,
         gpus=ready.inventory.gpus,
+        links=ready.inventory.links,
+        share=ready.inventory.share,
         address=row.address or ready.inventory.hostname,
         boot=ready.boot,
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from agent.spec.request import NOTHING, PRIORITY_SECONDS, ResourceRequest
-from agent.spec.resources import Gpu
+from agent.spec.resources import Gpu, GpuLink
 
 FOREVER = float("inf")
 DEFAULT_PROJECT = 1
@@ -66,6 +66,8 @@ class ReadyAgent:
     cpus: float = 0.0
     memory_bytes: int = 0
     gpus: tuple[Gpu, ...] = ()
+    links: tuple[GpuLink, ...] = ()
+    share: str = ""  # which of its machine's GPUs are not its own, in words; empty: all are
     address: str = ""  # where the other members of a gang reach it
     boot: str = ""  # of its machine: of two that say to be this agent, one is a copy
     protocol: int = 0  # the version that it speaks

@@ -67,10 +67,9 @@ class Explainer:
         wanted = describe(shape.request, best.wanted(shape))
         agent = best.agent
         has = describe_machine(agent.gpus, agent.cpus, agent.memory_bytes)
-        withheld = explain_withheld(agent.gpus)
-        return f"no agent has {wanted}; the biggest that matches, {agent.name}, has {has}" + (
-            f"; {withheld}" if withheld else ""
-        )
+        notes = [agent.share if best.wanted(shape).count else "", explain_withheld(agent.gpus)]
+        about = "".join(f"; {note}" for note in notes if note)
+        return f"no agent has {wanted}; the biggest that matches, {agent.name}, has {has}{about}"
 
     def _explain_gang(self, job: WaitingJob, fitting: Sequence[Candidate]) -> str:
         return f"the job wants {job.shape.nodes} machines at once, and {len(fitting)} match"
