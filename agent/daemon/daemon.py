@@ -208,6 +208,8 @@ class Daemon:
     async def _make_ready(self) -> m.Ready:
         if not self._has_adopted:
             self._adopt()
+        await self._machine.take_inventory()
+        await self._gpus.look()
         return await self._health.make_ready()
 
     def _adopt(self) -> None:

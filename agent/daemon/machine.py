@@ -31,16 +31,16 @@ class GpuGoneError(AgentError):
     """GPUs that the server has given to a job are not there."""
 
     def __init__(self, uuids: Sequence[str], problems: Sequence[str]) -> None:
-        which = f"GPU {uuids[0]} is" if len(uuids) == 1 else f"GPUs {', '.join(uuids)} are"
+        which = f" {uuids[0]} is" if len(uuids) == 1 else f"s {', '.join(uuids)} are"
         why = f" ({'; '.join(problems)})" if problems else ""
-        super().__init__(f"infrastructure: {which} gone from this machine{why}")
+        super().__init__(f"{m.CHANGED_MACHINE}{which} gone from this machine{why}")
 
 
 class GpuWithheldError(AgentError):
     """A GPU that the server has given to a job is not offered any more."""
 
     def __init__(self, gpu: Gpu) -> None:
-        super().__init__(f"infrastructure: GPU {gpu.index} ({gpu.uuid}) is withheld: {gpu.withheld}")
+        super().__init__(f"{m.CHANGED_MACHINE} {gpu.index} ({gpu.uuid}) is withheld: {gpu.withheld}")
 
 
 class Machine:

@@ -152,6 +152,8 @@ class Accept:
 
 # How the reason of a refusal begins that is the job's own: no other try would go better.
 CANNOT_KEEP = "the agent can't keep this job"
+# How one begins that is about GPUs which have gone or are withheld: the agent says at once what its machine has now.
+CHANGED_MACHINE = "infrastructure: GPU"
 
 
 @dataclass(frozen=True, slots=True)

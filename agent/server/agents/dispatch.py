@@ -46,6 +46,7 @@ _SHORTEST_SLEEP_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 0.25
 _EXPLAIN_SECONDS = 1.0
 _REFUSAL_SECONDS = 60.0  # for so long a job is not offered again to an agent that refused it
+_CHANGED_SECONDS = 2.0  # the same, where its machine had changed: for as long as the news of that may take
 _MOST_EXPLAINED = 500  # in one transaction; the others' turn comes a second later
 
 
@@ -130,7 +131,9 @@ class Dispatcher:
             agents = [*self._hub.ready_agents(), *await self._peers.ready_elsewhere(connection)]
             capacity = Capacity.of(agents)
             standing = await read_standing(connection)
-            refusals = await lease_store.list_refusals(connection, now - _REFUSAL_SECONDS)
+            refusals = await lease_store.list_refusals(
+                connection, now - _REFUSAL_SECONDS, now - _CHANGED_SECONDS
+            )
             one_time = [agent.id for agent in agents if agent.is_ephemeral]
             ready = without_spent(agents, await queue.spent_agents(connection, one_time))
             if self._usage is None and ready:

@@ -17,7 +17,7 @@ from agent.spec.status import JobStatus
 from agent.states import ImpossibleTransitionError
 from agent.wire.lease import ENDS, LEASES, Lease, LeaseState
 from agent.wire.lease_watch import OVER
-from agent.wire.messages import CANNOT_KEEP
+from agent.wire.messages import CANNOT_KEEP, CHANGED_MACHINE
 
 LOST_OFFER = "its agent came back without it"
 _REST_SECONDS = 5.0  # viewers who follow the job have its end by then
@@ -36,7 +36,7 @@ _STATE = Hot(
 _OPEN = Hot(select(*_COLUMNS).where(leases.c.deadline.is_not(None)))
 _OVER = Hot(select(*_COLUMNS).where(leases.c.deadline <= bindparam("over")))
 _REFUSALS = Hot(
-    select(func.coalesce(jobs.c.gang, jobs.c.id), leases.c.agent, leases.c.reason)
+    select(func.coalesce(jobs.c.gang, jobs.c.id), leases.c.agent, leases.c.reason, leases.c.ended_at)
     .join(jobs, jobs.c.id == leases.c.job)
     .where(leases.c.state == LeaseState.REFUSED, leases.c.ended_at > bindparam("since"))
 )
@@ -86,11 +86,18 @@ async def list_offered(connection: AsyncConnection, agent: str) -> list[tuple[st
     return [(row.job, row.number, tuple(json.loads(row.gpus))) for row in await connection.execute(query)]
 
 
-async def list_refusals(connection: AsyncConnection, since: float) -> dict[str, dict[str, str]]:
-    """The jobs that agents have refused since then: by job (a gang's node is its gang's), each agent's reason."""
+async def list_refusals(
+    connection: AsyncConnection, since: float, changed_since: float
+) -> dict[str, dict[str, str]]:
+    """The jobs that agents have refused since then: by job (a gang's node is its gang's), each agent's reason.
+
+    One that was about a machine that had changed counts only since `changed_since`: its agent has said what it has now.
+    """
     refusals: dict[str, dict[str, str]] = {}
     rows = await _REFUSALS.rows(connection, since=since)
-    for job, agent, reason in rows:
+    for job, agent, reason, at in rows:
+        if at <= changed_since and reason.startswith(CHANGED_MACHINE):
+            continue
         refusals.setdefault(job, {})[agent] = reason
     return refusals
 
