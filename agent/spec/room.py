@@ -78,6 +78,10 @@ class Room:
         part_bytes = _shared_bytes(request)
         for uuid in gpus:
             gpu = self.gpus.pop(uuid, None)
+            for part in _list_instances(uuid, self.gpus) if gpu is None else ():
+                del self.gpus[
+                    part
+                ]  # it was cut up while a job has it: its parts are that job's until it ends
             if part_bytes and gpu is not None:
                 self.shared[uuid] = SharedGpu(gpu, gpu.memory_bytes or 0, 0)
             if part_bytes and uuid in self.shared:
@@ -94,8 +98,9 @@ class Room:
                 if uuid not in self.shared or self._change_tenants(uuid, -part_bytes, -1):
                     continue
                 del self.shared[uuid]
-            if uuid in machine and not machine[uuid].withheld:
-                self.gpus[uuid] = machine[uuid]
+            for back in [uuid] if uuid in machine else _list_instances(uuid, machine):
+                if not machine[back].withheld:
+                    self.gpus[back] = machine[back]
 
     def lacks(self, request: ResourceRequest, gpus: GpuRequest) -> str:
         """What of this is not free now: `2 free GPUs`, `a free slot`, both; empty when there is room."""
@@ -122,6 +127,10 @@ class Room:
         now = SharedGpu(was.gpu, was.free_bytes - taken_bytes, was.tenants + tenants)
         self.shared[uuid] = now
         return now.tenants
+
+
+def _list_instances(uuid: str, gpus: Mapping[str, Gpu]) -> list[str]:
+    return [name for name, gpu in gpus.items() if gpu.mig_parent == uuid]
 
 
 def _shared_bytes(request: ResourceRequest) -> int:

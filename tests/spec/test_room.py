@@ -150,6 +150,21 @@ def test_a_shared_gpu_that_is_withheld_takes_nobody_else_and_stays_away() -> Non
     assert "GPU-0" not in room.gpus
 
 
+def test_the_parts_of_a_gpu_that_was_cut_up_while_a_job_has_it_are_nobody_elses() -> None:
+    parts = {
+        f"MIG-{place}": replace(
+            GPUS["GPU-0"], uuid=f"MIG-{place}", name="H200 MIG 1g.18gb", mig_parent="GPU-0"
+        )
+        for place in range(2)
+    }
+    machine = {**parts, "GPU-1": GPUS["GPU-1"]}
+    room = Room(9, 8.0, 64 * GB, machine)
+    room.take(ResourceRequest(), ("GPU-0",))
+    assert set(room.gpus) == {"GPU-1"}
+    room.give_back(ResourceRequest(), ("GPU-0",), machine)
+    assert room.gpus == machine
+
+
 def test_gpus_are_taken_by_their_connections() -> None:
     room = Room(9, 8.0, 64 * GB, GPUS, {frozenset(("GPU-1", "GPU-3")): 0})
     assert take(room, ResourceRequest(gpus=GpuRequest(2))) == ("GPU-1", "GPU-3")
