@@ -6,6 +6,7 @@ Source: Docker Engine API, `POST /containers/create`.
 from dataclasses import dataclass, field
 from typing import Any
 
+from agent.containers.gpu_devices import request_cdi_devices, request_gpus
 from agent.containers.mounts import Mount
 from agent.containers.policy import ContainerPolicy
 
@@ -39,6 +40,7 @@ class Blueprint:
     mounts: list[Mount] = field(default_factory=list)
     ports: list[Port] = field(default_factory=list)
     gpus: tuple[str, ...] = ()  # UUIDs
+    has_cdi_gpus: bool = False  # the engine knows them by their CDI names
     keeps_log: bool = False
     takes_input: bool = False  # its first process has a standard input, until whoever is attached ends that
     config: dict[str, Any] = field(default_factory=dict)
@@ -97,6 +99,6 @@ class Blueprint:
                 )
             host["PortBindings"] = bindings
         if self.gpus:
-            request = {"Driver": "nvidia", "DeviceIDs": list(self.gpus), "Capabilities": [["gpu"]]}
-            host["DeviceRequests"] = [request]
+            request = request_cdi_devices if self.has_cdi_gpus else request_gpus
+            host["DeviceRequests"] = [request(self.gpus)]
         return host

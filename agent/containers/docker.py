@@ -37,6 +37,7 @@ from agent.containers.engine import (
     Say,
     Sink,
 )
+from agent.containers.gpu_devices import wants_cdi
 from agent.containers.progress import PullProgress
 
 DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
@@ -144,6 +145,8 @@ class DockerEngine:
 
     async def create(self, name: str, blueprint: Blueprint) -> str:
         """See Engine."""
+        if blueprint.gpus:
+            blueprint.has_cdi_gpus = wants_cdi(await self._call(self._client.info))
         made = await self._call(self._client.create_container_from_config, blueprint.to_json(), name)
         return str(made["Id"])
 

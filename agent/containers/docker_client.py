@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from agent.containers.attach import Reach, open_unix_socket
 from agent.containers.engine import EngineError, ImageError
+from agent.containers.gpu_devices import MAKE_CDI_DEVICES
 from agent.errors import AgentError, UnreachableError, UsageError
 
 _CALL_SECONDS = 120
@@ -22,6 +23,7 @@ _NO_TOOLKIT = (
     "the container engine can't give GPUs to containers: it does not know the NVIDIA container toolkit; "
     "install nvidia-container-toolkit, run `nvidia-ctk runtime configure --runtime=docker` and restart the engine"
 )
+_NO_CDI_DEVICE = "the container engine knows no CDI device of this job's GPUs"
 
 
 def connect_client(address: str, reach: Reach | None = None, logins: Mapping[str, Any] | None = None) -> Any:
@@ -172,6 +174,8 @@ def describe_failure(said: str) -> AgentError:
     lower = said.lower()
     if "could not select device driver" in lower and "gpu" in lower:
         return EngineError(_NO_TOOLKIT)
+    if "unresolvable cdi devices" in lower or 'could not select device driver "cdi"' in lower:
+        return EngineError(f"{_NO_CDI_DEVICE} ({said}); {MAKE_CDI_DEVICES}")
     if "address pool" in lower:
         return EngineError(said, hint="remove networks that nobody uses: docker network prune")
     if any(word in lower for word in _FINAL) and "no such container" not in lower:
