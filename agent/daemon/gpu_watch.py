@@ -4,8 +4,10 @@ What it finds is said to `Machine.withhold`, which tells the server what has cha
 """
 
 import asyncio
+import logging
 import time
 
+from agent.daemon.gpu_claims import GpuClaims
 from agent.daemon.job import DaemonJob, DaemonJobState
 from agent.daemon.jobs import JobTable
 from agent.daemon.machine import Machine
@@ -15,7 +17,11 @@ from agent.daemon.withheld import WithheldBy
 from agent.job.launch.burial import end_attempt, name_supervisor
 from agent.job.launch.launcher import JobFolder, JobSettings, uses_containers
 from agent.job.process.cgroup import JobGroup
+from agent.machine.platform import sees_all_processes
 
+log = logging.getLogger("agent.daemon")
+
+_BLIND = "in a PID namespace of its own (a container without --pid=host) the agent can't see who else computes on its GPUs"
 _LOOK_SECONDS = 2.0
 _END_SECONDS = 5.0  # for leftovers to be gone; the next look finds what is left
 
@@ -41,9 +47,13 @@ class GpuWatch:
         self._allows_strangers = allows_strangers
         self._meter = GpuMeter()
         self._looking = asyncio.Lock()
+        self._claims = GpuClaims()
+        self._others: dict[str, str] = {}
 
     async def run(self) -> None:
         """Look again and again; never returns."""
+        if not sees_all_processes() and self._machine.gpus:
+            log.warning(_BLIND)
         while True:
             await self.look()
             await asyncio.sleep(_LOOK_SECONDS)
@@ -53,12 +63,21 @@ class GpuWatch:
         async with self._looking:
             self._machine.withhold(WithheldBy.RESERVATION, self._reservations.explain(time.time()))
             gpus = {gpu.uuid for gpu in self._machine.gpus}
+            self._warn_of_others(self._claims.claim(gpus))
             tenants = [_describe_tenant(job) for job in self._jobs if _is_here(job)]
             found = await asyncio.to_thread(self._examine, gpus, tenants) if gpus else None
             if found is not None:
                 outside = {} if self._allows_strangers else found.outside
                 self._machine.withhold(WithheldBy.OUTSIDE, outside)
                 self._machine.withhold(WithheldBy.LEFTOVERS, found.leftovers)
+
+    def _warn_of_others(self, others: dict[str, str]) -> None:
+        if others != self._others:
+            for uuid, who in others.items():
+                log.warning(
+                    "GPU %s is offered by another agent here too (%s): give each its --gpus", uuid, who
+                )
+        self._others = others
 
     def _examine(self, gpus: set[str], tenants: list[Tenant]) -> Findings | None:
         read = self._meter.read()

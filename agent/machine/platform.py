@@ -35,6 +35,14 @@ def find_os_version() -> str:
         return f"{platform.system()} {platform.release()}".strip()
 
 
+def sees_all_processes() -> bool:
+    """Whether this process is in the machine's own PID namespace, where the kernel's threads are."""
+    try:
+        return Path("/proc/2/comm").read_text() == "kthreadd\n"
+    except OSError:
+        return False
+
+
 def is_container() -> bool:
     """Whether this process is in a container: by the marks of its makers, or because its file system is laid over an image."""
     marks = ("/.dockerenv", "/run/.containerenv")

@@ -4,12 +4,13 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from agent.config import Settings
 from agent.errors import AgentError, NotFoundError, UnreachableError
+from agent.spec.resources import Gpu
 
 T = TypeVar("T")
 _ANSWER_SECONDS = 5.0
@@ -113,12 +114,41 @@ def check_gpus(settings: Settings) -> Iterator[Finding]:
     names = ", ".join(gpu.name for gpu in listing.gpus)
     if names or not listing.problems:
         yield Finding("gpu", "ok", names or "none")
+    if listing.gpus:
+        yield from _check_share(settings, listing.gpus)
     for problem in listing.problems:
         yield Finding("gpu", "failure", problem)
     for problem in take_inventory(settings.work_folder).problems:
         is_said = problem in listing.problems or problem.startswith(("docker ", "git ", "bash "))
         if not is_said:
             yield Finding("machine", "warning", problem)
+
+
+def _check_share(settings: Settings, gpus: Sequence[Gpu]) -> Iterator[Finding]:
+    """What of them the agent would offer, and who else may have them."""
+    from agent.daemon.gpu_claims import find_claimant
+    from agent.daemon.gpu_share import allows_strangers, read_share_wish
+    from agent.daemon.local import ask_daemon
+    from agent.daemon.state import StateFolder
+    from agent.machine.platform import sees_all_processes
+    from agent.machine.share import fix_share
+
+    share = fix_share(read_share_wish(settings), gpus)
+    allows_strangers(settings)
+    if words := share.describe(gpus):
+        yield Finding("gpu share", "ok", words)
+    answer = ask_daemon(StateFolder(settings.state_folder.absolute()), {"verb": "status"}) or {}
+    for gpu in share.select(gpus):
+        other = find_claimant(gpu.uuid)
+        if other is not None and other[0] != answer.get("pid"):
+            what = f"GPU {gpu.index} is offered by another agent here ({other[1]})"
+            yield Finding("gpu share", "warning", what, "give each agent its own: `agent start --gpus 0,1`")
+    for withheld in (gpu for gpu in answer.get("gpus", ()) if gpu["withheld"]):
+        what = f"no job is given GPU {withheld['index']}: {withheld['withheld']}"
+        yield Finding("gpu share", "warning", what)
+    if not sees_all_processes():
+        what = "the agent can't see who else computes on its GPUs: it has a PID namespace of its own"
+        yield Finding("gpu share", "warning", what, "start its container with --pid=host")
 
 
 def check_disk(settings: Settings) -> Iterator[Finding]:
