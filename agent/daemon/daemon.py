@@ -28,12 +28,12 @@ from agent.daemon.control import Control
 from agent.daemon.drain import Draining
 from agent.daemon.generation import Generation
 from agent.daemon.gpu_share import allows_strangers, read_share_wish, settle_share, without_shares
-from agent.daemon.gpu_watch import GpuWatch
 from agent.daemon.gpus import GpuCare
 from agent.daemon.health import Health
 from agent.daemon.jobs import JobTable
 from agent.daemon.leases import HeldLeases
 from agent.daemon.machine import Machine
+from agent.daemon.occupancy import Occupancy
 from agent.daemon.place import claim_place, describe_boot
 from agent.daemon.reservation_desk import ReservationDesk
 from agent.daemon.reservations import Reservations
@@ -131,17 +131,17 @@ class Daemon:
 
         async def equip(common: JobSettings, assign: m.Assign) -> JobSettings:
             rules.require_presence()
-            await self._gpus.look()
+            await self._occupancy.look()
             return await machine.equip(common, assign)
 
         async def find_room(gpus: Sequence[str]) -> NewRoom:
-            await self._gpus.look()
+            await self._occupancy.look()
             return await machine.find_room(gpus)
 
         self._jobs = JobTable(state.jobs, job_settings, self._forks, equip, find_room)
         self._machine = machine
         self._reservations = Reservations(state)
-        self._gpus = GpuWatch(
+        self._occupancy = Occupancy(
             machine,
             self._jobs,
             self._reservations,
@@ -209,7 +209,7 @@ class Daemon:
         if not self._has_adopted:
             self._adopt()
         await self._machine.take_inventory()
-        await self._gpus.look()
+        await self._occupancy.look()
         return await self._health.make_ready()
 
     def _adopt(self) -> None:
@@ -237,11 +237,11 @@ class Daemon:
         """The signal that ended the work; None when the registration ended."""
         told: asyncio.Future[signal.Signals] = asyncio.get_running_loop().create_future()
         _leave_on_signals(told)
-        desk = ReservationDesk(self._reservations, self._machine, self._gpus, self._jobs)
+        desk = ReservationDesk(self._reservations, self._machine, self._occupancy, self._jobs)
         control = Control(self._state, self._drain, self._describe, desk.answer)
         loops = (
             *(self._connect(), self._jobs.watch(), control.serve()),
-            *(self._gpu_care.run(), self._gpus.run()),
+            *(self._gpu_care.run(), self._occupancy.run()),
         )
         work: list[asyncio.Future[None]] = [asyncio.ensure_future(loop) for loop in loops]
         try:

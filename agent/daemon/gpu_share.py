@@ -1,4 +1,4 @@
-"""What this agent was told of its GPUs when it started: the share that it offers, and whether strangers' processes keep one from jobs."""
+"""The share of an agent as it was told when it started, and whether processes of strangers keep GPUs from its jobs."""
 
 import os
 from collections.abc import Mapping

@@ -89,9 +89,7 @@ class Machine:
         before = self._inventory
         if before is None or listing.is_silent:
             return
-        self._take_up(
-            self._mark(self._take_share(replace(before, gpus=listing.gpus, links=listing.links)))
-        )
+        self._take_up(self._mark(self._take_share(replace(before, gpus=listing.gpus, links=listing.links))))
 
     @property
     def gpus(self) -> tuple[Gpu, ...]:

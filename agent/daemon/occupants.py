@@ -46,7 +46,7 @@ class Tenant:
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
+class OccupantFindings:
     """Why GPUs can't be given to a job, by UUID."""
 
     outside: Mapping[str, str] = field(default_factory=dict)
@@ -58,7 +58,7 @@ def examine(
     tenants: Sequence[Tenant],
     work_folder: Path,
     end: Callable[[str], None],
-) -> Findings:
+) -> OccupantFindings:
     """Judge the processes on each GPU. `end` ends all processes of the attempt with this tracking id; it may raise AgentError.
 
     `work_folder` is where this agent's jobs work: who carries a mark of a job and no path in there is another agent's.
@@ -76,7 +76,7 @@ def examine(
             outside[gpu] = _describe(strangers)
         elif words := _end_stray(stray, tenants, end):
             leftovers[gpu] = words
-    return Findings(outside, leftovers)
+    return OccupantFindings(outside, leftovers)
 
 
 def _counts(pid: int) -> bool:

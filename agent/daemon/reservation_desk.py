@@ -4,10 +4,10 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from agent.daemon.gpu_watch import GpuWatch
 from agent.daemon.jobs import JobTable
 from agent.daemon.machine import Machine
-from agent.daemon.reservations import Reservation, Reservations, obey
+from agent.daemon.occupancy import Occupancy
+from agent.daemon.reservations import GpuReservation, Reservations, obey
 from agent.errors import AgentError
 from agent.spec.resources import Gpu
 
@@ -15,10 +15,12 @@ from agent.spec.resources import Gpu
 class ReservationDesk:
     """The daemon's answers about reservations. A wish that can't be met is an answer with `error` and `hint`."""
 
-    def __init__(self, reservations: Reservations, machine: Machine, watch: GpuWatch, jobs: JobTable) -> None:
+    def __init__(
+        self, reservations: Reservations, machine: Machine, occupancy: Occupancy, jobs: JobTable
+    ) -> None:
         self._reservations = reservations
         self._machine = machine
-        self._watch = watch
+        self._occupancy = occupancy
         self._jobs = jobs
 
     async def answer(self, request: Mapping[str, Any]) -> Mapping[str, object]:
@@ -31,18 +33,18 @@ class ReservationDesk:
             return {"error": error.what, "hint": error.hint}
         except (OSError, KeyError, TypeError, ValueError) as error:
             return {"error": f"the agent can't do that: {error}", "hint": ""}
-        await self._watch.look()
+        await self._occupancy.look()
         busy = {} if request["verb"] == "free" else {one.gpu: self._list_jobs(one, gpus) for one in found}
         return describe_reservations(found, gpus, now, busy)
 
-    def _list_jobs(self, reservation: Reservation, gpus: tuple[Gpu, ...]) -> list[str]:
+    def _list_jobs(self, reservation: GpuReservation, gpus: tuple[Gpu, ...]) -> list[str]:
         """The jobs that are on the GPU, or on an instance of it."""
         meant = {gpu.uuid for gpu in gpus if reservation.gpu in (gpu.uuid, gpu.mig_parent)}
         return [job.folder.job for job in self._jobs if job.is_alive and not job.gpus.isdisjoint(meant)]
 
 
 def describe_reservations(
-    found: tuple[Reservation, ...],
+    found: tuple[GpuReservation, ...],
     gpus: tuple[Gpu, ...],
     now: float,
     busy: Mapping[str, list[str]] | None = None,

@@ -25,7 +25,7 @@ log = logging.getLogger("agent.daemon")
 
 
 @dataclass(frozen=True, slots=True)
-class Reservation:
+class GpuReservation:
     """One GPU (or MIG instance) that `holder` has until `until` (seconds since the epoch)."""
 
     gpu: str  # its UUID
@@ -44,7 +44,7 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class _Book:
-    reservations: tuple[Reservation, ...] = ()
+    reservations: tuple[GpuReservation, ...] = ()
 
 
 class Reservations:
@@ -54,7 +54,7 @@ class Reservations:
         self._file = state.reservations
         self._complaint = ""
 
-    def list_now(self, now: float) -> tuple[Reservation, ...]:
+    def list_now(self, now: float) -> tuple[GpuReservation, ...]:
         """Those that have not ended. A file that can't be read is told of in the log, once, and holds none."""
         try:
             text = read_plain(self._file, _MOST_BYTES).decode("utf-8", "replace")
@@ -74,19 +74,19 @@ class Reservations:
 
     def keep(
         self, gpus: Sequence[Gpu], word: str, holder: str, seconds: float, *, why: str, now: float
-    ) -> tuple[Reservation, ...]:
+    ) -> tuple[GpuReservation, ...]:
         """Keep what `word` names among `gpus` for `holder`, from now on; one that is kept already is theirs now.
 
         Raises NotFoundError, OSError.
         """
         made = tuple(
-            Reservation(uuid, holder[:_LONGEST_TEXT], now + seconds, " ".join(why.split())[:_LONGEST_TEXT])
+            GpuReservation(uuid, holder[:_LONGEST_TEXT], now + seconds, " ".join(why.split())[:_LONGEST_TEXT])
             for uuid in sorted(_find(gpus, word))
         )
         self._write([*self._without({one.gpu for one in made}, now), *made])
         return made
 
-    def free(self, gpus: Sequence[Gpu], word: str, now: float) -> tuple[Reservation, ...]:
+    def free(self, gpus: Sequence[Gpu], word: str, now: float) -> tuple[GpuReservation, ...]:
         """End the reservations of what `word` names. Raises NotFoundError when there is none, OSError."""
         there = self.list_now(now)
         named = {one.gpu for one in there if one.gpu == word} or _find(gpus, word)
@@ -98,16 +98,16 @@ class Reservations:
         self._write(self._without(named, now))
         return ended
 
-    def _without(self, gpus: Collection[str], now: float) -> list[Reservation]:
+    def _without(self, gpus: Collection[str], now: float) -> list[GpuReservation]:
         return [one for one in self.list_now(now) if one.gpu not in gpus]
 
-    def _write(self, reservations: Sequence[Reservation]) -> None:
+    def _write(self, reservations: Sequence[GpuReservation]) -> None:
         write_private_file(self._file, codec.dump(_Book(tuple(reservations))).encode())
 
 
 def obey(
     reservations: Reservations, request: Mapping[str, Any], gpus: Sequence[Gpu], now: float
-) -> tuple[Reservation, ...]:
+) -> tuple[GpuReservation, ...]:
     """Carry out a request of `agent.daemon.local`: those that were made, ended, or are there. Raises AgentError, OSError."""
     match request["verb"]:
         case "reserve":

@@ -160,7 +160,7 @@ def inventory_from_json(data: object) -> Inventory:
         },
         problems=tuple(_as_text(problem, "problems") for problem in _list(top, "problems")),
         links=_records(GpuLink, top, "links"),
-        share=_text_or_none(top, "share") or "",
+        share=_as_text(top.get("share", ""), "share"),
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent.daemon.gpu_claims import GpuClaims, find_claimant
-from agent.daemon.occupants import Findings, Tenant, examine
+from agent.daemon.occupants import OccupantFindings, Tenant, examine
 from agent.errors import AgentError
 
 HELD = "flow_job_held-1"
@@ -73,13 +73,13 @@ def test_a_process_of_nobody_keeps_the_gpu_and_is_named(start: Start, tmp_path: 
 
 
 def test_while_a_job_has_a_gpu_for_itself_nobody_asks(start: Start, tmp_path: Path) -> None:
-    assert examine({"GPU-a": [start()]}, [tenant("GPU-a")], tmp_path, Ended()) == Findings()
+    assert examine({"GPU-a": [start()]}, [tenant("GPU-a")], tmp_path, Ended()) == OccupantFindings()
 
 
 def test_on_a_shared_gpu_the_jobs_own_are_told_from_strangers(start: Start, tmp_path: Path) -> None:
     own, stranger = start(HELD), start()
     here = [tenant("GPU-a", is_sharing=True)]
-    assert examine({"GPU-a": [own]}, here, tmp_path, Ended()) == Findings()
+    assert examine({"GPU-a": [own]}, here, tmp_path, Ended()) == OccupantFindings()
     assert set(examine({"GPU-a": [own, stranger]}, here, tmp_path, Ended()).outside) == {"GPU-a"}
 
 
@@ -87,13 +87,13 @@ def test_a_process_that_has_dropped_its_mark_is_known_by_its_supervisor(start: S
     """This process is the parent of all that a test starts."""
     name = Path("/proc/self/comm").read_text().strip()
     here = [tenant("GPU-a", is_sharing=True, supervisor=name)]
-    assert examine({"GPU-a": [start()]}, here, tmp_path, Ended()) == Findings()
+    assert examine({"GPU-a": [start()]}, here, tmp_path, Ended()) == OccupantFindings()
 
 
 def test_leftovers_of_a_dead_job_are_ended(start: Start, tmp_path: Path) -> None:
     left = start(ENDED)
     end = Ended(left)
-    assert examine({"GPU-a": [left]}, [tenant("GPU-b")], tmp_path, end) == Findings()
+    assert examine({"GPU-a": [left]}, [tenant("GPU-b")], tmp_path, end) == OccupantFindings()
     assert end.told == [ENDED]
 
 
@@ -121,7 +121,7 @@ def test_a_job_of_another_agent_is_a_stranger(start: Start, tmp_path: Path) -> N
 def test_display_servers_and_what_has_ended_do_not_count(start: Start, tmp_path: Path) -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    assert examine({"GPU-a": [start(name="Xorg"), gone.pid]}, [], tmp_path, Ended()) == Findings()
+    assert examine({"GPU-a": [start(name="Xorg"), gone.pid]}, [], tmp_path, Ended()) == OccupantFindings()
 
 
 def test_of_two_agents_that_offer_a_gpu_the_second_knows_of_the_first() -> None:

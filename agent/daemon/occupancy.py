@@ -1,4 +1,4 @@
-"""The watch over GPUs: every few seconds, and before each job, who else has them: people who reserved them, processes from outside.
+"""Occupancy of GPUs: every few seconds, and before each job, who else has them: people who reserved them, processes from outside.
 
 What it finds is said to `Machine.withhold`, which tells the server what has changed.
 """
@@ -11,7 +11,7 @@ from agent.daemon.gpu_claims import GpuClaims
 from agent.daemon.job import DaemonJob, DaemonJobState
 from agent.daemon.jobs import JobTable
 from agent.daemon.machine import Machine
-from agent.daemon.occupants import Findings, Tenant, examine
+from agent.daemon.occupants import OccupantFindings, Tenant, examine
 from agent.daemon.reservations import Reservations
 from agent.daemon.withheld import WithheldBy
 from agent.job.launch.burial import end_attempt, name_supervisor
@@ -26,8 +26,8 @@ _LOOK_SECONDS = 2.0
 _END_SECONDS = 5.0  # for leftovers to be gone; the next look finds what is left
 
 
-class GpuWatch:
-    """Looks after who has the GPUs of this agent. `allows_strangers`: the owner lets jobs beside processes from outside."""
+class Occupancy:
+    """Who has the GPUs of this agent beside its jobs. `allows_strangers`: the owner lets jobs beside processes from outside."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class GpuWatch:
                 )
         self._others = others
 
-    def _examine(self, gpus: set[str], tenants: list[Tenant]) -> Findings | None:
+    def _examine(self, gpus: set[str], tenants: list[Tenant]) -> OccupantFindings | None:
         read = self._meter.read()
         if not read:
             return None
