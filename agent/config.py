@@ -37,7 +37,7 @@ SETTINGS: tuple[Setting, ...] = (
         "gpu_share",
         "AGENT_GPU_SHARE",
         "",
-        "which GPUs the agent offers: all, none, or numbers and UUIDs with commas (default: what it was started with, docs/gpu.md)",
+        "which GPUs the agent offers: all, none, or numbers and UUIDs with commas (default: what it was started with, docs/gpu-shares.md)",
     ),
     Setting(
         "gpu_strangers",

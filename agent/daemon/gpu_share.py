@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from agent.config import Settings
 from agent.errors import UsageError
 from agent.machine.share import CUDA_VARIABLE, NVIDIA_VARIABLE, Share, ShareWish, fix_share, read_wish
+from agent.spec.resources import Inventory
 
 _START_SECONDS = 10.0  # a driver that needs longer is asked again later, and nothing is offered until then
 
@@ -31,6 +32,12 @@ def settle_share(wish: ShareWish) -> Share | None:
     if not listing.gpus and listing.problems:
         return None
     return fix_share(wish, listing.gpus, is_complete=not listing.problems)
+
+
+def limit_inventory(inventory: Inventory, settings: Settings) -> Inventory:
+    """What of this machine's inventory an agent would offer that is started like this. Raises UsageError as `settle_share` does."""
+    is_complete = not inventory.problems
+    return fix_share(read_share_wish(settings), inventory.gpus, is_complete=is_complete).apply(inventory)
 
 
 def allows_strangers(settings: Settings) -> bool:

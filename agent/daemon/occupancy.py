@@ -11,7 +11,7 @@ from agent.daemon.gpu_claims import GpuClaims
 from agent.daemon.job import DaemonJob, DaemonJobState
 from agent.daemon.jobs import JobTable
 from agent.daemon.machine import Machine
-from agent.daemon.occupants import OccupantFindings, Tenant, examine
+from agent.daemon.occupants import JobPlaces, OccupantFindings, Tenant, examine
 from agent.daemon.reservations import Reservations
 from agent.daemon.withheld import WithheldBy
 from agent.job.launch.burial import end_attempt, name_supervisor
@@ -23,6 +23,7 @@ log = logging.getLogger("agent.daemon")
 
 _BLIND = "in a PID namespace of its own (a container without --pid=host) the agent can't see who else computes on its GPUs"
 _LOOK_SECONDS = 2.0
+_IDLE_SECONDS = 60.0  # the same, where there are no GPUs
 _END_SECONDS = 5.0  # for leftovers to be gone; the next look finds what is left
 
 
@@ -56,10 +57,18 @@ class Occupancy:
             log.warning(_BLIND)
         while True:
             await self.look()
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(_LOOK_SECONDS if self._machine.gpus else _IDLE_SECONDS)
 
     async def look(self) -> None:
         """Whoever asks the machine next hears what is so now. A driver that does not answer changes nothing."""
+        try:
+            await self._look()
+        except (
+            Exception
+        ):  # a bug here, or an odd process, ends neither the daemon nor jobs; the next look tries again
+            log.exception("a bug in the agent while it looked who has its GPUs")
+
+    async def _look(self) -> None:
         async with self._looking:
             self._machine.withhold(WithheldBy.RESERVATION, self._reservations.explain(time.time()))
             gpus = {gpu.uuid for gpu in self._machine.gpus}
@@ -84,7 +93,8 @@ class Occupancy:
         if not read:
             return None
         occupants = {one.uuid: one.process_ids for one in read if one.uuid in gpus and one.process_ids}
-        return examine(occupants, tenants, self._settings.work_folder, self._end)
+        places = JobPlaces(self._settings.work_folder, self._settings.job_groups)
+        return examine(occupants, tenants, places, self._end)
 
     def _end(self, tracking_id: str) -> None:
         """End what is left of an attempt whose folder may be gone. Raises AgentError."""

@@ -31,6 +31,7 @@ _NOT_COUNTED = frozenset(
 )
 _MARK = f"{TRACKING_VARIABLE}=".encode()
 _ATTEMPT = re.compile(r"flow_job_[a-z0-9]+-[0-9]+")  # JobFolder.tracking_id
+_GROUP = re.compile(rf"^0::(?P<root>/.*)/(?P<attempt>{_ATTEMPT.pattern})(/.*)?$", re.MULTILINE)
 _CONTAINER = re.compile(r"[0-9a-f]{64}")
 
 
@@ -53,23 +54,28 @@ class OccupantFindings:
     leftovers: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class JobPlaces:
+    """Where this agent's jobs are: by these a job of ours that is gone is told from another agent's."""
+
+    work_folder: Path
+    groups: Path | None = None  # the control group that has one for each job
+
+
 def examine(
     occupants: Mapping[str, Sequence[int]],
     tenants: Sequence[Tenant],
-    work_folder: Path,
+    places: JobPlaces,
     end: Callable[[str], None],
 ) -> OccupantFindings:
-    """Judge the processes on each GPU. `end` ends all processes of the attempt with this tracking id; it may raise AgentError.
-
-    `work_folder` is where this agent's jobs work: who carries a mark of a job and no path in there is another agent's.
-    """
+    """Judge the processes on each GPU. `end` ends all processes of the attempt with this tracking id; it may raise AgentError."""
     outside: dict[str, str] = {}
     leftovers: dict[str, str] = {}
     for gpu, pids in occupants.items():
         here = [tenant for tenant in tenants if gpu in tenant.gpus]
         if any(not tenant.is_sharing for tenant in here):
             continue
-        owned = [(pid, _find_owner(pid, tenants, here, work_folder)) for pid in pids if _counts(pid)]
+        owned = [(pid, _find_owner(pid, tenants, here, places)) for pid in pids if _counts(pid)]
         strangers = [pid for pid, owner in owned if owner is None]
         stray = {pid: owner for pid, owner in owned if owner and not _is_of(owner, here)}
         if strangers:
@@ -102,16 +108,23 @@ def _end_stray(stray: Mapping[int, str], tenants: Sequence[Tenant], end: Callabl
     return f"process {left[0]} ({_name(left[0])}) is left of job {job} and does not end"
 
 
-def _find_owner(pid: int, tenants: Sequence[Tenant], here: Sequence[Tenant], work_folder: Path) -> str | None:
+def _find_owner(pid: int, tenants: Sequence[Tenant], here: Sequence[Tenant], places: JobPlaces) -> str | None:
     """The tracking id of the attempt of ours that `pid` is of; None: of nobody that we know."""
     environment = _read(pid, "environ").split(b"\0")
-    mark = next((entry.removeprefix(_MARK).decode() for entry in environment if entry.startswith(_MARK)), "")
-    if _is_of(mark, tenants) or (_ATTEMPT.fullmatch(mark) and _is_ours(environment, work_folder)):
+    mark = next(
+        (
+            entry.removeprefix(_MARK).decode("utf-8", "replace")
+            for entry in environment
+            if entry.startswith(_MARK)
+        ),
+        "",
+    )
+    if _is_of(mark, tenants) or (_ATTEMPT.fullmatch(mark) and _is_ours(environment, places.work_folder)):
         return mark
     group = _read(pid, "cgroup").decode("utf-8", "replace")
-    for part in _ATTEMPT.findall(group):
-        if _is_of(part, tenants):
-            return str(part)
+    found = _GROUP.search(group)
+    if found and places.groups is not None and str(places.groups).endswith(found["root"]):
+        return found["attempt"]  # nobody else may make groups there
     supervisors = {tenant.supervisor: tenant.tracking_id for tenant in tenants}
     for ancestor in _list_ancestors(pid):
         if _name(ancestor) in supervisors:

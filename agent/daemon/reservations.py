@@ -5,6 +5,7 @@ ask the daemon (`agent.daemon.local`: the agent's user, and root) may keep GPUs;
 """
 
 import logging
+import os
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Any
 
 from agent import codec
 from agent.daemon.state import StateFolder
-from agent.errors import DamagedError, NotFoundError, SpoiledError
+from agent.errors import DamagedError, NotFoundError, SpoiledError, UsageError
 from agent.machine.share import find_uuids
 from agent.plain_files import read_plain
 from agent.seal.files import write_private_file
@@ -20,6 +21,7 @@ from agent.spec.resources import Gpu
 
 _MOST_BYTES = 1 << 20
 _LONGEST_TEXT = 200
+_MOST_SECONDS = 366 * 86400.0
 
 log = logging.getLogger("agent.daemon")
 
@@ -77,10 +79,12 @@ class Reservations:
     ) -> tuple[GpuReservation, ...]:
         """Keep what `word` names among `gpus` for `holder`, from now on; one that is kept already is theirs now.
 
-        Raises NotFoundError, OSError.
+        Raises NotFoundError, UsageError, OSError.
         """
+        if not 0 < seconds <= _MOST_SECONDS:
+            raise UsageError("a GPU is kept for a year at most", hint="write 30m, 2h or 7d")
         made = tuple(
-            GpuReservation(uuid, holder[:_LONGEST_TEXT], now + seconds, " ".join(why.split())[:_LONGEST_TEXT])
+            GpuReservation(uuid, _shown(holder), now + seconds, _shown(why))
             for uuid in sorted(_find(gpus, word))
         )
         self._write([*self._without({one.gpu for one in made}, now), *made])
@@ -103,6 +107,14 @@ class Reservations:
 
     def _write(self, reservations: Sequence[GpuReservation]) -> None:
         write_private_file(self._file, codec.dump(_Book(tuple(reservations))).encode())
+        if os.geteuid() == 0:  # root may have asked while no agent runs, whose user is to read it
+            owner = self._file.parent.stat()
+            os.chown(self._file, owner.st_uid, owner.st_gid, follow_symlinks=False)
+
+
+def _shown(text: str) -> str:
+    """For one line of a terminal, whoever wrote it."""
+    return "".join(filter(str.isprintable, " ".join(text.split())))[:_LONGEST_TEXT]
 
 
 def obey(

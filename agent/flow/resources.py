@@ -36,7 +36,11 @@ RESOURCES = Fields(
     "resources",
     Key("cpus", NUMBER, "Cores, or a fraction of one."),
     Key("memory", FILLED, "Memory, such as `64GB`."),
-    Key("gpus", one_of(NUMBER, mapping(GPUS)), "GPUs, which nobody else has while the job runs."),
+    Key(
+        "gpus",
+        one_of(NUMBER, mapping(GPUS)),
+        "GPUs, which nobody else has while the job runs, unless both share them.",
+    ),
 )
 
 

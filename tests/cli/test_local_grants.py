@@ -164,6 +164,30 @@ def test_an_instance_is_granted_to_who_names_it(tmp_path: Path, nvml: Path) -> N
     assert ends(done)["whole"] == "skipped"
 
 
+def test_jobs_that_share_a_gpu_meet_on_it(tmp_path: Path, nvml: Path) -> None:
+    env = nvml_env(nvml, [FakeGpu(uuid="GPU-a")])
+    meeting = tmp_path / "meeting"
+    meeting.mkdir()
+    meet = (
+        f'touch {meeting}/$GITHUB_JOB; echo "has $AGENT_GPUS"; '
+        f"for _ in $(seq 600); do [ $(ls {meeting} | wc -l) = 2 ] && exit 0; sleep 0.05; done; exit 1"
+    )
+    part = "{gpus: {memory: 60GB, share: true}}"
+    done = run(tmp_path, job("one", meet, resources=part) + job("two", meet, resources=part), **env)
+    assert done.code == 0, done.out + done.err
+    assert said(done, "one") == said(done, "two") == "GPU-a"
+    big = run(
+        tmp_path, job("big", "echo no", resources="{gpus: {count: 2, memory: 1GB, share: true}}"), **env
+    )
+    assert message(big, "big").startswith("this machine does not have 2 GPUs with 1 GB to share; ")
+
+
+def test_all_gpus_of_a_part_of_the_machine_are_told_by_name(tmp_path: Path, nvml: Path) -> None:
+    env = nvml_env(nvml, [FakeGpu(uuid=f"GPU-{letter}") for letter in "abc"])
+    both = job("both", 'echo "has $CUDA_VISIBLE_DEVICES"', resources="{gpus: 2}")
+    assert said(run(tmp_path, both, CUDA_VISIBLE_DEVICES="1,2", **env), "both") == "GPU-b,GPU-c"
+
+
 MATRIX = "{fail-fast: true, matrix: {os: [ubuntu-latest, macos-latest, windows-latest]}}"
 
 

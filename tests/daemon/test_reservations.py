@@ -9,7 +9,7 @@ import pytest
 
 from agent.daemon.reservations import Reservations
 from agent.daemon.state import StateFolder
-from agent.errors import NotFoundError
+from agent.errors import NotFoundError, UsageError
 from agent.spec.resources import Gpu
 
 GPUS = (
@@ -71,6 +71,15 @@ def test_it_is_freed_also_when_the_gpu_is_not_there_now(state: StateFolder) -> N
     assert freed.gpu == "GPU-b"
     with pytest.raises(NotFoundError, match="GPU '1' is not reserved"):
         book.free(GPUS, "1", NOON)
+
+
+def test_a_reservation_is_one_line_and_has_an_end(state: StateFolder) -> None:
+    book = Reservations(state)
+    book.keep(GPUS, "0", "ada\x1b[31m", 60, why="a\ndemo\x07", now=NOON)
+    assert book.explain(NOON)["GPU-a"] == "reserved by ada[31m until 12:01 UTC: a demo"
+    for seconds in (0, 400 * 86400, float("nan")):
+        with pytest.raises(UsageError, match="for a year at most"):
+            book.keep(GPUS, "0", "ada", seconds, why="", now=NOON)
 
 
 def test_what_is_not_there_is_not_kept(state: StateFolder) -> None:

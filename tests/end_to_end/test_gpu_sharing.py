@@ -144,6 +144,54 @@ def test_a_gpu_on_which_somebody_else_computes_is_not_given(lab: Lab, nvml: Path
     assert lab.wait_for_run(both)["conclusion"] == "success", "it has gone, and the agent has noticed"
 
 
+def set_processes(machine: dict[str, str], *pids: int) -> None:
+    """Who computes on the only GPU, from now on."""
+    file = Path(machine["FLOW_TEST_NVML"])
+    lines = [
+        f"{line.rpartition('|')[0]}|{','.join(map(str, pids))}" if line.startswith("gpu|") else line
+        for line in file.read_text().splitlines()
+    ]
+    new = file.with_suffix(".new")
+    new.write_text("\n".join(lines) + "\n")
+    new.replace(file)
+
+
+def test_a_process_that_comes_while_the_agent_runs_is_noticed_without_a_job(lab: Lab, nvml: Path) -> None:
+    machine = nvml_env(nvml, gpus(1))
+    lab.add_agent("box", environment=machine)
+
+    def withheld() -> str:
+        return str(lab.agent_view("box")["inventory"]["gpus"][0]["withheld"])
+
+    assert withheld() == ""
+    with stranger() as process:
+        set_processes(machine, process.pid)
+        wait_for(lambda: withheld().startswith(f"process {process.pid} ("), "the server to hear of it")
+        run = lab.submit(lab.write_flow(job("one", TELL, resources="{gpus: 1}")))
+        wait_for(lambda: "1 of 1 GPU is withheld" in waiting(lab, run, "one"), "the reason")
+        checks = lab.agent(
+            "doctor", "--format", "json", environment={**machine, "AGENT_STATE": str(lab.state("box"))}
+        ).json()["checks"]
+        found = [one["found"] for one in checks if one["check"] == "gpu share"]
+        assert any(one.startswith(f"no job is given GPU 0: process {process.pid} (") for one in found), found
+    assert lab.wait_for_run(run)["conclusion"] == "success"
+
+
+def test_a_process_of_the_job_is_no_stranger(lab: Lab, nvml: Path) -> None:
+    machine = nvml_env(nvml, gpus(1))
+    lab.add_agent("box", "--max-jobs", "2", environment=machine)
+    gate, here = lab.folder / "gate", lab.folder / "here"
+    hold = f"echo $$ > {here}.new; mv {here}.new {here}; until [ -e {gate} ]; do sleep 0.05; done"
+    part = "{gpus: {memory: 10GB, share: true}}"
+    first = lab.submit(lab.write_flow(job("first", hold, resources=part)))
+    wait_for(here.exists, "the job to run")
+    set_processes(machine, int(here.read_text()))
+    second = lab.submit(lab.write_flow(job("second", TELL, resources=part), "second"))
+    assert lab.wait_for_run(second)["conclusion"] == "success", "it is on the GPU with the first"
+    gate.touch()
+    assert lab.wait_for_run(first)["conclusion"] == "success"
+
+
 def test_an_owner_may_let_jobs_beside_processes_from_outside(lab: Lab, nvml: Path) -> None:
     with stranger() as process:
         machine = nvml_env(nvml, [FakeGpu(uuid="GPU-0", process_ids=[process.pid])])

@@ -25,9 +25,11 @@ def show_machine(output_format: str, out: TextIO) -> int:
     Problems are part of the answer, not a failure of the command (`agent doctor` judges them).
     """
     from agent.config import load_settings
+    from agent.daemon.gpu_share import limit_inventory
     from agent.machine.inventory import take_inventory
 
-    inventory = take_inventory(load_settings().work_folder)
+    settings = load_settings()
+    inventory = limit_inventory(take_inventory(settings.work_folder), settings)
     labels = derive_labels(inventory)
     if output_format == "json":
         print(json.dumps({**to_json(inventory), "labels": list(labels)}, indent=2), file=out)
@@ -59,6 +61,8 @@ def _list_rows(inventory: Inventory, labels: tuple[str, ...]) -> Iterator[tuple[
             yield "", line
     if not inventory.gpus:
         yield "gpu", "none"
+    if inventory.share:
+        yield "share", inventory.share
     for number, line in enumerate(draw_links(inventory.gpus, inventory.links)):
         yield "" if number else "links", line
     yield (

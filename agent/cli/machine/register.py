@@ -72,11 +72,10 @@ def run_register(
     `max_jobs` None: as many as the machine has GPUs, at least one. Raises the AgentErrors of `agent.daemon.register`.
     """
     from agent.cli.machine.lending import lend
-    from agent.daemon.gpu_share import read_share_wish
+    from agent.daemon.gpu_share import limit_inventory
     from agent.daemon.register import RegisterOptions, register
     from agent.daemon.state import StateFolder
     from agent.machine.inventory import take_inventory
-    from agent.machine.share import fix_share
     from agent.spec.room import choose_slots
 
     if not settings["url"]:
@@ -87,9 +86,7 @@ def run_register(
             hint="`--token TOKEN`, or set AGENT_REGISTRATION_TOKEN; `agent server token create` makes one",
         )
     labels = lend(labels, lends_ubuntu, may_ask=output_format == "text")
-    wish = read_share_wish(settings)
-    inventory = take_inventory(settings.work_folder)
-    inventory = fix_share(wish, inventory.gpus, is_complete=not inventory.problems).apply(inventory)
+    inventory = limit_inventory(take_inventory(settings.work_folder), settings)
     slots = choose_slots(inventory.gpus, is_ephemeral=is_ephemeral) if max_jobs is None else max_jobs
     request = RegisterOptions(
         url=settings["url"],

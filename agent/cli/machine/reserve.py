@@ -22,7 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "agent reserve 2 --for 2h --why 'a demo at four'",
         "agent reserve --list",
         "agent reserve 2 --free",
-        "sudo -u flow-agent agent reserve 2 --for 2h    # as the agent's user, which this is for",
+        "sudo agent reserve 2 --for 2h     # where the agent is the machine's: only its user and root may",
     )
     parser.add_argument(
         "gpu", nargs="?", help="its number (as nvidia-smi prints it), UUID, or 0:1 for an instance"
