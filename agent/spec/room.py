@@ -11,10 +11,9 @@ from types import MappingProxyType
 from typing import Final, Self
 
 from agent.spec.request import GpuRequest, ResourceRequest, join_words, list_wanted, matches
-from agent.spec.resources import Gpu
-from agent.spec.topology import Links, choose_connected
+from agent.spec.resources import Gpu, GpuLink
+from agent.spec.topology import choose_connected, rank_links
 
-_NO_LINKS: Links = MappingProxyType({})
 _ROUNDING = 1e-9  # cores are fractions, and fractions add up badly
 
 
@@ -33,7 +32,12 @@ class Room:
     __slots__ = ("cpus", "gpus", "links", "memory_bytes", "shared", "slots")
 
     def __init__(
-        self, slots: int, cpus: float, memory_bytes: int, gpus: Mapping[str, Gpu], links: Links = _NO_LINKS
+        self,
+        slots: int,
+        cpus: float,
+        memory_bytes: int,
+        gpus: Mapping[str, Gpu],
+        links: Collection[GpuLink] = (),
     ) -> None:
         self.slots = slots
         self.cpus = cpus
@@ -68,7 +72,8 @@ class Room:
         if not wanted.count:
             return ()
         joined = tuple(one.gpu.uuid for one in self._find_shared(wanted)[: wanted.count])
-        return joined + choose_connected(self._find_free(wanted), wanted.count - len(joined), self.links)
+        ranks = rank_links(self.links)
+        return joined + choose_connected(self._find_free(wanted), wanted.count - len(joined), ranks)
 
     def take(self, request: ResourceRequest, gpus: Iterable[str]) -> None:
         """This is somebody's from now on."""
@@ -181,7 +186,7 @@ def explain_withheld(gpus: Collection[Gpu]) -> str:
 def gpu_variables(uuids: Collection[str], machine: Iterable[Gpu]) -> dict[str, str]:
     """The variables that tell a job which GPUs of `machine` are its own; none where there is no GPU.
 
-    Who has all of them is not held to their names: some libraries take CUDA_VISIBLE_DEVICES for numbers.
+    The machine's are those too that its agent does not offer. Who has all of them is not held to their names: some libraries take CUDA_VISIBLE_DEVICES for numbers.
     """
     there = {gpu.uuid for gpu in machine}
     if not there:

@@ -1,6 +1,7 @@
 """GPUs that are kept for people: told by number or UUID, until a time, over restarts of the daemon."""
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -71,6 +72,13 @@ def test_it_is_freed_also_when_the_gpu_is_not_there_now(state: StateFolder) -> N
     assert freed.gpu == "GPU-b"
     with pytest.raises(NotFoundError, match="GPU '1' is not reserved"):
         book.free(GPUS, "1", NOON)
+
+
+def test_what_root_notes_the_agents_user_reads(state: StateFolder) -> None:
+    if os.geteuid() == 0:
+        os.chown(state.path, 65534, 65534)
+    Reservations(state).keep(GPUS, "0", "ada", 60, why="", now=NOON)
+    assert state.reservations.stat().st_uid == state.path.stat().st_uid
 
 
 def test_a_reservation_is_one_line_and_has_an_end(state: StateFolder) -> None:

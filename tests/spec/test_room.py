@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.spec.request import GpuRequest, ResourceRequest
-from agent.spec.resources import Gpu
+from agent.spec.resources import Gpu, GpuLink
 from agent.spec.room import Room, choose_slots, describe_machine, explain_withheld, gpu_variables
 
 GB = 10**9
@@ -166,5 +166,5 @@ def test_the_parts_of_a_gpu_that_was_cut_up_while_a_job_has_it_are_nobody_elses(
 
 
 def test_gpus_are_taken_by_their_connections() -> None:
-    room = Room(9, 8.0, 64 * GB, GPUS, {frozenset(("GPU-1", "GPU-3")): 0})
+    room = Room(9, 8.0, 64 * GB, GPUS, [GpuLink("GPU-1", "GPU-3", "NV4")])
     assert take(room, ResourceRequest(gpus=GpuRequest(2))) == ("GPU-1", "GPU-3")

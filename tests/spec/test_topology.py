@@ -5,8 +5,8 @@ from itertools import combinations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.spec.resources import Gpu
-from agent.spec.topology import Links, choose_connected
+from agent.spec.resources import Gpu, GpuLink
+from agent.spec.topology import Links, choose_connected, rank_links
 
 GB = 10**9
 
@@ -36,6 +36,15 @@ def test_one_is_taken_whose_neighbour_is_in_use() -> None:
 def test_the_slowest_connection_of_a_set_is_what_counts() -> None:
     links = link({(0, 1): 0, (0, 2): 0, (1, 2): 5, (1, 3): 1, (2, 3): 1, (0, 3): 1})
     assert choose_connected(gpus(4), 3, links) == ("GPU-0", "GPU-1", "GPU-3")
+
+
+def test_links_of_an_inventory_are_ranked_nvlink_before_pcie() -> None:
+    kinds = {(0, 1): "SYS", (0, 2): "PIX", (0, 3): "NV2", (1, 2): "NV12", (2, 3): "?"}
+    ranks = rank_links(GpuLink(f"GPU-{a}", f"GPU-{b}", kind) for (a, b), kind in kinds.items())
+    assert sorted(ranks, key=lambda pair: ranks[pair]) == [
+        frozenset((f"GPU-{a}", f"GPU-{b}")) for a, b in ((1, 2), (0, 3), (0, 2), (0, 1))
+    ]
+    assert choose_connected(gpus(4), 2, ranks) == ("GPU-1", "GPU-2")
 
 
 def test_where_nothing_is_known_the_smallest_are_taken() -> None:

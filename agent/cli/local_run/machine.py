@@ -18,7 +18,6 @@ from agent.spec.labels import LabelClaim, Platform, find_difference, find_misfit
 from agent.spec.request import NOTHING, GpuRequest, describe, wanted_gpus
 from agent.spec.resources import Gpu, GpuLink
 from agent.spec.room import Room, describe_machine, explain_withheld, gpu_variables
-from agent.spec.topology import rank_links
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -166,7 +165,7 @@ class LocalMachine:
         facts = self._facts
         slots = max(self._slots, len(facts.gpus))
         gpus = {gpu.uuid: gpu for gpu in facts.gpus}
-        return Room(slots, facts.cpus, facts.memory_bytes, gpus, rank_links(facts.links))
+        return Room(slots, facts.cpus, facts.memory_bytes, gpus, facts.links)
 
     @cached_property
     def _facts(self) -> Facts:

@@ -13,6 +13,8 @@ from agent.cli.arguments import add_format, describe, read_duration
 from agent.config import Settings, load_settings
 from agent.errors import AgentError, UsageError
 
+_MOST_SECONDS = 366 * 86400.0  # as agent.daemon.reservations, without its imports
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
@@ -81,6 +83,8 @@ def _read_request(arguments: argparse.Namespace) -> Mapping[str, object]:
     seconds = read_duration(arguments.duration, "--for") if arguments.duration else None
     if seconds is None:
         raise UsageError("a reservation has an end", where="--for", hint="write 30m, 2h or 7d")
+    if seconds > _MOST_SECONDS:
+        raise UsageError("a GPU is kept for a year at most", where="--for", hint="write 30m, 2h or 7d")
     holder = arguments.by or os.environ.get("SUDO_USER") or getpass.getuser()
     return {
         "verb": "reserve",

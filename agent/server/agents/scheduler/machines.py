@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from agent.server.agents.scheduler.model import FOREVER, Holding, JobShape, ReadyAgent, WaitingJob
 from agent.spec.request import GpuRequest, wanted_gpus
 from agent.spec.room import Room
-from agent.spec.topology import rank_links
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +24,7 @@ class Candidate:
         self.holdings = list(holdings)
         self.kept: Reservation | None = None
         gpus = {gpu.uuid: gpu for gpu in agent.gpus}
-        self._whole = Room(agent.slots, agent.cpus, agent.memory_bytes, gpus, rank_links(agent.links))
+        self._whole = Room(agent.slots, agent.cpus, agent.memory_bytes, gpus, agent.links)
         self._wanted: dict[JobShape, GpuRequest] = {}
         self.room = self._whole.copy()
         for holding in self.holdings:
