@@ -26,14 +26,15 @@ def find_home() -> Path | None:
         return None
 
 
-def user_name() -> str:
-    """Who runs this process: the account's name, or `uid 12345` where it has none."""
+def user_name(uid: int | None = None) -> str:
+    """Who that is (None: who runs this process): the account's name, or `uid 12345` where it has none."""
     import pwd
 
+    uid = os.getuid() if uid is None else uid
     try:
-        return pwd.getpwuid(os.getuid()).pw_name
+        return pwd.getpwuid(uid).pw_name
     except KeyError:
-        return f"uid {os.getuid()}"
+        return f"uid {uid}"
 
 
 def user_folder(part: str) -> Path:

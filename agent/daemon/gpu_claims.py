@@ -6,11 +6,12 @@ a network of their own do not see each other.
 """
 
 import os
-import pwd
 import socket
 import struct
 from collections.abc import Iterable
 from contextlib import suppress
+
+from agent.user_folders import user_name
 
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: unix(7), SO_PEERCRED
 
@@ -58,16 +59,9 @@ def find_claimant(uuid: str) -> tuple[int, str] | None:
         asking.connect(_name(uuid))
         raw = asking.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
         pid, uid, _gid = _CREDENTIALS.unpack(raw)
-        return pid, f"process {pid}, of {_user(uid)}"
+        return pid, f"process {pid}, of {user_name(uid)}"
     return None
 
 
 def _name(uuid: str) -> bytes:
     return b"\0flow-agent/gpu/" + os.fsencode(uuid)[:80]
-
-
-def _user(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"user {uid}"

@@ -14,7 +14,6 @@ of its own sees none of the machine's.
 """
 
 import os
-import pwd
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -24,6 +23,7 @@ from pathlib import Path
 from agent.errors import AgentError
 from agent.job.process.proc import is_alive
 from agent.spec.conventions import TRACKING_VARIABLE
+from agent.user_folders import user_name
 
 _MOST_ANCESTORS = 64
 _NOT_COUNTED = frozenset(
@@ -153,13 +153,9 @@ def _name(pid: int) -> str:
 
 def _user(pid: int) -> str:
     try:
-        uid = Path(f"/proc/{pid}").stat().st_uid
+        return user_name(Path(f"/proc/{pid}").stat().st_uid)
     except OSError:
         return "somebody"
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"user {uid}"
 
 
 def _list_ancestors(pid: int) -> Iterator[int]:

@@ -14,7 +14,7 @@ from typing import Any
 from agent import codec
 from agent.daemon.state import StateFolder
 from agent.errors import DamagedError, NotFoundError, SpoiledError, UsageError
-from agent.machine.share import find_uuids
+from agent.machine.share import find_uuids, list_shown
 from agent.plain_files import read_plain
 from agent.seal.files import write_private_file
 from agent.spec.resources import Gpu
@@ -134,6 +134,5 @@ def obey(
 def _find(gpus: Sequence[Gpu], word: str) -> set[str]:
     found = find_uuids(gpus, word.strip())
     if not found:
-        there = ", ".join(f"{gpu.index} ({gpu.uuid})" for gpu in gpus) or "none"
-        raise NotFoundError(f"the agent has no GPU '{word}'", hint=f"it has {there}")
+        raise NotFoundError(f"the agent has no GPU '{word}'", hint=f"it has {list_shown(gpus)}")
     return found

@@ -108,10 +108,15 @@ def fix_share(wish: ShareWish, gpus: Sequence[Gpu], *, is_complete: bool = True)
             break
         is_owners = is_complete and wish.origin not in (NVIDIA_VARIABLE, *_SLURM_GRANTS)
         if not named and is_owners and word not in _NOTHING:
-            there = ", ".join(f"{gpu.index} ({gpu.uuid})" for gpu in gpus) or "none"
-            raise UsageError(f"this machine has no GPU '{word}'", where=wish.origin, hint=f"it has {there}")
+            what = f"this machine has no GPU '{word}'"
+            raise UsageError(what, where=wish.origin, hint=f"it has {list_shown(gpus)}")
         found |= named
     return Share(frozenset(found), str(wish))
+
+
+def list_shown(gpus: Sequence[Gpu]) -> str:
+    """`0 (GPU-…), 1 (GPU-…)`, for who has named another."""
+    return ", ".join(f"{gpu.index} ({gpu.uuid})" for gpu in gpus) or "none"
 
 
 def find_uuids(gpus: Sequence[Gpu], word: str) -> set[str]:
