@@ -48,6 +48,7 @@ from agent.job.folder.settings import owner_settings
 from agent.job.launch.launcher import ForkServer, JobSettings, NewRoom, remove_leftovers, sweep_containers
 from agent.job.process.cgroup import find_job_groups
 from agent.job.process.inheritance import GIT_CEILING, scrub_environment
+from agent.machine.share import CUDA_VARIABLE, NVIDIA_VARIABLE
 from agent.resolve.sources.owners_config import read_git_config, seclude_git
 from agent.user_folders import find_home
 from agent.wire import messages as m
@@ -77,7 +78,7 @@ def _run_daemon(state: StateFolder, settings: Settings, *, is_moved: bool) -> No
     share = settle_share(wish)
     allows_strangers(settings)
     environment = scrub_environment(os.environ)
-    for name in _FOREIGN_SECRETS:
+    for name in (*_FOREIGN_SECRETS, CUDA_VARIABLE, NVIDIA_VARIABLE):
         os.environ.pop(name, None)
     _seclude_git(settings)
     with state.hold_lock():
