@@ -72,6 +72,7 @@ def test_an_agent_offers_the_gpus_that_it_was_started_with(lab: Lab, nvml: Path)
     )
     assert told(lab, run, "none") == "has  and sees []", "what the agent was started with is not the job's"
     assert [gpu["uuid"] for gpu in lab.agent_view("box")["inventory"]["gpus"]] == ["GPU-2", "GPU-3"]
+    assert why.removeprefix("; ") in lab.agent("server", "agent", "show", "box").out
 
 
 def test_two_agents_of_one_machine_have_shares_of_their_own(lab: Lab, nvml: Path) -> None:

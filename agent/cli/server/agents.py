@@ -169,7 +169,9 @@ def _tell(arguments: argparse.Namespace, row: dict[str, Any]) -> int:
         print_json(row, sys.stdout)
         return 0
     machine, said = row["inventory"], row["arranged"]
-    gpus = inventory_from_json(machine).gpus
+    inventory = inventory_from_json(machine)
+    gpus = inventory.gpus
+    names = ", ".join(gpu.name for gpu in gpus) or "none"
     facts = [
         ("agent", f"{row['name']} ({row['id']})"),
         ("state", row["status"]),
@@ -178,10 +180,7 @@ def _tell(arguments: argparse.Namespace, row: dict[str, Any]) -> int:
         ("labels", ", ".join(row["labels"]) + ("" if said["labels"] is None else "  (set here)")),
         ("projects", "all" if said["projects"] is None else ", ".join(said["projects"])),
         ("machine", f"{machine['os']} {machine['os_version']}, {machine['cpu_count']} CPUs"),
-        (
-            "gpus",
-            "\n".join(filter(None, (", ".join(gpu.name for gpu in gpus) or "none", explain_withheld(gpus)))),
-        ),
+        ("gpus", "\n".join(filter(None, (names, inventory.share, explain_withheld(gpus))))),
         ("software", row["software"] or "not connected yet"),
         ("last seen", show_moment(row["last_seen"], sys.stdout)),
     ]
