@@ -104,6 +104,12 @@ SETTINGS: tuple[Setting, ...] = (
         "",
         "hosts, networks and folders that are not public and whose repositories the server may read",
     ),
+    Setting(
+        "public_code",
+        "AGENT_PUBLIC_CODE",
+        "*",
+        "hosts whose public repositories the server hands on to jobs, `*` for any; `no`: none",
+    ),
     Setting("public_url", "AGENT_PUBLIC_URL", "", "the server's address as agents and people reach it"),
     Setting(
         "peer_url",

@@ -127,7 +127,7 @@ def _assemble(
         data=data,
         triggers=triggers,
         agents=agents,
-        code=CodeServing(database, data.code, triggers.connected),
+        code=CodeServing(database, data.code, triggers.connected, triggers.public_code),
         http=HttpRoom(
             Bodies(settings.limits.bodies_bytes, settings.limits.bodies_of_client_bytes),
             Rates(clock, settings.limits.requests_per_second, settings.limits.requests_burst),

@@ -146,20 +146,29 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _relay(self, asked: IO[bytes] | None = None) -> None:
         """What the host of the code says of another repository of its."""
-        from agent.serving_git.relay import relay  # most runs read their own code alone
+        from agent.serving_git.relay import RedirectedError, relay  # most runs read their own code alone
 
-        with relay(self.server.host, self.path, dict(self.headers.items()), asked) as answer:
-            self._begin_stream(answer.headers.get("Content-Type", ""))
-            while chunk := answer.read1(git.CHUNK_BYTES):
-                self.wfile.write(chunk)
+        try:
+            with relay(self.server.host, self.path, dict(self.headers.items()), asked) as answer:
+                self._begin_stream(answer.headers.get("Content-Type", ""))
+                while chunk := answer.read1(git.CHUNK_BYTES):
+                    self.wfile.write(chunk)
+        except RedirectedError as moved:
+            self._lead_to(moved.path)
+
+    def _lead_to(self, path: str) -> None:
+        self.send_response(301)
+        self.send_header("Location", f"http://{self.headers.get('Host', '')}{path}")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
 
     def _find_default_branch(self, path: str) -> str | None:
         """Of another repository `owner/name` that is asked for as a whole; None of one that is not there."""
-        from agent.serving_git.relay import find_default_branch
+        from agent.serving_git.relay import RedirectedError, find_default_branch
 
         try:
             return find_default_branch(self.server.host, path)
-        except NotFoundError:
+        except (NotFoundError, RedirectedError):
             return None
 
     def _find_storage(self, end: str) -> Path | None:

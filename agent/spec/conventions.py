@@ -278,6 +278,19 @@ def describe_server(url: str, *, has_api: bool = True) -> Mapping[str, object]:
     return {"server_url": url, **api}
 
 
+# Inputs in which actions are given a token for the host that the code is on.
+TOKEN_INPUTS = ("token", "github-token", "repo-token")
+# GitHub's artifact actions refuse to work for code that lies on any other host ("GHES"): they are told one that they take.
+ARTIFACT_ACTIONS = ("actions/upload-artifact", "actions/download-artifact")
+ARTIFACT_HOSTS = re.compile(r"github\.com|.+\.ghe\.com|.+\.localhost")
+
+
+def find_host(contexts: Mapping[str, Mapping[str, object]]) -> Mapping[str, object]:
+    """What a job's contexts say of the host that the run's repository is on: the members that `describe_server` has of ours."""
+    members = contexts.get("github", {})
+    return {name: members[name] for name in describe_server("") if members.get(name)}
+
+
 def find_repository(contexts: Mapping[str, Mapping[str, object]]) -> str:
     """The run's repository, `owner/name`, as a job's contexts say; empty where they don't."""
     name = contexts.get("github", {}).get("repository")

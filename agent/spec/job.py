@@ -114,7 +114,9 @@ class Source:
     bundles: tuple[str, ...] = ()
     tip: str = ""  # the commit that the run works on there: `commit`, or one on top of it
     default_branch: str = ""
-    is_served: bool = False  # of `git`: the server has a copy, which jobs read in place of `url`
+    is_served: bool = (
+        False  # jobs ask the server for it in place of `url`: it has a copy, or hands on what is public
+    )
 
     @property
     def run_commit(self) -> str:
@@ -123,7 +125,7 @@ class Source:
 
     @property
     def has_server(self) -> bool:
-        """Whether the server of the run has the code as a git repository."""
+        """Whether the server of the run answers for the code as a git repository."""
         return self.is_served or bool(self.bundles)
 
     @staticmethod

@@ -193,6 +193,17 @@ def test_another_public_repository_of_the_host_is_handed_on_and_nobodys_token_wi
     assert not host.authorizations
 
 
+def test_a_repository_that_has_moved_on_its_host_is_found_where_it_is(
+    code: Repository, host: GitHost
+) -> None:
+    make_repository(host.root / "globe" / "part", {"part.txt": "moved\n"}, branch="trunk")
+    host.moves["/old/name"] = "/globe/part"
+    assert {"default trunk", "moved"} <= {*read_other(code, host, "old/name")}
+    host.moves["/old/name"] = "http://127.0.0.1:9/globe/part"
+    lines = read_other(code, host, "old/name")
+    assert [line for line in lines if "to another host" in line]
+
+
 def test_a_repository_that_the_host_shows_to_nobody_is_not_there(code: Repository, host: GitHost) -> None:
     make_repository(host.root / "globe" / "part", {"part.txt": "for some\n"}, branch="trunk")
     host.credentials = "somebody:with-a-password"

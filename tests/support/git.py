@@ -136,13 +136,15 @@ class _Handler(BaseHTTPRequestHandler):
         host.requests.append(f"{self.command} {self.path}")
         host.authorizations += filter(None, [self.headers.get("Authorization")])
         time.sleep(host.seconds)
-        expected = "Basic " + base64.b64encode(host.credentials.encode()).decode()
+        expected = base64.b64encode(host.credentials.encode()).decode()
+        scheme, _, shown = self.headers.get("Authorization", "").partition(" ")
+        is_known = scheme.lower() == "basic" and shown == expected
         moved = next((start for start in host.moves if self.path.startswith(start)), None)
         if host.status:
             self._send(host.status, list(host.headers.items()))
         elif moved is not None:
             self._send(301, [("Location", host.moves[moved] + self.path.removeprefix(moved))])
-        elif host.credentials and self.headers.get("Authorization") != expected:
+        elif host.credentials and not is_known:
             self._send(401, [("WWW-Authenticate", 'Basic realm="git"')])
         elif self.path.endswith("/info/lfs/objects/batch"):
             self._answer_batch(host, json.loads(body))

@@ -212,6 +212,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         database_url=settings["database_url"],
         database_pool=int(settings["database_pool"]),
         outside_hosts=tuple(settings["outside_hosts"].split()),
+        public_code=tuple(name for name in settings["public_code"].split() if name != "no"),
         trusted_proxies=settings["trusted_proxies"],
         proxy_header=settings["proxy_header"],
         master_key=settings["master_key"],

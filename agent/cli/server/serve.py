@@ -47,6 +47,7 @@ def run_server(
     database_url: str = "",
     database_pool: int = 16,
     outside_hosts: tuple[str, ...] = (),
+    public_code: tuple[str, ...] = ("*",),
     trusted_proxies: str = "",
     proxy_header: str = "X-Forwarded-For",
     master_key: str = "",
@@ -88,7 +89,7 @@ def run_server(
         metrics=metrics,
         oidc=read_oidc(oidc) if oidc else None,
         lease_terms=LeaseTerms(grace_seconds=grace_seconds),
-        triggers=TriggerSettings(outside_hosts=outside_hosts),
+        triggers=TriggerSettings(outside_hosts=outside_hosts, public_code=public_code),
     )
     serve(settings, lambda started: _announce(started, output_format, out or sys.stdout))
     return 0

@@ -65,8 +65,13 @@ def _make_view(job: RunningJob) -> View:
 
 
 def _served_code(job: RunningJob) -> Mapping[str, object]:
-    """Where the run's code is served as a repository, when it is; else that is as the flow's language says."""
-    url = job.settings.code_url or (job.settings.server_url if job.spec.source.has_server else "")
+    """Where the run's code is served as a repository, when it is; else that is as the flow's language says.
+
+    The token and the host that it is shown to go together: one that is the job's own is for its server alone.
+    """
+    is_own = bool(job.runtime_token) and job.secrets.get(job.conventions.own_token) == job.runtime_token
+    is_here = is_own or job.spec.source.has_server
+    url = job.settings.code_url or (job.settings.server_url if is_here else "")
     return describe_server(url, has_api=not job.settings.is_upstreams_token) if url else _NOTHING
 
 

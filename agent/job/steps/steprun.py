@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -13,7 +12,6 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from agent import codec
-from agent.flow.expressions import to_text
 from agent.job.commands.effects import Effects
 from agent.job.commands.files import CommandFiles
 from agent.job.commands.meaning import CommandMeaning
@@ -22,6 +20,7 @@ from agent.job.commands.stdout import CommandStream
 from agent.job.commands.values import take_value
 from agent.job.output.recorder import StepLog
 from agent.job.process.hosts import StepHost
+from agent.job.steps.code_host import describe_code_host
 from agent.job.steps.contexts import evaluate_value, exported_variables, github_context, is_settled
 from agent.job.steps.data import write_errand
 from agent.job.steps.deadlines import Deadline
@@ -33,10 +32,7 @@ from agent.spec.data import DATA_STEPS
 from agent.spec.job import SpecStepKind, StepSpec
 from agent.spec.outcome import FailureKind
 
-# GitHub's artifact actions refuse to work for code that lies on any other host ("GHES"): they are told one that they take.
-_ARTIFACT_ACTIONS = ("actions/upload-artifact", "actions/download-artifact")
 _MARK = "FLOW_STEP"
-_SERVED_HOSTS = re.compile(r"github\.com|.+\.ghe\.com|.+\.localhost")
 
 
 BELONGINGS = "belongings.json"  # in `StepRun.front`: the paths that only the workspace has
@@ -246,11 +242,8 @@ class StepRun:
             from agent.spec.services import describe_services  # a job of `run:` steps has no use for it
 
             variables |= describe_services(url, token)
-        if (self.spec.uses or "").lower().startswith(_ARTIFACT_ACTIONS):
-            host = urlsplit(to_text(self.github().get("server_url"))).hostname or ""
-            if not _SERVED_HOSTS.fullmatch(host):
-                variables[self.job.conventions.context_variable("server_url")] = "http://flows.localhost"
-        return variables
+        host = describe_code_host(self.job, self.spec.uses or "", self.inputs, self.github())
+        return {**variables, **host}
 
     def _services_url(self) -> str:
         """Where artifacts and caches are. Our own actions need no service in a local run: there are folders for them."""

@@ -67,11 +67,12 @@ class Assignments:
         if spec.event_apart is not None and not _knows_parts(ready, offer.agent):
             spec = await self._bring_event(connection, spec)
         master = await self._find_master(connection, row, ready)
+        token = await self._find_job_token(connection, spec.run)
         message = m.Assign(
             offer.job,
             offer.lease,
-            await _add_variables(connection, spec, row.project),
-            await self._seal(connection, spec, offer, agent, row.project, now),
+            _lead_here(await _add_variables(connection, spec, row.project), token),
+            await self._seal(connection, spec, offer, agent, row.project, token, now),
             offer.gpus,
             gangs.place_node(row, master),
         )
@@ -113,6 +114,7 @@ class Assignments:
         offer: Offer,
         agent: AgentRow,
         project: int,
+        token: str,
         now: float,
     ) -> dict[str, bytes]:
         minutes = spec.timeout_minutes + spec.cancel_timeout_minutes
@@ -125,8 +127,8 @@ class Assignments:
             own[ID_TOKEN] = tokens.mint_for_id_tokens(identity, lifetime_seconds=seconds, now=now)
         for place in range(len(spec.apps)):
             own[sealed_name(place)] = self._app_tokens.make(offer.job, offer.lease, place)
-        if found := await self._find_job_token(connection, spec.run):
-            own[JOB_TOKEN] = found  # without one the agent gives the job its runtime token there
+        if token:
+            own[JOB_TOKEN] = token  # without one the agent gives the job its runtime token there
         return await self._vault.seal_for(
             connection,
             spec.secrets,
@@ -141,6 +143,11 @@ class Assignments:
 def _knows_parts(ready: Mapping[str, ReadyAgent], agent: str) -> bool:
     """Whether the agent fetches long events; one that has just gone gets nothing anyway."""
     return agent not in ready or ready[agent].protocol >= m.EVENT_PARTS_VERSION
+
+
+def _lead_here(spec: JobSpec, token: str) -> JobSpec:
+    """The specification of a job whose `GITHUB_TOKEN` is its runtime token: this server is where it asks for code, and no other host."""
+    return spec if token else replace(spec, source=replace(spec.source, is_served=True))
 
 
 async def _find_scope(connection: Connection, run: int) -> str:

@@ -23,7 +23,8 @@ from agent.server.http.call import Call
 from agent.server.http.operation import Operation
 from agent.server.people.auth.access import Access
 from agent.server.process.problems import UnauthorizedError, UnsupportedMediaError, status_of
-from agent.server.triggers.serving import OpenedCode
+from agent.server.triggers.public_code import GitRequest
+from agent.server.triggers.serving import CodeElsewhere, OpenedCode
 from agent.serving_git import large_files
 from agent.serving_git import upload_pack as git
 
@@ -43,6 +44,8 @@ async def list_refs(call: Call) -> Response:
     protocol = call.request.headers.get("git-protocol", "")
     async with AsyncExitStack() as stack:
         opened = await stack.enter_async_context(open_code(call))
+        if isinstance(opened, CodeElsewhere):
+            return await _hand_on(call, opened, f"/info/refs?service={git.SERVICE}", stack)
         command = git.advertise_command(opened.place)
         return _GitResponse(
             command, protocol, git.ADVERTISEMENT, stack.pop_all(), opening=git.opening(protocol)
@@ -57,10 +60,25 @@ async def send_objects(call: Call) -> Response:
         asked = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - it ends with the answer
         await _read_request(call.request, asked)
         opened = await stack.enter_async_context(open_code(call))
+        if isinstance(opened, CodeElsewhere):
+            return await _hand_on(call, opened, f"/{git.SERVICE}", stack, asked)
         protocol = call.request.headers.get("git-protocol", "")
         return _GitResponse(
             git.answer_command(opened.place), protocol, git.RESULT, stack.pop_all(), asked=asked
         )
+
+
+async def _hand_on(
+    call: Call, code: CodeElsewhere, tail: str, held: AsyncExitStack, body: IO[bytes] | None = None
+) -> Response:
+    """What the host of another repository answers, as it comes."""
+    request = GitRequest(tail, call.request.headers, body)
+    answer = await held.enter_async_context(call.rooms.code.public.open(code.job, code.url, request))
+    if answer.moved_to:
+        return Response(
+            status_code=301, headers={"Location": f"{call.base_url.rstrip('/')}{answer.moved_to}"}
+        )
+    return _HeldResponse(answer.pieces, answer.media_type, held.pop_all())
 
 
 async def refuse_large_files(call: Call) -> Response:
@@ -77,7 +95,7 @@ def say_git_error(_request: Request, error: AgentError) -> Response:
     return PlainTextResponse(f"{error}\n", status_of(error), headers=headers)
 
 
-def open_code(call: Call) -> contextlib.AbstractAsyncContextManager[OpenedCode]:
+def open_code(call: Call) -> contextlib.AbstractAsyncContextManager[OpenedCode | CodeElsewhere]:
     """The repository that the path names, for the job that asks. Raises NotFoundError."""
     if call.caller.job is None:
         raise NotFoundError("there is no such repository for people", hint="the tokens of jobs open it")
@@ -93,8 +111,26 @@ async def _read_request(request: Request, out: IO[bytes]) -> None:
     out.seek(0)
 
 
-class _GitResponse(StreamingResponse):
-    """What a git prints. Its process and all that it holds end with the answer, however that ends."""
+class _HeldResponse(StreamingResponse):
+    """Pieces of an answer. All that it holds ends with it, however that ends."""
+
+    def __init__(self, pieces: AsyncIterator[bytes], media_type: str, held: AsyncExitStack) -> None:
+        super().__init__(pieces, media_type=media_type, headers=_FRESH)
+        self._held = held
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            async with asyncio.timeout(_MOST_SECONDS):
+                await super().__call__(scope, receive, send)
+        finally:
+            await self._end()
+
+    async def _end(self) -> None:
+        await self._held.aclose()
+
+
+class _GitResponse(_HeldResponse):
+    """What a git prints. Its process ends with the answer, too."""
 
     def __init__(
         self,
@@ -106,19 +142,11 @@ class _GitResponse(StreamingResponse):
         opening: bytes = b"",
         asked: IO[bytes] | None = None,
     ) -> None:
-        super().__init__(self._read(opening), media_type=media_type, headers=_FRESH)
+        super().__init__(self._read(opening), media_type, held)
         self._command = command
         self._environment = git.protocol_environment(protocol)
-        self._held = held
         self._asked = asked
         self._process: asyncio.subprocess.Process | None = None
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            async with asyncio.timeout(_MOST_SECONDS):
-                await super().__call__(scope, receive, send)
-        finally:
-            await self._end()
 
     async def _read(self, opening: bytes) -> AsyncIterator[bytes]:
         self._process = process = await asyncio.create_subprocess_exec(
@@ -144,7 +172,7 @@ class _GitResponse(StreamingResponse):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
-        await self._held.aclose()
+        await super()._end()
 
 
 _PATH: Final = "/{owner}/{name}"

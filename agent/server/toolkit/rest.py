@@ -5,6 +5,7 @@ What is answered, and in which shape: `agent.serving_git.rest`. All else gets Gi
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -16,7 +17,7 @@ from agent.server.http.operation import Operation
 from agent.server.people.auth.access import Access
 from agent.server.process.problems import status_of
 from agent.server.toolkit.git import open_code
-from agent.server.triggers.serving import OpenedCode
+from agent.server.triggers.serving import CodeElsewhere, OpenedCode
 from agent.serving_git.rest import RestReply, answer, refuse
 from agent.serving_git.shapes import About, describe_error
 from agent.spec.conventions import find_event
@@ -28,11 +29,22 @@ _REPOSITORY: Final = f"{BASE}/repos/{{owner}}/{{name}}"
 async def read_repository(call: Call) -> Response:
     """What the repository of the job's run is, and has."""
     async with open_code(call) as opened:
+        if isinstance(opened, CodeElsewhere):
+            return await _answer_elsewhere(call, opened)
         about = await _describe(call, opened)
         rest = str(call.request.path_params.get("rest", ""))
         query = dict(call.request.query_params)
         found = await call.rooms.process.pools.files.run(answer, about, rest, query)
     return _respond(call, found)
+
+
+async def _answer_elsewhere(call: Call, code: CodeElsewhere) -> Response:
+    """Of a repository that is not here its default branch is known, and no more."""
+    if call.request.path_params.get("rest"):
+        return await refuse_call(call)
+    branch = await call.rooms.code.public.find_default_branch(code.job, code.url)
+    about = About(Path(), code.name, call.base_url.rstrip("/"), branch)
+    return _respond(call, answer(about, "", {}))
 
 
 async def refuse_call(call: Call) -> Response:

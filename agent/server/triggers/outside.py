@@ -35,6 +35,14 @@ class AllowedUrl:
     port: int = 0
     addresses: tuple[str, ...] = ()
 
+    def pin(self, url: str) -> tuple[str, dict[str, str], dict[str, str]]:
+        """`url` of this very host at the address that was checked: as httpx asks for it, with which headers and extensions."""
+        address = self.addresses[0]
+        shown = f"[{address}]" if ":" in address else address
+        parts = urlsplit(url)
+        pinned = parts._replace(netloc=f"{shown}:{self.port}").geturl()
+        return pinned, {"Host": parts.netloc}, {"sni_hostname": self.host}
+
     @property
     def git_options(self) -> list[str]:
         """What keeps git to these addresses, where it speaks http."""

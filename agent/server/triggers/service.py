@@ -16,6 +16,7 @@ from agent.server.triggers.inbox import Inbox
 from agent.server.triggers.known_flows import KnownFlows
 from agent.server.triggers.named import NamedWebhooks
 from agent.server.triggers.outside import OutsideRule
+from agent.server.triggers.public_code import PublicCode
 from agent.server.triggers.repository_reading import RepositoryReading
 from agent.server.triggers.settings import TriggerSettings
 from agent.server.triggers.starting import Starter
@@ -35,6 +36,7 @@ class Triggers:
     named: NamedWebhooks = field(repr=False)
     starter: Starter = field(repr=False)
     worker: Worker = field(repr=False)
+    public_code: PublicCode = field(repr=False)
 
 
 def make_triggers(
@@ -63,4 +65,5 @@ def make_triggers(
         named=NamedWebhooks(changes, vault, starter, pools.plans),
         starter=starter,
         worker=Worker(changes, bus, connected, starter, clockwork, statuses, pools.plans),
+        public_code=PublicCode(outside, pools.outside, settings.public_code),
     )

@@ -5,9 +5,10 @@
 | the repository of its own run, of a snapshot | always: exactly what came with the run |
 | the connected repository that its run is of | where the project's `serve_repositories` is set |
 | another connected repository of the project | there, too, unless strangers' code runs |
-| any other | never: it is told as one that is not there, also where it is |
+| any other, of the host that the run's repository is on | what that shows to everybody, handed on (`public_code`) |
 
-What comes from a host lies in whole copies, made with the project's credentials. No job ever has those.
+What lies here comes in whole copies, made with the project's credentials. No job ever has those, and no host is shown them for a
+job, or the job's own token.
 """
 
 import asyncio
@@ -26,8 +27,9 @@ from agent.server.store import deliveries, jobs, projects, repositories
 from agent.server.store.database import Connection, Database
 from agent.server.store.repositories import RepositoryRow
 from agent.server.triggers.connected import Connected
-from agent.spec.conventions import find_repository
-from agent.spec.job import JobSpec
+from agent.server.triggers.public_code import PublicCode
+from agent.spec.conventions import find_repository, find_server
+from agent.spec.job import JobSpec, SourceKind
 
 _AT_ONCE: Final = 8  # requests that git works on
 _WAIT_SECONDS: Final = 60.0
@@ -44,18 +46,32 @@ class OpenedCode:
     is_own: bool
 
 
-class CodeServing:
-    """Repositories for the jobs of this server."""
+@dataclass(frozen=True, slots=True)
+class CodeElsewhere:
+    """A repository that does not lie here, for a job that may see what its host shows to everybody. `url`: `https://HOST/OWNER/NAME`."""
 
-    def __init__(self, database: Database, stores: CodeStores, connected: Connected) -> None:
+    url: str
+    name: str
+    job: str
+
+
+class CodeServing:
+    """Repositories for the jobs of this server. `public` hands on those that are not here."""
+
+    def __init__(
+        self, database: Database, stores: CodeStores, connected: Connected, public: PublicCode
+    ) -> None:
+        self.public = public
         self._database = database
         self._stores = stores
         self._connected = connected
         self._free = asyncio.Semaphore(_AT_ONCE)
 
     @asynccontextmanager
-    async def open(self, job: JobIdentity, owner: str, name: str) -> AsyncIterator[OpenedCode]:
-        """The repository on disk, for a git that works on it as long as the context lasts.
+    async def open(
+        self, job: JobIdentity, owner: str, name: str
+    ) -> AsyncIterator[OpenedCode | CodeElsewhere]:
+        """The repository on disk, for a git that works on it as long as the context lasts; or where else it is.
 
         Raises NotFoundError for one that the job may not read, OverloadedError when too many are read already, and what
         a host that does not answer leads to.
@@ -72,10 +88,8 @@ class CodeServing:
                 else await _find_connected(connection, spec, project, asked, is_own=is_own)
             )
         if project is None or not (is_snapshot or row):
-            raise NotFoundError(
-                f"there is no repository {owner}/{name} for this job",
-                hint="a job reads the code of its own run here; others are at the address of their own host",
-            )
+            yield _look_elsewhere(job.job, spec, f"{owner}/{name.removesuffix('.git')}", is_own=is_own)
+            return
         async with self._turn():
             if row is None:
                 async with self._stores.use(project, spec.source) as place:
@@ -100,6 +114,20 @@ class CodeServing:
             yield
         finally:
             self._free.release()
+
+
+def _look_elsewhere(job: str, spec: JobSpec, name: str, *, is_own: bool) -> CodeElsewhere:
+    """Where the host of the run's repository has that one. Raises NotFoundError where it has none that is meant."""
+    server = find_server(spec.contexts)
+    is_sent = (
+        is_own and spec.source.kind is not SourceKind.GIT
+    )  # what the host has is not what the run works on
+    if is_sent or not server:
+        raise NotFoundError(
+            f"there is no repository {name} for this job",
+            hint="its code did not come as a repository: use flow-agent/checkout@v1",
+        )
+    return CodeElsewhere(f"{server}/{name}", name, job)
 
 
 async def _find_connected(

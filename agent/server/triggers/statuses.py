@@ -155,7 +155,8 @@ class Statuses:
 
 async def post(request: StatusRequest, place: AllowedUrl) -> None:
     """Send it to `place`, which its URL was found to be. Raises UnreachableError when it may work later, RefusedError when it will not."""
-    url, headers, extensions = _pin(place, request)
+    url, host, extensions = place.pin(request.url)
+    headers = {"Content-Type": "application/json", "User-Agent": "flow-agent", **request.headers, **host}
     content = json.dumps({name: value for name, value in request.body.items() if value})
     answer = await ask(
         *("POST", url),
@@ -173,13 +174,3 @@ async def post(request: StatusRequest, place: AllowedUrl) -> None:
         raise UnreachableError(said, where=request.url)
     hint = "may its token set commit statuses?" if answer.status in (401, 403, 404) else ""
     raise RefusedError(said, where=request.url, hint=hint)
-
-
-def _pin(place: AllowedUrl, request: StatusRequest) -> tuple[str, dict[str, str], dict[str, str]]:
-    """The request to the very address that was checked, under the host's own name."""
-    parts = urlsplit(request.url)
-    address = place.addresses[0]
-    shown = f"[{address}]" if ":" in address else address
-    url = parts._replace(netloc=f"{shown}:{place.port}").geturl()
-    headers = {"Content-Type": "application/json", "User-Agent": "flow-agent", **request.headers}
-    return url, {**headers, "Host": parts.netloc}, {"sni_hostname": place.host}

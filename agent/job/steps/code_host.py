@@ -1,0 +1,48 @@
+"""The host that an action is told the code is at: the one for which the token is that it shows there.
+
+| the action | its host |
+| --- | --- |
+| has the job's own token, or none | what `github.server_url` says: ours, where we answer for the run's code |
+| is one of ours: it shows no token | the repository's own |
+| is given a token of somebody's (an input `token`, `github-token`) | the repository's own, which that token is for |
+| the same, for the run's own code, which we alone have | ours, and there the job's own token stands in for it |
+"""
+
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import urlsplit
+
+from agent.flow.expressions import to_text
+from agent.job.steps.state import RunningJob
+from agent.spec.conventions import ARTIFACT_ACTIONS, ARTIFACT_HOSTS, TOKEN_INPUTS, find_host, find_repository
+
+_OWN: Final = "flow-agent/"
+
+
+def describe_code_host(
+    job: RunningJob, uses: str, inputs: Mapping[str, str], members: Mapping[str, object]
+) -> Mapping[str, str]:
+    """Variables of the action that a step `uses` which differ from the job's; `members` are those of the context as the step sees it."""
+    words, uses = job.conventions, uses.lower()
+    own_token = to_text(members.get("token"))
+    without = {"", own_token, job.runtime_token}
+    given = [name for name in inputs if name.lower() in TOKEN_INPUTS and inputs[name].strip() not in without]
+    if given and _asks_for_our_own(job, inputs):
+        return {words.input_variable(name): own_token for name in given}
+    variables = {
+        words.context_variable(name): to_text(value)
+        for name, value in find_host(job.spec.contexts).items()
+        if (given or uses.startswith(_OWN)) and value != members.get(name)
+    }
+    if uses.startswith(ARTIFACT_ACTIONS):
+        host = urlsplit(to_text(members.get("server_url"))).hostname or ""
+        if not ARTIFACT_HOSTS.fullmatch(host):
+            variables[words.context_variable("server_url")] = "http://flows.localhost"
+    return variables
+
+
+def _asks_for_our_own(job: RunningJob, inputs: Mapping[str, str]) -> bool:
+    """Whether an action is about the run's own code, and that is nowhere but here."""
+    asked = next((value for name, value in inputs.items() if name.lower() == "repository"), "")
+    is_own = asked.strip().lower() == find_repository(job.spec.contexts).lower()
+    return is_own and bool(job.settings.code_url or job.spec.source.bundles)
