@@ -143,6 +143,15 @@ class DockerEngine:
         )
         return str(made["Id"])
 
+    async def find_gateway(self, network: str) -> tuple[str, str]:
+        """See Engine."""
+        found = await self._call(self._client.inspect_network, network)
+        for one in (found.get("IPAM") or {}).get("Config") or []:
+            gateway, subnet = one.get("Gateway") or "", one.get("Subnet") or ""
+            if gateway and subnet and ":" not in gateway:
+                return str(gateway).partition("/")[0], str(subnet)
+        return "", ""
+
     async def create(self, name: str, blueprint: Blueprint) -> str:
         """See Engine."""
         if blueprint.gpus:

@@ -131,6 +131,12 @@ class Engine(Protocol):
         """Make a network that containers share, and return its id."""
         ...
 
+    async def find_gateway(self, network: str) -> tuple[str, str]:
+        """The address that this machine has on a network of the engine's, and the network's range (`172.18.0.0/16`); IPv4.
+
+        Both empty where it has none. Raises EngineError.
+        """
+
     async def create(self, name: str, blueprint: Blueprint) -> str:
         """Make a container that does not run yet, and return its id. After a failure there is none.
 

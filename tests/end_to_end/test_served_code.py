@@ -1,12 +1,16 @@
 """Published actions on the run's code as it lies, not committed: locally, and by a server from a snapshot."""
 
+import base64
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.docker import make_git_image
 from support.git import GitHost, Repository, make_repository, serve_git
-from support.published import WAYS, Run, needs, open_way, skip_without
+from support.lab import Lab
+from support.published import CLONES, WAYS, Run, needs, open_way, skip_without
+from support.registry import push, running_registry
 
 pytestmark = pytest.mark.end_to_end
 
@@ -196,3 +200,99 @@ def test_published_artifact_actions_hand_files_from_job_to_job(
     assert [line for line in lines["makes"] if line.startswith("id [") and line != "id []"]
     # A single artifact that nobody has named lies in a folder of its name up to v4, since v5 in `path` itself.
     assert {"not committed", "new", "all/deep/one.txt", "all/new.txt"} <= {*lines["takes"]}
+
+
+PUBLIC = """
+on: push
+jobs:
+  it:
+    runs-on: self-hosted
+    steps:
+      - uses: actions/checkout@{0}
+      - run: cat one.txt; git rev-list --count HEAD | sed 's/^/depth /'
+      - {{uses: "actions/checkout@{0}", with: {{repository: acme/part, path: other}}}}
+      - run: cat other/part.txt
+      - {{uses: flow-agent/checkout@v1, with: {{repository: acme/part, path: ours}}}}
+      - run: sed 's/^/ours /' ours/part.txt
+"""
+
+
+@pytest.fixture
+def asks_host(tmp_path: Path, host: GitHost) -> Iterator[Lab]:
+    """A server that may speak to the git host on this machine, and an agent that has the published actions."""
+    (tmp_path / "lab").mkdir()
+    with Lab(tmp_path / "lab", {"AGENT_OUTSIDE_HOSTS": "127.0.0.0/8"}) as lab:
+        lab.start_server()
+        lab.add_agent("box", environment={"AGENT_ACTIONS_URL": f"file://{CLONES}/{{owner}}/{{repo}}"})
+        yield lab
+
+
+@needs("actions/checkout")
+@pytest.mark.parametrize("version", CHECKOUTS)
+def test_published_checkout_shows_a_foreign_host_no_token_of_ours(
+    asks_host: Lab, host: GitHost, version: str
+) -> None:
+    code = make_repository(host.root / "acme" / "lab", {"one.txt": "1\n", "flow.yml": PUBLIC.format(version)})
+    code.git("config", "uploadpack.allowAnySHA1InWant", "true")
+    clone = Repository(host.root.parent / "clone")
+    code.git("clone", "--quiet", f"{host.url}/acme/lab", str(clone.folder))
+    number = asks_host.submit(clone.folder / "flow.yml", "--source", "git")
+    asks_host.wait_for_run(number)
+    lines = asks_host.lines(number, "it")
+    assert not host.authorizations
+    assert {"1", "depth 1", "of the part", "ours of the part"} <= {*lines}, lines
+
+
+WITH_TOKEN = """
+      - {{uses: actions/checkout@{0}, with: {{token: mine}}}}
+      - run: cat one.txt
+      - {{uses: actions/checkout@{0}, with: {{repository: acme/part, ref: main, token: mine, path: other}}}}
+      - run: cat other/part.txt
+"""
+
+
+@needs("actions/checkout")
+@pytest.mark.parametrize("version", ["v4", "v7"])
+def test_published_checkout_shows_a_token_of_ones_own_to_the_host_that_it_is_for_and_to_no_other(
+    run: Run, code: Repository, host: GitHost, version: str
+) -> None:
+    code.git("remote", "set-url", "origin", f"{host.url}/acme/lab.git")
+    host.credentials = "x-access-token:mine"
+    lines = run(write(code, FLOW + WITH_TOKEN.format(version)))["it"]
+    assert {"not committed", "of the part"} <= {*lines}
+    pair = base64.b64encode(host.credentials.encode()).decode()
+    assert {one.partition(" ")[2] for one in host.authorizations} <= {pair, "mine"}
+    assert not [one for one in host.requests if "/acme/lab" in one]
+
+
+IN_CONTAINER = """
+on: push
+jobs:
+  it:
+    runs-on: self-hosted
+    container: {0}
+    steps:
+      - uses: actions/checkout@v4
+      - run: cat one.txt
+      - uses: actions/cache@v4
+        with: {{path: stuff, key: one}}
+      - run: mkdir -p stuff out; cp one.txt stuff; cp one.txt out
+      - uses: actions/upload-artifact@v4
+        with: {{name: made, path: out}}
+      - uses: actions/download-artifact@v4
+        with: {{name: made, path: got}}
+      - run: sed 's/^/got /' got/one.txt
+"""
+
+
+@needs("actions/checkout", "actions/cache", "actions/upload-artifact", "actions/download-artifact")
+def test_published_actions_in_a_jobs_container_find_code_caches_and_artifacts(
+    run: Run, code: Repository, engine_address: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", engine_address)
+    (tmp_path / "registry").mkdir()
+    with running_registry(tmp_path / "registry", engine_address, has_login=False) as registry:
+        push(registry.host, engine_address, make_git_image(engine_address))
+        lines = run(write(code, IN_CONTAINER.format(registry.image)))["it"]
+        registry.forget()
+    assert {"not committed", "got not committed"} <= {*lines}

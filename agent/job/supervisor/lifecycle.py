@@ -156,12 +156,12 @@ class Lifecycle:
             return
         from functools import partial
 
-        from agent.job.containers.action_images import describe_image, find_image, needs_image
+        from agent.job.containers.action_images import bring_for, describe_image, needs_image
 
         for uses, action in found.items():
             if self._is_set_up and needs_image(action):
                 name = describe_image(action, uses)
-                await self._prepare("__image", name, partial(find_image, self._job, action))
+                await self._prepare("__image", name, partial(bring_for, self._job, action))
 
     async def start_containers(self) -> None:
         """The job's container, services, and the network between them."""
