@@ -102,6 +102,15 @@ class SourceKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class CodeBeside:
+    """A submodule of a snapshot that lies beside its repository: as which one (`owner/name`), and what makes it."""
+
+    name: str
+    bundles: tuple[str, ...]
+    default_branch: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """The code of a run. `git`: url, ref, commit. `snapshot`: digest of the uploaded tree, commit it grew from."""
 
@@ -118,6 +127,8 @@ class Source:
         False  # jobs ask the server for it in place of `url`: it has a copy, or hands on what is public
     )
 
+    beside: tuple[CodeBeside, ...] = ()
+
     @property
     def run_commit(self) -> str:
         """The commit that the run works on: `github.sha`."""
@@ -131,7 +142,7 @@ class Source:
     @staticmethod
     def to_form(fields: dict[str, object]) -> dict[str, object]:
         """As the released form has it, where nothing is said of a repository that is served."""
-        for name in ("bundles", "tip", "default_branch", "is_served"):
+        for name in ("bundles", "tip", "default_branch", "is_served", "beside"):
             if not fields[name]:
                 del fields[name]
         return fields

@@ -296,3 +296,40 @@ def test_published_actions_in_a_jobs_container_find_code_caches_and_artifacts(
         lines = run(write(code, IN_CONTAINER.format(registry.image)))["it"]
         registry.forget()
     assert {"not committed", "got not committed"} <= {*lines}
+
+
+RELATIVE = """
+      - uses: actions/checkout@{0}
+        with: {{submodules: true}}
+      - run: cat one.txt; sed 's/^/part /' part/part.txt; git -C part remote get-url origin
+"""
+
+
+@needs("actions/checkout")
+@pytest.mark.parametrize("version", ["v4", "v7"])
+def test_published_checkout_of_a_snapshot_has_submodules_beside_it_public_or_not(
+    asks_host: Lab, code: Repository, host: GitHost, version: str
+) -> None:
+    code.git("remote", "set-url", "origin", f"{host.url}/acme/lab.git")
+    code.git("submodule", "add", "--quiet", "../part", "part")
+    flow = write(code, FLOW + RELATIVE.format(version))
+
+    def check() -> None:
+        number = asks_host.submit(flow, "--source", "snapshot")
+        view = asks_host.wait_for_run(number)
+        lines = asks_host.lines(number, "it")
+        assert view["conclusion"] == "success", lines
+        assert {"not committed", "part of the part", f"{asks_host.url}/acme/part"} <= {*lines}
+
+    host.requests.clear()
+    host.credentials = "nobody:has-these"
+    check()
+    assert not host.requests  # its clone in the work tree came with the run
+    code.git("submodule", "deinit", "--force", "--all")
+    host.credentials = ""
+    check()
+    assert {request.partition("?")[0] for request in host.requests} == {
+        "GET /acme/part/info/refs",
+        "POST /acme/part/git-upload-pack",
+    }
+    assert not host.authorizations

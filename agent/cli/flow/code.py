@@ -18,10 +18,15 @@ from agent.cli.terminal.progress import Progress
 from agent.cli.terminal.tables import plain
 from agent.cli.transfers import send_file, try_patiently
 from agent.errors import NotFoundError
+from agent.flow.repository import split_repository
+from agent.serving_git.beside import list_beside
 from agent.serving_git.bundle import list_present, write_bundle
 from agent.serving_git.work_tree import Code, commit_work_tree
-from agent.spec.job import Source
+from agent.spec.job import CodeBeside, Source
 
+_NO_ORIGIN = (
+    "local/work"  # whose neighbours are `local/…`, as the runs of such code call their own repository
+)
 _MOST_BUNDLES = 16  # that one history is made of: then it is sent whole again
 
 
@@ -59,8 +64,17 @@ def send_code(
             _send_layer(client, layer, place / f"{number}.bundle", shows=shows)
             for number, layer in enumerate(_split(code, history))
         ]
+        name = split_repository(source.url)[1] or _NO_ORIGIN
+        beside = tuple(
+            CodeBeside(
+                other,
+                (_send_layer(client, _Layer(inner, ()), place / "beside.bundle", shows=shows),),
+                inner.default_branch,
+            )
+            for other, inner in list_beside(code, name, place)
+        )
     bundles = (*history.bundles, *sent)
-    return replace(source, bundles=bundles, tip=code.tip, default_branch=code.default_branch)
+    return replace(source, bundles=bundles, tip=code.tip, default_branch=code.default_branch, beside=beside)
 
 
 def _find_history(client: Client, code: Code) -> _History:

@@ -6,7 +6,6 @@ commit_code --- nothing may ask for it: None ---> a run as ever
 
 import json
 import os
-import posixpath
 import secrets
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.errors import AgentError
+from agent.serving_git.beside import list_beside
 from agent.serving_git.repository import make_repository
 from agent.serving_git.work_tree import Code, commit_work_tree, find_storage
 
@@ -109,26 +109,19 @@ def serve_code(
 
 
 def _serve_submodules(code: Code, repository: str, folder: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The submodules whose address is relative, from their clones within the work tree: by the names that git makes of it."""
-    for number, one in enumerate(code.nested):
-        if not one.url.startswith(("./", "../")) or not (code.top / one.path / ".git").exists():
-            continue
-        name = posixpath.normpath(posixpath.join(repository, one.url)).removesuffix(".git")
-        inner = commit_work_tree(code.top / one.path, folder / f"code-{number}")
+    """The submodules whose address is relative: by the names that git makes of it."""
+    for number, (name, inner) in enumerate(list_beside(code, repository, folder)):
         place = folder / f"served-{number}"
-        refs = {**inner.refs, "refs/heads/" + inner.default_branch: one.commit}
         make_repository(
-            place, inner.objects, refs, default_branch=inner.default_branch, is_sha256=inner.is_sha256
+            place, inner.objects, inner.refs, default_branch=inner.default_branch, is_sha256=inner.is_sha256
         )
-        yield (
-            name,
-            {
-                "place": str(place),
-                "default_branch": inner.default_branch,
-                "head": one.commit,
-                "large_files": str(find_storage(inner) or ""),
-            },
-        )
+        facts = {
+            "place": str(place),
+            "default_branch": inner.default_branch,
+            "head": inner.tip,
+            "large_files": str(find_storage(inner) or ""),
+        }
+        yield name, facts
 
 
 def _write(process: "subprocess.Popen[bytes]", said: Mapping[str, Any]) -> None:

@@ -356,7 +356,8 @@ async def check_snapshot(connection: Connection, project: int, source: Source) -
     """Raises UsageError when the snapshot that `source` names is not the project's."""
     if source.kind is not SourceKind.SNAPSHOT:
         return
-    for digest in (source.digest, *source.bundles):
+    beside = [digest for one in source.beside for digest in one.bundles]
+    for digest in (source.digest, *source.bundles, *beside):
         if await snapshots.find_snapshot(connection, project, digest) is None:
             raise UsageError(
                 "the snapshot that the run works on is not in this project",

@@ -3,6 +3,7 @@
 | what is asked for | a job reads it |
 | --- | --- |
 | the repository of its own run, of a snapshot | always: exactly what came with the run |
+| a submodule of a snapshot, beside its repository | always: what came with the run |
 | the connected repository that its run is of | where the project's `serve_repositories` is set |
 | another connected repository of the project | there, too, unless strangers' code runs |
 | any other, of the host that the run's repository is on | what that shows to everybody, handed on (`public_code`) |
@@ -29,7 +30,7 @@ from agent.server.store.repositories import RepositoryRow
 from agent.server.triggers.connected import Connected
 from agent.server.triggers.public_code import PublicCode
 from agent.spec.conventions import find_repository, find_server
-from agent.spec.job import JobSpec, SourceKind
+from agent.spec.job import CodeBeside, JobSpec, SourceKind
 
 _AT_ONCE: Final = 8  # requests that git works on
 _WAIT_SECONDS: Final = 60.0
@@ -81,21 +82,16 @@ class CodeServing:
             spec = await jobs.load_spec(connection, job.job)
             project = await jobs.project_of(connection, job.job)
             is_own = find_repository(spec.contexts).lower() == asked  # the same in capitals, as at GitHub
-            is_snapshot = is_own and bool(spec.source.bundles)
-            row = (
-                None
-                if is_snapshot
-                else await _find_connected(connection, spec, project, asked, is_own=is_own)
-            )
-        if project is None or not (is_snapshot or row):
+            sent = _find_sent(spec, asked, is_own=is_own)
+            row = None if sent else await _find_connected(connection, spec, project, asked, is_own=is_own)
+        if project is None or not (sent or row):
             yield _look_elsewhere(job.job, spec, f"{owner}/{name.removesuffix('.git')}", is_own=is_own)
             return
         async with self._turn():
             if row is None:
-                async with self._stores.use(project, spec.source) as place:
-                    yield OpenedCode(
-                        place, find_repository(spec.contexts), spec.source.default_branch, spec, is_own
-                    )
+                assert sent is not None
+                async with self._stores.use(project, sent.bundles, sent.default_branch) as place:
+                    yield OpenedCode(place, sent.name, sent.default_branch, spec, is_own)
             else:
                 wanted = (spec.source.commit, spec.source.ref) if is_own else ("", "")
                 place = await self._connected.find_whole(row, *wanted)
@@ -114,6 +110,15 @@ class CodeServing:
             yield
         finally:
             self._free.release()
+
+
+def _find_sent(spec: JobSpec, asked: str, *, is_own: bool) -> CodeBeside | None:
+    """What came with the run of that name: its own code, or a submodule beside it."""
+    source = spec.source
+    if is_own:
+        name = find_repository(spec.contexts)
+        return CodeBeside(name, source.bundles, source.default_branch) if source.bundles else None
+    return next((one for one in source.beside if one.bundles and one.name.lower() == asked), None)
 
 
 def _look_elsewhere(job: str, spec: JobSpec, name: str, *, is_own: bool) -> CodeElsewhere:

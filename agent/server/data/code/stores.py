@@ -21,7 +21,6 @@ from agent.server.data.snapshots import Snapshots
 from agent.server.pools import Pool
 from agent.serving_git.bundle import Header, read_header
 from agent.serving_git.repository import make_repository, make_store
-from agent.spec.job import Source
 from agent.trees import remove_tree
 
 _RUNS_KEPT: Final = 1000
@@ -49,13 +48,13 @@ class CodeStores:
         self._is_swept = False
 
     @asynccontextmanager
-    async def use(self, project: int, source: Source) -> AsyncIterator[Path]:
-        """The repository of a run's code, which stays for as long as the context lasts.
+    async def use(self, project: int, bundles: Sequence[str], default_branch: str) -> AsyncIterator[Path]:
+        """The repository that bundles make, each upon those before it; it stays for as long as the context lasts.
 
         Raises NotFoundError for a bundle that the project does not have, AgentError for one that can't be unpacked.
         """
         await self._sweep()
-        names = [f"{project}-{digest.removeprefix('sha256:')}" for digest in source.bundles]
+        names = [f"{project}-{digest.removeprefix('sha256:')}" for digest in bundles]
         turns = [self._turns.setdefault(name, _Turn(asyncio.Lock())) for name in names]
         for turn in turns:
             turn.users += 1
@@ -63,8 +62,8 @@ class CodeStores:
             for place, name in enumerate(names):
                 async with turns[place].lock:
                     if not (self._stores / name).is_dir():
-                        await self._bring(project, source.bundles[place], name, names[:place])
-            yield await self._files.run(self._find_repository, names, source.default_branch)
+                        await self._bring(project, bundles[place], name, names[:place])
+            yield await self._files.run(self._find_repository, names, default_branch)
         finally:
             for name, turn in zip(names, turns, strict=True):
                 turn.users -= 1
