@@ -11,7 +11,7 @@ LOCKS := $(wildcard install/requirements/*.txt tests/requirements/*.txt)
 KILLS := 100
 STORE :=
 
-.PHONY: help demo test quick check soak bench lock test-newest test-oldest clean
+.PHONY: help demo test quick check soak soak-streams bench lock test-newest test-oldest clean
 
 help:
 	@echo "make demo    server, agent and a real training flow on this machine, end to end"
@@ -19,6 +19,7 @@ help:
 	@echo "make quick   formatting, lint, types, walls and the pure rooms' tests: a minute or two"
 	@echo "make check   formatting, lint, types, walls"
 	@echo "make soak    hours: KILLS=100 random kills a store, fleets, crashes and the API's fuzz in full (STORE=sqlite SEED=N: that schedule of kills alone)"
+	@echo "make soak-streams    KILLS=200 kills of supervisors, agents and servers while records stream through flows (STORE=postgresql, SEED=N)"
 	@echo "make bench   time and memory, as ratios against their floors"
 	@echo "make lock    the locked packages anew, from the ranges of pyproject.toml (KEEP=1: what is locked stays where it can)"
 	@echo "make test-newest, make test-oldest    the ranges of pyproject.toml at their two ends"
@@ -38,6 +39,9 @@ quick: $(TESTS)
 
 soak: $(TESTS)
 	@$(if $(STORE),PYTHONPATH=tests $(BIN)/python -m faults.soak --kills $(KILLS) --store $(STORE) $(if $(SEED),--seed $(SEED)),KILLS=$(KILLS) tests/tier soak)
+
+soak-streams: $(TESTS)
+	@PYTHONPATH=tests $(BIN)/python -m faults.stream_soak $(if $(filter command line,$(origin KILLS)),--kills $(KILLS)) $(if $(STORE),--store $(STORE)) $(if $(SEED),--seed $(SEED))
 
 lock: $(TESTS)
 	@tests/lock $(BIN)/uv $(if $(KEEP),,--upgrade)

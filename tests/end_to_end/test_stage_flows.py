@@ -9,9 +9,7 @@ import json
 import os
 import socket
 import subprocess
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +23,7 @@ from support.brokers import run_nats, run_redis
 from support.lab import Lab, command_line, wait_for
 from support.postgres import run_cluster
 from support.s3 import serve_s3
+from support.sink import Sink, running_sink
 
 FLOWS = Path(__file__).parent / "stage_flows"
 # Of each flow: the records that its file has, and what reaches the end of it.
@@ -68,44 +67,10 @@ HOOKS = ("relay", "zip", "reduce", "decode", "slow", "broken", "python", "javasc
 SOURCES = ("packets", "minutely", "shards", "changes", "subjects", "entries")
 
 
-class Sink:
-    """Where flows send to: what came, as JSON, whatever the method."""
-
-    def __init__(self) -> None:
-        self.came: list[Any] = []
-        sink = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                sink.came.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-                self.send_response(200)
-                self.send_header("Content-Length", "2")
-                self.end_headers()
-                self.wfile.write(b"{}")
-
-            do_PUT = do_POST  # noqa: N815 - the library's names
-
-            def log_message(self, *_: object) -> None:
-                """`came` has it all."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/"
-        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}).start()
-
-    def has(self, word: str) -> bool:
-        """Whether something with that word in it has come."""
-        return any(word in json.dumps(value) for value in self.came)
-
-
 @pytest.fixture
 def sink() -> Iterator[Sink]:
-    made = Sink()
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
+    with running_sink() as made:
+        yield made
 
 
 def test_every_flow_has_its_records() -> None:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from faults.jobs import KnownJob, read_artifact
-from faults.world import AGENTS, World, wait_for
-from support.postgres import run_statement
+from faults.world import AGENTS, World, query_store, wait_for
 
 _EXCUSED_BY_A_FULL_DISK = {"infrastructure", "user", "action"}
 
@@ -202,13 +200,7 @@ def _check_beginnings(world: World, found: Findings) -> None:
 
 
 def _query(world: World, statement: str) -> list[tuple[Any, ...]]:
-    if world.cluster is not None:
-        return run_statement(world.database_url, statement)
-    connection = sqlite3.connect(f"file:{world.data}/flow.db?mode=ro", uri=True)
-    try:
-        return list(connection.execute(statement))
-    finally:
-        connection.close()
+    return query_store(world.data, world.database_url, statement)
 
 
 def _check_machine(world: World, found: Findings) -> None:

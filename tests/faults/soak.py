@@ -129,7 +129,7 @@ def _soak(kills: int, seed: int, cluster: Cluster | None) -> int:
     while done["kills"] < kills:
         count = min(KILLS_OF_A_SCHEDULE, kills - done["kills"])
         folder = Path(tempfile.mkdtemp(prefix=f"soak-{seed}-"))
-        with _own_home(folder):
+        with own_home(folder):
             try:
                 schedule = run_schedule(folder / "world", seed, count, cluster, _teller(start, done, seed))
             except AssertionError as error:
@@ -151,7 +151,7 @@ def _soak(kills: int, seed: int, cluster: Cluster | None) -> int:
 
 
 @contextlib.contextmanager
-def _own_home(folder: Path) -> Iterator[None]:
+def own_home(folder: Path) -> Iterator[None]:
     """Nothing of the caller's settings, as in the tests."""
     before = dict(os.environ)
     for name in list(os.environ):

@@ -2,10 +2,11 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ from support.balancer import free_port
 from support.chaos_line import ChaosLine, Weather, chaos_line
 from support.jumping import JumpingClock
 from support.lab import Lab
-from support.postgres import Cluster
+from support.postgres import Cluster, run_statement
 from support.small_disk import SmallDisk, small_disk, why_no_small_disks
 
 from agent.job.launch.launcher import JobFolder, list_job_folders
@@ -28,9 +29,9 @@ from agent.journal.format import Closed, Log
 AGENTS = ("one", "two")
 JOBS_AT_A_TIME = 2  # of each agent
 PATIENCE_SECONDS = float(os.environ.get("AGENT_TEST_PATIENCE", "240"))
+KEY = "bWFzdGVyLWtleS1mb3ItdGVzdHMtMzItYnl0ZXMhISE="
 DISK_KINDS = frozenset({Kind.FULL_AGENT, Kind.FULL_SERVER})
 
-_KEY = "bWFzdGVyLWtleS1mb3ItdGVzdHMtMzItYnl0ZXMhISE="
 _DISK_BYTES = 64 << 20
 _LOOK_SECONDS = 0.02
 _STILL_SECONDS = 3.0  # without any work: there is none left to count moments by
@@ -68,9 +69,9 @@ class World(Lab):
         self.cluster, self.record = cluster, Record()
         self.disks: dict[str, SmallDisk] = {}
         self._carried: dict[JobFolder, int] = {}
+        self.database_url = "" if cluster is None else cluster.make_database()
         if cluster is not None:
-            self.database_url = cluster.make_database()
-            self.environment |= {"AGENT_DATABASE_URL": self.database_url, "AGENT_MASTER_KEY": _KEY}
+            self.environment |= {"AGENT_DATABASE_URL": self.database_url, "AGENT_MASTER_KEY": KEY}
         if not why_no_small_disks():
             places = {"server": self.data} | {name: self.state(name) for name in AGENTS}
             for name, place in places.items():
@@ -214,7 +215,7 @@ class World(Lab):
             for pid in find_supervisors(folder):
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGSTOP)
-                    wait_for(lambda pid=pid: _state_of(pid) in "TZX", "the supervisor to stop")
+                    wait_for(lambda pid=pid: state_of(pid) in "TZX", "the supervisor to stop")
                     self.record.killed[folder.job] = _read_journal(folder)
                     os.kill(pid, signal.SIGKILL)
                     return _nothing
@@ -269,6 +270,14 @@ def wait_for(condition: Callable[[], Any], what: str) -> Any:
     raise AssertionError(f"this did not come: {what}")
 
 
+def query_store(data: Path, database_url: str, statement: str) -> list[tuple[Any, ...]]:
+    """Rows of a server's store: of the SQLite file in its data folder, or of PostgreSQL where there is a URL."""
+    if database_url:
+        return run_statement(database_url, statement)
+    with closing(sqlite3.connect(f"file:{data}/flow.db?mode=ro", uri=True)) as connection:
+        return list(connection.execute(statement))
+
+
 @contextmanager
 def make_world(folder: Path, cluster: Cluster | None) -> Iterator[World]:
     """A world in `folder`, on SQLite or on `cluster`; whatever is left of it at the end is ended."""
@@ -287,7 +296,8 @@ def _read_journal(folder: JobFolder) -> Killed:
     return Killed(log, any(isinstance(record, Closed) for record in records))
 
 
-def _state_of(pid: int) -> str:
+def state_of(pid: int) -> str:
+    """What a process does, as Linux says it in a letter; X where it is gone."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
