@@ -3,7 +3,9 @@
 All of the agent and of the command line that reads an answer whole does it here. (The server's side: `agent.server.process.asking`.)
 """
 
+import importlib.util
 import socket
+import sys
 import threading
 import time
 import weakref
@@ -155,6 +157,16 @@ def _open(
     if deadline.is_over:  # also where an answer without a length seems whole when it is cut
         base = httpx.URL(url) if client is None else client.base_url.join(url)
         raise _endless(base, "does not come to an end")
+
+
+def give_up_on_sniffio() -> None:
+    """Have httpcore's `import sniffio` fail at once where there is none: for processes that ask over HTTP with asyncio.
+
+    It tries anew at each lock that it makes, several of them a request; a search through all of the path each time was more than half of
+    what a request costs. None among the modules ends a search at once (docs.python.org, The import system, 5.3.1).
+    """
+    if importlib.util.find_spec("sniffio") is None:
+        sys.modules["sniffio"] = None  # type: ignore[assignment]
 
 
 def read_content(

@@ -15,6 +15,7 @@ says so. `.spoiled-*` and `.left-*`, here and in the work folder, are what could
 
 import contextlib
 import fcntl
+import json
 import os
 import re
 import stat
@@ -32,6 +33,7 @@ from agent.plain_files import describe_kind, open_plain, read_plain
 from agent.spec.event_apart import find_digest, read_document
 from agent.spec.job import JobSpec
 from agent.spec.outcome import JobResult
+from agent.spec.stages import StagesWork
 from agent.trees import Remains, remove_tree
 
 _NAME = re.compile(r"(?P<job>[A-Za-z0-9_][A-Za-z0-9_.-]*)-(?P<lease>[1-9][0-9]*)")
@@ -111,6 +113,14 @@ class JobFolder:
         """What is to be done, less an event that is kept apart. Raises DamagedError."""
         file = self.path / "spec.json"
         return codec.parse(JobSpec, _read(file), where=str(file))
+
+    def has_stages(self) -> bool:
+        """Whether the job's work is stages. What can't be read has none."""
+        try:
+            work = json.loads(_read(self.path / "spec.json"))["work"]
+            return bool(work["kind"] == StagesWork.KIND)
+        except (AgentError, ValueError, KeyError, TypeError, RecursionError):
+            return False
 
     def read_settings(self) -> JobSettings:
         """How this machine does it. Raises DamagedError."""

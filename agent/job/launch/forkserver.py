@@ -35,6 +35,8 @@ def _answer(data: bytes) -> dict[str, object]:
     try:
         if folder.has_sealed():
             warming.warm_up_unsealing()
+        if folder.has_stages():
+            warming.warm_up_stages()
         return {"pid": launch.fork_supervisor(folder)}
     except (AgentError, OSError) as error:
         return {"error": str(error)}

@@ -42,6 +42,18 @@ def warm_up_unsealing() -> None:
 
 
 @cache
+def warm_up_stages() -> None:
+    """Load what flows need, when the first job whose work is stages is about to be forked: 16 MB, and some 300 ms.
+
+    Flows are many and idle: each would have that much of its own. What few of them use (drivers of databases, brokers) is not among it.
+    """
+    from agent.job.stages.shell import warming
+
+    warming.warm_up()
+    _freeze()
+
+
+@cache
 def warm_up_actions() -> None:
     """Load what jobs with actions need, when the first job of any kind has been forked: 3 MB, and some 50 ms."""
     import yaml  # noqa: F401

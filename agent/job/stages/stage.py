@@ -3,13 +3,14 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from agent.errors import AgentError
 
 if TYPE_CHECKING:
     from agent.job.attach.program import Program
 
+CONFLICT = 409
 Value = object  # a record: JSON data; nobody changes one that he was given
 
 
@@ -130,11 +131,28 @@ class Bookmarks(Protocol):
         ...
 
 
-class ServerPlace(NamedTuple):
-    """Where the job's server is, for what asks it."""
+class StageAnswer(NamedTuple):
+    """What the server said. `data` is None where there is nothing, or no JSON."""
 
-    url: str
-    token: str  # the job's: never shown
+    status: int
+    data: Any
+
+    @property
+    def is_conflict(self) -> bool:
+        """Whether somebody else has what was asked for."""
+        return self.status == CONFLICT
+
+
+class JobServer(Protocol):
+    """The job's server: agent.job.stages.asking.StageServer."""
+
+    async def post(self, path: str, body: object, query: Mapping[str, str] | None = None) -> StageAnswer:
+        """The answer to a request. Raises UnreachableError, and AgentError when it is refused."""
+        ...
+
+    async def wait_for_answer(self, seconds: float) -> None:
+        """After a request that was not answered: until another one is, but no longer than that."""
+        ...
 
 
 class StageProgram(NamedTuple):
@@ -179,7 +197,7 @@ class StageContext:
     config: Mapping[str, object]  # with its secrets in it: never shown
     uses: str  # the action's reference, of `uses`
     bookmarks: Bookmarks
-    server: ServerPlace | None  # None: a local run
+    server: JobServer | None  # None: a local run
     workspace: Path
     scratch: Path  # a folder of its own, gone with the job
     say: Callable[[str], None]  # a line of the stage's log, masked

@@ -7,8 +7,7 @@ from support.endless_host import serve_endlessly
 
 from agent.errors import UnreachableError
 from agent.job.stages import asking
-from agent.job.stages.asking import StageServer
-from agent.job.stages.stage import ServerPlace
+from agent.job.stages.asking import ServerPlace, StageServer
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,8 @@ from server.vocabulary import ServerProcess, wait_for
 
 from agent.errors import AgentError, UsageError
 from agent.job.stages.actions import receive
-from agent.job.stages.stage import ServerPlace, StageContext, StageError, StreamPosition
+from agent.job.stages.asking import ServerPlace, StageServer
+from agent.job.stages.stage import StageContext, StageError, StreamPosition
 
 Servers = Callable[..., ServerProcess]
 
@@ -30,14 +31,14 @@ class Heard:
         self.said: list[str] = []
         self.changed = asyncio.Event()
         self.running: asyncio.Task[None]
-        place = ServerPlace(url or job.server.url, job.token) if job is not None else None
+        self.server = StageServer(ServerPlace(url or job.server.url, job.token)) if job is not None else None
         self.trigger = receive.make(
             StageContext(
                 name="in",
                 config={"path": path},
                 uses="",
                 bookmarks=None,  # type: ignore[arg-type]  # it has none
-                server=place,
+                server=self.server,
                 workspace=Path(),
                 scratch=Path(),
                 say=self.said.append,
@@ -60,7 +61,12 @@ class Heard:
     async def __aexit__(self, *_error: object) -> None:
         self.running.cancel()
         await asyncio.wait([self.running])
+        await self.close()
+
+    async def close(self) -> None:
         await self.trigger.close()
+        assert self.server is not None
+        await self.server.close()
 
     @property
     def values(self) -> list[Any]:
@@ -148,12 +154,12 @@ async def test_a_job_that_is_refused_says_why(make_server: Servers) -> None:
     heard = Heard(job, "/theirs")
     with pytest.raises(AgentError, match="404: the job's flow does not receive there"):
         await heard.trigger.run(heard)
-    await heard.trigger.close()
+    await heard.close()
     await asyncio.to_thread(job.end)
     ended = Heard(job, "/mine")
     with pytest.raises(AgentError, match="401: the job of this token has ended"):
         await ended.trigger.run(ended)
-    await ended.trigger.close()
+    await ended.close()
 
 
 def test_a_local_run_is_told_what_to_do_instead() -> None:

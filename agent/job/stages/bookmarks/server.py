@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from agent.errors import AgentError
-from agent.job.stages.asking import StageAnswer, StageServer
-from agent.job.stages.stage import Bookmark
+from agent.job.stages.asking import StageServer
+from agent.job.stages.stage import Bookmark, StageAnswer
 
 
 class ServerBookmarks:

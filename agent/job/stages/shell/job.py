@@ -10,7 +10,7 @@ from agent.errors import AgentError
 from agent.job.output.recorder import StepLog
 from agent.job.stages.actions.manual import FILE
 from agent.job.stages.actions.table import find_make
-from agent.job.stages.asking import StageServer
+from agent.job.stages.asking import ServerPlace, StageServer
 from agent.job.stages.bookmarks.folder import FolderBookmarks
 from agent.job.stages.bookmarks.server import ServerBookmarks
 from agent.job.stages.job_programs import JobPrograms
@@ -18,7 +18,7 @@ from agent.job.stages.kept.letters import LetterFile
 from agent.job.stages.kept.reporting import Reporter
 from agent.job.stages.shell.configs import read_config, read_nodes
 from agent.job.stages.shell.shell import FlowShell
-from agent.job.stages.stage import Bookmarks, ServerPlace, Stage, StageContext, TriggerStage
+from agent.job.stages.stage import Bookmarks, Stage, StageContext, TriggerStage
 from agent.job.steps.actions import Actions
 from agent.job.steps.state import RunningJob
 from agent.journal.format import Annotation
@@ -73,8 +73,7 @@ class JobStages:
         self._letters = LetterFile(self._letter_file(), job.recorder.mask_value, self._wall)
         self._logs: dict[str, StageLog] = {}
         url, token = job.settings.server_url, job.runtime_token
-        self._place = ServerPlace(url, token) if url and token else None
-        self._server = StageServer(self._place) if self._place else None
+        self._server = StageServer(ServerPlace(url, token)) if url and token else None
         self._bookmarks = self._choose_bookmarks()
         self._reporter = self._make_reporter()
 
@@ -168,7 +167,7 @@ class JobStages:
             config=config,
             uses=spec.uses,
             bookmarks=self._bookmarks,
-            server=self._place,
+            server=self._server,
             workspace=job.places.workspace,
             scratch=self._make_scratch(spec),
             say=log.say,

@@ -1,8 +1,6 @@
 """Sends requests: over connections that are kept between them, and some at the same time."""
 
 import asyncio
-import importlib.util
-import sys
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -10,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from agent.job.stages.actions.http.answers import explain, judge, let_by, read_body, read_value
 from agent.job.stages.actions.http.keys import Keys
 from agent.job.stages.actions.http.requests import RequestForm
+from agent.job.stages.clients import make_client
 from agent.job.stages.stage import Done, StageContext, StageError, Value
 
 if TYPE_CHECKING:
@@ -40,13 +39,11 @@ class Sender:
 
         from agent import __version__
 
-        _give_up_on_sniffio()
         self._make = partial(
-            httpx.AsyncClient,
+            make_client,
             timeout=httpx.Timeout(self._seconds),
             limits=httpx.Limits(keepalive_expiry=_KEEP_SECONDS),
             headers={"User-Agent": f"agent/{__version__}"},
-            verify=httpx.create_ssl_context(),
         )
 
     async def close(self) -> None:
@@ -127,16 +124,6 @@ class Sender:
         except (httpx.HTTPError, OSError) as error:
             raise explain(error, url) from None
         return None
-
-
-def _give_up_on_sniffio() -> None:
-    """Have httpcore's `import sniffio` fail at once where there is none.
-
-    It tries anew at each lock that it makes, several of them a request; a search through all of the path each time was more than half of
-    what a request costs. None among the modules ends a search at once (docs.python.org, The import system, 5.3.1).
-    """
-    if importlib.util.find_spec("sniffio") is None:
-        sys.modules["sniffio"] = None  # type: ignore[assignment]
 
 
 async def send_all(

@@ -17,6 +17,7 @@ from agent.errors import AgentError, UnreachableError
 from agent.job.stages.actions.connecting.libraries import load_library
 from agent.job.stages.actions.connecting.waiting import Trouble
 from agent.job.stages.asking import read_bounded
+from agent.job.stages.clients import make_client
 from agent.job.stages.stage import StageContext
 
 THROTTLED = frozenset(
@@ -117,7 +118,7 @@ class KinesisApi:
     def _http(self) -> httpx.AsyncClient:
         if self._client is None:
             limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)  # a shard may hold one
-            self._client = httpx.AsyncClient(timeout=_SECONDS, limits=limits)
+            self._client = make_client(timeout=_SECONDS, limits=limits)
         return self._client
 
     async def _sign(self, action: str, content: bytes) -> dict[str, str]:
