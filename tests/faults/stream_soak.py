@@ -17,6 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Self
 
@@ -26,6 +27,9 @@ from faults.stream_world import HOOKS, StreamRecord, StreamWorld, draw_kills, ma
 from support.postgres import Cluster, run_cluster
 
 KILLS_OF_A_SCHEDULE = 25
+_LATE_SECONDS = (
+    0.2  # in which what a killed supervisor had sent still arrives, and the next one has not begun
+)
 
 
 @dataclass
@@ -101,12 +105,14 @@ def _judge(name: str, ledger: Ledger, record: StreamRecord, found: Findings) -> 
         may = [died for died in deaths if one in died.unsettled]
         if len(times) - 1 > len(may):
             found.wrong.append(f"{name}: {one} arrived {len(times)} times, and {len(may)} kills explain that")
-        for died in may:
-            before = [at for at in times if at < died.at]
-            if before and times[-1] > died.at:
+        for before, died in pairwise([None, *deaths]):
+            assert died is not None
+            since = before.at + _LATE_SECONDS if before else 0.0
+            mine = [at for at in times if since < at < died.at]  # in the life of that supervisor
+            if mine and one in died.unsettled and times[-1] > died.at:
                 found.doubles += 1
-                away = _away(record.down, ups, before[0], died.at) if name == HOOKS else 0.0
-                found.ages.setdefault(name, []).append(died.at - before[0] - away)
+                away = _away(record.down, ups, mine[0], died.at) if name == HOOKS else 0.0
+                found.ages.setdefault(name, []).append(died.at - mine[0] - away)
 
 
 def _away(down: Sequence[float], ups: Sequence[float], since: float, until: float) -> float:

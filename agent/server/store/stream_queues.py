@@ -5,7 +5,7 @@ which it took the record. `holder` says so with the jobs' own rows: nobody has t
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, bindparam, delete, func, select, update
@@ -35,6 +35,15 @@ class NewRecord:
     def size_bytes(self) -> int:
         """What it counts for."""
         return len(self.body) + RECORD_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """Who takes records: a job, under its lease, by the request `turn`."""
+
+    holder: str
+    lease: int
+    turn: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +110,17 @@ async def count_bytes(connection: AsyncConnection, project: int) -> int:
 
 
 async def add_records(
-    connection: AsyncConnection, queue: int, records: Sequence[NewRecord], now: float
+    connection: AsyncConnection,
+    queue: int,
+    records: Sequence[NewRecord],
+    now: float,
+    holding: Holding | None = None,
 ) -> None:
-    """Put records into a queue."""
+    """Put records into a queue: free ones, or such that somebody takes at once."""
+    taken = {"holder": None, "lease": 0, "turn": ""} if holding is None else asdict(holding)
     rows = [
         {
+            **taken,
             "queue": queue,
             "id": record.id,
             "form": record.form,
@@ -181,7 +196,7 @@ _TAKEN = [queue_records.c[name] for name in TakenRecord.__slots__]
 
 
 async def take_records(
-    connection: AsyncConnection, queue: int, *, holder: str, lease: int, turn: str, most: int, most_bytes: int
+    connection: AsyncConnection, queue: int, holding: Holding, *, most: int, most_bytes: int
 ) -> list[TakenRecord]:
     """Take the oldest free records for a job, so many and no more bytes than that (but one at least)."""
     chosen: list[str] = []
@@ -196,21 +211,19 @@ async def take_records(
     statement = (
         update(queue_records)
         .where(queue_records.c.queue == queue, queue_records.c.id.in_(chosen))
-        .values(holder=holder, lease=lease, turn=turn)
+        .values(**asdict(holding))
         .returning(*_TAKEN)
     )
     return _sorted(await connection.execute(statement))
 
 
-async def list_taken(
-    connection: AsyncConnection, queue: int, *, holder: str, lease: int, turn: str
-) -> list[TakenRecord]:
+async def list_taken(connection: AsyncConnection, queue: int, holding: Holding) -> list[TakenRecord]:
     """What the job has taken in that turn, and not settled."""
     query = select(*_TAKEN).where(
         queue_records.c.queue == queue,
-        queue_records.c.holder == holder,
-        queue_records.c.lease == lease,
-        queue_records.c.turn == turn,
+        queue_records.c.holder == holding.holder,
+        queue_records.c.lease == holding.lease,
+        queue_records.c.turn == holding.turn,
     )
     return _sorted(await connection.execute(query))
 

@@ -27,6 +27,7 @@ from agent.server.store import idempotency, locks, projects, stream_queues
 from agent.server.store.stream_queues import NewRecord, QueueKey
 from agent.server.streams.sent import SentRecord
 from agent.server.streams.topics import queue_topic
+from agent.server.streams.waiters import Waiter, Waiters
 
 _MOST_AT_ONCE = 1000
 _MOST_BYTES_AT_ONCE = 16 << 20
@@ -44,12 +45,16 @@ class _Waiting:
     kept: asyncio.Future[str] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
+_Drawn = tuple[Waiter, Sequence[NewRecord]]
+
+
 class RecordIntake:
     """Where records come in, of one server process."""
 
-    def __init__(self, changes: Changes, key: bytes) -> None:
+    def __init__(self, changes: Changes, key: bytes, waiters: Waiters) -> None:
         self._changes = changes
         self._key = key
+        self._waiters = waiters
         self._waiting: list[_Waiting] = []
         self._task: asyncio.Task[None] | None = None
         self._last_at = 0.0
@@ -102,33 +107,39 @@ class RecordIntake:
     async def _write(self, batch: Sequence[_Waiting]) -> None:
         """Answer each of a batch. One that can't be kept hurts no other."""
         refused: dict[int, AgentError] = {}
+        drawn: list[_Drawn] = []
         try:
             async with self._changes.begin() as change:
                 await self._forget_keys(change)
                 for project in sorted({waiting.queue.project for waiting in batch}):
                     of_project = [waiting for waiting in batch if waiting.queue.project == project]
-                    refused |= await self._write_project(change, project, of_project)
+                    refused |= await self._write_project(change, project, of_project, drawn)
         except BaseException as error:
-            for waiting in batch:
-                if not waiting.kept.done():
-                    waiting.kept.set_exception(error if isinstance(error, Exception) else _stopped())
-                    waiting.kept.exception()  # who sent it may be gone
+            for waiter, _ in drawn:
+                waiter.serve(())
+            self._answer(batch, {id(waiting): _as_refusal(error) for waiting in batch})
             if not isinstance(error, Exception):
                 raise
             return
+        for waiter, records in drawn:
+            waiter.serve(records)
+        self._answer(batch, refused)
+
+    def _answer(self, batch: Sequence[_Waiting], refused: Mapping[int, Exception]) -> None:
+        """Tell each what became of it: those that are not refused are kept."""
         for waiting in batch:
             if waiting.kept.done():
                 continue
             if id(waiting) in refused:
                 waiting.kept.set_exception(refused[id(waiting)])
-                waiting.kept.exception()
+                waiting.kept.exception()  # who sent it may be gone
             else:
                 waiting.kept.set_result(waiting.record.id)
 
     async def _write_project(
-        self, change: Change, project: int, batch: Sequence[_Waiting]
+        self, change: Change, project: int, batch: Sequence[_Waiting], drawn: list[_Drawn]
     ) -> dict[int, AgentError]:
-        """Why some are refused, by the `id` of what waits."""
+        """Why some are refused, by the `id` of what waits. Who is served with the others is added to `drawn`."""
         row = await projects.find_project(change.connection, project)
         most = None if row is None else row.settings.max_queue_bytes
         room = None if most is None else most - await stream_queues.count_bytes(change.connection, project)
@@ -144,19 +155,36 @@ class RecordIntake:
                 room = None if room is None else room - waiting.record.size_bytes
                 taken.append(waiting)
             refused |= self._follow(own, fresh, known, refused)
-            await self._write_queue(change, queue, taken)
+            if taken:
+                await self._write_queue(change, queue, taken, drawn)
         return refused
 
-    async def _write_queue(self, change: Change, queue: QueueKey, taken: Sequence[_Waiting]) -> None:
-        if not taken:
-            return
+    async def _write_queue(
+        self, change: Change, queue: QueueKey, taken: Sequence[_Waiting], drawn: list[_Drawn]
+    ) -> None:
         number = await stream_queues.make_queue(change.connection, queue, change.now)
         digests = {waiting.sent.key: self._body_digest(waiting) for waiting in taken if waiting.sent.key}
         if digests:
             await idempotency.add_keys(change.connection, _owner(queue), digests, change.now)
-        records = [waiting.record for waiting in taken]
-        await stream_queues.add_records(change.connection, number, records, change.now)
-        change.wake(queue_topic(number))
+        records: Sequence[NewRecord] = [waiting.record for waiting in taken]
+        records = await self._hand_out(change, number, records, drawn)
+        if records:
+            await stream_queues.add_records(change.connection, number, records, change.now)
+            change.wake(queue_topic(number))
+
+    async def _hand_out(
+        self, change: Change, queue: int, records: Sequence[NewRecord], drawn: list[_Drawn]
+    ) -> Sequence[NewRecord]:
+        """Write some down as taken by a job that waits for them, unless older ones are free: what is left."""
+        if await stream_queues.has_free(change.connection, queue):
+            return records
+        waiter = self._waiters.draw(queue)
+        if waiter is None:
+            return records
+        chosen = waiter.choose(records)
+        drawn.append((waiter, chosen))
+        await stream_queues.add_records(change.connection, queue, chosen, change.now, waiter.holding)
+        return records[len(chosen) :]
 
     async def _tell_apart(
         self, change: Change, own: Sequence[_Waiting]
@@ -219,5 +247,7 @@ def _full(queue: QueueKey) -> TooManyError:
     )
 
 
-def _stopped() -> AgentError:
+def _as_refusal(error: BaseException) -> Exception:
+    if isinstance(error, Exception):
+        return error
     return OverloadedError("the server is being stopped", hint="send it again in a moment")

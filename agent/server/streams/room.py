@@ -22,6 +22,7 @@ from agent.server.streams.kept_records import KeptRecords
 from agent.server.streams.stage_jobs import StageJobs
 from agent.server.streams.stage_metrics import StageMetrics
 from agent.server.streams.taking import Taking
+from agent.server.streams.waiters import Waiters
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +52,13 @@ def make_stream_room(
 ) -> StreamRoom:
     """The room."""
     database = changes.database
-    jobs = StageJobs(database)
+    jobs, waiters = StageJobs(database), Waiters()
     return StreamRoom(
         jobs=jobs,
         bookmarks=FlowBookmarks(changes),
         doors=Doors(database, vault, changes.clock),
-        intake=RecordIntake(changes, derive_key(folder.signing_key, "stream-records/1")),
-        taking=Taking(changes, bus),
+        intake=RecordIntake(changes, derive_key(folder.signing_key, "stream-records/1"), waiters),
+        taking=Taking(changes, bus, waiters),
         deployments=Deployments(changes, FlowCache(), plans),
         reading=DeploymentReading(database),
         keeper=DeploymentKeeper(changes, bus, runs),

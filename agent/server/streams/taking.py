@@ -2,6 +2,7 @@
 
     free --a job takes it--> taken --settled--> gone
                              taken --the job ends, or is lost--> free
+    (a record that comes in while a job waits for one is taken from its beginning: agent.server.streams.waiters)
 
 A job whose answer was lost asks again for the same turn, and gets what it had taken then.
 """
@@ -15,14 +16,14 @@ import msgspec
 
 from agent.errors import NotFoundError
 from agent.server.events.changes import Changes
-from agent.server.events.live import Bus
+from agent.server.events.live import Bus, Listener
 from agent.server.store import stream_queues
 from agent.server.store.states import RecordForm
-from agent.server.store.stream_queues import QueueKey, TakenRecord
+from agent.server.store.stream_queues import Holding, QueueKey, TakenRecord
 from agent.server.streams.stage_jobs import StageJob
 from agent.server.streams.topics import queue_topic
+from agent.server.streams.waiters import MOST_BYTES, Waiters
 
-_MOST_BYTES = 4 << 20  # in one answer, but for a single record that is larger
 _MOST_REMEMBERED = 1000
 _LOOK_SECONDS = 2.0  # between looks for what jobs have left that run no more
 _LONGEST_SLEEP_SECONDS = 5.0  # a wake-up from another server may be lost
@@ -46,9 +47,10 @@ class RecordsView(msgspec.Struct):
 class Taking:
     """The queues of this installation, as jobs see them."""
 
-    def __init__(self, changes: Changes, bus: Bus) -> None:
+    def __init__(self, changes: Changes, bus: Bus, waiters: Waiters) -> None:
         self._changes = changes
         self._bus = bus
+        self._waiters = waiters
         self._numbers: OrderedDict[tuple[str, QueueKey], int] = OrderedDict()
         self._looked_at: dict[int, float] = {}
 
@@ -56,17 +58,17 @@ class Taking:
         self, job: StageJob, path: str, *, most: int, wait: float, turn: str, is_again: bool
     ) -> RecordsView:
         """Take the oldest records of the job's path; waits up to `wait` seconds for the first. Raises NotFoundError."""
-        queue = await self._number(job, path)
-        found = await self._list_taken(queue, job, turn) if is_again else []
+        queue, holding = await self._number(job, path), Holding(job.id, job.lease, turn)
+        found = await self._list_taken(queue, holding) if is_again else []
         clock = self._changes.clock
         until = clock.monotonic() + wait
         with self._bus.listen(queue_topic(queue)) as listener:
             while not found:
-                found = await self._take(queue, job, most, turn)
+                found = await self._take(queue, holding, most)
                 left = until - clock.monotonic()
                 if found or left <= 0 or self._bus.is_closing:
                     break
-                await listener.wait(min(left, _LONGEST_SLEEP_SECONDS))
+                found = await self._wait(queue, holding, most, listener, min(left, _LONGEST_SLEEP_SECONDS))
         return RecordsView([_view(record) for record in found])
 
     async def settle(self, job: StageJob, path: str, ids: Collection[str]) -> None:
@@ -89,13 +91,20 @@ class Taking:
                 self._numbers.popitem(last=False)
         return self._numbers[known]
 
-    async def _list_taken(self, queue: int, job: StageJob, turn: str) -> Sequence[TakenRecord]:
+    async def _list_taken(self, queue: int, holding: Holding) -> Sequence[TakenRecord]:
         async with self._changes.database.read() as connection:
-            return await stream_queues.list_taken(
-                connection, queue, holder=job.id, lease=job.lease, turn=turn
-            )
+            return await stream_queues.list_taken(connection, queue, holding)
 
-    async def _take(self, queue: int, job: StageJob, most: int, turn: str) -> Sequence[TakenRecord]:
+    async def _wait(
+        self, queue: int, holding: Holding, most: int, listener: Listener, seconds: float
+    ) -> Sequence[TakenRecord]:
+        """What comes in meanwhile; nothing: there may be free records to look for, or the time is over."""
+        with self._waiters.wait(queue, holding, most) as waiter:
+            waiter.served.add_done_callback(lambda _: listener.wake())
+            await listener.wait(seconds)
+        return () if waiter.served.cancelled() else await waiter.served
+
+    async def _take(self, queue: int, holding: Holding, most: int) -> Sequence[TakenRecord]:
         """A look that finds nothing writes nothing."""
         has_left = False
         async with self._changes.database.read() as connection:
@@ -107,13 +116,7 @@ class Taking:
             if has_left:
                 await stream_queues.free_left(change.connection, queue)
             return await stream_queues.take_records(
-                change.connection,
-                queue,
-                holder=job.id,
-                lease=job.lease,
-                turn=turn,
-                most=most,
-                most_bytes=_MOST_BYTES,
+                change.connection, queue, holding, most=most, most_bytes=MOST_BYTES
             )
 
     def _is_time_to_look(self, queue: int) -> bool:

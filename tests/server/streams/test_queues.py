@@ -221,6 +221,53 @@ def test_who_waits_is_woken(server: ServerProcess, jobs: Jobs) -> None:
     assert record["body"] == "late"
 
 
+@pytest.mark.store("sqlite")
+def test_a_record_that_comes_while_a_job_waits_is_written_down_once_as_taken(
+    make_server: Servers, jobs: Jobs
+) -> None:
+    """And not as free, to be written again when it is taken: the disk is asked once."""
+    server = make_server()
+    server.sql("CREATE TABLE seen (id TEXT, holder TEXT)")
+    server.sql(
+        "CREATE TRIGGER seen AFTER INSERT ON queue_records BEGIN INSERT INTO seen VALUES (NEW.id, NEW.holder); END"
+    )
+    url = add_door(server, "Flow", "/waited")
+    job = jobs(server, "Flow", "/waited")
+
+    def take_while_sending() -> bool:
+        """Whether the job was waiting when the record came."""
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(job.take, "/waited", wait=25, turn="turn")
+            name = send(server, url, "it")
+            (record,) = waiting.result()
+        assert (record["id"], record["body"]) == (name, "it")
+        assert job.take("/waited", turn="turn", again=True) == [record]  # the answer was lost
+        job.settle("/waited", name)
+        return server.sql("SELECT count(*) FROM seen WHERE id = ? AND holder IS NOT NULL", name) == [(1,)]
+
+    wait_for(take_while_sending)
+    assert server.sql("SELECT records, size_bytes FROM queues") == [(0, 0)]
+
+
+def test_waiting_jobs_share_what_comes_in(server: ServerProcess, jobs: Jobs) -> None:
+    flow = new_flow()
+    url = add_door(server, flow, "/crowd")
+    own = [jobs(server, flow, "/crowd") for _ in range(3)]
+    with ThreadPoolExecutor(3) as takers, ThreadPoolExecutor(8) as senders:
+        sent = senders.map(lambda n: send(server, url, n), range(200))
+
+        def take_some(job: StageJob) -> list[str]:
+            found: list[str] = []
+            while records := job.take("/crowd", wait=3, most=7):
+                job.settle("/crowd", *(record["id"] for record in records))
+                found += [record["id"] for record in records]
+            return found
+
+        taken = [name for names in takers.map(take_some, own) for name in names]
+        assert sorted(taken) == sorted(sent)
+    assert server.sql("SELECT records, size_bytes FROM queues WHERE flow = ?", flow) == [(0, 0)]
+
+
 def test_a_job_takes_only_where_its_own_flow_receives(server: ServerProcess, jobs: Jobs) -> None:
     flow = new_flow()
     job = jobs(server, flow, "/mine")

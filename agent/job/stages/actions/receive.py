@@ -14,6 +14,9 @@ from agent.job.stages.stage import Intake, JobServer, StageContext, StreamPositi
 from agent.spec.stages import receive_path
 
 _MOST_RECORDS = 300  # at a time
+_BATCH_RECORDS = (
+    50  # that settle together: while the last of them is on its way, a crash brings all of them again
+)
 _MOST_SETTLED = 1000  # in one request
 _WAIT_SECONDS = 20.0  # for the first record
 _FIRST_REST_SECONDS = 0.2
@@ -77,10 +80,12 @@ class Receive:
             records = await self._take()
             if not records:
                 continue
-            self._last += 1
-            self._taken[self._last] = [str(record["id"]) for record in records]
-            values: list[Value] = [record["body"] for record in records]
-            await intake.emit(values, StreamPosition("", self._last))
+            for start in range(0, len(records), _BATCH_RECORDS):
+                batch = records[start : start + _BATCH_RECORDS]
+                self._last += 1
+                self._taken[self._last] = [str(record["id"]) for record in batch]
+                values: list[Value] = [record["body"] for record in batch]
+                await intake.emit(values, StreamPosition("", self._last))
 
     async def settle(self, position: StreamPosition) -> None:
         """The server lets go of what has ended. Who has the turn tells of what others wait to tell, too."""

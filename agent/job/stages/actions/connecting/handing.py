@@ -5,7 +5,10 @@ from typing import NamedTuple
 
 from agent.job.stages.stage import Intake, StageError, StreamPosition, Value
 
-MOST_RECORDS = 1000  # of a batch
+MOST_RECORDS = 1000  # of a batch at most
+_BATCH_RECORDS = (
+    100  # that settle together: while the last of them is on its way, a crash brings all of them again
+)
 
 
 class Come(NamedTuple):
@@ -25,6 +28,6 @@ async def hand_on(intake: Intake, come: Sequence[Come]) -> None:
             continue
         batch.append(one.value)
         after = come[place + 1] if place + 1 < len(come) else None
-        if after is None or after.error is not None or len(batch) == MOST_RECORDS:
+        if after is None or after.error is not None or len(batch) == _BATCH_RECORDS:
             await intake.emit(batch, one.position)
             batch = []
