@@ -12,6 +12,7 @@ import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from agent.errors import UnreachableError
@@ -159,6 +160,7 @@ def _open(
         raise _endless(base, "does not come to an end")
 
 
+@cache
 def give_up_on_sniffio() -> None:
     """Have httpcore's `import sniffio` fail at once where there is none: for processes that ask over HTTP with asyncio.
 

@@ -2,6 +2,8 @@
 
 import ast
 import asyncio
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,9 +36,9 @@ WITHOUT_END = [
 # (tests/job/stages: `test_sending_stages.py`, `test_asking.py`).
 ALLOWED = {"asking.py", "server/process/asking.py", "cli/client.py", "job/stages/asking.py"}
 ALLOWED |= {
+    "job/stages/clients.py",
     "job/stages/actions/http/sender.py",
     "job/stages/actions/kinesis/api.py",
-    "job/stages/actions/receive.py",
 }
 ALLOWED |= {"serving_git/relay.py", "server/triggers/public_code.py"}  # hand on to git what comes, in pieces
 # What reads, or leads to reading, an answer; names of errors and of facts are free.
@@ -201,3 +203,25 @@ def test_the_command_lines_own_connection_reads_nothing_whole() -> None:
         and node.attr in {"request", "read", "iter_lines", "iter_text", "aread"}
     ]
     assert not read
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        (
+            "import asyncio, contextlib\n"
+            "from agent.errors import UnreachableError\n"
+            "from agent.server.process.asking import ask\n"
+            "with contextlib.suppress(UnreachableError):\n"
+            "    asyncio.run(ask('GET', 'http://127.0.0.1:9', seconds=5))\n"
+        ),
+        "from agent.job.stages.clients import make_client\nmake_client()\n",
+        "from agent.server.apps.http import _Pool\n_Pool(None, None)\n",
+    ],
+    ids=["server", "stages", "apps"],
+)
+def test_who_asks_with_asyncio_searches_for_no_sniffio_at_each_lock(program: str) -> None:
+    """httpcore would, through all of the path: it is more than half of what a request costs."""
+    said = "import importlib.util, sys\nprint(sys.modules.get('sniffio', 0), importlib.util.find_spec('sniffio'))\n"
+    done = subprocess.run([sys.executable, "-c", program + said], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["None", "None"]

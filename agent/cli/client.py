@@ -91,11 +91,11 @@ class Client:
 
         return f"{path}?project={quote(self.project, safe='')}" if self.project else path
 
-    def list_all(self, path: str, key: str, *, most: int = _MOST, **query: Any) -> list[Any]:
+    def list_all(self, path: str, key: str, /, *, most: int = _MOST, **query: Any) -> list[Any]:
         """Up to `most` entries of the list `key` at `path`, page by page."""
         return list(self.read_list(path, key, most=most, **query)[key])
 
-    def read_list(self, path: str, key: str, *, most: int = _MOST, **query: Any) -> dict[str, Any]:
+    def read_list(self, path: str, key: str, /, *, most: int = _MOST, **query: Any) -> dict[str, Any]:
         """The same with what else the answer says beside the list."""
         found: list[Any] = []
         page: Any = {}

@@ -56,3 +56,53 @@ def test_what_is_no_flow_of_stages_is_not_deployed(lab: Lab) -> None:
     assert (done.code, "only a flow of stages is deployed" in done.err) == (2, True)
     zero = lab.agent("flow", "deploy", flow, "--replicas", "0")
     assert (zero.code, "1 to 100 replicas" in zero.err) == (2, True)
+
+
+FRAGILE = """\
+name: Fragile
+stages:
+  - {name: in, action: webhook, config: {path: /fragile}, out: shape}
+  - {name: shape, action: field_map, config: {convert: {n: int}}}
+"""
+MANUAL = """\
+name: By hand
+stages:
+  - {name: in, action: manual, out: end}
+  - {name: end, action: noop}
+"""
+
+
+@pytest.mark.store("sqlite")
+def test_the_records_of_a_flow_are_listed(lab: Lab) -> None:
+    flow = lab.folder / "fragile.yaml"
+    flow.write_text(FRAGILE)
+    lab.add_agent("one")
+    done = lab.agent("flow", "deploy", flow)
+    url = next(line.split()[-1] for line in done.out.splitlines() if "receives at" in line)
+    for number in ("1", "none"):
+        assert httpx.post(url, json={"n": number}).status_code == 202
+    (dead,) = wait_for(lambda: lab.get("flow", "records", "Fragile", "--failed"), "the dead letter")
+    assert (dead["state"], dead["record"]) == ("dead", {"n": "none"})
+    run = str(dead["run"])
+    found = wait_for(lambda: len(rows := lab.get("flow", "records", run)) > 1 and rows, "both")
+    assert {"done", "dead"} <= {record["state"] for record in found}
+    assert lab.get("flow", "records", run, "--key", dead["key"]) == [dead]
+    assert lab.get("flow", "records", run, "--stage", "nowhere") == []
+    shown = lab.agent("flow", "records", "Fragile", "--failed")
+    assert [word in shown.out for word in ("key", "dead", dead["key"], dead["error"])] == [True] * 4, (
+        shown.out
+    )
+    unknown = lab.agent("flow", "records", "Nobody")
+    assert (unknown.code, "there is no deployment 'Nobody'" in unknown.err) == (1, True), unknown.err
+
+
+@pytest.mark.store("sqlite")
+def test_a_flow_that_brings_a_files_records_runs_on_ones_own_machine_alone_and_that_is_said(lab: Lab) -> None:
+    flow, records = lab.folder / "by_hand.yaml", lab.folder / "records.jsonl"
+    flow.write_text(MANUAL)
+    records.write_text('{"n": 1}\n{"n": 2}\n')
+    submitted = lab.agent("flow", "submit", flow, "--source", "none", "--event-file", records)
+    assert submitted.code == 2
+    assert f"`agent flow run {flow} --event-file {records}` runs it here" in submitted.err
+    deployed = lab.agent("flow", "deploy", flow, "--source", "none")
+    assert (deployed.code, "only trigger is `manual`" in deployed.err) == (2, True), deployed.err

@@ -9,7 +9,9 @@ import json
 import os
 import socket
 import subprocess
+import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ import nats
 import pytest
 from redis import Redis
 from support.brokers import run_nats, run_redis
+from support.kinesis import FakeKinesis, serve_fake
 from support.lab import Lab, command_line, wait_for
 from support.postgres import run_cluster
 from support.s3 import serve_s3
@@ -162,6 +165,39 @@ def test_flows_that_take_records_from_elsewhere_are_deployed(lab: Lab, sink: Sin
         )
         for word in ("kinesis", "redis", "nats", "hello"):
             wait_for(lambda word=word: sink.has(word), word)
+
+
+@pytest.mark.store("sqlite")
+def test_a_flow_with_a_consumer_of_kinesis_is_deployed(lab: Lab, sink: Sink) -> None:
+    """Its enhanced fan-out is what moto has not."""
+    fake = FakeKinesis()
+    fake.write(fake.add(), {"from": "consumer"})
+    with serving(fake) as endpoint:
+        for key, value in {"SINK": sink.url, "KINESIS": endpoint}.items():
+            assert lab.agent("secret", "set", key, given=value).code == 0
+        lab.add_agent("one")
+        deploy(lab, "consumer")
+        wait_for(lambda: sink.has("consumer"), "the record")
+
+
+@contextlib.contextmanager
+def serving(fake: FakeKinesis) -> Iterator[str]:
+    """The address of a stand-in for Kinesis, in a thread of its own."""
+    address: Future[str] = Future()
+    over = threading.Event()
+
+    async def serve() -> None:
+        async with serve_fake(fake) as url:
+            address.set_result(url)
+            await asyncio.to_thread(over.wait)
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    try:
+        yield address.result()
+    finally:
+        over.set()
+        thread.join()
 
 
 def deploy(lab: Lab, name: str) -> str:

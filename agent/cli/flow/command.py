@@ -19,6 +19,7 @@ from agent.cli.arguments import (
     split_pair,
 )
 from agent.cli.flow import deployed as flow_deployed
+from agent.cli.flow import records as flow_records
 from agent.cli.flow import stored as flow_stored
 from agent.cli.local_files.called import link_called, link_local
 from agent.cli.local_files.files import load_file, read_event, read_flow, read_object
@@ -122,6 +123,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_project(submit)
     flow_stored.configure(commands)
     flow_deployed.configure(commands)
+    flow_records.configure(commands)
 
 
 def _configure_language(commands: Any) -> None:
@@ -352,7 +354,7 @@ def _submit(arguments: argparse.Namespace) -> int:
         text=named.text,
         dialect=arguments.dialect,
         event=arguments.event,
-        payload=read_event(arguments.event_file),
+        event_files=tuple(arguments.event_file),
         give=lambda flow: read_given(flow, jobs, arguments),
         variables=dict(split_pair(pair, "--var") for pair in arguments.var),
         jobs=jobs,

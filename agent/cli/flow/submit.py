@@ -17,11 +17,12 @@ from agent.cli.flow.source import choose_source
 from agent.cli.local_files.called import read_called, shows_jobs
 from agent.cli.local_files.checkout import find_code_folder
 from agent.cli.local_files.code import reads_repository
-from agent.cli.local_files.files import read_flow, read_lock
+from agent.cli.local_files.files import read_event, read_flow, read_lock
 from agent.cli.local_files.outputs import warn_of_outputs
 from agent.cli.run.follow import follow_run
 from agent.cli.terminal.screens import make_screen
 from agent.cli.terminal.tables import plain, print_json
+from agent.errors import UsageError
 from agent.flow.called import link_flow
 from agent.flow.model import Flow
 from agent.plan.request import doubt_event
@@ -36,6 +37,7 @@ class SubmitOptions:
     dialect: str | None = None
     event: str = ""  # its name
     payload: Mapping[str, object] = field(default_factory=dict)
+    event_files: tuple[str, ...] = ()  # instead of `payload`, once the flow has been read
     inputs: Mapping[str, object] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)  # of this run alone
     variables: Mapping[str, str] = field(default_factory=dict)
@@ -65,6 +67,8 @@ def submit_flow(
     Raises UsageError for an invalid flow, before anything is sent. Ctrl-C while following leaves the run running.
     """
     parcel = read_parcel(options)
+    if options.event_files:
+        options = replace(options, payload=_read_payload(parcel.flow, options))
     if doubt := doubt_event(parcel.flow, options.event):
         sys.stderr.write(f"warning: {doubt}\n")
     warn_of_outputs(parcel.flow, options.file)
@@ -87,6 +91,18 @@ def submit_flow(
     )
     conclusion = follow_run(client, run, screen)
     return 0 if conclusion in ("success", "skipped") else 1
+
+
+def _read_payload(flow: Flow, options: SubmitOptions) -> Mapping[str, object]:
+    """The event in the file. Raises UsageError; a flow of stages has records there, which only a run on this machine reads."""
+    if any(job.stages for job in flow.jobs.values()):
+        raise UsageError(
+            "a file of records is brought by a run on this machine alone; on a server records come from the flow's own triggers",
+            where=f"--event-file {options.event_files[0]}",
+            hint=f"`agent flow run {options.file} --event-file {options.event_files[0]}` runs it here; `agent flow deploy` has"
+            " it receive what is sent to a `webhook` trigger",
+        )
+    return read_event(options.event_files)
 
 
 def start_run(client: Client, options: SubmitOptions) -> int:

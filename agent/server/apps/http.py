@@ -12,6 +12,7 @@ from typing import Any
 import httpcore
 from starlette.types import Message, Receive, Scope, Send
 
+from agent.asking import give_up_on_sniffio
 from agent.errors import AgentError, UnreachableError
 from agent.server.apps.channels import Channel, open_channel
 from agent.server.apps.headers import request_headers, response_headers
@@ -84,6 +85,7 @@ class _Pool:
     """The connections to one app."""
 
     def __init__(self, rooms: Rooms, visit: AppVisit) -> None:
+        give_up_on_sniffio()
         self._backend = _Backend(rooms, visit)
         self._pool = httpcore.AsyncConnectionPool(
             max_connections=_MOST_CONNECTIONS,

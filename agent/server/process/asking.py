@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from agent.asking import give_up_on_sniffio
 from agent.errors import UnreachableError
 
 _MOST_BYTES = 1 << 20
@@ -46,6 +47,7 @@ async def ask(
     """
     import httpx  # the first request waits for it, not each start of a server
 
+    give_up_on_sniffio()
     where = where or url
     try:
         async with (

@@ -8,7 +8,7 @@ from agent.flow.model import Flow
 from agent.flow.stages import FlowStage
 from agent.server.process.problems import ConflictError
 from agent.server.store.deployments import PathRow
-from agent.spec.stages import ALONE, receive_path
+from agent.spec.stages import ALONE, TRIGGERS, receive_path
 
 _DEFAULT_METHODS = ("POST",)
 
@@ -32,6 +32,12 @@ def read_deployed(flow: Flow) -> DeployedFlow:
             hint="`agent flow submit` runs it once, `agent flow store` keeps it for its triggers",
         )
     stages = jobs[0].stages
+    if {stage.action for stage in stages} & TRIGGERS == {"manual"}:
+        raise UsageError(
+            "the flow's only trigger is `manual`, which brings the records of a file: deployed, it would have none",
+            where=flow.file,
+            hint="`agent flow run FILE --event-file RECORDS` runs it; a `webhook` trigger with a `path` receives records",
+        )
     paths = tuple(_read_path(flow.title, stage) for stage in stages if stage.action == "receive")
     _refuse_twins(paths, flow.file)
     alone = tuple(dict.fromkeys(stage.action for stage in stages if stage.action in ALONE))

@@ -197,6 +197,7 @@ def test_a_server_that_is_killed_keeps_deployments_and_starts_nothing_twice(
     [
         (ONE_JOB, 422, "only a flow of stages is deployed"),
         (RELAY.replace("in, action", "in, acton"), 422, "problems"),
+        (RELAY.replace("action: webhook", "action: manual", 1), 422, "only trigger is `manual`"),
         (
             RELAY.replace("path: /orders", 'path: /orders, token: "${secret.UNSET_TOKEN}"'),
             422,
