@@ -68,6 +68,8 @@ from agent.server.web import pages, provider, sign_in, status
 from agent.server.web.pages import page_of, redirect, wants_page
 
 OPERATIONS: tuple[Operation, ...] = (
+    *streams.OPERATIONS,  # paths are compared in this order, and these are asked for a thousand times a second
+    *stages.OPERATIONS,
     *system.OPERATIONS,
     *installation.OPERATIONS,
     *operations.OPERATIONS,
@@ -112,8 +114,6 @@ OPERATIONS: tuple[Operation, ...] = (
     *webhooks.OPERATIONS,
     *deployments.OPERATIONS,
     *kept_records.OPERATIONS,
-    *stages.OPERATIONS,
-    *streams.OPERATIONS,
     *blobs.OPERATIONS,
     *other_runs.OPERATIONS,
     *toolkit.OPERATIONS,

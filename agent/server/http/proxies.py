@@ -57,7 +57,7 @@ class TrustedProxies:
 
     def is_trusted(self, text: str) -> bool:
         """Whether the address `text` is one of the operator's proxies."""
-        plain = read_address(text)
+        plain = read_address(text) if self.networks else None
         if plain is None:
             return False
         address = ipaddress.ip_address(plain)

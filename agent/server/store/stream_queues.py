@@ -80,20 +80,30 @@ class QueueRow:
 
 async def make_queue(connection: AsyncConnection, key: QueueKey, now: float) -> int:
     """The number of the queue, made if there is none."""
-    fresh = insert(connection, queues).values(project=key.project, flow=key.flow, path=key.path, used_at=now)
-    await connection.execute(fresh.on_conflict_do_nothing())
     found = await find_queue(connection, key)
+    if found is None:
+        fresh = insert(connection, queues).values(
+            project=key.project, flow=key.flow, path=key.path, used_at=now
+        )
+        await connection.execute(fresh.on_conflict_do_nothing())
+        found = await find_queue(connection, key)
     assert found is not None
     return found
 
 
+_FIND = Hot(
+    select(queues.c.id).where(
+        queues.c.project == bindparam("of_project"),
+        queues.c.flow == bindparam("of_flow"),
+        queues.c.path == bindparam("at_path"),
+    )
+)
+
+
 async def find_queue(connection: AsyncConnection, key: QueueKey) -> int | None:
     """The number of the queue."""
-    query = select(queues.c.id).where(
-        queues.c.project == key.project, queues.c.flow == key.flow, queues.c.path == key.path
-    )
-    found: int | None = (await connection.execute(query)).scalar_one_or_none()
-    return found
+    row = await _FIND.row(connection, of_project=key.project, of_flow=key.flow, at_path=key.path)
+    return None if row is None else int(row[0])
 
 
 async def list_queues(connection: AsyncConnection, project: int) -> list[QueueRow]:
@@ -103,10 +113,14 @@ async def list_queues(connection: AsyncConnection, project: int) -> list[QueueRo
     return [QueueRow(*row) for row in await connection.execute(query)]
 
 
+_COUNT_BYTES = Hot(
+    select(func.coalesce(func.sum(queues.c.size_bytes), 0)).where(queues.c.project == bindparam("of_project"))
+)
+
+
 async def count_bytes(connection: AsyncConnection, project: int) -> int:
     """What all records in the project's queues count for."""
-    query = select(func.coalesce(func.sum(queues.c.size_bytes), 0)).where(queues.c.project == project)
-    return int((await connection.execute(query)).scalar_one())
+    return int((await _COUNT_BYTES.row(connection, of_project=project))[0])
 
 
 async def add_records(

@@ -10,7 +10,10 @@ import httpx
 import pytest
 from server.streams.stage_job import StageJob, add_door, new_flow
 from server.vocabulary import ServerProcess, wait_for
+from starlette.routing import Route
 from support.lab import PATIENCE_SECONDS
+
+from agent.server.routes import make_routes
 
 KEY = "bWFzdGVyLWtleS1mb3ItdGVzdHMtMzItYnl0ZXMhISE="
 Jobs = Callable[..., StageJob]
@@ -362,3 +365,10 @@ def test_the_body_of_a_stranger_is_not_read_in_vain(server: ServerProcess) -> No
 
     answer = server.http.post(url, content=body())
     assert (answer.status_code, answer.json()["status"]) == (404, 404)
+
+
+def test_paths_that_are_asked_for_at_each_record_are_compared_before_all_others() -> None:
+    """Each of some hundred and seventy costs microseconds."""
+    paths = [route.path for route in make_routes() if isinstance(route, Route)]
+    records = [path for path in paths if path.startswith(("/streams/", "/api/v1/stages/"))]
+    assert paths[: len(records)] == records
