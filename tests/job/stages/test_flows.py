@@ -92,6 +92,38 @@ def test_a_cancelled_flow_drains_and_what_did_not_settle_comes_again(tmp_path: P
     assert read_letters(tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    ("action", "config"),
+    [
+        ("run", {"run": "echo $$ > PLACE; trap '' TERM INT HUP; while true; do sleep 0.1; done"}),
+        (
+            "python",
+            {
+                "code": "import os, signal, time\n"
+                "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+                "def handle(record):\n"
+                "    open('PLACE', 'w').write(str(os.getpid()))\n"
+                "    while True: time.sleep(60)\n"
+            },
+        ),
+    ],
+    ids=["command", "code"],
+)
+def test_a_cancelled_flow_whose_stage_never_answers_ends_and_its_program_with_it(
+    tmp_path: Path, action: str, config: dict[str, str]
+) -> None:
+    place = tmp_path / "pid"
+    said = {key: text.replace("PLACE", str(place)) for key, text in config.items()}
+    file = write_records(tmp_path / "records.jsonl", [{"n": 1}])
+    flow = (stage("in", "manual", "silent"), stage("silent", action, timeout=3600, **said))
+    folder, pid = start_stages(tmp_path, *flow, records={"in": file}, cancel_timeout_minutes=0.002)
+    program = int(wait_for(lambda: place.exists() and place.read_text().strip(), "the program at work"))
+    os.kill(pid, signal.SIGTERM)
+    report = finish_job(folder, pid)
+    assert report.conclusion is Conclusion.CANCELLED, report.log()
+    assert not Path(f"/proc/{program}").exists()
+
+
 @pytest.mark.skipif(bool(why_no_small_disks()), reason=why_no_small_disks())
 def test_dead_letters_that_the_disk_does_not_take_end_the_flow_and_settle_nothing(tmp_path: Path) -> None:
     file = write_records(tmp_path / "records.jsonl", list(range(10)))
