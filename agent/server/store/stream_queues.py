@@ -38,7 +38,7 @@ class NewRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Holding:
+class TakingTurn:
     """Who takes records: a job, under its lease, by the request `turn`."""
 
     holder: str
@@ -128,7 +128,7 @@ async def add_records(
     queue: int,
     records: Sequence[NewRecord],
     now: float,
-    holding: Holding | None = None,
+    holding: TakingTurn | None = None,
 ) -> None:
     """Put records into a queue: free ones, or such that somebody takes at once."""
     taken = {"holder": None, "lease": 0, "turn": ""} if holding is None else asdict(holding)
@@ -210,7 +210,7 @@ _TAKEN = [queue_records.c[name] for name in TakenRecord.__slots__]
 
 
 async def take_records(
-    connection: AsyncConnection, queue: int, holding: Holding, *, most: int, most_bytes: int
+    connection: AsyncConnection, queue: int, holding: TakingTurn, *, most: int, most_bytes: int
 ) -> list[TakenRecord]:
     """Take the oldest free records for a job, so many and no more bytes than that (but one at least)."""
     chosen: list[str] = []
@@ -231,7 +231,7 @@ async def take_records(
     return _sorted(await connection.execute(statement))
 
 
-async def list_taken(connection: AsyncConnection, queue: int, holding: Holding) -> list[TakenRecord]:
+async def list_taken(connection: AsyncConnection, queue: int, holding: TakingTurn) -> list[TakenRecord]:
     """What the job has taken in that turn, and not settled."""
     query = select(*_TAKEN).where(
         queue_records.c.queue == queue,

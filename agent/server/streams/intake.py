@@ -27,7 +27,7 @@ from agent.server.store import idempotency, locks, projects, stream_queues
 from agent.server.store.stream_queues import NewRecord, QueueKey
 from agent.server.streams.sent import SentRecord
 from agent.server.streams.topics import queue_topic
-from agent.server.streams.waiters import Waiter, Waiters
+from agent.server.streams.waiters import WaitingTurn, WaitingTurns
 
 _MOST_AT_ONCE = 1000
 _MOST_BYTES_AT_ONCE = 16 << 20
@@ -45,13 +45,13 @@ class _Waiting:
     kept: asyncio.Future[str] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
-_Drawn = tuple[Waiter, Sequence[NewRecord]]
+_Drawn = tuple[WaitingTurn, Sequence[NewRecord]]
 
 
 class RecordIntake:
     """Where records come in, of one server process."""
 
-    def __init__(self, changes: Changes, key: bytes, waiters: Waiters) -> None:
+    def __init__(self, changes: Changes, key: bytes, waiters: WaitingTurns) -> None:
         self._changes = changes
         self._key = key
         self._waiters = waiters

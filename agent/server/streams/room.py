@@ -22,7 +22,7 @@ from agent.server.streams.kept_records import KeptRecords
 from agent.server.streams.stage_jobs import StageJobs
 from agent.server.streams.stage_metrics import StageMetrics
 from agent.server.streams.taking import Taking
-from agent.server.streams.waiters import Waiters
+from agent.server.streams.waiters import WaitingTurns
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def make_stream_room(
 ) -> StreamRoom:
     """The room."""
     database = changes.database
-    jobs, waiters = StageJobs(database), Waiters()
+    jobs, waiters = StageJobs(database), WaitingTurns()
     return StreamRoom(
         jobs=jobs,
         bookmarks=FlowBookmarks(changes),

@@ -19,10 +19,10 @@ from agent.server.events.changes import Changes
 from agent.server.events.live import Bus, Listener
 from agent.server.store import stream_queues
 from agent.server.store.states import RecordForm
-from agent.server.store.stream_queues import Holding, QueueKey, TakenRecord
+from agent.server.store.stream_queues import QueueKey, TakenRecord, TakingTurn
 from agent.server.streams.stage_jobs import StageJob
 from agent.server.streams.topics import queue_topic
-from agent.server.streams.waiters import MOST_BYTES, Waiters
+from agent.server.streams.waiters import MOST_BYTES, WaitingTurns
 
 _MOST_REMEMBERED = 1000
 _LOOK_SECONDS = 2.0  # between looks for what jobs have left that run no more
@@ -47,7 +47,7 @@ class RecordsView(msgspec.Struct):
 class Taking:
     """The queues of this installation, as jobs see them."""
 
-    def __init__(self, changes: Changes, bus: Bus, waiters: Waiters) -> None:
+    def __init__(self, changes: Changes, bus: Bus, waiters: WaitingTurns) -> None:
         self._changes = changes
         self._bus = bus
         self._waiters = waiters
@@ -58,7 +58,7 @@ class Taking:
         self, job: StageJob, path: str, *, most: int, wait: float, turn: str, is_again: bool
     ) -> RecordsView:
         """Take the oldest records of the job's path; waits up to `wait` seconds for the first. Raises NotFoundError."""
-        queue, holding = await self._number(job, path), Holding(job.id, job.lease, turn)
+        queue, holding = await self._number(job, path), TakingTurn(job.id, job.lease, turn)
         found = await self._list_taken(queue, holding) if is_again else []
         clock = self._changes.clock
         until = clock.monotonic() + wait
@@ -91,12 +91,12 @@ class Taking:
                 self._numbers.popitem(last=False)
         return self._numbers[known]
 
-    async def _list_taken(self, queue: int, holding: Holding) -> Sequence[TakenRecord]:
+    async def _list_taken(self, queue: int, holding: TakingTurn) -> Sequence[TakenRecord]:
         async with self._changes.database.read() as connection:
             return await stream_queues.list_taken(connection, queue, holding)
 
     async def _wait(
-        self, queue: int, holding: Holding, most: int, listener: Listener, seconds: float
+        self, queue: int, holding: TakingTurn, most: int, listener: Listener, seconds: float
     ) -> Sequence[TakenRecord]:
         """What comes in meanwhile; nothing: there may be free records to look for, or the time is over."""
         with self._waiters.wait(queue, holding, most) as waiter:
@@ -104,7 +104,7 @@ class Taking:
             await listener.wait(seconds)
         return () if waiter.served.cancelled() else await waiter.served
 
-    async def _take(self, queue: int, holding: Holding, most: int) -> Sequence[TakenRecord]:
+    async def _take(self, queue: int, holding: TakingTurn, most: int) -> Sequence[TakenRecord]:
         """A look that finds nothing writes nothing."""
         has_left = False
         async with self._changes.database.read() as connection:

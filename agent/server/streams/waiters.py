@@ -12,16 +12,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from agent.server.store.stream_queues import Holding, NewRecord, TakenRecord
+from agent.server.store.stream_queues import NewRecord, TakenRecord, TakingTurn
 
 MOST_BYTES = 4 << 20  # in one answer, but for a single record that is larger
 
 
 @dataclass(eq=False, slots=True)
-class Waiter:
+class WaitingTurn:
     """A request of a job's that waits for records. `served` has them, or none when they could not be committed."""
 
-    holding: Holding
+    holding: TakingTurn
     most: int
     served: asyncio.Future[Sequence[TakenRecord]] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
@@ -44,16 +44,16 @@ class Waiter:
             )
 
 
-class Waiters:
+class WaitingTurns:
     """Those of one server process, by queue: who has waited longest is served first."""
 
     def __init__(self) -> None:
-        self._waiting: dict[int, deque[Waiter]] = {}
+        self._waiting: dict[int, deque[WaitingTurn]] = {}
 
     @contextmanager
-    def wait(self, queue: int, holding: Holding, most: int) -> Iterator[Waiter]:
+    def wait(self, queue: int, holding: TakingTurn, most: int) -> Iterator[WaitingTurn]:
         """Wait for as long as the block runs. One that is drawn by then will be served."""
-        waiter = Waiter(holding, most)
+        waiter = WaitingTurn(holding, most)
         waiting = self._waiting.setdefault(queue, deque())
         waiting.append(waiter)
         try:
@@ -65,7 +65,7 @@ class Waiters:
             if not waiting and self._waiting.get(queue) is waiting:
                 del self._waiting[queue]
 
-    def draw(self, queue: int) -> Waiter | None:
+    def draw(self, queue: int) -> WaitingTurn | None:
         """Who is served next; whoever draws it sets what it is served."""
         waiting = self._waiting.get(queue)
         return waiting.popleft() if waiting else None
