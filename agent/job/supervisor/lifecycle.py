@@ -8,7 +8,7 @@
     open              people may attach to the job from now on
     pre               `pre` stages of all actions
     main              the steps, or the stages
-    GPUs              a job that failed looks whether one of its own is broken
+    look at gpus      a job that failed looks whether one of its GPUs is broken
     hold              a job that failed waits for somebody to look, when that was asked for
     ------------------------------------------------------------------- the second half
     post              `post` stages, the last action's first
@@ -435,7 +435,7 @@ PHASES = (
     LifePhase("open", Lifecycle.open_doors, is_second_half=False),
     LifePhase("pre", Lifecycle.run_pre, is_second_half=False),
     LifePhase("main", Lifecycle.run_main, is_second_half=False),
-    LifePhase("GPUs", Lifecycle.look_at_gpus, is_second_half=False),
+    LifePhase("look at gpus", Lifecycle.look_at_gpus, is_second_half=False),
     LifePhase("hold", Lifecycle.hold, is_second_half=False),
     LifePhase("post", Lifecycle.run_post, is_second_half=True),
     LifePhase("detach", Lifecycle.detach, is_second_half=True),
