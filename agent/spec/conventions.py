@@ -282,6 +282,10 @@ def describe_server(url: str, *, has_api: bool = True) -> Mapping[str, object]:
 TOKEN_INPUTS = ("token", "github-token", "repo-token")
 # GitHub's artifact actions refuse to work for code that lies on any other host ("GHES"): they are told one that they take.
 ARTIFACT_ACTIONS = ("actions/upload-artifact", "actions/download-artifact")
+ARTIFACT_HOST = "http://flows.localhost"
+ARTIFACT_LINK = re.compile(
+    rf"{ARTIFACT_HOST}/[\w.-]+/[\w.-]+/actions/runs/\d+/artifacts/(\d+)"
+)  # as they make it
 ARTIFACT_HOSTS = re.compile(r"github\.com|.+\.ghe\.com|.+\.localhost")
 
 

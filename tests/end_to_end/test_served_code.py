@@ -76,6 +76,12 @@ jobs:
       - run: mkdir -p out/deep && cp one.txt out/deep/ && cp new.txt out/
       - {{id: up, uses: "actions/upload-artifact@{0}", with: {{name: made, path: out}}}}
       - run: echo "id [${{{{ steps.up.outputs.artifact-id }}}}]"
+      - run: |
+          url='${{{{ steps.up.outputs.artifact-url }}}}'
+          case $url in
+            file://*) test -s "${{url#file://}}";;
+            *) curl -s -o /dev/null -w '%{{http_code}}' "$url" | grep -q 401;;
+          esac && echo "at $url there"
   takes:
     needs: makes
     runs-on: self-hosted
@@ -198,6 +204,9 @@ def test_published_artifact_actions_hand_files_from_job_to_job(
     skip_without("actions/download-artifact", download, "dist/index.js")
     lines = run(write(code, ARTIFACTS.format(upload, download)))
     assert [line for line in lines["makes"] if line.startswith("id [") and line != "id []"]
+    (said,) = [line for line in lines["makes"] if line.startswith("Artifact download URL: ")]
+    assert f"at {said.removeprefix('Artifact download URL: ')} there" in lines["makes"]
+    assert "flows.localhost" not in said
     # A single artifact that nobody has named lies in a folder of its name up to v4, since v5 in `path` itself.
     assert {"not committed", "new", "all/deep/one.txt", "all/new.txt"} <= {*lines["takes"]}
 

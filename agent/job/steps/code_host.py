@@ -8,13 +8,23 @@
 | the same, for the run's own code, which we alone have | ours, and there the job's own token stands in for it |
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
 from agent.flow.expressions import to_text
 from agent.job.steps.state import RunningJob
-from agent.spec.conventions import ARTIFACT_ACTIONS, ARTIFACT_HOSTS, TOKEN_INPUTS, find_host, find_repository
+from agent.spec.conventions import (
+    ARTIFACT_ACTIONS,
+    ARTIFACT_HOST,
+    ARTIFACT_HOSTS,
+    ARTIFACT_LINK,
+    TOKEN_INPUTS,
+    find_host,
+    find_repository,
+)
 
 _OWN: Final = "flow-agent/"
 
@@ -37,8 +47,27 @@ def describe_code_host(
     if uses.startswith(ARTIFACT_ACTIONS):
         host = urlsplit(to_text(members.get("server_url"))).hostname or ""
         if not ARTIFACT_HOSTS.fullmatch(host):
-            variables[words.context_variable("server_url")] = "http://flows.localhost"
+            variables[words.context_variable("server_url")] = ARTIFACT_HOST
     return variables
+
+
+def find_links(job: RunningJob, uses: str, inputs: Mapping[str, str]) -> Callable[[str], str] | None:
+    """What puts in the place of an artifact's address, as the action that a step `uses` makes it of the host that it was told, the one where it is.
+
+    That is the server's, or the file in the folder of a local run. None for an action that makes none.
+    """
+    if not uses.lower().startswith(ARTIFACT_ACTIONS):
+        return None
+    server, folder = job.settings.server_url.rstrip("/"), job.settings.environment.get("FLOW_ARTIFACTS", "")
+    name = next((value for key, value in inputs.items() if key.lower() == "name"), "")
+
+    def place(found: re.Match[str]) -> str:
+        if server:
+            return f"{server}/api/v1/artifacts/{found[1]}/download"
+        file = Path(folder, f"{name}.zip")
+        return file.as_uri() if folder and file.is_file() else found[0]
+
+    return lambda text: ARTIFACT_LINK.sub(place, text) if ARTIFACT_HOST in text else text
 
 
 def _asks_for_our_own(job: RunningJob, inputs: Mapping[str, str]) -> bool:

@@ -20,7 +20,7 @@ from agent.job.commands.stdout import CommandStream
 from agent.job.commands.values import take_value
 from agent.job.output.recorder import StepLog
 from agent.job.process.hosts import StepHost
-from agent.job.steps.code_host import describe_code_host
+from agent.job.steps.code_host import describe_code_host, find_links
 from agent.job.steps.contexts import evaluate_value, exported_variables, github_context, is_settled
 from agent.job.steps.data import write_errand
 from agent.job.steps.deadlines import Deadline
@@ -149,7 +149,9 @@ class StepRun:
         files, self._files = self._files or folder.take(), None
         matchers = self.job.matchers
         meaning = CommandMeaning(self.log, self.effects, self.env, matchers, shows_debug=self.job.shows_debug)
-        watcher = LineWatcher(matchers, self.log.write, meaning.report_problem, meaning.warn)
+        relink = find_links(self.job, self.spec.uses or "", self.inputs)
+        write = self.log.write if relink is None else partial(_write_relinked, self.log.write, relink)
+        watcher = LineWatcher(matchers, write, meaning.report_problem, meaning.warn)
         stream = CommandStream(watcher.feed, self._find_listener(meaning))
         # What no other process has: the path of one of its files, where it has some.
         mark, value = next(iter(files.variables.items()), (_MARK, os.urandom(16).hex()))
@@ -171,6 +173,9 @@ class StepRun:
             stream.finish()
             watcher.finish()
             summary = files.collect(self.effects)
+            if relink is not None:
+                outputs = self.effects.outputs
+                outputs |= {name: relink(text) for name, text in outputs.items() if isinstance(text, str)}
             folder.give_back(files)
             if summary:
                 self.log.recorder.summarise(self.log.step, summary)
@@ -265,6 +270,10 @@ class StepRun:
         given = {name: value for name, value in self.inputs.items() if value}
         details = ["with:", *(f"  {name}: {value}" for name, value in given.items())] if given else []
         self.show_group(f"Run {self.spec.uses or self.spec.id}", details=details)
+
+
+def _write_relinked(write: Callable[[bytes], None], relink: Callable[[str], str], data: bytes) -> None:
+    write(relink(data.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape"))
 
 
 def _name_repository(uses: str) -> dict[str, object]:
