@@ -46,6 +46,21 @@ SETTINGS: tuple[Setting, ...] = (
         "what becomes of a GPU on which somebody else computes: `withhold` it from jobs, or `allow` them beside",
     ),
     Setting(
+        "executor", "AGENT_EXECUTOR", "local", "who runs this agent's jobs: local, or slurm (docs/slurm.md)"
+    ),
+    Setting(
+        "slurm_partitions",
+        "AGENT_SLURM_PARTITIONS",
+        "",
+        "the partitions that jobs may choose among, the usual one first (default: Slurm's default)",
+    ),
+    Setting(
+        "slurm_options",
+        "AGENT_SLURM_OPTIONS",
+        "",
+        "options of sbatch for every job, such as --account=lab --qos=normal",
+    ),
+    Setting(
         "actions_url",
         "AGENT_ACTIONS_URL",
         "https://github.com/{owner}/{repo}",

@@ -11,6 +11,8 @@ from support.pictures import arrows
 
 from agent.daemon import job as daemon_job
 from agent.daemon.job import DAEMON_JOBS
+from agent.daemon.slurm import job as slurm_job
+from agent.daemon.slurm.job import SLURM_JOBS
 from agent.job.stages.delivery import states as delivery_states
 from agent.job.supervisor import lifecycle
 from agent.plan import JobPhase, transitions
@@ -34,6 +36,7 @@ MACHINES: tuple[Transitions[Any], ...] = (
     DELIVERIES,
     LEASES,
     DAEMON_JOBS,
+    SLURM_JOBS,
     PHASES,
     delivery_states.RECORDS,
 )
@@ -90,6 +93,7 @@ def paragraphs(module: ModuleType) -> list[set[tuple[str, str]]]:
         (status, (RUNS, JOBS, ROOMS)),
         (states, (ARCHIVES, UPLOADS, DELIVERIES)),
         (daemon_job, (DAEMON_JOBS,)),
+        (slurm_job, (SLURM_JOBS,)),
     ],
 )
 def test_the_picture_of_states_is_their_table(module: ModuleType, machines: tuple[Any, ...]) -> None:

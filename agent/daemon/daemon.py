@@ -26,6 +26,7 @@ from agent.daemon.causes import read_boot_id
 from agent.daemon.connection import Connection, Link
 from agent.daemon.control import Control
 from agent.daemon.drain import Draining
+from agent.daemon.executors import choose_workplace
 from agent.daemon.generation import Generation
 from agent.daemon.gpu_share import allows_strangers, read_share_wish, settle_share, without_shares
 from agent.daemon.gpus import GpuCare
@@ -125,21 +126,28 @@ class Daemon:
         self._drain = Draining(state)
         self._started_at = SystemClock().now()
         rules = OwnerRules.load(state, settings)
-        job_settings = make_job_settings(state, registration, settings, environment, rules)
+        workplace = choose_workplace(
+            settings,
+            make_job_settings(state, registration, settings, environment, rules),
+            self._forks,
+            machine,
+        )
+        job_settings, offered = workplace.job_settings, workplace.machine
+        self._executor = workplace.executor
         self._work_folder = job_settings.work_folder
         self._account = job_settings.account
         job_settings.work_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
         async def equip(common: JobSettings, assign: m.Assign) -> JobSettings:
             rules.require_presence()
-            await self._occupancy.look()
-            return await machine.equip(common, assign)
+            await self._look_for_strangers()
+            return await offered.equip(common, assign)
 
         async def find_room(gpus: Sequence[str]) -> NewRoom:
-            await self._occupancy.look()
-            return await machine.find_room(gpus)
+            await self._look_for_strangers()
+            return await offered.find_room(gpus)
 
-        self._jobs = JobTable(state.jobs, job_settings, self._forks, equip, find_room)
+        self._jobs = JobTable(state.jobs, job_settings, workplace.executor, equip, find_room)
         self._machine = machine
         self._reservations = Reservations(state)
         self._occupancy = Occupancy(
@@ -162,7 +170,7 @@ class Daemon:
             attachments.obey(message, connection)
 
         self._boot = describe_boot(read_boot_id())
-        self._health = health = Health(registration, self._jobs, self._drain, machine, self._boot)
+        self._health = health = Health(registration, self._jobs, self._drain, offered, self._boot)
         self._gpu_care = GpuCare(machine, self._jobs)
         self._has_adopted = False
         self._link = Link(
@@ -190,7 +198,8 @@ class Daemon:
         # After a start of the machine no job can run: nothing is lost by asking the server first whether this is a copy.
         if not self._state.has_rebooted(read_boot_id()):
             self._adopt()
-        await self._forks.start()
+        if not self._executor.has_queue:
+            await self._forks.start()
         unswept = await asyncio.to_thread(sweep_containers, self._state.jobs)  # before there can be a new job
         if unswept:
             log.warning("%s", unswept)
@@ -210,8 +219,12 @@ class Daemon:
         if not self._has_adopted:
             self._adopt()
         await self._machine.take_inventory()
-        await self._occupancy.look()
+        await self._look_for_strangers()
         return await self._health.make_ready()
+
+    async def _look_for_strangers(self) -> None:
+        if not self._executor.has_queue:  # there the GPUs of jobs are not this machine's
+            await self._occupancy.look()
 
     def _adopt(self) -> None:
         boot = read_boot_id()
@@ -240,10 +253,8 @@ class Daemon:
         _leave_on_signals(told)
         desk = ReservationDesk(self._reservations, self._machine, self._occupancy, self._jobs)
         control = Control(self._state, self._drain, self._describe, desk.answer)
-        loops = (
-            *(self._connect(), self._jobs.watch(), control.serve()),
-            *(self._gpu_care.run(), self._occupancy.run()),
-        )
+        gpus = () if self._executor.has_queue else (self._gpu_care.run(), self._occupancy.run())
+        loops = (self._connect(), self._jobs.watch(), control.serve(), *gpus)
         work: list[asyncio.Future[None]] = [asyncio.ensure_future(loop) for loop in loops]
         try:
             ends: list[asyncio.Future[Any]] = [told, *work]
@@ -284,7 +295,7 @@ class Daemon:
             "is_draining": self._drain.is_draining,
             "gpus": [
                 {"index": gpu.index, "uuid": gpu.uuid, "name": gpu.name, "withheld": gpu.withheld}
-                for gpu in self._machine.gpus
+                for gpu in (() if self._executor.has_queue else self._machine.gpus)
             ],
             "jobs": [
                 {"job": job.folder.job, "lease": job.folder.lease, "state": job.state.value}

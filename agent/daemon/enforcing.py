@@ -6,14 +6,13 @@ Of each job that is to end there is one task; what was found out stands in `Job.
 import asyncio
 import logging
 from collections.abc import Callable
-from functools import partial
 
 from agent.daemon import escalation as rules
 from agent.daemon.escalation import EscalationEvent, EscalationStage, Measure
+from agent.daemon.executor import Executor
 from agent.daemon.job import DaemonJob, Fate
 from agent.errors import AgentError
-from agent.job.launch.burial import end_attempt, tell_to_end
-from agent.job.launch.launcher import JobFolder, Reply, read_pause, try_cancel
+from agent.job.launch.launcher import Reply, read_pause
 from agent.spec.outcome import FailureKind
 
 _RETRY_SECONDS = 5.0
@@ -24,15 +23,11 @@ log = logging.getLogger("agent.daemon")
 
 
 class Enforcer:
-    """Ends jobs. `end` kills all processes of one; `notify` is called when a supervisor may be gone."""
+    """Ends jobs, through who runs them; `notify` is called when a supervisor may be gone."""
 
-    def __init__(
-        self,
-        notify: Callable[[], None],
-        end: Callable[[JobFolder], None] = end_attempt,
-    ) -> None:
+    def __init__(self, notify: Callable[[], None], executor: Executor) -> None:
         self._notify = notify
-        self._end = end
+        self._executor = executor
         self._tasks: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._watches: set[asyncio.Task[None]] = set()
 
@@ -108,19 +103,21 @@ class Enforcer:
             escalation, action = rules.advance(escalation, event, loop.time())
 
     async def _act(self, job: DaemonJob, action: Measure, reason: str, fate: Fate) -> EscalationEvent | None:
-        is_told = action is not Measure.ASK and await asyncio.to_thread(tell_to_end, job.folder)
+        is_told = action is not Measure.ASK and await asyncio.to_thread(
+            self._executor.tell_to_end, job.folder
+        )
         if is_told:
             log.warning("job %s: its supervisor does not answer; it was sent SIGTERM", job.folder.job)
         if action is Measure.TELL:
             return None
-        ask = partial(try_cancel, job.folder, reason, is_broken=fate.kind is FailureKind.INFRASTRUCTURE)
-        return _EVENTS.get(await asyncio.to_thread(ask))
+        kind = fate.kind if fate.kind is FailureKind.INFRASTRUCTURE else FailureKind.CANCELLED
+        return _EVENTS.get(await asyncio.to_thread(self._executor.ask_to_end, job.folder, reason, kind))
 
     async def _kill(self, job: DaemonJob) -> None:
         said = ""
         while not job.has_ended.is_set():
             try:
-                await asyncio.to_thread(self._end, job.folder)
+                await asyncio.to_thread(self._executor.end, job.folder)
             except AgentError as error:
                 if str(error) != said:
                     said = str(error)

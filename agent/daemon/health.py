@@ -9,7 +9,7 @@ from agent.clock import SystemClock
 from agent.daemon.connection import Connection
 from agent.daemon.drain import Draining
 from agent.daemon.jobs import JobTable
-from agent.daemon.machine import Machine
+from agent.daemon.machine import KnownMachine
 from agent.daemon.state import Registration
 from agent.spec.resources import Inventory, derive_labels
 from agent.wire import messages as m
@@ -25,7 +25,12 @@ class Health:
     """What is told of this machine."""
 
     def __init__(
-        self, registration: Registration, jobs: JobTable, drain: Draining, machine: Machine, boot: str = ""
+        self,
+        registration: Registration,
+        jobs: JobTable,
+        drain: Draining,
+        machine: KnownMachine,
+        boot: str = "",
     ) -> None:
         self._registration = registration
         self._jobs = jobs

@@ -10,14 +10,13 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
 
-from agent.daemon.causes import Clues, count_oom_kills, explain_death
-from agent.daemon.endings import Endings
+from agent.daemon.causes import Clues, count_oom_kills
 from agent.daemon.enforcing import Enforcer, wait_for_event
+from agent.daemon.executor import Executor
 from agent.daemon.job import DaemonJob, DaemonJobState, Fate, JobLimits, LastWord, describe_spoil
 from agent.errors import AgentError, DamagedError, SpoiledError, UnreachableError
-from agent.job.launch.burial import bury, bury_spoiled, end_attempt, find_supervisors, has_last_word
+from agent.job.launch.burial import bury, bury_spoiled, has_last_word
 from agent.job.launch.launcher import (
     JobFolder,
     JobSettings,
@@ -25,12 +24,9 @@ from agent.job.launch.launcher import (
     answer_step,
     create_job_folder,
     has_room,
-    is_running,
     list_job_folders,
     remove_job_folder,
 )
-from agent.job.process.cgroup import JobGroup
-from agent.job.process.proc import age_seconds, wait_until_gone
 from agent.spec.job import JobSpec
 from agent.spec.outcome import FailureKind
 from agent.wire import messages as m
@@ -38,7 +34,6 @@ from agent.wire import messages as m
 _LOOK_SECONDS = 0.2  # how often the locks of supervisors are looked at whose end nobody tells us
 _COUNT_SECONDS = 1.0  # how often the kernel's OOM kills are counted, while there are supervisors
 _RETRY_SECONDS = 5.0  # until what could not be done for a job is tried again
-_EXIT_SECONDS = 2.0  # for a supervisor that has given its lock back to be gone
 
 log = logging.getLogger("agent.daemon")
 
@@ -48,14 +43,6 @@ Equip = Callable[[JobSettings, m.Assign], Awaitable[JobSettings]]
 FindRoom = Callable[[Sequence[str]], Awaitable[NewRoom]]
 
 
-class Launcher(Protocol):
-    """Starts supervisors; `agent.job.launch.launcher.ForkServer` is the one that is used."""
-
-    async def launch(self, folder: JobFolder) -> int:
-        """Start the supervisor of `folder`, and return its process id. Raises AgentError."""
-        ...
-
-
 class JobTable:
     """All attempts on this machine. Every verb may be repeated; one about an attempt that is not here does nothing."""
 
@@ -63,7 +50,7 @@ class JobTable:
         self,
         root: Path,
         settings: JobSettings,
-        launcher: Launcher,
+        executor: Executor,
         equip: Equip | None = None,
         find_room: FindRoom | None = None,
     ) -> None:
@@ -74,16 +61,16 @@ class JobTable:
         """
         self.root = root
         self._settings = settings
-        self._launcher = launcher
+        executor.listen(self._note_ending)
+        self._executor = executor
         self._equip = equip
         self._find_room = find_room
         self._launching = asyncio.Lock()
-        self._endings = Endings(self._note_ending)
         self._settling: set[tuple[str, int]] = set()
         self._jobs: dict[tuple[str, int], DaemonJob] = {}
         self._has_news = asyncio.Event()
         self._has_removed = asyncio.Event()
-        self._enforcer = Enforcer(self._note_ending, self._end_processes)
+        self._enforcer = Enforcer(self._note_ending, executor)
         self._clues = Clues()
         self._oom_kills = count_oom_kills()
         self.growth = asyncio.Event()  # set when there may be something to ship
@@ -104,7 +91,9 @@ class JobTable:
     def describe_held(self) -> tuple[m.HeldJob, ...]:
         """The attempts that are ours, for `ready` and `heartbeat`."""
         return tuple(
-            m.HeldJob(*job.key, job.count_journal_bytes(), job.is_alive)
+            m.HeldJob(
+                *job.key, job.count_journal_bytes(), job.is_alive, self._executor.describe_waiting(job.folder)
+            )
             for job in self
             if job.state is not DaemonJobState.LEAVING
         )
@@ -120,14 +109,16 @@ class JobTable:
 
     async def has_slot(self, slots: int) -> bool:
         """Whether one of so many slots is free: jobs that wait for a person may have given theirs back."""
-        if self.count_active() < slots:
-            return True
+        if self.count_active() < slots or self._executor.has_queue:
+            return self.count_active() < slots  # an allocation is given back at the job's end
         running = [job.folder for job in self if job.state is DaemonJobState.RUNNING]
         have_room = await asyncio.to_thread(lambda: [has_room(folder) for folder in running])
         return self.count_active() - have_room.count(False) < slots
 
     def list_occupied(self, gpus: Iterable[str]) -> list[str]:
         """Those of `gpus` that a job still has which the server has taken from this machine: not all of it is dead."""
+        if self._executor.has_queue:  # it is not for us to say who has which
+            return []
         left = [job.gpus for job in self if job.state is DaemonJobState.LEAVING and not job.is_complete]
         return sorted(set(gpus) & set[str]().union(*left))
 
@@ -141,11 +132,19 @@ class JobTable:
         return held is not None and held.state is not DaemonJobState.LEAVING
 
     async def find_running(self, job: str, lease: int) -> JobFolder | None:
-        """The folder of an attempt that runs; one that is about to is waited for. None when it has ended, or is not ours."""
+        """The folder of an attempt that runs; one that is about to is waited for. None when it has ended, or is not ours.
+
+        Raises AgentError when it runs where it can't be reached from here.
+        """
         held = self._jobs.get((job, lease))
         if held is not None:
             await held.has_begun.wait()
-        return held.folder if held is not None and held.state is DaemonJobState.RUNNING else None
+        if held is None or held.state is not DaemonJobState.RUNNING:
+            return None
+        obstacle = await asyncio.to_thread(self._executor.find_obstacle, held.folder)
+        if obstacle:
+            raise AgentError(obstacle)
+        return held.folder
 
     def is_waiting(self, job: str, lease: int) -> bool:
         """Whether this attempt is here and was never started."""
@@ -194,7 +193,7 @@ class JobTable:
                 return
             held.become(DaemonJobState.STARTING)
             try:
-                pid = await self._launch(held.folder, trouble)
+                await self._launch(held.folder, trouble)
             except (AgentError, OSError) as error:
                 if self._has_ended(held):
                     fate = Fate(FailureKind.INFRASTRUCTURE, f"the job could not be started: {error}")
@@ -204,20 +203,19 @@ class JobTable:
                         held.fate = fate
                         held.become(DaemonJobState.RUNNING)
                     return
-            else:
-                self._endings.watch(held.folder, pid)
             held.become(DaemonJobState.RUNNING)
             held.has_begun.set()
-            self._enforcer.set_deadline(held)
-            log.info("job %s started (lease %d)", *held.key)
+            if not self._executor.has_queue:
+                self._enforcer.set_deadline(held)
+            log.info("job %s %s (lease %d)", job, "queued" if self._executor.has_queue else "started", lease)
             self._fail_troubled(held)
         self._has_news.set()
         self.growth.set()
 
-    async def _launch(self, folder: JobFolder, trouble: str) -> int:
+    async def _launch(self, folder: JobFolder, trouble: str) -> None:
         if trouble:
             raise AgentError(trouble)
-        return await self._launcher.launch(folder)
+        await self._executor.launch(folder)
 
     async def cancel(self, job: str, lease: int, reason: str) -> None:
         """Have the attempt end: its supervisor is asked, and killed when it does not see to it."""
@@ -283,6 +281,7 @@ class JobTable:
     async def watch(self) -> None:
         """Look after the supervisors: bury those that died, remove the folders that may go. Never returns."""
         async with asyncio.TaskGroup() as group:  # one folder that takes long to go keeps nobody waiting
+            group.create_task(self._executor.watch())
             is_due = True
             while True:
                 self._has_news.clear()
@@ -310,7 +309,7 @@ class JobTable:
         """How many seconds there may be nothing to do; None for as long as there is no news."""
         states = (DaemonJobState.RUNNING, DaemonJobState.LEAVING)
         living = [job for job in self if job.state in states and job.key not in self._settling]
-        if all(self._endings.covers(job.folder) for job in living):
+        if all(self._executor.covers(job.folder) for job in living):
             return _COUNT_SECONDS if living else None
         return _LOOK_SECONDS
 
@@ -357,15 +356,16 @@ class JobTable:
         job.limits, job.event_apart = JobLimits.of(spec), spec.event_apart
         job.shares_gpus = _shares_gpus(spec)
         job.gpus = frozenset(folder.read_settings().gpus)
-        has_begun = is_running(folder) or job.journal.size() > 0
-        for supervisor in find_supervisors(folder)[:1]:
-            self._enforcer.set_deadline(job, age_seconds(supervisor))
+        has_begun = self._executor.adopt(folder) or job.journal.size() > 0
+        age_seconds = self._executor.find_age(folder)
+        if age_seconds is not None:
+            self._enforcer.set_deadline(job, age_seconds)
         return has_begun
 
     def _has_ended(self, job: DaemonJob) -> bool:
         """Whether no supervisor works on the job: by its lock, or because its folder is spoiled, which is seen to first."""
         try:
-            return bool(job.spoil) or not is_running(job.folder)
+            return bool(job.spoil) or self._executor.has_ended(job.folder)
         except SpoiledError as error:
             job.note_spoil(error)
             return True
@@ -376,7 +376,7 @@ class JobTable:
     def _find_explanation(self, folder: JobFolder) -> Explain:
         """What explains the death of a supervisor that was found dead just now, should it have died."""
         has_rebooted, known_kills = self._clues.has_rebooted, self._oom_kills
-        return lambda: Fate(*explain_death(folder, Clues(has_rebooted, count_oom_kills() - known_kills)))
+        return lambda: self._executor.explain(folder, Clues(has_rebooted, count_oom_kills() - known_kills))
 
     async def _settle(self, job: DaemonJob, explain: Explain) -> None:
         """The supervisor of `job` is gone, or is to be. Whatever goes wrong here ends at this job."""
@@ -424,7 +424,7 @@ class JobTable:
             return
         if ending is not None:
             fate = Fate(ending.failure_kind or FailureKind.INFRASTRUCTURE, ending.message)
-        elif job.fate is None and not wait_until_gone(find_supervisors(folder), _EXIT_SECONDS):
+        elif job.fate is None and not self._executor.is_gone(folder):
             raise SpoiledError("'lock' was replaced by another file", where=str(folder.lock))
         else:
             fate = job.fate or explain()
@@ -444,14 +444,9 @@ class JobTable:
         if job.count_journal_bytes() == 0:
             job.last_word = LastWord(job.folder, job.find_result(""))
 
-    def _end_processes(self, folder: JobFolder) -> None:
-        settings = self._settings
-        group = JobGroup(settings.job_groups, folder.tracking_id)
-        end_attempt(folder, group=group, account=settings.account)
-
     async def _remove(self, job: DaemonJob) -> None:
         if not job.is_complete:
-            await asyncio.to_thread(self._end_processes, job.folder)
+            await asyncio.to_thread(self._executor.end, job.folder)
         try:
             settings = self._settings
             remains = await asyncio.to_thread(
@@ -467,6 +462,7 @@ class JobTable:
                 )
         job.journal.close()
         job.note_end()
+        self._executor.forget(job.folder)
         del self._jobs[job.key]
         self._has_removed.set()
 

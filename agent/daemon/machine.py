@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from agent.daemon.withheld import WithheldBy, WithheldGpus
 from agent.errors import AgentError
@@ -41,6 +41,26 @@ class GpuWithheldError(AgentError):
 
     def __init__(self, gpu: Gpu) -> None:
         super().__init__(f"{m.CHANGED_MACHINE} {gpu.index} ({gpu.uuid}) is withheld: {gpu.withheld}")
+
+
+class KnownMachine(Protocol):
+    """What jobs run on, as far as the daemon has to know it: this machine, or a cluster (`agent.daemon.slurm.machine`)."""
+
+    work_folder: Path
+    changes: int  # of what the server has to be told
+    changed: asyncio.Event  # set with each
+
+    async def take_inventory(self) -> Inventory:
+        """What there is."""
+        ...
+
+    async def equip(self, settings: JobSettings, assign: m.Assign) -> JobSettings:
+        """`settings` with what of it is the job's. Raises AgentError when that is not there."""
+        ...
+
+    async def find_room(self, gpus: Sequence[str]) -> NewRoom:
+        """What a job is told of GPUs that it is given once more. Raises AgentError when they are not there."""
+        ...
 
 
 class Machine:

@@ -170,6 +170,7 @@ class GangNode:
     count: int
     master_address: str
     master_port: int
+    gang: str = ""  # the first one's job: what the nodes have in common
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,6 +95,8 @@ class Inventory:
 
     `tools` maps a tool's name (git, docker, node, python, bash) to its version; `problems` are sentences for people. `share` says
     which of the machine's GPUs are not listed, where its agent has a part of them only.
+    `partitions` are those of the cluster to which its jobs are handed (Slurm): cores, memory and GPUs then say how big one job may
+    be, and how many wait there is a matter of slots alone.
     """
 
     hostname: str
@@ -111,6 +113,7 @@ class Inventory:
     problems: tuple[str, ...] = ()
     links: tuple[GpuLink, ...] = ()  # each pair of GPUs once
     share: str = ""
+    partitions: tuple[str, ...] = ()
 
 
 def derive_labels(inventory: Inventory) -> tuple[str, ...]:
@@ -123,6 +126,8 @@ def derive_labels(inventory: Inventory) -> tuple[str, ...]:
         labels += _list_gpu_labels(gpu)
     if any(gpu.mig_parent for gpu in inventory.gpus):
         labels.append("mig")
+    if inventory.partitions:
+        labels += ["slurm", *(f"slurm-{name.lower()}" for name in inventory.partitions)]
     return tuple(dict.fromkeys(labels))
 
 
@@ -161,6 +166,7 @@ def inventory_from_json(data: object) -> Inventory:
         problems=tuple(_as_text(problem, "problems") for problem in _list(top, "problems")),
         links=_records(GpuLink, top, "links"),
         share=_as_text(top.get("share", ""), "share"),
+        partitions=tuple(_as_text(name, "partitions") for name in _list(top, "partitions")),
     )
 
 

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Final, Self
 
 from agent.spec.request import GpuRequest, ResourceRequest, join_words, list_wanted, matches
-from agent.spec.resources import Gpu, GpuLink
+from agent.spec.resources import Gpu, GpuLink, Inventory
 from agent.spec.topology import choose_connected, rank_links
 
 _ROUNDING = 1e-9  # cores are fractions, and fractions add up badly
@@ -27,9 +27,12 @@ class SharedGpu:
 
 
 class Room:
-    """Free slots, cores, memory and GPUs of one machine. `shared` are GPUs that have a job which lets others on them."""
+    """Free slots, cores, memory and GPUs of one machine. `shared` are GPUs that have a job which lets others on them.
 
-    __slots__ = ("cpus", "gpus", "links", "memory_bytes", "shared", "slots")
+    Of one that `has_queue` (a cluster that jobs are handed to) only slots are taken: the rest says how big one job may be.
+    """
+
+    __slots__ = ("cpus", "gpus", "has_queue", "links", "memory_bytes", "shared", "slots")
 
     def __init__(
         self,
@@ -38,7 +41,10 @@ class Room:
         memory_bytes: int,
         gpus: Mapping[str, Gpu],
         links: Collection[GpuLink] = (),
+        *,
+        has_queue: bool = False,
     ) -> None:
+        self.has_queue = has_queue
         self.slots = slots
         self.cpus = cpus
         self.memory_bytes = memory_bytes
@@ -48,7 +54,9 @@ class Room:
 
     def copy(self) -> Self:
         """The same room, to be changed apart."""
-        twin = type(self)(self.slots, self.cpus, self.memory_bytes, self.gpus, self.links)
+        twin = type(self)(
+            self.slots, self.cpus, self.memory_bytes, self.gpus, self.links, has_queue=self.has_queue
+        )
         twin.shared = dict(self.shared)
         return twin
 
@@ -78,6 +86,8 @@ class Room:
     def take(self, request: ResourceRequest, gpus: Iterable[str]) -> None:
         """This is somebody's from now on."""
         self.slots -= 1
+        if self.has_queue:
+            return
         self.cpus -= request.cpus
         self.memory_bytes -= request.memory_bytes
         part_bytes = _shared_bytes(request)
@@ -95,6 +105,8 @@ class Room:
     def give_back(self, request: ResourceRequest, gpus: Iterable[str], machine: Mapping[str, Gpu]) -> None:
         """This is free again. A GPU that the machine does not have any more, or withholds, stays away."""
         self.slots += 1
+        if self.has_queue:
+            return
         self.cpus += request.cpus
         self.memory_bytes += request.memory_bytes
         part_bytes = _shared_bytes(request)
@@ -143,18 +155,23 @@ def _shared_bytes(request: ResourceRequest) -> int:
     return request.gpus.memory_bytes if request.gpus is not None and request.gpus.is_shared else 0
 
 
+QUEUE_SLOTS: Final = 64  # of an agent whose jobs go to a cluster
+
 # The variables of a job that has no GPU, on a machine that has some.
 NO_GPUS: Final[Mapping[str, str]] = MappingProxyType(
     {"AGENT_GPUS": "", "CUDA_VISIBLE_DEVICES": "", "NVIDIA_VISIBLE_DEVICES": "void"}
 )
 
 
-def choose_slots(gpus: Collection[Gpu], *, is_ephemeral: bool = False) -> int:
+def choose_slots(inventory: Inventory, *, is_ephemeral: bool = False) -> int:
     """How many jobs a machine takes at once when its owner says nothing: one a GPU, so that none is idle behind another.
 
-    An agent for one job has one slot: that job has the machine to itself, and so all of its GPUs.
+    An agent for one job has one slot: that job has the machine to itself, and so all of its GPUs. A cluster with a queue of its own
+    gets enough to choose from.
     """
-    return 1 if is_ephemeral else max(1, len(gpus))
+    if is_ephemeral:
+        return 1
+    return QUEUE_SLOTS if inventory.partitions else max(1, len(inventory.gpus))
 
 
 def describe_machine(gpus: Iterable[Gpu], cpus: float, memory_bytes: int) -> str:

@@ -102,12 +102,23 @@ class Welcome:
 
 @dataclass(frozen=True, slots=True)
 class HeldJob:
-    """A job folder on the agent: under which lease, how many journal bytes are here, whether its supervisor lives."""
+    """A job folder on the agent: under which lease, how many journal bytes are here, whether its supervisor lives.
+
+    `waiting` says why it does not run yet, where the agent has handed it to somebody who has it wait (Slurm); empty: it does.
+    """
 
     job: str
     lease: int
     journal_bytes: int
     is_running: bool
+    waiting: str = ""
+
+    @staticmethod
+    def to_form(fields: dict[str, object]) -> dict[str, object]:
+        """As it was before there was anything to say."""
+        if not fields["waiting"]:
+            del fields["waiting"]
+        return fields
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,7 @@ def _check_held(held: tuple[m.HeldJob, ...]) -> None:
     for job in held:
         _check_lease(job)
         _require(0 <= job.journal_bytes <= MAX_OFFSET, "journal_bytes", "a journal offset")
+        _require(len(job.waiting) <= _MAX_TEXT, "waiting", f"at most {_MAX_TEXT} characters")
     _require(len({(job.job, job.lease) for job in held}) == len(held), "held", "free of doubles")
 
 

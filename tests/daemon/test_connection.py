@@ -12,6 +12,7 @@ from support.fake_server import FakeServer, fake_server
 from support.wire import INVENTORY, job_id, job_spec
 
 from agent.daemon.connection import Link, RejectedError, websocket_url
+from agent.daemon.executor import LocalExecutor
 from agent.daemon.generation import Generation
 from agent.daemon.jobs import JobTable
 from agent.daemon.leases import HeldLeases
@@ -69,7 +70,9 @@ class Agent:
         settings = JobSettings(work_folder=state.path / "work")
         self.state = state
         self.launcher = RefusingLauncher()
-        self.jobs = JobTable(state.jobs, settings, self.launcher, disk and disk.equip)
+        self.jobs = JobTable(
+            state.jobs, settings, LocalExecutor(self.launcher, settings), disk and disk.equip
+        )
         self.is_closed = False
         leases = HeldLeases(self.jobs, max_jobs=max_jobs, is_closed=lambda: self.is_closed)
         registration = state.load_registration()

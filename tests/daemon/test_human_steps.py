@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 from support.daemon_process import wait_until
-from support.jobs import read_report, script, start_job, uses, write_action
+from support.jobs import make_settings, read_report, script, start_job, uses, write_action
 
 from agent.daemon import enforcing, escalation
 from agent.daemon.enforcing import Enforcer
+from agent.daemon.executor import LocalExecutor
 from agent.daemon.job import DaemonJob, DaemonJobState, JobLimits
 from agent.job.launch.burial import read_result
-from agent.job.launch.launcher import JobFolder, answer_step, read_pause
+from agent.job.launch.launcher import ForkServer, JobFolder, answer_step, read_pause
 from agent.journal.format import FormAsked
 from agent.spec.outcome import Conclusion, FailureKind
 
@@ -52,7 +53,7 @@ async def test_the_deadline_is_later_by_as_long_as_it_has_waited(
     daemon_job, pid = job
     folder = daemon_job.folder
     await wait_until(lambda: asked(folder))
-    Enforcer(lambda: None).set_deadline(daemon_job)
+    Enforcer(lambda: None, LocalExecutor(ForkServer(), make_settings(tmp_path))).set_deadline(daemon_job)
     await wait_until(lambda: read_pause(folder)[1] > 3 * SECONDS)
     assert read_result(folder.journal) is None
     assert answer_step(folder, asked(folder)[0].step, "ada", {"good": 1}) == ""
@@ -61,11 +62,13 @@ async def test_the_deadline_is_later_by_as_long_as_it_has_waited(
     daemon_job.note_end()
 
 
-async def test_a_job_that_goes_on_too_long_after_its_answer_is_ended(job: tuple[DaemonJob, int]) -> None:
+async def test_a_job_that_goes_on_too_long_after_its_answer_is_ended(
+    job: tuple[DaemonJob, int], tmp_path: Path
+) -> None:
     daemon_job, pid = job
     folder = daemon_job.folder
     await wait_until(lambda: asked(folder))
-    enforcer = Enforcer(lambda: None)
+    enforcer = Enforcer(lambda: None, LocalExecutor(ForkServer(), make_settings(tmp_path)))
     enforcer.set_deadline(daemon_job)
     assert answer_step(folder, asked(folder)[0].step, "ada", {"good": 1}) == ""
     await asyncio.to_thread(os.waitpid, pid, 0)

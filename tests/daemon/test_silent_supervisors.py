@@ -15,6 +15,7 @@ from support.wire import job_spec
 
 from agent.daemon import escalation
 from agent.daemon import jobs as daemon_jobs
+from agent.daemon.executor import Launcher, LocalExecutor
 from agent.daemon.job import DaemonJobState
 from agent.daemon.jobs import JobTable
 from agent.daemon.state import StateFolder
@@ -52,6 +53,11 @@ async def state(tmp_path: Path, server: FakeServer) -> AsyncIterator[StateFolder
     yield folder
     for job in list_job_folders(folder.jobs):
         end_attempt(job)
+
+
+def make_table(folder: Path, launcher: Launcher) -> JobTable:
+    settings = make_settings(folder)
+    return JobTable(folder / "jobs", settings, LocalExecutor(launcher, settings))
 
 
 def new_job() -> str:
@@ -132,7 +138,7 @@ async def test_a_job_whose_supervisor_keeps_no_time_ends_at_the_daemons_own_dead
     job = new_job()
     spec = replace(job_spec(job, stops(tmp_path)), timeout_minutes=0.02, cancel_timeout_minutes=0.01)
     launcher = ForkServer()
-    jobs = JobTable(tmp_path / "jobs", make_settings(tmp_path), launcher)
+    jobs = make_table(tmp_path, launcher)
     watching = asyncio.create_task(jobs.watch())
     await jobs.store(m.Assign(job, 1, spec, {}))
     await jobs.start(job, 1)
@@ -152,7 +158,7 @@ async def test_a_job_whose_supervisor_keeps_no_time_ends_at_the_daemons_own_dead
 
 
 async def test_a_bug_at_one_job_costs_no_other_and_not_the_loop(tmp_path, monkeypatch):
-    jobs = JobTable(tmp_path / "jobs", make_settings(tmp_path), ForkServer())
+    jobs = make_table(tmp_path, ForkServer())
     unlucky, lucky = new_job(), new_job()
     remove = jobs._remove
 
@@ -175,7 +181,7 @@ async def test_a_job_that_can_be_neither_started_nor_ended_ends_as_soon_as_that_
     tmp_path, monkeypatch
 ):
     monkeypatch.setattr(daemon_jobs, "_RETRY_SECONDS", 0.05)
-    jobs = JobTable(tmp_path / "jobs", make_settings(tmp_path), RefusingLauncher())
+    jobs = make_table(tmp_path, RefusingLauncher())
     end, failures = jobs._end, [OSError("the disk is full"), OSError("the disk is full")]
 
     async def stumble(job, explain):
@@ -197,7 +203,7 @@ async def test_a_job_that_can_be_neither_started_nor_ended_ends_as_soon_as_that_
 
 
 async def test_a_gpu_of_a_job_that_was_taken_away_is_nobodys_until_its_processes_are_dead(tmp_path):
-    jobs = JobTable(tmp_path / "jobs", make_settings(tmp_path), ForkServer())
+    jobs = make_table(tmp_path, ForkServer())
     job = new_job()
     await jobs.store(m.Assign(job, 1, job_spec(job, "true"), {}, gpus=("GPU-1", "GPU-2")))
     assert jobs.list_occupied(["GPU-1"]) == []  # the server knows

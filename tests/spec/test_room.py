@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.spec.request import GpuRequest, ResourceRequest
-from agent.spec.resources import Gpu, GpuLink
+from agent.spec.resources import Gpu, GpuLink, Inventory
 from agent.spec.room import Room, choose_slots, describe_machine, explain_withheld, gpu_variables
 
 GB = 10**9
@@ -70,8 +70,10 @@ def test_a_job_is_held_to_its_gpus_unless_it_has_them_all() -> None:
 
 
 def test_a_machine_takes_a_job_a_gpu_and_at_least_one() -> None:
-    assert [choose_slots(list(GPUS.values())[:count]) for count in (0, 1, 4)] == [1, 1, 4]
-    assert choose_slots(GPUS.values(), is_ephemeral=True) == 1
+    machine = Inventory("box", "Linux", "12", "X64", "6.1", "a cpu", 8, 1 << 34)
+    some = [replace(machine, gpus=tuple(GPUS.values())[:count]) for count in (0, 1, 4)]
+    assert [choose_slots(one) for one in some] == [1, 1, 4]
+    assert choose_slots(some[2], is_ephemeral=True) == 1
 
 
 def test_a_gpu_that_is_withheld_is_granted_to_nobody() -> None:
@@ -168,3 +170,15 @@ def test_the_parts_of_a_gpu_that_was_cut_up_while_a_job_has_it_are_nobody_elses(
 def test_gpus_are_taken_by_their_connections() -> None:
     room = Room(9, 8.0, 64 * GB, GPUS, [GpuLink("GPU-1", "GPU-3", "NV4")])
     assert take(room, ResourceRequest(gpus=GpuRequest(2))) == ("GPU-1", "GPU-3")
+
+
+def test_a_cluster_that_jobs_are_handed_to_counts_slots_alone() -> None:
+    room = Room(2, 8, GB, GPUS, has_queue=True)
+    request = ResourceRequest(8, GB, GpuRequest(len(GPUS)))
+    room.take(request, GPUS)
+    assert room.holds(request, GpuRequest(len(GPUS)))
+    room.take(request, GPUS)
+    assert room.lacks(request, GpuRequest()) == "a free slot"
+    room.give_back(request, GPUS, GPUS)
+    assert (room.slots, room.cpus, set(room.gpus)) == (1, 8, set(GPUS))
+    assert not room.holds(ResourceRequest(9), GpuRequest())

@@ -24,12 +24,10 @@ def show_machine(output_format: str, out: TextIO) -> int:
 
     Problems are part of the answer, not a failure of the command (`agent doctor` judges them).
     """
+    from agent.cli.machine.own_inventory import take_own_inventory
     from agent.config import load_settings
-    from agent.daemon.gpu_share import limit_inventory
-    from agent.machine.inventory import take_inventory
 
-    settings = load_settings()
-    inventory = limit_inventory(take_inventory(settings.work_folder), settings)
+    inventory = take_own_inventory(load_settings())
     labels = derive_labels(inventory)
     if output_format == "json":
         print(json.dumps({**to_json(inventory), "labels": list(labels)}, indent=2), file=out)

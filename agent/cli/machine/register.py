@@ -30,7 +30,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--group", default="", help="the group of agents that it joins")
     parser.add_argument("--work-dir", help="where jobs work (AGENT_WORK_DIR)")
     parser.add_argument(
-        "--max-jobs", type=read_number, help="how many jobs at once (default: one a GPU, at least one)"
+        "--max-jobs",
+        type=read_number,
+        help="how many jobs at once (default: one a GPU, at least one; of Slurm 64)",
     )
     parser.add_argument("--ephemeral", action="store_true", help="take one job, then unregister")
     parser.add_argument("--replace", action="store_true", help="take the place of an agent of the same name")
@@ -72,10 +74,9 @@ def run_register(
     `max_jobs` None: as many as the machine has GPUs, at least one. Raises the AgentErrors of `agent.daemon.register`.
     """
     from agent.cli.machine.lending import lend
-    from agent.daemon.gpu_share import limit_inventory
+    from agent.cli.machine.own_inventory import take_own_inventory
     from agent.daemon.register import RegisterOptions, register
     from agent.daemon.state import StateFolder
-    from agent.machine.inventory import take_inventory
     from agent.spec.room import choose_slots
 
     if not settings["url"]:
@@ -86,8 +87,8 @@ def run_register(
             hint="`--token TOKEN`, or set AGENT_REGISTRATION_TOKEN; `agent server token create` makes one",
         )
     labels = lend(labels, lends_ubuntu, may_ask=output_format == "text")
-    inventory = limit_inventory(take_inventory(settings.work_folder), settings)
-    slots = choose_slots(inventory.gpus, is_ephemeral=is_ephemeral) if max_jobs is None else max_jobs
+    inventory = take_own_inventory(settings)
+    slots = choose_slots(inventory, is_ephemeral=is_ephemeral) if max_jobs is None else max_jobs
     request = RegisterOptions(
         url=settings["url"],
         token=settings["registration_token"],

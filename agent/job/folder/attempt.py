@@ -177,6 +177,13 @@ def create_job_folder(
     return folder
 
 
+def rewrite_settings(folder: JobFolder, settings: JobSettings) -> None:
+    """Put `settings` in place of those that are there, for a supervisor that has not started. Raises OSError."""
+    making = folder.path / f"{_HALF_MADE}settings-{os.urandom(4).hex()}"
+    _write(making, codec.dump(settings))
+    making.rename(folder.path / "settings.json")
+
+
 def list_job_folders(root: Path) -> list[JobFolder]:
     """The job folders under `root`, by name. What a crash left half made or half removed is removed on the way."""
     if not root.is_dir():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.job.account.account import Account, find_account
 from agent.policy import Rules
+from agent.spec.job import GangNode
 
 if TYPE_CHECKING:
     from agent.config import Settings
@@ -44,6 +45,9 @@ class JobSettings:
     given: Mapping[str, str] = field(
         default_factory=lambda: MappingProxyType({})
     )  # variables that say what is the job's own here; no flow overrides them
+    node: GangNode | None = (
+        None  # its place among the nodes that one allocation runs together (agent.job.launch.allocation)
+    )
     docker_host: str = ""  # the container engine's address; empty: DOCKER_HOST, or Docker's usual socket
     container_allow: tuple[str, ...] = ()  # what containers may have of the machine: agent.containers.policy
     actions_limit_bytes: int | None = None  # what the store of fetched actions may hold; None: no limit

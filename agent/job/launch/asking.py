@@ -1,4 +1,7 @@
-"""Questions to a supervisor, from another process (`agent.job.supervisor.control`): one question, one answer, in a time that is bounded."""
+"""Questions to a supervisor, from another process (`agent.job.supervisor.control`): one question, one answer, in a time that is bounded.
+
+They go over its control socket; to one that may run on another machine by lines in its folder (`agent.job.launch.lines`).
+"""
 
 import contextlib
 import json
@@ -12,6 +15,8 @@ from typing import Any
 
 from agent.errors import UnreachableError
 from agent.job.folder.attempt import JobFolder, reach_control
+from agent.job.launch.lines import ask_by_lines, is_elsewhere
+from agent.spec.outcome import FailureKind
 
 _SECONDS = 5.0  # for the whole of one question and its answer
 _MOST_ANSWER_BYTES = 1 << 16
@@ -30,12 +35,12 @@ def request_cancel(folder: JobFolder, reason: str) -> bool:
     return try_cancel(folder, reason) is Reply.ANSWERED
 
 
-def try_cancel(folder: JobFolder, reason: str, *, is_broken: bool = False) -> Reply:
+def try_cancel(folder: JobFolder, reason: str, kind: FailureKind = FailureKind.CANCELLED) -> Reply:
     """`request_cancel`, telling who does not answer from who is not there.
 
-    `is_broken`: the machine is what ends the job, and so it fails (a supervisor from before that ends it as cancelled).
+    `kind`: as what the job ends (a supervisor from before that ends it as cancelled).
     """
-    request = {"kind": "cancel", "reason": reason} | ({"is_broken": True} if is_broken else {})
+    request = {"kind": "cancel", "reason": reason, "failure_kind": kind.value}
     try:
         reply = _ask(folder, request)
     except (TimeoutError, BlockingIOError, ValueError):
@@ -100,6 +105,13 @@ def ask_supervisor(folder: JobFolder, request: Mapping[str, object]) -> dict[str
 
 
 def _ask(folder: JobFolder, request: Mapping[str, object]) -> dict[str, Any]:
+    if is_elsewhere(folder):
+        return ask_by_lines(folder, dict(request), time.monotonic() + _SECONDS)
+    return ask_here(folder, request)
+
+
+def ask_here(folder: JobFolder, request: Mapping[str, object]) -> dict[str, Any]:
+    """The answer of a supervisor on this machine. Raises OSError (TimeoutError) when there is none, ValueError for what is none."""
     with socket.socket(socket.AF_UNIX) as client:
         deadline = time.monotonic() + _SECONDS
         client.settimeout(_SECONDS)

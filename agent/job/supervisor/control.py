@@ -1,7 +1,6 @@
 """The control socket of a running job: a unix socket in the job folder, one JSON object a line, one answer each.
 
-{"kind": "cancel", "reason": TEXT}   end the job the usual way         -> {"ok": true}
-{... "is_broken": true}              the same: the machine is what failed it
+{"kind": "cancel", "reason": TEXT}   end the job the usual way         -> {"ok": true}; also "failure_kind": as what it ends
 {"kind": "ping"}                     who is there?                     -> {"ok": true, "pid": N}
 {"kind": "answer", "step": N, ...}   what a person has filled in   -> {"ok": true}; `agent.job.steps.people`
 {"kind": "pause"}                    does the job's time stand still?   -> {"ok": true, "is_paused": BOOL, "paused_seconds": N, "has_room": BOOL}
@@ -18,6 +17,7 @@ from typing import Any, Protocol
 
 from agent.errors import AgentError
 from agent.job.steps.people import HeardAnswer
+from agent.spec.outcome import FailureKind
 
 _MAX_LINE_BYTES = 1 << 21  # an answer's text, escaped
 
@@ -28,8 +28,8 @@ Attach = Callable[[Mapping[str, Any], asyncio.StreamReader, asyncio.StreamWriter
 class Controlled(Protocol):
     """The job, as far as it can be asked for something."""
 
-    def cancel(self, reason: str, *, is_broken: bool = False) -> None:
-        """End it the usual way; `is_broken`: as a failure of the machine."""
+    def cancel(self, reason: str, kind: FailureKind = FailureKind.CANCELLED) -> None:
+        """End it the usual way, as what `kind` says."""
         ...
 
     def answer(self, step: int, answer: HeardAnswer) -> None:
@@ -80,7 +80,7 @@ class ControlServer:
     def _answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
         kind = request.get("kind")
         if kind == "cancel":
-            self._job.cancel(str(request.get("reason", "")), is_broken=request.get("is_broken") is True)
+            self._job.cancel(str(request.get("reason", "")), _read_kind(request.get("failure_kind")))
             return {"ok": True}
         if kind == "answer":
             return self._take_answer(request)
@@ -113,6 +113,13 @@ def _read_answer(request: Mapping[str, Any]) -> tuple[int, HeardAnswer]:
         tuple(map(str, gpus)) if isinstance(gpus, list) else None,
         {str(name): str(value) for name, value in given.items()} if isinstance(given, dict) else {},
     )
+
+
+def _read_kind(name: object) -> FailureKind:
+    try:
+        return FailureKind(str(name))
+    except ValueError:
+        return FailureKind.CANCELLED
 
 
 def _read_request(line: bytes) -> Mapping[str, Any]:

@@ -84,6 +84,7 @@ class Lifecycle:
         self._end: asyncio.TimerHandle | None = None
         self._is_set_up = False
         self._has_started = False
+        self._was_signalled = False  # and nobody has said why
         self._preparation: asyncio.Future[object] | None = None
 
     async def run(self) -> JobResult:
@@ -102,12 +103,22 @@ class Lifecycle:
                 timer.cancel()
         return self._result()
 
-    def cancel(self, reason: str, *, is_broken: bool = False) -> None:
-        """Somebody asked for the job's end, or the machine can't go on with it (`is_broken`). Asking again changes nothing."""
-        if is_broken:
-            self._job.log.recorder.annotate(Annotation(self._job.log.step, "error", reason))
-        kind = FailureKind.INFRASTRUCTURE if is_broken else FailureKind.CANCELLED
+    def cancel(self, reason: str, kind: FailureKind = FailureKind.CANCELLED) -> None:
+        """Somebody asked for the job's end, or the machine can't go on with it. Asking again changes nothing, but that a mere signal
+        gets its reason.
+        """
+        job = self._job
+        if kind is FailureKind.INFRASTRUCTURE:
+            job.log.recorder.annotate(Annotation(job.log.step, "error", reason))
+        if self._was_signalled and job.status is Conclusion.CANCELLED and reason:
+            self._was_signalled = False
+            job.failure_kind, job.message = kind, reason
         self._end_early(kind, reason or "the job was cancelled")
+
+    def cancel_by_signal(self) -> None:
+        """The same, by somebody who gives no reason: who knows it may still say it (Slurm's signals come to all processes)."""
+        self._was_signalled |= self._job.status is not Conclusion.CANCELLED
+        self._end_early(FailureKind.CANCELLED, "the supervisor was told to end")
 
     def answer(self, step: int, answer: HeardAnswer) -> None:
         """Somebody has answered what a step waits for. Raises AgentError when it does not, or not any more."""
@@ -415,9 +426,10 @@ class Lifecycle:
         if job.status is Conclusion.SUCCESS:
             return JobResult(job.status, job.outputs, environment_url=job.environment_url)
         message = "; ".join(filter(None, (job.message, *job.remarks)))
-        is_broken = job.failure_kind is FailureKind.INFRASTRUCTURE  # nobody has cancelled it
+        # Taken from it (preempted), or its machine broke: nobody's wish that it ends.
+        is_taken = job.failure_kind in (FailureKind.LOST, FailureKind.INFRASTRUCTURE)
         return JobResult(
-            Conclusion.FAILURE if is_broken else job.status,
+            Conclusion.FAILURE if is_taken else job.status,
             job.outputs,
             job.failure_kind or (FailureKind.ACTION if job.remarks else None),
             job.masker.mask_text(message)[:_MAX_MESSAGE],

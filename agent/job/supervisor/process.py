@@ -131,7 +131,7 @@ async def _run_job(
     await control.start()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, lifecycle.cancel, "the supervisor was told to end")
+        loop.add_signal_handler(number, lifecycle.cancel_by_signal)
     if settings.ends_with:
         end_with(settings.ends_with)
     try:

@@ -12,7 +12,7 @@ The protocol object belongs to all three and is used without a pause between a v
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -89,6 +89,9 @@ class AgentConnection:
         self.assigned: set[tuple[str, int]] = set()  # what was sent on this connection
         # Of that, what was not told to begin yet: is it a node of a gang?
         self._waiting: dict[tuple[str, int], bool] = {}
+        self._handed_on: dict[
+            tuple[str, int], str
+        ] = {}  # jobs that wait elsewhere, and what the agent says of that
         self._socket = socket
         self._protocol = protocol
         self._registry = registry
@@ -242,6 +245,7 @@ class AgentConnection:
                 await self._take_chunk(event)
             case m.Heartbeat():
                 self._heartbeats.beat(self.agent, event)
+                await self._note_waiting(event.held)
             case m.Drain() | m.NewInventory():
                 await self._take_news(event)
             case m.Goodbye():
@@ -289,6 +293,15 @@ class AgentConnection:
 
     async def _tell_ready(self, ready: ReadyAgent) -> bool:
         return self._number is not None and await self._peers.note_ready(self.agent, self._number, ready)
+
+    async def _note_waiting(self, held: Sequence[m.HeldJob]) -> None:
+        """What the agent's jobs wait for where it has handed them to; said once."""
+        said = {(job.job, job.lease): job.waiting for job in held if job.waiting}
+        for key in {*said, *self._handed_on}:
+            if said.get(key, "") != self._handed_on.get(key, ""):
+                with suppress(StaleLeaseError):  # it has ended, or is another's
+                    await self._leases.note_waiting(*key, self.agent, said.get(key, ""))
+        self._handed_on = said
 
     async def _resume(self, held: m.HeldJob) -> None:
         try:

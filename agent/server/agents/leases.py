@@ -25,6 +25,7 @@ from agent.server.store.database import Connection
 from agent.server.store.forms import FormRow
 from agent.server.store.jobs import JobRow
 from agent.server.store.queue import ReturningRow
+from agent.server.store.text import without_nul
 from agent.spec.outcome import Conclusion, FailureKind, JobResult
 from agent.spec.status import JobStatus
 from agent.wire import lease as lease_rules
@@ -229,6 +230,14 @@ class Leases:
                 return False
             reason = _describe_silence(seen, self.terms)
             return await self._end(change, seen.job, seen.number, seen.agent, LeaseEvent.EXPIRE, reason)
+
+    async def note_waiting(self, job: str, number: int, agent: str, words: str) -> None:
+        """The job that the agent has taken waits there, as `words` say; empty: it runs. Raises StaleLeaseError when it is not its."""
+        async with self._changes.begin() as change:
+            await leases.find_lease(change.connection, job, number, agent)
+            row = await jobs.set_held(change.connection, job, number, without_nul(words))
+            if row is not None:
+                await change.tell_job(row)
 
     async def _move(
         self, change: Change, job: str, number: int, agent: str, event: LeaseEvent, reason: str = ""

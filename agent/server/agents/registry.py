@@ -155,6 +155,7 @@ def make_ready_agent(row: AgentRow, ready: m.Ready) -> ReadyAgent:
         gpus=ready.inventory.gpus,
         links=ready.inventory.links,
         share=ready.inventory.share,
+        has_queue=bool(ready.inventory.partitions),
         address=row.address or ready.inventory.hostname,
         boot=ready.boot,
     )

@@ -56,7 +56,7 @@ def place_node(row: JobRow, address: str) -> GangNode | None:
     if row.gang is None:
         return None
     port = _FIRST_PORT + int.from_bytes(row.gang.encode()[-4:], "big") % _PORTS
-    return GangNode(row.node_rank, row.nodes, address, port)
+    return GangNode(row.node_rank, row.nodes, address, port, row.gang)
 
 
 def is_complete(nodes: list[NodeRow]) -> bool:

@@ -351,3 +351,27 @@ def test_a_gpu_that_is_withheld_is_given_to_nobody_and_its_reason_to_whoever_wai
 def test_a_job_that_has_the_machine_to_itself_has_none_that_is_withheld() -> None:
     alone = [agent("box", gpus=(gpu(0), replace(gpu(1), withheld="reserved by ann")))]
     assert choose([job("j")], alone).picks[0].seats[0].gpus == names([0], "box")
+
+
+def test_a_cluster_with_a_queue_has_as_many_jobs_as_it_has_slots() -> None:
+    cluster = agent("head", slots=3, gpus=2, has_queue=True)
+    jobs = [job(name, gpus=2, cpus=16) for name in ("a", "b", "c", "d")]
+    choice = choose(jobs, [cluster])
+    assert seats(choice) == {name: ["head"] for name in ("a", "b", "c")}
+    assert all(len(pick.seats[0].gpus) == 2 for pick in choice.picks)
+    assert choice.waits["d"].startswith("no agent has a free slot now")
+    (waits,) = choose([job("big", gpus=3)], [cluster]).waits.values()
+    assert waits.startswith("no agent has 3 GPUs")
+
+
+def test_a_gang_gets_all_of_its_seats_of_one_cluster_and_is_not_mixed() -> None:
+    cluster = agent("head", slots=3, has_queue=True)
+    assert seats(choose([job("gang", nodes=3)], [cluster, agent("a")])) == {"gang": ["head"] * 3}
+    assert seats(choose([job("gang", nodes=2)], [agent("a"), agent("b")])) == {"gang": ["a", "b"]}
+    (waits,) = choose([job("gang", nodes=4)], [cluster, agent("a")]).waits.values()
+    assert waits == "the job wants 4 slots at once, and head has 3 now"
+
+
+def test_a_cluster_with_one_slot_gives_no_gpus_to_who_asks_for_none() -> None:
+    (pick,) = choose([job("plain")], [agent("head", slots=1, gpus=2, has_queue=True)]).picks
+    assert pick.seats[0].gpus == ()

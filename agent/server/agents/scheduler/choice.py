@@ -116,8 +116,9 @@ class _Round:
             for machine in usable
             if machine.has_room(job.shape) and machine.keeps_promise(job.shape, self._now)
         ]
-        if len(open_now) >= job.shape.nodes:
-            self._seat(job, open_now)
+        seats = _choose_seats(open_now, job.shape)
+        if seats:
+            self._seat(job, seats)
             return ""
         self._keep_machines(job, usable)
         return self._explainer.explain(job, fitting, usable)
@@ -152,7 +153,7 @@ class _Round:
 
     def _seat(self, job: WaitingJob, machines: Sequence[Candidate]) -> None:
         seats = []
-        for machine in sorted(machines, key=lambda machine: _rank(machine, job.shape))[: job.shape.nodes]:
+        for machine in machines:
             gpus = machine.choose_gpus(job.shape)
             machine.seat(job, gpus, self._now)
             seats.append(Seat(machine.agent.id, gpus))
@@ -176,6 +177,17 @@ def may_work(shape: JobShape, agent: ReadyAgent) -> bool:
     if (shape.group and shape.group != agent.group) or agent.protocol < shape.request.protocol:
         return False
     return shape.labels <= agent.labels and (agent.projects is None or shape.project in agent.projects)
+
+
+def _choose_seats(open_now: Sequence[Candidate], shape: JobShape) -> list[Candidate]:
+    """The machines that a job of this shape gets, a seat each: as many as it has nodes, or one cluster for all; none: not now."""
+    ranked = sorted(open_now, key=lambda machine: _rank(machine, shape))
+    if shape.nodes > 1:
+        for machine in ranked:
+            if machine.agent.has_queue and machine.room.slots >= shape.nodes:
+                return [machine] * shape.nodes
+        ranked = [machine for machine in ranked if not machine.agent.has_queue]
+    return ranked[: shape.nodes] if len(ranked) >= shape.nodes else []
 
 
 def _rank(machine: Candidate, shape: JobShape) -> tuple[object, ...]:

@@ -24,7 +24,9 @@ class Candidate:
         self.holdings = list(holdings)
         self.kept: Reservation | None = None
         gpus = {gpu.uuid: gpu for gpu in agent.gpus}
-        self._whole = Room(agent.slots, agent.cpus, agent.memory_bytes, gpus, agent.links)
+        self._whole = Room(
+            agent.slots, agent.cpus, agent.memory_bytes, gpus, agent.links, has_queue=agent.has_queue
+        )
         self._wanted: dict[JobShape, GpuRequest] = {}
         self.room = self._whole.copy()
         for holding in self.holdings:
@@ -58,7 +60,7 @@ class Candidate:
 
     def choose_gpus(self, shape: JobShape) -> tuple[str, ...]:
         """Which GPUs a job of this shape gets here. With the machine to itself and nothing said it gets them all."""
-        if shape.request.gpus is None and self.agent.slots == 1:
+        if shape.request.gpus is None and self.agent.slots == 1 and not self.agent.has_queue:
             return tuple(self.room.gpus)
         return self.room.find_gpus(self.wanted(shape))
 

@@ -68,6 +68,7 @@ class ReadyAgent:
     gpus: tuple[Gpu, ...] = ()
     links: tuple[GpuLink, ...] = ()
     share: str = ""  # which of its machine's GPUs are not its own, in words; empty: all are
+    has_queue: bool = False  # hands its jobs to a cluster, which has them wait (agent.spec.room)
     address: str = ""  # where the other members of a gang reach it
     boot: str = ""  # of its machine: of two that say to be this agent, one is a copy
     protocol: int = 0  # the version that it speaks

@@ -23,7 +23,7 @@ class Explainer:
             return "no agent is connected"
         if not fitting:
             return self._explain_unfitting(job, agents)
-        parts = [self._explain_gang(job, fitting)] if len(fitting) < job.shape.nodes else []
+        parts = [self._explain_gang(job, fitting)]
         busy = [machine for machine in usable if not machine.has_room(job.shape)]
         kept = [
             machine
@@ -72,6 +72,15 @@ class Explainer:
         return f"no agent has {wanted}; the biggest that matches, {agent.name}, has {has}{about}"
 
     def _explain_gang(self, job: WaitingJob, fitting: Sequence[Candidate]) -> str:
+        """What its nodes lack: machines, or slots of a cluster that would run all of them."""
+        if job.shape.nodes == 1:
+            return ""
+        clusters = [machine for machine in fitting if machine.agent.has_queue]
+        if clusters:
+            best = max(clusters, key=lambda machine: machine.room.slots)
+            return f"the job wants {_count(job.shape.nodes, 'slot')} at once, and {best.agent.name} has {best.room.slots} now"
+        if len(fitting) >= job.shape.nodes:
+            return ""
         return f"the job wants {job.shape.nodes} machines at once, and {len(fitting)} match"
 
     def _explain_busy(self, job: WaitingJob, busy: Sequence[Candidate], fitting: int) -> str:
