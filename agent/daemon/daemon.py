@@ -49,6 +49,7 @@ from agent.job.folder.settings import owner_settings
 from agent.job.launch.launcher import ForkServer, JobSettings, NewRoom, remove_leftovers, sweep_containers
 from agent.job.process.cgroup import find_job_groups
 from agent.job.process.inheritance import GIT_CEILING, scrub_environment
+from agent.machine.gpu_board import BoardWriter
 from agent.machine.share import CUDA_VARIABLE, NVIDIA_VARIABLE
 from agent.resolve.sources.owners_config import read_git_config, seclude_git
 from agent.user_folders import find_home
@@ -173,6 +174,7 @@ class Daemon:
         self._health = health = Health(registration, self._jobs, self._drain, offered, self._boot)
         self._gpu_care = GpuCare(machine, self._jobs)
         self._has_adopted = False
+        self._board = BoardWriter(state.gpu_board, lambda: self._jobs.count_active() > 0)
         self._link = Link(
             registration,
             make_signer(registration, partial(sign_apart, state.identity)),
@@ -204,7 +206,9 @@ class Daemon:
         if unswept:
             log.warning("%s", unswept)
         log.info("agent %s runs here (process %d)", self._registration.name, os.getpid())
+        self._board.start()
         received = await self._work_until_told()
+        self._board.stop()
         living = self._jobs.count_active()
         if living:
             log.info("leaving; %d job%s without us", living, " goes on" if living == 1 else "s go on")
@@ -324,6 +328,7 @@ def make_job_settings(
         labels=registration.labels,
         server_url=registration.url,
         identity_folder=state.identity.absolute(),
+        gpu_board=state.gpu_board.absolute(),
         environment=without_shares({GIT_CEILING: str(work_folder), **environment, **owner.environment}),
         job_groups=find_job_groups(),
         kept_folder=None if settings["run_as"] else work_folder / "_kept",  # who can write there is every job

@@ -90,6 +90,11 @@ class StateFolder:
         return self.path / "policy.seen"
 
     @property
+    def gpu_board(self) -> Path:
+        """How the GPUs do, for the supervisors (agent.machine.gpu_board)."""
+        return self.path / "gpus"
+
+    @property
     def boot(self) -> Path:
         """The kernel's boot identifier as the daemon saw it last."""
         return self.path / "boot"

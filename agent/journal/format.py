@@ -18,6 +18,7 @@ from typing import ClassVar
 from agent import codec
 from agent.errors import DamagedError
 from agent.journal.magic import MAGIC
+from agent.journal.samples import Sample, read_sample, write_sample
 from agent.spec.apps import AppState
 from agent.spec.outcome import Conclusion, JobResult
 
@@ -66,6 +67,7 @@ class StepChanged:
     conclusion: Conclusion | None = None
     seconds: float | None = None
     outputs: object = field(default_factory=dict)
+    used: object = None  # of the machine, once it has ended: agent.job.sampling.use; None: too short to say
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,7 @@ class Closed:
     result: JobResult
 
 
-Record = Opened | Log | StepChanged | Annotation | Summary | AppChanged | FormAsked | Closed
+Record = Opened | Log | StepChanged | Annotation | Summary | AppChanged | FormAsked | Sample | Closed
 _JSON_KINDS: dict[int, type] = {
     kind.KIND: kind for kind in (Opened, StepChanged, Annotation, Summary, AppChanged, FormAsked, Closed)
 }
@@ -138,6 +140,8 @@ def encode(record: Record) -> bytes:
     """`record` as one frame. Raises ValueError when its payload is over `MAX_PAYLOAD_BYTES`."""
     if isinstance(record, Log):
         payload = _LOG.pack(record.step, record.time_ms) + record.data
+    elif isinstance(record, Sample):
+        payload = write_sample(record)
     else:
         payload = codec.dump(record).encode()
     if len(payload) > MAX_PAYLOAD_BYTES:
@@ -203,6 +207,8 @@ def _read_frame(data: bytes, position: int, end: int, offset: int) -> Record | N
     if kind == Log.KIND:
         step, time_ms = _LOG.unpack_from(payload)
         return Log(step, time_ms, payload[_LOG.size :])
+    if kind == Sample.KIND:
+        return read_sample(payload, where=f"journal offset {offset + position}")
     known = _JSON_KINDS.get(kind)
     if known is None:
         return None

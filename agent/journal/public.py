@@ -20,6 +20,8 @@ from agent.journal.format import (
     Summary,
 )
 from agent.journal.lines import Lines
+from agent.journal.load import Load
+from agent.journal.samples import Sample
 
 PublicRecord = dict[str, Any]
 
@@ -37,6 +39,7 @@ class PublicRecords:
         self._lines: dict[int, Lines] = {}
         self._times_ms: dict[int, int] = {}  # of each step's last output
         self._moved: set[int] = set()  # the steps that have printed since their unfinished line was told
+        self._load = Load()
         self._told: set[int] = set()  # those whose unfinished line has been told, and is not over
 
     def convert(self, record: Record) -> Iterator[PublicRecord]:
@@ -45,10 +48,7 @@ class PublicRecords:
             case Log():
                 yield from self._output(record)
             case StepChanged():
-                self._ids[record.step] = record.id
-                if record.state == "completed":
-                    yield from self._flush(record.step)
-                yield self._about(record.step, "step", _step(record))
+                yield from self._change_step(record)
             case Annotation():
                 yield self._about(record.step, "annotation", _without_step(record))
             case Summary():
@@ -60,6 +60,8 @@ class PublicRecords:
             case FormAsked():
                 asked = {"title": record.title, "form": record.form, "time": record.time_ms / 1000}
                 yield self._about(record.step, "form", {"index": record.step, **asked})
+            case Sample():
+                self._load.add(record)  # who watches gets the newest: `progress`
             case Closed():
                 yield from self._close(record)
             case Opened():
@@ -67,16 +69,24 @@ class PublicRecords:
                 yield {**opened, "machine": record.machine}
 
     def progress(self) -> Iterator[PublicRecord]:
-        """What stands on lines that have not ended, of the steps that have printed since this was last asked.
+        """What stands on lines that have not ended, of the steps that have printed since this was last asked, and the newest sample.
 
-        Only for who watches now: the whole line, in its last state, comes as a `log` record.
+        Only for who watches now: the whole line, in its last state, comes as a `log` record, and samples are kept as a chart.
         """
+        if (sample := self._load.take_news()) is not None:
+            yield {"kind": "sample", "job": self._job, **sample}
         for step in sorted(self._moved):
             text = self._lines[step].pending()
             if text or step in self._told:
                 self._told.add(step)
                 yield self._line("progress", step, text)
         self._moved.clear()
+
+    def _change_step(self, record: StepChanged) -> Iterator[PublicRecord]:
+        self._ids[record.step] = record.id
+        if record.state == "completed":
+            yield from self._flush(record.step)
+        yield self._about(record.step, "step", _step(record))
 
     def _close(self, record: Closed) -> Iterator[PublicRecord]:
         for step in sorted(self._lines):  # not as they began: who comes in the middle has not seen that
@@ -125,6 +135,7 @@ def _step(record: StepChanged) -> PublicRecord:
         "conclusion": record.conclusion,
         "seconds": record.seconds,
         "outputs": record.outputs,
+        "used": record.used,
         "parent": record.parent,
         "time": record.time_ms / 1000,
     }

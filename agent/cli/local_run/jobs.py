@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from agent.cli.local_files.checkout import Inquiry
 from agent.cli.local_files.code import is_own
 from agent.cli.local_run.copy_plan import Tick, copy_planned
+from agent.cli.local_run.gpu_board import LocalBoard
 from agent.cli.local_run.kept import OpenRun
 from agent.cli.local_run.machine import Grant
 from agent.cli.local_run.nodes import stand_in
@@ -126,6 +127,7 @@ class LocalJobs:
         self.left_out: set[str] = set()  # of the workspace, because git ignores it
         self._running: dict[str, _Running] = {}
         self._services: LocalServices | None = None  # once a job has somebody's actions
+        self._board = LocalBoard(folder / "gpus")
 
     def __len__(self) -> int:
         return len(self._running)
@@ -146,6 +148,7 @@ class LocalJobs:
             services_url=services_url,
             given={**stand_in(spec), **grant.given},
             gpus=grant.gpus,
+            gpu_board=self._board.start() if grant.gpus else None,
             machine={"gpus": list(grant.shown)} if grant.shown else {},
             code_url=self._served.url if self._served else "",
             is_upstreams_token=self._served is not None and self._served.is_upstreams_token,
@@ -187,6 +190,7 @@ class LocalJobs:
             self._kill_running()
         if self._services is not None:
             self._services.close()
+        self._board.close()
 
     def _kill_running(self) -> None:
         from agent.job.launch.burial import bury, end_attempt

@@ -8,6 +8,7 @@ from typing import TextIO
 
 from agent.cli.arguments import add_command, add_format, add_subcommands, describe
 from agent.cli.machine.gpu_text import describe_facts, draw_links
+from agent.cli.machine.top import add_top
 from agent.spec.resources import Gpu, Inventory, derive_labels, to_json
 
 
@@ -17,6 +18,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     commands = add_subcommands(parser)
     meaning = "show what would be registered: cpu, memory, disks, GPUs, labels, tools"
     add_format(add_command(commands, "show", _show, meaning, "agent machine show --format json"))
+    add_top(commands)
 
 
 def show_machine(output_format: str, out: TextIO) -> int:

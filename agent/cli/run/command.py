@@ -22,6 +22,7 @@ from agent.cli.client import Client, connect
 from agent.cli.run.apps import add_apps, list_apps, show_apps
 from agent.cli.run.follow import follow_job, follow_run, show_job_so_far, write_raw_log
 from agent.cli.run.list import facts_of, list_runs, page_of
+from agent.cli.run.metrics import add_metrics
 from agent.cli.run.stage_rates import show_stages
 from agent.cli.run.steering import add_steering
 from agent.cli.terminal.output import safe_text
@@ -52,6 +53,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--raw", action="store_true", help="each byte as it was printed, progress bars and colours too"
     )
     _add_run(commands, "watch", _watch, "Follow a run until it ends; exit 1 when it fails.")
+    add_metrics(commands)
     cancel = _add_run(commands, "cancel", _cancel, "End a run; steps that run always() get their turn.")
     cancel.add_argument("--force", action="store_true", help="now, without asking any condition")
     add_steering(commands, _add_common)

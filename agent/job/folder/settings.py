@@ -42,6 +42,9 @@ class JobSettings:
     hook_job_started: str = ""  # the owner's script before each job (agent.job.supervisor.hooks); empty: none
     hook_job_completed: str = ""  # and after it
     gpus: tuple[str, ...] = ()  # UUIDs of the GPUs that the job's containers are given
+    gpu_board: Path | None = (
+        None  # where it stands how the GPUs do: agent.machine.gpu_board; None: nobody says
+    )
     given: Mapping[str, str] = field(
         default_factory=lambda: MappingProxyType({})
     )  # variables that say what is the job's own here; no flow overrides them

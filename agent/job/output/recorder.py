@@ -40,6 +40,7 @@ class Recorder:
         self.masker = masker
         self.failure: AgentError | None = None
         self.on_failure: Callable[[], None] | None = None
+        self.describe_use: Callable[[int], tuple[dict[str, object] | None, str]] = lambda _step: (None, "")
 
     def write(self, *records: Record) -> None:
         """Append `records` as they are. After a failure nothing is taken any more but the records of the end."""
@@ -54,6 +55,12 @@ class Recorder:
             if self.failure is None:
                 self._fail(error)
                 self.write(*records)
+
+    def write_if_possible(self, record: Record) -> None:
+        """Append a record that nobody misses: where the disk has no room for it, the job goes on without."""
+        if self.failure is None:
+            with contextlib.suppress(AgentError):
+                self._writer.append(record)
 
     def hold(self, *records: Record) -> None:
         """Append `records` together with what follows, in the loop's next turn at the latest.
@@ -74,6 +81,10 @@ class Recorder:
         self._open.append(log)
         self.write(StepChanged(log.step, step_id, log.name, "running", now_ms(), parent))
         return log
+
+    def list_open_steps(self) -> list[int]:
+        """The numbers of the steps that run."""
+        return [log.step for log in self._open]
 
     def forget(self, log: "StepLog") -> None:
         """The step of `log` has ended."""
@@ -203,9 +214,11 @@ class StepLog:
     ) -> list[Record]:
         """The last records of the step."""
         self._recorder.forget(self)
+        used, line = self._recorder.describe_use(self.step)
         rest = (
             self._mask.feed(self._line_end()) + self._mask.finish()
         )  # the next step's begins on a line of its own
+        rest += f"{line}\n".encode() if line else b""
         if rest:
             self._waiting.append(rest)
         end = StepChanged(
@@ -214,6 +227,7 @@ class StepLog:
             conclusion=conclusion,
             seconds=round(time.monotonic() - self._started, 3),
             outputs=self._show_outputs(outputs) if outputs else {},
+            used=used,
         )
         return [*self._take_chunks(), end]
 

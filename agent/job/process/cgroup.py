@@ -19,7 +19,7 @@ from agent.job.process.proc import signal_all
 
 AGENT = "agent"  # what DelegateSubgroup= of the unit says
 _JOBS = "jobs"
-_CONTROLLERS = ("memory", "pids")
+_CONTROLLERS = ("memory", "pids", "io")
 
 
 class JobGroup:
@@ -57,16 +57,44 @@ class JobGroup:
 
     def count_oom_kills(self) -> int:
         """How many of its processes the kernel has killed for memory; 0 where it does not say."""
-        for line in self._read("memory.events").splitlines():
-            name, _, value = line.partition(" ")
-            if name == "oom_kill":
-                return int(value)
-        return 0
+        return self._lookup("memory.events", "oom_kill") or 0
 
     def peak_bytes(self) -> int:
         """The most memory that its processes had together; 0 where nobody counts."""
         text = self._read("memory.peak").strip()
         return int(text) if text.isdecimal() else 0
+
+    def count_cpu_seconds(self) -> float | None:
+        """What its processes, also those that have ended, have computed; None where there is no group."""
+        found = self._lookup("cpu.stat", "usage_usec")
+        return None if found is None else found / 1e6
+
+    def count_memory_bytes(self) -> int | None:
+        """The memory that its processes have, without files that could be read again; None where nobody counts."""
+        text = self._read("memory.current").strip()
+        if not text.isdecimal():
+            return None
+        return max(int(text) - (self._lookup("memory.stat", "inactive_file") or 0), 0)
+
+    def count_disk_bytes(self) -> tuple[int, int] | None:
+        """What it has read from disks and written there; None where nobody counts."""
+        if self._folder is None or not (self._folder / "io.stat").exists():
+            return None
+        read = written = 0
+        for line in self._read("io.stat").splitlines():
+            for word in line.split()[1:]:
+                name, _, value = word.partition("=")
+                read += int(value) if name == "rbytes" else 0
+                written += int(value) if name == "wbytes" else 0
+        return read, written
+
+    def _lookup(self, file: str, name: str) -> int | None:
+        """A line `name number` of a file of the group."""
+        for line in self._read(file).splitlines():
+            key, _, value = line.partition(" ")
+            if key == name and value.isdecimal():
+                return int(value)
+        return None
 
     def _kill_all(self) -> bool:
         assert self._folder is not None

@@ -32,6 +32,7 @@ if (
 ):  # who gives a job these parts knows the job; most jobs never have them, and load nothing of theirs
     from agent.containers.engine import Engine
     from agent.containers.policy import ContainerPolicy
+    from agent.machine.gpu_board import GpuBoard
 
 
 @dataclass(slots=True)
@@ -131,6 +132,7 @@ class RunningJob:
     containers: Containers = field(default_factory=Containers)
     apps: list[AppPort] = field(default_factory=list)
     group: JobGroup = field(default_factory=lambda: JobGroup(None, ""))
+    board: "GpuBoard | None" = None  # how the GPUs of the machine do
     oom_kills: int = 0  # of its processes, those that some step has answered for
     latest: Bystander | None = None  # the step that started a process last
     view: View | None = None  # once it is needed

@@ -34,6 +34,7 @@ from agent.job.folder.settings import JobSettings
 from agent.job.output.recorder import StepLog
 from agent.job.process.hosts import MachineHost
 from agent.job.process.processes import end_descendants
+from agent.job.sampling.sampler import Sampler
 from agent.job.steps.actions import Actions
 from agent.job.steps.contexts import evaluate_mapping, evaluate_value
 from agent.job.steps.deadlines import Deadline
@@ -86,6 +87,9 @@ class Lifecycle:
         self._has_started = False
         self._was_signalled = False  # and nobody has said why
         self._preparation: asyncio.Future[object] | None = None
+        self._sampler = Sampler(
+            job.recorder, job.group, job.board, lambda: job.settings.gpus if job.held_settings is None else ()
+        )
 
     async def run(self) -> JobResult:
         """The job from its first to its last phase, and how it ended."""
@@ -93,6 +97,7 @@ class Lifecycle:
         job.recorder.on_failure = self._stop_on_full_disk
         self._deadline = Deadline(job.spec.timeout_minutes * 60, self._move_end)
         job.scope.deadlines = (self._deadline,)
+        self._sampler.begin()
         try:
             for phase in PHASES:
                 if phase.is_second_half or self._is_set_up or phase is PHASES[0]:
@@ -288,6 +293,7 @@ class Lifecycle:
         """Outputs, and the cleaning."""
         job = self._job
         log = job.recorder.begin_step("__complete", "Complete job")
+        self._sampler.end(log.step)
         self._write_outputs(log)
         self._write_environment_url(log)
         if (guard := self._engine.folder_guard) is not None:

@@ -38,6 +38,7 @@ from agent.job.supervisor.control import ControlServer
 from agent.job.supervisor.keeper import start_keeper
 from agent.job.supervisor.last_words import leave_word
 from agent.job.supervisor.lifecycle import Lifecycle
+from agent.machine.gpu_board import GpuBoard
 from agent.plain_files import open_plain
 from agent.spec.apps import sealed_name
 from agent.spec.conventions import ID_TOKEN, RUNTIME_TOKEN, Conventions, find_conventions
@@ -106,6 +107,7 @@ async def _run_job(
     app_tokens = {place: opened.pop(sealed_name(place), "") for place in range(len(spec.apps))}
     visible = _visible_secrets(spec, opened, token if settings.server_url else "", conventions.own_token)
     places = choose_places(folder, spec, settings)
+    board = GpuBoard.open(settings.gpu_board if settings.gpus else None)
     _become_the_jobs_user(settings, places)
     job = RunningJob(
         folder=folder,
@@ -125,6 +127,7 @@ async def _run_job(
         matchers=ProblemMatchers(places.workspace),
         group=group,
         keeper=keeper,
+        board=board,
     )
     lifecycle = Lifecycle(job)
     control = ControlServer(listener, lifecycle, lifecycle.attachments.serve)

@@ -21,17 +21,27 @@ class _Process(ctypes.Structure):
 
 
 def list_process_ids(nvml: Any, handle: Any) -> tuple[int, ...] | None:
-    """The process ids, by the newest function that the driver has; None: it can't tell."""
+    """The process ids; None: the driver can't tell."""
+    found = list_processes(nvml, handle)
+    return None if found is None else tuple(pid for pid, _memory in found)
+
+
+def list_processes(nvml: Any, handle: Any) -> tuple[tuple[int, int | None], ...] | None:
+    """The processes and what memory of the GPU each has (bytes; None: the driver can't tell), by the newest function that it has.
+
+    None: it can't tell which there are.
+    """
     for version in ("_v3", "_v2"):
         try:
-            return tuple(process.pid for process in getattr(nvml, _NAME + version)(handle))
+            found = getattr(nvml, _NAME + version)(handle)
+            return tuple((process.pid, process.usedGpuMemory) for process in found)
         except nvml.NVMLError as error:
             if error.value != nvml.NVML_ERROR_FUNCTION_NOT_FOUND:
                 return None
     return _list_by_oldest(nvml, handle)
 
 
-def _list_by_oldest(nvml: Any, handle: Any) -> tuple[int, ...] | None:
+def _list_by_oldest(nvml: Any, handle: Any) -> tuple[tuple[int, int | None], ...] | None:
     """By the function of before MIG, called as nvml.h says: first for the number, then for the processes."""
     function = getattr(nvml.nvmlLib, _NAME, None)
     if function is None:
@@ -46,4 +56,4 @@ def _list_by_oldest(nvml: Any, handle: Any) -> tuple[int, ...] | None:
     processes = (_Process * count.value)()
     if function(handle, ctypes.byref(count), processes) != nvml.NVML_SUCCESS:
         return None
-    return tuple(processes[place].pid for place in range(count.value))
+    return tuple((processes[place].pid, processes[place].used_memory_bytes) for place in range(count.value))

@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from agent.errors import NotFoundError
+from agent.server.agents.gpu_metrics import render_gpus
 from agent.server.agents.heartbeats import Heartbeats
 from agent.server.agents.peers import Peers
 from agent.server.agents.registry import labels_of
@@ -118,6 +119,14 @@ class AgentReading:
         found = await self._look()
         counts = Counter(_state(row, is_online=row.id in found.connected) for row in found.rows)
         return {state: counts[state] for state in STATES}
+
+    async def render_gpus(self) -> bytes:
+        """The GPUs of the agents that are connected, for Prometheus."""
+        async with self._database.read() as connection:
+            connected = await self._peers.connected(connection)
+            noted = await agents.list_figures(connection, connected)
+        figures = {name: dict(self._heartbeats.figures_of(id_)) or said for id_, name, said in noted}
+        return render_gpus(figures)
 
     async def _look(self) -> "_Fleet":
         async with self._database.read() as connection:

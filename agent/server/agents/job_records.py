@@ -20,6 +20,8 @@ from agent.journal.format import (
     StepChanged,
     Summary,
 )
+from agent.journal.samples import Sample
+from agent.server.data.charts.live import Charts
 from agent.server.data.journals import Journals, read_records
 from agent.server.data.log_index import LogIndexes
 from agent.server.data.record_bounds import read_bounds
@@ -58,13 +60,20 @@ class JobRecords:
     """Applies journals."""
 
     def __init__(
-        self, changes: Changes, journals: Journals, runs: Runs, terms: LeaseTerms, indexes: LogIndexes
+        self,
+        changes: Changes,
+        journals: Journals,
+        runs: Runs,
+        terms: LeaseTerms,
+        indexes: LogIndexes,
+        charts: Charts,
     ) -> None:
         self._changes = changes
         self._journals = journals
         self._runs = runs
         self._terms = terms
         self._indexes = indexes
+        self._charts = charts
         # Per journal: how far beyond `journal_applied` it was read and held nothing but output.
         self._seen: dict[tuple[str, int], int] = {}
 
@@ -92,6 +101,7 @@ class JobRecords:
             outcome = Outcome.DAMAGED
         if outcome is not Outcome.OPEN:
             self._seen.pop((job, lease), None)
+            self._charts.forget(job, lease)
         return outcome
 
     async def settle(self, change: Change, job: str, lease: int) -> bool:
@@ -121,8 +131,10 @@ class JobRecords:
         offset = max(applied, self._seen.get((job, lease), 0))
         while found := await read_records(self._journals, job, lease, offset, durable):
             self._indexes.add(job, lease, offset, found)
+            await self._charts.add(job, lease, offset, found)
             offset = found[-1][0]
-            is_output = all(isinstance(record, Log) for _, record in found)
+            is_output = all(isinstance(record, Log | Sample) for _, record in found)
+            is_output = is_output and not self._charts.is_due(job, lease)
             if is_output and offset - applied < _MOST_UNSTORED_BYTES:
                 self._changes.wake(job_topic(job))
             elif await self._store(job, lease, found):
@@ -142,6 +154,7 @@ class JobRecords:
         if row is None or row.lease != lease:
             return False  # given up meanwhile
         change.wake(job_topic(job))
+        await self._charts.save(change.connection, job, lease, found)
         bounds = await read_bounds(change.connection, job, lease, [record for _, record in found])
         if row.waiting or any(isinstance(record, FormAsked) for _, record in found):
             new = [record for end, record in found if end > row.journal_applied]
@@ -186,8 +199,8 @@ async def _put(change: Change, job: str, lease: int, end: int, record: Record) -
             await records.put_summary(change.connection, job, lease, end, record)
         case AppChanged():
             await _note_app(change, job, lease, record)
-        case Log() | FormAsked() | Closed():
-            pass  # `note_forms` sees to what is asked
+        case Log() | FormAsked() | Sample() | Closed():
+            pass  # `note_forms` sees to what is asked, `Charts` to samples
 
 
 async def _note_opened(change: Change, job: str, lease: int, record: Opened) -> None:

@@ -59,7 +59,7 @@ def make_agent_room(
     """The room of the server process of that id; `allow_attach`, `allow_apps`: whether its operator lets people attach to
     jobs, and use their apps.
     """
-    job_records = JobRecords(changes, data.journals, runs, lease_terms, data.log_indexes)
+    job_records = JobRecords(changes, data.journals, runs, lease_terms, data.log_indexes, data.charts)
     leases = Leases(changes, runs, job_records, lease_terms)
     peers, hub = Peers(process, changes), Hub(bus)
     assignments = Assignments(people.vault, people.runtime_tokens, people.app_tokens, find_job_token, runs)

@@ -7,12 +7,14 @@ import msgspec
 from starlette.responses import Response, StreamingResponse
 
 from agent.server.api import event_streams
+from agent.server.data.charts.view import ChartView
 from agent.server.http.call import Call, view_response
 from agent.server.http.operation import EVENTS, TEXT, V1, Operation
 from agent.server.people.auth.access import Access
 from agent.server.process.problems import MalformedError
 from agent.server.runs.job_reading import JobDetails
 
+_Second = Annotated[int, msgspec.Meta(ge=0, le=1 << 40)]
 _Line = Annotated[int, msgspec.Meta(ge=1, le=1 << 53)]
 
 
@@ -44,6 +46,22 @@ async def show_log(call: Call) -> Response:
     return StreamingResponse(output, media_type="text/plain; charset=utf-8", headers=headers)
 
 
+class MetricsQuery(msgspec.Struct, forbid_unknown_fields=True, rename={"start": "from", "end": "to"}):
+    """From when until when (seconds since 1970; all of it where they are left out), in how many points at most."""
+
+    start: _Second | None = None
+    end: _Second | None = None
+    points: Annotated[int, msgspec.Meta(ge=2, le=2000)] = 500
+
+
+async def show_metrics(call: Call) -> Response:
+    """What the job's processes and GPUs did, as points of a chart: the finest that there are for that time."""
+    query = call.query(MetricsQuery)
+    of = await call.rooms.runs.jobs.find_journal(call.text("job"))
+    charts = call.rooms.data.charts
+    return view_response(await charts.view(of.job, of.lease, query.start, query.end, query.points))
+
+
 async def follow_job(call: Call) -> Response:
     """The job's journal as it grows: a record an event, its id the journal's offset behind it."""
     of = await call.rooms.runs.jobs.find_journal(call.text("job"))
@@ -60,6 +78,14 @@ _PATH = f"{V1}/jobs/{{job}}"
 OPERATIONS = (
     Operation("GET", _PATH, Access.VIEWER, show_job, answers={200: JobDetails}),
     Operation("GET", f"{_PATH}/log", Access.VIEWER, show_log, query=LogQuery, answers={200: TEXT}),
+    Operation(
+        "GET",
+        f"{_PATH}/metrics",
+        Access.VIEWER,
+        show_metrics,
+        query=MetricsQuery,
+        answers={200: ChartView},
+    ),
     Operation(
         "GET",
         f"{_PATH}/events",

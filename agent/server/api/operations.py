@@ -29,6 +29,7 @@ async def show_metrics(call: Call) -> Response:
     rooms = call.rooms
     jobs, agents = await rooms.runs.jobs.count_open(), await rooms.agents.reading.count_by_state()
     told = rooms.process.metrics.render(jobs, agents) + await rooms.streams.metrics.render()
+    told += await rooms.agents.reading.render_gpus()
     return Response(told, media_type=f"{MEDIA_TYPE}; charset=utf-8")
 
 

@@ -130,7 +130,7 @@ class _SharedLog:
         self.viewers = 0
         self.is_over = False
         self.last_word: bytes | None = None
-        self.moved = b""  # what stands on lines that have not ended, for who has seen all the rest
+        self.moved = b""  # what stands on lines that have not ended, and the newest sample, for who has seen all the rest
         self.moves = 0
         self.start = self.end = begun.offset
         self.news = asyncio.Event()
@@ -193,7 +193,7 @@ class _SharedLog:
                     self._tell()
                     await asyncio.sleep(0)
             self._tell()
-        moved = b"".join(event_bytes("progress", line, None) for line in self._public.progress())
+        moved = b"".join(event_bytes(line["kind"], line, None) for line in self._public.progress())
         if moved or self.moved:
             self.moved, self.moves = moved, self.moves + 1
             self._tell()

@@ -21,6 +21,7 @@ from agent.journal.format import (
     StepChanged,
     Summary,
 )
+from agent.journal.samples import Sample
 
 PART_BYTES = 256 << 10
 _MOST_PARTS = 1024  # of one journal; then every two become one
@@ -99,7 +100,16 @@ class Parting:
                 self._begun.pop(step, None)
             case Closed():
                 self._begun.clear()
-            case Opened() | Log() | StepChanged() | Annotation() | Summary() | AppChanged() | FormAsked():
+            case (
+                Opened()
+                | Log()
+                | StepChanged()
+                | Annotation()
+                | Summary()
+                | AppChanged()
+                | FormAsked()
+                | Sample()
+            ):
                 pass
 
 

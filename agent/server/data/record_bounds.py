@@ -16,6 +16,7 @@ from agent.journal.format import (
     StepChanged,
     Summary,
 )
+from agent.journal.samples import Sample
 from agent.server.store import records
 from agent.server.store.database import Connection
 
@@ -59,7 +60,7 @@ class Bounds:
             case Summary():
                 self._characters += len(record.text)
                 return True
-            case Opened() | StepChanged() | Log() | AppChanged() | FormAsked() | Closed():
+            case Opened() | StepChanged() | Log() | AppChanged() | FormAsked() | Sample() | Closed():
                 return True
         return False
 

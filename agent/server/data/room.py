@@ -6,6 +6,7 @@ from agent.server.data.artifacts import Artifacts
 from agent.server.data.blobs.location import open_blobs
 from agent.server.data.blobs.store import BlobStore
 from agent.server.data.caches import Caches
+from agent.server.data.charts.live import Charts
 from agent.server.data.code.histories import Histories
 from agent.server.data.code.stores import CodeStores
 from agent.server.data.dataset_changes import DatasetChanges
@@ -42,6 +43,7 @@ class DataRoom:
     log_indexes: LogIndexes
     logs: JobLogs
     live_logs: LiveLogs
+    charts: Charts
     uploads: Uploads
     artifacts: Artifacts
     job_artifacts: JobArtifacts
@@ -66,16 +68,17 @@ def make_data_room(
     database, log_indexes = changes.database, LogIndexes()
     journals = TableJournals(database, bus) if database.is_shared else FileJournals(folder.journals, files)
     blobs = open_blobs(blobs_url, folder.blobs, files)
+    logs = JobLogs(database, journals, blobs, log_indexes)
     uploads = Uploads(changes, blobs, limits.artifact_bytes)
     snapshots = Snapshots(changes, blobs, limits.snapshot_bytes)
     datasets = Datasets(database, blobs, changes.clock, limits)
-    logs = JobLogs(database, journals, blobs, log_indexes)
     return DataRoom(
         blobs=blobs,
         journals=journals,
         log_indexes=log_indexes,
         logs=logs,
         live_logs=LiveLogs(logs, bus),
+        charts=Charts(database, logs),
         uploads=uploads,
         artifacts=Artifacts(changes, blobs, uploads, limits.artifact_bytes),
         job_artifacts=JobArtifacts(changes, uploads),

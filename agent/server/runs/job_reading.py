@@ -31,6 +31,7 @@ class StepView(msgspec.Struct):
     seconds: float | None
     started: Moment | None
     outputs: dict[str, Any]
+    used: dict[str, Any] | None = None  # of the machine: docs/metrics.md; null: it was too short to say
 
 
 class JobDetails(JobView, kw_only=True):
@@ -117,4 +118,5 @@ def _view_step(row: StepRow) -> StepView:
         seconds=row.seconds,
         started=time_text(row.started_at),
         outputs=json.loads(row.outputs),
+        used=None if row.used is None else json.loads(row.used),
     )

@@ -1,7 +1,7 @@
 """Agents: who is registered, and what each said of itself last."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from sqlalchemy import bindparam, insert, select, update
@@ -82,6 +82,17 @@ async def find_figures(connection: AsyncConnection, agent: str) -> dict[str, obj
         await connection.execute(select(agents.c.figures).where(agents.c.id == agent))
     ).scalar_one_or_none()
     return dict(json.loads(text)) if text else {}
+
+
+async def list_figures(
+    connection: AsyncConnection, ids: Collection[str]
+) -> list[tuple[str, str, dict[str, object]]]:
+    """As `find_figures`, of these agents: id, name, samples."""
+    query = select(agents.c.id, agents.c.name, agents.c.figures).where(agents.c.removed_at.is_(None))
+    rows = (await connection.execute(query)).all()
+    return [
+        (row.id, row.name, dict(json.loads(row.figures))) for row in rows if row.id in ids and row.figures
+    ]
 
 
 _NOTE_ALIVE = Hot(

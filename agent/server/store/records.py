@@ -28,6 +28,7 @@ class StepRow:
     seconds: float | None
     started_at: float | None
     outputs: str
+    used: str | None = None
 
 
 def _make_put_step(connection: AsyncConnection) -> Insert:
@@ -72,6 +73,7 @@ async def put_step(connection: AsyncConnection, job: str, lease: int, record: St
         "conclusion": record.conclusion,
         "seconds": record.seconds,
         "outputs": json.dumps(record.outputs),
+        "used": None if record.used is None else json.dumps(record.used),
     }
     key = {"job": job, "lease": lease, "step": record.step, "started_at": record.time_ms / 1000}
     await _PUT_STEP.count(connection, **key, **values)

@@ -31,6 +31,7 @@ from agent.server.store.schema.plans import (
 from agent.server.store.schema.projects import projects
 from agent.server.store.schema.runs import (
     annotations,
+    charts,
     event_parts,
     events,
     forms,
@@ -97,6 +98,7 @@ __all__ = [
     "artifacts",
     "audit",
     "caches",
+    "charts",
     "chunks",
     "dataset_blobs",
     "dataset_files",

@@ -143,6 +143,7 @@ steps = Table(
     Column("seconds", Time),
     Column("started_at", Time),
     Column("outputs", Text, nullable=False),
+    Column("used", Text),  # JSON: what it used of the machine; NULL: it was too short to say
 )
 
 forms = Table(
@@ -180,6 +181,15 @@ summaries = Table(
     Column("offset", Whole, primary_key=True),
     Column("step", Whole, nullable=False),
     Column("text", Text, nullable=False),
+)
+
+charts = Table(
+    "charts",
+    metadata,
+    Column("job", String, ForeignKey("jobs.id"), primary_key=True),
+    Column("lease", Whole, nullable=False),
+    Column("offset", Whole, nullable=False),  # so far its journal was read for it
+    Column("data", LargeBinary, nullable=False),  # agent.server.data.charts.chart
 )
 
 events = Table(
