@@ -220,3 +220,18 @@ def test_an_endpoint_that_is_away_hurts_no_run(
     run = run_one(server, make_agent(server).connect())
     assert server.run(run)["conclusion"] == "failure"
     assert httpx.get(f"{server.url}/readyz").text == "ready\n"
+
+
+def test_gpus_of_connected_agents_are_told_one_by_one_up_to_a_bound() -> None:
+    from agent.server.agents import gpu_metrics
+
+    gpu = {"uuid": "GPU-a", "utilization_percent": 97, "power_watts": None, "memory_used_bytes": 5}
+    said = {"box": {"gpus": [gpu, gpu, {"uuid": 7}, "nonsense"]}, "other": {}, "third": {"gpus": "none"}}
+    text = gpu_metrics.render_gpus(said).decode()
+    assert 'flow_agent_gpu_utilization_percent{agent="box",gpu="GPU-a"} 97.0' in text
+    assert "power_watts{" not in text, "what can't be had is not 0"
+    assert "flow_agent_gpus_untold 0.0" in text
+    many = {"box": {"gpus": [{**gpu, "uuid": f"GPU-{place}"} for place in range(gpu_metrics.MOST_GPUS + 5)]}}
+    text = gpu_metrics.render_gpus(many).decode()
+    assert text.count("utilization_percent{") == gpu_metrics.MOST_GPUS
+    assert "flow_agent_gpus_untold 5.0" in text

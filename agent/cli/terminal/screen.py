@@ -51,7 +51,7 @@ class JsonScreen:
 
     def show(self, record: Mapping[str, Any]) -> None:
         """Write the record at once: a program follows. What only moves is no record."""
-        if record["kind"] in ("progress", "answered", "abandoned"):
+        if record["kind"] in ("progress", "sample", "answered", "abandoned"):
             return
         if record["kind"] == "question":  # is for who sits there, and not for the program that reads this
             sys.stderr.write(f"{plain(str(record['text']))}\n")

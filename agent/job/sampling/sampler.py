@@ -118,7 +118,7 @@ class Sampler:
 
     def _name_gpu(self, gpu: list[Any]) -> dict[str, Any]:
         _uuid, name, _values, processes, memory_bytes = gpu
-        mask = self._recorder.masker.mask_text
+        mask, own = self._recorder.masker.mask_text, self._tree.list_processes()
         found = [
             {
                 "pid": pid,
@@ -126,8 +126,15 @@ class Sampler:
                 "memory_bytes": None if memory is None else _coarse(memory),
             }
             for pid, memory in (processes or [])[:_MOST_PROCESSES]
+            if pid in own  # what others run there is not for those who may see this job
         ]
-        return {"name": name, "memory_total_bytes": memory_bytes, "processes": found}
+        others = len(processes or []) - len(found)
+        return {
+            "name": name,
+            "memory_total_bytes": memory_bytes,
+            "processes": found,
+            "other_processes": others,
+        }
 
     def _find_name(self, pid: int) -> str:
         """Asked once of a process: names are to tell people which is which."""

@@ -46,7 +46,6 @@ class TreeMeter:
         self._root = root
         self._disk: dict[int, tuple[int, int]] = {}
         self._gone_disk = [0, 0]
-        self._walked: TreeUse | None = None
         self._walk_at = 0.0
 
     def read(self) -> TreeUse | None:
@@ -56,6 +55,10 @@ class TreeMeter:
             return self._walk()
         read, written = self._group.count_disk_bytes() or (None, None)
         return TreeUse(cpu_seconds, memory_bytes, read, written, len(self._group.list_members()) - 1)
+
+    def list_processes(self) -> frozenset[int]:
+        """The ids of those that were there at the last look."""
+        return frozenset(self._group.list_members() or self._disk)
 
     def _walk(self) -> TreeUse | None:
         began = time.thread_time()
