@@ -253,6 +253,7 @@ class DockerEngine:
             health=str((state.get("Health") or {}).get("Status") or "").replace("none", ""),
             ports={port.removesuffix("/tcp"): bound[0]["HostPort"] for port, bound in ports.items() if bound},
             env=read_env(found),
+            pid=int(state.get("Pid") or 0),
         )
 
     async def count_memory_kills(

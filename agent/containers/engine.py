@@ -59,6 +59,7 @@ class ContainerFacts:
     health: str = ""  # "", "starting", "healthy", "unhealthy": empty where nobody checks
     ports: Mapping[str, str] = field(default_factory=lambda: _NOTHING)  # the container's -> the host's
     env: Mapping[str, str] = field(default_factory=lambda: _NOTHING)  # what each process in it begins with
+    pid: int = 0  # of its first process, as the engine's machine counts; 0: it does not run
 
 
 class Conversation(Protocol):

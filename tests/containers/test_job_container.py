@@ -277,3 +277,13 @@ def test_gpus_without_the_nvidia_toolkit_are_one_sentence(run: Any) -> None:
     assert "it does not know the NVIDIA container toolkit" in report.result.message
     assert "nvidia-ctk runtime configure" in report.result.message
     assert "select device driver" not in report.result.message
+
+
+def test_what_steps_compute_in_the_container_is_the_jobs(run: Any) -> None:
+    burn = "end=$(($(date +%s) + 5)); while [ $(date +%s) -lt $end ]; do i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; done"
+    report = run(script("one", burn))
+    assert report.conclusion is Conclusion.SUCCESS, report.log()
+    used = report.steps()["one"].used
+    assert isinstance(used, dict)
+    assert used["cpu_percent"] > 5
+    assert used["memory_peak_bytes"] > 0

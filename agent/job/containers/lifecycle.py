@@ -72,7 +72,8 @@ async def start_containers(job: RunningJob, log: StepLog) -> None:
     if own is not None:
         await _start_own(job, engine, own, log)
     for name in services:
-        await _await_service(engine, job.containers.services[name], log)
+        pid = await _await_service(engine, job.containers.services[name], log)
+        job.containers.pids.append(pid)
 
 
 async def stop_containers(job: RunningJob, log: StepLog) -> None:
@@ -216,7 +217,8 @@ async def _start_service(
     log.say("##[endgroup]")
 
 
-async def _await_service(engine: "Engine", service: Service, log: StepLog) -> None:
+async def _await_service(engine: "Engine", service: Service, log: StepLog) -> int:
+    """The service's first process, once it is healthy; 0 of one that has ended. Raises EngineError."""
     from agent.containers.engine import EngineError
     from agent.containers.health import wait_until_healthy
 
@@ -224,7 +226,7 @@ async def _await_service(engine: "Engine", service: Service, log: StepLog) -> No
     service.ports = dict(facts.ports)
     if facts.health in ("", "healthy") and facts.is_running:
         log.say(f"{service.name} service is {facts.health or 'running'}.")
-        return
+        return facts.pid
     log.say(f"##[group]Log of the service '{service.name}'")
     await engine.read_log(service.id, log.write)
     log.say("##[endgroup]")
@@ -235,7 +237,7 @@ async def _await_service(engine: "Engine", service: Service, log: StepLog) -> No
         not facts.health and not facts.is_running
     ):  # nobody asked whether it is healthy: it may have been a short one
         log.say(f"##[warning]Docker container {service.id} is not in running state: {how}")
-        return
+        return facts.pid
     raise EngineError(
         f"Failed to initialize container {service.image}: {how}", where=f"services.{service.name}"
     )
@@ -288,6 +290,7 @@ async def _start_own(job: RunningJob, engine: "Engine", wanted: "Description", l
         raise EngineError(
             f"the job's container ended at once with exit code {facts.exit_code}", where="container"
         )
+    job.containers.pids.append(facts.pid)
     job.matchers.to_host = paths.to_host
     job.host = ContainerHost(
         engine, container, paths, {"PATH": facts.env["PATH"]} if "PATH" in facts.env else {}

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from agent.job.output.recorder import Recorder, now_ms
@@ -46,12 +46,13 @@ class Sampler:
         group: JobGroup,
         board: "GpuBoard | None",
         list_gpus: Callable[[], tuple[str, ...]],
+        list_containers: Callable[[], Sequence[int]] = tuple,
     ) -> None:
-        """`list_gpus`: the UUIDs of those that are the job's now, in the order of their slots."""
+        """`list_gpus`: the UUIDs of those that are the job's now, in the order of their slots. `list_containers`: see TreeMeter."""
         self._recorder = recorder
         self._board = board
         self._list_gpus = list_gpus
-        self._tree = TreeMeter(group, os.getpid())
+        self._tree = TreeMeter(group, os.getpid(), list_containers)
         self._series = Series()
         self._rates = _Rates()
         self._steps: dict[int, Use] = {}

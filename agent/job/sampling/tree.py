@@ -6,7 +6,7 @@ however many there are.
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from agent.job.process.proc import list_descendants
 _SHARE = 0.0005  # of a core
 _TICK_SECONDS = 1 / os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_KEEPERS = (b"containerd-shim", b"conmon")  # one for each container
 _INSIDE = (
     "lo",
     "veth",
@@ -39,35 +40,61 @@ class TreeUse:
 
 
 class TreeMeter:
-    """Looks at the offspring of process `root` (a supervisor, which does not count), or at its control group."""
+    """Looks at the offspring of process `root` (a supervisor, which does not count), or at its control group; and at containers, of whose first
+    processes `list_containers` tells: these are the engine's children, not ours.
+    """
 
-    def __init__(self, group: JobGroup, root: int) -> None:
+    def __init__(
+        self, group: JobGroup, root: int, list_containers: Callable[[], Sequence[int]] = tuple
+    ) -> None:
         self._group = group
         self._root = root
+        self._list_containers = list_containers
+        self._keepers: dict[int, int] = {}
         self._disk: dict[int, tuple[int, int]] = {}
         self._gone_disk = [0, 0]
         self._walk_at = 0.0
 
     def read(self) -> TreeUse | None:
         """What they use now; None when it is not time to walk yet."""
-        cpu_seconds, memory_bytes = self._group.count_cpu_seconds(), self._group.count_memory_bytes()
-        if cpu_seconds is None or memory_bytes is None:
-            return self._walk()
-        read, written = self._group.count_disk_bytes() or (None, None)
-        return TreeUse(cpu_seconds, memory_bytes, read, written, len(self._group.list_members()) - 1)
+        containers = [self._find_keeper(pid) for pid in self._list_containers() if pid]
+        grouped = self._read_group()
+        if grouped is None:
+            return self._walk([self._root, *containers])
+        if not containers:
+            return grouped
+        walked = self._walk(containers)
+        return None if walked is None else _add(grouped, walked)
 
     def list_processes(self) -> frozenset[int]:
         """The ids of those that were there at the last look."""
-        return frozenset(self._group.list_members() or self._disk)
+        return frozenset((*self._group.list_members(), *self._disk))
 
-    def _walk(self) -> TreeUse | None:
+    def _read_group(self) -> TreeUse | None:
+        cpu_seconds, memory_bytes = self._group.count_cpu_seconds(), self._group.count_memory_bytes()
+        if cpu_seconds is None or memory_bytes is None:
+            return None
+        read, written = self._group.count_disk_bytes() or (None, None)
+        return TreeUse(cpu_seconds, memory_bytes, read, written, len(self._group.list_members()) - 1)
+
+    def _find_keeper(self, pid: int) -> int:
+        """Whose children are all processes of a container, also those that were started in it later."""
+        if pid not in self._keepers:
+            self._keepers[pid] = pid
+            with suppress(OSError, ValueError, IndexError):
+                parent = int(_stat(pid)[1])
+                if _read(f"/proc/{parent}/comm").startswith(_KEEPERS):
+                    self._keepers[pid] = parent
+        return self._keepers[pid]
+
+    def _walk(self, roots: Sequence[int]) -> TreeUse | None:
         began = time.thread_time()
         if time.monotonic() < self._walk_at:
             return None
-        ticks = _dead_ticks(self._root)
+        ticks = sum(map(_dead_ticks, roots))
         memory_bytes = processes = 0
         disk: dict[int, tuple[int, int]] = {}
-        for pid in list_tree(self._root):
+        for pid in (pid for root in roots for pid in list_tree(root)):
             with suppress(OSError, ValueError, IndexError):
                 fields = _stat(pid)
                 ticks += sum(map(int, fields[11:15]))
@@ -88,6 +115,12 @@ class TreeMeter:
                 self._gone_disk[0] += figures[0]
                 self._gone_disk[1] += figures[1]
         self._disk = disk
+
+
+def _add(one: TreeUse, two: TreeUse) -> TreeUse:
+    names = TreeUse.__slots__
+    pairs = [(getattr(one, name), getattr(two, name)) for name in names]
+    return TreeUse(*(None if None in pair else pair[0] + pair[1] for pair in pairs))
 
 
 def list_tree(root: int) -> list[int]:

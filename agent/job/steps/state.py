@@ -77,6 +77,9 @@ class Containers:
     network: str = ""  # its name; empty: none was made
     container: Mapping[str, str] = field(default_factory=dict)  # the context `job.container`
     services: dict[str, Service] = field(default_factory=dict)
+    pids: list[int] = field(
+        default_factory=list
+    )  # of the first processes of the job's container and its services
     images: dict[str, str] = field(default_factory=dict)  # of container actions
     nodes: dict[int, str] = field(default_factory=dict)  # in the job's container, by major
     policy: "ContainerPolicy | None" = None  # once it is read

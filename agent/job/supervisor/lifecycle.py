@@ -88,7 +88,11 @@ class Lifecycle:
         self._was_signalled = False  # and nobody has said why
         self._preparation: asyncio.Future[object] | None = None
         self._sampler = Sampler(
-            job.recorder, job.group, job.board, lambda: job.settings.gpus if job.held_settings is None else ()
+            job.recorder,
+            job.group,
+            job.board,
+            lambda: job.settings.gpus if job.held_settings is None else (),
+            lambda: job.containers.pids,
         )
 
     async def run(self) -> JobResult:
