@@ -68,11 +68,13 @@ class Chart:
 
     def _run(self, start: int, count: int) -> None:
         """The values stood for `count` seconds from `start` on."""
-        step = self.levels[0].step
+        step, summed, sums = self.levels[0].step, 0, {}
+        numbers = {code: (_bound(value),) for code, value in self.values.items()}
         while count:
             part = min(count, step - start % step)
-            self.seconds.append(start, part, {code: (_bound(value),) for code, value in self.values.items()})
-            sums: Sums = {code: sum_up(code, value, part) for code, value in self.values.items()}
+            self.seconds.append(start, part, numbers)
+            if part != summed:  # of a long run most parts are as long as each other
+                summed, sums = part, {code: sum_up(code, value, part) for code, value in self.values.items()}
             self._cascade(start, sums)
             start, count = start + part, count - part
         if len(self.seconds.times) > _SECONDS + 60:

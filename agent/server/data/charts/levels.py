@@ -168,7 +168,7 @@ class Level:
             self.open_at, self.open = bucket, {}
         if self.open_at is None:
             self.open_at = bucket
-        self.open = merge_all(self.open, sums)
+        self.open = merge_all(self.open, sums) if self.open else dict(sums)
         return closed
 
     def _make_room(self) -> None:
