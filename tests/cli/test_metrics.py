@@ -17,8 +17,22 @@ CHART: dict[str, Any] = {
     "times": [100, 110, 120],
     "gpus": [],
     "series": [
-        {"name": "cpu_percent", "gpu": None, "mean": [10, None, 30], "least": None, "most": [20, None, 90]},
-        {"name": "memory_bytes", "gpu": 0, "mean": [GIB, GIB, None], "least": None, "most": None},
+        {
+            "name": "cpu_percent",
+            "gpu": None,
+            "mean": [10, None, 30],
+            "least": None,
+            "most": [20, None, 90],
+            "reasons": None,
+        },
+        {
+            "name": "memory_bytes",
+            "gpu": 0,
+            "mean": [GIB, GIB, None],
+            "least": None,
+            "most": None,
+            "reasons": None,
+        },
     ],
 }
 

@@ -96,7 +96,7 @@ def _rows(chart: Mapping[str, Any], *, draws: bool) -> Iterator[list[str]]:
         last = series["mean"][-1]
         row = [
             plain(chart["key"]),
-            _title(series),
+            _title(series) + (f" ({', '.join(series['reasons'])})" if series["reasons"] else ""),
             show_figure(name, sum(values) / len(values)),
             show_figure(name, most),
             "n/a" if last is None else show_figure(name, last),

@@ -108,8 +108,12 @@ def describe_use(said: Mapping[str, object] | None) -> str:
 
 _WORDS: dict[str, Callable[[float], str]] = {
     "gpu_percent": lambda value: f"GPU {value:.0f} % busy on average",
-    "gpu_memory_peak_bytes": lambda value: f"{value / 2**30:.1f} GiB of a GPU's memory at most",
+    "gpu_memory_peak_bytes": lambda value: f"{_size(value)} of a GPU's memory at most",
     "watt_hours": lambda value: f"{value:.3g} Wh" if value < 1000 else f"{value:.0f} Wh",
     "cpu_percent": lambda value: f"CPU {value:.0f} % of a core",
-    "memory_peak_bytes": lambda value: f"{value / 2**30:.1f} GiB of memory at most",
+    "memory_peak_bytes": lambda value: f"{_size(value)} of memory at most",
 }
+
+
+def _size(value: float) -> str:
+    return f"{value / 2**30:.1f} GiB" if value >= 2**30 else f"{value / 2**20:.0f} MiB"
