@@ -44,7 +44,7 @@ import agent.job.supervisor.process
 from agent.job.output.masking import Masker
 from agent.job.output.recorder import Recorder
 from agent.job.process.cgroup import JobGroup
-from agent.job.sampling.sampler import Sampler
+from agent.job.sampling.sampler import JobSampler
 from agent.machine.gpu_board import GpuBoard
 UUIDS = tuple(f"GPU-{index:08d}-0000-0000-0000-000000000000" for index in range(8))
 async def main():
@@ -52,7 +52,7 @@ async def main():
     for _ in range(int(sys.argv[4])):
         subprocess.Popen([sys.executable, "-c", sys.argv[5]])
     if sys.argv[1] == "on":
-        Sampler(recorder, JobGroup(None, ""), GpuBoard.open(Path(sys.argv[2])), lambda: UUIDS).begin()
+        JobSampler(recorder, JobGroup(None, ""), GpuBoard.open(Path(sys.argv[2])), lambda: UUIDS).begin()
     print(flush=True)
     await asyncio.sleep(3600)
 asyncio.run(main())

@@ -18,7 +18,7 @@ from typing import ClassVar
 from agent import codec
 from agent.errors import DamagedError
 from agent.journal.magic import MAGIC
-from agent.journal.samples import Sample, read_sample, write_sample
+from agent.journal.samples import JobSample, read_sample, write_sample
 from agent.spec.apps import AppState
 from agent.spec.outcome import Conclusion, JobResult
 
@@ -130,7 +130,7 @@ class Closed:
     result: JobResult
 
 
-Record = Opened | Log | StepChanged | Annotation | Summary | AppChanged | FormAsked | Sample | Closed
+Record = Opened | Log | StepChanged | Annotation | Summary | AppChanged | FormAsked | JobSample | Closed
 _JSON_KINDS: dict[int, type] = {
     kind.KIND: kind for kind in (Opened, StepChanged, Annotation, Summary, AppChanged, FormAsked, Closed)
 }
@@ -140,7 +140,7 @@ def encode(record: Record) -> bytes:
     """`record` as one frame. Raises ValueError when its payload is over `MAX_PAYLOAD_BYTES`."""
     if isinstance(record, Log):
         payload = _LOG.pack(record.step, record.time_ms) + record.data
-    elif isinstance(record, Sample):
+    elif isinstance(record, JobSample):
         payload = write_sample(record)
     else:
         payload = codec.dump(record).encode()
@@ -207,7 +207,7 @@ def _read_frame(data: bytes, position: int, end: int, offset: int) -> Record | N
     if kind == Log.KIND:
         step, time_ms = _LOG.unpack_from(payload)
         return Log(step, time_ms, payload[_LOG.size :])
-    if kind == Sample.KIND:
+    if kind == JobSample.KIND:
         return read_sample(payload, where=f"journal offset {offset + position}")
     known = _JSON_KINDS.get(kind)
     if known is None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from agent.journal.samples import Sample
+from agent.journal.samples import JobSample
 from agent.spec.figures import Figure, find_figure, name_slowdowns
 
 PublicLoad = dict[str, Any]
@@ -18,7 +18,7 @@ class Load:
         self._time_ms = 0
         self._is_new = False
 
-    def add(self, sample: Sample) -> None:
+    def add(self, sample: JobSample) -> None:
         """The next sample."""
         self._values.update(sample.values)
         gpus = sample.names.get("gpus")

@@ -21,7 +21,7 @@ from agent.journal.format import (
 )
 from agent.journal.lines import Lines
 from agent.journal.load import Load
-from agent.journal.samples import Sample
+from agent.journal.samples import JobSample
 
 PublicRecord = dict[str, Any]
 
@@ -60,7 +60,7 @@ class PublicRecords:
             case FormAsked():
                 asked = {"title": record.title, "form": record.form, "time": record.time_ms / 1000}
                 yield self._about(record.step, "form", {"index": record.step, **asked})
-            case Sample():
+            case JobSample():
                 self._load.add(record)  # who watches gets the newest: `progress`
             case Closed():
                 yield from self._close(record)

@@ -23,7 +23,7 @@ _LONGEST = 10  # bytes of a varint: 64 bits and more are no number of ours
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class JobSample:
     """How a job and its GPUs did in a second, as far as that is new; None: can't be told (any more)."""
 
     KIND: ClassVar[int] = 10
@@ -33,7 +33,7 @@ class Sample:
     names: Mapping[str, Any] = field(default_factory=dict)
 
 
-def write_sample(sample: Sample) -> bytes:
+def write_sample(sample: JobSample) -> bytes:
     """The payload of `sample`."""
     out = bytearray(_TIME.pack(sample.time_ms))
     _put(out, sample.held)
@@ -46,7 +46,7 @@ def write_sample(sample: Sample) -> bytes:
     return bytes(out)
 
 
-def read_sample(payload: bytes, *, where: str) -> Sample:
+def read_sample(payload: bytes, *, where: str) -> JobSample:
     """What `write_sample` has written. Raises DamagedError."""
     try:
         (time_ms,) = _TIME.unpack_from(payload)
@@ -60,7 +60,7 @@ def read_sample(payload: bytes, *, where: str) -> Sample:
         names = codec.load_standard(payload[position:]) if position < len(payload) else {}
     except (IndexError, ValueError, struct.error):
         raise DamagedError("a sample is cut off or no sample", where=where) from None
-    return Sample(time_ms, values, held, names if isinstance(names, dict) else {})
+    return JobSample(time_ms, values, held, names if isinstance(names, dict) else {})
 
 
 def _put(out: bytearray, number: int) -> None:

@@ -113,13 +113,13 @@ def _is_fresh(lab: Lab) -> bool:
 
 def _says_nothing(journal: Path) -> bool:
     from agent.journal.file import JournalReader
-    from agent.journal.samples import Sample
+    from agent.journal.samples import JobSample
     from agent.spec.figures import GPU_BUSY, code_of
 
     code = code_of(GPU_BUSY, 0)
     said = [
         record.values[code]
         for _end, record in JournalReader(journal)
-        if isinstance(record, Sample) and code in record.values
+        if isinstance(record, JobSample) and code in record.values
     ]
     return bool(said) and said[-1] is None

@@ -13,22 +13,22 @@ from hypothesis import strategies as st
 from agent.job.process.cgroup import JobGroup
 from agent.job.sampling.series import KEY_SECONDS, Series
 from agent.job.sampling.tree import TreeMeter, list_tree
-from agent.job.sampling.use import Use, describe_use, to_json
+from agent.job.sampling.use import MachineUse, describe_use, to_json
 from agent.job.sampling.waste import find_waste
-from agent.journal.samples import Sample
+from agent.journal.samples import JobSample
 from agent.spec.figures import CPU, GPU_BUSY, GPU_MEMORY, GPU_POWER, GPU_THROTTLED, MEMORY, code_of
 
 START = 1_800_000_000_000
 Values = Mapping[int, int | None]
 
 
-def record(seconds: list[Values]) -> list[Sample]:
+def record(seconds: list[Values]) -> list[JobSample]:
     series = Series()
     found = [series.add(START + 1000 * place, values, {}) for place, values in enumerate(seconds)]
     return [sample for sample in (*found, series.finish()) if sample is not None]
 
 
-def replay(samples: list[Sample]) -> Iterator[dict[int, int | None]]:
+def replay(samples: list[JobSample]) -> Iterator[dict[int, int | None]]:
     values: dict[int, int | None] = {}
     for sample in samples:
         yield from [dict(values)] * sample.held
@@ -67,8 +67,8 @@ def test_a_job_that_was_stopped_for_a_while_has_a_gap() -> None:
     assert (late.time_ms, late.held) == (START + 60_000, 1)
 
 
-def used(seconds: int, values: Values, *more: tuple[int, Values]) -> Use:
-    use = Use()
+def used(seconds: int, values: Values, *more: tuple[int, Values]) -> MachineUse:
+    use = MachineUse()
     for count, said in ((seconds, values), *more):
         for _ in range(count):
             use.add(said)
@@ -151,7 +151,7 @@ def test_a_gpu_that_is_much_too_large_is_named() -> None:
     ],
     ids=["short", "busy", "no GPU", "figures that can't be had"],
 )
-def test_of_a_short_job_a_busy_one_and_one_of_which_nothing_is_known_nothing_is_said(use: Use) -> None:
+def test_of_a_short_job_a_busy_one_and_one_of_which_nothing_is_known_nothing_is_said(use: MachineUse) -> None:
     assert find_waste(use, HAS, 16) == []
 
 

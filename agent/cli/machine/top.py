@@ -30,7 +30,7 @@ def add_top(commands: Any) -> None:
 
 def _top(arguments: argparse.Namespace) -> int:
     out, settings = sys.stdout, load_settings()
-    watch = Watch(settings)
+    watch = GpuTop(settings)
     try:
         while True:
             gpus = watch.look()
@@ -50,7 +50,7 @@ def _top(arguments: argparse.Namespace) -> int:
         watch.close()
 
 
-class Watch:
+class GpuTop:
     """One session with the driver. A driver that does not answer is an AgentError after ten seconds."""
 
     def __init__(self, settings: Settings) -> None:

@@ -10,7 +10,7 @@ from agent.job.output.recorder import Recorder, now_ms
 from agent.job.process.cgroup import JobGroup
 from agent.job.sampling.series import Series
 from agent.job.sampling.tree import TreeMeter, TreeUse, read_network
-from agent.job.sampling.use import Use, describe_use, to_json
+from agent.job.sampling.use import MachineUse, describe_use, to_json
 from agent.job.sampling.waste import find_waste
 from agent.journal.format import Annotation
 from agent.spec.figures import (
@@ -37,7 +37,7 @@ _EVERY_SECONDS = 1.0
 _MOST_PROCESSES = 32  # of a GPU that are named
 
 
-class Sampler:
+class JobSampler:
     """Samples one job from `begin` to `end`. What goes wrong ends the samples, never the job."""
 
     def __init__(
@@ -55,8 +55,8 @@ class Sampler:
         self._tree = TreeMeter(group, os.getpid(), list_containers)
         self._series = Series()
         self._rates = _Rates()
-        self._steps: dict[int, Use] = {}
-        self._job = Use()
+        self._steps: dict[int, MachineUse] = {}
+        self._job = MachineUse()
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
         self._memory_mib: dict[int, int] = {}
@@ -152,7 +152,7 @@ class Sampler:
     def _note_use(self, values: Mapping[int, int | None]) -> None:
         self._job.add(values)
         for step in self._recorder.list_open_steps():
-            self._steps.setdefault(step, Use()).add(values)
+            self._steps.setdefault(step, MachineUse()).add(values)
 
     def _end_step(self, step: int) -> tuple[dict[str, object] | None, str]:
         """What the step used, for its record, and as a line of its log."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from agent.journal.samples import Sample
+from agent.journal.samples import JobSample
 from agent.spec.figures import differs, find_figure
 
 KEY_SECONDS = 60  # so often all values are said again: who comes in the middle knows them by then
@@ -20,7 +20,9 @@ class Series:
         self._last_ms = 0
         self._since_key = 0
 
-    def add(self, time_ms: int, values: Mapping[int, int | None], names: Mapping[str, Any]) -> Sample | None:
+    def add(
+        self, time_ms: int, values: Mapping[int, int | None], names: Mapping[str, Any]
+    ) -> JobSample | None:
         """A second that ends at `time_ms`: what is to be written of it."""
         self.values = dict(values)
         is_late = time_ms - self._last_ms > 1999 if self._last_ms else False
@@ -37,7 +39,7 @@ class Series:
             return None
         return self._write(time_ms, changed, names)
 
-    def finish(self) -> Sample | None:
+    def finish(self) -> JobSample | None:
         """The last record, where seconds have gone by in which nothing changed."""
         if not self._held:
             return None
@@ -48,11 +50,11 @@ class Series:
         found = find_figure(code)
         return found is not None and (code not in self._said or differs(found[0], self._said[code], value))
 
-    def _write(self, time_ms: int, changed: dict[int, int | None], names: Mapping[str, Any]) -> Sample:
+    def _write(self, time_ms: int, changed: dict[int, int | None], names: Mapping[str, Any]) -> JobSample:
         shown = names if names != self._names or len(changed) == len(self.values) else {}
         if len(changed) >= len(self.values):
             self._since_key = 0
-        sample = Sample(time_ms, changed, self._held, shown)
+        sample = JobSample(time_ms, changed, self._held, shown)
         self._said |= changed
         self._names, self._held = names, 0
         return sample

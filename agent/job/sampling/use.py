@@ -19,7 +19,7 @@ _LEAST_SECONDS = 2
 
 
 @dataclass(slots=True)
-class Use:
+class MachineUse:
     """Sums over the seconds that were sampled. `gpu_*` are by slot."""
 
     seconds: int = 0
@@ -70,7 +70,7 @@ class Use:
 IDLE_PERCENT = 5
 
 
-def to_json(use: Use) -> dict[str, object] | None:
+def to_json(use: MachineUse) -> dict[str, object] | None:
     """What a step's record says; None where it was too short to say anything. Keys without a figure are left out."""
     if use.seconds < _LEAST_SECONDS:
         return None
@@ -88,7 +88,7 @@ def to_json(use: Use) -> dict[str, object] | None:
     return said
 
 
-def mean_gpu_percent(use: Use) -> float | None:
+def mean_gpu_percent(use: MachineUse) -> float | None:
     """Over all seconds of all its GPUs; None where there is none."""
     seconds = sum(use.gpu_seconds.values())
     return sum(use.gpu_percent.values()) / seconds if seconds else None

@@ -5,7 +5,7 @@ None of a job that was short: a minute of downloads before a minute of work is n
 
 from collections.abc import Iterator, Mapping
 
-from agent.job.sampling.use import Use, mean_gpu_percent
+from agent.job.sampling.use import MachineUse, mean_gpu_percent
 
 _LEAST_SECONDS = 300
 _MUCH_IDLE = 0.5  # of the time
@@ -14,7 +14,7 @@ _LITTLE_MEMORY = 0.25  # of a GPU's
 _FULL_CORE = 85  # percent
 
 
-def find_waste(use: Use, memory_mib: Mapping[int, int], cores: int) -> list[str]:
+def find_waste(use: MachineUse, memory_mib: Mapping[int, int], cores: int) -> list[str]:
     """What may interest whoever pays for the GPUs. `memory_mib`: what each slot's GPU has; `cores`: of the machine."""
     if use.seconds < _LEAST_SECONDS or not use.gpu_seconds:
         return []
@@ -26,7 +26,7 @@ def find_waste(use: Use, memory_mib: Mapping[int, int], cores: int) -> list[str]
     return [*found, *_find_slow(use), *_find_small(use, memory_mib)]
 
 
-def _tell_unused(slots: list[int], use: Use) -> str:
+def _tell_unused(slots: list[int], use: MachineUse) -> str:
     names = ", ".join(map(str, slots))
     return (
         f"{_gpu(names, len(slots))} {'was' if len(slots) == 1 else 'were'} never used, of {len(use.gpu_seconds)} that the job had: "
@@ -34,7 +34,7 @@ def _tell_unused(slots: list[int], use: Use) -> str:
     )
 
 
-def _find_idle(use: Use, cores: int) -> Iterator[str]:
+def _find_idle(use: MachineUse, cores: int) -> Iterator[str]:
     idle = {
         slot: use.gpu_idle[slot]
         for slot, seconds in use.gpu_seconds.items()
@@ -48,7 +48,7 @@ def _find_idle(use: Use, cores: int) -> Iterator[str]:
     yield f"{what}{_explain_idle(use, cores)}"
 
 
-def _explain_idle(use: Use, cores: int) -> str:
+def _explain_idle(use: MachineUse, cores: int) -> str:
     """What the job's CPU did meanwhile."""
     if not use.idle_seconds:
         return ""
@@ -62,14 +62,14 @@ def _explain_idle(use: Use, cores: int) -> str:
     return f", the CPU at {percent:.0f} % of a core meanwhile: it waits for disk, network or a person?"
 
 
-def _find_slow(use: Use) -> Iterator[str]:
+def _find_slow(use: MachineUse) -> Iterator[str]:
     for slot in sorted(use.gpu_slow):
         seconds = use.gpu_seconds.get(slot, 0)
         if seconds and use.gpu_slow[slot] >= _MUCH_SLOW * seconds:
             yield f"GPU {slot} was slowed down {_part(use.gpu_slow[slot], seconds)}: power or cooling? (`agent run metrics` says by what)"
 
 
-def _find_small(use: Use, memory_mib: Mapping[int, int]) -> Iterator[str]:
+def _find_small(use: MachineUse, memory_mib: Mapping[int, int]) -> Iterator[str]:
     """A GPU that is busy but whose memory is nearly empty may be shared, or the batches grow."""
     mean = mean_gpu_percent(use)
     if mean is None or mean >= 50 or len(use.gpu_seconds) != 1:

@@ -34,7 +34,7 @@ from agent.job.folder.settings import JobSettings
 from agent.job.output.recorder import StepLog
 from agent.job.process.hosts import MachineHost
 from agent.job.process.processes import end_descendants
-from agent.job.sampling.sampler import Sampler
+from agent.job.sampling.sampler import JobSampler
 from agent.job.steps.actions import Actions
 from agent.job.steps.contexts import evaluate_mapping, evaluate_value
 from agent.job.steps.deadlines import Deadline
@@ -87,7 +87,7 @@ class Lifecycle:
         self._has_started = False
         self._was_signalled = False  # and nobody has said why
         self._preparation: asyncio.Future[object] | None = None
-        self._sampler = Sampler(
+        self._sampler = JobSampler(
             job.recorder,
             job.group,
             job.board,

@@ -20,7 +20,7 @@ from agent.journal.format import (
     StepChanged,
     Summary,
 )
-from agent.journal.samples import Sample
+from agent.journal.samples import JobSample
 from agent.server.data.charts.live import Charts
 from agent.server.data.journals import Journals, read_records
 from agent.server.data.log_index import LogIndexes
@@ -133,7 +133,7 @@ class JobRecords:
             self._indexes.add(job, lease, offset, found)
             await self._charts.add(job, lease, offset, found)
             offset = found[-1][0]
-            is_output = all(isinstance(record, Log | Sample) for _, record in found)
+            is_output = all(isinstance(record, Log | JobSample) for _, record in found)
             is_output = is_output and not self._charts.is_due(job, lease)
             if is_output and offset - applied < _MOST_UNSTORED_BYTES:
                 self._changes.wake(job_topic(job))
@@ -199,7 +199,7 @@ async def _put(change: Change, job: str, lease: int, end: int, record: Record) -
             await records.put_summary(change.connection, job, lease, end, record)
         case AppChanged():
             await _note_app(change, job, lease, record)
-        case Log() | FormAsked() | Sample() | Closed():
+        case Log() | FormAsked() | JobSample() | Closed():
             pass  # `note_forms` sees to what is asked, `Charts` to samples
 
 

@@ -21,7 +21,7 @@ from agent.journal.format import (
     StepChanged,
     Summary,
 )
-from agent.journal.samples import Sample
+from agent.journal.samples import JobSample
 
 PART_BYTES = 256 << 10
 _MOST_PARTS = 1024  # of one journal; then every two become one
@@ -108,7 +108,7 @@ class Parting:
                 | Summary()
                 | AppChanged()
                 | FormAsked()
-                | Sample()
+                | JobSample()
             ):
                 pass
 

@@ -16,7 +16,7 @@ from agent.journal.format import (
     StepChanged,
     Summary,
 )
-from agent.journal.samples import Sample
+from agent.journal.samples import JobSample
 from agent.server.store import records
 from agent.server.store.database import Connection
 
@@ -60,7 +60,7 @@ class Bounds:
             case Summary():
                 self._characters += len(record.text)
                 return True
-            case Opened() | StepChanged() | Log() | AppChanged() | FormAsked() | Sample() | Closed():
+            case Opened() | StepChanged() | Log() | AppChanged() | FormAsked() | JobSample() | Closed():
                 return True
         return False
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agent.errors import DamagedError
-from agent.journal.samples import Sample
-from agent.server.data.charts.levels import Columns, LastLevel, Level, Sums, merge_all, sum_up
+from agent.journal.samples import JobSample
+from agent.server.data.charts.levels import ChartLevel, Columns, LastLevel, Sums, merge_all, sum_up
 
 MOST_BYTES = 300_000  # stored
 _SECONDS = 600
@@ -24,8 +24,8 @@ _MOST_SERIES = 2048
 _SLACK = 2  # seconds: a timer is late now and then, and that is no gap
 
 
-def _levels() -> list[Level]:
-    return [Level(10, 360), Level(120, 360), LastLevel(1200, 720)]
+def _levels() -> list[ChartLevel]:
+    return [ChartLevel(10, 360), ChartLevel(120, 360), LastLevel(1200, 720)]
 
 
 @dataclass(slots=True)
@@ -37,9 +37,9 @@ class Chart:
     values: dict[int, int] = field(default_factory=dict)  # as they stand; without those that can't be had
     gpus: list[dict[str, Any]] = field(default_factory=list)
     seconds: Columns = field(default_factory=Columns)
-    levels: list[Level] = field(default_factory=_levels)
+    levels: list[ChartLevel] = field(default_factory=_levels)
 
-    def add(self, sample: Sample) -> None:
+    def add(self, sample: JobSample) -> None:
         """The next sample of the journal."""
         second = sample.time_ms // 1000
         if self.first is None:
@@ -56,7 +56,7 @@ class Chart:
             self._run(second, 1)
             self.last = second
 
-    def _take(self, sample: Sample) -> None:
+    def _take(self, sample: JobSample) -> None:
         for code, value in sample.values.items():
             if value is None:
                 self.values.pop(code, None)

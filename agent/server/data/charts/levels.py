@@ -146,7 +146,7 @@ class Columns:
 
 
 @dataclass(slots=True)
-class Level:
+class ChartLevel:
     """Points of `step` seconds, of which the newest `keep` are kept; `open` is the one that is not over."""
 
     step: int
@@ -176,11 +176,11 @@ class Level:
 
 
 @dataclass(slots=True)
-class LastLevel(Level):
+class LastLevel(ChartLevel):
     """The coarsest one: where it is full, every two points become one, and nothing is forgotten."""
 
     def _make_room(self) -> None:
-        wide = Level(self.step * 2, self.keep + len(self.points.times))
+        wide = ChartLevel(self.step * 2, self.keep + len(self.points.times))
         for bucket, sums in self.points.sums(self.step):
             wide.add(bucket * self.step, sums)
         if wide.open_at is not None:

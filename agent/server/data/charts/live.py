@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from agent.errors import DamagedError
 from agent.journal.format import Closed, Record
-from agent.journal.samples import Sample
+from agent.journal.samples import JobSample
 from agent.server.data.charts.chart import Chart, dump_chart, load_chart
 from agent.server.data.charts.view import ChartView, view_chart
 from agent.server.data.job_logs import JobLogs
@@ -45,7 +45,7 @@ class Charts:
     async def add(self, job: str, lease: int, start: int, found: Found) -> None:
         """Records that were read from `start` on."""
         key = (job, lease)
-        if key not in self._open and not any(isinstance(record, Sample) for _end, record in found):
+        if key not in self._open and not any(isinstance(record, JobSample) for _end, record in found):
             return
         known = self._open.get(key) or await self._load(job, lease)
         self._open[key] = known
@@ -106,5 +106,5 @@ def _fold(known: _Open, found: Found) -> None:
     for end, record in found:
         if end > known.offset:
             known.offset = end
-            if isinstance(record, Sample):
+            if isinstance(record, JobSample):
                 known.chart.add(record)

@@ -7,7 +7,7 @@ import msgspec
 
 from agent.journal.load import name_figure, show_value
 from agent.server.data.charts.chart import Chart
-from agent.server.data.charts.levels import Level, Sums, is_set, merge_all, point_of, sum_up
+from agent.server.data.charts.levels import ChartLevel, Sums, is_set, merge_all, point_of, sum_up
 from agent.spec.figures import find_figure, name_slowdowns
 
 
@@ -79,7 +79,7 @@ def _choose(chart: Chart, start: int, end: int, points: int) -> tuple[int, Itera
     return level.step * width, ((bucket // width, sums) for bucket, sums in _points(chart, place))
 
 
-def _reaches(level: Level, start: int) -> bool:
+def _reaches(level: ChartLevel, start: int) -> bool:
     """Whether its points begin where the chart does, or at `start`."""
     times = level.points.times
     return not times or times[0] * level.step <= start + level.step
