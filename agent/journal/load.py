@@ -1,4 +1,4 @@
-"""How a job does now, from the samples of its journal, as public JSON (docs/metrics.md). Pure."""
+"""The load of a job now, from the samples of its journal, as public JSON (docs/metrics.md). Pure."""
 
 from collections.abc import Mapping
 from typing import Any

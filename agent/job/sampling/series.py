@@ -1,4 +1,4 @@
-"""From readings to records: what has changed since the last record, and how long nothing did. Pure."""
+"""Records of readings: what has changed since the last record, and how long nothing did. Pure."""
 
 from collections.abc import Mapping
 from typing import Any

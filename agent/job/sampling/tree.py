@@ -1,4 +1,4 @@
-"""What the processes of a job use together: from its control group where it has one, else from /proc, process by process.
+"""The use that the processes of a job make of their machine, together: from its control group where it has one, else from /proc, process by process.
 
 A walk over many processes costs time, so it is made as seldom as keeps its share of a core below `_SHARE`; a control group costs the same
 however many there are.

@@ -1,4 +1,4 @@
-"""What a step has used of the machine: its peaks, its means, its energy. Pure."""
+"""The use that a step has made of the machine: its peaks, its means, its energy. Pure."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

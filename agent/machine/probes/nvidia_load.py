@@ -1,4 +1,4 @@
-"""How busy each GPU is, each second, at the cost of a few calls: what a job's samples are made from.
+"""The load of each GPU, each second, at the cost of a few calls: what a job's samples are made from.
 
 Handles are looked up once and again after a fault or a while (a GPU that came, a changed MIG). A figure that the driver, this GPU or this
 user can't have is None and costs nothing else; one that a driver does not know at all is not asked for again. PCIe counters, for which the driver

@@ -1,4 +1,4 @@
-"""What is drawn of a chart: points of one width between two moments, as public JSON. Pure."""
+"""The view of a chart: points of one width between two moments, as public JSON. Pure."""
 
 from collections.abc import Iterator
 from typing import Any
