@@ -27,6 +27,7 @@ class Errand:
     keeps: list[dict[str, Any]]
     store: str
     store_bytes: int
+    checkpoints: dict[str, Any] | None  # None: the job has none
 
 
 def read_errand() -> Errand:
@@ -35,7 +36,7 @@ def read_errand() -> Errand:
     if not file:
         raise StepError("FLOW_DATA is not set", "this action is the agent's own: write `brings` or `keeps`")
     said = json.loads(Path(file).read_text(encoding="utf-8"))
-    return Errand(**{name: said[name] for name in Errand.__slots__})
+    return Errand(**{name: said.get(name) for name in Errand.__slots__})
 
 
 def check_reach(thing: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -26,16 +26,27 @@ if TYPE_CHECKING:
 _LONGEST_NAME_BYTES = 180
 
 
+Check = Callable[[], None]
+
+
 class Shelf(Protocol):
     """Where trees are kept."""
 
-    def keep(self, name: str, tree: Tree, about: Mapping[str, Any]) -> str:
-        """Keep the tree as `name`; `about` is what is noted of it. Gives what there is to say."""
+    def keep(self, name: str, tree: Tree, about: Mapping[str, Any], check: Check | None = None) -> str:
+        """Keep the tree as `name`; `about` is what is noted of it. Gives what there is to say.
+
+        `check` is called when all of it was read and before it counts: what it raises leaves all as it was.
+        """
         ...
 
     def fetch(self, item: Mapping[str, Any], target: Path) -> str:
         """Make the new `target` (a file or a folder) of what was found for a job; gives what there is to say."""
         ...
+
+
+def may_keep() -> bool:
+    """Whether there is a shelf at all: a run in somebody's own folder has none for checkpoints."""
+    return bool(os.environ.get("ACTIONS_RESULTS_URL") or os.environ.get("FLOW_KEPT"))
 
 
 def open_shelf(errand: Errand) -> Shelf:
@@ -76,7 +87,7 @@ class LocalShelf:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def keep(self, name: str, tree: Tree, about: Mapping[str, Any]) -> str:
+    def keep(self, name: str, tree: Tree, about: Mapping[str, Any], check: Check | None = None) -> str:
         """See Shelf."""
         self._folder.mkdir(parents=True, exist_ok=True)
         note = self._folder / f"{name}.json"
@@ -91,6 +102,8 @@ class LocalShelf:
         making = Path(tempfile.mkdtemp(prefix=".making-", dir=self._folder))
         try:
             copy_tree(tree, making / "tree")
+            if check is not None:
+                check()
             (making / "tree").rename(self._folder / place)
             text = json.dumps(
                 {**about, "name": name, "tree": place, "is_file": tree.is_file, "size": tree.size}
@@ -127,11 +140,11 @@ class ServerShelf:
 
         return ResultsService(self._url, self._token)
 
-    def keep(self, name: str, tree: Tree, about: Mapping[str, Any]) -> str:
+    def keep(self, name: str, tree: Tree, about: Mapping[str, Any], check: Check | None = None) -> str:
         """See Shelf."""
         noted = {**about, "is_file": tree.is_file, "size": tree.size}
-        artifact, more = self._open_service().keep(name, tree.entries, noted)
-        if self._held is not None:
+        artifact, more = self._open_service().keep(name, tree.entries, noted, check)
+        if self._held is not None and check is None:
             self._held.hold(artifact.digest, tree)
         return f"{tree.describe()}, {human(tree.size)}{more}, artifact '{name}', {artifact.digest}"
 

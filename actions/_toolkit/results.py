@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -53,13 +53,20 @@ class ResultsService:
         return self._send_zip({"name": name}, created, entries, level), ""
 
     def keep(
-        self, name: str, entries: "Sequence[Entry]", about: Mapping[str, object]
+        self,
+        name: str,
+        entries: "Sequence[Entry]",
+        about: Mapping[str, object],
+        check: Callable[[], None] | None = None,
     ) -> tuple[Artifact, str]:
-        """Send a tree that the job keeps; it takes the place of what this job has kept under the name, once it is whole."""
+        """Send a tree that the job keeps; it takes the place of what this job has kept under the name, once it is whole.
+
+        `check` is called before it counts, and may raise.
+        """
         created = self._create(name, {"name": name, "version": _VERSION, "kept": dict(about), "tree": True})
         named: dict[str, object] = {"name": name, "artifact_id": _field(created, "artifact_id")}
         if _is_tree(created):
-            return self._send_tree(name, created, entries, named)
+            return self._send_tree(name, created, entries, named, check)
         return self._send_zip(named, created, entries, 1), ""
 
     def fetch_brought(self, item: Mapping[str, object], target: Path) -> str:
@@ -70,7 +77,12 @@ class ResultsService:
         return http.download(_field(answer, "signed_url"), target)
 
     def _send_tree(
-        self, name: str, created: dict[str, object], entries: "Sequence[Entry]", named: dict[str, object]
+        self,
+        name: str,
+        created: dict[str, object],
+        entries: "Sequence[Entry]",
+        named: dict[str, object],
+        check: Callable[[], None] | None = None,
     ) -> tuple[Artifact, str]:
         from _toolkit.known import Known
         from _toolkit.tree_upload import upload_tree
@@ -79,6 +91,8 @@ class ResultsService:
         sent = upload_tree(entries, service, Known(os.environ.get("RUNNER_TEMP", "")))
         digest = service.put_manifest(sent.raw)
         size = sent.manifest.size
+        if check is not None:
+            check()
         done = self._call("FinalizeArtifact", {**named, "hash": digest})
         here = size - sent.sent_bytes
         said = f", {human(here)} of it were on the server" if here else ""

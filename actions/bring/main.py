@@ -1,7 +1,6 @@
 """Bring what the job's `brings` name to where they say, each as a whole or not at all; make the folders that the job keeps."""
 
 import json
-import os
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,11 +11,11 @@ sys.dont_write_bytecode = True  # an action leaves nothing in its folder
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from _toolkit.errand import Errand, check_reach, name_thing, read_errand, read_signatures, write_signatures
-from _toolkit.folders import keep_belongings, move_into, temporary_folder
+from _toolkit.folders import temporary_folder
 from _toolkit.kept import open_shelf
+from _toolkit.placing import put
 from _toolkit.step import StepError, run, say
-from _toolkit.step import workspace as find_workspace
-from _toolkit.trees import protect_tree, resolve_inside, scan_tree
+from _toolkit.trees import resolve_inside, scan_tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,28 +131,6 @@ def find_target(bring: Mapping[str, Any], own: str) -> Path:
     base = bring["target"].rstrip("/")
     text = f"{base}/{own}" if base and own else base or own
     return resolve_inside(text, bring["root"], f"'{bring['path'] or own}'")
-
-
-def put(new: Path, target: Path, *, is_read_only: bool) -> None:
-    """Move what has come to its place, over files of the same name. Whoever may not write to a folder can't move it: that comes last."""
-    if new.is_dir():
-        is_new = not target.exists()
-        names = os.listdir(new)  # noqa: PTH208
-        keep_belongings(new, target, find_workspace())
-        move_into(new, target)
-        if is_read_only:
-            for path in [target] if is_new else [target / name for name in names]:
-                protect_tree(path)
-        return
-    if target.is_dir() and not target.is_symlink():
-        raise StepError(f"'{target}' is in the way: it is a folder")
-    holder = new.with_name("holder")
-    holder.mkdir()
-    new.rename(holder / target.name)
-    keep_belongings(holder, target.parent, find_workspace())
-    move_into(holder, target.parent)
-    if is_read_only:
-        protect_tree(target)
 
 
 def put_text(bring: Mapping[str, Any]) -> None:

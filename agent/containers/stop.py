@@ -57,17 +57,13 @@ exit 0
 
 
 async def stop_program(
-    engine: Engine, container: str, mark: str, *, interrupt_seconds: float, terminate_seconds: float
+    engine: Engine, container: str, mark: str, gentle: Sequence[tuple[signal.Signals, float]]
 ) -> None:
-    """SIGINT, SIGTERM, SIGKILL, each with its grace, to all that carry `mark` (NAME=VALUE), and their offspring.
+    """The `gentle` signals, each with its grace in seconds, then SIGKILL, to all that carry `mark` (NAME=VALUE), and their offspring.
 
     Where the container has no shell to do this with, it is ended itself.
     """
-    steps: Sequence[tuple[signal.Signals, float]] = (
-        (signal.SIGINT, interrupt_seconds),
-        (signal.SIGTERM, terminate_seconds),
-        (signal.SIGKILL, _KILL_SECONDS),
-    )
+    steps = (*gentle, (signal.SIGKILL, _KILL_SECONDS))
     with contextlib.suppress(AgentError):  # the container is gone, and all in it
         for number, seconds in steps:
             living = await _signal(engine, container, mark, number.value)

@@ -21,6 +21,9 @@ _EVENTS = {Reply.ANSWERED: EscalationEvent.ANSWERED, Reply.ABSENT: EscalationEve
 
 log = logging.getLogger("agent.daemon")
 
+# As what a job may be told to end; by its supervisor's word it is cancelled else.
+_ENDS = (FailureKind.INFRASTRUCTURE, FailureKind.INTERRUPTED)
+
 
 class Enforcer:
     """Ends jobs, through who runs them; `notify` is called when a supervisor may be gone."""
@@ -29,13 +32,30 @@ class Enforcer:
         self._notify = notify
         self._executor = executor
         self._tasks: dict[tuple[str, int], asyncio.Task[None]] = {}
+        self._interrupted: set[tuple[str, int]] = set()  # jobs that make place for others, on their way out
         self._watches: set[asyncio.Task[None]] = set()
 
-    def cancel(self, job: DaemonJob, reason: str, kind: FailureKind = FailureKind.CANCELLED) -> None:
-        """The job is to end: as cancelled, or as failed by the machine. Asking again changes nothing."""
+    def cancel(
+        self,
+        job: DaemonJob,
+        reason: str,
+        kind: FailureKind = FailureKind.CANCELLED,
+    ) -> None:
+        """The job is to end: as cancelled, as interrupted, or as failed by the machine.
+
+        Asking again changes nothing, but that one which is only interrupted is ended as it is said then.
+        """
         reason = reason or "the job was cancelled"
+        interrupts = kind is FailureKind.INTERRUPTED
         fate = Fate(kind, f"{reason}; its supervisor did not end it and was killed")
         now = asyncio.get_running_loop().time()
+        if interrupts:
+            self._interrupted.add(job.key)
+            job.on_end(lambda: self._interrupted.discard(job.key))
+        elif job.key in self._interrupted:
+            self._interrupted.discard(job.key)
+            if (task := self._tasks.pop(job.key, None)) is not None:
+                task.cancel()
         self._begin(job, fate, reason, rules.begin(now, job.limits.cancel_seconds))
 
     def set_deadline(self, job: DaemonJob, age_seconds: float = 0.0) -> None:
@@ -79,7 +99,8 @@ class Enforcer:
 
     def _finish(self, job: DaemonJob, task: asyncio.Task[None]) -> None:
         """One job's trouble is nobody else's."""
-        self._tasks.pop(job.key, None)
+        if self._tasks.get(job.key) is task:
+            del self._tasks[job.key]
         error = None if task.cancelled() else task.exception()
         if error is not None:
             log.error("a bug in the agent while it ended job %s", job.folder.job, exc_info=error)
@@ -110,7 +131,7 @@ class Enforcer:
             log.warning("job %s: its supervisor does not answer; it was sent SIGTERM", job.folder.job)
         if action is Measure.TELL:
             return None
-        kind = fate.kind if fate.kind is FailureKind.INFRASTRUCTURE else FailureKind.CANCELLED
+        kind = fate.kind if fate.kind in _ENDS else FailureKind.CANCELLED
         return _EVENTS.get(await asyncio.to_thread(self._executor.ask_to_end, job.folder, reason, kind))
 
     async def _kill(self, job: DaemonJob) -> None:

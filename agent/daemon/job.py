@@ -64,7 +64,8 @@ class JobLimits:
     @classmethod
     def of(cls, spec: JobSpec) -> "JobLimits":
         """Those that a job asks for."""
-        return cls(spec.timeout_minutes * 60, spec.cancel_timeout_minutes * 60)
+        grace = spec.grace_seconds if spec.is_interruptible else 0.0
+        return cls(spec.timeout_minutes * 60, spec.cancel_timeout_minutes * 60 + grace)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,8 @@ class Fate:
     @property
     def conclusion(self) -> Conclusion:
         """As the supervisor would have said it."""
+        if self.kind is FailureKind.INTERRUPTED:
+            return Conclusion.INTERRUPTED
         is_cancelled = self.kind in (FailureKind.CANCELLED, FailureKind.TIMEOUT)
         return Conclusion.CANCELLED if is_cancelled else Conclusion.FAILURE
 

@@ -217,16 +217,20 @@ class JobTable:
             raise AgentError(trouble)
         await self._executor.launch(folder)
 
-    async def cancel(self, job: str, lease: int, reason: str) -> None:
-        """Have the attempt end: its supervisor is asked, and killed when it does not see to it."""
+    async def cancel(self, job: str, lease: int, reason: str, *, interrupts: bool = False) -> None:
+        """Have the attempt end: its supervisor is asked, and killed when it does not see to it.
+
+        `interrupts`: it makes place for another job, and is to keep what its next try goes on from.
+        """
         held = self._jobs.get((job, lease))
         if held is None:
             return
         async with self._launching:
             pass  # a supervisor that was being started listens now
-        log.info("job %s is to be cancelled: %s", job, reason)
+        log.info("job %s is to be %s: %s", job, "interrupted" if interrupts else "cancelled", reason)
         if held.state in (DaemonJobState.RUNNING, DaemonJobState.LEAVING):
-            self._enforcer.cancel(held, reason)
+            kind = FailureKind.INTERRUPTED if interrupts else FailureKind.CANCELLED
+            self._enforcer.cancel(held, reason, kind)
 
     def fail(self, gpus: Collection[str], reason: str) -> None:
         """These GPUs are broken: the attempts that have one of them fail, as failed by the machine. Others are left alone."""

@@ -115,7 +115,7 @@ class HeldLeases:
     async def _cancel(self, cancel: m.Cancel) -> None:
         await self._wait_until_taken(cancel.job, cancel.lease)
         await self._events.wait_for(cancel.job, cancel.lease)
-        await self._jobs.cancel(cancel.job, cancel.lease, cancel.reason)
+        await self._jobs.cancel(cancel.job, cancel.lease, cancel.reason, interrupts=cancel.interrupts)
 
     async def _revoke(self, revoke: m.Revoke) -> None:
         await self._wait_until_taken(revoke.job, revoke.lease)

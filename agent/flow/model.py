@@ -185,6 +185,8 @@ class Job:
     priority: Template = 0
     nodes: Template = 1
     retry: Template = None  # a number, or {max, on, backoff: {seconds, factor, most}}: an addition of ours
+    interruptible: Template = False  # ours, as the next one
+    checkpoints: Template = None  # paths, or {paths, every, grace, tries, keep}
     call: FlowCall | None = None
     stages: tuple[FlowStage, ...] = ()
     brings: "tuple[BroughtData, ...]" = ()

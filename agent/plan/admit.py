@@ -13,6 +13,7 @@ from agent.plan.decisions import AskGate, JoinGroup, QueueJob
 from agent.plan.draft import Draft
 from agent.plan.ends import end_job
 from agent.plan.results import cancelled, failed, impossible
+from agent.plan.resuming import evaluate_checkpoints
 from agent.plan.scopes import calling_jobs, scope_of
 from agent.plan.state import Gate, GroupPlace, JobPhase, JobState
 from agent.plan.transitions import Move, next_phase
@@ -75,6 +76,7 @@ def _admit(draft: Draft, job: JobState) -> None:
         evaluate_retry(
             draft.flow, draft.state, job
         )  # what is wrong with it is told now, not at the first failure
+        evaluate_checkpoints(draft.flow, draft.state, job)
     except AgentError as error:
         end_job(draft, job, impossible(error, draft.written(job.node)), announce=True)
         return
@@ -122,5 +124,10 @@ def _launch(draft: Draft, job: JobState) -> None:
         end_job(draft, job, impossible(error, draft.written(job.node)), announce=True)
         return
     phase = next_phase(job.phase, Move.QUEUE)
-    draft.put(replace(job, phase=phase, continue_on_error=spec.continue_on_error, retry_at=None))
-    draft.decide(QueueJob(spec))
+    ranked_at = draft.now if job.ranked_at is None else job.ranked_at
+    draft.put(
+        replace(
+            job, phase=phase, continue_on_error=spec.continue_on_error, retry_at=None, ranked_at=ranked_at
+        )
+    )
+    draft.decide(QueueJob(spec, ranked_at))

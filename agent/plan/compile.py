@@ -9,12 +9,14 @@ from agent.flow.expressions import evaluate_template, to_text
 from agent.flow.model import MOST_MINUTES, Flow, Job, Step, StepKind
 from agent.flow.references import refer
 from agent.flow.stages import FlowStage, order_stages
+from agent.plan.checkpoints import add_checkpoint_steps, compile_checkpoints, resume_context
 from agent.plan.contexts import evaluate_environment, job_contexts, read_amount, show_name
 from agent.plan.data import add_data_steps, evaluate_brings, evaluate_keeps
 from agent.plan.scopes import calling_jobs, flow_of, scope_of, written_job
 from agent.plan.secret_names import list_secrets, list_unset
 from agent.plan.state import JobState, RunState
 from agent.spec import job as spec
+from agent.spec.checkpoints import Checkpoints
 from agent.spec.conventions import JOB_TOKEN
 from agent.spec.request import MOST_NODES, MOST_PRIORITY, read_request, read_whole
 from agent.spec.stages import StageSpec, StagesWork
@@ -38,6 +40,7 @@ def compile_job(flow: Flow, state: RunState, job: JobState) -> spec.JobSpec:
     scope = scope_of(job.node)
     own, written = flow_of(flow, state, scope), written_job(flow, state, job.node)
     contexts = job_contexts(flow, state, job)
+    checkpoints, resume = compile_checkpoints(written, contexts), resume_context(written, job)
     labels, group = _runs_on(evaluate_template(written.runs_on, contexts), written)
     secrets, callers = list_secrets(flow, state, job)
     shell, folder = written.defaults.shell, written.defaults.working_directory
@@ -47,7 +50,7 @@ def compile_job(flow: Flow, state: RunState, job: JobState) -> spec.JobSpec:
         job=job.id,
         key=job.key,
         name=show_name(flow, state, job),
-        work=_lower_work(own, written, scope, brings, keeps),
+        work=_lower_work(own, written, scope, brings, keeps, checkpoints),
         runs_on=tuple(dict.fromkeys((*labels, *state.request.labels))),
         group=group,
         env=tuple(
@@ -74,7 +77,10 @@ def compile_job(flow: Flow, state: RunState, job: JobState) -> spec.JobSpec:
         environment_url=_environment_url(written),
         permissions=_permissions(flow, state, job),
         attempt=job.attempt,
-        contexts=flow.dialect.called_contexts(contexts, own.file) if scope else contexts,
+        contexts={
+            **(flow.dialect.called_contexts(contexts, own.file) if scope else contexts),
+            **resume,
+        },
         source=state.request.source,
         event_apart=state.request.event_apart,
         pins=state.request.pins,
@@ -86,17 +92,24 @@ def compile_job(flow: Flow, state: RunState, job: JobState) -> spec.JobSpec:
         keeps=keeps,
         apps=tuple(_app(app, contexts) for app in written.apps),
         nodes=_whole(written.nodes, contexts, "nodes", least=1, most=MOST_NODES),
+        is_interruptible=evaluate_template(written.interruptible, contexts) is True,
+        checkpoints=checkpoints,
     )
 
 
 def _lower_work(
-    own: Flow, job: Job, scope: str, brings: "tuple[Bring, ...]", keeps: "tuple[Keep, ...]"
+    own: Flow,
+    job: Job,
+    scope: str,
+    brings: "tuple[Bring, ...]",
+    keeps: "tuple[Keep, ...]",
+    checkpoints: Checkpoints | None,
 ) -> spec.Work:
     """What a job of the flow `own` does, as an agent is told it."""
     if job.stages:
         return StagesWork(lower_stages(job.stages), own.title)
     steps = tuple(_move_steps(lower_steps(job.steps), own.file if scope else ""))
-    return spec.StepsWork(add_data_steps(steps, brings, keeps))
+    return spec.StepsWork(add_data_steps(add_checkpoint_steps(steps, checkpoints), brings, keeps))
 
 
 def lower_stages(stages: tuple[FlowStage, ...]) -> tuple[StageSpec, ...]:

@@ -40,7 +40,7 @@ def add_data_steps(
 
     A checkout empties the folder that it fills: what is brought comes after those that the job begins with.
     """
-    checkouts = list(takewhile(_is_checkout, steps))
+    checkouts = list(takewhile(is_checkout, steps))
     rest = steps[len(checkouts) :]
     return (*checkouts, *_before(brings, keeps), *rest, *_after(rest, keeps))
 
@@ -82,7 +82,7 @@ def _action(step: str, name: str, action: str, **fields: Any) -> StepSpec:
     return StepSpec(SpecStepKind.USES, step, name=name, uses=f"flow-agent/{action}@v1", **fields)
 
 
-def _is_checkout(step: StepSpec) -> bool:
+def is_checkout(step: StepSpec) -> bool:
     """Whether the step is somebody's action of that name: `owner/checkout@ref`."""
     return (step.uses or "").partition("@")[0].rpartition("/")[2] == "checkout"
 

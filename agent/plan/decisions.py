@@ -10,9 +10,10 @@ from agent.spec.outcome import Conclusion, JobResult
 
 @dataclass(frozen=True, slots=True)
 class QueueJob:
-    """Offer this job to the agents."""
+    """Offer this job to the agents; it has the place in the queue of one that came at `ranked_at` (None: now)."""
 
     spec: JobSpec
+    ranked_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,14 @@ class EndJob:
     key: str
     result: JobResult
     name: str = ""  # to show; empty: its key
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainEnd:
+    """A job that has ended, as its own word told, is told of otherwise."""
+
+    job: JobId
+    result: JobResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,4 +75,4 @@ class EndRun:
     conclusion: Conclusion
 
 
-Decision = QueueJob | CancelJob | EndJob | AskGate | JoinGroup | LeaveGroup | EndRun
+Decision = QueueJob | CancelJob | EndJob | ExplainEnd | AskGate | JoinGroup | LeaveGroup | EndRun

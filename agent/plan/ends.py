@@ -6,12 +6,12 @@ from hashlib import sha256
 from agent.errors import AgentError
 from agent.flow.expressions import CostError, evaluate, is_truthy
 from agent.ids import JobId, make_id
-from agent.plan.contexts import evaluate_retry, node_contexts
-from agent.plan.decisions import CancelJob, EndJob, LeaveGroup
+from agent.plan.contexts import node_contexts
+from agent.plan.decisions import CancelJob, EndJob, ExplainEnd, LeaveGroup
 from agent.plan.draft import Draft
 from agent.plan.needs import is_cancelled, status_functions
 from agent.plan.results import cancelled
-from agent.plan.scopes import scope_of
+from agent.plan.resuming import choose_next_try, explain_end, note_next_try
 from agent.plan.state import GroupPlace, JobPhase, JobState, RunStart
 from agent.plan.transitions import Move, next_phase
 from agent.spec.outcome import Conclusion, JobResult
@@ -30,18 +30,20 @@ def finish_job(draft: Draft, job: JobId, result: JobResult) -> None:
     state = draft.state.job_by_id(job)
     if state is None or state.phase not in _OUT:
         return
-    delay = _delay_of_retry(draft, state, result)
-    if delay is None:
-        end_job(draft, state, result)
+    following = choose_next_try(draft, state, result)
+    if following is None:
+        told = explain_end(draft, state, result)
+        if told != result:
+            draft.decide(ExplainEnd(state.id, told))
+        end_job(draft, state, told)
         return
-    attempt = state.attempt + 1
+    again = note_next_try(state, following)
     draft.put(
         replace(
-            state,
-            id=make_job_id(draft.state.request, state.key, attempt),
+            again,
+            id=make_job_id(draft.state.request, state.key, again.attempt),
             phase=next_phase(state.phase, Move.REST),
-            attempt=attempt,
-            retry_at=draft.now + delay,
+            retry_at=draft.now + following.delay,
         )
     )
 
@@ -118,19 +120,3 @@ def _cancel_call(draft: Draft, job: JobState, reason: str, *, is_forced: bool) -
         return
     draft.put(replace(job, cancel_requested=True))
     cancel_scope(draft, job.key, reason, is_forced=is_forced)
-
-
-def _delay_of_retry(draft: Draft, job: JobState, result: JobResult) -> float | None:
-    """Seconds until a failed job is tried again; None: it is not."""
-    if result.conclusion is not Conclusion.FAILURE or job.cancel_requested:
-        return None
-    if is_cancelled(draft.state, scope_of(job.node)):
-        return None
-    try:
-        retry = evaluate_retry(draft.flow, draft.state, job)
-    except AgentError:  # told when the job was queued for the first time; then it was not queued
-        return None
-    kind = result.failure_kind.value if result.failure_kind else "user"
-    if job.attempt > retry.most or not retry.applies(kind, result.exit_code):
-        return None
-    return retry.delay(job.attempt)

@@ -98,6 +98,10 @@ class JobState:
     places: tuple[GroupPlace, ...] = ()  # its concurrency groups, in the order in which they are entered
     gate: Gate | None = None
     retry_at: float | None = None  # when a RESTING job is tried again
+    resume_reason: str = ""  # why it is tried again: an agent.spec.checkpoints.ResumeReason
+    interruptions: int = 0  # of its tries
+    losses: int = 0  # of its tries, those that its checkpoints made good
+    ranked_at: float | None = None  # when it was queued first: its place in the queue
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import ClassVar
 
 from agent.ids import JobId, RunId
+from agent.spec.checkpoints import GRACE_SECONDS, Checkpoints
 from agent.spec.conventions import RELEASED, find_conventions
 from agent.spec.data import Bring, Keep
 from agent.spec.event_apart import EventApart, fill_in, hollow_out
@@ -225,11 +226,18 @@ class JobSpec:
     apps: tuple[AppSpec, ...] = ()
     unset_secrets: tuple[str, ...] = ()  # that its flow names and nobody has set: they are empty
     event_apart: EventApart | None = None  # a long event, kept once for all jobs of the run
+    is_interruptible: bool = False  # for a job that comes before it; then it is queued again
+    checkpoints: Checkpoints | None = None
     version: int = SPEC_VERSION
 
     def context(self, name: str) -> Mapping[str, object]:
         """The settled context of that name; empty where nobody brought it."""
         return self.contexts.get(name, _NOTHING)
+
+    @property
+    def grace_seconds(self) -> float:
+        """How long its processes may take after SIGTERM, when it is interrupted."""
+        return GRACE_SECONDS if self.checkpoints is None else self.checkpoints.grace_seconds
 
     @property
     def has_data_folders(self) -> bool:
@@ -274,7 +282,7 @@ class JobSpec:
             fields["steps"] = work.steps
         if fields["conventions"] == RELEASED:
             del fields["conventions"]
-        for name in ("brings", "keeps", "apps", "unset_secrets"):
+        for name in ("brings", "keeps", "apps", "unset_secrets", "is_interruptible", "checkpoints"):
             if not fields[name]:
                 del fields[name]
         if fields["event_apart"] is None:

@@ -13,6 +13,7 @@ class Conclusion(StrEnum):
     FAILURE = "failure"
     CANCELLED = "cancelled"
     SKIPPED = "skipped"
+    INTERRUPTED = "interrupted"  # of a try alone: the job has another one
 
 
 class FailureKind(StrEnum):
@@ -21,6 +22,7 @@ class FailureKind(StrEnum):
     USER = "user"  # a step's command or action failed
     TIMEOUT = "timeout"
     CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"  # nobody's: a job that comes before it took its place
     LOST = "lost"  # the supervisor died or the agent vanished
     OOM = "oom"
     GPU = "gpu"

@@ -52,6 +52,7 @@ APPS_VERSION = 4  # the first one with ports of apps, and with what sessions say
 EVENT_PARTS_VERSION = 6  # the first one with long events, which come in parts and not with their job
 EVENT_PART_BYTES = 1 << 20  # of an event's document in one part, before compression; its last part has less
 INVENTORY_VERSION = 6  # the first one with `inventory`; before, an agent connects anew to say what it has
+# 6 (`agent.spec.checkpoints.PROTOCOL`) is the first one with checkpoints, and with `interrupts` of `cancel`.
 ATTACH_WINDOW_FRAMES = 16  # of one session and direction, that may be on their way and not taken
 TAKEN_TOGETHER = 4  # frames that one `attach_taken` of ours says, where more are on their way
 ATTACH_FRAME_BYTES = 8 << 10  # of data in one of them
@@ -234,12 +235,16 @@ class Ack:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """End the job: steps that run `always()` still get their turn."""
+    """End the job: steps that run `always()` still get their turn.
+
+    `interrupts`: it makes place for another job, and is tried again from where it is; an agent that does not know the key cancels it.
+    """
 
     KIND: ClassVar[str] = "cancel"
     job: str
     lease: int
     reason: str
+    interrupts: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -278,10 +278,10 @@ class ServerProtocol:
         if offset is not None:
             self._say(m.Ack(job, lease, offset, answer))
 
-    def cancel(self, job: str, lease: int, reason: str) -> None:
-        """Ask the agent to end the job."""
+    def cancel(self, job: str, lease: int, reason: str, *, interrupts: bool = False) -> None:
+        """Ask the agent to end the job; `interrupts`: so that its next try can go on from there."""
         if self._is_here(job, lease):
-            self._say(m.Cancel(job, lease, reason))
+            self._say(m.Cancel(job, lease, reason, interrupts))
 
     def release(self, job: str, lease: int) -> None:
         """The journal is complete and stored: the agent may forget the job."""

@@ -362,7 +362,7 @@ class LocalJobs:
                 **scrub_environment(os.environ),
                 "FLOW_ARTIFACTS": str(self._folder / "artifacts"),
                 "FLOW_ATTEMPT": f"{spec.attempt} {spec.key}",  # whose artifacts they are
-                **self._kept.describe(spec),
+                **self._kept.describe(spec, is_in_place=self._options.in_place),
                 **({} if self._options.in_place else {GIT_CEILING: str(self._folder)}),
             },
         )

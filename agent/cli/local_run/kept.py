@@ -182,29 +182,36 @@ class OpenRun:
 
         return str(find_root(Path(self._flow.file)).resolve())
 
-    def describe(self, spec: JobSpec) -> dict[str, str]:
+    def describe(self, spec: JobSpec, *, is_in_place: bool) -> dict[str, str]:
         """The variable that tells the steps of a job where to keep; it is a folder that is there only if they may."""
-        if not spec.keeps and not spec.brings:
+        keeps_checkpoints = spec.checkpoints is not None and not is_in_place
+        if not spec.keeps and not spec.brings and not keeps_checkpoints:
             return {}
         self._store.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return {
-            "FLOW_KEPT": str(self.open_folder() if spec.keeps else self._flow_folder),
+            "FLOW_KEPT": str(self.open_folder() if spec.keeps or keeps_checkpoints else self._flow_folder),
             "FLOW_DATASETS": str(self._store.datasets),
             "FLOW_CACHES": str(self._store.folder / "caches"),
         }
 
     def list_kept(self, node: str) -> list[dict[str, Any]]:
         """What the jobs of a node of this run have kept, volumes too."""
-        return [] if self.folder is None else list(list_notes(self.folder, node=node))
+        kept = [] if self.folder is None else list(list_notes(self.folder, node=node))
+        return [note for note in kept if note["kind"] != "checkpoint"]
+
+    def find_checkpoint(self, key: str) -> dict[str, Any] | None:
+        """The checkpoint that the job of that key has kept last."""
+        kept = [] if self.folder is None else list_notes(self.folder)
+        return next((note for note in kept if note["kind"] == "checkpoint" and note["key"] == key), None)
 
     def end(self, state: RunState, tag: str) -> list[Path]:
-        """The run is over: what it kept is there for others, volumes go. Gives the places, for people."""
+        """The run is over: what it kept is there for others, volumes and checkpoints go. Gives the places, for people."""
         if self.folder is None:
             return []
         for half in self.folder.glob(".making-*"):  # of a job that was killed
             remove_tree(half)
         for note in list(list_notes(self.folder)):
-            if note["kind"] == "volume":
+            if note["kind"] in ("volume", "checkpoint"):
                 (self.folder / f"{note['name']}.json").unlink()
                 remove_tree(Path(note["folder"]))
         notes = list(list_notes(self.folder))

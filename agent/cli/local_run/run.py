@@ -30,6 +30,7 @@ from agent.plan import (
     EndJob,
     EndRun,
     Event,
+    ExplainEnd,
     GateSet,
     JobFinished,
     JobStarted,
@@ -194,6 +195,8 @@ class LocalRun:
             match decision:
                 case QueueJob(spec):
                     self._enqueue(spec)
+                case ExplainEnd(_job, result):
+                    self._warn(result.message)
                 case CancelJob(job, reason):
                     self._cancel(job, reason)
                 case EndJob(_job, key, result):
@@ -213,7 +216,7 @@ class LocalRun:
             self._end_unstarted(spec, refused(refusal))
             return
         try:
-            self._queue.add(self._sources.fill_in(spec) if spec.brings else spec)
+            self._queue.add(self._sources.fill_in(spec) if spec.brings or spec.checkpoints else spec)
         except AgentError as error:  # it was there when the run began, or came from a job of this run
             self._end_unstarted(spec, failed(str(error)))
 

@@ -11,6 +11,7 @@ from agent.flow.expressions import PLANNING, spending
 from agent.flow.model import Flow
 from agent.plan import RunState
 from agent.plan.sources import list_sources
+from agent.spec.checkpoints import RESUME, Checkpoints
 from agent.spec.data import Bring, BringKind, check_tag
 from agent.spec.job import JobSpec
 from agent.spec.run_names import find_number
@@ -35,7 +36,21 @@ class LocalSources:
 
     def fill_in(self, spec: JobSpec) -> JobSpec:
         """The specification with what each source has come to. Raises NotFoundError."""
-        return replace(spec, brings=tuple(self.find(bring) for bring in spec.brings))
+        found = replace(spec, brings=tuple(self.find(bring) for bring in spec.brings))
+        return self._find_checkpoint(found, spec.checkpoints) if spec.checkpoints else found
+
+    def _find_checkpoint(self, spec: JobSpec, checkpoints: Checkpoints) -> JobSpec:
+        """With the newest checkpoint that an earlier try of the job has kept."""
+        note = self._run.find_checkpoint(spec.key) if spec.attempt > 1 else None
+        if note is None:
+            return spec
+        told = {"reason": spec.context(RESUME).get("reason"), "artifact": note}
+        resume = {**spec.context(RESUME), "path": checkpoints.paths[0]}
+        return replace(
+            spec,
+            checkpoints=replace(checkpoints, found=json.dumps(told)),
+            contexts={**spec.contexts, RESUME: resume},
+        )
 
     def find(self, bring: Bring) -> Bring:
         """What it has come to. Raises NotFoundError, with its place and what to do."""

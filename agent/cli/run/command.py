@@ -102,10 +102,7 @@ def _show(arguments: argparse.Namespace) -> int:
     attempt = f"  attempt {run['attempt']}" if run["attempt"] > 1 else ""
     out.write(f"run {run['id']}  {name}{attempt}  {_state(run)}  {_course(run, client.url)}\n")
     out.write(f"{plain(page_of(run, client.url))}\n\n")
-    rows = [
-        [_show_key(job), _state(job), job["agent"] or "", job["waiting"] or job["message"] or ""]
-        for job in run["jobs"]
-    ]
+    rows = [[_show_key(job), _state(job), job["agent"] or "", _explain(job)] for job in run["jobs"]]
     print_table(["job", "state", "agent", "why"], rows, out, state=1, cuts=False)
     show_stages(client, arguments.run, out)
     apps = list_apps(run)
@@ -188,6 +185,12 @@ def _screen(arguments: argparse.Namespace, *, shows_jobs: bool) -> Screen:
 
 def _show_key(job: Mapping[str, Any]) -> str:
     return str(job["key"]) + (f" (attempt {job['attempt']})" if job["attempt"] > 1 else "")
+
+
+def _explain(job: Mapping[str, Any]) -> str:
+    """Why it waits, or how it ended; of one that goes on from a checkpoint also what was lost."""
+    resumed = job.get("resumed") or {}
+    return "; ".join(filter(None, (job["waiting"] or job["message"], resumed.get("lost"))))
 
 
 def _state(thing: Mapping[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """A program in the job's container that somebody talks to (agent.job.attach.program.Program)."""
 
 import asyncio
+import signal
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -60,8 +61,10 @@ class ContainerProgram(ConversationProgram):
                 _engine_of(self._job),
                 self._job.containers.container["id"],
                 self._mark,
-                interrupt_seconds=min(graces.interrupt_seconds, graces.terminate_seconds),
-                terminate_seconds=graces.terminate_seconds,
+                (
+                    (signal.SIGINT, min(graces.interrupt_seconds, graces.terminate_seconds)),
+                    (signal.SIGTERM, graces.terminate_seconds),
+                ),
             )
 
 

@@ -155,13 +155,7 @@ class ContainerHost:
         try:
             code = await asyncio.shield(task)
         except asyncio.CancelledError:
-            await stop_program(
-                self._engine,
-                self._container,
-                mark,
-                interrupt_seconds=graces.interrupt_seconds,
-                terminate_seconds=graces.terminate_seconds,
-            )
+            await stop_program(self._engine, self._container, mark, graces.gentle_signals)
             await _let_go(task)
             raise
         await self._memory.look(self._container, code)
@@ -238,10 +232,9 @@ class ActionHost:
         return await self._engine.create(self._name, self._blueprint)
 
     async def _stop(self, container: str, graces: Graces) -> None:
-        """SIGINT, SIGTERM; removing it is SIGKILL."""
-        graced = ((signal.SIGINT, graces.interrupt_seconds), (signal.SIGTERM, graces.terminate_seconds))
+        """The gentle signals; removing it is SIGKILL."""
         with contextlib.suppress(AgentError):  # gone already
-            for number, seconds in graced:
+            for number, seconds in graces.gentle_signals:
                 await self._engine.signal(container, number)
                 if await self._has_ended(container, seconds):
                     return

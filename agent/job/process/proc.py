@@ -132,3 +132,25 @@ def session_of(pid: int) -> int:
         return os.getsid(pid)
     except OSError:
         return -1
+
+
+def list_written(pid: int) -> set[str]:
+    """The files that the process has open for writing; of one that is not ours to look at, none."""
+    found: set[str] = set()
+    folder = f"/proc/{pid}"
+    try:
+        numbers = os.listdir(f"{folder}/fd")  # noqa: PTH208 - names alone
+    except OSError:
+        return found
+    for number in numbers:
+        with contextlib.suppress(OSError, ValueError):
+            path = os.readlink(f"{folder}/fd/{number}")  # noqa: PTH115 - what it is called, no path of ours
+            if path.startswith("/") and _is_open_for_writing(f"{folder}/fdinfo/{number}"):
+                found.add(path)
+    return found
+
+
+def _is_open_for_writing(info: str) -> bool:
+    with open(info, encoding="ascii") as lines:  # noqa: PTH123
+        flags = next(line for line in lines if line.startswith("flags:"))
+    return int(flags.split()[1], 8) & os.O_ACCMODE != os.O_RDONLY

@@ -10,8 +10,9 @@ import asyncio
 import contextlib
 import os
 import signal
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -22,14 +23,27 @@ from agent.job.process.proc import (
     list_descendants,
     list_marked,
     list_processes,
+    list_written,
     session_of,
     signal_all,
 )
 
+_CLOCK_TICK_SECONDS = 0.02  # the clock of files lags behind
 _OOM_SCORE = Path("/proc/self/oom_score_adj")
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
+
+
+@dataclass(slots=True)
+class InterruptionNotice:
+    """Whether the job has to make place for another one: then its processes get SIGTERM and `grace_seconds` to write
+    down how far they are. `torn` are the files that whoever was ended had open for writing.
+    """
+
+    grace_seconds: float = 0.0
+    is_asked: bool = False
+    torn: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +52,16 @@ class Graces:
 
     interrupt_seconds: float = 7.5
     terminate_seconds: float = 2.5
+    interruption: InterruptionNotice = field(
+        default_factory=InterruptionNotice
+    )  # known when it is to end, not before
+
+    @property
+    def gentle_signals(self) -> tuple[tuple[signal.Signals, float], ...]:
+        """What is sent before SIGKILL, and for how long it is waited after each."""
+        if self.interruption.is_asked:
+            return ((signal.SIGTERM, self.interruption.grace_seconds),)
+        return ((signal.SIGINT, self.interrupt_seconds), (signal.SIGTERM, self.terminate_seconds))
 
 
 async def run_process(
@@ -227,6 +251,9 @@ async def stop_tree(
         tree.update(_grow(tree), list_marked(mark))
         return [pid for pid in tree if is_alive(pid)]
 
+    if graces.interruption.is_asked:
+        await _interrupt(living, graces.interruption)
+        return
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process, first)
     if await _gone_within(living, graces.interrupt_seconds):
@@ -237,6 +264,37 @@ async def stop_tree(
     while members := living():
         signal_all(members, signal.SIGKILL)
         await asyncio.gather(*map(_gone, members))
+
+
+async def _interrupt(living: Callable[[], list[int]], interruption: InterruptionNotice) -> None:
+    """SIGTERM to all of the tree and the job's own grace, then SIGKILL.
+
+    They are stopped while it is noted which files they write: of who dies of the signal, these are torn.
+    """
+    members = living()
+    writing = _stop_and_note(members)
+    began = time.time()
+    signal_all(members, signal.SIGTERM)
+    signal_all(members, signal.SIGCONT)
+    has_gone = await _gone_within(living, interruption.grace_seconds)
+    # Who lived on has closed them, and written them anew.
+    interruption.torn |= {path for path in writing if not _is_changed_since(path, began)}
+    while not has_gone and (members := living()):
+        interruption.torn |= _stop_and_note(members)
+        signal_all(members, signal.SIGKILL)
+        await asyncio.gather(*map(_gone, members))
+
+
+def _stop_and_note(members: list[int]) -> set[str]:
+    signal_all(members, signal.SIGSTOP)
+    return {path for pid in members for path in list_written(pid)}
+
+
+def _is_changed_since(path: str, began: float) -> bool:
+    try:
+        return Path(path).stat().st_mtime > began + _CLOCK_TICK_SECONDS
+    except OSError:
+        return True
 
 
 async def _gone_within(living: Callable[[], list[int]], seconds: float) -> bool:

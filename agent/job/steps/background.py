@@ -9,9 +9,12 @@ from dataclasses import dataclass
 
 from agent.job.output.recorder import StepLog
 from agent.job.steps.turns import CANCELLED, FAILED, SUCCESS, StepEnd, Turn, settle
+from agent.spec.checkpoints import CHECKPOINT_STEP
+from agent.spec.data import LIVE_STEP
 from agent.spec.job import SpecStepKind, StepSpec
 from agent.spec.outcome import Conclusion
 
+_ENDLESS = (LIVE_STEP, CHECKPOINT_STEP)  # they go on until the planner's own step ends them
 MAX_RUNNING = 10  # more than these wait for one of them to end
 
 
@@ -42,7 +45,8 @@ class Background:
 
     def select(self, spec: StepSpec) -> list[Item]:
         """The steps that a control step is about, less those that have been counted."""
-        names = tuple(self._items) if spec.kind is SpecStepKind.WAIT_ALL else spec.targets
+        every = tuple(name for name in self._items if name not in _ENDLESS)
+        names = every if spec.kind is SpecStepKind.WAIT_ALL else spec.targets
         items = (self._items[name] for name in names if name in self._items)
         return [item for item in items if item.end is None]
 

@@ -115,6 +115,7 @@ def make_contexts(
         "inputs": scope.inputs,
         "vars": settled("vars"),
         "needs": settled("needs"),
+        "resume": job.resume,
         "secrets": job.secrets,
     }
     if scope.is_composite:

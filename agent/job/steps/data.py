@@ -9,7 +9,8 @@ from agent import codec
 from agent.errors import AgentError
 from agent.job.steps.state import RunningJob
 from agent.plain_files import read_plain
-from agent.spec.data import Bring, Keep
+from agent.spec.checkpoints import Checkpoints
+from agent.spec.data import Bring, Keep, KeepKind
 
 _TEXTS = "_texts.json"
 _MOST_BYTES = 16 << 20
@@ -36,6 +37,8 @@ def write_errand(job: RunningJob, step: str) -> Path:
         "store": "" if job.settings.kept_folder is None else str(job.settings.kept_folder),
         "store_bytes": job.settings.kept_limit_bytes,
     }
+    if job.spec.checkpoints is not None:
+        errand["checkpoints"] = _describe_checkpoints(job, job.spec.checkpoints)
     file = job.places.temp / f"_data{step}.json"
     making = file.with_name(f"{file.name}.{os.urandom(6).hex()}")
     making.write_text(codec.dump(errand), encoding="utf-8")
@@ -50,6 +53,15 @@ def read_texts(job: RunningJob) -> dict[str, str]:
     except (OSError, ValueError, AgentError):
         return {}
     return {str(name): str(text) for name, text in read.items()} if isinstance(read, dict) else {}
+
+
+def _describe_checkpoints(job: RunningJob, checkpoints: Checkpoints) -> dict[str, Any]:
+    said: dict[str, Any] = dict(codec.to_json(checkpoints))
+    said["paths"] = [_describe(job, Keep(KeepKind.ARTIFACT, path)) for path in checkpoints.paths]
+    said["is_in_container"] = job.is_in_container
+    said["is_interrupted"] = job.interruption.is_asked
+    said["torn"] = sorted(job.interruption.torn)
+    return said
 
 
 def _describe(job: RunningJob, thing: Bring | Keep) -> dict[str, Any]:

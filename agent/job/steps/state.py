@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent.flow.expressions import to_text
 from agent.job.commands.files import CommandFolder
 from agent.job.commands.problem_matchers import ProblemMatchers
 from agent.job.folder.attempt import JobFolder
@@ -17,12 +18,13 @@ from agent.job.output.recorder import Recorder, StepLog
 from agent.job.process.cgroup import JobGroup
 from agent.job.process.environment import JobEnvironment
 from agent.job.process.hosts import MachineHost, StepHost
-from agent.job.process.processes import Graces
+from agent.job.process.processes import Graces, InterruptionNotice
 from agent.job.steps.deadlines import Deadline
 from agent.job.steps.parts import Bystander, StepAction, View
 from agent.job.steps.people import People
 from agent.job.steps.places import Places
 from agent.spec.apps import AppState
+from agent.spec.checkpoints import RESUME
 from agent.spec.conventions import Conventions
 from agent.spec.job import JobSpec
 from agent.spec.outcome import Conclusion, FailureKind
@@ -144,6 +146,7 @@ class RunningJob:
     told: set[str] = field(default_factory=set)  # what is said once a job, and was
     has_background: Callable[[], bool] = lambda: False  # whether steps run beside the others
     held_settings: JobSettings | None = None  # those with its room, while it has given that back
+    interruption: InterruptionNotice = field(default_factory=InterruptionNotice)
     command_folder: CommandFolder = field(init=False)
 
     def __post_init__(self) -> None:
@@ -152,13 +155,24 @@ class RunningJob:
     @property
     def graces(self) -> Graces:
         """How long processes may take to end."""
-        return Graces(self.settings.interrupt_seconds, self.settings.terminate_seconds)
+        return Graces(self.settings.interrupt_seconds, self.settings.terminate_seconds, self.interruption)
 
     @property
     def own_variables(self) -> dict[str, str]:
         """Variables that say what is the job's own on this machine; no flow overrides them."""
         ports = {f"PORT_{app.place}": str(app.port) for app in self.apps}
-        return {**self.settings.given, **ports, **{f"APP_TOKEN_{app.place}": app.token for app in self.apps}}
+        tokens = {f"APP_TOKEN_{app.place}": app.token for app in self.apps}
+        resume = {f"AGENT_RESUME_{name.upper()}": to_text(value) for name, value in self.resume.items()}
+        return {**self.settings.given, **ports, **tokens, **resume}
+
+    @property
+    def resume(self) -> Mapping[str, object]:
+        """The context `resume`, its path as steps see it; empty for a job that is neither interruptible nor has checkpoints."""
+        said = self.spec.context(RESUME)
+        path = to_text(said.get("path"))
+        if not path or path.startswith(("/", "~")):
+            return said
+        return {**said, "path": self.show_path(self.places.workspace / path)}
 
     @property
     def is_in_container(self) -> bool:

@@ -27,6 +27,7 @@ from agent.job.steps.deadlines import Deadline
 from agent.job.steps.facts import AboutStep, find_words
 from agent.job.steps.parts import StepAction
 from agent.job.steps.state import RunningJob, StepScope
+from agent.spec.checkpoints import CHECKPOINT_STEPS
 from agent.spec.conventions import Conventions, Speech
 from agent.spec.data import DATA_STEPS
 from agent.spec.job import SpecStepKind, StepSpec
@@ -240,7 +241,7 @@ class StepRun:
     def service_variables(self) -> dict[str, str]:
         """What actions, as opposed to `run:` steps, are told: the server, a token for it, and where the code is."""
         variables = {"FLOW_SOURCE": codec.dump(self.job.spec.source)}
-        if self.spec.id in DATA_STEPS and not self.scope.is_composite:
+        if self.spec.id in (*DATA_STEPS, *CHECKPOINT_STEPS) and not self.scope.is_composite:
             variables["FLOW_DATA"] = str(write_errand(self.job, self.spec.id))
         url, token = self._services_url(), self.job.runtime_token
         if url and token:

@@ -1,6 +1,7 @@
 """The control socket of a running job: a unix socket in the job folder, one JSON object a line, one answer each.
 
 {"kind": "cancel", "reason": TEXT}   end the job the usual way         -> {"ok": true}; also "failure_kind": as what it ends
+     `interrupted`: it makes place for another one, and goes on later
 {"kind": "ping"}                     who is there?                     -> {"ok": true, "pid": N}
 {"kind": "answer", "step": N, ...}   what a person has filled in   -> {"ok": true}; `agent.job.steps.people`
 {"kind": "pause"}                    does the job's time stand still?   -> {"ok": true, "is_paused": BOOL, "paused_seconds": N, "has_room": BOOL}
@@ -30,6 +31,10 @@ class Controlled(Protocol):
 
     def cancel(self, reason: str, kind: FailureKind = FailureKind.CANCELLED) -> None:
         """End it the usual way, as what `kind` says."""
+        ...
+
+    def interrupt(self, reason: str) -> None:
+        """End it so that its next try can go on from where it is."""
         ...
 
     def answer(self, step: int, answer: HeardAnswer) -> None:
@@ -80,7 +85,11 @@ class ControlServer:
     def _answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
         kind = request.get("kind")
         if kind == "cancel":
-            self._job.cancel(str(request.get("reason", "")), _read_kind(request.get("failure_kind")))
+            reason, end = str(request.get("reason", "")), _read_kind(request.get("failure_kind"))
+            if end is FailureKind.INTERRUPTED:
+                self._job.interrupt(reason)
+            else:
+                self._job.cancel(reason, end)
             return {"ok": True}
         if kind == "answer":
             return self._take_answer(request)

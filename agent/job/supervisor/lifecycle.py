@@ -94,6 +94,7 @@ class Lifecycle:
             lambda: job.settings.gpus if job.held_settings is None else (),
             lambda: job.containers.pids,
         )
+        self._may_be_interrupted = True
 
     async def run(self) -> JobResult:
         """The job from its first to its last phase, and how it ended."""
@@ -105,6 +106,7 @@ class Lifecycle:
         try:
             for phase in PHASES:
                 if phase.is_second_half or self._is_set_up or phase is PHASES[0]:
+                    self._may_be_interrupted = not phase.is_second_half and phase.name != "hold"
                     await phase.run(self)
         finally:
             self._move_end(None)
@@ -114,20 +116,31 @@ class Lifecycle:
 
     def cancel(self, reason: str, kind: FailureKind = FailureKind.CANCELLED) -> None:
         """Somebody asked for the job's end, or the machine can't go on with it. Asking again changes nothing, but that a mere signal
-        gets its reason.
+        gets its reason, and that a job on its way out for another one ends as this.
         """
-        job = self._job
+        job, reason = self._job, reason or "the job was cancelled"
         if kind is FailureKind.INFRASTRUCTURE:
             job.log.recorder.annotate(Annotation(job.log.step, "error", reason))
-        if self._was_signalled and job.status is Conclusion.CANCELLED and reason:
+        is_explained = self._was_signalled and job.status is Conclusion.CANCELLED
+        if is_explained or job.failure_kind is FailureKind.INTERRUPTED:
             self._was_signalled = False
             job.failure_kind, job.message = kind, reason
-        self._end_early(kind, reason or "the job was cancelled")
+            return
+        self._end_early(kind, reason)
 
     def cancel_by_signal(self) -> None:
         """The same, by somebody who gives no reason: who knows it may still say it (Slurm's signals come to all processes)."""
         self._was_signalled |= self._job.status is not Conclusion.CANCELLED
         self._end_early(FailureKind.CANCELLED, "the supervisor was told to end")
+
+    def interrupt(self, reason: str) -> None:
+        """A job that comes before this one wants its place. One whose steps are done goes on to its end."""
+        job = self._job
+        if job.status is Conclusion.CANCELLED or not self._may_be_interrupted:
+            return
+        job.interruption.is_asked = True
+        job.interruption.grace_seconds = job.spec.grace_seconds
+        self._end_early(FailureKind.INTERRUPTED, reason or "a job that comes before it took its place")
 
     def answer(self, step: int, answer: HeardAnswer) -> None:
         """Somebody has answered what a step waits for. Raises AgentError when it does not, or not any more."""
@@ -402,7 +415,8 @@ class Lifecycle:
     def _end_early(self, kind: FailureKind, message: str) -> None:
         if self._job.status is Conclusion.CANCELLED:
             return
-        self._start_timer(self._job.spec.cancel_timeout_minutes * 60, self._give_up)
+        grace = self._job.interruption.grace_seconds
+        self._start_timer(grace + self._job.spec.cancel_timeout_minutes * 60, self._give_up)
         self._engine.cancel(kind, message)
         if self._stages is not None:
             self._stages.drain()
@@ -436,16 +450,22 @@ class Lifecycle:
         if job.status is Conclusion.SUCCESS:
             return JobResult(job.status, job.outputs, environment_url=job.environment_url)
         message = "; ".join(filter(None, (job.message, *job.remarks)))
-        # Taken from it (preempted), or its machine broke: nobody's wish that it ends.
-        is_taken = job.failure_kind in (FailureKind.LOST, FailureKind.INFRASTRUCTURE)
         return JobResult(
-            Conclusion.FAILURE if is_taken else job.status,
+            self._conclude(),
             job.outputs,
             job.failure_kind or (FailureKind.ACTION if job.remarks else None),
             job.masker.mask_text(message)[:_MAX_MESSAGE],
             job.exit_code,
             job.environment_url,
         )
+
+    def _conclude(self) -> Conclusion:
+        """How it ended: what broke or was taken away (preempted) has failed, what made place was interrupted; nobody has cancelled either."""
+        job = self._job
+        if job.failure_kind in (FailureKind.INFRASTRUCTURE, FailureKind.LOST):
+            return Conclusion.FAILURE
+        is_interrupted = job.status is Conclusion.CANCELLED and job.failure_kind is FailureKind.INTERRUPTED
+        return Conclusion.INTERRUPTED if is_interrupted else job.status
 
 
 PHASES = (

@@ -116,7 +116,7 @@ class AgentConnection:
         self._number: int | None = None  # of this connection among the agent's
         self._software = ""
         self._said: m.Ready | None = None
-        self._cancelled: set[tuple[str, int]] = set()
+        self._cancelled: set[tuple[str, int, bool]] = set()  # job, lease, whether it was to make place only
         self._proven = asyncio.Event()
 
     @property
@@ -178,13 +178,13 @@ class AgentConnection:
         self._protocol.acknowledge(job, lease, 0)
         self._flush()
 
-    def cancel(self, job: str, lease: int, reason: str) -> None:
+    def cancel(self, job: str, lease: int, reason: str, *, interrupts: bool = False) -> None:
         """Ask for the job's end, once on this connection, and not before it is clear which jobs are on it."""
         if (job, lease) in self._waiting:
             return  # it has not begun; it is told as soon as it has
-        if self.ready is not None and (job, lease) not in self._cancelled:
-            self._cancelled.add((job, lease))
-            self._protocol.cancel(job, lease, reason)
+        if self.ready is not None and (job, lease, interrupts) not in self._cancelled:
+            self._cancelled.add((job, lease, interrupts))
+            self._protocol.cancel(job, lease, reason, interrupts=interrupts)
             self._flush()
 
     def revoke(self, job: str, lease: int, reason: str) -> None:

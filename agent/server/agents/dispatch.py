@@ -124,6 +124,8 @@ class Dispatcher:
         for row in rows:
             if row.agent is not None and row.cancel_reason is not None:
                 self._hub.cancel(row.agent, row.id, row.lease, row.cancel_reason)
+            elif row.agent is not None and row.interrupt_reason is not None:
+                self._hub.cancel(row.agent, row.id, row.lease, row.interrupt_reason, interrupts=True)
 
     async def _give_out(self) -> bool:
         now = self._changes.clock.now()
@@ -152,6 +154,8 @@ class Dispatcher:
         )
         if choice.returns:
             await self._leases.give_room(choice.returns, standing.returning)
+        if choice.interruptions:
+            await self._leases.interrupt(choice.interruptions)
         if choice.picks:
             self._count_starts(choice.picks, waiting, capacity)
             await self._assign(choice.picks, {row.id: row.run for row in standing.queued})

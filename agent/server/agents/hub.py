@@ -79,11 +79,11 @@ class Hub:
         if connection is not None:
             connection.begin(job, lease)
 
-    def cancel(self, agent: str, job: str, lease: int, reason: str) -> None:
+    def cancel(self, agent: str, job: str, lease: int, reason: str, *, interrupts: bool = False) -> None:
         """Ask the agent to end the job. Without a connection nothing is sent: it is told when it comes back."""
         connection = self._connections.get(agent)
         if connection is not None:
-            connection.cancel(job, lease, reason)
+            connection.cancel(job, lease, reason, interrupts=interrupts)
 
     def revoke(self, agent: str, job: str, lease: int, reason: str) -> None:
         """Tell the agent, when it is connected, that the lease is over."""

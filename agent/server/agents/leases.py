@@ -12,7 +12,7 @@ from agent.errors import DamagedError, StaleLeaseError
 from agent.ids import JobId
 from agent.plan import JobStarted, cancelled
 from agent.server.agents.job_records import JobRecords
-from agent.server.agents.scheduler import Pick, Seat
+from agent.server.agents.scheduler import Interruption, Pick, Seat
 from agent.server.events.changes import Change, Changes
 from agent.server.events.live import agent_topic
 from agent.server.runs import gangs
@@ -137,6 +137,17 @@ class Leases:
                 if taken is not None:
                     await change.tell_job(taken)
                     change.wake(agent_topic(row.agent))
+
+    async def interrupt(self, interruptions: Sequence[Interruption]) -> None:
+        """Have running jobs make place for others. Those whose run somebody else is changing have their turn in the next round."""
+        async with self._changes.begin() as change:
+            for each in interruptions:
+                row = await jobs.find_job(change.connection, each.job)
+                if row is None or not await change.try_lock_run(row.run):
+                    continue
+                if asked := await jobs.request_interruption(change.connection, each.job, each.reason):
+                    await change.tell_job(asked)
+            change.wake_queue()  # its next round tells their agents
 
     async def accept(self, job: str, number: int, agent: str) -> None:
         """The job folder is on the agent's disk. Raises StaleLeaseError. Only now may the job begin."""

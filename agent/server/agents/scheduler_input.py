@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from agent import codec
-from agent.server.agents.scheduler import Holding, Project, ReadyAgent, Usage, WaitingJob
+from agent.server.agents.scheduler import Holding, Project, ReadyAgent, Stake, Usage, WaitingJob
 from agent.server.agents.scheduler.model import FOREVER, JobShape, ReturningJob
 from agent.server.agents.scheduler.usage import HALF_LIFE_SECONDS, Capacity
 from agent.server.store import projects, queue
@@ -68,7 +68,15 @@ def _make_waiting_job(row: QueuedRow, refused: Mapping[str, str]) -> WaitingJob:
         row.runs_on, row.group_name, row.project, row.request, row.nodes, row.limit_seconds
     )
     return WaitingJob(
-        row.id, shape, shown_labels, row.priority, row.queued_at, title_of(row.key, row.run), refused
+        row.id,
+        shape,
+        shown_labels,
+        row.priority,
+        row.queued_at,
+        title_of(row.key, row.run),
+        refused,
+        row.ranked_at,
+        bool(row.interruptible),
     )
 
 
@@ -99,6 +107,20 @@ def _make_holding(row: HeldRow) -> Holding:
         _parse_gpus(row.gpus),
         row.assigned_at + limit,
         row.ranked_at,
+        _make_stake(row),
+    )
+
+
+def _make_stake(row: HeldRow) -> Stake | None:
+    """What would be lost if the job were interrupted; None: it can't be."""
+    if not row.interruptible or row.gang is not None or row.started_at is None:
+        return None
+    return Stake(
+        row.priority,
+        row.started_at,
+        max(row.started_at, row.checkpointed_at or 0.0),
+        is_leaving=row.interrupt_reason is not None,
+        is_again=row.attempt > 1,
     )
 
 

@@ -9,6 +9,7 @@ import secrets as entropy
 
 from agent.errors import NotFoundError, RefusedError, UsageError
 from agent.server.data.artifacts import check_name
+from agent.server.data.checkpoints import commit_checkpoint, is_checkpoint
 from agent.server.data.shelves import ARTIFACTS, Stored, stored_artifact
 from agent.server.data.uploads import Uploads
 from agent.server.events.changes import Changes
@@ -112,6 +113,12 @@ class JobArtifacts:
         if row.status is UploadStatus.FINAL:  # asked again by who had no answer
             return row.id
         _check_whole(row, size, digest)
+        if is_checkpoint(row):
+            gone = await commit_checkpoint(self._changes, job, row)
+            await self._uploads.remove_parts(ARTIFACTS, row.id)
+            for each in gone:
+                await self._uploads.remove_all(ARTIFACTS, stored_artifact(each))
+            return row.id
         async with self._changes.begin() as change:
             await lock_name(change.connection, f"kept by {job.run}: {name}")
             old = await artifacts.find_by_name(change.connection, job.run, name)

@@ -52,6 +52,15 @@ class AppView(msgspec.Struct):
     path: str
 
 
+class ResumedView(msgspec.Struct):
+    """What a try of a job goes on from."""
+
+    reason: str  # why the try before did not do its work: interrupted, lost, failed
+    written_at: str = ""  # when the checkpoint was written; empty: there is none
+    lost_seconds: float | None = None  # of work, since then; of a lost try the most that it can be
+    lost: str = ""  # the same in words
+
+
 class JobView(msgspec.Struct):
     """A job by itself. `id` is null while the planner holds it back; `waiting` says why it does not run yet, or until when it is held after a failure."""
 
@@ -84,6 +93,8 @@ class JobView(msgspec.Struct):
     node: int = 0  # its rank in the gang
     nodes: int = 1
     apps: list[AppView] = []
+    checkpointed: Moment | None = None  # when its newest checkpoint was kept
+    resumed: ResumedView | None = None  # of a job that was tried before: what it goes on from
 
 
 def view_run(row: RunRow) -> RunView:
@@ -140,6 +151,8 @@ def view_job(row: JobRow, agent_names: Mapping[str, str]) -> JobView:
         environment=row.environment,
         environment_url=row.environment_url,
         apps=[_view_app(row, app) for app in read_apps(row.apps)],
+        checkpointed=time_text(row.checkpointed_at),
+        resumed=msgspec.json.decode(row.resumed, type=ResumedView) if row.resumed else None,
     )
 
 

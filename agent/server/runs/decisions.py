@@ -15,6 +15,7 @@ from agent.plan import (
     EndJob,
     EndRun,
     Event,
+    ExplainEnd,
     GateSet,
     JobFinished,
     JobPhase,
@@ -32,7 +33,8 @@ from agent.server.people.levels import fits_refs
 from agent.server.runs import plan_states
 from agent.server.runs.planning import Planner
 from agent.server.runs.platform_events import tell_of_run
-from agent.server.store import environments, groups, jobs, leases, run_branches, runs
+from agent.server.runs.resuming import find_resumed
+from agent.server.store import checkpoints, environments, groups, jobs, leases, run_branches, runs
 from agent.server.store import gangs as gang_store
 from agent.server.store.groups import Letter
 from agent.spec.status import JobStatus
@@ -72,8 +74,11 @@ async def _apply(change: Change, state: RunState, project: int, decision: Decisi
     """One decision as rows; gives the event that follows at once, if one does."""
     run = state.request.run
     match decision:
-        case QueueJob(spec):
-            await jobs.queue_job(change.connection, spec, change.now)
+        case QueueJob(spec, ranked_at):
+            spec, resumed = await find_resumed(change, spec)
+            await jobs.queue_job(change.connection, spec, change.now, ranked_at)
+            if resumed:
+                await checkpoints.set_resumed(change.connection, spec.job, resumed)
             await change.tell_job(spec.job)
         case EndJob(job, key, result, name):
             await jobs.add_ended_job(
@@ -85,6 +90,9 @@ async def _apply(change: Change, state: RunState, project: int, decision: Decisi
                 result=result,
                 now=change.now,
             )
+            await change.tell_job(job)
+        case ExplainEnd(job, result):
+            await jobs.explain_end(change.connection, job, result)
             await change.tell_job(job)
         case CancelJob(job, reason, is_forced):
             return await _cancel_job(change, job, reason, is_forced=is_forced)

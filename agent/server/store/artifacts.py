@@ -45,6 +45,11 @@ class ArtifactRow:
         return self.expires_at is not None and self.expires_at <= now
 
 
+CHECKPOINT_MARK: Final = (
+    '"kind": "checkpoint"'  # as `agent.server.data.checkpoints.note_checkpoint` writes it
+)
+_IS_CHECKPOINT: Final = artifacts.c.kept.contains(CHECKPOINT_MARK)
+
 # What an artifact has stored for itself alone; what a tree shares with others is counted with its packs.
 OWN_BYTES: Final = func.coalesce(artifacts.c.manifest_bytes, artifacts.c.size_bytes)
 
@@ -79,7 +84,7 @@ async def list_final(connection: AsyncConnection, run: int) -> list[ArtifactRow]
     """The run's finished artifacts."""
     query = (
         select(artifacts)
-        .where(artifacts.c.run == run, artifacts.c.status == UploadStatus.FINAL)
+        .where(artifacts.c.run == run, artifacts.c.status == UploadStatus.FINAL, ~_IS_CHECKPOINT)
         .order_by(artifacts.c.id)
     )
     return [ArtifactRow(**row) for row in (await connection.execute(query)).mappings()]
@@ -90,7 +95,7 @@ async def list_kept(connection: AsyncConnection, run: int, node: str = "") -> li
     query = (
         select(artifacts, jobs.c.key.label("job_key"))
         .outerjoin(jobs, jobs.c.id == artifacts.c.job)
-        .where(artifacts.c.run == run, artifacts.c.status == UploadStatus.FINAL)
+        .where(artifacts.c.run == run, artifacts.c.status == UploadStatus.FINAL, ~_IS_CHECKPOINT)
         .order_by(artifacts.c.id)
     )
     found = []

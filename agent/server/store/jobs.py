@@ -19,6 +19,7 @@ from agent.server.store.hot import Hot
 from agent.server.store.schema import jobs, runs
 from agent.server.store.text import without_nul
 from agent.server.store.transitions import may_become
+from agent.spec import checkpoints
 from agent.spec.job import JobSpec
 from agent.spec.outcome import JobResult
 from agent.spec.request import PRIORITY_SECONDS, ResourceRequest
@@ -67,13 +68,18 @@ class JobRow:
     environment_url: str
     apps: str
     room: RoomStatus
+    interrupt_reason: str | None
+    checkpointed_at: float | None
+    resumed: str
 
 
 _COLUMNS = [jobs.c[name] for name in JobRow.__slots__]
 
 
-async def queue_job(connection: AsyncConnection, spec: JobSpec, now: float) -> None:
-    """Offer a job; offering one that is there already changes nothing."""
+async def queue_job(
+    connection: AsyncConnection, spec: JobSpec, now: float, ranked_at: float | None = None
+) -> None:
+    """Offer a job; offering one that is there already changes nothing. It has the place of one that came at `ranked_at` (None: now)."""
     if await find_job(connection, spec.job) is not None:
         return
     await connection.execute(
@@ -89,7 +95,8 @@ async def queue_job(connection: AsyncConnection, spec: JobSpec, now: float) -> N
             runs_on=codec.dump(spec.runs_on),
             group_name=spec.group,
             priority=spec.priority,
-            ranked_at=now - spec.priority * PRIORITY_SECONDS,
+            ranked_at=(now if ranked_at is None else ranked_at) - spec.priority * PRIORITY_SECONDS,
+            interruptible=int(spec.is_interruptible),
             request=codec.dump(_request(spec)),
             nodes=spec.nodes,
             limit_seconds=_limit_seconds(spec),
@@ -107,6 +114,8 @@ def _request(spec: JobSpec) -> ResourceRequest:
     least = PROTOCOL if isinstance(spec.work, StagesWork) else 0
     if spec.event_apart is not None and spec.event_apart.size_bytes > MAX_TEXT_BYTES:
         least = EVENT_PARTS_VERSION  # in an older one's message it would have no room
+    if spec.checkpoints is not None or spec.is_interruptible:
+        least = max(least, checkpoints.PROTOCOL)
     return replace(spec.resources, protocol=least)
 
 
@@ -173,7 +182,13 @@ async def start_job(connection: AsyncConnection, job: str, lease: int, now: floa
 
 async def requeue_job(connection: AsyncConnection, job: str, lease: int) -> JobRow | None:
     """The agent never began with the job: back to the queue; None when that is no longer so."""
-    return await _move(connection, job, JobStatus.QUEUED, {"agent": None, "gpus": "[]"}, lease=lease)
+    return await _move(
+        connection,
+        job,
+        JobStatus.QUEUED,
+        {"agent": None, "gpus": "[]", "interrupt_reason": None},
+        lease=lease,
+    )
 
 
 async def finish_job(connection: AsyncConnection, job: str, result: JobResult, now: float) -> JobRow | None:
@@ -190,6 +205,19 @@ async def finish_job(connection: AsyncConnection, job: str, result: JobResult, n
     return await _move(connection, job, JobStatus.COMPLETED, values)
 
 
+async def explain_end(connection: AsyncConnection, job: str, result: JobResult) -> None:
+    """What is told of a job that has ended: its run sees more in it than its own word."""
+    await connection.execute(
+        update(jobs)
+        .where(jobs.c.id == job, jobs.c.status == JobStatus.COMPLETED)
+        .values(
+            conclusion=result.conclusion.value,
+            failure_kind=result.failure_kind.value if result.failure_kind else None,
+            message=without_nul(result.message),
+        )
+    )
+
+
 async def request_cancel(connection: AsyncConnection, job: str, reason: str) -> None:
     """Whoever holds the job shall end it."""
     await connection.execute(
@@ -197,6 +225,24 @@ async def request_cancel(connection: AsyncConnection, job: str, reason: str) -> 
         .where(jobs.c.id == job, jobs.c.status != JobStatus.COMPLETED, jobs.c.cancel_reason.is_(None))
         .values(cancel_reason=reason)
     )
+
+
+async def request_interruption(connection: AsyncConnection, job: str, reason: str) -> JobRow | None:
+    """The running job shall make place for another one; None when it was told so already, or has ended."""
+    statement = (
+        update(jobs)
+        .where(
+            jobs.c.id == job,
+            jobs.c.status == JobStatus.RUNNING,
+            jobs.c.conclusion.is_(None),
+            jobs.c.cancel_reason.is_(None),
+            jobs.c.interrupt_reason.is_(None),
+        )
+        .values(interrupt_reason=reason)
+        .returning(*_COLUMNS)
+    )
+    row = (await connection.execute(statement)).one_or_none()
+    return None if row is None else JobRow(*row)
 
 
 async def set_waiting(connection: AsyncConnection, job: str, reason: str) -> JobRow | None:
@@ -340,7 +386,8 @@ _FIND = Hot(select(*_COLUMNS).where(jobs.c.id == bindparam("wanted")))
 _SPEC = Hot(select(jobs.c.spec).where(jobs.c.id == bindparam("wanted")))
 _TO_CANCEL = Hot(
     select(*_COLUMNS).where(
-        jobs.c.cancel_reason.is_not(None), or_(*(jobs.c.status == status for status in _OPEN))
+        or_(jobs.c.cancel_reason.is_not(None), jobs.c.interrupt_reason.is_not(None)),
+        or_(*(jobs.c.status == status for status in _OPEN)),
     )
 )
 _ASSIGN = Hot(
@@ -355,6 +402,7 @@ _ASSIGN = Hot(
         waiting="",
         journal_applied=0,
         room=RoomStatus.HELD,
+        interrupt_reason=None,
     )
     .returning(*_COLUMNS)
 )

@@ -30,6 +30,8 @@ class QueuedRow:
     nodes: int
     limit_seconds: float | None
     waiting: str
+    ranked_at: float
+    interruptible: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,13 @@ class HeldRow:
     limit_seconds: float | None
     assigned_at: float
     ranked_at: float
+    priority: int
+    interruptible: int  # 1: for a job that comes before it
+    interrupt_reason: str | None  # it is on its way out
+    started_at: float | None
+    checkpointed_at: float | None
+    gang: str | None
+    attempt: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +88,7 @@ class UsedRow:
 
 def _make_queue() -> Select[Any]:
     place = (jobs.c.ranked_at, jobs.c.run, jobs.c.place)
-    columns = [jobs.c[name] for name in QueuedRow.__slots__]
+    columns = [jobs.c[name] for name in QueuedRow.__slots__ if name != "ranked_at"]
     turn = func.row_number().over(partition_by=jobs.c.project, order_by=place).label("turn")
     queue = select(*columns, jobs.c.ranked_at, jobs.c.place, turn).where(QUEUED).subquery()
     return (

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from agent.server.store import packs
 from agent.server.store import schema as tables
 from agent.server.store.archives import ArchiveRow
-from agent.server.store.artifacts import ArtifactRow
+from agent.server.store.artifacts import CHECKPOINT_MARK, ArtifactRow
 from agent.server.store.caches import CacheRow
 from agent.server.store.datasets import TAGGED, VersionRow
 from agent.server.store.schema import (
@@ -58,13 +58,14 @@ async def find_artifacts(
 ) -> list[ArtifactRow]:
     """The project's artifacts that are over: by their own word, or made before `kept_since`; and uploads of ended jobs.
 
-    A tag, on an artifact or on its run, keeps it; but for volumes, which are over some days after their run.
+    A tag, on an artifact or on its run, keeps it; but for volumes and checkpoints, which are over some days after their run.
     """
     is_over = artifacts.c.expires_at <= now
     if kept_since is not None:
         is_over |= artifacts.c.created_at < kept_since
     is_over &= ~_has_tag("artifact", artifacts.c.id) & ~_has_tag("run", artifacts.c.run)
-    is_over |= artifacts.c.kept.contains(_VOLUME) & (runs.c.finished_at < now - VOLUME_SECONDS)
+    goes_with_run = artifacts.c.kept.contains(_VOLUME) | artifacts.c.kept.contains(CHECKPOINT_MARK)
+    is_over |= goes_with_run & (runs.c.finished_at < now - VOLUME_SECONDS)
     is_broken_off = (artifacts.c.status != UploadStatus.FINAL) & artifacts.c.job.not_in(_RUNNING)
     query = select(artifacts).join(runs, runs.c.id == artifacts.c.run)
     is_gone = ((runs.c.status == RunStatus.COMPLETED) & is_over) | is_broken_off

@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from agent.errors import RefusedError, UsageError
 from agent.server.data.artifacts import check_mime_type, note_kept
+from agent.server.data.checkpoints import note_checkpoint
 from agent.server.data.shelves import ARTIFACTS
 from agent.server.http.call import Call, json_response
 from agent.server.http.operation import Operation
@@ -29,11 +30,15 @@ from agent.server.toolkit.twirp import number_field, read_fields, text_field
 class _Kept(msgspec.Struct):
     """What the step that keeps a job's data notes of a tree."""
 
-    kind: Literal["artifact", "volume"]
+    kind: Literal["artifact", "volume", "checkpoint"]
     label: Annotated[str, msgspec.Meta(max_length=4000)]
     path: Annotated[str, msgspec.Meta(max_length=4000)]
     is_file: bool = False
     size: int = 0
+    age_seconds: Annotated[float, msgspec.Meta(ge=0)] = (
+        0.0  # of a checkpoint: since its newest file was written
+    )
+    most: Annotated[int, msgspec.Meta(ge=1, le=100)] = 1  # of a checkpoint: so many are kept, the newest
 
 
 SERVICE = "/twirp/github.actions.results.api.v1.ArtifactService"
@@ -125,6 +130,8 @@ def _read_kept(kept: object) -> str:
         noted = msgspec.convert(kept, _Kept)
     except msgspec.ValidationError as error:
         raise UsageError(f"'kept' is not what a step notes of a tree: {error}") from None
+    if noted.kind == "checkpoint":
+        return note_checkpoint(noted.path, noted.size, noted.age_seconds, noted.most)
     return note_kept(noted.path, is_file=noted.is_file, kind=noted.kind, label=noted.label, size=noted.size)
 
 

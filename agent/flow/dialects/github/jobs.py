@@ -4,6 +4,7 @@ import re
 from typing import TYPE_CHECKING
 
 from agent.errors import UsageError
+from agent.flow.checkpoints import read_checkpoints
 from agent.flow.dialects.github.parts import (
     holds_expression,
     is_expression,
@@ -60,6 +61,7 @@ def _read_job(reader: Reader, key: Scalar, node: Mapping) -> Job:
     _check_containers(reader, fields)
     _check_snapshot(reader, fields.get("snapshot"))
     _check_retry(reader, fields.get("retry"))
+    _check_checkpoints(reader, fields.get("checkpoints"))
     return Job(
         identifier,
         key.position,
@@ -85,6 +87,8 @@ def _read_job(reader: Reader, key: Scalar, node: Mapping) -> Job:
         priority=read_whole(reader, fields.get("priority"), least=-100, most=100, default=0),
         nodes=read_whole(reader, fields.get("nodes"), least=1, most=1000, default=1),
         retry=template_of(fields.get("retry")),
+        interruptible=template_of(fields.get("interruptible"), default=False),
+        checkpoints=template_of(fields.get("checkpoints")),
         brings=_read_brings(reader, fields),
         keeps=_read_keeps(reader, fields.get("keeps")),
         apps=_read_apps(reader, fields.get("apps")),
@@ -183,6 +187,15 @@ def _check_retry(reader: Reader, node: Node | None) -> None:
         return
     try:
         read_retry(template_of(node), str(node.position))
+    except UsageError as error:
+        reader.report(node, error.what, error.hint)
+
+
+def _check_checkpoints(reader: Reader, node: Node | None) -> None:
+    if node is None or holds_expression(node) or (isinstance(node, Mapping) and node.find("paths") is None):
+        return
+    try:
+        read_checkpoints(template_of(node), str(node.position))
     except UsageError as error:
         reader.report(node, error.what, error.hint)
 

@@ -2,6 +2,7 @@
 
 order.py      which job is next: overlooked projects, projects' priority, share by usage over weight, then age
 machines.py   what an agent has left, and when it will have more
+interrupting.py  which running jobs make place for one that comes before them
 choice.py     one round: place, or reserve for the first who can't be placed, and fill up behind it
 reasons.py    why a job waits
 lending.py    the command that lends an agent the label of GitHub's machines
@@ -9,7 +10,29 @@ usage.py      what projects have used lately
 """
 
 from agent.server.agents.scheduler.choice import choose
-from agent.server.agents.scheduler.model import Choice, Holding, Pick, Project, ReadyAgent, Seat, WaitingJob
+from agent.server.agents.scheduler.model import (
+    Choice,
+    Holding,
+    Interruption,
+    Pick,
+    Project,
+    ReadyAgent,
+    Seat,
+    Stake,
+    WaitingJob,
+)
 from agent.server.agents.scheduler.usage import Usage
 
-__all__ = ["Choice", "Holding", "Pick", "Project", "ReadyAgent", "Seat", "Usage", "WaitingJob", "choose"]
+__all__ = [
+    "Choice",
+    "Holding",
+    "Interruption",
+    "Pick",
+    "Project",
+    "ReadyAgent",
+    "Seat",
+    "Stake",
+    "Usage",
+    "WaitingJob",
+    "choose",
+]

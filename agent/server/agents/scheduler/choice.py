@@ -9,11 +9,13 @@ A gang gets all of its seats in one round or none, so two of them never hold wha
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
+from agent.server.agents.scheduler.interrupting import choose_victims
 from agent.server.agents.scheduler.machines import Candidate, Reservation
 from agent.server.agents.scheduler.model import (
     FOREVER,
     Choice,
     Holding,
+    Interruption,
     JobShape,
     Pick,
     Project,
@@ -25,6 +27,7 @@ from agent.server.agents.scheduler.model import (
 from agent.server.agents.scheduler.order import Order
 from agent.server.agents.scheduler.reasons import Explainer
 from agent.server.agents.scheduler.usage import Capacity, Usage
+from agent.spec.request import join_words
 
 
 def choose(
@@ -65,6 +68,8 @@ class _Round:
         self._stuck: dict[JobShape, str] = {}
         self._picks: list[Pick] = []
         self._waits: dict[str, str] = {}
+        self._interruptions: list[Interruption] = []
+        self._projects = projects
 
     def play(self, returning: Sequence[ReturningJob]) -> Choice:
         returns = [pick for one in returning if (pick := self._let_return(one)) is not None]
@@ -78,7 +83,7 @@ class _Round:
             if reason:
                 self._waits[job.id] = reason
         kept = {machine.agent.id: machine.kept.job.id for machine in self._machines if machine.kept}
-        return Choice(tuple(self._picks), self._waits, kept, tuple(returns))
+        return Choice(tuple(self._picks), self._waits, kept, tuple(returns), tuple(self._interruptions))
 
     def _let_return(self, returning: ReturningJob) -> Pick | None:
         """Give a job room again where it runs, drained or not; else keep that machine for it, and say what it waits for."""
@@ -120,6 +125,8 @@ class _Round:
         if seats:
             self._seat(job, seats)
             return ""
+        if interrupted := self._interrupt_others(job, usable):
+            return interrupted
         self._keep_machines(job, usable)
         return self._explainer.explain(job, fitting, usable)
 
@@ -159,6 +166,26 @@ class _Round:
             seats.append(Seat(machine.agent.id, gpus))
         self._order.note_start(job, sum(len(seat.gpus) for seat in seats))
         self._picks.append(Pick(job.id, tuple(seats)))
+
+    def _interrupt_others(self, job: WaitingJob, usable: Sequence[Candidate]) -> str:
+        """Have jobs that come after this one make place for it on one machine, which is kept for it; why it waits then, else nothing.
+
+        A machine is emptied for one job at a time, and no job has several emptied.
+        """
+        if job.shape.nodes > 1:
+            return ""
+        own = [machine for machine in usable if machine.kept is None]
+        victims = choose_victims(job, own, self._projects, self._now)
+        if victims is None:
+            return ""
+        victims.machine.kept = Reservation(job, self._now)
+        reason = f"makes place for {job.title}, which comes before it"
+        self._interruptions += [Interruption(held.job, reason) for held in victims.holdings]
+        leaving = victims.holdings or victims.machine.leaving
+        names = join_words([held.title for held in leaving])
+        return (
+            f"{names} on {victims.machine.agent.name} {'makes' if len(leaving) == 1 else 'make'} place for it"
+        )
 
     def _keep_machines(self, job: WaitingJob, usable: Sequence[Candidate]) -> None:
         """Keep those that will have room soonest, unless one that comes before has one of them."""

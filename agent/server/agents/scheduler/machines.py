@@ -46,6 +46,18 @@ class Candidate:
         """Whether it has room now, whoever the machine is kept for."""
         return self.room.holds(shape.request, self.wanted(shape))
 
+    @property
+    def leaving(self) -> list[Holding]:
+        """Those that were told to make place, and have not ended yet."""
+        return [held for held in self.holdings if held.stake is not None and held.stake.is_leaving]
+
+    def would_have_room(self, shape: JobShape, without: Sequence[Holding]) -> bool:
+        """Whether it would have room if these of its holdings were gone."""
+        room = self.room.copy()
+        for holding in without:
+            room.give_back(holding.request, holding.gpus, self._whole.gpus)
+        return room.holds(shape.request, self.wanted(shape))
+
     def keeps_promise(self, shape: JobShape, now: float) -> bool:
         """Whether a job that begins here now leaves to whom the machine is kept for what it was promised."""
         if self.kept is None or now + shape.limit_seconds <= self.kept.at:

@@ -35,10 +35,16 @@ class WaitingJob:
     queued_at: float = 0.0
     title: str = ""
     refused: Mapping[str, str] = field(default_factory=lambda: _NOBODY)
+    ranked_at: float | None = (
+        None  # its place, of one that was queued before; None: it follows from the above
+    )
+    is_interruptible: bool = False
 
     @property
     def rank(self) -> float:
-        """Its place among the jobs of its project: when it was queued, sooner or later by its priority."""
+        """Its place among the jobs of its project: when it was queued first, sooner or later by its priority."""
+        if self.ranked_at is not None:
+            return self.ranked_at
         return self.queued_at - self.priority * PRIORITY_SECONDS
 
 
@@ -75,6 +81,17 @@ class ReadyAgent:
 
 
 @dataclass(frozen=True, slots=True)
+class Stake:
+    """What a running job that is interruptible loses when it is."""
+
+    priority: int = 0
+    started_at: float = 0.0
+    kept_at: float = 0.0  # when its last checkpoint was kept, or it began
+    is_again: bool = False  # it was tried before
+    is_leaving: bool = False  # it was told to make place, and has not ended yet
+
+
+@dataclass(frozen=True, slots=True)
 class Holding:
     """What a job has on an agent. `gpus` are UUIDs; `ends_at` is the latest that it may last."""
 
@@ -86,6 +103,7 @@ class Holding:
     gpus: tuple[str, ...] = ()
     ends_at: float = FOREVER
     ranked_at: float = 0.0  # its place in the queue of its project, as it was
+    stake: Stake | None = None  # None: nobody may interrupt it
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +135,14 @@ class Pick:
 
 
 @dataclass(frozen=True, slots=True)
+class Interruption:
+    """A running job that has to make place now, and for whom, in words."""
+
+    job: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Choice:
     """`picks` to assign now. `waits`: why each other job waits. `kept`: agents that are kept for a waiting job. `returns`: the jobs
     that have their room again.
@@ -126,3 +152,4 @@ class Choice:
     waits: Mapping[str, str]
     kept: Mapping[str, str]
     returns: tuple[Pick, ...] = ()
+    interruptions: tuple[Interruption, ...] = ()

@@ -17,6 +17,7 @@ from agent.server.agents.scheduler.model import Holding, Project, WaitingJob
 from agent.server.agents.scheduler.usage import START_SECONDS, Capacity, Usage
 
 OVERLOOKED_SECONDS = 12 * 3600.0
+_FIRST = 1_000_000  # above all priorities
 
 
 class Order:
@@ -42,7 +43,7 @@ class Order:
         self._latest: dict[int, float] = {}
         for holding in holdings:
             self._count(holding.project, 1, len(holding.gpus), holding.ranked_at)
-        for job in sorted(jobs, key=lambda job: job.rank):  # stable: equal ranks stay as they were given
+        for job in _sort(jobs):
             project = job.shape.project
             self._queues.setdefault(project, deque()).append(job)
             self._used.setdefault(project, usage.of(project))
@@ -95,3 +96,20 @@ class Order:
             first.rank,
             number,
         )
+
+
+def _sort(jobs: Sequence[WaitingJob]) -> list[WaitingJob]:
+    """By rank; equal ranks stay as they were given. An interruptible job comes behind those of its project that would interrupt it."""
+    latest: dict[int, dict[int, float]] = {}
+    for job in jobs:
+        ranks = latest.setdefault(job.shape.project, {})
+        ranks[job.priority] = max(ranks.get(job.priority, job.rank), job.rank)
+
+    def place(job: WaitingJob) -> tuple[float, int]:
+        if not job.is_interruptible:
+            return (job.rank, -_FIRST)
+        ranks = latest[job.shape.project]
+        behind = [rank for priority, rank in ranks.items() if priority > job.priority]
+        return (max((job.rank, *behind)), -job.priority)
+
+    return sorted(jobs, key=place)

@@ -89,6 +89,10 @@ jobs = Table(
     Column("environment", String, nullable=False, server_default=""),
     Column("environment_url", String, nullable=False, server_default=""),
     Column("apps", Text, nullable=False, server_default="[]"),  # agent.server.store.apps
+    Column("interruptible", Whole, nullable=False, server_default="0"),  # 1: for a job that comes before it
+    Column("interrupt_reason", String),  # set: to make place for another job, whoever holds it
+    Column("checkpointed_at", Time),  # when its newest checkpoint was kept
+    Column("resumed", Text, nullable=False, server_default=""),  # JSON: what it goes on from
     Column("room", one_of(RoomStatus), nullable=False, server_default=RoomStatus.HELD),  # while it runs
 )
 QUEUED = text(

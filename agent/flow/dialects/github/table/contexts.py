@@ -19,8 +19,10 @@ MATRIX = ContextScope((*NEEDS.contexts, "strategy", "matrix"))
 MATRIX_SECRETS = ContextScope((*MATRIX.contexts, "secrets"))
 MATRIX_ENV = ContextScope((*MATRIX.contexts, "env"))
 CREDENTIALS = ContextScope((*FLOW_SECRETS.contexts, "env"))
-RUNNER_OPEN = ContextScope((*MATRIX.contexts, "steps", "job", "runner", "env"))  # shown to people: no secrets
-RUNNER = ContextScope((*MATRIX_SECRETS.contexts, "steps", "job", "runner", "env"))
+RUNNER_OPEN = ContextScope(
+    (*MATRIX.contexts, "steps", "job", "runner", "env", "resume")
+)  # shown to people: no secrets
+RUNNER = ContextScope((*MATRIX_SECRETS.contexts, "steps", "job", "runner", "env", "resume"))
 STEP = ContextScope(RUNNER.contexts, (HASH_FILES,))
 JOB_IF = ContextScope(NEEDS.contexts, _JOB_STATUS)
 STEP_IF = ContextScope(RUNNER_OPEN.contexts, (*_STEP_STATUS, HASH_FILES))

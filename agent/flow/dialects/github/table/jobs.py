@@ -138,6 +138,19 @@ RETRY = Fields(
     Key("backoff", mapping(BACKOFF), "How long to wait before each retry."),
 )
 
+CHECKPOINTS = Fields(
+    "checkpoints",
+    Key("paths", TEXT_OR_TEXTS, "The files and folders that are a checkpoint together.", required=True),
+    Key("every", one_of(NUMBER, FILLED), "How often they are looked at, such as `10m`; `1m` unless said."),
+    Key(
+        "grace",
+        one_of(NUMBER, FILLED),
+        "How long the job's processes have after SIGTERM when it is interrupted; `60s` unless said.",
+    ),
+    Key("tries", NUMBER, "How often the job goes on after its machine was lost; 5 unless said."),
+    Key("keep", NUMBER, "How many checkpoints are kept, the newest; 2 unless said."),
+)
+
 STEPS_JOB = Fields(
     "job",
     _NEEDS,
@@ -204,6 +217,18 @@ STEPS_JOB = Fields(
         "nodes",
         NUMBER,
         "How many machines run the job together, all or none; 1 unless said; ours, not GitHub's.",
+        scope=MATRIX,
+    ),
+    Key(
+        "interruptible",
+        BOOLEAN,
+        "A job that comes before it may take its place on an agent; it is queued again then; ours, not GitHub's.",
+        scope=MATRIX,
+    ),
+    Key(
+        "checkpoints",
+        one_of(TEXT_OR_TEXTS, mapping(CHECKPOINTS)),
+        "What is kept while the job works, for its next try to go on from; ours, not GitHub's.",
         scope=MATRIX,
     ),
     Key("brings", BRINGS, "Data that lies there before the first step; ours, not GitHub's.", scope=MATRIX),

@@ -91,6 +91,8 @@ def _write_settings(writer: Writer, job: Job) -> _Fields:
         "priority": (job.priority, 0),
         "nodes": (job.nodes, 1),
         "retry": (job.retry, None),
+        "interruptible": (job.interruptible, False),
+        "checkpoints": (job.checkpoints, None),
     }
     written = {
         key: writer.write(value, job.position) for key, (value, default) in usual.items() if value != default
