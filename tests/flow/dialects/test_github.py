@@ -338,7 +338,7 @@ def test_what_is_odd_about_a_trigger_is_a_warning(on, words):
     [
         ("steps: []", ["4:5: Required property is missing: runs-on"]),
         ("name: x", [("4:5: There's not enough info to determine what you meant. Add one of these properties: "
-                     "apps, brings, cancel-timeout-minutes, container, continue-on-error, defaults, env, environment, keeps, nodes, outputs, priority, "
+                     "apps, brings, cancel-timeout-minutes, checkpoints, container, continue-on-error, defaults, env, environment, interruptible, keeps, nodes, outputs, priority, "
                      "resources, retry, runs-on, secrets, services, snapshot, steps, timeout-minutes, uses, with")]),
         ("runs-on: x\n    priority: 101", ["5:15: expected a whole number from -100 to 100, found 101"]),
         ("runs-on: x\n    nodes: 0", ["5:12: expected a whole number from 1 to 1000, found 0"]),
