@@ -9,6 +9,7 @@ import hashlib
 import os
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import IO
 
@@ -23,6 +24,7 @@ _TOGETHER_BYTES = 1 << 20
 _TOGETHER_FILES = 1000
 _FEW_BYTES = 256 << 10
 _BUFFER_BYTES = 8 << 20
+_AHEAD_BYTES = 4 << 20
 _STRANGE_BYTES = (
     64 << 20
 )  # so many without a known chunk: the rest of the file is hashed by many, and not looked for
@@ -133,6 +135,20 @@ def _resize(entry: Entry, size: int) -> Entry:
     return Entry(entry.name, entry.source, size=size, mode=entry.mode)
 
 
+def _group(chunks: Sequence[Noted]) -> Iterator[list[Noted]]:
+    """Chunks that are read together: a thread that is told of each would cost more than it reads."""
+    group: list[Noted] = []
+    size = 0
+    for chunk in chunks:
+        group.append(chunk)
+        size += chunk.size
+        if size >= _AHEAD_BYTES:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
+
+
 class _LargeFile:
     """A large file that is read from its beginning to its end."""
 
@@ -170,15 +186,33 @@ class _LargeFile:
         take = self._known.fingerprint
         if take is None or not chunks:
             return
-        room = memoryview(bytearray(max(chunk.size for chunk in chunks)))
-        for chunk in chunks:
-            view = room[: chunk.size]
-            is_here = os.preadv(self._handle, [view], offset) == chunk.size
-            if not (is_here and chunk.fingerprint and take(view) == chunk.fingerprint):
+        for chunk, data in self._read_ahead(offset, chunks):
+            if not (len(data) == chunk.size and chunk.fingerprint and take(data) == chunk.fingerprint):
                 return
             self._strange_bytes = 0
             yield Piece(self._part, offset, chunk.size, None, chunk.digest, chunk.fingerprint)
             offset += chunk.size
+
+    def _read_ahead(self, offset: int, chunks: Sequence[Noted]) -> Iterator[tuple[Noted, memoryview]]:
+        """Each chunk with the bytes that are in its place. Some are read by a thread while those before are looked at."""
+        groups = list(_group(chunks))
+        largest = max(sum(chunk.size for chunk in group) for group in groups)
+        rooms = [memoryview(bytearray(largest)) for _ in groups[:2]]
+        with ThreadPoolExecutor(1) as reader:
+            reading = reader.submit(self._read, rooms[0], groups[0], offset)
+            for number, group in enumerate(groups):
+                data = reading.result()
+                offset += sum(chunk.size for chunk in group)
+                if number + 1 < len(groups):
+                    reading = reader.submit(self._read, rooms[(number + 1) % 2], groups[number + 1], offset)
+                at = 0
+                for chunk in group:
+                    yield chunk, data[at : at + chunk.size]
+                    at += chunk.size
+
+    def _read(self, room: memoryview, group: Sequence[Noted], offset: int) -> memoryview:
+        view = room[: sum(chunk.size for chunk in group)]
+        return view[: os.preadv(self._handle, [view], offset)]
 
     def _cut(self, offset: int) -> memoryview:
         """The chunk from there on; empty at the end."""

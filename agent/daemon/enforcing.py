@@ -22,7 +22,7 @@ _EVENTS = {Reply.ANSWERED: EscalationEvent.ANSWERED, Reply.ABSENT: EscalationEve
 log = logging.getLogger("agent.daemon")
 
 # As what a job may be told to end; by its supervisor's word it is cancelled else.
-_ENDS = (FailureKind.INFRASTRUCTURE, FailureKind.INTERRUPTED)
+_ENDS = (FailureKind.GPU, FailureKind.INTERRUPTED)
 
 
 class Enforcer:

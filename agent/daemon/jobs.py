@@ -243,7 +243,7 @@ class JobTable:
         """One that has not begun yet fails as soon as it has."""
         if job.trouble and job.state is DaemonJobState.RUNNING:
             log.warning("job %s fails: %s", job.folder.job, job.trouble)
-            self._enforcer.cancel(job, job.trouble, FailureKind.INFRASTRUCTURE)
+            self._enforcer.cancel(job, job.trouble, FailureKind.GPU)
 
     async def answer(self, job: str, lease: int, answer: m.StepAnswer) -> None:
         """Somebody has answered what a step of the attempt waits for: its supervisor is told, until it has heard."""

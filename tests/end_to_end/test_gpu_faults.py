@@ -76,7 +76,7 @@ def test_a_gpu_falls_off_while_two_jobs_run_and_a_third_waits_until_it_is_back(
     third = lab.submit(lab.write_flow(job("three", "echo has $AGENT_GPUS", resources=one), "third"))
     machine.lose(0)
     lost = wait_for(lambda: (found := jobs_of(lab, run)[places["GPU-a"]])["conclusion"] and found, "its end")
-    assert (lost["conclusion"], lost["failure_kind"]) == ("failure", "infrastructure")
+    assert (lost["conclusion"], lost["failure_kind"]) == ("failure", "gpu")
     assert lost["message"] == "GPU 0 (GPU-a) is out of service: it fell off the bus"
     why = "1 of 2 GPUs is withheld: GPU 0 (it fell off the bus)"
     wait_for(lambda: jobs_of(lab, third)["three"]["waiting"].endswith(f"; on box {why}"), "the reason")
@@ -97,7 +97,7 @@ def test_a_gpu_falls_off_while_two_jobs_run_and_a_third_waits_until_it_is_back(
 
 def test_a_job_whose_gpu_was_lost_is_tried_again_on_another(lab: Lab, machine: FakeMachine) -> None:
     lab.add_agent("box", "--max-jobs", "4", environment=machine.env)
-    retry = "{max: 1, on: [infrastructure], backoff: {seconds: 0}}"
+    retry = "{max: 1, on: [gpu], backoff: {seconds: 0}}"
     run = lab.submit(lab.write_flow(job("train", hold(lab), resources="{gpus: 1}", retry=retry)))
     assert gpu_of(lab, run, "train") == "GPU-a"
     machine.say_xid(0, 79)
@@ -124,7 +124,7 @@ def test_a_program_that_dies_first_of_a_lost_gpu_is_not_to_blame_and_one_on_a_gp
     lab.wait_for_run(run)
     ends = jobs_of(lab, run)
     lost, own = ends[places["GPU-a"]], ends[places["GPU-b"]]
-    assert lost["failure_kind"] == "infrastructure"
+    assert lost["failure_kind"] == "gpu"
     assert lost["message"].startswith("GPU GPU-a is out of service: it fell off the bus; ")
     assert (own["failure_kind"], "out of service" in own["message"]) == ("user", False)
 
@@ -143,7 +143,7 @@ def test_an_xid_of_a_program_costs_nobody_a_gpu_and_one_of_the_gpu_does(
     assert jobs_of(lab, run)["train"]["status"] == "running"
     machine.say_xid(0, 95)
     ended = lab.wait_for_run(run)["jobs"][0]
-    assert ended["failure_kind"] == "infrastructure"
+    assert ended["failure_kind"] == "gpu"
     assert ended["message"].endswith("a memory error that can't be corrected or contained (Xid 95)")
     machine.unload()
     wait_for(

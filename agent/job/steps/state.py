@@ -197,9 +197,9 @@ class RunningJob:
         if self.failure_kind is None:
             self.failure_kind, self.message, self.exit_code = kind, message, exit_code
 
-    def blame_machine(self, message: str) -> None:
-        """The job has failed, and it turns out that the machine was to blame."""
-        self.failure_kind, self.message = FailureKind.INFRASTRUCTURE, f"{message}; {self.message}"
+    def blame_gpu(self, message: str) -> None:
+        """The job has failed, and it turns out that a GPU of its machine was to blame."""
+        self.failure_kind, self.message = FailureKind.GPU, f"{message}; {self.message}"
 
     def add_remark(self, message: str) -> None:
         """Something that the final message is to tell however the job ends; no success makes it good."""

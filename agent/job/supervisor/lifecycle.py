@@ -119,7 +119,7 @@ class Lifecycle:
         gets its reason, and that a job on its way out for another one ends as this.
         """
         job, reason = self._job, reason or "the job was cancelled"
-        if kind is FailureKind.INFRASTRUCTURE:
+        if kind is FailureKind.GPU:
             job.log.recorder.annotate(Annotation(job.log.step, "error", reason))
         is_explained = self._was_signalled and job.status is Conclusion.CANCELLED
         if is_explained or job.failure_kind is FailureKind.INTERRUPTED:
@@ -290,7 +290,7 @@ class Lifecycle:
         job = self._job
         if job.failure_kind is FailureKind.USER and (lost := await find_lost_gpu(job.settings.gpus)):
             job.log.recorder.annotate(Annotation(job.log.step, "error", lost))
-            job.blame_machine(lost)
+            job.blame_gpu(lost)
 
     async def hold(self) -> None:
         """A failed job waits, when that was asked for."""
@@ -462,7 +462,7 @@ class Lifecycle:
     def _conclude(self) -> Conclusion:
         """How it ended: what broke or was taken away (preempted) has failed, what made place was interrupted; nobody has cancelled either."""
         job = self._job
-        if job.failure_kind in (FailureKind.INFRASTRUCTURE, FailureKind.LOST):
+        if job.failure_kind in (FailureKind.INFRASTRUCTURE, FailureKind.GPU, FailureKind.LOST):
             return Conclusion.FAILURE
         is_interrupted = job.status is Conclusion.CANCELLED and job.failure_kind is FailureKind.INTERRUPTED
         return Conclusion.INTERRUPTED if is_interrupted else job.status
