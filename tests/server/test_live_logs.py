@@ -204,3 +204,4 @@ def test_many_lines_at_once_are_written_as_one_by_one(text: bytes) -> None:
     )
     assert text_events("log", head, texts, 7) == one_by_one
     assert text_events("log", head, [text], 7) == event_bytes("log", events[0], 7)
+    assert one_by_one.isascii(), "some clients end lines at U+2028 and its like"

@@ -25,14 +25,16 @@ def text_events(kind: str, head: Mapping[str, object], texts: Sequence[bytes], e
     stands `","`: a quotation mark within one has a backslash before it.
     """
     opening = b'event: %s\ndata: %s,"text":' % (kind.encode(), _json(head)[:-1])
-    strings = msgspec.json.encode(b"\n".join(texts).decode("utf-8", "replace").split("\n"))
+    strings = _json(b"\n".join(texts).decode("utf-8", "replace").split("\n"))
     written = opening + strings[1:-1].replace(b'","', b'"}\n\n' + opening + b'"') + b"}\n\n"
     last = written.rfind(b"\n\n", 0, -2) + 2 if len(texts) > 1 else 0
     return b"%sid: %d\n%s" % (written[:last], event_id, written[last:])
 
 
-def _json(data: Mapping[str, object]) -> bytes:
+def _json(data: object) -> bytes:
+    """JSON in ASCII: clients that look for the ends of lines take U+2028 and its like for some."""
     try:
-        return msgspec.json.encode(data)
+        text = msgspec.json.encode(data)
     except UnicodeEncodeError:  # half of a surrogate pair, which JSON has an escape for
-        return json.dumps(data, separators=(",", ":")).encode()
+        text = b"\xff"
+    return text if text.isascii() else json.dumps(data, separators=(",", ":")).encode()
