@@ -24,6 +24,7 @@ WORDS = {
     "flow disable": "retrain",
     "flow deploy": "STAGES",
     "flow undeploy": "retrain",
+    "flow records": "retrain",
     "cache delete": "pip",
     "dataset show": "faces",
     "dataset lineage": "faces",
