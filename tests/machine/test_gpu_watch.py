@@ -29,6 +29,7 @@ CARE = """
 import asyncio, json, sys
 from pathlib import Path
 from agent.daemon import gpus
+from agent.daemon.executor import LocalExecutor
 from agent.daemon.jobs import JobTable
 from agent.daemon.machine import Machine
 from agent.job.launch.launcher import ForkServer, JobSettings
@@ -37,8 +38,8 @@ gpus._SILENT_SECONDS = 3.0
 
 async def work():
     folder = Path(sys.argv[1])
-    machine = Machine(folder, runs_one_job=False)
-    care = asyncio.create_task(gpus.GpuCare(machine, JobTable(folder, JobSettings(folder), ForkServer())).run())
+    machine, settings = Machine(folder, runs_one_job=False), JobSettings(folder)
+    care = asyncio.create_task(gpus.GpuCare(machine, JobTable(folder, settings, LocalExecutor(ForkServer(), settings))).run())
     await machine.take_inventory()
     while True:
         machine.changed.clear()
