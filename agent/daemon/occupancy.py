@@ -53,7 +53,9 @@ class Occupancy:
 
     async def run(self) -> None:
         """Look again and again; never returns."""
-        await self._machine.take_inventory()  # before it there are no GPUs to look at, and the next look would be late
+        await (
+            self._machine.take_inventory()
+        )  # before it there are no GPUs to look at, and the next look would be late
         if not sees_all_processes() and self._machine.gpus:
             log.warning(_BLIND)
         while True:
