@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import IO
+from typing import IO, Protocol, TypeVar
 
 from _toolkit.cutting import LOOK_AHEAD, find_cut
 from _toolkit.known import Known, Noted
@@ -135,18 +135,30 @@ def _resize(entry: Entry, size: int) -> Entry:
     return Entry(entry.name, entry.source, size=size, mode=entry.mode)
 
 
-def _group(chunks: Sequence[Noted]) -> Iterator[list[Noted]]:
-    """Chunks that are read together: a thread that is told of each would cost more than it reads."""
-    group: list[Noted] = []
+class Weighed(Protocol):
+    """Something of so many bytes."""
+
+    @property
+    def size(self) -> int:
+        """How many."""
+        ...
+
+
+Thing = TypeVar("Thing", bound=Weighed)
+
+
+def gather(things: Iterable[Thing], enough_bytes: int) -> Iterator[list[Thing]]:
+    """The things in their order, some together: as many as come to `enough_bytes`, the last ones to fewer."""
+    together: list[Thing] = []
     size = 0
-    for chunk in chunks:
-        group.append(chunk)
-        size += chunk.size
-        if size >= _AHEAD_BYTES:
-            yield group
-            group, size = [], 0
-    if group:
-        yield group
+    for thing in things:
+        together.append(thing)
+        size += thing.size
+        if size >= enough_bytes:
+            yield together
+            together, size = [], 0
+    if together:
+        yield together
 
 
 class _LargeFile:
@@ -195,7 +207,9 @@ class _LargeFile:
 
     def _read_ahead(self, offset: int, chunks: Sequence[Noted]) -> Iterator[tuple[Noted, memoryview]]:
         """Each chunk with the bytes that are in its place. Some are read by a thread while those before are looked at."""
-        groups = list(_group(chunks))
+        groups = list(
+            gather(chunks, _AHEAD_BYTES)
+        )  # a thread that is told of each would cost more than it reads
         largest = max(sum(chunk.size for chunk in group) for group in groups)
         rooms = [memoryview(bytearray(largest)) for _ in groups[:2]]
         with ThreadPoolExecutor(1) as reader:

@@ -8,7 +8,7 @@ bounded by so many batches. A chunk's bytes are held until it is known that the 
 
 import hashlib
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
@@ -18,7 +18,7 @@ from _toolkit.known import Known, Noted
 from _toolkit.manifest import Chunk, Manifest
 from _toolkit.names import NOT_UPLOADED, check_names
 from _toolkit.progress import Progress
-from _toolkit.tree_parts import SMALL_BYTES, Piece, put_together, read_again, read_part
+from _toolkit.tree_parts import SMALL_BYTES, Piece, gather, put_together, read_again, read_part
 from _toolkit.trees import Entry
 
 _PACK_BYTES = 16 << 20
@@ -151,7 +151,7 @@ class _Sender:
             return
         missing = self._service.claim([(piece.digest, piece.size) for piece in new])
         self._is_mostly_there = len(missing) * 4 < len(new)
-        for pack in _pack([piece for piece in new if piece.digest in missing]):
+        for pack in gather((piece for piece in new if piece.digest in missing), _PACK_BYTES):
             pieces = [piece.data if piece.data is not None else read_again(piece) for piece in pack]
             self._service.send([(piece.digest, piece.size) for piece in pack], pieces)
             with self._lock:
@@ -168,16 +168,3 @@ class _Sender:
                 return []
             chosen, self._waiting = self._waiting, []
         return chosen
-
-
-def _pack(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
-    pack: list[Piece] = []
-    size = 0
-    for piece in pieces:
-        pack.append(piece)
-        size += piece.size
-        if size >= _PACK_BYTES:
-            yield pack
-            pack, size = [], 0
-    if pack:
-        yield pack
