@@ -222,7 +222,7 @@ class Daemon:
     async def _make_ready(self) -> m.Ready:
         if not self._has_adopted:
             self._adopt()
-        await self._machine.take_inventory()
+        await self._machine.take_inventory()  # before it there are no GPUs to look at
         await self._look_for_strangers()
         return await self._health.make_ready()
 

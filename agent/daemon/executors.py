@@ -33,18 +33,18 @@ def choose_workplace(
                     where=settings.origins["run_as"],
                     hint="leave out run_as, or use a user for this agent",
                 )
-            return _choose_slurm(settings, job_settings)
+            return _choose_slurm(settings, job_settings, here)
         case word:
             raise UsageError(f"'{word}' is no executor", where=where, hint="local or slurm")
 
 
-def _choose_slurm(settings: Settings, job_settings: JobSettings) -> Workplace:
+def _choose_slurm(settings: Settings, job_settings: JobSettings, here: Machine) -> Workplace:
     from agent.daemon.slurm.commands import SlurmCommands
     from agent.daemon.slurm.executor import SlurmExecutor
     from agent.daemon.slurm.machine import SlurmMachine
     from agent.daemon.slurm.request import SlurmSettings
 
     own, commands = SlurmSettings.load(settings), SlurmCommands()
-    machine = SlurmMachine(job_settings.work_folder, own, commands)
+    machine = SlurmMachine(here, own, commands)
     # A group of this machine's is none on a node, where Slurm has its own.
     return Workplace(SlurmExecutor(own, commands), machine, replace(job_settings, job_groups=None))

@@ -188,10 +188,10 @@ async def test_nobody_reads_when_the_last_viewer_has_gone() -> None:
     viewer.cancel()
     with pytest.raises(asyncio.CancelledError):
         await viewer
-    await asyncio.sleep(0)
+    await until(lambda: not live._shared and job_topic(JOB) not in bus._listeners, "its reader to go too")
     before = log.reads
     log.append(lines(0, 5))
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0)
     assert log.reads == before
 
 

@@ -95,6 +95,8 @@ def describe_cluster(head: Inventory, partitions: Iterable[Partition]) -> Invent
         memory_bytes=max((one.memory_bytes for one in offered), default=0),
         gpus=tuple(describe_gpu(kind, number) for kind in sorted(kinds) for number in range(kinds[kind])),
         partitions=tuple(one.name for one in offered),
+        links=(),  # those, and the share, are of the head node's own GPUs
+        share="",
     )
 
 

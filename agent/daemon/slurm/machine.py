@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from agent.daemon.machine import Machine, describe_node
 from agent.daemon.slurm.cluster import choose_partitions, describe_cluster
@@ -18,13 +17,14 @@ from agent.wire import messages as m
 class SlurmMachine:
     """The partitions that jobs may have. Its face is that of `agent.daemon.machine.Machine`."""
 
-    def __init__(self, work_folder: Path, settings: SlurmSettings, commands: SlurmCommands) -> None:
-        self.work_folder = work_folder
+    def __init__(self, head: Machine, settings: SlurmSettings, commands: SlurmCommands) -> None:
+        """`head` is the machine that the agent itself is on."""
+        self.work_folder = head.work_folder
         self.changes = 0  # a cluster is looked at once a connection
         self.changed = asyncio.Event()
         self._settings = settings
         self._commands = commands
-        self._head = Machine(work_folder, runs_one_job=False)
+        self._head = head
         self._known: Inventory | None = None
 
     async def take_inventory(self) -> Inventory:

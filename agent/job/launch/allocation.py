@@ -31,11 +31,11 @@ from agent.job.launch.lines import append_line, read_lines
 from agent.job.process.proc import list_descendants, signal_all
 from agent.plain_files import read_plain
 from agent.spec.outcome import Conclusion, FailureKind
+from agent.spec.room import NO_GPUS
 
 # What Slurm's plugins say of the GPUs that are the job's: AMD's and Intel's have variables of their own. Each numbers them.
 _DEVICES: Final = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "ZE_AFFINITY_MASK", "SLURM_JOB_GPUS")
 _ALL_DEVICES: Final = (*_DEVICES, "GPU_DEVICE_ORDINAL")
-_NONE: Final = {"AGENT_GPUS": "", "CUDA_VISIBLE_DEVICES": "", "NVIDIA_VISIBLE_DEVICES": "void"}
 _LOOK_SECONDS = 0.25
 _MOST_BYTES = 16 << 20
 _PR_SET_CHILD_SUBREAPER = 36
@@ -167,7 +167,7 @@ def describe_allocation(settings: JobSettings, environment: Mapping[str, str]) -
         names = ",".join(devices)
         given |= {"AGENT_GPUS": names, "NVIDIA_VISIBLE_DEVICES": names}
     else:
-        given |= _NONE
+        given |= NO_GPUS
     if settings.node is not None:  # the first node of the allocation is where srun was started
         given["MASTER_ADDR"] = environment.get("SLURM_LAUNCH_NODE_IPADDR", "") or os.uname().nodename
     slurm = {name: environment.get(f"SLURM_{name.upper()}", "") for name in ("job_id", "job_nodelist")}

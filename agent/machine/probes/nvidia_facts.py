@@ -10,19 +10,12 @@ from typing import Any, Final
 
 from agent.machine.probes.nvidia_links import count_nvlinks
 from agent.machine.probes.nvidia_session import Device, as_text, ask
+from agent.spec.figures import name_slowdowns
 from agent.spec.resources import Gpu
 
 PCI_DEVICES = Path("/sys/bus/pci/devices")
 
-# Why clocks are lower than they could be: nvmlClocksEventReasons of nvml.h. Idle, and clocks that somebody has set, are not
-# among them: nobody is slowed down by these.
-THROTTLE_REASONS: Final[Sequence[tuple[int, str]]] = (
-    (0x4, "power cap"),
-    (0x8, "hardware slowdown"),
-    (0x20, "software thermal slowdown"),
-    (0x40, "hardware thermal slowdown"),
-    (0x80, "hardware power brake"),
-)
+_SYNC_BOOST: Final = 0x10  # clocks kept together over several GPUs: meant so, and no trouble to be told of
 _CPU_WORDS = 64  # of 64 cores each
 
 
@@ -134,7 +127,7 @@ def _read_throttling(nvml: Any, whole: Any) -> tuple[str, ...] | None:
     bits = ask(nvml, "nvmlDeviceGetCurrentClocksEventReasons", whole)
     if bits is None:
         bits = ask(nvml, "nvmlDeviceGetCurrentClocksThrottleReasons", whole)
-    return None if bits is None else tuple(word for bit, word in THROTTLE_REASONS if bits & bit)
+    return None if bits is None else tuple(name_slowdowns(bits & ~_SYNC_BOOST))
 
 
 def _count_retired(nvml: Any, whole: Any) -> int | None:

@@ -194,13 +194,9 @@ def point_of(code: int, found: Sum) -> tuple[int, ...]:
     """The columns of a point."""
     seconds, total, least, most = found
     mean = round(total / seconds)
-    return (
-        (mean, least, most)[:1]
-        if columns_of(code) == 1
-        else (mean, most)
-        if is_set(code)
-        else (mean, least, most)
-    )
+    if is_set(code):
+        return mean, most
+    return (mean, least, most)[: columns_of(code)]
 
 
 def _extend(column: Numbers, number: int, count: int) -> None:
