@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import psutil
 from measure import clean_environment
 
 from agent.cli.demo.stage import DemoWorld
@@ -88,17 +89,7 @@ def _measure(viewers: int, rate: int, seconds: float) -> dict[str, float]:
             while not client.get(f"/api/v1/runs/{run}")["jobs"][0]["started"]:
                 time.sleep(0.05)
             job = client.get(f"/api/v1/runs/{run}")["jobs"][0]["id"]
-            server = next(
-                int(p)
-                for p in (
-                    subprocess.run(
-                        ["pgrep", "-f", f"server --listen 127.0.0.1:0 --data {stage.data}"],
-                        capture_output=True,
-                        text=True,
-                        check=True,
-                    ).stdout.split()
-                )
-            )
+            server = next(one for one in psutil.Process().children() if "server" in one.cmdline())
             before = _cpu_seconds(server)
             found = _run_viewers(client.url, stage.token, job, viewers)
             spent = _cpu_seconds(server) - before
@@ -137,9 +128,9 @@ def _at(ordered: Sequence[float], part: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * part))]
 
 
-def _cpu_seconds(process: int) -> float:
-    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def _cpu_seconds(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
 
 
 async def _look(url: str, token: str, job: str, viewers: int) -> dict[str, list[float]]:

@@ -23,13 +23,11 @@ from agent.daemon.slurm.watching import LAST_WORD_SECONDS, REMEMBERED_SECONDS, S
 from agent.errors import AgentError
 from agent.job.launch.interruptions import OUTPUT
 from agent.job.launch.launcher import JobFolder, Reply, try_cancel
-from agent.job.launch.lines import append_line, prepare_lines, read_lines
-from agent.plain_files import read_plain
+from agent.job.launch.lines import append_line, prepare_lines, read_lines, read_output
 from agent.spec.outcome import FailureKind
 
 _LOOK_SECONDS = 0.5
 _END_SECONDS = 60.0  # for a job to be gone that was cancelled: KillWait is 30 s, unless said otherwise
-_MOST_BYTES = 16 << 20
 _LONGEST = 300
 
 log = logging.getLogger("agent.daemon")
@@ -191,8 +189,5 @@ class SlurmExecutor:
 
 def _read_last_line(folder: JobFolder) -> str:
     """The last that the batch script printed, before our own process was there or instead of it."""
-    try:
-        text = read_plain(folder.path / OUTPUT, _MOST_BYTES).decode(errors="replace")
-    except (OSError, AgentError):
-        return ""
-    return next((line.strip()[:_LONGEST] for line in reversed(text.splitlines()) if line.strip()), "")
+    lines = read_output(folder.path / OUTPUT).splitlines()
+    return next((line.strip()[:_LONGEST] for line in reversed(lines) if line.strip()), "")

@@ -27,9 +27,8 @@ from agent.job.launch.asking import ask_here
 from agent.job.launch.burial import bury, end_attempt, has_last_word, read_result
 from agent.job.launch.interruptions import OUTPUT, TIME_IS_NEAR, explain_signal
 from agent.job.launch.launcher import fork_supervisor
-from agent.job.launch.lines import append_line, read_lines
+from agent.job.launch.lines import append_line, read_lines, read_output
 from agent.job.process.proc import list_descendants, signal_all
-from agent.plain_files import read_plain
 from agent.spec.outcome import Conclusion, FailureKind
 from agent.spec.room import NO_GPUS
 
@@ -37,7 +36,6 @@ from agent.spec.room import NO_GPUS
 _DEVICES: Final = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "ZE_AFFINITY_MASK", "SLURM_JOB_GPUS")
 _ALL_DEVICES: Final = (*_DEVICES, "GPU_DEVICE_ORDINAL")
 _LOOK_SECONDS = 0.25
-_MOST_BYTES = 16 << 20
 _PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -121,7 +119,7 @@ class Allocation:
 
     def _cancel(self, number: int) -> None:
         """Slurm, or somebody by way of it, ends the job: it has as long as they give it."""
-        kind, reason = explain_signal(number, _read_output(self._output))
+        kind, reason = explain_signal(number, read_output(self._output))
         with contextlib.suppress(OSError, ValueError):
             ask_here(self._folder, {"kind": "cancel", "reason": reason, "failure_kind": kind.value})
 
@@ -188,14 +186,6 @@ def _list_devices(environment: Mapping[str, str]) -> tuple[str, ...]:
         ):
             return devices
     return ()
-
-
-def _read_output(file: Path) -> str:
-    """What Slurm has written into the script's output: why it ends the job stands there, and nowhere else in time."""
-    try:
-        return read_plain(file, _MOST_BYTES).decode(errors="replace")
-    except (OSError, AgentError):
-        return ""
 
 
 if __name__ == "__main__":

@@ -15,10 +15,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+from agent.errors import AgentError
 from agent.job.folder.attempt import JobFolder
 from agent.plain_files import open_plain, read_plain
 
 _MOST_BYTES = {"asked": 64 << 20, "answered": 64 << 20, "allocation": 1 << 16}  # a job can write there
+_MOST_OUTPUT_BYTES = 16 << 20
 _LOOK_SECONDS = 0.1
 _FILES = ("asked.jsonl", "answered.jsonl", "allocation.jsonl")
 
@@ -68,6 +70,14 @@ def ask_by_lines(folder: JobFolder, request: dict[str, object], deadline: float)
                 return answer
         time.sleep(_LOOK_SECONDS)
     raise TimeoutError
+
+
+def read_output(file: Path) -> str:
+    """What the batch script has printed, and Slurm has written there; empty where that can't be read."""
+    try:
+        return read_plain(file, _MOST_OUTPUT_BYTES).decode(errors="replace")
+    except (OSError, AgentError):
+        return ""
 
 
 def read_number(line: dict[str, Any]) -> int:
